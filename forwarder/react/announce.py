@@ -13,7 +13,7 @@ _NAME = "notify"
 def approval_requests(
     action: Action, webhooks: Sequence[str], url: Callable[[Action], str], at: Micros
 ) -> list[Action]:
-    """Return a notification for each of `webhooks`; `url(action)` is the page that shows `action`."""
+    """Return a notification for each of `webhooks`; `url(action)` is the address of the page that shows `action`."""
     about = {
         "approve": {
             "id": action.id,

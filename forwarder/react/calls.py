@@ -1,7 +1,8 @@
-"""Carries one action out: ask the guards, store CALLING, call, store the result.
+"""Carries out one action: asks the guards, stores CALLING, sends the call, stores the result.
 
-A call whose result is unknown is repeated only if a repetition has no second effect; a prompt is never repeated. Before each
-repetition the guards judge again. If they stop it, the state is read all the same: what we did is undone in time.
+A call whose result is unknown is repeated only if a repetition has no second effect; a prompt is never repeated.
+Before each repetition the guards judge again. If they stop the repetition, the target is looked at all the same: an
+effect of the earlier call must be undone in time.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,10 +31,10 @@ class Calls:
         self._rows = rows
 
     async def judge(self, action: Action) -> None:
-        """Ask the guards about a planned or waiting action; then call, wait or end it, as they say."""
+        """Ask the guards about a planned or waiting action; then call it, let it wait, or end it, as they decide."""
         act = None if action.kind is Kind.PROMPT else self._parts().acts[action.name]
         found = await self._parts().judge.judge(action, self._rows.clock.now())
-        # From here to the commit nothing is awaited: what the guards counted still holds.
+        # From here to the commit of a call nothing is awaited, so what the guards counted is still true.
         if action.called_at is not None and found.verdict != "go" and act is not None:
             await self._settle(action, act, found)
         elif found.verdict == "go" and act is None:
@@ -46,8 +47,8 @@ class Calls:
             await self._end(action, act, found)
 
     async def resume(self, action: Action) -> None:
-        """Continue an action that the store has as CALLING at the start: its call may have been carried
-        out."""
+        """Continue an action that was in the state CALLING when the forwarder stopped: its call may have been
+        carried out."""
         if action.kind is Kind.PROMPT:
             await self.progress(action, lost())
             return
@@ -81,7 +82,7 @@ class Calls:
                 due = progress.due or again.due
                 asked = msgspec.structs.replace(again, state=State.PROMPTING, attempts=0, due=due)
                 await self._rows.commit([asked], [asked] if action.state is State.CALLING else [])
-            else:  # it was surely not sent
+            else:  # it was certainly not sent
                 waits = msgspec.structs.replace(
                     again, state=State.WAITING, waits_for=Waits.RETRY, called_at=None
                 )
@@ -153,7 +154,7 @@ class Calls:
         await self._rows.commit([waits, *more], [waits] if is_new else [])
 
     async def _end(self, action: Action, act: Act | None, found: Judgement) -> None:
-        """End an action that is not carried out: in shadow, without effect, or refused."""
+        """End an action that is not carried out: in shadow, without effect, refused, or too late to try again."""
         seen = msgspec.structs.replace(action, before=found.before)
         if found.verdict == "shadow":
             detail, request = found.detail, None
@@ -170,14 +171,14 @@ class Calls:
                 seen, Outcome.NO_OP, found.reason, found.detail, self._moved(action, found)
             )
         elif found.reason is Reason.LATE and action.attempts:
-            text = f"{found.detail}; the last try: {action.detail}"
+            text = f"{found.detail}; the last try failed: {action.detail}"
             await self._rows.finish(seen, Outcome.FAILED, found.reason, text)
         else:
             await self._rows.finish(seen, Outcome.REFUSED, found.reason, found.detail)
 
     def _moved(self, action: Action, found: Judgement) -> list[Action]:
-        """Return the live row whose end `action`, a later one with the same effect, moves; empty if none
-        moves."""
+        """Return the live row whose end moves, because `action` would have the same effect for longer; empty if
+        there is none."""
         live = self._rows.book.get(found.moves) if found.moves else None
         until = self._rows.clock.now() + lasts(action)
         if live is None or live.state is not State.LIVE or until <= (live.undo_due or 0):
@@ -191,7 +192,7 @@ class Calls:
         until = now + lasts(calling) if calling.kind is Kind.TIMED else None
         detail = seen.text
         if not seen.answer.ok:
-            detail = f"done, but not seen since: {seen.answer.text}"
+            detail = f"done, but the target could not be looked at afterwards: {seen.answer.text}"
         done = msgspec.structs.replace(
             answered(calling, answer),
             state=State.ENDED if until is None else State.LIVE,
@@ -212,15 +213,15 @@ class Calls:
         await self._rows.commit([msgspec.structs.replace(again, state=State.WAITING, waits_for=Waits.RETRY)])
 
     async def _settle(self, action: Action, act: Act, found: Judgement) -> None:
-        """Find out whether an earlier call was carried out, because a guard stops its repetition. For a timed
-        action, retry until it is known: its effect must be undone."""
+        """Find out whether an earlier call was carried out, because a guard does not let it be repeated. For a
+        timed action, try until that is known: its effect must be undone."""
         seen = await act.look(action)
         is_final = not (seen.answer.ok or seen.answer.may_help_again)
         is_gone = seen.answer.status == 404 or (is_final and action.kind is not Kind.TIMED)
         if seen.is_so or (seen.is_there and found.verdict != "wait"):
             await self._done(action, act, Answer(200))
         elif is_gone or (seen.answer.ok and found.verdict != "wait"):
-            text = f"{found.detail}; the call before it failed: {action.detail}"
+            text = f"{found.detail}; the earlier call failed: {action.detail}"
             await self._rows.finish(action, Outcome.FAILED, found.reason, text)
         else:
             await self._retry(action, Answer(0, text=found.detail) if seen.answer.ok else seen.answer)

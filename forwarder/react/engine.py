@@ -1,12 +1,12 @@
-"""Takes each action through its states, as they become due; one at a time for each target.
+"""Takes each action from state to state when it is due; works on one action at a time for each target.
 
 | state | what happens next |
 |---|---|
-| PLANNED, WAITING | the guards judge it; if they let it go, CALLING is stored, then the call is sent |
-| CALLING | found at the start only: the call may have been carried out, so the state is read, and the guards judge again |
+| PLANNED, WAITING | the guards judge the action; if none stops it, CALLING is stored, then the call is sent |
+| CALLING | only after a restart: the call may have been carried out, so look at the target; the guards may judge again |
 | PROMPTING | the user is asked: poll at `due` |
-| LIVE | at `undo_due`: look, UNDOING is stored, then the call that undoes it is sent |
-| UNDOING | again, until it is known to be undone: for as long as it takes |
+| LIVE | at `undo_due`, look at the target; UNDOING is stored, then the call that undoes the effect is sent |
+| UNDOING | the same again, for as long as it takes, until the effect is known to be undone |
 | ENDED | nothing |
 """
 
@@ -24,10 +24,11 @@ from forwarder.react.schedule import subject_of
 from forwarder.react.undo import Undo
 
 _AT_ONCE = 8
-"""Actions that are worked on at a time, for one org, webhook or receiver; undos and polls of prompts count apart."""
+"""How many actions of one org, webhook or receiver are worked on at a time. Undos are counted separately, and so are
+polls of prompts."""
 
 _IDLE = 5.0
-"""Seconds after which the rows are looked at without a reason: a clock that was set may have made one due."""
+"""The longest pause between two looks at the rows, in seconds: if the clock was set, a row may be due unnoticed."""
 
 _PAUSE: Micros = 60 * SECOND  # after an unexpected exception
 
@@ -35,7 +36,7 @@ _logger = logs.get("react")
 
 
 class Engine:
-    """Takes the actions of `rows` through their states. Only it and the reactions' runner change these
+    """Takes the actions of `rows` from state to state. Only the engine and the reactions' runner change these
     rows."""
 
     def __init__(self, parts: Callable[[], Parts], rows: Rows, report: Callable[[], None]) -> None:
@@ -91,8 +92,8 @@ class Engine:
         self._rows.changed.clear()
 
     async def _keep(self, action: Action) -> None:
-        """Take one action one step further. If that raises, log the error and postpone the action: the others
-        must go on."""
+        """Take one action one step further. If that raises, log the error and postpone the action: the other
+        actions must go on."""
         key = action.key
         try:
             async with self.lock(action):
@@ -115,7 +116,7 @@ class Engine:
             self._rows.changed.set()
 
     def lock(self, action: Action) -> asyncio.Lock:
-        """Return the lock to hold while one works on an action or changes its row."""
+        """Return the lock to hold while working on an action or changing its row."""
         return self._locks.setdefault(subject_of(action), asyncio.Lock())
 
     async def _work(self, action: Action) -> None:

@@ -1,4 +1,4 @@
-"""Problems of the configuration of reactions that show only while they run; not why one action failed."""
+"""Problems of the reactions' configuration that show only at run time. Why a single action failed is in its row."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -22,7 +22,7 @@ async def missing_groups(directory: Directory, orgs: Sequence[str], groups: Sequ
     there.
 
     Args:
-        directory: looks them up; an org that does not answer has no finding, because its actions are refused.
+        directory: looks the groups up. An org that does not answer has no finding: its actions are refused anyway.
         orgs: the orgs in which reactions act.
         groups: ids or names of the protected groups.
     """
@@ -34,7 +34,7 @@ async def missing_groups(directory: Directory, orgs: Sequence[str], groups: Sequ
             continue
         found += [
             Finding(
-                f"{org} has no group {name!r}, so `reactions.protect.groups` spares no user by it there",
+                f"{org} has no group {name!r} of `reactions.protect.groups`, so that entry protects no user there",
                 "correct the name, or create the group; name break-glass accounts in `reactions.protect.users` too",
                 "Reactions",
             )

@@ -76,7 +76,7 @@ class ReactionMetrics:
     def store_failed(self, error: StoreError) -> None:
         """Log that the store cannot be read or written."""
         self._limited.error(
-            "reactions cannot read or write the store; they go on by themselves",
+            "reactions cannot read or write the store; they try again until they can",
             action="reactions_store_error",
             error=str(error),
         )

@@ -1,4 +1,4 @@
-"""The interfaces of what a reload of the settings replaces under the engine."""
+"""The interfaces of the parts that the engine uses and that a reload of the settings replaces."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -23,8 +23,8 @@ class PromptSender(Protocol):
     """Sends and polls prompts. No method raises for an error of Okta."""
 
     async def prepare(self, action: Action) -> Progress | Request:
-        """Look up how to ask, and return the request that asks; or a Progress that says why it is not
-        possible."""
+        """Look up how to ask the user, and return the request that asks; or a Progress that says why the user
+        cannot be asked now."""
 
     async def send(self, action: Action) -> Progress:
         """Send one prompt, at most once."""

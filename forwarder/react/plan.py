@@ -31,8 +31,9 @@ _LEVELS = ("low", "medium", "high")
 class Plans:
     """Plans the actions of alerts, for one configuration.
 
-    An alert that several entries choose has each of their actions on a target once. Where two differ, the stronger mode
-    decides; in the same mode, the longer time, the higher risk, and approval by a human if one of them asks.
+    If several entries choose an alert, an action that they share is planned once for each target. If the entries
+    differ, the one with the stronger mode counts. If the modes are equal, the longer time and the higher risk count,
+    and a human must approve if one entry says so.
     """
 
     def __init__(self, settings: ReactionsSettings, rules: Iterable[KnownRule]) -> None:
@@ -51,8 +52,8 @@ class Plans:
         return found
 
     def plan(self, event: Event, at: Micros) -> list[Action]:
-        """Return the actions of an alert, in the order of the configuration: planned and due at once; or
-        refused, if the alert has no target, or several.
+        """Return the actions of an alert, in the order of the configuration. Each is planned and due at once; or
+        refused, if the alert has no target for it, or several.
 
         Args:
             event: the alert, as the store holds it.
@@ -143,9 +144,9 @@ _SHARED = (
 
 
 def settings_of(do: DoSettings, reactions: ReactionsSettings) -> dict[str, Any]:
-    """Return what a row keeps of the settings of its action: `for` in seconds; `group`; `to`; `level`; `by`, `message` and
-    `then` of a prompt, each action in `then` with its name as `do`; `approve`: false, or `within` in seconds; absent where
-    the action decides."""
+    """Return the settings of an action that its row keeps: `for` in seconds, `group`, `to`, `level`; for a prompt `by`,
+    `message` and `then`, whose actions have their name in `do`. `approve` is false, or an object that may have `within`
+    in seconds; it is missing if the rule does not set it."""
     found: dict[str, Any] = {}
     match do.settings:
         case AddToGroupSettings(for_=seconds, group=group):
@@ -200,7 +201,7 @@ def _about(name: str, where: str | None, uuid: str, alert: Mapping[str, Any]) ->
 
 
 def _path(settings: Mapping[str, Any]) -> list[str]:
-    """Return the settings that distinguish two actions of one name on one target: group and receiver."""
+    """Return the settings that distinguish two actions with the same name and target: group and receiver."""
     return [settings[key] for key in ("group", "to") if key in settings]
 
 
@@ -222,7 +223,7 @@ def _text(value: Any) -> str:
 
 
 def _merged(one: Action, other: Action) -> Action:
-    """Return one action for two that differ only in their settings or modes, from two entries."""
+    """Return one action in place of two that differ only in their settings or modes."""
     if one.mode != other.mode:
         return one if Mode(one.mode).strength > Mode(other.mode).strength else other
     settings = dict(one.settings)

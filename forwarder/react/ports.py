@@ -9,22 +9,23 @@ from forwarder.core.action import Action
 from forwarder.core.time import Micros
 
 NOT_CONFIGURED = "not_configured"
-"""`Answer.code` of what no call was made for: its server is not in the configuration any more."""
+"""`Answer.code` if no call was made, because the server is not in the configuration any more."""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The result of one call. A refusal is an Answer too, not an exception: what happens next depends on it.
+    """The result of one call. A refusal is an Answer too, not an exception, because it decides what happens next.
 
     Attributes:
         status: the HTTP status; 0 if there was no answer.
         body: decoded JSON, or None.
-        headers: in lower case; only some.
+        headers: some of the response's headers, their names in lower case.
         code: Okta's `errorCode`, or the `error` of OAuth.
-        text: for a person: what was refused, with what to do about it; for a 2xx what is not as one would expect, mostly empty.
+        text: for a person: what was refused, and what to do about it. For a 2xx it is usually empty, else it says what
+            is not as expected.
         sent: whether the other side may have received the call, and carried it out.
-        error_id, request_id: Okta's.
+        error_id, request_id: the ids that Okta gave to the error and to the request.
         again_at: another call before this time will be refused too; None if unknown.
-        links: address by `rel`.
+        links: the addresses in the header Link, by `rel`.
     """
 
     status: int
@@ -50,7 +51,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def may_help_again(self) -> bool:
-        """Whether the same call may succeed later: 408, 425, 429, 5xx, or no answer of a server that is configured."""
+        """Whether the same call may succeed later: after 408, 425, 429, 5xx, or no answer from a configured server."""
         return self.is_configured and (self.status in {0, 408, 425, 429} or self.status >= 500)
 
 
@@ -78,10 +79,10 @@ class Seen(msgspec.Struct, frozen=True):
 
     Attributes:
         answer: the answer to the look-up; if it is not `ok`, nothing else is known.
-        state: what the action would change, for the row: a status, a membership, an entry.
+        state: the state that the action would change, as the row stores it: a status, a membership, or an entry.
         is_so: whether the action would change nothing.
         is_partly_so: whether a part of the effect is there; the call is still needed.
-        text: for a person: what to do if the effect is there and does not work.
+        text: for a person: why an effect that is there does not work, or what else has this effect; usually empty.
     """
 
     answer: Answer
@@ -108,7 +109,7 @@ class KnownRule(msgspec.Struct, frozen=True):
     """A loaded rule, with the fields by which an entry of `reactions.on` chooses it.
 
     Attributes:
-        name: often empty.
+        name: the short name by which others may refer to the rule; often empty.
         alerts: whether it alerts by itself, and does not only feed a correlation.
     """
 

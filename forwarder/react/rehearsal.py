@@ -1,8 +1,8 @@
-"""What reactions would have done about alerts of the past in mode `enforce`, with the plans and the guards of
+"""Finds out what reactions would have done about past alerts in mode `enforce`, with the plans and the guards of
 the live reactions. It calls nothing.
 
-It has no Okta, so it takes Okta's part: every event was real, every call succeeds at once, no user answers a prompt, no
-human approves or undoes anything. `NOT_JUDGED` says which guards could decide otherwise.
+It does not ask Okta, so it makes assumptions: every event was real, every call succeeds at once, no user answers a
+prompt, no human approves or undoes anything. `NOT_JUDGED` names the guards that could decide otherwise.
 """
 
 from collections.abc import Coroutine, Mapping, Sequence
@@ -25,12 +25,12 @@ from forwarder.react.settings.guards import GuardSettings, Protect
 
 NOT_JUDGED: Mapping[str, str] = {
     "protected": "members of protected groups and holders of admin roles",
-    "state": "what was so already by others",
-    "hold": "what a human undid",
+    "state": "targets that others had changed in the same way already",
+    "hold": "actions that a human undid",
     "unconfirmed": "events that the System Log does not have",
     "paused": "pauses",
 }
-"""The guards that need Okta or a human, and what they would look at."""
+"""The guards that need Okta or a human, each with what it would look at."""
 
 _MOST_ADDRESSES = 200_000
 
@@ -44,7 +44,7 @@ class Would(msgspec.Struct, frozen=True):
         rule, title: id and title of the alert's rule.
         alert: uuid of the alert.
         target: the id of the user, the address, or the uuid of the alert; empty if there is none.
-        name: the user's login, as the alert says it.
+        name: the user's login in the alert.
         verdict: `call`, `ask` (a human), `no_op` or `refuse`.
         reason: the guard that decided, as in the rows of actions; empty for `call`.
         at: time of this decision.
@@ -80,8 +80,8 @@ class Rehearsal:
         self._past.note(event, raw)
 
     def alert(self, alert: Event, at: Micros) -> list[Would]:
-        """Decide about the actions of an alert that is stored at `at`, never earlier than the last. Return
-        all decisions since the last call."""
+        """Decide about the actions of an alert that was stored at `at`, and return all decisions since the last
+        call. `at` must not be earlier than in the last call."""
         self._go_on(at)
         for action in self._plans.plan(alert, at):
             self._book.put(action)
@@ -287,11 +287,11 @@ class _Past:
 
 
 def _result(judging: Coroutine[Any, Any, T]) -> T:
-    """Return the result of a coroutine that never waits: everything that the guards ask here answers at
-    once."""
+    """Return the result of a coroutine that never waits: everything that the guards ask in a rehearsal answers
+    at once."""
     try:
         judging.send(None)
     except StopIteration as end:
         result: T = end.value
         return result
-    raise RuntimeError("a guard waited, though nothing was to wait for")
+    raise RuntimeError("a guard waited, but in a rehearsal everything answers at once")

@@ -20,8 +20,8 @@ class UndoRequest(Request, frozen=True, tag="reactions undo"):
 
 
 class PauseRequest(Request, frozen=True, tag="reactions pause"):
-    """Pause what `scope` names: a rule's id or an action's name; empty: everything. Without `seconds`, the
-    pause lasts until `resume`. `title` is the rule's."""
+    """Pause the rule or the action that `scope` names, by the rule's id or the action's name; if `scope` is
+    empty, pause everything. Without `seconds`, the pause lasts until `resume`. `title` is the rule's title."""
 
     scope: str
     why: str
@@ -31,7 +31,7 @@ class PauseRequest(Request, frozen=True, tag="reactions pause"):
 
 
 class ResumeRequest(Request, frozen=True, tag="reactions resume"):
-    """End the pause of `scope`; None: every pause."""
+    """End the pause of `scope`; if `scope` is None, end every pause."""
 
     scope: str | None
     by: str

@@ -1,4 +1,4 @@
-"""When each row is due, and which of the due rows may begin: a server that hangs delays no other."""
+"""Keeps when each row is due, and which of the due rows may begin, so that a server that hangs delays no other."""
 
 import heapq
 from collections import Counter
@@ -10,13 +10,14 @@ from forwarder.core.action import OUTSIDE, Action, State
 from forwarder.core.time import Micros
 
 _MOST_STALE = 1000
-"""Times of rows that were put again since, and are dropped together."""
+"""How many outdated times the heap may hold, beside one for each row, before they are dropped together. Putting a row
+again makes its earlier time outdated."""
 
 Lane = tuple[str, str]
-"""What has slots of its own: what for, and the org, webhook or receiver."""
+"""A group of actions that has slots of its own: what the actions do, and for which org, webhook or receiver."""
 
 Subject = tuple[str, str]
-"""What only one action at a time is worked on for."""
+"""The key of a group of actions of which only one at a time is worked on."""
 
 _UNDO = "undo"
 
@@ -32,9 +33,9 @@ def lane_of(action: Action) -> Lane:
 
 
 def subject_of(action: Action) -> Subject:
-    """Return the key of what only one action at a time is worked on for: its target, because the effect of
-    one action decides about the next. An action that is sent outside Okta does not change the target, so its
-    key is its own."""
+    """Return the subject of an action. It is the action's target, because the effect of one action decides about
+    the next one on that target. An action that is sent outside Okta does not change its target, so it has a
+    subject of its own."""
     return ("", action.key) if action.name in OUTSIDE else (action.org, action.target.id)
 
 
@@ -42,7 +43,7 @@ class _Row(NamedTuple):
     """The schedule of a row.
 
     Attributes:
-        number: order among rows that are due at the same time: that in which they were first put.
+        number: the order among rows that are due at the same time: the row that was put first has the lowest.
     """
 
     number: int
@@ -67,7 +68,7 @@ class Schedule:
         self._set(action.key, _Row(number, action.due, lane_of(action), subject_of(action)))
 
     def postpone(self, key: str, until: Micros) -> None:
-        """Make a row due at `until`, until it is put again."""
+        """Make a row due at `until`. When the row is put again, its own time counts again."""
         if (row := self._rows.get(key)) is not None:
             self._set(key, row._replace(due=until))
 
@@ -83,9 +84,9 @@ class Schedule:
         return sorted(ready, key=self._order)
 
     def startable(self, now: Micros, working: Collection[Action], at_once: int) -> list[str]:
-        """Return the keys of the rows that may begin now, undos first, then the longest due: one for each
-        subject, and in each lane no more than `at_once` together with `working`. `working` are the rows that
-        are being worked on, as they were when the work began."""
+        """Return the keys of the rows that may begin now: undos first, then the rows that have been due the
+        longest. Each subject has at most one row, and each lane at most `at_once`, counting `working`: the rows
+        that are being worked on, as they were when the work began."""
         self._advance(now)
         busy = {subject_of(one) for one in working}
         taken = Counter(lane_of(one) for one in working)

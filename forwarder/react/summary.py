@@ -1,4 +1,4 @@
-"""What the status shows of reactions. Lists are cut; counts are complete."""
+"""The part of the status that shows reactions. Lists may be shortened; counts are complete."""
 
 import heapq
 from collections.abc import Callable, Iterable
@@ -13,16 +13,18 @@ from forwarder.react.rows.book import Book
 from forwarder.react.rows.trips import Trip
 
 OVERDUE: Micros = 60 * SECOND
-"""How long after its end an effect may last."""
+"""How long after its end an effect may still be live before it counts as overdue."""
 
 _MOST = 20
-"""Actions in a list."""
+"""The most actions in a list."""
 
 _CHOICE = 1000
-"""Of so many that began to wait first: an attack may leave many thousands."""
+"""A list of waiting actions is chosen from this many that have waited the longest: an attack may leave many
+thousands."""
 
 _LONGEST = 300
-"""Characters of a text: senders of events choose some of them. `forwarder reactions show` has them whole."""
+"""The most characters of a text: senders of events choose some of the texts. `forwarder reactions show` shows whole
+texts."""
 
 
 def summary(mode: str, book: Book, pauses: Pauses, now: Micros) -> dict[str, Any]:
@@ -58,8 +60,8 @@ def _first(actions: Iterable[Action], until: Callable[[Action], Micros | None]) 
 
 
 def _urgency(action: Action) -> tuple[bool, Micros]:
-    """Return a sort key: actions that always need a human come before those over a limit, which may be a
-    flood; then the one whose time to approve ends first."""
+    """Return a sort key: actions that always need a human come before those over a limit, which may be a flood.
+    In each of the two groups, the action whose time to approve ends first comes first."""
     approval = action.approval
     return (bool(approval.limit), approval.until) if approval else (False, 0)
 
@@ -93,7 +95,7 @@ def _waiting(action: Action) -> dict[str, Any]:
 
 
 def _live(action: Action, now: Micros) -> dict[str, Any]:
-    """Return a live effect for the status; `detail` is why it could not be undone so far."""
+    """Return a live effect for the status. Its `detail` says why it could not be undone so far."""
     detail = _short(action.detail) if action.attempts else ""
     return _about(action) | {
         "until": _time(action.undo_due),

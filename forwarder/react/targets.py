@@ -8,7 +8,7 @@ from typing import Any
 from forwarder.core.action import Target
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""Okta's ids. Others never get into the path of a call."""
+"""The form of Okta's ids. Other texts never get into the path of a call."""
 
 _LONGEST_NAME = 200
 _NOBODY = Target("user", "")
@@ -20,7 +20,7 @@ def user_of(alert: Mapping[str, Any], where: str | None = None) -> tuple[Target,
 
     Args:
         alert: the decoded body of the alert.
-        where: `actor` or `target`; None: the actor if that is a user, else the target.
+        where: `actor` or `target`; None for the actor if that is a user, else the target.
     """
     actor = list(_users([alert.get("actor")]))
     if where == "actor" or (where is None and actor):
@@ -31,13 +31,16 @@ def user_of(alert: Mapping[str, Any], where: str | None = None) -> tuple[Target,
     if len(found) == 1 and found[0].id:
         return found[0], ""
     if len(found) == 1:
-        return _NOBODY, f"the {place} has no id that Okta gives to users"
+        return _NOBODY, f"the id of the {place} does not look like an id of Okta"
     if found:
         names = ", ".join(user.name or user.id for user in found[:5])
-        return _NOBODY, f"the alert has {len(found)} users as {place} ({names}); an action is about one"
+        return (
+            _NOBODY,
+            f"the alert has {len(found)} users as {place} ({names}), but an action is about one user",
+        )
     if where is None:
         return _NOBODY, "the alert has no user, neither as actor nor as target"
-    return _NOBODY, f"the alert has no user as {place}; the action names it by `user: {where}`"
+    return _NOBODY, f"the alert has no user as {place}, but the action has `user: {where}`"
 
 
 def address_of(alert: Mapping[str, Any]) -> tuple[Target, str]:
@@ -62,7 +65,7 @@ def _users(entries: list[Any]) -> Iterator[Target]:
         if not isinstance(entry, dict) or entry.get("type") != "User":
             continue
         found = entry.get("id")
-        if found in (None, "", "unknown"):  # as of a sign-in with a login that does not exist
+        if found in (None, "", "unknown"):  # for example, a sign-in with a login that does not exist
             continue
         key = found if isinstance(found, str) else repr(found)
         if key not in seen:

@@ -1,5 +1,4 @@
-"""Undoes the effect of a timed action. Tries until the effect is undone, or is not the forwarder's any
-more."""
+"""Undoes the effect of a timed action. Tries until the effect is undone, or others have changed it."""
 
 from collections.abc import Callable
 
@@ -14,7 +13,7 @@ from forwarder.react.ports import Answer
 from forwarder.react.rows.rows import Rows, answered
 
 _BACKOFF = Backoff(base=1.0, cap=30.0)
-"""Short of the minute within which an effect should be undone once Okta answers again."""
+"""The pause stays below a minute: an effect should be undone within a minute after Okta answers again."""
 
 _logger = logs.get("react")
 
@@ -38,7 +37,7 @@ class Undo:
         elif not seen.is_there and action.state is State.UNDOING:
             await self._end(action, End.UNDONE, "")  # an earlier call did it
         elif not act.is_ours(action, seen):
-            text = "it was changed since by others, and is left as it is"
+            text = "others have changed the target since, so it is left as it is"
             await self._end(action, End.NOT_OURS, f"{text}; {seen.text}" if seen.text else text)
         else:
             undoing = msgspec.structs.replace(action, state=State.UNDOING, due=self._rows.clock.now())
@@ -51,7 +50,7 @@ class Undo:
 
     async def _again(self, action: Action, answer: Answer) -> None:
         self._limited.warning(
-            "an action cannot be undone yet; it is tried again until it is",
+            "an action cannot be undone yet; the undo is tried again until it succeeds",
             action="undo_failed",
             id=action.id,
             error=answer.text,

@@ -1,4 +1,4 @@
-"""What each action asks of Okta: its look, its call, and the call that undoes it. Pure but for the looks.
+"""The actions that call Okta's API. For each: the look at its target, the call, and the call that undoes it.
 
 | action | look | call | undone by |
 |---|---|---|---|
@@ -7,9 +7,9 @@
 | `expire_password` | the user's status | `POST /users/{u}/lifecycle/expire_password` | none |
 | `suspend` | the user's status | `POST /users/{u}/lifecycle/suspend` | `…/unsuspend` |
 | `user_risk` | the user's risk | `PUT /users/{u}/risk` | none |
-| `add_to_group` | the user's groups | `PUT /groups/{g}/users/{u}` | `DELETE` of the same |
+| `add_to_group` | the user's groups | `PUT /groups/{g}/users/{u}` | `DELETE` of the same path |
 
-`notify`, `risk_event`, `block_ip` and `prompt` have files of their own.
+`notify`, `risk_event`, `block_ip` and `prompt` are in other files.
 """
 
 import re
@@ -34,10 +34,10 @@ class Act(Protocol):
     """One kind of action."""
 
     outcome: Outcome
-    """What a 2xx means."""
+    """The outcome of the action if its call is answered with a 2xx."""
 
     async def look(self, action: Action) -> Seen:
-        """Return the state of the action's target, as `Looks.look`."""
+        """Return the state of the action's target (see `Looks.look`)."""
 
     def request(self, action: Action, seen: Seen) -> Request:
         """Return the request that carries out the action; `seen` is the last look at the target."""
@@ -49,11 +49,12 @@ class Act(Protocol):
         """Return the request that undoes the action."""
 
     def is_ours(self, action: Action, seen: Seen) -> bool:
-        """Whether the target's state, as in `seen`, is still the one that the action made."""
+        """Whether the state of the target, as `seen` shows it, is still the one that the action set."""
 
 
 class OktaAct:
-    """Base of the actions on users: one call of the org's API, no look at the target, no undo."""
+    """Base of the actions on users. By itself, such an action is one call of the org's API: it does not look at
+    its target, and cannot be undone."""
 
     outcome = Outcome.DONE
 
@@ -61,7 +62,7 @@ class OktaAct:
         self._okta = okta
 
     async def look(self, action: Action) -> Seen:  # noqa: ARG002
-        """Look at nothing: in any state of the target, the call does no harm if it is repeated."""
+        """Return without a look: whatever the state of the target, a repeated call does no harm."""
         return Seen(Answer(200))
 
     async def call(self, action: Action, request: Request) -> Answer:
@@ -138,11 +139,12 @@ class Suspend(_Status):
         return Request(action.org, "POST", f"{_user(action)}/lifecycle/unsuspend")
 
     def is_ours(self, action: Action, seen: Seen) -> bool:
-        """Whether the user is suspended since our call; any later change of the status is an admin's."""
+        """Whether the user is suspended, and the status has not changed since our call. A later change was made
+        by an admin, and is not undone."""
         if not isinstance(seen.state, Mapping) or seen.state.get("status") != self.status:
             return False
         made = action.after if isinstance(action.after, Mapping) else {}
-        # Without a look after the call, the status alone must do.
+        # If there was no look after the call, only the status can be compared.
         return not made.get("statusChanged") or made["statusChanged"] == seen.state.get("statusChanged")
 
 
@@ -158,8 +160,8 @@ class UserRisk(OktaAct):
         return Seen(Answer(200), {"riskLevel": level}, is_so=level == self._level(action))
 
     def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
-        """Return the request that sets the risk. Its reason is the rule's title, without characters that Okta
-        refuses."""
+        """Return the request that sets the risk. Its reason has the action's id and the rule's title, without
+        the characters that Okta refuses."""
         reason = _REASON.sub(" ", f"okta-forwarder {action.id}, {action.title}").strip()[:_MOST_REASON]
         body = {"riskLevel": self._level(action), "riskReason": reason}
         return Request(action.org, "PUT", f"{_user(action)}/risk", body)
@@ -170,15 +172,16 @@ class UserRisk(OktaAct):
 
 
 class AddToGroup(OktaAct):
-    """Puts the user into a group, to which the org's policies are stricter."""
+    """Puts the user into a group for which the org has stricter policies."""
 
     def __init__(self, okta: Okta, *, spares_admins: bool = True) -> None:
-        """Args: with `spares_admins`, no user is put into a group that gives an admin role."""
+        """Args: if `spares_admins`, refuse a group whose members have an admin role."""
         super().__init__(okta)
         self._spares_admins = spares_admins
 
     async def look(self, action: Action) -> Seen:
-        """Return whether the user is a member of the group: its id, or exact name, is the setting `group`."""
+        """Return whether the user is a member of the group that the setting `group` names, by id or exact
+        name."""
         found = await self._group_id(action)
         if isinstance(found, Answer):
             return Seen(found)
@@ -200,7 +203,8 @@ class AddToGroup(OktaAct):
         return self._membership(action, seen, "DELETE")
 
     def is_ours(self, action: Action, seen: Seen) -> bool:  # noqa: ARG002
-        """Whether the user is still a member: Okta does not say who added a member."""
+        """Whether the user is still a member. That is all that can be checked: Okta does not say who added a
+        member, so a membership counts as ours."""
         return bool(seen.is_so)
 
     def _membership(self, action: Action, seen: Seen, method: str) -> Request:
@@ -209,8 +213,8 @@ class AddToGroup(OktaAct):
         )
 
     async def _group_id(self, action: Action) -> str | Answer:
-        """Return the id of the group, or the answer that says why there is none. An earlier look decides, so
-        that the undo finds the same group."""
+        """Return the id of the group, or an answer that says why there is none. If an earlier look found the
+        group, return that id, so that the undo changes the same group."""
         before = action.before if isinstance(action.before, Mapping) else {}
         if before.get("group"):
             return str(before["group"])
@@ -228,14 +232,14 @@ class AddToGroup(OktaAct):
         if len(named) == 1 and named[0].get("type") == "OKTA_GROUP":
             return await self._without_roles(action, wanted, str(named[0]["id"]))
         if len(named) == 1:
-            what = f"is of type {named[0].get('type')}: only members of an OKTA_GROUP can be set"
+            what = f"is of type {named[0].get('type')}; name a group of type OKTA_GROUP"
         else:
-            what = "does not exist" if not named else "is the name of several groups; write its id"
+            what = "does not exist" if not named else "is one of several with this name; write its id"
         return Answer(404, code="group", text=f"the group {wanted!r} {what}")
 
     async def _without_roles(self, action: Action, name: str, group: str) -> str | Answer:
-        """Return `group`, its id; or an answer that refuses, if its members have an admin role: our call must
-        not make a suspect an administrator."""
+        """Return `group`, which is its id; or an answer that refuses the group, if its members have an admin
+        role: our call must not make a suspect an administrator."""
         if not self._spares_admins:
             return group
         answer = await self._get(action, f"/api/v1/groups/{_id(group)}/roles")
@@ -243,9 +247,7 @@ class AddToGroup(OktaAct):
             return answer
         if not answer.body:
             return group
-        text = (
-            f"members of the group {name!r} have an admin role; take it from the group, or name another group"
-        )
+        text = f"members of the group {name!r} have an admin role; remove the role from the group, or name another"
         return Answer(404, code="group", text=text)
 
 
@@ -254,5 +256,5 @@ def _user(action: Action) -> str:
 
 
 def _id(text: str) -> str:
-    """Return an id, quoted for a path: a text that is not an id cannot lead to another path."""
+    """Return an id quoted for a path, so that a text that is not an id cannot lead to another path."""
     return quote(text, safe="")

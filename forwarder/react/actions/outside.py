@@ -30,7 +30,7 @@ class _Outside:
 
 class Notify(_Outside):
     """Posts the alert to a webhook. A notification about an action that waits for approval, or about the
-    answer to a prompt, has a description of it too."""
+    answer to a prompt, also describes that action or answer."""
 
     outcome = Outcome.DONE
 
@@ -38,7 +38,7 @@ class Notify(_Outside):
         self._webhooks = webhooks
 
     def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
-        """Return the request. Its body is only the addition to the alert; the alert itself is in the action's
+        """Return the request. Its body is only what is added to the alert; the alert itself is in the action's
         row."""
         return Request(str(action.settings["to"]), "POST", body=action.settings.get("about"))
 

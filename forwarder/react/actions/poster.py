@@ -20,25 +20,25 @@ from forwarder.react.ports import Answer
 from forwarder.unreachable import INSPECTED, why_unreachable
 
 _LIMIT = 64 * 1024
-"""Bytes of a response that are read."""
+"""The most bytes of a response that are read."""
 
 _DETAIL_LIMIT = 300
-"""Characters kept of the server's own text."""
+"""The most characters of the server's own text that are kept."""
 
 _NO_RESPONSE = (httpx.HTTPError, httpx.InvalidURL, OSError, RuntimeError, ValueError)
-"""A reload closes the client, which then raises RuntimeError; an odd host name raises ValueError."""
+"""A client that a reload has closed raises RuntimeError; an odd host name raises ValueError."""
 
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 Hint = Callable[[int, Any], str]
-"""Returns what to do about a status that no repetition helps, by its decoded body. `{key}` in it is where the server is
-configured."""
+"""Takes the status and the decoded body of a refusal, and returns what the operator can do about it. `{key}` in
+the returned text stands for the configuration key of the server."""
 
 _HINTS = {
     404: "check the path of {key}",
     405: "check the path of {key}",
-    410: "the server takes nothing there any more; correct or remove {key}",
-    413: "raise what the server accepts as a body",
+    410: "the server no longer accepts anything at this URL; correct or remove {key}",
+    413: "let the server accept larger bodies",
 }
 
 
@@ -51,11 +51,11 @@ class Server(NamedTuple):
     """Where to post, from the configuration.
 
     Attributes:
-        key: path of the URL in the configuration.
+        key: the configuration key that has the URL.
         timeout: seconds from the start of a request to the end of its response.
-        shown: what texts show in place of the URL, if it holds a secret.
+        shown: the text to show in place of a URL that holds a secret; empty to show the URL.
         ca_file: the certificate authorities to trust, instead of those of the system.
-        environment: whether to use a proxy of the environment, as for Okta's API.
+        environment: whether to use the proxy that environment variables name, as calls of Okta's API do.
     """
 
     url: str
@@ -100,8 +100,8 @@ class Poster:
         return sent if isinstance(sent, Answer) else self._answer(*sent, hint)
 
     async def problem(self) -> str:
-        """Return why the server cannot be reached, and what to do; empty if it answers, with any status.
-        Sends OPTIONS, which changes nothing there."""
+        """Return why the server cannot be reached, and what to do; empty if it answers, whatever the status.
+        Sends OPTIONS, which changes nothing on the server."""
         sent = await self._send("OPTIONS", b"", {})
         return sent.text if isinstance(sent, Answer) else ""
 
@@ -186,5 +186,6 @@ def _trusted(ca_file: Path | None, key: str) -> ssl.SSLContext:
 
 @cache
 def _system() -> ssl.SSLContext:
-    """Return the TLS context with the system's certificate authorities; to load them takes 0.1 s."""
+    """Return a TLS context with the system's certificate authorities. It is cached, because it takes 0.1 s to
+    load them."""
     return ssl.create_default_context()

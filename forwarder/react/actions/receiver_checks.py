@@ -1,5 +1,5 @@
-"""What `reactions check` finds about the receivers of security event tokens: a line each, with the key, the
-problem and a hint."""
+"""The checks of `reactions check` for the receivers of security event tokens. Each problem is one line: the key,
+the problem and a hint."""
 
 import asyncio
 import json
@@ -19,9 +19,7 @@ PROVIDERS_SCOPE = "okta.securityEventsProviders.read"
 _TIMEOUT = 10.0  # seconds
 _LIMIT = 256 * 1024  # bytes
 _PUBLISH = "publish there what this prints: forwarder reactions jwks"
-_PASS = (
-    f"have the proxy in front of `receiver.listen` pass {JWKS_PATH} to the forwarder, and run or reload it"
-)
+_PASS = f"let the proxy in front of `receiver.listen` pass {JWKS_PATH} to the forwarder; start or reload the forwarder"
 
 
 async def check_jwks(settings: SetSettings) -> list[str]:
@@ -34,7 +32,9 @@ async def check_jwks(settings: SetSettings) -> list[str]:
             answer = await _get(client, url)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         why, hint = why_unreachable(error, key)
-        return [f"{key}: {url}: {why}; {hint}; Okta fetches it from the internet, so look from there too"]
+        return [
+            f"{key}: {url}: {why}; {hint}; Okta fetches the keys from the internet, so try it from there too"
+        ]
     status, content_type, content = answer
     if status != 200:
         return [f"{key}: {url} answers {status} instead of the keys; {fix}"]
@@ -42,7 +42,7 @@ async def check_jwks(settings: SetSettings) -> list[str]:
     if content_type.partition(";")[0].strip().lower() != "application/json":
         shown = printable_line(content_type)[:80] or "nothing"
         problems.append(
-            f"{key}: {url} has the content type {shown}, and Okta takes only application/json; {fix}"
+            f"{key}: {url} has the content type {shown}, but Okta accepts only application/json; {fix}"
         )
     return problems + [
         f"{key}: {url} {problem}; {hint or fix}" for problem, hint in _compare(settings, content)
@@ -50,11 +50,11 @@ async def check_jwks(settings: SetSettings) -> list[str]:
 
 
 async def check_provider(receiver: str, org: str, settings: SetSettings, okta: OktaCall) -> list[str]:
-    """Look in an org whether the forwarder is registered there as a provider of security events.
+    """Check that an org has the forwarder registered as a provider of security events.
 
     Args:
-        receiver: of `reactions.receivers`, which has the `org`.
-        org: of `orgs`.
+        receiver: the name in `reactions.receivers` of the receiver that is this org.
+        org: the name of the org in `orgs`.
         settings: the issuer and its keys.
         okta: the org's API. It needs the scope `okta.securityEventsProviders.read`.
     """
@@ -62,7 +62,9 @@ async def check_provider(receiver: str, org: str, settings: SetSettings, okta: O
     await okta.ready("GET", PROVIDERS_PATH)
     answer = await okta.call("GET", PROVIDERS_PATH)
     if not answer.ok or not isinstance(answer.body, list):
-        return [f"{key}: the providers of {org} cannot be read, so it is not checked: {_refusal(answer)}"]
+        return [
+            f"{key}: cannot be checked, because the providers of {org} cannot be read: {_refusal(answer)}"
+        ]
     for provider in answer.body:
         registered = provider.get("settings") if isinstance(provider, dict) else None
         if isinstance(registered, dict) and registered.get("issuer") == settings.issuer:
@@ -83,7 +85,7 @@ def _provider_problems(
     if (url := registered.get("jwks_url")) and url != settings.jwks_url:
         shown = printable_line(str(url))[:200]
         problems.append(
-            f"the provider {name!r} of {org} fetches the keys from {shown}, and they are at {settings.jwks_url}; "
+            f"the provider {name!r} of {org} fetches the keys from {shown}, but they are at {settings.jwks_url}; "
             "correct one of the two"
         )
     return problems
@@ -91,8 +93,8 @@ def _provider_problems(
 
 def _refusal(answer: Answer) -> str:
     if answer.status in {401, 403}:
-        return f"{answer.text or answer.status} (it needs the scope {PROVIDERS_SCOPE})"
-    return answer.text or f"it answers {answer.status}"
+        return f"{answer.text or answer.status} (this needs the scope {PROVIDERS_SCOPE})"
+    return answer.text or f"Okta answers {answer.status}"
 
 
 async def _get(client: httpx.AsyncClient, url: str) -> tuple[int, str, bytes]:
@@ -107,7 +109,7 @@ async def _get(client: httpx.AsyncClient, url: str) -> tuple[int, str, bytes]:
 
 
 def _compare(settings: SetSettings, content: bytes) -> list[tuple[str, str]]:
-    """Return what is wrong with the published keys, and what to do where that is special."""
+    """Return the problems of the published keys, each with a hint; the hint is empty if the usual one applies."""
     try:
         published = {key.get("kid"): key for key in json.loads(content)["keys"]}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):

@@ -3,8 +3,9 @@
     an org    user-risk-change of Okta     about `subject.user`, low, medium or high
     others    risk-level-change of CAEP    about `sub_id`, LOW, MEDIUM or HIGH
 
-Okta also answers 202 for a user that it does not have and for a `jti` that came before. So a repetition is harmless, and the
-answer does not tell what a token did. Others get CAEP 1.0, the one standard event for a risk.
+Okta answers 202 also for a user that it does not know, and for a `jti` that it has already received. So a repetition
+is harmless, and the answer does not say what a token did. Other receivers get the event of CAEP 1.0, the only
+standard event about a risk.
 """
 
 from collections.abc import Mapping
@@ -34,17 +35,17 @@ LEVELS: Mapping[str, Level] = {
     "high": "high",
     "critical": "high",
 }
-"""A rule's level to that of a risk."""
+"""The level of the risk, by the level of the rule."""
 
 _LONGEST_REASON = 500  # characters; Okta's limit for the reason of a risk
 
 _AGAIN = "in Okta's provider, `issuer` and the JWKS URL must be those of reactions.set; test it with: forwarder reactions check"
 _ERRORS = {
-    "invalid_issuer": "the receiver expects another `iss`; make reactions.set.issuer and its configuration equal",
-    "invalid_audience": "the receiver expects another `aud`; for an org, that is its own URL in `orgs`",
+    "invalid_issuer": "the receiver expects another `iss`; write the same issuer there and in reactions.set.issuer",
+    "invalid_audience": "the receiver expects another `aud`: for an org, correct its `url`; for others, `audience`",
     "invalid_key": "the receiver has no key with this `kid`; check that it can fetch reactions.set.jwks_url",
     "authentication_failed": f"the receiver does not accept the signature; {_AGAIN}",
-    "access_denied": "the receiver does not take events from this issuer; register it there",
+    "access_denied": "the receiver does not accept events from this issuer; register the issuer there",
     "invalid_request": "the receiver could not read the token; report this with the token's claims",
 }
 """What to do about each `err` of RFC 8935."""
@@ -64,11 +65,11 @@ class Risk(msgspec.Struct, frozen=True):
     """What a risk event says.
 
     Attributes:
-        id: `jti`: the same for the same action, so that a receiver recognises a repetition.
-        org: the user's org, a name of `orgs`.
+        id: the `jti`. It stays the same for an action, so that a receiver recognises a repetition.
+        org: the name of the user's org in `orgs`.
         user: the user with this risk.
         level: how high the risk is now.
-        reason: why, for an admin.
+        reason: the reason of the risk, in words for an admin.
         at: when the risk became known.
     """
 
@@ -84,7 +85,7 @@ class SecurityEvents:
     """The receivers of risk events. A reload builds a new object."""
 
     def __init__(self, settings: ReactionsSettings, org_urls: Mapping[str, str | None], clock: Clock) -> None:
-        """Build the receivers of `settings`. `org_urls`: the URL of each org.
+        """Build the receivers of `settings`. `org_urls` has the URL of each org.
 
         Raises:
             SettingsError: a `ca_file` cannot be used.
@@ -105,8 +106,8 @@ class SecurityEvents:
             self._posters[name] = Poster(server, clock)
 
     def claims(self, name: str, risk: Risk) -> dict[str, Any] | None:
-        """Return the claims of the token for the receiver `name`: the request of the action, stored before it
-        is sent. None if there is no such receiver (any more)."""
+        """Return the claims of the token for the receiver `name`; None if there is no such receiver (any more).
+        The claims are the body of the action's request, which is stored before it is sent."""
         receiver = self._settings.receivers.get(name)
         if receiver is None or self._settings.set is None:
             return None
@@ -124,7 +125,7 @@ class SecurityEvents:
             "iat": self._clock.now() // SECOND,
         }
         if receiver.org is not None:
-            levels = {"current_level": risk.level, "previous_level": "none"}  # required, and not known
+            levels = {"current_level": risk.level, "previous_level": "none"}  # required, but not known
             return claims | {"events": {OKTA_EVENT: common | levels | {"subject": {"user": subject}}}}
         level = {"principal": "USER", "current_level": risk.level.upper()}
         return claims | {"sub_id": subject, "events": {CAEP_EVENT: common | level}}
@@ -157,7 +158,8 @@ class SecurityEvents:
         return (self._org_urls.get(org or "") or "").rstrip("/")
 
     def _subject(self, risk: Risk) -> dict[str, str]:
-        """Return the user by RFC 9493: the login, if it is an address; else Okta's id."""
+        """Return the subject identifier (RFC 9493) of the user: the login if it is an email address, else Okta's
+        id."""
         local, at, domain = risk.user.name.partition("@")
         if local and at and "." in domain and "@" not in domain and not any(map(str.isspace, risk.user.name)):
             return {"format": "email", "email": risk.user.name}

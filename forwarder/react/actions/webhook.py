@@ -1,7 +1,7 @@
 """Signed webhooks, by the specification Standard Webhooks: id, timestamp, and an HMAC over both and the body.
 
-The receiver's side is in docs/reactions-receivers.md. The library `standardwebhooks` signs with one key, and takes any text
-for base64; the tests check with it.
+The receiver's side is in docs/reactions-receivers.md. This module does not use the library `standardwebhooks`, which
+signs with only one key, and reads any text as base64. The tests verify signatures with that library.
 """
 
 import base64
@@ -26,10 +26,10 @@ def _hint(status: int, body: object) -> str:
 
 
 def payload(alert: bytes, about: Mapping[str, Any] | None = None) -> bytes:
-    """Return the body of a webhook: the alert as stored, and in it, if given, `about` beside
-    `forwarder.alert`.
+    """Return the body of a webhook: the alert as stored. If `about` is given, its keys are added to the object
+    `forwarder` of the alert.
 
-    `about` is for what the alert cannot know, such as an action that waits for approval, and its link.
+    `about` has what the alert cannot have, such as an action that waits for approval, and the link to it.
     """
     if not about:
         return alert
@@ -71,7 +71,8 @@ class Webhooks:
 
         Args:
             name: a name of `reactions.webhooks`.
-            message_id: the same for each repetition, so that the receiver recognises one; ASCII without `.`.
+            message_id: stays the same when a webhook is repeated, so that the receiver recognises the repetition;
+                ASCII without `.`.
             body: JSON, as `payload` makes it.
         """
         if name not in self._posters:

@@ -16,7 +16,7 @@ _CARRIERS = tuple(
         "2002::/16",  # 6to4
     )
 )
-"""IPv6 addresses that stand for IPv4 ones: what they block depends on who translates them."""
+"""Networks of IPv6 addresses that stand for IPv4 addresses. For which ones depends on who translates them."""
 
 
 def why_not_blocked(text: str, protected: Iterable[Network], own: Iterable[Network]) -> str:
@@ -24,11 +24,11 @@ def why_not_blocked(text: str, protected: Iterable[Network], own: Iterable[Netwo
     try:
         address = ip_address(text)
     except ValueError:
-        return f"{text!r} is not one IP address"
+        return f"{text!r} is not a single IP address"
     if not _is_public(address):
         return f"{text} is not a public address, so blocking it may block anybody"
     if any(address in network for network in protected):
-        return f"reactions.protect.ips has {text}"
+        return f"{text} is in reactions.protect.ips"
     if any(address in network for network in own):
         return f"{text} is an address of the forwarder itself"
     return ""

@@ -6,7 +6,7 @@ from forwarder.react.guards.judgement import Case, Judgement, Verdict
 
 
 def asks(action: Action) -> bool:
-    """Whether a human must approve `action`: by its name, unless its rule says otherwise (`approve`)."""
+    """Whether a human must approve `action`. Its name decides, unless the rule's `approve` says otherwise."""
     wanted = action.settings.get("approve")
     return action.name in ASKS if wanted is None else wanted is not False
 

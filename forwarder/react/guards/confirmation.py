@@ -11,9 +11,9 @@ from forwarder.react.ports import Okta
 
 _LOGS = "/api/v1/logs"
 _UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
-_MOST_ASKED = 20  # events in one question
+_MOST_ASKED = 20  # events in one query
 _MOST_QUESTIONS = (
-    10  # in a minute and org: a flood of forged events must not use up the rate limit of the polls
+    10  # per org and minute: a flood of forged events must not use up the rate limit that polls need too
 )
 _MOST_KEPT = 10_000
 
@@ -25,7 +25,9 @@ class Confirmation:
     def __init__(self, okta: Okta, store: ActionStore) -> None:
         self._okta = okta
         self._store = store
-        self._known: dict[tuple[str, str], bool] = {}  # whether the log has it, or another one under its uuid
+        self._known: dict[
+            tuple[str, str], bool
+        ] = {}  # the log has: true, the event; false, another with its uuid
         self._questions: dict[str, deque[Micros]] = {}
 
     async def has(self, action: Action, now: Micros) -> bool:
@@ -52,8 +54,8 @@ class Confirmation:
         return [uuid for uuid in action.events if (action.org, uuid) not in self._known]
 
     async def _ask(self, org: str, uuids: Sequence[str], claims: Mapping[str, Claim], now: Micros) -> None:
-        """Query the System Log for the events `uuids`, and note those that it has. A later poll may find the
-        others."""
+        """Query the System Log for the events `uuids`, and note what it has. A later poll may find the other
+        events."""
         api = self._okta.org(org)
         if api is None or not all(map(_UUID.fullmatch, uuids)) or not self._may_ask(org, now):
             return

@@ -16,7 +16,7 @@ from forwarder.react.ports import Answer, Okta, OktaCall
 from forwarder.react.settings.guards import Protect
 
 AGE: Micros = 60 * SECOND
-"""The oldest look-up that counts."""
+"""How old a look-up may be and still count."""
 
 _MOST_PAGES = 50
 _MOST_KEPT = 10_000
@@ -39,8 +39,8 @@ class Person(msgspec.Struct, frozen=True):
     """A user, as Okta describes it now.
 
     Attributes:
-        groups: id and name of each group; None if they were not asked for.
-        roles: names of admin roles, those by groups included; None if they were not asked for.
+        groups: id and name of each group; None if groups were not looked up.
+        roles: names of the admin roles, including those that a group gives; None if roles were not looked up.
         at: when the look-up began.
     """
 
@@ -52,8 +52,8 @@ class Person(msgspec.Struct, frozen=True):
 
 
 def folded(text: str) -> str:
-    """Return a form of a name that is equal for all spellings: in any case, with compatible or invisible
-    characters of Unicode."""
+    """Return a form of a name that is the same for all its spellings: upper or lower case, compatible characters
+    of Unicode, and invisible characters make no difference."""
     visible = "".join(char for char in text if unicodedata.category(char) not in {"Cf", "Cc"})
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold()).strip()
 
@@ -62,7 +62,7 @@ def why_protected(person: Person, protect: Protect) -> str:
     """Return why `protect` protects a user, as a text for a person; empty if it does not.
 
     Raises:
-        LookUpError: `person` has not what is needed to decide.
+        LookUpError: `person` lacks the groups or roles that are needed to decide.
     """
     users = {folded(name) for name in protect.users}
     if {folded(person.id), folded(person.login)} & users:
@@ -144,7 +144,7 @@ class Directory:
         if not isinstance(user, Mapping) or not isinstance(login, str) or not login:
             raise LookUpError(f"Okta's answer to GET {path} has no login")
         if user.get("id") != user_id:
-            # Okta finds users by login, by a short name and by `me` too; the event meant an id.
+            # Okta also finds users by login, by a short name and by `me`, but the event must have an id.
             raise LookUpError(f"Okta knows {user_id} as another user, {user.get('id')}", is_unknown=True)
         groups = roles = None
         if protect.groups:
@@ -178,7 +178,7 @@ async def _pages(api: OktaCall, path: str, query: Mapping[str, str] | None = Non
         try:
             answer = await _ask(api, following, query)
         except LookUpError as error:
-            error.is_unknown = False  # what it lists is known
+            error.is_unknown = False  # a list that is missing does not mean that its user is unknown
             raise
         if not isinstance(answer.body, list) or not all(isinstance(one, Mapping) for one in answer.body):
             raise LookUpError(f"Okta's answer to GET {path} is not a list")

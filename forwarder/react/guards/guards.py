@@ -1,22 +1,22 @@
-"""The guards: whether an action may be carried out now. They run before its request is recorded, and right before its call.
+"""The guards decide whether an action may be carried out now. They run right before its request is stored and its call sent.
 
 | guard | stops | verdict |
 |---|---|---|
 | `off` | everything, in mode `off` | refuse |
 | `paused` | what an operator paused | refuse |
-| `late` | what is about an old event; what no human approved in time; what is quiet, and a day old | refuse |
-| `own` | what is about the forwarder's own calls | refuse |
-| `protected` | actions on users who are protected, or of whom Okta does not say whether they are | refuse |
-| `address` | blocking what is not one public address, or where many users come from | refuse |
-| `state` | what is so already | no_op |
-| `live` | an effect that another action of ours has | no_op; its end moves |
+| `late` | actions about an old event; those not approved in time; quiet ones that were tried for a day | refuse |
+| `own` | actions about events that the forwarder itself caused | refuse |
+| `protected` | actions on users who are protected, or may be, because Okta does not say | refuse |
+| `address` | blocking of anything but one public address, or of an address that many users come from | refuse |
+| `state` | actions whose effect is there already | no_op |
+| `live` | actions whose effect another action of ours has | no_op; the end of that effect moves |
 | `hold` | actions on a target on which a human undid an effect in the last 24 hours | refuse |
 | `unconfirmed` | timed actions and prompts about an event that the System Log does not have (yet) | wait |
-| `limit` | what is over a limit | wait for a human |
-| `approval` | what a human must approve | wait for a human |
+| `limit` | actions over a limit | wait for a human |
+| `approval` | actions that a human must approve | wait for a human |
 | `shadow` | the call, in mode `shadow` | shadow |
 
-The first one that says something decides. `core.action.Reason` has the same words in the same order.
+The first guard that returns a judgement decides. `core.action.Reason` has the same words in the same order.
 """
 
 from collections.abc import Awaitable, Callable
@@ -40,19 +40,17 @@ from forwarder.react.rows.own import why_own
 from forwarder.react.settings.guards import GuardSettings
 
 AGE_AFTER_A_WAIT: Micros = 10 * SECOND
-"""The oldest look-up that counts for an action that waited: who is protected may have changed meanwhile."""
+"""How old a look-up may be for an action that waited: the user may have become protected meanwhile."""
 
 PATIENCE: Micros = 30 * SECOND
-"""How long the look-up of a user is repeated while Okta is in trouble. Then it has failed, and the action is refused."""
+"""How long a failed look-up of a user is repeated before the action is refused; after a 429 it is repeated for longer."""
 
 MANY_USERS = 5
-"""An address that so many users came from in a week is an office or a carrier."""
+"""An address that this many users came from in a week is an office or a carrier."""
 
-_SLOWEST: Micros = 60 * SECOND  # between two questions for an event
-_FLOOD = 20  # actions that wait for a human, or users whom Okta does not know
-_MOST_CHECKED = (
-    20  # users with live effects, looked up in a row: three calls each, of a rate limit that others need
-)
+_SLOWEST: Micros = 60 * SECOND  # the longest pause between two queries for an event
+_FLOOD = 20  # from so many on, actions that wait for a human, or users whom Okta does not know, are a flood
+_MOST_CHECKED = 20  # users with live effects looked up in a round: three calls each, of a shared rate limit
 _MOST_FAILING = 10_000  # actions
 
 Guard = Callable[[Case], Awaitable[Judgement | None]]
@@ -90,8 +88,8 @@ class Guards:
         self._checked: dict[str, Micros] = {}  # by the key of a live effect: when its user was looked up
         event = (self._off, self._paused, self._late, self._own)
         target = (self._protected, self._address, self._state, self._live, self._hold, self._unconfirmed)
-        # After these, which wait for answers, nothing else runs until the action is claimed: so what may have changed
-        # meanwhile is asked again.
+        # The guards above wait for answers, so check again what may have changed meanwhile. From here on nothing else
+        # runs until the action is claimed.
         again = (self._look_at_the_clock, self._off, self._paused, self._late, self._live, self._hold)
         last = (self._move, self._limit, self._approval, self._shadow)
         self._order: tuple[Guard, ...] = (
@@ -107,8 +105,8 @@ class Guards:
     async def judge(self, action: Action, now: Micros) -> Judgement:
         """Say whether `action` may be carried out now.
 
-        GO and SHADOW claim the action's place and its share of the limits in the book, until its row is put, it is judged
-        again, or the claim is released.
+        GO and SHADOW claim the action's place in the book, and count it for the limits. The claim lasts until the row is
+        put, the action is judged again, or the claim is released.
 
         Raises:
             StoreError: the store cannot be read.
@@ -128,7 +126,7 @@ class Guards:
         if judgement.verdict is Verdict.WAIT:
             soon = (
                 self._clock.now() + SECOND
-            )  # what waits for a time that is over would be judged without a pause
+            )  # else an action whose `until` has passed would be judged again without a pause
             judgement = msgspec.structs.replace(judgement, until=max(judgement.until or 0, soon))
         return msgspec.structs.replace(judgement, before=case.seen.state) if case.seen else judgement
 
@@ -140,8 +138,8 @@ class Guards:
         return Judgement(Verdict.GO)
 
     async def newly_protected(self) -> list[Action]:
-        """Return the live effects on users and addresses that are protected by now; call it once a minute. Where Okta does
-        not say, an effect stays. Of many users, it looks up those first that it did not for the longest time."""
+        """Return the live effects on users and addresses that have become protected; call it once a minute. If a look-up
+        fails, the effect stays. If there are many users, those whose last look-up is oldest are looked up first."""
         now = self._clock.now()
         effects = self._book.effects()
         found = [one for one in effects if one.target.kind == "ip" and self._why_not_blocked(one)]
@@ -163,7 +161,7 @@ class Guards:
             return None
         return refuse(
             Reason.OFF,
-            "reactions.mode, or the mode of every entry for this rule, is off; or no entry chooses it any more",
+            "reactions.mode, or the mode of every entry for this rule, is off; or no entry chooses the rule any more",
         )
 
     async def _paused(self, case: Case) -> Judgement | None:
@@ -185,20 +183,20 @@ class Guards:
         return refuse(Reason.OWN, why) if why else None
 
     async def _flooded(self, case: Case) -> Judgement | None:
-        """When many actions wait for a human already, those over a limit join them without a look-up of their user: a flood
-        of cheap alerts must not use up Okta's rate limit. Once a human approves one, it is looked up."""
+        """If many actions wait for a human already, let an action over a limit wait too, without a look-up of its user: a
+        flood of cheap alerts must not use up Okta's rate limit. The user is looked up once a human approves the action."""
         if self._book.count_waiting(Waits.APPROVAL) < _FLOOD or case.is_pending or case.in_shadow:
             return None
         return await self._limit(case) if case.action.kind is not Kind.PROMPT else None
 
     async def _still_unconfirmed(self, case: Case) -> Judgement | None:
-        """Judge an event that waits for confirmation before its user: a flood of forged events must cost no
-        look-ups."""
+        """For an action that waits for confirmation, check its events before its user is looked up: a flood of
+        forged events must cost no look-ups."""
         return await self._unconfirmed(case) if case.action.waits_for is Waits.CONFIRMATION else None
 
     async def _strange(self, case: Case) -> Judgement | None:
-        """While Okta does not know many of the users whom alerts name, events are forged: each must be confirmed before its
-        user is looked up. Else the look-ups hold up genuine actions and undos for minutes."""
+        """If alerts name many users whom Okta does not know, events are being forged: then events must be confirmed before
+        a user is looked up. Otherwise the look-ups would delay genuine actions and undos for minutes."""
         action = case.action
         if action.target.kind != "user" or case.is_approved or action.called_at is not None:
             return None
@@ -235,7 +233,7 @@ class Guards:
         users = await self._store.users_at(action.org, action.target.id, case.now - 7 * DAY)
         if users < MANY_USERS:
             return None
-        return refuse(Reason.ADDRESS, f"{users} users came from {action.target.id} in 7 days; it is shared")
+        return refuse(Reason.ADDRESS, f"{users} users came from {action.target.id} in 7 days: it is shared")
 
     async def _state(self, case: Case) -> Judgement | None:
         if case.action.kind is Kind.PROMPT:
@@ -250,7 +248,7 @@ class Guards:
                 return repeat(case, Reason.STATE, text, seen.answer)
             return refuse(Reason.STATE, text)
         if seen.is_so and not case.is_repeated and self._book.live(case.action) is None:
-            text = "it was so already, and stays so: no action of this store did it"
+            text = "the target was so already, and stays so: no action of this store changed it"
             return Judgement(Verdict.NO_OP, Reason.STATE, f"{text}; {seen.text}" if seen.text else text)
         return None
 
@@ -265,12 +263,12 @@ class Guards:
             return None
         if case.in_shadow:
             return Judgement(
-                Verdict.NO_OP, Reason.LIVE, f"{other.id} did it already; enforce would move its end"
+                Verdict.NO_OP, Reason.LIVE, f"{other.id} has this effect already; enforce would move its end"
             )
         if other.state is not State.LIVE or (other.undo_due or now) <= now:
             return wait(Reason.LIVE, f"{other.id} is under way on the same target", Waits.RETRY, now + AGAIN)
         if case.seen is not None and not case.seen.is_there:
-            text = f"{other.id} was undone in Okta by others, so the target is left alone until its end"
+            text = f"others undid {other.id} in Okta, so the target is left alone until that action ends"
             return refuse(Reason.HOLD, text)
         return None
 
@@ -294,18 +292,18 @@ class Guards:
         waited = (case.now - action.planned_at) // 2
         until = case.now + min(max(waited, AGAIN), _SLOWEST)
         if case.now < (last := action.published + self._fresh):
-            until = min(until, last)  # for the last time before it is late
+            until = min(until, last)  # one last check before the action is late
         text = "the System Log does not have all events of the alert yet"
         return wait(Reason.UNCONFIRMED, text, Waits.CONFIRMATION, until)
 
     async def _move(self, case: Case) -> Judgement | None:
-        """Judge a second action with an effect that is live: no_op, and the end of the effect moves. Comes
-        after the guards that may stop it."""
+        """Judge a second action whose effect is live already: it is a NO_OP, and the end of the effect moves. This
+        guard comes after those that may stop the action."""
         other = self._book.live(case.action)
         if other is None:
             return None
         return Judgement(
-            Verdict.NO_OP, Reason.LIVE, f"{other.id} did it already; its end moves", moves=other.key
+            Verdict.NO_OP, Reason.LIVE, f"{other.id} has this effect already; its end moves", moves=other.key
         )
 
     async def _limit(self, case: Case) -> Judgement | None:
@@ -328,7 +326,7 @@ class Guards:
         if case.is_approved or case.is_repeated or not (asks(action) or case.is_pending):
             return None
         why = action.approval.why if action.approval is not None else "asks"
-        return ask(case, self._settings.approve_within, Reason.APPROVAL, why, f"{action.name} needs a human")
+        return ask(case, self._settings.approve_within, Reason.APPROVAL, why, f"{action.name} needs approval")
 
     async def _shadow(self, case: Case) -> Judgement | None:
         if not case.in_shadow:

@@ -1,4 +1,4 @@
-"""What the guards decide about an action, and the data by which they do."""
+"""What the guards decide about an action, and the data that they decide by."""
 
 from enum import StrEnum
 from typing import Any
@@ -10,7 +10,7 @@ from forwarder.core.time import SECOND, Micros
 from forwarder.react.ports import Answer, Seen
 
 AGAIN: Micros = 5 * SECOND
-"""Until a guard looks again at what was not to be known."""
+"""How long a guard waits before it tries again to find out what it could not find out."""
 
 
 class Verdict(StrEnum):
@@ -20,7 +20,7 @@ class Verdict(StrEnum):
     REFUSE = "refuse"
     WAIT = "wait"
     NO_OP = "no_op"
-    """It is so already."""
+    """The effect of the action is there already."""
     SHADOW = "shadow"
     """Everything is done but the call. The reason `limit` or `approval` says that enforce would have asked a human."""
 
@@ -33,8 +33,8 @@ class Judgement(msgspec.Struct, frozen=True):
         detail: for a person: what, why, and what to do.
         waits_for: for WAIT: what the action waits for.
         until: for WAIT: when to judge it again.
-        approval: of WAIT for APPROVAL: what the row waits for, as it was asked for the first time.
-        before: the state of the target now, where one was looked at.
+        approval: for WAIT for APPROVAL: the approval that the action waits for, as it was first asked for.
+        before: the state of the target now; None if no guard looked at the target.
         moves: for NO_OP: the key of the live action whose end moves to the end that this action would have.
         limit: for the reason `limit`: the name of the limit that the action is over.
     """
@@ -93,12 +93,12 @@ def refuse(reason: Reason, detail: str) -> Judgement:
 
 
 def wait(reason: Reason, detail: str, waits_for: Waits, until: Micros) -> Judgement:
-    """Return the judgement that lets an action wait, and be judged again at `until`."""
+    """Return the judgement that lets an action wait. The action is judged again at `until`."""
     return Judgement(Verdict.WAIT, reason, detail, waits_for, until)
 
 
 def repeat(case: Case, reason: Reason, text: str, answer: Answer) -> Judgement:
-    """Return the judgement that repeats a failed look-up later; `answer` is that of the failure."""
+    """Return the judgement that repeats a failed look-up later; `answer` is the answer of that look-up."""
     return wait(reason, text, Waits.RETRY, max(answer.again_at or 0, case.now + AGAIN))
 
 

@@ -1,18 +1,18 @@
-"""Time limits of actions: none is tried without end."""
+"""Time limits of actions, so that no action is tried without end."""
 
 from forwarder.core.action import Kind, Reason, Waits
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.guards.judgement import Case, Judgement, refuse, time_of
 
 LONGEST: Micros = 86_400 * SECOND
-"""How long a quiet action is tried. Receivers keep the ids of what they got for about a day."""
+"""How long a quiet action is tried. Receivers recognise a repetition for about a day."""
 
-_MOST_AHEAD: Micros = 60 * SECOND  # of an event before our clock
+_MOST_AHEAD: Micros = 60 * SECOND  # an event may be this far ahead of our clock
 
 
 def why_late(case: Case, fresh: float) -> Judgement | None:
     """Refuse an action whose event or approval is too old; return None if it is in time. An action that waits
-    for a human is late only when the time to approve is over.
+    for a human is late only when the time to approve is up.
 
     Args:
         case: the action, and the time.
@@ -29,7 +29,7 @@ def why_late(case: Case, fresh: float) -> Judgement | None:
         return refuse(Reason.LATE, "the event was older than rules.late when it was received")
     if action.published > now + _MOST_AHEAD:
         ahead = (action.published - now) // SECOND
-        return refuse(Reason.LATE, f"the event is {ahead}s ahead of this machine's clock; set it right")
+        return refuse(Reason.LATE, f"the event is {ahead}s ahead of this machine's clock; correct the clock")
     since = max(action.published, approval.at or 0) if approval is not None else action.published
     if now - since <= round(fresh * SECOND):
         return None
@@ -50,4 +50,6 @@ def _of_quiet(case: Case) -> Judgement | None:
     if case.action.waits_for is Waits.CONFIRMATION:
         text = "the System Log did not show all events within 24h; they may be forged"
         return refuse(Reason.UNCONFIRMED, f"{text}. If the log is not late, give the hook a new secret")
-    return refuse(Reason.LATE, "it was tried for 24h, and receivers forget after a day what they got")
+    return refuse(
+        Reason.LATE, "it was tried for 24h, and receivers recognise a repetition for about a day only"
+    )

@@ -1,4 +1,4 @@
-"""Pauses: reactions that an operator switched off for a while. Pauses are stored, and end by themselves."""
+"""Pauses: reactions that an operator switched off. Pauses are stored; one with an end ends by itself."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from forwarder.core.action import KINDS, Action
 from forwarder.core.time import SECOND, Micros, iso
 
 CURSOR = "reactions.pauses"
-"""The name under which the store keeps them, as JSON."""
+"""The name under which the store keeps the pauses, as JSON."""
 
 
 class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -67,12 +67,12 @@ class Pauses(msgspec.Struct, frozen=True):
 
     @classmethod
     def load(cls, text: str | None, now: Micros) -> "Pauses":
-        """Return the pauses that `dump` wrote; without text, none. If the text cannot be read, return a pause
-        of everything."""
+        """Return the pauses that `dump` wrote; no pauses if there is no text. If the text cannot be read, return
+        one pause, of everything."""
         try:
             return cls(msgspec.json.decode(text or "[]", type=tuple[Pause, ...]))
         except msgspec.DecodeError:
-            why = "the pauses in the store cannot be read; pause again what you want paused, after: forwarder reactions resume"
+            why = "the pauses in the store cannot be read; run `forwarder reactions resume`, then pause again what you want paused"
             return cls((Pause("", why, now),))
 
     def dump(self) -> str:
@@ -97,12 +97,12 @@ class Pauses(msgspec.Struct, frozen=True):
         by: str = "",
         title: str = "",
     ) -> "Pauses":
-        """Return the pauses with a new one of `scope`, for `seconds` or until `resume`; it replaces an
-        earlier one of `scope`."""
+        """Return the pauses and a new one of `scope`, which lasts `seconds`, or until `resume`. It replaces an
+        earlier pause of `scope`."""
         until = None if seconds is None else now + round(seconds * SECOND)
         rest = [one for one in self.on(now) if one.scope != scope]
         return Pauses((*rest, Pause(scope, why, now, until, by, title)))
 
     def resume(self, scope: str | None, now: Micros) -> "Pauses":
-        """Return the pauses without that of `scope`; if `scope` is None, without any."""
+        """Return the pauses without the pause of `scope`; if `scope` is None, return no pauses."""
         return Pauses(tuple(one for one in self.on(now) if scope is not None and one.scope != scope))

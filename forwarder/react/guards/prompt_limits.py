@@ -8,7 +8,7 @@ from forwarder.react.rows.book import Book
 from forwarder.react.settings.guards import GuardSettings, Limit
 
 LIMIT_OF = {"day": "prompt_per_user", "org": "prompts_at_once"}
-"""What the settings call a limit that `Cap.which` names."""
+"""The name in the settings of a limit, by its name in `Cap.which`."""
 
 _ONCE_A_DAY = Limit(1, 86_400)
 

@@ -1,5 +1,5 @@
-"""The limits of prompts, apart from `reactions.limits` of actions: a user who is asked too often learns to
-approve."""
+"""The limits on prompts to one user, and on the prompts of one org that are out: a user who is asked too often
+learns to approve."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -19,8 +19,8 @@ class Cap(msgspec.Struct, frozen=True):
     """Why another prompt may not be sent now.
 
     Attributes:
-        which: `live`: the user is being asked; `day`: was asked often enough, usually within a day; `org`: enough users are
-            being asked.
+        which: `live` if the user is being asked now; `day` if the user was asked often enough in the window, usually a
+            day; `org` if enough users of the org are being asked now.
         until: when to look again; None if time alone does not help.
     """
 
@@ -42,11 +42,11 @@ def over_cap(
 
     Args:
         action: the prompt's row.
-        rows: rows of at least all prompts that are out, and of those of the last `window`.
+        rows: at least the rows of all prompts that are out, and of those from the last `window`.
         now: the time.
-        per_user: prompts of one user in each `window`.
+        per_user: how many prompts one user may get in a `window`.
         window: length of that window, in microseconds.
-        at_once: prompts of one org that may be out at once.
+        at_once: how many prompts of one org may be out at once.
     """
     out = 0
     asked: list[tuple[Micros, str]] = []
@@ -67,13 +67,13 @@ def over_cap(
         text = f"the user was asked in the last {window / (3600 * SECOND):g} hours, by {row_id}"
         return Cap("day", text, at + window)
     if out >= at_once:
-        return Cap("org", f"{out} users of {action.org} are being asked, the most at once", now + _AGAIN)
+        return Cap("org", f"{out} users of {action.org} are being asked, which is the limit", now + _AGAIN)
     return None
 
 
 def _asked_at(row: Action, *, in_shadow: bool) -> Micros | None:
-    """Return when a prompt that is over was sent, or may have been; None if it surely was not. With
-    `in_shadow`, return the time also for a prompt that shadow mode only recorded."""
+    """Return when a prompt that has ended was sent, or may have been sent; None if it certainly was not. With
+    `in_shadow`, also return the time of a prompt that shadow mode only recorded."""
     if row.outcome is Outcome.SHADOW:
         return (row.seen_at or row.planned_at) if in_shadow else None
     if row.state is not State.ENDED or row.outcome in {Outcome.REFUSED, Outcome.FAILED}:

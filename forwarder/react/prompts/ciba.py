@@ -1,7 +1,7 @@
-"""Asks a user by CIBA (OpenID Connect Client-Initiated Backchannel Authentication), in poll mode, the only one of Okta's.
+"""Asks a user by CIBA (OpenID Connect Client-Initiated Backchannel Authentication), in poll mode, the only mode that Okta has.
 
 The user's phone needs the customer's own app with Okta's Devices SDK: Okta Verify cannot answer. The tokens of an approval
-prove who answered, and are forgotten at once.
+prove who answered, and are not kept.
 """
 
 import re
@@ -44,11 +44,11 @@ _UNREACHABLE = {
 """Errors of the call that asks. Here `access_denied` does not mean that the user denied."""
 
 _HINTS = {
-    "invalid_client": "check reactions.ciba: client_id, private_key, key_id; that the app has the grant CIBA; and this"
-    " machine's clock",
+    "invalid_client": "check client_id, private_key and key_id in reactions.ciba, that the app has the grant CIBA, and"
+    " this machine's clock",
     "unauthorized_client": "give the app of reactions.ciba.client_id the grant CIBA",
     "invalid_scope": "the authorization server must allow the scope openid; see the access policy of reactions.ciba.server",
-    "E0000007": "there is no authorization server reactions.ciba.server",
+    "E0000007": "the authorization server that reactions.ciba.server names does not exist; correct the id",
 }
 
 
@@ -64,7 +64,7 @@ class Ciba:
     async def prepare(self, action: Action) -> Progress | Request:
         """Look up the user's login, and return the request that asks; `send` adds what authenticates the
         app."""
-        # The event's login is what its sender wrote; the id was looked up by the guards.
+        # The login in the event is not used: its sender chose it. The guards have looked up the id.
         user = await self._api.call("GET", f"/api/v1/users/{quote(action.target.id, safe='')}")
         if not user.ok:
             return not_found_out(user)
@@ -89,10 +89,10 @@ class Ciba:
     async def look(self, handle: Handle, user: str) -> Look:
         """Poll once, and return the result."""
         if (failed := await self._tokens.load_keys()) is not None:
-            # An approval could not be checked, and is given only once.
+            # Do not poll: an approval could not be checked, and Okta gives it only once.
             return Look(
                 again_at=failed.again_at,
-                detail=f"not polled, as an approval could not be checked: {failed.text}",
+                detail=f"not polled, because an approval could not be checked: {failed.text}",
             )
         answer = await self._server.post("/v1/token", {"grant_type": _GRANT, "auth_req_id": handle.poll})
         ids = ids_of(answer)

@@ -1,4 +1,4 @@
-"""Checks who approved: the id_token of CIBA, its signature and the issuer, app and user in it."""
+"""Checks who approved a CIBA prompt: the signature of the id_token, and the issuer, app and user in it."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -13,7 +13,7 @@ _LEEWAY = 60
 """Seconds by which our clock and Okta's may differ."""
 
 _KEYS_FOR = 600.0
-"""Seconds for which the server's keys are kept; one that it takes back is refused after that."""
+"""Seconds for which the server's keys are cached. After that, a key that the server has withdrawn is refused."""
 
 _WRONG = {
     "InvalidSignatureError": "its signature is wrong",
@@ -34,7 +34,7 @@ class IdTokens:
         self._loaded_at: float | None = None
 
     async def load_keys(self) -> Answer | None:
-        """Fetch the server's keys, if that is due. Return None, or the answer that holds no keys: the failure."""
+        """Fetch the server's keys if those in the cache are too old. Return None, or the failed answer."""
         now = self._clock.monotonic()
         if self._loaded_at is not None and now - self._loaded_at < _KEYS_FOR:
             return None

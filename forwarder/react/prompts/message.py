@@ -1,5 +1,5 @@
-"""The text of a CIBA prompt. Okta documents neither its length nor its alphabet; iPhones show no text at all if it has a
-stray `%`. So it has few characters, and names that attackers choose are spelled in them."""
+"""The text of a CIBA prompt. Okta documents neither how long it may be nor which characters it may have; iPhones show no
+text at all if it has a stray `%`. So few characters are permitted, and names that attackers choose are reduced to them."""
 
 import re
 import unicodedata
@@ -14,12 +14,13 @@ from forwarder.core.time import iso
 from forwarder.ecs.fields import object_at
 
 MOST = 50
-"""Characters."""
+"""The most characters of a text."""
 
 TEMPLATE = "{title} {time} UTC. Was it you"
 
 FIELDS = ("title", "time", "user", "ip", "city", "country")
-"""What a template may name: the rule's title, when the last event happened (UTC), the user's login, and from where."""
+"""The fields of a template: the rule's title, the time of the last event (UTC), the user's login, and the client's address,
+city and country."""
 
 _FIELD = re.compile(r"\{(\w*)\}")
 _OTHERS = re.compile(r"[^A-Za-z0-9 .,:-]+")
@@ -37,7 +38,7 @@ def template_problem(template: str) -> str | None:
         )
     if len(fixed) > MOST - len(_ending("0000")):
         return (
-            f"is longer than {MOST - len(_ending('0000'))} characters; the code of the alert takes the others"
+            f"is longer than {MOST - len(_ending('0000'))} characters; the code of the alert needs the rest"
         )
     return None
 

@@ -1,8 +1,8 @@
 """Which events of a user the rules skip, because a prompt to that user caused them.
 
-A denial of our prompt looks like one more step of an attack on the user's factors, and would feed the rule that asked. So
-while a prompt is out, and two minutes longer, the user's factor events count in no rule. An event is judged by when it
-happened (`published`), whenever it comes, so that neither order nor restart changes what the rules find.
+A denial of our prompt looks like one more step of an attack on the user's factors, and would count in the rule that led to
+the prompt. So while a prompt is out, and two minutes longer, the user's factor events count in no rule. Only the time when
+an event happened (`published`) decides, so that neither the order of events nor a restart changes what the rules find.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ FACTOR_EVENTS = ("user.authentication.auth_via_mfa", "system.push.", "user.mfa."
 """Event types about factors: one name, and the beginnings of the others."""
 
 AFTER = 120 * SECOND
-"""How long after its end a prompt still mutes."""
+"""How long after the end of a prompt the rules still skip the user's factor events."""
 
 _BEFORE = 60 * SECOND
 """By how much our clock may be ahead of Okta's; with more, reactions do not act."""
@@ -51,7 +51,7 @@ class Muted:
             self.note(action)
 
     async def load(self, store: ActionStore, since: Micros) -> None:
-        """As `restore`, from `store`. Rows that cannot be read must not keep the rules from all events: they mute nothing.
+        """Note the prompts that `store` has since `since`. If the rows cannot be read, note none: the rules must still run.
 
         Raises:
             StoreError: the store cannot be used now.
@@ -59,7 +59,7 @@ class Muted:
         try:
             self.restore(await store.load_actions(since))
         except StoreFormatError as error:
-            text = "the prompts of the store cannot be read, so denials of them count in the rules"
+            text = "the prompts in the store cannot be read, so the rules count the events that prompts cause"
             _logger.error(text, action="rules_not_muted", error=str(error))  # noqa: TRY400  # no bug of ours
 
     def note(self, action: Action) -> None:

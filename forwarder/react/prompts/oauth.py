@@ -1,7 +1,7 @@
 """Calls of an authorization server of Okta's, with the app's signed assertion.
 
-`OktaCall` sends JSON with an access token; these calls are forms, and each is signed for its own URL. What comes back has
-tokens: it is read by one caller, and no error, log line or row shows any of it but Okta's own error texts.
+`OktaCall` sends JSON with an access token; these calls send forms, and each is signed for its own URL. A response may have
+tokens: only the caller reads it, and errors, log lines and rows show nothing of it but Okta's own error texts.
 """
 
 import asyncio
@@ -39,7 +39,8 @@ class CibaApp:
 
     Attributes:
         issuer: `iss` of the server's tokens.
-        base: the URL below which the server's endpoints are. Okta's metadata does not always name that of CIBA.
+        base: the URL below which the server's endpoints are. It is not read from Okta's metadata, which do not always
+            name the endpoint of CIBA.
     """
 
     def __init__(
@@ -54,14 +55,14 @@ class CibaApp:
         """Args: `origin` is the org's URL, `server` None for the org's own authorization server.
 
         Raises:
-            ValueError: the key cannot be used; the text shows nothing of it.
+            ValueError: the key cannot be used; the message shows nothing of the key.
         """
         origin = origin.rstrip("/")
         self.client_id = client_id
         self.issuer = origin if server is None else f"{origin}/oauth2/{server}"
         self.base = f"{origin}/oauth2" if server is None else self.issuer
         self._key = signing_key(private_key)
-        # Okta refuses a `kid` that it does not know, and made its own for a key that was pasted as PEM.
+        # Okta refuses a `kid` that it does not know. For a key that was pasted as PEM, it has made its own `kid`.
         self._kid = key_id or (self._key.kid if _has_kid(private_key) else None)
 
     def __repr__(self) -> str:
@@ -88,8 +89,8 @@ def _has_kid(text: str) -> bool:
 
 
 class AuthorizationServer:
-    """Sends single calls to an authorization server; follows no redirect, does not retry. Uses the proxy of
-    the environment, as Okta's API does."""
+    """Sends calls to an authorization server, each once; follows no redirects. Uses the proxy that environment
+    variables name, as calls of Okta's API do."""
 
     def __init__(self, app: CibaApp, clock: Clock) -> None:
         self.app = app

@@ -9,23 +9,23 @@ from forwarder.core.time import SECOND, Micros
 from forwarder.react.ports import Answer
 
 INTERVAL = 5.0
-"""Seconds between two polls, unless Okta says otherwise: what CIBA prescribes where the response has no interval. For a
+"""Seconds between two polls, unless Okta says otherwise. CIBA prescribes this value if a response has no interval; for a
 push, Okta documents none."""
 
 LONGEST = 300 * SECOND
-"""How long Okta keeps a prompt open, at most: CIBA's limit. The life of a push is documented nowhere; it is shorter."""
+"""How long Okta keeps a prompt open at most. This is CIBA's limit; that of a push is not documented, and shorter."""
 
 
 class Reply(StrEnum):
-    """The answer to a prompt: the value of the label `answer` of its metric, and of the keys of `then`."""
+    """The answer to a prompt. The metric has the same words in its label `answer`, and `then` as its keys."""
 
     APPROVED = "approved"
     DENIED = "denied"
     TIMEOUT = "timeout"
     UNREACHABLE = "unreachable"
-    """Nothing was sent: the user has nothing to ask on, is locked, or is not assigned to the app."""
+    """Nothing was sent: the user has no device to be asked on, is locked, or is not assigned to the app."""
     UNKNOWN = "unknown"
-    """Whether it was sent, or what the user said, is not known. It is never sent again."""
+    """It is not known whether the prompt was sent, or what the user answered. It is never sent again."""
 
 
 class Ids(TypedDict):
@@ -52,7 +52,7 @@ class Progress(msgspec.Struct, frozen=True):
         handle: text to store in the row, with which the prompt can be polled after a restart too.
         due: None if Okta did not say when to send again.
         detail: for a person: what happened, with what to do about it.
-        request_id, error_id: Okta's, of its last response.
+        request_id, error_id: Okta's ids in its last response.
     """
 
     answer: Reply | None = None
@@ -75,20 +75,20 @@ def not_found_out(answer: Answer) -> Progress:
 
 
 def not_sent(answer: Answer) -> Progress:
-    """Return the Progress after Okta refused the sending. The prompt is sent again only if it surely was not
-    sent: a 429 is refused unread, while a 5xx may come after Okta has sent it."""
+    """Return the Progress after Okta refused to send a prompt. It is sent again only if it certainly was not
+    sent: with a 429 Okta has done nothing, but a 5xx may come after Okta has sent the prompt."""
     ids = ids_of(answer)
     if answer.status == 429 or (not answer.sent and answer.may_help_again):
         return Progress(due=answer.again_at, detail=answer.text, **ids)
     if answer.may_help_again:
-        text = f"whether the user was asked is not known, so they are not asked again. {answer.text}"
+        text = f"it is not known whether the user was asked, so they are not asked again. {answer.text}"
         return Progress(Reply.UNKNOWN, detail=text, **ids)
     return Progress(failed=True, detail=answer.text, **ids)
 
 
 def lost() -> Progress:
     """Return the Progress of a prompt that was being sent when the process ended: it may have been sent."""
-    text = "the forwarder ended while the prompt was being sent; whether the user saw it is not known"
+    text = "the forwarder ended while the prompt was being sent; it is not known whether the user saw it"
     return Progress(Reply.UNKNOWN, detail=text)
 
 
@@ -97,7 +97,8 @@ class Handle(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         poll: the link to poll, or CIBA's `auth_req_id`.
-        asked, expires: by Okta's clock or ours; they may differ by a minute.
+        asked, expires: when the prompt was sent, and when it ends. They are by Okta's clock or by ours, which may differ
+            by a minute.
         interval: seconds between two polls.
         cancel: the link that withdraws the prompt; empty if there is none.
         is_unsure: whether a poll's response was lost, and may have had the answer.
@@ -118,9 +119,9 @@ class Look(msgspec.Struct, frozen=True):
         answer: the user's answer; None if there is none yet.
         is_pending: Okta says that the user has not answered yet.
         is_slower: Okta wants fewer polls from now on.
-        is_lost: the response was lost, or was none; it may have had the answer.
-        is_spent: Okta knows the prompt no more: its time is over, or an earlier poll had the answer.
-        again_at: not before this; None if Okta did not say.
+        is_lost: no response came, or only an error; a response that was lost may have had the answer.
+        is_spent: Okta no longer knows the prompt: its time is up, or an earlier poll had the answer.
+        again_at: the earliest time of the next poll; None if Okta did not say.
     """
 
     answer: Reply | None = None

@@ -1,8 +1,7 @@
-"""Sends prompts, and polls for the answers: at most one POST for each prompt, polls no faster than Okta
-allows.
+"""Sends at most one POST for each prompt, and polls for the answer no faster than Okta allows.
 
-A prompt is out from `send` until `poll` has an answer. What Okta wants of the next poll is kept in the row's handle, and in
-memory, where it is newer.
+A prompt is out from `send` until `poll` has an answer. How often Okta allows polls is kept in the handle of the row, and in
+memory, which is newer.
 """
 
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ _SLOWER = 5.0
 _ROUNDING = 0.001  # seconds: a due time is in microseconds, and the monotonic clock is not
 
 _GRACE = 120 * SECOND
-"""How long after its end a prompt is still polled where Okta does not say what became of it."""
+"""How long a prompt is still polled after its time is up, if Okta does not say how it ended."""
 
 
 class _Way(Protocol):
@@ -59,7 +58,7 @@ class Prompts:
     """The prompts of all orgs. No method raises for an error of Okta."""
 
     def __init__(self, okta: Okta, ciba: Mapping[str, CibaApp], clock: Clock) -> None:
-        """Args: `ciba` is the app that asks users by CIBA, by org."""
+        """Args: `ciba` has the app that asks users by CIBA, by org."""
         self._okta = okta
         self._clock = clock
         self._servers = {org: AuthorizationServer(app, clock) for org, app in ciba.items()}
@@ -67,13 +66,13 @@ class Prompts:
         self._out: dict[str, _Out] = {}
 
     async def prepare(self, action: Action) -> Progress | Request:
-        """Look up how to ask, and return the request that asks, to be stored in the row; or a Progress that
-        says why it is not possible."""
+        """Look up how to ask the user, and return the request that asks, to be stored in the row; or a Progress
+        that says why the user cannot be asked now."""
         way = self._way(action)
         return Progress(failed=True, detail=way) if isinstance(way, str) else await way.prepare(action)
 
     async def send(self, action: Action) -> Progress:
-        """Ask the user. Call it once the row is stored as `calling`, with its request; it sends one POST at most."""
+        """Ask the user, with one POST at most. Call it after the row was stored as CALLING, with its request."""
         way = self._way(action)
         if isinstance(way, str) or action.request is None:
             text = way if isinstance(way, str) else "the row has no request"
@@ -89,16 +88,16 @@ class Prompts:
         way, handle = self._way(action), _read(action.handle)
         if isinstance(way, str) or handle is None:
             text = way if isinstance(way, str) else "the row has no handle by which to poll"
-            return Progress(Reply.UNKNOWN, detail=f"what the user said cannot be asked any more: {text}")
+            return Progress(Reply.UNKNOWN, detail=f"the user's answer cannot be fetched any more: {text}")
         out = self._out.get(action.key)
         if out is None:
-            # When the last poll was, and its result, is not known: it may have slowed us down, or had the answer.
+            # After a restart, the last poll is not known: it may have asked for fewer polls, or had the answer.
             slower = _SLOWER if isinstance(way, Ciba) else 0.0
             handle = replace(handle, interval=handle.interval + slower, is_unsure=True)
             self._out[action.key] = out = _Out(handle, self._clock.monotonic() + handle.interval)
         if out.is_polled or self._clock.monotonic() < out.next - _ROUNDING:
             return self._waiting(out)
-        # A second call during the poll learns to come again later; `_judged` says when the next one really is.
+        # A second call during this poll must come back later; `_judged` then sets the real time of the next poll.
         out.is_polled, out.next = True, self._clock.monotonic() + out.handle.interval
         try:
             look = await way.look(out.handle, action.target.id)
@@ -109,8 +108,8 @@ class Prompts:
         return self._judged(action.key, out, look)
 
     async def cancel(self, action: Action) -> None:
-        """Withdraw a prompt, if it was a push: CIBA cannot. The row does not change: the next poll shows
-        whether the user answered before."""
+        """Withdraw a prompt if it is a push; with CIBA that is not possible. The row does not change: the next
+        poll shows whether the user answered before."""
         way, handle = self._way(action), _read(action.handle)
         if not isinstance(way, str) and handle is not None:
             await way.withdraw(handle)
@@ -128,7 +127,7 @@ class Prompts:
             # Tokens are given once: if a poll's response was lost, it may have been an approval.
             answer = Reply.UNKNOWN if handle.is_unsure else Reply.TIMEOUT
             detail = (
-                "Okta knows the prompt no more, and the response to a poll was lost"
+                "Okta no longer knows the prompt, and the response to a poll was lost"
                 if handle.is_unsure
                 else ""
             )
@@ -151,7 +150,7 @@ class Prompts:
         return Progress(handle=msgspec.json.encode(out.handle).decode(), due=due)
 
     def _way(self, action: Action) -> _Way | str:
-        """Return the way in which the row's user is asked; or a text that says why it is not possible."""
+        """Return the way in which the row's user is asked; or a text that says why the user cannot be asked."""
         org, by = action.org, action.settings.get("by")
         api = self._okta.org(org)
         if api is None:

@@ -24,7 +24,7 @@ from forwarder.react.prompts.port import (
 )
 
 _STALE = 5.0
-"""Seconds of waiting for the rate limit, after which the guards must look again."""
+"""After waiting this many seconds for the rate limit, the guards must judge the prompt again."""
 
 _REPLIES = {
     "SUCCESS": Reply.APPROVED,
@@ -36,9 +36,9 @@ _REPLIES = {
 _UNREACHABLE = {
     "E0000007": "Okta does not know the user or the factor any more",
     "E0000069": "the user is locked; unlock them if that is right, and ask them in another way",
-    "E0000154": "the user's push factor is not active; they set up Okta Verify again",
+    "E0000154": "the user's push factor is not active; the user must set up Okta Verify again",
     "E0000155": "the user is not active, so nothing can be asked",
-    "E0000180": "the user's push factor is suspended, as its device is; see Directory > Devices",
+    "E0000180": "the user's push factor is suspended, because the device is; see Directory > Devices",
 }
 """Okta's refusals that are about the user, not about our call."""
 
@@ -56,7 +56,7 @@ class Push:
 
     async def prepare(self, action: Action) -> Progress | Request:
         """Look up the user's factor for pushes, and return the request that asks; or a Progress that says why
-        there is none."""
+        the user cannot be asked now."""
         path = f"/api/v1/users/{quote(action.target.id, safe='')}/factors"
         listed = await self._api.call("GET", path)
         if not listed.ok:
@@ -80,7 +80,7 @@ class Push:
         answer = await self._api.call("GET", handle.poll)
         ids = ids_of(answer)
         if answer.status in {404, 410}:
-            return Look(Reply.UNKNOWN, detail="Okta knows the push no more", **ids)
+            return Look(Reply.UNKNOWN, detail="Okta no longer knows the push", **ids)
         if not answer.ok:
             return Look(is_lost=True, again_at=answer.again_at, detail=answer.text, **ids)
         result = _result(answer.body)
@@ -88,10 +88,10 @@ class Push:
             return Look(is_pending=True)
         if result in _REPLIES:
             return Look(_REPLIES[result], **ids)
-        text = "it was taken back before the user had answered"
+        text = "the push was withdrawn before the user had answered"
         return Look(
             Reply.UNKNOWN,
-            detail=text if result == "CANCELLED" else f"Okta says {result!r} of the push",
+            detail=text if result == "CANCELLED" else f"Okta returned the unknown result {result!r}",
             **ids,
         )
 
@@ -112,7 +112,7 @@ class Push:
         if result in _REPLIES:
             return Progress(_REPLIES[result], **ids)
         if result != "WAITING" or "poll" not in links:
-            text = f"Okta answers {answer.status} {result} without a link to poll; whether the user was asked is not known"
+            text = f"Okta answers {answer.status} {result} without a link to poll; it is not known whether the user was asked"
             return Progress(Reply.UNKNOWN, detail=text, **ids)
         return Handle(links["poll"], asked, _expires(answer.body, asked), cancel=links.get("cancel", ""))
 

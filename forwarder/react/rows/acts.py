@@ -6,12 +6,14 @@ from forwarder.core.action import Action, Kind, Outcome, Reason
 from forwarder.core.time import Micros
 
 Scope = tuple[str, ...]
-"""What a limit counts apart: its name, whether it is a shadow's, the org, and the user or the rule."""
+"""The key of a separate count: the limit's name, `shadow` or `enforce`, the org, and the user or the rule if the
+limit has one."""
 
 
 def scopes_of(action: Action, *, shadow: bool) -> list[tuple[str, Scope, str]]:
-    """Return the limits that count an action: the limit's name, its scope, and the item to count: the alert
-    for `per_user` and `per_rule`, the action for the limit of its kind. Quiet actions count for no limit."""
+    """Return the limits that count an action, each as its name, its scope, and the item to count. The item is
+    the alert for `per_user` and `per_rule`, and the action for the limit of its kind. Quiet actions count for
+    no limit."""
     if action.kind is Kind.QUIET:
         return []
     mode = "shadow" if shadow else "enforce"
@@ -24,14 +26,14 @@ def scopes_of(action: Action, *, shadow: bool) -> list[tuple[str, Scope, str]]:
 
 
 class Acts:
-    """Counts, for each scope, the recent alerts or actions. The limits bound its memory.
+    """Counts, for each scope, the recent alerts or actions. The limits keep their number small.
 
-    Drops what is more than `horizon` older than the action added last.
+    Drops actions that are more than `horizon` older than the action added last.
     """
 
     def __init__(self, horizon: Micros) -> None:
         self._horizon = horizon
-        # By scope, then by what is counted: which actions make it count, and since when.
+        # By scope, then by item: the actions of the item, each with the time when it acted.
         self._found: dict[Scope, dict[str, dict[str, Micros]]] = {}
         self._order: deque[tuple[Micros, Scope, str, str]] = deque()
 

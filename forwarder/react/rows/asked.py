@@ -1,4 +1,4 @@
-"""The prompts that are out, and earlier ones that count for the limits of prompts."""
+"""The prompts that are out, and earlier prompts that count for the limits of prompts."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -16,14 +16,14 @@ _OUT = {State.CALLING, State.PROMPTING}
 
 
 class Asked:
-    """Prompts that users got, or would have got in shadow. The limits bound its memory; prompts that are more
-    than `horizon` older than the one put last are dropped."""
+    """Prompts that users got, or would have got in shadow. The limits keep their number small; prompts that are
+    more than `horizon` older than the one put last are dropped."""
 
     def __init__(self, horizon: Micros) -> None:
         self.horizon = horizon
         self._out: dict[str, dict[str, Action]] = {}  # by org
         self._over: dict[tuple[str, str], dict[str, Action]] = {}  # by org and user
-        self._order: dict[str, Action] = {}  # what is over, in the order in which it was put
+        self._order: dict[str, Action] = {}  # the prompts that are over, in the order in which they were put
 
     def put(self, action: Action) -> None:
         """Note a prompt's current row, without its alert."""

@@ -1,8 +1,7 @@
-"""The rows of actions in memory: those that are not ended, and of ended ones what limits, holds and guards
-need.
+"""The rows of actions in memory: the open rows, and what limits, holds and guards need to know of ended rows.
 
-It is filled from the store at the start, and follows each commit: `put` comes after it. Nothing here waits, so what it
-says is true until the next await.
+The book is filled from the store at the start; after each commit, `put` adds the committed row. No method awaits, so its
+result holds until the caller's next await.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -25,9 +24,9 @@ HOLD: Micros = DAY
 """How long a target is held after an effect on it was undone by hand."""
 
 _MOST_REQUESTS = 20_000
-"""Ids of our own calls to Okta that are remembered, and users of whom a risk was reported."""
+"""How many ids of our own calls to Okta are remembered, and how many users whose risk was reported."""
 
-_KEY = 64  # characters; what is shorter is an id, the beginning of a key
+_KEY = 64  # characters; a shorter text is an id, the beginning of a key
 
 _EFFECTIVE = {State.CALLING, State.LIVE, State.UNDOING}
 
@@ -44,7 +43,7 @@ def place_of(action: Action) -> Place:
 
 
 class Book:
-    """The rows in memory. Open actions, the limits, and a day's undos by hand bound its size.
+    """The rows in memory. Their number depends on the open actions, the limits, and a day's undos by hand.
 
     Attributes:
         trips: how often limits held actions back.
@@ -59,7 +58,7 @@ class Book:
         self._open: dict[str, Action] = {}
         self._schedule = Schedule()
         self._places: dict[Place, dict[str, Action]] = {}
-        self._claims: dict[str, tuple[Action, bool]] = {}  # and whether it is a shadow's
+        self._claims: dict[str, tuple[Action, bool]] = {}  # the action, and whether it is in shadow
         self._waiting: dict[Waits, dict[str, None]] = {each: {} for each in Waits}
         self._lasting: dict[str, None] = {}
         self._held: dict[tuple[str, str, str], Action] = {}
@@ -70,16 +69,16 @@ class Book:
         self.trips = Trips()
 
     def fill(self, actions: Iterable[Action], horizon: Micros = DAY) -> None:
-        """Replace all rows by `actions`, which `ActionStore.load_actions` found since `horizon` ago."""
+        """Replace all rows with `actions`, which `ActionStore.load_actions` returned for the last `horizon`."""
         self.horizon = max(horizon, DAY)
         self._clear()
         for action in actions:
             self.put(action)
 
     def widen(self, actions: Iterable[Action], horizon: Micros) -> None:
-        """Look back as far as `horizon` from now on, if that is further: remember the ended ones of
-        `actions`, which `ActionStore.load_actions` found. Open ones are known, and may have changed since
-        they were read."""
+        """From now on, look back as far as `horizon`, if that is further than before. Remember the ended rows of
+        `actions`, which `ActionStore.load_actions` returned; skip the open rows, which are in the book already
+        and may have changed since."""
         if horizon <= self.horizon:
             return
         self.horizon = horizon
@@ -101,7 +100,7 @@ class Book:
         acted = acted_at(action) is not None
         self._release(action.key, keep=acted)
         if old is not None and acted_at(old) is not None and not acted:
-            self._acts.remove(old)  # its call surely did not leave
+            self._acts.remove(old)  # its call was certainly not sent
         self._index(action)
         if action.is_open:
             self._open[action.key] = action
@@ -113,8 +112,8 @@ class Book:
         self._remember(action)
 
     def get(self, key: str) -> Action | None:
-        """Return the open row with this key, or with a key that begins with this; None if there is none, or
-        several."""
+        """Return the open row with this key, or the only open row whose key begins with `key`; None if there is
+        no such row."""
         if (found := self._open.get(key)) is not None:
             return found
         if not key or len(key) >= _KEY:
@@ -123,7 +122,7 @@ class Book:
         return matching[0] if len(matching) == 1 else None
 
     def open(self) -> list[Action]:
-        """Return the rows that are not ended, in the order in which they came."""
+        """Return the rows that have not ended, in the order in which they came."""
         return list(self._open.values())
 
     def due(self, now: Micros) -> list[Action]:
@@ -131,7 +130,7 @@ class Book:
         return [self._open[key] for key in self._schedule.due(now)]
 
     def startable(self, now: Micros, working: Collection[Action], at_once: int) -> list[Action]:
-        """Return those of the due rows that may begin beside `working`, as `Schedule.startable`."""
+        """Return the due rows that may begin now beside `working` (see `Schedule.startable`)."""
         return [self._open[key] for key in self._schedule.startable(now, working, at_once)]
 
     def postpone(self, key: str, until: Micros) -> None:
@@ -147,8 +146,8 @@ class Book:
         return [self._open[key] for key in islice(self._waiting[what], most)]
 
     def lasting(self) -> list[Action]:
-        """Return the rows with an effect to undo, in the order in which the effects began. Limits keep them
-        few."""
+        """Return the rows with an effect to undo, in the order in which the effects began. The limits keep their
+        number small."""
         return [self._open[key] for key in self._lasting]
 
     def _index(self, action: Action) -> None:
@@ -186,8 +185,8 @@ class Book:
         return held if held is not None and (held.is_open or _undone(held) > now - HOLD) else None
 
     def prompts(self, action: Action) -> Iterator[Action]:
-        """Return the prompts that count for `action`: those of its org that are out or claimed, and earlier
-        ones to its user. The rows are without their alerts."""
+        """Return the prompts that count for `action`: prompts of its org that are out or claimed, and earlier
+        prompts to its user. The rows are without their alerts."""
         return self._asked.beside(action)
 
     # Limits
@@ -221,7 +220,7 @@ class Book:
         return request_id in self._requests
 
     def reported(self, action: Action) -> Action | None:
-        """As `own.Calls.reported`."""
+        """Return the last report of a risk of the user of `action`, unless it is `action` itself; else None."""
         report = self._reports.get((action.org, action.target.id))
         return report if report is not None and report.key != action.key else None
 
@@ -265,7 +264,7 @@ class Book:
             self.trips.add(new.approval.limit, new.planned_at)
 
     def _remember(self, action: Action) -> None:
-        """Note all of a row that counts after it has ended."""
+        """Note everything of a row that still counts after it has ended."""
         if (acted := acted_at(action)) is not None:
             at, shadow = acted
             self._acts.add(action, at, shadow=shadow)

@@ -1,8 +1,8 @@
 """Whether the forwarder itself caused the event of an alert: by its credential, by a call of its own, or as an echo.
 
-A risk that the forwarder reports comes back as an event whose actor is Okta. Reporting that again would go round for as long
-as both sides run. Nothing in such an event says what caused it, so it counts as an echo for a while after each report about
-that user; only reports are refused for it, because a risk of Okta's own may be among them.
+A risk that the forwarder reports comes back as an event whose actor is Okta. To report that event again would begin a loop
+without end. Nothing in such an event says what caused it, so for a while after each report about a user, such events count
+as its echo. Because Okta may have found one of these risks itself, an echo stops only further reports, not other actions.
 """
 
 from typing import Protocol
@@ -11,12 +11,12 @@ from forwarder.core.action import Action
 from forwarder.core.time import SECOND, Micros
 
 REPORTS = frozenset({"risk_event", "user_risk"})
-"""Actions that report a risk of a user, after which Okta changes its own."""
+"""Actions that report a risk of a user. After such a report, Okta itself sends events about that user's risk."""
 
 ECHO: Micros = 600 * SECOND
-"""How long after a report an event about the risk of its user may come from it."""
+"""How long after a report an event about that user's risk may be its echo."""
 
-_SKEW: Micros = 60 * SECOND  # of Okta's clock before ours
+_SKEW: Micros = 60 * SECOND  # Okta's clock may be this far behind ours
 _ECHOES = ("user.risk.", "policy.entity_risk.", "security.events.provider.")
 
 
@@ -31,16 +31,16 @@ class Calls(Protocol):
 
 
 def why_own(action: Action, own: frozenset[str], calls: Calls) -> str:
-    """Return why the forwarder itself caused the event of `action`, as a text for a person; empty if it did
-    not. `own`: ids of our credential."""
+    """Return what shows that the forwarder itself caused the event of `action`, as a text for a person; empty if
+    nothing shows it. `own` has the ids of our credential."""
     if any(by in own or calls.made(by) for by in action.made_by):
-        return "the forwarder itself caused the event; take its changes out of the rule"
+        return "the forwarder itself caused the event; exclude the forwarder's changes in the rule"
     if action.name not in REPORTS or not action.trigger.startswith(_ECHOES):
         return ""
     report = calls.reported(action)
     if report is None or not -_SKEW <= action.published - (report.called_at or 0) <= ECHO:
         return ""
     return (
-        f"the forwarder reported a risk of the user itself ({report.id}, {report.name}), and Okta's {action.trigger} "
-        "may be its echo; take risk_event and user_risk out of rules about risk"
+        f"the forwarder itself reported a risk of the user ({report.id}, {report.name}), and Okta's {action.trigger} "
+        "may be the echo of that report; remove risk_event and user_risk from the reactions to rules about risk"
     )

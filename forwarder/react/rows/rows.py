@@ -1,5 +1,5 @@
-"""Changes of the rows of actions: in the store, as events, and then in memory. A change has no effect before
-it is committed."""
+"""Changes the rows of actions: first in the store, together with events about them, then in memory. A change has
+no effect before it is committed."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ class Rows:
     """Stores changes of rows.
 
     Attributes:
-        book: all rows that matter.
+        book: the rows in memory.
         clock: the time.
         changed: set after each change.
     """
@@ -46,8 +46,8 @@ class Rows:
     async def commit(
         self, rows: Sequence[Action], news: Sequence[Action] = (), cursor: tuple[str, str] | None = None
     ) -> None:
-        """Store `rows`, an event about each of `news`, and `cursor`. Returns only when they are stored;
-        retries without end."""
+        """Store `rows`, an event about each of `news`, and `cursor`. Return only when they are stored; retry
+        without end."""
         now = self.clock.now()
         for row in rows:
             self._note(row)
@@ -76,8 +76,8 @@ class Rows:
         detail: str,
         more: Sequence[Action] = (),
     ) -> Action:
-        """End `action`, which leaves nothing to undo, and store with it the rows `more`. Return the ended
-        row."""
+        """End `action`, which leaves nothing to undo, and store the rows `more` in the same commit. Return the
+        ended row."""
         ended = msgspec.structs.replace(
             action, state=State.ENDED, outcome=outcome, reason=reason, detail=detail, waits_for=None, due=None
         )
@@ -98,7 +98,7 @@ class Rows:
 
 
 def answered(action: Action, answer: Answer) -> Action:
-    """Return `action` with Okta's ids from `answer`, by which Okta's support finds a call."""
+    """Return `action` with the ids of `answer`, by which Okta's support finds a call."""
     return msgspec.structs.replace(
         action, request_id=answer.request_id or action.request_id, error_id=answer.error_id or action.error_id
     )

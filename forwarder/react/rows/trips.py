@@ -13,8 +13,8 @@ class Trip(NamedTuple):
     """One limit that was reached.
 
     Attributes:
-        last: when the last action was planned that it held back.
-        hour, day: how many it held back in the last hour and in the last day, to the minute.
+        last: when the last action that the limit held back was planned.
+        hour, day: how many actions it held back in the last hour and in the last day, to the minute.
     """
 
     limit: str

@@ -21,7 +21,7 @@ from forwarder.react.prompts.message import template_problem
 from forwarder.react.settings.values import Approve, EffectTime, Mode, Text, WrittenMode
 
 ANSWERS = ("approved", "denied", "timeout", "unreachable", "unknown")
-"""What may become of a prompt."""
+"""How a prompt may end."""
 
 
 def _lower(written: Any) -> Any:
@@ -41,7 +41,7 @@ class ActionSettings(Section):
     """Base of the settings of one action."""
 
     short: ClassVar[str] = ""
-    """The key that a value alone stands for, as in `{notify: soc}`."""
+    """The key that is meant if a value is written without a key, as in `{notify: soc}`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -53,7 +53,7 @@ class ActionSettings(Section):
         if not isinstance(written, dict):
             return written
         if "for" in written and not any(field.alias == "for" for field in cls.model_fields.values()):
-            raise ValueError("has no end, so `for` says nothing; remove it")
+            raise ValueError("is never undone, so `for` has no meaning; remove `for`")
         return written
 
     @classmethod
@@ -68,7 +68,7 @@ class ActionSettings(Section):
 
 
 class NotifySettings(ActionSettings):
-    """Tell a webhook.
+    """Notify a webhook.
 
     Attributes:
         to: a name of `webhooks`; may be left out if there is just one.
@@ -103,7 +103,7 @@ class UserRiskSettings(ActionSettings):
 
 
 class PlainSettings(ActionSettings):
-    """The settings of an action that has none."""
+    """The settings of an action that needs no settings."""
 
 
 class TimedSettings(ActionSettings):
@@ -136,13 +136,14 @@ class DoSettings(Section):
         user_risk: set the user's risk in Okta.
         revoke_sessions: end the user's sessions and revoke the tokens of apps.
         universal_logout: end the user's sessions in all apps that take part in Universal Logout.
-        expire_password: the user sets a new one at the next sign-in.
+        expire_password: make the user set a new password at the next sign-in.
         add_to_group: add the user to a group, for a time.
         suspend: suspend the user, for a time.
         block_ip: block the address of the alert in the zone `forwarder-blocklist`, for a time.
-        approve: `no`: no human approves it. `{within: 15m}` or `yes`: a human does. Default: a human approves `suspend`,
-            `block_ip` and `expire_password`, within `approve_within`.
-        user: whom it is about: `actor` or `target`, the one user there. Default: the actor if that is a user, else the target.
+        approve: whether a human must approve the action: `no`, `yes`, or `{within: 15m}`. Default: `yes` for `suspend`,
+            `block_ip` and `expire_password`. Without `within`, `approve_within` applies.
+        user: whether the action is about the `actor` or the `target` of the alert, where there must be exactly one user.
+            Default: the actor if that is a user, else the target.
     """
 
     notify: NotifySettings | None = None
@@ -166,7 +167,7 @@ class DoSettings(Section):
             return written
         for key in ("for", "group", "to", "by", "then", "within"):
             if key in written:
-                raise ValueError(f"`{key}` belongs into the braces of its action, as in {_PLACES[key]}")
+                raise ValueError(f"`{key}` belongs inside the braces of its action, as in {_PLACES[key]}")
         if "prompt" in written and "prompt" not in cls.model_fields:
             raise ValueError("a prompt cannot follow a prompt; remove it")
         return {key: {} if key in KINDS and value is None else value for key, value in written.items()}
@@ -232,8 +233,8 @@ class ThenSettings(Section):
         approved: may only notify, because an attacker may hold the phone.
         denied: the user says that it was another person.
         timeout: the user did not answer in time.
-        unreachable: the user could not be asked, as without a phone.
-        unknown: whether the user was asked is not known, as after a crash.
+        unreachable: the user could not be asked, for example without a phone.
+        unknown: it is not known whether the user was asked, for example after a crash.
     """
 
     approved: tuple[DoSettings, ...] = ()
@@ -253,7 +254,7 @@ class PromptSettings(ActionSettings):
     Attributes:
         by: `push` asks by Okta Verify, which shows no text; `ciba` by your own app, see `reactions.ciba`.
         message: what `ciba` shows, a template over the alert: see docs/reactions.md. Default: what happened, and a code.
-        then: answer → actions.
+        then: the actions that follow each answer.
     """
 
     short = "by"
@@ -277,11 +278,11 @@ class OnSettings(Section):
 
     Attributes:
         rule: name or id of a rule.
-        tag: of rules, as in attack.t1621.
-        level: of rules, just this one: informational, low, medium, high or critical.
-        orgs: whose alerts. Default: those of all orgs.
-        mode: weaker than `reactions.mode`, for these alerts only.
-        do: what to do, begun in this order; one that waits delays none after it.
+        tag: a tag of rules, as in attack.t1621.
+        level: a level of rules: informational, low, medium, high or critical. Higher levels are not included.
+        orgs: only alerts of these orgs. Default: alerts of all orgs.
+        mode: a mode weaker than `reactions.mode`, for these alerts only.
+        do: the actions. They begin in this order; an action that waits does not delay the ones after it.
     """
 
     rule: Text | None = None
@@ -297,7 +298,7 @@ class OnSettings(Section):
     @model_validator(mode="after")
     def _one_choice(self) -> Self:
         if sum(each is not None for each in (self.rule, self.tag, self.level)) != 1:
-            raise ValueError("set one of `rule`, `tag` and `level`; write an entry for each")
+            raise ValueError("set exactly one of `rule`, `tag` and `level`; write a separate entry for each")
         return self
 
     def effective(self, ceiling: Mode) -> Mode:

@@ -32,8 +32,8 @@ class Protect(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         users: ids or logins.
-        groups: ids or names; their members.
-        admins: holders of any admin role, be it by a group.
+        groups: ids or names of groups, whose members are protected.
+        admins: whether holders of any admin role are protected, including roles that a group gives.
         ips: addresses that are never blocked.
     """
 
@@ -47,15 +47,16 @@ class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """The settings of the guards.
 
     Attributes:
-        mode: the ceiling, one of `MODES`.
-        modes: by the id of a rule. Of one that is not in it, as after it was taken out, nothing is carried out.
-        limits: by `per_user`, `per_rule`, or a kind of action. What has none is not limited. `prompt_per_user` limits the
-            prompts to one user; it is once a day unless set.
-        prompts_at_once: prompts of one org that may be out.
+        mode: the strongest mode that any action may have, one of `MODES`.
+        modes: the mode of each rule, by the rule's id. If a rule is not in it, for example because the rule was removed,
+            nothing is carried out for it.
+        limits: the limits by name: `per_user`, `per_rule`, or a kind of action. A missing name means no limit, except
+            `prompt_per_user`, the limit of prompts to one user, which is then one a day.
+        prompts_at_once: how many prompts of one org may be out.
         fresh: seconds after which an event is late.
-        confirm: kinds that wait until the System Log has the event.
+        confirm: kinds of action that wait until the System Log has the event.
         approve_within: seconds in which a human may approve, unless the rule says another time.
-        own: by org, what the forwarder's own calls are made by: its client id, or the id of its API token.
+        own: by org, the ids that mark the forwarder's own calls: its client id, or the id of its API token.
         own_ips: the forwarder's own addresses, as Okta sees them.
     """
 

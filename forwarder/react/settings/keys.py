@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 ALGORITHM = "RS256"
-"""The only one that Okta accepts."""
+"""The only algorithm that Okta accepts."""
 
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 """Members of a JWK that are secret."""
@@ -40,15 +40,15 @@ def signing_key(text: str) -> SigningKey:
     """
     private, public = _read(text)
     if private is None:
-        raise ValueError(f"is a public key; name the private key of which it is a part, or {_MAKE}")
+        raise ValueError(f"is a public key; write the private key that belongs to it, or {_MAKE}")
     return SigningKey(_key_id(text, public), private)
 
 
 def public_jwk(text: str) -> dict[str, str]:
-    """Return the public part of a key, which may be private or public, as a receiver reads it.
+    """Return the public part of a private or public key, in the form that a receiver reads.
 
     Raises:
-        ValueError: as `signing_key`.
+        ValueError: `text` is not an RSA key of at least 2048 bits. The message says the same as in `signing_key`.
     """
     _, public = _read(text)
     return {"kty": "RSA", "use": "sig", "alg": ALGORITHM, "kid": _key_id(text, public), **_members(public)}
@@ -58,7 +58,7 @@ def key_set(texts: Sequence[str]) -> bytes:
     """Return the JWKS of these keys. It has their public parts only.
 
     Raises:
-        ValueError: as `signing_key`.
+        ValueError: one of them is not an RSA key of at least 2048 bits.
     """
     return msgspec.json.encode({"keys": [public_jwk(text) for text in texts]})
 

@@ -1,4 +1,4 @@
-"""What holds reactions back: whom they spare, how many there may be; and the app that asks users by CIBA."""
+"""The settings that hold reactions back: whom they spare, and how many there may be. Also the app that asks users by CIBA."""
 
 from typing import Annotated
 
@@ -16,7 +16,8 @@ def _private_key(secret: Secret) -> Secret:
 
 
 class ProtectSettings(Section):
-    """Whom and what no action ever touches. Looked up in Okta right before each call; a failed look-up refuses the action.
+    """Whom and what no action ever touches. Users are looked up in Okta right before each call; if that fails, the action is
+    refused.
 
     Attributes:
         users: ids or logins of users.
@@ -32,12 +33,12 @@ class ProtectSettings(Section):
 
 
 class LimitsSettings(Section):
-    """How many actions there may be, as in 20/1h. What is over a limit waits for a human. Each kind has its own limit, so
-    that cheap alerts cannot spend the one of revocations; `per_user` and `per_rule` count alerts, whatever they do.
+    """How many actions there may be, as in 20/1h. An action over a limit waits for a human. Each kind has its own limit, so
+    that cheap alerts cannot use up the limit of revocations; `per_user` and `per_rule` count alerts, not actions.
 
     Attributes:
-        per_user: alerts about one user that act.
-        per_rule: alerts of one rule that act.
+        per_user: alerts about one user that lead to actions.
+        per_rule: alerts of one rule that lead to actions.
         mending: actions of the kind mending.
         timed: actions of the kind timed.
         prompt: prompts.
@@ -58,8 +59,8 @@ class CibaSettings(Section):
     """The app that asks users by CIBA: an OIDC web app with that grant. Okta Verify cannot answer CIBA.
 
     Attributes:
-        client_id: of the app.
-        private_key: of the app: an RSA key of at least 2048 bits without a password, as PEM or JWK.
+        client_id: the client id of the app.
+        private_key: the private key of the app: RSA, at least 2048 bits, without a password, as PEM or JWK.
         key_id: `kid` of the private key, if the app has several and the key is PEM; a JWK carries its own.
         server: `default`, or the id of another custom authorization server. Default: the org's own.
     """

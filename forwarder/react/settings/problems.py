@@ -1,4 +1,4 @@
-"""Contradictions in the section `reactions`, or between it and the orgs or the rules: path, problem, hint."""
+"""Contradictions within the section `reactions`, or with the orgs or the rules. Each is a line: path, problem, hint."""
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -22,9 +22,9 @@ SCOPES: Mapping[str, str] = {
     "block_ip": "okta.networkZones.manage",
     "prompt": "okta.users.manage",
 }
-"""The scope that an action needs; a prompt only by push."""
+"""The scope that an action needs; a prompt needs it only if it is a push."""
 
-_CUTOFF = 0.6  # likeness of a name that was probably meant
+_CUTOFF = 0.6  # how alike a known name must be, so that it was probably meant
 
 
 class OrgAccess(msgspec.Struct, frozen=True):
@@ -32,8 +32,8 @@ class OrgAccess(msgspec.Struct, frozen=True):
 
     Attributes:
         api: whether it has credentials for Okta's API.
-        scopes: of the service app; None for an API token, which has the rights of its admin.
-        knows_itself: whether the forwarder can tell its own events, by the id of the app or of the token.
+        scopes: the scopes of the service app; None for an API token, which has the rights of its admin.
+        knows_itself: whether the forwarder can recognise events that it causes, by the id of the app or of the token.
     """
 
     api: bool
@@ -42,11 +42,11 @@ class OrgAccess(msgspec.Struct, frozen=True):
 
 
 FactorTypes = Callable[[str], Sequence[str]]
-"""The event types of factors that a rule can match, by the rule's id."""
+"""Takes a rule's id, and returns the event types about factors that the rule can match."""
 
 
 def problems(reactions: ReactionsSettings) -> Iterator[str]:
-    """Yield the problems of the section in itself."""
+    """Yield the problems within the section."""
     if reactions.mode is Mode.ENFORCE and not (reactions.protect.users or reactions.protect.groups):
         yield (
             "reactions.protect: `mode: enforce` needs at least one user or group, as in "
@@ -57,7 +57,7 @@ def problems(reactions: ReactionsSettings) -> Iterator[str]:
     for number, user in enumerate(reactions.protect.users):
         if "*" in user:
             yield (
-                f"reactions.protect.users[{number}]: {user} is not a pattern; name each user, or a group of them in "
+                f"reactions.protect.users[{number}]: {user} has a `*`, but patterns are not supported; name each user, or a group of them in "
                 "`protect.groups`"
             )
     for number, entry in enumerate(reactions.on):
@@ -95,7 +95,7 @@ def _action_problems(reactions: ReactionsSettings, each: Written) -> Iterator[st
 
 def _receiver_problem(path: str, to: str | None, known: Collection[str], key: str) -> Iterator[str]:
     if to is None and len(known) != 1:
-        hint = f"known: {', '.join(sorted(known))}" if known else f"there is none in `reactions.{key}`"
+        hint = f"write one of: {', '.join(sorted(known))}" if known else f"add one to `reactions.{key}` first"
         yield f"{path}: is required; {hint}"
     elif to is not None and to not in known:
         yield f"{path}: {to} is not among `reactions.{key}`{_did_you_mean(to, known) or '; add it there'}"
@@ -119,11 +119,11 @@ def _conflicts(actions: Sequence[Written], *, across: bool = False) -> Iterator[
         suspend = one if one.do.name == "suspend" else other
         if both == _SAME_STATUS:
             yield (
-                f"{other.named}: ends {one.named}, or is ended by it, because a user has one status in Okta: suspended, or "
-                "with an expired password; keep one of them"
+                f"{other.named}: this and {one.named} end each other, because a user has only one status in Okta: suspended, "
+                "or with an expired password; keep one of them"
             )
         elif both == {"suspend", "prompt"} and not suspend.do.asks:
-            yield f"{other.named}: ends {one.named}, or is ended by it: a suspended user cannot answer; put suspend into `then`"
+            yield f"{other.named}: this and {one.named} do not go together: a suspended user cannot answer; put suspend into `then`"
 
 
 def _pairs(actions: Sequence[Written]) -> Iterator[tuple[Written, Written]]:
@@ -162,7 +162,7 @@ def org_problems(reactions: ReactionsSettings, orgs: Mapping[str, OrgAccess]) ->
         yield from {f"reactions.confirm: {_NO_LOG}; set `orgs.NAME.api`, or write `confirm: []`"} - seen
 
 
-_NO_LOG = "needs the System Log, which is read by an org's `api`"
+_NO_LOG = "needs the System Log, which is read with an org's `api`"
 
 
 def _needs(reactions: ReactionsSettings, each: Written, orgs: Mapping[str, OrgAccess]) -> Iterator[str]:
@@ -171,12 +171,12 @@ def _needs(reactions: ReactionsSettings, each: Written, orgs: Mapping[str, OrgAc
     for name, org in orgs.items():
         if not org.api and do.kind in reactions.confirm:
             yield (
-                f"reactions.confirm: {_NO_LOG}, and {name} has none, for {each.named}; set `orgs.{name}.api`, or name the "
-                f"orgs that have it in `orgs` of the entry"
+                f"reactions.confirm: {_NO_LOG}, but {name} has no `api` ({each.named}); set `orgs.{name}.api`, or name only "
+                f"orgs that have one in `orgs` of the entry"
             )
         elif not org.api and (scope or do.name == "prompt"):
             yield (
-                f"{each.named}: needs the API of {name}; set `orgs.{name}.api`, or name the orgs that have it in `orgs` of "
+                f"{each.named}: needs the API of {name}; set `orgs.{name}.api`, or name only orgs that have one in `orgs` of "
                 "the entry"
             )
         if org.scopes is not None and scope and scope not in org.scopes:
@@ -195,15 +195,15 @@ def _needs(reactions: ReactionsSettings, each: Written, orgs: Mapping[str, OrgAc
             )
     if prompt and prompt.by == "ciba" and len(orgs) > 1:
         yield (
-            f"{each.named}.by: the app of `reactions.ciba` belongs to one org, and this is about {', '.join(sorted(orgs))}; "
-            "name the one in `orgs` of the entry"
+            f"{each.named}.by: the app of `reactions.ciba` belongs to one org, but this entry is for {', '.join(sorted(orgs))}; "
+            "name only the app's org in `orgs` of the entry"
         )
 
 
 def rule_problems(
     reactions: ReactionsSettings, rules: Sequence[KnownRule], factor_types: FactorTypes
 ) -> Iterator[str]:
-    """Yield the problems of the section with the loaded rules."""
+    """Yield what in the section does not fit the loaded rules."""
     if reactions.on and not rules:
         yield "reactions.on: there are no rules whose alerts could lead to actions; set `rules.files`"
         return

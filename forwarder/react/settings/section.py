@@ -1,4 +1,4 @@
-"""The section `reactions` of the configuration: what alerts lead to, what holds it back, whom to tell."""
+"""The section `reactions` of the configuration: the actions that alerts lead to, their limits, and whom to notify."""
 
 import base64
 import binascii
@@ -33,7 +33,7 @@ def _url(url: str) -> str:
 
 
 def _webhook_url(written: Any) -> Any:
-    """Read a webhook's URL; written as a secret, it may have a query, and only its host is ever shown."""
+    """Read a webhook's URL. A URL that is written as a secret may have a query; only its host is ever shown."""
     if isinstance(written, str):
         return written
     secret = Secret.read(written)
@@ -60,7 +60,9 @@ def _serve_or_url(text: str) -> str:
 
 def _issuer(url: str) -> str:
     if len(_url(url)) > _LONGEST_ISSUER:
-        raise ValueError(f"is longer than {_LONGEST_ISSUER} characters, which Okta does not take")
+        raise ValueError(
+            f"is longer than {_LONGEST_ISSUER} characters, the most that Okta accepts; shorten it"
+        )
     return url
 
 
@@ -83,13 +85,14 @@ def _any_key(secret: Secret) -> Secret:
 
 
 def webhook_keys(secret: Secret) -> tuple[bytes, ...]:
-    """Return the keys that a webhook is signed with, a signature each.
+    """Return the keys that a webhook is signed with; each key makes one signature.
 
-    `whsec_` is followed by the key in base64. Without it the text is the key; but the libraries of Standard Webhooks decode
-    such a text from base64 where they can, so there are two keys then, and either receiver accepts the webhook.
+    The text after `whsec_` is the key in base64. Without `whsec_`, the text itself is the key. But libraries of Standard
+    Webhooks decode also such a text from base64, if they can. Then the result is a second key, so that receivers of both
+    sorts accept the webhook.
 
     Raises:
-        ValueError: no base64 after `whsec_`.
+        ValueError: there is no base64 after `whsec_`.
     """
     text = secret.reveal()
     named = text.startswith(_PREFIX)
@@ -136,7 +139,7 @@ class RiskReceiverSettings(Section):
 
     Attributes:
         org: an org of `orgs`, which gets Okta's user-risk-change. The forwarder must be a security events provider there.
-        url: where another receiver takes tokens, which gets CAEP's risk-level-change: https, or http to a loopback address.
+        url: the URL of another receiver, which gets CAEP's risk-level-change: https, or http to a loopback address.
         audience: what that receiver expects in `aud`.
         authorization: value of the header Authorization, for a receiver that needs one, as in `Bearer …`.
         timeout: how long to wait for the response; then the token is sent again, with the same `jti`.
@@ -166,13 +169,13 @@ class RiskReceiverSettings(Section):
 
 
 class SetSettings(Section):
-    """Who signs security event tokens.
+    """The issuer and the keys of security event tokens.
 
     Attributes:
         issuer: `iss` of each token: an https URL, the same as at the receivers.
         key: signs the tokens: an RSA private key of at least 2048 bits without a password, as PEM or JWK.
-        previous_key: a key that signs nothing and is published beside `key`: the last one for a while after a change, or the
-            next one before it. Its public part is enough.
+        previous_key: a key that signs nothing, but is published beside `key`: the old key for a while after a change of
+            keys, or the new key before the change. Its public part is enough.
         jwks: `serve` publishes the public keys at `/.well-known/jwks.json` of the endpoint that Okta posts to. Otherwise
             the URL where you publish what `forwarder reactions jwks` prints; default: `issuer` with that path.
     """
@@ -210,13 +213,14 @@ class ReactionsSettings(Section):
 
     Attributes:
         mode: `off`; `shadow`, which does everything but the calls, and records them; or `enforce`. An entry of `on` can only
-            be weaker.
+            have a weaker mode.
         protect: whom and what no action ever touches. `enforce` needs at least one user or group.
-        limits: how many actions there may be; what is over a limit waits for a human.
-        fresh: how old an event may be when its action is called; later, only notify, risk_event and user_risk remain.
-        confirm: kinds of action that wait until the System Log has the event too, because a hook's event is only a claim:
-            quiet, mending, timed, prompt.
-        approve_within: how long an action waits for a human; then it is refused.
+        limits: how many actions there may be; an action over a limit waits for a human.
+        fresh: how old an event may be when its action is carried out. If it is older, only notify, risk_event and user_risk
+            are still carried out.
+        confirm: kinds of action that wait until the System Log has the event too, because an event from a hook is only a
+            claim: quiet, mending, timed, prompt.
+        approve_within: how long an action waits for a human; after that, it is refused.
         ciba: the app that asks users by CIBA.
         on: which alerts lead to which actions: see docs/reactions.md.
         webhooks: whom to notify, by a name of your choice.
@@ -239,7 +243,7 @@ class ReactionsSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _read_on(cls, written: Any) -> Any:
-        """Rename the keys `true` of YAML and "true" of Helm, which both make of `on`, to `on`."""
+        """Rename the key `on` back to `on`: YAML reads it as true, and Helm then writes it as "true"."""
         if isinstance(written, dict) and not {"on", True} <= written.keys():
             return {"on" if key is True or key == "true" else key: value for key, value in written.items()}
         return written
@@ -261,7 +265,7 @@ class ReactionsSettings(Section):
             yield from (f"{path}.{key}: {problem}" for key, problem in tls.file_problems(server.ca_file))
 
     def problems(self, org_urls: dict[str, str | None], paths: dict[str, str]) -> Iterator[str]:
-        """Yield the problems of the section with the orgs: path, problem, hint.
+        """Yield what in the section does not fit the orgs: path, problem, hint.
 
         Args:
             org_urls: the URL of each org.
@@ -276,7 +280,7 @@ class ReactionsSettings(Section):
         if self.set and self.set.jwks == "serve":
             taken = (name for name, path in paths.items() if path.rstrip("/") == JWKS_PATH)
             yield from (
-                f"orgs.{name}.path: `reactions.set.jwks: serve` takes this path; choose another"
+                f"orgs.{name}.path: `reactions.set.jwks: serve` needs this path; choose another"
                 for name in taken
             )
 

@@ -25,11 +25,11 @@ from forwarder.config.types import Duration
 
 _MINUTE, _DAY = 60.0, 86_400.0
 _LONGEST_EFFECT = 30 * _DAY
-_MOST = 1_000_000  # of a rate
+_MOST = 1_000_000  # actions in a rate
 
 
 class Mode(StrEnum):
-    """How far reactions go. The order is that of their strength."""
+    """How far reactions go. The weakest mode comes first."""
 
     OFF = "off"
     """Nothing is planned."""
@@ -54,11 +54,11 @@ def _mode(written: Any) -> Any:
 WrittenMode = Annotated[
     Mode, BeforeValidator(_mode), PlainSerializer(str), WithJsonSchema({"enum": [*map(str, Mode), False]})
 ]
-"""A mode; YAML's `off`, which is false, is understood."""
+"""A mode. False is accepted as `off`, because YAML reads the word `off` as false."""
 
 
 class Rate(str):
-    """A number of actions in a time: `2/1h`."""
+    """How many actions there may be in a time, as in `2/1h`."""
 
     __slots__ = ()
 
@@ -110,11 +110,11 @@ _duration: TypeAdapter[float] = TypeAdapter(Duration)
 
 
 class Approve(msgspec.Struct, frozen=True):
-    """What a rule says about the approval of an action: `no`, or `{within: 15m}`.
+    """What an entry says about the approval of an action: `no`, `yes`, or `{within: 15m}`.
 
     Attributes:
-        needed: whether a human approves.
-        within: seconds in which; None for `approve_within`.
+        needed: whether a human must approve.
+        within: seconds in which the human may approve; None for `approve_within`.
     """
 
     needed: bool
@@ -181,7 +181,10 @@ def _network(written: Any) -> IPv4Network | IPv6Network:
         meant = ip_interface(written).network
     except ValueError:
         raise ValueError(f"{shown(written)} is not an address or a network; write 198.51.100.0/24") from None
-    raise ValueError(f"{written!r} is an address within a network; write {meant}, or the address alone")
+    raise ValueError(
+        f"{written!r} has an address before the slash that is not the start of the network; write {meant} for the "
+        "network, or the address without the slash"
+    )
 
 
 Network = Annotated[
@@ -209,6 +212,6 @@ EffectTime = Annotated[Duration, AfterValidator(_effect)]
 """Seconds after which an action is undone."""
 
 WaitingTime = Annotated[Duration, AfterValidator(_waiting)]
-"""Seconds that something may wait for a human, or an event may be old."""
+"""Seconds that an action may wait for a human, or that an event may be old."""
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]

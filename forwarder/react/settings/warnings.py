@@ -1,4 +1,4 @@
-"""Settings of the section `reactions` that work but are unwise: path, what, hint."""
+"""Settings of the section `reactions` that work but are unwise. Each is a line: path, what is unwise, hint."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -11,11 +11,11 @@ from forwarder.react.settings.values import Mode
 from forwarder.react.settings.written import Written, chooses, prompt_of, written
 
 _LOOK_UPS = (
-    ("admins", "okta.roles.read", {"okta.roles.read", "okta.roles.manage"}, "administrators are known"),
-    ("groups", "okta.groups.read", {"okta.groups.read", "okta.groups.manage"}, "members of groups are known"),
-    ("users", "okta.users.read", {"okta.users.read", "okta.users.manage"}, "protected users are known"),
+    ("admins", "okta.roles.read", {"okta.roles.read", "okta.roles.manage"}, "administrators"),
+    ("groups", "okta.groups.read", {"okta.groups.read", "okta.groups.manage"}, "members of groups"),
+    ("users", "okta.users.read", {"okta.users.read", "okta.users.manage"}, "protected users"),
 )
-"""Key of `protect`, a scope that it needs, the scopes of which one is enough, and what it is for."""
+"""A key of `protect`, the least scope that it needs, all scopes of which one is enough, and whom they show."""
 
 
 def warnings(
@@ -38,17 +38,17 @@ def warnings(
     unconfirmed = {each.do.kind for each in changing} & {Kind.TIMED, Kind.PROMPT} - set(reactions.confirm)
     if unconfirmed and hooked:
         yield (
-            f"reactions.confirm: leaves out {' and '.join(sorted(unconfirmed))}, so with the hook's secret alone one can cause "
+            f"reactions.confirm: leaves out {' and '.join(sorted(unconfirmed))}, so anyone who has the hook's secret can cause "
             "such actions by events that never happened; add it"
         )
     risks = any(isinstance(each.do.settings, UserRiskSettings) and each.mode is Mode.ENFORCE for each in live)
     if risks and hooked and Kind.QUIET not in reactions.confirm:
         yield (
-            "reactions.confirm: leaves out quiet, so with the hook's secret alone one can set the risk of any user by events "
-            "that never happened: user_risk stays, and no limit holds it back; add it"
+            "reactions.confirm: leaves out quiet, so anyone who has the hook's secret can set the risk of any user by events "
+            "that never happened: the risk stays, and no limit applies to user_risk; add quiet"
         )
     if changing and not reactions.protect.admins:
-        yield "reactions.protect.admins: actions can hit administrators; set true"
+        yield "reactions.protect.admins: is false, so actions can hit administrators; set it to true"
     for name, org in orgs.items():
         concerned = [each for each in changing if name in (each.entry.orgs or orgs)]
         yield from _org(
@@ -57,10 +57,10 @@ def warnings(
 
 
 def rule_warnings(reactions: ReactionsSettings, rules: Sequence[KnownRule]) -> Iterator[str]:
-    """Yield the entries that no alert of `rules` can match."""
+    """Yield a line for each entry that no alert of `rules` can match."""
     for number, entry in enumerate(reactions.on):
         if not rules or entry.rule is not None:
-            continue  # refused if there is no such rule
+            continue  # an unknown rule is a problem, not a warning
         chosen = [rule for rule in rules if chooses(entry, rule)]
         key, value = ("tag", entry.tag) if entry.tag else ("level", entry.level)
         path = f"reactions.on[{number}].{key}"
@@ -97,6 +97,6 @@ def _org(
     for key, scope, enough, what in _LOOK_UPS:
         if org.scopes is not None and getattr(reactions.protect, key) and not enough & set(org.scopes):
             yield (
-                f"orgs.{name}.api.scopes: lacks {scope}, by which {what} (`protect.{key}`), so every action on a user is "
+                f"orgs.{name}.api.scopes: lacks {scope}, which shows {what} (`protect.{key}`), so every action on a user is "
                 "refused; grant it to the app, and add it here"
             )

@@ -51,7 +51,7 @@ def written(reactions: ReactionsSettings) -> Iterator[Written]:
 
 
 def written_in(entry: OnSettings, mode: Mode, path: str) -> Iterator[Written]:
-    """Yield every action of one entry, as `written`."""
+    """Yield every action of one entry, in the same order as `written`."""
     yield from _listed(entry, entry.do, mode, f"{path}.do")
 
 

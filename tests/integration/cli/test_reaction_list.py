@@ -258,7 +258,9 @@ def test_show_says_who_undid_an_effect_and_why(config: Path, tmp_path: Path) -> 
     output = run(config, "show", "beef").output
     assert "undone by  mia: false alarm" in output
     assert "  why " not in output
-    left = replace(undone, key="cafe" + 60 * "0", end=End.NOT_OURS, detail="it was changed since by others")
+    left = replace(
+        undone, key="cafe" + 60 * "0", end=End.NOT_OURS, detail="others have changed the target since"
+    )
     write(tmp_path / "store.db", left)
     output = run(config, "show", "cafe").output
     assert "ended by   mia: false alarm" in output

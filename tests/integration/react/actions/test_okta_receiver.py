@@ -115,7 +115,7 @@ async def test_a_risk_event_counts_once_for_the_user_and_only_after_the_registra
         assert "acme has no security events provider with the issuer https://fw.example; register it" in line
         answer = await there.send(there.risk())
         assert (answer.status, answer.code) == (400, "invalid_issuer")
-        assert "make reactions.set.issuer and its configuration equal" in answer.text
+        assert "write the same issuer there and in reactions.set.issuer" in answer.text
 
         assert (await there.client.post(PROVIDERS_PATH, json=there.registration())).status_code == 200
         assert await there.problems() == []
@@ -167,4 +167,4 @@ async def test_what_differs_in_the_org_is_found(tmp_path: Path) -> None:
         await there.client.post(f"{PROVIDERS_PATH}/{made['id']}/lifecycle/deactivate")
         inactive, elsewhere = await there.problems()
         assert "the provider 'okta-forwarder' of acme is not active" in inactive
-        assert "/.well-known/jwks.json?old, and they are at http" in elsewhere
+        assert "/.well-known/jwks.json?old, but they are at http" in elsewhere

@@ -58,8 +58,8 @@ async def test_keys_that_are_published_whole_have_no_problem() -> None:
         (Reply(200, JSON, b"<html>"), "URL holds no set of keys (JWKS); publish there"),
         (Reply(200, JSON, b'{"keys": {}}'), f"URL lacks the key {KID}; publish there"),
         (Reply(200, JSON, b'{"keys": ["x"]}'), "URL holds no set of keys (JWKS); publish there"),
-        (Reply(200, {"Content-Type": "text/plain"}, key_set([KEY])), "URL has the content type text/plain, and Okta takes only application/json; publish"),
-        (Reply(200, {}, key_set([KEY])), "URL has the content type nothing, and Okta"),
+        (Reply(200, {"Content-Type": "text/plain"}, key_set([KEY])), "URL has the content type text/plain, but Okta accepts only application/json; publish"),
+        (Reply(200, {}, key_set([KEY])), "URL has the content type nothing, but Okta"),
         (Reply(200, JSON, leaky()), f"URL publishes the private key {KID}; others can sign as you: replace this key now"),
         (Reply(200, JSON, json.dumps({"keys": [public_jwk(OTHER) | {"kid": KID}]}).encode()), f"URL has another key with the id {KID}; publish"),
     ],
@@ -96,7 +96,7 @@ async def test_a_running_forwarder_serves_what_the_check_expects(tmp_path: Any) 
         assert "lacks the key" in line
         (line,) = await check_jwks(SetSettings(issuer=f"{issuer}/elsewhere", key=KEY, jwks="serve"))
         assert (
-            "answers 404 instead of the keys; have the proxy in front of `receiver.listen` pass /.well-known/jwks.json"
+            "answers 404 instead of the keys; let the proxy in front of `receiver.listen` pass /.well-known/jwks.json"
             in line
         )
     finally:
@@ -153,11 +153,11 @@ def provider(**changes: Any) -> dict[str, Any]:
         (Answer(200, [provider(status="INACTIVE")]), ["the provider 'okta-forwarder' of acme is not active, so its events"]),
         (
             Answer(200, [provider(settings={"issuer": "https://fw.example", "jwks_url": "https://old.example/keys"})]),
-            ["the provider 'okta-forwarder' of acme fetches the keys from https://old.example/keys, and they are at https://fw.example/.well-known/jwks.json; correct"],
+            ["the provider 'okta-forwarder' of acme fetches the keys from https://old.example/keys, but they are at https://fw.example/.well-known/jwks.json; correct"],
         ),
-        (Answer(403, text="Okta refused it"), ["the providers of acme cannot be read, so it is not checked: Okta refused it (it needs the scope okta.securityEventsProviders.read)"]),
-        (Answer(0, text="no response"), ["the providers of acme cannot be read, so it is not checked: no response"]),
-        (Answer(200, {"odd": 1}), ["the providers of acme cannot be read, so it is not checked: it answers 200"]),
+        (Answer(403, text="Okta refused it"), ["cannot be checked, because the providers of acme cannot be read: Okta refused it (this needs the scope okta.securityEventsProviders.read)"]),
+        (Answer(0, text="no response"), ["cannot be checked, because the providers of acme cannot be read: no response"]),
+        (Answer(200, {"odd": 1}), ["cannot be checked, because the providers of acme cannot be read: Okta answers 200"]),
     ],
 )  # fmt: skip
 async def test_the_provider_in_okta_is_compared_with_the_configuration(

@@ -126,7 +126,7 @@ async def test_a_repetition_has_the_same_id() -> None:
         (Reply(301, {"Location": "http://127.0.0.1:1/x?token=y"}), False, "answers 301: go to http://127.0.0.1:1/x; a redirect is not followed; write the right address in reactions.webhooks.soc.url"),
         (Reply(403), False, "answers 403; compare `secret` on both sides"),
         (Reply(404), False, "answers 404; check the path of reactions.webhooks.soc.url"),
-        (Reply(410), False, "answers 410; the server takes nothing there any more; correct or remove reactions.webhooks.soc.url"),
+        (Reply(410), False, "answers 410; the server no longer accepts anything at this URL; correct or remove reactions.webhooks.soc.url"),
         (Reply(422, body=b'{"detail": "no such field"}'), False, "answers 422: no such field; ask those who run the server"),
         (Reply(408), True, "answers 408; it is tried again"),
         (Reply(425), True, "answers 425; it is tried again"),
@@ -283,11 +283,11 @@ async def test_a_key_is_accepted_while_it_is_published_and_not_after() -> None:
 @pytest.mark.parametrize(
     ("err", "hint"),
     [
-        ("invalid_issuer", "the receiver expects another `iss`; make reactions.set.issuer"),
+        ("invalid_issuer", "the receiver expects another `iss`; write the same issuer there"),
         ("invalid_audience", "the receiver expects another `aud`"),
         ("invalid_key", "the receiver has no key with this `kid`"),
         ("authentication_failed", "the receiver does not accept the signature"),
-        ("access_denied", "the receiver does not take events from this issuer"),
+        ("access_denied", "the receiver does not accept events from this issuer"),
         ("invalid_request", "the receiver could not read the token"),
         ("something_else", "reactions check"),
     ],

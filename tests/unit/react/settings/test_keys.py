@@ -73,7 +73,7 @@ def test_a_key_that_cannot_sign_is_refused_with_what_to_do(text: str, problem: s
 
 
 def test_a_public_key_cannot_sign() -> None:
-    with pytest.raises(ValueError, match="is a public key; name the private key"):
+    with pytest.raises(ValueError, match="is a public key; write the private key"):
         signing_key(public_pem(rsa_key()))
 
 

@@ -199,7 +199,7 @@ PUSH: dict[str, Any] = {"by": "push"}
         ({"mode": "enforced"}, "reactions.mode: write off, shadow or enforce"),
         ({"mode": True}, "reactions.mode: write off, shadow or enforce"),
         ({"on": [{"tag": "t1078.004", "do": ["revoke_sessions"]}]}, "reactions.on[0].tag: no rule has the tag t1078.004; did you mean attack.t1078.004?"),
-        ({"protect": {"users": ["*@corp.example"]}}, "reactions.protect.users[0]: *@corp.example is not a pattern; name each user"),
+        ({"protect": {"users": ["*@corp.example"]}}, "reactions.protect.users[0]: *@corp.example has a `*`, but patterns are not supported; name each user"),
         ({"protect": {"groups": ["step-UP"]}, "on": entry({"add_to_group": {"group": "Step-up", "for": "1h"}})}, "reactions.on[0].do[0].add_to_group.group: Step-up is among `reactions.protect.groups`"),
         ({"set": {"issuer": "https://fw.example", "key": pem(rsa_key()), "jwks": "yes"}}, "reactions.set.jwks: 'yes' is not a URL"),
         ({"mode": "enforce", "protect": {"ips": ["198.51.100.7"]}}, "reactions.protect: `mode: enforce` needs at least one user or group"),
@@ -213,15 +213,15 @@ PUSH: dict[str, Any] = {"by": "push"}
         ({"limits": {"quiet": "5/1h"}}, "reactions.limits.quiet: unknown key"),
         ({"protect": {"user": ["x"]}}, "reactions.protect.user: unknown key; did you mean `users`?"),
         ({"protect": {"users": "x"}}, "reactions.protect.users: write a list"),
-        ({"protect": {"ips": ["198.51.100.7/24"]}}, "reactions.protect.ips[0]: '198.51.100.7/24' is an address within a network; write 198.51.100.0/24"),
+        ({"protect": {"ips": ["198.51.100.7/24"]}}, "reactions.protect.ips[0]: '198.51.100.7/24' has an address before the slash that is not the start of the network; write 198.51.100.0/24"),
         ({"protect": {"ips": ["corp"]}}, "reactions.protect.ips[0]: 'corp' is not an address or a network"),
         ({"fresh": "10s"}, "reactions.fresh: is outside 1m to 24h"),
         ({"approve_within": "2d"}, "reactions.approve_within: is outside 1m to 24h"),
         ({"confirm": ["all"]}, "reactions.confirm[0]: write quiet, mending, timed or prompt"),
         ({"ciba": {"client_id": "0oa"}}, "reactions.ciba.private_key: is required"),
         ({"ciba": {"client_id": "0oa", "private_key": "no key"}}, "reactions.ciba.private_key: "),
-        ({"on": [{"do": ["revoke_sessions"]}]}, "reactions.on[0]: set one of `rule`, `tag` and `level`"),
-        ({"on": entry("revoke_sessions", level="high")}, "reactions.on[0]: set one of `rule`, `tag` and `level`"),
+        ({"on": [{"do": ["revoke_sessions"]}]}, "reactions.on[0]: set exactly one of `rule`, `tag` and `level`"),
+        ({"on": entry("revoke_sessions", level="high")}, "reactions.on[0]: set exactly one of `rule`, `tag` and `level`"),
         ({"on": entry()}, "reactions.on[0].do: at least one is required"),
         ({"on": entry("revoke_sessions", rule="reportd")}, "reactions.on[0].rule: there is no rule with the id or name 'reportd'; did you mean reported?"),
         ({"on": entry("revoke_sessions", rule="Signed in")}, "reactions.on[0].rule: there is no rule with the id or name 'Signed in'; write its name, signed_in"),
@@ -237,13 +237,13 @@ PUSH: dict[str, Any] = {"by": "push"}
         ({"on": entry({"block_ip": {"for": "31d"}})}, "reactions.on[0].do[0].block_ip.for: is outside 1m to 30d"),
         ({"on": entry({"add_to_group": {"group": "Step-up"}})}, "reactions.on[0].do[0].add_to_group.for: is required"),
         ({"on": entry({"add_to_group": {"grupo": "Step-up", "group": "Step-up", "for": "1h"}})}, "reactions.on[0].do[0].add_to_group.grupo: unknown key; did you mean `group`?"),
-        ({"on": entry({"add_to_group": "Step-up", "for": "24h"})}, "reactions.on[0].do[0]: `for` belongs into the braces of its action"),
-        ({"on": entry({"revoke_sessions": {"for": "1h"}})}, "reactions.on[0].do[0].revoke_sessions: has no end, so `for` says nothing; remove it"),
-        ({"on": entry({"notify": {"to": "soc", "for": "1h"}})}, "reactions.on[0].do[0].notify: has no end"),
+        ({"on": entry({"add_to_group": "Step-up", "for": "24h"})}, "reactions.on[0].do[0]: `for` belongs inside the braces of its action"),
+        ({"on": entry({"revoke_sessions": {"for": "1h"}})}, "reactions.on[0].do[0].revoke_sessions: is never undone, so `for` has no meaning; remove `for`"),
+        ({"on": entry({"notify": {"to": "soc", "for": "1h"}})}, "reactions.on[0].do[0].notify: is never undone"),
         ({"on": entry({"add_to_group": {"group": "Break-glass", "for": "1h"}})}, "reactions.on[0].do[0].add_to_group.group: Break-glass is among `reactions.protect.groups`"),
         ({"on": entry({"notify": "sok"})}, "reactions.on[0].do[0].notify.to: sok is not among `reactions.webhooks`; did you mean soc?"),
         ({"on": entry({"risk_event": "rsk"})}, "reactions.on[0].do[0].risk_event.to: rsk is not among `reactions.receivers`; did you mean risk?"),
-        ({"on": entry("risk_event")}, "reactions.on[0].do[0].risk_event.to: is required; known: okta, risk"),
+        ({"on": entry("risk_event")}, "reactions.on[0].do[0].risk_event.to: is required; write one of: okta, risk"),
         ({"on": entry({"risk_event": {"to": "risk", "level": "none"}})}, "reactions.on[0].do[0].risk_event.level: write low, medium or high"),
         ({"on": entry({**TIMED, "approve": "maybe"})}, "reactions.on[0].do[0].approve: write `no`, `yes`, or a time as in {within: 15m}"),
         ({"on": entry({**TIMED, "approve": {"within": "1s"}})}, "reactions.on[0].do[0].approve: is outside 1m to 24h"),
@@ -252,10 +252,10 @@ PUSH: dict[str, Any] = {"by": "push"}
         ({"on": entry({**TIMED, "user": "both"})}, "reactions.on[0].do[0].user: write actor or target"),
         ({"on": entry({"block_ip": {"for": "1h"}, "user": "target"})}, "reactions.on[0].do[0].user: block_ip is about no user"),
         ({"on": entry({"suspend": {"for": "1h"}}, {"suspend": {"for": "2h"}})}, "reactions.on[0].do[1].suspend: this and reactions.on[0].do[0].suspend are the same action"),
-        ({"on": entry({"suspend": {"for": "1h"}}, "expire_password")}, "reactions.on[0].do[1].expire_password: ends reactions.on[0].do[0].suspend, or is ended by it"),
-        ({"on": entry({"suspend": {"for": "1h"}, "approve": False}, {"prompt": PUSH})}, "reactions.on[0].do[1].prompt: ends reactions.on[0].do[0].suspend, or is ended by it"),
+        ({"on": entry({"suspend": {"for": "1h"}}, "expire_password")}, "reactions.on[0].do[1].expire_password: this and reactions.on[0].do[0].suspend end each other"),
+        ({"on": entry({"suspend": {"for": "1h"}, "approve": False}, {"prompt": PUSH})}, "reactions.on[0].do[1].prompt: this and reactions.on[0].do[0].suspend do not go together"),
         ({"on": entry({"prompt": PUSH}, {"prompt": PUSH})}, "reactions.on[0].do[1].prompt: this and reactions.on[0].do[0].prompt ask the user twice"),
-        ({"on": [*entry({"suspend": {"for": "1h"}}), {"level": "critical", "do": ["expire_password"]}]}, "reactions.on[1].do[0].expire_password: ends reactions.on[0].do[0].suspend"),
+        ({"on": [*entry({"suspend": {"for": "1h"}}), {"level": "critical", "do": ["expire_password"]}]}, "reactions.on[1].do[0].expire_password: this and reactions.on[0].do[0].suspend end each other"),
         ({"on": [*entry({"prompt": PUSH}), {"tag": "attack.t1078.004", "do": [{"prompt": PUSH}]}]}, "reactions.on[1].do[0].prompt: this and reactions.on[0].do[0].prompt ask the user twice"),
         ({"on": entry({"prompt": {"by": "sms"}})}, "reactions.on[0].do[0].prompt.by: write push or ciba"),
         ({"on": entry({"prompt": {}})}, "reactions.on[0].do[0].prompt.by: is required"),
@@ -339,10 +339,10 @@ def test_the_rest_of_the_file_is_checked_beside_a_mistake_in_the_section(folder:
 def test_actions_need_the_api_of_every_org_that_they_are_about(folder: Path) -> None:
     tree = tree_of(folder, on=entry("revoke_sessions", {"add_to_group": {"group": "G", "for": "1h"}}))
     tree["orgs"]["beta"] = {"secrets": ["b"], "path": "/beta"}
-    no_log = "needs the System Log, which is read by an org's `api`"
+    no_log = "needs the System Log, which is read with an org's `api`"
     assert [line.partition(";")[0] for line in problems_of(tree)] == [
         "reactions.on[0].do[0].revoke_sessions: needs the API of beta",
-        f"reactions.confirm: {no_log}, and beta has none, for reactions.on[0].do[1].add_to_group",
+        f"reactions.confirm: {no_log}, but beta has no `api` (reactions.on[0].do[1].add_to_group)",
     ]
     tree["reactions"]["on"][0]["orgs"] = ["acme"]
     assert read(tree).reactions.on[0].orgs == ("acme",)
@@ -420,8 +420,8 @@ def warnings_of(tree: dict[str, Any]) -> list[str]:
         ({"on": entry(TIMED)}, "reactions.on[0].do[0].suspend: waits for a human, and this entry does not notify one"),
         ({"fresh": "30m"}, "reactions.fresh: is longer than `rules.late`"),
         ({"confirm": ["timed"]}, "reactions.confirm: leaves out prompt"),
-        ({"protect": {"admins": False}}, "reactions.protect.admins: actions can hit administrators"),
-        ({"protect": {}}, "orgs.acme.api.scopes: lacks okta.roles.read, by which administrators are known"),
+        ({"protect": {"admins": False}}, "reactions.protect.admins: is false, so actions can hit administrators"),
+        ({"protect": {}}, "orgs.acme.api.scopes: lacks okta.roles.read, which shows administrators"),
     ],
 )  # fmt: skip
 def test_what_is_unwise_is_said(folder: Path, changes: dict[str, Any], warning: str) -> None:

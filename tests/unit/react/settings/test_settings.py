@@ -136,7 +136,7 @@ def test_an_org_without_a_url_cannot_receive_risk_events() -> None:
 
 def test_no_org_posts_to_the_path_of_the_keys() -> None:
     (line,) = problems_of({"set": signed(jwks="serve")}, path="/.well-known/jwks.json")
-    assert line.startswith("orgs.acme.path: `reactions.set.jwks: serve` takes this path")
+    assert line.startswith("orgs.acme.path: `reactions.set.jwks: serve` needs this path")
     settings_with({"set": signed()}, path="/.well-known/jwks.json")
 
 
