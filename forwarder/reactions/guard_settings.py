@@ -14,7 +14,7 @@ from forwarder.settings import OrgSettings, Settings
 
 
 def guard_settings(settings: Settings, modes: Mapping[str, str]) -> GuardSettings:
-    """Return the settings of the guards. `modes`: the mode of each rule, by its id (`Plans.modes`)."""
+    """Return the settings of the guards. `modes` has the mode of each rule, by the rule's id (see `Plans.modes`)."""
     reactions = settings.reactions
     return GuardSettings(
         mode=str(reactions.mode),
@@ -31,7 +31,7 @@ def guard_settings(settings: Settings, modes: Mapping[str, str]) -> GuardSetting
 
 
 def rehearsal(settings: Settings, ruleset: Ruleset) -> Rehearsal:
-    """Return a rehearsal of these reactions as if all had mode `enforce`, except entries with mode `off`."""
+    """Return a rehearsal of these reactions. All entries have mode `enforce` in it, except those with mode `off`."""
     entries = tuple(
         entry if entry.mode is Mode.OFF else entry.model_copy(update={"mode": None})
         for entry in settings.reactions.on
@@ -46,7 +46,7 @@ def _protect(protect: ProtectSettings) -> Protect:
 
 
 def _limits(limits: LimitsSettings) -> dict[str, Limit]:
-    """Return the limits by name; the limit of a kind of action has the kind's name."""
+    """Return the limits by name. The limit of a kind of action has the name of the kind."""
     names = ("per_user", "per_rule", "mending", "timed", "prompt", "prompt_per_user")
     rates = {name: getattr(limits, name) for name in names}
     return {name: _limit(rate) for name, rate in rates.items()}

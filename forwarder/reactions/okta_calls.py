@@ -1,4 +1,4 @@
-"""The orgs' APIs as reactions use them: each call is sent once, with any result."""
+"""The orgs' APIs as reactions use them: each call is sent once, whatever its result."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,13 +21,13 @@ class OktaCalls:
     """Implements `react.ports.Okta`."""
 
     def __init__(self, client: Callable[[str], OktaClient | None], clock: Clock) -> None:
-        """Args: `client` returns the org's client that all other calls use too, so that all share its rate
+        """Args: `client` returns the org's client, which all other calls use too, so that they share the rate
         limits."""
         self._client = client
         self._clock = clock
 
     def org(self, name: str) -> "OrgCalls | None":
-        """As `react.ports.Okta.org`."""
+        """Return the API of the org `name`; None if the org has no client (any more)."""
         client = self._client(name)
         return None if client is None else OrgCalls(client, self._clock)
 
@@ -40,13 +40,13 @@ class OrgCalls:
         self._clock = clock
 
     async def ready(self, method: str, path: str) -> None:  # noqa: ARG002
-        """As `react.ports.OktaCall.ready`."""
+        """Wait until the rate limit allows a call of `path`."""
         await self._client.ready(path)
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
     ) -> Answer:
-        """As `react.ports.OktaCall.call`."""
+        """Send one call and return the answer. Raises nothing for an error of Okta or the network."""
         try:
             result = await self._client.send_once(method, path, query=query, body=body)
         except OktaError as error:  # a link to another host, or credentials that cannot be used
@@ -72,8 +72,8 @@ class OrgCalls:
         )
 
     def _again_at(self, refused: ErrorResponse) -> Micros | None:
-        """Return until when Okta refuses calls: by Retry-After, or by the end of a rate limit's window that
-        is used up; None if it does not say."""
+        """Return until when Okta refuses calls: the time in Retry-After, or the end of the window of a rate limit
+        that is used up; None if Okta does not say."""
         written = refused.headers.get("retry-after", "")
         if written.isdecimal() and len(written) < 7:
             return self._clock.now() + int(written) * SECOND

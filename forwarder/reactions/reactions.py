@@ -76,15 +76,16 @@ class Reactions:
         self.judge = Guards(values, okta, _Looks(self.acts), store, book, pauses=pauses, clock=clock)
 
     def plan(self, alert: Event, at: Micros) -> Sequence[Action]:
-        """As `Parts.plan`."""
+        """Return the actions that the configuration has for `alert`."""
         return self._plans.plan(alert, at)
 
     def answered(self, prompt: Action, answer: str, at: Micros) -> Sequence[Action]:
-        """As `Parts.answered`."""
+        """Return the actions that follow `answer` to `prompt`."""
         return self._plans.answered(prompt, answer, at)
 
     def announced(self, action: Action, at: Micros) -> Sequence[Action]:
-        """As `Parts.announced`: to the webhooks that the alert goes to; if it goes to none, to all."""
+        """Return the notifications about `action`, which waits for approval: to the webhooks that the alert goes to,
+        or to all webhooks if it goes to none."""
         webhooks: list[str] = []
         if action.subject:
             alert = read_event(action.subject, org=action.org, source=Source.ALERT, received_at=at)
@@ -93,18 +94,18 @@ class Reactions:
         return approval_requests(action, names, self._approval_url, at)
 
     async def newly_protected(self) -> Sequence[Action]:
-        """As `Parts.newly_protected`."""
+        """Return the live actions whose target has become protected."""
         return await self.judge.newly_protected()
 
     async def findings(self, effects: Sequence[Action]) -> Sequence[Finding]:
-        """As `Parts.findings`."""
+        """Return the problems of the configuration; `effects` are the live actions."""
         reactions = self._settings.reactions
         acting = [name for name in self._settings.orgs if self._client(name) and concerned(reactions, name)]
         groups = await missing_groups(self.judge.directory, acting, reactions.protect.groups)
         return [*groups, *stranded_effects(effects, lambda org: self._client(org) is not None)]
 
     async def close(self) -> None:
-        """As `Parts.close`."""
+        """Close the connections."""
         await self.prompts.close()
         await self._webhooks.close()
         await self._events.close()
@@ -114,7 +115,7 @@ class Reactions:
         return f"{(ops.url or f'{ops.scheme}://{ops.listen}').rstrip('/')}/approve/{action.id}"
 
     def _blocklist(self, name: str) -> Blocklist | None:
-        """Return the zone of the org `name`, through the org's current client; None if it has none."""
+        """Return the zone of the org `name`, through the org's current client; None if the org has no client."""
         client, org = self._client(name), self._settings.orgs.get(name)
         if client is None or org is None or org.url is None or org.api is None:
             return None

@@ -1,7 +1,7 @@
 """Reads the alerts of the store, plans their reactions, and runs the engine that carries them out.
 
 It reads as a sink does, with a position of its own, so that an org that does not answer delays no sink. Plans and the
-position are committed together: after a crash an alert was planned once, or not yet.
+position are committed together, so that even after a crash each alert is planned exactly once.
 """
 
 import asyncio
@@ -37,12 +37,12 @@ CURSOR = "reactions"
 """The name under which the store keeps the position: the last alert that was planned."""
 
 _ALERTS = 100  # in one read
-_SHORTEST_ID = 8  # characters that an operator must write of an action's id
+_SHORTEST_ID = 8  # characters of an action's id that an operator must write
 _PROTECT_INTERVAL = 60.0
-"""Seconds between two looks whether a live effect has a target that is protected by now."""
+"""Seconds between two checks for live effects whose target has become protected."""
 
 _FIND_INTERVAL = 600.0
-"""Seconds between two looks whether the org is as the configuration says."""
+"""Seconds between two checks that the orgs fit the configuration."""
 
 _logger = logs.get("react")
 
@@ -53,8 +53,8 @@ class ReactionRunner:
     """Runs the reactions of one forwarder.
 
     Attributes:
-        book: the rows of open actions, and what later ones need of ended ones.
-        pauses: the pauses that an operator has set.
+        book: the rows of open actions, and what later actions need to know of ended ones.
+        pauses: the pauses that operators have set.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class ReactionRunner:
         self._pausing = asyncio.Lock()
 
     async def apply(self, parts: Parts | None) -> None:
-        """Use `parts` from now on; None: there are no reactions. Before the first call, start the orgs'
-        APIs."""
-        # Longer limits count further back.
+        """Use `parts` from now on; None means that there are no reactions. The orgs' APIs must be started before
+        the first call."""
+        # Longer limits look further back, so they need older rows.
         if parts is not None and self._tasks and parts.horizon > self.book.horizon:
             since = self._clock.now() - parts.horizon
             self.book.widen(await self._reading(partial(self._store.load_actions, since)), parts.horizon)
@@ -142,10 +142,10 @@ class ReactionRunner:
 
     async def _plan(self, position: int) -> None:
         """Plan the reactions to alerts after `position`; never returns."""
-        written = await self._store.cursor(CURSOR)  # what was planned before an error
+        written = await self._store.cursor(CURSOR)  # how far alerts were planned before an error
         position = max(position, int(written or 0))
         while True:
-            # Before the query: what is stored while that runs must not be waited past.
+            # Read before the query: an event that is stored while the query runs must end the wait below.
             newest = self._store.view.newest
             alerts = await self._reading(partial(self._store.alerts_after, position, limit=_ALERTS))
             if not alerts:
@@ -178,7 +178,7 @@ class ReactionRunner:
             for action in await self._current().newly_protected():
                 if not action.undone_by:
                     with suppress(ReactionError):  # it ended meanwhile
-                        await self._undo_now(action, "protected", "the target is protected by now")
+                        await self._undo_now(action, "protected", "the target has become protected")
             await self._clock.sleep(_PROTECT_INTERVAL)
 
     async def _check(self) -> None:
@@ -222,9 +222,9 @@ class ReactionRunner:
             if action.state is not State.WAITING or action.waits_for is not Waits.APPROVAL or asked is None:
                 raise ReactionError(f"{action.id} does not wait for approval: it is {action.state.value}")
             if asked.given is not None:
-                raise ReactionError(f"{action.id} is decided already, by {asked.by}")
+                raise ReactionError(f"{action.id} was already decided by {asked.by}")
             if now >= asked.until:
-                raise ReactionError(f"the time to approve {action.id} is over; it is refused")
+                raise ReactionError(f"the time to approve {action.id} is up; the action is refused")
             given = msgspec.structs.replace(asked, by=request.by, at=now, given=request.given)
             decided = msgspec.structs.replace(action, approval=given, due=now)
             if request.given:
@@ -234,12 +234,12 @@ class ReactionRunner:
             return _shown(await self._rows.finish(decided, Outcome.REFUSED, Reason.APPROVAL, text))
 
     def shown(self, id_: str) -> dict[str, Any] | None:
-        """As `ops.approvals.Approvals.shown`."""
+        """Return the open action with the id `id_`, ready for JSON; None if there is none."""
         action = self.book.get(id_) if len(id_) >= _SHORTEST_ID else None
         return None if action is None else as_json(action)
 
     async def decide(self, id_: str, by: str, *, given: bool) -> dict[str, Any]:
-        """As `ops.approvals.Approvals.decide`."""
+        """Approve (if `given`) or refuse the action `id_`, as the person `by` decided; return the action."""
         return as_json(await self.approve(ApproveRequest(id_, by, given)))
 
     def gather(self, settings: ReactionsSettings) -> dict[str, Any] | None:
@@ -259,8 +259,8 @@ class ReactionRunner:
         return await self._whole(self._undo_now(self._find(request.id), f"hand:{request.by}", request.why))
 
     async def pause(self, request: PauseRequest) -> bool:
-        """Pause all reactions, those of one rule, or one action, at once. Prompts that are out are withdrawn,
-        if possible; an answer that comes all the same has no effect while the pause lasts."""
+        """Pause at once: all reactions, those to one rule, or one action. Prompts that are out are withdrawn if
+        possible; if an answer still comes, it has no effect while the pause lasts."""
         asked = msgspec.structs.asdict(request)
         await self._whole(self._change_pauses(lambda now: self.pauses.pause(now=now, **asked)))
         _logger.warning(
@@ -278,7 +278,7 @@ class ReactionRunner:
         await self._engine.withdraw(lambda prompt: self.pauses.find(prompt, self._clock.now()) is not None)
 
     async def resume(self, request: ResumeRequest) -> bool:
-        """End a pause, or all; return whether a pause was in force."""
+        """End one pause, or all pauses; return whether a pause was in force."""
         before = self.pauses.on(self._clock.now())
         after = await self._whole(self._change_pauses(lambda now: self.pauses.resume(request.scope, now)))
         ended = [pause for pause in before if pause not in after]
@@ -293,7 +293,7 @@ class ReactionRunner:
         return bool(ended)
 
     async def _change_pauses(self, change: Callable[[Micros], Pauses]) -> Sequence[Pause]:
-        """Store and use the pauses that `change` returns, one change at a time; return those that are in
+        """Store and use the pauses that `change` returns, one change at a time; return the pauses that are in
         force."""
         self._check_begun()
         async with self._pausing:
@@ -331,11 +331,11 @@ class ReactionRunner:
 
     def _find(self, id_: str) -> Action:
         self._check_begun()
-        if len(id_) < _SHORTEST_ID:  # a slip of the keyboard must not name the one that happens to be open
+        if len(id_) < _SHORTEST_ID:  # a mistyped id must not match another action
             raise ReactionError(f"{id_} is too short; write at least {_SHORTEST_ID} characters of the id")
         if (action := self.book.get(id_)) is None:
             raise ReactionError(
-                f"no open action {id_}: it has ended, or never was; see `forwarder reactions show {id_}`"
+                f"there is no open action {id_}; see whether it has ended: forwarder reactions show {id_}"
             )
         return action
 

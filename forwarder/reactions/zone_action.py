@@ -1,4 +1,4 @@
-"""The action `block_ip`: an entry in our own network zone of the org."""
+"""The action `block_ip`, which adds an address to the forwarder's own network zone in the org."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,20 +12,21 @@ _PATH = "/api/v1/zones"
 
 
 class BlockIp:
-    """Adds an address to the zone of one org, and removes it. It is a `react.actions.Act`.
+    """Adds an address to the zone of one org, and removes it. Implements `react.actions.okta.Act`.
 
-    The zone is replaced as a whole, so its request names only the entry; what is written is what Okta has at that moment.
+    A zone can only be replaced as a whole. So the stored request names only the address, and the zone that is written is
+    the one that Okta has at that moment, with this one change.
     """
 
     outcome = Outcome.DONE
 
     def __init__(self, blocklist: Callable[[str], Blocklist | None]) -> None:
-        """Args: `blocklist` returns the zone of an org; None if the org has no `api` (any more)."""
+        """Args: `blocklist` returns the zone of an org, or None if the org has no `api` (any more)."""
         self._blocklist = blocklist
 
     async def look(self, action: Action) -> Seen:
-        """Return whether the zone lists the address; in `text`, why an entry blocks nothing, or which larger
-        entry holds the address."""
+        """Return whether the zone lists the address. `text` says why an entry blocks nothing, or which larger entry
+        contains the address."""
         zone = self._blocklist(action.org)
         if zone is None:
             return Seen(_NO_API)
@@ -37,7 +38,7 @@ class BlockIp:
         text = "" if found.blocks or not found.listed else _INACTIVE
         if found.within:
             state["within"] = found.within
-            text = text or f"the zone lists {found.within}, which holds the address"
+            text = text or f"the zone lists {found.within}, which contains the address"
         return Seen(Answer(200), state, is_so=found.is_done, is_partly_so=found.listed, text=text)
 
     def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
@@ -49,8 +50,8 @@ class BlockIp:
         return Request(action.org, "PUT", _PATH, {"remove": action.target.id})
 
     def is_ours(self, action: Action, seen: Seen) -> bool:
-        """Whether the address has an entry of its own: Okta does not say who wrote it. While UNDOING, an
-        earlier call may have removed that entry, so a larger entry is enough."""
+        """Whether the zone has an entry for just this address. It counts as ours, because Okta does not say who
+        wrote it. While UNDOING, an earlier call may have removed that entry, so a larger entry is enough."""
         return seen.is_there and (action.state is State.UNDOING or "within" not in seen.state)
 
     async def call(self, action: Action, request: Request) -> Answer:
@@ -66,11 +67,13 @@ class BlockIp:
         except (OktaError, ValueError) as error:
             return _answer(error)
         still = ", and by ".join(change.still)
-        return Answer(200, text=f"Okta blocks the address all the same, by {still}" if still else "")
+        return Answer(200, text=f"Okta still blocks the address, by {still}" if still else "")
 
 
-_INACTIVE = "the zone is not an ACTIVE blocklist, so its entry blocks nothing yet; activate it in Okta, or by zones sync --activate"
-_NO_API = Answer(0, text="the org has no `api` in the configuration any more", code="no_api", sent=False)
+_INACTIVE = "the zone is not an ACTIVE blocklist, so its entry blocks nothing yet; run: forwarder zones sync --activate"
+_NO_API = Answer(
+    0, text="the org has no `api` in the configuration any more; configure it", code="no_api", sent=False
+)
 
 
 def _answer(error: OktaError | ValueError) -> Answer:
@@ -78,4 +81,4 @@ def _answer(error: OktaError | ValueError) -> Answer:
         return Answer(error.status, code=error.code, text=str(error))
     if isinstance(error, ZoneRefusedError | ValueError):
         return Answer(409, code="zone", text=str(error), sent=False)
-    return Answer(0, text=str(error))  # no answer, or others write to the zone: it may help again
+    return Answer(0, text=str(error))  # no answer, or others write to the zone: the call may succeed later

@@ -214,7 +214,7 @@ async def test_a_protected_target_whose_effect_ended_meanwhile_does_not_keep_the
     await runner.apply(parts)
     rows = await until(store, lambda rows: [one for one in rows if one.end])
     undone = {one.target.id: (one.undone_by, one.undone_why) for one in rows}
-    assert undone["00u3"] == ("protected", "the target is protected by now")
+    assert undone["00u3"] == ("protected", "the target has become protected")
     assert undone["00u2"] == ("hand:ann", "")
 
 

@@ -94,7 +94,7 @@ async def test_an_undo_says_what_blocks_the_address_all_the_same(there: Scene) -
     assert block.is_ours(row, seen)
     answer = await block.call(row, block.undo_request(row, seen))
     assert answer.ok
-    assert set(answer.text.removeprefix("Okta blocks the address all the same, by ").split(", and by ")) == {
+    assert set(answer.text.removeprefix("Okta still blocks the address, by ").split(", and by ")) == {
         f"203.0.113.0/24 of the zone {NAME}",
         f"{BAD} of the zone By hand",
     }
@@ -111,7 +111,7 @@ async def test_an_entry_that_became_a_larger_one_is_not_ours(there: Scene) -> No
     there.org.named(NAME)["gateways"] = [{"type": "CIDR", "value": "203.0.113.0/24"}]
     seen = await block.look(row)
     assert (seen.is_there, block.is_ours(row, seen)) == (True, False)
-    assert seen.text == "the zone lists 203.0.113.0/24, which holds the address"
+    assert seen.text == "the zone lists 203.0.113.0/24, which contains the address"
     # An undo that was interrupted had removed the entry itself.
     assert block.is_ours(replace(row, state=State.UNDOING), seen)
 
