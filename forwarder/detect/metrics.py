@@ -20,9 +20,9 @@ class RuleMetrics:
     """Counts what one `RuleRunner` does.
 
     Attributes:
-        held_back: held back alerts that the store has not counted yet, by rule and reason.
-        failures: events that could not be evaluated since the start.
-        failed_at: when the last of these failures was.
+        held_back: how many alerts were held back and are not counted in the store yet, by rule and reason.
+        failures: how many events could not be evaluated since the start.
+        failed_at: when that happened last.
     """
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
@@ -73,7 +73,7 @@ class RuleMetrics:
             )
 
     def state(self, engine: Engine) -> None:
-        """Set the metrics of the memory of `engine`: its groups, and those that it evicted."""
+        """Set the metrics of how many groups `engine` has in memory, and of how many it evicted."""
         self._metrics.rule_state_keys.set(len(engine.groups))
         more = engine.groups.evicted - self._evicted
         if more > 0:
@@ -99,7 +99,7 @@ class RuleMetrics:
         self.failures += 1
         self.failed_at = self._clock.now()
         self._limited.error(
-            "the rules cannot evaluate an event, and pass over it. This is a bug: please report it",
+            "the rules cannot evaluate an event, and skip it. This is a bug: please report it",
             action="rule_failed",
             uuid=event.uuid,
             exc_info=True,
@@ -108,7 +108,7 @@ class RuleMetrics:
     def store_failed(self, error: StoreError) -> None:
         """Log that the store cannot be read or written."""
         self._limited.error(
-            "the rules cannot read or write the store; they go on by themselves",
+            "the rules cannot read or write the store; they try again until they can",
             action="rules_store_error",
             error=str(error),
         )

@@ -34,7 +34,7 @@ _BUSIEST = 3
 _FOREVER = 1e6 * 86_400
 
 MOST_ALERTS = 10_000
-"""In a report: about 1.5 kB each in memory."""
+"""The most alerts in a report. Each takes about 1.5 kB of memory."""
 
 
 MOST_ACTIONS = 10_000
@@ -65,7 +65,7 @@ class RuleReport(msgspec.Struct):
     Attributes:
         matches: events that matched it; for a correlation, how often it was complete.
         alerts: number of alerts, by the same limits as in the live evaluation.
-        stored_alerts: alerts of the rule that the live evaluation stored in this time.
+        stored_alerts: alerts of the rule that the live evaluation stored in the same time.
         alerts_too_old: alerts about events older than `rules.max_age`, which the live evaluation leaves out.
         users: how many different actors its matches have.
         loudest: the actors with the most matches.
@@ -89,10 +89,12 @@ class RuleReport(msgspec.Struct):
 
 
 class ReplayReport(msgspec.Struct):
-    """What the rules made of `events` events, received from `since` to `until`; `too_old` of them were not evaluated live.
+    """The result of a replay of `events` events, which were received from `since` to `until`. `too_old` of them were too old
+    for the live evaluation.
 
-    `alerts` has the first `MOST_ALERTS`, `alerts_left_out` counts the others; likewise `actions` what reactions would have done.
-    `not_judged` names the guards that could have decided otherwise, and what they look at.
+    `alerts` has the first `MOST_ALERTS` alerts, and `alerts_left_out` counts the others. `actions` has the first
+    `MOST_ACTIONS` actions that reactions would have decided about, and `actions_left_out` counts the others. `not_judged` has
+    the guards that could have decided otherwise, each with what it looks at.
     """
 
     since: str
@@ -215,8 +217,8 @@ class Replay:
                 self._actions_left_out += 1
 
     def _evaluated(self, max_age: float, scratch: Scratch) -> Iterator[tuple[Event, dict[str, Any], Found]]:
-        """Yield each event received in the time of the replay, with its result. Earlier events are evaluated
-        too, to fill the windows, and not yielded."""
+        """Yield each event that was received in the time of the replay, with its result. Earlier events are
+        evaluated too, to fill the windows, but not yielded."""
         timing = Timing(self._settings.again, self._settings.late, max_age, self._settings.max_keys)
         engine = Engine(self._rules, timing)
         warm_up = Engine(self._rules, msgspec.structs.replace(timing, max_age=self._settings.max_age)).horizon
@@ -243,7 +245,7 @@ class Replay:
 
     def _read_users(self, users: Users, decoded: list[Decoded], scratch: Scratch) -> None:
         for org, names in users.missing(decoded).items():
-            # The sign-ins that the store has are later ones: those of the time come with the events.
+            # Skip the stored sign-ins: they are later than the replayed time, whose sign-ins come with the events.
             found = [one for one in self._store.sightings(org, names) if one.kind != PLACES]
             users.keep(org, names, scratch.over(found, org, names))
 

@@ -1,9 +1,9 @@
 """Runs the rules on the events of the store, and appends their alerts to it.
 
 It reads the store as a sink does, with a position of its own, so that a slow rule delays neither the receiver nor a sink.
-Alerts and the position are committed together: after a crash, an event was evaluated once, or its alerts were not stored.
-What the rules remember is not stored: at the start, and for new rules, the events that still matter are read again without
-alerting (`horizon`).
+Alerts and the position are committed together, so that after a crash no alert is missing, and none is stored twice.
+What the rules remember is not stored: at the start, and for new rules, the events that still matter (`horizon`) are read
+again without alerting.
 """
 
 import asyncio
@@ -40,9 +40,9 @@ CURSOR = "rules"
 _EVENTS = 500  # in one read
 _BYTES = 4 * 1024 * 1024  # likewise
 _COMMIT_INTERVAL = 5.0
-"""Seconds after which a position without alerts is committed: to evaluate an event again is harmless."""
+"""Seconds after which a position without alerts is committed. It can wait, because to evaluate an event again is harmless."""
 
-_STOP_GRACE = 2.0  # seconds for what is stored already
+_STOP_GRACE = 2.0  # seconds to evaluate the events that are stored already
 
 _logger = logs.get("rules")
 
@@ -55,7 +55,7 @@ class RuleRunner:
     """
 
     def __init__(self, store: Store, metrics: Metrics, clock: Clock, muted: Muted | None = None) -> None:
-        """Args: `muted` knows the events that rules skip; reactions add those that their prompts cause."""
+        """Args: `muted` knows which events the rules skip; reactions add to it the events that their prompts cause."""
         self._store = store
         self._muted = muted or Muted()
         self._clock = clock
@@ -77,7 +77,7 @@ class RuleRunner:
         """Load the rules of `settings`.
 
         Raises:
-            RulesError: with every problem.
+            RulesError: the rules have problems; the message lists all of them.
         """
         return await asyncio.to_thread(settings.load)
 
@@ -153,7 +153,7 @@ class RuleRunner:
                 return
             attempt += 1
             await self._clock.sleep(Backoff().delay(attempt))
-            engine = Engine(engine.rules, timing)  # the other one has read a part
+            engine = Engine(engine.rules, timing)  # the old engine has read only a part of the events
             self._metrics.loaded(engine)
 
     async def _read_again(self, engine: Engine) -> None:
@@ -174,7 +174,7 @@ class RuleRunner:
         self._changed.set()
 
     async def _first_position(self) -> int:
-        """Return the stored position of the rules; store the newest event's if there is none."""
+        """Return the stored position of the rules; if there is none, store the newest event as the position."""
         while self.position is None:
             try:
                 written = await self._store.cursor(CURSOR)
@@ -187,7 +187,7 @@ class RuleRunner:
         return self.position
 
     async def _note_alerts(self, engine: Engine, position: int) -> None:
-        """Let `engine` note the alerts behind `position`: they are older than the next evaluation."""
+        """Let `engine` note the alerts stored after `position`: they were raised before the next evaluation."""
         at = position
         while events := await self._read(at):
             for stored in events:

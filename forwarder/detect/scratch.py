@@ -1,4 +1,4 @@
-"""Temporary file for a replay of rules: sightings of users, and alerts, may be more than fit into memory."""
+"""The temporary file of a replay of rules: the sightings of users, and the alerts, may not fit into memory."""
 
 import json
 import sqlite3
@@ -39,8 +39,8 @@ class Scratch:
             self._db.execute("COMMIT")
 
     def over(self, found: Sequence[Sighting], org: str, users: Collection[str]) -> list[Sighting]:
-        """Return `found`, the sightings of `users` of `org`, with saved sightings in place of those of the
-        same kind and value."""
+        """Return the sightings of `users` of `org`: all saved ones, and those of `found` that no saved one of the
+        same user, kind and value replaces."""
         with _errors():
             noted = self._db.execute(
                 "SELECT * FROM sightings WHERE org = ? AND user IN (SELECT value FROM json_each(?))",

@@ -14,8 +14,8 @@ _NOTHING = RuleCounts()
 
 
 def rule_rows(rules: Ruleset, counts: Mapping[str, RuleCounts], now: Micros) -> list[dict[str, Any]]:
-    """Return a row for each rule, those with the most alerts first. `counts` are those of the 24 hours before
-    `now`."""
+    """Return a row for each rule; rules with the most alerts come first. `counts` are the counts of the 24 hours
+    before `now`."""
     loaded: list[DetectionRule | Correlation] = [*rules.rules, *rules.correlations]
     rows = [
         {

@@ -19,7 +19,7 @@ _Key = tuple[str, str]  # org and user
 
 
 class Users:
-    """Users in memory: those of the open batches, those with sightings not stored yet, and the ones used
+    """Users in memory: users of the open batches, users with sightings that are not stored yet, and the users used
     last.
 
     Attributes:
@@ -56,7 +56,7 @@ class Users:
 
     def _forget_the_oldest(self) -> None:
         if (excess := len(self._users) - self._most) > 0:
-            # What is noted of a user may not be in the store yet when it is read again.
+            # Keep users with noted sightings: these may not be in the store yet when the user is read again.
             kept = {key[:2] for key in self.noted}.union(*self._in_use)
             for key in list(islice((key for key in self._users if key not in kept), excess)):
                 del self._users[key]
@@ -83,7 +83,7 @@ class Users:
     def keep(self, org: str, names: Iterable[str], found: Sequence[Sighting]) -> None:
         """Keep the users `names` of `org` with their stored sightings `found`, except users that are in
         memory already."""
-        # Those that wait to be written are newer than what was read.
+        # Sightings that wait to be written are newer than those that were read.
         rows = {(one.user, one.kind, one.value): one for one in found}
         rows |= {key[1:]: one for key, one in self.noted.items() if key[0] == org}
         of_each: dict[str, list[Sighting]] = {name: [] for name in names}
