@@ -17,7 +17,7 @@ class HookLedger(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """All events, and whether each hook delivered them. Copying a million uuids takes some milliseconds.
+    """All events, and whether each hook delivered them, as a copy: a million uuids take some milliseconds.
 
     Attributes:
         events: uuids of all events of the org, except those in `own`.

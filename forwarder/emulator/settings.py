@@ -127,7 +127,7 @@ class EmulatorSettings(Section):
 
     Attributes:
         token: the API token (`Authorization: SSWS <token>`).
-        clients: service apps by client id.
+        clients: service apps and web apps, by client id.
         url: the org's URL. It is in links and envelopes, and in the assertions and proofs that callers sign.
         rate: events per second that the org emits by itself.
         seed: the same seed gives the same people, events and faults; None draws a random seed.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
-"""Returns an event in the System Log's shape with changes."""
+"""Takes an event in the System Log's shape, and returns it with changes."""
 
 
 def changed(

@@ -131,7 +131,7 @@ class Fixtures:
         return self._random.choice(self.admins)
 
     def target(self, kind: str, person: Person) -> dict[str, Any]:
-        """Draw a target of this kind, or take `person` for `User` and `AppUser`. The caller may change it."""
+        """Draw a target of this kind; `User` and `AppUser` mean `person`. The caller may change the target."""
         if kind == "User":
             return person.entity()
         if kind == "AppUser":

@@ -83,7 +83,7 @@ class Groups:
         """Return the group with this id.
 
         Raises:
-            OktaApiError: there is none.
+            OktaApiError: no group has this id.
         """
         try:
             return self._groups[group_id]
@@ -94,7 +94,7 @@ class Groups:
         """Return the group with this id or name.
 
         Raises:
-            OktaApiError: there is none.
+            OktaApiError: no group has this id or name.
         """
         for group in self._groups.values():
             if key in {group.id, group.name}:

@@ -65,10 +65,10 @@ class GroupRules:
         return tuple(self._rules.values())
 
     def find(self, rule_id: str) -> GroupRule:
-        """Return a rule.
+        """Return the rule with this id.
 
         Raises:
-            OktaApiError: there is none.
+            OktaApiError: no rule has this id.
         """
         try:
             return self._rules[rule_id]

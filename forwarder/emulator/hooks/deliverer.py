@@ -26,7 +26,7 @@ _NO_RESPONSE = (TimeoutError, OSError, UnicodeError, httpx.HTTPError, httpx.Inva
 class Deliverer:
     """Calls the receivers of one org's hooks, with a short timeout and without following redirects.
 
-    It uses httpx's transports without httpx's client: a call takes half the time, without added headers.
+    It uses httpx's transports without httpx's client: a call takes half the time, and no headers are added.
     `on_failure` is called with the hook and the reason for each POST that Okta gives up.
     """
 

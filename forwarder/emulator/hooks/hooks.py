@@ -115,7 +115,7 @@ class Hooks:
         return list(self._hooks.values())
 
     def get(self, hook_id: str) -> Hook:
-        """Return one hook."""
+        """Return the hook with this id."""
         if hook_id not in self._hooks:
             raise not_found(f"{hook_id} (EventHook)")
         return self._hooks[hook_id]

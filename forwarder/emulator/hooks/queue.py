@@ -14,7 +14,7 @@ from forwarder.emulator.events.generator import GeneratedEvent
 from forwarder.emulator.settings import EmulatorSettings, Faults
 
 _SPREAD = 1.0
-"""Seconds by which a reordered event may be late."""
+"""The longest additional delay of a reordered event, in seconds."""
 
 
 class HookQueue:
@@ -27,7 +27,7 @@ class HookQueue:
     Args:
         deliver: delivers some events in one envelope, and returns whether the receiver accepted them.
         random: draws only the faults, so that a seed gives the same faults whatever the receivers answer.
-        tasks: the group of the queue's tasks; a bug in one of them ends the group.
+        tasks: the group in which the queue's tasks run; a bug in one task ends the whole group.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class HookQueue:
         self._stopped = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self.waiting = 0  # copies, those in flight included
+        self.waiting = 0  # copies, including those in flight
         # Dictionaries as ordered sets of uuids.
         self.delivered: dict[str, None] = {}
         self.dropped: dict[str, None] = {}

@@ -84,7 +84,7 @@ class Authenticator:
 
 
 def _sufficient_scopes(method: str, path: str) -> set[str]:
-    """Return the scopes of which a token needs one for this call. A `manage` scope also allows reading."""
+    """Return the scopes that allow a call; a token needs one of them. A `manage` scope includes reading."""
     room = path.split("/")[3]
     read, manage = _SCOPES.get(room, _SCOPES["eventHooks"])
     if room == "users" and path.endswith("/risk"):

@@ -59,7 +59,7 @@ def recorded(app: ASGIApp) -> ASGIApp:
 
 def _kind(scope: Scope, body: bytes) -> str:
     """Return the attribute of `Faults` that applies to a call: `changes`, `polls` or `reads`; if none does,
-    return `others`. A poll asks whether a user has answered a prompt, which CIBA or a push sent."""
+    return `others`. A poll asks whether the user has answered a prompt, of CIBA or of a push."""
     path = scope["path"]
     if path.endswith("/v1/token"):
         return "polls" if CIBA_GRANT in _form(body, scope["query_string"]).values() else "others"

@@ -59,7 +59,7 @@ def check_access(emulator: Emulator, client_id: str, method: str, path: str) -> 
 
 
 def _holders(emulator: Emulator, path: str, key: str) -> Iterator[str]:
-    """Yield the URLs of all resources that include the user or group `key`. `path` tells which of the two."""
+    """Yield the URLs of all resources that include the user or group `key`. `path` says which it is."""
     api = f"{emulator.settings.url}/api/v1"
     if path.startswith("/api/v1/groups/"):
         yield from (f"{api}/groups", f"{api}/groups/{key}")

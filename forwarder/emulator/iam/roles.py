@@ -106,7 +106,7 @@ class AdminRoles:
         """Return the role with this id or label.
 
         Raises:
-            OktaApiError: there is none.
+            OktaApiError: no role has this id or label.
         """
         for role in self._roles.values():
             if key in {role.id, role.label}:
@@ -117,7 +117,7 @@ class AdminRoles:
         """Return the resource set with this id or label.
 
         Raises:
-            OktaApiError: there is none.
+            OktaApiError: no resource set has this id or label.
         """
         for found in self._sets.values():
             if key in {found.id, found.label}:
@@ -152,7 +152,7 @@ class AdminRoles:
             raise invalid("permissions", "permissions: The field cannot be left blank")
         _check_permissions(permissions)
         if not label or any(role.label == label for role in self._roles.values()):
-            raise invalid("label", "label: A role with this label already exists, or it is blank.")
+            raise invalid("label", "label: A role with this label already exists, or the label is blank.")
         now = self._clock.now()
         given = dict.fromkeys(permissions, now)
         role = CustomRole(okta_id("cr0", self._random), label, description, given, now, now)
@@ -194,7 +194,7 @@ class AdminRoles:
             OktaApiError: the role is bound to a resource set.
         """
         if any(role.id in found.bindings for found in self._sets.values()):
-            raise forbidden("The role is assigned.")
+            raise forbidden("A role that is assigned cannot be deleted.")
         del self._roles[role.id]
         self._report("iam.role.delete", caller, target=[_entity(role)])
 
@@ -207,7 +207,7 @@ class AdminRoles:
             OktaApiError: the label is blank or in use.
         """
         if not label or any(found.label == label for found in self._sets.values()):
-            raise invalid("label", "label: A resource set with this label already exists, or it is blank.")
+            raise invalid("label", "label: A set with this label already exists, or the label is blank.")
         now = self._clock.now()
         made = ResourceSet(okta_id("iam", self._random), label, description, {}, now, now)
         self._sets[made.id] = made

@@ -117,7 +117,7 @@ class Prompts:
         return tuple(prompt for prompt, _ in self._prompts.values())
 
     def find(self, prompt_id: str) -> Prompt | None:
-        """Return the prompt with this id, with its result as of now; None if there is none."""
+        """Return the prompt with this id and its current result; None if no prompt has this id."""
         found = self._prompts.get(prompt_id)
         if found is None:
             return None
@@ -153,8 +153,8 @@ class Prompts:
         self._schedule(prompt, phone)
 
     def is_early(self, prompt: Prompt) -> bool:
-        """Record a poll. Return whether to answer `slow_down`: if the poll is early, or the phone has that
-        fault. If so, lengthen the prompt's interval by 5 s."""
+        """Record a poll. If the poll is early, or the phone has the fault `slow_down`, lengthen the prompt's
+        interval by 5 s and return True: the poll must be answered `slow_down`."""
         now = self._clock.now()
         last = prompt.polls[-1] if prompt.polls else prompt.asked
         prompt.polls.append(now)

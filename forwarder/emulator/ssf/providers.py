@@ -73,10 +73,10 @@ class Providers:
         return tuple(self._providers.values())
 
     def find(self, provider_id: str) -> Provider:
-        """Return a provider.
+        """Return the provider with this id.
 
         Raises:
-            OktaApiError: there is none.
+            OktaApiError: no provider has this id.
         """
         try:
             return self._providers[provider_id]
@@ -134,7 +134,7 @@ class Providers:
         if not 1 <= len(spec.type) <= 255:
             causes.append("type: must have 1 to 255 characters")
         if given.keys() not in ({"well_known_url"}, {"issuer", "jwks_url"}):
-            causes.append("settings: needs `well_known_url`, or `issuer` and `jwks_url`")
+            causes.append("settings: must have either `well_known_url`, or `issuer` and `jwks_url`")
         others = [provider.spec for provider in self.all() if provider is not old]
         if any(other.name == spec.name or other.settings == spec.settings for other in others):
             causes.append("name: A provider with this name or these settings already exists.")

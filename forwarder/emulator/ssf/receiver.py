@@ -129,7 +129,7 @@ class SecurityEvents:
                 )
             return msgspec.json.decode(answer.content, type=dict[str, Any])
         except (*_NO_RESPONSE, msgspec.DecodeError) as error:
-            raise refusal("invalid_key", f"{url} has no keys that can be read.") from error
+            raise refusal("invalid_key", f"{url} cannot be fetched, or has no JSON object.") from error
 
     def _subject(self, event: dict[str, Any]) -> User | None:
         try:

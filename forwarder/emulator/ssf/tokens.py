@@ -1,4 +1,4 @@
-"""Security Event Tokens (RFC 8417): checks them by Okta's rules, and finds the user that they are about."""
+"""Checks Security Event Tokens (RFC 8417) by Okta's rules, and finds the user that a token is about."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -106,7 +106,7 @@ def parse(body: bytes) -> Token:
 
 
 def subject_user(event: Mapping[str, Any]) -> str | None:
-    """Return the id or login of the user that an event is about; None if no known format names one."""
+    """Return the id or login of an event's user; None if the event does not name one in a known format."""
     subject = event["subject"]
     user = subject.get("user", subject)
     if not isinstance(user, dict):

@@ -72,8 +72,8 @@ class SystemLog:
         self._by_published: list[_Positioned] = []
 
     def append(self, entries: Iterable[LogEntry], *, at: Micros | None = None) -> None:
-        """Store entries at the time `at`, by default now. If it is in the future, no page contains them until
-        then."""
+        """Store entries at the time `at`, by default now. If `at` is in the future, no page contains them
+        until then."""
         if at is None:
             # If the clock is set back, a poller whose cursor is later must not miss the event.
             at = max(self._now(), self._stored[-1][0] if self._stored else 0)

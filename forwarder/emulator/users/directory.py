@@ -112,7 +112,7 @@ class Directory:
         """Return the user with this id, or with this login, ignoring its case.
 
         Raises:
-            OktaApiError: there is none.
+            OktaApiError: no user has this id or login.
         """
         if user := self._users.get(key):
             return user

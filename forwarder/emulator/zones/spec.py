@@ -62,14 +62,14 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
     use_as_exempt_list: bool = False
 
     def sides(self) -> Iterator[tuple[Location, ...]]:
-        """Yield each list in `locations`: the only list, or the included and the excluded places."""
+        """Yield the lists in `locations`: the only one, or the included and the excluded places."""
         if isinstance(self.locations, Locations):
             yield from (self.locations.include or (), self.locations.exclude or ())
         else:
             yield self.locations or ()
 
     def networks(self) -> Iterator[tuple[str, ...]]:
-        """Yield each list in `asns`: the only list, or the included and the excluded networks."""
+        """Yield the lists in `asns`: the only one, or the included and the excluded networks."""
         if isinstance(self.asns, Names):
             yield from (self.asns.include or (), self.asns.exclude or ())
         else:
@@ -110,11 +110,11 @@ def problems(spec: ZoneSpec, *, system: bool) -> list[str]:
         if len(addresses) > most:
             found.append(f"{name}: No more than {most} {name} may be included in this zone.")
         wrong = [address.value for address in addresses if not _is_address(address)]
-        found += [f"{name}: {value} is not an address of its type" for value in wrong]
+        found += [f"{name}: {value} is not valid for its type, CIDR or RANGE" for value in wrong]
     two_sided = [isinstance(spec.locations, Locations), isinstance(spec.asns, Names)]
     one_sided = [isinstance(spec.locations, tuple), isinstance(spec.asns, tuple)]
     if any(two_sided if spec.type == "DYNAMIC" else one_sided):
-        found.append("locations, asns: must have the form of the zone's type")
+        found.append("locations, asns: must be lists in DYNAMIC, and have include or exclude in DYNAMIC_V2")
     return found + list(_place_problems(spec))
 
 

@@ -99,10 +99,10 @@ class Zones:
         return tuple(self._zones.values())
 
     def find(self, zone_id: str) -> Zone:
-        """Return a zone.
+        """Return the zone with this id.
 
         Raises:
-            OktaApiError: there is none.
+            OktaApiError: no zone has this id.
         """
         try:
             return self._zones[zone_id]

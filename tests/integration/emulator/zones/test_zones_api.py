@@ -200,7 +200,7 @@ async def test_a_bad_proxy_is_called_a_proxy() -> None:
         wrong = block(proxies=[{"type": "CIDR", "value": "nowhere"}])
         error = assert_error(await service.client.post(ZONES, json=wrong), 400, "E0000001")
         assert [each["errorSummary"] for each in error["errorCauses"]] == [
-            "proxies: nowhere is not an address of its type"
+            "proxies: nowhere is not valid for its type, CIDR or RANGE"
         ]
 
 
