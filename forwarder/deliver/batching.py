@@ -34,7 +34,7 @@ class Pending(msgspec.Struct, gc=False):
 
     @property
     def is_suspect(self) -> bool:
-        """Whether two requests with this event failed as a whole, perhaps because of it.
+        """Whether at least two requests with this event failed as a whole, perhaps because of it.
 
         A suspect shares batches with other suspects only.
         """

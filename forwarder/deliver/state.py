@@ -1,6 +1,6 @@
 """The delivery state of one sink: the batches in flight, the retries, and which events to send next. No I/O.
 
-`worker.py` uses it: it reads the log, sends batches and settles as this state says.
+`worker.py` reads the log, sends batches and settles as this state says.
 
 A failed request does not say whether the sink fails, or whether one bad event makes each request with it fail. So:
 
@@ -33,8 +33,8 @@ WINDOW_BYTES = 4
 """The limit for the bodies of all unfinished events in memory, in multiples of `batch_bytes`."""
 
 PROBE_EVENTS = 20
-"""Events in the first probe of a sink that failed as a whole; each further probe has half as many. Mapping a
-full batch for every try would keep a core busy during an outage, when the receiver needs it most."""
+"""Events in the first probe of a sink that failed as a whole; each further probe has half as many. To convert
+a full batch for every try would keep a core busy during an outage, when the receiver needs it most."""
 
 _PROBES_OF_OTHERS = 3
 """After so many probes without suspects, one has suspects: perhaps all other events make requests fail."""
@@ -295,7 +295,7 @@ class DeliveryState:
     def _extend_window(self) -> None:
         """Allow one more event in the window if suspects fill it.
 
-        Whether a suspect fails by itself is known only once the sink accepts another, which needs space.
+        Before a suspect can be said to fail by itself, the sink must accept another event, which needs space.
         """
         size = WINDOW_BYTES * self._settings.batch_bytes
         self._window_events = max(WINDOW_BATCHES * self._settings.batch_events, self._window.events + 1)

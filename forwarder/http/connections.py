@@ -18,7 +18,7 @@ HARD_LIMIT_FACTOR = 2
 """Above this many times the limit, the connection that waits longest is evicted, even after a short wait."""
 
 SWEEP_BATCH = 20
-"""Connections closed in one sweep, so that a crowd that reconnects at once delays no POST."""
+"""The most connections that one sweep closes, so that a crowd of clients that reconnect at once delays no POST."""
 
 CLOSING_ROOM = 64
 """How many sockets may be open beyond the hard limit, but at most `max_connections`. They belong to evicted

@@ -65,7 +65,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _wait_for_client(self, seconds: float) -> None:
         now = self._limiter.clock.monotonic()
         self.deadline = now + seconds
-        if self not in self._limiter.waiting:  # else a slow sender keeps its original start
+        if self not in self._limiter.waiting:  # a slow sender keeps its first start
             self.since = now
             self._limiter.waiting[self] = None
 
@@ -82,8 +82,8 @@ class GuardedProtocol(HttpToolsProtocol):
     # The beginning
 
     def open(self, accepted: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Serve `accepted`, with TLS if `tls` is set. Limits and deadlines apply before the handshake
-        ends."""
+        """Serve `accepted`, with TLS if `tls` is set. Limits and deadlines apply during the handshake
+        too."""
         self._wait_for_client(self._limiter.limits.header_timeout)
         options: dict[str, Any] = {"ssl": tls, "ssl_shutdown_timeout": _TLS_SHUTDOWN_SECONDS} if tls else {}
         opening = self.loop.connect_accepted_socket(lambda: self, accepted, **options)
@@ -306,7 +306,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._cancel_opening()
             return "handshake"
         if self._phase is Phase.IDLE and not self.flow.write_paused:
-            self.transport.abort()  # everything is sent; the end of TLS is not waited for
+            self.transport.abort()  # everything is sent; do not wait for the end of TLS
             return "idle"
         half_sent = self._phase in (Phase.HEAD, Phase.BODY)
         if half_sent and not self.flow.write_paused and not self._answered_early():

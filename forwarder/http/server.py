@@ -68,10 +68,10 @@ class Server:
         return Listen(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
     async def start(self, key: str = "--listen") -> None:
-        """Listen. `key` names the setting or option of the address.
+        """Start to listen. `key` is the name of the setting or option with the address, for the error.
 
         Raises:
-            SettingsError: it cannot listen on the address.
+            SettingsError: the listener cannot listen on the address.
         """
         self.reload(self._limiter.limits)
         self._config.load()
@@ -146,7 +146,7 @@ class Server:
             try:
                 self._limiter.sweep()
                 self._acceptor.resume()
-            except Exception:  # deadlines must go on for all other connections
+            except Exception:  # the deadlines of the other connections must still be checked
                 self._logger.exception(
                     "closing late connections failed; it is tried again", action="connection_sweep_failed"
                 )

@@ -45,7 +45,7 @@ class EventFilter(msgspec.Struct, frozen=True):
     source: str = ""
 
     def may_match(self, event: Event) -> bool:
-        """Whether the org, the source and the type match. Does not decode the body, as `matches` requires."""
+        """Whether the org, the source and the type match: a quick check, for which the body is not decoded."""
         return (
             (not self.org or event.org == self.org)
             and (not self.source or event.source.value == self.source)

@@ -3,7 +3,8 @@
     id: 4711                       the position in the store; `Last-Event-ID` resumes there
     event: event                   one event as JSON, with the fields of `event_view.line`
     event: status                  what /api/status returns
-    event: skipped                 {"events": 250}: the client reads too slowly, or these were dropped from the store
+    event: skipped                 {"events": 250}: so many were left out, because the client reads too slowly, or the
+                                   store has dropped them
 
 Each client has a position in the store, and gets more events from there whenever it can take them, as a sink
 does. So nothing is queued for a client: events that wait for a slow client are in the store, and a client

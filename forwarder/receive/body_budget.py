@@ -11,7 +11,7 @@ from typing import Self
 from forwarder.core.errors import ForwarderError
 
 _FREE = 65_536
-"""The first bytes of each body do not count: `max_connections` limits how many bodies there are."""
+"""So many bytes of each body do not count: `max_connections` limits how many bodies there are."""
 
 _LEAST = 32 * 1024 * 1024
 _LARGEST_BODIES = 4

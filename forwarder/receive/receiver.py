@@ -303,7 +303,7 @@ class HookReceiver:
             try:
                 body = await read_body(headers, receive, settings.max_body, held)
                 batch = await parse(body, org=org, received_at=received_at)
-                del body  # the events are copies; a commit may take its time
+                del body  # free its memory now: the events are copies, and a commit may take long
                 appended = await self._store.append(batch, timeout=settings.commit_timeout)
             except BadRequestError as error:
                 self._log_bad_request(org, error)

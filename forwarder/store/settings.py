@@ -37,13 +37,13 @@ def lock_path(path: Path) -> Path:
 
 
 def store_files(path: Path) -> frozenset[Path]:
-    """Return the real paths of all files that belong to the store at `path`. No other part may write to them."""
+    """Return the real paths of all files of the store at `path`. No other part of the forwarder may write to them."""
     real = real_path(path)
     return frozenset(Path(f"{real}{suffix}") for suffix in _SUFFIXES)
 
 
 def is_store_file(path: Path, file: Path) -> bool:
-    """Whether `file` is, also by a link or another name, one of the files of the store at `path`."""
+    """Whether `file` is one of the files of the store at `path`, perhaps by a link or another name."""
     files = store_files(path)
     if real_path(file) in files:
         return True

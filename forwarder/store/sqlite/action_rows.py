@@ -16,7 +16,7 @@ _LOOKED_BACK = 2 * 86_400 * SECOND
 """An action that ended less than two days ago is never dropped: limits and holds look back up to one day."""
 
 _STEP = 100  # rows dropped, or read, in one step
-_ROW_BYTES = 300  # beside the JSON: its key is in an index too
+_ROW_BYTES = 300  # of a row, in addition to the JSON; the key is in an index too
 
 WRITE = """
 INSERT INTO actions (key, planned_at, changed_at, ended, action) VALUES (:key, :planned_at, :now, :ended, :action)
