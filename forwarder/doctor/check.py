@@ -39,22 +39,22 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def ok(seen: str) -> Finding:
-    """Return a finding that all is well."""
+    """Return a finding with the verdict `ok`: all is well."""
     return Finding(Verdict.OK, seen)
 
 
 def warn(seen: str, fix: str) -> Finding:
-    """Return a finding that something works, but that an operator should look at it."""
+    """Return a finding with the verdict `warn`: it works, but an operator should look at it."""
     return Finding(Verdict.WARN, seen, fix)
 
 
 def fail(seen: str, fix: str) -> Finding:
-    """Return a finding that something does not work."""
+    """Return a finding with the verdict `fail`: something does not work."""
     return Finding(Verdict.FAIL, seen, fix)
 
 
 def skip(seen: str, fix: str = "") -> Finding:
-    """Return a finding that the check could not run; `seen` says why."""
+    """Return a finding with the verdict `skip`: the check could not run, and `seen` says why."""
     return Finding(Verdict.SKIP, seen, fix)
 
 
@@ -69,7 +69,7 @@ class Kind(StrEnum):
     """How far a check goes: it reads only files, asks other systems, or sends something."""
 
     OFFLINE = "offline"
-    """Reads the configuration and the files that it names; `forwarder check` runs these too."""
+    """Reads the configuration and the files that it names; `forwarder check` also runs these checks."""
     ONLINE = "online"
     """Asks other systems, and changes nothing."""
     SEND = "send"

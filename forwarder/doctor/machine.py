@@ -90,7 +90,7 @@ def _listener_keys(settings: Settings) -> Iterable[str]:
 async def _port(context: Context, key: str) -> Found:
     listen = dict(config_check.listeners(context.settings))[key]
     if not listen.port:
-        return ok("any free port")
+        return ok("the forwarder takes any free port")
     occupied = await in_daemon_thread(lambda: _is_occupied(listen), "port")
     if context.runs:
         if occupied:

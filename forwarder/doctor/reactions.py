@@ -43,7 +43,7 @@ def _acting(settings: Settings) -> Iterable[str]:
 
 
 def refused(name: str, what: str, error: OktaError, scope: str) -> Finding:
-    """Return a finding that Okta refused a read, and how to allow it.
+    """Return a finding that says what Okta refuses to show, and how to allow it.
 
     `what` says what cannot be read, `scope` is the scope that is probably missing.
     """

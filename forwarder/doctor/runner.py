@@ -56,9 +56,9 @@ def _of(
 ) -> Sequence[_Rows]:
     """Return the tasks of the check `need` that must end before a check of `subject`.
 
-    That is its task for the same subject, or its task without a subject. If it has neither: no task, if its
-    subjects are of the same kind (some are in `peers`); all its tasks, if they are of another kind, as orgs
-    are for a check of a sink.
+    If `need` has a task for `subject`, or a task without a subject, only that task. Otherwise, if `need` runs
+    on subjects of the same kind (on some of `peers`), no task, because it does not run on this subject. If it
+    runs on subjects of another kind, as on orgs for a check of a sink, all its tasks.
     """
     for key in ((need, subject), (need, "")):
         if key in tasks:

@@ -92,7 +92,7 @@ def _types(condition: Condition, catalogue: Catalogue) -> tuple[set[str], set[st
     matched: set[str] = set()
     missing: set[str] = set()
     for pattern in patterns.values():
-        # A rule may list thousands of literal names, and such a name can match only itself, in any case.
+        # A rule may list thousands of literal names. Such a name can match only itself, whatever its case.
         candidates = by_lower.get(pattern.text.lower(), ()) if pattern.literal else catalogue
         found = [name for name in candidates if pattern.matches(name)]
         matched.update(found)

@@ -2,7 +2,7 @@
 
 A query becomes a tree. Its leaves are tests of the event type, tests of the source of a document, and everything else,
 which may be true or false. The tree answers two questions: which types does it name, and can an event of such a type
-match at all? `user.mfa.* and not user.mfa.factor.update` names the second type, but cannot match it.
+match at all? `user.mfa.* and not user.mfa.factor.update` names `user.mfa.factor.update`, but cannot match it.
 """
 
 import re

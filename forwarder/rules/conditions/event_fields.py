@@ -1,5 +1,5 @@
 """Reads the fields of a decoded Okta event for rules. A field is a path with dots, which also leads through
-arrays; its first key is found in any case.
+arrays; the first key may be in upper or lower case.
 
 A `Reading` caches the fields of one event, so that each is read once for all rules.
 """

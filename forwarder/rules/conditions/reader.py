@@ -44,7 +44,8 @@ def tokenize(query: str, pattern: re.Pattern[str], unquote: Callable[[str], str]
 
 
 class Reader:
-    """Reads tokens one after the other. `words` are the language's `and`, `or` and `not`, each in any case."""
+    """Reads tokens one after the other. `words` are the language's `and`, `or` and `not`, in upper or lower
+    case."""
 
     def __init__(self, found: Sequence[Token], words: tuple[str, str, str] = ("and", "or", "not")) -> None:
         self._tokens = found
@@ -77,12 +78,12 @@ class Reader:
         return token
 
     def at(self, *texts: str) -> bool:
-        """Whether the next token is one of `texts`, unquoted and in any case."""
+        """Whether the next token is one of `texts`, without quotes, in upper or lower case."""
         token = self.next()
         return token is not None and token.kind != "text" and token.text.lower() in texts
 
     def skip(self, *texts: str) -> bool:
-        """Take the next token if it is one of `texts`, unquoted and in any case; return whether it was."""
+        """Take the next token if `at(*texts)` is true; return whether a token was taken."""
         found = self.at(*texts)
         self._at += found
         return found

@@ -35,7 +35,7 @@ _LUCENE = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _JOINTS = {"&&": "and", "||": "or", "!": "not", "-": "not"}
-_REGEX = "\0"  # marks the text of a /regular expression/; no query can contain it
+_REGEX = "\0"  # marks the text of a token as a /regular expression/; no query can contain this character
 
 
 def read_kql(query: str) -> Condition:

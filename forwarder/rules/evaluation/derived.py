@@ -35,7 +35,7 @@ _REFRESH = DAY // 2
 
 _SIGN_INS = {"user.session.start", "user.authentication.sso", "user.authentication.auth_via_mfa"}
 _LEAST_KM = 100.0
-_LEAST_TIME = 60 * SECOND  # for a shorter time, the speed says nothing
+_LEAST_TIME = 60 * SECOND  # a shorter time counts as this, because its speed would say nothing
 _MOST_PLACES = 64
 _MOST_VALUES = 500  # of a kind, for one user: a client can send any user agent
 _VERSION = re.compile(r"[\d._]+")
@@ -137,8 +137,7 @@ def user_of(raw: dict[str, Any]) -> str | None:
 def derive(event: Event, raw: dict[str, Any], user: User | None) -> tuple[dict[str, Any], list[Sighting]]:
     """Return the fields for `forwarder` in the event, and the sightings that the store must save.
 
-    Only a success makes a value known: if someone fails to guess the password, the country does not become
-    known.
+    Only a success makes a value known: the country of a failed sign-in does not become known.
     """
     found: dict[str, Any] = {"anonymous": _anonymous(raw)}
     written = object_at(raw, "client", "geographicalContext").get("country")

@@ -65,7 +65,7 @@ class Found(msgspec.Struct):
 
 
 class _Point(msgspec.Struct):
-    """A window that a correlation completed, queued for the correlations that count its results."""
+    """A completed window of a correlation, queued for the correlations that count it."""
 
     rule: int
     group: Mapping[str, str]
@@ -274,8 +274,8 @@ def _is_ahead(event: Event) -> bool:
 
 
 def rule_info(rule: DetectionRule | Correlation, correlations: Sequence[Correlation] = ()) -> RuleInfo:
-    """Return the description of `rule` that its alerts have. `correlations` are all that are loaded, because
-    `rule` may count some of them."""
+    """Return the description of `rule` for its alerts. `correlations` must be all loaded correlations,
+    because `rule` may count some of them."""
     kind, aliases = "event", {}
     if isinstance(rule, Correlation):
         kind, known = rule.type, {each.id: each for each in correlations}

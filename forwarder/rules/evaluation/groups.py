@@ -160,7 +160,8 @@ class Feed:
         self, inner: Mapping[str, str], reading: Callable[[str], str | None]
     ) -> tuple[str, ...] | None:
         """Return the group to which a result of an inner correlation belongs. Its values come from `inner`,
-        the group of that result, or else from the event, by `reading`. Return None if a value is missing."""
+        the group of that result, or else from the event, through `reading`. Return None if a value is
+        missing."""
         found = [inner.get(field) or inner.get(name) or reading(field) for name, field in self._pairs]
         return tuple(value for value in found if value) if all(found) else None
 

@@ -36,7 +36,8 @@ class DetectionRule(Described, frozen=True, kw_only=True, eq=False):
 
 
 class RuleProblem(msgspec.Struct, frozen=True, order=True):
-    """What is wrong in a file of rules, and what to do. `line` is 0 if it is about the file as a whole."""
+    """What is wrong in a file of rules, and what to do. `line` is 0 if the problem is about the whole
+    file."""
 
     file: Path
     line: int
@@ -47,7 +48,8 @@ class RuleProblem(msgspec.Struct, frozen=True, order=True):
 
 
 class Match(msgspec.Struct, frozen=True):
-    """A rule that an event matches, and the exception that holds it back, if any."""
+    """A rule that an event matches, and the exception that holds the match back; None if there is no
+    exception."""
 
     rule: DetectionRule
     exception: RuleException | None = None
@@ -93,7 +95,7 @@ class Ruleset:
         event has the same result whenever it is evaluated.
 
         Args:
-            event: a decoded LogEvent of Okta; `forwarder` in it holds what was derived.
+            event: a decoded LogEvent of Okta; its key `forwarder` holds the derived fields.
             reading: a Reading of this event, if the caller already has one.
         """
         reading = Reading(event) if reading is None else reading
@@ -130,7 +132,8 @@ def _holding_back(exceptions: Sequence[RuleException], reading: Reading) -> Rule
 
 
 def can_match(condition: Condition, of_type: Reading) -> bool:
-    """Whether an event of a type can match `condition`; `of_type` reads an event that has only its type."""
+    """Whether an event of a given type can match `condition`. `of_type` reads an event that has only this
+    type."""
     return possible(_narrowed(condition, of_type), "") is not False
 
 

@@ -108,7 +108,7 @@ class Count(Shape):
         return len(window)
 
     def needed(self, entries: list[Entry], *, alerted: bool) -> list[Entry]:
-        # Without an alert no window holds `wanted` of them, so there are few; with one, only the newest matter.
+        # Before an alert, no window has `wanted` entries, so there are few. After it, only the newest matter.
         return entries[-max(2 * self.wanted, PLAIN) :] if alerted else entries
 
 
@@ -176,7 +176,7 @@ class Ordered(Shape):
         return len({label for _, label, _ in window})
 
     def needed(self, entries: list[Entry], *, alerted: bool) -> list[Entry]:
-        """Keep the first and the last of neighbouring entries with the same label."""
+        """Keep the first and the last entry of each run of entries with the same label."""
         kept: list[Entry] = []
         for entry in entries:
             if len(kept) > 1 and kept[-1][1] == kept[-2][1] == entry[1]:

@@ -97,7 +97,7 @@ def detection_tree(
     conditions = written if isinstance(written, list) else [written]
     texts = [condition for condition in conditions if isinstance(condition, str)]
     if not texts:
-        raise RuleFileError("its detection has no condition")
+        raise RuleFileError("its detection has no condition; add one, as in `condition: selection`")
     line = line_of(detection, "condition")
     return _joined([_condition(text, selections, report, line) for text in texts], Or)
 

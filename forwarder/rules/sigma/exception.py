@@ -66,7 +66,7 @@ def exception_tree(section: Mapping[str, Any], lists: Lists, report: Report) -> 
     """Read the condition of an exception; an event that matches it is NOT held back.
 
     Raises:
-        RuleFileError: the condition cannot be read, or it is not an exception.
+        RuleFileError: the condition cannot be read, or does more than exclude events.
     """
     written = section.get("condition")
     if not isinstance(written, str):
