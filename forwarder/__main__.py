@@ -1,4 +1,4 @@
-"""`python -m forwarder`, and the command `forwarder`."""
+"""Runs the command line, for `python -m forwarder` and for the command `forwarder`."""
 
 import os
 import signal
@@ -9,7 +9,8 @@ from importlib import import_module
 def main() -> None:
     """Run the command line."""
     if sys.argv[1:2] == ["run"]:
-        # By default SIGHUP ends a process, and the libraries take most of a second to import.
+        # By default, SIGHUP ends a process. The import of the libraries takes most of a second, so ignore it until
+        # then.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _open_standard_streams()
     try:
@@ -22,7 +23,7 @@ def main() -> None:
 def _open_standard_streams() -> None:
     """Open /dev/null for each of stdin, stdout and stderr that the caller has closed.
 
-    Otherwise a file of the store would get the free number 0, 1 or 2, and printed text would go into it.
+    Otherwise a file of the store would get the free number 0, 1 or 2, and printed text would go into that file.
     """
     for number in range(3):
         try:

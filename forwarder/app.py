@@ -1,4 +1,4 @@
-"""The only place where rooms meet: builds everything from the settings, runs it, stops it in a written order.
+"""The only place where rooms meet. Builds all parts from the settings, runs them, and stops them in a fixed order.
 
 Start, from the inside out, so that Okta can post only when everything behind the receiver works:
 
@@ -50,11 +50,11 @@ FLUSH_GRACE = 10.0
 """Seconds that sinks may go on delivering while the forwarder stops."""
 
 _STOP_ORDER = (
-    "reactions",  # they call the orgs; what is under way is known from its row at the next start
+    "reactions",  # they call the orgs; at the next start, the rows in the store show what was under way
     "okta",  # a page that is not committed is read again after the next start
     "receiver",  # requests in flight are committed and answered; later ones get 503
-    "rules",  # what is stored is evaluated, so that its alerts are delivered too
-    "workers",  # deliver what waits, for a bounded time; the rest stays in the store
+    "rules",  # evaluate all stored events, so that their alerts are delivered too
+    "workers",  # deliver the waiting events, for a limited time; the rest stays in the store
     "sinks",
     "heartbeat",
     "hourly line",
@@ -83,14 +83,14 @@ class Forwarder:
         self._refusals = Refusals()
         self._muted = Muted()
         self._stops: dict[str, Callable[[], Awaitable[None]]] = {}
-        self._replaying: set[str] = set()  # the sinks that events are delivered to again
-        self._certificates: dict[str, tls.Certificate] = {}  # by setting, as last read
+        self._replaying: set[str] = set()  # the sinks with a running replay
+        self._certificates: dict[str, tls.Certificate] = {}  # by setting, as read last
 
     async def start(self) -> None:
         """Start every part; when it returns, Okta can post.
 
         Raises:
-            ForwarderError: a part cannot start. The parts that had started are stopped again.
+            ForwarderError: a part cannot start. The parts that had already started have been stopped.
         """
         try:
             await self._start_store()
@@ -118,7 +118,7 @@ class Forwarder:
         """Stop every part that has started, in the order of `_STOP_ORDER`. Safe to call twice.
 
         Args:
-            grace: seconds that the sinks may go on delivering the events that wait.
+            grace: for how many seconds the sinks may go on delivering waiting events.
         """
         self._grace = grace
         for part in _STOP_ORDER:
@@ -247,7 +247,7 @@ class Forwarder:
         settings = self.settings.sinks.get(request.sink)
         if settings is None:
             raise StoreError(f"the running forwarder has no sink {request.sink}; reload its configuration")
-        if request.sink in self._replaying:  # both would keep where they are under one name
+        if request.sink in self._replaying:  # both would store their progress under the same name
             raise StoreError(f"another replay to {request.sink} is running; wait until it ends, or end it")
         self._replaying.add(request.sink)
         try:
@@ -266,7 +266,7 @@ class Forwarder:
     async def _stop_ops(self) -> None:
         self._history.cancel()
         await asyncio.gather(self._history, return_exceptions=True)
-        self._listener.close_streams()  # else the listener waits for every page that is open
+        self._listener.close_streams()  # otherwise the listener would wait until every open page is closed
         await self.ops.stop()
 
     async def reload(self, settings: Settings) -> None:
@@ -278,7 +278,8 @@ class Forwarder:
             ForwarderError: the new settings cannot be used. Nothing has changed.
         """
         old = self.settings
-        # First everything that can fail; each part compares with what it runs, not with what was last asked for.
+        # First everything that can fail. Each part compares the new settings with those that it runs with, because a
+        # reload that failed may have asked for others.
         context = _new_context(self.server, settings.receiver.tls, "receiver.tls")
         ops_context = _new_context(self.ops, settings.ops.tls, "ops.tls")
         endpoints = self.receiver.build(settings.orgs, settings.receiver)
@@ -287,7 +288,7 @@ class Forwarder:
         rules = await self._rules.load(settings.rules)
         reactions = self._build_reactions(settings, rules)
         sinks = await self._delivery.build(settings.sinks)
-        # Then the exchange, which cannot.
+        # Then replace the parts, which cannot fail.
         self.settings = settings
         self.server.tls, self.ops.tls = context, ops_context
         self._listener.allow_hosts(settings.ops.allowed_hosts)
@@ -303,7 +304,7 @@ class Forwarder:
         for section in _needs_restart(old, settings):
             text = "the changed section takes effect after a restart"
             _logger.warning(text, action="restart_needed", section=section)
-        _logger.info("the configuration is reloaded", action="reloaded")
+        _logger.info("the configuration was reloaded", action="reloaded")
 
     async def _record_configuration(self) -> None:
         """Set the metrics of a successful reload, and log each certificate that was replaced."""
@@ -334,7 +335,7 @@ def _needs_restart(old: Settings, new: Settings) -> list[str]:
 
 
 def _new_context(server: Server, wanted: TlsSettings | None, path: str) -> ssl.SSLContext | None:
-    """Return the TLS context of `server` after a reload, which cannot change between HTTP and HTTPS.
+    """Return the TLS context of `server` after a reload. A reload cannot change between HTTP and HTTPS.
 
     Raises:
         SettingsError: the certificate cannot be used.

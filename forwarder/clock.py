@@ -1,4 +1,4 @@
-"""The real clock. Rooms get it from `process` or `cli`, so that tests can pass one of their own."""
+"""The real clock. `process` or `cli` passes it to the rooms, so that tests can pass another clock."""
 
 import asyncio
 import time

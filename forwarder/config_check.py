@@ -1,6 +1,7 @@
-"""Checks a configuration on this machine: what would keep the forwarder from starting, and what is unwise.
+"""Checks a configuration on this machine: finds what would prevent the start, and what works but is unwise.
 
-Opens no connection and changes nothing. `check`, the start and the offline part of `doctor` run the two tables at the end.
+It opens no connection and changes nothing. The checks are in the two tables at the end. `check`, the start of the
+forwarder and the offline part of `doctor` run them.
 """
 
 import os
@@ -30,7 +31,7 @@ SOON = timedelta(days=14)
 """A certificate or a key that ends within this time should be renewed now."""
 
 _SHORTEST_SECRET = 20
-"""Characters. A secret of fewer, or of few different ones, can be guessed."""
+"""A secret with fewer characters, or with less than half as many different characters, can be guessed."""
 
 _WEAK = "is short or simple enough to be guessed; make one with: openssl rand -base64 32"
 
@@ -89,11 +90,11 @@ def _listen_problems(key: str, listen: Listen) -> Iterator[str]:
     except socket.gaierror:
         return
     except OSError as error:
-        yield f"{key}: {listen.host} is not an address of this machine ({error.strerror}); write 0.0.0.0 for all of them"
+        yield f"{key}: {listen.host} is not an address of this machine ({error.strerror}); write 0.0.0.0 for all addresses"
 
 
 def certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Yield the key and the file of each certificate that the settings name, of servers, clients and CAs."""
+    """Yield the key and the file of each certificate in the settings: those of servers, clients and CAs."""
     yield from ((f"{path}.cert", served.cert) for path, served in settings.tls_listeners())
     for name, sink in settings.sinks.items():
         if isinstance(sink, OtlpSinkSettings) and sink.cert_file:
@@ -160,15 +161,15 @@ def _listener_warnings(settings: Settings) -> Iterator[str]:
         yield "receiver.commit_timeout: Okta waits 3 s for an answer, and would not see a later one; set 2s"
     if not is_loopback(settings.receiver.listen.host) and not settings.receiver.tls:
         yield (
-            "receiver.listen: other machines reach it by plain HTTP, which shows the hook's secret to the network; "
+            "receiver.listen: other machines can connect by plain HTTP, which shows the hook's secret to the network; "
             "set receiver.tls, or listen on 127.0.0.1 behind a TLS proxy"
         )
     if not is_loopback(settings.ops.listen.host):
         is_clear = settings.ops.token and not settings.ops.tls
         clear = ", and ops.token crosses the network by plain HTTP; set ops.tls" if is_clear else ""
         yield (
-            f"ops.listen: other machines reach it, its metrics need no password{clear}; "
-            "let only Prometheus and the operators through, or listen on 127.0.0.1"
+            f"ops.listen: other machines can connect, and the metrics need no password{clear}; "
+            "let only Prometheus and the operators connect, or listen on 127.0.0.1"
         )
 
 
@@ -177,16 +178,16 @@ def _sink_warnings(settings: Settings) -> Iterator[str]:
         if isinstance(sink, ElasticsearchSinkSettings):
             remote = [host for host in sink.hosts if not is_loopback(urlsplit(host).hostname or "")]
             if remote and not sink.uses_tls:
-                yield f"sinks.{name}.hosts: events and credentials cross the network in clear; use https://"
+                yield f"sinks.{name}.hosts: events and credentials cross the network unencrypted; use https://"
             if not sink.verify_certificate and sink.uses_tls:
-                yield f"sinks.{name}.verify_certificate: anyone on the way can read the events; set ca_file instead"
+                yield f"sinks.{name}.verify_certificate: anyone on the network path can read the events; set ca_file instead"
         elif isinstance(sink, OtlpSinkSettings):
             parts = urlsplit(sink.endpoint)
             if not sink.uses_tls and not is_loopback(parts.hostname or ""):
-                yield f"sinks.{name}.endpoint: events and headers cross the network in clear; use https://"
+                yield f"sinks.{name}.endpoint: events and headers cross the network unencrypted; use https://"
             expected = _OTLP_PORTS.get(parts.port or 0, sink.protocol)
             if expected != sink.protocol:
-                yield f"sinks.{name}.endpoint: port {parts.port} is usually {expected}; check `protocol`"
+                yield f"sinks.{name}.endpoint: port {parts.port} is usually for {expected}; check `protocol`"
 
 
 def _heartbeat_warnings(settings: Settings) -> Iterator[str]:
@@ -222,10 +223,10 @@ def _zone_warnings(settings: Settings) -> Iterator[str]:
             key = f"orgs.{name}.zones.{zone_name}"
             if len(zone.conditions) > 1:
                 keys = " and ".join(zone.conditions)
-                yield f"{key}: blocks only addresses that meet {keys} at once; to block each, write a zone for each"
+                yield f"{key}: blocks only addresses that match {keys} together; if one should be enough, write a zone for each"
             for text, each in zip(zone.ips, zone.ranges, strict=True):
                 if "/" in text and text != each.text:
-                    yield f"{key}.ips: {text} blocks all of {each.text}; write it so, or the address without /"
+                    yield f"{key}.ips: {text} blocks all of {each.text}; write {each.text}, or one address without /"
 
 
 def _reaction_warnings(settings: Settings) -> Iterator[str]:
@@ -244,13 +245,13 @@ def _reaction_warnings(settings: Settings) -> Iterator[str]:
             )
         if settings.reactions.webhooks and not ops.url:
             yield (
-                f"ops.url: is not set, so the links of approvals in webhooks lead to {ops.listen}; set the URL by which "
-                "people reach this listener"
+                f"ops.url: is not set, so the links of approvals in webhooks lead to {ops.listen}; set the URL at which "
+                "people can reach this listener"
             )
 
 
 Finder = Callable[[Settings], Iterator[str]]
-"""Yields a line for each finding: path, what, hint."""
+"""Yields a line for each finding: path, problem, hint."""
 
 PROBLEMS: Mapping[str, Finder] = {
     "store.path": _store_problems,
@@ -258,7 +259,7 @@ PROBLEMS: Mapping[str, Finder] = {
     "listener.address": _address_problems,
     "certificate.expiry": _expired,
 }
-"""What would keep a forwarder with these settings from starting here, by the ids of `doctor`."""
+"""The checks that find what would prevent a start on this machine, by the ids that `doctor` shows."""
 
 WARNINGS: Mapping[str, Finder] = {
     "certificate.expiry": _expires_soon,
@@ -272,11 +273,11 @@ WARNINGS: Mapping[str, Finder] = {
     "zone.declaration": _zone_warnings,
     "reactions.state": _reaction_warnings,
 }
-"""What works and is unwise, by the ids of `doctor`."""
+"""The checks that find settings that work but are unwise, by the ids that `doctor` shows."""
 
 
 def problems(settings: Settings) -> list[str]:
-    """Return what would keep a forwarder with these settings from starting here, a line each: path, problem, hint."""
+    """Return what would prevent a start with these settings on this machine, a line each: path, problem, hint."""
     return [line for find in PROBLEMS.values() for line in find(settings)]
 
 

@@ -1,8 +1,8 @@
-"""Lets a command ask the running forwarder, which alone may write to its store.
+"""Lets a command send a request to the running forwarder, the only process that may write to the store.
 
-The forwarder listens on a Unix socket beside the store, for its own user only. A client sends one JSON line,
-the request, and keeps the connection open. The server answers with JSON lines: any number with `progress`,
-then one with `result` or `error`. If the client disconnects before that, the server cancels the command.
+The forwarder listens on a Unix socket beside the store. Only its own user may connect. A client sends one JSON line,
+the request, and keeps the connection open. The server answers with JSON lines: any number of lines with `progress`,
+then one line with `result` or `error`. If the client disconnects before that, the server cancels the command.
 
     {"command": "replay", "selection": {"ids": [7], "sink": null, "reason": null}}
     {"result": 1}
@@ -24,7 +24,7 @@ from forwarder.core import errors
 from forwarder.core.errors import ForwarderError, StoreError, StoreTimeoutError
 from forwarder.core.redaction import redact_all
 
-_MAX_PATH = 100  # bytes of a socket's path; the kernel takes 107
+_MAX_PATH = 100  # bytes of a socket's path; the kernel allows 107
 _MAX_REQUEST = 4 * 1024 * 1024  # bytes; the command line that gives a request's ids is at most 2 MiB
 _REQUEST_TIMEOUT = 10.0  # seconds
 _REPLY_TIMEOUT = 300.0  # seconds
@@ -32,7 +32,8 @@ _REPLY_TIMEOUT = 300.0  # seconds
 _ERRORS = (
     "StoreFullError", "StoreTimeoutError", "StoreError", "OktaUnreachableError", "OktaError", "ReactionError",
 )  # fmt: skip
-"""The types that an error keeps on its way to the client; others become their base, or ForwarderError."""
+"""The types of errors that the client raises again. An error of another type is raised as its nearest base in this
+list, or as ForwarderError."""
 
 _logger = logs.get("control")
 
@@ -49,7 +50,7 @@ Report = Callable[[Any], None]
 """Sends a struct to the client as progress."""
 
 Handler = Callable[[Any, Report], Coroutine[Any, Any, Any]]
-"""Carries out a request. Returns anything for JSON but None, or raises a ForwarderError."""
+"""Carries out a request. Returns any value that JSON can hold except None, or raises a ForwarderError."""
 
 
 class _Reply(msgspec.Struct, omit_defaults=True):
@@ -71,13 +72,13 @@ def _reply_line(reply: _Reply) -> bytes:
 
 def socket_path(store: Path) -> Path:
     """Return the path of the Unix socket where the forwarder that runs on `store` listens for commands."""
-    real = Path(os.path.realpath(store))  # so that it is one place, whatever links lead to the store
+    real = Path(os.path.realpath(store))  # so that all links to the store lead to one socket
     return real.with_name(real.name + ".control")
 
 
 @contextmanager
 def _short_address(path: Path) -> Iterator[str]:
-    """Give an address of `path` that is short enough for a Unix socket. It is valid inside the `with` block."""
+    """Give an address of `path` that is short enough for a Unix socket. It is valid only inside the `with` block."""
     if len(os.fsencode(path)) <= _MAX_PATH:
         yield str(path)
         return
@@ -100,7 +101,7 @@ class ControlServer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Listen. The caller holds the store's lock, so a socket that exists belongs to a dead process.
+        """Listen. The caller holds the store's lock, so an existing socket belongs to a process that has ended.
 
         Raises:
             StoreError: the socket cannot be created.
@@ -110,7 +111,7 @@ class ControlServer:
             self._path.unlink(missing_ok=True)
             with _short_address(self._path) as address:
                 listener.bind(address)
-            self._path.chmod(0o600)  # before it listens, no process can connect
+            self._path.chmod(0o600)  # no process can connect before `listen`
             listener.listen()
         except OSError as error:
             listener.close()
@@ -134,7 +135,7 @@ class ControlServer:
         assert task is not None
         self._tasks.add(task)
         try:
-            if self._server is None:  # the client connected just before the end
+            if self._server is None:  # the client connected just before the server closed
                 return
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 reply = await self._answer(
@@ -151,7 +152,7 @@ class ControlServer:
             async with asyncio.timeout(_REQUEST_TIMEOUT):
                 request = self._decode(await reader.readline())
         except (ValueError, TimeoutError) as error:  # malformed, too long, or incomplete
-            return _Reply(error=f"not understood: {error}")
+            return _Reply(error=f"the request was not understood: {error}")
         work = self._handlers[type(request)](request, report)
         try:
             return _Reply(result=await _until_disconnect(work, reader))
@@ -164,7 +165,7 @@ class ControlServer:
 
 
 async def _until_disconnect(work: Coroutine[Any, Any, Any], reader: asyncio.StreamReader) -> Any:
-    """Return the result of `work`; if the client disconnects first, cancel it, raise CancelledError."""
+    """Return the result of `work`. If the client disconnects first, cancel `work` and raise CancelledError."""
     tasks = asyncio.create_task(work), asyncio.create_task(reader.read(1))
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -233,10 +234,12 @@ def ask(
     *,
     timeout: float | None = _REPLY_TIMEOUT,
 ) -> Any | None:
-    """Let the forwarder that runs on `store` carry out `request`. Blocks; an exception cancels the request.
+    """Let the forwarder that runs on `store` carry out `request`. Blocks until the result is there.
+
+    An exception in the caller, such as Ctrl-C, ends the connection, and so cancels the request.
 
     Returns the result as decoded JSON; None if no forwarder runs. Calls `on_progress` with each progress
-    report, decoded too. Waits `timeout` seconds for each line of the answer; None to wait without limit.
+    report, also decoded. Waits `timeout` seconds for each line of the answer; without limit if it is None.
 
     Raises:
         ForwarderError: the forwarder could not carry out the request; `_ERRORS` has the types.
@@ -255,10 +258,10 @@ def ask(
             reply = _exchange(connection, line, on_progress)
         except TimeoutError as error:
             text = f"the forwarder on {store} did not answer within {timeout:g} s"
-            raise StoreTimeoutError(f"{text}; it may still do it") from error
+            raise StoreTimeoutError(f"{text}; it may still carry out the request") from error
         except (OSError, msgspec.MsgspecError) as error:
             text = f"the forwarder on {store} did not answer ({error})"
-            raise StoreError(f"{text}; it may have done it all the same") from error
+            raise StoreError(f"{text}; it may have carried out the request") from error
     if reply.error is not None:
         kind: type[ForwarderError] = getattr(errors, reply.kind) if reply.kind in _ERRORS else ForwarderError
         raise kind(reply.error)

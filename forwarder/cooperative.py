@@ -1,4 +1,4 @@
-"""Long computations on the event loop, in steps between which other tasks run."""
+"""Runs long computations on the event loop in steps, so that other tasks can run between the steps."""
 
 import asyncio
 from collections.abc import Generator
@@ -8,7 +8,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 HOLD_SECONDS = 0.002
-"""How long a step may hold the event loop. 20 ms is the bound, but an answer to Okta takes several turns."""
+"""How long a step may hold the event loop. An answer to Okta may wait 20 ms in all, but needs several turns of the
+loop."""
 
 
 class Cooperative:
@@ -22,7 +23,7 @@ class Cooperative:
         self._since = perf_counter()
 
     async def yield_if_due(self) -> None:
-        """Let other tasks run, if none could for `hold_seconds`."""
+        """Let other tasks run, if they have not run for `hold_seconds`."""
         if perf_counter() - self._since >= self._hold_seconds:
             await asyncio.sleep(0)
             self._since = perf_counter()

@@ -1,4 +1,4 @@
-"""The sinks of one forwarder and their workers: started, exchanged by a reload, stopped."""
+"""Starts the sinks of a forwarder and their workers, replaces them at a reload, and stops them."""
 
 import asyncio
 import hashlib
@@ -18,15 +18,15 @@ from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.store.engine import Store
 
 RELOAD_GRACE = 5.0
-"""Seconds that a sink has to answer what is in flight before it is replaced."""
+"""For how many seconds a sink may go on delivering before a reload replaces or removes it."""
 
 _logger = logs.get("app")
 
 
 class BuiltSink(NamedTuple):
-    """A new sink, and the digests of the files that its settings name.
+    """A new sink, and in `content` the digests of the files that its settings name.
 
-    `sink` is None if it must be built later: both sinks write one file, and the old one has it open.
+    `sink` is None if it must be built later: it writes the same file as the old sink, which still has the file open.
     """
 
     content: tuple[str, ...]
@@ -34,11 +34,11 @@ class BuiltSink(NamedTuple):
 
 
 BuiltSinks = Mapping[str, BuiltSink]
-"""Those that a reload adds or changes, by name."""
+"""The sinks that a reload adds or changes, by name."""
 
 
 class Delivery:
-    """The sinks and workers. `workers` has the running workers, by name of their sink."""
+    """The running sinks and their workers. `workers` has the workers, by the name of the sink."""
 
     def __init__(self, store: Store, metrics: Metrics, clock: Clock) -> None:
         self._store = store
@@ -69,7 +69,7 @@ class Delivery:
         """Build each sink whose settings, or whose files, differ from those of the running sink.
 
         Raises:
-            ForwarderError: a sink cannot be built. The others that were built are closed again.
+            ForwarderError: a sink cannot be built. The new sinks that had already been built have been closed.
         """
         built: dict[str, BuiltSink] = {}
         async with AsyncExitStack() as unused:
@@ -86,7 +86,7 @@ class Delivery:
         return built
 
     async def apply(self, sinks: Mapping[str, SinkSettings], built: BuiltSinks) -> None:
-        """Replace sinks with those in `built`, which `build` returned, and stop those that `sinks` lacks."""
+        """Replace sinks with the new ones in `built`, the result of `build`. Stop each sink that is not in `sinks`."""
         removed = self._settings.keys() - sinks.keys()
         await asyncio.gather(*(self._stop_sink(name) for name in removed))
         await asyncio.gather(*(self._exchange(name, sinks[name], new) for name, new in built.items()))
@@ -95,7 +95,7 @@ class Delivery:
                 await self._store.detach_except(sinks)
             except StoreError as error:
                 _logger.warning(
-                    "a removed sink still holds events back; restart the forwarder to let them go",
+                    "the store still keeps events for a removed sink; restart the forwarder to release them",
                     action="sink_not_detached",
                     error=str(error),
                 )
@@ -135,7 +135,7 @@ class Delivery:
     async def _exchange(self, name: str, settings: SinkSettings, built: BuiltSink) -> None:
         """Stop the running sink `name`, if there is one, and start the new one. Retry until this succeeds.
 
-        The new sink sends again the batches of the old one that have no result. No error ends the retries:
+        The new sink sends all batches again for which the old one got no result. No error ends the retries:
         without a worker, the sink would deliver nothing until the next start.
         """
         if name in self.workers:
@@ -147,14 +147,17 @@ class Delivery:
             try:
                 new = new or registry.build(name, settings, self._clock)
                 self._sinks[name] = new
-                # Only the store knows the position: the last settlement may have landed after its worker ended.
+                # Only the store knows the position: the last settlement may be committed after the old worker ended.
                 log, position = await self._store.log(name, settings.start)
                 break
             except ForwarderError as error:
                 attempt += 1
                 if attempt == 1:
                     _logger.error(  # noqa: TRY400  # an operator acts on the text
-                        "the reloaded sink waits", action="reload_waits", sink=name, error=str(error)
+                        "the changed sink cannot start yet",
+                        action="reload_waits",
+                        sink=name,
+                        error=str(error),
                     )
                 await self._clock.sleep(Backoff().delay(attempt))
         self._deliver(name, settings, log, position)
@@ -163,11 +166,11 @@ class Delivery:
         try:
             removed = (await self._store.ledger()).removed
         except StoreError:
-            return  # the status says so, and everything else goes on
+            return  # the status reports the error, and everything else goes on
         for name, waiting in removed.items():
             _logger.warning(
-                "events wait for a sink that is no longer configured, and are dropped after store.retention; configure it "
-                "again by this name, or forget it: forwarder forget-sink NAME",
+                "events wait for a sink that is no longer configured, and are dropped after store.retention; add a sink "
+                "with this name, or forget it: forwarder forget-sink NAME",
                 action="sink_removed",
                 sink=name,
                 waiting=waiting,
@@ -175,7 +178,7 @@ class Delivery:
 
 
 def _same_file(old: SinkSettings | None, new: SinkSettings) -> bool:
-    """Whether `old` and `new` write the same file, which only one sink can lock at a time."""
+    """Whether `old` and `new` write the same file. Only one sink at a time can lock a file."""
     return isinstance(old, FileSinkSettings) and isinstance(new, FileSinkSettings) and old.path == new.path
 
 

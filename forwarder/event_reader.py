@@ -1,6 +1,6 @@
-"""Reads the events of a JSON list: of a POST from Okta, or of a page of the System Log.
+"""Reads the events of a JSON list from a POST of Okta or from a page of the System Log.
 
-An element that cannot be read costs only itself: it becomes a malformed event, and its neighbours are events.
+An element that cannot be read does not affect the others: it becomes a malformed event, and they become events.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,16 @@ from forwarder.json_scanner import check_end, scan_list
 
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
-# The scanner also has the parser do most of the work, but piece by piece.
+# For larger texts, the scanner lets the parser do most of the work, but piece by piece.
 _SPLIT_AT_ONCE = 1024 * 1024  # bytes
 _MAX_COMMAS = 100_000
-"""A text of at most so many bytes and commas is parsed at once: in 3 ms for events, in 7 ms for elements of one byte."""
+"""A text of at most 1 MiB with at most this many commas is parsed at once: in 3 ms if the elements are events, in 7 ms
+if each has one byte."""
 
 _LARGE_EVENT = 262_144
 """An element with more bytes is searched for lone surrogates in steps."""
 
-# A text with far more elements than could be events is rejected, or it would become millions of dead letters.
+# A text with far more elements than could be events is rejected. Otherwise it would become millions of dead letters.
 _SMALLEST_EVENT = 60  # bytes
 _ALWAYS_ALLOWED = 1_000  # elements
 
@@ -36,12 +37,12 @@ def can_be_split_at_once(text: bytes) -> bool:
 
 
 def most_elements(text: bytes) -> int:
-    """Return the highest number of elements that is accepted in a list as long as `text`."""
+    """Return the highest number of elements that is accepted in a list of the length of `text`."""
     return _ALWAYS_ALLOWED + len(text) // _SMALLEST_EVENT
 
 
 async def split_list(text: bytes) -> Sequence[bytes | msgspec.Raw]:
-    """Split a JSON list into its elements, unparsed: the bytes as they are in `text`.
+    """Split a JSON list into its elements. They are not parsed: each is the bytes as they are in `text`.
 
     Raises:
         JsonStructureError: `text` is not a JSON list, or has far more elements than could be events.
@@ -50,7 +51,7 @@ async def split_list(text: bytes) -> Sequence[bytes | msgspec.Raw]:
         try:
             split = _decode_list(text)
         except (msgspec.MsgspecError, RecursionError):
-            pass  # only the scanner finds out whether it is the list that is wrong, or an element
+            pass  # only the scanner finds out whether the list is wrong, or one of its elements
         else:
             if len(split) <= most_elements(text):
                 return split

@@ -1,4 +1,4 @@
-"""Files that one process owns and that survive a power cut. Blocking."""
+"""Locks files for one process, and makes them survive a power cut. All functions block."""
 
 import errno
 import fcntl
@@ -7,7 +7,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-_LINK = "it is a link to another file, or not a file; remove it"
+_LINK = "it is a link to another file, or not a regular file; remove it"
 
 
 def lock_file(path: Path, mode: int = 0o600) -> int | None:
@@ -15,7 +15,7 @@ def lock_file(path: Path, mode: int = 0o600) -> int | None:
 
     Returns:
         A descriptor to close when the lock is no longer needed; None if another process holds the lock. Never
-        remove the file: two processes could then lock two files of one name.
+        remove the file: two processes could then each lock a different file with the same name.
 
     Raises:
         OSError: the file cannot be created, opened or locked; or it is a link, which may lead to any file.
@@ -62,8 +62,8 @@ def lock_owner(path: Path) -> int | None:
 
 
 def file_system_of(path: Path, mounts: str) -> str:
-    """Return the type of the file system that holds `path`, as in `ext4`; empty if `mounts`, the text of /proc/mounts, does
-    not say."""
+    """Return the type of the file system of `path`, such as `ext4`; empty if `mounts` (the text of /proc/mounts) does
+    not show it."""
     best, found = -1, ""
     for line in mounts.splitlines():
         _, folder, kind, *_ = line.split(" ")
@@ -74,9 +74,9 @@ def file_system_of(path: Path, mounts: str) -> str:
 
 
 def can_create_in(folder: Path) -> bool:
-    """Whether this user can create a file in `folder`: creates one, as a file system can be read-only."""
+    """Whether this user can create a file in `folder`. Tries it, because the file system may be read-only."""
     try:
-        with tempfile.TemporaryFile(dir=folder):  # it has no name where the file system knows such files
+        with tempfile.TemporaryFile(dir=folder):  # on most file systems, this file has no name
             return True
     except OSError:
         return False

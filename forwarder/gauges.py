@@ -1,4 +1,4 @@
-"""Sets the gauges that repeat the status or the settings. Counters and histograms are moved where things happen."""
+"""Sets the gauges that show the status or the settings. Counters and histograms are updated where things happen."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -46,7 +46,7 @@ def count_connections(metrics: Metrics, listener: str, limiter: ConnectionLimite
 def set_certificates(metrics: Metrics, settings: Settings) -> dict[str, tls.Certificate]:
     """Read each certificate that `settings` name, and set the gauge of its expiry.
 
-    Returns the readable certificates by the path of their setting, as in `receiver.tls.cert`.
+    Returns the readable certificates by the path of their setting, such as `receiver.tls.cert`.
     """
     metrics.certificate_expiry.clear()
     found = {setting: tls.read(path) for setting, path in certificates(settings)}

@@ -1,7 +1,8 @@
-"""The heartbeat: the state of the forwarder as a document a minute in each Elasticsearch sink, past the store.
+"""The heartbeat: writes the state of the forwarder as a document to each Elasticsearch sink, at a fixed interval.
 
-It proves the way into the SIEM, and its absence can be alerted on there. It has clients of its own, so that it neither
-waits for the delivery of events nor holds it up.
+The documents show that the forwarder can write to the SIEM, and a rule in the SIEM can alert when they stop. They do
+not pass through the store, and have their own clients, so that they neither wait for the delivery of events nor delay
+it.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ class Heartbeat:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, settings: Settings) -> None:
-        """Write heartbeats as `settings` say; heartbeats that were started before stop."""
+        """Stop the heartbeats of an earlier start, then write heartbeats as `settings` say."""
         await self.stop()
         sinks = {
             name: sink for name, sink in settings.sinks.items() if isinstance(sink, ElasticsearchSinkSettings)
@@ -42,7 +43,7 @@ class Heartbeat:
             self._task = None
 
     async def _beat(self, interval: float, sinks: Mapping[str, ElasticsearchSinkSettings]) -> None:
-        # Only where a heartbeat is written: the client takes 20 MB.
+        # Imported only where a heartbeat is written: the client takes 20 MB of memory.
         from forwarder.sinks.elasticsearch.health_stream import HealthStream  # noqa: PLC0415  # as above
 
         async with contextlib.AsyncExitStack() as open_streams:

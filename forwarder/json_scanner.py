@@ -1,10 +1,12 @@
-"""Finds the elements of a JSON list in short steps, whatever they are.
+"""Finds the elements of a JSON list in short steps, even if some of them are not valid JSON.
 
-A JSON parser refuses a whole text for one odd place in it: a number like NaN, a control character, a thousand levels. So
-a list is split by the parser piece by piece, and around a piece that it refuses by a scanner that looks only at brackets,
-commas and strings: an odd element costs only itself. The scanner validates no element: that is left to its reader.
+A JSON parser refuses a whole text because of one odd place in it: a number like NaN, a control character, a thousand
+levels. So the parser splits the list piece by piece. Where it refuses a piece, a scanner splits the text: it looks
+only at brackets, commas and strings, so an odd element does not affect the others. Neither validates an element: the
+reader of the elements does.
 
-Functions that scan are generators: they yield after each short step (`cooperative.run_in_steps`), and return a position.
+Functions that scan are generators: they yield after each short step (`cooperative.run_in_steps`), and return a
+position.
 """
 
 import re
@@ -19,26 +21,27 @@ Scanner = Callable[[bytes, int], Scan]
 """Takes a text and a position in it."""
 
 _WINDOW = 65_536
-"""Bytes that one step may take: 0.2 ms."""
+"""The most bytes that the scanner reads in one step, which takes 0.2 ms."""
 
 _STEPS = 8
 """Steps between two yields."""
 
 _PIECE = 131_072
-"""Bytes that the parser splits in one step: 0.2 ms, or 4 ms if they are elements of three bytes."""
+"""The most bytes that the parser splits in one step, which takes 0.2 ms, or 4 ms if each element has three bytes."""
 
 _TRIES = 3
-"""Places at which a piece may end: between two objects, which may be two elements or lie within one."""
+"""How many places the parser tries as the end of a piece. Each is between two objects: two elements, or parts of
+one."""
 
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
-# A string that ends with `,{"` and goes on without a delimiter is what a truncated string and the beginning of the next
-# element look like together. It does not match.
+# If a string is truncated, the first quote of the next element seems to end it: the string then ends with `,{"`, and
+# no delimiter follows. The pattern does not match such a string.
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _WHOLE_STRING = _STRING + rb'(?!(?:(?<=,\{")|(?<=, \{"))[^,:}\]\s])'
 _PLAIN = rb'[^"{}\[\]]++|' + _WHOLE_STRING
 
-# Objects and lists without others in them are passed over at once; in an object, an object must be the value of a key.
+# An object or list that contains no other one is skipped in one step; an object in an object only if it is a value.
 _LIST = rb"\[(?:" + _PLAIN + rb")*+\]"
 _OBJECT = rb"\{(?:" + _PLAIN + rb")*+\}"
 _VALUE = rb"(?:(?<=:)|(?<=: ))" + _OBJECT
@@ -62,19 +65,19 @@ _LOOK_BACK = 64
 
 
 def scan_list(text: bytes, at: int, elements: list[bytes | msgspec.Raw], most: int) -> Scan:
-    """Fill `elements` with those of the list at `at`, byte for byte; return the position after the list.
+    """Replace the content of `elements` with the elements of the list at `at`, byte for byte.
 
-    What `elements` held before is removed.
+    Returns the position after the list.
 
     Raises:
-        JsonStructureError: there is no list at `at`, or it does not end, has nothing between two commas, or
-            more than `most` elements.
+        JsonStructureError: there is no list at `at`, or the list does not end, or it has nothing between two commas,
+            or more than `most` elements.
     """
     elements.clear()
     at = _skip(text, at, b"[")
     if empty := _list_end(text, at):
         return empty.end()
-    refused = 0  # where the piece ends that the parser refused
+    refused = 0  # the end of the piece that the parser refused
     while True:
         if at >= refused:
             while (end := _split_piece(text, at, elements)) > at:
@@ -96,10 +99,10 @@ def scan_list(text: bytes, at: int, elements: list[bytes | msgspec.Raw], most: i
 
 
 def _split_piece(text: bytes, at: int, elements: list[bytes | msgspec.Raw]) -> int:
-    """Append the next elements, which the JSON parser splits, ten times as fast as the scanner.
+    """Let the JSON parser split the next elements, ten times as fast as the scanner, and append them.
 
-    A piece of text that starts at an element, and that is a valid list once it has brackets, ends with a
-    whole element. Returns the position of the next element: `at` if the parser refused every piece.
+    A piece of the text starts at an element. If the piece in brackets is a valid list, it also ends with a whole
+    element. Returns the position of the next element; `at` if the parser refused every piece.
     """
     end = at + _PIECE
     for _ in range(_TRIES):
@@ -122,7 +125,7 @@ def _check_number(elements: Sequence[object], most: int) -> None:
 def scan_object(text: bytes, at: int, scanners: Mapping[bytes, Scanner]) -> Scan:
     """Scan the object at position `at`; return the position after it.
 
-    `scanners` has, by key, the function that scans the value of this key; a key is written with its quotes.
+    `scanners` has the function that scans the value of a key, by this key. A key is written with its quotes.
 
     Raises:
         JsonStructureError: there is no object at `at`, or it does not end.
@@ -142,7 +145,7 @@ def scan_object(text: bytes, at: int, scanners: Mapping[bytes, Scanner]) -> Scan
 def check_end(text: bytes, at: int) -> None:
     """Raise JsonStructureError if anything but white space follows from position `at`."""
     if (end := _blanks(text, at)) and end.end() < len(text):
-        raise JsonStructureError(f"something follows the end (byte {at})")
+        raise JsonStructureError(f"there is text after the end (byte {at})")
 
 
 def scan_value(text: bytes, at: int, closing: bytes) -> Scan:
@@ -155,7 +158,7 @@ def scan_value(text: bytes, at: int, closing: bytes) -> Scan:
         JsonStructureError: the value does not end.
     """
     start = at
-    awaited = bytearray()  # the bracket that closes each open one, the innermost last
+    awaited = bytearray()  # for each open bracket, the one that closes it; the innermost last
     steps = 0
     while at < len(text):
         if not (steps := (steps + 1) % _STEPS):
@@ -179,7 +182,7 @@ def scan_value(text: bytes, at: int, closing: bytes) -> Scan:
 
 
 def _scan_string(text: bytes, at: int, closing: bytes) -> Generator[None, None, tuple[int, bool]]:
-    """Return the position after the string at `at`, and whether the value with the string is truncated."""
+    """Return the position after the string at `at`, and whether the value that contains the string is truncated."""
     if string := _string(text, at, at + _WINDOW):
         return string.end(), False
     if string := _string_with_brace(text, at, at + _WINDOW):
@@ -192,9 +195,9 @@ def _scan_string(text: bytes, at: int, closing: bytes) -> Generator[None, None, 
 
 
 def _nest(text: bytes, at: int, awaited: bytearray) -> int:
-    """Add the run of equal opening brackets at `at` to `awaited`, or remove what closing brackets close.
+    """Update `awaited` for the run of equal brackets at `at`: an opening bracket adds one, a closing one removes it.
 
-    Returns the length of the run; 0 if there is no bracket at `at`, or one that closes none of the open ones.
+    Returns the length of the run; 0 if there is no bracket at `at`, or if it closes none of the open brackets.
     """
     run = _brackets(text, at)
     brackets = run[0] if run else b""
@@ -208,19 +211,19 @@ def _nest(text: bytes, at: int, awaited: bytearray) -> int:
 
 
 def _ends(character: bytes, awaited: bytearray, closing: bytes) -> bool:
-    """Whether `character` ends the value; if not, remove the brackets that it closes from `awaited`."""
+    """Whether `character` ends the value. If it does not, remove the brackets that it closes from `awaited`."""
     if not awaited:
         return character in (b",", closing)
     if character in (b"}", b"]"):
         while awaited:
             if awaited.pop() == character[0]:
                 return False
-        return character == closing  # of what the value is in, so the value is truncated
+        return character == closing  # it closes the list or object around the value
     return False
 
 
 def _comma_before(text: bytes, at: int) -> int | None:
-    """Return the position of the comma before `at`; None if anything but white space is in between."""
+    """Return the position of the comma before `at`; None if anything but white space is between them."""
     begin = max(at - _LOOK_BACK, 0)
     before = text[begin:at].rstrip(_BLANK)
     return begin + len(before) - 1 if before.endswith(b",") else None
@@ -230,7 +233,7 @@ def _last(closing: bytes, text: bytes, start: int) -> int:
     """Return the position of the last `closing` bracket from `start` on.
 
     Raises:
-        JsonStructureError: there is none, or it ends the text, which may then be truncated.
+        JsonStructureError: there is no such bracket, or it is the end of the text, which may then be truncated.
     """
     end = text.rfind(closing, start)
     if end < 0 or not text[end + 1 :].strip(_BLANK):
@@ -239,7 +242,7 @@ def _last(closing: bytes, text: bytes, start: int) -> int:
 
 
 def _skip(text: bytes, at: int, character: bytes) -> int:
-    """Return the position after `character`, which must be at `at`, or after white space there."""
+    """Return the position after `character`, which must be at `at`; white space may come before it."""
     blanks = _blanks(text, at)
     at = blanks.end() if blanks else at
     if not text.startswith(character, at):

@@ -1,8 +1,8 @@
-"""Log lines: one JSON object each on stderr, in the fields of ECS; readable text on a terminal.
+"""Writes log lines to stderr: each is a JSON object with ECS fields, or readable text on a terminal.
 
-Each line has a text, a level, the room and a stable `action`; docs/logs.md lists them. ERROR means that data is
-lost or an operator must act; WARNING that something is unusual and nothing is lost. There is no line per event,
-and never an event's body.
+Each line has a text, a level, the room and a stable `action`; docs/logs.md lists all lines. ERROR means that data is
+lost or an operator must act; WARNING means that something is unusual, but nothing is lost. There is no line for each
+event, and no line has an event's body.
 """
 
 import logging
@@ -48,7 +48,7 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
 
     Args:
         level: the lowest level to write.
-        json: JSON or text; None for text on a terminal only.
+        json: True for JSON, False for text; None for text on a terminal and JSON elsewhere.
     """
     as_json = not sys.stderr.isatty() if json is None else json
     shared: list[structlog.typing.Processor] = [
@@ -66,7 +66,7 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    # A line that cannot be written would else be printed as it is, with every secret in it.
+    # Otherwise Python would print a line that cannot be written as it is, with every secret in it.
     logging.raiseExceptions = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -84,13 +84,13 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
     logging.root.setLevel(number)
     for name in ("httpx", "httpcore", "urllib3", "uvicorn", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # These log each failed try; the worker logs once that a sink fails, and why.
+    # These libraries log each failed try; the worker logs only once that a sink fails, and why.
     logging.getLogger("elastic_transport").setLevel(logging.ERROR)
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
 
 
 def _ecs_renderers() -> list[structlog.typing.Processor]:
-    # JSON escapes what could steer a terminal.
+    # JSON escapes the characters that could control a terminal.
     return [_to_ecs, cast("structlog.typing.Processor", _EcsFormatter())]
 
 
@@ -109,7 +109,7 @@ def _count(_: Any, level: str, line: structlog.typing.EventDict) -> structlog.ty
 
 
 class _EcsFormatter(ecs_logging.StructlogFormatter):
-    """Elastic's formatter, with our ECS version: by itself, it writes ECS 1.6 into every line."""
+    """Elastic's formatter, but each line has our ECS version instead of ECS 1.6."""
 
     def format_to_ecs(self, event_dict: dict[str, Any]) -> dict[str, Any]:
         return super().format_to_ecs({**event_dict, "ecs.version": ECS_VERSION})
@@ -120,8 +120,8 @@ def _to_ecs(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typi
     ecs: dict[str, Any] = {
         "event": line.pop("event"),
         **_SAME_IN_EACH,
-    }  # `event` is the text, to the formatter
-    line.pop("level", None)  # given to the formatter beside the line
+    }  # the formatter takes the text from `event`
+    line.pop("level", None)  # the formatter gets the level by itself
     for name in _ECS_FIELDS.keys() & line.keys():
         ecs[_ECS_FIELDS[name]] = line.pop(name)
     return ecs | ({"okta_forwarder": dict(line)} if line else {})
@@ -144,13 +144,13 @@ def _has_colors() -> bool:
 
 
 def get(room: str) -> Logger:
-    """Return the logger of `room`; its lines have the name of the room in the field `logger`."""
+    """Return the logger of `room`. Its lines have the name of the room in the field `logger`."""
     logger: Logger = structlog.get_logger(room)
     return logger
 
 
 class RateLimitedLogger:
-    """Writes the first line of each key, then only counts further lines of it for `interval` seconds.
+    """Writes the first line of each key. For the next `interval` seconds, it only counts further lines of this key.
 
     Keys come from enums and from the configuration, so there are few of them.
     """

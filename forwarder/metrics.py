@@ -28,12 +28,12 @@ _EVENTS = (1, 10, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
 def event_type_label(event_type: str) -> str:
-    """Return the event type as a label value: itself if Okta's catalogue has it, else `other`."""
+    """Return the label value for an event type: the type itself if Okta's catalogue has it, else `other`."""
     return event_type if event_type in EVENT_TYPES else "other"
 
 
 class Declared(NamedTuple):
-    """The declaration of one metric: docs/metrics.md is made of these, and alerts are checked against them.
+    """The declaration of one metric. docs/metrics.md is made from the declarations, and tests check alerts with them.
 
     `kind` is counter, gauge, histogram or info.
     """
@@ -45,7 +45,7 @@ class Declared(NamedTuple):
 
 
 class Metrics:
-    """All metrics of one forwarder, in a registry of its own; `declared` lists them."""
+    """All metrics of one forwarder, in their own registry. `declared` lists them."""
 
     def __init__(self, log_lines: Mapping[str, int] = MappingProxyType({})) -> None:
         """Declare every metric. `log_lines` is read at each scrape: the number of lines written, by level."""
@@ -63,7 +63,7 @@ class Metrics:
 
     def _declare_process(self, log_lines: Mapping[str, int]) -> None:
         self.config_reload_successful = self._gauge(
-            "config_last_reload_successful", "1 if the last reload was applied, 0 if it was refused."
+            "config_last_reload_successful", "1 if the last reload was applied, 0 if the reload was refused."
         )
         self.config_reloaded_at = self._gauge(
             "config_last_reload_success_timestamp_seconds", "When the configuration in force was applied."
@@ -86,16 +86,18 @@ class Metrics:
             "event_type",
         )
         self.events_duplicate = self._counter(
-            "events_duplicate_total", "Events that were stored already.", "org", "via"
+            "events_duplicate_total", "Events that were already in the store.", "org", "via"
         )
         self.events_rejected = self._counter(
-            "events_rejected_total", "Malformed events: the receiver's dead letters.", "org"
+            "events_rejected_total", "Malformed events, which become dead letters of the receiver.", "org"
         )
         self.auth_failures = self._counter(
             "auth_failures_total", "Requests without a secret, or with a wrong one.", "org", "reason"
         )
         self.challenges = self._counter("challenges_total", "Okta's verification requests.", "org", "outcome")
-        self.hook_requests = self._counter("hook_requests_total", "Responses, by status.", "org", "code")
+        self.hook_requests = self._counter(
+            "hook_requests_total", "Responses to Okta, by status.", "org", "code"
+        )
         self.ack_duration = self._histogram(
             "ack_duration_seconds", "From the first byte of a POST to its response.", _ACK, "org"
         )
@@ -109,7 +111,7 @@ class Metrics:
             self.connections_evicted.labels(reason)
         self.connections = self._gauge("connections", "Open connections.", "listener")
         self.connections_limit = self._gauge(
-            "connections_limit", "The most connections: `max_connections`.", "listener"
+            "connections_limit", "The most connections allowed: `max_connections`.", "listener"
         )
         self.last_event = self._gauge(
             "last_event_timestamp_seconds", "When the newest event received was published.", "org", "via"
@@ -128,12 +130,12 @@ class Metrics:
             "events_dead_lettered_total", "Events that the sink will never accept.", "sink", "reason"
         )
         self.delivery_retries = self._counter(
-            "delivery_retries_total", "Tries that must be repeated.", "sink", "reason"
+            "delivery_retries_total", "Tries that failed and must be repeated.", "sink", "reason"
         )
         self.sink_set_aside = self._gauge(
             "sink_set_aside_events", "Events that fail again and again while the sink accepts others.", "sink"
         )
-        self.sink_up = self._gauge("sink_up", "1 while the last try of the sink succeeded.", "sink")
+        self.sink_up = self._gauge("sink_up", "1 if the last try of the sink succeeded, else 0.", "sink")
         self.sink_paused = self._gauge("sink_paused", "1 while the sink waits for an operator.", "sink")
         self.sink_last_delivery = self._gauge(
             "sink_last_delivery_timestamp_seconds", "When the sink last accepted events.", "sink"
@@ -149,21 +151,26 @@ class Metrics:
     def _declare_store(self) -> None:
         self.store_bytes = self._gauge("store_bytes", "Size of the store on disk, with its WAL.")
         self.store_wal_bytes = self._gauge(
-            "store_wal_bytes", "Size of its WAL; it grows while another process reads the store all the time."
+            "store_wal_bytes",
+            "Size of the store's WAL; it grows while another process keeps reading the store.",
         )
         self.store_events = self._gauge("store_events", "Events whose bodies the store holds.")
-        self.store_max_bytes = self._gauge("store_max_bytes", "The most that the store may hold: `max_size`.")
+        self.store_max_bytes = self._gauge(
+            "store_max_bytes", "The largest allowed size of the store: `max_size`."
+        )
         self.store_waiting_bytes = self._gauge(
             "store_waiting_bytes",
-            "Bytes of events that a sink waits for, estimated from their number; at `max_size`, new events are refused.",
+            "Bytes of the events that wait for a sink, estimated from their number; at `max_size`, new events are refused.",
         )
         self.store_disk_bytes = self._gauge("store_disk_bytes", "Size of the file system of the store.")
-        self.store_disk_free_bytes = self._gauge("store_disk_free_bytes", "What is free there.")
+        self.store_disk_free_bytes = self._gauge(
+            "store_disk_free_bytes", "Free space in the store's file system."
+        )
         self.stored_events = self._gauge(
-            "stored_events", "Events ever stored: the sum of each sink's ledger."
+            "stored_events", "Events ever stored: the sum of the places in each sink's ledger."
         )
         self.ledger_events = self._gauge(
-            "ledger_events", "What became of the stored events: their place in the ledger.", "sink", "place"
+            "ledger_events", "Stored events, by their place in the ledger.", "sink", "place"
         )
         self.ready = self._gauge("ready", "1 while events can be stored, as /readyz says.")
         self.store_commit_duration = self._histogram(
@@ -179,7 +186,7 @@ class Metrics:
         )
         self.hook_verified = self._gauge(
             "hook_verified",
-            "1 while Okta shows our hook as ACTIVE and VERIFIED, 0 while it sends nothing.",
+            "1 while Okta shows our hook as ACTIVE and VERIFIED, 0 while Okta sends nothing to the hook.",
             "org",
         )
         self.hook_state = self._gauge(
@@ -200,25 +207,25 @@ class Metrics:
         )
         self.okta_rate_limit_remaining = self._gauge(
             "okta_rate_limit_remaining_ratio",
-            "What is left of the rate limit of these endpoints.",
+            "The part of the rate limit of these endpoints that is left, from 0 to 1.",
             "org",
             "bucket",
         )
         self.clock_offset = self._gauge(
             "clock_offset_seconds",
-            "How far this machine's clock is ahead of Okta's; negative if behind.",
+            "How far this machine's clock is ahead of Okta's clock; negative if it is behind.",
             "org",
         )
         self.reconcile_lag = self._gauge(
-            "reconcile_lag_seconds", "Age of the newest time up to which the System Log is stored.", "org"
+            "reconcile_lag_seconds", "Age of the time up to which the System Log is stored.", "org"
         )
         self.events_differing = self._counter(
             "events_differing_total",
-            "Events of the System Log that say something else than what the hook delivered under the same uuid.",
+            "Events in the System Log that differ from the event that the hook delivered with the same uuid.",
             "org",
         )
         self.events_missed = self._counter(
-            "events_missed_total", "Events that Okta meant for our hook and did not deliver by it.", "org"
+            "events_missed_total", "Events that Okta should have delivered to our hook, but did not.", "org"
         )
 
     def _declare_rules(self) -> None:
@@ -228,23 +235,25 @@ class Metrics:
         self.alerts = self._counter("alerts_total", "Alerts stored.", "org", "rule", "level")
         self.rule_held_back = self._counter(
             "rule_held_back_total",
-            "Matches held back by an exception, or because the rule alerted within `again`; late alerts, of which no "
-            "reaction is taken.",
+            "Matches without an alert, because of an exception or because the rule had alerted within `again`; and late "
+            "alerts, on which no reaction acts.",
             "rule",
             "reason",
         )
         self.rule_events_too_old = self._counter(
-            "rule_events_too_old_total", "Events older than `rules.max_age`, left to `rules replay`.", "org"
+            "rule_events_too_old_total", "Events skipped because they are older than `rules.max_age`.", "org"
         )
         self.rule_events_muted = self._counter(
             "rule_events_muted_total",
-            "Factor events of a user whom a prompt of ours asked at the time; they count in no rule.",
+            "Factor events of a user while one of our prompts asked this user; no rule counts them.",
             "org",
         )
         self.rule_evaluation = self._histogram(
             "rule_evaluation_seconds", "Evaluating all rules on one event.", _EVALUATION
         )
-        self.rule_state_keys = self._gauge("rule_state_keys", "Groups that the rules remember.")
+        self.rule_state_keys = self._gauge(
+            "rule_state_keys", "Groups (such as users) that the rules remember."
+        )
         self.rule_state_evicted = self._counter(
             "rule_state_evicted_total", "Groups forgotten because there were more than `rules.max_keys`."
         )
@@ -252,7 +261,7 @@ class Metrics:
 
     def _declare_reactions(self) -> None:
         self.reactions = self._counter(
-            "reactions_total", "Actions that have ended, or are done.", "rule", "action", "mode", "outcome"
+            "reactions_total", "Actions that have an outcome.", "rule", "action", "mode", "outcome"
         )
         self.reactions_refused = self._counter(
             "reactions_refused_total", "Actions that a guard or a human refused.", "action", "reason"
@@ -263,7 +272,7 @@ class Metrics:
             "reaction_latency_seconds", "From `published` to done.", _LAG, "action"
         )
         self.undo_overdue = self._gauge(
-            "undo_overdue", "Effects that should have been undone a minute ago or longer, and are not."
+            "undo_overdue", "Effects that should have been undone at least a minute ago, and still exist."
         )
         self.prompts = self._counter("prompts_total", "Prompts, by the answer.", "by", "answer")
         self.reactions_paused = self._gauge("reactions_paused", "Pauses in force.")
@@ -292,7 +301,7 @@ class Metrics:
         return Histogram(f"forwarder_{name}", meaning, labels, buckets=tuple(buckets), registry=self.registry)
 
     def forget(self, **label: str) -> None:
-        """Remove the gauges of a sink or org, as in `sink="siem"`, that no longer runs; counters stay."""
+        """Remove the gauges of a sink or org that no longer runs, given as a label such as `sink="siem"`."""
         for metric in self.declared:
             gauge = self._gauges.get(metric.name)
             if gauge is not None and gauge is not self.last_event and label.keys() <= set(metric.labels):

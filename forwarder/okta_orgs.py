@@ -1,4 +1,4 @@
-"""What uses the API of each org: built from the settings, exchanged by a reload, stopped."""
+"""Builds the runner that uses the API of each org, replaces it at a reload, and stops it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,16 +18,17 @@ from forwarder.okta.system_log.reconcile import Reconciler
 from forwarder.settings import Settings
 
 BuiltOrgs = Mapping[str, OktaOrgRunner | None]
-"""New runners by org, for those that a reload adds, changes or removes. None: the org has none any more."""
+"""The new runner of each org that a reload adds, changes or removes; None if the org no longer has a runner."""
 
 
 class OktaOrgs:
-    """The runners of the orgs that have an `api`. `runners` has the running ones, by name of their org."""
+    """The runners of the orgs that have an `api`. `runners` has them by the name of the org, while they run."""
 
     def __init__(
         self, store: EventStore, metrics: Metrics, clock: Clock, backlog: Callable[[], Awaitable[str | None]]
     ) -> None:
-        """Store events of the System Log in `store`. `backlog` returns why a backfill must wait, or None."""
+        """Store events of the System Log in `store`. `backlog` returns why a backfill must wait; None if it need
+        not."""
         self._store = store
         self._metrics = metrics
         self._clock = clock
@@ -37,7 +38,7 @@ class OktaOrgs:
         self._built_from: dict[str, object] = {}
 
     def build(self, settings: Settings) -> BuiltOrgs:
-        """Build a runner for each org whose settings differ from those of its running runner.
+        """Build a runner for each org whose settings have changed since its runner was built.
 
         Raises:
             ForwarderError: credentials or a URL cannot be used.
@@ -52,7 +53,7 @@ class OktaOrgs:
     async def apply(self, settings: Settings, built: BuiltOrgs) -> None:
         """Replace the running runners with those in `built`, which `build` made of `settings`."""
         ending = [self._tasks.pop(name) for name in built if name in self._tasks]
-        # All before anything waits: what acts in Okta must not find an org without its client.
+        # All runners are replaced before the first await: reactions must not find an org without its client.
         for name, runner in built.items():
             self.runners.pop(name, None)
             if runner is not None:
@@ -86,7 +87,7 @@ class OktaOrgs:
         """Run a backfill in the runner of the org that `request` names.
 
         Raises:
-            OktaError, StoreError: as `OktaOrgRunner.backfill`; OktaError also if the org has no runner.
+            OktaError, StoreError: see `OktaOrgRunner.backfill`. OktaError also if the org has no runner.
         """
         runner = self.runners.get(request.org)
         if runner is None:

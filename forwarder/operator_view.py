@@ -1,4 +1,4 @@
-"""What the ops listener shows of the store, ready for JSON, and what it changes there."""
+"""Lets the ops listener read the store, with results ready for JSON, and change its dead letters."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from forwarder.store.engine import Store
 
 
 class OperatorView:
-    """`ops.ports.StoreData` on the store of the running forwarder."""
+    """Implements `ops.ports.StoreData` with the store of the running forwarder."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

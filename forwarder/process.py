@@ -1,4 +1,4 @@
-"""One forwarder as a process: its signals, its reloads, its memory."""
+"""Runs one forwarder as a process: handles its signals, its reloads and its memory."""
 
 import asyncio
 import ctypes
@@ -24,8 +24,8 @@ FILES_INTERVAL = 2.0
 """Seconds between two looks at the files that the settings name."""
 
 SWITCH_INTERVAL = 0.0002
-"""Seconds until a computing thread releases the GIL. A commit needs about 20 switches, each of which takes
-this long while a sink maps a backlog: with Python's default of 5 ms, responses took seconds then."""
+"""Seconds until a computing thread releases the GIL. A commit needs about 20 switches between threads. While a sink
+maps a backlog, each switch takes this long: with Python's default of 5 ms, responses then took seconds."""
 
 LARGE = 1024 * 1024
 """Blocks of memory from this size in bytes go back to the system as soon as they are free."""
@@ -60,7 +60,8 @@ class _Reloads:
         hangup: asyncio.Event,
         manager: ServiceManager,
     ) -> None:
-        """Read the files. Do this before the forwarder starts, to notice a change during the start."""
+        """Read the files. Create the object before the forwarder starts, so that a change during the start is
+        noticed."""
         self._seen = _contents(forwarder.settings)
         self._forwarder = forwarder
         self._reread = reread
@@ -69,7 +70,7 @@ class _Reloads:
         self._failure: str | None = None
 
     async def run(self) -> None:
-        """Wait for changes and reload, until cancelled. Errors are logged: rotated secrets must be read."""
+        """Wait for changes and reload, until cancelled. Errors are only logged: later changes must still be read."""
         seen = self._seen
         while True:
             with suppress(TimeoutError):
@@ -77,12 +78,13 @@ class _Reloads:
             found = seen | await asyncio.to_thread(_contents, self._forwarder.settings)
             if self._hangup.is_set():
                 self._hangup.clear()
-                self._failure = None  # who asks gets an answer
+                self._failure = None  # so that an error is logged even if it is the same as before
                 self._manager.reloading()
             elif found == seen and self._failure is None:
                 continue
             await self._reload()
-            # What changed during the reload is seen at the next look; files that are named only now are known.
+            # A change during the reload is noticed at the next look. A file that only the new settings name is not
+            # new.
             seen = await asyncio.to_thread(_contents, self._forwarder.settings) | found
 
     async def _reload(self) -> None:
@@ -128,12 +130,12 @@ async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Si
     stopping = asyncio.create_task(signals.stop.wait(), name="stop")
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
-        starting.cancel()  # it stops again what it has started
+        starting.cancel()  # it stops the parts that it has started
         await asyncio.gather(starting, return_exceptions=True)
         return
     stopping.cancel()
     await starting
-    # Every garbage collection skips what lives until the end, so the event loop pauses less.
+    # Every garbage collection skips these objects, which live until the end, so the event loop pauses less.
     gc.collect()
     gc.freeze()
     manager.ready(_state(forwarder))
@@ -169,7 +171,7 @@ class _Signals:
 
     def _end(self, number: int) -> None:
         if self.stop.is_set():
-            # What was acknowledged is on disk; the rest of the stop only spares work after the next start.
+            # Acknowledged events are on disk; the rest of the stop would only save work after the next start.
             _logger.warning(
                 "a second signal: ending at once", action="ended", signal=signal.Signals(number).name
             )
@@ -180,8 +182,8 @@ class _Signals:
 def _tune_malloc() -> None:
     """Let glibc return the memory of a large body as soon as it is free.
 
-    By default, glibc learns from the first body of 10 MiB to take such blocks from its heap, where one small
-    block above them keeps them from the system: the process stayed at twice its size.
+    By default, after the first body of 10 MiB, glibc takes such blocks from its heap. There, one small block above
+    them keeps them from going back to the system: the process stayed at twice its size.
     """
     with suppress(AttributeError, OSError):  # another C library
         library = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""Checks the section `reactions` against the orgs and the rules; and describes rules for reactions."""
+"""Checks the section `reactions` together with the orgs and the rules. Also describes rules for reactions."""
 
 import copy
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +26,8 @@ def known_rules(ruleset: Ruleset) -> list[KnownRule]:
 def reaction_problems(
     reactions: ReactionsSettings, apis: Mapping[str, ApiSettings | None] | None, ruleset: Ruleset | None
 ) -> Iterator[str]:
-    """Yield each problem of `reactions`, by itself or with the orgs and the rules: path, problem, hint.
+    """Yield a line for each problem of `reactions`, alone or together with the orgs and the rules: path, problem,
+    hint.
 
     Args:
         reactions: the section `reactions`.
@@ -85,8 +86,8 @@ def without_errors(
 ) -> tuple[dict[str, Any], set[str]]:
     """Return a copy of the section `reactions` in which valid stand-ins replace the values that have errors.
 
-    So the other values can still be checked. The second result has the paths of stand-ins whose problems
-    should not be reported.
+    So the other values can still be checked. Also return the paths of the stand-ins whose problems should not be
+    reported.
 
     Args:
         section: the section as it was written.
@@ -109,9 +110,10 @@ def without_errors(
 
 
 def _replace_in_entry(entries: Any, place: Sequence[Any]) -> set[str]:
-    """Remove the error at `place` from an entry of `on`; return the paths of the stand-ins that this needs.
+    """Remove the error at `place` from an entry of `on`. Return the paths of the stand-ins that this needed.
 
-    Drops the key `mode` or `orgs`; else replaces the innermost action that holds the error; else the entry.
+    If the error is in `mode` or `orgs`, drops this key. Otherwise replaces the innermost action that contains the
+    error or, if there is none, the whole entry.
     """
     number, *rest = place
     if rest[:1] == ["mode"] or rest[:1] == ["orgs"]:

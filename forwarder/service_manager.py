@@ -1,7 +1,7 @@
 """Reports to the service manager that the process is ready, reloading, stopping or alive (sd_notify(3)).
 
-Own code, because the protocol is one datagram to a Unix socket, and the package for it on PyPI is of 2017. Without
-`NOTIFY_SOCKET`, as in a container or a terminal, nothing is sent.
+This is our own code, because the protocol is one datagram to a Unix socket, and the package for it on PyPI is from
+2017. Without `NOTIFY_SOCKET`, for example in a container or a terminal, nothing is sent.
 """
 
 import asyncio
@@ -35,12 +35,12 @@ class ServiceManager:
 
     def stopping(self) -> None:
         """Report that the forwarder is stopping."""
-        self._send("STOPPING=1\nSTATUS=finishes requests, and delivers what it can")
+        self._send("STOPPING=1\nSTATUS=finishing requests and delivering waiting events")
 
     async def keep_alive(self) -> None:
         """Send watchdog notifications until cancelled; return at once if the service manager expects none.
 
-        They come from the event loop: if it hangs, the service manager ends the process with SIGABRT and
+        The event loop sends them: if it hangs, the service manager ends the process with SIGABRT and
         starts it again. The traceback on stderr shows where the process hung.
         """
         if self.watchdog_interval is None:
@@ -54,14 +54,14 @@ class ServiceManager:
     def _send(self, state: str) -> None:
         if not self._address:
             return
-        # A manager that does not listen must not stop the forwarder, nor hold up the event loop.
+        # A service manager that does not listen must neither stop the forwarder nor hold up the event loop.
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.setblocking(False)
             sender.sendto(state.encode(), self._address)
 
 
 def _watchdog_interval(environment: Mapping[str, str]) -> float | None:
-    """Return half of the watchdog's timeout in seconds, as sd_watchdog_enabled(3) says; None without one."""
+    """Return half of the watchdog's timeout in seconds, as sd_watchdog_enabled(3) advises; None without a watchdog."""
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None  # meant for another process
     microseconds = environment.get("WATCHDOG_USEC", "")

@@ -1,6 +1,6 @@
-"""The configuration: a YAML file, the environment over it, every problem reported at once with its path.
+"""The configuration: a YAML file, and environment variables that override it. All problems are reported at once.
 
-Each room owns the settings of what it does; this file composes them and checks what no room can see alone.
+Each room owns the settings of its own work; this file puts them together and checks what no room can see alone.
 """
 
 import copy
@@ -52,7 +52,7 @@ class OrgSettings(HookEndpointSettings, OrgZones):
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """The sources that bring events of this org."""
+        """The sources from which events of this org come."""
         return (Source.HOOK,) * bool(self.secrets) + (Source.LOG,) * bool(self.api)
 
 
@@ -69,7 +69,7 @@ class LogSettings(Section):
 
 
 class Settings(BaseSettings):
-    """The whole configuration. Made by `load`."""
+    """The whole configuration; `load` makes it."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
@@ -98,7 +98,7 @@ class Settings(BaseSettings):
         whole = handler.resolve_ref_schema(handler(schema))
         whole["description"] = "The configuration of okta-forwarder: docs/configuration.md."
         for section in whole["properties"].values():
-            section.pop("default", None)  # each key has its own
+            section.pop("default", None)  # each key has its own default
             if "patternProperties" in section:
                 section["additionalProperties"] = False  # else any name would be valid
         return whole
@@ -111,7 +111,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _let_hooks_read_the_rules(self) -> Self:
-        """Give each hook with `events: rules` and without `rules` the rule files of the section `rules`."""
+        """Give the rule files of the section `rules` to each hook with `events: rules` that has no `rules` of its
+        own."""
         for name, org in self.orgs.items():
             if org.hook and org.hook.needs_rules and not org.hook.rules:
                 hook = org.hook.model_copy(update={"rules": self.rules.files_for_hooks()})
@@ -169,11 +170,11 @@ def load(path: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) ->
     Args:
         path: the YAML file.
         secrets: True to read the sources of secrets and to check certificates; False if they may be absent,
-            for a command that needs no secret. The name of a section: read only the secrets of that section,
-            and check no certificates.
+            for a command that needs no secret. The name of a section to read only the secrets of that section,
+            and to check no certificates.
 
     Raises:
-        SettingsError: with every problem, each with its path and a hint. Never shows a secret.
+        SettingsError: the configuration has problems; lists all, each with its path and a hint. Never shows a secret.
     """
     tree = read_yaml(path)
     if isinstance(secrets, str):
@@ -185,18 +186,18 @@ def load(path: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) ->
 def read(tree: Mapping[str, Any], *, files: bool = True) -> Settings:
     """Validate `tree`, the content of the YAML file, and the environment; return the settings.
 
-    Without `files`, no file that the settings name is checked, as a certificate or a rule.
+    If `files` is False, the files that the settings name are not checked, such as certificates and rules.
 
     Raises:
-        SettingsError: as `load`.
+        SettingsError: see `load`.
     """
-    capital = {key for key in tree if key not in _SECTIONS and key.lower() in _SECTIONS}  # else ignored
+    capital = {key for key in tree if key not in _SECTIONS and key.lower() in _SECTIONS}  # ignored otherwise
     misspelt = [f"{key}: unknown key; did you mean `{key.lower()}`?" for key in sorted(capital)]
     tree = {key: value for key, value in tree.items() if key not in capital}
     try:
         settings = Settings(**tree)
     except UnicodeEncodeError:
-        raise SettingsError(["a FORWARDER__ variable holds bytes that are not text in UTF-8"]) from None
+        raise SettingsError(["a FORWARDER__ variable has bytes that are not valid UTF-8"]) from None
     except ValidationError as error:
         errors = causes(error.errors(include_input=False))
         problems = Describer(Settings, registry.SETTINGS).describe(errors)
@@ -211,11 +212,11 @@ def read(tree: Mapping[str, Any], *, files: bool = True) -> Settings:
 _SECTIONS = frozenset(Settings.model_fields)
 
 _SOUND = {"orgs": {"any": {"secrets": ["any"]}}, "sinks": {"any": {"kind": "file", "path": "any"}}}
-"""Used if all orgs or all sinks have errors, so that the other sections are checked all the same."""
+"""Stand-ins if all orgs or all sinks have errors, so that the other sections can still be checked."""
 
 
 def _joint_problems_beside(tree: Mapping[str, Any], errors: Iterable[Any], *, files: bool) -> list[str]:
-    """Return the result of `_joint_problems` on the parts of `tree` that have none of pydantic's `errors`."""
+    """Return the result of `_joint_problems` for the parts of `tree` in which pydantic found no `errors`."""
     sound = copy.deepcopy(dict(tree))
     errors = list(errors)
     sections = _SECTIONS - {str(error["loc"][0]) for error in errors}
@@ -240,9 +241,9 @@ def _joint_problems_beside(tree: Mapping[str, Any], errors: Iterable[Any], *, fi
 
 
 def _joint_problems(settings: Settings, *, files: bool, sound: Collection[str]) -> Iterator[str]:
-    """Yield the problems between sections, and with `files` those of certificates and rules.
+    """Yield the problems between sections and, if `files` is True, those of certificates and rules.
 
-    `sound` has the sections that have no errors by themselves."""
+    `sound` names the sections that have no errors of their own."""
     ruleset: Ruleset | None = None
     if files:
         yield from _file_problems(settings)
@@ -252,7 +253,7 @@ def _joint_problems(settings: Settings, *, files: bool, sound: Collection[str]) 
     yield from validate_endpoints(settings.orgs)
     yield from _sink_problems(settings)
     if _collide(settings.receiver.listen, settings.ops.listen):
-        yield "ops.listen: the receiver listens there; give each its own port"
+        yield "ops.listen: the receiver listens there too; give each listener its own port"
     yield from _org_problems(settings.orgs)
     yield from _zone_problems(settings)
     orgs = settings.orgs
@@ -275,7 +276,7 @@ def _sink_problems(settings: Settings) -> Iterator[str]:
         if isinstance(sink, FileSinkSettings):
             other = paths.setdefault(real_path(sink.path), name)
             if other != name:
-                yield f"sinks.{name}.path: sinks.{other} writes the same file; give each its own"
+                yield f"sinks.{name}.path: sinks.{other} writes the same file; give each sink its own file"
             if is_store_file(settings.store.path, sink.path):
                 yield f"sinks.{name}.path: is a file of the store; name another file"
             if real_path(sink.path) in _files_read(settings):
@@ -290,7 +291,7 @@ def _files_read(settings: Settings) -> set[Path]:
 
 
 def _collide(one: Listen, other: Listen) -> bool:
-    """Whether the addresses conflict: they have the same port, and the same host, or one has all hosts."""
+    """Whether the addresses conflict: they have the same port and the same host, or one of them is for all hosts."""
     if not one.port or one.port != other.port:
         return False
     return one.host == other.host or not {one.host, other.host}.isdisjoint({"0.0.0.0", "::"})  # noqa: S104
@@ -323,9 +324,9 @@ def _org_problems(orgs: Mapping[str, OrgSettings]) -> Iterator[str]:
         if (org.api or org.hook or org.zones) and not org.url:
             yield f"orgs.{name}.url: is required for `api`, `hook` and `zones`, as in https://{name}.okta.com"
         if not org.secrets and not org.api:
-            yield f"orgs.{name}.secrets: at least one is required for a hook, or `api` to read the System Log"
+            yield f"orgs.{name}.secrets: at least one is required to receive a hook, or `api` to read the System Log"
         if org.hook and org.hook.needs_rules and not org.hook.rules:
-            yield f"orgs.{name}.hook: `events: rules` needs the files, as in rules: [rules/okta], or the section `rules`"
+            yield f"orgs.{name}.hook: `events: rules` needs rule files; write rules: [rules/okta], or the section `rules`"
         if org.hook and not org.api:
             yield f"orgs.{name}.api: is required for `hook`, as in {{token: {{file: /run/secrets/okta-token}}}}"
         if org.hook and org.api and org.api.private_key and (missing := org.api.scopes_missing_for_hook):

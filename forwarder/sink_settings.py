@@ -1,4 +1,4 @@
-"""What an operator sets about every sink, whatever its kind."""
+"""The settings that every kind of sink has."""
 
 import difflib
 import re
@@ -34,7 +34,7 @@ _FIELD = re.compile(r"[^.\s]+(\.[^.\s]+)*")
 
 def _types(written: tuple[str, ...] | None) -> tuple[str, ...] | None:
     if written is not None and not written:
-        raise ValueError("at least one event type is needed, as in [user.session.start, user.mfa.*]")
+        raise ValueError("at least one event type is needed, for example [user.session.start, user.mfa.*]")
     problems = [problem for name in written or () if (problem := unknown_event_type(name))]
     if problems:
         raise ValueError("; ".join(problems))
@@ -49,13 +49,13 @@ def redactable(name: str) -> str:
     """
     root = name.partition(".")[0]
     if not _FIELD.fullmatch(name):
-        raise ValueError(f"{name!r} is not a field; write one as in actor.alternateId")
+        raise ValueError(f"{name!r} is not the name of a field; write a name such as actor.alternateId")
     if root in {"uuid", "eventType", "published"}:
         raise ValueError(f"{root} identifies the event and cannot be redacted")
     if root not in _ROOTS:
         near = difflib.get_close_matches(root, _ROOTS, n=1)
-        hint = f"did you mean {near[0]}{name[len(root) :]}?" if near else f"known: {', '.join(_ROOTS)}"
-        raise ValueError(f"an Okta event has no {root}; {hint} Fields have Okta's names")
+        hint = f"did you mean {near[0]}{name[len(root) :]}?" if near else f"known: {', '.join(_ROOTS)}."
+        raise ValueError(f"an Okta event has no field {root}; {hint} Use Okta's names of fields")
     return name
 
 
@@ -68,12 +68,13 @@ class DeliverySettings(Section):
     Attributes:
         batch_events: the most events in a batch.
         batch_bytes: the most bytes of event bodies in a batch, as received; a larger event is sent alone.
-        timeout: how long to wait for the response to a batch; then it is sent again.
-        concurrency: batches in flight at once, so that one is prepared while another waits for its response.
+        timeout: how long to wait for the response to a batch; after that, the batch is sent again.
+        concurrency: how many batches may be in flight at once; one can be prepared while another waits for its
+            response.
         backoff_base: upper limit of the wait after the first failure; it doubles with each further failure.
         backoff_cap: upper limit of every wait.
-        lone_tries: how often an event is sent alone whose requests fail while the sink accepts others; then it
-            is a dead letter; 0 means without end.
+        lone_tries: if every request with an event fails while the sink accepts other events, how often to send this
+            event alone; after that, it becomes a dead letter; 0 means no limit.
         dead_letter_limit: if this many events in a row are rejected and none is delivered, the sink pauses,
             so that the whole store does not become dead letters; 0 means no limit.
     """
@@ -99,13 +100,15 @@ class SinkSettings(Section):
 
     Attributes:
         start: what a new sink gets: `oldest` for every event in the store, `now` for new events only.
-        only: the event types that the sink gets; `*` stands for any part of a name, as in `user.session.*`. The others are
-            `filtered` in the ledger. The store keeps them.
-        except: the event types that the sink does not get, written as in `only`. A sink has `only` or `except`.
-        redact: fields whose values the sink does not get, by Okta's names, as in `actor.alternateId` or
-            `debugContext.debugData.requestUri`; within lists, in each item. It gets `[redacted]` instead, or no value
-            where that does not fit, as for an address. Texts that repeat a value elsewhere in the event stay.
-        delivery: how events are delivered, see `sinks.NAME.delivery`.
+        only: the event types that the sink gets; `*` stands for any part of a name, as in `user.session.*`. Events of
+            other types stay in the store, and count as `filtered` in the ledger.
+        except: the event types that the sink does not get, written as in `only`. A sink has `only` or `except`, not
+            both.
+        redact: the fields whose values the sink does not get, by Okta's names, such as `actor.alternateId` or
+            `debugContext.debugData.requestUri`; of a list, each item is redacted. The sink gets `[redacted]` instead,
+            or no value if the field cannot hold this text, such as an IP address. A text elsewhere in the event that
+            repeats the value is not changed.
+        delivery: how events are delivered; see `sinks.NAME.delivery`.
     """
 
     kind: str
@@ -124,7 +127,7 @@ class SinkSettings(Section):
 
     @property
     def accepts(self) -> Callable[[str], bool] | None:
-        """The function that says whether the sink gets events of a type; None if it gets every event."""
+        """The function that says whether the sink gets events of a type; None if the sink gets every event."""
         if self.only is None and self.except_ is None:
             return None
         types = EventTypes(self.only or self.except_ or ())
@@ -140,7 +143,7 @@ class SinkSettings(Section):
     def note_orgs(self, orgs: int) -> None:
         """Note how many orgs the configuration has.
 
-        Settings with one org and with several are unequal, so a reload that changes this builds a new sink.
+        Settings for one org differ from settings for several, so a reload that changes this builds a new sink.
         """
         self._several_orgs = orgs > 1
 

@@ -73,7 +73,7 @@ class Status:
         self._clock = clock
         self._started = clock.monotonic()
         self.reload_failed_reason: str | None = None
-        self._ledger = Ledger(0, 0, 0, {}, 0, 0)  # the last one that could be read
+        self._ledger = Ledger(0, 0, 0, {}, 0, 0)  # the last ledger that could be read
         self._logger = RateLimitedLogger(logs.get("store"), clock, interval=600.0)
 
     async def refresh_gauges(self) -> None:
@@ -82,7 +82,7 @@ class Status:
         set_gauges(self._metrics, status, self._clock.now())
 
     async def gather(self) -> dict[str, Any]:
-        """Return the state of every part, and the verdict, ready for JSON; durations in seconds."""
+        """Return the state of every part and the verdict, ready for JSON. Durations are in seconds."""
         ledger, unreadable = await self._read_ledger()
         disk = await asyncio.to_thread(_disk_usage, self._settings().store.path)
         now = self._clock.now()
@@ -138,7 +138,7 @@ class Status:
     async def _read_rules(self) -> dict[str, Any] | None:
         try:
             return await self._rules()
-        except StoreError:  # damaged since the ledger was read: the next call says so
+        except StoreError:  # damaged since the ledger was read; the next call reports it
             return None
 
     def _org(self, name: str, org: OrgSettings, now: Micros) -> dict[str, Any]:
@@ -186,7 +186,7 @@ class Status:
 
 
 async def log_hourly(gather: Callable[[], Awaitable[Mapping[str, Any]]], clock: Clock) -> None:
-    """Log each hour that the forwarder runs, with its main numbers: a silent log means a dead forwarder.
+    """Every hour, log that the forwarder is running, and its main numbers. So a silent log means a dead forwarder.
 
     Args:
         gather: `Status.gather`.
@@ -197,7 +197,7 @@ async def log_hourly(gather: Callable[[], Awaitable[Mapping[str, Any]]], clock: 
         status = await gather()
         sinks = status["sinks"]
         _logger.info(
-            "the forwarder runs",
+            "the forwarder is running",
             action="heartbeat",
             uptime_seconds=round(status["uptime_seconds"]),
             ready=status["ready"],

@@ -1,4 +1,4 @@
-"""Runs blocking calls beside the event loop, without holding up the end of the process."""
+"""Runs blocking calls beside the event loop, in threads that do not keep the process from ending."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 async def in_daemon_thread(call: Callable[[], _T], name: str) -> _T:
     """Run `call` in a new daemon thread called `name`; return its result, or raise its exception.
 
-    An executor's thread would not do: if it hangs, the process cannot end.
+    A thread of an executor is not suitable: if it hangs, the process cannot end.
     """
     future: Future[_T] = Future()
 

@@ -1,4 +1,4 @@
-"""Check the PEM files of a TLS client."""
+"""Checks the PEM files of a TLS client, and reads certificates."""
 
 import ssl
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import NamedTuple
 def file_problems(
     ca_file: Path | None, cert_file: Path | None = None, key_file: Path | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Yield, for each file that OpenSSL cannot use, its key (as in `ca_file`) and the problem."""
+    """Yield, for each file that OpenSSL cannot use, the key of its setting (such as `ca_file`) and the problem."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if ca_file and (problem := _problem(context, ca_file)):
         yield "ca_file", f"{problem}; give a PEM file with certificates"
@@ -55,7 +55,7 @@ def expiry(path: Path) -> datetime | None:
 def _problem(context: ssl.SSLContext, certificates: Path, key: Path | None = None) -> str | None:
     try:
         if key:
-            # With no password given, OpenSSL would ask the terminal for one and hang there.
+            # Without a password, OpenSSL would ask for one on the terminal and hang there.
             context.load_cert_chain(certificates, key, password=lambda: "")
         else:
             context.load_verify_locations(certificates)

@@ -13,7 +13,7 @@ INSPECTED = "if a proxy on the way inspects TLS, set SSL_CERT_FILE to the PEM fi
 
 
 def error_chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield `error` and its causes; the last is the original error of the system, which HTTP clients wrap."""
+    """Yield `error` and its causes. HTTP clients wrap the errors of the system, so the last one is the original."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -21,10 +21,10 @@ def error_chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def why_unreachable(error: BaseException, key: str, untrusted: str = INSPECTED) -> tuple[str, str]:
-    """Return why a request got no response, and a hint what to do.
+    """Return why a request got no response, and a hint that says what to do.
 
     Args:
-        error: the exception of the request, of httpx or the system.
+        error: the exception that the request raised: one of httpx or of the system.
         key: the key of the configuration that has the address of the server.
         untrusted: the hint if the certificate is from an unknown CA.
     """
@@ -50,7 +50,13 @@ def why_unreachable(error: BaseException, key: str, untrusted: str = INSPECTED) 
 def _certificate(error: ssl.SSLCertVerificationError, key: str, untrusted: str) -> tuple[str, str]:
     said = f"(certificate verify failed: {error.verify_message})"
     if error.verify_code in _OTHER_NAMES:
-        return f"its certificate is for another name {said}", f"write a name that it has in {key}"
+        return (
+            f"its certificate is for another name {said}",
+            f"in {key}, write a name that the certificate has",
+        )
     if error.verify_code in _OUTDATED:
-        return f"its certificate is not valid now {said}", "renew it, or correct this machine's clock"
+        return (
+            f"its certificate is not valid now {said}",
+            "renew the certificate, or correct this machine's clock",
+        )
     return f"its certificate is not from a CA that this machine trusts {said}", untrusted

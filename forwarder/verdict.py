@@ -1,4 +1,4 @@
-"""What is wrong with the whole forwarder, the worst first, each with what to do about it. Pure."""
+"""Finds what is wrong with the whole forwarder: the worst problems first, each with a hint. Pure: it does no I/O."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -9,20 +9,21 @@ import msgspec
 from forwarder.core.wording import count
 
 _RECENT = 3600.0
-"""Seconds for which a delivery that Okta gave up on is a problem: its event has come by the System Log meanwhile."""
+"""For how many seconds a failure is shown as a problem, such as a delivery that Okta gave up on. The System Log has
+supplied the event by then."""
 
 _SILENT = 24 * 3600.0
 """Seconds without a request after which an org without `api` counts as silent."""
 
 _FEW = 3
-"""Fewer refused requests than this, from a hook that worked before, may well come from another sender."""
+"""If a hook worked before, fewer refused requests than this may well come from another sender than Okta."""
 
 
 class Level(StrEnum):
     """How bad a problem is."""
 
     CRITICAL = "critical"
-    """Events are lost, or may be; or what reactions did to a user lasts too long."""
+    """Events are lost, or may be; or an effect of a reaction lasts too long."""
     WARNING = "warning"
     """Events are late, or wait in the store; or reactions wait for a human."""
 
@@ -37,7 +38,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The state of the forwarder. `level` is a `Level`, `waiting` (an org has sent no event yet) or `ok`."""
+    """The state of the forwarder. `level` is a value of `Level`, `waiting` (an org has sent no event yet) or `ok`."""
 
     level: str
     text: str
@@ -60,7 +61,7 @@ def problems(status: Mapping[str, Any]) -> list[Problem]:
     """Return the problems, critical ones first; empty if all is well.
 
     Args:
-        status: as `Status.gather` returns it, times in seconds.
+        status: the result of `Status.gather`; durations are in seconds.
     """
     found = [
         *_store_problems(status),
@@ -75,7 +76,7 @@ def problems(status: Mapping[str, Any]) -> list[Problem]:
 
 
 def verdict(found: Sequence[Problem], status: Mapping[str, Any]) -> Verdict:
-    """Return the level of the worst problem of `found`, and a summary; without any, `waiting` or `ok`."""
+    """Return the level of the worst problem of `found`, and a summary; `waiting` or `ok` if there is no problem."""
     if found:
         return Verdict(found[0].level.value, _summed_up(found))
     silent = [
@@ -106,14 +107,12 @@ def _summed_up(found: Sequence[Problem]) -> str:
 def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
     if not status["ready"]:
         reason = status["not_ready_reason"]
-        hint = (
-            "fix that; Okta sends each event twice at most, and `forwarder backfill` fetches what was refused"
-        )
+        hint = "fix the reason, then fetch the refused events with `forwarder backfill`; Okta sends each event at most twice"
         yield Problem(
             Level.CRITICAL, f"Okta's events cannot be stored: {reason}", hint, "ForwarderRefusesEvents"
         )
     if status["store_unreadable_reason"] is not None and status["ready"]:
-        hint = "its numbers below are old; stop the forwarder, keep a copy of the store's files, and repair or replace them"
+        hint = "the store's numbers below are old; stop the forwarder, copy the store's files, then repair or replace them"
         text = f"the store cannot be read: {status['store_unreadable_reason']}"
         yield Problem(Level.CRITICAL, text, hint, "ForwarderNotReady")
     if not status["balanced"]:
@@ -125,7 +124,7 @@ def _removed_sinks(status: Mapping[str, Any]) -> Iterator[Problem]:
     for name, events in status.get("removed_sinks", {}).items():
         wait = "waits" if events == 1 else "wait"
         text = f"{count(events, 'event')} {wait} for {name}, which is no longer configured"
-        hint = f"configure it again by this name, or run `forwarder forget-sink {name}`"
+        hint = f"add a sink with this name to the configuration, or run `forwarder forget-sink {name}`"
         yield Problem(Level.WARNING, text, hint, "ForwarderStoreFilling")
 
 
@@ -138,8 +137,8 @@ def _refused_reload(status: Mapping[str, Any]) -> Iterator[Problem]:
 def _rule_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
     rules = status.get("rules")
     if rules and rules["failed_seconds_ago"] is not None and rules["failed_seconds_ago"] < _RECENT:
-        text = f"the rules passed over {count(rules['failures'], 'event')} that they cannot evaluate"
-        hint = "see `rule_failed` in the log, and report it as a bug; sinks get these events as ever"
+        text = f"the rules skipped {count(rules['failures'], 'event')} that they cannot evaluate"
+        hint = "see `rule_failed` in the log, and report it as a bug; sinks get these events all the same"
         yield Problem(Level.WARNING, text, hint, "Rules")
 
 
@@ -152,7 +151,7 @@ def _reaction_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         text = f"{count(overdue, 'effect')} of reactions should have ended and {verb} still there"
         if reason := next((each["detail"] for each in reactions["live"] if each["detail"]), ""):
             text = f"{text}: {reason}"
-        hint = "see why with `forwarder reactions list --live` and `show ID`; the forwarder tries on"
+        hint = "see why with `forwarder reactions list --live` and `show ID`; the forwarder keeps trying"
         yield Problem(Level.CRITICAL, text, hint, _OVERDUE)
     if waiting := reactions["waiting_approvals"]:
         text = f"{count(waiting, 'action')} {'waits' if waiting == 1 else 'wait'} for approval"
@@ -166,7 +165,7 @@ def _reaction_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         if others := reactions["paused"] - 1:
             text += f"; and {count(others, 'other pause')}"
         hint = (
-            "`forwarder reactions resume` ends every pause; actions of the time between are not made up for"
+            "`forwarder reactions resume` ends every pause; actions refused during a pause are not done later"
         )
         yield Problem(Level.WARNING, text, hint, _PAUSED)
     for finding in reactions.get("findings", ()):
@@ -178,7 +177,7 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
     if refused:
         accepted = "none was accepted" if org["accepted_seconds_ago"] is None else "none was accepted since"
         plural = "requests" if refused > 1 else "request"
-        text = f"{refused:,} {plural} to {name} had no valid secret (401) and {accepted}; Okta never repeats them"
+        text = f"{refused:,} {plural} to {name} had no valid secret (401) and {accepted}; Okta never sends these again"
         change = "edit the hook in Okta's console"
         if org["hook"]:
             change = f"run `forwarder hooks sync --org {name} --resend-secret`"
@@ -189,7 +188,7 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
         few = org["accepted_seconds_ago"] is not None and refused < _FEW
         yield Problem(Level.WARNING if few else Level.CRITICAL, text, hint, "ForwarderSecretRefused")
     elif from_okta := org.get("refused_from_okta"):
-        text = f"Okta was refused (401) {from_okta:,} times within an hour, while other requests to {name} were accepted"
+        text = f"Okta's requests to {name} were refused (401) {from_okta:,} times within an hour, while others were accepted"
         hint = (
             f"look for a second hook in Okta that sends an old secret; see `orgs.{name}.secrets`, and "
             "`secret_refused` in the log"
@@ -204,15 +203,15 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
     elif hook and hook["error"]:
         yield Problem(Level.WARNING, f"the hook of {name} cannot be checked", hook["error"], "Okta API")
     if log and log["error"]:
-        text = f"the System Log of {name} is not read"
+        text = f"the System Log of {name} cannot be read"
         yield Problem(Level.WARNING, text, log["error"], "ForwarderReconcileBehind")
     if log and (differing := log.get("differing")):
-        text = f"the hook of {name} delivered {count(differing, 'event')} that the System Log has otherwise: forged or edited"
+        text = f"the hook of {name} delivered {count(differing, 'event')} that differ from the System Log: forged or edited"
         hint = f"give the hook a new secret (docs/hooks.md); `events_differ` in the log names them, `forwarder find UUID --org {name}` shows one"
         yield Problem(Level.CRITICAL, text, hint, "ForwarderEventsDiffer")
     failed_ago = org["hook_failed_seconds_ago"]
     if failed_ago is not None and failed_ago < _RECENT:
-        text = f"Okta gave up {org['hook_failures']:,} deliveries to the hook of {name}: {org['hook_failure_reason']}"
+        text = f"Okta gave up on {org['hook_failures']:,} deliveries to the hook of {name}: {org['hook_failure_reason']}"
         hint = "their events were read from the System Log; `forwarder gaps` lists them"
         yield Problem(Level.WARNING, text, hint, "ForwarderEventsMissed")
 
@@ -236,7 +235,7 @@ def _sink_problems(name: str, sink: Mapping[str, Any]) -> Iterator[Problem]:
         hint = f"see `event_set_aside` in the log: {sink['last_error']}"
         yield Problem(Level.WARNING, text, hint, "ForwarderSinkDown")
     if sink.get("warning"):
-        text = f"{name} accepts events, but not as it should"
+        text = f"{name} accepts events, but has a problem"
         yield Problem(Level.WARNING, text, sink["warning"], "Elasticsearch")
     if sink["state"] not in ("running", "idle"):
         text = f"events wait in the store, because {name} is {sink['state']}"

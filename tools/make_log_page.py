@@ -26,7 +26,7 @@ On stderr, one JSON object per line in the fields of ECS, so that a SIEM needs n
 
 `error` means that an operator must act, `warning` that something is unusual and nothing is lost. A line that a peer can cause
 again and again is written once per interval, with the number of `suppressed` ones. There is no line per event, and never
-an event's body. `forwarder_log_lines_total{level}` counts them. Once an hour `heartbeat` says that the forwarder runs.
+an event's body. `forwarder_log_lines_total{level}` counts them. Once an hour `heartbeat` says that the forwarder is running.
 
 | action | level | message |
 |---|---|---|

@@ -1,1 +1,1 @@
-"""Reads the configuration: the file, the environment over it, the types of values, messages for problems."""
+"""Reads the configuration: the file, the environment that overrides it, the types of values, and problem messages."""

@@ -1,4 +1,4 @@
-"""Reads what the operator wrote: a YAML file, and the environment over it."""
+"""Reads what the operator wrote: a YAML file, and environment variables that override it."""
 
 import os
 import re
@@ -16,20 +16,20 @@ ENV_PREFIX = "FORWARDER__"
 
 _QUOTE = "put a value that has such a character into quotes"
 _HINTS = {
-    r"'\t'": "YAML takes no tabs; indent with blanks",
+    r"'\t'": "YAML allows no tabs; indent with spaces",
     "cannot start any token": _QUOTE,
     "expected alphabetic or numeric character": _QUOTE,
     "undefined alias": "put a value that begins with * into quotes",
-    "mapping values are not allowed": "put a value that holds `: ` into quotes, and see how far the line is indented",
+    "mapping values are not allowed": "put a value that contains `: ` into quotes, and check the indentation of the line",
     "unknown escape character": "write a path with backslashes in single quotes",
     "constructor for the tag": "YAML tags are not read; write a secret as {env: NAME} or {file: path}",
     "another document": "a configuration is one document; remove the `---`",
-    "expected <block end>": "see how far the lines here are indented",
+    "expected <block end>": "check the indentation of the lines here",
     "expected ',' or '}'": "close the braces, or quote a value with such a character",
     "expected ',' or ']'": "close the brackets, or quote a value with such a character",
     "unexpected end of stream": "a quote is not closed",
 }
-"""What in YAML's own errors shows a common mistake, and what to do about it."""
+"""Common mistakes: a part of YAML's own error text, and what to do about the mistake."""
 
 _BOOL = "tag:yaml.org,2002:bool"
 _INT = "tag:yaml.org,2002:int"
@@ -63,11 +63,13 @@ class _Loader(yaml.SafeLoader):
     """YAML's safe loader, but it refuses a key that is written twice, and its errors have line and column."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # as in YAML's
-        """As in `yaml.SafeLoader`, but an impossible date or number raises an error with line and column."""
+        """Do as `yaml.SafeLoader` does, but raise an error with line and column for an impossible date or number."""
         if node.tag == _INT and re.fullmatch(r"[-+]?0[0-7_]+", node.value):
             meant = node.value.lstrip("+-0_") or "0"
-            raise _error(f"YAML reads {node.value} as an octal number; write {meant}, or quote a text", node)
-        if node.tag in {_INT, _FLOAT} and ":" in node.value:  # YAML 1.1 counts 12:30 in sixties
+            raise _error(
+                f"YAML reads {node.value} as an octal number; write {meant}, or put a text into quotes", node
+            )
+        if node.tag in {_INT, _FLOAT} and ":" in node.value:  # YAML 1.1 reads 12:30 as a number in base 60
             node.tag = yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG
         try:
             value = super().construct_object(node, deep)
@@ -111,7 +113,7 @@ def _one_line(error: Exception) -> str:
 
 
 def without_secrets(tree: Any, unread: Callable[[dict[str, str]], Any]) -> Any:
-    """Return a copy of `tree`, with `unread(source)` for each source of a secret, as in `{env: NAME}`."""
+    """Return a copy of `tree` with `unread(source)` in place of each source of a secret, such as `{env: NAME}`."""
     if isinstance(tree, list):
         return [without_secrets(item, unread) for item in tree]
     if not isinstance(tree, dict):
@@ -122,7 +124,7 @@ def without_secrets(tree: Any, unread: Callable[[dict[str, str]], Any]) -> Any:
 
 
 class Environment(EnvSettingsSource):
-    """Reads variables like `FORWARDER__SECTION__KEY`, in any case, which override the file."""
+    """Reads variables like `FORWARDER__SECTION__KEY`, in upper or lower case. They override the file."""
 
     def __init__(self, settings_cls: type[BaseSettings], written: Mapping[str, Any]) -> None:
         super().__init__(settings_cls)
@@ -139,7 +141,7 @@ class Environment(EnvSettingsSource):
         return respelled
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """Decode JSON; return other text unchanged, so that validation reports it with all problems."""
+        """Decode JSON. Return other text unchanged, so that validation reports it together with all problems."""
         try:
             return super().decode_complex_value(field_name, field, value)
         except ValueError:

@@ -1,4 +1,4 @@
-"""Says in an operator's words what pydantic found: its own texts are for programmers."""
+"""Says what pydantic found in an operator's words: pydantic's own texts are for programmers."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from pydantic import PlainSerializer
 _MAPPING = "write keys with values, as in {key: value}"
 _WHOLE = "write a whole number, as in 100"
 _TEXT = "write a text; quote a number, a date, and words like no and off"
-_NETWORK = "is not an address or a network; write one as in 192.0.2.7 or 192.0.2.0/28, without a port"
+_NETWORK = "is not an address or a network; write one such as 192.0.2.7 or 192.0.2.0/28, without a port"
 _TEXTS = {
     "missing": "is required",
     "too_short": "at least one is required",
@@ -42,7 +42,7 @@ _BOUNDS = {
 
 
 def shown(value: Any) -> str:
-    """Return a value that cannot be read as it stands in YAML, shortened."""
+    """Return an invalid value as text, as it is written in YAML, cut to 40 characters."""
     if isinstance(value, dict | list):
         return "a list" if isinstance(value, list) else "a mapping"
     text = {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
@@ -53,8 +53,9 @@ def plain(error: Any, annotated: Any) -> str:
     """Return what is wrong, and what to write. Never shows the value, which may be a secret.
 
     Args:
-        error: one of pydantic's.
-        annotated: the field that it is about, or None; its bounds are written as the operator writes its values.
+        error: one of pydantic's errors.
+        annotated: the field that the error is about, or None. The bounds of the field are written with the unit of its
+            values.
     """
     kind, context = error["type"], error.get("ctx", {})
     if kind in _BOUNDS:
@@ -65,13 +66,13 @@ def plain(error: Any, annotated: Any) -> str:
     if kind == "string_too_long":
         return f"is longer than {context['max_length']} characters"
     if kind == "string_pattern_mismatch":
-        return "is empty, or has a character that cannot be in it"
+        return "is empty, or has a character that is not allowed"
     message = str(error["msg"]).removeprefix("Value error, ")
     return _TEXTS.get(kind) or f"{message[:1].lower()}{message[1:]}"
 
 
 def _written(bound: Any, annotated: Any) -> str:
-    """Write a bound with its unit, if the field has one: 60 as `1m`."""
+    """Return a bound as text, with a unit if the field has units: 60 as `1m`."""
     write = _serializer(annotated)
     return write(bound) if write and bound else f"{bound:,.15g}" if isinstance(bound, float) else f"{bound:,}"
 

@@ -22,8 +22,8 @@ class Describer:
 
     Args:
         model: the whole configuration.
-        kinds: the model of each kind of sink; pydantic puts the kind into the path, where no operator wrote
-            it.
+        kinds: the model of each kind of sink. Pydantic puts the kind into the path of an error, but the operator wrote
+            no kind there.
     """
 
     def __init__(self, model: type[BaseModel], kinds: Mapping[str, type[BaseModel]]) -> None:
@@ -48,7 +48,7 @@ class Describer:
         return f"{path}: {plain(error, _field(section, error['loc']))}"
 
     def _hint(self, loc: tuple[Any, ...], siblings: list[str]) -> str:
-        """Return which key was meant, or where such a key belongs, or what there is."""
+        """Return which key was probably meant, or in which section the key belongs, or which keys are known here."""
         key = str(loc[-1])
         snake = re.sub(r"(?<=[a-z])(?=[A-Z])|[- .]", "_", key).lower()
         near = difflib.get_close_matches(snake, siblings, n=1, cutoff=0.8)
@@ -63,15 +63,18 @@ class Describer:
         )
 
     def _belongs(self, loc: tuple[Any, ...]) -> list[str]:
-        """Return the sections that have the last key of `loc`, if they are few and near."""
+        """Return the one or two sections that have the last key of `loc`; empty if there are more.
+
+        Only sections within the same top-level section count, unless the key itself is at the top level.
+        """
         places = {place for known, place in _places(self._model, self._kinds) if known == loc[-1]}
         if "" in places:
-            return ["the top level; see how far it is indented"]
+            return ["the top level; check its indentation"]
         near = sorted(place for place in places if len(loc) == 1 or place.partition(".")[0] == loc[0])
         return [f"`{place}`" for place in near] if len(near) < 3 else []
 
     def _locate(self, loc: tuple[Any, ...]) -> tuple[str, Any]:
-        """Return the path of pydantic's `loc` as the operator wrote it, and the section of its last key."""
+        """Return the path of pydantic's `loc` as the operator wrote it, and the section that has the last key."""
         path = ""
         for n, part in enumerate(loc):
             if part == "[key]" or (n == 2 and loc[0] == "sinks" and part in self._kinds):
@@ -96,7 +99,7 @@ def _keys(section: Any) -> list[str]:
 def _places(
     model: Any, kinds: Mapping[str, Any], path: str = "", above: tuple[Any, ...] = ()
 ) -> Iterator[tuple[str, str]]:
-    """Yield each key of `model` and of the sections in it, with the path of the section that it is in."""
+    """Yield each key of `model` and of the sections in it, together with the path of the section that has the key."""
     for name, field in model.model_fields.items():
         key = field.alias or name
         yield key, path
@@ -109,7 +112,7 @@ def _places(
 
 
 def _field(section: Any, loc: tuple[Any, ...]) -> FieldInfo | None:
-    """The field of `section` that `loc` ends in, or in an item of it."""
+    """Return the field of `section` in which `loc` ends; `loc` may also end in an item of the field."""
     if not _is_section(section):
         return None
     names = {field.alias or name: field for name, field in section.model_fields.items()}
@@ -135,7 +138,7 @@ def _is_section(model: Any) -> bool:
 
 
 def _section_of(field: FieldInfo) -> Any:
-    """Return the section that `field`, its list or its mapping holds, as a class; None without one."""
+    """Return the class of the section in `field`, or in the items of its list or mapping; None if there is none."""
     candidates: list[Any] = [field.annotation]
     while candidates:
         candidate = candidates.pop()

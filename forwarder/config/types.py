@@ -40,7 +40,7 @@ def _written(units: str, *examples: str) -> WithJsonSchema:
 
 
 def _unparsed(units: Mapping[str, float]) -> PlainSerializer:
-    """Return a serializer that writes an amount in the largest unit that makes it whole, or the smallest."""
+    """Return a serializer that writes an amount in the largest unit in which it is whole, or the smallest."""
 
     def write(amount: float) -> str:
         whole = (unit for unit in units if amount and not amount % units[unit])
@@ -71,41 +71,41 @@ def _seconds(value: Any) -> float:
 Size = Annotated[
     int, BeforeValidator(_bytes), _unparsed(_SIZES), _written("([KkMmGgTt][Ii]?)?[Bb]", "10MiB", "2GB")
 ]
-"""Bytes, written with a unit: `10MiB`. Defaults are strings too, and are validated."""
+"""A number of bytes, written with a unit: `10MiB`. Defaults are written so too, and are validated."""
 
 Duration = Annotated[
     float, BeforeValidator(_seconds), _unparsed(_TIMES), _written("(ms|s|m|h|d)", "500ms", "2s", "7d")
 ]
-"""Seconds, written with a unit: `2s`. Defaults are strings too, and are validated."""
+"""A number of seconds, written with a unit: `2s`. Defaults are written so too, and are validated."""
 
 
 def split_url(url: str) -> SplitResult:
-    """Split a URL whose port is a number.
+    """Split a URL, and check that its port is a number.
 
     Raises:
-        ValueError: `url` is not a URL. The message does not show it, because it may hold a password.
+        ValueError: `url` is not a URL. The message does not show it, because it may contain a password.
     """
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018  # it is parsed here
+        parts.port  # noqa: B018  # this parses the port
     except ValueError:
         raise ValueError("is not a URL; write one like https://host:9200") from None
     return parts
 
 
 def split_http_url(url: str, credentials: str) -> SplitResult:
-    """Split the http or https URL of a server. `credentials` has the keys to use for credentials.
+    """Split the http or https URL of a server. `credentials` names the keys to use for credentials, for a message.
 
     Raises:
         ValueError: `url` is not such a URL, or has a query, a fragment, or credentials (logs show URLs).
     """
     parts = split_url(url)
     if parts.username is not None or parts.password is not None:
-        raise ValueError(f"must not contain credentials: URLs are logged; write them as {credentials}")
+        raise ValueError(f"must not contain credentials: URLs are logged; use {credentials} instead")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
         raise ValueError(f"{url!r} is not a URL of a server; write one like https://host:9200")
     if parts.query or parts.fragment or re.search(r"[\x00-\x20]", url):
-        raise ValueError(f"{url!r} may have only scheme, host, port and path")
+        raise ValueError(f"{url!r} may have only a scheme, a host, a port and a path")
     return parts
 
 
@@ -129,7 +129,7 @@ def _is_host(text: str) -> bool:
 
 
 class Listen(str):
-    """The address of a listener, as `host:port` or `[::1]:8080`."""
+    """The address of a listener: `host:port`, or `[address]:port` for IPv6."""
 
     __slots__ = ()
 
@@ -169,7 +169,7 @@ class Listen(str):
 class Secret:
     """A secret and its source. `repr`, `str` and errors never show the value; other output redacts it.
 
-    Its forms in the configuration: a string, `{env: NAME}`, `{file: path}` (the last line break is dropped).
+    In the configuration, it is a string, `{env: NAME}` or `{file: path}` (line breaks at the end are dropped).
     """
 
     __slots__ = ("_source", "_value", "is_read")
@@ -187,7 +187,7 @@ class Secret:
 
     @classmethod
     def unread(cls, source: dict[str, str]) -> "Secret":
-        """Return a secret with a meaningless value, its source unread: for commands that need no secret."""
+        """Return a secret with a meaningless value, without reading the source, for commands that need no secret."""
         return cls(quote(next(iter(source.values()))), source, is_read=False)
 
     @property
@@ -197,16 +197,16 @@ class Secret:
 
     @property
     def shown(self) -> dict[str, str] | str:
-        """The source as in the configuration, such as `{env: NAME}`; `***` if the secret is written there."""
+        """The source as in the configuration, such as `{env: NAME}`; `***` if the secret itself is written there."""
         return self._source or redaction.HIDDEN
 
     @property
     def file(self) -> Path | None:
-        """The file that the secret is read from, to watch it for changes; None for another source."""
+        """The file from which the secret is read, to watch the file for changes; None if there is no file."""
         return Path(self._source["file"]) if self._source and "file" in self._source else None
 
     def reread(self) -> "Secret":
-        """Return the secret with the present value of its source, so that a rotation needs no restart.
+        """Read the source again, and return the secret with the new value, so that a rotation needs no restart.
 
         Raises:
             ValueError: the source is missing or empty.
@@ -274,7 +274,7 @@ class Secret:
 
 def _read_source(kind: str, name: str) -> str:
     if kind == "env":
-        if name not in os.environ and not _VARIABLE.fullmatch(name):  # it may be the secret itself
+        if name not in os.environ and not _VARIABLE.fullmatch(name):  # the name may be the secret itself
             raise ValueError("`env` needs the name of a variable, as in {env: ACME_SECRET}, not its value")
         if name not in os.environ:
             raise ValueError(f"the environment has no variable {name}; set it or name another")
@@ -312,7 +312,7 @@ PathStr = Annotated[Path, BeforeValidator(_path), PlainSerializer(str)]
 
 
 def meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Return key → meaning, as sentences, from `Attributes:` in the docstrings of `model` and its bases."""
+    """Return the meaning of each key, as sentences, from `Attributes:` in the docstrings of `model` and its bases."""
     found: dict[str, str] = {}
     for cls in reversed(model.__mro__):
         _, _, listed = inspect.cleandoc(cls.__dict__.get("__doc__") or "").partition("Attributes:\n")
@@ -342,7 +342,7 @@ class Section(BaseModel):
         section = handler.resolve_ref_schema(described)
         section["description"] = inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0]
         for key, value in section.get("properties", {}).items():
-            value.pop("default" if "$ref" in value else "title", None)  # the keys of a section have defaults
+            value.pop("default" if "$ref" in value else "title", None)  # each key has its own default
             if text := meanings(cls).get(key):
                 value["description"] = text
             if "const" in value:

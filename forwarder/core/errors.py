@@ -74,7 +74,7 @@ class StoreFormatError(StoreError):
 
 
 class StoreFullError(StoreError):
-    """The disk is full, or events that sinks still wait for fill `store.max_size`."""
+    """The disk is full, or events that still wait for sinks fill `store.max_size`."""
 
 
 class StoreTimeoutError(StoreError):

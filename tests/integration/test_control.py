@@ -139,7 +139,7 @@ async def test_a_command_ends_with_the_server_and_its_client_gets_an_error(path:
         await asyncio.wait_for(handlers.hangs.wait(), 5)
         await server.close()
         with pytest.raises(
-            StoreError, match=r"did not answer \(it has stopped\); it may have done it all the same"
+            StoreError, match=r"did not answer \(it has stopped\); it may have carried out the request"
         ):
             await asked
 

@@ -326,10 +326,10 @@ def test_a_sink_takes_event_types_with_stars_and_fields_of_okta() -> None:
         ({"only": ["user.*"], "except": ["zone.*"]}, "sinks.archive: set `only` or `except`, not both"),
         ({"exept": ["zone.*"]}, "sinks.archive.exept: unknown key; did you mean `except`?"),
         ({"except_": ["zone.*"]}, "sinks.archive.except_: unknown key; did you mean `except`?"),
-        ({"redact": ["actr.id"]}, "sinks.archive.redact[0]: an Okta event has no actr; did you mean actor.id?"),
-        ({"redact": ["user.name"]}, "sinks.archive.redact[0]: an Okta event has no user; known: actor,"),
+        ({"redact": ["actr.id"]}, "sinks.archive.redact[0]: an Okta event has no field actr; did you mean actor.id?"),
+        ({"redact": ["user.name"]}, "sinks.archive.redact[0]: an Okta event has no field user; known: actor,"),
         ({"redact": ["uuid"]}, "sinks.archive.redact[0]: uuid identifies the event and cannot be redacted"),
-        ({"redact": ["actor..id"]}, "sinks.archive.redact[0]: 'actor..id' is not a field"),
+        ({"redact": ["actor..id"]}, "sinks.archive.redact[0]: 'actor..id' is not the name of a field"),
     ],
 )  # fmt: skip
 def test_a_wrong_filter_is_refused_with_a_hint(keys: dict[str, Any], expected: str) -> None:

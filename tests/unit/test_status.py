@@ -1,4 +1,4 @@
-"""The line that says each hour that the forwarder runs."""
+"""The line that says every hour that the forwarder is running."""
 
 import asyncio
 from typing import Any
@@ -34,7 +34,7 @@ async def test_each_hour_a_line_has_the_numbers_that_matter() -> None:
         await asyncio.gather(running, return_exceptions=True)
     assert lines == 2 * [
         {
-            "event": "the forwarder runs",
+            "event": "the forwarder is running",
             "log_level": "info",
             "action": "heartbeat",
             "uptime_seconds": 7200,

@@ -47,7 +47,7 @@ def test_it_is_never_green_while_okta_is_refused() -> None:
     (problem,) = verdict(org={"refused": 13, "accepted_seconds_ago": None})
     assert problem.level is Level.CRITICAL
     assert problem.text == (
-        "13 requests to acme had no valid secret (401) and none was accepted; Okta never repeats them"
+        "13 requests to acme had no valid secret (401) and none was accepted; Okta never sends these again"
     )
     assert "forwarder hooks sync --org acme --resend-secret" in problem.hint
 
@@ -88,7 +88,7 @@ def test_a_hook_that_cannot_be_checked_is_named() -> None:
 def test_failed_deliveries_of_the_last_hour_are_named() -> None:
     failed = {"hook_failures": 9, "hook_failed_seconds_ago": 60.0, "hook_failure_reason": "HTTP status 401"}
     (problem,) = verdict(org=failed)
-    assert problem.text == "Okta gave up 9 deliveries to the hook of acme: HTTP status 401"
+    assert problem.text == "Okta gave up on 9 deliveries to the hook of acme: HTTP status 401"
     assert "forwarder gaps" in problem.hint
     assert verdict(org=failed | {"hook_failed_seconds_ago": 4000.0}) == []
 
@@ -200,7 +200,7 @@ def test_a_refused_reload_is_a_problem_and_never_hides_another() -> None:
 
 def test_events_that_the_rules_passed_over_are_a_problem_for_an_hour() -> None:
     (problem,) = verdict(rules={"failures": 3, "failed_seconds_ago": 60.0})
-    assert problem.text == "the rules passed over 3 events that they cannot evaluate"
+    assert problem.text == "the rules skipped 3 events that they cannot evaluate"
     assert "`rule_failed`" in problem.hint
     assert verdict(rules={"failures": 3, "failed_seconds_ago": 4000.0}) == []
     assert verdict(rules={"failures": 0, "failed_seconds_ago": None}) == []

@@ -69,7 +69,7 @@ def test_without_the_section_nothing_is_sent_and_no_key_is_published() -> None:
         ({"webhooks": {"soc": {"url": {"env": "NOT_SET_HERE"}, "secret": "s"}}}, "reactions.webhooks.soc.url: the environment has no variable NOT_SET_HERE"),
         ({"webhooks": {"soc": {"url": {"env": "HOME"}, "secret": "s"}}}, "reactions.webhooks.soc.url: is not a URL of a server"),
         ({"webhooks": {"soc": {"url": 7, "secret": "s"}}}, "reactions.webhooks.soc.url: a secret is a string, {env: NAME} or {file: path}"),
-        ({"webhooks": {"soc": {"url": "https://soc.example/?sig=x", "secret": "s"}}}, "reactions.webhooks.soc.url: 'https://soc.example/?sig=x' may have only scheme, host, port and path"),
+        ({"webhooks": {"soc": {"url": "https://soc.example/?sig=x", "secret": "s"}}}, "reactions.webhooks.soc.url: 'https://soc.example/?sig=x' may have only a scheme, a host, a port and a path"),
         ({"webhooks": {"soc": {"url": "https://soc.example"}}}, "reactions.webhooks.soc.secret: is required"),
         ({"webhooks": {"soc": {"url": "https://soc.example", "secret": "whsec_%%"}}}, "reactions.webhooks.soc.secret: has no base64 after `whsec_`; make one with"),
         ({"webhooks": {"soc": {"url": "https://soc.example", "secret": "s", "secert": "s"}}}, "reactions.webhooks.soc.secert: unknown key; did you mean `secret`?"),
