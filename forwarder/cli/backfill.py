@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     "--since",
     type=TimeParam(),
     required=True,
-    help="Start: 2026-01-31, 2026-01-31T08:00Z, or an age as in 7d.",
+    help="Start of the range: 2026-01-31, 2026-01-31T08:00Z, or an age such as 7d.",
 )
 @click.option(
-    "--until", type=TimeParam(), help="End, as --since; by default, how far the forwarder has polled."
+    "--until",
+    type=TimeParam(),
+    help="End of the range, written like --since; by default, how far the forwarder has polled.",
 )
 @click.option(
     "--rate-share",
@@ -37,7 +39,9 @@ if TYPE_CHECKING:
     "half. A running forwarder uses at most `reconcile.rate_share` in all.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Only estimate how many events there are, and how long it takes."
+    "--dry-run",
+    is_flag=True,
+    help="Only estimate how many events there are, and how long it takes to fetch them.",
 )
 def backfill(
     config: Path,
@@ -48,14 +52,14 @@ def backfill(
     *,
     dry_run: bool,
 ) -> None:
-    """Fetch a time range of the past from the System Log. Okta keeps 90 days.
+    """Fetch a time range of the past from the System Log. Okta keeps events for 90 days.
 
     Events that the store has already are skipped, so none is delivered twice. A running forwarder does the
-    work itself, and waits while more than 50,000 events wait for a sink. If none runs, this command uses the
-    store; a forwarder that you start meanwhile refuses to start and names this process. After Ctrl-C, the
-    same command resumes. Events that Okta adds late near the end of the range are left to polling.
+    work itself, and pauses while more than 50,000 events wait for a sink. If no forwarder runs, this command writes to
+    the store; a forwarder that you start meanwhile refuses to start and names this process. After Ctrl-C, run
+    the same command again to resume. Events that Okta adds late near the end of the range are left to polling.
 
-    Exit codes: 0 fetched, 1 Okta or the store refused, or it was stopped, 2 wrong usage or configuration.
+    Exit codes: 0 fetched, 1 Okta or the store refused, or you stopped it, 2 wrong usage or configuration.
     """
     from forwarder.control import ask
     from forwarder.okta.system_log.backfill import BackfillRequest
@@ -92,9 +96,9 @@ def _within_retention(since: Micros, until: Micros | None) -> tuple[Micros, Micr
     if since >= until:
         raise click.UsageError("--since must be before --until, and in the past")
     if until <= now - RETENTION:
-        raise click.UsageError("Okta keeps 90 days of its log; the whole range is older")
+        raise click.UsageError("Okta keeps its log for 90 days; the whole range is older")
     if since < now - RETENTION:
-        echo("Okta keeps 90 days of its log; the backfill starts there.", fg="yellow", err=True)
+        echo("Okta keeps its log for 90 days; the backfill starts 90 days ago.", fg="yellow", err=True)
     return max(since, now - RETENTION), until
 
 
@@ -129,7 +133,7 @@ async def _run_here(settings: Settings, request: "BackfillRequest", share: float
     try:
         log = SystemLog(request.org, org.url, api, clock)
         here = Backfill(log, store, clock, metrics, stop_if_behind, lambda: api.allowance(PATH))
-        # No polling runs beside it, so all of the client's share is for the backfill.
+        # No polling runs at the same time, so the backfill gets the whole share of the client.
         await here.run(msgspec.structs.replace(request, limit_fraction=1.0), report)
     finally:
         await api.close()
@@ -137,7 +141,7 @@ async def _run_here(settings: Settings, request: "BackfillRequest", share: float
 
 
 class _Output:
-    """Shows the plan, then a progress bar. `last` is the last reported progress, None without one."""
+    """Shows the plan, then a progress bar. `last` is the progress reported last; None before the first report."""
 
     def __init__(self) -> None:
         from rich import progress as rich

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 @click.command()
 @config_option
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--json", "as_json", is_flag=True, help="Print what the backup holds as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON what the backup contains.")
 def backup(config: Path, file: Path, *, as_json: bool) -> None:
-    """Copy the store into FILE, which must not exist, whether or not a forwarder runs on it.
+    """Copy the store into FILE, which must not exist. Works whether or not a forwarder runs on the store.
 
-    The copy is of one moment and is checked: its structure, its rows against those of the store, its ledger. It is on
-    the disk (fsynced) when the command ends. A running forwarder writes it as its own user, and goes on receiving and
-    delivering; Ctrl-C stops it and leaves nothing behind.
+    The copy shows the store at one moment. The command checks the structure of the copy, its rows (compared with those
+    of the store) and its ledger. When the command ends, the copy is on disk (fsynced). A running forwarder writes the
+    copy as its own user, and goes on receiving and delivering. Ctrl-C stops the copy and leaves no file behind.
 
     To restore: stop the forwarder, move the files of the old store away (store.path with -wal and -shm), copy FILE to
     store.path, start the forwarder.

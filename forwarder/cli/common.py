@@ -70,7 +70,7 @@ def find_config(config: Path) -> Path:
 
 
 def choose_org(settings: Settings, name: str | None, fit: Callable[[OrgSettings], object]) -> str:
-    """Return the org that a command is for: `name`, or else the only org, or the only one that `fit` accepts.
+    """Return the org for a command: `name` if it is not None, else the only org that `fit` accepts, else the only org.
 
     Raises:
         click.UsageError: the configuration lacks the org `name`; or `name` is None, and there are several orgs.

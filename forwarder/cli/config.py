@@ -11,7 +11,7 @@ from forwarder.cli.common import config_option, find_config
 from forwarder.core.printable import printable
 from forwarder.core.redaction import redact_all
 
-_COLUMN = 60  # where the comments stand
+_COLUMN = 60  # in which the comments begin
 
 
 @click.group()
@@ -21,15 +21,15 @@ def config() -> None:
 
 @config.command()
 @config_option
-@click.option("--changed", is_flag=True, help="Only what differs from the defaults.")
+@click.option("--changed", is_flag=True, help="Show only keys that the file or the environment sets.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON: `config`, and `from` with each key's origin."
 )
 def show(config: Path, *, changed: bool, as_json: bool) -> None:
-    """Show every key with its value in force and where it comes from: file, environment or default.
+    """Show every key with its value in force, and where the value comes from: file, environment or default.
 
-    Secrets are hidden: only their sources are shown, and are not read. The output is YAML that `check` accepts
-    if no secret stands in the file itself.
+    Secrets are hidden: their sources are shown, but not read. The output is YAML that `check` accepts, unless the
+    file itself contains a secret.
     """
     from forwarder.config.file import Environment, read_yaml
     from forwarder.settings import Settings, load
@@ -53,9 +53,9 @@ def show(config: Path, *, changed: bool, as_json: bool) -> None:
 
 @config.command()
 def schema() -> None:
-    """Print the JSON schema of the configuration file, by which an editor completes keys and marks typos.
+    """Print the JSON schema of the configuration file, with which an editor completes keys and marks typos.
 
-    The first line of the file names it: `# yaml-language-server: $schema=forwarder.schema.json`.
+    Name the schema in the first line of the configuration: `# yaml-language-server: $schema=forwarder.schema.json`.
     """
     click.echo(schema_text(), nl=False)
 

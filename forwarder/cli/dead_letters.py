@@ -15,7 +15,7 @@ from forwarder.store.dead_letters import RECEIVER, DeadLetter, Selection
 if TYPE_CHECKING:
     from forwarder.store.engine import StoreCommands
 
-_SHOWN = 20  # dead letters that are still malformed
+_SHOWN = 20  # the most malformed events that are printed after a replay
 
 
 @click.group("dead-letters")
@@ -32,7 +32,7 @@ def _filters(command: Any) -> Any:
         "--sink", type=SINK, help="Only dead letters of this sink; `receiver` for malformed events."
     )
     return sink(
-        click.option("--reason", help="Only dead letters with this reason, as in `mapping`.")(command)
+        click.option("--reason", help="Only dead letters with this reason, such as `mapping`.")(command)
     )
 
 
@@ -44,9 +44,9 @@ def _filters(command: Any) -> Any:
     type=click.IntRange(1, 1_000_000),
     default=100,
     show_default=True,
-    help="Most dead letters to list.",
+    help="The most dead letters to list.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def list_command(config: Path, sink: str | None, reason: str | None, limit: int, *, as_json: bool) -> None:
     """List dead letters, newest first."""
     letters = _commands(config).dead_letters(Selection(sink=sink, reason=reason), limit=limit)
@@ -78,10 +78,10 @@ def show(config: Path, number: int) -> None:
 def replay(
     config: Path, ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool
 ) -> None:
-    """Send dead letters again: those with these IDs, or --all.
+    """Send dead letters again: those with these IDs, or all with --all.
 
-    Without a running forwarder they are sent when one starts. Malformed events are read again, and stored if
-    they are valid by now. Events that an OTLP server rejected without saying which cannot be replayed, only
+    If no forwarder runs, they are sent when one starts. Malformed events are read again, and stored if they are
+    valid now. If an OTLP server rejected events without saying which ones, they cannot be replayed, only
     discarded.
     """
     selection = _selection(ids, sink, reason, everything=everything)
@@ -101,10 +101,10 @@ def replay(
 def discard(
     config: Path, ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool, yes: bool
 ) -> None:
-    """Remove dead letters for good: those with these IDs, or --all. The ledger counts them as discarded."""
+    """Remove dead letters for good: those with these IDs, or all with --all. The ledger counts them as discarded."""
     selection = _selection(ids, sink, reason, everything=everything)
     commands = _commands(config)
-    # What is rejected while a person reads the counts, also again, was not agreed to.
+    # The person agrees to the dead letters that are counted here, not to those that are rejected meanwhile.
     selection = commands.as_of_now(selection)
     counts = commands.count_dead_letters(selection)
     for (of, why), number in counts.items():
@@ -125,7 +125,7 @@ def _commands(config: Path) -> "StoreCommands":
 
 
 def _report_malformed(commands: "StoreCommands", selection: Selection) -> None:
-    """Print the malformed events of `selection` that are still malformed after their replay."""
+    """Print the events of `selection` that are still malformed after the replay."""
     if selection.sink not in (None, RECEIVER):
         return
     of_receiver = Selection(selection.ids, RECEIVER, selection.reason)
@@ -138,7 +138,7 @@ def _report_malformed(commands: "StoreCommands", selection: Selection) -> None:
 
 
 def _check_all(ids: tuple[int, ...], done: int) -> None:
-    """Exit with 1 if fewer dead letters were `done` than `ids` were given."""
+    """Exit with 1 if `done`, the number of changed dead letters, is less than the number of `ids`."""
     if len(ids) > done:
         terminal.echo(
             f"{len(ids) - done} of {len(ids)} dead letters were skipped: not found, being sent again, "

@@ -1,4 +1,4 @@
-"""`forwarder demo`."""
+"""`forwarder demo`: shows the forwarder at once, with an emulated Okta org."""
 
 import asyncio
 from pathlib import Path
@@ -9,14 +9,17 @@ import click
 @click.command()
 @click.option("--events", type=click.IntRange(3, 1_000_000), help="Let this many events happen at once.")
 @click.option(
-    "--exit", "leave", is_flag=True, help="End when all --events are accounted for; 0 if they are, else 1."
+    "--exit",
+    "leave",
+    is_flag=True,
+    help="End when all --events are accounted for; the exit code is 1 if they are not.",
 )
 @click.option(
     "--rate",
     type=click.FloatRange(min=0),
     default=5.0,
     show_default=True,
-    help="Events per second, without --events.",
+    help="Events per second, if --events is not given.",
 )
 @click.option(
     "--dir",
@@ -24,16 +27,16 @@ import click
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("demo"),
     show_default=True,
-    help="The folder for the demo's files; it is emptied at the start.",
+    help="The folder for the demo's files. The demo empties it at the start.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed emits the same events.")
 def demo(events: int | None, folder: Path, seed: int, *, leave: bool, rate: float) -> None:
-    """Show the whole pipe in one process: an Okta org, its hook, the receiver, the store and a file sink.
+    """Show the whole pipeline in one process: an Okta org, its hook, the receiver, the store and a file sink.
 
     The demo creates and verifies the hook over the org's API; nothing leaves the machine. Of the events that
-    hooks carry, one in twenty is delivered twice and one in fifty never; one in ten events is of a type that
-    only the System Log has. The forwarder reads from the System Log what the hook did not deliver;
-    `forwarder gaps` lists these events. On a terminal, the key u unplugs the sink and p plugs it in again.
+    hooks carry, one in twenty is delivered twice, and one in fifty is never delivered. One in ten events is of a
+    type that only the System Log has. The forwarder reads the events that the hook did not deliver from the System
+    Log; `forwarder gaps` lists them. On a terminal, the key u unplugs the sink and p plugs it in again.
     """
     if leave and events is None:
         raise click.UsageError("--exit needs --events")

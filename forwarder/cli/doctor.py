@@ -1,4 +1,4 @@
-"""`forwarder doctor`: checks the configuration, this machine and every other side, and says what fixes what is wrong."""
+"""`forwarder doctor`: checks the configuration, this machine, Okta and every sink, and says how to fix problems."""
 
 import asyncio
 import difflib
@@ -46,13 +46,13 @@ def _seconds(_: click.Context, param: click.Parameter, value: str) -> float:
 @click.option("--list", "listed", is_flag=True, help="List the checks and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--skip", "skipped", multiple=True, metavar="CHECK", help="Leave out this check or group.")
-@click.option("--offline", is_flag=True, help="Open no connection: what `forwarder check` looks at.")
+@click.option("--offline", is_flag=True, help="Open no connection: only do what `forwarder check` does.")
 @click.option(
     "--send",
     is_flag=True,
     help="Also post a marked event through the hook's public address, and find it in every sink.",
 )
-@click.option("--strict", is_flag=True, help="Exit with 1 for a warning too.")
+@click.option("--strict", is_flag=True, help="Exit with 1 also if there is only a warning.")
 @click.option(
     "--timeout", default="5s", show_default=True, callback=_seconds, help="How long each check may take."
 )
@@ -77,10 +77,10 @@ def doctor(  # noqa: PLR0913  # as many as it has options
     strict: bool,
     quiet: bool,
 ) -> None:
-    """Check the configuration, this machine, Okta and every sink; say what fixes what is wrong.
+    """Check the configuration, this machine, Okta and every sink, and say how to fix each problem.
 
-    A CHECK is an id, as in hook.state, or a group, as in hook; without one, everything is checked. Changes
-    nothing without --send. docs/doctor.md lists the checks.
+    A CHECK is an id such as hook.state, or a group such as hook; without one, everything is checked. Without
+    --send, nothing is changed. docs/doctor.md lists the checks.
 
     Exit codes: 0 nothing fails, 1 a check fails, 2 wrong usage, or a configuration that cannot be loaded.
     """
@@ -92,7 +92,7 @@ def doctor(  # noqa: PLR0913  # as many as it has options
     if bundle is not None and bundle.exists():
         raise click.UsageError(f"--bundle: {bundle} exists already; choose another name")
     if offline and send:
-        raise click.UsageError("--offline opens no connection; leave it out to --send")
+        raise click.UsageError("--send needs connections; leave out --offline")
     kinds = _kinds(online=not offline, send=send or (listed and not offline))
     selected = select(CHECKS, checks, skipped, kinds)
     if listed:
@@ -163,7 +163,7 @@ def _list(checks: "Sequence[Check]", *, as_json: bool) -> None:
 
 
 def print_rows(rows: "Sequence[Row]", *, as_json: bool, quiet: bool = False) -> None:
-    """Print the rows and a summary, as text or JSON; `quiet` leaves `ok` and `skip` out of the text."""
+    """Print the rows and a summary, as text or JSON. If `quiet` is True, the text leaves out `ok` and `skip`."""
     is_ok = not any(row.verdict == "fail" for row in rows)
     if as_json:
         echo(json.dumps({"ok": is_ok, "checks": msgspec.to_builtins(rows)}, indent=2))

@@ -1,4 +1,4 @@
-"""`forwarder emulate-okta`."""
+"""`forwarder emulate-okta`: runs an emulated Okta org."""
 
 import asyncio
 import signal
@@ -23,14 +23,22 @@ if TYPE_CHECKING:
 @click.option("--reorder", is_flag=True, help="Deliver some events late, so that they arrive out of order.")
 @click.option("--delay", default="0s", show_default=True, help="Time from an event to its delivery.")
 @click.option("--seed", type=int, help="The same seed emits the same events and faults.")
-@click.option("--quota", type=int, help="Events that hooks carry in 24 hours.  [default: 400000, as Okta]")
+@click.option("--quota", type=int, help="Events that hooks carry in 24 hours.  [default: 400000, as in Okta]")
 @click.option("--client", "client_id", metavar="ID", help="A service app that may get access tokens.")
-@click.option("--client-key", type=click.Path(), help="Its key: a file with PEM or JWK, public or private.")
-@click.option("--client-scopes", help="Its scopes, separated by spaces.  [default: all that the org knows]")
-@click.option("--no-dpop", is_flag=True, help="Its tokens are not bound to a key.")
-@click.option("--no-admin", is_flag=True, help="It has no admin role but custom ones that it is given.")
+@click.option(
+    "--client-key", type=click.Path(), help="The key of --client: a file with PEM or JWK, public or private."
+)
+@click.option(
+    "--client-scopes", help="The scopes of --client, separated by spaces.  [default: all that exist]"
+)
+@click.option("--no-dpop", is_flag=True, help="Do not bind the tokens of --client to a key.")
+@click.option("--no-admin", is_flag=True, help="Give --client no admin role; it can still get custom ones.")
 @click.option("--ciba-client", metavar="ID", help="A web app that may ask users by CIBA.")
-@click.option("--ciba-key", type=click.Path(), help="Its key: a file with PEM or JWK, public or private.")
+@click.option(
+    "--ciba-key",
+    type=click.Path(),
+    help="The key of --ciba-client: a file with PEM or JWK, public or private.",
+)
 @click.option("--logs-per-minute", type=int, help="Rate limit of the System Log (Okta: at most 120).")
 @click.option(
     "--log-delay", default="0s", show_default=True, help="Time until an event is in the System Log."
@@ -45,7 +53,7 @@ if TYPE_CHECKING:
 @click.option(
     "--odd-types",
     is_flag=True,
-    help="Some events have numbers for texts and unknown results, which typed SDKs refuse.",
+    help="Emit some events with numbers instead of texts and with unknown results; typed SDKs refuse them.",
 )
 @click.option("--hook", "uri", help="Create a hook at the start that posts to this URI, and verify it.")
 @click.option("--hook-secret", envvar="EMULATOR_HOOK_SECRET", help="The secret of that hook.")
@@ -70,10 +78,11 @@ def emulate_okta(
       GET  /emulator/state                               users, groups, network zones and prompts
       GET  /emulator/calls                               every call that would change something
 
-    Faults of the System Log are in "log": shares of calls with rate_limited, concurrency_limited,
-    server_error, no_response or cursor_expired, and the delay and spread of events. Those of calls that
-    change something are in "changes", of polls for the answer to a prompt in "polls", of other reads in
-    "reads": rate_limited, error_before, error_after or no_response. docs/emulator.md lists all that the org can do.
+    The key "log" of the faults is for the System Log: the shares of calls that end in rate_limited,
+    concurrency_limited, server_error, no_response or cursor_expired, and the delay and spread of events. "changes" is
+    for calls that change something, "polls" for polls for the answer to a prompt, and "reads" for other reads: the
+    shares of calls that end in rate_limited, error_before, error_after or no_response. docs/emulator.md lists all that
+    the org can do.
 
     To try it, run `forwarder run` in one terminal, and in another:
 
@@ -171,7 +180,7 @@ def _key(path: str | None, app: str, flag: str) -> "Secret":
 
 
 async def _verify(emulator: "Emulator", uri: str, secret: str, header: str) -> None:
-    """Create the hook; retry its verification until it succeeds, as the receiver may start later."""
+    """Create the hook, and retry its verification until it succeeds, because the receiver may start later."""
     from forwarder.emulator.http.errors import OktaApiError
 
     hook = emulator.add_hook(uri, secret, header=header)

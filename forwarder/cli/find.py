@@ -1,4 +1,4 @@
-"""`forwarder find`: the whole life of an event, to answer why it is not in the SIEM."""
+"""`forwarder find`: shows the whole life of an event, for example why it is not in the SIEM."""
 
 import asyncio
 import json
@@ -30,16 +30,16 @@ _TIMEOUT = 2.0
 
 _WITHIN = "5m"
 _UUID_EPOCH: Micros = 12_219_292_800 * SECOND
-"""From 1582-10-15, where the times of uuids begin, to 1970."""
+"""The time from 1582-10-15, when the times of uuids begin, to 1970."""
 
 
 class _Span(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
-    """A duration with a unit, as in `5m`, converted to microseconds."""
+    """A duration with a unit, such as `5m`, converted to microseconds."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Micros:
-        """Return the duration that `value` names, in microseconds."""
+        """Return the duration in `value`, in microseconds."""
         from pydantic import TypeAdapter, ValidationError
 
         from forwarder.config.types import Duration
@@ -51,23 +51,23 @@ class _Span(click.ParamType):  # type: ignore[type-arg]  # generic only from cli
                 else round(TypeAdapter(Duration).validate_python(value) * SECOND)
             )
         except ValidationError:
-            self.fail(f"{value!r} is not a time; write one as in 30s, 5m or 2h", param, ctx)
+            self.fail(f"{value!r} is not a time; write one such as 30s, 5m or 2h", param, ctx)
 
 
 @click.command()
 @config_option
 @click.argument("uuid", required=False)
-@click.option("--user", metavar="X", help="Events of this actor: its login or Okta's id of it, in any case.")
-@click.option("--type", "event_type", metavar="T", help="Events of this type; `*` as in user.session.*.")
+@click.option("--user", metavar="X", help="Events of this actor: a login or an Okta id, in any case.")
+@click.option("--type", "event_type", metavar="T", help="Events of this type, such as user.session.*.")
 @click.option(
     "--around",
     type=MomentParam(),
-    help="Events that happened around then: 10:03, 2026-01-31T10:03Z, or an age as in 2h. UTC without an offset.",
+    help="Events that happened around this time: 10:03, 2026-01-31T10:03Z, or an age such as 2h. Without an offset, UTC.",
 )
 @click.option("--within", type=_Span(), help=f"How far before and after `--around`.  [default: {_WITHIN}]")
 @click.option("--org", type=ORG, help="Only events of this org.")
 @click.option(
-    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Most events to show."
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="The most events to show."
 )
 @click.option("--offline", is_flag=True, help="Do not ask Elasticsearch whether the documents are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -84,11 +84,11 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
     offline: bool,
     as_json: bool,
 ) -> None:
-    """Show what became of an event: UUID, or the events that match all options, the newest first.
+    """Show what became of the event UUID, or of the events that match all options, newest first.
 
-    When it happened, whether Okta named our hook for it, when it came and by which source, its copies, and for each sink:
-    delivered, waiting, dead, discarded, skipped or filtered, since when and why; the alerts and actions that came of it. Works
-    with and without a running forwarder.
+    Shows when an event happened, whether Okta named our hook for it, when and from which source it came, its copies,
+    and the alerts and actions that it caused. Also shows its state for each sink, with time and reason: delivered,
+    waiting, dead, discarded, skipped or filtered. Works with and without a running forwarder.
 
     Exit codes: 0 found, 1 not found, or the store cannot be read, 2 wrong usage or configuration.
     """
@@ -138,7 +138,7 @@ def _spelled(uuid: str | None) -> str | None:
 
 
 def _settings(config: Path) -> tuple["Settings", str]:
-    """Return the settings, and why they lack the secrets of sinks: an empty text if they have them."""
+    """Return the settings, and the reason if they lack the secrets of sinks (an empty string if they have them)."""
     try:
         return load_settings(config, secrets="sinks"), ""
     except SettingsError as error:
@@ -230,7 +230,7 @@ async def _look(sink: Any, events: Sequence[tuple[str, str, str]]) -> dict[str, 
         ids.setdefault(streams.get(source, sink.data_stream), {})[document_key(org, uuid)] = id_
     indices: dict[str, str] = {}
     try:
-        async with asyncio.timeout(_TIMEOUT + 1):  # the client's own error says more
+        async with asyncio.timeout(_TIMEOUT + 1):  # longer than the client's timeout: its error says more
             for stream, those in ids.items():
                 indices |= await find_documents(sink, stream, those.values(), _TIMEOUT)
     except TimeoutError:
@@ -251,7 +251,7 @@ def _documents_elsewhere(documents: "Documents") -> Iterator[str]:
             yield f"Its document is not in {sink} either."
 
 
-# What is not stored
+# Events that are not stored
 
 
 def _not_found(settings: "Settings", found: "Found", search: "Search") -> Iterator[str]:
@@ -259,18 +259,18 @@ def _not_found(settings: "Settings", found: "Found", search: "Search") -> Iterat
     if search.uuid is not None:
         yield f"{search.uuid} was never stored here, or more than {window:g} days ago (store.dedup_window)."
     else:
-        held = f" The oldest was received {iso(found.oldest, 'seconds')}." if found.oldest else ""
-        yield f"No event that the store holds matches.{held}"
+        held = f" The oldest event was received {iso(found.oldest, 'seconds')}." if found.oldest else ""
+        yield f"No event in the store matches.{held}"
     happened = _uuid_time(search.uuid) if search.uuid else None
     if happened is not None:
-        yield f"Its uuid says that it was made at {iso(happened, 'seconds')}."
+        yield f"According to its uuid, the event was made at {iso(happened, 'seconds')}."
     since = search.since if search.since is not None else happened and happened - 5 * 60 * SECOND
     until = search.until if search.until is not None else happened and happened + 5 * 60 * SECOND
     for name, org in settings.orgs.items():
         if search.org not in {None, name}:
             continue
         if org.api is None:
-            yield f"{name}: its System Log is not read, so what the hook did not deliver is not known; set orgs.{name}.api"
+            yield f"{name}: its System Log is not read, so events that the hook did not deliver are unknown; set orgs.{name}.api"
             continue
         cursor = _cursor(name, found)
         read_to = max(cursor.get("polled") or 0, cursor.get("newest") or 0)
@@ -278,8 +278,8 @@ def _not_found(settings: "Settings", found: "Found", search: "Search") -> Iterat
             yield f"{name}: its System Log was not read yet; start the forwarder, then: forwarder gaps --org {name}"
             continue
         yield (
-            f"{name}: its System Log is read up to {iso(read_to, 'seconds')}; an event that is not in it never happened there, "
-            "or before the reading began."
+            f"{name}: its System Log is read up to {iso(read_to, 'seconds')}; an event that is not stored never happened there, "
+            "or happened before the reading began."
         )
         window_options = (
             f" --since {iso(since, 'seconds')} --until {iso(until, 'seconds')}" if since and until else ""
@@ -289,7 +289,7 @@ def _not_found(settings: "Settings", found: "Found", search: "Search") -> Iterat
 
 
 def _uuid_time(uuid: str) -> Micros | None:
-    """Return the time in a UUID of version 1, as Okta's are; None for other ids or an impossible time."""
+    """Return the time in a UUID of version 1, such as Okta's; None for other ids or an impossible time."""
     try:
         read = uuids.UUID(uuid)
     except ValueError:

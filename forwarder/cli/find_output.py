@@ -21,15 +21,15 @@ _COLOURS = {"delivered": "green", "dead": "red", "waiting": "yellow"}
 
 
 def show(answer: Mapping[str, Any], *, retention: str) -> None:
-    """Print the events of `answer`, the JSON output: all about each, or a table if they are more than `FEW`.
+    """Print the events of `answer`, the JSON output: all about each event, or a table if there are more than `FEW`.
 
-    `retention` is how long the store keeps the bodies of events, as text.
+    `retention` says how long the store keeps the bodies of events.
     """
     events = answer["events"]
     if len(events) > FEW:
         _table(events)
         more = "; there are more: --limit shows them" if answer["more"] else ""
-        echo(f"{count(len(events), 'event')}, the newest first{more}. The life of one: forwarder find UUID")
+        echo(f"{count(len(events), 'event')}, the newest first{more}. All about one: forwarder find UUID")
         return
     for number, event in enumerate(events):
         if number:
@@ -77,7 +77,7 @@ def _facts(event: Mapping[str, Any], retention: str) -> Iterator[tuple[str, str]
     if event["missed_by_hook_at"]:
         yield "missed", f"the hook did not deliver it by {event['missed_by_hook_at']}; see: forwarder gaps"
     elif event["pending_since"]:
-        yield "pending", f"the hook has not delivered it since {event['pending_since']}, and still may"
+        yield "pending", f"since {event['pending_since']}; the hook may still deliver it"
     for alert in event["alerts"]:
         yield "alert", f"{alert['rule']} ({alert['level']}): forwarder find {alert['uuid']}"
     for action in event["actions"]:
@@ -85,7 +85,9 @@ def _facts(event: Mapping[str, Any], retention: str) -> Iterator[tuple[str, str]
     number = f" as event {event['seq']:,}" if event["seq"] else ""
     stored = f"{event['stored_at'] or 'long ago; its uuid is forgotten'}{number}"
     if not event["body_held"]:
-        stored += f"; its body was dropped, as {retention} after every sink has finished an event"
+        stored += (
+            f"; its body was dropped: the store keeps bodies for {retention} after every sink has finished"
+        )
     yield "stored", stored
 
 
@@ -94,7 +96,7 @@ def _hook(event: Mapping[str, Any]) -> str:
         return "hooks do not carry this type; only the System Log has it"
     named = event["named_for_our_hook"]
     if named is None:
-        return "hooks carry this type; Okta named a hook for it, and which one is ours is not known here"
+        return "hooks carry this type; Okta named a hook for it, but it is not known here which hook is ours"
     return "hooks carry this type; Okta " + (
         "named our hook for it" if named else "did not name our hook for it"
     )

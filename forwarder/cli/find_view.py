@@ -12,7 +12,8 @@ from forwarder.okta.system_log.event_details import targets_any_hook, targets_ho
 from forwarder.store.lives import Found, Life, SinkLife
 
 Documents = Mapping[str, Mapping[str, str] | str]
-"""By sink: the index of each document that is there, by uuid and org; or why that is not known."""
+"""For each sink, the index of each document that was found, by `document_key`; or a text that says why no search was
+made."""
 
 
 class _Shown(msgspec.Struct):
@@ -24,7 +25,7 @@ _decode = msgspec.json.Decoder(_Shown).decode
 
 
 def document_key(org: str, uuid: str) -> str:
-    """Return the key by which `Documents` has the event `uuid` of `org`."""
+    """Return the key of the event `uuid` of `org` in `Documents`."""
     return f"{org}:{uuid}"
 
 

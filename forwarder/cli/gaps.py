@@ -26,21 +26,23 @@ _SHOWN = 100
 @click.option(
     "--since",
     type=TimeParam(),
-    help="Only events published since: 2026-01-31, 2026-01-31T08:00Z, or an age as in 24h.",
+    help="Only events published since this time: 2026-01-31, 2026-01-31T08:00Z, or an age such as 24h.",
 )
 @click.option(
-    "--limit", type=click.IntRange(0), help=f"Most events to list: by default {_SHOWN}, with --json all."
+    "--limit",
+    type=click.IntRange(0),
+    help=f"The most events to list; by default {_SHOWN}, or all with --json.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None, *, as_json: bool) -> None:
-    """List missed events: Okta meant them for our hook, and it did not deliver them within the grace period.
+    """List missed events: Okta should have delivered them to our hook, but did not within the grace period.
 
     None of them is lost: they are stored from the System Log and delivered to every sink. The output has the
-    number of each event type, then the events, newest first. An event leaves the list if the hook delivers it
-    later, or after `store.dedup_window`. A pending one may still come in time; where the System Log of an org is no
-    longer read, that is never decided. Works with and without a running forwarder.
+    number of events of each type, then the events, newest first. An event leaves the list if the hook delivers it
+    later, or after `store.dedup_window`. A pending event may still come in time. If the System Log of an org is no
+    longer read, its pending events stay undecided. Works with and without a running forwarder.
 
-    Exit codes: 0 nothing was missed, 1 events were, or the store cannot be read, 2 wrong usage or
+    Exit codes: 0 nothing was missed, 1 events were missed, or the store cannot be read, 2 wrong usage or
     configuration.
     """
     from forwarder.store.engine import open_commands

@@ -12,7 +12,7 @@ _MAX_LINES = 20
 
 
 def steps(plan: Plan) -> str:
-    """Name the steps of `plan`, as in "create and verify"."""
+    """Return the names of the steps of `plan`, such as "create and verify"."""
     names = {"create": plan.create, "replace": plan.replace, "activate": plan.activate, "verify": plan.verify}
     return " and ".join(name for name, is_planned in names.items() if is_planned)
 

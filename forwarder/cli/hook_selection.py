@@ -1,4 +1,4 @@
-"""Which org and which hook a command of `forwarder hooks` is about, and the connection to the org's API."""
+"""Selects the org and the hook for a command of `forwarder hooks`, and connects to the org's API."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from forwarder.settings import OrgSettings
 
 @dataclass(frozen=True)
 class Selection:
-    """What a command is about.
+    """The org and the hook that a command is about.
 
     Attributes:
         name: the name of the org.
@@ -36,9 +36,9 @@ class Selection:
 def select(
     config: Path, name: str | None, hook_id: str | None = None, *, needs_hook: bool = True
 ) -> Selection:
-    """Select the org `name`; without a name, the only org, or the only one with the section `hook`.
+    """Select the org `name`; without a name, the only org with the section `hook`, or the only org.
 
-    `hook_id` selects a hook by its id in place of the configured one, which then need not be configured.
+    `hook_id` selects a hook by its id instead of the configured one. Then the section `hook` may be missing.
 
     Raises:
         SettingsError: the org lacks `url`, `api` or `hook`.
@@ -55,7 +55,7 @@ def load_desired_hook(
     """Select an org and a hook as `select` does; return them, and the hook as the configuration wants it.
 
     Raises:
-        SettingsError: the org lacks `url`, `api` or `hook`, or Okta would refuse the hook (all problems).
+        SettingsError: the org lacks `url`, `api` or `hook`, or Okta would refuse the hook; lists all problems.
     """
     from forwarder.okta.hooks.rule_types import desired_types
 

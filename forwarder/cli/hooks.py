@@ -25,8 +25,8 @@ _LOOK_TIMEOUT = 15.0  # seconds for the running forwarder to ask Okta
 def hooks() -> None:
     """Create, check and change the event hook in Okta, as configured by `hook` of the org.
 
-    Every command that changes something has --dry-run. docs/hooks.md says how to do the same by hand, which permissions
-    are needed, and how to rotate a secret.
+    Every command that changes something has --dry-run. docs/hooks.md says how to do the same by hand, which
+    permissions are needed, and how to rotate a secret.
 
     Exit codes: 0 fine, 1 Okta refuses or the hook gets no events, 2 wrong usage or configuration.
     """
@@ -38,7 +38,7 @@ def _common(command: Any) -> Any:
 
 
 _id_option = click.option(
-    "--id", "hook_id", metavar="ID", help="This hook instead of the one that `hook.name` names."
+    "--id", "hook_id", metavar="ID", help="Use the hook with this ID instead of the one named `hook.name`."
 )
 _dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would change, change nothing.")
 _force_option = click.option("--force", is_flag=True, help="Send the secret even if the receiver refuses it.")
@@ -115,7 +115,7 @@ def create(config: Path, org: str | None, *, dry_run: bool, force: bool) -> None
 @click.option(
     "--resend-secret",
     is_flag=True,
-    help="Send the newest secret, even if nothing visible differs: Okta does not show which one it has.",
+    help="Send the newest secret, even if nothing visible differs: Okta does not show which secret it has.",
 )
 @_dry_run_option
 @_force_option
@@ -124,9 +124,9 @@ def sync(
 ) -> None:
     """Update our hook to match the configuration: show what differs, change only that, verify again.
 
-    Creates a missing hook and activates an INACTIVE one. Description, custom headers, and filters that are not configured
-    stay as they are. Okta accepts only complete hooks, so every change also sends the newest secret, the last one of the
-    org's `secrets`, after checking that the receiver knows it.
+    Creates a missing hook and activates an INACTIVE one. Description, custom headers, and filters that are not
+    configured stay as they are. Okta accepts only complete hooks, so every change also sends the newest secret, the
+    last one of the org's `secrets`, after checking that the receiver knows it.
     """
     selection, desired = load_desired_hook(config, org, hook_id)
 
@@ -223,7 +223,7 @@ def _run_change(selection: Selection, act: Callable[[HookAdmin], Awaitable[None]
         _run(selection, act)
     finally:
         if not dry_run:
-            with contextlib.suppress(ForwarderError):  # it looks again by itself
+            with contextlib.suppress(ForwarderError):  # the forwarder also checks by itself
                 ask(selection.store, CheckHookRequest(selection.name), timeout=_LOOK_TIMEOUT)
 
 

@@ -1,4 +1,4 @@
-"""`forwarder init`: writes a first configuration, with secrets in files of their own."""
+"""`forwarder init`: writes a first configuration, with each secret in its own file."""
 
 import json
 import os
@@ -41,18 +41,18 @@ class _Answers(NamedTuple):
 
 @click.command()
 @config_option
-@click.option("--org-url", help="The org's own URL, as in https://acme.okta.com.")
+@click.option("--org-url", help="The org's own URL, such as https://acme.okta.com.")
 @click.option(
     "--public-url",
-    help="Where Okta posts: the address of your TLS proxy, as in https://hooks.acme.com/okta/events.",
+    help="The URL that Okta posts to, on your TLS proxy, such as https://hooks.acme.com/okta/events.",
 )
 @click.option("--sink", type=click.Choice([*_ADDRESSES, "file"]), help="The kind of the first sink.")
-@click.option("--sink-address", help="Its URL, or the path of the file.")
+@click.option("--sink-address", help="The URL of the sink, or the path of its file.")
 @click.option(
     "--secrets", type=click.Path(path_type=Path, file_okay=False), help="The folder for files of secrets."
 )
 @click.option("--store", type=click.Path(path_type=Path, dir_okay=False), help="The file of the store.")
-@click.option("--yes", is_flag=True, help="Ask nothing; take the default of what is not given.")
+@click.option("--yes", is_flag=True, help="Ask nothing; use the default of each option that is not given.")
 def init(  # noqa: PLR0913 - one for each option
     config: Path,
     *,
@@ -64,11 +64,11 @@ def init(  # noqa: PLR0913 - one for each option
     store: Path | None,
     yes: bool,
 ) -> None:
-    """Write a first configuration that `check` accepts, and make the secrets that it names.
+    """Write a first configuration that `check` accepts, and create secrets for it.
 
-    Asks for what no option gives. Each secret is a file of its own, which only this user may read: the secret of the
-    hook and the token of the status page are made; an API token of Okta and a key of Elasticsearch are used if
-    `okta-token` and `elasticsearch-api-key` are in the folder of secrets. Overwrites nothing.
+    Asks for each value that no option gives. Each secret has its own file, which only this user may read. The command
+    creates the secret of the hook and the token of the status page. It uses an API token of Okta and a key of
+    Elasticsearch if the folder of secrets has the files `okta-token` and `elasticsearch-api-key`. Overwrites nothing.
 
     Exit codes: 0 written, 1 a file exists or cannot be written, 2 wrong usage.
     """
@@ -93,7 +93,7 @@ def init(  # noqa: PLR0913 - one for each option
     address = ask(sink_address, "--sink-address", "Its URL, or the path of its file", place, str.strip)
     folder = str(config.absolute().parent / "secrets")
     folder = ask(_text_of(secrets), "--secrets", "Folder for files of secrets", folder, str.strip)
-    if kind == "file":  # as the other paths: `run` may be called elsewhere
+    if kind == "file":  # absolute like the other paths: `run` may be called from another folder
         address = str(Path(address).absolute())
     file = ask(_text_of(store), "--store", "File of the store", str(state / "forwarder.db"), str.strip)
     _write(config, _Answers(org, public, kind, address, Path(folder).absolute(), Path(file).absolute()))
@@ -132,7 +132,7 @@ def _kind(written: str) -> str:
 
 
 def _write(config: Path, answers: _Answers) -> None:
-    """Write the secrets and the configuration; validate first, so that a wrong answer leaves no file."""
+    """Write the secrets and the configuration. Validates first, so that a wrong answer leaves no file behind."""
     import yaml
 
     from forwarder import config_check
@@ -158,7 +158,7 @@ def _write(config: Path, answers: _Answers) -> None:
     echo(f"Wrote {config}" + "".join(f" and {answers.secrets / name}" for name in made) + ".", fg="green")
     for name in (_HOOK_FILE, _OPS_FILE):
         if name not in made:
-            echo(f"{answers.secrets / name} was there, and is used as it is.")
+            echo(f"{answers.secrets / name} already exists, and is used as it is.")
     if problems := config_check.problems(load(config)):
         raise SettingsError(problems)
     _print_next(config, answers)

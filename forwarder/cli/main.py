@@ -71,8 +71,8 @@ def run(config: Path) -> None:
 def check(config: Path) -> None:
     """Check the configuration; print all problems at once and exit with 2 if there are any.
 
-    Reads the file, the environment (FORWARDER__SECTION__KEY), secrets, certificates and rules, and looks at the
-    folders. Warns about what works and is unwise. Opens no connection, and changes nothing.
+    Reads the file, the environment (FORWARDER__SECTION__KEY), secrets, certificates and rules, and checks the
+    folders. Warns about settings that work but are unwise. Opens no connection, and changes nothing.
     """
     from forwarder import config_check
     from forwarder.core.event import Source
@@ -91,7 +91,7 @@ def check(config: Path) -> None:
     for name, sink in settings.sinks.items():
         echo(f"  sink {name}: {sink.kind}, starts with {sink.start}")
         if settings.rules.files and isinstance(sink, ElasticsearchSinkSettings):
-            rights = "its key needs create_doc and auto_configure there too"
+            rights = "the sink's key needs create_doc and auto_configure there too"
             echo(f"    alerts of rules go to {sink.alert_stream}; {rights}")
             if settings.reactions.on:
                 echo(f"    what reactions do goes to {sink.action_stream}; {rights}")

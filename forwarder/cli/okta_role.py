@@ -1,4 +1,5 @@
-"""`forwarder setup okta-role`: the admin role with which Okta itself keeps reactions from administrators."""
+"""`forwarder setup okta-role`: creates the admin role with which Okta itself protects administrators from
+reactions."""
 
 import asyncio
 import json
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
 _SCOPES = ("okta.roles.manage", "okta.groups.read", "okta.users.read")
 _HINT = (
-    "this needs an administrator who may manage roles: name an API token of a Super Administrator for this run with "
-    "--token env:NAME; or grant the app the scopes "
+    "this needs an administrator who may manage roles: for this run, name an API token of a Super Administrator with "
+    "--token env:NAME, or grant the app the scopes "
     + ", ".join(_SCOPES)
-    + " and the Super Administrator, for this run"
+    + " and the role Super Administrator"
 )
 
 
@@ -36,8 +37,8 @@ _HINT = (
     "groups",
     metavar="NAME",
     multiple=True,
-    help="A group on whose users the forwarder may act; its name or id. Repeatable, names all of them. Default: those of "
-    "the last run, at first every group without administrators and protected users.",
+    help="A group on whose users the forwarder may act, by name or id. Repeat it for each group. Default: the groups of "
+    "the last run; in the first run, every group without administrators and protected users.",
 )
 @click.option(
     "--token",
@@ -55,11 +56,11 @@ def okta_role(
     applies: bool,
     as_json: bool,
 ) -> None:
-    """Limit the service app to what the configured actions need, on groups without administrators: Okta then refuses the
-    rest.
+    """Limit the service app to what the configured actions need, on groups without administrators: Okta then refuses
+    the rest.
 
-    Shows how the custom admin role, its resource set and its assignment to the app differ from what `reactions` needs. It
-    changes only what it made. You can run it again at any time, as after a change of `reactions`.
+    Shows how the custom admin role, its resource set and its assignment to the app differ from what `reactions` needs.
+    It changes only what it created. You can run it again at any time, for example after a change of `reactions`.
 
     Exit codes: 0 fine, 1 something is refused or differs after the change, 2 wrong usage or configuration.
     """
@@ -140,12 +141,17 @@ def _print(before: "Found", after: "Found", *, applied: bool) -> None:
     for line in after.problems:
         show("fault", line)
     if after.problems:
-        show("fault", "Nothing was changed." if not applied else "Changed, and not as it should be.")
+        show(
+            "fault",
+            "Nothing was changed."
+            if not applied
+            else "The changes were made, but the result is not as it should be.",
+        )
     elif applied and not after.is_as_it_should_be:
         left = [difference.line for each in after.comparisons for difference in each.differences]
         show(
             "fault",
-            "Okta shows otherwise than it was written: " + "; ".join(left) + ". Run the command again",
+            "Okta shows something else than what was written: " + "; ".join(left) + ". Run the command again",
         )
     elif applied and not before.is_as_it_should_be:
         show("done", "changed, and read back")

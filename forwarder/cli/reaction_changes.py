@@ -1,4 +1,4 @@
-"""`forwarder reactions approve|refuse|undo|pause|resume`: what a human decides about reactions."""
+"""`forwarder reactions approve|refuse|undo|pause|resume`: carries out what a human decides about reactions."""
 
 import getpass
 import re
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from forwarder.settings import Settings
 
 _TIMEOUT = 10.0
-"""Seconds until the running forwarder must have answered: each request is one commit."""
+"""Seconds within which the running forwarder must answer. Each request is only one commit."""
 
 _ID_BEGIN = re.compile(r"[0-9a-f]{8,64}")
 _ID = click.argument("id_", metavar="ID")
@@ -41,7 +41,7 @@ def _not_blank(_context: click.Context, _option: click.Parameter, written: str) 
 
 def _not_zero(_context: click.Context, _option: click.Parameter, seconds: float | None) -> float | None:
     if seconds == 0:
-        raise click.BadParameter("is not a time to pause for; write one as in 2h")
+        raise click.BadParameter("is not a time to pause for; write one such as 2h")
     return seconds
 
 
@@ -51,7 +51,7 @@ def _not_zero(_context: click.Context, _option: click.Parameter, seconds: float 
 def approve(config: Path, id_: str) -> None:
     """Approve an action that waits for a human: it is done at once, if the guards still allow it.
 
-    Asks the running forwarder.
+    Needs a running forwarder.
     """
     from forwarder.react.requests import ApproveRequest
 
@@ -65,7 +65,7 @@ def approve(config: Path, id_: str) -> None:
 def refuse(config: Path, id_: str) -> None:
     """Refuse an action that waits for a human: it is never done.
 
-    Asks the running forwarder.
+    Needs a running forwarder.
     """
     from forwarder.react.requests import ApproveRequest
 
@@ -84,9 +84,9 @@ def refuse(config: Path, id_: str) -> None:
 )
 @_ID
 def undo(config: Path, id_: str, *, why: str) -> None:
-    """Undo a live effect now, and hold its target: for a day no action touches it.
+    """Undo a live effect now. After that, no action changes the target for a day.
 
-    Asks the running forwarder.
+    Needs a running forwarder.
     """
     from forwarder.react.requests import UndoRequest
 
@@ -101,17 +101,19 @@ def undo(config: Path, id_: str, *, why: str) -> None:
     "seconds",
     type=DurationParam(),
     callback=_not_zero,
-    help="How long, as in 2h; without it until `resume`.",
+    help="How long, such as 2h; without it, until `forwarder reactions resume`.",
 )
 @click.option(
     "--why", required=True, callback=_not_blank, metavar="TEXT", help="Why, for those who find it paused."
 )
 @click.argument("what", required=False, metavar="[RULE|ACTION]")
 def pause(config: Path, what: str | None, *, seconds: float | None, why: str) -> None:
-    """Pause all reactions, those of one rule (by id, name or title), or one action: within a second, without a restart.
+    """Pause all reactions, those of one rule (by id, name or title), or one action: within a second, without a
+    restart.
 
-    What alerts lead to meanwhile is refused, and is not made up for later. Pushes that are out are withdrawn, and no answer
-    to a prompt leads to anything. Live effects still end in time. The pause is kept in the store, also while no forwarder runs.
+    Actions that alerts lead to during the pause are refused, and are not done later. Pushes that users have not
+    answered are withdrawn, and answers to prompts have no effect. Live effects still end in time. The store keeps the
+    pause, even while no forwarder runs.
     """
     from forwarder.react.requests import PauseRequest
 
@@ -153,13 +155,15 @@ def _ask(settings: "Settings", request: "ApproveRequest | UndoRequest") -> dict[
     except ReactionError as error:
         raise ReactionError(_how_it_ended(settings, request.id) or str(error)) from error
     if found is None:
-        text = f"no forwarder runs on {settings.store.path}, and only a running one decides about actions; start it"
+        text = (
+            f"no forwarder runs on {settings.store.path}, and only a running one can change actions; start it"
+        )
         raise ReactionError(text)
     return found
 
 
 def _how_it_ended(settings: "Settings", id_: str) -> str:
-    """Say what became of an action that has ended, perhaps by another operator; empty if it has not."""
+    """Return what became of an action that has ended, perhaps by another operator; empty if it has not ended."""
     from forwarder.store.engine import open_commands
 
     found = open_commands(settings.store, SystemClock()).find_actions(id_) if _ID_BEGIN.fullmatch(id_) else []
@@ -180,7 +184,7 @@ def _try(settings: "Settings", request: "Request") -> Any | None:
 
 
 def _change_here(settings: "Settings", change: "Callable[[Pauses, int], Pauses]") -> bool:
-    """Change the pauses in the store, while no forwarder runs; return whether a pause in force changed."""
+    """Change the pauses in the store while no forwarder runs. Return whether the pauses in force have changed."""
     import asyncio
 
     from forwarder.core.ports import Batch
@@ -204,7 +208,7 @@ def _change_here(settings: "Settings", change: "Callable[[Pauses, int], Pauses]"
 
 
 def _paused_scope(settings: "Settings", what: str) -> str:
-    """Return the id of the rule or the name of the action `what`, also of a paused rule that was removed."""
+    """Return the id of the rule `what`, even if it is a paused rule that was removed, or the name of the action."""
     from forwarder.store.engine import open_commands
 
     pauses = paused(open_commands(settings.store, SystemClock()))
@@ -213,7 +217,7 @@ def _paused_scope(settings: "Settings", what: str) -> str:
 
 
 def _scope(settings: "Settings", what: str | None) -> tuple[str, str]:
-    """Return the id and title of the rule `what`, or the name of the action and ""; two times "" for None.
+    """Return the id and title of the rule `what`, or the name of the action and ""; ("", "") if `what` is None.
 
     Raises:
         click.BadParameter: `what` names neither a rule nor an action, or names several rules.
@@ -236,7 +240,7 @@ def _scope(settings: "Settings", what: str | None) -> tuple[str, str]:
 
 
 def _who() -> str:
-    """Return the login name of the user who runs this command; "unknown" if it has none."""
+    """Return the login name of the user who runs this command; "unknown" if the user has none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container without a user for this id

@@ -1,4 +1,4 @@
-"""`forwarder reactions check`: whether what reactions need is there, before the first alert needs it."""
+"""`forwarder reactions check`: checks that everything that reactions need is there, before the first alert."""
 
 import asyncio
 from collections.abc import Iterable
@@ -23,14 +23,15 @@ _TIMEOUT = 30.0
 
 @click.command("check")
 @config_option
-@click.option("--org", type=ORG, help="Only what is about this org, and what is about none.")
+@click.option("--org", type=ORG, help="Only checks about this org, or about no org.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as `forwarder doctor --json`.")
 def check(config: Path, org: str | None, *, as_json: bool) -> None:
-    """Check that what reactions need is there: rights and role in Okta, groups, zone, keys, webhooks; say what fixes what is
-    wrong.
+    """Check that what reactions need is there: rights and role in Okta, groups, zone, keys, webhooks. Say how to fix
+    each problem.
 
-    Asks the other sides, and changes nothing; no user is asked and nothing is sent. `forwarder doctor` runs these checks too.
-    What only a real call shows, such as the right to suspend, is read from the app's admin roles.
+    Connects to the other sides, but changes nothing: no user is asked, and no message is sent. `forwarder doctor` runs
+    these checks too. Only a real call could show some rights, such as the right to suspend; these are read from the
+    app's admin roles.
 
     Exit codes: 0 nothing fails, 1 a check fails, 2 wrong usage or configuration.
     """
@@ -63,7 +64,7 @@ async def _run(settings: "Settings", org: str | None) -> "list[Row]":
 
 
 def _limited(check: "Check", org: str | None) -> "Check":
-    """Return `check`, limited to subjects that are `org` or no org; unchanged if `org` is None."""
+    """Return `check` without the subjects that are other orgs than `org`; unchanged if `org` is None."""
     if org is None:
         return check
 

@@ -1,4 +1,4 @@
-"""`forwarder reactions jwks`: the public keys by which receivers check risk events."""
+"""`forwarder reactions jwks`: prints the public keys with which receivers check risk events."""
 
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from forwarder.core.errors import SettingsError
 @click.command()
 @config_option
 def jwks(config: Path) -> None:
-    """Print the public keys (JWKS) by which receivers check the forwarder's risk events.
+    """Print the public keys (JWKS) with which receivers check the forwarder's risk events.
 
-    Publish the output at `reactions.set.jwks`, as application/json, unless the forwarder serves it itself (`jwks: serve`).
-    It holds no secret. Reads the keys of `reactions.set`, opens no connection, and changes nothing.
+    Publish the output at `reactions.set.jwks`, as application/json, unless the forwarder serves it itself (`jwks:
+    serve`). The output has no secret. The command reads the keys of `reactions.set`, opens no connection, and changes
+    nothing.
     """
     import msgspec
 

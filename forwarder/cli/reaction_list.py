@@ -1,4 +1,4 @@
-"""`forwarder reactions list`, `show` and `export`: what reactions did and have to do, as the store has it."""
+"""`forwarder reactions list`, `show` and `export`: print the actions in the store, done and still to do."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -36,21 +36,25 @@ _TIMES = (
 
 @click.command("list")
 @config_option
-@click.option("--live", is_flag=True, help="Only effects that are there now and will be undone.")
+@click.option("--live", is_flag=True, help="Only effects that exist now and will be undone.")
 @click.option(
-    "--waiting", is_flag=True, help="Only those that wait: for approval, another try or the System Log."
+    "--waiting", is_flag=True, help="Only actions that wait: for approval, another try or the System Log."
 )
 @click.option("--since", type=TimeParam(), help=f"Only those planned since then: {TimeParam.examples}.")
 @click.option(
-    "--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="Most actions to list."
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=100,
+    show_default=True,
+    help="The most actions to list.",
 )
-@click.option("--json", "as_lines", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "as_lines", is_flag=True, help="Print one JSON object per line.")
 def list_command(  # one for each option
     config: Path, since: Micros | None, limit: int, *, live: bool, waiting: bool, as_lines: bool
 ) -> None:
-    """List what is paused, then actions, newest first. Works whether or not a forwarder runs on the store.
+    """List the pauses in force, then the actions, newest first. Works whether or not a forwarder runs on the store.
 
-    With --json, what is paused comes first, as {"pause": {...}}; the other lines are actions.
+    With --json, each pause is a line {"pause": {...}}; the lines after the pauses are actions.
     """
     store = _commands(config)
     states = {State.LIVE, State.UNDOING} if live else set()
@@ -80,7 +84,7 @@ def list_command(  # one for each option
 @click.argument("id_", metavar="ID")
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object.")
 def show(config: Path, id_: str, *, as_object: bool) -> None:
-    """Show all about one action. The beginning of its ID is enough where no other action's begins so."""
+    """Show all about one action. The beginning of its ID is enough, if no other ID begins with it."""
     found = _commands(config).find_actions(id_) if _ID.fullmatch(id_) else []
     if len(found) != 1:
         echo(_not_one(id_, found), fg="red", err=True)
@@ -95,9 +99,9 @@ def show(config: Path, id_: str, *, as_object: bool) -> None:
 @config_option
 @click.option("--since", type=TimeParam(), help=f"Only those planned since then: {TimeParam.examples}.")
 def export(config: Path, since: Micros | None) -> None:
-    """Print every action as one JSON object a line, oldest first: for an audit, or for another system.
+    """Print every action as one JSON object per line, oldest first: for an audit, or for another system.
 
-    No secret is in it. Ended actions are kept for 30 days, or for `store.dedup_window` if that is longer.
+    The output has no secret. Ended actions are kept for 30 days, or for `store.dedup_window` if that is longer.
     """
     for one in _commands(config).each_action(since or 0):
         echo(_json(as_json(one)))
@@ -202,7 +206,7 @@ def _json(value: Any) -> str:
 
 
 def _approval(approval: Approval) -> str:
-    wanted = "the action asks" if approval.why == "asks" else f"over the limit {approval.why}"
+    wanted = "this kind of action needs it" if approval.why == "asks" else f"over the limit {approval.why}"
     if approval.given is None:
         return f"needed until {iso(approval.until, 'seconds')}: {wanted}"
     given = "approved" if approval.given else "refused"

@@ -1,4 +1,4 @@
-"""`forwarder reactions`: what alerts lead to."""
+"""`forwarder reactions`: shows and controls the actions that alerts lead to."""
 
 import click
 
@@ -10,7 +10,7 @@ from forwarder.cli.reaction_list import export, list_command, show
 
 @click.group()
 def reactions() -> None:
-    """Show and decide what alerts lead to."""
+    """Show, approve, undo and pause the actions that alerts lead to."""
 
 
 for _command in (list_command, show, export, check, approve, refuse, undo, pause, resume, jwks):

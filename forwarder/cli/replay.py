@@ -20,42 +20,46 @@ if TYPE_CHECKING:
 _DOUBLES = {
     "elasticsearch": "Elasticsearch keeps one copy of each, because the `_id` is the same, unless the old copy is in an "
     "older backing index of the data stream.",
-    "otlp": "The receiver gets them twice, and cannot tell.",
-    "file": "The file gets those that it has a second time.",
+    "otlp": "The OTLP server gets a second copy of events that it has, and cannot recognise it.",
+    "file": "The file gets a second copy of events that it has.",
 }
 
 
 class _Rate(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
-    """A rate in events per second, as in `200/s` or `200`, converted to a float."""
+    """A rate in events per second, such as `200/s` or `200`, converted to a float."""
 
     name = "rate"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the rate that `value` names, in events per second."""
+        """Return the rate in `value`, in events per second."""
         try:
             rate = float(str(value).removesuffix("/s"))
         except ValueError:
             rate = 0.0
         if not 0.01 <= rate <= 100_000:
-            self.fail(f"{value!r} is not a rate; write one as in 200/s", param, ctx)
+            self.fail(f"{value!r} is not a rate; write one such as 200/s", param, ctx)
         return rate
 
 
 @click.command()
 @config_option
-@click.option("--sink", type=SINK, required=True, help="The sink that gets them.")
+@click.option("--sink", type=SINK, required=True, help="The sink that gets the events.")
 @click.option(
     "--since",
     type=TimeParam(),
-    help="Received since then: 2026-01-31, 2026-01-31T08:00Z, or an age as in 24h.",
+    help="Only events received since this time: 2026-01-31, 2026-01-31T08:00Z, or an age such as 24h.",
 )
-@click.option("--until", type=TimeParam(), help="Received before then, as --since; by default until now.")
 @click.option(
-    "--type", "types", multiple=True, help="Only this event type, as in user.session.*; can be repeated."
+    "--until",
+    type=TimeParam(),
+    help="Only events received before this time, written like --since; by default now.",
+)
+@click.option(
+    "--type", "types", multiple=True, help="Only this event type, such as user.session.*; can be repeated."
 )
 @click.option("--org", type=ORG, default="", help="Only events of this org.")
 @click.option("--rate", type=_Rate(), default="200/s", show_default=True, help="The most events per second.")
-@click.option("--resume", is_flag=True, help="Go on with the replay to this sink that was interrupted.")
+@click.option("--resume", is_flag=True, help="Continue the interrupted replay to this sink.")
 @click.option("--dry-run", is_flag=True, help="Only count the events.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option(
@@ -75,11 +79,12 @@ def replay(  # noqa: PLR0913 - one for each option
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Deliver events to one sink again, whose bodies the store still holds: say, after an index was deleted.
+    """Deliver events to one sink again, for example after an index was deleted. The store must still have their
+    bodies.
 
-    The running forwarder does it, beside new events, which go first. An event that waits, is a dead letter, was
-    discarded, or is kept from the sink by its settings is left as it is. In the ledger, the events wait again until
-    the sink has them. After Ctrl-C or a crash, --resume goes on where it stopped.
+    The running forwarder does this beside new events, which go first. It leaves out events that wait, are dead
+    letters, were discarded, or are excluded by the sink's settings. In the ledger, the events wait again until the
+    sink has them. After Ctrl-C or a crash, --resume continues where the replay stopped.
 
     Exit codes: 0 done, 1 stopped, refused or rejected again, 2 wrong usage or configuration.
     """
@@ -89,7 +94,7 @@ def replay(  # noqa: PLR0913 - one for each option
     settings = load_settings(config, secrets=False)
     _check(settings, sink, types, org)
     if resume == (since is not None):
-        raise click.UsageError("give --since, or --resume to go on with a replay that was interrupted")
+        raise click.UsageError("give --since, or --resume to continue an interrupted replay")
     if as_json and not (yes or dry_run or resume):
         raise click.UsageError("--json needs --yes or --dry-run")
     chosen = None

@@ -1,4 +1,4 @@
-"""`forwarder rules check`: what is wrong with the rules that the forwarder runs, and what feeds them."""
+"""`forwarder rules check`: shows problems of the rules that the forwarder runs, and where their events come from."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ FED_BY = {
     "unknown": "any type",
     "no_such_type": "neither",
 }
-"""What carries the events of a rule; "any type" for one that names none, "neither" for one whose types do not exist."""
+"""Where the events of a rule come from: "any type" if the rule names no type, "neither" if its types do not exist."""
 
 _UNFED = "only the System Log has its events, and no org has `api` to read it; set orgs.NAME.api, or remove the rule"
 
@@ -56,13 +56,14 @@ def check(files: tuple[Path, ...], config: Path, *, as_json: bool) -> None:
     """Check the rules that the forwarder runs: all problems at once, each with its file and line.
 
     FILE is a file (.yml: Sigma rules, correlations and filters; .txt: a System Log filter on each line) or a folder of
-    them; without FILE, those of `rules.files`. The lists of `rules.lists` come from the configuration.
+    such files; without FILE, `rules.files` is checked. The lists of `rules.lists` come from the configuration.
 
-    Shows for each rule whether event hooks carry its events, only the System Log has them, or neither; and warns of event
-    types and fields that do not exist, of rules whose events nothing delivers, and of exceptions that have ended.
+    Shows for each rule whether event hooks carry its events, only the System Log has them, or neither; and warns of
+    event types and fields that do not exist, of rules whose events nothing delivers, and of exceptions that have
+    ended.
 
-    Exit codes: 0 fine, 1 there are warnings, 2 a rule, a file or a list is missing or cannot be used; the forwarder would
-    refuse all of them.
+    Exit codes: 0 fine, 1 there are warnings, 2 a rule, a file or a list is missing or cannot be used, so the forwarder
+    would refuse the configuration.
     """
     from forwarder.rules.evaluation.ruleset import RuleProblem
     from forwarder.rules.load import read_rules

@@ -1,4 +1,4 @@
-"""`forwarder rules replay`: what the rules make of stored events. `forwarder rules list`: the rules and their alerts."""
+"""`forwarder rules replay`: evaluates the rules on stored events. `forwarder rules list`: lists rules and alerts."""
 
 import difflib
 from pathlib import Path
@@ -32,14 +32,15 @@ _DAY = 86_400 * SECOND
 @click.option("--rule", "wanted", metavar="RULE", help="Only this rule, by its id, name or title.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) -> None:
-    """Evaluate stored events as if they came now, and report per rule what it would have done. Writes nothing.
+    """Evaluate stored events as if they came now, and report what each rule would have done. Writes nothing.
 
-    Use it before a new rule goes live: it shows matches, alerts, users, the busiest hours, the loudest users and what was
-    held back. With unchanged rules it finds the alerts that the live evaluation made; and beside them alerts about
+    Use it before a new rule goes live: it shows matches, alerts, users, the busiest hours, the loudest users and what
+    was held back. With unchanged rules, it finds the alerts that the live evaluation made. It also finds alerts about
     events older than `rules.max_age`, which the live evaluation leaves out.
 
-    With `reactions.on`, it also reports per rule and action what `mode: enforce` would have done, as if every event was real,
-    every call succeeded, and no user answered a prompt. It asks Okta nothing, so it names the guards that it cannot judge.
+    With `reactions.on`, it also reports for each rule and action what `mode: enforce` would have done, as if every
+    event was real, every call succeeded, and no user answered a prompt. It does not ask Okta, so it cannot judge all
+    guards, and names those that it did not judge.
     """
     from forwarder.detect.replay import Replay
     from forwarder.reactions.guard_settings import rehearsal
@@ -67,10 +68,11 @@ def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) ->
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def list_rules(config: Path, *, as_json: bool) -> None:
-    """List the rules that the forwarder runs, what feeds them, and their alerts of the last 24 hours and 7 days.
+    """List the rules that the forwarder runs, where their events come from, and their alerts of the last 24 hours and
+    7 days.
 
-    "held back" counts, within 7 days, what an exception held back, and alerts within `rules.again` after another one. The
-    store counts by the hour, so 24 hours and 7 days begin with a whole hour.
+    "held back" counts, for 7 days, the matches that an exception held back, and those within `rules.again` after an
+    alert. The store counts by the hour, so 24 hours and 7 days begin with a whole hour.
     """
     from forwarder.store.engine import open_commands
 
@@ -164,7 +166,9 @@ def _print_replay(report: "ReplayReport") -> None:
     if quiet:
         echo(f"\n{count(quiet, 'rule')} without a match")
     if report.not_judged:
-        echo("\nActions are those of `mode: enforce`, without Okta. Not judged, so there may be fewer:")
+        echo(
+            "\nActions are those of `mode: enforce`, without Okta. There may be fewer: these guards were not judged:"
+        )
         for guard, what in report.not_judged.items():
             echo(f"  {guard}: {what}")
 

@@ -1,4 +1,4 @@
-"""`forwarder rules test`: runs the tests that stand beside rules."""
+"""`forwarder rules test`: runs the tests of rules, which are in files beside the rules."""
 
 import json
 from pathlib import Path
@@ -16,11 +16,13 @@ from forwarder.core.wording import count
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def test(files: tuple[Path, ...], config: Path, *, as_json: bool) -> None:
-    """Run the tests beside rules: those of name.yml are in name.tests.yml.
+    """Run the tests of rules. The tests of name.yml are in name.tests.yml beside it.
 
-    A test has Name, ExpectedResult (true: the rule matches) and Log (an event), as Panther's tests have; for a correlation,
-    Logs (a list of events, in the order of their arrival; without `published` they are a second apart). Rule chooses one of several rules in the file. FILE is a file of rules or of tests, or a folder;
-    without FILE, those of `rules.files`. A test that fails shows the first field that differs.
+    Like a test of Panther, a test has Name, ExpectedResult (true if the rule must match) and Log (one event). A test
+    of a correlation has Logs instead of Log: a list of events, in the order of their arrival; events without
+    `published` are one second apart. Rule chooses one of several rules in the file. FILE is a file of rules or of
+    tests, or a folder; without FILE, the tests of `rules.files` are run. A test that fails shows the first field that
+    differs.
 
     Exit codes: 0 all pass, 1 some fail, 2 a file cannot be read, or there is no test.
     """

@@ -1,4 +1,4 @@
-"""`forwarder rules`: analyses detection rules."""
+"""`forwarder rules`: checks, tests, lists and replays detection rules."""
 
 import json
 from collections import Counter
@@ -29,7 +29,7 @@ _LABELS = {
 }
 _LEFT_OUT = {
     "other_product": "not about Okta",
-    "other_language": "in a query language that is not read, as Splunk's, SQL and Python",
+    "other_language": "in a query language that is not read, such as Splunk's, SQL or Python",
     "reference": "correlations and filters of other rules",
     "unreadable": "broken files that do not mention Okta",
     "no_rule": "files without a rule",
@@ -55,10 +55,10 @@ rules.add_command(replay)
 def coverage(files: tuple[Path, ...], *, as_json: bool) -> None:
     """Show which detection rules of your SIEM get their events by hooks, and which only from the System Log.
 
-    Event hooks carry only some of Okta's event types, so a rule about another type never fires on them. The command reads
-    the event types that each rule asks for; wildcards stand for all matching types of the catalogue, and exclusions do not
-    count. A rule is fed by "hooks" (all its types), "partly", only by the "system log", by "no such type" (none of its
-    types exists), or is "unknown" (it names no type).
+    Event hooks carry only some of Okta's event types, so a rule about another type never fires on them. The command
+    reads the event types that each rule asks for; wildcards stand for all matching types of the catalogue, and
+    exclusions do not count. A rule is fed by "hooks" (all its types), "partly", only by the "system log", by "no such
+    type" (none of its types exists), or is "unknown" (it names no type).
 
     \b
     FILE is a file or a folder; the suffix decides the format:

@@ -1,4 +1,4 @@
-"""`forwarder setup`: create what Elasticsearch, Kibana, Grafana and Okta need."""
+"""`forwarder setup`: creates what Elasticsearch, Kibana, Grafana and Okta need."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,7 +24,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 def setup() -> None:
     """Create templates, pipelines and dashboards in Elasticsearch, Kibana and Grafana, and the admin role in Okta.
 
-    You can run every command again. It changes only what differs, and never what it did not create.
+    You can run every command again. It changes only what differs, and only what it created itself.
     """
 
 
@@ -34,7 +34,9 @@ def setup() -> None:
     "--sink", "name", type=SINK, help="Name of the elasticsearch sink; required if there are several."
 )
 @click.option("--dry-run", is_flag=True, help="Show the changes without making them.")
-@click.option("--retention", metavar="TIME", help="Overrides the sink's `retention` for this run: 90d.")
+@click.option(
+    "--retention", metavar="TIME", help="Overrides the sink's `retention` for this run, for example 90d."
+)
 @click.option("--ilm-policy", metavar="NAME", help="Overrides the sink's `ilm_policy` for this run.")
 @click.option("--rollover", is_flag=True, help="Roll the data stream over if its index has an older mapping.")
 def elasticsearch_command(
@@ -43,8 +45,8 @@ def elasticsearch_command(
     """Create the mapping, the template and the ingest pipeline of logs-okta.system-*, and those of alerts.
 
     Uses the hosts and the credentials of the sink, checks which features the server has, and reports what it does
-    differently without them. The exit code is 1 if events of this sink would not be readable. docs/elasticsearch.md
-    lists the privileges that it needs.
+    differently if a feature is missing. The exit code is 1 if events of this sink would not be readable.
+    docs/elasticsearch.md lists the privileges that the credentials need.
     """
     from forwarder.setup.elasticsearch.bodies import Options, retention_of, target_of
     from forwarder.setup.elasticsearch.run import setup as prepare
@@ -69,7 +71,7 @@ def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "
     """Return the settings of the Elasticsearch sink `name`, or of the only one, changed by `override`.
 
     Raises:
-        click.UsageError: there is no such sink, several without a name, or an option has an invalid value.
+        click.UsageError: there is no such sink, `name` is None and there are several, or an option is invalid.
     """
     from pydantic import ValidationError
 
@@ -97,7 +99,7 @@ def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "
 def _password_options(secret: str) -> Callable[[_Command], _Command]:
     """Return a decorator that adds the options of both Kibana and Grafana: user, password, CA file, dry run.
 
-    `secret` is what the help calls the credential that user and password replace.
+    User and password replace another credential; `secret` is the word for it in the help.
     """
     options = (
         click.option("--user", help=f"User name, if there is no {secret}."),
@@ -134,7 +136,8 @@ def kibana_command(*, dry_run: bool, **options: Any) -> None:
     """Import the dashboards: overview, sign-ins, threats, admin changes.
 
     Replaces the objects that it created before, by id, and changes nothing else. In Kibana the credentials need
-    Dashboard: All, Discover: All and Data View Management: All. The exit code is 1 if Kibana did not take all of them.
+    Dashboard: All, Discover: All and Data View Management: All. The exit code is 1 if Kibana did not accept all of
+    them.
     """
     from forwarder.setup.kibana.run import setup as import_objects
     from forwarder.setup.kibana.settings import KibanaSettings
@@ -161,9 +164,9 @@ def kibana_command(*, dry_run: bool, **options: Any) -> None:
 def grafana_command(*, dry_run: bool, **options: Any) -> None:
     """Write the dashboards: forwarder health, Okta activity, Okta security.
 
-    Replaces the dashboards that it created before, by uid, and changes nothing else. Data sources are written only if you
-    name them; the dashboards let the reader choose among those that exist. The exit code is 1 if a dashboard could not be
-    written.
+    Replaces the dashboards that it created before, by uid, and changes nothing else. Data sources are written only if
+    you name them; the dashboards let the reader choose among those that exist. The exit code is 1 if a dashboard could
+    not be written.
     """
     from forwarder.setup.grafana.run import setup as write
     from forwarder.setup.grafana.run import shipped

@@ -1,4 +1,4 @@
-"""Shared by the commands of `forwarder setup`: options that say where a secret is, and printed messages."""
+"""For the commands of `forwarder setup`: parses options that say where a secret is, and prints messages."""
 
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ _DIFF = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def secret_source(_: click.Context, param: click.Parameter, value: str | None) -> dict[str, str] | None:
-    """Parse `env:NAME` or `file:PATH`, where a secret is; None for None.
+    """Parse `env:NAME` or `file:PATH`, which says where a secret is. Returns None for None.
 
     The secret itself is refused, because every user of the machine can see the command line.
     """

@@ -1,4 +1,4 @@
-"""`forwarder stats`: prints the ledger. `forwarder forget-sink`: takes a removed sink out of it."""
+"""`forwarder stats`: prints the ledger. `forwarder forget-sink`: removes a sink from the ledger."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ _HOOK_ONLY = "event hook only; with `api` the forwarder reads its System Log too
 _SOURCES = {
     (Source.HOOK, Source.LOG): "event hook and System Log",
     (Source.HOOK,): _HOOK_ONLY,
-    (Source.LOG,): "System Log only; it has no secret for a hook",
+    (Source.LOG,): "System Log only; the org has no secret for a hook",
 }
 
 
@@ -46,9 +46,7 @@ def stats(config: Path, *, as_json: bool) -> None:
             terminal.echo(f"{name}: {_SOURCES[enabled]}")
     for name, events in ledger.removed.items():
         again = "is in the configuration again; restart the forwarder" if name in settings.sinks else ""
-        hint = (
-            again or f"is not configured; configure it again by this name, or: forwarder forget-sink {name}"
-        )
+        hint = again or f"is not configured; add a sink with this name, or run: forwarder forget-sink {name}"
         terminal.echo(f"{count(events, 'event')} kept for {name}, which {hint}", fg="yellow", err=True)
     for imbalance in ledger.imbalances:
         terminal.echo(imbalance, fg="red", err=True)
@@ -63,9 +61,9 @@ def stats(config: Path, *, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.argument("name", metavar="NAME")
 def forget_sink(config: Path, name: str, *, yes: bool) -> None:
-    """Drop what waits for a sink that you removed from the configuration or renamed, and its dead letters.
+    """Drop the events that wait for a sink that you removed from the configuration or renamed, and its dead letters.
 
-    Events that other sinks wait for stay. If the sink is configured again, it begins as a new one.
+    Events that wait for other sinks stay. If you configure the sink again, it begins as a new one.
     """
     from forwarder.store.engine import open_commands
 
@@ -76,7 +74,7 @@ def forget_sink(config: Path, name: str, *, yes: bool) -> None:
     ledger = commands.ledger()
     events = ledger.removed.get(name, ledger.sinks[name].waiting if name in ledger.sinks else 0)
     if not yes and (name in ledger.removed or name in ledger.sinks):  # else it is refused below
-        question = f"{name} will never get {count(events, 'event')} kept for it. Forget it?"
+        question = f"{name} will never get the {count(events, 'event')} kept for it. Forget it?"
         click.confirm(question, abort=True)
     commands.forget_sink(name)
     terminal.echo(f"Removed the sink {name} from the store; nothing waits for it any more.")

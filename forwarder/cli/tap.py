@@ -30,10 +30,10 @@ _COLUMNS = (
 @click.command()
 @config_option
 @click.option(
-    "--type", "types", multiple=True, help="Only this event type, as in user.session.*; can be repeated."
+    "--type", "types", multiple=True, help="Only this event type, such as user.session.*; can be repeated."
 )
 @click.option("--actor", default="", help="Only if the actor's login, name or id contains this.")
-@click.option("--outcome", default="", help="Only this outcome, as in FAILURE.")
+@click.option("--outcome", default="", help="Only this outcome, such as FAILURE.")
 @click.option("--org", type=ORG, default="", help="Only events of this org.")
 @click.option(
     "--via", type=click.Choice(["hook", "log", "alert", "action"]), help="Only events of this source."
@@ -45,7 +45,9 @@ _COLUMNS = (
     help="By default, a table on a terminal, and JSON lines elsewhere.",
 )
 @click.option(
-    "--sink", metavar="NAME", help="What this sink gets: its events, in its form, with its `redact` applied."
+    "--sink",
+    metavar="NAME",
+    help="Show what this sink gets: its events, in its form, with its `redact` applied.",
 )
 @click.option(
     "--redact",
@@ -54,25 +56,25 @@ _COLUMNS = (
     help="Show [redacted] for this field, written as in a sink's `redact`; can be repeated.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="End after this many events.")
-@click.option("--for", "seconds", type=DurationParam(), help="End after this time, as in 30s.")
+@click.option("--for", "seconds", type=DurationParam(), help="End after this time, such as 30s.")
 @click.option(
     "--since",
     type=MomentParam(),
-    help=f"Begin with the events received then: {MomentParam.examples}. By default, with the next one.",
+    help=f"Begin with the events received at this time: {MomentParam.examples}. By default, with the next event.",
 )
 @click.option(
     "--follow/--no-follow",
     default=True,
-    help="Go on with the events to come, or end with what the store holds.",
+    help="Continue with new events, or end after the events in the store.",
 )
 @click.option(
-    "--url", help="Read another machine's ops listener, as in https://forwarder:9464, instead of the store."
+    "--url", help="Read another machine's ops listener, such as https://forwarder:9464, instead of the store."
 )
 @click.option(
     "--token",
     envvar="FORWARDER_OPS_TOKEN",
     show_envvar=True,
-    help="The `ops.token` for --url; better as variable.",
+    help="The `ops.token` for --url; better in the variable.",
 )
 def tap(  # noqa: PLR0913 - one for each option
     config: Path,
@@ -92,14 +94,14 @@ def tap(  # noqa: PLR0913 - one for each option
     url: str | None,
     token: str | None,
 ) -> None:
-    """Show events as they are stored, one a line: on stdout, with notices on stderr.
+    """Show events as they are stored, one per line, on stdout. Notices go to stderr.
 
-    Reads the store itself, so it takes no time of the forwarder, and misses nothing if it is slow. Who may read the
-    store may see its personal data. `raw` is the event as received, `ecs` and `otlp` are what sinks get by default; --sink
-    shows what the one of this name gets by the configuration. With --no-follow and without --since, the newest events, 20 if
-    --limit does not say otherwise.
+    Reads the store directly, so it takes no time of the forwarder, and misses no event if it is slow. Everyone who may
+    read the store can see the personal data in it. `raw` is the event as received; `ecs` and `otlp` are what sinks get
+    by default; --sink shows what one configured sink gets. With --no-follow and without --since, it shows the newest
+    events: 20, or as many as --limit says.
 
-    Ends with 0 at Ctrl-C, when the other side of a pipe closes, and when the forwarder stops.
+    Ends with exit code 0 at Ctrl-C, when the other side of a pipe closes, and when the forwarder stops.
     """
     from forwarder.cli.tap_store import Wanted
     from forwarder.core.event_types import unknown_event_type
@@ -109,7 +111,7 @@ def tap(  # noqa: PLR0913 - one for each option
         if problem := unknown_event_type(name):
             echo(f"--type: {problem}", fg="yellow", err=True)
     if url is not None and (sink or redact):
-        raise click.UsageError("--sink and --redact need the store; they do not go with --url")
+        raise click.UsageError("--sink and --redact need the store; leave them out with --url")
     form = form or ("sink" if sink else "table" if sys.stdout.isatty() else "json")
     wanted = Wanted(
         EventFilter(types, actor, outcome, org, via or ""),
@@ -132,7 +134,7 @@ def _ended_by_the_reader() -> Iterator[None]:
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:
-        # Python flushes stdout at its end, which would fail again.
+        # At the end of the process, Python flushes stdout, which would fail again.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -168,7 +170,7 @@ def _source(config: Path, url: str | None, token: str | None, wanted: "Wanted") 
         return from_store(store, open_commands(store, SystemClock()), wanted)
     if wanted.since is not None or not wanted.follow:
         raise click.UsageError(
-            "--since and --no-follow need the store; with --url, tap shows the events to come"
+            "--since and --no-follow need the store; with --url, tap shows only new events"
         )
     from forwarder.cli.tap_url import from_url
 
@@ -212,5 +214,5 @@ def _whole(line: dict[str, Any], form: str) -> bytes:
         return msgspec.json.encode(line)
     whole = line[form]
     text = bytes(whole) if isinstance(whole, msgspec.Raw) else msgspec.json.encode(whole)
-    # A line break can only stand between the tokens of JSON.
+    # A line break in JSON can only be between tokens.
     return text.replace(b"\r", b" ").replace(b"\n", b" ")

@@ -1,4 +1,4 @@
-"""Where `forwarder tap` gets its events from: the store beside it, which it reads without asking the forwarder."""
+"""Reads the events of `forwarder tap` from the store on this machine, without asking the forwarder."""
 
 import contextlib
 import math
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from forwarder.store.settings import StoreSettings
 
 _PACE = 0.2  # seconds between two looks at the store
-_EVENTS = 500  # of one read
-_BYTES = 4 * 1024 * 1024  # likewise
+_EVENTS = 500  # the most of one read
+_BYTES = 4 * 1024 * 1024  # the most of one read
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
     Attributes:
         filter: the events that are shown.
-        since: show events received from this time on; None for future events, or without `follow` the newest.
+        since: show events received from this time on; None for new events or, without `follow`, for the newest ones.
         follow: go on with events that are stored later.
         limit: the most events; None for no limit.
         seconds: how long the tap runs; None for no limit.
@@ -61,9 +61,10 @@ class Wanted(msgspec.Struct, frozen=True):
 def from_store(
     settings: "StoreSettings", commands: "StoreCommands", wanted: Wanted
 ) -> Iterator[dict[str, Any] | Notice]:
-    """Yield notices, and for each event `event_view.line`, with the whole event under the name of its form.
+    """Yield notices and, for each event, the result of `event_view.line`, to which the whole event is added.
 
-    Ends when all is shown, the time is over, or the forwarder stops.
+    The key of the whole event is the name of the form in `wanted`, such as `raw`, or `sink`. Ends when all events are
+    shown, when the time is up, or when the forwarder stops.
 
     Raises:
         BrokenPipeError: stdout is a closed pipe.
@@ -81,7 +82,7 @@ def from_store(
         if wanted.since is not None and _is_incomplete(tail, position, wanted.since):
             yield Notice(f"{position:,} older events are no longer held (store.retention)")
         if wanted.follow:
-            alone = "no forwarder runs on this store; only what it holds is shown"
+            alone = "no forwarder runs on this store; only the events in it are shown"
             yield Notice(alone if running is None else "events as they come; Ctrl-C ends")
         yield from _read(tail, running, position, wanted)
 
@@ -96,7 +97,7 @@ def _read(
     ends_at = math.inf if wanted.seconds is None else time.monotonic() + wanted.seconds
     waiter = _Waiter(running)
     while time.monotonic() < ends_at:
-        is_last = waiter.ended  # asked before the read, which then sees the last event
+        is_last = waiter.ended  # read the flag before the events: then this read sees the last event
         oldest, newest = tail.held()
         skipped = min(oldest - 1, newest) - position
         if skipped > 0:
@@ -118,7 +119,7 @@ def _read(
 def _is_incomplete(tail: "Tail", position: int, since: Micros) -> bool:
     """Whether the store may have dropped events that were received after `since`.
 
-    That is so if the next event after `position` is the oldest in the store, and was received after `since`.
+    This is the case if the next event after `position` is the oldest in the store, and was received after `since`.
     """
     first = tail.events(position, limit=1, max_bytes=1)
     return 0 < position < tail.held()[0] and bool(first) and first[0].event.received_at > since
@@ -182,10 +183,10 @@ class _Waiter:
             self._poll.register(self._running, select.POLLIN)
         with contextlib.suppress(OSError, ValueError, AttributeError):  # not a file, as in a test
             self._stdout = sys.stdout.fileno()
-            self._poll.register(self._stdout, 0)  # POLLERR and POLLHUP come without being asked for
+            self._poll.register(self._stdout, 0)  # poll reports POLLERR and POLLHUP in any case
 
     def wait(self, seconds: float) -> None:
-        """Wait for `seconds`, or less if the forwarder stops: then `ended` is True.
+        """Wait for `seconds`. If the forwarder stops, return earlier, with `ended` set to True.
 
         Raises:
             BrokenPipeError: stdout is a closed pipe.

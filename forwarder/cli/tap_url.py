@@ -1,4 +1,4 @@
-"""Where `forwarder tap --url` gets its events from: the live stream of an ops listener (docs/status-page.md)."""
+"""Reads the events of `forwarder tap --url` from the live stream of an ops listener (docs/status-page.md)."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _SILENCE = 40.0  # seconds; the stream has a comment every 15 s
 
 
 def from_url(url: str, token: str | None, wanted: Wanted) -> Iterator[dict[str, Any] | Notice]:
-    """Yield lines of events and notices, as `tap_store.from_store`.
+    """Yield lines of events and notices, as `tap_store.from_store` does.
 
     Raises:
         ForwarderError: the ops listener cannot be reached, refuses the request, or stops sending.
@@ -43,7 +43,9 @@ def from_url(url: str, token: str | None, wanted: Wanted) -> Iterator[dict[str, 
             yield from _events(response.iter_lines(), ends_at)
     except httpx.ReadTimeout as error:
         if ends_at is None or time.monotonic() < ends_at:
-            raise ForwarderError(f"{url} has sent nothing for {silence:g} s; is it still there?") from error
+            raise ForwarderError(
+                f"{url} has sent nothing for {silence:g} s; check that it still runs"
+            ) from error
         return
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise ForwarderError(f"{url} cannot be read: {error}; {_WHERE}") from error

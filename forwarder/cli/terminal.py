@@ -1,5 +1,5 @@
-"""How commands print. Nothing that comes from outside can steer the terminal, no secret is shown, and NO_COLOR
-(no-color.org) holds."""
+"""Prints the output of commands. Text from outside cannot control the terminal, secrets are redacted, and NO_COLOR
+(no-color.org) is respected."""
 
 import os
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def echo(text: str = "", *, err: bool = False, fg: str | None = None) -> None:
-    """Print `text` and a newline, secrets redacted, to stderr if `err`; on a terminal in the colour `fg`."""
+    """Print `text` and a newline, with secrets redacted: to stderr if `err` is True, and in the colour `fg`."""
     click.secho(printable(redact(text)), err=err, fg=None if os.environ.get("NO_COLOR") else fg)
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """Return a console of `rich` for tables and progress bars, which prints markup in texts as it is.
+    """Return a console of `rich` for tables and progress bars. It prints markup in texts unchanged.
 
     Lines that do not go to a terminal are not wrapped, so that they can be piped to `grep` or `cut`.
     """
@@ -30,7 +30,7 @@ def console(*, stderr: bool = False) -> "Console":
     from rich.segment import Segment
 
     class SafeConsole(Console):
-        # Before the width of a table's cell is measured.
+        # Here, because the width of a table's cell is measured after this.
         def render_str(self, text: str, **options: Any) -> "Text":
             return super().render_str(printable(redact(text)), **options)
 

@@ -1,4 +1,4 @@
-"""Points in time as options of a command."""
+"""Points in time and durations as options of a command."""
 
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -10,10 +10,10 @@ from forwarder.core.time import SECOND, Micros, to_datetime, to_micros
 
 
 class TimeParam(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
-    """A date, a date with time (UTC unless it has an offset), or an age as in `24h`, as `Micros`."""
+    """A date, a date with time (UTC unless it has an offset), or an age such as `24h`, converted to `Micros`."""
 
     name = "time"
-    examples = "2026-01-31, 2026-01-31T08:00Z, or an age as in 24h or 7d"
+    examples = "2026-01-31, 2026-01-31T08:00Z, or an age such as 24h or 7d"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Micros:
         """Return the time that `value` names."""
@@ -35,7 +35,8 @@ class TimeParam(click.ParamType):  # type: ignore[type-arg]  # generic only from
 
 
 class MomentParam(TimeParam):
-    """As `TimeParam`; or a time of day, as in `10:03` (UTC by default): today's, or else yesterday's."""
+    """What `TimeParam` accepts, or a time of day such as `10:03` (UTC by default): of today, or of yesterday if it is
+    still to come today."""
 
     examples = f"10:03, {TimeParam.examples}"
 
@@ -52,12 +53,12 @@ class MomentParam(TimeParam):
 
 
 class DurationParam(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
-    """A duration with a unit, as in `30s`, converted to seconds."""
+    """A duration with a unit, such as `30s`, converted to seconds."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the duration that `value` names, in seconds."""
+        """Return the duration in `value`, in seconds."""
         from pydantic import TypeAdapter, ValidationError
 
         from forwarder.config.types import Duration
@@ -65,4 +66,4 @@ class DurationParam(click.ParamType):  # type: ignore[type-arg]  # generic only 
         try:
             return float(TypeAdapter(Duration).validate_python(value))
         except ValidationError:
-            self.fail(f"{value!r} is not a time; write one as in 30s or 5m", param, ctx)
+            self.fail(f"{value!r} is not a time; write one such as 30s or 5m", param, ctx)

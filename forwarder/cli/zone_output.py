@@ -1,4 +1,4 @@
-"""How `forwarder zones` prints zones and their changes."""
+"""Prints zones and their changes for `forwarder zones`."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from forwarder.okta.zones.writer import Applied
 from forwarder.okta.zones.zone import Zone
 
 _MAX_VALUES = 30
-"""Values shown per property."""
+"""The most values that are shown of one property."""
 
 _ACTIVATE = "`forwarder zones sync --activate` activates it"
 
@@ -30,7 +30,7 @@ class ZoneReport:
         self.is_fine = True
 
     def add(self, step: Step, applied: Applied | None = None, error: str = "") -> None:
-        """Add the result of `step`: the applied change or the error; neither if it changes nothing."""
+        """Add the result of `step`: the applied change or the error; none of them if the step changes nothing."""
         zone = applied.zone if applied else step.zone
         shown = _step_as_json(step) | {
             "status": zone.status if zone else None,
@@ -73,7 +73,7 @@ def look_as_json(org: str, found: Look) -> dict[str, Any]:
 
 
 def print_look(org: str, found: Look, *, contents: bool = False) -> None:
-    """Print each declared zone, with its values if `contents`, and why no zone may be changed, if so."""
+    """Print each declared zone, with its values if `contents` is True, and the problems that prevent every change."""
     for step in found.plan.steps:
         print_step(step)
         if contents and step.zone is not None:
@@ -84,11 +84,14 @@ def print_look(org: str, found: Look, *, contents: bool = False) -> None:
     for problem in found.problems:
         echo(f"✗ Refused: {problem}.", fg="red", err=True)
     if found.problems:
-        echo("Nothing is changed until then: a blocklist could lock out the forwarder itself.", err=True)
+        echo(
+            "Until this is fixed, nothing is changed: a blocklist could lock out the forwarder itself.",
+            err=True,
+        )
 
 
 def print_step(step: Step) -> None:
-    """Print the zone of `step`: its status, its differences, and why it is left alone, if it is."""
+    """Print the zone of `step`: its status, its differences, and why it is left alone, if there is a problem."""
     zone, name = step.zone, printable_line(step.desired.name)
     if zone is None:
         echo(f"! {name} does not exist yet; it will be a blocklist of type {step.desired.type}:", fg="yellow")
@@ -118,7 +121,7 @@ def print_applied(step: Step, applied: Applied) -> None:
 
 
 def print_undeclared(found: Look) -> None:
-    """Print the zones in Okta that the forwarder created and that are not declared any more."""
+    """Print the zones in Okta that the forwarder created and that are no longer declared."""
     for zone in found.plan.undeclared:
         effect = "still blocks" if zone.blocks else "blocks nothing"
         echo(

@@ -1,4 +1,4 @@
-"""`forwarder zones`: the network zones that the configuration declares."""
+"""`forwarder zones`: shows and changes the network zones that the configuration declares."""
 
 import asyncio
 import json
@@ -31,8 +31,8 @@ from forwarder.settings import OrgSettings, Settings
 def zones() -> None:
     """Show and change the network zones in Okta that the configuration declares (`zones` of an org).
 
-    Each is a blocklist: Okta refuses what comes from its addresses, countries or networks, before any policy. Nothing is
-    changed unless the forwarder's own addresses are in Okta's exempt zone: docs/zones.md.
+    Each zone is a blocklist: Okta refuses every request from its addresses, countries or networks, before any policy.
+    Nothing is changed unless the forwarder's own addresses are in Okta's exempt zone: docs/zones.md.
 
     Exit codes: 0 fine, 1 something is refused, differs or is missing, 2 wrong usage or configuration.
     """
@@ -47,9 +47,9 @@ def _common(command: Any) -> Any:
 @zones.command()
 @_common
 def show(config: Path, org: str | None, *, as_json: bool) -> None:
-    """Show the declared zones with what they list, how they differ from those in Okta, and what keeps them from being changed.
+    """Show the declared zones: their values, how they differ from the zones in Okta, and what prevents a change.
 
-    Exits with 1 if one is missing, differs or cannot be managed, or if nothing may be changed.
+    Exits with 1 if a zone is missing, differs or cannot be managed, or if nothing may be changed.
     """
     name, settings, org_settings = _select(config, org)
 
@@ -76,15 +76,15 @@ def show(config: Path, org: str | None, *, as_json: bool) -> None:
     "--adopt",
     metavar="NAME",
     multiple=True,
-    help="Take over this declared zone, which others made. Repeatable.",
+    help="Take over this declared zone, which someone else made. Repeatable.",
 )
 def sync(
     config: Path, org: str | None, *, dry_run: bool, activate: bool, adopt: tuple[str, ...], as_json: bool
 ) -> None:
-    """Create and update the declared zones: show what differs, change only that, read again and compare.
+    """Create and update the declared zones: show what differs, change only that, read the zones again and compare.
 
-    A new zone is staged as an INACTIVE blocklist, which --activate activates. An ACTIVE blocklist stays ACTIVE, and a change
-    of it is in force at once. Zones that are not declared, and zones that others made, are left alone.
+    A new zone is staged as an INACTIVE blocklist, which --activate activates. An ACTIVE blocklist stays ACTIVE, and a
+    change of it is in force at once. Zones that are not declared, and zones that others made, are left alone.
     """
     name, settings, org_settings = _select(config, org)
     known = {*org_settings.zones, org_settings.blocklist.zone}
@@ -135,7 +135,9 @@ async def _apply(name: str, found: Look, writer: ZoneWriter, *, as_json: bool) -
             report.add(step)
             continue
         try:
-            async with writer.writing():  # one at a time: the running forwarder may block in between
+            async with (
+                writer.writing()
+            ):  # for one zone at a time, so that the running forwarder can block addresses in between
                 applied = await writer.apply(step)
         except OktaError as error:
             report.add(step, error=str(error))

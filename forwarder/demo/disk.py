@@ -1,10 +1,10 @@
-"""The folder of the demo's sink, which can be taken away like a disk that is not mounted."""
+"""The folder of the demo's sink. It can be taken away, like a disk that is unmounted."""
 
 from pathlib import Path
 
 
 class Disk:
-    """A folder that can be unplugged: then a file has its path, so that nothing can be written in it."""
+    """A folder that can be unplugged: a file then takes its path, so that nothing can be written into the folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -1,4 +1,4 @@
-"""Single keys from the terminal."""
+"""Reads single keys from the terminal."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def listening(keys: Mapping[str, Callable[[], None]]) -> Iterator[None]:
-    """Call the function in `keys` of each key pressed inside the `with` block, if stdin is a terminal.
+    """Inside the `with` block, call the function in `keys` for each key that is pressed, if stdin is a terminal.
 
     Restores the terminal at the end of the block. Ctrl-C still sends SIGINT.
     """

@@ -1,4 +1,4 @@
-"""Draws a snapshot: the pipe, and below it the events as they come. From 80 columns and 24 lines up."""
+"""Draws a snapshot: the pipeline, and below it the newest events. Needs at least 80 columns and 24 lines."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ _SOURCES = {
     MISSED: ("System Log, missed by the hook", "bold yellow"),
 }
 _WIDTHS = (13, 3, 17, 4, 17, 3, 16)
-"""Columns of the parts of the pipe and of the arrows between, which do not stretch: 80 with the gaps."""
+"""The widths of the parts of the pipeline, and of the arrows between them, which do not stretch: 80 with the gaps."""
 
 _STRETCHES = 10
 _WIDE = 110
-"""Columns from which the list has more of each event."""
+"""From this number of columns on, the list shows more of each event."""
 
 _PIPE_LINES = 8
 _OTHER_LINES = 7  # title, blank lines, the heading of the list, the legend, where to look
@@ -31,7 +31,7 @@ class Picture:
     Args:
         snapshot: the numbers and events to show.
         page: the address of the status page.
-        plugged: whether the folder of the sink is in its place, not unplugged.
+        plugged: whether the folder of the sink is in its place; False if it is unplugged.
     """
 
     def __init__(self, snapshot: Snapshot, page: str, *, plugged: bool) -> None:

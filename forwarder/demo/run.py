@@ -1,4 +1,4 @@
-"""The demo: the whole pipe in one process, with an emulated Okta org; nothing leaves the machine."""
+"""Runs the demo: the whole pipeline in one process, with an emulated Okta org. Nothing leaves the machine."""
 
 import asyncio
 import contextlib
@@ -30,11 +30,11 @@ _OKTA_PORT, _RECEIVER_PORT, _OPS_PORT = 8085, 8080, 9464
 _SECRET, _TOKEN = "the-secret-of-the-demo", "the-token-of-the-demo"
 
 _SETTLE_TIMEOUT = 120.0
-"""Seconds to wait for the last event at the end, beside 10 ms for each event."""
+"""Seconds to wait for the last event at the end, in addition to 10 ms for each event."""
 
 
 def prepare(folder: Path) -> Path:
-    """Empty `folder`, which must be a demo's or new, and write a configuration there; return its path.
+    """Empty `folder`, which must be new or made by a demo. Write a configuration there, and return its path.
 
     Raises:
         SettingsError: `folder` contains files that no demo made.
@@ -74,7 +74,7 @@ async def run(config: Path, events: int | None, *, rate: float, seed: int, leave
 
     Args:
         config: the path that `prepare` returned.
-        events: how many events happen at once, with those about the hook; None for `rate` events per second.
+        events: how many events happen at once, including those about the hook; None for `rate` events per second.
         rate: events per second, if `events` is None.
         seed: the seed of the random events of the emulated org.
         leave: end when all `events` are accounted for; the exit code is 1 if they are not.
@@ -131,7 +131,7 @@ async def _create_hook(settings: Settings, clock: SystemClock) -> None:
 
 
 async def _settled(forwarder: Forwarder, emulator: Emulator, stop: asyncio.Event, timeout: float) -> None:
-    """Wait until all events are stored and delivered, and dropped ones are marked as missed.
+    """Wait until all events are stored and delivered, and the dropped ones are marked as missed.
 
     Also returns after `timeout` seconds, or when `stop` is set.
     """
@@ -148,7 +148,7 @@ async def _settled(forwarder: Forwarder, emulator: Emulator, stop: asyncio.Event
 
 
 def _free_port(usual: int) -> int:
-    """Return a free TCP port on the loopback address: `usual` if possible."""
+    """Return a free TCP port on the loopback address: `usual` if it is free."""
     for wanted in (usual, 0):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -15,8 +15,8 @@ from forwarder.okta.hooks.event_type_presets import ALL_ELIGIBLE, resolve
 ORG, SINK = "demo", "archive"
 
 HOOK, LOG_ONLY, MISSED = "hook", "log", "missed"
-"""How an event came: by the hook; from the System Log, which alone has its type; from there, although
-hooks carry its type."""
+"""How an event came: by the hook; from the System Log, because only the log has its type; or from the System Log,
+although hooks carry its type."""
 
 _MOST_ROWS = 100
 _MOST_BYTES = 1 << 20

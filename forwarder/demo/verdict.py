@@ -14,11 +14,11 @@ from forwarder.emulator.org import Emulator
 from forwarder.store.engine import open_commands
 
 _LISTED = 5
-"""Missed events that are listed; `forwarder gaps` lists all."""
+"""The most missed events that are listed; `forwarder gaps` lists all."""
 
 
 async def verdict(forwarder: Forwarder, emulator: Emulator, console: Console, config: Path) -> int:
-    """Print whether all events are stored and delivered, and dropped ones marked; return 0 if so, else 1."""
+    """Print whether all events are stored and delivered, and dropped ones marked as missed. Return 0 if so, else 1."""
     status, ledger = await forwarder.status.gather(), emulator.ledger()
     happened = [*ledger.events, *ledger.own]
     gaps = open_commands(forwarder.settings.store, emulator.clock).gaps()

@@ -21,14 +21,14 @@ from forwarder.emulator.org import Emulator
 
 _PICTURES = 0.25
 _LINES = 5.0
-"""Seconds between two."""
+"""Seconds between two pictures, and between two lines."""
 
 _LAST_LOOKS = 12
-"""At the end, until the sink has taken what waits."""
+"""How often to look again at the end, until no event waits for the sink."""
 
 
 def program() -> str:
-    """Return the shell command that starts this program again, as in `forwarder`."""
+    """Return the shell command that starts this program again, such as `forwarder`."""
     called = Path(sys.argv[0])
     if called.name != "forwarder":
         return f"{shlex.quote(sys.executable)} -m forwarder"
@@ -60,7 +60,7 @@ class View:
         keys = {"u": self._disk.unplug, "p": self._disk.plug, "q": self._stop.set}
         with listening(keys), Live(console=self.console, screen=True, auto_refresh=False) as live:
             while True:
-                # The store's own trouble is what a viewer may be testing; the next look may succeed.
+                # A viewer may break the store on purpose; the next look may succeed.
                 with suppress(StoreError):
                     seen = await self._watcher.look()
                     live.update(Picture(seen, self._page, plugged=self._disk.plugged), refresh=True)

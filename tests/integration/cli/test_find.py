@@ -167,7 +167,7 @@ async def test_whether_okta_named_our_hook_is_known_from_the_last_poll(tmp_path:
         return [lines(result)["hook"].partition("; ")[2] for result in results]
 
     async with stored(config, named, other, none, unfit) as store:
-        unknown = "Okta named a hook for it, and which one is ours is not known here"
+        unknown = "Okta named a hook for it, but it is not known here which hook is ours"
         no, only_log = "Okta did not name our hook for it", "only the System Log has it"
         assert await hooks() == [unknown, unknown, no, only_log]
         cursor = json.dumps({"next": "", "polled": 0, "newest": 0, "hook": HOOK})
@@ -185,7 +185,10 @@ async def test_an_event_whose_body_was_dropped_is_known(tmp_path: Path) -> None:
     result = await asyncio.to_thread(run, config, happened(1).uuid)
     assert result.exit_code == 0
     shown = lines(result)
-    assert "its body was dropped, as 7 days after every sink has finished an event" in shown["stored"]
+    assert (
+        "its body was dropped: the store keeps bodies for 7 days after every sink has finished"
+        in shown["stored"]
+    )
     assert shown["siem"].startswith("finished; when, and whether it was delivered, is not known any more")
 
 
@@ -280,12 +283,12 @@ async def test_an_event_that_was_never_stored_is_not_found_and_the_next_command_
     assert result.exit_code == 1
     text = result.stdout
     assert f"{name} was never stored here, or more than 30 days ago (store.dedup_window)." in text
-    assert f"Its uuid says that it was made at {iso(MADE_AT, 'seconds')}." in text
+    assert f"According to its uuid, the event was made at {iso(MADE_AT, 'seconds')}." in text
     assert "acme: its System Log is read up to 2026-01-01T12:00:00Z" in text
     since, until = (iso(MADE_AT + minutes * 60 * SECOND, "seconds") for minutes in (-5, 5))
     assert f"forwarder backfill --org acme --since {since} --until {until}" in text
     assert "forwarder gaps --org acme" in text
-    assert "hookonly: its System Log is not read, so what the hook did not deliver is not known" in text
+    assert "hookonly: its System Log is not read, so events that the hook did not deliver are unknown" in text
     again = await asyncio.to_thread(run, config, name, "--json")
     answer = json.loads(again.stdout)
     assert (again.exit_code, answer["found"], answer["events"]) == (1, 0, [])
@@ -296,7 +299,10 @@ def test_a_search_without_a_match_names_the_oldest_event(tmp_path: Path) -> None
     config = configured(tmp_path)
     fill(config, happened(1))
     result = run(config, "--user", "nobody@acme.test")
-    assert (result.exit_code, "The oldest was received 2026-01-01T12:00:03Z." in result.stdout) == (1, True)
+    assert (result.exit_code, "The oldest event was received 2026-01-01T12:00:03Z." in result.stdout) == (
+        1,
+        True,
+    )
 
 
 # --- several events
@@ -327,7 +333,7 @@ def test_many_events_are_a_table_and_few_are_lives(tmp_path: Path) -> None:
         (("x", "--user", "y"), "a UUID names one event"),
         (("--user", "y", "--within", "5m"), "--within needs --around"),
         (("--user", "y", "--around", "late"), "'late' is not a time; write 10:03, 2026-01-31"),
-        (("--around", "10:03", "--within", "5"), "'5' is not a time; write one as in 30s, 5m or 2h"),
+        (("--around", "10:03", "--within", "5"), "'5' is not a time; write one such as 30s, 5m or 2h"),
         (("x", "--org", "acmee"), "there is no org 'acmee'; the configuration has acme, hookonly"),
     ],
 )

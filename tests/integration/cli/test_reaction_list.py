@@ -148,7 +148,7 @@ def test_show_has_all_about_one_action(config: Path) -> None:
         '{"status":"ACTIVE"}',
         '{"status":"SUSPENDED"}',
         '{"for":14400}',
-        f"approved by mia at {iso(NOW - 2 * DAY, 'seconds')}: the action asks",
+        f"approved by mia at {iso(NOW - 2 * DAY, 'seconds')}: this kind of action needs it",
         "undo due",
         "req-7",
     ):
@@ -232,7 +232,7 @@ def test_the_list_says_first_what_is_paused_why_by_whom_and_until_when(config: P
     [
         (["pause", "--why", " "], "is blank; say why"),
         (["undo", LIVE.id, "--why", ""], "is blank; say why"),
-        (["pause", "--for", "0s", "--why", "x"], "write one as in 2h"),
+        (["pause", "--for", "0s", "--why", "x"], "write one such as 2h"),
         (["list", "--limit", 0], "is not in the range"),
         (["list", "--limit", 10**30], "is not in the range"),
     ],
@@ -249,7 +249,10 @@ def test_a_pause_does_not_wait_for_minutes_for_a_forwarder_that_hangs(config: Pa
         hanging.bind(str(socket_path(tmp_path / "store.db")))
         hanging.listen()
         output = run(config, "pause", "--why", "it is stuck").output
-    assert "did not answer within 10 s; it may still do it; if it hangs, end that process" in output
+    assert (
+        "did not answer within 10 s; it may still carry out the request; if it hangs, end that process"
+        in output
+    )
 
 
 def test_show_says_who_undid_an_effect_and_why(config: Path, tmp_path: Path) -> None:

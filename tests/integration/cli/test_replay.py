@@ -47,7 +47,7 @@ def test_a_dry_run_counts_and_says_what_it_would_not_touch(config: Path) -> None
         "Received from 2026-01-01T00:00:00Z to 2026-01-02T00:00:00Z: 3 events to deliver to archive again.",
         "  Not among them: 1 that wait for it and are delivered anyway.",
         "  Not among them: 1 that are dead letters; see: forwarder dead-letters replay --sink archive --all.",
-        "The file gets those that it has a second time.",
+        "The file gets a second copy of events that it has.",
     ]
 
 
@@ -96,7 +96,7 @@ def test_nothing_to_deliver_is_no_error_and_asks_nothing(config: Path) -> None:
         (("--sink", "siem", "--since", "1h", "--until", "2h"), "--since must be before --until"),
         (
             ("--sink", "siem", "--since", "1h", "--rate", "fast"),
-            "'fast' is not a rate; write one as in 200/s",
+            "'fast' is not a rate; write one such as 200/s",
         ),
         (("--sink", "siem", "--since", "1h", "--json"), "--json needs --yes or --dry-run"),
     ],

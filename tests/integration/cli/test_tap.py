@@ -219,7 +219,7 @@ def test_without_a_running_forwarder_following_ends_and_says_why(config: Path) -
     fill(config, happened(1))
     done = run(config, "--since", "2026-01-01")
     assert numbers(done) == [1]
-    assert "no forwarder runs on this store; only what it holds is shown" in done.stderr
+    assert "no forwarder runs on this store; only the events in it are shown" in done.stderr
 
 
 def test_without_a_store_it_ends_with_1(config: Path) -> None:
@@ -231,7 +231,7 @@ def test_without_a_store_it_ends_with_1(config: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (("--for", "30"), "'30' is not a time; write one as in 30s or 5m"),
+        (("--for", "30"), "'30' is not a time; write one such as 30s or 5m"),
         (("--limit", "0"), "--limit"),
         (("--since", "yesterday"), "'yesterday' is not a time"),
         (("--url", "http://127.0.0.1:1", "--no-follow"), "need the store"),
@@ -239,7 +239,7 @@ def test_without_a_store_it_ends_with_1(config: Path) -> None:
         (("--sink", "siem"), "no sink 'siem'; it has archive"),
         (("--redact", "aktor.id"), "did you mean actor.id?"),
         (("--redact", "uuid"), "uuid identifies the event"),
-        (("--url", "http://127.0.0.1:1", "--sink", "archive"), "do not go with --url"),
+        (("--url", "http://127.0.0.1:1", "--sink", "archive"), "leave them out with --url"),
     ],
 )
 def test_wrong_usage_ends_with_2(config: Path, words: tuple[str, ...], problem: str) -> None:
