@@ -1,4 +1,4 @@
-"""`rules replay`: evaluates the rules on stored events as if these came now, and reports the matches. Writes
+"""`rules replay`: evaluates the rules on stored events as if they had just come, and reports the matches. Writes
 nothing to the store.
 
 It evaluates the events in the order of the store, as the live evaluation did, so with the same rules it finds the same alerts.
@@ -63,7 +63,7 @@ class RuleReport(msgspec.Struct):
     """What one rule would have matched and alerted on.
 
     Attributes:
-        matches: events that matched it; for a correlation, how often it was complete.
+        matches: how many events matched the rule; for a correlation, how often it was complete.
         alerts: number of alerts, by the same limits as in the live evaluation.
         stored_alerts: alerts of the rule that the live evaluation stored in the same time.
         alerts_too_old: alerts about events older than `rules.max_age`, which the live evaluation leaves out.

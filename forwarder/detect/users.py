@@ -19,7 +19,7 @@ _Key = tuple[str, str]  # org and user
 
 
 class Users:
-    """Users in memory: users of the open batches, users with sightings that are not stored yet, and the users used
+    """The users in memory: those of the open batches, those with sightings that are not stored yet, and those used
     last.
 
     Attributes:

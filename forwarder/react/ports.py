@@ -56,10 +56,10 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class OktaCall(Protocol):
-    """One org's API. Sends each call once: retries are the caller's."""
+    """One org's API. Sends each call once: the caller decides about retries."""
 
     async def ready(self, method: str, path: str) -> None:
-        """Wait until the rate limit allows a call of `path`. Guards run after this, right before the call."""
+        """Wait until the rate limit allows a call of `path`."""
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
@@ -71,7 +71,7 @@ class Okta(Protocol):
     """The orgs' APIs."""
 
     def org(self, name: str) -> OktaCall | None:
-        """Return the API of the org `name`; None if it has none (any more)."""
+        """Return the API of the org `name`; None if the org has no API (any more)."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -110,7 +110,7 @@ class KnownRule(msgspec.Struct, frozen=True):
 
     Attributes:
         name: the short name by which others may refer to the rule; often empty.
-        alerts: whether it alerts by itself, and does not only feed a correlation.
+        alerts: whether the rule alerts by itself; false if it only feeds a correlation.
     """
 
     id: str

@@ -14,7 +14,7 @@ _MOST_STALE = 1000
 again makes its earlier time outdated."""
 
 Lane = tuple[str, str]
-"""A group of actions that has slots of its own: what the actions do, and for which org, webhook or receiver."""
+"""The key of a group of actions that has slots of its own: what they do, and for which org, webhook or receiver."""
 
 Subject = tuple[str, str]
 """The key of a group of actions of which only one at a time is worked on."""

@@ -22,7 +22,7 @@ from forwarder.react.ports import Answer, Okta, OktaCall, Seen
 
 NO_API = Answer(
     0,
-    text="the org has no `api` in the configuration any more; configure it, or take the action out",
+    text="the org has no `api` in the configuration any more; configure it, or remove the action from `reactions.on`",
     code="no_api",
     sent=False,
 )

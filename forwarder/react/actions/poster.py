@@ -48,7 +48,7 @@ def usual_hint(status: int, _body: object = None) -> str:
 
 
 class Server(NamedTuple):
-    """Where to post, from the configuration.
+    """A server to post to, as the configuration describes it.
 
     Attributes:
         key: the configuration key that has the URL.
@@ -139,8 +139,8 @@ class Poster:
         wait = retry_after(response.headers.get("retry-after"), self._clock.now())
         said, fix = _said(body, text), hint(status, body).format(key=self.key)
         if response.is_redirect:
-            said = f"go to {response.headers.get('location', '').partition('?')[0]}"
-            fix = f"a redirect is not followed; write the right address in {self.key}"
+            said = f"redirect to {response.headers.get('location', '').partition('?')[0]}"
+            fix = f"redirects are not followed; write the right address in {self.key}"
         answer = Answer(
             status, body, again_at=None if wait is None else self._clock.now() + int(wait * SECOND)
         )

@@ -18,7 +18,7 @@ PROVIDERS_SCOPE = "okta.securityEventsProviders.read"
 
 _TIMEOUT = 10.0  # seconds
 _LIMIT = 256 * 1024  # bytes
-_PUBLISH = "publish there what this prints: forwarder reactions jwks"
+_PUBLISH = "publish there the output of: forwarder reactions jwks"
 _PASS = f"let the proxy in front of `receiver.listen` pass {JWKS_PATH} to the forwarder; start or reload the forwarder"
 
 

@@ -1,7 +1,8 @@
 """Security event tokens (SET, RFC 8417), pushed by RFC 8935 to an org of Okta's or to any other receiver.
 
-    an org    user-risk-change of Okta     about `subject.user`, low, medium or high
-    others    risk-level-change of CAEP    about `sub_id`, LOW, MEDIUM or HIGH
+    receiver    event                      user in           level
+    an org      Okta's user-risk-change    `subject.user`    low, medium or high
+    others      CAEP's risk-level-change   `sub_id`          LOW, MEDIUM or HIGH
 
 Okta answers 202 also for a user that it does not know, and for a `jti` that it has already received. So a repetition
 is harmless, and the answer does not say what a token did. Other receivers get the event of CAEP 1.0, the only

@@ -18,7 +18,7 @@ from forwarder.react.actions.poster import Poster, Server, usual_hint
 from forwarder.react.ports import NOT_CONFIGURED, Answer
 from forwarder.react.settings.section import WebhookSettings, webhook_keys
 
-_REFUSED = "compare `secret` on both sides, and both clocks: a receiver refuses what is older than 5 minutes"
+_REFUSED = "compare `secret` on both sides, and both clocks: a receiver refuses webhooks older than 5 minutes"
 
 
 def _hint(status: int, body: object) -> str:

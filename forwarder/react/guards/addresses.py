@@ -16,7 +16,7 @@ _CARRIERS = tuple(
         "2002::/16",  # 6to4
     )
 )
-"""Networks of IPv6 addresses that stand for IPv4 addresses. For which ones depends on who translates them."""
+"""IPv6 networks whose addresses stand for IPv4 addresses. Who translates them decides which IPv4 address is meant."""
 
 
 def why_not_blocked(text: str, protected: Iterable[Network], own: Iterable[Network]) -> str:

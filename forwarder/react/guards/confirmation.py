@@ -25,9 +25,8 @@ class Confirmation:
     def __init__(self, okta: Okta, store: ActionStore) -> None:
         self._okta = okta
         self._store = store
-        self._known: dict[
-            tuple[str, str], bool
-        ] = {}  # the log has: true, the event; false, another with its uuid
+        # True if the log has the event, False if it has a different event with the same uuid.
+        self._known: dict[tuple[str, str], bool] = {}
         self._questions: dict[str, deque[Micros]] = {}
 
     async def has(self, action: Action, now: Micros) -> bool:

@@ -149,7 +149,7 @@ class Directory:
         groups = roles = None
         if protect.groups:
             groups = [_group(one) for one in await _pages(api, f"{path}/groups", {"limit": "200"})]
-        if protect.admins:  # Okta lists those by groups too: `assignmentType` is GROUP
+        if protect.admins:  # the list has roles that a group gives too; their `assignmentType` is GROUP
             roles = [_role(one) for one in await _pages(api, f"{path}/roles")]
         return Person(user_id, login, groups, roles, now)
 

@@ -248,7 +248,7 @@ class Guards:
                 return repeat(case, Reason.STATE, text, seen.answer)
             return refuse(Reason.STATE, text)
         if seen.is_so and not case.is_repeated and self._book.live(case.action) is None:
-            text = "the target was so already, and stays so: no action of this store changed it"
+            text = "the target was in this state already, and stays in it: no action of this store caused it"
             return Judgement(Verdict.NO_OP, Reason.STATE, f"{text}; {seen.text}" if seen.text else text)
         return None
 

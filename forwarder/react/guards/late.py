@@ -51,5 +51,5 @@ def _of_quiet(case: Case) -> Judgement | None:
         text = "the System Log did not show all events within 24h; they may be forged"
         return refuse(Reason.UNCONFIRMED, f"{text}. If the log is not late, give the hook a new secret")
     return refuse(
-        Reason.LATE, "it was tried for 24h, and receivers recognise a repetition for about a day only"
+        Reason.LATE, "it was tried for 24h; later, a receiver might not recognise it as a repetition"
     )

@@ -1,4 +1,4 @@
-"""Pauses: reactions that an operator switched off. Pauses are stored; one with an end ends by itself."""
+"""Pauses: reactions that an operator switched off. Pauses are stored; a pause with a time limit ends by itself."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,1 +1,1 @@
-"""Prompts: ask a user on their phone, at most once; the answer is one of the words of `Reply`."""
+"""Prompts: each asks a user on their phone, at most once. The answer is one of the words of `Reply`."""

@@ -39,7 +39,7 @@ _UNREACHABLE = {
     "unknown_user_id": "the app does not know the user; assign them to the app of reactions.ciba.client_id",
     "access_denied": "Okta could not start the challenge; reactions.ciba.client_id must be a web app with a custom"
     " authenticator, whose push service works",
-    "E0000214": "the user has no enrolment with CIBA in the custom authenticator's app (Okta Verify has none)",
+    "E0000214": "the user is not enrolled for CIBA in the custom authenticator's app (Okta Verify cannot do CIBA)",
 }
 """Errors of the call that asks. Here `access_denied` does not mean that the user denied."""
 
@@ -128,7 +128,7 @@ class Ciba:
         body = answer.body if isinstance(answer.body, dict) else {}
         request_id = body.get("auth_req_id")
         if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
-            text = "Okta's answer has no auth_req_id; whether the user was asked is not known"
+            text = "Okta's answer has no auth_req_id; it is not known whether the user was asked"
             return Progress(Reply.UNKNOWN, detail=text, **ids)
         seconds = _number(body.get("expires_in"), _expiry(action))
         interval = _number(body.get("interval"), INTERVAL)

@@ -33,9 +33,7 @@ def template_problem(template: str) -> str | None:
         return f"has an unknown field {{{unknown[0]}}}; use {', '.join(f'{{{name}}}' for name in FIELDS)}"
     fixed = _FIELD.sub("", template)
     if _spelled(fixed) != " ".join(fixed.split()):
-        return (
-            "has a character other than letters, digits, spaces and . , : -, which are all that phones show"
-        )
+        return "has a character other than letters, digits, spaces and . , : - (phones may not show others)"
     if len(fixed) > MOST - len(_ending("0000")):
         return (
             f"is longer than {MOST - len(_ending('0000'))} characters; the code of the alert needs the rest"

@@ -22,7 +22,7 @@ AFTER = 120 * SECOND
 """How long after the end of a prompt the rules still skip the user's factor events."""
 
 _BEFORE = 60 * SECOND
-"""By how much our clock may be ahead of Okta's; with more, reactions do not act."""
+"""How far our clock may be ahead of Okta's. If it is further ahead, reactions do not act."""
 
 _logger = logs.get("rules")
 
@@ -100,7 +100,8 @@ class Muted:
 
 
 def _span(action: Action) -> _Span | None:
-    """Return the start and end of the time in which a prompt mutes; None if it was not sent (yet)."""
+    """Return the start and end of the time in which a prompt lets the rules skip events. The end is None while the
+    prompt is out. Return None if the prompt was not sent (yet)."""
     if action.called_at is None or action.state in {State.PLANNED, State.WAITING}:
         return None
     start = action.called_at - _BEFORE

@@ -39,8 +39,8 @@ class CibaApp:
 
     Attributes:
         issuer: `iss` of the server's tokens.
-        base: the URL below which the server's endpoints are. It is not read from Okta's metadata, which do not always
-            name the endpoint of CIBA.
+        base: the URL below which the server's endpoints are. It is not read from Okta's metadata, because that does not
+            always name the endpoint of CIBA.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class CibaApp:
         server: str | None = None,
         key_id: str | None = None,
     ) -> None:
-        """Args: `origin` is the org's URL, `server` None for the org's own authorization server.
+        """Args: `origin` is the org's URL; `server` is None for the org's own authorization server.
 
         Raises:
             ValueError: the key cannot be used; the message shows nothing of the key.

@@ -17,7 +17,7 @@ LONGEST = 300 * SECOND
 
 
 class Reply(StrEnum):
-    """The answer to a prompt. The metric has the same words in its label `answer`, and `then` as its keys."""
+    """The answer to a prompt. The metric's label `answer` has the same words, and so have the keys of `then`."""
 
     APPROVED = "approved"
     DENIED = "denied"
@@ -29,7 +29,7 @@ class Reply(StrEnum):
 
 
 class Ids(TypedDict):
-    """Okta's ids of a response and of an error, for its support."""
+    """Okta's ids of a response and of an error, for Okta's support."""
 
     request_id: str
     error_id: str
@@ -50,7 +50,7 @@ class Progress(msgspec.Struct, frozen=True):
 
     Attributes:
         handle: text to store in the row, with which the prompt can be polled after a restart too.
-        due: None if Okta did not say when to send again.
+        due: when to poll, or to send again; None if Okta did not say.
         detail: for a person: what happened, with what to do about it.
         request_id, error_id: Okta's ids in its last response.
     """

@@ -133,7 +133,7 @@ class Prompts:
             )
         elif answer is None and now >= handle.expires + _GRACE:
             answer = Reply.TIMEOUT if look.is_pending else Reply.UNKNOWN
-            detail = detail or "Okta did not end the prompt in its time"
+            detail = detail or "Okta did not end the prompt in time"
         if answer is not None:
             del self._out[key]
             return Progress(answer, detail=detail, **ids)

@@ -50,7 +50,7 @@ class Book:
     """
 
     def __init__(self, horizon: Micros = DAY) -> None:
-        """Args: `horizon` is how far the limits look back; at least a day, because holds and prompts look back so far."""
+        """Args: `horizon` is how far the limits look back; at least a day, because holds and prompts look back a day."""
         self.horizon = max(horizon, DAY)
         self._clear()
 
@@ -134,7 +134,7 @@ class Book:
         return [self._open[key] for key in self._schedule.startable(now, working, at_once)]
 
     def postpone(self, key: str, until: Micros) -> None:
-        """Make a row due at `until`, or when it is put again. The row itself does not change."""
+        """Make a row due at `until`, without a change of the row. When it is put again, its own time counts again."""
         self._schedule.postpone(key, until)
 
     def count_waiting(self, what: Waits) -> int:
@@ -170,7 +170,8 @@ class Book:
     # Effects
 
     def live(self, action: Action) -> Action | None:
-        """Return another action whose effect is that of `action`: it is live, or its call or its undoing is under way."""
+        """Return another action with the same effect that is live, or whose call or undo is under way; None if there is
+        none."""
         others = [one for key, one in self._places.get(place_of(action), {}).items() if key != action.key]
         return min(others, key=lambda one: one.state is not State.LIVE) if others else None
 

@@ -1,8 +1,8 @@
 """Whether the forwarder itself caused the event of an alert: by its credential, by a call of its own, or as an echo.
 
 A risk that the forwarder reports comes back as an event whose actor is Okta. To report that event again would begin a loop
-without end. Nothing in such an event says what caused it, so for a while after each report about a user, such events count
-as its echo. Because Okta may have found one of these risks itself, an echo stops only further reports, not other actions.
+without end. Nothing in such an event says what caused it, so for a while after each report, events about that user's risk
+count as an echo. Because Okta may have found one of these risks itself, an echo stops only further reports, not other actions.
 """
 
 from typing import Protocol

@@ -110,7 +110,7 @@ class TimedSettings(ActionSettings):
     """The settings of an action that is undone after a time.
 
     Attributes:
-        for: how long it lasts: 1m to 30d. Required.
+        for: how long the action lasts: 1m to 30d. Required.
     """
 
     for_: EffectTime = Field(alias="for")
@@ -253,7 +253,8 @@ class PromptSettings(ActionSettings):
 
     Attributes:
         by: `push` asks by Okta Verify, which shows no text; `ciba` by your own app, see `reactions.ciba`.
-        message: what `ciba` shows, a template over the alert: see docs/reactions.md. Default: what happened, and a code.
+        message: the text that `ciba` shows: a template with fields of the alert, see docs/reactions.md. Default: what
+            happened, and a code.
         then: the actions that follow each answer.
     """
 

@@ -48,7 +48,7 @@ def public_jwk(text: str) -> dict[str, str]:
     """Return the public part of a private or public key, in the form that a receiver reads.
 
     Raises:
-        ValueError: `text` is not an RSA key of at least 2048 bits. The message says the same as in `signing_key`.
+        ValueError: `text` is not an RSA key of at least 2048 bits.
     """
     _, public = _read(text)
     return {"kty": "RSA", "use": "sig", "alg": ALGORITHM, "kid": _key_id(text, public), **_members(public)}

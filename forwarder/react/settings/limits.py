@@ -56,7 +56,7 @@ class LimitsSettings(Section):
 
 
 class CibaSettings(Section):
-    """The app that asks users by CIBA: an OIDC web app with that grant. Okta Verify cannot answer CIBA.
+    """The app that asks users by CIBA: an OIDC web app with the grant CIBA. Okta Verify cannot answer CIBA.
 
     Attributes:
         client_id: the client id of the app.

@@ -49,8 +49,8 @@ def problems(reactions: ReactionsSettings) -> Iterator[str]:
     """Yield the problems within the section."""
     if reactions.mode is Mode.ENFORCE and not (reactions.protect.users or reactions.protect.groups):
         yield (
-            "reactions.protect: `mode: enforce` needs at least one user or group, as in "
-            "{users: [breakglass@corp.example]}: the account that lets you in when all else is blocked"
+            "reactions.protect: `mode: enforce` needs at least one user or group, so that an account is left if all "
+            "others are blocked, as in {users: [breakglass@corp.example]}"
         )
     if reactions.receivers and not reactions.set:
         yield "reactions.set: is required for `receivers`, as in {issuer: https://fw.example, key: {file: set.pem}}"
@@ -63,8 +63,8 @@ def problems(reactions: ReactionsSettings) -> Iterator[str]:
     for number, entry in enumerate(reactions.on):
         if entry.mode and entry.mode.strength > reactions.mode.strength:
             yield (
-                f"reactions.on[{number}].mode: {entry.mode} is stronger than `reactions.mode: {reactions.mode}`, the "
-                "most that an entry can do; remove it, or raise `reactions.mode`"
+                f"reactions.on[{number}].mode: {entry.mode} is stronger than `reactions.mode: {reactions.mode}`, but "
+                "an entry can only be weaker; remove it, or raise `reactions.mode`"
             )
         yield from _conflicts(list(written_in(entry, reactions.mode, f"reactions.on[{number}]")))
     for each in written(reactions):
@@ -85,7 +85,7 @@ def _action_problems(reactions: ReactionsSettings, each: Written) -> Iterator[st
         yield f"{each.path}.user: {do.name} is about no user; remove it"
     spared = {name.casefold() for name in reactions.protect.groups}
     if isinstance(settings, AddToGroupSettings) and settings.group.casefold() in spared:
-        yield f"{each.named}.group: {settings.group} is among `reactions.protect.groups`, whose members are spared; name another"
+        yield f"{each.named}.group: {settings.group} is among `reactions.protect.groups`, whose members no action touches; name another"
     prompt = prompt_of(do)
     if prompt and prompt.by == "ciba" and not reactions.ciba:
         yield f"{each.named}.by: ciba needs `reactions.ciba`, as in {{client_id: 0oa…, private_key: {{file: ciba.pem}}}}"
@@ -190,7 +190,7 @@ def _needs(reactions: ReactionsSettings, each: Written, orgs: Mapping[str, OrgAc
         receiver = reactions.receivers.get(to)
         if receiver and receiver.org and (others := sorted(set(orgs) - {receiver.org})):
             yield (
-                f"{each.named}.to: {to} is the org {receiver.org}, and cannot take events about users of {others[0]}; write "
+                f"{each.named}.to: {to} is the org {receiver.org}, which accepts no events about users of {others[0]}; write "
                 f"`orgs: [{receiver.org}]` into the entry"
             )
     if prompt and prompt.by == "ciba" and len(orgs) > 1:

@@ -87,8 +87,8 @@ def _any_key(secret: Secret) -> Secret:
 def webhook_keys(secret: Secret) -> tuple[bytes, ...]:
     """Return the keys that a webhook is signed with; each key makes one signature.
 
-    The text after `whsec_` is the key in base64. Without `whsec_`, the text itself is the key. But libraries of Standard
-    Webhooks decode also such a text from base64, if they can. Then the result is a second key, so that receivers of both
+    The text after `whsec_` is the key in base64. Without `whsec_`, the text itself is the key. But the libraries of Standard
+    Webhooks decode such a text from base64 too, if they can. The result is then a second key, so that receivers of both
     sorts accept the webhook.
 
     Raises:
@@ -110,10 +110,10 @@ class WebhookSettings(Section):
     """A receiver of signed webhooks, by the specification Standard Webhooks.
 
     Attributes:
-        url: where to post: https, or http to a loopback address. A URL that holds a secret is written as one, as in
-            `{env: SOC_URL}`; only its host is shown then.
-        secret: signs each webhook. `whsec_` and a key in base64, as the specification writes it, or any other text.
-        previous_secret: signs each webhook too, while the receiver changes to `secret`.
+        url: where to post: https, or http to a loopback address. If the URL holds a secret, write it as a secret, as in
+            `{env: SOC_URL}`; then only its host is shown.
+        secret: the secret that signs each webhook: `whsec_` and a key in base64, as in the specification, or any other text.
+        previous_secret: a second secret that signs each webhook, while the receiver changes to `secret`.
         timeout: how long to wait for the response; then the webhook is sent again, with the same id.
         ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
     """
@@ -173,7 +173,7 @@ class SetSettings(Section):
 
     Attributes:
         issuer: `iss` of each token: an https URL, the same as at the receivers.
-        key: signs the tokens: an RSA private key of at least 2048 bits without a password, as PEM or JWK.
+        key: the key that signs the tokens: an RSA private key of at least 2048 bits without a password, as PEM or JWK.
         previous_key: a key that signs nothing, but is published beside `key`: the old key for a while after a change of
             keys, or the new key before the change. Its public part is enough.
         jwks: `serve` publishes the public keys at `/.well-known/jwks.json` of the endpoint that Okta posts to. Otherwise
@@ -190,7 +190,7 @@ class SetSettings(Section):
         if self.previous_key and self.previous_key.is_read and self.key.is_read:
             one, other = (keys.public_jwk(key.reveal()) for key in (self.key, self.previous_key))
             if one["n"] == other["n"]:
-                raise ValueError("`previous_key` is `key`; remove it, or name the other one")
+                raise ValueError("`previous_key` is the same key as `key`; remove it, or write the other key")
             if one["kid"] == other["kid"]:
                 raise ValueError("`key` and `previous_key` have the same `kid`; give each JWK its own")
         return self

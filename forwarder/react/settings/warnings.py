@@ -15,7 +15,7 @@ _LOOK_UPS = (
     ("groups", "okta.groups.read", {"okta.groups.read", "okta.groups.manage"}, "members of groups"),
     ("users", "okta.users.read", {"okta.users.read", "okta.users.manage"}, "protected users"),
 )
-"""A key of `protect`, the least scope that it needs, all scopes of which one is enough, and whom they show."""
+"""A key of `protect`, the least scope that it needs, the scopes of which any one is enough, and whom they show."""
 
 
 def warnings(
@@ -33,7 +33,7 @@ def warnings(
     for each in live:
         yield from _about(each)
     if live and reactions.fresh > late:
-        yield "reactions.fresh: is longer than `rules.late`, after which an alert is late anyway; set `rules.late` too"
+        yield "reactions.fresh: is longer than `rules.late`, after which an alert is late anyway; raise `rules.late` too"
     changing = [each for each in live if each.do.kind is not Kind.QUIET]
     unconfirmed = {each.do.kind for each in changing} & {Kind.TIMED, Kind.PROMPT} - set(reactions.confirm)
     if unconfirmed and hooked:

@@ -52,7 +52,7 @@ async def test_keys_that_are_published_whole_have_no_problem() -> None:
 @pytest.mark.parametrize(
     ("reply", "problem"),
     [
-        (Reply(404), "URL answers 404 instead of the keys; publish there what this prints: forwarder reactions jwks"),
+        (Reply(404), "URL answers 404 instead of the keys; publish there the output of: forwarder reactions jwks"),
         (Reply(302, {"Location": "/x"}), "URL answers 302 instead of the keys; publish there"),
         (Reply(200, JSON, key_set([OTHER])), f"URL lacks the key {KID}; publish there"),
         (Reply(200, JSON, b"<html>"), "URL holds no set of keys (JWKS); publish there"),

@@ -99,7 +99,7 @@ async def test_a_wrong_secret_says_what_to_compare() -> None:
         assert (answer.status, answer.may_help_again) == (401, False)
         assert answer.text == (
             f"{receiver.url} answers 401: No matching signature found; compare `secret` on both sides, and both clocks: "
-            "a receiver refuses what is older than 5 minutes"
+            "a receiver refuses webhooks older than 5 minutes"
         )
 
 
@@ -123,7 +123,7 @@ async def test_a_repetition_has_the_same_id() -> None:
     [
         (Reply(200), False, ""),
         (Reply(202), False, ""),
-        (Reply(301, {"Location": "http://127.0.0.1:1/x?token=y"}), False, "answers 301: go to http://127.0.0.1:1/x; a redirect is not followed; write the right address in reactions.webhooks.soc.url"),
+        (Reply(301, {"Location": "http://127.0.0.1:1/x?token=y"}), False, "answers 301: redirect to http://127.0.0.1:1/x; redirects are not followed; write the right address in reactions.webhooks.soc.url"),
         (Reply(403), False, "answers 403; compare `secret` on both sides"),
         (Reply(404), False, "answers 404; check the path of reactions.webhooks.soc.url"),
         (Reply(410), False, "answers 410; the server no longer accepts anything at this URL; correct or remove reactions.webhooks.soc.url"),

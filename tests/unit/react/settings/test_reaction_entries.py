@@ -369,7 +369,7 @@ def test_risk_events_of_one_org_are_not_sent_to_another(folder: Path) -> None:
     tree["orgs"]["beta"] = {"secrets": ["b"], "path": "/beta"}
     (line,) = problems_of(tree)
     assert line.startswith(
-        "reactions.on[0].do[0].risk_event.to: okta is the org acme, and cannot take events"
+        "reactions.on[0].do[0].risk_event.to: okta is the org acme, which accepts no events"
     )
 
 

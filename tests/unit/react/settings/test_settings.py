@@ -88,7 +88,7 @@ def test_without_the_section_nothing_is_sent_and_no_key_is_published() -> None:
         ({"set": signed(key=public_pem(rsa_key()))}, "reactions.set.key: is a public key"),
         ({"set": signed(key=pem(rsa_key("weak", 1024)))}, "reactions.set.key: has 1024 bits"),
         ({"set": signed(previous_key=pem(rsa_key("weak", 1024)))}, "reactions.set.previous_key: has 1024 bits"),
-        ({"set": signed(previous_key=pem(rsa_key()))}, "reactions.set: `previous_key` is `key`"),
+        ({"set": signed(previous_key=pem(rsa_key()))}, "reactions.set: `previous_key` is the same key as `key`"),
         ({"set": {"issuer": "https://fw.example"}}, "reactions.set.key: is required"),
         ({"set": signed(key={"file": "/none/set.pem"})}, "reactions.set.key: the file /none/set.pem cannot be read"),
         ({"webhook": {}}, "reactions.webhook: unknown key; did you mean `webhooks`?"),
