@@ -1,4 +1,4 @@
-"""Functions for the clients of Kibana and Grafana."""
+"""What the clients of Kibana and Grafana have in common."""
 
 import ssl
 from collections.abc import Mapping
@@ -11,18 +11,18 @@ import httpx
 from forwarder.core.errors import SetupError
 
 TIMEOUT = 60.0
-"""Seconds without a byte."""
+"""Seconds after which a request fails if no byte arrives."""
 
 _LONGEST = 500
 
 
 def address(url: str, example: str, options: str) -> str:
-    """Return `url` without a slash at its end.
+    """Check `url`, and return it without a slash at its end.
 
     Args:
         url: the URL that the operator gave.
         example: a valid URL, for the text of the error.
-        options: the command line options for credentials, for the text of the error.
+        options: what to use for credentials, such as command line options, for the text of the error.
 
     Raises:
         ValueError: `url` is not a URL, or has credentials, a query or a fragment.
@@ -38,9 +38,9 @@ def address(url: str, example: str, options: str) -> str:
 def client(
     headers: Mapping[str, str], ca_file: Path | None, auth: tuple[str, str] | None = None
 ) -> httpx.Client:
-    """Return a client that sends `headers` with each request, and the user and password in `auth`.
+    """Return a client that sends `headers` with each request, and authenticates with the user and password in `auth`.
 
-    It trusts the CA certificates in `ca_file`, or without a file those of the system. It uses no proxy.
+    The client trusts the CA certificates in `ca_file`; without a file, those of the system. It uses no proxy.
 
     Raises:
         SetupError: the certificates cannot be used.
@@ -60,7 +60,7 @@ def client(
 
 
 def json_object(answer: httpx.Response) -> dict[str, Any]:
-    """Return the body of a response, a JSON object; empty if it is something else."""
+    """Return the JSON object in the body of a response; an empty one if the body is something else."""
     try:
         body = answer.json()
     except ValueError:
@@ -69,12 +69,12 @@ def json_object(answer: httpx.Response) -> dict[str, Any]:
 
 
 def message_of(answer: httpx.Response) -> str:
-    """Return the `message` in a JSON response, or its text; at most `_LONGEST` characters."""
+    """Return the `message` of a JSON response or, without one, the whole text; at most `_LONGEST` characters."""
     message = json_object(answer).get("message")
     return (message if isinstance(message, str) else answer.text).strip()[:_LONGEST]
 
 
 def no_response(url: str, error: Exception) -> SetupError:
-    """Return the error to raise if a request to `url` failed with `error`, without a response."""
+    """Return the exception to raise if a request to `url` failed with `error` and got no response."""
     hint = " (name its certificate authority with --ca-file)" if "CERTIFICATE_VERIFY" in str(error) else ""
     return SetupError(f"no response from {url}: {error or type(error).__name__}{hint}")

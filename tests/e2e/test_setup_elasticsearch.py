@@ -168,7 +168,10 @@ async def test_what_a_newer_forwarder_made_is_left_alone(server: Elasticsearch) 
 
 @pytest.mark.parametrize(
     ("pattern", "priority", "words"),
-    [("logs-*.system-*", 250, "overlap"), ("logs-okta.system-default", 900, "comes before ours")],
+    [
+        ("logs-*.system-*", 250, "overlap"),
+        ("logs-okta.system-default", 900, "has a higher priority than ours"),
+    ],
 )
 async def test_a_template_of_others_in_the_way_is_named(
     server: Elasticsearch, pattern: str, priority: int, words: str
@@ -253,7 +256,7 @@ async def test_raw_events_are_what_its_pipeline_wants(integration: Elasticsearch
 
 
 async def test_raw_events_without_its_pipeline_are_refused_before_one_is_sent(server: Elasticsearch) -> None:
-    with pytest.raises(SetupError, match="not installed here"):
+    with pytest.raises(SetupError, match="not installed in this cluster"):
         await prepare(server, document_format="raw", **BASIC)
     assert there(server) == []
 

@@ -1,4 +1,4 @@
-"""What setup writes for the data stream of the actions of reactions (ecs/action.py)."""
+"""The data stream for documents about actions of reactions (ecs/action.py), for which setup writes templates."""
 
 from forwarder.ecs.action import ACTION_DATASET
 from forwarder.ecs.alert import ALERT_MODULE

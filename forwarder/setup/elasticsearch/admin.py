@@ -1,4 +1,4 @@
-"""The cluster of an `elasticsearch` sink, for commands that change templates and pipelines."""
+"""Sends administrative requests to the cluster of an `elasticsearch` sink, such as changes of templates and pipelines."""
 
 from types import TracebackType
 from typing import Any, Self
@@ -12,11 +12,11 @@ from forwarder.sinks.elasticsearch.client import connect
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 TIMEOUT = 60.0
-"""Seconds for a whole request; a template change waits for the whole cluster."""
+"""Seconds for a whole request. It is long, because a change of a template waits for all nodes of the cluster."""
 
 
 class ElasticsearchAdmin:
-    """A `AdminApi` with the hosts, certificates and credentials of a sink. Use it as an async context manager."""
+    """An `AdminApi` with the hosts, certificates and credentials of a sink. Use it as an async context manager."""
 
     def __init__(self, settings: ElasticsearchSinkSettings, timeout: float = TIMEOUT) -> None:
         """Create the client; the first call connects.

@@ -1,4 +1,4 @@
-"""What setup writes for the data stream of alerts (ecs/alert.py)."""
+"""The data stream for alerts (ecs/alert.py), for which setup writes templates."""
 
 from forwarder.ecs.alert import ALERT_DATASET, ALERT_MODULE
 from forwarder.setup.elasticsearch.beside import BesideStream, shared

@@ -1,7 +1,7 @@
-"""What setup writes for a data stream beside that of the events: a component template and an index template.
+"""The templates that setup writes for data streams other than that of Okta's events, such as the one for alerts.
 
-The ingest pipeline is that of the events: these documents have a source and a user agent as well, or nothing
-for it.
+Each has a component template and an index template. All use the ingest pipeline of the events, which also fits these
+documents: it adds to their `source` and `user_agent` only if they have them.
 """
 
 from collections.abc import Iterable
@@ -19,9 +19,9 @@ class BesideStream(msgspec.Struct, frozen=True):
     """A data stream of the forwarder for other documents than Okta's events, such as alerts.
 
     Attributes:
-        what: the documents in one word, which the names of the templates contain.
+        what: one word for the documents, such as "alerts". It is part of the names of the templates.
         dataset: the middle part of the name of the data stream.
-        types: the type of each field of the documents, by the dotted name of the field.
+        types: dotted name of a field → its type, for each field of the documents.
         kind: the first part of the name of the data stream.
     """
 
@@ -32,7 +32,7 @@ class BesideStream(msgspec.Struct, frozen=True):
 
     @property
     def pattern(self) -> str:
-        """The index pattern of these data streams, one for each namespace."""
+        """The index pattern of the templates. It matches the data streams of all namespaces."""
         return f"{self.kind}-{self.dataset}-*"
 
     @property
@@ -47,20 +47,20 @@ class BesideStream(msgspec.Struct, frozen=True):
 
     @property
     def custom(self) -> str:
-        """The name of the operator's own component template, used if it exists."""
+        """The name of a component template that the operator may create. It is used if it exists."""
         return f"{self.name}@custom"
 
     def component_template(self, has: Capabilities, retention: Retention) -> Body:
-        """Build the component template: the mapping and the settings of every backing index."""
+        """Build the component template, which has the mapping and the settings of every backing index."""
         values = dict(zip(_CONSTANT, (self.kind, self.dataset, ALERT_MODULE, self.dataset), strict=True))
         return bodies.component_body(fields.mapped(self.types, has.missing_types, values), has, retention)
 
     def index_template(self, has: Capabilities, retention: Retention) -> Body:
-        """Build the index template, which creates data streams of `pattern` with the component template."""
+        """Build the index template. Data streams that match `pattern` are created from it and the component template."""
         template = bodies.template_body(self.pattern, self.component, self.custom, has, retention)
         if self.kind == "logs":
             return template
-        # The stack's parts are for logs.
+        # The component templates that Elasticsearch has built in are for logs only.
         return template | {
             "composed_of": [self.component, self.custom],
             "ignore_missing_component_templates": [self.custom],
@@ -68,6 +68,7 @@ class BesideStream(msgspec.Struct, frozen=True):
 
 
 def shared(roots: Iterable[str]) -> dict[str, str]:
-    """Return the type of each field of event documents that is below one of `roots`, as in `source`."""
+    """Return name → type of the fields of event documents whose name is one of `roots`, as in `source`, or begins with one
+    and a dot."""
     wanted = frozenset(roots)
     return {name: kind for name, kind in fields.types().items() if name.partition(".")[0] in wanted}

@@ -1,11 +1,11 @@
-"""What setup writes: a pipeline, a component template and an index template, as JSON values.
+"""Builds what setup writes, as JSON values: an ingest pipeline, component templates and index templates.
 
-Each is in the form in which Elasticsearch returns it, so that a second run can compare the two.
+Each is built in the form in which Elasticsearch returns it, so that a later run can compare the two.
 
-The pipeline is the index's *default* pipeline, not its final one. A final pipeline cannot be skipped: it
-would also run on a document that is reindexed or restored, and set a new `event.ingested` there, and an
-operator could not send a document past a faulty pipeline. The sink's setting `pipeline` replaces the default
-one, `_none` turns it off.
+The pipeline is the index's *default* pipeline, not its final one, because a final pipeline cannot be skipped. It would
+also run on documents that are reindexed or restored, and overwrite their `event.ingested`; and if the pipeline had a
+bug, an operator could not write documents without it. The sink's setting `pipeline` replaces the default pipeline, and
+`_none` turns it off.
 """
 
 import hashlib
@@ -20,39 +20,42 @@ from forwarder.sinks.elasticsearch.settings import SETUP_NAME, ElasticsearchSink
 Body = dict[str, Any]
 
 VERSION = 7
-"""Of everything below. Raise it with every change; a test checks that. docs/elasticsearch.md says what it means for an
-operator."""
+"""The version of everything that this module builds. Raise it with every change; a test checks that.
+docs/elasticsearch.md says what a new version means for an operator."""
 
 OWNER = SETUP_NAME
 META = {"managed_by": OWNER, "version": VERSION}
 
 PATTERN = f"logs-{DATASET}-*"
 PRIORITY = 250
-"""Above the stack's own `logs` (100) and what Fleet installs for a package (200)."""
+"""Higher than the priority of Elasticsearch's own template `logs` (100) and of those that Fleet installs (200)."""
 
 NAME = OWNER
 COMPONENT = f"{NAME}@mappings"
 CUSTOM = f"{NAME}@custom"
-"""The operator's own component template and pipeline, used if they exist."""
+"""The name of a component template and of a pipeline that the operator may create. They are used if they exist."""
 
 USER_AGENT_CHARACTERS = 512
-"""Characters of a user agent that Elasticsearch parses; the longest browsers have 400."""
+"""Elasticsearch parses only so many characters of a user agent. The longest ones of browsers have 400."""
 
 STACK_BEFORE = ("logs@mappings", "logs@settings")
 STACK_AFTER = "ecs@mappings"
-"""Component templates of the stack. The last one guesses types for fields that nothing else names."""
+"""Component templates that Elasticsearch has built in. `ecs@mappings` comes last: it sets types for fields that no other
+template names."""
 
 OPTIONAL_SETTINGS = {
     "index.mapping.total_fields.ignore_dynamic_beyond_limit": "true",
     "index.lifecycle.prefer_ilm": "false",
 }
-"""Settings that not every Elasticsearch knows."""
+"""Index settings that not every version of Elasticsearch accepts."""
 
 
 class Retention(msgspec.Struct, frozen=True):
-    """How long Elasticsearch keeps events: `keep`, as in `90d`, by data stream lifecycle (None: no limit).
+    """How long Elasticsearch keeps events.
 
-    Or as the operator's index lifecycle policy `ilm_policy` says.
+    Attributes:
+        keep: the time for the data stream lifecycle, as in `90d`; None for no limit.
+        ilm_policy: name of an index lifecycle policy that decides it instead; None for none.
     """
 
     keep: str | None = None
@@ -62,9 +65,11 @@ class Retention(msgspec.Struct, frozen=True):
 class Target(msgspec.Struct, frozen=True):
     """The settings of a sink that setup uses.
 
-    `documents` is `ecs`, or `raw` for Elastic's own pipeline. `pipeline` is the ingest pipeline that every
-    bulk request names, None for the default of the index. Data streams that match a pattern in `unseen` are
-    not updated.
+    Attributes:
+        data_stream: name of the data stream of Okta's events.
+        documents: `ecs` if the sink sends finished documents; `raw` if Elastic's own pipeline creates them.
+        pipeline: the ingest pipeline that the sink names in its requests; None if it uses the default of the index.
+        unseen: index patterns of data streams that the credentials may not update.
     """
 
     data_stream: str
@@ -79,7 +84,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 def elastic_time(seconds: float) -> str:
-    """Return a time as Elasticsearch writes it, in the largest unit that makes it whole, as in `90d`."""
+    """Return a time in Elasticsearch's notation, as in `90d`. The unit is the largest one that needs no fraction."""
     whole = round(seconds)
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if whole % size == 0:
@@ -93,12 +98,18 @@ def target_of(sink: ElasticsearchSinkSettings) -> Target:
 
 
 def retention_of(sink: ElasticsearchSinkSettings) -> Retention:
-    """Return how long Elasticsearch should keep events, by the settings of `sink`."""
+    """Return how long Elasticsearch should keep events, according to the settings of `sink`."""
     return Retention(elastic_time(sink.retention) if sink.retention else None, sink.ilm_policy)
 
 
 class Options(msgspec.Struct, frozen=True):
-    """The options of a run. `rollover` starts a new backing index if the present one has an older mapping."""
+    """The options of a run.
+
+    Attributes:
+        retention: how long Elasticsearch should keep events.
+        dry_run: only report what would be changed.
+        rollover: start a new backing index if the current one does not have the mapping of the template.
+    """
 
     retention: Retention = Retention()
     dry_run: bool = False
@@ -106,7 +117,7 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class Capabilities(msgspec.Struct, frozen=True):
-    """The features of the server, of those that not every Elasticsearch has.
+    """Which optional features the server has. Not every version and edition of Elasticsearch has them all.
 
     Attributes:
         processors: the ingest processors that every ingest node has.
@@ -126,9 +137,9 @@ class Capabilities(msgspec.Struct, frozen=True):
 
 
 def pipeline(has: Capabilities) -> Body:
-    """Build the ingest pipeline. A processor that fails never rejects an event."""
+    """Build the ingest pipeline. If a processor fails, the event is stored all the same."""
     processors: list[Body] = [
-        # Copied, not written by a template: that needs a module, and drops zero seconds.
+        # The time is copied, not written as a Mustache template: a template needs a module, and omits seconds that are 0.
         _copy("_ingest.timestamp", "event.ingested")
     ]
     if "user_agent" in has.processors:
@@ -160,17 +171,17 @@ def pipeline(has: Capabilities) -> Body:
 
 
 def _user_agent() -> list[Body]:
-    """Build the processors that parse the user agent, no more than its first `USER_AGENT_CHARACTERS`.
+    """Build the processors that parse the user agent, but only its first `USER_AGENT_CHARACTERS` characters.
 
-    The time of Elasticsearch's parser grows with the square of the length: 8,000 characters, which a sender
-    can choose, take 3 s. `gsub` shortens the text without a script, in linear time.
+    The time that Elasticsearch's parser needs grows with the square of the length: 8,000 characters take 3 s, and anyone
+    who sends a request to Okta chooses this text. `gsub` shortens it in linear time, and needs no script.
     """
     whole, parsed = "_user_agent.whole", "_user_agent.parsed"
     shortened = {"pattern": f"(?s)^(.{{{USER_AGENT_CHARACTERS}}}).*", "replacement": "$1"}
     return [
         _copy("user_agent.original", whole),
         _lenient("gsub", field=whole, target_field=parsed, **shortened),
-        # It replaces `user_agent`; `original` would be the shortened text.
+        # This replaces the whole `user_agent`, and sets `original` to the shortened text; the copy below restores it.
         _lenient("user_agent", field=parsed, properties=["name", "version", "os", "device"]),
         _copy(whole, "user_agent.original"),
         _lenient("remove", field="_user_agent"),
@@ -186,16 +197,16 @@ def _copy(source: str, target: str) -> Body:
 
 
 _RECORD_FAILURE = _copy("_ingest.on_failure_message", "error.message")
-"""A failure of the operator's own pipeline shows in the document, which is kept."""
+"""If the operator's own pipeline fails, the document is stored all the same, with the error in this field."""
 
 
 def component_template(has: Capabilities, retention: Retention) -> Body:
-    """Build the component template of event data streams: mapping and settings of every backing index."""
+    """Build the component template for the events, which has the mapping and the settings of every backing index."""
     return component_body(fields.mappings(has.missing_types), has, retention)
 
 
 def component_body(fields_mapping: Body, has: Capabilities, retention: Retention) -> Body:
-    """Build a component template with `fields_mapping` and the settings of all our backing indices."""
+    """Build a component template from `fields_mapping` and the settings that all our backing indices have."""
     settings = {
         "index.codec": "best_compression",
         "index.default_pipeline": NAME,
@@ -214,14 +225,14 @@ def component_body(fields_mapping: Body, has: Capabilities, retention: Retention
 
 
 def index_template(has: Capabilities, retention: Retention) -> Body:
-    """Build the index template of `logs-okta.system-*` data streams, with our component template."""
+    """Build the index template for the data streams `logs-okta.system-*`, which contains our component template."""
     return template_body(PATTERN, COMPONENT, CUSTOM, has, retention)
 
 
 def template_body(pattern: str, component: str, custom: str, has: Capabilities, retention: Retention) -> Body:
-    """Build an index template for `pattern`, with the component templates `component` and `custom`.
+    """Build an index template for `pattern` that contains the component templates `component` and `custom`.
 
-    The operator may write `custom`; it need not exist.
+    `custom` is the operator's own, and need not exist.
     """
     optional = ["logs@custom", custom]
     composed = [*(name for name in STACK_BEFORE if name in has.components), component, *optional]
@@ -246,19 +257,20 @@ def template_body(pattern: str, component: str, custom: str, has: Capabilities, 
 
 
 def digest(value: Any) -> str:
-    """Return a short hash of a JSON value, independent of the order of keys."""
+    """Return a short hash of a JSON value. The order of keys does not change it."""
     return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()[:12]
 
 
 def fingerprint(mapping_meta: Any) -> str | None:
-    """Return the hash of our component template in `mapping_meta`, an index's `_meta`; None without one."""
+    """Return the fingerprint that our component template has put into `mapping_meta`, the `_meta` of an index's mapping;
+    None if it has none."""
     ours = mapping_meta.get(OWNER) if isinstance(mapping_meta, dict) else None
     found = ours.get("fingerprint") if isinstance(ours, dict) else None
     return found if isinstance(found, str) else None
 
 
 def version_of(meta: Any) -> int | None:
-    """Return the version in `_meta` of a template or pipeline; None if setup did not create it."""
+    """Return the version in `meta`, the `_meta` of a template or pipeline; None if setup did not create it."""
     if not isinstance(meta, dict) or meta.get("managed_by") != OWNER:
         return None
     version = meta.get("version")

@@ -1,4 +1,4 @@
-"""Asks the server which features it has and what the credentials may do: editions and versions differ."""
+"""Asks the server which features it has, because editions and versions differ, and what the credentials may do."""
 
 from typing import Any
 
@@ -14,17 +14,20 @@ ROLLOVER_PRIVILEGES = ("manage",)
 
 _BESIDE = tuple(stream.pattern for stream in (alerts.STREAM, actions.STREAM, health.STREAM))
 _PROBE = f"{bodies.OWNER}-probe-*"
-_PROBE_PRIORITY = 1_999_999_987  # unlikely to be taken: equal priorities over the same names are refused
+_PROBE_PRIORITY = 1_999_999_987  # no other template should have it: Elasticsearch would refuse ours
 
 
 async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> frozenset[str]:
-    """Check every privilege that setup needs, before it changes anything. With security off, all is allowed.
+    """Check that the credentials have every privilege that setup needs. If security is off, everything is allowed.
 
-    `rollover` and `ilm` say whether the run needs the privileges for a rollover, and to read a lifecycle
-    policy.
+    Args:
+        cluster: the cluster.
+        rollover: whether the privilege for a rollover is needed.
+        ilm: whether the privilege to read a lifecycle policy is needed.
 
-    Returns the patterns of alerts, actions and health documents whose data streams the credentials may not
-    update. Their templates can be written all the same.
+    Returns:
+        The index patterns, of those for alerts, actions and health documents, whose data streams the credentials may not
+        update. Setup can still write the templates for these.
 
     Raises:
         SetupError: privileges are missing (the message names all of them), or the credentials are wrong.
@@ -53,12 +56,13 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> fr
     if not missing:
         return unseen
     raise SetupError(
-        f"{await _who(cluster)} lacks: {', '.join(missing)}. docs/elasticsearch.md lists all that setup needs."
+        f"{await _who(cluster)} lacks: {', '.join(missing)}. docs/elasticsearch.md lists all privileges that setup needs."
     )
 
 
 async def _who(cluster: Cluster) -> str:
-    """Return the name of the API key or user. A key's owner may have more privileges, so is not named."""
+    """Return the name of the API key or, without a key, of the user. The user to whom a key belongs is not named, because
+    that user may have more privileges than the key."""
     answer = await cluster.offer("GET", "/_security/_authenticate")
     about = answer if isinstance(answer, dict) else {}
     key = about.get("api_key")
@@ -102,7 +106,7 @@ async def find_capabilities(cluster: Cluster) -> Capabilities:
 
 
 async def _processors(cluster: Cluster) -> frozenset[str]:
-    """Return the processors that every ingest node has: a document may reach any of these nodes."""
+    """Return the processors that all ingest nodes have, because any of these nodes may process a document."""
     answer = await cluster.get("/_nodes/ingest?filter_path=nodes.*.roles,nodes.*.ingest.processors.type")
     nodes = [node for node in answer.get("nodes", {}).values() if "ingest" in node.get("roles", ["ingest"])]
     each = [
@@ -118,7 +122,7 @@ async def _takes(cluster: Cluster, **template: Any) -> bool:
 
 
 def degradations(has: Capabilities, retention: Retention) -> list[str]:
-    """Return a line for each effect of a feature that the server lacks.
+    """Return a line for each feature that the server lacks, with the effect on the documents.
 
     Raises:
         SetupError: `retention` needs a feature that the server lacks.
@@ -135,14 +139,17 @@ def degradations(has: Capabilities, retention: Retention) -> list[str]:
         for kind in sorted(has.missing_types)
     ]
     if "user_agent" not in has.processors:
-        lines.append("it has no user_agent processor: user_agent.name, .version, .os and .device stay empty")
+        lines.append(
+            "this Elasticsearch has no user_agent processor: user_agent.name, .version, .os and .device stay empty"
+        )
     if "geoip" not in has.processors:
         lines.append(
-            "it has no geoip processor: source.geo and source.as stay empty, unless the sink has `okta_geo: true`,"
-            " which fills them from Okta's own data"
+            "this Elasticsearch has no geoip processor: source.geo and source.as stay empty, unless the sink has"
+            " `okta_geo: true`, which fills them from Okta's own data"
         )
     if not has.lifecycle and not has.ilm:
         lines.append(
-            "it has no data stream lifecycle: nothing rolls over or deletes old events automatically"
+            "this Elasticsearch has no data stream lifecycle: it neither starts new indices nor deletes old events by"
+            " itself"
         )
     return lines

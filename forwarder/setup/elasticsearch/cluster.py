@@ -1,4 +1,4 @@
-"""Requests to the cluster, and what its responses mean for setup."""
+"""Sends requests to the cluster, and converts error responses to errors for an operator."""
 
 import re
 from typing import Any, Protocol
@@ -9,13 +9,13 @@ from forwarder.core.errors import SetupError
 from forwarder.core.ports import Clock
 
 _READY_WITHIN, _PAUSE = 30.0, 1.0
-"""Seconds."""
+"""Seconds: how long a request is repeated while the cluster answers 503, and the wait between two attempts."""
 
 _GRANTED_BY = re.compile(r"granted by the (cluster|index) privileges \[([^\],]+)")
 
 
 class Response(msgspec.Struct, frozen=True):
-    """An HTTP response; `body` is the decoded JSON, or text if it is not JSON."""
+    """An HTTP response. `body` is decoded from JSON; if it is not JSON, it is the text."""
 
     status: int
     body: Any
@@ -25,7 +25,12 @@ class AdminApi(Protocol):
     """Sends one HTTP request to the cluster."""
 
     async def call(self, method: str, path: str, body: Any = None) -> Response:
-        """Send `body` as JSON (None: without a body) to `path`, which may have a query.
+        """Send one request, and return its response with any status.
+
+        Args:
+            method: the HTTP method.
+            path: the path, which may have a query.
+            body: the value to send as JSON; None for no body.
 
         Raises:
             SinkError: there was no response, or it was not from Elasticsearch.
@@ -36,8 +41,8 @@ class AdminApi(Protocol):
 class UntilReady:
     """An `AdminApi` that repeats a request for up to half a minute while the cluster answers 503.
 
-    A cluster that has just started does so until its shards are assigned. It has done nothing then, so a
-    retry is safe.
+    A cluster that has just started answers 503 until its shards are assigned. It has not carried out the request then, so
+    repeating the request is safe.
     """
 
     def __init__(self, api: AdminApi, clock: Clock) -> None:
@@ -45,7 +50,7 @@ class UntilReady:
         self._clock = clock
 
     async def call(self, method: str, path: str, body: Any = None) -> Response:
-        """As `AdminApi.call`."""
+        """See `AdminApi.call`."""
         gives_up = self._clock.monotonic() + _READY_WITHIN
         while True:
             reply = await self._api.call(method, path, body)
@@ -55,7 +60,7 @@ class UntilReady:
 
 
 class Cluster:
-    """Sends requests to a cluster. Methods raise SetupError for an error response, SinkError without one."""
+    """Sends requests to a cluster. Methods raise SetupError for an error response, and SinkError if there is none."""
 
     def __init__(self, api: AdminApi) -> None:
         self._api = api
@@ -74,10 +79,8 @@ class Cluster:
         return _body(await self._api.call(method, path, body), f"{method} {path}")
 
     async def offer(self, method: str, path: str, body: Any = None) -> Any:
-        """Send a request for a feature that the cluster may lack; return the body of the response.
-
-        None if the cluster lacks the feature, or rejects `body`.
-        """
+        """Send a request for a feature that the cluster may lack. Return the body of the response; None if the cluster
+        lacks the feature or rejects `body`."""
         reply = await self._api.call(method, path, body)
         if reply.status in (401, 403, 429) or (reply.status >= 500 and not _unknown(reply)):
             _body(reply, f"{method} {path}")
@@ -85,7 +88,7 @@ class Cluster:
 
 
 def _unknown(reply: Response) -> bool:
-    """Whether an error with status 5xx only says that the server does not know the path of the request."""
+    """Whether an error response with the status 5xx means only that the server does not know the path of the request."""
     return "failed to find action" in reason(reply) or "no handler found" in reason(reply)
 
 
@@ -102,18 +105,18 @@ def _body(reply: Response, what: str) -> Any:
         found = _GRANTED_BY.search(words)
         right = f"the {found[1]} privilege `{found[2]}`" if found else "a privilege"
         raise SetupError(
-            f"{right} is missing for {what}; docs/elasticsearch.md lists all that setup needs. ({words})"
+            f"{right} is missing for {what}; docs/elasticsearch.md lists all privileges that setup needs. ({words})"
         )
     hint = (
         "; see GET _cluster/health, and run this again when the cluster is ready"
         if reply.status == 503
         else ""
     )
-    raise SetupError(f"{what} was answered with {reply.status}: {words}{hint}")
+    raise SetupError(f"Elasticsearch answered {what} with {reply.status}: {words}{hint}")
 
 
 def reason(reply: Response) -> str:
-    """Return the reason in an error response, with its causes, the innermost last."""
+    """Return the reason in an error response and the reasons of its causes. The innermost cause comes last."""
     error = reply.body.get("error") if isinstance(reply.body, dict) else reply.body
     words: list[str] = []
     while isinstance(error, dict):

@@ -11,18 +11,20 @@ from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 async def find_documents(
     settings: ElasticsearchSinkSettings, stream: str, ids: Collection[str], timeout: float
 ) -> dict[str, str]:
-    """Return id → index of each document of the data stream `stream` whose id is among `ids`.
+    """Find the documents with these `ids` in the data stream `stream`, and return id → index of each.
 
     Ids that no document has are left out.
 
     Raises:
-        SinkError: no response within `timeout` seconds, or an error response; the message says what to do.
+        SinkError: there was no response within `timeout` seconds, or it was an error. The message says what to do.
     """
     query = {"query": {"ids": {"values": sorted(ids)}}, "size": len(ids), "_source": False}
     async with ElasticsearchAdmin(settings, timeout) as api:
         reply = await api.call("POST", f"/{stream}/_search", query)
     if reply.status == 404:
-        raise SinkError(f"there is no data stream {stream}; it is created with the first event")
+        raise SinkError(
+            f"there is no data stream {stream} yet; Elasticsearch creates it with the first event"
+        )
     if reply.status in {401, 403}:
         text = f"these credentials may not read {stream}; give the key the index privilege `read`"
         raise SinkError(f"{text} ({reply.status}: {reason(reply)[:200]})")
@@ -30,4 +32,6 @@ async def find_documents(
         hits = reply.body["hits"]["hits"]
         return {str(hit["_id"]): str(hit["_index"]) for hit in hits}
     except (TypeError, KeyError):
-        raise SinkError(f"the search was answered with {reply.status}: {reason(reply)[:200]}") from None
+        raise SinkError(
+            f"Elasticsearch answered the search with {reply.status}: {reason(reply)[:200]}"
+        ) from None

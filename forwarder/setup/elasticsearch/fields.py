@@ -1,8 +1,8 @@
-"""The type of every field: of those that our documents have, and of those that only rules and dashboards name.
+"""The types of all fields that our documents have, and of fields that only Elastic's rules and dashboards use.
 
-An ES|QL or EQL query fails as a whole when a column that it names is mapped nowhere, and an aggregation on a
-field of a guessed type shows nothing. So nothing that a rule, a hunt or a dashboard of Elastic's names is
-left to a guess.
+A whole ES|QL or EQL query fails if it uses a column that no index maps, and an aggregation shows nothing if
+Elasticsearch has guessed the type of its field. So each field that a rule, a hunt or a dashboard of Elastic uses has its
+type here.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ from forwarder.ecs.document import DATASET
 from forwarder.ecs.fields import FIELDS
 
 Mapping = dict[str, Any]
-"""A field's or an object's entry in a mapping."""
+"""The part of a mapping for one field or one object."""
 
 _BY_READER: dict[Callable[[Any], Any], str] = {
     readers.text: "keyword",
@@ -49,7 +49,7 @@ _DERIVED: dict[str, str] = {
     "user.target.full_name": "keyword",
     "user.target.group.id": "keyword",
     "user.target.group.name": "keyword",
-    "okta.security_context.as.number": "long",  # as an unsigned number of 32 bits it exceeds an integer
+    "okta.security_context.as.number": "long",  # an unsigned number of 32 bits; `integer` is signed, and too small
     "okta.request.ip_chain": "flattened",
     "okta.target.id": "keyword",
     "okta.target.type": "keyword",
@@ -62,7 +62,7 @@ _DERIVED: dict[str, str] = {
     f"{_DEBUG}.risk_reasons": "keyword",
     f"{_DEBUG}.risk_behaviors": "keyword",
 }
-"""What documents hold beyond the table of `ecs/fields.py`."""
+"""The fields of documents that are not in the table of `ecs/fields.py`."""
 
 _BY_THE_SERVER: dict[str, str] = {
     "event.ingested": "date",
@@ -84,10 +84,10 @@ _BY_THE_SERVER: dict[str, str] = {
     "user_agent.os.version": "keyword",
     "user_agent.version": "keyword",
 }
-"""What the ingest pipeline adds."""
+"""The fields that the ingest pipeline adds."""
 
 UNFILLED: dict[str, dict[str, str]] = {
-    "rules group or filter by it, although Okta's events do not tell it: an operator's own pipeline may": {
+    "rules group or filter by it; Okta's events do not have it, but an operator's own pipeline may add it": {
         "cloud.account.id": "keyword",
         "host.name": "keyword",
         "host.os.type": "keyword",
@@ -97,25 +97,25 @@ UNFILLED: dict[str, dict[str, str]] = {
         "related.hosts": "keyword",
         "client.as.number": "long",
     },
-    "rules that read events and alerts in one query name them; before the first alert no other index maps them": {
+    "rules that read events and alerts in one query use it; before the first alert no other index maps it": {
         "kibana.alert.rule.name": "keyword",
         "kibana.alert.rule.rule_id": "keyword",
         "kibana.alert.severity": "keyword",
         "signal.rule.threat.tactic.name": "keyword",
     },
-    "an ES|QL rule names it as a column; it is filled only with `remove_flattened_debug`": {
+    "an ES|QL rule uses it as a column; documents have it only with `remove_flattened_debug`": {
         f"{_DEBUG}.behaviors": "keyword",
         f"{_DEBUG}.logOnlySecurityData": "keyword",
         f"{_DEBUG}.risk": "keyword",
         f"{_DEBUG}.risk_object": "keyword",
     },
-    "Elastic's documents and saved searches know it": {
+    "Elastic's documents and saved searches use it": {
         "message": "match_only_text",
         "okta.severity": "keyword",
         "okta.version": "keyword",
     },
 }
-"""Reason -> fields that no document of ours has, and that are mapped all the same."""
+"""Reason → fields that are mapped although our documents do not have them."""
 
 _SEARCHED_BY_WORD = {
     *(f"{who}.{name}" for who in ("user", "client.user", "source.user") for name in ("name", "full_name")),
@@ -123,7 +123,7 @@ _SEARCHED_BY_WORD = {
     *("client.as.organization.name", "source.as.organization.name"),
     *("user_agent.original", "user_agent.os.name", "user_agent.os.full"),
 }
-"""Keywords that have a `.text` beside them, as in Elastic's mapping."""
+"""Keyword fields that also have a subfield `.text` for full-text search, as in Elastic's mapping."""
 
 _VALUES = {
     "data_stream.type": "logs",
@@ -133,21 +133,23 @@ _VALUES = {
 }
 
 _FREE_OBJECTS = (_DEBUG, "okta.device", "okta.target.changeDetails.from", "okta.target.changeDetails.to")
-"""Objects whose keys are Okta's affair. `subobjects: false` keeps a key `profile` and a key `profile.login` from
-refusing each other's documents: every dotted name is a field of its own."""
+"""Objects whose keys Okta chooses. They have `subobjects: false`, which makes each dotted name a field of its own.
+Otherwise, if one document has a key `profile` and another has `profile.login`, Elasticsearch rejects one of them."""
 
 FALLBACKS = {"constant_keyword": "keyword", "match_only_text": "text"}
-"""Types that not every Elasticsearch has, and what serves the same queries there, with more disk."""
+"""Types that not every Elasticsearch has → the types that are used instead: they allow the same queries, but need more
+disk."""
 
 IGNORE_ABOVE = 1024
-"""Characters of a keyword that are indexed, as in ECS; a longer value stays in the document and is not found."""
+"""The maximum length of an indexed keyword in characters, as in ECS. A longer value stays in the document, but searches
+do not find it."""
 
 
 def types() -> dict[str, str]:
-    """Return the type of each field, by its dotted name, on a server that has every type.
+    """Return dotted name → type of each field, for a server that has every type.
 
     Raises:
-        KeyError: `ecs/fields.py` has a reader for which no type is defined here.
+        KeyError: `_BY_READER` lacks a reader that `ecs/fields.py` uses.
     """
     found = {name: _BY_READER[row.read] for row in FIELDS for name in row.ecs}
     found |= _DERIVED | _BY_THE_SERVER
@@ -157,7 +159,7 @@ def types() -> dict[str, str]:
 
 
 def mappings(missing: Iterable[str]) -> Mapping:
-    """Return `properties` and `dynamic_templates` of the mapping of event documents.
+    """Return the mapping of event documents, which has `properties` and `dynamic_templates`.
 
     Args:
         missing: field types that the server does not have; each must be in `FALLBACKS`.
@@ -167,10 +169,13 @@ def mappings(missing: Iterable[str]) -> Mapping:
 
 
 def mapped(kinds: Mapping, missing: Iterable[str], values: Mapping, free: Iterable[str] = ()) -> Mapping:
-    """Return `properties` of a mapping with the fields in `kinds`, as name → type.
+    """Return a mapping with `properties` for some fields.
 
-    A type in `missing` is replaced by its fallback. `values` has the values of constant fields, `free` the
-    objects that may have any key.
+    Args:
+        kinds: dotted name → type of each field.
+        missing: the types that the server does not have; each is replaced by its fallback.
+        values: dotted name → value of each constant field.
+        free: the objects that may have any keys.
     """
     root: Mapping = {"properties": {}}
     for path in free:
@@ -183,7 +188,7 @@ def mapped(kinds: Mapping, missing: Iterable[str], values: Mapping, free: Iterab
 
 
 def _object(root: Mapping, path: list[str]) -> Mapping:
-    """Return the mapping of the object at `path` below `root`; create missing objects on the way."""
+    """Return the mapping of the object at `path` below `root`. Objects on the path that do not exist are created."""
     for key in path:
         root = root["properties"].setdefault(key, {})
         root.setdefault("properties", {})
@@ -193,13 +198,15 @@ def _object(root: Mapping, path: list[str]) -> Mapping:
 def _field(name: str, kind: str, lacking: frozenset[str], values: Mapping) -> Mapping:
     entry: Mapping = {"type": FALLBACKS[kind] if kind in lacking else kind}
     if name == "@timestamp":
-        entry["ignore_malformed"] = False  # a data stream insists on it
+        entry["ignore_malformed"] = False  # a data stream requires this
     elif name == "event.original":
-        entry.update(index=False, doc_values=False)  # kept, never searched
+        entry.update(index=False, doc_values=False)  # it is kept, but never searched
     elif entry["type"] == "constant_keyword":
-        entry.update({"value": values[name]} if name in values else {})  # the namespace is the stream's own
+        entry.update(
+            {"value": values[name]} if name in values else {}
+        )  # the namespace differs by data stream
     elif entry["type"] in {"keyword", "flattened"}:
-        entry["ignore_above"] = IGNORE_ABOVE  # a term of more than 32 kB would refuse the document
+        entry["ignore_above"] = IGNORE_ABOVE  # without it, a term of more than 32 kB makes the document fail
     if name in _SEARCHED_BY_WORD:
         word = "match_only_text"
         entry["fields"] = {"text": {"type": FALLBACKS[word] if word in lacking else word}}
@@ -207,7 +214,7 @@ def _field(name: str, kind: str, lacking: frozenset[str], values: Mapping) -> Ma
 
 
 def _dynamic_templates() -> list[Mapping]:
-    """Return templates that map each key of a free object as keyword, because its values vary in type."""
+    """Return dynamic templates that map each key of a free object as keyword, because its values may have any type."""
     keyword = {"type": "keyword", "ignore_above": IGNORE_ABOVE}
     return [
         {path.replace(".", "_"): {"path_match": f"{path}.*", "match_mapping_type": "*", "mapping": keyword}}
@@ -218,4 +225,4 @@ def _dynamic_templates() -> list[Mapping]:
 STRINGS = {
     "strings": {"match_mapping_type": "string", "mapping": {"type": "keyword", "ignore_above": IGNORE_ABOVE}}
 }
-"""The dynamic template for whatever else comes, where the server has none of its own (`ecs@mappings`)."""
+"""The dynamic template for all other strings, used if the server does not have its own one (`ecs@mappings`)."""

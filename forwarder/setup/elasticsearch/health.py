@@ -1,4 +1,4 @@
-"""What setup writes for the data stream of health documents (ecs/health.py)."""
+"""The data stream for health documents (ecs/health.py), for which setup writes templates."""
 
 from forwarder.ecs.alert import ALERT_MODULE
 from forwarder.ecs.health import HEALTH_DATASET

@@ -1,4 +1,4 @@
-"""Finds what in the cluster keeps rules and searches from finding the events of a sink. Changes nothing."""
+"""Checks whether rules and searches can find the events of a sink in its cluster. Changes nothing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,11 +17,11 @@ from forwarder.setup.elasticsearch.run import (
 )
 
 _TYPES = {"source.ip": "ip", "@timestamp": "date", "user.name": "keyword"}
-"""Fields whose guessed type would go unnoticed, and make rules miss events."""
+"""Field → type. If Elasticsearch guesses another type for one of these, no error shows it, but rules miss events."""
 
 
 class Deviation(msgspec.Struct, frozen=True):
-    """A difference from what `setup` would write. `severe`: it makes rules miss events, now or later."""
+    """A difference from what `setup` would write. `severe` means that rules miss events because of it, now or later."""
 
     severe: bool
     text: str
@@ -32,11 +32,12 @@ async def find_deviations(
 ) -> list[Deviation]:
     """Return the differences from what `setup` would write for the sink.
 
-    With `beside`, also those of the data streams of alerts, actions and health documents.
+    With `beside`, also check what `setup` would write for alerts, actions and health documents.
 
     Raises:
-        SetupError: the credentials may not read templates, or a template of another owner is in the way.
-        SinkError: no response.
+        SetupError: the credentials may not read templates, or an object with one of our names was not created by setup,
+            or by a newer version of it.
+        SinkError: there was no response.
     """
     cluster = Cluster(api)
     templates = await read_templates(cluster)
@@ -51,7 +52,7 @@ async def find_deviations(
         await setup_beside_fleet(cluster, found, target, Options(retention, dry_run=True), report)
         return faults
     if target.documents == "raw":
-        text = "the sink sends raw events, and Elastic's Okta integration, whose pipeline reads them, is not installed"
+        text = "the sink sends raw events, but Elastic's Okta integration is not installed, whose pipeline must process them"
         return [Deviation(severe=True, text=text)]
     lines = conflicts(templates, target.data_stream)
     if lines:
@@ -75,29 +76,30 @@ async def find_deviations(
 
 
 def _foreign(templates: Sequence[Template], data_stream: str) -> list[Deviation]:
-    """Return a deviation if a template of another owner creates `data_stream` while ours is missing."""
+    """Return a deviation if a template of another owner would create `data_stream`, because ours is missing."""
     others = [template for template in templates if template.covers(data_stream) and not template.ours]
     if not others:
         return []
     best = max(others, key=lambda template: template.priority)
     text = (
-        f"the index template {best.name} (patterns {best.patterns}) creates {data_stream} meanwhile, "
-        "and types are guessed: source.ip becomes text"
+        f"the index template {best.name} (patterns {best.patterns}) creates {data_stream} until our templates exist, "
+        "and Elasticsearch guesses the types of fields: source.ip becomes text"
     )
     return [Deviation(severe=True, text=text)]
 
 
 async def find_wrong_types(api: AdminApi, data_stream: str) -> list[Deviation] | None:
-    """Return the fields of the current index of `data_stream` with a wrong type; None without an index.
+    """Return a deviation for each field in `_TYPES` that has a wrong type in the current index of `data_stream`; None if
+    there is no index yet.
 
     Raises:
         SetupError: the credentials may not read the mapping.
-        SinkError: no response.
+        SinkError: there was no response.
     """
     cluster = Cluster(api)
     resolved = await cluster.find(f"/_resolve/index/{data_stream}") or {}
     if resolved.get("indices") or resolved.get("aliases"):
-        text = f"an index or alias is in the place of the data stream {data_stream}, and refuses every event"
+        text = f"an index or alias has the name of the data stream {data_stream}, so every event is refused"
         return [Deviation(severe=True, text=text)]
     found = await cluster.find(f"/{data_stream}/_mapping/field/{','.join(_TYPES)}")
     if not isinstance(found, dict) or not found:
@@ -114,6 +116,6 @@ async def find_wrong_types(api: AdminApi, data_stream: str) -> list[Deviation] |
 
 
 def _generation(index: str) -> tuple[int, str]:
-    """Return the number at the end of the name of a backing index, or 0; and the name, as a sort key."""
+    """Return a sort key for the name of a backing index: the number at its end (0 if there is none), then the name."""
     end = index.rpartition("-")[2]
     return int(end) if end.isdigit() else 0, index

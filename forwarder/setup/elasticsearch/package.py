@@ -1,4 +1,4 @@
-"""Elastic's own Okta integration: if its assets are installed, its templates own the data stream."""
+"""Finds Elastic's own Okta integration: if it is installed, the data stream is created by its index template, not by ours."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,12 +27,12 @@ class Template(msgspec.Struct, frozen=True):
         return bodies.version_of(self.body.get("_meta")) is not None
 
     def covers(self, pattern: str) -> bool:
-        """Whether a name can match both this template and `pattern`."""
+        """Whether there can be a name that matches this template and also `pattern`."""
         return any(patterns_overlap(mine, pattern) for mine in self.patterns)
 
 
 class Package(msgspec.Struct, frozen=True):
-    """Elastic's Okta integration: the names of its index template and of its pipeline for raw events."""
+    """Elastic's Okta integration: the name of its index template, and the name of its pipeline for raw events."""
 
     template: str
     pipeline: str
@@ -55,7 +55,8 @@ def package(templates: Sequence[Template], data_stream: str) -> Package | None:
 
 
 def conflicts(templates: Sequence[Template], data_stream: str) -> list[str]:
-    """Return a line for each template of another owner because of which ours cannot create `data_stream`."""
+    """Return a line for each template that belongs to another owner and keeps our template from creating
+    `data_stream`."""
     lines = []
     for template in templates:
         if template.name == bodies.NAME:
@@ -63,22 +64,22 @@ def conflicts(templates: Sequence[Template], data_stream: str) -> list[str]:
                 lines.append(f"the index template {template.name} exists, but this command did not create it")
         elif template.priority == bodies.PRIORITY and template.covers(bodies.PATTERN):
             lines.append(
-                f"the index template {template.name} has priority {template.priority}, as ours, and patterns"
-                f" {template.patterns} that overlap {bodies.PATTERN}: Elasticsearch accepts only one of the two"
+                f"the index template {template.name} has the priority {template.priority}, as ours has, and its patterns"
+                f" {template.patterns} overlap {bodies.PATTERN}: Elasticsearch accepts only one of the two templates"
             )
         elif template.priority > bodies.PRIORITY and template.covers(data_stream):
             lines.append(
                 f"the index template {template.name} (priority {template.priority}, patterns {template.patterns})"
-                f" comes before ours ({bodies.PRIORITY}) for {data_stream}"
+                f" has a higher priority than ours ({bodies.PRIORITY}) for {data_stream}"
             )
     return lines
 
 
 def patterns_overlap(one: str, other: str) -> bool:
-    """Whether a name can match both patterns, in which `*` stands for any characters.
+    """Whether there can be a name that matches both patterns, in which `*` stands for any characters.
 
-    Visits each pair of positions in the two patterns once, so a hostile pattern costs the product of the
-    lengths.
+    Each pair of positions in the two patterns is visited once. So the time is at most proportional to the product of the
+    two lengths, whatever the patterns are.
     """
     places = [(0, 0)]
     seen: set[tuple[int, int]] = set()

@@ -1,8 +1,8 @@
 """`forwarder setup elasticsearch`: create in the cluster what our documents need, and report the changes.
 
-Order: read everything, refuse what cannot be done, then pipeline → component template → index template (each needs the
-one before it) → an existing data stream. Every step compares before it writes, so the next run completes an interrupted
-one.
+First, everything is read, and setup stops if something cannot be done. Then it writes the pipeline, the component
+templates and the index templates (each needs the ones before it), and last it updates existing data streams. Each step
+writes only what differs, so if a run was interrupted, the next run does the rest.
 """
 
 import difflib
@@ -21,7 +21,7 @@ from forwarder.setup.elasticsearch.stream import sync_data_stream
 from forwarder.setup.message import Reporter
 
 _BESIDE = (alerts.STREAM, actions.STREAM, health.STREAM)
-"""The data streams beside that of the events."""
+"""Our data streams other than that of Okta's events."""
 
 _OURS = (
     "index_patterns",
@@ -36,7 +36,7 @@ _OURS = (
     "description",
     "processors",
 )
-"""What we write. Elasticsearch returns more: dates, and keys of later versions."""
+"""The keys that we write. Elasticsearch returns more: dates, and keys that later versions have added."""
 
 
 async def setup(api: AdminApi, target: Target, options: Options, report: Reporter) -> bool:
@@ -45,8 +45,8 @@ async def setup(api: AdminApi, target: Target, options: Options, report: Reporte
     Returns whether events can be written and searched; if not, a message of kind `fault` says why.
 
     Raises:
-        SetupError: setup is not possible; nothing was changed except the steps already reported as `done`.
-        SinkError: no response from the cluster.
+        SetupError: setup is not possible. Nothing was changed, except what was already reported as `done`.
+        SinkError: there was no response from the cluster.
     """
     cluster = Cluster(api)
     unseen = await check_privileges(
@@ -55,8 +55,8 @@ async def setup(api: AdminApi, target: Target, options: Options, report: Reporte
     for pattern in sorted(unseen):
         report(
             "note",
-            f"the credentials lack index privileges on {pattern}: its templates are written, but a data stream of this"
-            " pattern that exists is not updated; docs/elasticsearch.md lists the privileges",
+            f"the credentials lack index privileges on {pattern}: setup writes the templates for this pattern, but does not"
+            " update a data stream that already exists; docs/elasticsearch.md lists the privileges",
         )
     target = msgspec.structs.replace(target, unseen=unseen)
     about = await cluster.get("/")
@@ -70,13 +70,13 @@ async def setup(api: AdminApi, target: Target, options: Options, report: Reporte
         return await setup_beside_fleet(cluster, found, target, options, report)
     if target.documents == "raw":
         raise SetupError(
-            "`document_format: raw` sends events for the pipeline of Elastic's Okta integration, whose assets are not"
-            " installed here; install them in Kibana, or write `document_format: ecs`"
+            "`document_format: raw` needs the pipeline of Elastic's Okta integration, whose assets are not installed in"
+            " this cluster; install them in Kibana, or write `document_format: ecs`"
         )
     faults = conflicts(templates, target.data_stream)
     if faults:
         raise SetupError(
-            "\n".join([*faults, "Remove or rename it, or narrow its patterns; nothing was changed."])
+            "\n".join([*faults, "Remove or rename it, or narrow its patterns. Nothing was changed."])
         )
     return await _prepare(cluster, target, options, report)
 
@@ -91,34 +91,43 @@ async def read_templates(cluster: Cluster) -> list[Template]:
 async def setup_beside_fleet(
     cluster: Cluster, found: Package, target: Target, options: Options, report: Reporter
 ) -> bool:
-    """Set up a sink whose data stream belongs to `found`, Elastic's own integration, which is not changed.
+    """Set up a sink whose data stream belongs to `found`, Elastic's Okta integration. That integration is not changed.
 
-    Reports whether the settings of the sink fit; then writes our pipeline, and templates for alerts, actions
-    and health. Returns whether events can be written and searched.
+    Report whether the settings of the sink fit to it. If they do, write our pipeline and the templates for alerts, actions
+    and health documents. Return whether events can be written and searched.
     """
     report(
         "note",
-        f"Elastic's Okta integration is installed here: its template {found.template} creates {target.data_stream}"
-        f" and its pipeline {found.pipeline or '(none)'} runs on every document. None of it is changed.",
+        f"Elastic's Okta integration is installed in this cluster: its template {found.template} creates"
+        f" {target.data_stream}, and its pipeline {found.pipeline or '(none)'} runs on every document. This command changes"
+        " neither of them.",
     )
     if target.documents == "raw" and target.pipeline is not None:
-        report("fault", "this sink sends raw events past that pipeline; remove `pipeline` from the sink")
+        report(
+            "fault",
+            "this sink sends raw events, but its `pipeline` keeps that pipeline from processing them; remove `pipeline`"
+            " from the sink",
+        )
         return False
     if target.documents == "ecs" and target.pipeline is None:
         report(
             "fault",
-            "this sink sends finished documents, and that pipeline would mark each of them as an error. In the sink set"
-            f" `document_format: raw` (Elastic's pipeline creates the documents), or `pipeline: {bodies.NAME}` (our"
-            " documents, through our pipeline, which this command then creates), or `pipeline: _none` (our documents"
-            " unchanged)",
+            "this sink sends finished documents, and that pipeline would mark each of them as an error. In the sink, set"
+            " one of three: `document_format: raw` (Elastic's pipeline creates the documents),"
+            f" `pipeline: {bodies.NAME}` (our pipeline processes our documents; this command then creates it), or"
+            " `pipeline: _none` (no pipeline processes our documents)",
         )
         return False
     if target.documents == "raw":
         report("same", "this sink sends raw events, and that pipeline turns them into documents: correct")
     else:
-        report("same", f"this sink sends finished documents past it (pipeline {target.pipeline}): correct")
+        report(
+            "same",
+            f"this sink sends finished documents, and its `pipeline: {target.pipeline}` is used in place of that"
+            " pipeline: correct",
+        )
     has = await find_capabilities(cluster)
-    # The streams beside need our pipeline too.
+    # The data streams of alerts, actions and health need our pipeline too.
     for step in (
         await _pipeline_step(cluster, has),
         *await read_steps_beside(cluster, has, options.retention),
@@ -150,9 +159,9 @@ async def _prepare(cluster: Cluster, target: Target, options: Options, report: R
 async def _sync_beside(
     cluster: Cluster, has: Capabilities, target: Target, options: Options, report: Reporter
 ) -> bool:
-    """Update the data streams of alerts, actions and health that the credentials may update.
+    """Update the data streams for alerts, actions and health documents, as far as the credentials allow it.
 
-    Returns whether documents can be written to all of them.
+    Return whether documents can be written to all of these data streams.
     """
     fine = True
     for stream in _BESIDE:
@@ -178,7 +187,14 @@ async def _policy_exists(cluster: Cluster, name: str) -> None:
 
 
 class Step(msgspec.Struct, frozen=True):
-    """An object to write: its description, path, present body (None if it does not exist), wanted body."""
+    """An object to write.
+
+    Attributes:
+        what: the object in words, for messages.
+        path: the path of the object in Elasticsearch's API.
+        stored: the body that the object has now; None if it does not exist.
+        wanted: the body that it should have.
+    """
 
     what: str
     path: str
@@ -187,17 +203,19 @@ class Step(msgspec.Struct, frozen=True):
 
     @property
     def differs(self) -> bool:
-        """Whether the object must be written, because its present body is not the wanted one."""
+        """Whether the object must be written, because its body is not the wanted one."""
         return _comparable(self.stored or {}) != _comparable(self.wanted)
 
     async def take(self, cluster: Cluster, options: Options, report: Reporter) -> None:
-        """Write the object if it differs, and report the change; only report it in a dry run."""
+        """Write the object if it differs, and report the change. In a dry run, only report it."""
         if not self.differs:
             report("same", f"{self.what}: up to date")
             return
         before, after = _comparable(self.stored or {}), _comparable(self.wanted)
         verb = "create" if self.stored is None else "change"
-        if self.stored is not None or options.dry_run:  # a new object is long, and replaces nothing
+        if (
+            self.stored is not None or options.dry_run
+        ):  # not for a new object: it is long, and replaces nothing
             report("diff", _difference(self.what, before, after))
         if options.dry_run:
             report("note", f"{self.what}: would {verb} it")
@@ -207,7 +225,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 async def read_steps_beside(cluster: Cluster, has: Capabilities, retention: Retention) -> list[Step]:
-    """Return the templates of the data streams of alerts, actions and health, to write after the pipeline."""
+    """Return the templates for alerts, actions and health documents. They must be written after the pipeline."""
     steps = []
     for stream in _BESIDE:
         component = stream.component_template(has, retention)
@@ -218,10 +236,10 @@ async def read_steps_beside(cluster: Cluster, has: Capabilities, retention: Rete
 
 
 async def read_steps(cluster: Cluster, has: Capabilities, retention: Retention) -> list[Step]:
-    """Return the pipeline and the templates of the events, in the order to write them.
+    """Return the pipeline and the templates for the events, in the order in which they must be written.
 
     Raises:
-        SetupError: one of them exists, and was not created by setup, or by a newer version of it.
+        SetupError: one of them exists, but setup did not create it, or a newer version of setup did.
     """
     component = bodies.component_template(has, retention)
     template = bodies.index_template(has, retention)
@@ -267,7 +285,7 @@ def _check_owner(what: str, stored: Body | None) -> None:
 
 
 def _comparable(body: Body) -> Body:
-    """Return the part of `body` that setup writes, without the keys and defaults that Elasticsearch adds."""
+    """Return `body` without the keys and defaults that Elasticsearch adds, so that it can be compared with ours."""
     kept: dict[str, Any] = {key: body[key] for key in _OURS if key in body}
     if "data_stream" in kept:  # later versions return more of their defaults
         kept["data_stream"] = {key: value for key, value in kept["data_stream"].items() if value}

@@ -1,4 +1,4 @@
-"""An existing data stream: a template changes only indices that are created after it."""
+"""Updates an existing data stream. A changed template alone would affect only indices that are created later."""
 
 from typing import Any
 
@@ -12,20 +12,23 @@ from forwarder.setup.message import Reporter
 async def sync_data_stream(
     cluster: Cluster, name: str, wanted: str | None, options: Options, report: Reporter
 ) -> bool:
-    """Update the data stream `name` to its template, as far as the options say.
+    """Update the data stream `name` so that it matches its template, as far as `options` allow it.
 
-    `wanted` is the fingerprint of the mapping that a new backing index would have. Returns whether documents
-    can be written to the data stream; it is True if the data stream does not exist yet.
+    `wanted` is the fingerprint of the mapping that a new backing index would have. Return whether documents can be
+    written to the data stream; True if it does not exist yet.
 
     Raises:
-        SetupError: the rollover or the retention was refused.
+        SetupError: Elasticsearch refused a request, such as that for a rollover or a new retention.
     """
     found = await cluster.find(f"/_resolve/index/{name}") or {}
     if found.get("indices") or found.get("aliases"):
-        report("fault", f"an index or alias is in the place of the data stream {name}; remove or rename it")
+        report("fault", f"an index or alias has the name of the data stream {name}; remove or rename it")
         return False
     if not found.get("data_streams"):
-        report("info", f"the data stream {name} is created with the first event")
+        report(
+            "info",
+            f"the data stream {name} does not exist yet; Elasticsearch creates it with the first event",
+        )
         return True
     await _mapping(cluster, name, found["data_streams"][0]["backing_indices"][-1], wanted, options, report)
     await _retention(cluster, name, options, report)
@@ -54,9 +57,9 @@ async def _mapping(
 
 
 async def _retention(cluster: Cluster, name: str, options: Options, report: Reporter) -> None:
-    """Update the retention of the data stream, which copied that of the template when it was created."""
+    """Update the retention of the data stream. It still has the retention that its template had at its creation."""
     if options.retention.ilm_policy:
-        return  # a setting, which the next backing index gets
+        return  # the policy is an index setting: the next backing index gets it from the template
     path = f"/_data_stream/{name}/_lifecycle"
     answer = await cluster.offer("GET", path)
     if not isinstance(answer, dict) or not answer.get("data_streams"):
@@ -68,7 +71,9 @@ async def _retention(cluster: Cluster, name: str, options: Options, report: Repo
     if has == wanted:
         return
     if wanted is None:
-        report("note", f"data stream {name}: keeps events for {has}, although the sink has no `retention`")
+        report(
+            "note", f"data stream {name}: still keeps events for {has}, although the sink has no `retention`"
+        )
     elif options.dry_run:
         report(
             "note",

@@ -1,4 +1,4 @@
-"""The part of Grafana's HTTP API that dashboards need: health, folders, dashboards, data sources."""
+"""A client for the part of Grafana's HTTP API that setup needs: health, folders, dashboards, data sources."""
 
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -11,7 +11,7 @@ from forwarder.setup.grafana.settings import GrafanaSettings
 
 
 class Grafana:
-    """Client of a Grafana, and a context manager. Methods raise SetupError for an error or no response."""
+    """A client of a Grafana server, and a context manager. Methods raise SetupError if a request fails."""
 
     def __init__(self, settings: GrafanaSettings) -> None:
         """Create the client; no request is sent."""
@@ -37,7 +37,7 @@ class Grafana:
         if "database" not in body:
             raise SetupError(
                 f"{self._url} is not a Grafana: /api/health answers {answer.status_code}: {web.message_of(answer)}\n"
-                "Give the address that a browser opens, with its sub-path, if any."
+                "Give the address that you open in a browser, with its sub-path if it has one."
             )
         if body["database"] != "ok":
             raise SetupError(f"Grafana at {self._url} is not ready: its database is {body['database']}")
@@ -45,7 +45,7 @@ class Grafana:
         return version if isinstance(version, str) else None
 
     def find(self, path: str, what: str) -> dict[str, Any] | None:
-        """Return the JSON object at `path`, None on 404. `what` describes the object in error messages."""
+        """Return the JSON object at `path`; None if the response is 404. `what` names the object in error messages."""
         answer = self._ask("GET", path)
         if answer.status_code == 404:
             return None
@@ -54,7 +54,7 @@ class Grafana:
         return web.json_object(answer)
 
     def send(self, method: str, path: str, body: Any, what: str) -> dict[str, Any]:
-        """Send `body` as JSON; return the response. `what` describes the written object in error messages."""
+        """Send `body` as JSON, and return the response. `what` names the written object in error messages."""
         answer = self._ask(method, path, json=body)
         if answer.status_code not in {200, 201}:
             self._fail(answer, f"write {what}")
@@ -67,7 +67,7 @@ class Grafana:
             raise web.no_response(self._url, error) from error
         if answer.status_code == 401:
             raise SetupError(
-                f"Grafana does not accept these credentials, or needs some (401): {web.message_of(answer)}"
+                f"Grafana does not accept these credentials, or there are none (401): {web.message_of(answer)}"
             )
         if answer.is_redirect:
             raise SetupError(f"{self._url} redirects to {answer.headers.get('location')}; give that address")
@@ -76,7 +76,7 @@ class Grafana:
     def _fail(self, answer: httpx.Response, what: str) -> NoReturn:
         if answer.status_code == 403:
             raise SetupError(
-                f"these credentials may not {what} (403). The service account needs the role Editor, and Admin for data "
+                f"these credentials may not {what} (403). The service account needs the role Editor, or Admin to write data "
                 f"sources. Grafana says: {web.message_of(answer)}"
             )
         raise SetupError(f"Grafana did not {what}: it answers {answer.status_code}: {web.message_of(answer)}")

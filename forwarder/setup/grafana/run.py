@@ -1,7 +1,7 @@
 """`forwarder setup grafana`: write our dashboards, and report the changes.
 
-Order: checks, then data sources if asked for, the folder, the dashboards. Everything is compared before it is written, by
-uid; what another has made is never changed.
+After some checks, it writes the data sources (if the operator wants them), the folder, and the dashboards. Each object is
+found by its uid, and written only if it differs. Objects that setup did not create are not changed.
 """
 
 import json
@@ -16,15 +16,15 @@ from forwarder.setup.grafana.settings import GrafanaSettings
 from forwarder.setup.message import Reporter
 
 OLDEST = (11, 0)
-"""The version whose format our dashboards have. Later ones migrate them."""
+"""Our dashboards have the format of this version of Grafana. Later versions convert them."""
 
 PREFIX = "okta-forwarder"
-"""All our uids start with it, and all our dashboards have it as a tag."""
+"""All our uids begin with this text, and all our dashboards have it as a tag."""
 
 _PACKAGE = Path(forwarder.__file__).parent
 _FOLDERS = (_PACKAGE / "dashboards" / "grafana", _PACKAGE.parent / "dashboards" / "grafana")
 _ADDED = {"id", "version"}
-"""What Grafana adds to a dashboard."""
+"""The keys that Grafana adds to a dashboard."""
 _SOURCES: dict[str, dict[str, Any]] = {
     "prometheus": {"name": "Okta forwarder: metrics", "jsonData": {}},
     "elasticsearch": {
@@ -48,17 +48,18 @@ def shipped() -> list[Json]:
     folder = next((folder for folder in _FOLDERS if folder.is_dir()), _FOLDERS[0])
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
     if not found:
-        raise SetupError(f"this installation is not complete: {folder} has no dashboards")
+        raise SetupError(f"this installation is not complete: {folder} has no dashboards; install it again")
     return found
 
 
 def setup(settings: GrafanaSettings, dashboards: list[Json], report: Reporter, *, dry_run: bool) -> bool:
     """Write the dashboards; with `dry_run`, only report what would be written.
 
-    Returns whether Grafana has, or would get, all of them; if not, a message of kind `fault` says why.
+    Returns whether Grafana now has all dashboards, or would have them without `dry_run`. If not, a message of kind
+    `fault` says why.
 
     Raises:
-        SetupError: Grafana refuses a request or does not respond; what was written is reported as `done`.
+        SetupError: Grafana refuses a request or does not respond. What was written before was reported as `done`.
     """
     with Grafana(settings) as grafana:
         version = grafana.version()
@@ -78,7 +79,7 @@ def setup(settings: GrafanaSettings, dashboards: list[Json], report: Reporter, *
 
 
 class _Writer:
-    """Writes data sources, the folder and dashboards, if they differ; in a dry run, only reports."""
+    """Writes data sources, the folder and dashboards if they differ, and reports that. In a dry run, it only reports."""
 
     def __init__(
         self, grafana: Grafana, settings: GrafanaSettings, report: Reporter, *, dry_run: bool
@@ -95,31 +96,32 @@ class _Writer:
         stored = self._grafana.find(f"/api/datasources/uid/{uid}", what)
         path = "/api/datasources" if stored is None else f"/api/datasources/uid/{uid}"
         same = stored is not None and all(stored.get(key) == value for key, value in wanted.items())
-        # What was added there, such as credentials, stays.
+        # Keys that someone added to the data source in Grafana, such as credentials, stay.
         body = {**stored, **wanted} if stored else wanted
         self._write(what, stored, body, "POST" if stored is None else "PUT", path, same=same)
 
     def folder(self) -> None:
-        """Create the folder for the dashboards; an existing one keeps its title and parent folder."""
+        """Create the folder for the dashboards. If it exists, its title and its parent folder stay."""
         what = f"folder “{self._settings.folder}”"
         stored = self._grafana.find(f"/api/folders/{PREFIX}", what)
         body = {"uid": PREFIX, "title": self._settings.folder}
         self._write(what, stored, body, "POST", "/api/folders", same=stored is not None)
 
     def dashboard(self, wanted: Json) -> bool:
-        """Write a dashboard; return False if its uid belongs to a dashboard that setup did not create."""
+        """Write a dashboard. Return False if its uid belongs to a dashboard that setup did not create."""
         what = f"dashboard “{wanted['title']}”"
         found = self._grafana.find(f"/api/dashboards/uid/{wanted['uid']}", what) or {}
         stored, about = found.get("dashboard"), found.get("meta", {})
         if about.get("provisioned"):
             self._report(
-                "note", f"{what}: comes from a file of this Grafana, which only that file can change"
+                "note",
+                f"{what}: Grafana loads it from a file (provisioning), so it can be changed only in that file",
             )
             return True
         if stored is not None and PREFIX not in stored.get("tags", ()):
             self._report(
                 "fault",
-                f"{what}: the uid {wanted['uid']} is that of a dashboard that this command did not create; rename it",
+                f"{what}: a dashboard that this command did not create has the uid {wanted['uid']}; give it another uid, or delete it",
             )
             return False
         same = stored is not None and _comparable(stored) == wanted and about.get("folderUid") == PREFIX
@@ -146,7 +148,7 @@ class _Writer:
 
 
 def _place(answer: Json) -> str:
-    """Return the path of a written dashboard, without Grafana's sub-path; empty for other objects."""
+    """Return the URL path of a written dashboard, without Grafana's sub-path; empty for other objects."""
     found = re.search(r"/d/[^?#]*", str(answer.get("url", "")))
     return found[0] if found and "slug" in answer else ""
 

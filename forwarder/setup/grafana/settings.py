@@ -1,4 +1,4 @@
-"""Which Grafana, the credentials for it, and what to write."""
+"""The settings of `forwarder setup grafana`."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ def _grafana(url: str) -> str:
 
 
 def _source(url: str) -> str:
-    return address(url, "http://prometheus:9090", "Grafana's own page to add credentials of a data source")
+    return address(url, "http://prometheus:9090", "Grafana's page of the data source to add them")
 
 
 def _page(url: str) -> str:
@@ -25,14 +25,15 @@ def _page(url: str) -> str:
 
 
 class GrafanaSettings(Section):
-    """Where a Grafana is, the credentials for it, and what to write.
+    """The address of a Grafana server, the credentials for it, and what to write.
 
     Attributes:
-        url: its address, with its sub-path if it has one.
-        token: of a service account with the role Editor, or Admin for data sources; or `user` and `password`.
-        ca_file: the certificates to trust, in PEM; without it those of the system.
+        url: the address of Grafana, with its sub-path if it has one.
+        token: the token of a service account with the role Editor, or Admin to write data sources. Without it, `user` and
+            `password` are used.
+        ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
         folder: the title of the folder for the dashboards.
-        runbook_url: your copy of docs/runbook.md, to which the panels link.
+        runbook_url: the address of the operator's copy of docs/runbook.md, to which the panels link.
         prometheus: the address of a Prometheus to add as a data source.
         elasticsearch: the address of an Elasticsearch to add as a data source.
     """
@@ -58,5 +59,7 @@ class GrafanaSettings(Section):
         if bool(self.user) != bool(self.password):
             raise ValueError("--user and --password belong together")
         if self.ca_file and not self.url.startswith("https:"):
-            raise ValueError("--ca-file has no use without https")
+            raise ValueError(
+                "--ca-file has no effect without https; remove it, or write https:// in the address"
+            )
         return self

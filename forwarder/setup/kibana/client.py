@@ -1,4 +1,4 @@
-"""The part of Kibana's API that an import of saved objects needs: status, spaces, import."""
+"""A client for the part of Kibana's API that an import of saved objects needs: status, spaces, import."""
 
 import base64
 from types import TracebackType
@@ -18,10 +18,13 @@ _PRIVILEGES = (
 
 
 class Written(msgspec.Struct, frozen=True):
-    """An object that Kibana has written. `replaced` says whether it existed before.
+    """An object that Kibana has written.
 
-    `stored_as` is its id in Kibana, which differs from `id` if another space already has an object with this
-    id.
+    Attributes:
+        kind: Kibana's type of the object.
+        id: the id of the object in the import.
+        stored_as: the id of the object in Kibana. It differs from `id` if another space already has an object with `id`.
+        replaced: whether the object existed before.
     """
 
     kind: str
@@ -31,14 +34,14 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class Imported(msgspec.Struct, frozen=True):
-    """The result of an import; `refused` has a line for each object that Kibana refused, with the reason."""
+    """The result of an import. `refused` has a line for each object that Kibana refused, with the reason."""
 
     written: list[Written]
     refused: list[str]
 
 
 class Kibana:
-    """Client of a Kibana, and a context manager."""
+    """A client of a Kibana server, and a context manager."""
 
     def __init__(self, settings: KibanaSettings) -> None:
         """Create the client; no request is sent.
@@ -47,7 +50,7 @@ class Kibana:
             SetupError: `ca_file` cannot be used.
         """
         self._settings = settings
-        # Kibana refuses a change without kbn-xsrf, whatever its value.
+        # Kibana refuses a change if the request has no header kbn-xsrf; the value does not matter.
         headers = {"kbn-xsrf": "okta-forwarder", **_authorization(settings)}
         self._client = web.client(headers, settings.ca_file)
 
@@ -60,10 +63,10 @@ class Kibana:
         self._client.close()
 
     def version(self) -> str | None:
-        """Return the version of Kibana, as in `9.1.0`; None if Kibana hides it, as from unknown credentials.
+        """Return the version of Kibana, as in `9.1.0`; None if Kibana does not show it, for example to unknown users.
 
         Raises:
-            SetupError: there is no response, or it is not from a Kibana, or Kibana is not available.
+            SetupError: there is no response, the response is not from Kibana, or Kibana is not available.
         """
         url = self._settings.url
         answer = self._ask("GET", f"{url}/api/status")
@@ -74,7 +77,7 @@ class Kibana:
                 raise SetupError(f"Kibana at {url} is not ready: {web.message_of(answer)}")
             raise SetupError(
                 f"{url} is not a Kibana: /api/status answers {answer.status_code}: {web.message_of(answer)}\n"
-                "Give the address that a browser opens, without /app and with the base path, if any."
+                "Give the address that you open in a browser, without /app, and with the base path if it has one."
             )
         overall = status.get("overall", {})
         if overall.get("level") in _DOWN or answer.status_code == 503:
@@ -85,7 +88,7 @@ class Kibana:
         return number if isinstance(number, str) else None
 
     def require_space(self) -> None:
-        """Check that the space exists, because Kibana imports without an error into a space that does not.
+        """Check that the space exists. Kibana itself would import into a space that does not exist without an error.
 
         Raises:
             SetupError: the space does not exist, or the credentials may not see it.
@@ -100,7 +103,7 @@ class Kibana:
             self._fail(answer, f"show the space {space}")
 
     def write(self, lines: list[str]) -> Imported:
-        """Import saved objects, one per line; replaces existing ones by type and id.
+        """Import saved objects, one per line. Existing objects with the same type and id are replaced.
 
         Raises:
             SetupError: Kibana refuses the whole import, or does not respond.
@@ -109,7 +112,7 @@ class Kibana:
         answer = self._ask(
             "POST",
             f"{self._settings.root}/api/saved_objects/_import?overwrite=true",
-            # Kibana checks the extension.
+            # Kibana checks the extension of the file name.
             files={"file": ("okta-forwarder.ndjson", body, "application/ndjson")},
         )
         if answer.status_code != 200:
@@ -126,14 +129,14 @@ class Kibana:
         )
 
     def _ask(self, method: str, url: str, **more: Any) -> httpx.Response:
-        """Send one request; raise SetupError if there is no response, or one that is always an error."""
+        """Send one request. Raise SetupError if there is no response, or if it is a 401 or a redirect."""
         try:
             answer = self._client.request(method, url, **more)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise web.no_response(self._settings.url, error) from error
         if answer.status_code == 401:
             raise SetupError(
-                f"Kibana does not accept these credentials, or needs some (401): {web.message_of(answer)}"
+                f"Kibana does not accept these credentials, or there are none (401): {web.message_of(answer)}"
             )
         if answer.is_redirect:
             raise SetupError(
@@ -170,7 +173,7 @@ def _refused(result: dict[str, Any]) -> str:
         reason = f"it needs {missing}, which does not exist"
     elif kind == "ambiguous_conflict":
         copies = ", ".join(one["id"] for one in error.get("destinations", []))
-        reason = f"this space has several copies of it, keep one: {copies}"
+        reason = f"this space has several copies of it; delete all but one: {copies}"
     elif kind == "unsupported_type":
         reason = "this Kibana does not have this type"
     return f"{result.get('type')} {result.get('id')}: {reason}"

@@ -1,7 +1,7 @@
 """`forwarder setup kibana`: import our dashboards, and report the changes.
 
-Order: checks (is it a Kibana, recent enough, with that space), then one import of everything. Kibana answers for each
-object. Another run replaces the same objects by id, and no others.
+First, it checks that the server is a recent Kibana with the wanted space. Then it imports all objects by one request;
+the response has a result for each object. A later run replaces the objects with the same ids, and no others.
 """
 
 import re
@@ -13,7 +13,7 @@ from forwarder.setup.kibana.shipped import SavedObject
 from forwarder.setup.message import Reporter
 
 OLDEST = (8, 9)
-"""The version whose format our objects have. Later ones migrate them, earlier ones refuse them."""
+"""Our objects have the format of this version of Kibana. Later versions convert them, earlier versions refuse them."""
 
 _NAMES = {"dashboard": "dashboard", "search": "saved search", "index-pattern": "data view"}
 
@@ -21,10 +21,11 @@ _NAMES = {"dashboard": "dashboard", "search": "saved search", "index-pattern": "
 def setup(settings: KibanaSettings, objects: list[SavedObject], report: Reporter, *, dry_run: bool) -> bool:
     """Import the objects; with `dry_run`, only report what would be written.
 
-    Returns whether Kibana has, or would get, every object; if not, a message of kind `fault` says why.
+    Returns whether Kibana now has all objects, or would have them without `dry_run`. If not, a message of kind `fault`
+    says why.
 
     Raises:
-        SetupError: Kibana cannot be used, is too old or refuses the import; nothing was written.
+        SetupError: Kibana cannot be used, is too old, or refuses the import. Nothing was written.
     """
     with Kibana(settings) as kibana:
         version = kibana.version()

@@ -1,4 +1,4 @@
-"""Which Kibana, and the credentials for it."""
+"""The settings of `forwarder setup kibana`."""
 
 import re
 from pathlib import Path
@@ -18,13 +18,13 @@ def _url(url: str) -> str:
 
 
 class KibanaSettings(Section):
-    """Where a Kibana is, and the credentials for it.
+    """The address of a Kibana server, and the credentials for it.
 
     Attributes:
-        url: its address, with `server.basePath` if it has one.
+        url: the address of Kibana, with its `server.basePath` if it has one.
         space: the id of the space for the dashboards.
-        api_key: of Elasticsearch, encoded or as `id:key`; or `user` and `password`.
-        ca_file: the certificates to trust, in PEM; without it those of the system.
+        api_key: an API key of Elasticsearch, encoded or as `id:key`. Without it, `user` and `password` are used.
+        ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
     """
 
     url: Annotated[str, AfterValidator(_url)]
@@ -45,7 +45,9 @@ class KibanaSettings(Section):
         if bool(self.user) != bool(self.password):
             raise ValueError("--user and --password belong together")
         if self.ca_file and not self.url.startswith("https:"):
-            raise ValueError("--ca-file has no use without https")
+            raise ValueError(
+                "--ca-file has no effect without https; remove it, or write https:// in the address"
+            )
         return self
 
     @property

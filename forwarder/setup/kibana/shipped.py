@@ -1,4 +1,5 @@
-"""The saved objects that we ship. The folder `dashboards/kibana` of a checkout is part of the package once installed."""
+"""Reads the saved objects that we ship. In a checkout they are in the folder `dashboards/kibana`; an installed package
+contains a copy of it."""
 
 import json
 from collections.abc import Mapping
@@ -10,16 +11,18 @@ import forwarder
 from forwarder.core.errors import SetupError
 
 PREFIX = "okta-forwarder-"
-"""All our ids start with it. Other objects are never written."""
+"""All our ids begin with this text. Objects with other ids are never written."""
 
 _PACKAGE = Path(forwarder.__file__).parent
 _FOLDERS = (_PACKAGE / "dashboards" / "kibana", _PACKAGE.parent / "dashboards" / "kibana")
 
 
 class SavedObject(msgspec.Struct, frozen=True):
-    """A saved object. `line` is the object as a line of an import file.
+    """A saved object.
 
-    `kind` is Kibana's type: `dashboard`, `search`, or `index-pattern` for a data view.
+    Attributes:
+        kind: Kibana's type of the object: `dashboard`, `search`, or `index-pattern` for a data view.
+        line: the whole object, as a line of an import file.
     """
 
     kind: str
@@ -29,7 +32,7 @@ class SavedObject(msgspec.Struct, frozen=True):
 
 
 def shipped() -> list[SavedObject]:
-    """Return the saved objects of the installation, each once, also if several files contain it.
+    """Return the saved objects that this installation contains. An object that several files contain is returned once.
 
     Raises:
         SetupError: the installation has no dashboards.
@@ -37,12 +40,12 @@ def shipped() -> list[SavedObject]:
     folder = next((folder for folder in _FOLDERS if folder.is_dir()), _FOLDERS[0])
     files = {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.ndjson"))}
     if not files:
-        raise SetupError(f"this installation is not complete: {folder} has no dashboards")
+        raise SetupError(f"this installation is not complete: {folder} has no dashboards; install it again")
     return saved_objects(files)
 
 
 def saved_objects(files: Mapping[str, str]) -> list[SavedObject]:
-    """Return the objects of import files, each once: Kibana refuses an import that has an object twice.
+    """Return the objects of import files, each only once, because Kibana refuses an import that has an object twice.
 
     Args:
         files: the text of each file, by its name.

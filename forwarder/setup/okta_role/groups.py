@@ -1,4 +1,4 @@
-"""Which groups the forwarder may act on: those without administrators and without protected users."""
+"""Finds the groups on whose users the forwarder may act: those without administrators and without protected users."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -18,8 +18,8 @@ class Group(msgspec.Struct, frozen=True):
     """A group of the org.
 
     Attributes:
-        why_not: why the forwarder must not act on the users of the group; empty if it may.
-        role: an admin role that the group gives to its users; empty if it gives none.
+        why_not: why the forwarder must not act on the users of the group; empty if it may act on them.
+        role: an admin role that the group gives to its users; empty if the group gives none.
     """
 
     id: str
@@ -29,18 +29,18 @@ class Group(msgspec.Struct, frozen=True):
     role: str = ""
 
     def is_called(self, key: str) -> bool:
-        """Whether `key` is the id or the name of the group; case does not matter."""
+        """Whether `key` is the id or the name of the group. Upper and lower case count as equal."""
         return folded(key) in {folded(self.id), folded(self.name)}
 
 
 async def groups_of_org(
     api: Api, administrators: Iterable[str], users: Sequence[str], groups: Sequence[str]
 ) -> tuple[list[Group], list[str]]:
-    """Return every group of the org, and a line for each protected user or group that the org does not have.
+    """Return all groups of the org, and a line for each protected user or group that the org does not have.
 
     Args:
         api: the API of the org.
-        administrators: the ids of users with an admin role.
+        administrators: ids of the users with an admin role.
         users: ids or logins of the protected users.
         groups: ids or names of the protected groups.
 
@@ -99,10 +99,10 @@ async def _members(api: Api, group: Group) -> list[str]:
 
 
 async def pages(api: Api, path: str, query: Mapping[str, str] | None = None) -> list[Mapping[str, Any]]:
-    """Return all elements of the list at `path`, from all of its pages.
+    """Return the elements of all pages at `path`. Each page must be a list of objects.
 
     Raises:
-        OktaError: Okta refuses, does not respond, or answers with something else than a list of objects.
+        OktaError: Okta refuses, does not respond, or answers with something else.
     """
     found: list[Mapping[str, Any]] = []
     following = path
@@ -125,5 +125,5 @@ def _group(found: Mapping[str, Any]) -> Group:
     profile = found.get("profile")
     name = profile.get("name") if isinstance(profile, Mapping) else None
     if not isinstance(found.get("id"), str) or not isinstance(name, str):
-        raise OktaError("Okta's answer has a group without id or name")
+        raise OktaError("Okta answered with a group that has no id or no name")
     return Group(found["id"], name, str(found.get("type")))

@@ -1,4 +1,4 @@
-"""Okta's API of custom admin roles, resource sets, and the assignment of roles on resource sets."""
+"""Reads and changes custom admin roles, resource sets, and the assignment of such roles to an app, over Okta's API."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ _MOST_PAGES = 100
 
 
 class Held(msgspec.Struct, frozen=True):
-    """An admin role of an app. `role` and `resource_set` are ids; they are empty for a standard role."""
+    """An admin role that is assigned to an app. `role` and `resource_set` are ids; both are empty for a standard role."""
 
     label: str
     role: str = ""
@@ -30,7 +30,8 @@ class Named(msgspec.Struct, frozen=True):
 
 
 class Iam:
-    """The admin roles of one org. Methods raise OktaError for an error, no response, or invalid JSON."""
+    """The admin roles of one org. Methods raise OktaError if Okta refuses, does not respond, or sends something
+    unreadable."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -49,7 +50,8 @@ class Iam:
         return _find(await self._all(_SETS, "resource-sets"), label)
 
     async def resources(self, found: Named) -> dict[str, str]:
-        """Return the resources of a set: the path of the URL, or the ORN, of each → its id in the set."""
+        """Return the resources of a resource set as a mapping. A key is the path of the resource's URL, or its ORN; the
+        value is the id of the resource in the set."""
         listed = await self._all(f"{_SETS}/{quote(found.id)}/resources", "resources")
         return {_meant(each): str(each.get("id")) for each in listed}
 
@@ -66,7 +68,7 @@ class Iam:
         ]
 
     async def administrators(self) -> list[str]:
-        """Return the ids of users with an admin role; users who have one only by a group may be missing."""
+        """Return the ids of users with an admin role. Users who have a role only through a group may be missing."""
         return [str(each.get("id")) for each in await self._all("/api/v1/iam/assignees/users", "value")]
 
     async def create_role(self, label: str, description: str, permissions: Sequence[str]) -> None:
@@ -88,7 +90,7 @@ class Iam:
         await self._api.call("POST", _SETS, body=body)
 
     async def add_resources(self, found: Named, resources: Sequence[str]) -> None:
-        """Add resources, as URLs or ORNs, to the resource set `found`."""
+        """Add resources, given as URLs or ORNs, to the resource set `found`."""
         await self._api.call(
             "PATCH", f"{_SETS}/{quote(found.id)}/resources", body={"additions": list(resources)}
         )
@@ -98,12 +100,13 @@ class Iam:
         await self._api.call("DELETE", f"{_SETS}/{quote(found.id)}/resources/{quote(resource_id)}")
 
     async def assign(self, client_id: str, role: Named, found: Named) -> None:
-        """Assign a custom role on the resource set `found` to an app."""
+        """Assign a custom role to an app. The role applies to the resources of the resource set `found`."""
         body = {"type": "CUSTOM", "role": role.id, "resource-set": found.id}
         await self._api.call("POST", f"{_CLIENTS}/{quote(client_id)}/roles", body=body)
 
     async def _all(self, path: str, key: str) -> list[Mapping[str, Any]]:
-        """Return all elements of the list `key` in the objects at `path`, from all pages."""
+        """Return the elements of all pages at `path`. Each page is an object that holds its elements in a list under
+        `key`."""
         found: list[Mapping[str, Any]] = []
         following = path
         for _ in range(_MOST_PAGES):
@@ -115,7 +118,8 @@ class Iam:
             link = links.get("next") if isinstance(links, dict) else None
             if not isinstance(link, dict) or not link.get("href"):
                 return found
-            # Recorded links of roles name the org's admin host, which must not see the credentials: this host answers too.
+            # In real responses, links of roles have the host name of the Admin Console. The credentials must not be sent
+            # to that host, and the org's own host answers the same path.
             following = urlsplit(str(link["href"]))._replace(scheme="", netloc="").geturl()
         raise OktaError(f"GET {path} has more than {_MOST_PAGES} pages")
 
@@ -147,7 +151,7 @@ def _find(listed: Iterable[Mapping[str, Any]], label: str) -> Named | None:
 
 
 def _meant(resource: Mapping[str, Any]) -> str:
-    """Return the path of the URL of a resource, or its name (ORN) if it has no URL."""
+    """Return the path of the resource's URL or, if it has no URL, its name (ORN)."""
     links = resource.get("_links")
     itself = links.get("self") if isinstance(links, dict) else None
     href = str(itself.get("href") or "") if isinstance(itself, dict) else ""

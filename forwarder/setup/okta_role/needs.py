@@ -1,4 +1,4 @@
-"""Which permissions, on which groups, the configured actions need in one org. Pure."""
+"""Finds out which permissions the configured actions need in one org, and on which groups. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -17,7 +17,8 @@ PERMISSIONS: Mapping[str, Sequence[str]] = {
     "add_to_group": ("okta.users.groupMembership.manage", "okta.groups.members.manage", "okta.groups.read"),
     "suspend": ("okta.users.lifecycle.suspend", "okta.users.lifecycle.unsuspend"),
 }
-"""The permissions that an action needs, beside the one to read users. The one for sessions covers tokens too."""
+"""Action → permissions that it needs, besides the permission to read users. The permission for sessions also allows
+revoking tokens."""
 
 _NOT_ESTABLISHED: Mapping[str, str] = {
     "block_ip": "the Organization Administrator may write network zones",
@@ -25,7 +26,7 @@ _NOT_ESTABLISHED: Mapping[str, str] = {
     "universal_logout": "the Super Administrator may do it",
     "prompt": "the Help Desk Administrator, limited to groups, may use the factors of users (factors/verify)",
 }
-"""Actions whose permission in a custom role Okta does not document, with what to do."""
+"""Actions for which Okta does not document a permission of custom roles → the standard role that allows the action."""
 
 
 class Needs(msgspec.Struct, frozen=True):
@@ -34,8 +35,8 @@ class Needs(msgspec.Struct, frozen=True):
     Attributes:
         permissions: the permissions on users and on `groups`; empty if no action needs any.
         groups: ids or names of the groups to which actions add users.
-        reads_roles: whether the forwarder looks up admin roles of users.
-        notes: a line for each right that a custom role cannot give.
+        reads_roles: whether the forwarder looks up the admin roles of users.
+        notes: a line for each right that the custom role does not give.
     """
 
     permissions: frozenset[str]
@@ -52,7 +53,7 @@ class Needs(msgspec.Struct, frozen=True):
 def needs_of(reactions: ReactionsSettings, org: str, *, has_zones: bool) -> Needs:
     """Return what the role in `org` must allow for the actions that are not off.
 
-    An action in mode `shadow` needs the same rights as in `enforce`, because it looks up users too.
+    An action in the mode `shadow` needs the same rights as in the mode `enforce`, because it also looks up users.
 
     Args:
         reactions: the section `reactions`.
@@ -87,10 +88,11 @@ def _notes(own: Sequence[Written], *, has_zones: bool) -> Iterator[str]:
     for name, text in _NOT_ESTABLISHED.items():
         if name in names:
             yield (
-                f"{name} is not part of this role, because Okta does not document its permission for custom roles: {text}; "
-                "test it in a preview org. A standard role beside this one widens what Okta allows"
+                f"this role does not allow {name}, because Okta does not document the permission that a custom role needs for"
+                f" it. Of the standard roles, {text}; test it in a preview org. With a standard role, the app may do more than"
+                " this role allows"
             )
     yield (
-        "reading the System Log is not part of this role: give the app the Report Administrator too; to manage the event "
-        "hook, a custom role with okta.eventhooks.manage"
+        "this role does not allow reading the System Log: assign the Report Administrator to the app too. To manage the"
+        " event hook, also assign a custom role with okta.eventhooks.manage"
     )

@@ -1,4 +1,4 @@
-"""Which roles and resource sets an org should have, and how those that it has differ. Pure."""
+"""Finds out which roles and resource sets an org should have, and how the existing ones differ from that. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote, urlsplit
@@ -10,16 +10,20 @@ from forwarder.setup.okta_role.iam import Held, Named
 from forwarder.setup.okta_role.needs import Needs
 
 OURS = "Managed by okta-forwarder"
-"""How the description of all begins that this command makes; it changes nothing else."""
+"""The description of each role and resource set that this command creates begins so. The command changes no others."""
 
 _ACTS, _LOOKS = "Forwarder reactions", "Forwarder look-ups"
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """A custom role on a resource set that the app should have; both have the label `label`.
+    """A custom role that the app should have on a resource set.
 
     Attributes:
-        resources: the path of the URL, or the ORN, of each resource, with its name for an operator.
+        label: the label of the role, and also of the resource set.
+        description: the description of both.
+        permissions: the permissions of the role.
+        resources: the resources in the set. A key is the path of a resource's URL, or its ORN; the value is its name for
+            an operator.
     """
 
     label: str
@@ -32,8 +36,12 @@ class Present(msgspec.Struct, frozen=True):
     """The role, the resource set and the assignment of a `Grant`, as the org has them.
 
     Attributes:
-        resources: the path of the URL, or the ORN, of each resource, with its id in the set.
-        held: whether the role on the set is assigned to the app.
+        role: the role; None if the org does not have it.
+        permissions: the permissions of the role.
+        resource_set: the resource set; None if the org does not have it.
+        resources: the resources in the set. A key is the path of a resource's URL, or its ORN; the value is its id in
+            the set.
+        held: whether the role is assigned to the app on this resource set.
     """
 
     role: Named | None = None
@@ -44,14 +52,21 @@ class Present(msgspec.Struct, frozen=True):
 
     @property
     def problems(self) -> Iterator[str]:
-        """Yield why the role or the set cannot be changed: the forwarder did not create it."""
+        """Yield a line for the role and for the resource set if the forwarder did not create it and must not change it."""
         for kind, found in (("role", self.role), ("resource set", self.resource_set)):
             if found is not None and not found.description.startswith(OURS):
                 yield f"the org has a {kind} {found.label!r} that others made; rename it in Okta"
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """A change of an org: `sign` is + to add, - to remove; `what` is the kind, `shown` the printed name."""
+    """A change that an org needs.
+
+    Attributes:
+        sign: + to add something, - to remove it.
+        what: the kind of thing, such as "permission".
+        key: what identifies it, such as the label of a permission.
+        shown: its name for an operator.
+    """
 
     sign: str
     what: str
@@ -65,21 +80,22 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """A grant, its parts as the org has them, and the changes that the org needs."""
+    """A grant, the parts of it that the org has, and the changes that the org needs."""
 
     grant: Grant
     present: Present
     differences: tuple[Difference, ...]
 
     def keys(self, sign: str, what: str) -> list[str]:
-        """Return the keys of the differences with this `sign` and this kind, as in "+" and "permission"."""
+        """Return the keys of the differences with this `sign` and this kind. For example, "+" and "permission" select the
+        permissions to add."""
         return [each.key for each in self.differences if (each.sign, each.what) == (sign, what)]
 
 
 def grants_of(
     needs: Needs, users_of: Sequence[Group], step_up: Sequence[Group], admin_roles: str
 ) -> list[Grant]:
-    """Return the roles on resource sets that the app should have; empty if no action changes users.
+    """Return the custom roles on resource sets that the app should have; empty if no action changes users.
 
     Args:
         needs: what the configured actions need.
@@ -92,7 +108,8 @@ def grants_of(
     resources = {f"/api/v1/groups/{quote(each.id)}/users": f"users of {each.name}" for each in users_of}
     resources |= {f"/api/v1/groups/{quote(each.id)}": f"group {each.name}" for each in step_up}
     acts = Grant(_ACTS, f"{OURS}: what its reactions do", needs.permissions, resources)
-    # By the other role the forwarder sees only groups that are in its set, and would miss that a user is protected.
+    # The first role shows the forwarder only the groups in its resource set. With that role alone, it could not see that a
+    # user is in a protected group.
     everything = {"/api/v1/groups": "all groups"}
     permissions = {"okta.groups.read"}
     if needs.reads_roles:
@@ -103,14 +120,14 @@ def grants_of(
 
 
 def admin_roles_of(org_id: str, org_url: str) -> str:
-    """Return the ORN that stands for all admin roles of an org; `org_url` shows if it is a preview org."""
+    """Return the ORN that stands for all admin roles of an org. `org_url` shows whether the org is a preview org."""
     host = urlsplit(org_url).hostname or ""
     partition = "oktapreview" if host.endswith(".oktapreview.com") else "okta"
     return f"orn:{partition}:iam:{org_id}:contained_resources"
 
 
 def compare(grant: Grant, present: Present, app: str) -> Comparison:
-    """Compare what the org has with `grant`. `app` is the client id of the app; empty if there is none."""
+    """Compare what the org has with `grant`. `app` is the client id of the service app; empty if there is none."""
     return Comparison(grant, present, tuple(_differences(grant, present, app)))
 
 
@@ -136,13 +153,13 @@ def _sets(what: str, wanted: Mapping[str, str], found: Iterable[str]) -> Iterato
 def choose_groups(groups: Sequence[Group], wanted: Sequence[str], kept: Iterable[str]) -> list[Group]:
     """Return the groups on whose users the forwarder may act.
 
-    They are the wanted groups, else those that the resource set already has, else all groups; without those
-    that contain administrators or protected users.
+    These are the groups in `wanted` or, if it is empty, those that are already in the resource set. If that gives no group,
+    they are all groups of the org. In each case, groups with administrators or protected users are left out.
 
     Args:
         groups: the groups of the org.
-        wanted: ids or names of groups that the operator gave.
-        kept: the resources that the set has.
+        wanted: ids or names of the groups that the operator gave.
+        kept: the keys of the resources that the resource set already has.
     """
     have = set(kept)
     if wanted:
@@ -153,7 +170,7 @@ def choose_groups(groups: Sequence[Group], wanted: Sequence[str], kept: Iterable
 
 
 def group_problems(needs: Needs, groups: Sequence[Group], wanted: Sequence[str]) -> Iterator[str]:
-    """Yield the problems of the groups that the operator (`wanted`) and the configuration (`needs`) name."""
+    """Yield a line for each problem with a group that the operator gave (`wanted`) or the configuration names (`needs`)."""
     for key in wanted:
         named = [group for group in groups if group.is_called(key)]
         if not named:
@@ -168,12 +185,15 @@ def group_problems(needs: Needs, groups: Sequence[Group], wanted: Sequence[str])
         elif len(named) > 1:
             yield f"add_to_group: the org has {len(named)} groups called {key}; write the id of one"
         elif named[0].type != "OKTA_GROUP":
-            yield f"add_to_group: {key} is of type {named[0].type}; only an OKTA_GROUP takes members by the API"
+            yield (
+                f"add_to_group: {key} has the type {named[0].type}, but the API can add members only to an OKTA_GROUP;"
+                " name another group"
+            )
         elif named[0].role:
             yield f"add_to_group: {key} gives the admin role {named[0].role} to its users; name another group"
 
 
 def other_roles(held: Iterable[Held], ids: Iterable[str]) -> list[str]:
-    """Return the labels of the roles in `held` whose id is not among `ids`, those of our roles."""
+    """Return the labels of the roles in `held` that are not ours. `ids` are the ids of our roles."""
     ours = set(ids)
     return [each.label for each in held if each.role not in ours]

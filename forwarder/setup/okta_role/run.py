@@ -1,4 +1,4 @@
-"""Compares the app's admin roles with the needs of its actions, changes them, and compares again."""
+"""Compares the admin roles of the service app with what the configured actions need, changes them, and compares again."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ class Wanted(msgspec.Struct, frozen=True):
         client_id: the client id of the service app; empty if the forwarder uses an API token.
         needs: what the configured actions need.
         reactions: the section `reactions`.
-        groups: names or ids of the groups on whose users the forwarder may act; empty: see `choose_groups`.
+        groups: names or ids of the groups on whose users the forwarder may act. If empty, `choose_groups` chooses.
     """
 
     url: str
@@ -41,12 +41,12 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """The result of a comparison of the org with what it should be.
+    """The result of comparing an org with the roles and resource sets that it should have.
 
     Attributes:
-        comparisons: a comparison for each role with its resource set.
-        problems: why nothing can be changed, a line for each reason.
-        notes: facts that an operator should know, a line for each.
+        comparisons: a comparison for each role and its resource set.
+        problems: a line for each reason why nothing can be changed.
+        notes: a line for each fact that an operator should know.
     """
 
     comparisons: tuple[Comparison, ...] = ()
@@ -60,7 +60,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 async def look(api: Api, wanted: Wanted) -> Found:
-    """Compare the org with what it should be; change nothing.
+    """Compare the org with the roles and resource sets that it should have; change nothing.
 
     Raises:
         OktaError: Okta refuses or does not respond.
@@ -76,7 +76,7 @@ async def look(api: Api, wanted: Wanted) -> Found:
     iam = Iam(api)
     protect = wanted.reactions.protect
     groups, unknown = await groups_of_org(api, await iam.administrators(), protect.users, protect.groups)
-    problems = [f"{line}; correct it, so that it is spared" for line in unknown]
+    problems = [f"{line}; correct it, because a wrong name protects no one" for line in unknown]
     problems += group_problems(wanted.needs, groups, wanted.groups)
     names = [grant.label for grant in grants_of(wanted.needs, (), (), "")]
     presents = {name: await _present(iam, name, wanted.client_id) for name in names}
@@ -93,10 +93,10 @@ async def look(api: Api, wanted: Wanted) -> Found:
 
 
 async def apply(api: Api, wanted: Wanted, found: Found) -> Found:
-    """Carry out the differences in `found`, compare again, and return the result.
+    """Make the changes in `found`, compare again, and return the new result.
 
     Raises:
-        OktaError: Okta refuses or does not respond. Earlier changes stay, and another run completes them.
+        OktaError: Okta refuses or does not respond. Changes made before stay, and another run makes the rest.
     """
     iam = Iam(api)
     for each in found.comparisons:
@@ -105,7 +105,7 @@ async def apply(api: Api, wanted: Wanted, found: Found) -> Found:
 
 
 async def _apply(iam: Iam, wanted: Wanted, found: Comparison) -> None:
-    """Carry out one comparison: removals before additions, and the assignment of the role to the app last."""
+    """Make the changes of one comparison: removals before additions, and the assignment of the role to the app last."""
     grant, present = found.grant, found.present
     added = [_url(wanted, each) for each in found.keys("+", "resource")]
     if present.role is None:
@@ -125,7 +125,9 @@ async def _apply(iam: Iam, wanted: Wanted, found: Comparison) -> None:
     if found.keys("+", "assignment"):
         role, resource_set = await iam.role(grant.label), await iam.resource_set(grant.label)
         if role is None or resource_set is None:
-            raise OktaError(f"Okta does not show what was created: {grant.label}; run the command again")
+            raise OktaError(
+                f"Okta does not show {grant.label} yet, which was just created; run the command again"
+            )
         await iam.assign(wanted.client_id, role, resource_set)
 
 
@@ -145,13 +147,13 @@ async def _present(iam: Iam, label: str, client_id: str) -> Present:
 
 
 async def _widening(iam: Iam, client_id: str, presents: dict[str, Present]) -> list[str]:
-    """Return a line for each other admin role of the app: our role does not limit what it allows."""
+    """Return a line for each admin role of the app that is not ours, because our role does not limit what it allows."""
     if not client_id:
         return []
     ours = [present.role.id for present in presents.values() if present.role]
     return [
-        f"the app {client_id} has the role {label} too, so Okta allows it whatever that role allows; remove it in the Admin "
-        "Console (the app > Admin roles) if it can change users"
+        f"the app {client_id} also has the role {label}, so the app may do whatever that role allows; if that role can change"
+        " users, remove it in the Admin Console (the app > Admin roles)"
         for label in other_roles(await iam.held_by(client_id), ours)
     ]
 
@@ -160,7 +162,7 @@ async def _admin_roles(api: Api, url: str) -> str:
     found = (await api.call("GET", "/.well-known/okta-organization")).json()
     if not isinstance(found, dict) or not isinstance(found.get("id"), str):
         raise OktaError("Okta's answer to GET /.well-known/okta-organization has no id")
-    # An org that is asked by its own domain says here which its URL at Okta is.
+    # If `url` has the org's custom domain, this response contains the org's URL at Okta.
     links = found.get("_links")
     link = links.get("organization") if isinstance(links, dict) else None
     href = link.get("href") if isinstance(link, dict) else None
@@ -173,18 +175,16 @@ def _url(wanted: Wanted, resource: str) -> str:
 
 def _no_group(groups: Sequence[Group]) -> str:
     reasons = "; ".join(f"{each.name}: {each.why_not or 'left out by --group'}" for each in groups[:5])
-    return (
-        "the org has no group without administrators and protected users, on whose users the forwarder could act "
-        f"({reasons}); create one with the users that reactions may touch, as by a group rule"
-    )
+    return f"the org has no group on whose users the forwarder may act ({reasons}); create a group with the users on whom reactions may act, for example by a group rule"
 
 
 def _left_out(groups: Sequence[Group], chosen: Sequence[Group], step_up: Sequence[Group]) -> list[str]:
-    """Return lines that name the groups on whose users the forwarder will not act, and why."""
+    """Return a line for each group on whose users the forwarder must not act, with the reason, and one that names the
+    other groups that are not in the resource set."""
     lines = [f"left out: {each.name}, because {each.why_not}" for each in groups if each.why_not]
     others = [each.name for each in groups if not each.why_not and each not in [*chosen, *step_up]]
     if others:
         lines.append(
-            f"not in the set: {', '.join(others[:10])}; add them with --group, which names all groups of the set"
+            f"not in the set: {', '.join(others[:10])}; to add some, name all groups that the set should have with --group"
         )
     return lines

@@ -113,7 +113,7 @@ MISTAKES = {
     "an empty folder of rules": (EVENTS, "events: rules, rules: [HERE/rules]", "orgs.acme.hook.rules: HERE/rules: contains no rule"),
     "a hook without api": (f"    api: {TOKEN}\n", "", "orgs.acme.api: is required for `hook`"),
     "a country that is none": (API, zone("countries: [Atlantis]"), "orgs.acme.zones.z.countries: 'Atlantis' is not a country"),
-    "Norway without quotes": (API, zone("countries: [NO]"), "orgs.acme.zones.z.countries: holds False"),
+    "Norway without quotes": (API, zone("countries: [NO]"), "orgs.acme.zones.z.countries: contains False"),
     "a zone that blocks the forwarder": (API, zone("ips: [203.0.113.0/24]"), "orgs.acme.zones.z.ips: 203.0.113.0/24 would block egress"),
     "a hook by plain http": ("https://hooks.acme", "http://hooks.acme", "orgs.acme.hook.uri: must begin with https://"),
     "text for a certificate": (RECEIVER, tls("text", "key.pem"), "receiver.tls.cert: HERE/text cannot be used"),

@@ -421,8 +421,8 @@ async def test_elasticsearch_says_whether_the_document_is_there(tmp_path: Path) 
     [
         (error(403, "security_exception", "action [search] is unauthorized"), "give the key the index privilege `read`"),
         (error(404, "index_not_found_exception", "no such index"), "there is no data stream logs-okta.system-default"),
-        (error(503, "cluster_block_exception", "no master"), "the search was answered with 503: no master"),
-        (Reply(200, {"odd": 1}), "the search was answered with 200"),
+        (error(503, "cluster_block_exception", "no master"), "Elasticsearch answered the search with 503: no master"),
+        (Reply(200, {"odd": 1}), "Elasticsearch answered the search with 200"),
         (Reply(200, "<html>", {"X-elastic-product": ""}), "is not an Elasticsearch server"),
         (Reply(silent=True), "no response"),
         (Reply(status=None), "no response"),

@@ -85,7 +85,7 @@ async def test_a_template_of_another_owner_that_takes_the_data_stream_is_named(t
         other["index_template"]["priority"] = 900  # type: ignore[index]
         found = await look(tmp_path, siem(server.url), "elasticsearch.templates")
     row = found.of("elasticsearch.templates")
-    assert (row["verdict"], "comes before ours" in row["seen"]) == ("fail", True)
+    assert (row["verdict"], "has a higher priority than ours" in row["seen"]) == ("fail", True)
 
 
 async def test_a_source_ip_that_became_a_keyword_in_silence_is_named(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ async def test_an_index_in_the_place_of_the_data_stream_is_named(tmp_path: Path)
         resolved = {"indices": [{"name": STREAM}], "aliases": [], "data_streams": []}
         server.answers[f"GET /_resolve/index/{STREAM}"] = Reply(200, resolved)
         row = (await look(tmp_path, siem(server.url), "elasticsearch.mapping")).of("elasticsearch.mapping")
-    assert (row["verdict"], "an index or alias is in the place" in row["seen"]) == ("fail", True)
+    assert (row["verdict"], "an index or alias has the name" in row["seen"]) == ("fail", True)
 
 
 async def test_a_wrong_key_is_named_and_later_checks_are_skipped(tmp_path: Path) -> None:

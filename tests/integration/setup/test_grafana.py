@@ -102,7 +102,7 @@ def test_a_dashboard_from_a_file_of_grafana_is_left_to_it(grafana: FakeGrafana) 
     grafana.calls.clear()
     done = run(grafana)
     assert (done.exit_code, grafana.writes) == (0, [])
-    assert "comes from a file of this Grafana" in done.output
+    assert "Grafana loads it from a file (provisioning)" in done.output
 
 
 def test_data_sources_are_written_only_if_asked_and_keep_what_was_added(grafana: FakeGrafana) -> None:
@@ -162,7 +162,7 @@ def test_missing_rights_are_named_and_no_secret_is_shown(
     assert (done.exit_code, "needs the role Editor" in done.output) == (1, True)
     grafana.roles = {bearer(TOKEN): "Editor"}
     done = run(grafana, "--token", "env:THE_TOKEN", "--prometheus", "http://prometheus:9090")
-    assert (done.exit_code, "Admin for data sources" in " ".join(done.output.split())) == (1, True)
+    assert (done.exit_code, "Admin to write data sources" in " ".join(done.output.split())) == (1, True)
     assert TOKEN not in done.output
 
 
@@ -197,7 +197,7 @@ def test_a_grafana_that_does_not_respond_is_an_error() -> None:
         (("--token", "the-token-itself"), "write env:NAME|file:PATH"),
         (("--user", "me"), "--user and --password belong together"),
         (("--prometheus", "prometheus:9090"), "is not an address"),
-        (("--ca-file", "/ca.pem"), "--ca-file has no use without https"),
+        (("--ca-file", "/ca.pem"), "--ca-file has no effect without https"),
     ],
 )
 def test_wrong_usage_exits_2(grafana: FakeGrafana, words: tuple[str, ...], problem: str) -> None:

@@ -138,7 +138,7 @@ def test_wrong_credentials_are_told_without_being_shown(
     kibana.logins = {api_key("another"): {"default"}}
     done = run(kibana, "--api-key", "env:THE_KEY")
     assert done.exit_code == 1
-    assert "does not accept these credentials, or needs some (401)" in done.output
+    assert "does not accept these credentials, or there are none (401)" in done.output
     assert KEY not in done.output
 
 
@@ -252,7 +252,7 @@ def test_an_object_that_kibana_refuses_is_told_with_its_words(kibana: FakeKibana
     done = run(kibana)
     assert done.exit_code == 1
     assert "dashboard okta-forwarder-threats: belongs to a more recent version of Kibana" in done.output
-    assert "several copies of it, keep one: copy-1, copy-2" in done.output
+    assert "several copies of it; delete all but one: copy-1, copy-2" in done.output
     assert "index-pattern okta-forwarder-events: this Kibana does not have this type" in done.output
     assert done.output.count(" created") == len(OURS) - 3
 
@@ -307,7 +307,7 @@ def test_a_file_that_kibana_does_not_take_is_told(kibana: FakeKibana) -> None:
         (("--url", "http://k", "--user", "ada"), "--user and --password belong together"),
         (("--url", "http://k", "--user", "a", "--password", "env:A", "--api-key", "env:A"), "not both"),
         (("--url", "http://k", "--api-key", "env:BLANK"), "a character that an API key cannot have"),
-        (("--url", "http://k", "--ca-file", "x"), "--ca-file has no use without https"),
+        (("--url", "http://k", "--ca-file", "x"), "--ca-file has no effect without https"),
         (("--url", "http://k", "--space", "../x"), "--space: "),
     ],
 )

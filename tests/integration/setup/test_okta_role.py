@@ -207,7 +207,9 @@ async def test_a_new_group_comes_into_the_set_only_by_name(there: ReactionOrg) -
     there.group("Guests", "cem@corp.example")
     found = await report(there, "--apply")
     assert not found["roles"][0]["changes"]
-    assert any(line.startswith("not in the set: Guests; add them with --group") for line in found["notes"])
+    assert any(
+        line.startswith("not in the set: Guests; to add some, name all groups") for line in found["notes"]
+    )
     await run(there, "--apply", "--group", "guests", "--group", "Staff")
     assert path_of(there, "Guests") + "/users" in held(there)[ACTS][1]
 
@@ -220,7 +222,7 @@ async def test_a_new_group_comes_into_the_set_only_by_name(there: ReactionOrg) -
         ([], {"protect": {"users": ["gone@corp.example"]}}, "reactions.protect.users: the org has no user gone@corp.example"),
         ([], {"protect": {"groups": ["Glass"]}}, "reactions.protect.groups: the org has no group Glass"),
         ([], {"on": [{"level": "critical", "do": [{"add_to_group": {"group": "Nowhere", "for": "1h"}}]}]}, "add_to_group: the org has no group Nowhere; create it"),
-        ([], {"on": [{"level": "critical", "do": [{"add_to_group": {"group": "Everyone", "for": "1h"}}]}]}, "add_to_group: Everyone is of type BUILT_IN"),
+        ([], {"on": [{"level": "critical", "do": [{"add_to_group": {"group": "Everyone", "for": "1h"}}]}]}, "add_to_group: Everyone has the type BUILT_IN"),
         ([], {"on": [{"level": "critical", "do": [{"add_to_group": {"group": "Admins", "for": "1h"}}]}]}, "add_to_group: Admins gives the admin role"),
     ],
 )  # fmt: skip
@@ -253,7 +255,7 @@ async def test_it_says_what_a_custom_role_cannot_give(there: ReactionOrg) -> Non
     code, output = await run(there)
     assert code == 0
     for name in ("block_ip", "user_risk", "prompt"):
-        assert f"{name} is not part of this role, because Okta does not document its permission" in output
+        assert f"this role does not allow {name}, because Okta does not document the permission" in output
 
 
 async def test_a_standard_role_of_the_app_is_told(tmp_path: Path) -> None:
@@ -261,7 +263,7 @@ async def test_a_standard_role_of_the_app_is_told(tmp_path: Path) -> None:
         await run(scene, "--apply")
         code, output = await run(scene)
     assert code == 0
-    assert f"the app {APP} has the role Super Administrator too" in output
+    assert f"the app {APP} also has the role Super Administrator" in output
 
 
 async def test_without_an_action_that_needs_it_no_role_is_made(there: ReactionOrg) -> None:
