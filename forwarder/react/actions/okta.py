@@ -62,7 +62,7 @@ class OktaAct:
         self._okta = okta
 
     async def look(self, action: Action) -> Seen:  # noqa: ARG002
-        """Return without a look: whatever the state of the target, a repeated call does no harm."""
+        """Return an empty state, without a call: whatever the state of the target, a repeated call does no harm."""
         return Seen(Answer(200))
 
     async def call(self, action: Action, request: Request) -> Answer:

@@ -16,7 +16,7 @@ class _Outside:
     id."""
 
     async def look(self, action: Action) -> Seen:  # noqa: ARG002
-        """Look at nothing: a webhook or a receiver has no state that the call depends on."""
+        """Return an empty state: a webhook or a receiver has no state that the call depends on."""
         return _UNSEEN
 
     def undo_request(self, action: Action, seen: Seen) -> Request:

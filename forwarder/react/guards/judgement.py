@@ -30,10 +30,10 @@ class Judgement(msgspec.Struct, frozen=True):
 
     Attributes:
         reason: the guard that decided; None if none objected.
-        detail: for a person: what, why, and what to do.
+        detail: a text for a person: what was decided, why, and what to do.
         waits_for: for WAIT: what the action waits for.
         until: for WAIT: when to judge it again.
-        approval: for WAIT for APPROVAL: the approval that the action waits for, as it was first asked for.
+        approval: for WAIT, if a human must approve: the approval that the action waits for, as it was first asked for.
         before: the state of the target now; None if no guard looked at the target.
         moves: for NO_OP: the key of the live action whose end moves to the end that this action would have.
         limit: for the reason `limit`: the name of the limit that the action is over.

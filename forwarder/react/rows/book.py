@@ -91,8 +91,7 @@ class Book:
     # Rows
 
     def put(self, action: Action) -> None:
-        """Note a row that is committed. A PLANNED row never replaces one in another state, as in the
-        store."""
+        """Note a row that is committed. As in the store, a PLANNED row never replaces a row in another state."""
         old = self._open.get(action.key)
         if old is not None and action.state is State.PLANNED and old.state is not State.PLANNED:
             return

@@ -162,7 +162,7 @@ class RiskReceiverSettings(Section):
                 "`audience`, `authorization` and `ca_file` are for a `url`; Okta needs none of them"
             )
         if self.url is not None and not self.audience:
-            raise ValueError("`audience` is required with `url`: what the receiver expects in `aud`")
+            raise ValueError("`audience` is required with `url`; write what the receiver expects in `aud`")
         if self.authorization and not re.fullmatch(r"[ -~]+", self.authorization.reveal()):
             raise ValueError("`authorization` has a line break, or a character that is not ASCII")
         return self
