@@ -42,7 +42,7 @@ def most_elements(text: bytes) -> int:
 
 
 async def split_list(text: bytes) -> Sequence[bytes | msgspec.Raw]:
-    """Split a JSON list into its elements. They are not parsed: each is the bytes as they are in `text`.
+    """Split a JSON list into its elements, which are not parsed: each is a part of `text`, byte for byte.
 
     Raises:
         JsonStructureError: `text` is not a JSON list, or has far more elements than could be events.

@@ -121,7 +121,7 @@ def _to_ecs(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typi
         "event": line.pop("event"),
         **_SAME_IN_EACH,
     }  # the formatter takes the text from `event`
-    line.pop("level", None)  # the formatter gets the level by itself
+    line.pop("level", None)  # the formatter gets the level separately
     for name in _ECS_FIELDS.keys() & line.keys():
         ecs[_ECS_FIELDS[name]] = line.pop(name)
     return ecs | ({"okta_forwarder": dict(line)} if line else {})

@@ -83,8 +83,8 @@ class _Reloads:
             elif found == seen and self._failure is None:
                 continue
             await self._reload()
-            # A change during the reload is noticed at the next look. A file that only the new settings name is not
-            # new.
+            # A change during the reload is noticed at the next look. A file that only the new settings name does not
+            # cause another reload.
             seen = await asyncio.to_thread(_contents, self._forwarder.settings) | found
 
     async def _reload(self) -> None:
@@ -154,7 +154,7 @@ async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Si
 
 
 class _Signals:
-    """SIGTERM and SIGINT stop the forwarder, a second one ends the process at once; SIGHUP reloads.
+    """Handles signals: SIGTERM and SIGINT stop the forwarder, a second one ends the process at once, SIGHUP reloads.
 
     Create the object before anything else starts: by default, SIGHUP ends a process.
     """

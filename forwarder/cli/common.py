@@ -1,4 +1,4 @@
-"""What several commands share: the option `--config`, and the choice of an org."""
+"""Shared by several commands: the option `--config`, and the choice of an org."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -73,7 +73,7 @@ def choose_org(settings: Settings, name: str | None, fit: Callable[[OrgSettings]
     """Return the org for a command: `name` if it is not None, else the only org that `fit` accepts, else the only org.
 
     Raises:
-        click.UsageError: the configuration lacks the org `name`; or `name` is None, and there are several orgs.
+        click.UsageError: the configuration has no org `name`; or `name` is None, and several orgs are possible.
     """
     if name is None:
         candidates = [each for each, org in settings.orgs.items() if fit(org)] or list(settings.orgs)

@@ -161,7 +161,7 @@ def _clients(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def _key(path: str | None, app: str, flag: str) -> "Secret":
-    """Return the key in the file `path`, the value of `flag`, which the option `app` needs.
+    """Return the key in the file `path`. `flag` is the option that gave the path, `app` the option that needs the key.
 
     Raises:
         click.UsageError: `path` is None, or the file has no usable key.

@@ -1,4 +1,4 @@
-"""The text output of `forwarder find`, made from its JSON output."""
+"""Prints the text output of `forwarder find`, which is made from the JSON output."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime

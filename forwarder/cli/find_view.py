@@ -1,4 +1,4 @@
-"""The JSON output of `forwarder find`, from which its text output is made."""
+"""Makes the JSON output of `forwarder find`. The text output is made from the JSON output."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -144,5 +144,5 @@ def _time(at: Micros | None) -> str | None:
 
 
 def _second(at: Micros | None) -> str | None:
-    """Return a time without a fraction, because the store keeps it in whole seconds; None for None."""
+    """Return a time without a fraction, because the store keeps this time in whole seconds; None for None."""
     return None if at is None else iso(at, "seconds")

@@ -1,4 +1,4 @@
-"""How `forwarder hooks` prints a hook."""
+"""Prints a hook for `forwarder hooks`."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,7 +8,7 @@ from forwarder.core.printable import printable_line
 from forwarder.okta.hooks.desired import Difference, Hook, Plan
 
 _MAX_LINES = 20
-"""Lines shown per difference."""
+"""The most lines that are shown of one difference."""
 
 
 def steps(plan: Plan) -> str:

@@ -81,7 +81,7 @@ def load_desired_hook(
 
 @asynccontextmanager
 async def connect(selection: Selection) -> AsyncIterator[HookAdmin]:
-    """Give a client for the hooks of the selected org; it is closed at the end of the `async with` block."""
+    """Give a client for the hooks of the selected org. The client is closed at the end of the `async with` block."""
     from forwarder.okta.api.client import OktaClient
 
     assert selection.org.url is not None

@@ -90,7 +90,7 @@ def init(  # noqa: PLR0913 - one for each option
     kind = ask(sink, "--sink", "Sink: elasticsearch, otlp or file", "elasticsearch", _kind)
     state = _SYSTEM_STORE if os.access(_SYSTEM_STORE, os.W_OK) else config.absolute().parent / "data"
     place = _ADDRESSES.get(kind, str(state / "okta.ndjson"))
-    address = ask(sink_address, "--sink-address", "Its URL, or the path of its file", place, str.strip)
+    address = ask(sink_address, "--sink-address", "URL of the sink, or path of its file", place, str.strip)
     folder = str(config.absolute().parent / "secrets")
     folder = ask(_text_of(secrets), "--secrets", "Folder for files of secrets", folder, str.strip)
     if kind == "file":  # absolute like the other paths: `run` may be called from another folder

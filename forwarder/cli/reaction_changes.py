@@ -33,7 +33,7 @@ _ID = click.argument("id_", metavar="ID")
 
 
 def _not_blank(_context: click.Context, _option: click.Parameter, written: str) -> str:
-    """Return the reason, stripped of white space; refuse a blank one, because other operators need it."""
+    """Return the reason without surrounding white space. Refuse a blank reason, because other operators need it."""
     if not written.strip():
         raise click.BadParameter("is blank; say why")
     return written.strip()

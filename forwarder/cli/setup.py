@@ -97,7 +97,7 @@ def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "
 
 
 def _password_options(secret: str) -> Callable[[_Command], _Command]:
-    """Return a decorator that adds the options of both Kibana and Grafana: user, password, CA file, dry run.
+    """Return a decorator that adds the options that Kibana and Grafana share: user, password, CA file, dry run.
 
     User and password replace another credential; `secret` is the word for it in the help.
     """

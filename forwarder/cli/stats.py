@@ -73,7 +73,7 @@ def forget_sink(config: Path, name: str, *, yes: bool) -> None:
     commands = open_commands(settings.store, SystemClock())
     ledger = commands.ledger()
     events = ledger.removed.get(name, ledger.sinks[name].waiting if name in ledger.sinks else 0)
-    if not yes and (name in ledger.removed or name in ledger.sinks):  # else it is refused below
+    if not yes and (name in ledger.removed or name in ledger.sinks):  # if not, `forget_sink` refuses it below
         question = f"{name} will never get the {count(events, 'event')} kept for it. Forget it?"
         click.confirm(question, abort=True)
     commands.forget_sink(name)

@@ -140,7 +140,7 @@ def _ended_by_the_reader() -> Iterator[None]:
 
 
 def _as_sent(config: Path, sink: str | None, fields: tuple[str, ...]) -> tuple[Any, Any, Any]:
-    """Return `accepts`, `redact` and `sent` of `Wanted` for a sink; `fields` are redacted too."""
+    """Return `accepts`, `redact` and `sent` of `Wanted` for the sink `sink`. `fields` are redacted too."""
     from forwarder.sink_settings import redactable
     from forwarder.sinks.preview import preview
     from forwarder.sinks.redacted_fields import FieldRedactor

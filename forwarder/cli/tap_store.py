@@ -33,7 +33,7 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """The choices of a `forwarder tap`: which events it shows, and how.
+    """The options of `forwarder tap`: which events it shows, and how.
 
     Attributes:
         filter: the events that are shown.

@@ -171,7 +171,7 @@ def _select(config: Path, name: str | None) -> tuple[str, Settings, OrgSettings]
 
 @asynccontextmanager
 async def _connect(name: str, settings: Settings, org: OrgSettings) -> AsyncIterator[ZoneWriter]:
-    """Give a writer for the zones of the org `name`, valid inside the `async with` block."""
+    """Give a writer for the zones of the org `name`. It is valid only inside the `async with` block."""
     from forwarder.okta.api.client import OktaClient
 
     assert org.url is not None

@@ -1,4 +1,4 @@
-"""Says what pydantic found in an operator's words: pydantic's own texts are for programmers."""
+"""Rewrites pydantic's errors in an operator's words: pydantic's own texts are for programmers."""
 
 import re
 from collections.abc import Callable

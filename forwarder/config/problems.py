@@ -12,7 +12,7 @@ from forwarder.config.plain import plain
 
 _NAMES = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 Name = Annotated[str, StringConstraints(pattern=_NAMES)]
-"""A name that the operator chooses: a metric label, a log field, a key in the store."""
+"""A name that the operator chooses. It becomes a metric label, a log field and a key in the store."""
 
 _NAME = "a name has letters, digits, `.`, `_` and `-`, at most 63, and starts with a letter or digit"
 

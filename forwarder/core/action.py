@@ -1,6 +1,7 @@
-"""An action: a call that a reaction makes about an alert, as a row of the store. docs/reactions.md shows its states.
+"""An action: a call that a reaction makes because of an alert. docs/reactions.md shows the states of an action.
 
-The row is on disk (fsynced) before the call is sent; each later change of the action is a change of its row.
+Each action is a row in the store. The row is on disk (fsynced) before the call is sent, and every later change of the
+action is written to the row.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,7 +60,7 @@ class State(StrEnum):
     WAITING = "waiting"
     """The action waits; `waits_for` says for what."""
     CALLING = "calling"
-    """The call may have been sent or not: this state is stored before it is sent."""
+    """The call may have been sent or not: this state is stored before the call is sent."""
     PROMPTING = "prompting"
     """The user was asked, and has not answered yet."""
     LIVE = "live"

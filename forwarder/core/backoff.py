@@ -14,7 +14,7 @@ class Backoff(msgspec.Struct, frozen=True):
 
         `random` is the jitter, from [0, 1); without it, the result is the longest wait. If the server asked for a
         wait, `asked` is its length in seconds. The result is then `asked`, but at most ten times `cap`, plus up to
-        `base`.
+        `base` of jitter.
         """
         bound = min(self.cap, self.base * 2.0 ** min(attempt - 1, 32))
         if asked is not None:

@@ -42,7 +42,7 @@ class NotAnEventError(ForwarderError):
 
 
 class JsonStructureError(ForwarderError):
-    """A text does not contain the JSON list that it should. The elements of the list are not checked."""
+    """A text does not contain the JSON list that it should. An invalid element of the list is another error."""
 
 
 class UnmappableError(ForwarderError):

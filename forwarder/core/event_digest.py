@@ -1,7 +1,7 @@
 """A short digest of the fields that the hook's copy and the System Log's copy of one event must have in common.
 
 Anyone with the secret of a hook can post a forged event under the uuid of a real event. So the System Log
-confirms an event of the hook only if it has the same uuid with the same values in the fields that decisions depend on.
+confirms an event of the hook only if the log has the same uuid, with the same values in the fields that decisions use.
 Okta's two copies are not equal byte for byte: the log has `null` where the hook lacks a key, and `request.ipChain`
 where the hook has `client.ipChain`. A preview org writes `success` for `SUCCESS`.
 """

@@ -1,4 +1,4 @@
-"""Names of event types, with `*` for any part of a name, as in `user.session.*`."""
+"""Matches event types against names and patterns; in a pattern, `*` stands for any part, as in `user.session.*`."""
 
 import difflib
 import re

@@ -125,7 +125,7 @@ MISTAKES: dict[str, Callable[[World], Mistake]] = {
     "https for http": lambda w: sink(siem(w.elasticsearch.url.replace("http", "https")), "elasticsearch.reachable", "TLS failed", "write `http://`"),
     "a private CA": lambda w: sink(siem(w.secure.url), "elasticsearch.reachable", "not from a CA", "set `ca_file`"),
     "a wrong key": lambda w: sink(siem(w.elasticsearch.url, api_key="another:key"), "elasticsearch.credentials", "401", "sinks.out.api_key"),
-    "events in clear": lambda w: sink(siem("http://es.internal:9200"), "sink.transport", "in clear", "use https://", "warn"),
+    "events in clear": lambda w: sink(siem("http://es.internal:9200"), "sink.transport", "unencrypted", "use https://", "warn"),
     "the port of gRPC": lambda w: sink(otlp(w.grpc.url), "otlp.export", "does not answer in HTTP/1.1", "protocol: grpc"),
     "the port of HTTP": lambda w: sink(otlp(w.elasticsearch.url, protocol="grpc"), "otlp.export", "HTTP", "protocol: http/protobuf"),
     "a wrong port of the Collector": lambda w: sink(otlp(w.nothing), "otlp.export", "nothing listens there", "check `endpoint`"),

@@ -278,7 +278,7 @@ async def test_an_app_that_may_not_manage_roles_is_told_what_to_do(there: Reacti
     arguments = ["setup", "okta-role", "-c", str(there.write()), "--apply"]
     done = await asyncio.to_thread(CliRunner().invoke, main, arguments)
     assert done.exit_code == 1
-    assert "name an API token of a Super Administrator for this run with --token env:NAME" in done.output
+    assert "for this run, name an API token of a Super Administrator with --token env:NAME" in done.output
 
 
 async def test_with_an_api_token_the_role_is_made_and_given_to_nobody(there: ReactionOrg) -> None:
