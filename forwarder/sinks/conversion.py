@@ -1,4 +1,4 @@
-"""Convert the events of a batch to what a sink sends."""
+"""Converts the events of a batch to the form that a sink sends, and combines the results."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -21,9 +21,9 @@ async def send_converted(
 ) -> BatchResult:
     """Convert each event of `batch`, send the converted events, and return the result for the whole batch.
 
-    Events for which `convert` raises UnmappableError, or any other exception, are rejected. So a bug of the mapping
-    costs one event, which can be replayed, and never stops the sink. `send` gets the seqs and the converted events;
-    it is not called if no event could be converted.
+    An event for which `convert` raises an exception is rejected, whatever the exception is. So a bug in the conversion
+    makes a dead letter of this event, which can be replayed, and does not stop the sink. `send` gets the `seq` numbers
+    and the converted events; it is not called if no event could be converted.
     """
     cooperative = Cooperative()
     seqs: list[int] = []
@@ -48,10 +48,10 @@ async def send_beside(
     alerts: Sequence[StoredEvent],
     send: Callable[[Sequence[StoredEvent]], Awaitable[BatchResult]],
 ) -> BatchResult:
-    """Send `alerts`, after the other events of the batch had the result `events`; return both results as one.
+    """Send `alerts`, and return one result for them and for the other events of the batch, whose result is `events`.
 
-    If the sink failed as a whole for `events`, `alerts` are retries without a try. If the batch has
-    other events and the sink works, a failure of `alerts` is never a failure of the sink as a whole.
+    If the sink failed as a whole for the other events, `alerts` are not sent now, and their outcome is retry. If it did
+    not, and the batch has other events, a failure of `alerts` does not count as a failure of the sink as a whole.
     """
     if events.whole or events.pause:
         return replace(events, retry=[*events.retry, *(stored.seq for stored in alerts)])

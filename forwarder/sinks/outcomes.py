@@ -1,7 +1,6 @@
-"""The meaning of a response: delivered, retry or rejected. One table for all sinks.
+"""Decides what a response means for an event: delivered, retry or rejected. All sinks use this one table.
 
-The rule behind it: a status that is not known for certain is a retry. A second copy is harmless, a lost event
-is not.
+If the outcome of an event is not certain, it is a retry: a second copy of an event is harmless, but a lost event is not.
 
     response                       whole request                       one item of a bulk response
     -----------------------------  ----------------------------------  ------------------------------
@@ -37,22 +36,25 @@ from forwarder.core.redaction import redact
 from forwarder.unreachable import error_chain
 
 DETAIL_LIMIT = 1_000
-"""Characters kept of a sink's own text: some servers quote the whole request."""
+"""Only so many characters of a sink's own text are kept, because some servers quote the whole request."""
 
 
 def kept(detail: str) -> str:
-    """Return `detail`, a sink's own text, shortened and with secrets redacted, also one that is cut at the end."""
+    """Return `detail`, a sink's own text, with its secrets redacted, shortened to DETAIL_LIMIT characters.
+
+    It is redacted before it is shortened, so that a secret at the limit is recognized too.
+    """
     return redact(detail[: 4 * DETAIL_LIMIT])[:DETAIL_LIMIT]
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The meaning of one response for its events. Without `retry` and `reject`: delivered.
+    """What a response means for its events. If `retry` and `reject` are both None, the events are delivered.
 
     Attributes:
         retry: the reason to send the events again.
         reject: the reason why the sink will never accept the event.
         pause: whether an operator must act before a retry can succeed.
-        split: whether to send the batch again in halves: it is too large, or one of its events makes it fail.
+        split: whether to send the batch again in halves, because it is too large or one of its events makes it fail.
     """
 
     retry: RetryReason | None = None
@@ -76,7 +78,7 @@ FORBIDDEN = Verdict(RetryReason.FORBIDDEN, pause=True)
 NOT_FOUND = Verdict(RetryReason.NOT_FOUND, pause=True)
 REFUSED = Verdict(RetryReason.UNKNOWN, pause=True)
 
-# One event alone is rejected; a batch is split until the event is alone.
+# If a request with one event fails, this event is rejected. A batch is split until the event that fails is alone.
 SPLIT_TOO_LARGE = Verdict(RetryReason.TOO_LARGE, split=True)
 SPLIT_MALFORMED = Verdict(RetryReason.UNKNOWN, split=True)
 TOO_LARGE = Verdict(reject=RejectReason.TOO_LARGE)
@@ -93,10 +95,10 @@ _HTTP = {
     425: THROTTLED,
     429: THROTTLED,
 }
-"""Verdicts by HTTP status, for statuses that mean the same for a request and for one item."""
+"""HTTP status → verdict, for the statuses that mean the same for a whole request and for one item."""
 
 _GRPC_TOO_LARGE = ("larger than max", "exceeds maximum size", "length too large")
-"""Parts of the texts of servers in Go, C++, Python, Java and Rust about a message that is too large."""
+"""Parts of the texts with which servers in Go, C++, Python, Java and Rust refuse a message that is too large."""
 
 _GRPC_NO_CONNECTION = (
     "failed to connect to all addresses",
@@ -104,7 +106,7 @@ _GRPC_NO_CONNECTION = (
     "dns resolution failed",
     "socket closed",
 )
-"""Beginnings of the texts of the gRPC library itself when it reached no server."""
+"""How the gRPC library's own texts begin if it could not reach a server."""
 
 _GRPC_UNTRUSTED = ("certificate_verify_failed", "hostname verification check failed")
 
@@ -125,7 +127,7 @@ _GRPC = {
 
 
 def request_verdict(status: int, events: int) -> Verdict:
-    """Return the verdict for all `events` events of a request that was answered with the HTTP `status`."""
+    """Return the verdict for the events of a request that was answered with the HTTP `status`. `events` is their number."""
     if status == 413:
         return SPLIT_TOO_LARGE if events > 1 else TOO_LARGE
     if status in (400, 422):
@@ -134,8 +136,8 @@ def request_verdict(status: int, events: int) -> Verdict:
 
 
 def item_verdict(status: int) -> Verdict:
-    """Return the verdict for the event of one item of a bulk response that has this `status`."""
-    if status == 409:  # `create` met the same _id: an earlier try did arrive
+    """Return the verdict for one event, whose item in a bulk response has this `status`."""
+    if status == 409:  # a document with this `_id` exists, because an earlier request has created it
         return DELIVERED
     if status == 413:
         return TOO_LARGE
@@ -155,10 +157,13 @@ def _http_verdict(status: int) -> Verdict:
 
 
 def grpc_verdict(code: str, events: int, detail: str = "") -> Verdict:
-    """Return the verdict for all `events` events of a call that ended with the gRPC status `code`, as in `UNAVAILABLE`.
+    """Return the verdict for the events of a call that ended with the gRPC status `code`, as in `UNAVAILABLE`.
 
-    `detail` is the text of the status. Only this text distinguishes "message too large" from "busy" (both are
-    RESOURCE_EXHAUSTED), and an unreachable server from one that is not ready.
+    Args:
+        code: the name of the status code.
+        events: the number of events.
+        detail: the text of the status. Only this text distinguishes a message that is too large from a busy server (both
+            are RESOURCE_EXHAUSTED), and an unreachable server from one that is not ready (both are UNAVAILABLE).
     """
     text = detail.lower()
     if code in {"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"} and any(sign in text for sign in _GRPC_TOO_LARGE):
@@ -171,7 +176,7 @@ def grpc_verdict(code: str, events: int, detail: str = "") -> Verdict:
 
 
 def error_verdict(error: BaseException) -> Verdict:
-    """Return the verdict for all events of a request that raised `error` in place of a response."""
+    """Return the verdict for the events of a request that got no response, but raised `error`."""
     verdict = UNKNOWN
     for cause in error_chain(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -186,7 +191,10 @@ def error_verdict(error: BaseException) -> Verdict:
 def batch_outcome(
     seqs: Sequence[int], verdict: Verdict, detail: str = "", wait: float | None = None
 ) -> BatchResult:
-    """Return the result of a batch whose events `seqs` all have one `verdict`. `wait` as in `item_outcomes`."""
+    """Return the result of a batch whose events `seqs` all have the same `verdict`.
+
+    `wait` is the number of seconds that the sink asked us to wait; None if it did not ask.
+    """
     result = item_outcomes(seqs, [(verdict, detail)] * len(seqs), wait)
     return replace(result, whole=not verdict.split, split=verdict.split) if result.retry else result
 
@@ -196,15 +204,18 @@ def item_outcomes(
 ) -> BatchResult:
     """Return the result of a batch whose events `seqs` have separate verdicts.
 
-    `items` has (verdict, the sink's own text) for each event, in the order of `seqs`. An event without an item
-    is a retry, because its outcome is unknown. `wait`: seconds that the sink asked us to wait; None if it did not.
+    Args:
+        seqs: the events, by their `seq` numbers.
+        items: (verdict, the sink's own text) for each event, in the order of `seqs`. An event without an item is a
+            retry, because its outcome is unknown.
+        wait: the number of seconds that the sink asked us to wait; None if it did not ask.
     """
     delivered: list[int] = []
     retry: list[int] = []
     rejected: list[Rejection] = []
     worst = DELIVERED, ""
-    keep = cache(kept)  # a rejected batch has one text
-    missing = [(UNKNOWN, "the response does not name this event")] * (len(seqs) - len(items))
+    keep = cache(kept)  # if a whole batch is rejected, all its events have the same text
+    missing = [(UNKNOWN, "the response has no result for this event")] * (len(seqs) - len(items))
     for seq, (verdict, detail) in zip(seqs, [*items, *missing], strict=False):
         if verdict.reject is not None:
             rejected.append(Rejection(seq, verdict.reject, keep(detail)))

@@ -16,10 +16,11 @@ from forwarder.sinks.file.settings import FileSinkSettings
 
 
 def preview(settings: SinkSettings) -> Callable[[Event], Any]:
-    """Return a function from an event to what a sink with `settings` sends for it, in a form that can be encoded as JSON.
+    """Return a function that gets an event and returns what a sink with `settings` would send for it, in a form that can
+    be encoded as JSON.
 
-    The function ignores `settings.redact`: redact the event before. It raises UnmappableError if the event cannot
-    be converted, and so would become a dead letter.
+    The function ignores `settings.redact`, so the caller must redact the event before. It raises UnmappableError if the
+    event cannot be converted; such an event would become a dead letter.
     """
     if isinstance(settings, ElasticsearchSinkSettings):
         options, raw = settings.options, settings.document_format == "raw"

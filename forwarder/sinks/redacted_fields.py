@@ -1,4 +1,4 @@
-"""Keeps the values of the fields in the setting `redact` from a sink of any kind and format."""
+"""Removes the values of the fields in the setting `redact` from events before a sink gets them, for all kinds of sinks."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,11 +20,11 @@ _TARGETS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "user": {"id": ("actor.id", "target.id"), "name": ("actor.alternateId", "target.alternateId")},
     "ip": {"id": ("client.ipAddress", "request.ipChain.ip", "client.ipChain.ip")},
 }
-"""By kind of an action's target: the fields of events from which its id and its name are copied."""
+"""Kind of an action's target → for the target's id and name, the fields of events from which they are copied."""
 
 
 class FieldRedactor:
-    """Replaces the values of `fields`, given by their dotted names, in events."""
+    """Replaces the values of `fields` in events. `fields` are dotted names."""
 
     def __init__(self, fields: Iterable[str]) -> None:
         self._paths = [field.split(".") for field in fields]
@@ -45,13 +45,13 @@ class FieldRedactor:
             hidden = self._hidden(object_at(raw, "forwarder", "action", "target"))
             raw, found = _without(raw, hidden), found or bool(hidden)
         body = encode(raw).encode()
-        # What was decoded has the last of two equal keys only; the body has the first one too.
+        # If an object has a key twice, the decoded object has only the last value, but the body still has both.
         if found or (body != event.body and _repeats_a_key(event.body)):
             return replace(event, body=body)
         return event
 
     def _redact_group(self, alert: dict[str, Any]) -> bool:
-        """Replace values in the group of `alert`, whose keys are names of fields or aliases for fields.
+        """Replace values in the `group` of `alert`. Its keys are names of fields, or aliases of fields.
 
         Return whether a value was replaced.
         """
@@ -65,9 +65,9 @@ class FieldRedactor:
         return found
 
     def _hidden(self, target: dict[str, Any]) -> list[str]:
-        """Return the id and the name of an action's `target`, as far as they come from fields to redact.
+        """Return the id and the name of an action's `target`, each only if it is copied from a field that must be redacted.
 
-        They must be replaced in the whole event: its request and its states contain them too.
+        They must be replaced in the whole event, because its request and its states contain them too.
         """
         names = _TARGETS.get(str(target.get("kind")), {})
         return [
@@ -80,7 +80,7 @@ class FieldRedactor:
 
 
 def _without(value: Any, texts: Sequence[str]) -> Any:
-    """Return the JSON value `value` with each occurrence of `texts` in its strings replaced, but not in keys."""
+    """Return the JSON value `value` with each occurrence of one of `texts` replaced in its strings, but not in its keys."""
     if isinstance(value, dict):
         return {key: _without(item, texts) for key, item in value.items()}
     if isinstance(value, list):
@@ -92,7 +92,8 @@ def _without(value: Any, texts: Sequence[str]) -> Any:
 
 
 def _repeats_a_key(body: bytes) -> bool:
-    """Whether a JSON object in `body` has a key twice, or `body` cannot be decoded. Slow: ten times the encoding."""
+    """Whether a JSON object in `body` has a key twice, or `body` cannot be decoded. Slow: takes ten times as long as the
+    encoding."""
 
     def check(pairs: list[tuple[str, Any]]) -> None:
         if len(dict(pairs)) < len(pairs):
@@ -110,27 +111,28 @@ class _RepeatedKeyError(Exception):
 
 
 def _plain(path: Sequence[str]) -> list[str]:
-    """Return `path` without list indexes and with its first name in lower case, to compare it with names in rules."""
+    """Return `path` without list indexes, and with its first part in lower case, so that it can be compared with names in
+    rules."""
     return [part if at else part.lower() for at, part in enumerate(path) if not part.isdecimal()]
 
 
 def _redact(value: Any, path: Sequence[str]) -> bool:
-    """Replace the values at `path` in the JSON value `value`, in place; return whether any was found."""
+    """Replace the values at `path` in the JSON value `value`, in place. Return whether a value was found."""
     found = False
     if isinstance(value, list):
         for at, item in enumerate(value):
-            if isinstance(item, str):  # a text may be JSON with the field in it
+            if isinstance(item, str):  # the text may be JSON that contains the field
                 value[at], found = REDACTED, True
             else:
                 found = _redact(item, path) or found
     if not isinstance(value, dict):
         return found
-    for parts in range(1, len(path) + 1):  # a key of Okta's debug data may have dots
+    for parts in range(1, len(path) + 1):  # a key of Okta's debug data may contain dots
         key, rest = ".".join(path[:parts]), path[parts:]
         inner = value.get(key)
         if inner is None:
             continue
-        if not rest or isinstance(inner, str):  # likewise
+        if not rest or isinstance(inner, str):  # as above, the text may be JSON that contains the field
             value[key], found = REDACTED, True
         else:
             found = _redact(inner, rest) or found
@@ -138,7 +140,7 @@ def _redact(value: Any, path: Sequence[str]) -> bool:
 
 
 class RedactingSink:
-    """A `core.ports.Sink` that redacts `fields` of each event, then passes the event to `sink`."""
+    """A `core.ports.Sink` that redacts `fields` in each event, and then passes the event to `sink`."""
 
     def __init__(self, sink: Sink, fields: Iterable[str]) -> None:
         self._sink = sink

@@ -1,7 +1,7 @@
 """The kinds of sinks: the settings class and the builder of each.
 
-To add a kind, add its settings class to `AnySinkSettings` and its builder to `_BUILDERS`. A builder imports
-its sink when it is called, so that the libraries of a kind that is not configured are never loaded.
+To add a kind, add its settings class to `AnySinkSettings` and `SETTINGS`, and its builder to `_BUILDERS`. A builder
+imports the sink only when it is called, so that the libraries of kinds that are not configured are never loaded.
 """
 
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def build(name: str, settings: SinkSettings, clock: Clock) -> Sink:
     """Build the sink `name` with `settings`.
 
     Raises:
-        SinkError: a file that the settings name cannot be used, or another process writes to the sink's file.
+        SinkError: a file in the settings cannot be used, or another process writes to the file of a `file` sink.
     """
     for key, problem in settings.file_problems():  # a file may have changed since the configuration was read
         raise SinkError(f"sinks.{name}.{key}: {problem}")

@@ -1,13 +1,14 @@
-"""Elasticsearch's `_bulk` API: the lines of a request, and the verdict of the response for each event.
+"""Elasticsearch's `_bulk` API: builds the lines of a request, and finds the verdict for each event in the response.
 
-The cause of a 400 is the document or the cluster. In the first case the event is a dead letter. In the second case
-every event fails until an operator acts, so the sink is paused. Errors of the second kind, seen on Elasticsearch 9.4:
+A 400 is caused either by the document or by the cluster. If it is the document, the event becomes a dead letter. If it
+is the cluster, every event fails until an operator acts, so the sink pauses. These errors of Elasticsearch 9.4 are
+caused by the cluster:
 
     one item   index_closed_exception                     someone closed the index
-               validation_exception                       no room for another shard
+               validation_exception                       the cluster has no room for another shard
                illegal_argument_exception, "pipeline with id [...] does not exist"
-    request    everything but action_request_validation_exception: a document is only looked at as an item,
-               so a request is refused for its URL, its parameters or its media type
+    request    all errors except action_request_validation_exception: Elasticsearch reports an error of a document
+               for its item, so it refuses a whole request because of its URL, its parameters or its media type
 """
 
 import hashlib
@@ -28,18 +29,19 @@ from forwarder.sinks.outcomes import Verdict
 PIPELINES = "items.*.executed_pipelines"
 
 FILTER = "errors,items.*._id,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store"
-"""The parts of the response that we need. A 201 with `failure_store` looks like a delivery, but is a rejection."""
+"""The parts of the response that we need. `failure_store` is one of them because a 201 with it looks like a delivery, but
+is a rejection."""
 
 ID_LIMIT = 512
 """The maximum length of an `_id` in bytes. If one is longer, Elasticsearch refuses the whole request."""
 
 SETUP = "run `forwarder setup elasticsearch`"
 
-_OTHER_ID = "the response names another document than the event's; an ingest pipeline must not change `_id`"
+_OTHER_ID = "the response has another `_id` than the one sent for this event; an ingest pipeline must not change `_id`"
 _OTHER_TEMPLATE = (
-    "the data stream was created by another index template than that of `forwarder setup elasticsearch` (documents are"
-    " processed {through}): types of fields are guessed, and rules and dashboards miss events; run `forwarder setup"
-    " elasticsearch --rollover`, or name your own `pipeline` in the sink"
+    "the data stream was not created by the index template of `forwarder setup elasticsearch` (documents are processed"
+    " {through}). So Elasticsearch guesses the types of fields, and rules and dashboards miss events; run `forwarder setup"
+    " elasticsearch --rollover`, or, if you have a template of your own, set `pipeline` in the sink"
 )
 _FAILURE_STORE = Verdict(reject=RejectReason.FAILURE_STORE)
 _OPERATOR_MUST_ACT = {"index_closed_exception", "validation_exception"}
@@ -56,31 +58,36 @@ _CREDENTIALS = {
 }
 _BESIDE_HINT = (
     "{what} cannot be written; give the key `create_doc` and `auto_configure` on logs-{dataset}-*, and {setup};"
-    " then: forwarder dead-letters replay --all --reason {reason}"
+    " then run: forwarder dead-letters replay --all --reason {reason}"
 )
 _encode = msgspec.json.Encoder().encode
 
 
 def document_id(uuid: str, org: str = "") -> str:
-    """Return the `_id` of an event: `uuid`, or `org:uuid` if `org` is given; a digest of this text if it is too long.
+    """Return the `_id` of an event: `uuid`, or `org:uuid` if `org` is given. If this text is too long, return its digest.
 
-    Every copy of an event has the same `_id`, so sending it twice is harmless.
+    All copies of an event have the same `_id`, so sending an event twice is harmless.
     """
-    whole = f"{org}:{uuid}" if org else uuid  # no name of an org has a colon
+    whole = f"{org}:{uuid}" if org else uuid  # the name of an org cannot contain a colon
     data = whole.encode()
     return whole if len(data) <= ID_LIMIT else f"sha256-{hashlib.sha256(data).hexdigest()}"
 
 
 def lines(id_: str, document: dict[str, Any]) -> bytes:
-    """Return the two lines of a bulk request that create `document`, unless a document with the same id exists."""
+    """Return the two lines of a bulk request for one document. They create it, unless a document with this id exists."""
     return b'{"create":{"_id":%b}}\n%b\n' % (_encode(id_), _encode(document))
 
 
 def items(response: Any, events: int, ids: Sequence[str] = ()) -> list[tuple[Verdict, str]] | None:
-    """Return (verdict, text) for each event, in the order sent, from `response`, the body of a 2xx response.
+    """Return (verdict, text) for each event, in the order in which the events were sent.
 
-    None if the number of items is not `events`, the number sent: then the outcome of all of them is unknown. `ids` are
-    the `_id`s sent, in order; an item with another `_id` gets the verdict REFUSED.
+    Args:
+        response: the body of a 2xx response.
+        events: the number of events that were sent.
+        ids: the `_id`s that were sent, in order. An item with another `_id` gets the verdict REFUSED.
+
+    Returns:
+        None if the response does not have an item for each event; then the outcome of all of them is unknown.
     """
     found = response.get("items") if isinstance(response, dict) else None
     if not isinstance(found, list) or len(found) != events:
@@ -89,10 +96,10 @@ def items(response: Any, events: int, ids: Sequence[str] = ()) -> list[tuple[Ver
 
 
 def template_warning(response: Any, *, raw: bool) -> str | None:
-    """Return a warning if the data stream was created by another index template than ours; empty if by ours.
+    """Return a warning if the data stream was not created by the right index template, or an empty text if it was.
 
-    None if `response` does not show it. It is concluded from the pipelines that ran: ours, or with `raw` any pipeline,
-    means the right template. A key with the rights of a sink can see nothing else of the template.
+    This is concluded from the pipelines that ran, because the API key of a sink may not read templates: the template is
+    right if our pipeline ran or, with `raw`, if any pipeline ran. None if `response` does not show which ones ran.
     """
     results = [item.get("create") for item in response["items"] if isinstance(item, dict)]
     ran = [
@@ -127,32 +134,34 @@ def _item(item: Any, sent: str | None) -> tuple[Verdict, str]:
     detail = _detail(kind, reason, status)
     if status == 400 and (kind in _OPERATOR_MUST_ACT or reason.startswith("pipeline with id [")):
         return outcomes.REFUSED, detail
-    if kind == "fail_processor_exception":  # a 500, but the operator's pipeline rejects the document
+    if (
+        kind == "fail_processor_exception"
+    ):  # the status is 500, but it is the operator's pipeline that rejects the event
         return outcomes.MAPPING, detail
     return verdict, detail or f"the response has status {status} for this event"
 
 
 def request_error(status: int, body: Any, events: int) -> tuple[Verdict, str]:
-    """Return (verdict, text) for all `events` events of a request that failed with the HTTP `status`.
+    """Return (verdict, text) for all events of a request that failed with the HTTP `status`.
 
-    The decoded `body` is a JSON object from Elasticsearch, or text from a proxy.
+    `events` is the number of events. `body` is the decoded body: a JSON object from Elasticsearch, or text from a proxy.
     """
     kind, reason = _error(body) if isinstance(body, dict) else ("", _text(body))
     detail = f"HTTP {status}: {_detail(kind, reason, status)}".rstrip(": ")
     if status in (400, 422) and kind != "action_request_validation_exception":
         return outcomes.REFUSED, detail
     verdict = outcomes.request_verdict(status, events)
-    # The client takes some 2xx for an error. Only its items could say what was delivered.
+    # The client library raises an error for some 2xx responses too. Without their items, the outcome is unknown.
     return outcomes.UNKNOWN if verdict == outcomes.DELIVERED else verdict, detail
 
 
 class Beside(msgspec.Struct, frozen=True):
-    """A data stream of our own documents, beside the data stream of Okta's events.
+    """A data stream of our own documents, such as alerts. Okta's events have another data stream.
 
     Attributes:
-        what: its documents, in words.
-        dataset: the middle part of its name.
-        reason: the reason of the rejection if the data stream does not accept a document.
+        what: the documents in words, for messages.
+        dataset: the middle part of the name of the data stream.
+        reason: the reason of the dead letter if the data stream does not accept a document.
     """
 
     what: str
@@ -160,10 +169,10 @@ class Beside(msgspec.Struct, frozen=True):
     reason: RejectReason
 
     def verdict(self, verdict: Verdict, detail: str) -> tuple[Verdict, str]:
-        """Return (verdict, text) for a document of this data stream whose response had `verdict` and `detail`.
+        """Return (verdict, text) for a document of this data stream. `verdict` and `detail` are those of its response.
 
-        A verdict that would pause the sink becomes a rejection, so that Okta's events are still delivered. Exceptions
-        are wrong credentials and redirects, which affect Okta's events too.
+        A verdict that would pause the sink is replaced by a rejection, so that Okta's events are still delivered. The
+        verdicts for wrong credentials and for redirects stay, because these affect Okta's events too.
         """
         if not verdict.pause or verdict in (outcomes.UNAUTHORIZED, outcomes.REDIRECT):
             return verdict, detail
@@ -178,7 +187,8 @@ BESIDE: Mapping[Source, Beside] = {
 
 
 def _error(response: dict[str, Any]) -> tuple[str, str]:
-    """Return (type, reason) of the `error` of a response, which may be an object or text; empty if unknown."""
+    """Return the type and the reason in the `error` of a response. An `error` that is a text is the reason. Both are empty
+    if they are not known."""
     error = response.get("error")
     if isinstance(error, dict):
         return str(error.get("type") or ""), str(error.get("reason") or "")

@@ -15,7 +15,8 @@ from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 
 class _Encoded(elastic_transport.Serializer):
-    """Passes on a body that is already encoded. The client's own serializer would add a line break to a gzip stream."""
+    """Returns a body as it is, because it is already encoded. The client's own serializer would add a line break, which
+    damages a gzip stream."""
 
     mimetype = "application/x-ndjson"
 
@@ -26,8 +27,8 @@ class _Encoded(elastic_transport.Serializer):
 class _JsonOrText(elastic_transport.JsonSerializer):
     """Decodes a response as JSON, or as text if it is not valid JSON.
 
-    The client's own serializer would raise an error for a response that only claims to be JSON, such as error pages
-    of some proxies, and hide its status.
+    Some proxies send error pages with the content type of JSON. The client's own serializer would raise an error for
+    these, and hide the status of the response.
     """
 
     def loads(self, data: bytes) -> Any:
@@ -40,10 +41,13 @@ class _JsonOrText(elastic_transport.JsonSerializer):
 def connect(
     settings: ElasticsearchSinkSettings, timeout: float, headers: Mapping[str, str] | None = None
 ) -> AsyncElasticsearch:
-    """Create the client of the cluster in `settings`. It tries each request once, on one host.
+    """Create a client of the cluster in `settings`. The client sends each request once, to one host.
 
     A request fails if its response is not complete after `timeout` seconds; the next request then goes to another
-    host. `headers` are added to each request. Raises OSError if `ca_file` cannot be used.
+    host. `headers` are added to each request.
+
+    Raises:
+        OSError: `ca_file` cannot be used.
     """
     responses = _JsonOrText()
     return AsyncElasticsearch(

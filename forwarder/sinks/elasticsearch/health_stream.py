@@ -1,4 +1,4 @@
-"""The data stream of health documents of one sink."""
+"""Writes health documents (heartbeats) to the data stream of one sink."""
 
 import asyncio
 import socket
@@ -15,13 +15,13 @@ from forwarder.sinks.elasticsearch.client import connect
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 _TIMEOUT = 10.0
-"""Seconds to write one document; a later heartbeat is useless."""
+"""Seconds in which one document must be written. A heartbeat that comes later has no use."""
 
 _logger = logs.get("sinks")
 
 
 class HealthStream:
-    """Writes health documents. Logs once when they cannot be written, and once when they can again."""
+    """Writes health documents. Logs one line when they can no longer be written, and one when they can be written again."""
 
     def __init__(self, name: str, settings: ElasticsearchSinkSettings) -> None:
         self._name = name
@@ -38,9 +38,9 @@ class HealthStream:
             await self._client.close()
 
     async def write(self, status: Mapping[str, Any], now: int) -> None:
-        """Write `status` as one document, within 10 s. Errors are logged, not raised. `now` is its time."""
+        """Write `status` as one document with the time `now`, within 10 s. Errors are logged, not raised."""
         document = health_document(status, now, self._host, self._namespace)
-        # Two sinks may write to one data stream; the second then finds the document there.
+        # The id is the same for two sinks that write to one data stream, so the document is stored only once.
         problem = await self._create(bulk.lines(f"{self._host}-{now}", document))
         if problem and not self._failed:
             _logger.warning(
@@ -55,7 +55,7 @@ class HealthStream:
         self._failed = bool(problem)
 
     async def _create(self, lines: bytes) -> str:
-        """Send the bulk `lines` of one document; return the error as text, or an empty text if it was written."""
+        """Send the bulk `lines` of one document. Return an empty text if the document was written, else the error."""
         try:
             if self._client is None:  # reads the certificates
                 self._client = await asyncio.to_thread(connect, self._settings, _TIMEOUT)
@@ -76,7 +76,7 @@ class HealthStream:
             result = item["create"]
             status, reason = result["status"], result.get("error", {}).get("reason", "")
         except (TypeError, ValueError, KeyError, AttributeError):
-            return "the response does not name the document"
+            return "the response has no result for the document"
         return "" if status < 300 or status == 409 else _explained(status, str(reason))
 
 

@@ -1,13 +1,13 @@
-"""One host of an Elasticsearch cluster, as the transport of the client library needs it.
+"""The HTTP connection to one host of an Elasticsearch cluster, for the client library.
 
-The library's own node classes are not used, because for security events they do too much or too little:
+The library has node classes of its own, but they are not suitable for security events:
 
-- the aiohttp node follows redirects, even to plain HTTP, and sends a request again by itself if a kept
-  connection breaks;
-- the httpx node uses a proxy of the environment, accepts no IPv6 address, and in version 8 forgets the path
-  of the URL;
-- both convert every body to text on the event loop (`repr` for a compressed one), for a debug log line;
-- both read and inflate a response of any size, and wait without limit while single bytes arrive.
+- its aiohttp node follows redirects, even to plain HTTP, and sends a request again by itself if a connection that was
+  kept open breaks;
+- its httpx node uses the proxy of the environment, does not accept IPv6 addresses, and in version 8 drops the path of
+  the URL;
+- both convert each body to text for a debug log line (a compressed one by `repr`), which blocks the event loop;
+- both read and inflate responses of any size, and wait without limit while single bytes arrive.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, Bo
 from forwarder.sinks.elasticsearch.unreachable import unreachable
 
 LIMIT = 3 * 1024 * 1024
-"""The maximum size of an inflated response in bytes. 5,000 items with an error each have about 2 MiB. Decoded, the
-worst JSON takes 25 times as much memory."""
+"""The maximum size of an inflated response in bytes. A response with 5,000 items that all have an error has about 2 MiB.
+In the worst case, the decoded JSON takes 25 times as much memory."""
 
 
 class TooLargeError(elastic_transport.TransportError):
@@ -61,8 +61,8 @@ class Node(elastic_transport.BaseAsyncNode):
         `request_timeout` is in seconds from the start of the request to the end of the response; None means no limit.
 
         Raises:
-            elastic_transport.ConnectionTimeout: no complete response in time.
-            elastic_transport.ConnectionError: no response for another reason; the text says what to do.
+            elastic_transport.ConnectionTimeout: there was no complete response in time.
+            elastic_transport.ConnectionError: there was no response for another reason; the text says what to do.
             TooLargeError: the response is too large.
             elastic_transport.TransportError: the response cannot be inflated.
         """
@@ -71,7 +71,7 @@ class Node(elastic_transport.BaseAsyncNode):
             method,
             self.base_url + target,
             content=body,
-            # Only a proxy may compress all the same.
+            # This asks for an uncompressed response; only a proxy may still compress it.
             headers={"accept-encoding": "identity", **self.headers, **(headers or {})},
             timeout=timeout,
         )
@@ -107,7 +107,9 @@ class Node(elastic_transport.BaseAsyncNode):
 async def _content(response: httpx.Response) -> bytes:
     """Return the body of `response`, inflated if it is gzip.
 
-    Raises TooLargeError, or elastic_transport.TransportError if it cannot be inflated.
+    Raises:
+        TooLargeError: the body is larger than `LIMIT`.
+        elastic_transport.TransportError: the body cannot be inflated.
     """
     try:
         body = BoundedBody(response.headers.get("content-encoding", ""), LIMIT)

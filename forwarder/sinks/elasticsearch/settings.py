@@ -52,7 +52,7 @@ class BasicAuth(Section):
 
 
 class _Delivery(DeliverySettings):
-    # A class, not only a default value: who sets one key of `delivery` keeps the defaults of the others.
+    # A class, not only a default value, so that the other keys of `delivery` keep their defaults if one key is set.
     concurrency: int = Field(default=2, ge=1, le=8)
 
 
@@ -61,26 +61,27 @@ class ElasticsearchSinkSettings(SinkSettings):
 
     Attributes:
         hosts: URLs of the nodes of one cluster. The default port is that of the scheme (80, 443).
-        api_key: an API key, encoded or as `id:key`. It needs the index privileges `create_doc` and
-            `auto_configure` on the data stream, and on that of alerts if there are `rules`, on that of actions if there
-            are `reactions`, and on that of health if there is `ops.heartbeat`.
+        api_key: an API key, encoded or as `id:key`. It needs the index privileges `create_doc` and `auto_configure` on the
+            data stream of events; with `rules` also on that of alerts, with `reactions` also on that of actions, and with
+            `ops.heartbeat` also on that of health documents.
         basic_auth: a user and a password, instead of an API key.
         ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
         verify_certificate: check the server's certificate. With `false`, anyone on the network path can read
             and intercept events.
-        namespace: last part of the name of the data stream.
+        namespace: last part of the name of each data stream.
         compress: compress requests with gzip. If Elasticsearch runs on the same machine, this only costs CPU
             time.
         pipeline: ingest pipeline to use instead of the default of the index; `_none` for no pipeline.
-        preserve_original_event: keep the event as received in `event.original`.
-        remove_flattened_debug: store debug data as single fields, not as one flattened object.
+        preserve_original_event: also store the event as received, in the field `event.original`.
+        remove_flattened_debug: store Okta's debug data as single fields, not as one flattened object.
         tags: tags to add to every document.
         okta_geo: fill `source.geo` and `source.as` from Okta's own data, for a server without GeoIP
             databases.
-        organization_name: write the org's name in the configuration into `organization.name`, to tell the events of several
-            orgs apart. Elastic's integration leaves it empty; alerts and actions have `okta_forwarder.org` in any case.
-        document_format: `ecs` for ECS documents; `raw` for the pipeline of Elastic's Okta integration, if
-            that is installed.
+        organization_name: write the name that the org has in the configuration to the field `organization.name`, so that
+            the events of several orgs can be distinguished. Elastic's integration leaves this field empty. Alerts and
+            actions always have the name in `okta_forwarder.org`.
+        document_format: `ecs` to send ECS documents; `raw` to send events as received to the pipeline of Elastic's Okta
+            integration, which must be installed.
         retention: how long Elasticsearch keeps events, for `forwarder setup elasticsearch`. Without it,
             events are never deleted.
         ilm_policy: index lifecycle policy to use instead of `retention`.
@@ -132,7 +133,7 @@ class ElasticsearchSinkSettings(SinkSettings):
     def org_in_id(self) -> bool:
         """Whether the `_id` of a document contains the name of the org, because two orgs may send the same uuid.
 
-        Not with `raw`: Elastic's own pipeline sets `_id` to the uuid.
+        False with `raw`, because Elastic's own pipeline sets `_id` to the uuid.
         """
         return self.several_orgs and self.document_format == "ecs"
 
@@ -158,5 +159,5 @@ class ElasticsearchSinkSettings(SinkSettings):
 
     @property
     def options(self) -> DocumentOptions:
-        """The settings that the mapping from events to documents uses."""
+        """The settings for the conversion of events to documents."""
         return msgspec.convert(self, DocumentOptions, from_attributes=True)

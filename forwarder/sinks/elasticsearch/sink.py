@@ -6,19 +6,19 @@
 
 Why each event is stored once, and no event is lost:
 
-- `create` with `_id` = uuid, or org and uuid where there are several orgs. The response to a second copy is
-  409, which means delivered, so a try whose response was lost is simply sent again. Elasticsearch knows an
-  `_id` per backing index only: after a rollover it would accept a late copy. The store's memory of uuids
-  prevents that.
+- Each document is sent as `create`, and its `_id` is the uuid, or org and uuid if there are several orgs. Elasticsearch
+  answers a second copy with 409, which counts as delivered. So a request whose response was lost is simply sent again.
+  Elasticsearch compares an `_id` only within one backing index, so it would accept a copy that comes after a rollover;
+  the store prevents that, because it remembers the uuids of earlier events.
 - The client library does not retry, follow redirects or use a proxy of the environment: only the delivery
   loop decides what is sent again, and only the configuration where it is sent.
-- `require_data_stream`: without an index template the events wait, and no plain index with guessed types is
-  created.
-- An event that Elasticsearch put into the failure store of the data stream is a dead letter with that reason:
-  it is kept there, but no dashboard and no rule reads it, so calling it delivered would hide it.
-- Alerts and reports about actions are sent by separate requests, after that of the events. If their data stream cannot
-  be written, they are dead letters, and no event of Okta waits for them.
-- An event that the `drop` processor of an ingest pipeline drops counts as delivered, because the operator wanted that.
+- Requests have `require_data_stream`. So without an index template, the events wait, and Elasticsearch does not create
+  a plain index with guessed types.
+- If Elasticsearch puts an event into the failure store of the data stream, the event becomes a dead letter with this
+  reason. No dashboard and no rule reads the failure store, so the event must not count as delivered.
+- Alerts and reports about actions are sent by separate requests, after the request with Okta's events. If their data
+  stream cannot be written, they become dead letters, and Okta's events do not wait for them.
+- An event that the `drop` processor of an ingest pipeline drops counts as delivered, because the operator wants that.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ from forwarder.sinks.outcomes import Verdict
 
 
 class ElasticsearchSink:
-    """`core.ports.Sink` for Elasticsearch. Several `send`s may run at once."""
+    """The `core.ports.Sink` for Elasticsearch. Several calls of `send` may run at once."""
 
     def __init__(self, settings: ElasticsearchSinkSettings, clock: Clock) -> None:
         self._settings = settings
@@ -58,11 +58,12 @@ class ElasticsearchSink:
         self._options = settings.options
         self._org_in_id = settings.org_in_id
         self._warning = ""
-        # Responses name the pipelines that ran, until one names the right ones. A `pipeline` of the settings is right.
+        # Each response must name the pipelines that ran, until one names the right one. A `pipeline` in the settings is
+        # right by definition.
         self._asks_for_pipelines = settings.pipeline is None
         self._convert = raw_document if settings.document_format == "raw" else document
-        # Shorter than the worker's own timeout, so that the client learns which host hangs, and tries another
-        # one next.
+        # Shorter than the worker's own timeout, so that the client notices which host hangs, and uses another host for
+        # the next request.
         timeout = 0.8 * settings.delivery.timeout
         self._client = connect(settings, timeout, {"content-encoding": "gzip"} if settings.compress else None)
 
@@ -93,7 +94,7 @@ class ElasticsearchSink:
         try:
             response = await (self._bulk_others(body, stream) if stream else self._bulk(body))
         except UnsupportedProductError:
-            # The client looks at the product only now: the server may have acted on the request.
+            # The client checks the product only in the response, so the server may have acted on the request.
             text = "the server is not Elasticsearch (no X-Elastic-Product header); check `hosts`"
             return outcomes.batch_outcome(seqs, outcomes.REFUSED, text)
         except ApiError as error:
@@ -102,7 +103,7 @@ class ElasticsearchSink:
                 verdict, detail = stream.verdict(verdict, detail)
             return outcomes.batch_outcome(seqs, verdict, detail, self._wait(error.meta))
         except TooLargeError as error:
-            # A long text about each event makes a long response: the halves of the batch have shorter ones.
+            # The response is too long because it has a long text about each event; half a batch has a shorter response.
             return outcomes.batch_outcome(
                 seqs, Verdict(RetryReason.UNKNOWN, split=len(seqs) > 1), error.message
             )
@@ -110,7 +111,7 @@ class ElasticsearchSink:
             return outcomes.batch_outcome(seqs, _no_response(error), error.message)
         items = bulk.items(response.body, len(seqs), [id_ for id_, _ in lines])
         if items is None:
-            text = f"the response does not name the {len(seqs)} events that were sent"
+            text = f"the response does not have a result for each of the {len(seqs)} events that were sent"
             return outcomes.batch_outcome(seqs, outcomes.UNKNOWN, text)
         if stream:
             items = [stream.verdict(verdict, detail) for verdict, detail in items]
@@ -134,7 +135,7 @@ class ElasticsearchSink:
         except ApiError as error:
             if not ask or error.meta.status != 400 or "list_executed_pipelines" not in str(error.body):
                 raise
-        self._asks_for_pipelines = False  # Elasticsearch before 8.12 does not know the parameter
+        self._asks_for_pipelines = False  # Elasticsearch before 8.12 does not have this parameter
         return await self._bulk(body)
 
     async def _bulk_others(self, body: bytes, stream: Beside) -> ObjectApiResponse[Any]:
@@ -153,7 +154,7 @@ class ElasticsearchSink:
 
 
 def _no_response(error: elastic_transport.TransportError) -> outcomes.Verdict:
-    """Return the verdict for a request that raised `error` in place of a response."""
+    """Return the verdict for a request that got no response, but raised `error`."""
     if outcomes.error_verdict(error) is outcomes.TLS_UNTRUSTED:
         return outcomes.TLS_UNTRUSTED
     if isinstance(error, elastic_transport.ConnectionTimeout):

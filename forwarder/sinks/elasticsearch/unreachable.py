@@ -1,4 +1,4 @@
-"""Error texts for a host that gave no response: its address, the cause and what to do."""
+"""Builds the error text about a host that gave no response: its address, the cause, and what to do."""
 
 import socket
 import ssl
@@ -8,11 +8,11 @@ import httpx
 from forwarder.unreachable import error_chain
 
 _OTHER_NAMES = {62, 64}  # OpenSSL: the certificate is for another host name, or for another address
-_OUTDATED = {9, 10}  # OpenSSL: not valid yet, or no longer
+_OUTDATED = {9, 10}  # OpenSSL: the certificate is not valid yet, or no longer valid
 
 
 def unreachable(url: str, error: BaseException) -> str:
-    """Return the text for an operator about `error`, raised by a request to the host `url`."""
+    """Return the text for an operator about `error`, which a request to the host `url` raised."""
     return f"{url}: {_reason(url, list(error_chain(error)))}"
 
 
@@ -34,7 +34,7 @@ def _reason(url: str, causes: list[BaseException]) -> str:
 
 def _certificate(code: int) -> str:
     if code in _OTHER_NAMES:
-        return "its certificate is for another name; write a name that it has in `hosts`"
+        return "its certificate is for another host name; in `hosts`, write a name that is in the certificate"
     if code in _OUTDATED:
-        return "its certificate is not valid now; renew it, or correct the clock"
+        return "its certificate is not valid now; renew it, or correct the clock of this machine"
     return "its certificate is not from a CA that is trusted; set `ca_file` to the PEM file of its CA"

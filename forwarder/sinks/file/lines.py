@@ -1,14 +1,15 @@
-"""A file of lines that grows only by whole batches, each synced. Its methods block: the sink calls them in a thread.
+"""Appends batches of lines to a file, each batch as a whole, and syncs it. The methods block, so the sink calls them in a
+thread.
 
 Invariants:
 
-- When `append` returns, the lines are on the disk (fsync of the file, and of its directory if a name is new).
-- When `append` raises, nothing of the batch stays: the file is truncated to its length before the batch, at the
+- When `append` returns, the lines are on the disk: the file is fsynced, and its directory too if the file is new.
+- When `append` raises, none of the lines stay in the file: it is truncated to its length before the batch, at the
   latest before the next line is written.
-- A partial last line, left by a crash, is truncated before anything is written after it.
-- No file is ever overwritten, and only one process writes: it keeps a lock on `<path>.lock` until it ends.
-- Before each batch it checks that the open files are still those at `path` and `<path>.lock`. If a file was moved,
-  removed or replaced, it is closed in any state, and the file that is now at `path` is opened.
+- If a crash left a partial last line, it is removed before anything is written after it.
+- No file is ever overwritten, and only one process writes: it holds a lock on `<path>.lock` until it ends.
+- Before each batch, `append` checks that the open files are still those at `path` and `<path>.lock`. If the file was
+  moved, removed or replaced, it is closed, even with a partial write in it, and the file that is now at `path` is opened.
 """
 
 import os
@@ -42,7 +43,7 @@ class LineFile:
         self._file: int | None = None
         self._length = 0
         self._written_at: Micros = 0
-        self._partial_write = False  # after `_length` there is the rest of a batch that failed
+        self._partial_write = False  # whether the file may have part of a failed batch after `_length`
         self._rotated_name = re.compile(
             re.escape(path.stem) + r"-(\d{8}T\d{6}Z)(?:-(\d+))?" + re.escape(path.suffix)
         )
@@ -61,20 +62,20 @@ class LineFile:
         lock = lock_file(path, _FILE_MODE)
         if lock is None:
             raise SinkError(
-                f"another process writes {self._path} (it locked {path}); give each forwarder its own path"
+                f"another process writes to {self._path} (it has locked {path}); give each forwarder its own path"
             )
         self._lock, old = lock, self._lock
         _close(old)
 
     def open(self) -> None:
-        """Lock and open the file, and truncate a partial last line. Does nothing if the file is open already.
+        """Lock and open the file, and remove a partial last line. Does nothing if the file is already open.
 
         Raises:
-            SinkError: another process writes this file, or it is not a regular file.
+            SinkError: another process writes to this file, or it is not a regular file.
             OSError: the file cannot be opened.
         """
         if self._file is not None and not _is_at(self._path, self._file):
-            self._let_go()  # another program, such as logrotate, moved or removed it
+            self._let_go()  # another program, such as logrotate, has moved or removed the file
         self.lock()
         if self._file is not None:
             return
@@ -90,17 +91,18 @@ class LineFile:
     def _require_regular_file(self) -> None:
         """Raise SinkError if `path` is something that cannot keep lines, such as a pipe or a device."""
         if self._path.exists() and not self._path.is_file():
-            raise SinkError("it is not a regular file; move it away, or set another `path`")
+            raise SinkError("it is not a regular file; move it to another place, or set another `path`")
 
     def _let_go(self) -> None:
-        """Close a file that is no longer at `path`, and truncate a partial write if possible; else log a warning."""
+        """Close a file that is no longer at `path`. If it has a partial write, remove that; if this fails, log a
+        warning."""
         if self._partial_write:
             try:
                 self._truncate_partial_write()
             except OSError as error:
                 _logger.warning(
-                    "the file was moved or removed after a write failed, and could not be truncated; "
-                    "its last line may be partial, and its events are written to the new file",
+                    "a write failed, then the file was moved or removed, and the partial write could not be removed from it; "
+                    "its last line may be partial, and the events of that write are written again, to the new file",
                     action="file_let_go",
                     path=str(self._path),
                     error=str(error),
@@ -108,11 +110,11 @@ class LineFile:
         self._close_file()
 
     def append(self, lines: bytes) -> None:
-        """Write `lines`, each with its line break, and sync them.
+        """Append `lines`, each of which ends in a line break, and sync the file.
 
         Raises:
-            SinkError: another process writes this file.
-            OSError: the lines could not be written; nothing of them stays.
+            SinkError: another process writes to this file, or it is not a regular file.
+            OSError: the lines could not be written; none of them stay in the file.
         """
         self.open()
         assert self._file is not None
@@ -146,7 +148,8 @@ class LineFile:
         _close(file)
 
     def _truncate_partial_line(self) -> None:
-        """Set `_length` and `_written_at` from the file, and remove a last line without a line break, left by a crash."""
+        """Set `_length` and `_written_at` from the file. Remove the last line if it has no line break, because a crash has
+        left it."""
         assert self._file is not None
         status = os.fstat(self._file)
         self._length = _end_of_last_line(self._file, status.st_size)
@@ -155,14 +158,14 @@ class LineFile:
             os.ftruncate(self._file, self._length)
             os.fsync(self._file)
             _logger.warning(
-                "a crash or a full disk left a partial last line; it is removed, and its event is sent again",
+                "a crash or a full disk left a partial last line; it was removed, and its event is written again",
                 action="file_truncated",
                 path=str(self._path),
                 bytes=status.st_size - self._length,
             )
 
     def _truncate_partial_write(self) -> None:
-        """Remove the partial lines of a failed batch. If that fails, the next `append` tries it again.
+        """Remove what a failed batch has left. If that fails, the next `append` tries it again.
 
         Raises:
             OSError: the file could not be truncated.
@@ -177,7 +180,7 @@ class LineFile:
         """Whether to rotate before writing `size` bytes. A batch is never split between two files."""
         if not self._length:
             return False
-        period = max(1, int(self._settings.rotate_age * SECOND))  # counted from midnight UTC if it is a day
+        period = max(1, int(self._settings.rotate_age * SECOND))  # periods of a day begin at midnight UTC
         return (
             self._length + size > self._settings.rotate_bytes
             or self._clock.now() // period != self._written_at // period
@@ -186,7 +189,7 @@ class LineFile:
     def _rotate(self) -> None:
         assert self._file is not None
         stamp = to_datetime(self._clock.now()).strftime("%Y%m%dT%H%M%SZ")
-        # Above every existing number, never in a gap, so that the order of the names is the order of age.
+        # Higher than all existing numbers, even if a lower one is free, so that the names are in the order of age.
         number = max((number for at, number, _ in self._rotated() if at == stamp), default=0) + 1
         ending = "" if number == 1 else f"-{number}"
         self._path.rename(self._path.with_name(f"{self._path.stem}-{stamp}{ending}{self._path.suffix}"))
@@ -194,7 +197,7 @@ class LineFile:
         self._remove_oldest()
 
     def _rotated(self) -> list[tuple[str, int, Path]]:
-        """Return (time, number within the second, path) of each rotated file, the oldest first."""
+        """Return each rotated file as (time, number within this second, path), the oldest first."""
         names = ((self._rotated_name.fullmatch(path.name), path) for path in self._path.parent.iterdir())
         return sorted((match[1], int(match[2] or 1), path) for match, path in names if match)
 
@@ -220,7 +223,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _close(descriptor: int | None) -> None:
-    """Close `descriptor` unless it is None. Errors are ignored: its data is synced already."""
+    """Close `descriptor` unless it is None. Errors are ignored, because the data is already synced."""
     if descriptor is not None:
         with suppress(OSError):
             os.close(descriptor)

@@ -18,7 +18,7 @@ class FileSinkSettings(SinkSettings):
             name.
         rotate_age: also rotate the file when a new period of this length begins. With `1d`, each file holds
             one day (UTC).
-        max_files: how many rotated files to keep, the newest first. Without it, all are kept.
+        max_files: how many rotated files to keep; the oldest ones are removed. Without it, all are kept.
     """
 
     kind: Literal["file"] = "file"

@@ -1,4 +1,4 @@
-"""Events as lines of JSON in a file: an archive that needs only a disk."""
+"""The sink `file`. It writes events as lines of JSON to a file: an archive that needs only a disk."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,21 +24,21 @@ _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
 
 class FileSink:
-    """`core.ports.Sink` for a file. Delivered means written and synced."""
+    """The `core.ports.Sink` for a file. An event counts as delivered when it is written and synced."""
 
     def __init__(self, name: str, settings: FileSinkSettings, clock: Clock) -> None:
-        """Lock the file. In the background, open it, and truncate a partial last line.
+        """Lock the file. Then, in the background, open it and remove a partial last line.
 
         Raises:
-            SinkError: another process writes this file.
+            SinkError: another process writes to this file.
         """
         self._name = name
         self._settings = settings
         self._file = LineFile(settings, clock)
         self._closed = False
-        # One thread of its own: a disk that hangs must not use up the threads that everything else shares.
+        # The sink has a thread of its own: if the disk hangs, the threads that everything else shares stay free.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sink-{name}")
-        with suppress(OSError):  # perhaps the disk is not mounted yet; each try locks again
+        with suppress(OSError):  # the disk may not be mounted yet; each `append` tries to lock again
             self._file.lock()
         self._thread.submit(self._open)
 
@@ -55,10 +55,10 @@ class FileSink:
             )
 
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
-        """Deliver `batch`, as `core.ports.Sink.send`.
+        """Write `batch` to the file; see `core.ports.Sink.send`.
 
-        If it is cancelled, the lines may still be written. They are sent again, so the file may hold an event
-        twice, with the same uuid.
+        If this call is cancelled, the lines may still be written. The batch is sent again, so the file may contain an
+        event twice, with the same uuid.
         """
         return await send_converted(batch, self._line, self._append)
 
@@ -71,8 +71,7 @@ class FileSink:
 
     def _line(self, event: Event) -> bytes:
         if self._settings.format == "raw":
-            # Inside a JSON string a line break is always escaped, so these are between tokens and mean
-            # nothing.
+            # In a JSON string, line breaks are always escaped. So these are between tokens, and have no meaning.
             return event.body.translate(_LINE_BREAKS)
         return msgspec.json.encode(document_of(event, DocumentOptions()))
 

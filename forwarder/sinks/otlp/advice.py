@@ -1,4 +1,4 @@
-"""Error texts for a request that an OTLP server did not accept: the cause, and what an operator should do."""
+"""Builds the error text for a request that an OTLP server did not accept: the cause, and what an operator should do."""
 
 import socket
 import ssl
@@ -11,13 +11,15 @@ from urllib3.exceptions import ProtocolError
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _OTHER_NAMES = {62, 64}  # OpenSSL: the certificate is for another host name, or for another address
-_OUTDATED = {9, 10}  # OpenSSL: not valid yet, or no longer
+_OUTDATED = {9, 10}  # OpenSSL: the certificate is not valid yet, or no longer valid
 _PATH = "/v1/logs"
 
 _CA_FILE = "its certificate is not from a CA that is trusted; set `ca_file` to the PEM file of its CA"
 _NO_TLS = "this port does not speak TLS; write `http://` in `endpoint`, or use the TLS port"
 _CLIENT_CERTIFICATE = "the server wants a client certificate that it trusts; set `cert_file` and `key_file`"
-_OTHER_NAME = "its certificate is for another name; write a name that it has in `endpoint`"
+_OTHER_NAME = (
+    "its certificate is for another host name; in `endpoint`, write a name that is in the certificate"
+)
 _HTTP1 = "this port speaks HTTP/1.1; set `protocol: http/protobuf`, or use the gRPC port, often 4317"
 _NAME = "the host name cannot be resolved; check `endpoint`"
 _NOTHING = "nothing listens there; check `endpoint`, and that the server runs"
@@ -28,7 +30,8 @@ _WANTS_TLS = (
     b"speaking plain HTTP to an SSL-enabled server port",
     b"This combination of host and port requires TLS",
 )
-"""Texts with which servers in Go, nginx, Apache and Tomcat ask for TLS. Whole phrases: a 400 may quote an event."""
+"""Texts with which Go servers, nginx, Apache and Tomcat answer plain HTTP on a TLS port. These are whole phrases, because a
+400 may also quote an event."""
 
 _GRPC = (
     ("certificate_verify_failed", _CA_FILE),
@@ -42,7 +45,7 @@ _GRPC = (
     ("dns resolution failed", _NAME),
     ("connection refused", _NOTHING),
 )
-"""(part of the details of a gRPC status, advice)."""
+"""Pairs of a text and an advice. If the text is part of the details of a gRPC status, the advice applies."""
 
 
 def posted(url: str) -> str:
@@ -51,12 +54,12 @@ def posted(url: str) -> str:
 
 
 def no_response(url: str, causes: Sequence[BaseException]) -> str:
-    """Return the text about the HTTP server at `url` that gave no response; `causes` is the chain of exceptions."""
+    """Return the error text for a request to `url` that got no HTTP response. `causes` is the chain of exceptions."""
     return f"{posted(url)}: {_reason(url, causes)}"
 
 
 def grpc_status(url: str, text: str, *, uses_tls: bool) -> str:
-    """Return `text`, of a gRPC status, with `url` and advice added if its cause is known."""
+    """Return `text`, the text of a gRPC status. If its cause is known, `url` and advice are added to it."""
     lower = text.lower()
     found = next((advice for sign, advice in _GRPC if sign in lower), "")
     if not found and "socket closed" in lower:
@@ -66,18 +69,19 @@ def grpc_status(url: str, text: str, *, uses_tls: bool) -> str:
 
 
 def http_status(settings: OtlpSinkSettings, status: int) -> str:
-    """Return advice about a response with an HTTP `status` that a retry will not change."""
+    """Return advice about a response with the HTTP `status`, for a request that would fail again in the same way."""
     if status in (401, 403, 407):
-        return "check `headers`: the server refused what they say"
+        return "check `headers`: the server does not accept the credentials in them"
     path = urlsplit(settings.url).path
     if path.endswith(_PATH):
         return "check `endpoint`"
     base = posted(settings.url).rstrip("/")
-    return f"`endpoint` with a path is used as it is; OTLP servers usually take logs at {base}{_PATH}"
+    return f"an `endpoint` with a path is used unchanged; OTLP servers usually accept logs at {base}{_PATH}"
 
 
 def is_plain_http_to_tls(status: int, content: bytes) -> bool:
-    """Whether a response is that of a TLS server to a plain HTTP request. Else a 400 means malformed events."""
+    """Whether a TLS server has sent this response because the request was plain HTTP. A 400 for another reason means that
+    events are malformed."""
     return status == 400 and any(text in content for text in _WANTS_TLS)
 
 
@@ -106,5 +110,5 @@ def _certificate(code: int) -> str:
     if code in _OTHER_NAMES:
         return _OTHER_NAME
     if code in _OUTDATED:
-        return "its certificate is not valid now; renew it, or correct the clock"
+        return "its certificate is not valid now; renew it, or correct the clock of this machine"
     return _CA_FILE

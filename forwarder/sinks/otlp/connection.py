@@ -1,7 +1,7 @@
-"""An HTTP adapter of `requests` whose connection another thread can close.
+"""An HTTP adapter for `requests` whose connection another thread can close.
 
-The timeouts of `requests` apply between two bytes: a server that sends single bytes slowly keeps a call, its thread
-and its file descriptor busy without limit. Only closing the socket ends such a call.
+The timeouts of `requests` apply only to the time between two bytes. So a server that slowly sends single bytes can keep
+a call, its thread and its file descriptor busy without limit. Only closing the socket ends such a call.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 
 class AbortableAdapter(HTTPAdapter):
-    """An adapter with one connection at a time. `abort` closes it, and each connection that is opened later."""
+    """An adapter with one connection at a time. `abort` closes this connection, and any connection opened later."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,14 +42,14 @@ class AbortableAdapter(HTTPAdapter):
         with self._lock:
             if self._socket is not None:
                 self._socket.close()
-            # A copy, because TLS takes the descriptor out of the original before its handshake.
+            # A copy of the descriptor is kept, because TLS detaches it from the original socket before its handshake.
             self._socket = connected.dup()
             if self._aborted:
                 self._end()
 
     def _end(self) -> None:
         if self._socket is not None:
-            with contextlib.suppress(OSError):  # the server has ended it already
+            with contextlib.suppress(OSError):  # the server may have ended the connection already
                 self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
             self._socket = None
@@ -69,4 +69,4 @@ class _Announced(HTTPConnection):
 
 
 class _AnnouncedTls(_Announced, HTTPSConnection):
-    """As `_Announced`, with TLS."""
+    """The same for a connection with TLS."""

@@ -1,8 +1,8 @@
-"""OTLP over gRPC: the SDK's exporter with a stub of our own that reads the response, which the exporter hides.
+"""OTLP over gRPC: the SDK's exporter, with a stub of our own that reads the response.
 
-The exporter returns success or failure without a code, never reads partial_success, and retries by itself
-until its timeout. Our stub makes each call with a request that is already encoded, and records the response. It
-can be inserted only in the method in which the exporter creates its channel.
+The exporter alone returns only success or failure without a status code, never reads `partial_success`, and retries by
+itself until its timeout. Our stub makes each call with a request that is already encoded, and records the response. The
+only place to insert our stub is the method in which the exporter creates its channel.
 """
 
 from pathlib import Path
@@ -30,20 +30,24 @@ from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _AGENT = "okta-forwarder"
 _CHANNEL = (
-    ("grpc.enable_http_proxy", 0),  # else http_proxy of the environment is used
-    ("grpc.enable_retries", 0),  # the worker retries
-    ("grpc.use_local_subchannel_pool", 1),  # a new channel does not inherit the old one's wait to connect
+    ("grpc.enable_http_proxy", 0),  # otherwise gRPC would use http_proxy of the environment
+    ("grpc.enable_retries", 0),  # the worker of the sink retries
+    (
+        "grpc.use_local_subchannel_pool",
+        1,
+    ),  # otherwise a new channel would inherit the reconnect backoff of the old one
     ("grpc.primary_user_agent", _AGENT),
     ("grpc.max_receive_message_length", RESPONSE_LIMIT),
 )
 _NEVER = (grpc.StatusCode.OK,)
-"""The status codes that the exporter retries: only OK, so no error. An empty tuple would mean its default."""
+"""The status codes after which the exporter retries. OK is not an error, so the exporter never retries. An empty tuple
+would mean the exporter's default."""
 
 _METHOD = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 _RESPONSE_TOO_LARGE = "CLIENT: Received message larger than max"
-"""Part of gRPC's text about a response that is too large. About a request, the text says SERVER."""
+"""Part of gRPC's text if the response is too large. If the request is too large, the text has SERVER in place of CLIENT."""
 _EITHER_TOO_LARGE = "Decompressed message larger than max"
-"""Part of gRPC's text about a response that is too large, and of a C++ or Python server's about a request."""
+"""Part of gRPC's text if the response is too large, and also of the text of C++ and Python servers if the request is."""
 
 _STATUS_DETAILS = "grpc-status-details-bin"
 
@@ -55,7 +59,7 @@ class GrpcExporter(Exporter):
         settings = self.settings
         headers = [(name, value.reveal()) for name, value in settings.headers.items()]
         gzip = settings.compression == "gzip"
-        # Every argument is given and none is empty, because the SDK reads the environment for the others.
+        # All arguments are given, and none is empty: otherwise the SDK would read their values from the environment.
         return _ExporterWithStub(
             self,
             endpoint=settings.url,
@@ -82,7 +86,7 @@ class GrpcExporter(Exporter):
         """Return the result of a `call` that ended with another status than OK."""
         code, text = call.code().name, call.details() or ""
         if _RESPONSE_TOO_LARGE in text or (_EITHER_TOO_LARGE in text and self.records == 1):
-            # Never a rejection: the server may have accepted the event, and its next response may be shorter.
+            # This is not a rejection: the server may have accepted the event, and its next response may be shorter.
             detail = f"{self.settings.url}: the response is larger than {RESPONSE_LIMIT >> 10} KiB ({text})"
             return ExportResult(outcomes.UNKNOWN, detail, answered=False)
         verdict = outcomes.grpc_verdict(code, self.records, text)
@@ -93,20 +97,22 @@ class GrpcExporter(Exporter):
 
 
 class _Stub:
-    """Replaces the generated stub: sends an encoded request, and records the response."""
+    """Sends an encoded request, and records the response. It replaces the generated stub."""
 
     def __init__(self, channel: grpc.Channel, exporter: GrpcExporter) -> None:
         self._exporter = exporter
         self._call = channel.unary_unary(_METHOD)
 
     def Export(self, request: object, metadata: Any, timeout: float) -> None:  # noqa: ARG002, N802  # the stub's
-        """Make the call with `Exporter.request`, and record the response in `Exporter.result`.
+        """Send `Exporter.request`, and record the response in `Exporter.result`.
 
         Raises:
             grpc.RpcError: the server did not accept the request.
         """
         exporter = self._exporter
-        exporter.result = NO_RESPONSE  # whatever happens from here on, a request was started
+        exporter.result = (
+            NO_RESPONSE  # a request starts now, and this is its result until there is a response
+        )
         try:
             content = self._call(exporter.request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
@@ -116,10 +122,12 @@ class _Stub:
 
 
 class _ExporterWithStub(OTLPLogExporter):
-    """The SDK's exporter with our stub on its channel."""
+    """The SDK's exporter, whose channel uses our stub."""
 
     def __init__(self, owner: GrpcExporter, **settings: Any) -> None:
-        self._owner = owner  # the base class creates its channel in its constructor
+        self._owner = (
+            owner  # set first, because the constructor of the base class already creates the channel
+        )
         super().__init__(**settings)
 
     def _initialize_channel_and_stub(self) -> None:
@@ -139,7 +147,7 @@ def _credentials(settings: OtlpSinkSettings) -> grpc.ChannelCredentials:
 
 
 def _wait(call: Any) -> float | None:
-    """Return the seconds that the server asked us to wait, by a RetryInfo in the status of `call`; None if it did not."""
+    """Return the seconds to wait that the server states as a RetryInfo in the status of `call`; None if it states none."""
     details = dict(call.trailing_metadata() or ()).get(_STATUS_DETAILS)
     if not isinstance(details, bytes):
         return None

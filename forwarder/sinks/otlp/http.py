@@ -1,10 +1,9 @@
-"""OTLP over HTTP: the SDK's exporter with a session of our own that reads the response, which the exporter
-hides.
+"""OTLP over HTTP: the SDK's exporter, with a session of our own that reads the response.
 
-The exporter treats every status below 400, also redirects, as success, never reads the body, and does not
-distinguish a rejected batch (400) from a busy server (503). It also retries by itself. Our session gets each
-response first: it records the result, and raises an exception unless the server accepted the request. The
-exporter does not retry after this exception.
+The exporter alone treats every status below 400 as success, even a redirect. It never reads the body, does not
+distinguish a rejected batch (400) from a busy server (503), and retries by itself. Our session gets each response before
+the exporter does: it records the result, and raises an exception unless the server accepted the request. The exporter
+does not retry after this exception.
 """
 
 import json
@@ -49,16 +48,16 @@ class HttpExporter(Exporter):
     def connect(self) -> LogRecordExporter:
         settings = self.settings
         session = _Session(self)
-        # Every argument is given, because the SDK reads the environment for the others.
+        # All arguments are given: otherwise the SDK would read their values from the environment.
         exporter = OTLPLogExporter(
             endpoint=settings.url,
             timeout=settings.delivery.timeout,
-            compression=Compression.NoCompression,  # the session compresses, four times as fast
+            compression=Compression.NoCompression,  # the session compresses instead, four times as fast
             session=session,
             max_request_size=0,
             meter_provider=NoOpMeterProvider(),
         )
-        # Only now: the exporter has set them from the environment.
+        # These must be set here, after the exporter has set them from the environment.
         session.verify = str(settings.ca_file) if settings.ca_file else True
         session.cert = (str(settings.cert_file), str(settings.key_file)) if settings.cert_file else None
         return exporter
@@ -91,14 +90,16 @@ class _Session(requests.Session):
         }
 
     def request(self, method: str | bytes, url: str | bytes, *_: Any, **options: Any) -> requests.Response:
-        """Send `Exporter.request` in place of the SDK's request, with our headers only: the SDK's come from the
-        environment, too.
+        """Send `Exporter.request` in place of the SDK's request, and only our own headers: some of the SDK's headers come
+        from the environment.
 
         Raises:
             _NotAcceptedError: the server did not accept the request.
         """
         exporter = self._exporter
-        exporter.result = NO_RESPONSE  # whatever happens from here on, a request was started
+        exporter.result = (
+            NO_RESPONSE  # a request starts now, and this is its result until there is a response
+        )
         try:
             response = super().request(
                 method,
@@ -109,7 +110,7 @@ class _Session(requests.Session):
                 allow_redirects=False,
                 stream=True,
             )
-            # As it was sent: a few bytes of gzip can become gigabytes.
+            # Not inflated here, because a few bytes of gzip can become gigabytes.
             content: bytes = response.raw.read(RESPONSE_LIMIT + 1, decode_content=False)
             response.close()
         except (OSError, HTTPError) as error:  # requests' own errors are OSErrors
@@ -142,11 +143,9 @@ class _Session(requests.Session):
             return ExportResult(verdict, detail, wait)
         message = _decode(response, content)
         if message is None:
-            # A web server that answers 200 to everything would lose every event.
+            # If this counted as delivered, all events would be lost at a web server that answers 200 to everything.
             hint = advice.http_status(settings, status)
-            text = (
-                f"{advice.posted(settings.url)}: not the response of an OTLP server: {detail[:500]}; {hint}"
-            )
+            text = f"{advice.posted(settings.url)}: this is not the response of an OTLP server: {detail[:500]}; {hint}"
             return ExportResult(outcomes.REFUSED, text)
         partial = message.partial_success
         return ExportResult(verdict, partial.error_message, refused=max(partial.rejected_log_records, 0))
@@ -157,7 +156,7 @@ def _kind(response: requests.Response) -> str:
 
 
 def _plain(response: requests.Response, content: bytes) -> bytes | None:
-    """Return `content`, inflated if `response` is gzip; None if that is larger than 64 KiB or fails."""
+    """Return `content`, inflated if `response` is compressed; None if it is larger than 64 KiB or cannot be inflated."""
     try:
         body = BoundedBody(response.headers.get("Content-Encoding", ""), RESPONSE_LIMIT)
         body.feed(content)
@@ -167,9 +166,9 @@ def _plain(response: requests.Response, content: bytes) -> bytes | None:
 
 
 def _decode(response: requests.Response, content: bytes | None) -> ExportLogsServiceResponse | None:
-    """Decode `content` as the response of an OTLP server, in protobuf, JSON or empty; None if it is not such a response.
+    """Decode `content` as the response of an OTLP server: protobuf, JSON, or empty. None if it is something else.
 
-    Other servers answer 200 too, often with JSON about an error.
+    This must be checked, because other servers also answer 200, often with JSON about an error.
     """
     kind = _kind(response)
     if content is None:
@@ -192,7 +191,7 @@ def _decode(response: requests.Response, content: bytes | None) -> ExportLogsSer
 
 
 def _detail(response: requests.Response, content: bytes | None) -> str:
-    """Return a text with the HTTP status and the server's own text; for a redirect, with its target."""
+    """Return a text with the HTTP status and the server's own text or, for a redirect, its target."""
     status = f"HTTP {response.status_code}"
     if target := response.headers.get("Location"):
         return f"{status} to {target.partition('?')[0]}"

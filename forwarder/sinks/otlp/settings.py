@@ -26,16 +26,16 @@ _RESERVED = {
 
 
 class _Delivery(DeliverySettings):
-    # A class, not only default values: who sets one key of `delivery` keeps the defaults of the others.
+    # A class, not only default values, so that the other keys of `delivery` keep their defaults if one key is set.
     batch_events: int = Field(default=200, ge=1, le=5_000)
-    # A gRPC server accepts messages of 4 MiB at most, by default.
+    # By default, a gRPC server accepts messages of at most 4 MiB.
     batch_bytes: Size = Field(default="1MiB", validate_default=True, ge=1024)
 
 
 class OtlpSinkSettings(SinkSettings):
     """An OpenTelemetry Collector, or another server that accepts logs by OTLP.
 
-    OTEL_* variables, proxy variables and .netrc files have no effect: only these settings count.
+    Only these settings have an effect: OTEL_* variables, proxy variables and .netrc files are ignored.
 
     Attributes:
         endpoint: `http://` or `https://`, host and port. For http/protobuf, `/v1/logs` is added if the URL
@@ -94,7 +94,7 @@ class OtlpSinkSettings(SinkSettings):
     def _check_together(self) -> Self:
         problems = []
         if self.protocol == "grpc" and urlsplit(self.endpoint).path not in ("", "/"):
-            problems.append("`endpoint`: a gRPC endpoint has no path")
+            problems.append("`endpoint`: a gRPC endpoint has no path; remove it")
         if (self.cert_file is None) != (self.key_file is None):
             problems.append("`cert_file` and `key_file` need each other")
         if not self.uses_tls and (self.ca_file or self.cert_file):

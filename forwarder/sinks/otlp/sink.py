@@ -1,9 +1,8 @@
-"""The sink `otlp`: one request per batch by the SDK's exporter, called directly, with the server's real
-response.
+"""The sink `otlp`. It sends one request per batch with the SDK's exporter.
 
-It uses no processor of the SDK: processors silently drop records if a server is slow. `outcomes` has the verdict for
-each status; a response that accepts a request but not all of its records is handled here. A second copy of a record
-has the same `log.record.uid`, so readers of the logs can recognize it.
+The exporter is called directly, and not through a processor of the SDK, because processors silently drop records if a
+server is slow. `outcomes` has the verdict for each status. This module handles responses that accept a request but not
+all of its records. A second copy of a record has the same `log.record.uid`, so readers of the logs can recognize it.
 """
 
 import asyncio
@@ -23,7 +22,7 @@ from forwarder.threads import in_daemon_thread
 
 
 class OtlpSink:
-    """`core.ports.Sink` for OTLP logs over HTTP or gRPC. Several `send`s may run at once."""
+    """The `core.ports.Sink` for OTLP logs over HTTP or gRPC. Several calls of `send` may run at once."""
 
     def __init__(self, name: str, settings: OtlpSinkSettings, clock: Clock) -> None:
         self._name = name
@@ -58,8 +57,8 @@ class OtlpSink:
         return BatchResult(delivered=seqs, unattributed=result.refused, detail=detail)
 
     async def _export(self, encoded: bytes, records: int) -> ExportResult:
-        # An exporter belongs to one call at a time. It is used again only if the server answered: otherwise,
-        # also if this call is cancelled or out of time, closing it ends its thread.
+        # An exporter is used by one call at a time, and used again only if the server answered. Otherwise, also if this
+        # call is cancelled or its time is up, the exporter is closed, which ends its thread.
         exporter = self._idle.pop() if self._idle else self._connect()
         answered = False
         try:
@@ -67,7 +66,7 @@ class OtlpSink:
                 result = await in_daemon_thread(lambda: exporter.export(encoded, records), "otlp")
             answered = result.answered
         except TimeoutError:
-            text = f"no whole response within {self._timeout:g} s"
+            text = f"no complete response within {self._timeout:g} s"
             result = ExportResult(outcomes.TIMEOUT, text, answered=False)
         except Exception as error:  # noqa: BLE001  # whatever a library raises, the events must be sent again
             text = f"{type(error).__name__}: {error}"
@@ -81,9 +80,10 @@ class OtlpSink:
 
 
 def exporter_factory(settings: OtlpSinkSettings, clock: Clock) -> Callable[[], Exporter]:
-    """Return a function that creates an exporter. Only the libraries of its protocol are loaded: each takes 20 MB."""
+    """Return a function that creates an exporter. Only the library of the configured protocol is loaded, because each
+    takes 20 MB."""
     if settings.protocol == "grpc":
-        # Read when gRPC is loaded. Else it writes lines of its own to stderr, among ours.
+        # gRPC reads this when it is loaded. Without it, gRPC would write its own lines to stderr, between ours.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from forwarder.sinks.otlp.grpc import GrpcExporter  # noqa: PLC0415  # as above
 

@@ -601,7 +601,11 @@ async def test_the_usual_mistakes_are_one_sentence_with_the_address_once_and_wha
     tls_port = tls_server.port
     for url, ca_file, mend in (
         (tls_server.url, None, "set `ca_file` to the PEM file of its CA"),
-        (f"https://localhost:{tls_port}", certificate.cert, "write a name that it has in `hosts`"),
+        (
+            f"https://localhost:{tls_port}",
+            certificate.cert,
+            "in `hosts`, write a name that is in the certificate",
+        ),
         (server.url.replace("http:", "https:"), None, "write `http://` in `hosts`"),
         (closed.url, None, "check `hosts`, and that Elasticsearch runs"),
         ("http://nowhere.invalid:9200", None, "cannot be resolved"),

@@ -66,7 +66,7 @@ MISTAKES = [
     ("grpc", "https", "grpc", "write `http://` in `endpoint`", False),
     ("grpc", "http", "grpc tls", "if this port expects TLS, write `https://`", False),
     ("grpc", "https", "grpc tls", "set `ca_file`", True),
-    ("grpc", "https", "grpc tls by name", "write a name that it has in `endpoint`", True),
+    ("grpc", "https", "grpc tls by name", "in `endpoint`, write a name that is in the certificate", True),
     ("grpc", "https", "grpc mutual", "set `cert_file` and `key_file`", False),
     ("grpc", "http", "nothing", "nothing listens there", False),
     ("grpc", "http", "no host", "the host name cannot be resolved", False),
@@ -74,7 +74,7 @@ MISTAKES = [
     ("http/protobuf", "http", "tls", "if this port expects TLS, write `https://`", False),
     ("http/protobuf", "http", "grpc", "set `protocol: grpc`", False),
     ("http/protobuf", "https", "tls", "set `ca_file`", True),
-    ("http/protobuf", "https", "tls by name", "write a name that it has in `endpoint`", True),
+    ("http/protobuf", "https", "tls by name", "in `endpoint`, write a name that is in the certificate", True),
     ("http/protobuf", "http", "nothing", "nothing listens there", False),
     ("http/protobuf", "http", "no host", "the host name cannot be resolved", False),
 ]
