@@ -33,7 +33,7 @@ SOON = timedelta(days=14)
 _SHORTEST_SECRET = 20
 """A secret with fewer characters, or with less than half as many different characters, can be guessed."""
 
-_WEAK = "is short or simple enough to be guessed; make one with: openssl rand -base64 32"
+_WEAK = "is so short or simple that it can be guessed; make one with: openssl rand -base64 32"
 
 _OKTA_WAITS = 3.0  # seconds
 _OTLP_PORTS = {4317: "grpc", 4318: "http/protobuf"}
@@ -152,7 +152,7 @@ def _org_warnings(settings: Settings) -> Iterator[str]:
         if org.hook and urlsplit(org.hook.uri).path.rstrip("/") != org.path.rstrip("/"):
             yield (
                 f"orgs.{name}.hook.uri: its path differs from orgs.{name}.path ({org.path}); "
-                "without a proxy that changes it, every request is answered 404"
+                "without a proxy that rewrites the path, every request gets a 404"
             )
 
 

@@ -8,8 +8,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 HOLD_SECONDS = 0.002
-"""How long a step may hold the event loop. An answer to Okta may wait 20 ms in all, but needs several turns of the
-loop."""
+"""How long a step may hold the event loop. The general limit is 20 ms, but an answer to Okta takes several turns of the
+loop, and each of them may have to wait for a step."""
 
 
 class Cooperative:

@@ -69,7 +69,7 @@ class Metrics:
             "config_last_reload_success_timestamp_seconds", "When the configuration in force was applied."
         )
         self.certificate_expiry = self._gauge(
-            "certificate_expiry_timestamp_seconds", "When the certificate of this setting ends.", "setting"
+            "certificate_expiry_timestamp_seconds", "When the certificate of this setting expires.", "setting"
         )
         meaning = "Log lines written, by level."
         self._declare("log_lines_total", "counter", ("level",), meaning)
@@ -249,7 +249,7 @@ class Metrics:
             "org",
         )
         self.rule_evaluation = self._histogram(
-            "rule_evaluation_seconds", "Evaluating all rules on one event.", _EVALUATION
+            "rule_evaluation_seconds", "Time to evaluate all rules on one event.", _EVALUATION
         )
         self.rule_state_keys = self._gauge(
             "rule_state_keys", "Groups (such as users) that the rules remember."
@@ -277,7 +277,8 @@ class Metrics:
         self.prompts = self._counter("prompts_total", "Prompts, by the answer.", "by", "answer")
         self.reactions_paused = self._gauge("reactions_paused", "Pauses in force.")
         self.reactions_paused_since = self._gauge(
-            "reactions_paused_since_timestamp_seconds", "When the oldest pause in force began; 0 without one."
+            "reactions_paused_since_timestamp_seconds",
+            "When the oldest pause in force began; 0 without a pause.",
         )
         self.reactions_limit_tripped = self._counter(
             "reactions_limit_tripped_total", "Actions that wait because a limit is reached.", "limit"

@@ -324,7 +324,7 @@ def _org_problems(orgs: Mapping[str, OrgSettings]) -> Iterator[str]:
         if (org.api or org.hook or org.zones) and not org.url:
             yield f"orgs.{name}.url: is required for `api`, `hook` and `zones`, as in https://{name}.okta.com"
         if not org.secrets and not org.api:
-            yield f"orgs.{name}.secrets: at least one is required to receive a hook, or `api` to read the System Log"
+            yield f"orgs.{name}.secrets: at least one is required for a hook; or set `api` to read the System Log"
         if org.hook and org.hook.needs_rules and not org.hook.rules:
             yield f"orgs.{name}.hook: `events: rules` needs rule files; write rules: [rules/okta], or the section `rules`"
         if org.hook and not org.api:

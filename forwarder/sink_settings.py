@@ -91,7 +91,7 @@ class DeliverySettings(Section):
     @model_validator(mode="after")
     def _base_below_cap(self) -> Self:
         if self.backoff_base > self.backoff_cap:
-            raise ValueError("`backoff_base` is longer than `backoff_cap`, the longest wait")
+            raise ValueError("`backoff_base` is longer than `backoff_cap`, the longest wait; make it shorter")
         return self
 
 

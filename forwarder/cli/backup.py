@@ -53,7 +53,7 @@ def backup(config: Path, file: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(made))
     else:
-        held = f"{count(made.events, 'event')} held of {made.stored:,} ever stored"
+        held = f"{count(made.events, 'event')} of {made.stored:,} ever stored"
         waiting = "".join(f"; {number:,} wait for {sink}" for sink, number in made.waiting.items() if number)
         terminal.echo(f"Backed up {held}, {made.bytes / 1e6:,.1f} MB, to {made.file}{waiting}.", fg="green")
     for imbalance in made.imbalances:

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     "--client-scopes", help="The scopes of --client, separated by spaces.  [default: all that exist]"
 )
 @click.option("--no-dpop", is_flag=True, help="Do not bind the tokens of --client to a key.")
-@click.option("--no-admin", is_flag=True, help="Give --client no admin role; it can still get custom ones.")
+@click.option(
+    "--no-admin", is_flag=True, help="Do not make --client a super administrator: its custom roles decide."
+)
 @click.option("--ciba-client", metavar="ID", help="A web app that may ask users by CIBA.")
 @click.option(
     "--ciba-key",

@@ -85,9 +85,7 @@ def _facts(event: Mapping[str, Any], retention: str) -> Iterator[tuple[str, str]
     number = f" as event {event['seq']:,}" if event["seq"] else ""
     stored = f"{event['stored_at'] or 'long ago; its uuid is forgotten'}{number}"
     if not event["body_held"]:
-        stored += (
-            f"; its body was dropped: the store keeps bodies for {retention} after every sink has finished"
-        )
+        stored += f"; its body was dropped: the store keeps bodies for {retention} after every sink has finished them"
     yield "stored", stored
 
 
@@ -114,9 +112,7 @@ def _place(sink: Mapping[str, Any]) -> str:
         "finished": "finished; when, and whether it was delivered, is not known any more",
     }[sink["place"]]
     if rejected := sink.get("rejected_of_its_batch"):
-        text += (
-            f", unless it is among the {rejected:,} of its batch that the sink rejected without naming them"
-        )
+        text += f", unless it is among the {rejected:,} events of its batch that the sink rejected without naming them"
     return text if sink["configured"] or sink["place"] == "waiting" else f"{text} (not configured any more)"
 
 

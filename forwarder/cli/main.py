@@ -94,7 +94,7 @@ def check(config: Path) -> None:
             rights = "the sink's key needs create_doc and auto_configure there too"
             echo(f"    alerts of rules go to {sink.alert_stream}; {rights}")
             if settings.reactions.on:
-                echo(f"    what reactions do goes to {sink.action_stream}; {rights}")
+                echo(f"    events about actions go to {sink.action_stream}; {rights}")
     echo(f"  store: {settings.store.path}")
     echo(
         f"  receiver: {settings.receiver.listen}; status page: {settings.ops.scheme}://{settings.ops.listen}/"

@@ -40,7 +40,9 @@ _TIMES = (
 @click.option(
     "--waiting", is_flag=True, help="Only actions that wait: for approval, another try or the System Log."
 )
-@click.option("--since", type=TimeParam(), help=f"Only those planned since then: {TimeParam.examples}.")
+@click.option(
+    "--since", type=TimeParam(), help=f"Only actions planned since this time: {TimeParam.examples}."
+)
 @click.option(
     "--limit",
     type=click.IntRange(1, 1_000_000),
@@ -97,7 +99,9 @@ def show(config: Path, id_: str, *, as_object: bool) -> None:
 
 @click.command()
 @config_option
-@click.option("--since", type=TimeParam(), help=f"Only those planned since then: {TimeParam.examples}.")
+@click.option(
+    "--since", type=TimeParam(), help=f"Only actions planned since this time: {TimeParam.examples}."
+)
 def export(config: Path, since: Micros | None) -> None:
     """Print every action as one JSON object per line, oldest first: for an audit, or for another system.
 

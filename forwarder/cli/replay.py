@@ -144,7 +144,9 @@ def _print_plan(settings: "Settings", sink: str, chosen: "Range", plan: "Plan", 
             echo(f"  Not among them: {number:,} that {what}.")
     if plan.gone:
         oldest = (
-            f"; the oldest that is held was received at {iso(plan.oldest, 'seconds')}" if plan.oldest else ""
+            f"; the oldest event in the store was received at {iso(plan.oldest, 'seconds')}"
+            if plan.oldest
+            else ""
         )
         text = f"{count(plan.gone, 'event')} of this time, of any type, are no longer held (store.retention)"
         echo(f"  Not among them: {text}{oldest}.", fg="yellow")

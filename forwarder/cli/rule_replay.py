@@ -175,7 +175,7 @@ def _print_replay(report: "ReplayReport") -> None:
 
 def _print_rule(rule: "RuleReport") -> None:
     echo(f"\n{rule.title} ({rule.level})", fg="cyan")
-    live = f"; the store has {rule.stored_alerts:,} of it" if rule.stored_alerts != rule.alerts else ""
+    live = f"; the store has {rule.stored_alerts:,}" if rule.stored_alerts != rule.alerts else ""
     echo(
         f"  {count(rule.alerts, 'alert')} from {rule.matches:,} {'match' if rule.matches == 1 else 'matches'}{live}"
     )

@@ -44,8 +44,7 @@ def test_backup_says_what_it_holds(config: Path, tmp_path: Path) -> None:
     done = run(config, "backup", target)
     assert done.exit_code == 0
     assert re.fullmatch(
-        r"Backed up 5 events held of 5 ever stored, 0\.\d MB, to .*backup\.db; 3 wait for archive\.\n",
-        done.output,
+        r"Backed up 5 events of 5 ever stored, 0\.\d MB, to .*backup\.db; 3 wait for archive\.\n", done.output
     )
 
 

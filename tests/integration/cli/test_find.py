@@ -186,7 +186,7 @@ async def test_an_event_whose_body_was_dropped_is_known(tmp_path: Path) -> None:
     assert result.exit_code == 0
     shown = lines(result)
     assert (
-        "its body was dropped: the store keeps bodies for 7 days after every sink has finished"
+        "its body was dropped: the store keeps bodies for 7 days after every sink has finished them"
         in shown["stored"]
     )
     assert shown["siem"].startswith("finished; when, and whether it was delivered, is not known any more")
