@@ -15,7 +15,9 @@ from forwarder.okta.system_log.backfill import Backfill, BackfillRequest, Progre
 from forwarder.okta.system_log.reconcile import Reconciler, ReconcileState
 
 _RETRY_PAUSE = 10.0  # seconds after an unexpected exception
-_ENDED = "the forwarder stopped or reloaded the org; run the same command again to resume the backfill"
+_ENDED = (
+    "the forwarder was stopped, or it reloaded this org; run the same command again to resume the backfill"
+)
 
 _logger = logs.get("okta")
 

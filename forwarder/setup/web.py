@@ -47,7 +47,7 @@ def client(
     """
     try:
         trusted = ssl.create_default_context(cafile=ca_file)
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # an ssl.SSLError is an OSError too
         raise SetupError(f"the certificates in {ca_file} cannot be used: {error}") from error
     return httpx.Client(
         headers=headers,

@@ -36,7 +36,7 @@ from forwarder.core.redaction import redact
 from forwarder.unreachable import error_chain
 
 DETAIL_LIMIT = 1_000
-"""Only so many characters of a sink's own text are kept, because some servers quote the whole request."""
+"""The maximum number of characters that are kept of a sink's own text. Some servers quote the whole request."""
 
 
 def kept(detail: str) -> str:

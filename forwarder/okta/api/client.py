@@ -286,7 +286,7 @@ def _credentials(settings: ApiSettings, *, reread: bool = False) -> sdk.Credenti
 
     Args:
         settings: the settings with the credentials.
-        reread: read the files and environment variables again that hold the secrets.
+        reread: whether to read the files and environment variables that hold the secrets again.
 
     Raises:
         ValueError: such a file or variable is gone or empty.

@@ -58,7 +58,7 @@ class RateLimiter:
         self._clock = clock
         self._limit: int | None = None
         self._used = 0
-        self._is_empty = False  # whether no call is left in this window, ours or of other clients
+        self._is_empty = False  # whether Okta has stated that no call is left in this window
         self._ends = 0.0
 
     async def acquire(self) -> None:

@@ -12,7 +12,7 @@ from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.okta.system_log.event_details import EventDetails, read_details
 
-_DELIVERY = "event_hook.delivery"  # written only if a delivery failed
+_DELIVERY = "event_hook.delivery"  # Okta writes this event only if a delivery failed
 _QUOTA = ("system.operation.rate_limit.warning", "system.operation.rate_limit.violation")
 _HOOK_LIMIT = "event_hook_delivery"
 _INTERVALS = {"hook_delivery_failed": 60.0, "hook_quota": 3600.0}

@@ -34,7 +34,7 @@ RETENTION: Micros = timedelta(days=90) // timedelta(microseconds=1)
 CURSOR_EXPIRED = {400, 404, 410}
 """The HTTP statuses with which Okta refuses a next link that it no longer accepts."""
 
-CIRCLE = "a page of the System Log links to one that was read before it; check whether a proxy caches Okta's responses"
+CIRCLE = "a page of the System Log links to a page that was read before; check whether a proxy caches Okta's responses"
 """The error text if the links form a circle, so that following them would never end."""
 
 _LIMIT = re.compile(r"(?<=[?&]limit=)\d+")
@@ -74,7 +74,7 @@ class SystemLog:
     """
 
     def __init__(self, org: str, url: str, api: Api, clock: Clock, *, limit: int = LIMIT) -> None:
-        """Create the reader; it requests nothing yet. `url` is the org's URL, `limit` the maximum of events per page."""
+        """Create the reader; it requests nothing yet. `url` is the org's URL. A page has at most `limit` events."""
         self.org = org
         self.url = url.rstrip("/") + PATH
         self._api = api

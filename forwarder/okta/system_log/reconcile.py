@@ -25,7 +25,7 @@ from forwarder.okta.system_log.pages import CIRCLE, CURSOR_EXPIRED, LogPage, Sys
 REWIND: Micros = 3600 * SECOND
 """When the cursor is lost, reading starts again this long before the newest event read.
 
-By Okta's documentation, this time could be zero: `since` means the time at which Okta stored an event, and all unread
+According to Okta's documentation, this could be zero: `since` means the time at which Okta stored an event, and all unread
 events were stored after the newest event read was published. An hour covers clock differences between Okta's machines,
 and events that they show late. A longer time would cost more: a busy org has 40,000 events an hour, which is 40 pages,
 or two minutes of our share of the rate limit. A day would delay current events by half an hour each time that a cursor
@@ -209,8 +209,8 @@ class Reconciler:
         return cursor
 
     async def _next_page(self, cursor: Cursor, hook_id: str) -> LogPage:
-        """Request the page after `cursor`. If Okta no longer accepts the cursor's link, rewind, and request the first page
-        from that time."""
+        """Request the page after `cursor`. If Okta no longer accepts the cursor's link, rewind to an earlier time, and
+        request the first page from there."""
         if cursor.next_link:
             try:
                 return await self._log.next_page(cursor.next_link, hook_id=hook_id)
@@ -309,7 +309,7 @@ class Reconciler:
             self._failure = failure
             log = _logger.error if status in _NEEDS_OPERATOR else _logger.warning
             log(
-                "the System Log cannot be read or stored; retrying, and no event is lost",
+                "the System Log cannot be read or stored; the forwarder retries, and no event is lost",
                 action="reconcile_failed",
                 org=self._log.org,
                 error=str(error),
@@ -321,4 +321,6 @@ class Reconciler:
         self.state.error = None
         if self._failure is not None:
             self._failure = None
-            _logger.info("the System Log is read again", action="reconcile_recovered", org=self._log.org)
+            _logger.info(
+                "the System Log can be read and stored again", action="reconcile_recovered", org=self._log.org
+            )

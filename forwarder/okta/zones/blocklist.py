@@ -64,8 +64,8 @@ class Listed(msgspec.Struct, frozen=True):
     Attributes:
         listed: whether the zone lists the address.
         blocks: whether Okta blocks the address because of this zone.
-        is_done: whether everything that `add` does is done: the zone lists the address, is a blocklist, and is active
-            if it should be. False if an `add` was interrupted.
+        is_done: whether everything that `add` does is done: the zone lists the address, is a blocklist, and is active if
+            `blocklist.activate` is set. False if an `add` was interrupted.
         within: the larger entry that contains the address; empty if the address has an entry of its own.
     """
 

@@ -64,7 +64,9 @@ class Egress:
         """
         if is_loopback(self._host):  # an emulated org, which sees a loopback address
             host = "127.0.0.1" if self._host == "localhost" else self._host
-            return [*self._stated] or [Needed(parse_range(host), "this machine, where the org is")]
+            return [*self._stated] or [
+                Needed(parse_range(host), "this machine, because the emulated org runs on it")
+            ]
         events = await self._calls(own_zones, fresh=bool(written))
         for _ in range(_TRIES if written else 0):
             if any(written in _targets(event) for event in events):

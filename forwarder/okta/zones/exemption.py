@@ -8,8 +8,8 @@ from forwarder.okta.zones.addresses import AddressRange, uncovered
 from forwarder.okta.zones.zone import Zone
 
 EXEMPT_ZONE = "DefaultExemptIpZone"
-"""The name of Okta's own zone for addresses that no blocklist blocks. An org has at most one, and only this name marks
-it."""
+"""The name of Okta's own zone for addresses that no blocklist blocks. An org has at most one, and the API marks it
+only by this name."""
 
 
 class Needed(msgspec.Struct, frozen=True):

@@ -78,7 +78,7 @@ def plan(
         zones: all zones of the org.
         made: the zones that we made.
         activate: activate desired zones that are INACTIVE.
-        adopt: names of zones that we did not make, and may change from now on.
+        adopt: names of zones that others made, but that we may change from now on.
         kept: names of zones that another part of the forwarder manages. They do not count as undeclared.
     """
     wanted = list(desired)
@@ -165,7 +165,9 @@ def _within_org_limit(steps: Iterable[Step], zones: Iterable[Zone]) -> Iterable[
             blocked += entries - held
             if blocked > MAX_BLOCKED:
                 text = f"the org's blocklists would hold {blocked:,} entries, and Okta allows {MAX_BLOCKED:,}"
-                yield msgspec.structs.replace(step, problem=f"{text}; list larger blocks")
+                yield msgspec.structs.replace(
+                    step, problem=f"{text}; replace single entries by larger blocks"
+                )
                 blocked -= entries - held
                 continue
         yield step

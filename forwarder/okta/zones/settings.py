@@ -37,7 +37,7 @@ def _texts(written: Any) -> Any:
     for value in written:
         if isinstance(value, bool):
             raise ValueError(  # noqa: TRY004  # pydantic takes no TypeError
-                f'contains {value}, because YAML reads an unquoted word such as NO as that; write it in quotes, as in "NO"'
+                f'contains {value}, because YAML reads unquoted words such as NO as booleans; write the word in quotes: "NO"'
             )
     return tuple(str(value) if isinstance(value, int | float) else value for value in written)
 

@@ -28,7 +28,7 @@ async def look(
         settings: the org's settings about zones.
         writer: the writer of the org's zones.
         activate: plan to activate desired zones that are INACTIVE.
-        adopt: names of zones that we did not make, and may change from now on.
+        adopt: names of zones that others made, but that we may change from now on.
 
     Raises:
         OktaError: Okta refuses, or does not respond.

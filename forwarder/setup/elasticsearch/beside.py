@@ -1,7 +1,7 @@
 """The templates that setup writes for data streams other than that of Okta's events, such as the one for alerts.
 
 Each has a component template and an index template. All use the ingest pipeline of the events, which also fits these
-documents: it adds to their `source` and `user_agent` only if they have them.
+documents: it adds to `source` and `user_agent` only if a document has them.
 """
 
 from collections.abc import Iterable

@@ -36,7 +36,7 @@ CUSTOM = f"{NAME}@custom"
 """The name of a component template and of a pipeline that the operator may create. They are used if they exist."""
 
 USER_AGENT_CHARACTERS = 512
-"""Elasticsearch parses only so many characters of a user agent. The longest ones of browsers have 400."""
+"""How many characters of a user agent Elasticsearch parses. The longest user agents of browsers have 400."""
 
 STACK_BEFORE = ("logs@mappings", "logs@settings")
 STACK_AFTER = "ecs@mappings"
@@ -55,7 +55,7 @@ class Retention(msgspec.Struct, frozen=True):
 
     Attributes:
         keep: the time for the data stream lifecycle, as in `90d`; None for no limit.
-        ilm_policy: name of an index lifecycle policy that decides it instead; None for none.
+        ilm_policy: name of the index lifecycle policy that decides instead of `keep`; None if there is none.
     """
 
     keep: str | None = None

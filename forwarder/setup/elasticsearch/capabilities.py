@@ -26,8 +26,8 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> fr
         ilm: whether the privilege to read a lifecycle policy is needed.
 
     Returns:
-        The index patterns, of those for alerts, actions and health documents, whose data streams the credentials may not
-        update. Setup can still write the templates for these.
+        Those index patterns of alerts, actions and health documents whose data streams the credentials may not update.
+        Setup can still write the templates for them.
 
     Raises:
         SetupError: privileges are missing (the message names all of them), or the credentials are wrong.

@@ -35,8 +35,8 @@ async def find_deviations(
     With `beside`, also check what `setup` would write for alerts, actions and health documents.
 
     Raises:
-        SetupError: the credentials may not read templates, or an object with one of our names was not created by setup,
-            or by a newer version of it.
+        SetupError: the credentials may not read templates. Or an object has one of our names, but setup did not create
+            it, or a newer version of setup did.
         SinkError: there was no response.
     """
     cluster = Cluster(api)

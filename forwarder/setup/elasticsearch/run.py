@@ -93,7 +93,7 @@ async def setup_beside_fleet(
 ) -> bool:
     """Set up a sink whose data stream belongs to `found`, Elastic's Okta integration. That integration is not changed.
 
-    Report whether the settings of the sink fit to it. If they do, write our pipeline and the templates for alerts, actions
+    Report whether the settings of the sink fit this integration. If they do, write our pipeline and the templates for alerts, actions
     and health documents. Return whether events can be written and searched.
     """
     report(

@@ -88,7 +88,7 @@ class Kibana:
         return number if isinstance(number, str) else None
 
     def require_space(self) -> None:
-        """Check that the space exists. Kibana itself would import into a space that does not exist without an error.
+        """Check that the space exists. Kibana itself reports no error if the space of an import does not exist.
 
         Raises:
             SetupError: the space does not exist, or the credentials may not see it.

@@ -10,7 +10,8 @@ from forwarder.setup.okta_role.iam import Held, Named
 from forwarder.setup.okta_role.needs import Needs
 
 OURS = "Managed by okta-forwarder"
-"""The description of each role and resource set that this command creates begins so. The command changes no others."""
+"""The descriptions of all roles and resource sets that this command creates begin with this text. The command changes no
+others."""
 
 _ACTS, _LOOKS = "Forwarder reactions", "Forwarder look-ups"
 

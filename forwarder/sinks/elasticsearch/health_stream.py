@@ -51,7 +51,7 @@ class HealthStream:
                 error=problem,
             )
         elif self._failed and not problem:
-            _logger.info("the heartbeat is written again", action="heartbeat_written", sink=self._name)
+            _logger.info("the heartbeat can be written again", action="heartbeat_written", sink=self._name)
         self._failed = bool(problem)
 
     async def _create(self, lines: bytes) -> str:

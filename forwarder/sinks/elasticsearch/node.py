@@ -89,7 +89,7 @@ class Node(elastic_transport.BaseAsyncNode):
         except httpx.RequestError as error:
             raise elastic_transport.ConnectionError(unreachable(self.base_url, error)) from error
         received = elastic_transport.HttpHeaders(response.headers)
-        received.pop("warning", None)  # the client would raise a Python warning for it, which may be an error
+        received.pop("warning", None)  # the client would raise a Python warning, which may be an error
         meta = elastic_transport.ApiResponseMeta(
             status=response.status_code,
             http_version="1.1",

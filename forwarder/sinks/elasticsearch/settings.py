@@ -25,7 +25,7 @@ _NAMESPACE = re.compile(r'[^A-Z\\/*?"<>|,#:\s\x00-\x1f-]+')
 
 def _host(url: str) -> str:
     parts = split_http_url(url, "`basic_auth` or `api_key`")
-    port = parts.port or (443 if parts.scheme == "https" else 80)  # the client needs one
+    port = parts.port or (443 if parts.scheme == "https" else 80)  # the client needs a port
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}:{port}{parts.path.rstrip('/')}"

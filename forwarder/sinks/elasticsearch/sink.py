@@ -10,8 +10,8 @@ Why each event is stored once, and no event is lost:
   answers a second copy with 409, which counts as delivered. So a request whose response was lost is simply sent again.
   Elasticsearch compares an `_id` only within one backing index, so it would accept a copy that comes after a rollover;
   the store prevents that, because it remembers the uuids of earlier events.
-- The client library does not retry, follow redirects or use a proxy of the environment: only the delivery
-  loop decides what is sent again, and only the configuration where it is sent.
+- The client library does not retry, does not follow redirects, and does not use a proxy of the environment. So only the
+  delivery loop decides what is sent again, and only the configuration decides where it is sent.
 - Requests have `require_data_stream`. So without an index template, the events wait, and Elasticsearch does not create
   a plain index with guessed types.
 - If Elasticsearch puts an event into the failure store of the data stream, the event becomes a dead letter with this

@@ -47,7 +47,7 @@ _METHOD = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 _RESPONSE_TOO_LARGE = "CLIENT: Received message larger than max"
 """Part of gRPC's text if the response is too large. If the request is too large, the text has SERVER in place of CLIENT."""
 _EITHER_TOO_LARGE = "Decompressed message larger than max"
-"""Part of gRPC's text if the response is too large, and also of the text of C++ and Python servers if the request is."""
+"""Part of gRPC's text if the response is too large. C++ and Python servers also use it if the request is too large."""
 
 _STATUS_DETAILS = "grpc-status-details-bin"
 
@@ -132,7 +132,7 @@ class _ExporterWithStub(OTLPLogExporter):
 
     def _initialize_channel_and_stub(self) -> None:
         super()._initialize_channel_and_stub()  # type: ignore[no-untyped-call]  # the SDK leaves it untyped
-        self._client = _Stub(self._channel, self._owner)  # type: ignore[assignment]  # it takes the place of
+        self._client = _Stub(self._channel, self._owner)  # type: ignore[assignment]  # it replaces the generated stub
 
 
 def _credentials(settings: OtlpSinkSettings) -> grpc.ChannelCredentials:

@@ -262,7 +262,7 @@ async def test_the_estimate_is_right_where_events_come_evenly(there: Scene) -> N
 async def test_a_page_that_links_to_itself_is_not_followed_without_end(there: Scene) -> None:
     there.happened(*"abcdefgh", at=NOON - 2 * HOUR)
     there.api.faults.extend([None, None, "circle", "circle"])
-    with pytest.raises(OktaError, match="links to one that was read before"):
+    with pytest.raises(OktaError, match="links to a page that was read before"):
         await there.fetch(NOON - 3 * HOUR, NOON)
     await there.fetch(NOON - 3 * HOUR, NOON)
     assert there.uuids == list("abcdefgh")

@@ -408,7 +408,7 @@ async def test_a_page_that_links_to_itself_is_not_followed_without_end_and_loses
         calls = len(there.api.calls)
         assert actions(logged, "warning") == ["reconcile_restarted", "reconcile_failed"]
         assert reader.state.error is not None
-        assert "links to one that was read before" in reader.state.error
+        assert "links to a page that was read before" in reader.state.error
         await there.clock.advance(1)
         assert len(there.api.calls) > calls
         assert reader.state.error is None
