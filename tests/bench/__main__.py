@@ -42,7 +42,7 @@ def sections(work: Path, options: argparse.Namespace) -> dict[str, Callable[[], 
 def _otlp(work: Path, seconds: float) -> list[Figure]:
     if (missing := collector.missing()) is not None:
         return [Figure("what drains by OTLP", None, raw=missing)]
-    return backlog.collector_backlog(work, Collector(work / "collector"), 20_000, seconds)
+    return backlog.collector_backlog(work, Collector(work / "collector"), 40_000, seconds)
 
 
 def _elasticsearch(work: Path, events: int, seconds: float) -> list[Figure]:

@@ -99,14 +99,14 @@ def _deliver(work: Path, store: Path, target: Target, cpu: list[float]) -> float
     return rate
 
 
-def watch(ours: ForwarderProcess, sink: str, cpu: list[float] | None = None) -> float:
-    """Events a second until nothing waits for `sink`; what 100,000 of them cost goes into `cpu`."""
+def watch(ours: ForwarderProcess, sink: str, cpu: list[float] | None = None, left: float = 0) -> float:
+    """Events a second until no more than `left` wait for `sink`; what 100,000 of them cost goes into `cpu`."""
     first = begun = look(ours.store).sinks[sink]
-    while begun.delivered == first.delivered and begun.waiting:
+    while begun.delivered == first.delivered and begun.waiting > left:
         time.sleep(_POLL)
         begun = look(ours.store).sinks[sink]
     started, used = time.perf_counter(), cpu_seconds(ours.pid)
-    while (ended := look(ours.store).sinks[sink]).waiting:
+    while (ended := look(ours.store).sinks[sink]).waiting > left:
         time.sleep(_POLL)
     seconds = time.perf_counter() - started
     events = ended.delivered - begun.delivered
