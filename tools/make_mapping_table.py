@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from forwarder.ecs import readers
-from forwarder.ecs.attributes import SEMANTIC_NAMES, attribute_name
+from forwarder.ecs.attributes import attribute_name
 from forwarder.ecs.document import ECS_VERSION
 from forwarder.ecs.fields import FIELDS
 from forwarder.ecs.readers import MAX_KEYS, MAX_NAME, REST
@@ -310,14 +310,12 @@ def _rule(read: object) -> str:
 
 
 def _row(okta: str, ecs: tuple[str, ...], rule: str, otlp: str = "") -> str:
-    fields = [name for field in ecs for name in (field, *_within(field))]
-    attributes = dict.fromkeys(name for field in fields if (name := attribute_name(field)))
-    record = otlp or _names(tuple(attributes))
+    attributes = dict.fromkeys(name for field in ecs if (name := attribute_name(field)))
+    record = otlp or _names(tuple(part for name in attributes for part in _PARTS.get(name, (name,))))
     return f"| {okta} | {_names(ecs)} | {rule} | {record} |"
 
 
-def _within(field: str) -> list[str]:
-    return [name for name in SEMANTIC_NAMES if name.startswith(field + ".")]
+_PARTS = {"geo.location": ("geo.location.lat", "geo.location.lon")}
 
 
 def _names(names: tuple[str, ...]) -> str:

@@ -10,9 +10,11 @@ from forwarder.core.event import Event, Source
 from forwarder.core.time import iso
 from forwarder.ecs.action import action_fields
 from forwarder.ecs.alert import ALERT_MODULE, alert_fields
+from forwarder.ecs.categories import classes
 from forwarder.ecs.decode import encode
-from forwarder.ecs.document import DocumentOptions, decoded, mapped
-from forwarder.ecs.readers import text
+from forwarder.ecs.document import DocumentOptions, copy_objects, decoded, event_tags, mapped
+from forwarder.ecs.fields import FIELDS, copy_fields, copying_plan, new_builder
+from forwarder.ecs.readers import json_object, location, text
 
 AttributeValue = str | bool | int | float | Sequence[str] | Sequence[bool] | Sequence[int] | Sequence[float]
 """The type of an attribute's value; all items of a list have the same type."""
@@ -29,8 +31,7 @@ SEMANTIC_NAMES = {
     "client.geo.city_name": "geo.locality.name",
     "client.geo.region_name": "okta.client.geo.region_name",
     "client.geo.country_name": "okta.client.geo.country_name",
-    "client.geo.location.lat": "geo.location.lat",
-    "client.geo.location.lon": "geo.location.lon",
+    "client.geo.location": "geo.location",
     "okta.authentication_context.external_session_id": "session.id",
     "okta.device.id": "device.id",
     "event.category": "okta.event.category",
@@ -42,10 +43,7 @@ SEMANTIC_NAMES = {
 these values and are left out. Okta has names of regions and countries; OpenTelemetry's attributes need ISO codes."""
 
 _BODY = "okta.display_message"
-_ROOTS = {"okta", *(field.partition(".")[0] for field in SEMANTIC_NAMES)}
-"""The top-level objects of a document that have fields with attributes."""
 _OPTIONS = DocumentOptions(remove_flattened_debug=True)  # attribute names without spaces
-_MOST_NAMES = 4_096  # some contain keys of the events, so there is no end of them
 _SCALARS = {str, bool, int, float}
 _MOST_CELLS = 20_000  # of a list of objects; many objects without a name in common would fill the memory
 _SEVERITIES = {"DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17}
@@ -79,10 +77,9 @@ def log_view(event: Event) -> LogView:
     try:
         if event.source is Source.ACTION:
             return _action_view(raw, event)
-        made = mapped(raw, event, _OPTIONS)
-        fields = _flat({root: value for root, value in made.items() if root in _ROOTS})
+        attributes = _attributes(raw, event)
         if event.source is Source.ALERT:
-            return _alert_view(raw, made, event, fields)
+            return _alert_view(raw, event, attributes)
     except RecursionError as error:
         raise UnmappableError("the event is nested too deeply") from error
     severity = text(raw.get("severity")) or ""
@@ -90,28 +87,24 @@ def log_view(event: Event) -> LogView:
         body=text(raw.get("displayMessage")) or event.event_type,
         severity_text=severity,
         severity_number=_SEVERITIES.get(severity.upper(), 0),
-        attributes={name: value for field, value in fields.items() if (name := _names[field])},
+        attributes=attributes,
     )
 
 
-def _alert_view(
-    raw: dict[str, Any], made: dict[str, Any], event: Event, fields: dict[str, AttributeValue]
-) -> LogView:
+def _alert_view(raw: dict[str, Any], event: Event, attributes: dict[str, AttributeValue]) -> LogView:
     """Return the log record of the alert `event`.
 
-    Its attributes are those of an Okta event, from `fields`, and the fields `rule`, `threat` and `okta_forwarder` of
-    the alert's document under their own names. `raw` is the decoded body, `made` the result of `mapped`.
+    Its attributes are those of an Okta event, `attributes`, and the fields `rule`, `threat` and `okta_forwarder` of
+    the alert's document under their own names. `raw` is the decoded body.
     """
-    alert = alert_fields(raw, made, event, _OPTIONS)
+    alert = alert_fields(raw, mapped(raw, event, _OPTIONS), event, _OPTIONS)
     level = alert[ALERT_MODULE].get("level", "")
     found = _flat({root: alert[root] for root in ("rule", "threat", ALERT_MODULE) if root in alert})
     return LogView(
         body=alert["message"],
         severity_text=level,
         severity_number=_LEVELS.get(level, 0),
-        attributes={name: value for field, value in fields.items() if (name := _names[field])}
-        | {"event.kind": "alert", "event.severity": alert["event"]["severity"]}
-        | found,
+        attributes=attributes | {"event.kind": "alert", "event.severity": alert["event"]["severity"]} | found,
     )
 
 
@@ -147,17 +140,36 @@ def attribute_name(field: str) -> str | None:
     return SEMANTIC_NAMES.get(field) or (field if field.startswith("okta.") else None)
 
 
-class _Names(dict[str, str | None]):
-    """A cache of the results of `attribute_name`, by field: an event needs a hundred of them."""
-
-    def __missing__(self, field: str) -> str | None:
-        name = attribute_name(field)
-        if len(self) < _MOST_NAMES:
-            self[field] = name
-        return name
+def _target(field: str) -> tuple[str, str] | None:
+    name = attribute_name(field)
+    return ("", name) if name else None
 
 
-_names = _Names()
+_PLAN = copying_plan(_target)
+_NESTED = [
+    name for row in FIELDS if row.read in (location, json_object) if (name := attribute_name(row.ecs[0]))
+]
+"""The attributes that are objects until they are flattened."""
+_FREE = ("okta.device", "okta.request", "okta.debug_context.debug_data", "okta")
+"""The objects of a document with fields that `FIELDS` does not have. The fields are attributes under their own names."""
+
+
+def _attributes(raw: dict[str, Any], event: Event) -> dict[str, AttributeValue]:
+    """Return the attributes of `event`, whose decoded body is `raw`: its document's fields, without building it."""
+    draft = new_builder()
+    found = draft[""]
+    found["okta.event.outcome"] = "unknown"
+    copy_fields(raw, draft, _PLAN)
+    for name in _NESTED:
+        if name in found:
+            _flatten({name: found.pop(name)}, "", found)
+    copy_objects(raw, draft, flattened=False)
+    for path in _FREE:
+        _flatten(draft[path], path + ".", found)
+    categories, types = classes(event.event_type)
+    found["okta.event.category"], found["okta.event.kind"] = list(categories), list(types)
+    found["okta.tags"] = event_tags(event)
+    return found
 
 
 def _flat(value: dict[str, Any]) -> dict[str, AttributeValue]:
@@ -187,10 +199,13 @@ def _flatten_list(values: list[Any], name: str, found: dict[str, AttributeValue]
     if kinds - {dict}:
         found[name] = _of_one_type(values)
         return
-    rows = [_flat(item) for item in values]
-    if len(rows) == 1:  # as most are
-        found.update({f"{name}.{key}": _of_one_type([value]) for key, value in rows[0].items()})
+    if len(values) == 1:  # as most are
+        row: dict[str, Any] = {}
+        _flatten(values[0], name + ".", row)
+        for key, value in row.items():
+            found[key] = [value] if type(value) in _SCALARS else _of_one_type([value])
         return
+    rows = [_flat(item) for item in values]
     keys = dict.fromkeys(key for row in rows for key in row)
     if len(rows) * len(keys) > _MOST_CELLS:
         found[name] = encode(values)

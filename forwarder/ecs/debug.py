@@ -8,7 +8,6 @@ from forwarder.ecs.readers import MAX_DEPTH, MAX_KEYS, clean, parsed_json, text,
 
 _NAMED = names_under("debugContext.debugData")
 _NEXT_PAIR = re.compile(r",\s+(?=[^\s=,]+\s*=)")
-_NO_NAME = str.maketrans(" -", "__")
 
 
 def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) -> None:
@@ -33,7 +32,7 @@ def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) 
         return
     for key, value in data.items():
         if key not in _NAMED:
-            fields[key.translate(_NO_NAME)] = _renamed(value)
+            fields[_underscored(key)] = value if type(value) is str else _renamed(value)
 
 
 def _parse(data: dict[str, Any], keys_left: list[int]) -> None:
@@ -113,7 +112,14 @@ def _reasons(value: Any) -> list[str]:
 
 def _renamed(value: Any) -> Any:
     if type(value) is dict:
-        return {key.translate(_NO_NAME): _renamed(inner) for key, inner in value.items()}
+        return {
+            _underscored(key): inner if type(inner) is str else _renamed(inner)
+            for key, inner in value.items()
+        }
     if type(value) is list:
         return [_renamed(inner) for inner in value]
     return value
+
+
+def _underscored(key: str) -> str:
+    return key if key.isidentifier() else key.replace(" ", "_").replace("-", "_")

@@ -1,6 +1,7 @@
 """The ECS document of an Okta event, as Elastic's own Okta integration would write it."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -82,16 +83,29 @@ def mapped(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[
     _constants(draft, options)
     copy_fields(raw, draft)
     _event(draft, event, options)
-    _device(raw, draft)
-    _ip_chain(raw, draft)
-    debug_data(raw, draft, flattened=not options.remove_flattened_debug)
-    targets(raw, draft)
+    copy_objects(raw, draft, flattened=not options.remove_flattened_debug)
     _related(draft)
     if options.okta_geo:
         _okta_geo(draft)
     if options.organization_name:
         draft[""]["organization"] = {"name": event.org}
     return build(draft)
+
+
+def copy_objects(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) -> None:
+    """Copy the parts of `raw`, a decoded event, that are objects with any keys or lists into `draft`.
+
+    `flattened` is that of `debug_data`. May raise RecursionError.
+    """
+    _device(raw, draft)
+    _ip_chain(raw, draft)
+    debug_data(raw, draft, flattened=flattened)
+    targets(raw, draft)
+
+
+def event_tags(event: Event, more: Iterable[str] = ()) -> list[str]:
+    """Return the tags of `event`: the constant ones, those of its type in Okta's catalogue, and `more`."""
+    return list(dict.fromkeys(("forwarded", "okta-system", *EVENT_TYPES.get(event.event_type, ()), *more)))
 
 
 def timestamp(written: Any, published: Micros) -> str:
@@ -118,11 +132,11 @@ def _event(draft: DocumentBuilder, event: Event, options: DocumentOptions) -> No
     fields["created"] = iso(event.received_at)
     fields["category"] = list(categories)
     fields["type"] = list(types)
-    tags = ["forwarded", "okta-system", *EVENT_TYPES.get(event.event_type, ())]
+    tags = options.tags
     if options.preserve_original_event:
-        tags.append("preserve_original_event")
+        tags = ("preserve_original_event", *tags)
         fields["original"] = event.body.decode(errors="replace")
-    draft[""]["tags"] = list(dict.fromkeys([*tags, *options.tags])) if options.tags else tags
+    draft[""]["tags"] = event_tags(event, tags)
 
 
 def _device(raw: dict[str, Any], draft: DocumentBuilder) -> None:
