@@ -11,9 +11,10 @@
 | Resource               | `service.name` = `okta`, `okta.org.name` = the org's name in the configuration    |
 """
 
+import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib.metadata import version
-from typing import Any
 
 import msgspec
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
@@ -23,7 +24,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event
 from forwarder.core.time import Micros
-from forwarder.ecs.attributes import log_view
+from forwarder.ecs.attributes import AttributeValue, log_view
 
 UID = "log.record.uid"
 """OpenTelemetry's name of the attribute that identifies a record. A second copy has the same value."""
@@ -40,54 +41,41 @@ class EncodedRecord(msgspec.Struct, frozen=True):
 
 
 def record(event: Event) -> EncodedRecord:
-    """Convert `event` to a log record, encoded as protobuf. (The SDK's own records and encoder take three times as long.)
+    """Convert `event` to a log record, encoded as protobuf.
 
     Raises:
         UnmappableError: a record cannot hold a value of the event; the text names the field.
     """
     view = log_view(event)
-    message = LogRecord(
-        time_unix_nano=_nanos(event.published),
-        observed_time_unix_nano=_nanos(event.received_at),
-        severity_number=view.severity_number,  # type: ignore[arg-type]  # an open enum
-    )
-    texts = {"type": event.event_type, "severity": view.severity_text, "body": view.body, UID: event.uuid}
+    view.attributes[UID] = event.uuid
+    texts = {"type": event.event_type, "severity": view.severity_text, "body": view.body}
     name = ""
     try:
         for name, text in texts.items():  # noqa: B007  # the name is for the error
             text.encode()
-        message.event_name = event.event_type
-        message.severity_text = view.severity_text
-        message.body.string_value = view.body
-        view.attributes[UID] = event.uuid
-        add = message.attributes.add
+        fields = LogRecord(
+            time_unix_nano=_nanos(event.published),
+            observed_time_unix_nano=_nanos(event.received_at),
+            severity_number=view.severity_number,  # type: ignore[arg-type]  # an open enum
+            severity_text=view.severity_text,
+            body=AnyValue(string_value=view.body),
+            event_name=event.event_type,
+        )
+        encoded = [fields.SerializeToString()]
         for name, value in view.attributes.items():
-            pair = add()
-            pair.key = name
-            _set(pair.value, value)
+            if type(value) is str:
+                data = value.encode()
+                encoded += (_before_text(name, len(data)), data)
+            else:
+                data = _any_value(value)
+                encoded += (_before_value(name, len(data)), data)
     except UnicodeEncodeError:
         raise UnmappableError(f"{name!a} contains half of a surrogate pair") from None
-    except ValueError:
+    except OverflowError:
         raise UnmappableError(f"{name} is a number that needs more than 64 bits") from None
     except TypeError as error:
         raise UnmappableError(f"{name} is of a type that OTLP does not carry: {error}") from None
-    return EncodedRecord(event.org, message.SerializeToString())
-
-
-def _set(target: AnyValue, value: Any) -> None:
-    kind = type(value)
-    if kind is str:
-        target.string_value = value
-    elif kind is list or kind is tuple:
-        add = target.array_value.values.add
-        for item in value:
-            _set(add(), item)
-    elif kind is bool:
-        target.bool_value = value
-    elif kind is int:
-        target.int_value = value
-    else:
-        target.double_value = value
+    return EncodedRecord(event.org, b"".join(encoded))
 
 
 def request(records: Sequence[EncodedRecord]) -> bytes:
@@ -111,19 +99,87 @@ def _resource_logs(org: str, records: list[bytes]) -> bytes:
     return _field(_RESOURCE_LOGS, resource + _field(_SCOPE_LOGS, scope))
 
 
+# Protobuf's wire format, written here for the parts of a record that are many: an event has some eighty attributes, and
+# setting them in a protobuf message one by one takes three times as long. Everything else is encoded by the library.
+# https://protobuf.dev/programming-guides/encoding/
+
 _RESOURCE_LOGS, _SCOPE_LOGS, _LOG_RECORDS = b"\x0a", b"\x12", b"\x12"
 """Tags of the fields ExportLogsServiceRequest.resource_logs, ResourceLogs.scope_logs, ScopeLogs.log_records."""
+_ATTRIBUTES, _KEY, _VALUE = b"\x32", b"\x0a", b"\x12"
+"""Tags of the fields LogRecord.attributes, KeyValue.key, KeyValue.value."""
+_STRING, _BOOL, _INT, _DOUBLE, _ARRAY, _VALUES = b"\x0a", b"\x10", b"\x18", b"\x21", b"\x2a", b"\x0a"
+"""Tags of the fields AnyValue.string_value to AnyValue.array_value, and of ArrayValue.values."""
 
 
 def _field(tag: bytes, content: bytes) -> bytes:
-    """Return an encoded field of a message: `tag`, the length as a varint, and the encoded `content`."""
-    size = bytearray()
-    rest = len(content)
-    while rest > 0x7F:  # seven bits of a byte
-        size.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    size.append(rest)
-    return tag + size + content
+    """Return an encoded field of variable length: `tag`, the length of `content`, and `content`."""
+    return tag + _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    """Return `number`, which must not be negative, as a varint: seven bits in each byte, the lowest first."""
+    if number < 0x80:
+        return _SMALL[number]
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+_pack_double = struct.Struct("<d").pack
+_SMALL = [bytes((number,)) for number in range(0x80)]
+
+
+@lru_cache(maxsize=16_384)
+def _before_value(name: str, size: int) -> bytes:
+    """Return an encoded attribute of a LogRecord up to its AnyValue, which has `size` bytes."""
+    start = _field(_KEY, name.encode()) + _VALUE + _varint(size)
+    return _ATTRIBUTES + _varint(len(start) + size) + start
+
+
+@lru_cache(maxsize=16_384)
+def _before_text(name: str, size: int) -> bytes:
+    """Return an encoded attribute of a LogRecord up to its text, which has `size` bytes."""
+    start = _STRING + _varint(size)
+    return _before_value(name, len(start) + size) + start
+
+
+@lru_cache(maxsize=1_024)
+def _before_item(size: int) -> bytes:
+    """Return an encoded item of an ArrayValue up to its text, which has `size` bytes."""
+    start = _STRING + _varint(size)
+    return _VALUES + _varint(len(start) + size) + start
+
+
+def _any_value(value: AttributeValue) -> bytes:
+    """Return `value` as an encoded AnyValue.
+
+    Raises:
+        UnicodeEncodeError: it contains half of a surrogate pair.
+        OverflowError: it is a number that needs more than 64 bits.
+        TypeError: OTLP has no such type.
+    """
+    if isinstance(value, list | tuple):
+        return _field(_ARRAY, b"".join([_item(item) for item in value]))
+    if isinstance(value, str):
+        return _field(_STRING, value.encode())
+    if isinstance(value, bool):
+        return _BOOL + _SMALL[value]
+    if isinstance(value, int):
+        return _INT + _varint(int.from_bytes(value.to_bytes(8, signed=True)))
+    if isinstance(value, float):
+        return _DOUBLE + _pack_double(value)
+    raise TypeError(type(value).__name__)
+
+
+def _item(value: AttributeValue) -> bytes:
+    """Return `value` as an encoded item of an ArrayValue."""
+    if type(value) is str:
+        text = value.encode()
+        return _before_item(len(text)) + text
+    return _field(_VALUES, _any_value(value))
 
 
 def _nanos(at: Micros) -> int:

@@ -96,6 +96,22 @@ def test_every_value_of_okta_can_be_encoded(values: dict[str, object], published
         assert name == UID or carried[name] == value
 
 
+@pytest.mark.parametrize("size", [1, 100, 127, 128, 129, 16_383, 16_384, 70_000])
+def test_a_text_of_any_size_arrives_whole(size: int) -> None:
+    values = {"debugContext": {"debugData": {"long": "é" + "x" * size}}, "target": [{"id": "y" * size}]}
+    carried = attributes(made(event(json.dumps(values).encode())))
+    assert carried["okta.debug_context.debug_data.long"] == "é" + "x" * size
+    assert carried["okta.target.id"] == ["y" * size]
+
+
+@pytest.mark.parametrize("number", [0, 1, -1, 127, 128, 2**63 - 1, -(2**63), 0.0, -1.5, 1e300, True, False])
+def test_a_number_arrives_as_it_was(number: float) -> None:
+    values = {"debugContext": {"debugData": {"one": number, "list": [number, number]}}}
+    carried = attributes(made(event(json.dumps(values).encode())))
+    assert carried["okta.debug_context.debug_data.one"] == number
+    assert carried["okta.debug_context.debug_data.list"] == [number, number]
+
+
 def test_a_request_has_one_resource_for_each_org_and_keeps_the_order() -> None:
     made = [
         record(msgspec.structs.replace(event(b"{}", uuid=f"u-{number}"), org=org))
