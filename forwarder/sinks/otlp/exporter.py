@@ -42,7 +42,7 @@ class Exporter(ABC):
     """Sends requests through the SDK's exporter, and records the response: the exporter returns success or failure only.
 
     The exporter is called with an empty batch. Below it is a session (HTTP) or a stub (gRPC) of ours, which replaces
-    the empty request by `request`, already encoded: the SDK's encoder takes three times as long as `record`.
+    the empty request by `request`, already encoded: the SDK's encoder takes several times as long as `record`.
 
     Attributes:
         result: the result of the last request; None if no request was made. A subclass sets it.
