@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from forwarder import logs, tls
-from forwarder.control import ControlServer, Handler, Report, Request, WatchRequest, never
+from forwarder.control import ControlRequest, ControlServer, Handler, Report, WatchRequest, never
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND
@@ -44,7 +44,7 @@ from forwarder.store.backup import BackupRequest
 from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
 from forwarder.store.engine import open_store
 from forwarder.store.ledger import ForgetSinkRequest
-from forwarder.store.redelivery import Progress, RedeliverRequest, redeliver
+from forwarder.store.redelivery import RedeliverRequest, RedeliveryProgress, redeliver
 
 FLUSH_GRACE = 10.0
 """Seconds that sinks may go on delivering while the forwarder stops."""
@@ -143,7 +143,7 @@ class Forwarder:
             self.metrics,
             self._clock,
         )
-        handlers: dict[type[Request], Handler] = {
+        handlers: dict[type[ControlRequest], Handler] = {
             WatchRequest: never,
             StatusRequest: lambda *_: self.status.gather(),
             ReplayRequest: lambda request, _: self.store.replay(request.selection),
@@ -243,7 +243,7 @@ class Forwarder:
         ledger = await self.store.ledger()
         return backlog({name: sink.waiting for name, sink in ledger.sinks.items()})
 
-    async def _redeliver(self, request: RedeliverRequest, report: Report) -> Progress:
+    async def _redeliver(self, request: RedeliverRequest, report: Report) -> RedeliveryProgress:
         settings = self.settings.sinks.get(request.sink)
         if settings is None:
             raise StoreError(f"the running forwarder has no sink {request.sink}; reload its configuration")

@@ -38,11 +38,11 @@ list, or as ForwarderError."""
 _logger = logs.get("control")
 
 
-class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command"):
+class ControlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command"):
     """Base of all requests. The tag of a subclass is the name of its command."""
 
 
-class WatchRequest(Request, frozen=True, tag="watch"):
+class WatchRequest(ControlRequest, frozen=True, tag="watch"):
     """Keeps the connection open for as long as the forwarder runs; it never gets an answer."""
 
 
@@ -92,7 +92,7 @@ def _short_address(path: Path) -> Iterator[str]:
 class ControlServer:
     """Answers the commands that arrive on the control socket, in tasks of the event loop."""
 
-    def __init__(self, store: Path, handlers: Mapping[type[Request], Handler]) -> None:
+    def __init__(self, store: Path, handlers: Mapping[type[ControlRequest], Handler]) -> None:
         """Use the socket beside `store`; `handlers` has the function for each type of request."""
         self._path = socket_path(store)
         self._handlers = handlers
@@ -178,7 +178,7 @@ async def _until_disconnect(work: Coroutine[Any, Any, Any], reader: asyncio.Stre
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def never(_request: Request, _report: Report) -> None:
+async def never(_request: ControlRequest, _report: Report) -> None:
     """Wait without end: the handler of `WatchRequest`, which gets no answer."""
     await asyncio.Event().wait()
 
@@ -229,7 +229,7 @@ def _connect(connection: socket.socket, path: Path) -> bool:
 
 def ask(
     store: Path,
-    request: Request,
+    request: ControlRequest,
     on_progress: Callable[[Any], object] = lambda _: None,
     *,
     timeout: float | None = _REPLY_TIMEOUT,

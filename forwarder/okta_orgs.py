@@ -12,7 +12,7 @@ from forwarder.okta.api.client import OktaClient
 from forwarder.okta.api.metrics import ApiMetrics
 from forwarder.okta.hooks.watch import CheckHookRequest, HookWatch
 from forwarder.okta.org import OktaOrgRunner
-from forwarder.okta.system_log.backfill import Backfill, BackfillRequest, Progress
+from forwarder.okta.system_log.backfill import Backfill, BackfillProgress, BackfillRequest
 from forwarder.okta.system_log.pages import PATH, SystemLog
 from forwarder.okta.system_log.reconcile import Reconciler
 from forwarder.settings import Settings
@@ -83,7 +83,7 @@ class OktaOrgs:
         self._tasks.clear()
         await _ended(tasks)
 
-    async def backfill(self, request: BackfillRequest, report: Report) -> Progress:
+    async def backfill(self, request: BackfillRequest, report: Report) -> BackfillProgress:
         """Run a backfill in the runner of the org that `request` names.
 
         Raises:

@@ -5,7 +5,7 @@ from typing import Any
 
 from forwarder.core.time import iso
 from forwarder.ops.ports import DeadLetterFilter
-from forwarder.store.dead_letters import DeadLetter, Selection
+from forwarder.store.dead_letters import DeadLetter, DeadLetterSelection
 from forwarder.store.engine import Store
 
 
@@ -57,8 +57,8 @@ class OperatorView:
         }
 
 
-def _selection(wanted: DeadLetterFilter) -> Selection:
-    return Selection(ids=wanted.ids, sink=wanted.sink, reason=wanted.reason, last=wanted.last)
+def _selection(wanted: DeadLetterFilter) -> DeadLetterSelection:
+    return DeadLetterSelection(ids=wanted.ids, sink=wanted.sink, reason=wanted.reason, last=wanted.last)
 
 
 def _letter(letter: DeadLetter) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from forwarder import logs
-from forwarder.control import Request
+from forwarder.control import ControlRequest
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.redaction import redact_all
@@ -34,7 +34,7 @@ _logger = logs.get("app")
 _NO_SINK = SinkLedger(0, 0, 0, 0, 0, 0, 0, None)
 
 
-class StatusRequest(Request, frozen=True, tag="status"):
+class StatusRequest(ControlRequest, frozen=True, tag="status"):
     """Asks the running forwarder for the result of `Status.gather`."""
 
 

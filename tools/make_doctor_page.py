@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from forwarder.core.doctor_event import EVENT_TYPE, TEXT, UUID_PREFIX
-from forwarder.doctor.check import Check, Kind
+from forwarder.doctor.check import Check, CheckKind
 from forwarder.doctor.table import CHECKS
 
 PAGE = Path(__file__).parent.parent / "docs" / "doctor.md"
@@ -53,9 +53,9 @@ A sink with `except: [{EVENT_TYPE}]` does not get it; then its check is skipped.
 key needs the index privilege `read`; without, the check says so and trusts Elasticsearch's answer to the delivery.
 """
 _SECTIONS = {
-    Kind.OFFLINE: "## Offline\n\nThese open no connection; `forwarder check` says the same.\n",
-    Kind.ONLINE: "## Online\n\nThese ask the other side, and change nothing.\n",
-    Kind.SEND: _SEND,
+    CheckKind.OFFLINE: "## Offline\n\nThese open no connection; `forwarder check` says the same.\n",
+    CheckKind.ONLINE: "## Online\n\nThese ask the other side, and change nothing.\n",
+    CheckKind.SEND: _SEND,
 }
 
 

@@ -15,7 +15,7 @@ from forwarder.core.time import SECOND, Micros, iso
 from forwarder.settings import Settings
 
 if TYPE_CHECKING:
-    from forwarder.okta.system_log.backfill import BackfillRequest, Plan, Progress, Report
+    from forwarder.okta.system_log.backfill import BackfillPlan, BackfillProgress, BackfillRequest, Report
 
 
 @click.command()
@@ -114,14 +114,16 @@ async def _run_here(settings: Settings, request: "BackfillRequest", share: float
     from forwarder.okta.api.client import OktaClient
     from forwarder.okta.system_log.backfill import Backfill, backlog
     from forwarder.okta.system_log.pages import PATH, SystemLog
-    from forwarder.store.dead_letters import Selection
+    from forwarder.store.dead_letters import DeadLetterSelection
     from forwarder.store.engine import open_commands, open_store
 
     org = settings.orgs[request.org]
     assert org.url is not None
     assert org.api is not None
     clock, metrics = SystemClock(), Metrics()
-    open_commands(settings.store, clock).dead_letters(Selection(), limit=1)  # an error if there is no store
+    open_commands(settings.store, clock).dead_letters(
+        DeadLetterSelection(), limit=1
+    )  # an error if there is no store
     api = OktaClient(org.url, org.api, share, clock)
     store = await open_store(settings.store, clock, metrics)
 
@@ -149,7 +151,7 @@ class _Output:
         columns = rich.BarColumn(), rich.TaskProgressColumn(), rich.TimeRemainingColumn()
         text = rich.TextColumn("{task.description}")
         self._bar = rich.Progress(*columns, text, console=console(stderr=True))
-        self.last: Progress | None = None
+        self.last: BackfillProgress | None = None
 
     def show_json(self, report: Any) -> None:
         """Show a report of the running forwarder: a plan or progress, as decoded JSON."""
@@ -157,12 +159,12 @@ class _Output:
 
         from forwarder.okta.system_log import backfill as reports
 
-        self.show(msgspec.convert(report, reports.Plan | reports.Progress))
+        self.show(msgspec.convert(report, reports.BackfillPlan | reports.BackfillProgress))
 
-    def show(self, report: "Plan | Progress") -> None:
-        from forwarder.okta.system_log.backfill import Plan
+    def show(self, report: "BackfillPlan | BackfillProgress") -> None:
+        from forwarder.okta.system_log.backfill import BackfillPlan
 
-        if isinstance(report, Plan):
+        if isinstance(report, BackfillPlan):
             _print_plan(report)
             self._since = report.since
             self._row = self._bar.add_task("", total=(report.until - report.since) / SECOND)
@@ -178,7 +180,7 @@ class _Output:
             self._bar.stop()
 
 
-def _print_plan(plan: "Plan") -> None:
+def _print_plan(plan: "BackfillPlan") -> None:
     from forwarder.okta.system_log.pages import LIMIT
 
     since, until = iso(plan.since, "seconds"), iso(plan.until, "seconds")
@@ -198,7 +200,7 @@ def _print_plan(plan: "Plan") -> None:
     echo(f"{text}.")
 
 
-def _describe(progress: "Progress") -> str:
+def _describe(progress: "BackfillProgress") -> str:
     text = f"{iso(progress.reached, 'seconds')}  {progress.read:,} events, {progress.new:,} of them new"
     if progress.malformed:
         text += f", {progress.malformed:,} malformed events (`forwarder dead-letters list`)"

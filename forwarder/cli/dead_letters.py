@@ -10,7 +10,7 @@ from forwarder.cli.common import SINK, config_option, load_settings
 from forwarder.clock import SystemClock
 from forwarder.core.time import iso
 from forwarder.core.wording import count
-from forwarder.store.dead_letters import RECEIVER, DeadLetter, Selection
+from forwarder.store.dead_letters import RECEIVER, DeadLetter, DeadLetterSelection
 
 if TYPE_CHECKING:
     from forwarder.store.engine import StoreCommands
@@ -49,7 +49,7 @@ def _filters(command: Any) -> Any:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def list_command(config: Path, sink: str | None, reason: str | None, limit: int, *, as_json: bool) -> None:
     """List dead letters, newest first."""
-    letters = _commands(config).dead_letters(Selection(sink=sink, reason=reason), limit=limit)
+    letters = _commands(config).dead_letters(DeadLetterSelection(sink=sink, reason=reason), limit=limit)
     for letter in letters:
         terminal.echo(_json(letter) if as_json else _line(letter))
     if not letters and not as_json:
@@ -124,11 +124,11 @@ def _commands(config: Path) -> "StoreCommands":
     return open_commands(load_settings(config, secrets=False).store, SystemClock())
 
 
-def _report_malformed(commands: "StoreCommands", selection: Selection) -> None:
+def _report_malformed(commands: "StoreCommands", selection: DeadLetterSelection) -> None:
     """Print the events of `selection` that are still malformed after the replay."""
     if selection.sink not in (None, RECEIVER):
         return
-    of_receiver = Selection(selection.ids, RECEIVER, selection.reason)
+    of_receiver = DeadLetterSelection(selection.ids, RECEIVER, selection.reason)
     still = sum(commands.count_dead_letters(of_receiver).values())
     for letter in commands.dead_letters(of_receiver, limit=_SHOWN):
         terminal.echo(f"{letter.id} is still malformed: {letter.detail}", err=True)
@@ -149,10 +149,12 @@ def _check_all(ids: tuple[int, ...], done: int) -> None:
         raise SystemExit(1)
 
 
-def _selection(ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool) -> Selection:
+def _selection(
+    ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool
+) -> DeadLetterSelection:
     if bool(ids) == everything:
         raise click.UsageError("give IDs, or --all (with --sink or --reason: all that match)")
-    return Selection(ids=ids or None, sink=sink, reason=reason)
+    return DeadLetterSelection(ids=ids or None, sink=sink, reason=reason)
 
 
 def _line(letter: DeadLetter) -> str:

@@ -17,7 +17,7 @@ from forwarder.core.errors import SettingsError
 from forwarder.core.wording import count
 
 if TYPE_CHECKING:
-    from forwarder.doctor.check import Check, Kind, Row
+    from forwarder.doctor.check import Check, CheckKind, CheckRow
     from forwarder.settings import Settings
 
 _SIGNS = {"ok": "✓", "warn": "!", "fail": "✗", "skip": "-"}
@@ -113,15 +113,19 @@ def doctor(  # noqa: PLR0913  # as many as it has options
         raise SystemExit(1)
 
 
-def _kinds(*, online: bool, send: bool) -> "set[Kind]":
-    from forwarder.doctor.check import Kind
+def _kinds(*, online: bool, send: bool) -> "set[CheckKind]":
+    from forwarder.doctor.check import CheckKind
 
-    return {Kind.OFFLINE} | ({Kind.ONLINE} if online else set()) | ({Kind.SEND} if send else set())
+    return (
+        {CheckKind.OFFLINE}
+        | ({CheckKind.ONLINE} if online else set())
+        | ({CheckKind.SEND} if send else set())
+    )
 
 
 async def _run(
     checks: "Sequence[Check]", settings: "Settings", timeout: float, bundle: Path | None
-) -> "list[Row]":
+) -> "list[CheckRow]":
     from forwarder.clock import SystemClock
     from forwarder.doctor import bundle as bundles
     from forwarder.doctor.context import Context
@@ -162,7 +166,7 @@ def _list(checks: "Sequence[Check]", *, as_json: bool) -> None:
         echo(f"{check.id:<{width}}  {check.what}")
 
 
-def print_rows(rows: "Sequence[Row]", *, as_json: bool, quiet: bool = False) -> None:
+def print_rows(rows: "Sequence[CheckRow]", *, as_json: bool, quiet: bool = False) -> None:
     """Print the rows and a summary, as text or JSON. If `quiet` is True, the text leaves out `ok` and `skip`."""
     is_ok = not any(row.verdict == "fail" for row in rows)
     if as_json:

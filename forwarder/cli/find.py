@@ -23,7 +23,7 @@ from forwarder.core.time import SECOND, Micros, iso
 if TYPE_CHECKING:
     from forwarder.cli.find_view import Documents
     from forwarder.settings import Settings
-    from forwarder.store.lives import Found, Search
+    from forwarder.store.lives import Search, SearchResult
 
 _TIMEOUT = 2.0
 """Seconds to wait for Elasticsearch, or for the running forwarder."""
@@ -146,7 +146,7 @@ def _settings(config: Path) -> tuple["Settings", str]:
 
 
 def _answer(
-    settings: "Settings", found: "Found", search: "Search", *, offline: bool, secrets_missing: str
+    settings: "Settings", found: "SearchResult", search: "Search", *, offline: bool, secrets_missing: str
 ) -> dict[str, Any]:
     from forwarder.cli.find_view import found_as_json, life_as_json
 
@@ -179,13 +179,13 @@ def _live(store: Path) -> Mapping[str, Any] | None:
         return None
 
 
-def _hook_id(org: str, found: "Found", live: Mapping[str, Any] | None) -> str:
+def _hook_id(org: str, found: "SearchResult", live: Mapping[str, Any] | None) -> str:
     """Return the id of our hook in `org`, from the running forwarder or from the store; empty if unknown."""
     hook = (((live or {}).get("okta") or {}).get(org) or {}).get("hook") or {}
     return hook.get("id") or str(_cursor(org, found).get("hook") or "")
 
 
-def _cursor(org: str, found: "Found") -> Mapping[str, Any]:
+def _cursor(org: str, found: "SearchResult") -> Mapping[str, Any]:
     try:
         cursor = msgspec.json.decode(found.cursors.get(org, "{}"))
     except msgspec.MsgspecError:
@@ -254,7 +254,7 @@ def _documents_elsewhere(documents: "Documents") -> Iterator[str]:
 # Events that are not stored
 
 
-def _not_found(settings: "Settings", found: "Found", search: "Search") -> Iterator[str]:
+def _not_found(settings: "Settings", found: "SearchResult", search: "Search") -> Iterator[str]:
     window = settings.store.dedup_window / 86400
     if search.uuid is not None:
         yield f"{search.uuid} was never stored here, or more than {window:g} days ago (store.dedup_window)."

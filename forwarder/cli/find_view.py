@@ -9,7 +9,7 @@ from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.core.event import decode_leniently
 from forwarder.core.time import Micros, iso
 from forwarder.okta.system_log.event_details import targets_any_hook, targets_hook
-from forwarder.store.lives import Found, Life, SinkLife
+from forwarder.store.lives import Life, SearchResult, SinkLife
 
 Documents = Mapping[str, Mapping[str, str] | str]
 """For each sink, the index of each document that was found, by `document_key`; or a text that says why no search was
@@ -66,7 +66,7 @@ def life_as_json(
     }
 
 
-def found_as_json(found: Found, lives: list[dict[str, Any]]) -> dict[str, Any]:
+def found_as_json(found: SearchResult, lives: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the whole JSON output. `lives` has the result of `life_as_json` for each event of `found`."""
     return {
         "found": len(lives),

@@ -5,13 +5,13 @@ from typing import Any
 
 from forwarder.cli.terminal import echo
 from forwarder.core.printable import printable_line
-from forwarder.okta.hooks.desired import Difference, Hook, Plan
+from forwarder.okta.hooks.desired import Hook, HookPlan, PropertyDifference
 
 _MAX_LINES = 20
 """The most lines that are shown of one difference."""
 
 
-def steps(plan: Plan) -> str:
+def steps(plan: HookPlan) -> str:
     """Return the names of the steps of `plan`, such as "create and verify"."""
     names = {"create": plan.create, "replace": plan.replace, "activate": plan.activate, "verify": plan.verify}
     return " and ".join(name for name, is_planned in names.items() if is_planned)
@@ -41,7 +41,7 @@ def print_hook(hook: Hook) -> None:
         echo(f"    {name}" + (f"   if {expression}" if expression else ""))
 
 
-def print_differences(differences: Iterable[Difference]) -> None:
+def print_differences(differences: Iterable[PropertyDifference]) -> None:
     """Print each property that differs, with the values that a change removes and adds."""
     for each in differences:
         echo(f"  {each.what}")

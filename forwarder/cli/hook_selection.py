@@ -15,7 +15,7 @@ from forwarder.settings import OrgSettings
 
 
 @dataclass(frozen=True)
-class Selection:
+class HookSelection:
     """The org and the hook that a command is about.
 
     Attributes:
@@ -35,7 +35,7 @@ class Selection:
 
 def select(
     config: Path, name: str | None, hook_id: str | None = None, *, needs_hook: bool = True
-) -> Selection:
+) -> HookSelection:
     """Select the org `name`; without a name, the only org with the section `hook`, or the only org.
 
     `hook_id` selects a hook by its id instead of the configured one. Then the section `hook` may be missing.
@@ -51,7 +51,7 @@ def select(
 
 def load_desired_hook(
     config: Path, name: str | None, hook_id: str | None = None
-) -> tuple[Selection, DesiredHook]:
+) -> tuple[HookSelection, DesiredHook]:
     """Select an org and a hook as `select` does; return them, and the hook as the configuration wants it.
 
     Raises:
@@ -80,7 +80,7 @@ def load_desired_hook(
 
 
 @asynccontextmanager
-async def connect(selection: Selection) -> AsyncIterator[HookAdmin]:
+async def connect(selection: HookSelection) -> AsyncIterator[HookAdmin]:
     """Give a client for the hooks of the selected org. The client is closed at the end of the `async with` block."""
     from forwarder.okta.api.client import OktaClient
 
@@ -93,13 +93,15 @@ async def connect(selection: Selection) -> AsyncIterator[HookAdmin]:
         await api.close()
 
 
-def _select(config: Path, name: str | None, hook_id: str | None) -> Selection:
+def _select(config: Path, name: str | None, hook_id: str | None) -> HookSelection:
     settings = load_settings(config)
     name = choose_org(settings, name, lambda org: org.hook)
-    return Selection(name, settings.orgs[name], settings.reconcile.rate_share, settings.store.path, hook_id)
+    return HookSelection(
+        name, settings.orgs[name], settings.reconcile.rate_share, settings.store.path, hook_id
+    )
 
 
-def _missing(selection: Selection, *, hook: bool) -> list[str]:
+def _missing(selection: HookSelection, *, hook: bool) -> list[str]:
     """Return a line for each of `url`, `api` and (if `hook`) `hook` that the settings of the org lack."""
     org = selection.org
     needs = [

@@ -11,12 +11,12 @@ import click
 
 from forwarder.cli.common import ORG, config_option
 from forwarder.cli.hook_output import hook_as_json, print_differences, print_hook, print_state, steps, title
-from forwarder.cli.hook_selection import Selection, connect, load_desired_hook, select
+from forwarder.cli.hook_selection import HookSelection, connect, load_desired_hook, select
 from forwarder.cli.terminal import echo
 from forwarder.core.errors import ForwarderError, OktaError
 from forwarder.core.wording import count
 from forwarder.okta.hooks.admin import HookAdmin, check_quota, find_own
-from forwarder.okta.hooks.desired import DesiredHook, Hook, Plan, plan
+from forwarder.okta.hooks.desired import DesiredHook, Hook, HookPlan, plan
 
 _LOOK_TIMEOUT = 15.0  # seconds for the running forwarder to ask Okta
 
@@ -206,7 +206,7 @@ def delete(config: Path, org: str | None, hook_id: str | None, *, dry_run: bool,
     _run_change(selection, run, dry_run=dry_run)
 
 
-def _run(selection: Selection, act: Callable[[HookAdmin], Awaitable[None]]) -> None:
+def _run(selection: HookSelection, act: Callable[[HookAdmin], Awaitable[None]]) -> None:
     async def run() -> None:
         async with connect(selection) as admin:
             await act(admin)
@@ -214,7 +214,9 @@ def _run(selection: Selection, act: Callable[[HookAdmin], Awaitable[None]]) -> N
     asyncio.run(run())
 
 
-def _run_change(selection: Selection, act: Callable[[HookAdmin], Awaitable[None]], *, dry_run: bool) -> None:
+def _run_change(
+    selection: HookSelection, act: Callable[[HookAdmin], Awaitable[None]], *, dry_run: bool
+) -> None:
     """Call `_run`, then let the running forwarder check the hook at once, not only after `check_interval`."""
     from forwarder.control import ask
     from forwarder.okta.hooks.watch import CheckHookRequest
@@ -227,7 +229,7 @@ def _run_change(selection: Selection, act: Callable[[HookAdmin], Awaitable[None]
                 ask(selection.store, CheckHookRequest(selection.name), timeout=_LOOK_TIMEOUT)
 
 
-async def _existing(admin: HookAdmin, selection: Selection) -> Hook:
+async def _existing(admin: HookAdmin, selection: HookSelection) -> Hook:
     """Return the selected hook as Okta has it.
 
     Raises:
@@ -246,7 +248,7 @@ async def _existing(admin: HookAdmin, selection: Selection) -> Hook:
 
 
 async def _apply(
-    admin: HookAdmin, desired: DesiredHook, hook: Hook | None, made: Plan, *, dry_run: bool, force: bool
+    admin: HookAdmin, desired: DesiredHook, hook: Hook | None, made: HookPlan, *, dry_run: bool, force: bool
 ) -> None:
     """Print how `hook` differs from `desired`, and carry out the plan `made`, unless it is a dry run."""
     from forwarder.okta.hooks.probe import probe_receiver

@@ -17,7 +17,7 @@ from forwarder.core.errors import OktaError, OktaRefusedError, SettingsError
 if TYPE_CHECKING:
     from forwarder.okta.settings import ApiSettings
     from forwarder.settings import Settings
-    from forwarder.setup.okta_role.run import Found, Wanted
+    from forwarder.setup.okta_role.run import RoleComparison, RoleOptions
 
 _SCOPES = ("okta.roles.manage", "okta.groups.read", "okta.users.read")
 _HINT = (
@@ -96,9 +96,9 @@ def okta_role(
         raise SystemExit(1)
 
 
-def _wanted(settings: "Settings", org: str | None, groups: tuple[str, ...]) -> "tuple[str, Wanted]":
+def _wanted(settings: "Settings", org: str | None, groups: tuple[str, ...]) -> "tuple[str, RoleOptions]":
     from forwarder.setup.okta_role.needs import needs_of
-    from forwarder.setup.okta_role.run import Wanted
+    from forwarder.setup.okta_role.run import RoleOptions
 
     name = choose_org(settings, org, lambda org: org.api)
     found = settings.orgs[name]
@@ -106,7 +106,7 @@ def _wanted(settings: "Settings", org: str | None, groups: tuple[str, ...]) -> "
         key = "api" if found.url else "url"
         raise SettingsError([f"orgs.{name}.{key}: is needed here; see docs/reactions.md"])
     needs = needs_of(settings.reactions, name, has_zones=bool(found.zones))
-    return name, Wanted(
+    return name, RoleOptions(
         found.url.rstrip("/"), found.api.client_id or "", needs, settings.reactions, groups=groups
     )
 
@@ -129,7 +129,7 @@ def _credentials(settings: "Settings", name: str, token: dict[str, str] | None) 
     return api.model_copy(update={"scopes": tuple(dict.fromkeys((*api.scopes, *_SCOPES)))})
 
 
-def _print(before: "Found", after: "Found", *, applied: bool) -> None:
+def _print(before: "RoleComparison", after: "RoleComparison", *, applied: bool) -> None:
     for each in before.comparisons:
         if each.differences:
             show("info", f"role and resource set {each.grant.label!r}:")
@@ -160,7 +160,7 @@ def _print(before: "Found", after: "Found", *, applied: bool) -> None:
 
 
 def _as_json(
-    name: str, wanted: "Wanted", before: "Found", after: "Found", *, applied: bool
+    name: str, wanted: "RoleOptions", before: "RoleComparison", after: "RoleComparison", *, applied: bool
 ) -> dict[str, object]:
     return {
         "org": name,

@@ -20,7 +20,7 @@ from forwarder.core.printable import printable_line
 from forwarder.core.time import SECOND, iso
 
 if TYPE_CHECKING:
-    from forwarder.control import Request
+    from forwarder.control import ControlRequest
     from forwarder.react.guards.pauses import Pauses
     from forwarder.react.requests import ApproveRequest, UndoRequest
     from forwarder.settings import Settings
@@ -173,7 +173,7 @@ def _how_it_ended(settings: "Settings", id_: str) -> str:
     return f"{words}; {found[0].detail}" if found[0].detail else words
 
 
-def _try(settings: "Settings", request: "Request") -> Any | None:
+def _try(settings: "Settings", request: "ControlRequest") -> Any | None:
     from forwarder.control import ask
 
     try:

@@ -13,7 +13,7 @@ from forwarder.cli.doctor import print_rows
 from forwarder.core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from forwarder.doctor.check import Check, Row
+    from forwarder.doctor.check import Check, CheckRow
     from forwarder.settings import Settings
 
 _BESIDE = ("okta.reachable", "okta.clock", "okta.log", "reactions.state")
@@ -48,7 +48,7 @@ def check(config: Path, org: str | None, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-async def _run(settings: "Settings", org: str | None) -> "list[Row]":
+async def _run(settings: "Settings", org: str | None) -> "list[CheckRow]":
     from forwarder.clock import SystemClock
     from forwarder.doctor.context import Context
     from forwarder.doctor.runner import run

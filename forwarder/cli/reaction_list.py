@@ -13,7 +13,7 @@ from forwarder.cli.common import config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
-from forwarder.core.action import Action, Approval, End, Outcome, State, Waits
+from forwarder.core.action import Action, ActionState, Approval, End, Outcome, Waits
 from forwarder.core.action_event import about, as_json, reason_of, words_of
 from forwarder.core.printable import printable_line
 from forwarder.core.time import Micros, iso
@@ -59,8 +59,8 @@ def list_command(  # one for each option
     With --json, each pause is a line {"pause": {...}}; the lines after the pauses are actions.
     """
     store = _commands(config)
-    states = {State.LIVE, State.UNDOING} if live else set()
-    states |= {State.WAITING} if waiting else set()
+    states = {ActionState.LIVE, ActionState.UNDOING} if live else set()
+    states |= {ActionState.WAITING} if waiting else set()
     found = store.newest_actions(since or 0, only_open=bool(states), limit=None if states else limit + 1)
     found = [one for one in found if one.state in states] if states else found
     shown = found[:limit]
@@ -141,7 +141,7 @@ def _not_one(id_: str, found: Sequence[Action]) -> str:
 
 def _state(one: Action) -> str:
     words = words_of(one)
-    return f"{words}, live" if one.state is State.LIVE else words
+    return f"{words}, live" if one.state is ActionState.LIVE else words
 
 
 def _until(one: Action) -> str:

@@ -15,7 +15,7 @@ from forwarder.core.wording import count
 
 if TYPE_CHECKING:
     from forwarder.settings import Settings
-    from forwarder.store.redelivery import Plan, Progress, Range
+    from forwarder.store.redelivery import Range, RedeliveryPlan, RedeliveryProgress
 
 _DOUBLES = {
     "elasticsearch": "Elasticsearch keeps one copy of each, because the `_id` is the same, unless the old copy is in an "
@@ -124,7 +124,9 @@ def _check(settings: "Settings", sink: str, types: tuple[str, ...], org: str) ->
             echo(f"--type: {problem}", fg="yellow", err=True)
 
 
-def _print_plan(settings: "Settings", sink: str, chosen: "Range", plan: "Plan", *, as_json: bool) -> None:
+def _print_plan(
+    settings: "Settings", sink: str, chosen: "Range", plan: "RedeliveryPlan", *, as_json: bool
+) -> None:
     import msgspec
 
     if as_json:
@@ -158,20 +160,20 @@ def _deliver(settings: "Settings", sink: str, chosen: "Range | None", rate: floa
     import msgspec
 
     from forwarder.control import ask
-    from forwarder.store.dead_letters import Selection
+    from forwarder.store.dead_letters import DeadLetterSelection
     from forwarder.store.engine import open_commands
-    from forwarder.store.redelivery import Progress, RedeliverRequest
+    from forwarder.store.redelivery import RedeliverRequest, RedeliveryProgress
 
     commands = open_commands(settings.store, SystemClock())
 
     def dead() -> int:
-        return sum(commands.count_dead_letters(Selection(sink=sink)).values())
+        return sum(commands.count_dead_letters(DeadLetterSelection(sink=sink)).values())
 
     before = dead()
     status = terminal.console(stderr=True).status("Asking the forwarder")
 
     def show(report: Any) -> None:
-        status.update(_describe(msgspec.convert(report, Progress)))
+        status.update(_describe(msgspec.convert(report, RedeliveryProgress)))
 
     try:
         with status:
@@ -184,7 +186,7 @@ def _deliver(settings: "Settings", sink: str, chosen: "Range | None", rate: floa
             "No forwarder runs on this store; start it, then run the same command again.", fg="red", err=True
         )
         raise SystemExit(1)
-    taken, rejected = msgspec.convert(done, Progress).taken, max(0, dead() - before)
+    taken, rejected = msgspec.convert(done, RedeliveryProgress).taken, max(0, dead() - before)
     if as_json:
         click.echo(msgspec.json.encode({"delivered": taken - rejected, "rejected": rejected}))
     else:
@@ -195,6 +197,6 @@ def _deliver(settings: "Settings", sink: str, chosen: "Range | None", rate: floa
         raise SystemExit(1)
 
 
-def _describe(progress: "Progress") -> str:
+def _describe(progress: "RedeliveryProgress") -> str:
     text = f"{count(progress.taken, 'event')} handed over"
     return f"{text}; {progress.waits}" if progress.waits else text

@@ -16,7 +16,7 @@ from forwarder.core.wording import count
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from forwarder.rules.conditions.rule import Problem
+    from forwarder.rules.conditions.rule import UnreadableRule
     from forwarder.rules.coverage import Coverage
 
 _MAX_SHOWN = 1
@@ -74,21 +74,21 @@ def coverage(files: tuple[Path, ...], *, as_json: bool) -> None:
     others are shown anyway), or there is no rule.
     """  # noqa: D301  # click looks for a real backspace, which a raw docstring would not have
     from forwarder.rules import coverage as judge
-    from forwarder.rules.conditions.rule import LeftOut, Problem, Reason
+    from forwarder.rules.conditions.rule import LeftOut, SkipReason, UnreadableRule
     from forwarder.rules.files import read_files
 
     found: list[tuple[Path, Coverage]] = []
-    problems: list[Problem] = []
+    problems: list[UnreadableRule] = []
     left_out: Counter[str] = Counter()
     for path, rule in read_files(files):
-        if isinstance(rule, Problem):
+        if isinstance(rule, UnreadableRule):
             problems.append(rule)
         elif isinstance(rule, LeftOut):
             left_out[rule.reason] += 1
         elif needs := judge.coverage(rule):
             found.append((path, needs))
         else:
-            left_out[Reason.OTHER_PRODUCT] += 1
+            left_out[SkipReason.OTHER_PRODUCT] += 1
     show = _print_json if as_json else _print_table
     show(found, problems, left_out)
     for problem in problems:
@@ -98,7 +98,7 @@ def coverage(files: tuple[Path, ...], *, as_json: bool) -> None:
 
 
 def _print_json(
-    found: "list[tuple[Path, Coverage]]", problems: "list[Problem]", left_out: Counter[str]
+    found: "list[tuple[Path, Coverage]]", problems: "list[UnreadableRule]", left_out: Counter[str]
 ) -> None:
     from forwarder.core.catalogue import RELEASE
     from forwarder.rules.conditions.rule import RULES_LEFT_OUT
@@ -134,7 +134,7 @@ def _as_json(path: Path, needs: "Coverage") -> dict[str, Any]:
 
 
 def _print_table(
-    found: "list[tuple[Path, Coverage]]", problems: "list[Problem]", left_out: Counter[str]
+    found: "list[tuple[Path, Coverage]]", problems: "list[UnreadableRule]", left_out: Counter[str]
 ) -> None:
     from rich.table import Table
     from rich.text import Text

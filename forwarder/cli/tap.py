@@ -17,7 +17,7 @@ from forwarder.core.printable import printable, printable_line
 from forwarder.core.time import Micros
 
 if TYPE_CHECKING:
-    from forwarder.cli.tap_store import Wanted
+    from forwarder.cli.tap_store import TapOptions
 
 _FORMATS = ("table", "json", "raw", "ecs", "otlp")
 _NEWEST = 20
@@ -103,7 +103,7 @@ def tap(  # noqa: PLR0913 - one for each option
 
     Ends with exit code 0 at Ctrl-C, when the other side of a pipe closes, and when the forwarder stops.
     """
-    from forwarder.cli.tap_store import Wanted
+    from forwarder.cli.tap_store import TapOptions
     from forwarder.core.event_types import unknown_event_type
     from forwarder.ops.event_view import EventFilter, Form
 
@@ -113,7 +113,7 @@ def tap(  # noqa: PLR0913 - one for each option
     if url is not None and (sink or redact):
         raise click.UsageError("--sink and --redact need the store; leave them out with --url")
     form = form or ("sink" if sink else "table" if sys.stdout.isatty() else "json")
-    wanted = Wanted(
+    wanted = TapOptions(
         EventFilter(types, actor, outcome, org, via or ""),
         since,
         follow,
@@ -140,7 +140,7 @@ def _ended_by_the_reader() -> Iterator[None]:
 
 
 def _as_sent(config: Path, sink: str | None, fields: tuple[str, ...]) -> tuple[Any, Any, Any]:
-    """Return `accepts`, `redact` and `sent` of `Wanted` for the sink `sink`. `fields` are redacted too."""
+    """Return `accepts`, `redact` and `sent` of `TapOptions` for the sink `sink`. `fields` are redacted too."""
     from forwarder.sink_settings import redactable
     from forwarder.sinks.preview import preview
     from forwarder.sinks.redacted_fields import FieldRedactor
@@ -161,7 +161,7 @@ def _as_sent(config: Path, sink: str | None, fields: tuple[str, ...]) -> tuple[A
     return settings.accepts, FieldRedactor(paths).redact if paths else None, preview(settings)
 
 
-def _source(config: Path, url: str | None, token: str | None, wanted: "Wanted") -> Iterator[Any]:
+def _source(config: Path, url: str | None, token: str | None, wanted: "TapOptions") -> Iterator[Any]:
     from forwarder.cli.tap_store import from_store
     from forwarder.store.engine import open_commands
 

@@ -32,7 +32,7 @@ class Notice(msgspec.Struct, frozen=True):
     text: str
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class TapOptions(msgspec.Struct, frozen=True):
     """The options of `forwarder tap`: which events it shows, and how.
 
     Attributes:
@@ -59,7 +59,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 def from_store(
-    settings: "StoreSettings", commands: "StoreCommands", wanted: Wanted
+    settings: "StoreSettings", commands: "StoreCommands", wanted: TapOptions
 ) -> Iterator[dict[str, Any] | Notice]:
     """Yield notices and, for each event, the result of `event_view.line`, to which the whole event is added.
 
@@ -88,7 +88,7 @@ def from_store(
 
 
 def _read(
-    tail: "Tail", running: socket.socket | None, position: int, wanted: Wanted
+    tail: "Tail", running: socket.socket | None, position: int, wanted: TapOptions
 ) -> Iterator[dict[str, Any] | Notice]:
     """Yield the events after `position`, until the forwarder at the other end of `running` stops.
 
@@ -125,7 +125,7 @@ def _is_incomplete(tail: "Tail", position: int, since: Micros) -> bool:
     return 0 < position < tail.held()[0] and bool(first) and first[0].event.received_at > since
 
 
-def _shown(stored: StoredEvent, wanted: Wanted) -> dict[str, Any] | None:
+def _shown(stored: StoredEvent, wanted: TapOptions) -> dict[str, Any] | None:
     event = stored.event
     if not wanted.filter.may_match(event) or (wanted.since is not None and event.received_at < wanted.since):
         return None
@@ -147,7 +147,7 @@ def _shown(stored: StoredEvent, wanted: Wanted) -> dict[str, Any] | None:
     return shown
 
 
-def _newest(tail: "Tail", wanted: Wanted) -> Iterator[dict[str, Any]]:
+def _newest(tail: "Tail", wanted: TapOptions) -> Iterator[dict[str, Any]]:
     """Yield the newest `wanted.limit` events that match `wanted`, in the order of the store."""
     oldest, newest = tail.held()
     found: list[dict[str, Any]] = []

@@ -7,14 +7,14 @@ from typing import Any
 import httpx
 import msgspec
 
-from forwarder.cli.tap_store import Notice, Wanted
+from forwarder.cli.tap_store import Notice, TapOptions
 from forwarder.core.errors import ForwarderError
 
 _WHERE = "name the forwarder's ops listener, `ops.listen` of its configuration: --url http://HOST:9464"
 _SILENCE = 40.0  # seconds; the stream has a comment every 15 s
 
 
-def from_url(url: str, token: str | None, wanted: Wanted) -> Iterator[dict[str, Any] | Notice]:
+def from_url(url: str, token: str | None, wanted: TapOptions) -> Iterator[dict[str, Any] | Notice]:
     """Yield lines of events and notices, as `tap_store.from_store` does.
 
     Raises:

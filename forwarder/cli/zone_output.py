@@ -6,9 +6,9 @@ from forwarder.cli.hook_output import print_differences
 from forwarder.cli.terminal import echo
 from forwarder.core.printable import printable_line
 from forwarder.core.wording import count
-from forwarder.okta.hooks.desired import Difference
-from forwarder.okta.zones.plan import Step
-from forwarder.okta.zones.sync import Look
+from forwarder.okta.hooks.desired import PropertyDifference
+from forwarder.okta.zones.plan import ZoneStep
+from forwarder.okta.zones.sync import ZoneLook
 from forwarder.okta.zones.writer import Applied
 from forwarder.okta.zones.zone import Zone
 
@@ -21,7 +21,7 @@ _ACTIVATE = "`forwarder zones sync --activate` activates it"
 class ZoneReport:
     """The results of `zones sync`, by declared zone. `is_fine` is False after a problem or an error."""
 
-    def __init__(self, org: str, found: Look) -> None:
+    def __init__(self, org: str, found: ZoneLook) -> None:
         self._org = org
         self._found = found
         self._zones: list[dict[str, Any]] = []
@@ -29,7 +29,7 @@ class ZoneReport:
         self._waiting: list[str] = []
         self.is_fine = True
 
-    def add(self, step: Step, applied: Applied | None = None, error: str = "") -> None:
+    def add(self, step: ZoneStep, applied: Applied | None = None, error: str = "") -> None:
         """Add the result of `step`: the applied change or the error; none of them if the step changes nothing."""
         zone = applied.zone if applied else step.zone
         shown = _step_as_json(step) | {
@@ -62,7 +62,7 @@ class ZoneReport:
             echo(f"{self._org} declares no zones.")
 
 
-def look_as_json(org: str, found: Look) -> dict[str, Any]:
+def look_as_json(org: str, found: ZoneLook) -> dict[str, Any]:
     """Return `found`, the comparison of an org's declared zones with those in Okta, as JSON."""
     return {
         "org": org,
@@ -72,7 +72,7 @@ def look_as_json(org: str, found: Look) -> dict[str, Any]:
     }
 
 
-def print_look(org: str, found: Look, *, contents: bool = False) -> None:
+def print_look(org: str, found: ZoneLook, *, contents: bool = False) -> None:
     """Print each declared zone, with its values if `contents` is True, and the problems that prevent every change."""
     for step in found.plan.steps:
         print_step(step)
@@ -90,7 +90,7 @@ def print_look(org: str, found: Look, *, contents: bool = False) -> None:
         )
 
 
-def print_step(step: Step) -> None:
+def print_step(step: ZoneStep) -> None:
     """Print the zone of `step`: its status, its differences, and why it is left alone, if there is a problem."""
     zone, name = step.zone, printable_line(step.desired.name)
     if zone is None:
@@ -107,7 +107,7 @@ def print_step(step: Step) -> None:
         echo(f"  ✗ {name} is left alone: {step.problem}.", fg="red", err=True)
 
 
-def print_applied(step: Step, applied: Applied) -> None:
+def print_applied(step: ZoneStep, applied: Applied) -> None:
     """Print the result of a change: the new status of the zone, and what Okta did not apply."""
     done = {"create": "Created", "update": "Updated", "activate": "Activated"}[step.action]
     sign, colour = ("✓", "green") if not applied.left and not applied.problems else ("!", "yellow")
@@ -120,7 +120,7 @@ def print_applied(step: Step, applied: Applied) -> None:
         echo(f"  ✗ Not activated: {problem}.", fg="red", err=True)
 
 
-def print_undeclared(found: Look) -> None:
+def print_undeclared(found: ZoneLook) -> None:
     """Print the zones in Okta that the forwarder created and that are no longer declared."""
     for zone in found.plan.undeclared:
         effect = "still blocks" if zone.blocks else "blocks nothing"
@@ -142,7 +142,7 @@ def _title(zone: Zone) -> str:
     return printable_line(zone.title)
 
 
-def _step_as_json(step: Step) -> dict[str, Any]:
+def _step_as_json(step: ZoneStep) -> dict[str, Any]:
     zone = step.zone
     return {
         "name": step.desired.name,
@@ -157,7 +157,7 @@ def _step_as_json(step: Step) -> dict[str, Any]:
     }
 
 
-def _differences_as_json(differences: tuple[Difference, ...]) -> list[dict[str, Any]]:
+def _differences_as_json(differences: tuple[PropertyDifference, ...]) -> list[dict[str, Any]]:
     return [{"what": each.what, "has": list(each.has), "wants": list(each.wants)} for each in differences]
 
 

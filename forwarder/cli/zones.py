@@ -22,7 +22,7 @@ from forwarder.cli.zone_output import (
 from forwarder.clock import SystemClock
 from forwarder.core.errors import OktaError, SettingsError
 from forwarder.okta.zones.build import protected_by, zone_writer
-from forwarder.okta.zones.sync import Look, look
+from forwarder.okta.zones.sync import ZoneLook, look
 from forwarder.okta.zones.writer import ZoneWriter
 from forwarder.settings import OrgSettings, Settings
 
@@ -105,7 +105,7 @@ def sync(
         raise SystemExit(1)
 
 
-def _report_dry_run(name: str, found: Look, *, as_json: bool) -> bool:
+def _report_dry_run(name: str, found: ZoneLook, *, as_json: bool) -> bool:
     refused = [step for step in found.plan.steps if step.problem]
     if as_json:
         echo(json.dumps(look_as_json(name, found) | {"dry_run": True}, indent=2))
@@ -116,7 +116,7 @@ def _report_dry_run(name: str, found: Look, *, as_json: bool) -> bool:
     return not found.problems and not refused
 
 
-async def _apply(name: str, found: Look, writer: ZoneWriter, *, as_json: bool) -> bool:
+async def _apply(name: str, found: ZoneLook, writer: ZoneWriter, *, as_json: bool) -> bool:
     """Carry out the plan in `found`, zone by zone, and print the results; return False if anything failed.
 
     A zone that fails does not stop the others. Nothing is changed if `found` has problems.

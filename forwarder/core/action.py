@@ -15,7 +15,7 @@ from forwarder.core.ports import Batch
 from forwarder.core.time import Micros
 
 
-class Kind(StrEnum):
+class EffectKind(StrEnum):
     """How the effect of an action ends. Code fixes the kind: no configuration can make a revocation reversible."""
 
     QUIET = "quiet"
@@ -29,17 +29,17 @@ class Kind(StrEnum):
     """The action asks the user for an answer, at most once."""
 
 
-KINDS: Mapping[str, Kind] = {
-    "notify": Kind.QUIET,
-    "risk_event": Kind.QUIET,
-    "user_risk": Kind.QUIET,
-    "revoke_sessions": Kind.MENDING,
-    "universal_logout": Kind.MENDING,
-    "expire_password": Kind.MENDING,
-    "add_to_group": Kind.TIMED,
-    "suspend": Kind.TIMED,
-    "block_ip": Kind.TIMED,
-    "prompt": Kind.PROMPT,
+KINDS: Mapping[str, EffectKind] = {
+    "notify": EffectKind.QUIET,
+    "risk_event": EffectKind.QUIET,
+    "user_risk": EffectKind.QUIET,
+    "revoke_sessions": EffectKind.MENDING,
+    "universal_logout": EffectKind.MENDING,
+    "expire_password": EffectKind.MENDING,
+    "add_to_group": EffectKind.TIMED,
+    "suspend": EffectKind.TIMED,
+    "block_ip": EffectKind.TIMED,
+    "prompt": EffectKind.PROMPT,
 }
 """All actions. We offer none that deactivates or deletes a user, or resets a password or a factor."""
 
@@ -53,7 +53,7 @@ WITHOUT_USER = frozenset({"notify", "block_ip"})
 """Actions that are not about a user."""
 
 
-class State(StrEnum):
+class ActionState(StrEnum):
     """How far an action has come."""
 
     PLANNED = "planned"
@@ -125,7 +125,7 @@ class Waits(StrEnum):
     CONFIRMATION = "confirmation"
 
 
-class Target(msgspec.Struct, frozen=True, omit_defaults=True):
+class ActionTarget(msgspec.Struct, frozen=True, omit_defaults=True):
     """The target of an action.
 
     Attributes:
@@ -139,7 +139,7 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str = ""
 
 
-class Request(msgspec.Struct, frozen=True, omit_defaults=True):
+class ActionRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """The HTTP request of an action. It contains no secret: credentials are added when the request is sent.
 
     Attributes:
@@ -212,9 +212,9 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     alert: str
     events: Sequence[str]
     published: Micros
-    kind: Kind
+    kind: EffectKind
     name: str
-    target: Target
+    target: ActionTarget
     mode: str
     planned_at: Micros
     late: bool = False
@@ -223,13 +223,13 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     settings: Mapping[str, Any] = {}
     subject: bytes = b""
     parent: str = ""
-    state: State = State.PLANNED
+    state: ActionState = ActionState.PLANNED
     outcome: Outcome | None = None
     reason: Reason | None = None
     waits_for: Waits | None = None
     due: Micros | None = None
     attempts: int = 0
-    request: Request | None = None
+    request: ActionRequest | None = None
     before: Any = None
     after: Any = None
     approval: Approval | None = None
@@ -259,10 +259,10 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def is_open(self) -> bool:
         """Whether the action has not ended yet."""
-        return self.state is not State.ENDED
+        return self.state is not ActionState.ENDED
 
 
-def key_of(org: str, alert: str, name: str, target: Target, path: Sequence[str] = ()) -> str:
+def key_of(org: str, alert: str, name: str, target: ActionTarget, path: Sequence[str] = ()) -> str:
     """Return the key of an action, so that the same alert never has the same effect on the same target twice.
 
     If a rule has two actions with the same name, `path` distinguishes them: by their group or receiver, or by the

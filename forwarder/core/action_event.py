@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from forwarder.core import redaction
-from forwarder.core.action import Action, Approval, End, Outcome, Reason, State, Waits
+from forwarder.core.action import Action, ActionState, Approval, End, Outcome, Reason, Waits
 from forwarder.core.alert import code_of
 from forwarder.core.event import Event, Source
 from forwarder.core.printable import printable_line
@@ -44,8 +44,8 @@ _WORRYING = {Outcome.FAILED, Outcome.UNKNOWN, End.NOT_OURS}
 _WORDS: dict[str, str] = {
     Waits.APPROVAL: "waits for approval",
     Waits.RETRY: "waits for another try",
-    State.CALLING: "being carried out",
-    State.PROMPTING: "the user is asked",
+    ActionState.CALLING: "being carried out",
+    ActionState.PROMPTING: "the user is asked",
     Outcome.ACCEPTED: "accepted, but its effect is not known",
     Outcome.NO_OP: "nothing to do, it was already done",
     Outcome.UNKNOWN: "it is not known whether it was done",
@@ -86,7 +86,7 @@ def words_of(action: Action) -> str:
         return _ANSWERS.get(action.answer, action.answer)
     if action.end is End.NOT_OURS:
         return "not undone, because someone else has changed it since"
-    if action.state is State.UNDOING:
+    if action.state is ActionState.UNDOING:
         return "being undone"
     change, why = change_of(action), reason_of(action)
     if whole := _WHOLE.get((change, why)):

@@ -63,7 +63,7 @@ class RuleInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     aliases: Mapping[str, Sequence[str]] = {}
 
 
-class Window(msgspec.Struct, frozen=True):
+class AlertWindow(msgspec.Struct, frozen=True):
     """The time from the first event of an alert to the last, by Okta's clock.
 
     `seconds` is the timespan of the rule; 0 if it has none.
@@ -91,7 +91,7 @@ class Alert(msgspec.Struct, frozen=True):
     org: str
     rule: RuleInfo
     group: Mapping[str, str]
-    window: Window
+    window: AlertWindow
     first: str
     events: Sequence[str]
     count: int

@@ -33,7 +33,7 @@ _OTHER_HINT = "read the detail, then check the sink's address and settings"
 _PAUSED_BACKOFF = Backoff(base=5.0, cap=15.0)
 
 
-class State(StrEnum):
+class SinkState(StrEnum):
     """The state of a sink's worker."""
 
     RUNNING = "running"  # the sink accepts events
@@ -88,11 +88,11 @@ class Health:
         return not self.failing or self._clock.monotonic() >= self.resume_at
 
     @property
-    def state(self) -> State:
+    def state(self) -> SinkState:
         """RUNNING, RETRYING or PAUSED. `DeliveryState` adds IDLE, and the worker adds STOPPED."""
         if not self.failing:
-            return State.RUNNING
-        return State.PAUSED if self._paused else State.RETRYING
+            return SinkState.RUNNING
+        return SinkState.PAUSED if self._paused else SinkState.RETRYING
 
     @property
     def seconds_to_next_try(self) -> float | None:

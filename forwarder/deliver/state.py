@@ -20,7 +20,7 @@ from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.core.ports import Clock
 from forwarder.deliver.batching import AdaptiveBatchSize, Pending, RetryQueue, accepts_new_events
-from forwarder.deliver.health import Health, State
+from forwarder.deliver.health import Health, SinkState
 from forwarder.deliver.metrics import DeliveryMetrics
 from forwarder.deliver.result import DeadLetterLimit
 from forwarder.deliver.window import Window
@@ -171,10 +171,10 @@ class DeliveryState:
     # Results
 
     @property
-    def state(self) -> State:
+    def state(self) -> SinkState:
         """The state of the worker, except STOPPED, which only the worker knows."""
-        idle = self._health.state is State.RUNNING and not self.in_flight
-        return State.IDLE if idle else self._health.state
+        idle = self._health.state is SinkState.RUNNING and not self.in_flight
+        return SinkState.IDLE if idle else self._health.state
 
     @property
     def set_aside(self) -> int:

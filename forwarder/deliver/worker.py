@@ -24,7 +24,7 @@ from forwarder.core.errors import StoreError
 from forwarder.core.outcome import BatchResult
 from forwarder.core.ports import Clock, EventLog, Sink
 from forwarder.deliver.batching import Pending
-from forwarder.deliver.health import Health, State
+from forwarder.deliver.health import Health, SinkState
 from forwarder.deliver.metrics import DeliveryMetrics
 from forwarder.deliver.result import send_batch
 from forwarder.deliver.state import DeliveryState
@@ -111,8 +111,8 @@ class Worker:
             await self._ended.wait()
 
     @property
-    def state(self) -> State:
-        return State.STOPPED if self._ended.is_set() else self._state.state
+    def state(self) -> SinkState:
+        return SinkState.STOPPED if self._ended.is_set() else self._state.state
 
     @property
     def in_flight(self) -> int:

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from forwarder.core.printable import printable_line
-from forwarder.demo.snapshot import HOOK, LOG_ONLY, MISSED, SINK, Row, Snapshot
+from forwarder.demo.snapshot import HOOK, LOG_ONLY, MISSED, SINK, EventRow, Snapshot
 
 _SOURCES = {
     HOOK: ("hook", ""),
@@ -110,7 +110,7 @@ def _state(words: str, *, good: bool) -> Text:
     return Text(f"● {words}", "green" if good else "bold red")
 
 
-def _list(rows: Sequence[Row], lines: int, *, wide: bool) -> RenderableType:
+def _list(rows: Sequence[EventRow], lines: int, *, wide: bool) -> RenderableType:
     table = Table.grid(padding=(0, 1), expand=True)
     columns = ("time", "came by", "event type", "user", "outcome", *(("address", "country") if wide else ()))
     widths = (8, 10, None, None, 9, *((15, None) if wide else ()))

@@ -23,7 +23,7 @@ _MOST_BYTES = 1 << 20
 _ELIGIBLE = resolve(ALL_ELIGIBLE)
 
 
-class Row(NamedTuple):
+class EventRow(NamedTuple):
     """One event in the list of the picture, as texts."""
 
     seq: int
@@ -56,7 +56,7 @@ class Snapshot(NamedTuple):
     waiting: int
     dead: int
     next_try: float | None
-    rows: Sequence[Row]
+    rows: Sequence[EventRow]
 
 
 class Watcher:
@@ -66,7 +66,7 @@ class Watcher:
         self._forwarder = forwarder
         self._emulator = emulator
         self._view = forwarder.store.view
-        self._rows: list[Row] = []
+        self._rows: list[EventRow] = []
 
     async def look(self) -> Snapshot:
         """Take a snapshot.
@@ -106,12 +106,12 @@ class Watcher:
         self._rows = [*self._rows, *(_row(event) for event in found)][-_MOST_ROWS:]
 
 
-def _row(stored: StoredEvent) -> Row:
+def _row(stored: StoredEvent) -> EventRow:
     event = stored.event
     tree: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document(event, DocumentOptions())))
     client = tree.get("client", {})
     source = HOOK if event.source is Source.HOOK else MISSED if event.event_type in _ELIGIBLE else LOG_ONLY
-    return Row(
+    return EventRow(
         seq=stored.seq,
         time=str(tree["@timestamp"])[11:19],
         source=source,

@@ -11,7 +11,7 @@ from forwarder.core.time import Micros, seconds_between
 from forwarder.ecs.decode import decode
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
-from forwarder.rules.evaluation.engine import Engine, Found
+from forwarder.rules.evaluation.engine import Evaluation, RuleEngine
 
 _logger = logs.get("rules")
 
@@ -35,11 +35,11 @@ class RuleMetrics:
         self.failed_at: Micros | None = None
         self.evaluation = metrics.rule_evaluation
 
-    def loaded(self, engine: Engine) -> None:
+    def loaded(self, engine: RuleEngine) -> None:
         """Note that `engine` has new rules: its count of evicted groups begins at 0."""
         self._evicted = engine.groups.evicted
 
-    def count(self, event: Event, found: Found, now: Micros) -> None:
+    def count(self, event: Event, found: Evaluation, now: Micros) -> None:
         """Count the result `found` of the evaluation of `event`."""
         for rule in found.matched:
             self._metrics.rule_matches.labels(event.org, rule).inc()
@@ -72,7 +72,7 @@ class RuleMetrics:
                 alert=event.uuid,
             )
 
-    def state(self, engine: Engine) -> None:
+    def state(self, engine: RuleEngine) -> None:
         """Set the metrics of how many groups `engine` has in memory, and of how many it evicted."""
         self._metrics.rule_state_keys.set(len(engine.groups))
         more = engine.groups.evicted - self._evicted

@@ -21,7 +21,7 @@ from forwarder.ecs.decode import decode_object
 from forwarder.ecs.fields import object_at
 from forwarder.react.prompts.muted import Muted
 from forwarder.react.rehearsal import NOT_JUDGED, Rehearsal, Would
-from forwarder.rules.evaluation.engine import Engine, Found, Timing
+from forwarder.rules.evaluation.engine import Evaluation, RuleEngine, Timing
 from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
 from forwarder.rules.settings import RulesSettings
 from forwarder.rules.sigma.correlation import Correlation
@@ -189,7 +189,7 @@ class Replay:
             dict(NOT_JUDGED) if self._rehearsal else {},
         )
 
-    def _rehearse(self, event: Event, raw: Mapping[str, Any], found: Found) -> None:
+    def _rehearse(self, event: Event, raw: Mapping[str, Any], found: Evaluation) -> None:
         """Rehearse the reactions to the alerts of `event`, at the time when it was received."""
         if self._rehearsal is None:
             return
@@ -216,12 +216,16 @@ class Replay:
             else:
                 self._actions_left_out += 1
 
-    def _evaluated(self, max_age: float, scratch: Scratch) -> Iterator[tuple[Event, dict[str, Any], Found]]:
+    def _evaluated(
+        self, max_age: float, scratch: Scratch
+    ) -> Iterator[tuple[Event, dict[str, Any], Evaluation]]:
         """Yield each event that was received in the time of the replay, with its result. Earlier events are
         evaluated too, to fill the windows, but not yielded."""
         timing = Timing(self._settings.again, self._settings.late, max_age, self._settings.max_keys)
-        engine = Engine(self._rules, timing)
-        warm_up = Engine(self._rules, msgspec.structs.replace(timing, max_age=self._settings.max_age)).horizon
+        engine = RuleEngine(self._rules, timing)
+        warm_up = RuleEngine(
+            self._rules, msgspec.structs.replace(timing, max_age=self._settings.max_age)
+        ).horizon
         users = Users(most=self._most_users)
         self._stored.clear()
         muted = Muted()
@@ -262,7 +266,7 @@ class Replay:
             return None
         return decode_object(event.body)
 
-    def _count(self, event: Event, raw: Mapping[str, Any], found: Found, scratch: Scratch) -> None:
+    def _count(self, event: Event, raw: Mapping[str, Any], found: Evaluation, scratch: Scratch) -> None:
         self._events += 1
         self._until = max(self._until, event.received_at)
         self._too_old += found.too_old

@@ -26,7 +26,7 @@ from forwarder.detect.users import Decoded, Users
 from forwarder.ecs.decode import decode, decode_object
 from forwarder.metrics import Metrics
 from forwarder.react.prompts.muted import Muted
-from forwarder.rules.evaluation.engine import Engine, Timing, content_of
+from forwarder.rules.evaluation.engine import RuleEngine, Timing, content_of
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.rules.settings import RulesSettings
 from forwarder.store.engine import Store
@@ -61,8 +61,8 @@ class RuleRunner:
         self._clock = clock
         self._metrics = RuleMetrics(metrics, clock)
         self.position: int | None = None
-        self._engine: Engine | None = None
-        self._next: tuple[Engine, int] | None = None  # new rules, and the last event that they have read
+        self._engine: RuleEngine | None = None
+        self._next: tuple[RuleEngine, int] | None = None  # new rules, and the last event that they have read
         self._users = Users(store)
         self._applied: object = None  # the settings and the content of the rules
         self._rules: Ruleset | None = None  # the last that were applied; None if there never were any
@@ -96,7 +96,7 @@ class RuleRunner:
         self._orgs = None if settings.orgs is None else frozenset(settings.orgs)
         self._next = None
         timing = Timing(settings.again, settings.late, settings.max_age, settings.max_keys)
-        engine = Engine(rules, timing)
+        engine = RuleEngine(rules, timing)
         self._metrics.loaded(engine)
         if not rules.rules and self._engine is None:
             return
@@ -140,7 +140,7 @@ class RuleRunner:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _begin(self, engine: Engine, timing: Timing) -> None:
+    async def _begin(self, engine: RuleEngine, timing: Timing) -> None:
         """Run `_read_again` until it succeeds; after an error, log it and pause, then use a new engine."""
         attempt = 0
         while True:
@@ -153,10 +153,10 @@ class RuleRunner:
                 return
             attempt += 1
             await self._clock.sleep(Backoff().delay(attempt))
-            engine = Engine(engine.rules, timing)  # the old engine has read only a part of the events
+            engine = RuleEngine(engine.rules, timing)  # the old engine has read only a part of the events
             self._metrics.loaded(engine)
 
-    async def _read_again(self, engine: Engine) -> None:
+    async def _read_again(self, engine: RuleEngine) -> None:
         """Let `engine` read the earlier events that affect it, then hand it to `_turn`."""
         position = await self._first_position()
         since = self._clock.now() - 2 * engine.horizon
@@ -186,7 +186,7 @@ class RuleRunner:
                 await self._commit([], self.position)
         return self.position
 
-    async def _note_alerts(self, engine: Engine, position: int) -> None:
+    async def _note_alerts(self, engine: RuleEngine, position: int) -> None:
         """Let `engine` note the alerts stored after `position`: they were raised before the next evaluation."""
         at = position
         while events := await self._read(at):
@@ -196,7 +196,7 @@ class RuleRunner:
             at = events[-1].seq
             await asyncio.sleep(0)
 
-    async def _fold(self, engine: Engine, after: int, until: int) -> int:
+    async def _fold(self, engine: RuleEngine, after: int, until: int) -> int:
         """Let `engine` read some events after `after` without alerting; return its new position."""
         events = [one for one in await self._read(after) if one.seq <= until]
         cooperative = Cooperative()
@@ -250,7 +250,7 @@ class RuleRunner:
         await self._commit(alerts, events[-1].seq)
         return False
 
-    async def _evaluate(self, engine: Engine, events: Sequence[StoredEvent]) -> list[Event]:
+    async def _evaluate(self, engine: RuleEngine, events: Sequence[StoredEvent]) -> list[Event]:
         alerts: list[Event] = []
         cooperative = Cooperative()
         async with self._batch(engine, events) as decoded:
@@ -276,7 +276,7 @@ class RuleRunner:
         return alerts
 
     @asynccontextmanager
-    async def _batch(self, engine: Engine, events: Sequence[StoredEvent]) -> AsyncIterator[list[Decoded]]:
+    async def _batch(self, engine: RuleEngine, events: Sequence[StoredEvent]) -> AsyncIterator[list[Decoded]]:
         """Decode the events that can affect `engine`; load their users, if it reads derived fields."""
         decoded: list[Decoded] = []
         cooperative = Cooperative()
@@ -289,7 +289,7 @@ class RuleRunner:
             await self._reading(self._users.read, concerned)
             yield decoded
 
-    def _raw(self, engine: Engine, event: Event) -> dict[str, Any] | None:
+    def _raw(self, engine: RuleEngine, event: Event) -> dict[str, Any] | None:
         """Return the event as the rules read it, decoded; None if no rule can match it."""
         if event.source is Source.ACTION or (self._orgs is not None and event.org not in self._orgs):
             return None

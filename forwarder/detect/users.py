@@ -8,7 +8,7 @@ from typing import Any
 
 from forwarder.core.event import Event
 from forwarder.core.sighting import Sighting
-from forwarder.rules.evaluation.derived import User, derive, user_of
+from forwarder.rules.evaluation.derived import UserHistory, derive, user_of
 from forwarder.store.engine import SightingReader
 
 MOST = 20_000
@@ -31,7 +31,7 @@ class Users:
         call `keep`."""
         self._store = store
         self._most = most
-        self._users: dict[_Key, User] = {}  # the one used last is the last one
+        self._users: dict[_Key, UserHistory] = {}  # the one used last is the last one
         self._in_use: list[set[_Key]] = []  # one for each open batch
         self.noted: dict[tuple[str, str, str, str], Sighting] = {}
 
@@ -92,7 +92,7 @@ class Users:
                 of_each[one.user].append(one)
         for name, sightings in of_each.items():
             if (org, name) not in self._users:
-                self._users[org, name] = User(sightings)
+                self._users[org, name] = UserHistory(sightings)
 
     def derive(self, event: Event, raw: dict[str, Any], *, note: bool = True) -> None:
         """Put the derived fields of an event into `raw`. With `note`, add its new sightings to `noted`."""

@@ -16,7 +16,7 @@ import msgspec
 
 from forwarder.core.errors import ForwarderError
 from forwarder.core.redaction import redact
-from forwarder.doctor.check import Row
+from forwarder.doctor.check import CheckRow
 from forwarder.doctor.context import Context
 from forwarder.doctor.machine import ops_url
 from forwarder.doctor.network import request
@@ -39,7 +39,7 @@ _WHAT = {
 }
 
 
-async def collect(context: Context, rows: Sequence[Row]) -> dict[str, str]:
+async def collect(context: Context, rows: Sequence[CheckRow]) -> dict[str, str]:
     """Return the text of each file of the bundle, by name, with secrets redacted.
 
     Files about the running forwarder are left out if none runs, and the ledger if the store was not read.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from forwarder.doctor.context import Context
 
 
-class Verdict(StrEnum):
+class CheckVerdict(StrEnum):
     """The result of a check."""
 
     OK = "ok"
@@ -32,7 +32,7 @@ class Finding(msgspec.Struct, frozen=True):
     used.
     """
 
-    verdict: Verdict
+    verdict: CheckVerdict
     seen: str
     fix: str = ""
     heading: str = ""
@@ -40,32 +40,32 @@ class Finding(msgspec.Struct, frozen=True):
 
 def ok(seen: str) -> Finding:
     """Return a finding with the verdict `ok`: all is well."""
-    return Finding(Verdict.OK, seen)
+    return Finding(CheckVerdict.OK, seen)
 
 
 def warn(seen: str, fix: str) -> Finding:
     """Return a finding with the verdict `warn`: it works, but an operator should look at it."""
-    return Finding(Verdict.WARN, seen, fix)
+    return Finding(CheckVerdict.WARN, seen, fix)
 
 
 def fail(seen: str, fix: str) -> Finding:
     """Return a finding with the verdict `fail`: something does not work."""
-    return Finding(Verdict.FAIL, seen, fix)
+    return Finding(CheckVerdict.FAIL, seen, fix)
 
 
 def skip(seen: str, fix: str = "") -> Finding:
     """Return a finding with the verdict `skip`: the check could not run, and `seen` says why."""
-    return Finding(Verdict.SKIP, seen, fix)
+    return Finding(CheckVerdict.SKIP, seen, fix)
 
 
-def from_line(verdict: Verdict, line: str, fix: str) -> Finding:
+def from_line(verdict: CheckVerdict, line: str, fix: str) -> Finding:
     """Make a finding of `line`, written as "what is wrong; how to fix it". Use `fix` if the second part is
     missing."""
     seen, _, hint = line.partition("; ")
     return Finding(verdict, seen, hint or fix)
 
 
-class Kind(StrEnum):
+class CheckKind(StrEnum):
     """How far a check goes: it reads only files, asks other systems, or sends something."""
 
     OFFLINE = "offline"
@@ -106,8 +106,8 @@ class Check(msgspec.Struct, frozen=True):
     run: Run
     subjects: Callable[[Settings], Iterable[str]] = _whole
     needs: tuple[str, ...] = ()
-    kind: Kind = Kind.ONLINE
-    late: Verdict = Verdict.FAIL
+    kind: CheckKind = CheckKind.ONLINE
+    late: CheckVerdict = CheckVerdict.FAIL
 
     @property
     def group(self) -> str:
@@ -120,12 +120,12 @@ class Check(msgspec.Struct, frozen=True):
         return section_url(self.heading)
 
 
-class Row(msgspec.Struct, frozen=True):
+class CheckRow(msgspec.Struct, frozen=True):
     """One line of the table, as `--json` prints it."""
 
     id: str
     group: str
-    verdict: Verdict
+    verdict: CheckVerdict
     seen: str
     fix: str = msgspec.field(name="mend")  # scripts read the key by this name
     url: str

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from forwarder.core.errors import SetupError, SinkError
-from forwarder.doctor.check import Check, Finding, Found, Verdict, fail, from_line, ok, skip, warn
+from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, from_line, ok, skip, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import certificate_end, until
 from forwarder.settings import Settings
 from forwarder.setup.elasticsearch import bodies
 from forwarder.setup.elasticsearch.capabilities import check_privileges
-from forwarder.setup.elasticsearch.cluster import Cluster, Response, reason
+from forwarder.setup.elasticsearch.cluster import Cluster, ClusterResponse, reason
 from forwarder.setup.elasticsearch.inspect import Deviation, find_deviations, find_wrong_types
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
@@ -56,7 +56,7 @@ def admin(context: Context, name: str, hosts: tuple[str, ...] = ()) -> "Elastics
 async def _reachable(context: Context, name: str) -> Found:
     hosts = _sink(context.settings, name).hosts
     answers = await asyncio.gather(*(_ask(context, name, host) for host in hosts))
-    broken = [answer for answer in answers if answer.verdict is not Verdict.OK]
+    broken = [answer for answer in answers if answer.verdict is not CheckVerdict.OK]
     if broken and len(broken) < len(hosts):
         return [warn(each.seen, each.fix) for each in broken]
     return broken or answers[0]
@@ -67,7 +67,7 @@ async def _ask(context: Context, name: str, host: str) -> Finding:
         async with admin(context, name, (host,)) as cluster:
             answer = await cluster.call("GET", "/")
     except SinkError as error:
-        return from_line(Verdict.FAIL, str(error), f"check `sinks.{name}.hosts`")
+        return from_line(CheckVerdict.FAIL, str(error), f"check `sinks.{name}.hosts`")
     if answer.status in {401, 403}:  # the next checks say more
         return ok(f"{host} answers")
     if answer.status != 200 or not isinstance(answer.body, dict):
@@ -112,7 +112,7 @@ async def _key(context: Context, name: str) -> Found:
     return _judge_key(answer, name)
 
 
-def _judge_key(answer: Response, name: str) -> Finding:
+def _judge_key(answer: ClusterResponse, name: str) -> Finding:
     keys: Any = answer.body.get("api_keys") if isinstance(answer.body, dict) else None
     if answer.status != 200 or not keys:
         return skip("this server does not say when the key expires")

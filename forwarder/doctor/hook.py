@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from forwarder.doctor.check import Check, Found, Verdict, fail, ok, warn
+from forwarder.doctor.check import Check, CheckVerdict, Found, fail, ok, warn
 from forwarder.doctor.context import Context
-from forwarder.doctor.network import Answer, explain, request, until
+from forwarder.doctor.network import ProbeResponse, explain, request, until
 from forwarder.doctor.okta import with_hook
 from forwarder.okta.hooks.admin import find_own
-from forwarder.okta.hooks.desired import DesiredHook, Difference, Hook, desired_hook, plan
+from forwarder.okta.hooks.desired import DesiredHook, Hook, PropertyDifference, desired_hook, plan
 from forwarder.okta.hooks.rule_types import desired_types
 from forwarder.okta.settings import HookSettings
 
@@ -75,11 +75,11 @@ async def _events(context: Context, name: str) -> Found:
     return ok(f"{len(wanted(context, name).types)} event types, as configured")
 
 
-def _differences(context: Context, name: str) -> tuple[Difference, ...]:
+def _differences(context: Context, name: str) -> tuple[PropertyDifference, ...]:
     return plan(wanted(context, name), _own(context, name)).differences
 
 
-def _listed(differences: list[Difference]) -> str:
+def _listed(differences: list[PropertyDifference]) -> str:
     texts = []
     for each in differences:
         parts = [f"has {_some(each.has)}"] * bool(each.has) + [f"lacks {_some(each.wants)}"] * bool(
@@ -112,7 +112,7 @@ async def _reachable(context: Context, name: str) -> Found:
     ended = until(
         answer.certificate_end, f"the certificate of {root}", "renew it: Okta refuses an expired certificate"
     )
-    return ok(f"{root} answers") if ended.verdict is Verdict.OK else ended
+    return ok(f"{root} answers") if ended.verdict is CheckVerdict.OK else ended
 
 
 async def _challenge(context: Context, name: str) -> Found:
@@ -166,7 +166,7 @@ def answered(name: str, header: str, status: int) -> str:
     return f"let `orgs.{name}.hook.uri` lead to the forwarder's receiver, without a login or cache on the way"
 
 
-def _echo(answer: Answer) -> object:
+def _echo(answer: ProbeResponse) -> object:
     try:
         body = msgspec.json.decode(answer.body)
     except msgspec.DecodeError:

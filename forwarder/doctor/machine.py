@@ -10,7 +10,7 @@ import msgspec
 
 from forwarder import config_check, control
 from forwarder.config.types import Listen
-from forwarder.doctor.check import Check, Finding, Found, Verdict, fail, ok, skip, warn
+from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, ok, skip, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import request
 from forwarder.files import lock_owner
@@ -63,7 +63,7 @@ async def _problems(context: Context, _: str) -> Found:
     assert context.status is not None
     return [
         Finding(
-            Verdict.FAIL if problem["level"] == "critical" else Verdict.WARN,
+            CheckVerdict.FAIL if problem["level"] == "critical" else CheckVerdict.WARN,
             problem["text"],
             problem["hint"],
             problem["runbook"],

@@ -19,7 +19,7 @@ _LIMIT = 64 * 1024
 """How many bytes of a response are read."""
 
 
-class Answer(msgspec.Struct, frozen=True):
+class ProbeResponse(msgspec.Struct, frozen=True):
     """A response of any status; `certificate_end` is None without TLS, or if the certificate is not checked."""
 
     status: int
@@ -37,7 +37,7 @@ async def request(  # noqa: PLR0913  # as in HTTP
     timeout: float,
     verify: bool = True,
     limit: int = _LIMIT,
-) -> Answer:
+) -> ProbeResponse:
     """Send one request, through the proxy in the environment variables if there is one. Redirects are not
     followed.
 
@@ -59,7 +59,7 @@ async def request(  # noqa: PLR0913  # as in HTTP
             if len(content) > limit:
                 break
     end = _end(tls.getpeercert().get("notAfter")) if tls is not None else None
-    return Answer(response.status_code, response.headers, content, end)
+    return ProbeResponse(response.status_code, response.headers, content, end)
 
 
 @cache

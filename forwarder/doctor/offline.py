@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from forwarder import config_check
-from forwarder.doctor.check import Check, Finding, Found, Kind, Row, Verdict, from_line, ok
+from forwarder.doctor.check import Check, CheckKind, CheckRow, CheckVerdict, Finding, Found, from_line, ok
 from forwarder.doctor.context import Context
 from forwarder.settings import Settings
 from forwarder.threads import in_daemon_thread
@@ -27,18 +27,18 @@ def _offline(id_: str, what: str, heading: str, sound: str) -> Check:
 
     def look(settings: Settings) -> list[Finding]:
         return [
-            *_findings(config_check.PROBLEMS, id_, Verdict.FAIL, settings),
-            *_findings(config_check.WARNINGS, id_, Verdict.WARN, settings),
+            *_findings(config_check.PROBLEMS, id_, CheckVerdict.FAIL, settings),
+            *_findings(config_check.WARNINGS, id_, CheckVerdict.WARN, settings),
         ]
 
     async def run(context: Context, _: str) -> Found:
         return await in_daemon_thread(lambda: look(context.settings), id_) or ok(sound)
 
-    return Check(id_, what, heading, run, kind=Kind.OFFLINE)
+    return Check(id_, what, heading, run, kind=CheckKind.OFFLINE)
 
 
 def _findings(
-    table: Mapping[str, config_check.Finder], id_: str, verdict: Verdict, settings: Settings
+    table: Mapping[str, config_check.Finder], id_: str, verdict: CheckVerdict, settings: Settings
 ) -> Iterable[Finding]:
     for line in table[id_](settings) if id_ in table else ():
         finding = from_line(verdict, line, _CORRECT)
@@ -50,7 +50,7 @@ VALID = Check(
     "the file, the environment, secrets, certificates and rules can be read",
     CONFIGURATION,
     _valid,
-    kind=Kind.OFFLINE,
+    kind=CheckKind.OFFLINE,
 )
 
 CHECKS = (
@@ -123,9 +123,9 @@ CHECKS = (
 )
 
 
-def refused(problems: Iterable[str]) -> list[Row]:
+def refused(problems: Iterable[str]) -> list[CheckRow]:
     """Return the rows for a configuration that cannot be loaded."""
     return [
-        Row(VALID.id, VALID.group, Verdict.FAIL, finding.seen, finding.fix, VALID.url, 0.0)
-        for finding in (from_line(Verdict.FAIL, problem, _CORRECT) for problem in problems)
+        CheckRow(VALID.id, VALID.group, CheckVerdict.FAIL, finding.seen, finding.fix, VALID.url, 0.0)
+        for finding in (from_line(CheckVerdict.FAIL, problem, _CORRECT) for problem in problems)
     ]

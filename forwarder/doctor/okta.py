@@ -7,7 +7,7 @@ import httpx
 
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.core.time import from_http_date, iso
-from forwarder.doctor.check import Check, Finding, Found, Verdict, fail, ok, skip, warn
+from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, ok, skip, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import explain, request, until
 from forwarder.okta.hooks.admin import HookAdmin
@@ -40,7 +40,7 @@ async def _reachable(context: Context, name: str) -> Found:
         f"the certificate of {url}",
         "if a proxy on the way inspects TLS, renew its certificate",
     )
-    return ok(f"{url} answers") if ended.verdict is Verdict.OK else ended
+    return ok(f"{url} answers") if ended.verdict is CheckVerdict.OK else ended
 
 
 async def _clock(context: Context, name: str) -> Found:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import httpx
 
 from forwarder.core.errors import OktaError
-from forwarder.doctor.check import Check, Finding, Found, Verdict, fail, from_line, ok, warn
+from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, from_line, ok, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import explain, request
 from forwarder.doctor.reactions import HEADING, orgs_with, refused, users_of
@@ -88,7 +88,7 @@ async def _zone(context: Context, name: str) -> Found:
     except OktaError as error:
         return refused(name, "the network zones cannot be read", error, "okta.networkZones.manage")
     zone = org.blocklist.zone
-    found = [from_line(Verdict.FAIL, line, "see docs/zones.md") for line in state.problems]
+    found = [from_line(CheckVerdict.FAIL, line, "see docs/zones.md") for line in state.problems]
     if state.room == 0:
         found.append(
             fail(
@@ -175,7 +175,7 @@ async def _told(context: Context, name: str) -> Found:
 
 
 def _lines(lines: Sequence[str]) -> list[Finding]:
-    return [from_line(Verdict.FAIL, line, "see docs/reactions-receivers.md") for line in lines]
+    return [from_line(CheckVerdict.FAIL, line, "see docs/reactions-receivers.md") for line in lines]
 
 
 def _with_keys(settings: Settings) -> Iterable[str]:

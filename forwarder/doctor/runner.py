@@ -5,15 +5,25 @@ from collections.abc import Collection, Mapping, Sequence
 
 from forwarder.core.errors import ForwarderError
 from forwarder.core.redaction import redact
-from forwarder.doctor.check import Check, Finding, Kind, Row, Verdict, fail, from_line, section_url, skip
+from forwarder.doctor.check import (
+    Check,
+    CheckKind,
+    CheckRow,
+    CheckVerdict,
+    Finding,
+    fail,
+    from_line,
+    section_url,
+    skip,
+)
 from forwarder.doctor.context import Context
 
-_Rows = asyncio.Task[list[Row]]
+_Rows = asyncio.Task[list[CheckRow]]
 _BLOCKED = "because "
 
 
 def select(
-    checks: Sequence[Check], wanted: Collection[str], skipped: Collection[str], kinds: Collection[Kind]
+    checks: Sequence[Check], wanted: Collection[str], skipped: Collection[str], kinds: Collection[CheckKind]
 ) -> list[Check]:
     """Return the checks of `kinds` whose id or group is in `wanted` and not in `skipped`. If `wanted` is
     empty, every check counts as wanted."""
@@ -36,7 +46,7 @@ def with_needs(checks: Sequence[Check], selected: Sequence[Check], usable: Seque
     return [check for check in checks if check.id in needed & allowed]
 
 
-async def run(checks: Sequence[Check], context: Context) -> list[Row]:
+async def run(checks: Sequence[Check], context: Context) -> list[CheckRow]:
     """Run `checks` side by side; return their rows in the same order. A check must come after those that it
     needs."""
     tasks: dict[tuple[str, str], _Rows] = {}
@@ -69,14 +79,14 @@ def _of(
 
 async def _run(
     check: Check, subject: str, before: Sequence[tuple[str, Sequence[_Rows] | None]], context: Context
-) -> list[Row]:
+) -> list[CheckRow]:
     blocked = await _blocked(before)
     began = context.clock.monotonic()
     found = [blocked] if blocked else await _look(check, subject, context)
     seconds = round(context.clock.monotonic() - began, 3)
     prefix = f"{subject}: " if subject else ""
     return [
-        Row(
+        CheckRow(
             check.id,
             check.group,
             one.verdict,
@@ -103,11 +113,11 @@ async def _blocked(before: Sequence[tuple[str, Sequence[_Rows] | None]]) -> Find
     return None
 
 
-def _blocking(need: str, rows: Sequence[Row]) -> Finding | None:
+def _blocking(need: str, rows: Sequence[CheckRow]) -> Finding | None:
     for row in rows:
-        if row.verdict is Verdict.FAIL:
+        if row.verdict is CheckVerdict.FAIL:
             return skip(f"{_BLOCKED}{need} failed")
-        if row.verdict is Verdict.SKIP:
+        if row.verdict is CheckVerdict.SKIP:
             return skip(_BLOCKED + _reason(row.seen))
     return None
 
@@ -126,7 +136,7 @@ async def _look(check: Check, subject: str, context: Context) -> Sequence[Findin
         seen = f"not finished within {context.timeout:g} s"
         return (Finding(check.late, seen, f"try `forwarder doctor {check.id} --timeout 60s`"),)
     except ForwarderError as error:
-        return (from_line(Verdict.FAIL, str(error), f"see {check.url}"),)
+        return (from_line(CheckVerdict.FAIL, str(error), f"see {check.url}"),)
     except Exception as error:  # noqa: BLE001  # one broken check must not hide what the others found
         return (fail(f"the check itself failed ({type(error).__name__}: {error})", "report this as a bug"),)
     return (found,) if isinstance(found, Finding) else found

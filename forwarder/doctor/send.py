@@ -11,11 +11,11 @@ import msgspec
 from forwarder.config.types import Secret
 from forwarder.core import doctor_event
 from forwarder.core.errors import SinkError
-from forwarder.doctor.check import Check, Finding, Found, Kind, fail, ok, skip
+from forwarder.doctor.check import Check, CheckKind, Finding, Found, fail, ok, skip
 from forwarder.doctor.context import Context, Sent
 from forwarder.doctor.hook import OKTA_WAITS, answered
 from forwarder.doctor.machine import reachable
-from forwarder.doctor.network import Answer, explain, request
+from forwarder.doctor.network import ProbeResponse, explain, request
 from forwarder.settings import Settings
 from forwarder.setup.elasticsearch.documents import find_documents
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
@@ -51,7 +51,7 @@ def _address(context: Context, name: str) -> tuple[str, str]:
     return f"{scheme}://{reachable(receiver.listen)}{org.path}", "`receiver.listen`"
 
 
-async def _post(context: Context, name: str, secret: str, body: object) -> Answer | Finding:
+async def _post(context: Context, name: str, secret: str, body: object) -> ProbeResponse | Finding:
     url, key = _address(context, name)
     headers = {"content-type": "application/json", context.org(name).header: secret}
     try:
@@ -196,7 +196,7 @@ CHECKS = (
         _refuses,
         _with_secret,
         ("forwarder.running", "hook.challenge"),
-        Kind.SEND,
+        CheckKind.SEND,
     ),
     Check(
         "hook.event",
@@ -205,7 +205,7 @@ CHECKS = (
         _send,
         _with_secret,
         ("hook.refusal",),
-        Kind.SEND,
+        CheckKind.SEND,
     ),
     Check(
         "sink.event",
@@ -214,6 +214,6 @@ CHECKS = (
         _received,
         _sinks,
         ("hook.event",),
-        Kind.SEND,
+        CheckKind.SEND,
     ),
 )

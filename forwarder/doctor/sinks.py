@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from forwarder.doctor.check import Check, Found, Verdict, fail, from_line, ok, warn
+from forwarder.doctor.check import Check, CheckVerdict, Found, fail, from_line, ok, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import certificate_end, until
 from forwarder.settings import Settings
@@ -49,7 +49,7 @@ async def _export(context: Context, name: str) -> Found:
     if result.verdict == outcomes.DELIVERED:
         return ok(f"{settings.endpoint} accepts an empty request")
     detail = outcomes.kept(result.detail)
-    return from_line(Verdict.FAIL, detail, f"check `sinks.{name}.endpoint`, and the log of that server")
+    return from_line(CheckVerdict.FAIL, detail, f"check `sinks.{name}.endpoint`, and the log of that server")
 
 
 async def _certificate(context: Context, name: str) -> Found:

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from forwarder.core.wording import count
-from forwarder.doctor.check import Check, Finding, Found, Verdict, fail, ok, skip, warn
+from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, ok, skip, warn
 from forwarder.doctor.context import Context
 from forwarder.files import file_system_of
 from forwarder.settings import Settings
-from forwarder.store.dead_letters import Selection
+from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.engine import StoreCommands, open_commands
 from forwarder.store.settings import StoreSettings, real_path
 from forwarder.threads import in_daemon_thread
@@ -126,7 +126,9 @@ async def _removed(context: Context, _: str) -> Found:
 
 
 async def _dead_letters(context: Context, _: str) -> Found:
-    counts = await in_daemon_thread(lambda: _commands(context).count_dead_letters(Selection()), "store")
+    counts = await in_daemon_thread(
+        lambda: _commands(context).count_dead_letters(DeadLetterSelection()), "store"
+    )
     return [
         warn(
             f"{count(number, 'dead letter')} of {sink} ({reason})",
@@ -167,7 +169,7 @@ CHECKS = (
         "ForwarderNotReady",
         _sound,
         needs=("store.path",),
-        late=Verdict.SKIP,
+        late=CheckVerdict.SKIP,
     ),
     Check(
         "store.ledger",
@@ -175,7 +177,7 @@ CHECKS = (
         "ForwarderLedgerUnbalanced",
         _ledger,
         needs=("store.sound",),
-        late=Verdict.SKIP,
+        late=CheckVerdict.SKIP,
     ),
     Check(
         "store.removed-sinks",

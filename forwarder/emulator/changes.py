@@ -111,7 +111,7 @@ class Call(msgspec.Struct, frozen=True):
     effect: bool
 
 
-class Calls:
+class CallLog:
     """The record of calls that can change the org, in order."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ class HookLedger(msgspec.Struct, frozen=True):
     dropped: list[str]
 
 
-class Ledger(msgspec.Struct, frozen=True):
+class EmulatorLedger(msgspec.Struct, frozen=True):
     """All events, and whether each hook delivered them, as a copy: a million uuids take some milliseconds.
 
     Attributes:

@@ -11,15 +11,15 @@ from typing import Any, Self
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
-from forwarder.emulator.changes import Actor, Calls
+from forwarder.emulator.changes import Actor, CallLog
 from forwarder.emulator.events.changed import Change
 from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.events.fixtures import entity
 from forwarder.emulator.events.generator import GeneratedEvent, Generator
-from forwarder.emulator.groups.groups import Groups
+from forwarder.emulator.groups.groups import EmulatedGroups
 from forwarder.emulator.groups.rules import GroupRules
 from forwarder.emulator.hooks.deliverer import Deliverer
-from forwarder.emulator.hooks.hooks import Hook, Hooks
+from forwarder.emulator.hooks.hooks import EmulatedHook, Hooks
 from forwarder.emulator.hooks.preview import Previewed, generated_event, logged_event
 from forwarder.emulator.hooks.queue import HookQueue
 from forwarder.emulator.hooks.quota import Quota
@@ -27,14 +27,14 @@ from forwarder.emulator.hooks.spec import build_spec
 from forwarder.emulator.http.auth import Authenticator
 from forwarder.emulator.http.errors import invalid
 from forwarder.emulator.iam.roles import AdminRoles
-from forwarder.emulator.ledger import HookLedger, Ledger
+from forwarder.emulator.ledger import EmulatorLedger, HookLedger
 from forwarder.emulator.oauth.servers import AuthorizationServers
-from forwarder.emulator.prompts.prompts import Prompts
+from forwarder.emulator.prompts.prompts import EmulatedPrompts
 from forwarder.emulator.settings import EmulatorSettings
 from forwarder.emulator.ssf.providers import Providers
-from forwarder.emulator.ssf.receiver import SecurityEvents
-from forwarder.emulator.system_log.log import LogEntry, SystemLog
-from forwarder.emulator.users.directory import Directory
+from forwarder.emulator.ssf.receiver import SecurityEventReceiver
+from forwarder.emulator.system_log.log import EmulatedSystemLog, LogEntry
+from forwarder.emulator.users.directory import UserDirectory
 from forwarder.emulator.zones.zones import Zones
 
 _HISTORY = 100_000
@@ -76,7 +76,7 @@ class Emulator:
         self.clock = clock
         self.started = clock.now()
         self.authenticator = Authenticator(settings, clock)
-        self.system_log = SystemLog(_HISTORY, clock.now)
+        self.system_log = EmulatedSystemLog(_HISTORY, clock.now)
         self._generator = Generator(
             self._random("events"),
             origin=settings.url,
@@ -87,20 +87,22 @@ class Emulator:
         # A separate generator, so that an event about a hook does not change what is drawn for others.
         self._report_generator = Generator(self._random("reports"), origin=settings.url)
         self.hooks = Hooks(clock, self._random("hooks"), self._report)
-        self.calls = Calls()
+        self.calls = CallLog()
         fixtures = self._generator.fixtures
-        self.users = Directory(
+        self.users = UserDirectory(
             fixtures, self.hooks.created_by, clock, self._random("users"), self.report_change
         )
         things, random = fixtures.things("UserGroup"), self._random("groups")
-        self.groups = Groups(things, self.users, clock, random, self.report_change)
+        self.groups = EmulatedGroups(things, self.users, clock, random, self.report_change)
         self.group_rules = GroupRules(clock, random, self.groups)
         self.zones = Zones(clock, self._random("zones"), self.report_change)
         self.admin_roles = AdminRoles(clock, self._random("roles"), self.report_change)
         self.org_id = f"00o{self.hooks.created_by[3:]}"
         self.providers = Providers(clock, self._random("providers"), self.report_change)
-        self.security_events = SecurityEvents(settings, clock, self.providers, self.users, self.report_change)
-        self.prompts = Prompts(clock, self.report_change)
+        self.security_events = SecurityEventReceiver(
+            settings, clock, self.providers, self.users, self.report_change
+        )
+        self.prompts = EmulatedPrompts(clock, self.report_change)
         self.servers = AuthorizationServers(
             settings.url, [thing["id"] for thing in fixtures.things("AuthServer")]
         )
@@ -136,7 +138,7 @@ class Emulator:
         finally:
             await self._deliverer.close()
 
-    def create_hook(self, body: bytes) -> Hook:
+    def create_hook(self, body: bytes) -> EmulatedHook:
         """Create a hook from the body of `POST /api/v1/eventHooks`."""
         hook = self.hooks.create(body)
         deliver = partial(self._deliverer.deliver, hook)
@@ -154,7 +156,7 @@ class Emulator:
         name: str = "forwarder",
         header: str = "Authorization",
         types: Sequence[str] = HOOK_TYPES,
-    ) -> Hook:
+    ) -> EmulatedHook:
         """Create a hook.
 
         Args:
@@ -166,7 +168,7 @@ class Emulator:
         """
         return self.create_hook(build_spec(uri, secret, name=name, header=header, types=types))
 
-    async def verify(self, hook_id: str) -> Hook:
+    async def verify(self, hook_id: str) -> EmulatedHook:
         """Send the challenge to a hook's receiver. If the receiver echoes it, the hook becomes VERIFIED."""
         hook = self.hooks.get(hook_id)
         channel = hook.spec.channel
@@ -242,13 +244,13 @@ class Emulator:
             for queue in self._queues.values():
                 await queue.drained()
 
-    def ledger(self) -> Ledger:
+    def ledger(self) -> EmulatorLedger:
         """Return all events so far, and whether the hooks delivered them."""
         hooks = {
             hook_id: HookLedger(list(queue.delivered), list(queue.dropped))
             for hook_id, queue in self._queues.items()
         }
-        return Ledger(list(self._uuids), list(self._own_uuids), hooks)
+        return EmulatorLedger(list(self._uuids), list(self._own_uuids), hooks)
 
     def _random(self, purpose: str) -> Random:
         """Return a random generator for one purpose, seeded so that its draws do not depend on those
@@ -280,7 +282,7 @@ class Emulator:
         self._uuids += uuids
         return uuids
 
-    def _report(self, change: str, hook: Hook, failure: str | None = None) -> None:
+    def _report(self, change: str, hook: EmulatedHook, failure: str | None = None) -> None:
         """Write an event about a hook to the System Log. No hook carries such events.
 
         Okta documents when it writes these events, but not their contents; the fields here are the obvious

@@ -11,7 +11,7 @@ from forwarder.core.ports import Clock
 from forwarder.okta.api.port import Api
 from forwarder.okta.hooks.hook_alerts import HookAlerts
 from forwarder.okta.hooks.watch import HookState, HookWatch
-from forwarder.okta.system_log.backfill import Backfill, BackfillRequest, Progress, Report
+from forwarder.okta.system_log.backfill import Backfill, BackfillProgress, BackfillRequest, Report
 from forwarder.okta.system_log.reconcile import Reconciler, ReconcileState
 
 _RETRY_PAUSE = 10.0  # seconds after an unexpected exception
@@ -51,7 +51,7 @@ class OktaOrgRunner:
         self._reconciler = reconciler
         self._backfills = backfills
         self._clock = clock
-        self._backfill: asyncio.Task[Progress] | None = None
+        self._backfill: asyncio.Task[BackfillProgress] | None = None
         self._stopped = False
 
     async def run(self) -> None:
@@ -86,7 +86,7 @@ class OktaOrgRunner:
                 org=self._org,
             )
 
-    async def backfill(self, request: BackfillRequest, report: Report) -> Progress:
+    async def backfill(self, request: BackfillRequest, report: Report) -> BackfillProgress:
         """Run a backfill; see `Backfill.run`. Cancelling this call cancels the backfill.
 
         Raises:

@@ -8,7 +8,7 @@ from litestar.datastructures import State
 from litestar.types import ASGIApp
 
 from forwarder.ops.access import Access
-from forwarder.ops.ports import Status
+from forwarder.ops.ports import StatusSource
 from forwarder.ops.query import QueryError, stream_query
 from forwarder.ops.streams import MAX_CLIENTS, Streams
 
@@ -18,7 +18,7 @@ AnyRequest = Request[Any, Any, State]
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-def live_routes(status: Status, streams: Streams, access: Access) -> Handlers:
+def live_routes(status: StatusSource, streams: Streams, access: Access) -> Handlers:
     """Return the routes /api/status, /api/events (the live stream) and /api/access (the sender's rights)."""
 
     @get("/api/status")

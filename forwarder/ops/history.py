@@ -7,7 +7,7 @@ from typing import Any
 from forwarder import logs
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND
-from forwarder.ops.ports import Status
+from forwarder.ops.ports import StatusSource
 
 INTERVAL = 30.0
 SAMPLES = 120
@@ -22,7 +22,7 @@ class History:
     costs as much as a scrape.
     """
 
-    def __init__(self, status: Status, clock: Clock) -> None:
+    def __init__(self, status: StatusSource, clock: Clock) -> None:
         self._status = status
         self._clock = clock
         self._samples: deque[dict[str, Any]] = deque(maxlen=SAMPLES)

@@ -39,7 +39,7 @@ from forwarder.ops.data_api import ERRORS, data_routes
 from forwarder.ops.history import History
 from forwarder.ops.hosts import KnownHosts
 from forwarder.ops.page_files import page_routes
-from forwarder.ops.ports import Events, NotReadyReason, Status, StoreData
+from forwarder.ops.ports import Events, NotReadyReason, StatusSource, StoreData
 from forwarder.ops.query import QueryError
 from forwarder.ops.settings import ProxySettings
 from forwarder.ops.streams import Streams
@@ -66,7 +66,7 @@ class OpsListener:
     def __init__(  # noqa: PLR0913  # it shows every part
         self,
         metrics: Metrics,
-        status: Status,
+        status: StatusSource,
         events: Events,
         data: StoreData,
         not_ready_reason: NotReadyReason,
@@ -140,7 +140,9 @@ async def _answer(send: Any, status: int, content_type: bytes, body: bytes) -> N
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def _routes(metrics: Metrics, status: Status, not_ready_reason: NotReadyReason, api: Handlers) -> Litestar:
+def _routes(
+    metrics: Metrics, status: StatusSource, not_ready_reason: NotReadyReason, api: Handlers
+) -> Litestar:
 
     @get("/livez", media_type=MediaType.TEXT)
     async def livez() -> str:

@@ -8,7 +8,7 @@ import msgspec
 from forwarder.core.event import StoredEvent
 
 
-class Status(Protocol):
+class StatusSource(Protocol):
     """The state of the whole forwarder."""
 
     async def gather(self) -> dict[str, Any]:

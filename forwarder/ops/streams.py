@@ -23,7 +23,7 @@ from forwarder.cooperative import Cooperative
 from forwarder.core.errors import ForwarderError
 from forwarder.core.ports import Clock
 from forwarder.ops.event_view import EventFilter, Form, in_form, line
-from forwarder.ops.ports import Events, Status
+from forwarder.ops.ports import Events, StatusSource
 
 MAX_CLIENTS = 32
 MOST_BEHIND = 1_000
@@ -70,7 +70,7 @@ class StreamQuery(msgspec.Struct, frozen=True):
 class StatusFeed:
     """The status as JSON for all clients; it is gathered at most once a second."""
 
-    def __init__(self, status: Status, clock: Clock) -> None:
+    def __init__(self, status: StatusSource, clock: Clock) -> None:
         self._status = status
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -88,7 +88,7 @@ class StatusFeed:
 class Streams:
     """The live streams of all clients."""
 
-    def __init__(self, events: Events, status: Status, clock: Clock) -> None:
+    def __init__(self, events: Events, status: StatusSource, clock: Clock) -> None:
         self._events = events
         self._feed = StatusFeed(status, clock)
         self._clock = clock

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from forwarder.core.action import KINDS, Action, State, Target, key_of
+from forwarder.core.action import KINDS, Action, ActionState, ActionTarget, key_of
 from forwarder.core.time import Micros, iso
 
 _NAME = "notify"
@@ -24,7 +24,7 @@ def approval_requests(
             "until": iso(action.approval.until, "seconds") if action.approval else None,
         }
     }
-    target = Target("alert", action.alert)
+    target = ActionTarget("alert", action.alert)
     return [
         Action(
             key=key_of(action.org, action.alert, _NAME, target, (webhook, action.key)),
@@ -42,7 +42,7 @@ def approval_requests(
             settings={"to": webhook, "about": about},
             subject=action.subject,
             parent=action.key,
-            state=State.PLANNED,
+            state=ActionState.PLANNED,
             due=at,
         )
         for webhook in webhooks

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from forwarder.core.action import Action, Kind, Outcome, Reason, Request, State, Waits
+from forwarder.core.action import Action, ActionRequest, ActionState, EffectKind, Outcome, Reason, Waits
 from forwarder.core.backoff import Backoff
 from forwarder.core.time import SECOND
 from forwarder.react.actions.okta import Act
 from forwarder.react.guards.judgement import Judgement
 from forwarder.react.parts import Parts
 from forwarder.react.ports import Answer, Seen
-from forwarder.react.prompts.port import Progress, lost
+from forwarder.react.prompts.port import PromptProgress, lost
 from forwarder.react.rows.rows import Rows, answered, lasts
 
 _BACKOFF = Backoff(base=1.0, cap=60.0)
@@ -32,7 +32,7 @@ class Calls:
 
     async def judge(self, action: Action) -> None:
         """Ask the guards about a planned or waiting action; then call it, let it wait, or end it, as they decide."""
-        act = None if action.kind is Kind.PROMPT else self._parts().acts[action.name]
+        act = None if action.kind is EffectKind.PROMPT else self._parts().acts[action.name]
         found = await self._parts().judge.judge(action, self._rows.clock.now())
         # From here to the commit of a call nothing is awaited, so what the guards counted is still true.
         if action.called_at is not None and found.verdict != "go" and act is not None:
@@ -49,7 +49,7 @@ class Calls:
     async def resume(self, action: Action) -> None:
         """Continue an action that was in the state CALLING when the forwarder stopped: its call may have been
         carried out."""
-        if action.kind is Kind.PROMPT:
+        if action.kind is EffectKind.PROMPT:
             await self.progress(action, lost())
             return
         act = self._parts().acts[action.name]
@@ -58,7 +58,7 @@ class Calls:
         else:
             await self._retry(action, _NO_ANSWER if seen.answer.ok else seen.answer)
 
-    async def progress(self, action: Action, progress: Progress) -> None:
+    async def progress(self, action: Action, progress: PromptProgress) -> None:
         """Store the state of a prompt: answered, failed, out, or not sent yet."""
         now = self._rows.clock.now()
         noted = msgspec.structs.replace(
@@ -80,18 +80,18 @@ class Calls:
             again = self._rows.later(noted, pause, _BACKOFF)
             if progress.handle:
                 due = progress.due or again.due
-                asked = msgspec.structs.replace(again, state=State.PROMPTING, attempts=0, due=due)
-                await self._rows.commit([asked], [asked] if action.state is State.CALLING else [])
+                asked = msgspec.structs.replace(again, state=ActionState.PROMPTING, attempts=0, due=due)
+                await self._rows.commit([asked], [asked] if action.state is ActionState.CALLING else [])
             else:  # it was certainly not sent
                 waits = msgspec.structs.replace(
-                    again, state=State.WAITING, waits_for=Waits.RETRY, called_at=None
+                    again, state=ActionState.WAITING, waits_for=Waits.RETRY, called_at=None
                 )
                 await self._rows.commit([waits])
 
     async def _prompt(self, action: Action) -> None:
         """Look up how to ask the user, ask the guards again, and send the prompt."""
         request = await self._parts().prompts.prepare(action)
-        if isinstance(request, Progress):
+        if isinstance(request, PromptProgress):
             await self.progress(action, request)
             return
         found = await self._parts().judge.judge(action, self._rows.clock.now())
@@ -104,11 +104,11 @@ class Calls:
             await self._rows.commit([calling])
             await self.progress(calling, await self._parts().prompts.send(calling))
 
-    def _calling(self, action: Action, request: Request, found: Judgement) -> Action:
+    def _calling(self, action: Action, request: ActionRequest, found: Judgement) -> Action:
         now = self._rows.clock.now()
         return msgspec.structs.replace(
             action,
-            state=State.CALLING,
+            state=ActionState.CALLING,
             waits_for=None,
             reason=None,
             detail="",
@@ -140,7 +140,7 @@ class Calls:
         """Store that an action waits: for a human, for the System Log, or to retry a failed look-up."""
         waits = msgspec.structs.replace(
             action,
-            state=State.WAITING,
+            state=ActionState.WAITING,
             waits_for=found.waits_for,
             reason=found.reason,
             detail=found.detail,
@@ -160,7 +160,7 @@ class Calls:
             detail, request = found.detail, None
             if act is not None:
                 request = act.request(action, Seen(Answer(200), found.before))
-            elif isinstance(prepared := await self._parts().prompts.prepare(action), Progress):
+            elif isinstance(prepared := await self._parts().prompts.prepare(action), PromptProgress):
                 detail = prepared.detail  # the user cannot be asked
             else:
                 request = prepared
@@ -181,7 +181,7 @@ class Calls:
         there is none."""
         live = self._rows.book.get(found.moves) if found.moves else None
         until = self._rows.clock.now() + lasts(action)
-        if live is None or live.state is not State.LIVE or until <= (live.undo_due or 0):
+        if live is None or live.state is not ActionState.LIVE or until <= (live.undo_due or 0):
             return []
         return [msgspec.structs.replace(live, undo_due=until, due=until)]
 
@@ -189,13 +189,13 @@ class Calls:
         """Store that the action is done, and the state of the target now."""
         seen = await act.look(calling)
         now = self._rows.clock.now()
-        until = now + lasts(calling) if calling.kind is Kind.TIMED else None
+        until = now + lasts(calling) if calling.kind is EffectKind.TIMED else None
         detail = seen.text
         if not seen.answer.ok:
             detail = f"done, but the target could not be looked at afterwards: {seen.answer.text}"
         done = msgspec.structs.replace(
             answered(calling, answer),
-            state=State.ENDED if until is None else State.LIVE,
+            state=ActionState.ENDED if until is None else ActionState.LIVE,
             outcome=act.outcome,
             reason=None,
             waits_for=None,
@@ -210,14 +210,16 @@ class Calls:
 
     async def _retry(self, calling: Action, answer: Answer) -> None:
         again = self._rows.later(calling, answer, _BACKOFF)
-        await self._rows.commit([msgspec.structs.replace(again, state=State.WAITING, waits_for=Waits.RETRY)])
+        await self._rows.commit(
+            [msgspec.structs.replace(again, state=ActionState.WAITING, waits_for=Waits.RETRY)]
+        )
 
     async def _settle(self, action: Action, act: Act, found: Judgement) -> None:
         """Find out whether an earlier call was carried out, because a guard does not let it be repeated. For a
         timed action, try until that is known: its effect must be undone."""
         seen = await act.look(action)
         is_final = not (seen.answer.ok or seen.answer.may_help_again)
-        is_gone = seen.answer.status == 404 or (is_final and action.kind is not Kind.TIMED)
+        is_gone = seen.answer.status == 404 or (is_final and action.kind is not EffectKind.TIMED)
         if seen.is_so or (seen.is_there and found.verdict != "wait"):
             await self._done(action, act, Answer(200))
         elif is_gone or (seen.answer.ok and found.verdict != "wait"):

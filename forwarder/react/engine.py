@@ -15,7 +15,7 @@ from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from forwarder import logs
-from forwarder.core.action import Action, Kind, State
+from forwarder.core.action import Action, ActionState, EffectKind
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.calls import Calls
 from forwarder.react.parts import Parts
@@ -35,7 +35,7 @@ _PAUSE: Micros = 60 * SECOND  # after an unexpected exception
 _logger = logs.get("react")
 
 
-class Engine:
+class ActionEngine:
     """Takes the actions of `rows` from state to state. Only the engine and the reactions' runner change these
     rows."""
 
@@ -72,11 +72,13 @@ class Engine:
     async def withdraw(self, covers: Callable[[Action], bool] = lambda _: True) -> None:
         """Withdraw the prompts that are out and for which `covers` is true. Their rows do not change: the
         next poll shows whether the user answered before."""
-        out = {State.CALLING, State.PROMPTING}
-        for found in [one for one in self._rows.book.open() if one.kind is Kind.PROMPT and one.state in out]:
+        out = {ActionState.CALLING, ActionState.PROMPTING}
+        for found in [
+            one for one in self._rows.book.open() if one.kind is EffectKind.PROMPT and one.state in out
+        ]:
             async with self.lock(found):
                 action = self._rows.book.get(found.key)  # it may have been answered while this waited
-                if action is not None and action.state is State.PROMPTING and covers(action):
+                if action is not None and action.state is ActionState.PROMPTING and covers(action):
                     await self._parts().prompts.cancel(action)
 
     async def _wait(self, now: Micros) -> None:
@@ -120,11 +122,11 @@ class Engine:
         return self._locks.setdefault(subject_of(action), asyncio.Lock())
 
     async def _work(self, action: Action) -> None:
-        if action.state is State.CALLING:
+        if action.state is ActionState.CALLING:
             await self._calls.resume(action)
-        elif action.state is State.PROMPTING:
+        elif action.state is ActionState.PROMPTING:
             await self._calls.progress(action, await self._parts().prompts.poll(action))
-        elif action.state in {State.LIVE, State.UNDOING}:
+        elif action.state in {ActionState.LIVE, ActionState.UNDOING}:
             await self._undo.undo(action)
         else:
             await self._calls.judge(action)

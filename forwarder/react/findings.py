@@ -9,7 +9,7 @@ from forwarder.core.wording import count
 from forwarder.react.guards.directory import Directory, LookUpError
 
 
-class Finding(msgspec.Struct, frozen=True):
+class ReactionFinding(msgspec.Struct, frozen=True):
     """One problem. `runbook` is the section of docs/runbook.md."""
 
     text: str
@@ -17,7 +17,9 @@ class Finding(msgspec.Struct, frozen=True):
     runbook: str
 
 
-async def missing_groups(directory: Directory, orgs: Sequence[str], groups: Sequence[str]) -> list[Finding]:
+async def missing_groups(
+    directory: Directory, orgs: Sequence[str], groups: Sequence[str]
+) -> list[ReactionFinding]:
     """Return a finding for each protected group that an org does not have: such a name protects no user
     there.
 
@@ -33,7 +35,7 @@ async def missing_groups(directory: Directory, orgs: Sequence[str], groups: Sequ
         except LookUpError:
             continue
         found += [
-            Finding(
+            ReactionFinding(
                 f"{org} has no group {name!r} of `reactions.protect.groups`, so that entry protects no user there",
                 "correct the name, or create the group; name break-glass accounts in `reactions.protect.users` too",
                 "Reactions",
@@ -43,7 +45,7 @@ async def missing_groups(directory: Directory, orgs: Sequence[str], groups: Sequ
     return found
 
 
-def stranded_effects(effects: Iterable[Action], has_api: Callable[[str], bool]) -> list[Finding]:
+def stranded_effects(effects: Iterable[Action], has_api: Callable[[str], bool]) -> list[ReactionFinding]:
     """Return a finding for each org without `api` (any more) that has live effects: they cannot be undone."""
     by_org: dict[str, list[Action]] = {}
     for effect in effects:
@@ -52,10 +54,10 @@ def stranded_effects(effects: Iterable[Action], has_api: Callable[[str], bool]) 
     return [_stranded(org, stranded) for org, stranded in sorted(by_org.items())]
 
 
-def _stranded(org: str, effects: Sequence[Action]) -> Finding:
+def _stranded(org: str, effects: Sequence[Action]) -> ReactionFinding:
     names = ", ".join(f"{one.name} of {one.target.id} ({one.id})" for one in effects[:3])
     more = f" and {len(effects) - 3} more" if len(effects) > 3 else ""
-    return Finding(
+    return ReactionFinding(
         f"{count(len(effects), 'live effect')} in {org} cannot be undone without `orgs.{org}.api`: {names}{more}",
         f"restore `orgs.{org}.api` and reload, or undo them in Okta by hand",
         "ForwarderUndoOverdue",

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from forwarder import logs
-from forwarder.core.action import KINDS, Action, End, Kind, Outcome, Reason, Waits
+from forwarder.core.action import KINDS, Action, EffectKind, End, Outcome, Reason, Waits
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros, seconds_between
@@ -29,7 +29,7 @@ class ReactionMetrics:
         self._reported: Micros = 0
         for name, kind in KINDS.items():
             metrics.reaction_latency.labels(name)
-            if kind is Kind.TIMED:
+            if kind is EffectKind.TIMED:
                 metrics.reactions_live.labels(name)
             for reason in Reason:
                 metrics.reactions_refused.labels(name, reason.value)
@@ -69,7 +69,7 @@ class ReactionMetrics:
             self._metrics.reactions_waiting.labels(waits.value).set(book.count_waiting(waits))
         lasting = book.lasting()
         live = Counter(each.name for each in lasting)
-        for name in (name for name, kind in KINDS.items() if kind is Kind.TIMED):
+        for name in (name for name, kind in KINDS.items() if kind is EffectKind.TIMED):
             self._metrics.reactions_live.labels(name).set(live[name])
         self._metrics.undo_overdue.set(sum(is_overdue(each, now) for each in lasting))
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from forwarder.core.action import Action, Request
+from forwarder.core.action import Action, ActionRequest
 from forwarder.core.event import Event
 from forwarder.core.time import Micros
 from forwarder.react.actions.okta import Act
-from forwarder.react.findings import Finding
+from forwarder.react.findings import ReactionFinding
 from forwarder.react.guards.judgement import Judgement
-from forwarder.react.prompts.port import Progress
+from forwarder.react.prompts.port import PromptProgress
 
 
 class Judge(Protocol):
@@ -22,14 +22,14 @@ class Judge(Protocol):
 class PromptSender(Protocol):
     """Sends and polls prompts. No method raises for an error of Okta."""
 
-    async def prepare(self, action: Action) -> Progress | Request:
+    async def prepare(self, action: Action) -> PromptProgress | ActionRequest:
         """Look up how to ask the user, and return the request that asks; or a Progress that says why the user
         cannot be asked now."""
 
-    async def send(self, action: Action) -> Progress:
+    async def send(self, action: Action) -> PromptProgress:
         """Send one prompt, at most once."""
 
-    async def poll(self, action: Action) -> Progress:
+    async def poll(self, action: Action) -> PromptProgress:
         """Poll for the user's answer."""
 
     async def cancel(self, action: Action) -> None:
@@ -67,7 +67,7 @@ class Parts(Protocol):
     async def newly_protected(self) -> Sequence[Action]:
         """Return the live actions whose target has become protected."""
 
-    async def findings(self, effects: Sequence[Action]) -> Sequence[Finding]:
+    async def findings(self, effects: Sequence[Action]) -> Sequence[ReactionFinding]:
         """Return the problems of the configuration; `effects` are the live actions."""
 
     async def close(self) -> None:

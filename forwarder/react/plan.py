@@ -5,7 +5,17 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.action import ASKS, KINDS, WITHOUT_USER, Action, Outcome, Reason, State, Target, key_of
+from forwarder.core.action import (
+    ASKS,
+    KINDS,
+    WITHOUT_USER,
+    Action,
+    ActionState,
+    ActionTarget,
+    Outcome,
+    Reason,
+    key_of,
+)
 from forwarder.core.event import Event
 from forwarder.core.time import Micros
 from forwarder.ecs.decode import decode
@@ -179,7 +189,7 @@ def settings_of(do: DoSettings, reactions: ReactionsSettings) -> dict[str, Any]:
 def _row(
     name: str,
     settings: Mapping[str, Any],
-    target: Target,
+    target: ActionTarget,
     problem: str,
     shared: Mapping[str, Any],
     at: Micros,
@@ -190,13 +200,13 @@ def _row(
     if not problem:
         return row
     return msgspec.structs.replace(
-        row, state=State.ENDED, outcome=Outcome.REFUSED, reason=Reason.TARGET, detail=problem, due=None
+        row, state=ActionState.ENDED, outcome=Outcome.REFUSED, reason=Reason.TARGET, detail=problem, due=None
     )
 
 
-def _about(name: str, where: str | None, uuid: str, alert: Mapping[str, Any]) -> tuple[Target, str]:
+def _about(name: str, where: str | None, uuid: str, alert: Mapping[str, Any]) -> tuple[ActionTarget, str]:
     if name == "notify":
-        return Target("alert", uuid), ""
+        return ActionTarget("alert", uuid), ""
     return address_of(alert) if name == "block_ip" else user_of(alert, where)
 
 

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from forwarder.core.action import Action, Claim, Kind, Outcome, State, Waits
+from forwarder.core.action import Action, ActionState, Claim, EffectKind, Outcome, Waits
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.guards.guards import MANY_USERS, Guards
-from forwarder.react.guards.judgement import Judgement, Verdict
+from forwarder.react.guards.judgement import Decision, Judgement
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.plan import Plans
 from forwarder.react.ports import Answer, Seen
@@ -128,23 +128,27 @@ class Rehearsal:
         self._now = max(self._now, at)
 
     def _work(self, action: Action) -> None:
-        if action.state is State.WAITING:
+        if action.state is ActionState.WAITING:
             self._judge(action)
         else:
-            answer = "timeout" if action.kind is Kind.PROMPT else action.answer
-            ended = {"state": State.ENDED, "due": None, "undone_at": self._now, "answer": answer}
+            answer = "timeout" if action.kind is EffectKind.PROMPT else action.answer
+            ended = {"state": ActionState.ENDED, "due": None, "undone_at": self._now, "answer": answer}
             self._put(action, **ended)
-            if action.kind is Kind.PROMPT:
+            if action.kind is EffectKind.PROMPT:
                 self._follow(action, answer)
 
     def _judge(self, action: Action) -> None:
         self._past.login = action.target.name or action.target.id
         found = _result(self._guards.judge(action, self._now))
-        if found.verdict is Verdict.WAIT and found.waits_for is not Waits.APPROVAL:
+        if found.verdict is Decision.WAIT and found.waits_for is not Waits.APPROVAL:
             self._put(
-                action, state=State.WAITING, waits_for=found.waits_for, reason=found.reason, due=found.until
+                action,
+                state=ActionState.WAITING,
+                waits_for=found.waits_for,
+                reason=found.reason,
+                due=found.until,
             )
-        elif found.verdict is Verdict.GO:
+        elif found.verdict is Decision.GO:
             self._call(action)
         else:
             self._end(action, found)
@@ -158,18 +162,18 @@ class Rehearsal:
             "waits_for": None,
             "reason": None,
         }
-        if action.kind is Kind.TIMED:
+        if action.kind is EffectKind.TIMED:
             until = self._now + round(action.settings["for"] * SECOND)
-            self._put(action, state=State.LIVE, undo_due=until, due=until, **done)
-        elif action.kind is Kind.PROMPT:
-            self._put(action, state=State.PROMPTING, due=self._now + LONGEST, **done)
+            self._put(action, state=ActionState.LIVE, undo_due=until, due=until, **done)
+        elif action.kind is EffectKind.PROMPT:
+            self._put(action, state=ActionState.PROMPTING, due=self._now + LONGEST, **done)
         else:
-            self._put(action, state=State.ENDED, due=None, **done)
+            self._put(action, state=ActionState.ENDED, due=None, **done)
         self._note(action, "call", "")
 
     def _end(self, action: Action, found: Judgement) -> None:
-        verdicts = {Verdict.WAIT: "ask", Verdict.NO_OP: "no_op", Verdict.REFUSE: "refuse"}
-        self._put(action, state=State.ENDED, outcome=Outcome.REFUSED, reason=found.reason, due=None)
+        verdicts = {Decision.WAIT: "ask", Decision.NO_OP: "no_op", Decision.REFUSE: "refuse"}
+        self._put(action, state=ActionState.ENDED, outcome=Outcome.REFUSED, reason=found.reason, due=None)
         live = self._book.get(found.moves) if found.moves else None
         if live is not None:
             until = self._now + round(action.settings["for"] * SECOND)

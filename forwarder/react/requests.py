@@ -1,9 +1,9 @@
 """The requests of an operator to the running forwarder."""
 
-from forwarder.control import Request
+from forwarder.control import ControlRequest
 
 
-class ApproveRequest(Request, frozen=True, tag="reactions approve"):
+class ApproveRequest(ControlRequest, frozen=True, tag="reactions approve"):
     """Approve (`given`) or refuse an action that waits for a human. `by` is the person who decided."""
 
     id: str
@@ -11,7 +11,7 @@ class ApproveRequest(Request, frozen=True, tag="reactions approve"):
     given: bool
 
 
-class UndoRequest(Request, frozen=True, tag="reactions undo"):
+class UndoRequest(ControlRequest, frozen=True, tag="reactions undo"):
     """Undo a live action now, and hold its target for a day."""
 
     id: str
@@ -19,7 +19,7 @@ class UndoRequest(Request, frozen=True, tag="reactions undo"):
     why: str = ""
 
 
-class PauseRequest(Request, frozen=True, tag="reactions pause"):
+class PauseRequest(ControlRequest, frozen=True, tag="reactions pause"):
     """Pause the rule or the action that `scope` names, by the rule's id or the action's name; if `scope` is
     empty, pause everything. Without `seconds`, the pause lasts until `resume`. `title` is the rule's title."""
 
@@ -30,7 +30,7 @@ class PauseRequest(Request, frozen=True, tag="reactions pause"):
     title: str = ""
 
 
-class ResumeRequest(Request, frozen=True, tag="reactions resume"):
+class ResumeRequest(ControlRequest, frozen=True, tag="reactions resume"):
     """End the pause of `scope`; if `scope` is None, end every pause."""
 
     scope: str | None

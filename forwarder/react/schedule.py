@@ -6,7 +6,7 @@ from collections.abc import Collection
 from itertools import count
 from typing import NamedTuple
 
-from forwarder.core.action import OUTSIDE, Action, State
+from forwarder.core.action import OUTSIDE, Action, ActionState
 from forwarder.core.time import Micros
 
 _MOST_STALE = 1000
@@ -27,9 +27,9 @@ def lane_of(action: Action) -> Lane:
     lanes of their own."""
     if action.name in OUTSIDE:
         return action.name, str(action.settings.get("to", ""))
-    if action.state in {State.LIVE, State.UNDOING}:
+    if action.state in {ActionState.LIVE, ActionState.UNDOING}:
         return _UNDO, action.org
-    return "poll" if action.state is State.PROMPTING else "call", action.org
+    return "poll" if action.state is ActionState.PROMPTING else "call", action.org
 
 
 def subject_of(action: Action) -> Subject:

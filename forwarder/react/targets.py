@@ -5,16 +5,16 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from forwarder.core.action import Target
+from forwarder.core.action import ActionTarget
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """The form of Okta's ids. Other texts never get into the path of a call."""
 
 _LONGEST_NAME = 200
-_NOBODY = Target("user", "")
+_NOBODY = ActionTarget("user", "")
 
 
-def user_of(alert: Mapping[str, Any], where: str | None = None) -> tuple[Target, str]:
+def user_of(alert: Mapping[str, Any], where: str | None = None) -> tuple[ActionTarget, str]:
     """Return the user that an alert is about, and an empty text; or a target without id, and why there is no
     user.
 
@@ -43,7 +43,7 @@ def user_of(alert: Mapping[str, Any], where: str | None = None) -> tuple[Target,
     return _NOBODY, f"the alert has no user as {place}, but the action has `user: {where}`"
 
 
-def address_of(alert: Mapping[str, Any]) -> tuple[Target, str]:
+def address_of(alert: Mapping[str, Any]) -> tuple[ActionTarget, str]:
     """Return the client's address in an alert, and an empty text; or a target without id, and why there is no
     address."""
     client = alert.get("client")
@@ -51,13 +51,13 @@ def address_of(alert: Mapping[str, Any]) -> tuple[Target, str]:
     try:
         address = ip_address(written if isinstance(written, str) and "%" not in written else "")
     except ValueError:
-        return Target("ip", ""), "the alert has no address of a client"
+        return ActionTarget("ip", ""), "the alert has no address of a client"
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
-    return Target("ip", str(address)), ""
+    return ActionTarget("ip", str(address)), ""
 
 
-def _users(entries: list[Any]) -> Iterator[Target]:
+def _users(entries: list[Any]) -> Iterator[ActionTarget]:
     """Yield the different users among `entries`. A user whose id does not look like Okta's gets an empty
     id."""
     seen: set[object] = set()
@@ -71,7 +71,7 @@ def _users(entries: list[Any]) -> Iterator[Target]:
         if key not in seen:
             seen.add(key)
             is_id = isinstance(found, str) and _ID.fullmatch(found)
-            yield Target("user", key if is_id else "", _name(entry))
+            yield ActionTarget("user", key if is_id else "", _name(entry))
 
 
 def _name(entry: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from forwarder import logs
-from forwarder.core.action import Action, End, State
+from forwarder.core.action import Action, ActionState, End
 from forwarder.core.backoff import Backoff
 from forwarder.logs import RateLimitedLogger
 from forwarder.react.parts import Parts
@@ -34,13 +34,13 @@ class Undo:
             await self._end(action, End.NOT_OURS, f"nothing is left to undo: {seen.answer.text}")
         elif not seen.answer.ok:
             await self._again(action, seen.answer)
-        elif not seen.is_there and action.state is State.UNDOING:
+        elif not seen.is_there and action.state is ActionState.UNDOING:
             await self._end(action, End.UNDONE, "")  # an earlier call did it
         elif not act.is_ours(action, seen):
             text = "others have changed the target since, so it is left as it is"
             await self._end(action, End.NOT_OURS, f"{text}; {seen.text}" if seen.text else text)
         else:
-            undoing = msgspec.structs.replace(action, state=State.UNDOING, due=self._rows.clock.now())
+            undoing = msgspec.structs.replace(action, state=ActionState.UNDOING, due=self._rows.clock.now())
             await self._rows.commit([undoing])
             answer = await act.call(undoing, act.undo_request(undoing, seen))
             if answer.ok:
@@ -60,7 +60,7 @@ class Undo:
     async def _end(self, action: Action, end: End, detail: str) -> None:
         ended = msgspec.structs.replace(
             action,
-            state=State.ENDED,
+            state=ActionState.ENDED,
             end=end,
             detail=detail,
             undone_at=self._rows.clock.now(),

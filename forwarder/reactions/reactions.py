@@ -14,7 +14,7 @@ from forwarder.react.actions.outside import Notify, RiskEvent
 from forwarder.react.actions.security_event import SecurityEvents
 from forwarder.react.actions.webhook import Webhooks
 from forwarder.react.announce import approval_requests
-from forwarder.react.findings import Finding, missing_groups, stranded_effects
+from forwarder.react.findings import ReactionFinding, missing_groups, stranded_effects
 from forwarder.react.guards.guards import Guards
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.plan import Plans
@@ -97,7 +97,7 @@ class Reactions:
         """Return the live actions whose target has become protected."""
         return await self.judge.newly_protected()
 
-    async def findings(self, effects: Sequence[Action]) -> Sequence[Finding]:
+    async def findings(self, effects: Sequence[Action]) -> Sequence[ReactionFinding]:
         """Return the problems of the configuration; `effects` are the live actions."""
         reactions = self._settings.reactions
         acting = [name for name in self._settings.orgs if self._client(name) and concerned(reactions, name)]

@@ -13,15 +13,15 @@ from typing import Any, TypeVar
 import msgspec
 
 from forwarder import logs
-from forwarder.core.action import Action, Outcome, Reason, State, Waits
+from forwarder.core.action import Action, ActionState, Outcome, Reason, Waits
 from forwarder.core.action_event import as_json
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import ReactionError, StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
-from forwarder.react.engine import Engine
-from forwarder.react.findings import Finding
+from forwarder.react.engine import ActionEngine
+from forwarder.react.findings import ReactionFinding
 from forwarder.react.guards.pauses import CURSOR as PAUSES
 from forwarder.react.guards.pauses import Pause, Pauses
 from forwarder.react.metrics import ReactionMetrics
@@ -68,9 +68,9 @@ class ReactionRunner:
         self.pauses = Pauses()
         self._parts: Parts | None = None
         self._rows = Rows(store, self.book, self._metrics, clock, note)
-        self._engine = Engine(self._current, self._rows, self._report)
+        self._engine = ActionEngine(self._current, self._rows, self._report)
         self._tasks: list[asyncio.Task[None]] = []
-        self._findings: Sequence[Finding] = ()
+        self._findings: Sequence[ReactionFinding] = ()
         self._applied = asyncio.Event()
         self._asked: set[asyncio.Task[Any]] = set()
         self._pausing = asyncio.Lock()
@@ -219,7 +219,11 @@ class ReactionRunner:
         async with self._engine.lock(found):
             action, now = self._find(found.key), self._clock.now()
             asked = action.approval
-            if action.state is not State.WAITING or action.waits_for is not Waits.APPROVAL or asked is None:
+            if (
+                action.state is not ActionState.WAITING
+                or action.waits_for is not Waits.APPROVAL
+                or asked is None
+            ):
                 raise ReactionError(f"{action.id} does not wait for approval: it is {action.state.value}")
             if asked.given is not None:
                 raise ReactionError(f"{action.id} was already decided by {asked.by}")
@@ -321,7 +325,7 @@ class ReactionRunner:
     async def _undo_now(self, found: Action, by: str, why: str) -> Action:
         async with self._engine.lock(found):
             action, now = self._find(found.key), self._clock.now()
-            if action.state not in {State.LIVE, State.UNDOING}:
+            if action.state not in {ActionState.LIVE, ActionState.UNDOING}:
                 raise ReactionError(f"{action.id} has no live effect: it is {action.state.value}")
             undone = msgspec.structs.replace(
                 action, undone_by=by, undone_why=why, undo_due=min(now, action.undo_due or now), due=now

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from forwarder.core.action import Action, Outcome, Request, State
+from forwarder.core.action import Action, ActionRequest, ActionState, Outcome
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.okta.zones.blocklist import Blocklist, ZoneRefusedError
 from forwarder.react.ports import Answer, Seen
@@ -41,20 +41,20 @@ class BlockIp:
             text = text or f"the zone lists {found.within}, which contains the address"
         return Seen(Answer(200), state, is_so=found.is_done, is_partly_so=found.listed, text=text)
 
-    def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+    def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
         """Return the request that adds the address."""
-        return Request(action.org, "PUT", _PATH, {"add": action.target.id})
+        return ActionRequest(action.org, "PUT", _PATH, {"add": action.target.id})
 
-    def undo_request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+    def undo_request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
         """Return the request that removes the address."""
-        return Request(action.org, "PUT", _PATH, {"remove": action.target.id})
+        return ActionRequest(action.org, "PUT", _PATH, {"remove": action.target.id})
 
     def is_ours(self, action: Action, seen: Seen) -> bool:
         """Whether the zone has an entry for just this address. It counts as ours, because Okta does not say who
         wrote it. While UNDOING, an earlier call may have removed that entry, so a larger entry is enough."""
-        return seen.is_there and (action.state is State.UNDOING or "within" not in seen.state)
+        return seen.is_there and (action.state is ActionState.UNDOING or "within" not in seen.state)
 
-    async def call(self, action: Action, request: Request) -> Answer:
+    async def call(self, action: Action, request: ActionRequest) -> Answer:
         """Add the address to the zone, or remove it."""
         zone = self._blocklist(action.org)
         if zone is None:

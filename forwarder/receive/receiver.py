@@ -53,7 +53,7 @@ _CHALLENGE = re.compile(rb"[A-Za-z0-9_~.+/=-]{1,512}")
 _HEADERS = {405: (b"allow", b"GET, POST"), 503: (b"connection", b"close")}
 
 
-class Answer(NamedTuple):
+class HookAnswer(NamedTuple):
     """An HTTP answer, and the org in whose metrics it is counted."""
 
     org: str
@@ -156,7 +156,7 @@ class HookReceiver:
             return answer.send(send)
         if b"//" in path or b"%2f" in path.lower():  # the router would treat each of them as one slash
             self._log_unknown_path(scope)
-            return self._send(Answer("", 404), send)
+            return self._send(HookAnswer("", 404), send)
         return self._router(scope, receive, send)  # type: ignore[arg-type]  # Litestar has types of its own
 
     def _build_router(self, keyrings: Mapping[str, Keyring]) -> Litestar:
@@ -197,11 +197,11 @@ class HookReceiver:
             return
         except asyncio.CancelledError:
             # The forwarder stops. The events may be stored or not, so Okta must send them again.
-            await self._send(Answer(keyring.default_org, 503), send)
+            await self._send(HookAnswer(keyring.default_org, 503), send)
             raise
         except Exception as error:  # noqa: BLE001  # Okta needs an answer, whatever it is
             self._log_internal_error(error)
-            answer = Answer(keyring.default_org, 503)
+            answer = HookAnswer(keyring.default_org, 503)
         await self._send(answer, send)
 
     def _log_internal_error(self, error: Exception) -> None:
@@ -215,7 +215,7 @@ class HookReceiver:
             exc_info=error,
         )
 
-    async def _send(self, answer: Answer, send: Send) -> None:
+    async def _send(self, answer: HookAnswer, send: Send) -> None:
         headers = [(b"content-length", str(len(answer.body)).encode())]
         if answer.body:
             headers.append((b"content-type", b"application/json"))
@@ -225,14 +225,14 @@ class HookReceiver:
         await send({"type": "http.response.body", "body": answer.body, "more_body": False})
         self._metrics[answer.org].requests[answer.status].inc()
 
-    async def _answer(self, keyring: Keyring, scope: Scope, receive: Receive) -> Answer:
+    async def _answer(self, keyring: Keyring, scope: Scope, receive: Receive) -> HookAnswer:
         method = scope["method"]
         if method not in ("GET", "POST"):
-            return Answer(keyring.default_org, 405)
+            return HookAnswer(keyring.default_org, 405)
         if self._closing:
             text = "a request came while the forwarder stops; answered 503, so that its sender tries again"
             self._logger.warning(text, action="stopping_refused")
-            return Answer(keyring.default_org, 503)
+            return HookAnswer(keyring.default_org, 503)
         headers: Headers = scope["headers"]
         org = keyring.identify(headers)
         if isinstance(org, AuthFailure):
@@ -245,9 +245,9 @@ class HookReceiver:
         began = scope["state"].get("began", self._clock.monotonic())
         status = await self._handle_post(org, headers, receive)
         self._metrics[org].ack.observe(self._clock.monotonic() - began)
-        return Answer(org, status)
+        return HookAnswer(org, status)
 
-    def _reject_unauthorized(self, keyring: Keyring, reason: AuthFailure, scope: Scope) -> Answer:
+    def _reject_unauthorized(self, keyring: Keyring, reason: AuthFailure, scope: Scope) -> HookAnswer:
         metrics = self._metrics[keyring.default_org]
         metrics.auth_failures[reason].inc()
         client = scope.get("client")
@@ -274,15 +274,15 @@ class HookReceiver:
             client=address,
             hint=f"have Okta send one of {secrets}: forwarder hooks sync --resend-secret, or by hand in Okta",
         )
-        return Answer(keyring.default_org, 401)
+        return HookAnswer(keyring.default_org, 401)
 
-    def _answer_challenge(self, org: str, headers: Headers) -> Answer:
+    def _answer_challenge(self, org: str, headers: Headers) -> HookAnswer:
         values = [value for name, value in headers if name == _CHALLENGE_HEADER]
         if len(values) != 1 or not _CHALLENGE.fullmatch(values[0]):
             self._log_challenge(org, "malformed")
-            return Answer(org, 400)
+            return HookAnswer(org, 400)
         self._log_challenge(org, "verified")
-        return Answer(org, 200, msgspec.json.encode({"verification": values[0].decode()}))
+        return HookAnswer(org, 200, msgspec.json.encode({"verification": values[0].decode()}))
 
     def _log_challenge(self, org: str, outcome: str) -> None:
         self._metrics[org].challenges[outcome].inc()

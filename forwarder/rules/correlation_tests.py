@@ -12,7 +12,7 @@ from forwarder.core.event import Event, Source
 from forwarder.core.time import Micros, to_micros
 from forwarder.rules.conditions.event_fields import Reading
 from forwarder.rules.conditions.explanation import explanation
-from forwarder.rules.evaluation.engine import Engine, Timing
+from forwarder.rules.evaluation.engine import RuleEngine, Timing
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.rules.sigma.correlation import Correlation
 from forwarder.rules.sigma.exception import RuleException
@@ -69,7 +69,7 @@ def correlation_failure(
     """Return why a test of correlations fails; an empty string if it passes."""
     ids = {each.id for each in chosen}
     correlations = [msgspec.structs.replace(each, alerts=each.id in ids) for each in ruleset.correlations]
-    engine = Engine(Ruleset(ruleset.rules, correlations, exceptions), Timing())
+    engine = RuleEngine(Ruleset(ruleset.rules, correlations, exceptions), Timing())
     matched: dict[str, int] = {}
     alerted = ""
     for number, (log, time) in enumerate(zip(test.logs, times_of(test.logs), strict=True)):

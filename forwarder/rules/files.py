@@ -18,19 +18,26 @@ from forwarder.rules.conditions.documents import (
     yaml_documents,
 )
 from forwarder.rules.conditions.okta_filter import filter_rule
-from forwarder.rules.conditions.rule import RULES_LEFT_OUT, LeftOut, Problem, Reason, Rule, mentions_okta
+from forwarder.rules.conditions.rule import (
+    RULES_LEFT_OUT,
+    LeftOut,
+    Rule,
+    SkipReason,
+    UnreadableRule,
+    mentions_okta,
+)
 from forwarder.rules.elastic.rules import elastic_rule, rule_objects
 from forwarder.rules.yaml_rules import collected, yaml_rule
 
 _MAX_BYTES = 64 << 20
 
-Found = Rule | Problem | LeftOut
+Found = Rule | UnreadableRule | LeftOut
 
 
 class _Broken(msgspec.Struct, frozen=True):
     """A document that cannot be decoded; it is unknown whether it is a rule."""
 
-    problem: Problem
+    problem: UnreadableRule
     text: str
 
 
@@ -48,7 +55,7 @@ def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Found]]:
             yield from _folder(path)
         else:
             found = [each.problem if isinstance(each, _Broken) else each for each in _read(path)]
-            yield from ((path, each) for each in found or [Problem(str(path), "contains no rule")])
+            yield from ((path, each) for each in found or [UnreadableRule(str(path), "contains no rule")])
 
 
 def _folder(folder: Path) -> Iterator[tuple[Path, Found]]:
@@ -61,10 +68,10 @@ def _folder(folder: Path) -> Iterator[tuple[Path, Found]]:
             yield file, found
     if not rules:
         text = f"contains no rule that can be read; rules are in files with the suffix {', '.join(_FORMATS)}"
-        yield folder, Problem(str(folder), text)
+        yield folder, UnreadableRule(str(folder), text)
 
 
-def walk(folder: Path) -> tuple[list[Path], list[Problem]]:
+def walk(folder: Path) -> tuple[list[Path], list[UnreadableRule]]:
     """Return the files below `folder`, sorted, and the problems of folders that cannot be read. Links to
     folders are not followed, because they may form a loop."""
     files: list[Path] = []
@@ -75,17 +82,19 @@ def walk(folder: Path) -> tuple[list[Path], list[Problem]]:
             folders[:] = [name for name in folders if not name.startswith(".")]
             files += [Path(parent, name) for name in names]
     except RecursionError:
-        return sorted(files), [Problem(str(folder), "its folders are nested too deeply")]
-    return sorted(files), [Problem(str(error.filename), error.strerror or str(error)) for error in errors]
+        return sorted(files), [UnreadableRule(str(folder), "its folders are nested too deeply")]
+    return sorted(files), [
+        UnreadableRule(str(error.filename), error.strerror or str(error)) for error in errors
+    ]
 
 
 def _read_inside(file: Path) -> Iterator[Found]:
     if file.suffix.lower() not in _FORMATS:
-        yield LeftOut(Reason.OTHER_FORMAT)
+        yield LeftOut(SkipReason.OTHER_FORMAT)
         return
     mode, size = _mode_and_size(file)
     if not stat.S_ISREG(mode) or size > _MAX_BYTES:
-        yield LeftOut(Reason.NO_FILE)
+        yield LeftOut(SkipReason.NO_FILE)
         return
     empty = True
     for found in _read(file):
@@ -93,23 +102,23 @@ def _read_inside(file: Path) -> Iterator[Found]:
         if not isinstance(found, _Broken):
             yield found
         else:
-            yield found.problem if mentions_okta(found.text) else LeftOut(Reason.UNREADABLE)
+            yield found.problem if mentions_okta(found.text) else LeftOut(SkipReason.UNREADABLE)
     if empty:
-        yield LeftOut(Reason.NO_RULE)
+        yield LeftOut(SkipReason.NO_RULE)
 
 
 def _read(path: Path) -> Iterator[Found | _Broken]:
     try:
         text, problem = read_text(path)
     except RuleFileError as error:
-        yield Problem(str(path), str(error))
+        yield UnreadableRule(str(path), str(error))
         return
     decode, rules = _FORMATS.get(path.suffix.lower(), (filter_lines, _filters))
     documents = []
     for document in decode(text):
         place = f"{path}:{document.line}" if document.line else str(path)
         if document.problem:
-            yield _Broken(Problem(place, problem or document.problem), document.text)
+            yield _Broken(UnreadableRule(place, problem or document.problem), document.text)
         else:
             documents.append((place, document.value))
     yield from rules(documents)
@@ -206,9 +215,9 @@ def _made(place: str, name: Any, make: Callable[[], Rule | LeftOut]) -> Iterator
     try:
         yield make()
     except RuleFileError as error:
-        yield Problem(place, f"{about}{error}")
+        yield UnreadableRule(place, f"{about}{error}")
     except RecursionError:
-        yield Problem(place, f"{about}its query is nested too deeply")
+        yield UnreadableRule(place, f"{about}its query is nested too deeply")
 
 
 _Format = tuple[Callable[[str], Iterator[Document]], Callable[[Documents], Iterator[Found]]]

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from forwarder.rules.conditions.okta_filter import read_okta_filter
-from forwarder.rules.conditions.rule import LeftOut, Reason, Rule, mentions_okta
+from forwarder.rules.conditions.rule import LeftOut, Rule, SkipReason, mentions_okta
 from forwarder.rules.elastic.rules import elastic_rule, has_reader
 from forwarder.rules.sigma.detections import sigma_rule
 
@@ -25,7 +25,7 @@ def yaml_rule(found: Any) -> Callable[[], Rule | LeftOut] | None:
             return partial(sigma_rule, found)
         return partial(_okta_detection, found)
     if "correlation" in found or isinstance(found.get("filter"), dict):
-        return partial(LeftOut, Reason.REFERENCE)
+        return partial(LeftOut, SkipReason.REFERENCE)
     if isinstance(found.get("query"), str) and has_reader(found.get("language")):
         return partial(elastic_rule, found)
     if "AnalysisType" in found or "query" in found or "search" in found:  # Panther, osquery, Sentinel, Splunk
@@ -95,4 +95,4 @@ def _filters(found: Any) -> Iterator[str]:
 
 
 def _without_reader(found: dict[str, Any]) -> LeftOut:
-    return LeftOut(Reason.OTHER_LANGUAGE if mentions_okta(str(found)) else Reason.OTHER_PRODUCT)
+    return LeftOut(SkipReason.OTHER_LANGUAGE if mentions_okta(str(found)) else SkipReason.OTHER_PRODUCT)

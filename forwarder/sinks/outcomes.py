@@ -47,7 +47,7 @@ def kept(detail: str) -> str:
     return redact(detail[: 4 * DETAIL_LIMIT])[:DETAIL_LIMIT]
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class ResponseVerdict(msgspec.Struct, frozen=True):
     """What a response means for its events. If `retry` and `reject` are both None, the events are delivered.
 
     Attributes:
@@ -63,27 +63,27 @@ class Verdict(msgspec.Struct, frozen=True):
     split: bool = False
 
 
-DELIVERED = Verdict()
-CONNECTION = Verdict(RetryReason.CONNECTION)
-TIMEOUT = Verdict(RetryReason.TIMEOUT)
-THROTTLED = Verdict(RetryReason.THROTTLED)
-SERVER = Verdict(RetryReason.SERVER)
-UNKNOWN = Verdict(RetryReason.UNKNOWN)
+DELIVERED = ResponseVerdict()
+CONNECTION = ResponseVerdict(RetryReason.CONNECTION)
+TIMEOUT = ResponseVerdict(RetryReason.TIMEOUT)
+THROTTLED = ResponseVerdict(RetryReason.THROTTLED)
+SERVER = ResponseVerdict(RetryReason.SERVER)
+UNKNOWN = ResponseVerdict(RetryReason.UNKNOWN)
 
 # The same request would fail again until an operator acts.
-TLS_UNTRUSTED = Verdict(RetryReason.CONNECTION, pause=True)
-REDIRECT = Verdict(RetryReason.REDIRECT, pause=True)
-UNAUTHORIZED = Verdict(RetryReason.UNAUTHORIZED, pause=True)
-FORBIDDEN = Verdict(RetryReason.FORBIDDEN, pause=True)
-NOT_FOUND = Verdict(RetryReason.NOT_FOUND, pause=True)
-REFUSED = Verdict(RetryReason.UNKNOWN, pause=True)
+TLS_UNTRUSTED = ResponseVerdict(RetryReason.CONNECTION, pause=True)
+REDIRECT = ResponseVerdict(RetryReason.REDIRECT, pause=True)
+UNAUTHORIZED = ResponseVerdict(RetryReason.UNAUTHORIZED, pause=True)
+FORBIDDEN = ResponseVerdict(RetryReason.FORBIDDEN, pause=True)
+NOT_FOUND = ResponseVerdict(RetryReason.NOT_FOUND, pause=True)
+REFUSED = ResponseVerdict(RetryReason.UNKNOWN, pause=True)
 
 # If a request with one event fails, this event is rejected. A batch is split until the event that fails is alone.
-SPLIT_TOO_LARGE = Verdict(RetryReason.TOO_LARGE, split=True)
-SPLIT_MALFORMED = Verdict(RetryReason.UNKNOWN, split=True)
-TOO_LARGE = Verdict(reject=RejectReason.TOO_LARGE)
-MALFORMED = Verdict(reject=RejectReason.MALFORMED)
-MAPPING = Verdict(reject=RejectReason.MAPPING)
+SPLIT_TOO_LARGE = ResponseVerdict(RetryReason.TOO_LARGE, split=True)
+SPLIT_MALFORMED = ResponseVerdict(RetryReason.UNKNOWN, split=True)
+TOO_LARGE = ResponseVerdict(reject=RejectReason.TOO_LARGE)
+MALFORMED = ResponseVerdict(reject=RejectReason.MALFORMED)
+MAPPING = ResponseVerdict(reject=RejectReason.MAPPING)
 
 _HTTP = {
     401: UNAUTHORIZED,
@@ -126,7 +126,7 @@ _GRPC = {
 }
 
 
-def request_verdict(status: int, events: int) -> Verdict:
+def request_verdict(status: int, events: int) -> ResponseVerdict:
     """Return the verdict for the events of a request that was answered with the HTTP `status`. `events` is their number."""
     if status == 413:
         return SPLIT_TOO_LARGE if events > 1 else TOO_LARGE
@@ -135,7 +135,7 @@ def request_verdict(status: int, events: int) -> Verdict:
     return _http_verdict(status)
 
 
-def item_verdict(status: int) -> Verdict:
+def item_verdict(status: int) -> ResponseVerdict:
     """Return the verdict for one event, whose item in a bulk response has this `status`."""
     if status == 409:  # a document with this `_id` exists, because an earlier request has created it
         return DELIVERED
@@ -146,7 +146,7 @@ def item_verdict(status: int) -> Verdict:
     return _http_verdict(status)
 
 
-def _http_verdict(status: int) -> Verdict:
+def _http_verdict(status: int) -> ResponseVerdict:
     if 200 <= status < 300:
         return DELIVERED
     if 300 <= status < 400:
@@ -156,7 +156,7 @@ def _http_verdict(status: int) -> Verdict:
     return SERVER if 500 <= status < 600 else UNKNOWN
 
 
-def grpc_verdict(code: str, events: int, detail: str = "") -> Verdict:
+def grpc_verdict(code: str, events: int, detail: str = "") -> ResponseVerdict:
     """Return the verdict for the events of a call that ended with the gRPC status `code`, as in `UNAVAILABLE`.
 
     Args:
@@ -175,7 +175,7 @@ def grpc_verdict(code: str, events: int, detail: str = "") -> Verdict:
     return _GRPC.get(code, UNKNOWN)
 
 
-def error_verdict(error: BaseException) -> Verdict:
+def error_verdict(error: BaseException) -> ResponseVerdict:
     """Return the verdict for the events of a request that got no response, but raised `error`."""
     verdict = UNKNOWN
     for cause in error_chain(error):
@@ -189,7 +189,7 @@ def error_verdict(error: BaseException) -> Verdict:
 
 
 def batch_outcome(
-    seqs: Sequence[int], verdict: Verdict, detail: str = "", wait: float | None = None
+    seqs: Sequence[int], verdict: ResponseVerdict, detail: str = "", wait: float | None = None
 ) -> BatchResult:
     """Return the result of a batch whose events `seqs` all have the same `verdict`.
 
@@ -200,7 +200,7 @@ def batch_outcome(
 
 
 def item_outcomes(
-    seqs: Sequence[int], items: Sequence[tuple[Verdict, str]], wait: float | None = None
+    seqs: Sequence[int], items: Sequence[tuple[ResponseVerdict, str]], wait: float | None = None
 ) -> BatchResult:
     """Return the result of a batch whose events `seqs` have separate verdicts.
 

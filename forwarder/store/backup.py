@@ -5,12 +5,12 @@ from pathlib import Path
 
 import msgspec
 
-from forwarder.control import Request
+from forwarder.control import ControlRequest
 from forwarder.core.errors import StoreError
 from forwarder.store.settings import is_store_file
 
 
-class BackupRequest(Request, frozen=True, tag="backup"):
+class BackupRequest(ControlRequest, frozen=True, tag="backup"):
     """Asks the running forwarder for a backup of its store.
 
     Attributes:

@@ -2,14 +2,14 @@
 
 import msgspec
 
-from forwarder.control import Request
+from forwarder.control import ControlRequest
 from forwarder.core.time import Micros
 
 RECEIVER = "receiver"
 """The sink name under which malformed events are dead letters. No real sink may have it."""
 
 
-class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DeadLetterSelection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Selects the dead letters that match every given field; all dead letters if no field is given.
 
     Attributes:
@@ -27,16 +27,16 @@ class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     until: Micros | None = None
 
 
-class ReplayRequest(Request, frozen=True, tag="replay"):
+class ReplayRequest(ControlRequest, frozen=True, tag="replay"):
     """Asks the running forwarder to send the selected dead letters again."""
 
-    selection: Selection
+    selection: DeadLetterSelection
 
 
-class DiscardRequest(Request, frozen=True, tag="discard"):
+class DiscardRequest(ControlRequest, frozen=True, tag="discard"):
     """Asks the running forwarder to remove the selected dead letters for good."""
 
-    selection: Selection
+    selection: DeadLetterSelection
 
 
 class DeadLetter(msgspec.Struct, frozen=True):

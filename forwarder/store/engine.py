@@ -12,11 +12,11 @@ from forwarder.core.sighting import Sighting
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.backup import Backup, OnProgress
-from forwarder.store.dead_letters import DeadLetter, Selection
+from forwarder.store.dead_letters import DeadLetter, DeadLetterSelection
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import Ledger
-from forwarder.store.lives import Found, Search
-from forwarder.store.redelivery import Accepts, Checkpoint, Plan, Range
+from forwarder.store.lives import Search, SearchResult
+from forwarder.store.redelivery import Accepts, Range, RedeliveryCheckpoint, RedeliveryPlan
 from forwarder.store.rule_counts import NONE, HeldBack, RuleCounts
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import schema
@@ -43,10 +43,10 @@ class StoreView(Protocol):
     async def received_since(self, at: Micros) -> int:
         """See `StoreCommands.received_since`."""
 
-    async def dead_letters(self, which: Selection, *, limit: int) -> Sequence[DeadLetter]:
+    async def dead_letters(self, which: DeadLetterSelection, *, limit: int) -> Sequence[DeadLetter]:
         """See `StoreCommands.dead_letters`."""
 
-    async def count_dead_letters(self, which: Selection) -> Mapping[tuple[str, str], int]:
+    async def count_dead_letters(self, which: DeadLetterSelection) -> Mapping[tuple[str, str], int]:
         """See `StoreCommands.count_dead_letters`."""
 
     async def dead_letter(self, number: int) -> DeadLetter | None:
@@ -165,7 +165,7 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
         Looks at events after `after` and up to `last`. The second number is the `after` for the next call.
         """
 
-    async def redeliver(self, sink: str, seqs: list[int], checkpoint: Checkpoint) -> int:
+    async def redeliver(self, sink: str, seqs: list[int], checkpoint: RedeliveryCheckpoint) -> int:
         """Make a replay of each event in `seqs` that `sink` has finished, and return how many replays were made.
 
         Stores `checkpoint`, with that number added to `taken`, in the same transaction.
@@ -174,10 +174,10 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
     async def waiting_replays(self, sink: str) -> int:
         """Return how many replays wait for `sink`."""
 
-    async def replay(self, which: Selection) -> int:
+    async def replay(self, which: DeadLetterSelection) -> int:
         """See `StoreCommands.replay`."""
 
-    async def discard(self, which: Selection) -> int:
+    async def discard(self, which: DeadLetterSelection) -> int:
         """See `StoreCommands.discard`."""
 
     async def forget_sink(self, sink: str) -> int:
@@ -215,7 +215,7 @@ class StoreCommands(Protocol):
     def tail(self) -> AbstractContextManager[Tail]:
         """Open the store to read its events in order, and new events as they are stored."""
 
-    def find(self, search: Search) -> Found:
+    def find(self, search: Search) -> SearchResult:
         """Return the events that match `search`, and for each event where it is for each sink."""
 
     def events(self, after: int, *, limit: int, max_bytes: int) -> Sequence[StoredEvent]:
@@ -251,19 +251,19 @@ class StoreCommands(Protocol):
     def rule_counts(self, since: Micros) -> Mapping[str, RuleCounts]:
         """Return the counts of each rule, by its id, from the hour of `since` on; only rules that have counts."""
 
-    def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> Plan:
+    def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> RedeliveryPlan:
         """Count the events of `chosen` that would be delivered to `sink` again, and those that would not."""
 
-    def dead_letters(self, which: Selection, *, limit: int = 100) -> Sequence[DeadLetter]:
+    def dead_letters(self, which: DeadLetterSelection, *, limit: int = 100) -> Sequence[DeadLetter]:
         """Return up to `limit` of the selected dead letters, newest first, without bodies."""
 
-    def count_dead_letters(self, which: Selection) -> Mapping[tuple[str, str], int]:
+    def count_dead_letters(self, which: DeadLetterSelection) -> Mapping[tuple[str, str], int]:
         """Return how many events the selected dead letters stand for, by (sink, reason).
 
         Leaves out dead letters that are being sent again.
         """
 
-    def as_of_now(self, which: Selection) -> Selection:
+    def as_of_now(self, which: DeadLetterSelection) -> DeadLetterSelection:
         """Return `which` limited to the present: later rejections do not match it.
 
         Also leaves out dead letters that are being sent again now, even if they are rejected again.
@@ -272,14 +272,14 @@ class StoreCommands(Protocol):
     def dead_letter(self, number: int) -> DeadLetter | None:
         """Return the dead letter with the id `number`, with its body; None if it does not exist."""
 
-    def replay(self, which: Selection) -> int:
+    def replay(self, which: DeadLetterSelection) -> int:
         """Send the selected dead letters again, and return how many.
 
         If no forwarder runs, the next start sends them. Unattributed rejections cannot be sent. Malformed
         events are parsed again, and stored if this version can read them.
         """
 
-    def discard(self, which: Selection) -> int:
+    def discard(self, which: DeadLetterSelection) -> int:
         """Remove the selected dead letters for good, except those being sent again.
 
         Return how many events they stood for.

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from forwarder.control import Request
+from forwarder.control import ControlRequest
 from forwarder.core.time import Micros
 
 
-class ForgetSinkRequest(Request, frozen=True, tag="forget_sink"):
+class ForgetSinkRequest(ControlRequest, frozen=True, tag="forget_sink"):
     """Asks the running forwarder to forget a sink that is no longer configured."""
 
     sink: str

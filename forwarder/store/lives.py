@@ -129,7 +129,7 @@ class Malformed(msgspec.Struct, frozen=True):
     detail: str
 
 
-class Found(msgspec.Struct, frozen=True):
+class SearchResult(msgspec.Struct, frozen=True):
     """The result of a search.
 
     Attributes:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from forwarder.control import Request
+from forwarder.control import ControlRequest
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
@@ -36,7 +36,7 @@ class Range(msgspec.Struct, frozen=True):
     org: str = ""
 
 
-class RedeliverRequest(Request, frozen=True, tag="redeliver"):
+class RedeliverRequest(ControlRequest, frozen=True, tag="redeliver"):
     """Asks the running forwarder to deliver events to a sink again.
 
     Attributes:
@@ -49,7 +49,7 @@ class RedeliverRequest(Request, frozen=True, tag="redeliver"):
     rate: float
 
 
-class Plan(msgspec.Struct, frozen=True):
+class RedeliveryPlan(msgspec.Struct, frozen=True):
     """How many events of a range will be delivered again, and how many are left out, by the reason.
 
     Attributes:
@@ -71,7 +71,7 @@ class Plan(msgspec.Struct, frozen=True):
     oldest: Micros | None = None
 
 
-class Progress(msgspec.Struct, frozen=True):
+class RedeliveryProgress(msgspec.Struct, frozen=True):
     """How far a redelivery has come.
 
     Attributes:
@@ -85,7 +85,7 @@ class Progress(msgspec.Struct, frozen=True):
     waits: str = ""
 
 
-class Checkpoint(msgspec.Struct, frozen=True):
+class RedeliveryCheckpoint(msgspec.Struct, frozen=True):
     """Where a redelivery continues.
 
     Attributes:
@@ -114,7 +114,7 @@ class RedeliveryStore(Protocol):
         self, chosen: Range, accepts: "Accepts", *, after: int, last: int, limit: int
     ) -> tuple[list[int], int]: ...
 
-    async def redeliver(self, sink: str, seqs: list[int], checkpoint: Checkpoint) -> int: ...
+    async def redeliver(self, sink: str, seqs: list[int], checkpoint: RedeliveryCheckpoint) -> int: ...
 
     async def waiting_replays(self, sink: str) -> int: ...
 
@@ -133,8 +133,8 @@ async def redeliver(
     clock: Clock,
     request: RedeliverRequest,
     accepts: Accepts,
-    report: Callable[[Progress], None],
-) -> Progress:
+    report: Callable[[RedeliveryProgress], None],
+) -> RedeliveryProgress:
     """Make replays of all events of `request.range`, and return when the sink has finished them.
 
     Without a range, continue the interrupted redelivery. `report` is called at each step.
@@ -146,7 +146,7 @@ async def redeliver(
     while not at.done:
         waiting = await store.waiting_replays(request.sink)
         if waiting >= _MOST_WAITING:
-            report(Progress(at.taken, waiting, f"{waiting:,} of them wait for {request.sink}"))
+            report(RedeliveryProgress(at.taken, waiting, f"{waiting:,} of them wait for {request.sink}"))
             await clock.sleep(_PAUSE)
             continue
         limit = max(1, min(_STEP, round(request.rate)))
@@ -156,20 +156,20 @@ async def redeliver(
         at = msgspec.structs.replace(at, after=after, done=after >= at.last)
         taken = await store.redeliver(request.sink, seqs, at)
         at = msgspec.structs.replace(at, taken=at.taken + taken)
-        report(Progress(at.taken, waiting + taken))
+        report(RedeliveryProgress(at.taken, waiting + taken))
         await clock.sleep(taken / request.rate)
     while waiting := await store.waiting_replays(request.sink):
-        report(Progress(at.taken, waiting, f"{waiting:,} of them wait for {request.sink}"))
+        report(RedeliveryProgress(at.taken, waiting, f"{waiting:,} of them wait for {request.sink}"))
         await clock.sleep(_PAUSE)
-    return Progress(at.taken, 0)
+    return RedeliveryProgress(at.taken, 0)
 
 
-async def _begin(store: RedeliveryStore, request: RedeliverRequest) -> Checkpoint:
+async def _begin(store: RedeliveryStore, request: RedeliverRequest) -> RedeliveryCheckpoint:
     if request.range is not None:
         first, last = await store.redelivery_bounds(request.range)
-        return Checkpoint(request.range, first - 1, last, done=last < first)
+        return RedeliveryCheckpoint(request.range, first - 1, last, done=last < first)
     text = await store.cursor(checkpoint_name(request.sink))
-    at = msgspec.json.decode(text, type=Checkpoint) if text else None
+    at = msgspec.json.decode(text, type=RedeliveryCheckpoint) if text else None
     if at is None or at.done:
         raise StoreError(
             f"no replay to {request.sink} was interrupted, so there is nothing to resume; give --since"

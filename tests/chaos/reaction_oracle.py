@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.action import Action, End, Kind, Outcome, Reason
+from forwarder.core.action import Action, EffectKind, End, Outcome, Reason
 from forwarder.core.time import SECOND, Micros
 
 ACTIONS = {
@@ -136,7 +136,7 @@ def _limited(course: Course, actions: Sequence[Action]) -> None:
     assert all(len(alerts) <= course.limits["per_rule"] for alerts in by_rule.values()), course.seed
     kinds = Counter(one.kind.value for one in acted)
     assert all(count <= course.limits[kind] for kind, count in kinds.items()), (course.seed, kinds)
-    prompts = [one for one in acted if one.kind is Kind.PROMPT and one.answer != "unreachable"]
+    prompts = [one for one in acted if one.kind is EffectKind.PROMPT and one.answer != "unreachable"]
     asked = Counter(one.target.id for one in prompts)
     assert all(count <= course.limits["prompt_per_user"] for count in asked.values()), (course.seed, asked)
 
@@ -145,7 +145,7 @@ def _undone(course: Course, actions: Sequence[Action], calls: Sequence[Called]) 
     """Every effect was undone within a minute of its end, or of the last try that the org refused or did not answer."""
     undoes = {name: undo for name, _, undo in _PAIRS}
     for action in actions:
-        if action.kind is Kind.TIMED and action.outcome is Outcome.DONE:
+        if action.kind is EffectKind.TIMED and action.outcome is Outcome.DONE:
             assert action.end is End.UNDONE, (course.seed, action)
             tries = [
                 call for call in calls if (call.user, call.what) == (action.target.id, undoes[action.name])

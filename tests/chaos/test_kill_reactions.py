@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from forwarder.core.action import Action, Outcome, State
+from forwarder.core.action import Action, ActionState, Outcome
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import action_rows, schema
 from tests.chaos.reaction_oracle import Course, check
@@ -134,7 +134,7 @@ async def disturb(client: httpx.AsyncClient, forwarder: ForwarderProcess, course
 
 async def undo(forwarder: ForwarderProcess, course: Course) -> None:
     """Undo a live effect by hand, if there is any; from then on its user is held."""
-    live = [one for one in rows(forwarder.store) if one.state is State.LIVE and one.undo_due]
+    live = [one for one in rows(forwarder.store) if one.state is ActionState.LIVE and one.undo_due]
     if live:
         last = max(live, key=lambda one: one.undo_due or 0)
         words = ("reactions", "undo", last.id, "--why", "the course")

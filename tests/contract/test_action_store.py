@@ -8,7 +8,16 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from forwarder.core.action import Approval, End, Outcome, Reason, Request, State, Target, Waits
+from forwarder.core.action import (
+    ActionRequest,
+    ActionState,
+    ActionTarget,
+    Approval,
+    End,
+    Outcome,
+    Reason,
+    Waits,
+)
 from forwarder.core.errors import StoreError
 from forwarder.core.event import Event, Source
 from forwarder.core.ports import Batch
@@ -58,13 +67,13 @@ async def test_an_action_is_read_back_as_it_was_written(store: AnyStore) -> None
     one = action(
         settings={"for": 3600, "group": "Step-up"},
         subject=b'{"uuid": "\xc3\xbc"}',
-        state=State.LIVE,
+        state=ActionState.LIVE,
         outcome=Outcome.DONE,
         reason=Reason.APPROVAL,
         waits_for=Waits.RETRY,
         due=NOON + 1,
         attempts=3,
-        request=Request("acme", "PUT", "/api/v1/groups/00g1/users/00u1", {"of": ["any", None, 1.5]}),
+        request=ActionRequest("acme", "PUT", "/api/v1/groups/00g1/users/00u1", {"of": ["any", None, 1.5]}),
         before={"member": False},
         after=["\x00%\u202e"],
         approval=Approval(NOON + 2, by="ops", at=NOON + 1, given=True),
@@ -98,7 +107,7 @@ async def test_actions_their_events_and_the_cursor_are_committed_together(store:
 
 
 async def test_a_changed_action_replaces_its_row_and_a_planned_one_never_does(store: AnyStore) -> None:
-    first, live = action(), action(state=State.LIVE, undo_due=NOON + 5)
+    first, live = action(), action(state=ActionState.LIVE, undo_due=NOON + 5)
     await store.commit_actions(Batch(), [first])
     assert await store.commit_actions(Batch(), [replace(first, title="planned again")]) == {first.key}
     assert await store.load_actions(NOON) == [first]
@@ -106,7 +115,7 @@ async def test_a_changed_action_replaces_its_row_and_a_planned_one_never_does(st
     assert await store.commit_actions(Batch(cursor=("react", "8")), [first]) == {first.key}
     assert await store.load_actions(NOON) == [live]
     assert await store.cursor("react") == "8"
-    ended = replace(live, state=State.ENDED, end=End.UNDONE)
+    ended = replace(live, state=ActionState.ENDED, end=End.UNDONE)
     await store.commit_actions(Batch(), [live, ended])
     assert await store.load_actions(NOON) == [ended]
 
@@ -132,7 +141,7 @@ _MIXED = [
 async def test_open_actions_of_any_age_and_those_that_changed_since_then_are_loaded_oldest_first(
     store: AnyStore, clock: ManualClock
 ) -> None:
-    ended, live, waiting = State.ENDED, State.LIVE, State.WAITING
+    ended, live, waiting = ActionState.ENDED, ActionState.LIVE, ActionState.WAITING
     first = [(ended, NOON), (live, NOON - 9 * DAY), (ended, NOON - 1), (waiting, NOON - 2)]
     made = [action(alert=str(number), state=state, planned_at=at) for number, (state, at) in enumerate(first)]
     await store.commit_actions(Batch(), made)
@@ -243,7 +252,7 @@ async def test_an_address_of_version_6_is_the_same_in_every_spelling(store: AnyS
 async def test_nothing_of_a_failed_commit_stays_and_it_may_be_tried_again(tmp_path: Path) -> None:
     async with opened(tmp_path / "store.db", max_size="1MiB") as store:
         batch = Batch([reported("a")], source=Source.ACTION, cursor=("react", "7"))
-        large = action(subject=bytes(3 * 2**20), target=Target("user", "00u2"))
+        large = action(subject=bytes(3 * 2**20), target=ActionTarget("user", "00u2"))
         with pytest.raises(StoreError, match="the store is full"):
             await store.commit_actions(batch, [action(), large])
         assert await store.load_actions(0) == []
@@ -254,7 +263,7 @@ async def test_nothing_of_a_failed_commit_stays_and_it_may_be_tried_again(tmp_pa
 
 async def test_what_goes_on_with_an_action_is_stored_though_the_store_is_full(tmp_path: Path) -> None:
     async with opened(tmp_path / "store.db", max_size="1MiB") as store:
-        live = action(state=State.LIVE, subject=bytes(3000))
+        live = action(state=ActionState.LIVE, subject=bytes(3000))
         await store.commit_actions(Batch(), [live])
         for size in (20_000, 3000, 300):
             with suppress(StoreError):
@@ -263,7 +272,7 @@ async def test_what_goes_on_with_an_action_is_stored_though_the_store_is_full(tm
                     await store.append(Batch([one]), timeout=5)
         with pytest.raises(StoreError, match="the store is full"):
             await store.commit_actions(Batch([reported("a")], source=Source.ACTION), [action("suspend")])
-        undone = replace(live, state=State.ENDED, end=End.UNDONE)
+        undone = replace(live, state=ActionState.ENDED, end=End.UNDONE)
         await store.commit_actions(Batch([reported("b")], source=Source.ACTION), [undone])
         assert undone in await store.load_actions(0)
         assert (tmp_path / "store.db").stat().st_size <= 2**20

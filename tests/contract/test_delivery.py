@@ -11,7 +11,7 @@ import structlog
 
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch
-from forwarder.deliver.health import State
+from forwarder.deliver.health import SinkState
 from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
 from forwarder.sink_settings import DeliverySettings
@@ -165,7 +165,7 @@ async def test_a_sink_that_pauses_recovers_by_itself(pipe: Pipe) -> None:
     events = await pipe.append(4)
     await pipe.fail(Fault.UNAUTHORIZED)
     async with pipe.worker() as worker:
-        await pipe.until(lambda: worker.state is State.PAUSED)
+        await pipe.until(lambda: worker.state is SinkState.PAUSED)
         assert pipe.store.positions.get(NAME, 0) == 0
         await pipe.running.peer.recover()
         await pipe.drained()
@@ -248,7 +248,7 @@ async def test_a_stop_delivers_what_waits_and_the_sink_can_be_closed(pipe: Pipe)
     async with pipe.worker() as worker:
         await pipe.until(lambda: worker.in_flight > 0 or pipe.store.waiting(NAME) < 60)
         await worker.stop(grace=20 * DEADLINE)  # of the fast clock
-        assert worker.state is State.STOPPED
+        assert worker.state is SinkState.STOPPED
     await pipe.assert_all_accounted(events)
     assert pipe.store.delivered[NAME] == 60
     await pipe.running.sink.close()

@@ -9,7 +9,7 @@ import pytest
 
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch, Settlement
-from forwarder.store.dead_letters import Selection
+from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON
 from tests.fakes.store import MemoryStore
@@ -50,7 +50,7 @@ async def replay_all(store: AnyStore, sink: str) -> None:
     if isinstance(store, MemoryStore):
         store.replay(sink)
     else:
-        await store.replay(Selection(sink=sink))
+        await store.replay(DeadLetterSelection(sink=sink))
 
 
 async def stored_events(store: AnyStore) -> list[tuple[int, Event]]:

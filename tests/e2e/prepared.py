@@ -10,7 +10,7 @@ from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.event import Source, StoredEvent, read_event
 from forwarder.emulator.events.generator import Generator
 from forwarder.setup.elasticsearch.admin import ElasticsearchAdmin
-from forwarder.setup.elasticsearch.bodies import Options, Retention, Target
+from forwarder.setup.elasticsearch.bodies import Options, Retention, SetupTarget
 from forwarder.setup.elasticsearch.cluster import UntilReady
 from forwarder.setup.elasticsearch.run import setup
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
@@ -51,7 +51,7 @@ async def prepare(
     """One run of setup with a sink of these settings."""
     lines: list[Message] = []
     settings = ElasticsearchSinkSettings(hosts=(server.url,), **sink)
-    target = Target(settings.data_stream, settings.document_format, settings.pipeline)
+    target = SetupTarget(settings.data_stream, settings.document_format, settings.pipeline)
     options = Options(retention or Retention(), dry_run=dry_run, rollover=rollover)
     async with ElasticsearchAdmin(settings) as cluster:
         ready = UntilReady(cluster, SystemClock())  # as the command

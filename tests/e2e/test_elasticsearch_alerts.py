@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from forwarder.core.action import End, Outcome, Request, State
+from forwarder.core.action import ActionRequest, ActionState, End, Outcome
 from forwarder.core.action_event import to_event
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import RejectReason
@@ -48,13 +48,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elasticsearch]:
 def actions(*seqs: int) -> list[StoredEvent]:
     """That many changes of actions: one undone, all others done."""
     made = [action(alert=f"alert-{seq}", outcome=Outcome.DONE, **STATES) for seq in seqs]
-    made[-1] = replace(made[-1], state=State.ENDED, end=End.UNDONE, undone_by="time")
+    made[-1] = replace(made[-1], state=ActionState.ENDED, end=End.UNDONE, undone_by="time")
     return [StoredEvent(seq, to_event(one, NOON)) for seq, one in zip(seqs, made, strict=True)]
 
 
 STATES: dict[str, Any] = {
     "settings": {"for": 3600, "group": "Step-up"},
-    "request": Request(
+    "request": ActionRequest(
         "acme", "PUT", "/api/v1/groups/00g1/users/00u1", {"a": [1, {"b.c": True}], "a.b": None}
     ),
     "before": {"member": False},

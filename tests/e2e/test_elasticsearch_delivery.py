@@ -13,11 +13,11 @@ import pytest
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import RetryReason
 from forwarder.core.ports import Batch
-from forwarder.deliver.health import State
+from forwarder.deliver.health import SinkState
 from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
 from forwarder.sink_settings import DeliverySettings
-from forwarder.store.dead_letters import Selection
+from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.engine import open_commands
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.store import SqliteStore
@@ -58,7 +58,7 @@ class Delivery:
 
     async def paused(self) -> str:
         """The sink's text about its pause, once it has paused."""
-        await self.until(lambda: self.worker.state is State.PAUSED)
+        await self.until(lambda: self.worker.state is SinkState.PAUSED)
         return self.worker.health.last_failure
 
     def retries(self, reason: RetryReason) -> float:
@@ -69,7 +69,7 @@ class Delivery:
     def dead(self) -> set[tuple[str, str]]:
         """Uuid and reason of each dead letter."""
         letters = open_commands(StoreSettings(path=self.path), HastyClock()).dead_letters(
-            Selection(sink="siem")
+            DeadLetterSelection(sink="siem")
         )
         return {(letter.uuid, letter.reason) for letter in letters}
 
@@ -137,7 +137,7 @@ async def test_a_server_that_is_killed_twice_on_the_way_gets_every_event_once(
             if part is not parts[-1]:
                 await delivery.drained(stored + 400)
                 await asyncio.to_thread(stream.server.kill)
-                await delivery.until(lambda: delivery.worker.state is State.RETRYING)
+                await delivery.until(lambda: delivery.worker.state is SinkState.RETRYING)
                 await asyncio.to_thread(stream.server.start)
             stored += len(part)
         events = [event for part in parts for event in part]
@@ -210,6 +210,6 @@ async def test_a_dead_letter_that_is_replayed_after_the_mapping_was_mended_is_th
         await account_for(delivery, stream, events, {("unfit", "mapping")})
         stream.template(message="keyword")
         await asyncio.to_thread(elasticsearch.call, "POST", f"/{stream.name}/_rollover")
-        assert await delivery.store.replay(Selection(sink="siem")) == 1
+        assert await delivery.store.replay(DeadLetterSelection(sink="siem")) == 1
         await delivery.until(lambda: not delivery.dead())
         await account_for(delivery, stream, events, set())

@@ -15,7 +15,7 @@ from okta.models.user_risk_request import UserRiskRequest
 
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.prompts.prompts import Phone
-from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.directory import EmulatedUser
 from tests.fakes.clock import ManualClock
 from tests.fakes.okta_org import TOKEN, okta_org
 
@@ -37,7 +37,7 @@ def okta(org: Emulator) -> Any:
 
 
 @pytest.fixture
-def user(org: Emulator) -> User:
+def user(org: Emulator) -> EmulatedUser:
     return next(user for user in org.users.all() if not user.roles)
 
 
@@ -48,7 +48,7 @@ def taken(answer: tuple[Any, ...]) -> Any:
 
 
 async def test_the_client_moves_a_user_into_a_group_and_out_again(
-    okta: Any, org: Emulator, user: User
+    okta: Any, org: Emulator, user: EmulatedUser
 ) -> None:
     group = org.groups.named("Contractors")
     group.apps, group.roles = ("Payroll",), ("USER_ADMIN",)
@@ -76,7 +76,7 @@ async def test_the_client_reads_group_rules(okta: Any, org: Emulator) -> None:
     assert (shown.id, shown.status) == (made.id, "INACTIVE")
 
 
-async def test_the_client_suspends_a_user_and_sees_when(okta: Any, user: User) -> None:
+async def test_the_client_suspends_a_user_and_sees_when(okta: Any, user: EmulatedUser) -> None:
     taken(await okta.suspend_user(user.id))
     shown = taken(await okta.get_user(user.login))
     assert (shown.status, shown.status_changed > shown.created) == ("SUSPENDED", True)
@@ -100,7 +100,7 @@ async def test_the_client_reads_every_zone_that_an_org_has_at_first_and_keeps_a_
     taken(await okta.delete_network_zone(made.id))
 
 
-async def test_the_client_reads_a_risk(okta: Any, user: User) -> None:
+async def test_the_client_reads_a_risk(okta: Any, user: EmulatedUser) -> None:
     assert taken(await okta.get_user_risk(user.id)).risk_level == "NONE"
     taken(await okta.upsert_user_risk(user.id, UserRiskRequest.from_dict({"riskLevel": "HIGH"})))
     shown = taken(await okta.get_user_risk(user.id))

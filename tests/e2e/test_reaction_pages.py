@@ -12,11 +12,11 @@ from playwright.async_api import Browser, ConsoleMessage, Page, expect
 
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
-from forwarder.core.action import Action, State, Waits
+from forwarder.core.action import Action, ActionState, Waits
 from forwarder.core.printable import printable
 from forwarder.core.time import iso
 from forwarder.emulator.org import Emulator
-from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.settings import Settings
 from tests.conftest import require
 from tests.e2e.test_status_page import LOOKS, opened, post, tab_to
@@ -54,13 +54,13 @@ def wanted(folder: Path, org: Emulator, do: list[Any], **reactions: Any) -> Sett
     return made.model_copy(update={"ops": type(made.ops)(listen="127.0.0.1:0", token=TOKEN)})
 
 
-def ordinary_users(org: Emulator) -> list[User]:
+def ordinary_users(org: Emulator) -> list[EmulatedUser]:
     """Users whom no guard protects."""
     spared = {user for group in org.groups.all() if group.roles for user in group.members}
     return [user for user in org.users.all() if not user.roles and user.id not in spared]
 
 
-async def sign_in(forwarder: Forwarder, user: User, uuid: str, name: str = HOSTILE) -> None:
+async def sign_in(forwarder: Forwarder, user: EmulatedUser, uuid: str, name: str = HOSTILE) -> None:
     """Deliver a sign-in of a user under a name that the sender chose."""
     body = {
         "uuid": uuid,
@@ -87,7 +87,7 @@ async def scene(folder: Path) -> AsyncIterator[Forwarder]:
         async with running(made) as forwarder:
             first, second = ordinary_users(org)[:2]
             await sign_in(forwarder, first, "first")
-            await until(lambda rows: [one for one in rows if one.state is State.LIVE], forwarder)
+            await until(lambda rows: [one for one in rows if one.state is ActionState.LIVE], forwarder)
             await sign_in(forwarder, second, "second", "sam@corp.example")
             await until(lambda rows: len(waiting(rows, Waits.APPROVAL)) == 3, forwarder)
             await until(lambda rows: len(waiting(rows, Waits.CONFIRMATION)) == 2, forwarder)
@@ -196,7 +196,7 @@ async def test_the_keyboard_alone_leads_from_the_list_to_a_decision(tmp_path: Pa
         await page.keyboard.press("Enter")
         await expect(page.locator("#result")).to_be_focused()
         assert "Approved by ops.token." in await page.locator("#result").inner_text()
-        await until(lambda rows: [one for one in rows if one.state is State.LIVE], forwarder)
+        await until(lambda rows: [one for one in rows if one.state is ActionState.LIVE], forwarder)
         assert org.users.find(action.target.id).status == "SUSPENDED"
         assert await page.get_by_role("button", name="Approve").count() == 0
         assert await page.evaluate("document.cookie") == ""
@@ -231,7 +231,7 @@ async def test_axe_finds_nothing_on_the_page_that_decides(
         await page.get_by_role("button", name="Refuse").click()
         await page.get_by_text("Refused by ops.token.").wait_for()
         assert await real.violations(page) == []
-        await until(lambda rows: rows[0].state is State.ENDED, forwarder)
+        await until(lambda rows: rows[0].state is ActionState.ENDED, forwarder)
         assert org.calls.all() == ()
         assert errors == []
 

@@ -11,7 +11,7 @@ import pytest
 
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
-from forwarder.core.action import Action, End, Outcome, State, Waits
+from forwarder.core.action import Action, ActionState, End, Outcome, Waits
 from forwarder.core.event import Source
 from forwarder.core.time import SECOND, Micros
 from forwarder.emulator.org import Emulator
@@ -197,7 +197,9 @@ def done(rows: list[Action], name: str) -> list[Action]:
 
 def effects(rows: list[Action]) -> list[Action]:
     return [
-        one for one in rows if one.name in {"add_to_group", "block_ip"} and one.state is not State.WAITING
+        one
+        for one in rows
+        if one.name in {"add_to_group", "block_ip"} and one.state is not ActionState.WAITING
     ]
 
 

@@ -2,20 +2,24 @@
 
 from typing import Any
 
-from forwarder.core.action import KINDS, Action, Target, key_of
+from forwarder.core.action import KINDS, Action, ActionTarget, key_of
 from forwarder.core.time import SECOND, Micros
 from tests.fakes.clock import NOON
 
 HOUR: Micros = 3600 * SECOND
 
-USER = Target("user", "00uvictim000000000p1", "jane@corp.example")
-ADDRESS = Target("ip", "93.184.216.34")
+USER = ActionTarget("user", "00uvictim000000000p1", "jane@corp.example")
+ADDRESS = ActionTarget("ip", "93.184.216.34")
 
 
 def action(name: str = "suspend", number: int = 0, **more: Any) -> Action:
     """The action `name` about the alert with this number."""
     target = (
-        ADDRESS if name == "block_ip" else Target("alert", f"alert-{number}") if name == "notify" else USER
+        ADDRESS
+        if name == "block_ip"
+        else ActionTarget("alert", f"alert-{number}")
+        if name == "notify"
+        else USER
     )
     fields: dict[str, Any] = {
         "org": "acme",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from forwarder.core.alert import Alert, RuleInfo, Window, to_event
+from forwarder.core.alert import Alert, AlertWindow, RuleInfo, to_event
 from forwarder.core.event import Event
 from forwarder.core.time import SECOND
 from tests.fakes.clock import NOON
@@ -38,7 +38,7 @@ def alert(**more: Any) -> Alert:
         "org": "acme",
         "rule": SPRAY,
         "group": {"client.ipAddress": "203.0.113.9"},
-        "window": Window(NOON - 300 * SECOND, NOON, 600),
+        "window": AlertWindow(NOON - 300 * SECOND, NOON, 600),
         "first": "uuid-1",
         "events": ("uuid-1", "uuid-2"),
         "count": 12,

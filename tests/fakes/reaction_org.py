@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from forwarder.core.ports import Clock
-from forwarder.emulator.groups.groups import Group
+from forwarder.emulator.groups.groups import EmulatedGroup
 from forwarder.emulator.org import Emulator
-from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.directory import EmulatedUser
 from tests.fakes.keys import pem, public_pem, rsa_key
 from tests.fakes.okta_org import TOKEN, okta_org
 
@@ -70,7 +70,7 @@ class ReactionOrg:
         api = {"client_id": APP, "private_key": pem(rsa_key()), "scopes": list(SCOPES), "dpop": False}
         return api | changes
 
-    def group(self, name: str, *members: str, **changes: Any) -> Group:
+    def group(self, name: str, *members: str, **changes: Any) -> EmulatedGroup:
         """Return a group, made if it is missing, with these members."""
         known = [group for group in self.org.groups.all() if group.name == name]
         group = known[0] if known else self.org.groups.create(name)
@@ -79,7 +79,7 @@ class ReactionOrg:
             setattr(group, key, value)
         return group
 
-    def user(self, login: str) -> User:
+    def user(self, login: str) -> EmulatedUser:
         """Return a user, made if it is missing."""
         for user in self.org.users.all():
             if user.login == login:

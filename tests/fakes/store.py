@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.action import Action, Claim, State
+from forwarder.core.action import Action, ActionState, Claim
 from forwarder.core.errors import StoreError, StoreTimeoutError
 from forwarder.core.event import Event, MalformedEvent, Source, StoredEvent
 from forwarder.core.event_digest import digest
@@ -171,7 +171,7 @@ class MemoryStore:
         await self._commit(batch)
         left_out = set()
         for one in actions:
-            if one.key in self.actions and one.state is State.PLANNED:
+            if one.key in self.actions and one.state is ActionState.PLANNED:
                 left_out.add(one.key)
             else:
                 self.actions[one.key] = one

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from forwarder import control
-from forwarder.control import ControlServer, Report, Request, WatchRequest, attached, never
+from forwarder.control import ControlRequest, ControlServer, Report, WatchRequest, attached, never
 from forwarder.core import errors
 from forwarder.core.errors import (
     ForwarderError,
@@ -22,19 +22,19 @@ from forwarder.core.errors import (
 )
 
 
-class Count(Request, frozen=True, tag="count"):
+class Count(ControlRequest, frozen=True, tag="count"):
     """Report each number up to `to`."""
 
     to: int
 
 
-class Fail(Request, frozen=True, tag="fail"):
+class Fail(ControlRequest, frozen=True, tag="fail"):
     """Raise one of ERRORS."""
 
     which: int
 
 
-class Hang(Request, frozen=True, tag="hang"):
+class Hang(ControlRequest, frozen=True, tag="hang"):
     """Never end."""
 
 
@@ -93,7 +93,7 @@ async def serving(path: Path, handlers: Handlers | None = None) -> AsyncIterator
         await server.close()
 
 
-async def ask(path: Path, request: Request, report: Callable[[Any], None] = print, **more: Any) -> Any:
+async def ask(path: Path, request: ControlRequest, report: Callable[[Any], None] = print, **more: Any) -> Any:
     return await asyncio.to_thread(control.ask, path, request, report, **more)
 
 

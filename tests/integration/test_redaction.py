@@ -18,7 +18,7 @@ from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError
 from forwarder.settings import read
-from forwarder.store.dead_letters import Selection
+from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.engine import open_commands
 from tests.e2e.okta import HEADERS, envelope, happenings
 
@@ -121,7 +121,7 @@ async def test_a_server_that_echoes_the_request_puts_no_secret_into_log_status_a
                     if all(sink["dead"] if of_events else sink["last_error"] for sink in sinks):
                         break
                     await asyncio.sleep(0.05)
-        letters = open_commands(settings.store, SystemClock()).dead_letters(Selection(), limit=10)
+        letters = open_commands(settings.store, SystemClock()).dead_letters(DeadLetterSelection(), limit=10)
         await forwarder.stop(grace=0)
     shown = [
         capfd.readouterr().err,

@@ -18,7 +18,7 @@ from forwarder.core.event import Event, Source
 from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Batch, Settlement
 from forwarder.metrics import Metrics
-from forwarder.store.dead_letters import Selection
+from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.store import SqliteStore
 from tests.examples import examples
@@ -218,7 +218,7 @@ class StoreMachine(RuleBasedStateMachine):
     def replay(self, name: str) -> None:
         letters = self.model.sinks[name].letters if name in self.model.sinks else {}
         expected = sum(not again for again in letters.values())
-        assert self.run(self.store.replay(Selection(sink=name))) == expected
+        assert self.run(self.store.replay(DeadLetterSelection(sink=name))) == expected
         for seq in letters:
             letters[seq] = True
         replays = self.run(view(self.store, name).replays(limit=1000))
@@ -236,7 +236,7 @@ class StoreMachine(RuleBasedStateMachine):
             sink.letters = {seq: again for seq, again in sink.letters.items() if again}
             sink.unattributed = 0
             sink.discarded += expected
-        assert self.run(self.store.discard(Selection(sink=name))) == expected
+        assert self.run(self.store.discard(DeadLetterSelection(sink=name))) == expected
 
     @rule(names=st.dictionaries(st.sampled_from(SINKS), st.sampled_from(("oldest", "now"))))
     def configure(self, names: dict[str, Any]) -> None:

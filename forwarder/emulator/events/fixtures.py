@@ -80,7 +80,7 @@ SYSTEM = entity("00usystem0principal0", "SystemPrincipal", "Okta System", altern
 """The actor of background jobs."""
 
 
-class Network(msgspec.Struct, frozen=True):
+class ClientNetwork(msgspec.Struct, frozen=True):
     """The network of a client."""
 
     ip: str
@@ -90,14 +90,14 @@ class Network(msgspec.Struct, frozen=True):
     proxy: bool
 
 
-class Person(msgspec.Struct, frozen=True):
+class FixtureUser(msgspec.Struct, frozen=True):
     """A user of the org, with their usual client and network."""
 
     id: str
     name: str
     login: str
     agent: Agent
-    network: Network
+    network: ClientNetwork
 
     def entity(self) -> dict[str, Any]:
         """Build the person as the actor or a target of an event."""
@@ -122,15 +122,15 @@ class Fixtures:
             for kind, (prefix, names) in _THINGS.items()
         }
 
-    def person(self) -> Person:
+    def person(self) -> FixtureUser:
         """Draw a person."""
         return self._random.choice(self.people)
 
-    def admin(self) -> Person:
+    def admin(self) -> FixtureUser:
         """Draw a person who is an admin."""
         return self._random.choice(self.admins)
 
-    def target(self, kind: str, person: Person) -> dict[str, Any]:
+    def target(self, kind: str, person: FixtureUser) -> dict[str, Any]:
         """Draw a target of this kind; `User` and `AppUser` mean `person`. The caller may change the target."""
         if kind == "User":
             return person.entity()
@@ -146,13 +146,13 @@ class Fixtures:
         """Return all targets of this kind, other than `User` and `AppUser`."""
         return [dict(thing) for thing in self._things[kind]]
 
-    def impostor(self) -> tuple[Network, Agent]:
+    def impostor(self) -> tuple[ClientNetwork, Agent]:
         """Draw the network and client of an attacker who acts as another person."""
         network = self._network("198.51.100.", proxy=self._random.random() < 0.6)
         return network, self._random.choice((*_AGENTS, _SCRIPT))
 
-    def _person(self, name: str, number: int) -> Person:
-        return Person(
+    def _person(self, name: str, number: int) -> FixtureUser:
+        return FixtureUser(
             id=okta_id("00u", self._random),
             name=name,
             login=f"user{number:02d}@example.{'org' if number % 7 == 0 else 'com'}",
@@ -165,7 +165,7 @@ class Fixtures:
         detail = {"signOnModeType": "SAML_2_0"} if kind == "AppInstance" else None
         return entity(okta_id(prefix, self._random), kind, name, alternate_id=alternate_id, detail=detail)
 
-    def _network(self, prefix: str, *, proxy: bool = False) -> Network:
+    def _network(self, prefix: str, *, proxy: bool = False) -> ClientNetwork:
         random = self._random
         *address, lat, lon = random.choice(_PLACES)
         if ":" in prefix:
@@ -175,4 +175,4 @@ class Fixtures:
         number = random.randrange(64496, 64512)
         place = dict(zip(("city", "state", "country", "postalCode"), address, strict=True))
         location = {"geolocation": {"lat": lat, "lon": lon}}
-        return Network(ip, place | location, number, f"example network {number - 64495}", proxy)
+        return ClientNetwork(ip, place | location, number, f"example network {number - 64495}", proxy)

@@ -20,7 +20,7 @@ from forwarder.emulator.events.event_templates import (
     display_message,
     template_of,
 )
-from forwarder.emulator.events.fixtures import SYSTEM, Agent, Fixtures, Network, Person
+from forwarder.emulator.events.fixtures import SYSTEM, Agent, ClientNetwork, Fixtures, FixtureUser
 from forwarder.emulator.events.payloads import hook_shape, uuid1_for
 
 _encode = msgspec.json.Encoder().encode
@@ -57,8 +57,8 @@ class _Context(msgspec.Struct, frozen=True):
 
     event_type: str
     template: EventTemplate
-    person: Person
-    network: Network | None
+    person: FixtureUser
+    network: ClientNetwork | None
     agent: Agent
     place: dict[str, Any] | None
     impostor: bool
@@ -316,7 +316,7 @@ def _ip_chain(context: _Context) -> list[dict[str, Any]]:
     return [{"ip": network.ip, "geographicalContext": context.place, "version": version, "source": None}]
 
 
-def _security(network: Network | None) -> dict[str, Any]:
+def _security(network: ClientNetwork | None) -> dict[str, Any]:
     if not network:
         return dict.fromkeys(("asNumber", "asOrg", "isp", "domain", "isProxy"))
     return {

@@ -9,7 +9,7 @@ from litestar.params import FromPath
 
 from forwarder.core.time import iso
 from forwarder.emulator.events.fixtures import entity
-from forwarder.emulator.groups.groups import Group
+from forwarder.emulator.groups.groups import EmulatedGroup
 from forwarder.emulator.http.errors import decode, forbidden, invalid
 from forwarder.emulator.http.responses import OktaRequest, caller, org, paged, set_effect
 from forwarder.emulator.iam.views import standard_role
@@ -114,7 +114,7 @@ async def _groups_of(request: OktaRequest, user_id: FromPath[str]) -> list[dict[
     return paged(request, [group.view(emulator.settings.url) for group in found], 200)
 
 
-def _app(group: Group, number: int, label: str) -> dict[str, Any]:
+def _app(group: EmulatedGroup, number: int, label: str) -> dict[str, Any]:
     """Return the app `label`, assigned to a group, as the API shows it; `number` is part of its id."""
     created = iso(group.created, "milliseconds")
     return {

@@ -6,7 +6,7 @@ import msgspec
 from litestar import delete, post, put
 from litestar.params import FromPath
 
-from forwarder.emulator.groups.groups import Group
+from forwarder.emulator.groups.groups import EmulatedGroup
 from forwarder.emulator.http.errors import decode
 from forwarder.emulator.http.responses import OktaRequest, org
 
@@ -46,7 +46,7 @@ async def _delete(request: OktaRequest, group_id: FromPath[str]) -> None:
     groups.delete(groups.named(group_id))
 
 
-def _apply(request: OktaRequest, group: Group, order: _GroupOrder) -> dict[str, Any]:
+def _apply(request: OktaRequest, group: EmulatedGroup, order: _GroupOrder) -> dict[str, Any]:
     for name in ("name", "type", "roles", "apps"):
         if (value := getattr(order, name)) is not None:
             setattr(group, name, value)

@@ -11,10 +11,10 @@ from forwarder.core.time import Micros, iso
 from forwarder.emulator.changes import Caller, Report
 from forwarder.emulator.events.fixtures import entity, okta_id
 from forwarder.emulator.http.errors import OktaApiError, invalid, not_found
-from forwarder.emulator.users.directory import Directory, User
+from forwarder.emulator.users.directory import EmulatedUser, UserDirectory
 
 
-class Group(msgspec.Struct):
+class EmulatedGroup(msgspec.Struct):
     """A group. The API can change its members only if its type is OKTA_GROUP.
 
     Attributes:
@@ -48,13 +48,13 @@ class Group(msgspec.Struct):
         }
 
 
-class Groups:
+class EmulatedGroups:
     """The groups of an org."""
 
     def __init__(
         self,
         things: Iterable[Mapping[str, Any]],
-        users: Directory,
+        users: UserDirectory,
         clock: Clock,
         random: Random,
         report: Report,
@@ -65,7 +65,9 @@ class Groups:
         self._clock = clock
         self._random = random
         now = clock.now()
-        self._groups = {thing["id"]: Group(thing["id"], thing["displayName"], now) for thing in things}
+        self._groups = {
+            thing["id"]: EmulatedGroup(thing["id"], thing["displayName"], now) for thing in things
+        }
         for group in self._groups.values():
             if group.name == "Everyone":
                 group.type, group.members = "BUILT_IN", {user.id for user in users.all()}
@@ -75,11 +77,11 @@ class Groups:
                     ("HELP_DESK_ADMIN",),
                 )
 
-    def all(self, name: str = "") -> Sequence[Group]:
+    def all(self, name: str = "") -> Sequence[EmulatedGroup]:
         """Return the groups whose names begin with `name`, ignoring case."""
         return [group for group in self._groups.values() if group.name.casefold().startswith(name.casefold())]
 
-    def find(self, group_id: str) -> Group:
+    def find(self, group_id: str) -> EmulatedGroup:
         """Return the group with this id.
 
         Raises:
@@ -90,7 +92,7 @@ class Groups:
         except KeyError:
             raise not_found(f"{group_id} (UserGroup)") from None
 
-    def named(self, key: str) -> Group:
+    def named(self, key: str) -> EmulatedGroup:
         """Return the group with this id or name.
 
         Raises:
@@ -101,7 +103,7 @@ class Groups:
                 return group
         raise not_found(f"{key} (UserGroup)")
 
-    def create(self, name: str) -> Group:
+    def create(self, name: str) -> EmulatedGroup:
         """Add a group without members.
 
         Raises:
@@ -109,19 +111,19 @@ class Groups:
         """
         if not name or any(group.name == name for group in self._groups.values()):
             raise invalid("name", "name: An object with this field already exists, or the field is empty.")
-        group = Group(okta_id("00g", self._random), name, self._clock.now())
+        group = EmulatedGroup(okta_id("00g", self._random), name, self._clock.now())
         self._groups[group.id] = group
         return group
 
-    def delete(self, group: Group) -> None:
+    def delete(self, group: EmulatedGroup) -> None:
         """Delete a group, without an event."""
         del self._groups[group.id]
 
-    def of(self, user: User) -> Sequence[Group]:
+    def of(self, user: EmulatedUser) -> Sequence[EmulatedGroup]:
         """Return the groups of which the user is a member."""
         return [group for group in self._groups.values() if user.id in group.members]
 
-    def add(self, group: Group, user: User, caller: Caller) -> None:
+    def add(self, group: EmulatedGroup, user: EmulatedUser, caller: Caller) -> None:
         """Add a user to a group, and write an event; do nothing if the user is already a member.
 
         Raises:
@@ -132,7 +134,7 @@ class Groups:
             group.members.add(user.id)
             self._change("group.user_membership.add", group, user, caller)
 
-    def remove(self, group: Group, user: User, caller: Caller) -> None:
+    def remove(self, group: EmulatedGroup, user: EmulatedUser, caller: Caller) -> None:
         """Remove a user from a group, and write an event; do nothing if the user is not a member.
 
         Raises:
@@ -143,10 +145,10 @@ class Groups:
             group.members.discard(user.id)
             self._change("group.user_membership.remove", group, user, caller)
 
-    def _change(self, event_type: str, group: Group, user: User, caller: Caller) -> None:
+    def _change(self, event_type: str, group: EmulatedGroup, user: EmulatedUser, caller: Caller) -> None:
         self._report(event_type, caller, target=[user.entity(), entity(group.id, "UserGroup", group.name)])
 
 
-def _require_changeable(group: Group) -> None:
+def _require_changeable(group: EmulatedGroup) -> None:
     if group.type != "OKTA_GROUP":
         raise OktaApiError(403, "E0000038", "This operation is not allowed in the current group's type.")

@@ -9,7 +9,7 @@ import msgspec
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros, iso
 from forwarder.emulator.events.fixtures import okta_id
-from forwarder.emulator.groups.groups import Groups
+from forwarder.emulator.groups.groups import EmulatedGroups
 from forwarder.emulator.http.errors import forbidden, invalid, not_found
 
 
@@ -54,7 +54,7 @@ class GroupRule(msgspec.Struct):
 class GroupRules:
     """The group rules of an org."""
 
-    def __init__(self, clock: Clock, random: Random, groups: Groups) -> None:
+    def __init__(self, clock: Clock, random: Random, groups: EmulatedGroups) -> None:
         self._clock = clock
         self._random = random
         self._groups = groups

@@ -5,14 +5,14 @@ from typing import Any
 from litestar import delete, get, post, put
 from litestar.params import FromPath
 
-from forwarder.emulator.hooks.hooks import Hook
+from forwarder.emulator.hooks.hooks import EmulatedHook
 from forwarder.emulator.http.errors import not_found
 from forwarder.emulator.http.responses import OktaRequest, org
 
 _HOOK = "/eventHooks/{hook_id:str}"
 
 
-def _view(request: OktaRequest, hook: Hook, **changes: Any) -> dict[str, Any]:
+def _view(request: OktaRequest, hook: EmulatedHook, **changes: Any) -> dict[str, Any]:
     return hook.view(org(request).settings.url, **changes)
 
 

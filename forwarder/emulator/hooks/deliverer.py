@@ -13,7 +13,7 @@ import msgspec
 from forwarder.core.ports import Clock
 from forwarder.core.time import iso
 from forwarder.emulator.events.generator import GeneratedEvent
-from forwarder.emulator.hooks.hooks import Hook
+from forwarder.emulator.hooks.hooks import EmulatedHook
 from forwarder.emulator.hooks.quota import Quota
 from forwarder.emulator.settings import EmulatorSettings
 
@@ -31,7 +31,11 @@ class Deliverer:
     """
 
     def __init__(
-        self, settings: EmulatorSettings, clock: Clock, quota: Quota, on_failure: Callable[[Hook, str], None]
+        self,
+        settings: EmulatorSettings,
+        clock: Clock,
+        quota: Quota,
+        on_failure: Callable[[EmulatedHook, str], None],
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -39,7 +43,7 @@ class Deliverer:
         self._on_failure = on_failure
         self._transports: dict[str, httpx.AsyncHTTPTransport] = {}
 
-    async def deliver(self, hook: Hook, batch: Sequence[GeneratedEvent]) -> bool:
+    async def deliver(self, hook: EmulatedHook, batch: Sequence[GeneratedEvent]) -> bool:
         """Deliver `batch` in one envelope. Return whether the receiver accepted it; if not, Okta gives the
         events up."""
         if not hook.live:  # deactivated in the meantime; Okta documents no rule
@@ -57,13 +61,13 @@ class Deliverer:
         )
         return False
 
-    async def preview(self, hook: Hook, event: dict[str, Any]) -> bool:
+    async def preview(self, hook: EmulatedHook, event: dict[str, Any]) -> bool:
         """Deliver one event, whatever the hook's state and types, and outside the quota. Return whether the
         receiver accepted it."""
         response = await self._post(hook, [event], iso(self._clock.now(), "microseconds"))
         return response is not None and response.is_success
 
-    async def verify(self, hook: Hook) -> bool:
+    async def verify(self, hook: EmulatedHook) -> bool:
         """Send the challenge and return whether the receiver echoed it.
 
         Okta sends it once more if there is no response, or not a 2xx, but not after a wrong echo.
@@ -81,7 +85,7 @@ class Deliverer:
         for transport in self._transports.values():
             await transport.aclose()
 
-    async def _post(self, hook: Hook, events: Sequence[Any], time: str) -> httpx.Response | None:
+    async def _post(self, hook: EmulatedHook, events: Sequence[Any], time: str) -> httpx.Response | None:
         """Post an envelope of `events`; like Okta, post it once more if there is no response, or a 5xx.
 
         Return the last response; None if there was none."""
@@ -104,7 +108,7 @@ class Deliverer:
         return response
 
     async def _call(
-        self, method: str, hook: Hook, header: tuple[bytes, bytes], body: bytes | None
+        self, method: str, hook: EmulatedHook, header: tuple[bytes, bytes], body: bytes | None
     ) -> httpx.Response | None:
         """Send one request and return the response; None if none comes in time."""
         request_id = (b"X-Okta-Request-Id", secrets.token_urlsafe(20).encode())

@@ -13,7 +13,7 @@ from forwarder.emulator.http.errors import forbidden, invalid, not_found
 _MAX_LIVE = 25
 
 
-class Hook:
+class EmulatedHook:
     """One event hook.
 
     Attributes:
@@ -103,32 +103,32 @@ class Hooks:
         created_by: id of the admin who creates hooks.
     """
 
-    def __init__(self, clock: Clock, random: Random, on_change: Callable[[str, Hook], None]) -> None:
+    def __init__(self, clock: Clock, random: Random, on_change: Callable[[str, EmulatedHook], None]) -> None:
         self._clock = clock
         self._random = random
         self._on_change = on_change
         self.created_by = okta_id("00u", random)
-        self._hooks: dict[str, Hook] = {}
+        self._hooks: dict[str, EmulatedHook] = {}
 
-    def all(self) -> list[Hook]:
+    def all(self) -> list[EmulatedHook]:
         """Return every hook, in the order of creation."""
         return list(self._hooks.values())
 
-    def get(self, hook_id: str) -> Hook:
+    def get(self, hook_id: str) -> EmulatedHook:
         """Return the hook with this id."""
         if hook_id not in self._hooks:
             raise not_found(f"{hook_id} (EventHook)")
         return self._hooks[hook_id]
 
-    def create(self, body: bytes) -> Hook:
+    def create(self, body: bytes) -> EmulatedHook:
         """Create a hook, ACTIVE and UNVERIFIED. Nothing is sent to its address yet."""
         spec = read_spec(body, self._names())
-        hook = Hook(okta_id("who", self._random), spec, self.created_by, self._clock.now())
+        hook = EmulatedHook(okta_id("who", self._random), spec, self.created_by, self._clock.now())
         self._hooks[hook.id] = hook
         self._on_change("created", hook)
         return hook
 
-    def replace(self, hook_id: str, body: bytes) -> Hook:
+    def replace(self, hook_id: str, body: bytes) -> EmulatedHook:
         """Replace all settings of a hook. If its channel changes, the hook becomes UNVERIFIED.
 
         The secret is part of the channel, and no call returns it: a body without the secret removes it from
@@ -141,17 +141,17 @@ class Hooks:
         verified = hook.verified and spec.channel.config.same_as(hook.spec.channel.config)
         return self._update(hook, "updated", spec=spec, active=active, verified=verified)
 
-    def activate(self, hook_id: str) -> Hook:
+    def activate(self, hook_id: str) -> EmulatedHook:
         """Make a hook ACTIVE; its verification does not change."""
         hook = self.get(hook_id)
         return self._update(hook, "activated", active=True, verified=hook.verified)
 
-    def deactivate(self, hook_id: str) -> Hook:
+    def deactivate(self, hook_id: str) -> EmulatedHook:
         """Make a hook INACTIVE; its verification does not change."""
         hook = self.get(hook_id)
         return self._update(hook, "deactivated", active=False, verified=hook.verified)
 
-    def set_verified(self, hook: Hook) -> Hook:
+    def set_verified(self, hook: EmulatedHook) -> EmulatedHook:
         """Make a hook VERIFIED, because its receiver echoed the challenge."""
         return self._update(hook, None, active=hook.active, verified=True)
 
@@ -164,8 +164,14 @@ class Hooks:
         self._on_change("deleted", hook)
 
     def _update(
-        self, hook: Hook, change: str | None, *, active: bool, verified: bool, spec: HookSpec | None = None
-    ) -> Hook:
+        self,
+        hook: EmulatedHook,
+        change: str | None,
+        *,
+        active: bool,
+        verified: bool,
+        spec: HookSpec | None = None,
+    ) -> EmulatedHook:
         others = sum(other.live for other in self._hooks.values() if other is not hook)
         if active and verified and others >= _MAX_LIVE:
             raise invalid("eventHook", f"No more than {_MAX_LIVE} event hooks can be active and verified")
@@ -175,7 +181,7 @@ class Hooks:
             self._on_change(change, hook)
         return hook
 
-    def _names(self, *, but: Hook | None = None) -> set[str]:
+    def _names(self, *, but: EmulatedHook | None = None) -> set[str]:
         return {hook.spec.name for hook in self._hooks.values() if hook is not but}
 
 

@@ -14,7 +14,7 @@ from forwarder.core.time import Micros
 from forwarder.emulator.events.generator import Generator
 from forwarder.emulator.events.payloads import hook_shape
 from forwarder.emulator.http.errors import not_found
-from forwarder.emulator.system_log.log import LogEntry, LogRange, SystemLog
+from forwarder.emulator.system_log.log import EmulatedSystemLog, LogEntry, LogRange
 
 _NULL = (
     "device",
@@ -34,7 +34,7 @@ class Previewed(msgspec.Struct, frozen=True):
     delivered: bool
 
 
-def logged_event(log: SystemLog, uuid: str, now: Micros) -> dict[str, Any]:
+def logged_event(log: EmulatedSystemLog, uuid: str, now: Micros) -> dict[str, Any]:
     """Return an event of the log as a preview shows it.
 
     Raises:

@@ -79,7 +79,7 @@ from forwarder.emulator.http.responses import (
 from forwarder.emulator.iam.access import check_access
 from forwarder.emulator.iam.api import ROLE_ROUTES
 from forwarder.emulator.iam.bindings_api import BINDING_ROUTES, CLIENT_ROLE_ROUTES
-from forwarder.emulator.ledger import Ledger
+from forwarder.emulator.ledger import EmulatorLedger
 from forwarder.emulator.oauth.api import oauth_routes, org_metadata
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.prompts.control import set_answers
@@ -266,5 +266,5 @@ async def _calls(request: OktaRequest) -> list[Call]:
 
 
 @get("/ledger")
-async def _ledger(request: OktaRequest) -> Ledger:
+async def _ledger(request: OktaRequest) -> EmulatorLedger:
     return org(request).ledger()

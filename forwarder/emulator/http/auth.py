@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from forwarder.core.ports import Clock
 from forwarder.emulator.http.errors import insufficient_scope, invalid_token, oauth_error
-from forwarder.emulator.http.rate_limits import RateLimits
+from forwarder.emulator.http.rate_limits import EmulatedRateLimits
 from forwarder.emulator.oauth.clients import ClientAuthenticator
 from forwarder.emulator.oauth.dpop import ProofValidator
 from forwarder.emulator.oauth.tokens import TokenEndpoint
@@ -48,7 +48,7 @@ class Authenticator:
         self._proofs = ProofValidator(clock)
         self.clients = ClientAuthenticator(settings.clients, clock)
         self.tokens = TokenEndpoint(settings, clock, self._proofs, self.clients)
-        self.rate_limits = RateLimits(settings, clock)
+        self.rate_limits = EmulatedRateLimits(settings, clock)
 
     def caller(self, method: str, path: str, headers: Mapping[str, str]) -> str:
         """Authenticate a call; return the client id of the service app, or API_TOKEN.

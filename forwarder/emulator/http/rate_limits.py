@@ -23,7 +23,7 @@ class RateLimitHeaders(msgspec.Struct, frozen=True):
     reset: int
 
 
-class RateLimits:
+class EmulatedRateLimits:
     """The rate limits of one org. A caller's minute begins with the caller's first call."""
 
     def __init__(self, settings: EmulatorSettings, clock: Clock) -> None:

@@ -13,7 +13,7 @@ from forwarder.emulator.http.errors import ApiError, OktaApiError, oauth_error
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.prompts.prompts import Prompt
 from forwarder.emulator.prompts.push import service_error
-from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.directory import EmulatedUser
 
 _LONGEST = 300
 """The longest time that a prompt may wait for an answer, in seconds; also the default."""
@@ -127,7 +127,7 @@ def _expiry(form: Mapping[str, str]) -> int:
     return int(text)
 
 
-def _hinted(emulator: Emulator, form: Mapping[str, str]) -> User:
+def _hinted(emulator: Emulator, form: Mapping[str, str]) -> EmulatedUser:
     """Return the user that the form's hint names; raise ApiError if the org cannot send a prompt to the
     user."""
     if ("login_hint" in form) == ("id_token_hint" in form):
@@ -157,7 +157,7 @@ def _unknown_user() -> ApiError:
     return oauth_error(400, "invalid_request", reason)
 
 
-def _require_reachable(emulator: Emulator, user: User) -> None:
+def _require_reachable(emulator: Emulator, user: EmulatedUser) -> None:
     fault = emulator.prompts.phone(user).fault
     if fault == "service_error":
         raise service_error()
@@ -172,7 +172,7 @@ def _require_reachable(emulator: Emulator, user: User) -> None:
         )
 
 
-def _tokens(emulator: Emulator, server: str | None, user: User, client_id: str) -> dict[str, Any]:
+def _tokens(emulator: Emulator, server: str | None, user: EmulatedUser, client_id: str) -> dict[str, Any]:
     access_token = secrets.token_urlsafe(96)
     issued = emulator.clock.now() // SECOND
     half = hashlib.sha256(access_token.encode()).digest()[:16]

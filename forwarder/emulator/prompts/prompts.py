@@ -14,7 +14,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.emulator.changes import Report
 from forwarder.emulator.events.fixtures import entity
-from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.directory import EmulatedUser
 
 Answer = Literal["approve", "deny", "none"]
 By = Literal["push", "ciba"]
@@ -93,14 +93,14 @@ _LEEWAY = SECOND // 10
 """How early a poll may come without counting as early, because calls do not all take the same time."""
 
 
-class Prompts:
+class EmulatedPrompts:
     """The prompts of an org, and its users' phones."""
 
     def __init__(self, clock: Clock, report: Report) -> None:
         """Args: `report` writes an event about each answer."""
         self._clock = clock
         self._report = report
-        self._prompts: dict[str, tuple[Prompt, User]] = {}
+        self._prompts: dict[str, tuple[Prompt, EmulatedUser]] = {}
         self._phones: dict[str, Phone] = {}
         self._others = Phone()
         self._answering: set[asyncio.Task[None]] = set()
@@ -124,11 +124,11 @@ class Prompts:
         self.settle(found[0])
         return found[0]
 
-    def phone(self, user: User) -> Phone:
+    def phone(self, user: EmulatedUser) -> Phone:
         """Return how a user's phone answers."""
         return self._phones.get(user.id, self._others)
 
-    def set_phone(self, user: User | None, phone: Phone) -> None:
+    def set_phone(self, user: EmulatedUser | None, phone: Phone) -> None:
         """Set how the phone of `user` answers, also to prompts that already wait. If `user` is None, set it
         for all users without a setting of their own."""
         if user is None:
@@ -139,7 +139,7 @@ class Prompts:
             if prompt.result == "WAITING" and self.phone(asked) is phone:
                 self._schedule(prompt, phone)
 
-    def ask(self, prompt: Prompt, user: User) -> None:
+    def ask(self, prompt: Prompt, user: EmulatedUser) -> None:
         """Send a prompt to the user's phone."""
         phone = self.phone(user)
         if phone.fault == "expired":

@@ -11,7 +11,7 @@ from forwarder.core.time import SECOND, iso
 from forwarder.emulator.http.errors import OktaApiError, decode, invalid, not_found
 from forwarder.emulator.http.responses import OktaRequest, caller, org
 from forwarder.emulator.prompts.prompts import Prompt
-from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.emulator.users.factors import PUSH, Factor
 
 _FACTORS = "/users/{user_id:str}/factors"
@@ -28,7 +28,7 @@ class _Verify(msgspec.Struct, rename="camel"):
     use_number_matching_challenge: bool = False
 
 
-def _find(request: OktaRequest, user_id: str, factor_id: str) -> tuple[User, Factor]:
+def _find(request: OktaRequest, user_id: str, factor_id: str) -> tuple[EmulatedUser, Factor]:
     user = org(request).users.find(user_id)
     for factor in user.factors:
         if factor.id == factor_id:
@@ -36,7 +36,7 @@ def _find(request: OktaRequest, user_id: str, factor_id: str) -> tuple[User, Fac
     raise not_found(f"{factor_id} (UserFactor)")
 
 
-def _user_url(request: OktaRequest, user: User) -> str:
+def _user_url(request: OktaRequest, user: EmulatedUser) -> str:
     return f"{org(request).settings.url}/api/v1/users/{user.id}"
 
 
@@ -103,7 +103,7 @@ async def _cancel(
     org(request).prompts.cancel(_transaction(request, factor, transaction_id))
 
 
-def _require_askable(user: User, factor: Factor) -> None:
+def _require_askable(user: EmulatedUser, factor: Factor) -> None:
     """Check that a push can be sent to this factor of the user. If not, raise an OktaApiError with Okta's
     answer."""
     if user.status == "LOCKED_OUT":
@@ -125,7 +125,7 @@ def _transaction(request: OktaRequest, factor: Factor, transaction_id: str) -> P
     return prompt
 
 
-def _waiting(request: OktaRequest, user: User, factor: Factor, prompt: Prompt) -> dict[str, Any]:
+def _waiting(request: OktaRequest, user: EmulatedUser, factor: Factor, prompt: Prompt) -> dict[str, Any]:
     url = f"{_user_url(request, user)}/factors/{factor.id}/transactions/{prompt.id}"
     answer = {
         "factorResult": "WAITING",

@@ -13,8 +13,8 @@ from forwarder.emulator.changes import Report, System
 from forwarder.emulator.http.errors import ApiError, OktaApiError
 from forwarder.emulator.settings import EmulatorSettings
 from forwarder.emulator.ssf.providers import Provider, Providers
-from forwarder.emulator.ssf.tokens import RISK_CHANGE, Token, parse, refusal, subject_user
-from forwarder.emulator.users.directory import Directory, User
+from forwarder.emulator.ssf.tokens import RISK_CHANGE, UnverifiedToken, parse, refusal, subject_user
+from forwarder.emulator.users.directory import EmulatedUser, UserDirectory
 
 _NO_RESPONSE = (TimeoutError, OSError, UnicodeError, httpx.HTTPError, httpx.InvalidURL)
 
@@ -38,11 +38,16 @@ class Received(msgspec.Struct, frozen=True):
     event: Any = None
 
 
-class SecurityEvents:
+class SecurityEventReceiver:
     """The receiver of the tokens that are sent to one org."""
 
     def __init__(
-        self, settings: EmulatorSettings, clock: Clock, providers: Providers, users: Directory, report: Report
+        self,
+        settings: EmulatorSettings,
+        clock: Clock,
+        providers: Providers,
+        users: UserDirectory,
+        report: Report,
     ) -> None:
         """Args: `report` writes an event about each token that has an effect."""
         self._settings = settings
@@ -86,7 +91,7 @@ class SecurityEvents:
             self._users.receive_risk(user, event["current_level"], System())
         return provider, True
 
-    async def _sender(self, token: Token) -> Provider:
+    async def _sender(self, token: UnverifiedToken) -> Provider:
         """Return the provider that sent a token, after checking the signature with the provider's keys."""
         for provider in self._providers.all():
             if not provider.active:
@@ -131,12 +136,12 @@ class SecurityEvents:
         except (*_NO_RESPONSE, msgspec.DecodeError) as error:
             raise refusal("invalid_key", f"{url} cannot be fetched, or has no JSON object.") from error
 
-    def _subject(self, event: dict[str, Any]) -> User | None:
+    def _subject(self, event: dict[str, Any]) -> EmulatedUser | None:
         try:
             return self._users.find(subject_user(event) or "")
         except OktaApiError:
             return None
 
-    def _keep(self, token: Token, result: str, **fields: Any) -> None:
+    def _keep(self, token: UnverifiedToken, result: str, **fields: Any) -> None:
         at = iso(self._clock.now(), "milliseconds")
         self._received.append(Received(at, token.issuer, token.jti, result, **fields))

@@ -37,7 +37,7 @@ def refusal(err: str, description: str) -> ApiError:
     return ApiError(f"{err}: {description}", 400, {"err": err, "description": description}, None)
 
 
-class Token(msgspec.Struct, frozen=True):
+class UnverifiedToken(msgspec.Struct, frozen=True):
     """A token whose signature is not checked yet."""
 
     text: str
@@ -80,7 +80,7 @@ class Token(msgspec.Struct, frozen=True):
             raise refusal("authentication_failed", "The signature of the token is invalid.") from error
 
 
-def parse(body: bytes) -> Token:
+def parse(body: bytes) -> UnverifiedToken:
     """Decode a token, without checking its signature.
 
     Raises:
@@ -102,7 +102,7 @@ def parse(body: bytes) -> Token:
     wrong = [name for name in ("iss", "jti") if not isinstance(claims[name], str)]
     if wrong or not isinstance(claims["iat"], int) or not isinstance(claims["events"], dict):
         raise refusal("invalid_request", "A claim is of the wrong type.")
-    return Token(text, header["kid"], claims["iss"], claims["aud"], claims["jti"], claims["events"])
+    return UnverifiedToken(text, header["kid"], claims["iss"], claims["aud"], claims["jti"], claims["events"])
 
 
 def subject_user(event: Mapping[str, Any]) -> str | None:

@@ -46,7 +46,7 @@ class LogRange(msgspec.Struct, frozen=True):
     matches: Callable[[LogEntry], bool] | None = None
 
 
-class LogPage(msgspec.Struct, frozen=True):
+class EmulatedLogPage(msgspec.Struct, frozen=True):
     """One page of the log.
 
     Attributes:
@@ -59,7 +59,7 @@ class LogPage(msgspec.Struct, frozen=True):
     more: bool
 
 
-class SystemLog:
+class EmulatedSystemLog:
     """A log that keeps the newest `history` events. `now` returns the current time; no page contains entries
     whose time of storage is later."""
 
@@ -81,7 +81,7 @@ class SystemLog:
             heapq.heappush(self._pending, (at, next(self._numbers), entry))
         self._store()
 
-    def poll(self, part: LogRange, *, after: Key | None, limit: int) -> LogPage:
+    def poll(self, part: LogRange, *, after: Key | None, limit: int) -> EmulatedLogPage:
         """Return one page in the order of storage.
 
         Args:
@@ -92,7 +92,9 @@ class SystemLog:
         self._store()
         return _page(self._stored, part, after, limit)
 
-    def between(self, part: LogRange, *, after: Key | None, limit: int, descending: bool = False) -> LogPage:
+    def between(
+        self, part: LogRange, *, after: Key | None, limit: int, descending: bool = False
+    ) -> EmulatedLogPage:
         """Return one page in the order of `published`. The arguments are those of `poll`, but the times of
         `part` limit `published`."""
         self._store()
@@ -113,28 +115,32 @@ class SystemLog:
         del self._stored[:excess]
 
 
-def _page(log: list[_Positioned], part: LogRange, after: Key | None, limit: int) -> LogPage:
+def _page(log: list[_Positioned], part: LogRange, after: Key | None, limit: int) -> EmulatedLogPage:
     start = (part.since, -1) if after is None else max((after[0], after[1] + 1), (part.since, -1))
     first = bisect_left(log, start, key=_key)
     end = bisect_left(log, (part.until, -1), key=_key)
     return _collect(log, range(first, end), part, (start[0], start[1] - 1), limit)
 
 
-def _page_descending(log: list[_Positioned], part: LogRange, after: Key | None, limit: int) -> LogPage:
+def _page_descending(
+    log: list[_Positioned], part: LogRange, after: Key | None, limit: int
+) -> EmulatedLogPage:
     end = min(after or (part.until, -1), (part.until, -1))
     first = bisect_left(log, (part.since, -1), key=_key)
     last = bisect_left(log, end, key=_key)
     return _collect(log, range(last - 1, first - 1, -1), part, end, limit)
 
 
-def _collect(log: list[_Positioned], indexes: range, part: LogRange, start: Key, limit: int) -> LogPage:
+def _collect(
+    log: list[_Positioned], indexes: range, part: LogRange, start: Key, limit: int
+) -> EmulatedLogPage:
     entries: list[LogEntry] = []
     after = start
     for index in indexes:
         at, number, entry = log[index]
         if part.matches is None or part.matches(entry):
             if len(entries) == limit:
-                return LogPage(entries, after, more=True)
+                return EmulatedLogPage(entries, after, more=True)
             entries.append(entry)
         after = (at, number)
-    return LogPage(entries, after, more=False)
+    return EmulatedLogPage(entries, after, more=False)

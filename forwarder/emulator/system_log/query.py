@@ -19,7 +19,7 @@ from forwarder.core.time import SECOND, Micros, to_micros
 from forwarder.emulator.http.errors import OktaApiError, invalid
 from forwarder.emulator.system_log.filter import read_filter
 from forwarder.emulator.system_log.keywords import contains_keywords, read_keywords
-from forwarder.emulator.system_log.log import Key, LogEntry, LogRange, SystemLog
+from forwarder.emulator.system_log.log import EmulatedSystemLog, Key, LogEntry, LogRange
 
 _DAY = 86_400 * SECOND
 _RETENTION = 90 * _DAY
@@ -54,7 +54,7 @@ class LogQuery:
         self._part = self._range(now)
         self._after = _position(given["after"], self._mode) if given.get("after") else None
 
-    def page(self, log: SystemLog) -> tuple[list[LogEntry], str | None]:
+    def page(self, log: EmulatedSystemLog) -> tuple[list[LogEntry], str | None]:
         """Return the entries of the page, and the query string of the next page; None if this is the last
         page."""
         if self._polling:

@@ -11,13 +11,13 @@ from forwarder.emulator.http.responses import OktaRequest, caller, org, paged, s
 from forwarder.emulator.iam.access import check_access
 from forwarder.emulator.iam.views import standard_role
 from forwarder.emulator.org import Emulator
-from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.directory import EmulatedUser
 
 _USER = "/users/{user_id:str}"
 _FILTER = re.compile(r'\s*(id|status|profile\.login)\s+eq\s+"([^"]*)"\s*')
 
 
-def _find(request: OktaRequest, user_id: str) -> User:
+def _find(request: OktaRequest, user_id: str) -> EmulatedUser:
     users = org(request).users
     return users.owner if user_id == "me" else users.find(user_id)
 
@@ -38,7 +38,7 @@ async def _list(request: OktaRequest) -> list[dict[str, Any]]:
     return paged(request, [user.view(emulator.settings.url) for user in found], 200)
 
 
-def _may_read(emulator: Emulator, client_id: str, user: User) -> bool:
+def _may_read(emulator: Emulator, client_id: str, user: EmulatedUser) -> bool:
     """Whether the app `client_id` may read a user. Okta lists only such users to an app with custom roles."""
     try:
         check_access(emulator, client_id, "GET", f"/api/v1/users/{user.id}")
@@ -105,19 +105,21 @@ async def revoke_everything(request: OktaRequest) -> None:
     _end(request, user, tokens=True, event_type=event_type)
 
 
-def _begins(user: User, text: str) -> bool:
+def _begins(user: EmulatedUser, text: str) -> bool:
     """Whether the login or a word of the name begins with `text`, which is case-folded."""
     words = (user.login, *user.name.split())
     return any(word.casefold().startswith(text) for word in words)
 
 
-def _end(request: OktaRequest, user: User, *, tokens: bool, event_type: str = "user.session.clear") -> None:
+def _end(
+    request: OktaRequest, user: EmulatedUser, *, tokens: bool, event_type: str = "user.session.clear"
+) -> None:
     before = (user.sessions, user.refresh_tokens)
     org(request).users.revoke(user, caller(request), tokens=tokens, event_type=event_type)
     set_effect(request, changed=(user.sessions, user.refresh_tokens) != before)
 
 
-def _risk_view(request: OktaRequest, user: User) -> dict[str, Any]:
+def _risk_view(request: OktaRequest, user: EmulatedUser) -> dict[str, Any]:
     """Return a user's risk as the API shows it. The field `reason` is called `riskReason` in the body of a
     PUT."""
     url = f"{org(request).settings.url}/api/v1/users/{user.id}"

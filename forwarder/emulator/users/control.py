@@ -8,7 +8,7 @@ from litestar.params import FromPath
 
 from forwarder.emulator.http.errors import decode
 from forwarder.emulator.http.responses import OktaRequest, org
-from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.emulator.users.factors import factor_of
 
 
@@ -63,7 +63,7 @@ async def _delete(request: OktaRequest, user_id: FromPath[str]) -> None:
         group.members.discard(user.id)
 
 
-def _apply(request: OktaRequest, user: User, order: _UserOrder) -> dict[str, Any]:
+def _apply(request: OktaRequest, user: EmulatedUser, order: _UserOrder) -> dict[str, Any]:
     emulator = org(request)
     groups = None if order.groups is None else [emulator.groups.named(key) for key in order.groups]
     if order.status is not None:

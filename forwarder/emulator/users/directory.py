@@ -30,7 +30,7 @@ _STEPS = {
 """For each life-cycle operation: the statuses that allow it, the new status, and the type of its event."""
 
 
-class User(Actor, msgspec.Struct):
+class EmulatedUser(Actor, msgspec.Struct):
     """A user.
 
     Attributes:
@@ -84,7 +84,7 @@ class User(Actor, msgspec.Struct):
         }
 
 
-class Directory:
+class UserDirectory:
     """The users of an org: the people of its events, and the admin who made its API token."""
 
     def __init__(
@@ -96,19 +96,21 @@ class Directory:
         self._random = random
         self._report = report
         now = clock.now()
-        self.owner = User(owner_id, "admin@example.com", "Ada Admin", now, now, roles=("SUPER_ADMIN",))
+        self.owner = EmulatedUser(
+            owner_id, "admin@example.com", "Ada Admin", now, now, roles=("SUPER_ADMIN",)
+        )
         self._users = {owner_id: self.owner}
         for person in fixtures.people:
             roles = ("HELP_DESK_ADMIN",) if person in fixtures.admins else ()
-            self._users[person.id] = User(person.id, person.login, person.name, now, now, roles=roles)
+            self._users[person.id] = EmulatedUser(person.id, person.login, person.name, now, now, roles=roles)
         for user in self._users.values():
             user.factors = [factor_of(user.id, PUSH), factor_of(user.id, TOTP)]
 
-    def all(self) -> Sequence[User]:
+    def all(self) -> Sequence[EmulatedUser]:
         """Return every user."""
         return tuple(self._users.values())
 
-    def find(self, key: str) -> User:
+    def find(self, key: str) -> EmulatedUser:
         """Return the user with this id, or with this login, ignoring its case.
 
         Raises:
@@ -121,7 +123,7 @@ class Directory:
                 return user
         raise not_found(f"{key} (User)")
 
-    def create(self, login: str, name: str) -> User:
+    def create(self, login: str, name: str) -> EmulatedUser:
         """Add a user, who is ACTIVE.
 
         Raises:
@@ -130,16 +132,16 @@ class Directory:
         if not login or any(user.login.casefold() == login.casefold() for user in self.all()):
             raise invalid("login", "login: An object with this field already exists, or the field is empty.")
         now = self._clock.now()
-        user = User(okta_id("00u", self._random), login, name or login.partition("@")[0], now, now)
+        user = EmulatedUser(okta_id("00u", self._random), login, name or login.partition("@")[0], now, now)
         user.factors = [factor_of(user.id, PUSH), factor_of(user.id, TOTP)]
         self._users[user.id] = user
         return user
 
-    def delete(self, user: User) -> None:
+    def delete(self, user: EmulatedUser) -> None:
         """Delete a user, without an event."""
         del self._users[user.id]
 
-    def set_status(self, user: User, status: str) -> None:
+    def set_status(self, user: EmulatedUser, status: str) -> None:
         """Set the status of a user, whatever it was before, without an event.
 
         Raises:
@@ -150,7 +152,7 @@ class Directory:
         if user.status != status:
             user.status, user.status_changed = status, self._clock.now()
 
-    def step(self, user: User, step: str, caller: Caller) -> None:
+    def step(self, user: EmulatedUser, step: str, caller: Caller) -> None:
         """Carry out the life-cycle operation `step`, such as `suspend`, and write its event.
 
         Raises:
@@ -169,7 +171,7 @@ class Directory:
         self._report(event_type, caller, target=[user.entity()])
 
     def revoke(
-        self, user: User, caller: Caller, *, tokens: bool, event_type: str = "user.session.clear"
+        self, user: EmulatedUser, caller: Caller, *, tokens: bool, event_type: str = "user.session.clear"
     ) -> None:
         """End the user's sessions, and with `tokens` also revoke the refresh tokens that apps hold. Each call
         writes an event, even if nothing changes."""
@@ -178,7 +180,7 @@ class Directory:
             user.refresh_tokens = 0
         self._report(event_type, caller, target=[user.entity()])
 
-    def set_risk(self, user: User, level: object, reason: object, caller: Caller) -> bool:
+    def set_risk(self, user: EmulatedUser, level: object, reason: object, caller: Caller) -> bool:
         """Set the risk of a user; return whether the user had no risk before.
 
         Raises:
@@ -195,7 +197,7 @@ class Directory:
         self._report("user.risk.change", caller, target=[user.entity()])
         return is_new
 
-    def receive_risk(self, user: User, level: str, by: Actor) -> None:
+    def receive_risk(self, user: EmulatedUser, level: str, by: Actor) -> None:
         """Set the risk level that a provider of security events reports; `secure` and `none` remove the
         risk."""
         known = level.upper() in _RISKS

@@ -42,7 +42,7 @@ _SYSTEM = (
 """The zones that every org has."""
 
 
-class Zone(msgspec.Struct):
+class EmulatedZone(msgspec.Struct):
     """A zone. `active` says whether its status is ACTIVE, `system` whether every org has the zone, `exempt`
     whether its addresses are never blocked."""
 
@@ -87,18 +87,18 @@ class Zones:
         self._clock = clock
         self._random = random
         self._report = report
-        self._zones: dict[str, Zone] = {}
+        self._zones: dict[str, EmulatedZone] = {}
         now = clock.now()
         for spec in _SYSTEM:
-            zone = Zone(okta_id("nzo", random), spec, now, now, spec.status == "ACTIVE", system=True)
+            zone = EmulatedZone(okta_id("nzo", random), spec, now, now, spec.status == "ACTIVE", system=True)
             zone.exempt = spec.name == "DefaultExemptIpZone"
             self._zones[zone.id] = zone
 
-    def all(self) -> Sequence[Zone]:
+    def all(self) -> Sequence[EmulatedZone]:
         """Return every zone."""
         return tuple(self._zones.values())
 
-    def find(self, zone_id: str) -> Zone:
+    def find(self, zone_id: str) -> EmulatedZone:
         """Return the zone with this id.
 
         Raises:
@@ -109,7 +109,7 @@ class Zones:
         except KeyError:
             raise not_found(f"{zone_id} (NetworkZone)") from None
 
-    def create(self, spec: ZoneSpec, caller: Caller) -> Zone:
+    def create(self, spec: ZoneSpec, caller: Caller) -> EmulatedZone:
         """Create a zone, which is ACTIVE whatever status the caller sent.
 
         Raises:
@@ -119,12 +119,12 @@ class Zones:
             raise invalid("zone", f"No more than {_MOST_ZONES} zones may exist.")
         spec = self._checked(spec)
         now = self._clock.now()
-        zone = Zone(okta_id("nzo", self._random), spec, now, now)
+        zone = EmulatedZone(okta_id("nzo", self._random), spec, now, now)
         self._zones[zone.id] = zone
         self._changed("zone.create", zone, caller)
         return zone
 
-    def replace(self, zone: Zone, spec: ZoneSpec, caller: Caller) -> None:
+    def replace(self, zone: EmulatedZone, spec: ZoneSpec, caller: Caller) -> None:
         """Replace all settings of a zone.
 
         Raises:
@@ -140,7 +140,7 @@ class Zones:
         zone.updated = self._clock.now()
         self._changed("zone.update", zone, caller)
 
-    def set_active(self, zone: Zone, caller: Caller, *, active: bool) -> None:
+    def set_active(self, zone: EmulatedZone, caller: Caller, *, active: bool) -> None:
         """Activate or deactivate a zone.
 
         Raises:
@@ -151,7 +151,7 @@ class Zones:
         zone.active, zone.updated = active, self._clock.now()
         self._changed("zone.activate" if active else "zone.deactivate", zone, caller)
 
-    def delete(self, zone: Zone, caller: Caller) -> None:
+    def delete(self, zone: EmulatedZone, caller: Caller) -> None:
         """Delete an INACTIVE zone.
 
         Raises:
@@ -164,7 +164,7 @@ class Zones:
         del self._zones[zone.id]
         self._changed("zone.delete", zone, caller)
 
-    def _checked(self, spec: ZoneSpec, old: Zone | None = None) -> ZoneSpec:
+    def _checked(self, spec: ZoneSpec, old: EmulatedZone | None = None) -> ZoneSpec:
         causes = problems(spec, system=old is not None and old.system)
         blocked = sum(
             len(zone.spec.gateways or ())
@@ -181,5 +181,5 @@ class Zones:
             spec = msgspec.structs.replace(spec, gateways=tuple(map(as_shown, spec.gateways)))
         return spec
 
-    def _changed(self, event_type: str, zone: Zone, caller: Caller) -> None:
+    def _changed(self, event_type: str, zone: EmulatedZone, caller: Caller) -> None:
         self._report(event_type, caller, target=[entity(zone.id, "NetworkZone", zone.spec.name)])

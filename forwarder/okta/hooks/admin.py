@@ -8,7 +8,7 @@ import msgspec
 
 from forwarder.core.errors import HookUnverifiedError, OktaError, OktaRefusedError
 from forwarder.okta.api.port import Api, Response
-from forwarder.okta.hooks.desired import MAX_LIVE, DesiredHook, Hook, Plan, to_request
+from forwarder.okta.hooks.desired import MAX_LIVE, DesiredHook, Hook, HookPlan, to_request
 
 _PATH = "/api/v1/eventHooks"
 
@@ -72,7 +72,7 @@ class HookAdmin:
             await self.deactivate(hook)
         await self._api.call("DELETE", _path(hook.id))
 
-    async def apply(self, plan: Plan, desired: DesiredHook, hook: Hook | None) -> Hook:
+    async def apply(self, plan: HookPlan, desired: DesiredHook, hook: Hook | None) -> Hook:
         """Carry out `plan`, which was made for `desired` and `hook`, and return the hook as it is afterwards.
 
         Raises:

@@ -157,7 +157,7 @@ class Hook(msgspec.Struct, frozen=True):
         return list((self.raw["events"].get("filter") or {}).get("eventFilterMap") or ())
 
 
-class Difference(msgspec.Struct, frozen=True):
+class PropertyDifference(msgspec.Struct, frozen=True):
     """A property in which Okta's object differs from the desired one.
 
     Attributes:
@@ -171,7 +171,7 @@ class Difference(msgspec.Struct, frozen=True):
     wants: tuple[str, ...] = ()
 
 
-class Plan(msgspec.Struct, frozen=True):
+class HookPlan(msgspec.Struct, frozen=True):
     """The steps that bring a hook up to date.
 
     Attributes:
@@ -182,7 +182,7 @@ class Plan(msgspec.Struct, frozen=True):
         verify: whether to verify the hook, because it is UNVERIFIED or will be after the replacement.
     """
 
-    differences: tuple[Difference, ...]
+    differences: tuple[PropertyDifference, ...]
     create: bool = False
     replace: bool = False
     activate: bool = False
@@ -194,7 +194,7 @@ class Plan(msgspec.Struct, frozen=True):
         return not (self.create or self.replace or self.activate or self.verify)
 
 
-def plan(desired: DesiredHook, hook: Hook | None, *, resend_secret: bool = False) -> Plan:
+def plan(desired: DesiredHook, hook: Hook | None, *, resend_secret: bool = False) -> HookPlan:
     """Plan the steps that make `hook` match `desired`.
 
     Args:
@@ -203,11 +203,11 @@ def plan(desired: DesiredHook, hook: Hook | None, *, resend_secret: bool = False
         resend_secret: send the secret again even if nothing else differs, because Okta does not show its secret.
     """
     if hook is None:
-        return Plan(tuple(_new(desired)), create=True, verify=True)
+        return HookPlan(tuple(_new(desired)), create=True, verify=True)
     channel = list(_channel(desired, hook, resend_secret=resend_secret))
     state = list(_state(hook))
     body = [*_content(desired, hook), *channel]
-    return Plan(
+    return HookPlan(
         differences=(*body, *state),
         replace=bool(body),
         activate=not hook.active,
@@ -250,21 +250,21 @@ def _filter(desired: DesiredHook, hook: Hook | None) -> dict[str, Any] | None:
     return {"type": "EXPRESSION_LANGUAGE", "eventFilterMap": entries}
 
 
-def _new(desired: DesiredHook) -> Iterable[Difference]:
-    yield Difference("name", wants=(desired.name,))
-    yield Difference("events", wants=tuple(sorted(desired.types)))
+def _new(desired: DesiredHook) -> Iterable[PropertyDifference]:
+    yield PropertyDifference("name", wants=(desired.name,))
+    yield PropertyDifference("events", wants=tuple(sorted(desired.types)))
     if desired.filters:
-        yield Difference("filters", wants=_written(desired.filters))
-    yield Difference("URL", wants=(desired.uri,))
-    yield Difference("authentication field", wants=(desired.header,))
+        yield PropertyDifference("filters", wants=_written(desired.filters))
+    yield PropertyDifference("URL", wants=(desired.uri,))
+    yield PropertyDifference("authentication field", wants=(desired.header,))
 
 
-def _content(desired: DesiredHook, hook: Hook) -> Iterable[Difference]:
+def _content(desired: DesiredHook, hook: Hook) -> Iterable[PropertyDifference]:
     """Yield the differences in name, events and filters. A hook stays verified when these change."""
     if hook.name != desired.name:
-        yield Difference("name", (hook.name,), (desired.name,))
+        yield PropertyDifference("name", (hook.name,), (desired.name,))
     if hook.types != desired.types:
-        yield Difference(
+        yield PropertyDifference(
             "events", tuple(sorted(hook.types - desired.types)), tuple(sorted(desired.types - hook.types))
         )
     kept = {name: text for name, text in hook.filters.items() if name in desired.types}
@@ -273,24 +273,26 @@ def _content(desired: DesiredHook, hook: Hook) -> Iterable[Difference]:
         set(_written(kept if desired.filters is None else desired.filters)),
     )
     if has != wants:
-        yield Difference("filters", tuple(sorted(has - wants)), tuple(sorted(wants - has)))
+        yield PropertyDifference("filters", tuple(sorted(has - wants)), tuple(sorted(wants - has)))
 
 
-def _channel(desired: DesiredHook, hook: Hook, *, resend_secret: bool) -> Iterable[Difference]:
+def _channel(desired: DesiredHook, hook: Hook, *, resend_secret: bool) -> Iterable[PropertyDifference]:
     """Yield the differences in address, header and secret. Okta un-verifies a hook when these change."""
     if hook.uri != desired.uri:
-        yield Difference("URL", (hook.uri,), (desired.uri,))
+        yield PropertyDifference("URL", (hook.uri,), (desired.uri,))
     if (hook.header or "").lower() != desired.header.lower():
-        yield Difference("authentication field", (hook.header,) if hook.header else (), (desired.header,))
+        yield PropertyDifference(
+            "authentication field", (hook.header,) if hook.header else (), (desired.header,)
+        )
     if resend_secret:
-        yield Difference("authentication secret", wants=("the newest of `secrets`",))
+        yield PropertyDifference("authentication secret", wants=("the newest of `secrets`",))
 
 
-def _state(hook: Hook) -> Iterable[Difference]:
+def _state(hook: Hook) -> Iterable[PropertyDifference]:
     if not hook.active:
-        yield Difference("status", (hook.status,), ("ACTIVE",))
+        yield PropertyDifference("status", (hook.status,), ("ACTIVE",))
     if not hook.verified:
-        yield Difference("verification", (hook.verification,), ("VERIFIED",))
+        yield PropertyDifference("verification", (hook.verification,), ("VERIFIED",))
 
 
 def _written(filters: Mapping[str, str]) -> tuple[str, ...]:

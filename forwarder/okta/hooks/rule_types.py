@@ -7,7 +7,7 @@ import msgspec
 
 from forwarder.okta.hooks.event_type_presets import event_type_problems, resolve
 from forwarder.okta.settings import HookSettings
-from forwarder.rules.conditions.rule import Problem, Rule
+from forwarder.rules.conditions.rule import Rule, UnreadableRule
 from forwarder.rules.coverage import coverage
 from forwarder.rules.files import read_files
 
@@ -43,7 +43,7 @@ def read_rule_types(paths: Sequence[Path]) -> RuleTypes:
     only_system_log: set[str] = set()
     problems = []
     for _, rule in read_files(paths):
-        if isinstance(rule, Problem):
+        if isinstance(rule, UnreadableRule):
             problems.append(f"{rule.place}: {rule.text}")
         elif isinstance(rule, Rule) and (needs := coverage(rule)):
             by_hook.update(needs.by_hooks)

@@ -9,7 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from forwarder import logs
-from forwarder.control import Request
+from forwarder.control import ControlRequest
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.core.ports import Clock
@@ -67,7 +67,7 @@ class HookState(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-class CheckHookRequest(Request, frozen=True, tag="check_hook"):
+class CheckHookRequest(ControlRequest, frozen=True, tag="check_hook"):
     """Asks the running forwarder to check the hook of an org now, because a command has changed it."""
 
     org: str

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from forwarder.control import Request
+from forwarder.control import ControlRequest
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.core.event import Source
 from forwarder.core.ports import Clock, EventStore
@@ -31,7 +31,7 @@ _MINUTE = 60.0
 T = TypeVar("T")
 
 
-class BackfillRequest(Request, frozen=True, tag="backfill"):
+class BackfillRequest(ControlRequest, frozen=True, tag="backfill"):
     """A request for the events published from `since` on and before `until`, by Okta's clock.
 
     The backfill may use `limit_fraction` of our share of the rate limit: more than 0, at most 1.
@@ -44,7 +44,7 @@ class BackfillRequest(Request, frozen=True, tag="backfill"):
     dry_run: bool = False
 
 
-class Plan(msgspec.Struct, frozen=True, tag="plan"):
+class BackfillPlan(msgspec.Struct, frozen=True, tag="plan"):
     """What a backfill will do.
 
     Attributes:
@@ -66,7 +66,7 @@ class Plan(msgspec.Struct, frozen=True, tag="plan"):
     calls_per_minute: int | None
 
 
-class Progress(msgspec.Struct, frozen=True, tag="progress"):
+class BackfillProgress(msgspec.Struct, frozen=True, tag="progress"):
     """How far a backfill has come.
 
     Attributes:
@@ -84,10 +84,10 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
     waits: str | None = None
 
 
-Report = Callable[[Plan | Progress], None]
+Report = Callable[[BackfillPlan | BackfillProgress], None]
 
 
-class Checkpoint(msgspec.Struct, frozen=True):
+class BackfillCheckpoint(msgspec.Struct, frozen=True):
     """How far an org's last backfill has come. If it is `done`, the same request starts from the beginning again."""
 
     since: Micros
@@ -125,7 +125,7 @@ class Backfill:
         self._calls_per_minute = calls_per_minute
         self._checkpoint = f"backfill:{log.org}"
 
-    async def run(self, request: BackfillRequest, report: Report) -> Progress:
+    async def run(self, request: BackfillRequest, report: Report) -> BackfillProgress:
         """Report the plan, then fetch the events and report the progress; a dry run only reports the plan.
 
         If the last backfill was interrupted after it had fetched the start of this range, resume it.
@@ -137,23 +137,23 @@ class Backfill:
         plan = await self._plan(request)
         report(plan)
         if request.dry_run or plan.since >= plan.until:
-            return Progress(plan.since)
+            return BackfillProgress(plan.since)
         return await self._fetch(plan, report)
 
-    async def _plan(self, request: BackfillRequest) -> Plan:
+    async def _plan(self, request: BackfillRequest) -> BackfillPlan:
         began, since, until, polled_until = request.since, request.since, request.until, None
         cursor = await self._stored(cursor_name(self._log.org), Cursor)
         if cursor is not None and cursor.complete_until < until:
             # Later events must come from polling: if a backfill stored them, polling could not see which ones the hook
             # did not deliver.
             until = polled_until = cursor.complete_until
-        last = await self._stored(self._checkpoint, Checkpoint)
+        last = await self._stored(self._checkpoint, BackfillCheckpoint)
         if last is not None and not last.done and last.since <= since <= last.reached:
             began, since = last.since, last.reached
         events = await self._estimate(since, until) if since < until else 0
         allowed = self._calls_per_minute()
         calls = None if allowed is None else max(1, int(allowed * request.limit_fraction))
-        return Plan(since, until, polled_until, began, events, calls)
+        return BackfillPlan(since, until, polled_until, began, events, calls)
 
     async def _estimate(self, since: Micros, until: Micros) -> int:
         """Estimate the number of events from `since` to `until` by the number of events per second on the first page."""
@@ -163,8 +163,8 @@ class Backfill:
         first = page.events[0].published
         return max(1, round((until - first) / max(page.newest - first, SECOND))) * len(page.events)
 
-    async def _fetch(self, plan: Plan, report: Report) -> Progress:
-        progress = Progress(plan.since)
+    async def _fetch(self, plan: BackfillPlan, report: Report) -> BackfillProgress:
+        progress = BackfillProgress(plan.since)
         link: str | None = None
         followed: set[str | None] = set()
         minute_ends, calls = 0.0, 0
@@ -179,7 +179,7 @@ class Backfill:
             link = page.next_link if page.events or page.malformed else None
             reached = plan.until if link is None else max(progress.reached, page.newest or 0)
             progress = await self._store_page(
-                page, Checkpoint(plan.began, reached, done=link is None), progress
+                page, BackfillCheckpoint(plan.began, reached, done=link is None), progress
             )
             report(progress)
             if link is None:
@@ -202,13 +202,15 @@ class Backfill:
                     raise
         return await self._log.first_page(since, until)
 
-    async def _store_page(self, page: LogPage, checkpoint: Checkpoint, before: Progress) -> Progress:
+    async def _store_page(
+        self, page: LogPage, checkpoint: BackfillCheckpoint, before: BackfillProgress
+    ) -> BackfillProgress:
         # The batch names no events to expect by hook, so none becomes pending: the store no longer knows what the hook
         # delivered long ago.
         batch = page.batch((self._checkpoint, msgspec.json.encode(checkpoint).decode()))
         appended = await self._store.append(batch, timeout=COMMIT_TIMEOUT)
         await self._metrics.count(appended, len(page.malformed), backfill=True)
-        return Progress(
+        return BackfillProgress(
             checkpoint.reached,
             before.read + len(page.events),
             before.new + len(appended.stored),

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import OktaError, OktaRefusedError
-from forwarder.okta.hooks.desired import Difference
+from forwarder.okta.hooks.desired import PropertyDifference
 from forwarder.okta.zones.addresses import AddressRange, parse_range, uncovered
 from forwarder.okta.zones.plan import as_it_is, plan
 from forwarder.okta.zones.settings import MAX_GATEWAYS, BlocklistSettings, ZoneSettings
@@ -54,7 +54,7 @@ class BlocklistChange(msgspec.Struct, frozen=True):
     changed: bool
     blocks: bool
     zone_id: str = ""
-    left: tuple[Difference, ...] = ()
+    left: tuple[PropertyDifference, ...] = ()
     still: tuple[str, ...] = ()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from forwarder.okta.hooks.desired import Difference
+from forwarder.okta.hooks.desired import PropertyDifference
 from forwarder.okta.zones.record import Made
 from forwarder.okta.zones.settings import MAX_ZONES
 from forwarder.okta.zones.zone import Contents, DesiredZone, Zone
@@ -13,7 +13,7 @@ MAX_BLOCKED = 25_000
 """Okta's limit for the entries of all IP blocklist zones of an org together."""
 
 
-class Step(msgspec.Struct, frozen=True):
+class ZoneStep(msgspec.Struct, frozen=True):
     """The change of one zone.
 
     Attributes:
@@ -26,7 +26,7 @@ class Step(msgspec.Struct, frozen=True):
 
     desired: DesiredZone
     zone: Zone | None
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[PropertyDifference, ...] = ()
     problem: str = ""
     activate: bool = False
 
@@ -53,7 +53,7 @@ class ZonePlan(msgspec.Struct, frozen=True):
         undeclared: the zones that we made and that the configuration no longer contains.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[ZoneStep, ...]
     undeclared: tuple[Zone, ...]
 
     @property
@@ -97,14 +97,14 @@ def plan(
     return ZonePlan(tuple(_within_org_limit(steps, zones)), undeclared)
 
 
-def differences_between(desired: Contents, has: Contents) -> tuple[Difference, ...]:
+def differences_between(desired: Contents, has: Contents) -> tuple[PropertyDifference, ...]:
     """Return, for each property that differs, the values that must be removed from `has` and those that must be added to
     it, so that it matches `desired`."""
     found = []
     for name in dict.fromkeys((*desired, *has)):
         old, new = has.get(name, frozenset()), desired.get(name, frozenset())
         if old != new:
-            found.append(Difference(name, tuple(sorted(old - new)), tuple(sorted(new - old))))
+            found.append(PropertyDifference(name, tuple(sorted(old - new)), tuple(sorted(new - old))))
     return tuple(found)
 
 
@@ -115,17 +115,19 @@ def as_it_is(zone: Zone) -> DesiredZone:
     return DesiredZone(zone.name, zone.type, zone.contents, body)
 
 
-def _step(desired: DesiredZone, zones: Sequence[Zone], made: Made, *, activate: bool, adopt: bool) -> Step:
+def _step(
+    desired: DesiredZone, zones: Sequence[Zone], made: Made, *, activate: bool, adopt: bool
+) -> ZoneStep:
     named = [zone for zone in zones if zone.name == desired.name]
     if not named:
-        new = Difference("usage", wants=("BLOCKLIST",))
-        return Step(desired, None, (*differences_between(desired.contents, {}), new), "", activate)
+        new = PropertyDifference("usage", wants=("BLOCKLIST",))
+        return ZoneStep(desired, None, (*differences_between(desired.contents, {}), new), "", activate)
     zone = named[0]
     differences = differences_between(desired.contents, zone.contents)
     if zone.usage != "BLOCKLIST":
-        differences += (Difference("usage", (zone.usage,), ("BLOCKLIST",)),)
+        differences += (PropertyDifference("usage", (zone.usage,), ("BLOCKLIST",)),)
     problem = _problem(desired, named, made, adopt=adopt)
-    return Step(desired, zone, differences, problem, activate and not zone.blocks)
+    return ZoneStep(desired, zone, differences, problem, activate and not zone.blocks)
 
 
 def _problem(desired: DesiredZone, named: Sequence[Zone], made: Made, *, adopt: bool) -> str:
@@ -155,7 +157,7 @@ def _problem(desired: DesiredZone, named: Sequence[Zone], made: Made, *, adopt: 
     return ""
 
 
-def _within_org_limit(steps: Iterable[Step], zones: Iterable[Zone]) -> Iterable[Step]:
+def _within_org_limit(steps: Iterable[ZoneStep], zones: Iterable[Zone]) -> Iterable[ZoneStep]:
     """Yield `steps`. A step that would exceed Okta's limit for the blocked entries of the whole org gets a problem."""
     blocked = sum(len(zone.gateway_entries) for zone in zones if zone.usage == "BLOCKLIST")
     for step in steps:

@@ -10,7 +10,7 @@ from forwarder.okta.zones.writer import ZoneWriter
 from forwarder.okta.zones.zone import Zone, desired_zone
 
 
-class Look(msgspec.Struct, frozen=True):
+class ZoneLook(msgspec.Struct, frozen=True):
     """The result of `look`. `problems` has a line for each reason why nothing may be written; `zones` are all zones of the
     org."""
 
@@ -21,7 +21,7 @@ class Look(msgspec.Struct, frozen=True):
 
 async def look(
     settings: OrgZones, writer: ZoneWriter, *, activate: bool = False, adopt: Collection[str] = ()
-) -> Look:
+) -> ZoneLook:
     """Read the zones of an org and plan what to change; change nothing.
 
     Args:
@@ -42,4 +42,4 @@ async def look(
         if zone.name == blocklist and zone.type == "IP" and (made.has(zone) or blocklist in adopt)
     ]
     planned = plan(desired, zones, made, activate=activate, adopt=adopt, kept=[blocklist])
-    return Look(planned, await writer.guard.problems(zones, made) if desired else [], zones)
+    return ZoneLook(planned, await writer.guard.problems(zones, made) if desired else [], zones)

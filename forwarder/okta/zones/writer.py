@@ -8,10 +8,10 @@ import msgspec
 
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.core.ports import Clock
-from forwarder.okta.hooks.desired import Difference
+from forwarder.okta.hooks.desired import PropertyDifference
 from forwarder.okta.zones.admin import ZoneAdmin
 from forwarder.okta.zones.guard import ZoneGuard
-from forwarder.okta.zones.plan import Step, differences_between
+from forwarder.okta.zones.plan import ZoneStep, differences_between
 from forwarder.okta.zones.record import Made, ZoneRecord
 from forwarder.okta.zones.zone import DesiredZone, Zone
 
@@ -26,7 +26,7 @@ class Applied(msgspec.Struct, frozen=True):
     """
 
     zone: Zone
-    left: tuple[Difference, ...] = ()
+    left: tuple[PropertyDifference, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -56,7 +56,7 @@ class ZoneWriter:
         """The zones of the org that we made."""
         return self._record.made(self._org)
 
-    async def apply(self, step: Step) -> Applied:
+    async def apply(self, step: ZoneStep) -> Applied:
         """Carry out one step of a plan.
 
         Raises:
@@ -108,15 +108,15 @@ class ZoneWriter:
         if problems:
             return Applied(zone, problems=tuple(problems))
         zone = await self.admin.activate(zone.id)
-        left = () if zone.blocks else (Difference("status", (zone.status,), ("ACTIVE",)),)
+        left = () if zone.blocks else (PropertyDifference("status", (zone.status,), ("ACTIVE",)),)
         return Applied(zone, left)
 
 
-def _left(step: Step, zone: Zone) -> tuple[Difference, ...]:
+def _left(step: ZoneStep, zone: Zone) -> tuple[PropertyDifference, ...]:
     """Return the differences between the zone that `step` has written and `zone`, as Okta shows it."""
     left = differences_between(step.desired.contents, zone.contents)
     if zone.usage != "BLOCKLIST":
-        left += (Difference("usage", (zone.usage,), ("BLOCKLIST",)),)
+        left += (PropertyDifference("usage", (zone.usage,), ("BLOCKLIST",)),)
     if zone.active and not step.stays_active:
-        left += (Difference("status", (zone.status,), ("INACTIVE",)),)
+        left += (PropertyDifference("status", (zone.status,), ("INACTIVE",)),)
     return left

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import quote
 
-from forwarder.core.action import Action, Outcome, Request
+from forwarder.core.action import Action, ActionRequest, Outcome
 from forwarder.react.ports import Answer, Okta, OktaCall, Seen
 
 NO_API = Answer(
@@ -39,13 +39,13 @@ class Act(Protocol):
     async def look(self, action: Action) -> Seen:
         """Return the state of the action's target (see `Looks.look`)."""
 
-    def request(self, action: Action, seen: Seen) -> Request:
+    def request(self, action: Action, seen: Seen) -> ActionRequest:
         """Return the request that carries out the action; `seen` is the last look at the target."""
 
-    async def call(self, action: Action, request: Request) -> Answer:
+    async def call(self, action: Action, request: ActionRequest) -> Answer:
         """Send `request` once, and return the answer."""
 
-    def undo_request(self, action: Action, seen: Seen) -> Request:
+    def undo_request(self, action: Action, seen: Seen) -> ActionRequest:
         """Return the request that undoes the action."""
 
     def is_ours(self, action: Action, seen: Seen) -> bool:
@@ -65,14 +65,14 @@ class OktaAct:
         """Return an empty state, without a call: whatever the state of the target, a repeated call does no harm."""
         return Seen(Answer(200))
 
-    async def call(self, action: Action, request: Request) -> Answer:
+    async def call(self, action: Action, request: ActionRequest) -> Answer:
         """Send `request` once to the action's org, and return the answer."""
         api = self._okta.org(action.org)
         if api is None:
             return NO_API
         return await api.call(request.method, request.path, body=request.body)
 
-    def undo_request(self, action: Action, seen: Seen) -> Request:
+    def undo_request(self, action: Action, seen: Seen) -> ActionRequest:
         """Raise NotImplementedError: the action cannot be undone."""
         raise NotImplementedError(action.name)
 
@@ -88,9 +88,9 @@ class OktaAct:
 class RevokeSessions(OktaAct):
     """Ends the user's sessions, and revokes the tokens of apps."""
 
-    def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+    def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
         """Return the request that revokes the sessions."""
-        return Request(action.org, "DELETE", f"{_user(action)}/sessions?oauthTokens=true")
+        return ActionRequest(action.org, "DELETE", f"{_user(action)}/sessions?oauthTokens=true")
 
 
 class UniversalLogout(OktaAct):
@@ -98,10 +98,10 @@ class UniversalLogout(OktaAct):
 
     outcome = Outcome.ACCEPTED
 
-    def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+    def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
         """Return the request that revokes all tokens of the user."""
         body = {"sub_id": {"format": "opaque", "id": action.target.id}}
-        return Request(action.org, "POST", "/oauth2/v1/global-token-revocation", body)
+        return ActionRequest(action.org, "POST", "/oauth2/v1/global-token-revocation", body)
 
 
 class _Status(OktaAct):
@@ -118,9 +118,9 @@ class _Status(OktaAct):
         state = {key: answer.body.get(key) for key in ("status", "statusChanged")}
         return Seen(answer, state, is_so=state["status"] == self.status)
 
-    def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+    def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
         """Return the request for the lifecycle operation `step`."""
-        return Request(action.org, "POST", f"{_user(action)}/lifecycle/{self.step}")
+        return ActionRequest(action.org, "POST", f"{_user(action)}/lifecycle/{self.step}")
 
 
 class ExpirePassword(_Status):
@@ -134,9 +134,9 @@ class Suspend(_Status):
 
     step, status = "suspend", "SUSPENDED"
 
-    def undo_request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+    def undo_request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
         """Return the request that unsuspends the user."""
-        return Request(action.org, "POST", f"{_user(action)}/lifecycle/unsuspend")
+        return ActionRequest(action.org, "POST", f"{_user(action)}/lifecycle/unsuspend")
 
     def is_ours(self, action: Action, seen: Seen) -> bool:
         """Whether the user is suspended, and the status has not changed since our call. A later change was made
@@ -159,12 +159,12 @@ class UserRisk(OktaAct):
         level = answer.body.get("riskLevel") if answer.ok and isinstance(answer.body, Mapping) else "NONE"
         return Seen(Answer(200), {"riskLevel": level}, is_so=level == self._level(action))
 
-    def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+    def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
         """Return the request that sets the risk. Its reason has the action's id and the rule's title, without
         the characters that Okta refuses."""
         reason = _REASON.sub(" ", f"okta-forwarder {action.id}, {action.title}").strip()[:_MOST_REASON]
         body = {"riskLevel": self._level(action), "riskReason": reason}
-        return Request(action.org, "PUT", f"{_user(action)}/risk", body)
+        return ActionRequest(action.org, "PUT", f"{_user(action)}/risk", body)
 
     @staticmethod
     def _level(action: Action) -> str:
@@ -194,11 +194,11 @@ class AddToGroup(OktaAct):
             path = answer.links.get("next", "")
         return Seen(answer, {"group": found, "member": member}, is_so=member)
 
-    def request(self, action: Action, seen: Seen) -> Request:
+    def request(self, action: Action, seen: Seen) -> ActionRequest:
         """Return the request that adds the user to the group."""
         return self._membership(action, seen, "PUT")
 
-    def undo_request(self, action: Action, seen: Seen) -> Request:
+    def undo_request(self, action: Action, seen: Seen) -> ActionRequest:
         """Return the request that removes the user from the group."""
         return self._membership(action, seen, "DELETE")
 
@@ -207,8 +207,8 @@ class AddToGroup(OktaAct):
         member, so a membership counts as ours."""
         return bool(seen.is_so)
 
-    def _membership(self, action: Action, seen: Seen, method: str) -> Request:
-        return Request(
+    def _membership(self, action: Action, seen: Seen, method: str) -> ActionRequest:
+        return ActionRequest(
             action.org, method, f"/api/v1/groups/{_id(seen.state['group'])}/users/{_id(action.target.id)}"
         )
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from forwarder.core.action import Action, Outcome, Request
+from forwarder.core.action import Action, ActionRequest, Outcome
 from forwarder.react.actions.security_event import LEVELS, Risk, SecurityEvents
 from forwarder.react.actions.webhook import Webhooks, payload
 from forwarder.react.ports import Answer, Seen
@@ -19,7 +19,7 @@ class _Outside:
         """Return an empty state: a webhook or a receiver has no state that the call depends on."""
         return _UNSEEN
 
-    def undo_request(self, action: Action, seen: Seen) -> Request:
+    def undo_request(self, action: Action, seen: Seen) -> ActionRequest:
         """Raise NotImplementedError: the action cannot be undone."""
         raise NotImplementedError(action.name)
 
@@ -37,12 +37,12 @@ class Notify(_Outside):
     def __init__(self, webhooks: Webhooks) -> None:
         self._webhooks = webhooks
 
-    def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+    def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
         """Return the request. Its body is only what is added to the alert; the alert itself is in the action's
         row."""
-        return Request(str(action.settings["to"]), "POST", body=action.settings.get("about"))
+        return ActionRequest(str(action.settings["to"]), "POST", body=action.settings.get("about"))
 
-    async def call(self, action: Action, request: Request) -> Answer:
+    async def call(self, action: Action, request: ActionRequest) -> Answer:
         """Send the webhook once, and return the answer."""
         about: Mapping[str, Any] | None = request.body
         return await self._webhooks.send(request.to, f"msg_{action.key[:32]}", payload(action.subject, about))
@@ -56,14 +56,14 @@ class RiskEvent(_Outside):
     def __init__(self, events: SecurityEvents) -> None:
         self._events = events
 
-    def request(self, action: Action, seen: Seen) -> Request:  # noqa: ARG002
+    def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
         """Return the request; its body is the claims of the token."""
         level = LEVELS.get(str(action.settings.get("level", "")), "high")
         reason = f"{action.title} ({action.id})"
         risk = Risk(action.key[:32], action.org, action.target, level, reason, action.published)
         to = str(action.settings["to"])
-        return Request(to, "POST", body=self._events.claims(to, risk))
+        return ActionRequest(to, "POST", body=self._events.claims(to, risk))
 
-    async def call(self, action: Action, request: Request) -> Answer:  # noqa: ARG002
+    async def call(self, action: Action, request: ActionRequest) -> Answer:  # noqa: ARG002
         """Sign the claims and send the token once; return the answer."""
         return await self._events.send(request.to, request.body or {})

@@ -47,7 +47,7 @@ def usual_hint(status: int, _body: object = None) -> str:
     return _HINTS.get(status, "ask those who run the server")
 
 
-class Server(NamedTuple):
+class PostServer(NamedTuple):
     """A server to post to, as the configuration describes it.
 
     Attributes:
@@ -69,7 +69,7 @@ class Server(NamedTuple):
 class Poster:
     """Posts to one server. Follows no redirect, and does not retry."""
 
-    def __init__(self, server: Server, clock: Clock) -> None:
+    def __init__(self, server: PostServer, clock: Clock) -> None:
         """Prepare to post to `server`; connect to nothing yet.
 
         Raises:

@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from forwarder.core.action import Target
+from forwarder.core.action import ActionTarget
 from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.actions.poster import Poster, Server, usual_hint
+from forwarder.react.actions.poster import Poster, PostServer, usual_hint
 from forwarder.react.ports import NOT_CONFIGURED, Answer
 from forwarder.react.settings.keys import ALGORITHM, SigningKey, signing_key
 from forwarder.react.settings.section import ReactionsSettings
@@ -76,7 +76,7 @@ class Risk(msgspec.Struct, frozen=True):
 
     id: str
     org: str
-    user: Target
+    user: ActionTarget
     level: Level
     reason: str
     at: Micros
@@ -97,7 +97,7 @@ class SecurityEvents:
         self._key = signing_key(settings.set.key.reveal()) if settings.set else None
         self._posters: dict[str, Poster] = {}
         for name, one in settings.receivers.items():
-            server = Server(
+            server = PostServer(
                 one.url or self._url(one.org) + OKTA_PATH,
                 f"reactions.receivers.{name}.url" if one.url else f"orgs.{one.org}.url",
                 one.timeout,

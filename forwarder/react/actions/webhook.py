@@ -14,7 +14,7 @@ import msgspec
 
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.actions.poster import Poster, Server, usual_hint
+from forwarder.react.actions.poster import Poster, PostServer, usual_hint
 from forwarder.react.ports import NOT_CONFIGURED, Answer
 from forwarder.react.settings.section import WebhookSettings, webhook_keys
 
@@ -61,7 +61,7 @@ class Webhooks:
         self._keys: dict[str, tuple[bytes, ...]] = {}
         for name, one in settings.items():
             url, shown = one.address
-            server = Server(url, f"reactions.webhooks.{name}.url", one.timeout, shown, one.ca_file)
+            server = PostServer(url, f"reactions.webhooks.{name}.url", one.timeout, shown, one.ca_file)
             self._posters[name] = Poster(server, clock)
             secrets = (secret for secret in (one.secret, one.previous_secret) if secret)
             self._keys[name] = tuple(key for secret in secrets for key in webhook_keys(secret))

@@ -2,7 +2,7 @@
 
 from forwarder.core.action import ASKS, Action, Approval, Reason, Waits
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.guards.judgement import Case, Judgement, Verdict
+from forwarder.react.guards.judgement import Case, Decision, Judgement
 
 
 def asks(action: Action) -> bool:
@@ -17,11 +17,11 @@ def ask(case: Case, approve_within: float, reason: Reason, why: str, text: str) 
     action = case.action
     limit = why if reason is Reason.LIMIT else ""
     if case.in_shadow:
-        return Judgement(Verdict.SHADOW, reason, f"{text}; enforce would wait for a human", limit=limit)
+        return Judgement(Decision.SHADOW, reason, f"{text}; enforce would wait for a human", limit=limit)
     approval = action.approval or Approval(case.now + _time(action, approve_within), why)
     text = f"{text}; decide with: forwarder reactions approve {action.id}, or refuse {action.id}"
     until = approval.until
-    return Judgement(Verdict.WAIT, reason, text, Waits.APPROVAL, until, approval=approval, limit=limit)
+    return Judgement(Decision.WAIT, reason, text, Waits.APPROVAL, until, approval=approval, limit=limit)
 
 
 def _time(action: Action, approve_within: float) -> Micros:

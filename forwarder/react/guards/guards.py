@@ -23,14 +23,14 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from forwarder.core.action import Action, ActionStore, Kind, Reason, State, Waits
+from forwarder.core.action import Action, ActionState, ActionStore, EffectKind, Reason, Waits
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.guards.addresses import why_not_blocked
 from forwarder.react.guards.asking import ask, asks
 from forwarder.react.guards.confirmation import Confirmation
 from forwarder.react.guards.directory import AGE, Directory, LookUpError, why_protected
-from forwarder.react.guards.judgement import AGAIN, Case, Judgement, Verdict, refuse, repeat, time_of, wait
+from forwarder.react.guards.judgement import AGAIN, Case, Decision, Judgement, refuse, repeat, time_of, wait
 from forwarder.react.guards.late import why_late
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.guards.prompt_limits import LIMIT_OF, cap_of
@@ -115,7 +115,9 @@ class Guards:
         acts = False
         try:
             judgement = await self._first(case)
-            acts = judgement.verdict in {Verdict.GO, Verdict.SHADOW} and judgement.reason is not Reason.LIMIT
+            acts = (
+                judgement.verdict in {Decision.GO, Decision.SHADOW} and judgement.reason is not Reason.LIMIT
+            )
         finally:
             if acts:
                 self._book.claim(action, case.now, shadow=case.in_shadow)
@@ -123,7 +125,7 @@ class Guards:
                 self._book.release(action.key)
         if judgement.waits_for is not Waits.RETRY:
             self._failing.pop(action.key, None)
-        if judgement.verdict is Verdict.WAIT:
+        if judgement.verdict is Decision.WAIT:
             soon = (
                 self._clock.now() + SECOND
             )  # else an action whose `until` has passed would be judged again without a pause
@@ -135,7 +137,7 @@ class Guards:
         for guard in self._order:
             if (judgement := await guard(case)) is not None:
                 return judgement
-        return Judgement(Verdict.GO)
+        return Judgement(Decision.GO)
 
     async def newly_protected(self) -> list[Action]:
         """Return the live effects on users and addresses that have become protected; call it once a minute. If a look-up
@@ -187,7 +189,7 @@ class Guards:
         flood of cheap alerts must not use up Okta's rate limit. The user is looked up once a human approves the action."""
         if self._book.count_waiting(Waits.APPROVAL) < _FLOOD or case.is_pending or case.in_shadow:
             return None
-        return await self._limit(case) if case.action.kind is not Kind.PROMPT else None
+        return await self._limit(case) if case.action.kind is not EffectKind.PROMPT else None
 
     async def _still_unconfirmed(self, case: Case) -> Judgement | None:
         """For an action that waits for confirmation, check its events before its user is looked up: a flood of
@@ -207,7 +209,7 @@ class Guards:
         action = case.action
         if action.target.kind != "user":
             return None
-        age = AGE_AFTER_A_WAIT if action.state is State.WAITING else AGE
+        age = AGE_AFTER_A_WAIT if action.state is ActionState.WAITING else AGE
         decided = (action.approval.at if action.approval is not None else None) or 0
         try:
             why = await self._why_protected(action, case.now, max(case.now - age, decided + 1))
@@ -236,7 +238,7 @@ class Guards:
         return refuse(Reason.ADDRESS, f"{users} users came from {action.target.id} in 7 days: it is shared")
 
     async def _state(self, case: Case) -> Judgement | None:
-        if case.action.kind is Kind.PROMPT:
+        if case.action.kind is EffectKind.PROMPT:
             return None
         seen = case.seen = await self._looks.look(case.action)
         if not seen.answer.ok:
@@ -249,23 +251,23 @@ class Guards:
             return refuse(Reason.STATE, text)
         if seen.is_so and not case.is_repeated and self._book.live(case.action) is None:
             text = "the target was in this state already, and stays in it: no action of this store caused it"
-            return Judgement(Verdict.NO_OP, Reason.STATE, f"{text}; {seen.text}" if seen.text else text)
+            return Judgement(Decision.NO_OP, Reason.STATE, f"{text}; {seen.text}" if seen.text else text)
         return None
 
     async def _live(self, case: Case) -> Judgement | None:
         action, now = case.action, case.now
-        if action.kind is Kind.PROMPT:
+        if action.kind is EffectKind.PROMPT:
             cap = cap_of(case, self._book, self._settings)
             if cap is not None and cap.which == "live":
-                return Judgement(Verdict.NO_OP, Reason.LIVE, cap.detail)
+                return Judgement(Decision.NO_OP, Reason.LIVE, cap.detail)
         other = self._book.live(action)
         if other is None:
             return None
         if case.in_shadow:
             return Judgement(
-                Verdict.NO_OP, Reason.LIVE, f"{other.id} has this effect already; enforce would move its end"
+                Decision.NO_OP, Reason.LIVE, f"{other.id} has this effect already; enforce would move its end"
             )
-        if other.state is not State.LIVE or (other.undo_due or now) <= now:
+        if other.state is not ActionState.LIVE or (other.undo_due or now) <= now:
             return wait(Reason.LIVE, f"{other.id} is under way on the same target", Waits.RETRY, now + AGAIN)
         if case.seen is not None and not case.seen.is_there:
             text = f"others undid {other.id} in Okta, so the target is left alone until that action ends"
@@ -303,14 +305,14 @@ class Guards:
         if other is None:
             return None
         return Judgement(
-            Verdict.NO_OP, Reason.LIVE, f"{other.id} has this effect already; its end moves", moves=other.key
+            Decision.NO_OP, Reason.LIVE, f"{other.id} has this effect already; its end moves", moves=other.key
         )
 
     async def _limit(self, case: Case) -> Judgement | None:
         action, now = case.action, case.now
-        if case.is_repeated or case.is_approved or action.kind is Kind.QUIET:
+        if case.is_repeated or case.is_approved or action.kind is EffectKind.QUIET:
             return None
-        if action.kind is Kind.PROMPT and (cap := cap_of(case, self._book, self._settings)) is not None:
+        if action.kind is EffectKind.PROMPT and (cap := cap_of(case, self._book, self._settings)) is not None:
             if cap.which == "day" or case.in_shadow:
                 return ask(case, self._settings.approve_within, Reason.LIMIT, LIMIT_OF[cap.which], cap.detail)
             return wait(Reason.LIMIT, cap.detail, Waits.RETRY, cap.until or now + AGAIN)
@@ -331,7 +333,7 @@ class Guards:
     async def _shadow(self, case: Case) -> Judgement | None:
         if not case.in_shadow:
             return None
-        return Judgement(Verdict.SHADOW, Reason.SHADOW, "shadow: everything but the call was done")
+        return Judgement(Decision.SHADOW, Reason.SHADOW, "shadow: everything but the call was done")
 
     # What they share
 

@@ -13,7 +13,7 @@ AGAIN: Micros = 5 * SECOND
 """How long a guard waits before it tries again to find out what it could not find out."""
 
 
-class Verdict(StrEnum):
+class Decision(StrEnum):
     """The decision of a guard about an action."""
 
     GO = "go"
@@ -39,7 +39,7 @@ class Judgement(msgspec.Struct, frozen=True):
         limit: for the reason `limit`: the name of the limit that the action is over.
     """
 
-    verdict: Verdict
+    verdict: Decision
     reason: Reason | None = None
     detail: str = ""
     waits_for: Waits | None = None
@@ -89,12 +89,12 @@ class Case(msgspec.Struct):
 
 def refuse(reason: Reason, detail: str) -> Judgement:
     """Return the judgement that refuses an action for good."""
-    return Judgement(Verdict.REFUSE, reason, detail)
+    return Judgement(Decision.REFUSE, reason, detail)
 
 
 def wait(reason: Reason, detail: str, waits_for: Waits, until: Micros) -> Judgement:
     """Return the judgement that lets an action wait. The action is judged again at `until`."""
-    return Judgement(Verdict.WAIT, reason, detail, waits_for, until)
+    return Judgement(Decision.WAIT, reason, detail, waits_for, until)
 
 
 def repeat(case: Case, reason: Reason, text: str, answer: Answer) -> Judgement:

@@ -1,6 +1,6 @@
 """Time limits of actions, so that no action is tried without end."""
 
-from forwarder.core.action import Kind, Reason, Waits
+from forwarder.core.action import EffectKind, Reason, Waits
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.guards.judgement import Case, Judgement, refuse, time_of
 
@@ -23,7 +23,7 @@ def why_late(case: Case, fresh: float) -> Judgement | None:
         if approval.given is False:
             return refuse(Reason.APPROVAL, f"refused by {approval.by}")
         return refuse(Reason.APPROVAL, "no human approved it in time") if now >= approval.until else None
-    if action.kind is Kind.QUIET:
+    if action.kind is EffectKind.QUIET:
         return _of_quiet(case)
     if action.late:
         return refuse(Reason.LATE, "the event was older than rules.late when it was received")

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from forwarder.core.action import Action, Kind, Outcome, State
+from forwarder.core.action import Action, ActionState, EffectKind, Outcome
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.prompts.port import Reply
 
@@ -51,9 +51,9 @@ def over_cap(
     out = 0
     asked: list[tuple[Micros, str]] = []
     for row in rows:
-        if row.kind is not Kind.PROMPT or row.org != action.org or row.key == action.key:
+        if row.kind is not EffectKind.PROMPT or row.org != action.org or row.key == action.key:
             continue
-        is_out = row.state in {State.CALLING, State.PROMPTING}
+        is_out = row.state in {ActionState.CALLING, ActionState.PROMPTING}
         out += is_out
         if row.target.id != action.target.id:
             continue
@@ -76,6 +76,6 @@ def _asked_at(row: Action, *, in_shadow: bool) -> Micros | None:
     `in_shadow`, also return the time of a prompt that shadow mode only recorded."""
     if row.outcome is Outcome.SHADOW:
         return (row.seen_at or row.planned_at) if in_shadow else None
-    if row.state is not State.ENDED or row.outcome in {Outcome.REFUSED, Outcome.FAILED}:
+    if row.state is not ActionState.ENDED or row.outcome in {Outcome.REFUSED, Outcome.FAILED}:
         return None
     return None if row.answer == Reply.UNREACHABLE else row.called_at

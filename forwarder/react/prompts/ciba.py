@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from forwarder.core.action import Action, Request
+from forwarder.core.action import Action, ActionRequest
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.ports import Answer, OktaCall
@@ -20,8 +20,8 @@ from forwarder.react.prompts.oauth import AuthorizationServer
 from forwarder.react.prompts.port import (
     INTERVAL,
     Handle,
-    Look,
-    Progress,
+    PollResult,
+    PromptProgress,
     Reply,
     ids_of,
     not_found_out,
@@ -61,7 +61,7 @@ class Ciba:
         self._tokens = tokens
         self._clock = clock
 
-    async def prepare(self, action: Action) -> Progress | Request:
+    async def prepare(self, action: Action) -> PromptProgress | ActionRequest:
         """Look up the user's login, and return the request that asks; `send` adds what authenticates the
         app."""
         # The login in the event is not used: its sender chose it. The guards have looked up the id.
@@ -70,7 +70,7 @@ class Ciba:
             return not_found_out(user)
         login = _login(user.body)
         if login is None:
-            return Progress(
+            return PromptProgress(
                 failed=True, detail="Okta's answer about the user has no login", request_id=user.request_id
             )
         form = {
@@ -79,18 +79,18 @@ class Ciba:
             "binding_message": message_of(action),
             "request_expiry": str(_expiry(action)),
         }
-        return Request(action.org, "POST", f"{self._server.path}{_ASK}", form)
+        return ActionRequest(action.org, "POST", f"{self._server.path}{_ASK}", form)
 
-    async def send(self, action: Action, request: Request) -> Progress | Handle:
+    async def send(self, action: Action, request: ActionRequest) -> PromptProgress | Handle:
         """Send at most one POST that asks the user."""
         asked = self._clock.now()
         return self._sent(await self._server.post(_ASK, request.body), action, asked)
 
-    async def look(self, handle: Handle, user: str) -> Look:
+    async def look(self, handle: Handle, user: str) -> PollResult:
         """Poll once, and return the result."""
         if (failed := await self._tokens.load_keys()) is not None:
             # Do not poll: an approval could not be checked, and Okta gives it only once.
-            return Look(
+            return PollResult(
                 again_at=failed.again_at,
                 detail=f"not polled, because an approval could not be checked: {failed.text}",
             )
@@ -99,37 +99,37 @@ class Ciba:
         if answer.ok:
             why = await self._tokens.problem(answer.body, user, handle.asked)
             if why:
-                return Look(
+                return PollResult(
                     Reply.UNKNOWN, detail=f"the id_token does not prove that the user approved: {why}", **ids
                 )
-            return Look(Reply.APPROVED, **ids)
+            return PollResult(Reply.APPROVED, **ids)
         if answer.code in {"authorization_pending", "slow_down"}:
-            return Look(is_pending=True, is_slower=answer.code == "slow_down", **ids)
+            return PollResult(is_pending=True, is_slower=answer.code == "slow_down", **ids)
         if answer.code in {"expired_token", "invalid_grant"}:
-            return Look(is_spent=True, detail=answer.text, **ids)
+            return PollResult(is_spent=True, detail=answer.text, **ids)
         if answer.code == "access_denied":
-            return Look(Reply.DENIED, **ids)
+            return PollResult(Reply.DENIED, **ids)
         if answer.status == 429 or not answer.sent:
-            return Look(again_at=answer.again_at, detail=answer.text, **ids)
+            return PollResult(again_at=answer.again_at, detail=answer.text, **ids)
         if answer.may_help_again:
-            return Look(is_lost=True, again_at=answer.again_at, detail=answer.text, **ids)
-        return Look(Reply.UNKNOWN, detail=_hinted(answer), **ids)
+            return PollResult(is_lost=True, again_at=answer.again_at, detail=answer.text, **ids)
+        return PollResult(Reply.UNKNOWN, detail=_hinted(answer), **ids)
 
     async def withdraw(self, _handle: Handle) -> None:
         """Do nothing: CIBA cannot withdraw a request."""
 
-    def _sent(self, answer: Answer, action: Action, asked: Micros) -> Progress | Handle:
+    def _sent(self, answer: Answer, action: Action, asked: Micros) -> PromptProgress | Handle:
         ids = ids_of(answer)
         if not answer.ok:
             if answer.code in _UNREACHABLE:
                 detail = f"{_UNREACHABLE[answer.code]} ({answer.status} {answer.code})"
-                return Progress(Reply.UNREACHABLE, detail=detail, **ids)
+                return PromptProgress(Reply.UNREACHABLE, detail=detail, **ids)
             return not_sent(msgspec.structs.replace(answer, text=_hinted(answer)))
         body = answer.body if isinstance(answer.body, dict) else {}
         request_id = body.get("auth_req_id")
         if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
             text = "Okta's answer has no auth_req_id; it is not known whether the user was asked"
-            return Progress(Reply.UNKNOWN, detail=text, **ids)
+            return PromptProgress(Reply.UNKNOWN, detail=text, **ids)
         seconds = _number(body.get("expires_in"), _expiry(action))
         interval = _number(body.get("interval"), INTERVAL)
         return Handle(request_id, asked, asked + round(min(seconds, 3600.0) * SECOND), min(interval, 300.0))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from forwarder import logs
-from forwarder.core.action import Action, ActionStore, Kind, Outcome, State
+from forwarder.core.action import Action, ActionState, ActionStore, EffectKind, Outcome
 from forwarder.core.errors import StoreFormatError
 from forwarder.core.event import Event
 from forwarder.core.time import SECOND, Micros
@@ -65,7 +65,7 @@ class Muted:
     def note(self, action: Action) -> None:
         """Note the row of a prompt: call it before the prompt is sent, and after each change. Other rows are
         ignored."""
-        if action.kind is not Kind.PROMPT:
+        if action.kind is not EffectKind.PROMPT:
             return
         user = action.org, action.target.id
         span = _span(action)
@@ -102,10 +102,10 @@ class Muted:
 def _span(action: Action) -> _Span | None:
     """Return the start and end of the time in which a prompt lets the rules skip events. The end is None while the
     prompt is out. Return None if the prompt was not sent (yet)."""
-    if action.called_at is None or action.state in {State.PLANNED, State.WAITING}:
+    if action.called_at is None or action.state in {ActionState.PLANNED, ActionState.WAITING}:
         return None
     start = action.called_at - _BEFORE
-    if action.state is not State.ENDED:
+    if action.state is not ActionState.ENDED:
         return start, None
     if action.answer == Reply.UNREACHABLE or action.outcome in {Outcome.REFUSED, Outcome.FAILED}:
         return None

@@ -40,7 +40,7 @@ def ids_of(answer: Answer) -> Ids:
     return Ids(request_id=answer.request_id, error_id=answer.error_id)
 
 
-class Progress(msgspec.Struct, frozen=True):
+class PromptProgress(msgspec.Struct, frozen=True):
     """The state of a prompt. Read it in this order:
 
     1. With an `answer`, it is over.
@@ -64,32 +64,32 @@ class Progress(msgspec.Struct, frozen=True):
     error_id: str = ""
 
 
-def not_found_out(answer: Answer) -> Progress:
-    """Return the Progress after a look-up that failed: nothing was sent."""
+def not_found_out(answer: Answer) -> PromptProgress:
+    """Return the PromptProgress after a look-up that failed: nothing was sent."""
     ids = ids_of(answer)
     if answer.may_help_again:
-        return Progress(due=answer.again_at, detail=answer.text, **ids)
+        return PromptProgress(due=answer.again_at, detail=answer.text, **ids)
     if answer.status == 404:
-        return Progress(Reply.UNREACHABLE, detail=answer.text or "Okta does not know the user", **ids)
-    return Progress(failed=True, detail=answer.text, **ids)
+        return PromptProgress(Reply.UNREACHABLE, detail=answer.text or "Okta does not know the user", **ids)
+    return PromptProgress(failed=True, detail=answer.text, **ids)
 
 
-def not_sent(answer: Answer) -> Progress:
-    """Return the Progress after Okta refused to send a prompt. It is sent again only if it certainly was not
+def not_sent(answer: Answer) -> PromptProgress:
+    """Return the PromptProgress after Okta refused to send a prompt. It is sent again only if it certainly was not
     sent: with a 429 Okta has done nothing, but a 5xx may come after Okta has sent the prompt."""
     ids = ids_of(answer)
     if answer.status == 429 or (not answer.sent and answer.may_help_again):
-        return Progress(due=answer.again_at, detail=answer.text, **ids)
+        return PromptProgress(due=answer.again_at, detail=answer.text, **ids)
     if answer.may_help_again:
         text = f"it is not known whether the user was asked, so they are not asked again. {answer.text}"
-        return Progress(Reply.UNKNOWN, detail=text, **ids)
-    return Progress(failed=True, detail=answer.text, **ids)
+        return PromptProgress(Reply.UNKNOWN, detail=text, **ids)
+    return PromptProgress(failed=True, detail=answer.text, **ids)
 
 
-def lost() -> Progress:
-    """Return the Progress of a prompt that was being sent when the process ended: it may have been sent."""
+def lost() -> PromptProgress:
+    """Return the PromptProgress of a prompt that was being sent when the process ended: it may have been sent."""
     text = "the forwarder ended while the prompt was being sent; it is not known whether the user saw it"
-    return Progress(Reply.UNKNOWN, detail=text)
+    return PromptProgress(Reply.UNKNOWN, detail=text)
 
 
 class Handle(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -112,7 +112,7 @@ class Handle(msgspec.Struct, frozen=True, omit_defaults=True):
     is_unsure: bool = False
 
 
-class Look(msgspec.Struct, frozen=True):
+class PollResult(msgspec.Struct, frozen=True):
     """The result of one poll.
 
     Attributes:

@@ -10,14 +10,14 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
-from forwarder.core.action import Action, Request
+from forwarder.core.action import Action, ActionRequest
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.ports import Okta
 from forwarder.react.prompts.ciba import Ciba
 from forwarder.react.prompts.id_token import IdTokens
 from forwarder.react.prompts.oauth import AuthorizationServer, CibaApp
-from forwarder.react.prompts.port import Handle, Ids, Look, Progress, Reply
+from forwarder.react.prompts.port import Handle, Ids, PollResult, PromptProgress, Reply
 from forwarder.react.prompts.push import Push
 
 _SLOWER = 5.0
@@ -32,11 +32,11 @@ _GRACE = 120 * SECOND
 class _Way(Protocol):
     """One way to ask a user: a push, or CIBA."""
 
-    async def prepare(self, action: Action) -> Progress | Request: ...
+    async def prepare(self, action: Action) -> PromptProgress | ActionRequest: ...
 
-    async def send(self, action: Action, request: Request) -> Progress | Handle: ...
+    async def send(self, action: Action, request: ActionRequest) -> PromptProgress | Handle: ...
 
-    async def look(self, handle: Handle, user: str) -> Look: ...
+    async def look(self, handle: Handle, user: str) -> PollResult: ...
 
     async def withdraw(self, handle: Handle) -> None: ...
 
@@ -65,30 +65,32 @@ class Prompts:
         self._tokens = {org: IdTokens(server, clock) for org, server in self._servers.items()}
         self._out: dict[str, _Out] = {}
 
-    async def prepare(self, action: Action) -> Progress | Request:
+    async def prepare(self, action: Action) -> PromptProgress | ActionRequest:
         """Look up how to ask the user, and return the request that asks, to be stored in the row; or a Progress
         that says why the user cannot be asked now."""
         way = self._way(action)
-        return Progress(failed=True, detail=way) if isinstance(way, str) else await way.prepare(action)
+        return PromptProgress(failed=True, detail=way) if isinstance(way, str) else await way.prepare(action)
 
-    async def send(self, action: Action) -> Progress:
+    async def send(self, action: Action) -> PromptProgress:
         """Ask the user, with one POST at most. Call it after the row was stored as CALLING, with its request."""
         way = self._way(action)
         if isinstance(way, str) or action.request is None:
             text = way if isinstance(way, str) else "the row has no request"
-            return Progress(failed=True, detail=text)
+            return PromptProgress(failed=True, detail=text)
         result = await way.send(action, action.request)
-        if isinstance(result, Progress):
+        if isinstance(result, PromptProgress):
             return result
         self._out[action.key] = out = _Out(result, self._clock.monotonic() + result.interval)
         return self._waiting(out)
 
-    async def poll(self, action: Action) -> Progress:
+    async def poll(self, action: Action) -> PromptProgress:
         """Poll once for the answer. If that is too early, or a poll is running, call nothing."""
         way, handle = self._way(action), _read(action.handle)
         if isinstance(way, str) or handle is None:
             text = way if isinstance(way, str) else "the row has no handle by which to poll"
-            return Progress(Reply.UNKNOWN, detail=f"the user's answer cannot be fetched any more: {text}")
+            return PromptProgress(
+                Reply.UNKNOWN, detail=f"the user's answer cannot be fetched any more: {text}"
+            )
         out = self._out.get(action.key)
         if out is None:
             # After a restart, the last poll is not known: it may have asked for fewer polls, or had the answer.
@@ -119,8 +121,8 @@ class Prompts:
         for server in self._servers.values():
             await server.close()
 
-    def _judged(self, key: str, out: _Out, look: Look) -> Progress:
-        """Return the Progress for the result of a poll, and set when the next poll is due."""
+    def _judged(self, key: str, out: _Out, look: PollResult) -> PromptProgress:
+        """Return the PromptProgress for the result of a poll, and set when the next poll is due."""
         ids = Ids(request_id=look.request_id, error_id=look.error_id)
         answer, detail, handle, now = look.answer, look.detail, out.handle, self._clock.now()
         if look.is_spent:
@@ -136,7 +138,7 @@ class Prompts:
             detail = detail or "Okta did not end the prompt in time"
         if answer is not None:
             del self._out[key]
-            return Progress(answer, detail=detail, **ids)
+            return PromptProgress(answer, detail=detail, **ids)
         interval = handle.interval + (_SLOWER if look.is_slower else 0.0)
         is_unsure = (handle.is_unsure or look.is_lost) and not look.is_pending
         out.handle = replace(handle, interval=interval, is_unsure=is_unsure)
@@ -144,10 +146,10 @@ class Prompts:
         out.next = self._clock.monotonic() + wait
         return replace(self._waiting(out), detail=detail, request_id=look.request_id, error_id=look.error_id)
 
-    def _waiting(self, out: _Out) -> Progress:
+    def _waiting(self, out: _Out) -> PromptProgress:
         left = max(0.0, out.next - self._clock.monotonic())
         due: Micros = self._clock.now() + round(left * SECOND)
-        return Progress(handle=msgspec.json.encode(out.handle).decode(), due=due)
+        return PromptProgress(handle=msgspec.json.encode(out.handle).decode(), due=due)
 
     def _way(self, action: Action) -> _Way | str:
         """Return the way in which the row's user is asked; or a text that says why the user cannot be asked."""

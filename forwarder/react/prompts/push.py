@@ -8,15 +8,15 @@ from urllib.parse import quote
 
 import msgspec
 
-from forwarder.core.action import Action, Request
+from forwarder.core.action import Action, ActionRequest
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros, to_micros
 from forwarder.react.ports import Answer, OktaCall
 from forwarder.react.prompts.port import (
     LONGEST,
     Handle,
-    Look,
-    Progress,
+    PollResult,
+    PromptProgress,
     Reply,
     ids_of,
     not_found_out,
@@ -54,7 +54,7 @@ class Push:
         self._api = api
         self._clock = clock
 
-    async def prepare(self, action: Action) -> Progress | Request:
+    async def prepare(self, action: Action) -> PromptProgress | ActionRequest:
         """Look up the user's factor for pushes, and return the request that asks; or a Progress that says why
         the user cannot be asked now."""
         path = f"/api/v1/users/{quote(action.target.id, safe='')}/factors"
@@ -63,33 +63,33 @@ class Push:
             return not_found_out(listed)
         verify, why = _verify_link(listed.body)
         if verify is None:
-            return Progress(Reply.UNREACHABLE, detail=why, request_id=listed.request_id)
-        return Request(action.org, "POST", verify)
+            return PromptProgress(Reply.UNREACHABLE, detail=why, request_id=listed.request_id)
+        return ActionRequest(action.org, "POST", verify)
 
-    async def send(self, _action: Action, request: Request) -> Progress | Handle:
+    async def send(self, _action: Action, request: ActionRequest) -> PromptProgress | Handle:
         """Send at most one POST that asks the user."""
         began = self._clock.monotonic()
         await self._api.ready("POST", request.path)
         if self._clock.monotonic() - began > _STALE:
-            return Progress(due=self._clock.now())
+            return PromptProgress(due=self._clock.now())
         asked = self._clock.now()
         return self._sent(await self._api.call("POST", request.path), asked)
 
-    async def look(self, handle: Handle, _user: str) -> Look:
+    async def look(self, handle: Handle, _user: str) -> PollResult:
         """Poll once, and return the result."""
         answer = await self._api.call("GET", handle.poll)
         ids = ids_of(answer)
         if answer.status in {404, 410}:
-            return Look(Reply.UNKNOWN, detail="Okta no longer knows the push", **ids)
+            return PollResult(Reply.UNKNOWN, detail="Okta no longer knows the push", **ids)
         if not answer.ok:
-            return Look(is_lost=True, again_at=answer.again_at, detail=answer.text, **ids)
+            return PollResult(is_lost=True, again_at=answer.again_at, detail=answer.text, **ids)
         result = _result(answer.body)
         if result == "WAITING":
-            return Look(is_pending=True)
+            return PollResult(is_pending=True)
         if result in _REPLIES:
-            return Look(_REPLIES[result], **ids)
+            return PollResult(_REPLIES[result], **ids)
         text = "the push was withdrawn before the user had answered"
-        return Look(
+        return PollResult(
             Reply.UNKNOWN,
             detail=text if result == "CANCELLED" else f"Okta returned the unknown result {result!r}",
             **ids,
@@ -100,20 +100,20 @@ class Push:
         if handle.cancel:
             await self._api.call("DELETE", handle.cancel)
 
-    def _sent(self, answer: Answer, asked: Micros) -> Progress | Handle:
+    def _sent(self, answer: Answer, asked: Micros) -> PromptProgress | Handle:
         ids = ids_of(answer)
         if not answer.ok:
             if answer.code in _UNREACHABLE or answer.status in {404, 410, 423}:
                 known = _UNREACHABLE.get(answer.code)
                 detail = f"{known} ({answer.status} {answer.code})" if known else answer.text
-                return Progress(Reply.UNREACHABLE, detail=detail, **ids)
+                return PromptProgress(Reply.UNREACHABLE, detail=detail, **ids)
             return not_sent(answer)
         result, links = _result(answer.body), _links(answer.body)
         if result in _REPLIES:
-            return Progress(_REPLIES[result], **ids)
+            return PromptProgress(_REPLIES[result], **ids)
         if result != "WAITING" or "poll" not in links:
             text = f"Okta answers {answer.status} {result} without a link to poll; it is not known whether the user was asked"
-            return Progress(Reply.UNKNOWN, detail=text, **ids)
+            return PromptProgress(Reply.UNKNOWN, detail=text, **ids)
         return Handle(links["poll"], asked, _expires(answer.body, asked), cancel=links.get("cancel", ""))
 
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from forwarder.core.action import Action, Kind, Outcome, Reason
+from forwarder.core.action import Action, EffectKind, Outcome, Reason
 from forwarder.core.time import Micros
 
 Scope = tuple[str, ...]
@@ -14,7 +14,7 @@ def scopes_of(action: Action, *, shadow: bool) -> list[tuple[str, Scope, str]]:
     """Return the limits that count an action, each as its name, its scope, and the item to count. The item is
     the alert for `per_user` and `per_rule`, and the action for the limit of its kind. Quiet actions count for
     no limit."""
-    if action.kind is Kind.QUIET:
+    if action.kind is EffectKind.QUIET:
         return []
     mode = "shadow" if shadow else "enforce"
     scopes: list[tuple[str, Scope, str]] = []

@@ -6,13 +6,13 @@ from typing import TypeVar
 
 import msgspec
 
-from forwarder.core.action import Action, State
+from forwarder.core.action import Action, ActionState
 from forwarder.core.time import Micros
 from forwarder.react.rows.acts import acted_at
 
 K = TypeVar("K")
 
-_OUT = {State.CALLING, State.PROMPTING}
+_OUT = {ActionState.CALLING, ActionState.PROMPTING}
 
 
 class Asked:
@@ -37,7 +37,7 @@ class Asked:
 
     def claim(self, action: Action) -> None:
         """Count a prompt that is about to be sent as out."""
-        self.put(msgspec.structs.replace(action, state=State.CALLING))
+        self.put(msgspec.structs.replace(action, state=ActionState.CALLING))
 
     def beside(self, action: Action) -> Iterator[Action]:
         """Return the prompts that are out in the org of `action`, and those of its user that are over."""

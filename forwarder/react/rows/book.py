@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from itertools import islice
 from typing import TypeVar
 
-from forwarder.core.action import Action, Kind, State, Target, Waits
+from forwarder.core.action import Action, ActionState, ActionTarget, EffectKind, Waits
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.rows.acts import Acts, acted_at, scopes_of
 from forwarder.react.rows.asked import Asked
@@ -28,7 +28,7 @@ _MOST_REQUESTS = 20_000
 
 _KEY = 64  # characters; a shorter text is an id, the beginning of a key
 
-_EFFECTIVE = {State.CALLING, State.LIVE, State.UNDOING}
+_EFFECTIVE = {ActionState.CALLING, ActionState.LIVE, ActionState.UNDOING}
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -93,7 +93,7 @@ class Book:
     def put(self, action: Action) -> None:
         """Note a row that is committed. As in the store, a PLANNED row never replaces a row in another state."""
         old = self._open.get(action.key)
-        if old is not None and action.state is State.PLANNED and old.state is not State.PLANNED:
+        if old is not None and action.state is ActionState.PLANNED and old.state is not ActionState.PLANNED:
             return
         self._count_trip(old, action)
         acted = acted_at(action) is not None
@@ -153,7 +153,7 @@ class Book:
         """Update the lists of waiting rows and of rows with an effect to undo: an attack may leave many
         thousands of rows open, too many to search."""
         for what, keys in self._waiting.items():
-            if action.state is State.WAITING and action.waits_for is what:
+            if action.state is ActionState.WAITING and action.waits_for is what:
                 keys.setdefault(action.key)
             else:
                 keys.pop(action.key, None)
@@ -172,13 +172,13 @@ class Book:
         """Return another action with the same effect that is live, or whose call or undo is under way; None if there is
         none."""
         others = [one for key, one in self._places.get(place_of(action), {}).items() if key != action.key]
-        return min(others, key=lambda one: one.state is not State.LIVE) if others else None
+        return min(others, key=lambda one: one.state is not ActionState.LIVE) if others else None
 
     def effects(self) -> list[Action]:
         """Return the live effects."""
-        return [one for one in self._open.values() if one.state is State.LIVE]
+        return [one for one in self._open.values() if one.state is ActionState.LIVE]
 
-    def held(self, org: str, target: Target, now: Micros) -> Action | None:
+    def held(self, org: str, target: ActionTarget, now: Micros) -> Action | None:
         """Return the action on `target` that an operator undid in the last 24 hours, or is undoing; None if
         there is none."""
         held = self._held.get((org, target.kind, _canonical(target)))
@@ -206,7 +206,7 @@ class Book:
         self._acts.add(action, now, shadow=shadow)
         if not shadow:
             self._occupy(action)
-            if action.kind is Kind.PROMPT:
+            if action.kind is EffectKind.PROMPT:
                 self._asked.claim(action)
 
     def release(self, key: str) -> None:
@@ -233,23 +233,23 @@ class Book:
             self._acts.remove(claimed)
         self._vacate(claimed)
         self._place(row)
-        if row.kind is Kind.PROMPT:
+        if row.kind is EffectKind.PROMPT:
             self._asked.put(row)
 
     def _place(self, action: Action) -> None:
         """Note whether an action has a live effect, or may have one."""
-        may_be_done = action.state is State.WAITING and action.called_at is not None
-        if action.kind is Kind.TIMED and (action.state in _EFFECTIVE or may_be_done):
+        may_be_done = action.state is ActionState.WAITING and action.called_at is not None
+        if action.kind is EffectKind.TIMED and (action.state in _EFFECTIVE or may_be_done):
             self._occupy(action)
         else:
             self._vacate(action)
 
     def _occupy(self, action: Action) -> None:
-        if action.kind is Kind.TIMED:
+        if action.kind is EffectKind.TIMED:
             self._places.setdefault(place_of(action), {})[action.key] = action
 
     def _vacate(self, action: Action) -> None:
-        if action.kind is not Kind.TIMED:
+        if action.kind is not EffectKind.TIMED:
             return
         found = self._places.get(place := place_of(action), {})
         found.pop(action.key, None)
@@ -270,7 +270,7 @@ class Book:
             self._acts.add(action, at, shadow=shadow)
         if action.undone_by.startswith("hand"):
             self._hold(action)
-        if action.kind is Kind.PROMPT:
+        if action.kind is EffectKind.PROMPT:
             self._asked.put(action)
         if action.request_id:
             _keep(self._requests, action.request_id, None)
@@ -310,7 +310,7 @@ def _undone(action: Action) -> Micros:
     return action.undone_at or action.seen_at or action.called_at or action.planned_at
 
 
-def _canonical(target: Target) -> str:
+def _canonical(target: ActionTarget) -> str:
     """Return one spelling of a target's id: an IPv6 address has several."""
     if target.kind != "ip":
         return target.id

@@ -20,7 +20,7 @@ _SKEW: Micros = 60 * SECOND  # Okta's clock may be this far behind ours
 _ECHOES = ("user.risk.", "policy.entity_risk.", "security.events.provider.")
 
 
-class Calls(Protocol):
+class OwnCallMemory(Protocol):
     """The memory of our own calls."""
 
     def made(self, request_id: str) -> bool:
@@ -30,7 +30,7 @@ class Calls(Protocol):
         """Return the last report of a risk of the user of `action`; None if there is none."""
 
 
-def why_own(action: Action, own: frozenset[str], calls: Calls) -> str:
+def why_own(action: Action, own: frozenset[str], calls: OwnCallMemory) -> str:
     """Return what shows that the forwarder itself caused the event of `action`, as a text for a person; empty if
     nothing shows it. `own` has the ids of our credential."""
     if any(by in own or calls.made(by) for by in action.made_by):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from forwarder.core.action import Action, ActionStore, Outcome, Reason, State
+from forwarder.core.action import Action, ActionState, ActionStore, Outcome, Reason
 from forwarder.core.action_event import to_event
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import StoreError
@@ -79,7 +79,13 @@ class Rows:
         """End `action`, which leaves nothing to undo, and store the rows `more` in the same commit. Return the
         ended row."""
         ended = msgspec.structs.replace(
-            action, state=State.ENDED, outcome=outcome, reason=reason, detail=detail, waits_for=None, due=None
+            action,
+            state=ActionState.ENDED,
+            outcome=outcome,
+            reason=reason,
+            detail=detail,
+            waits_for=None,
+            due=None,
         )
         await self.commit([ended, *more], [ended])
         return ended

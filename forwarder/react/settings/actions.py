@@ -16,7 +16,7 @@ from pydantic_core import core_schema
 
 from forwarder.config.problems import Name
 from forwarder.config.types import Section
-from forwarder.core.action import ASKS, KINDS, Kind
+from forwarder.core.action import ASKS, KINDS, EffectKind
 from forwarder.react.prompts.message import template_problem
 from forwarder.react.settings.values import Approve, EffectTime, Mode, Text, WrittenMode
 
@@ -197,7 +197,7 @@ class DoSettings(Section):
         return next(name for name in KINDS if getattr(self, name, None) is not None)
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> EffectKind:
         """The kind of the action."""
         return KINDS[self.name]
 

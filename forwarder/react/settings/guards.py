@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 import msgspec
 
-from forwarder.core.action import Kind
+from forwarder.core.action import EffectKind
 from forwarder.core.time import SECOND, Micros
 
 Network = IPv4Network | IPv6Network
@@ -66,7 +66,7 @@ class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     limits: Mapping[str, Limit] = {}
     prompts_at_once: int = 5
     fresh: float = 600.0
-    confirm: frozenset[Kind] = frozenset({Kind.TIMED, Kind.PROMPT})
+    confirm: frozenset[EffectKind] = frozenset({EffectKind.TIMED, EffectKind.PROMPT})
     approve_within: float = 900.0
     own: Mapping[str, frozenset[str]] = {}
     own_ips: tuple[Network, ...] = ()

@@ -10,7 +10,14 @@ from forwarder.react.ports import KnownRule
 from forwarder.react.settings.actions import AddToGroupSettings, NotifySettings, OnSettings, RiskEventSettings
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.values import Mode
-from forwarder.react.settings.written import Written, chooses, prompt_of, same_effect, written, written_in
+from forwarder.react.settings.written import (
+    WrittenAction,
+    chooses,
+    prompt_of,
+    same_effect,
+    written,
+    written_in,
+)
 
 SCOPES: Mapping[str, str] = {
     "user_risk": "okta.userRisk.manage",
@@ -71,7 +78,7 @@ def problems(reactions: ReactionsSettings) -> Iterator[str]:
         yield from _action_problems(reactions, each)
 
 
-def _action_problems(reactions: ReactionsSettings, each: Written) -> Iterator[str]:
+def _action_problems(reactions: ReactionsSettings, each: WrittenAction) -> Iterator[str]:
     do, settings = each.do, each.do.settings
     if each.answer == "approved" and do.name != "notify":
         yield f"{each.named}: `approved` may only notify, because an attacker may hold the phone; move it to another answer"
@@ -104,10 +111,10 @@ def _receiver_problem(path: str, to: str | None, known: Collection[str], key: st
 _SAME_STATUS = {"suspend", "expire_password"}
 
 
-def _conflicts(actions: Sequence[Written], *, across: bool = False) -> Iterator[str]:
+def _conflicts(actions: Sequence[WrittenAction], *, across: bool = False) -> Iterator[str]:
     """Yield pairs of actions about one alert that undo each other or do the same twice. The same action in
     several entries runs once, so with `across` only a second prompt is a problem."""
-    firsts: dict[tuple[str | None, ...], Written] = {}
+    firsts: dict[tuple[str | None, ...], WrittenAction] = {}
     for each in actions:
         asks_user = each.do.name == "prompt"
         first = firsts.setdefault((*same_effect(each.do), each.do.user, each.answer), each)
@@ -126,7 +133,7 @@ def _conflicts(actions: Sequence[Written], *, across: bool = False) -> Iterator[
             yield f"{other.named}: this and {one.named} do not go together: a suspended user cannot answer; put suspend into `then`"
 
 
-def _pairs(actions: Sequence[Written]) -> Iterator[tuple[Written, Written]]:
+def _pairs(actions: Sequence[WrittenAction]) -> Iterator[tuple[WrittenAction, WrittenAction]]:
     """Yield the pairs of actions that can happen to one user about one alert: not actions after different
     answers to a prompt, and not a prompt with an action that follows it."""
     for number, one in enumerate(actions):
@@ -165,7 +172,7 @@ def org_problems(reactions: ReactionsSettings, orgs: Mapping[str, OrgAccess]) ->
 _NO_LOG = "needs the System Log, which is read with an org's `api`"
 
 
-def _needs(reactions: ReactionsSettings, each: Written, orgs: Mapping[str, OrgAccess]) -> Iterator[str]:
+def _needs(reactions: ReactionsSettings, each: WrittenAction, orgs: Mapping[str, OrgAccess]) -> Iterator[str]:
     do, prompt = each.do, prompt_of(each.do)
     scope = SCOPES.get(do.name) if prompt is None or prompt.by == "push" else None
     for name, org in orgs.items():
@@ -223,7 +230,7 @@ def rule_problems(
             yield from _conflicts_across(entries, seen)
 
 
-def _conflicts_across(entries: Sequence[Sequence[Written]], seen: set[str]) -> Iterator[str]:
+def _conflicts_across(entries: Sequence[Sequence[WrittenAction]], seen: set[str]) -> Iterator[str]:
     alone = {line for each in entries for line in _conflicts(each)}
     for line in _conflicts(
         [action for each in entries for action in each if action.mode is not Mode.OFF], across=True

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from forwarder import tls
 from forwarder.config.problems import Name
 from forwarder.config.types import Duration, PathStr, Secret, Section, is_loopback, split_http_url, split_url
-from forwarder.core.action import Kind
+from forwarder.core.action import EffectKind
 from forwarder.react.settings import keys
 from forwarder.react.settings.actions import OnSettings
 from forwarder.react.settings.limits import CibaSettings, LimitsSettings, ProtectSettings
@@ -232,7 +232,7 @@ class ReactionsSettings(Section):
     protect: ProtectSettings = ProtectSettings()
     limits: LimitsSettings = LimitsSettings()
     fresh: WaitingTime = Field(default="10m", validate_default=True)
-    confirm: tuple[Kind, ...] = Field(default=("timed", "prompt"), validate_default=True)
+    confirm: tuple[EffectKind, ...] = Field(default=("timed", "prompt"), validate_default=True)
     approve_within: WaitingTime = Field(default="15m", validate_default=True)
     ciba: CibaSettings | None = None
     on: tuple[OnSettings, ...] = ()

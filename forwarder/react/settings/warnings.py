@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from forwarder.core.action import WITHOUT_USER, Kind
+from forwarder.core.action import WITHOUT_USER, EffectKind
 from forwarder.react.ports import KnownRule
 from forwarder.react.settings.actions import UserRiskSettings
 from forwarder.react.settings.problems import OrgAccess
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.values import Mode
-from forwarder.react.settings.written import Written, chooses, prompt_of, written
+from forwarder.react.settings.written import WrittenAction, chooses, prompt_of, written
 
 _LOOK_UPS = (
     ("admins", "okta.roles.read", {"okta.roles.read", "okta.roles.manage"}, "administrators"),
@@ -34,15 +34,17 @@ def warnings(
         yield from _about(each)
     if live and reactions.fresh > late:
         yield "reactions.fresh: is longer than `rules.late`, after which an alert is late anyway; raise `rules.late` too"
-    changing = [each for each in live if each.do.kind is not Kind.QUIET]
-    unconfirmed = {each.do.kind for each in changing} & {Kind.TIMED, Kind.PROMPT} - set(reactions.confirm)
+    changing = [each for each in live if each.do.kind is not EffectKind.QUIET]
+    unconfirmed = {each.do.kind for each in changing} & {EffectKind.TIMED, EffectKind.PROMPT} - set(
+        reactions.confirm
+    )
     if unconfirmed and hooked:
         yield (
             f"reactions.confirm: leaves out {' and '.join(sorted(unconfirmed))}, so anyone who has the hook's secret can cause "
             "such actions by events that never happened; add it"
         )
     risks = any(isinstance(each.do.settings, UserRiskSettings) and each.mode is Mode.ENFORCE for each in live)
-    if risks and hooked and Kind.QUIET not in reactions.confirm:
+    if risks and hooked and EffectKind.QUIET not in reactions.confirm:
         yield (
             "reactions.confirm: leaves out quiet, so anyone who has the hook's secret can set the risk of any user by events "
             "that never happened: the risk stays, and no limit applies to user_risk; add quiet"
@@ -74,7 +76,7 @@ def rule_warnings(reactions: ReactionsSettings, rules: Sequence[KnownRule]) -> I
             )
 
 
-def _about(each: Written) -> Iterator[str]:
+def _about(each: WrittenAction) -> Iterator[str]:
     prompt = prompt_of(each.do)
     if prompt and prompt.by == "push":
         yield f"{each.named}.by: a push shows no text, so the user cannot see why you ask; ciba can say it"
@@ -85,7 +87,7 @@ def _about(each: Written) -> Iterator[str]:
 
 
 def _org(
-    reactions: ReactionsSettings, name: str, org: OrgAccess, concerned: Sequence[Written]
+    reactions: ReactionsSettings, name: str, org: OrgAccess, concerned: Sequence[WrittenAction]
 ) -> Iterator[str]:
     if not concerned:
         return

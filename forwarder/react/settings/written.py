@@ -18,7 +18,7 @@ from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.values import Mode
 
 
-class Written(msgspec.Struct, frozen=True):
+class WrittenAction(msgspec.Struct, frozen=True):
     """One action of one entry.
 
     Attributes:
@@ -44,23 +44,23 @@ def prompt_of(do: DoSettings) -> PromptSettings | None:
     return do.prompt if isinstance(do, FirstDoSettings) else None
 
 
-def written(reactions: ReactionsSettings) -> Iterator[Written]:
+def written(reactions: ReactionsSettings) -> Iterator[WrittenAction]:
     """Yield every action in order; the actions that follow a prompt come after it."""
     for number, entry in enumerate(reactions.on):
         yield from written_in(entry, entry.effective(reactions.mode), f"reactions.on[{number}]")
 
 
-def written_in(entry: OnSettings, mode: Mode, path: str) -> Iterator[Written]:
+def written_in(entry: OnSettings, mode: Mode, path: str) -> Iterator[WrittenAction]:
     """Yield every action of one entry, in the same order as `written`."""
     yield from _listed(entry, entry.do, mode, f"{path}.do")
 
 
 def _listed(
     entry: OnSettings, items: Sequence[DoSettings], mode: Mode, path: str, answer: str = ""
-) -> Iterator[Written]:
+) -> Iterator[WrittenAction]:
     for number, do in enumerate(items):
         here = f"{path}[{number}]"
-        yield Written(here, entry, do, mode, answer)
+        yield WrittenAction(here, entry, do, mode, answer)
         if prompt := prompt_of(do):
             for then, following in prompt.then.by_answer():
                 yield from _listed(entry, following, mode, f"{here}.prompt.then.{then}", then)

@@ -24,7 +24,7 @@ from forwarder.rules.conditions.condition import (
     expression,
     wildcard,
 )
-from forwarder.rules.conditions.reader import Reader, Token
+from forwarder.rules.conditions.reader import QueryToken, TokenReader
 
 TOKENS = re.compile(
     r"""(?P<skip>\s+|//[^\n]*|/\*(?:.*?\*/|.*))
@@ -106,10 +106,10 @@ regex_in_any_case = partial(expression, any_case=True)
 class _Group(msgspec.Struct, frozen=True):
     """The parts between brackets, split at commas. Each part is kept as its tokens and as a condition."""
 
-    parts: tuple[tuple[Sequence[Token], Condition], ...]
+    parts: tuple[tuple[Sequence[QueryToken], Condition], ...]
 
 
-_Piece = Token | _Group
+_Piece = QueryToken | _Group
 
 
 class _Field(msgspec.Struct, frozen=True):
@@ -128,7 +128,7 @@ class _Field(msgspec.Struct, frozen=True):
 class Conditions:
     """Reads the conditions of one query language."""
 
-    def __init__(self, reader: Reader, language: Language) -> None:
+    def __init__(self, reader: TokenReader, language: Language) -> None:
         self._reader = reader
         self._language = language
 
@@ -160,11 +160,13 @@ class Conditions:
 
     def _understood(self, pieces: Sequence[_Piece]) -> Condition | None:
         match pieces:
-            case [Token(kind="word"), Token(text="="), *rest] if rest:  # a value is assigned to a column
+            case [QueryToken(kind="word"), QueryToken(text="="), *rest] if (
+                rest
+            ):  # a value is assigned to a column
                 return self._understood(rest)
-            case [Token("word", function), _Group(parts)]:
+            case [QueryToken("word", function), _Group(parts)]:
                 return self._call(function.lower(), [written for written, _ in parts])
-            case [Token("text") as text, Token("mark", "==" | "!="), *rest]:
+            case [QueryToken("text") as text, QueryToken("mark", "==" | "!="), *rest]:
                 field, more = self._field(rest)
                 return self._comparison(field, [pieces[1], text]) if field and not more else None
         field, following = self._field(pieces)
@@ -173,31 +175,36 @@ class Conditions:
     def _field(self, pieces: Sequence[_Piece]) -> "tuple[_Field | None, Sequence[_Piece]]":
         """Return the field at the start of `pieces`, or None, and the pieces after it."""
         match pieces:
-            case [Token("word", function), _Group(parts), *rest]:
+            case [QueryToken("word", function), _Group(parts), *rest]:
                 wrapper = self._language.wrappers.get(function.lower())
                 inner = self._field(parts[0][0])[0] if parts and wrapper else None
                 return (_Field(inner.name, wrapper) if inner and wrapper else None), rest
-            case [Token("word", name), Token("mark", "::"), Token("word"), *rest]:  # a cast to another type
+            case [
+                QueryToken("word", name),
+                QueryToken("mark", "::"),
+                QueryToken("word"),
+                *rest,
+            ]:  # a cast to another type
                 return _Field(_name(name)), rest
-            case [Token("word", name), *rest]:
+            case [QueryToken("word", name), *rest]:
                 return _Field(_name(name)), rest
         return None, ()
 
     def _comparison(self, field: "_Field", rest: Sequence[_Piece]) -> Condition | None:
         match rest:
-            case [Token("word", word), *more] if word.lower() == "not":
+            case [QueryToken("word", word), *more] if word.lower() == "not":
                 inside = self._comparison(field, more)
                 return Not(inside) if inside else None
-            case [Token("mark", "!="), *more]:
-                inside = self._comparison(field, [Token("mark", "==", 0), *more])
+            case [QueryToken("mark", "!="), *more]:
+                inside = self._comparison(field, [QueryToken("mark", "==", 0), *more])
                 return Not(inside) if inside else None
-            case [Token(_, operator), value] if operator.lower() in self._language.operators:
+            case [QueryToken(_, operator), value] if operator.lower() in self._language.operators:
                 return self._any_of(field, self._language.operators[operator.lower()], _texts(value))
         return None
 
-    def _call(self, function: str, arguments: list[Sequence[Token]]) -> Condition | None:
+    def _call(self, function: str, arguments: list[Sequence[QueryToken]]) -> Condition | None:
         match arguments:
-            case [[Token("text", query)], *_] if function in self._language.queries:
+            case [[QueryToken("text", query)], *_] if function in self._language.queries:
                 return self._language.queries[function](query)
             case [first, *rest] if function in self._language.functions:
                 field, more = self._field(first)

@@ -13,7 +13,7 @@ from typing import Any
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions import event_fields
 from forwarder.rules.conditions.condition import And, Condition, Known, Not, Or
-from forwarder.rules.conditions.event_fields import Reader, Reading
+from forwarder.rules.conditions.event_fields import FieldReader, Reading
 from forwarder.rules.conditions.okta_filter import Comparison, ValueSet
 from forwarder.rules.conditions.regex import escape, full_match, search
 from forwarder.rules.conditions.values import (
@@ -22,7 +22,7 @@ from forwarder.rules.conditions.values import (
     Expression,
     FieldReference,
     FieldTest,
-    Network,
+    NetworkRange,
     Null,
     Number,
     Text,
@@ -98,7 +98,7 @@ def _any(tests: list[Test]) -> Test:
 
 def _together(parts: tuple[Condition, ...]) -> list[Test]:
     """Compile the alternatives `parts`; all exact texts of one field become one look-up in a set."""
-    sets: dict[Reader, set[str]] = {}
+    sets: dict[FieldReader, set[str]] = {}
     tests: list[Test] = []
     for part in parts:
         match part:
@@ -109,14 +109,14 @@ def _together(parts: tuple[Condition, ...]) -> list[Test]:
     return [*(_in(reader, frozenset(found)) for reader, found in sets.items()), *tests]
 
 
-def _in(reader: Reader, found: frozenset[str]) -> Test:
+def _in(reader: FieldReader, found: frozenset[str]) -> Test:
     if len(found) == 1:
         (only,) = found
         return lambda reading: only in reading[reader]
     return lambda reading: not found.isdisjoint(reading[reader])
 
 
-def _texts(field: str | None, text: Text) -> Reader:
+def _texts(field: str | None, text: Text) -> FieldReader:
     if field is None:
         return event_fields.ALL_TEXTS if text.cased else event_fields.ALL_LOWER_TEXTS
     return event_fields.texts(field) if text.cased else event_fields.lower_texts(field)
@@ -126,7 +126,7 @@ def _folded(written: str, text: Text) -> str:
     return written if text.cased else written.lower()
 
 
-def _over(reader: Reader, matches: Callable[[Any], bool]) -> Test:
+def _over(reader: FieldReader, matches: Callable[[Any], bool]) -> Test:
     """Match if `matches` accepts any of the values that `reader` finds."""
 
     def test(reading: Reading) -> bool:
@@ -147,7 +147,7 @@ def _field(field: str, value: Value) -> Test:
             return _in(_texts(field, value), frozenset({_folded(only, value)}))
         case Expression():
             return _over(event_fields.encoded_texts(field), _expression(value))
-        case Network(cidr):
+        case NetworkRange(cidr):
             return _over(event_fields.addresses(field), _within(cidr))
         case Bound(name, number):
             compare = _COMPARE[name]
@@ -187,7 +187,7 @@ def _number(field: str, number: float) -> Test:
     )
 
 
-def _reference(reader: Reader, value: FieldReference) -> Test:
+def _reference(reader: FieldReader, value: FieldReference) -> Test:
     other = event_fields.lower_texts(value.field)
     compare: Callable[[str, str], bool] = operator.eq
     if value.starts or value.ends:

@@ -21,7 +21,7 @@ _IPV4_MAPPED = bytes(10) + b"\xff\xff"
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
-class Reading(dict["Reader", Any]):
+class Reading(dict["FieldReader", Any]):
     """The fields of one event, by Reader. The first look-up of a reader reads its field; later ones use the
     cache."""
 
@@ -31,12 +31,12 @@ class Reading(dict["Reader", Any]):
         super().__init__()
         self.root: dict[str, Any] = {name.lower(): value for name, value in event.items()}
 
-    def __missing__(self, reader: "Reader") -> Any:
+    def __missing__(self, reader: "FieldReader") -> Any:
         found = self[reader] = reader.read(self)
         return found
 
 
-class Reader:
+class FieldReader:
     """Reads one field of an event, in one form such as lower case. Readers are compared by identity, which
     makes them fast keys of a `Reading`."""
 
@@ -89,17 +89,17 @@ def _walk(field: str) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
 
 
 @lru_cache(maxsize=10_000)
-def values(field: str) -> Reader:
+def values(field: str) -> FieldReader:
     """Read the values at the path `field`, nulls included; empty if the field is missing."""
     walk = _walk(field)
-    return Reader(lambda reading: walk(reading.root))
+    return FieldReader(lambda reading: walk(reading.root))
 
 
 @lru_cache(maxsize=10_000)
-def presence(field: str) -> Reader:
+def presence(field: str) -> FieldReader:
     """Read whether `field` exists. A field whose value is null or an empty list exists."""
     path = _path(field)
-    return Reader(lambda reading: bool(_found(reading.root, path)))
+    return FieldReader(lambda reading: bool(_found(reading.root, path)))
 
 
 def _path(field: str) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ def _flat(found: list[Any]) -> list[Any]:
 
 
 @lru_cache(maxsize=10_000)
-def texts(field: str) -> Reader:
+def texts(field: str) -> FieldReader:
     """Read the values of a field as texts, without nulls and objects."""
     walk = _walk(field)
 
@@ -143,11 +143,11 @@ def texts(field: str) -> Reader:
             return found
         return tuple([text_of(value) for value in found if _is_scalar(value)])
 
-    return Reader(read)
+    return FieldReader(read)
 
 
 @lru_cache(maxsize=10_000)
-def lower_texts(field: str) -> Reader:
+def lower_texts(field: str) -> FieldReader:
     """Read the values of a field as texts in lower case."""
     walk = _walk(field)
 
@@ -157,29 +157,31 @@ def lower_texts(field: str) -> Reader:
             return (found[0].lower(),)
         return tuple([text_of(value).lower() for value in found if _is_scalar(value)])
 
-    return Reader(read)
+    return FieldReader(read)
 
 
 @lru_cache(maxsize=10_000)
-def encoded_texts(field: str) -> Reader:
+def encoded_texts(field: str) -> FieldReader:
     """Read the values of a field as texts in UTF-8, for regular expressions."""
     found = texts(field)
-    return Reader(lambda reading: tuple([encoded(text) for text in reading[found]]))
+    return FieldReader(lambda reading: tuple([encoded(text) for text in reading[found]]))
 
 
 @lru_cache(maxsize=10_000)
-def numbers(field: str) -> Reader:
+def numbers(field: str) -> FieldReader:
     """Read the values of a field that are numbers, or texts of a number."""
     found = values(field)
-    return Reader(lambda reading: tuple([number for value in reading[found] for number in _numbers(value)]))
+    return FieldReader(
+        lambda reading: tuple([number for value in reading[found] for number in _numbers(value)])
+    )
 
 
 @lru_cache(maxsize=10_000)
-def addresses(field: str) -> Reader:
+def addresses(field: str) -> FieldReader:
     """Read the values of a field that are IP addresses, as bytes. An IPv4 address mapped into IPv6 becomes
     IPv4."""
     found = texts(field)
-    return Reader(lambda reading: tuple([each for text in reading[found] for each in _addresses(text)]))
+    return FieldReader(lambda reading: tuple([each for text in reading[found] for each in _addresses(text)]))
 
 
 def _is_scalar(value: Any) -> bool:
@@ -213,11 +215,11 @@ def _words(value: Any) -> Iterator[str]:
             yield text_of(each)
 
 
-ALL_TEXTS = Reader(lambda reading: tuple(_words(reading.root)))
+ALL_TEXTS = FieldReader(lambda reading: tuple(_words(reading.root)))
 """Every value of the event as text, for keywords."""
 
-ALL_ENCODED_TEXTS = Reader(lambda reading: tuple([encoded(text) for text in reading[ALL_TEXTS]]))
-ALL_LOWER_TEXTS = Reader(lambda reading: tuple([text.lower() for text in reading[ALL_TEXTS]]))
+ALL_ENCODED_TEXTS = FieldReader(lambda reading: tuple([encoded(text) for text in reading[ALL_TEXTS]]))
+ALL_LOWER_TEXTS = FieldReader(lambda reading: tuple([text.lower() for text in reading[ALL_TEXTS]]))
 
 
 def field(event: Event, path: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from forwarder.rules.conditions.values import (
     Expression,
     FieldReference,
     FieldTest,
-    Network,
+    NetworkRange,
     Null,
     Number,
     Text,
@@ -101,7 +101,7 @@ def _described(value: Value) -> str:
             return f'"{text}"' + (" (case-sensitive)" if cased else "")
         case Expression():
             return f"the regular expression {value.source!r}" + (f" ({value.flags})" if value.flags else "")
-        case Network(cidr):
+        case NetworkRange(cidr):
             return f"an address in {cidr}"
         case Bound(operator, number):
             return f"{operator} {number:g}"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.comparisons import contains, ends, same, starts
 from forwarder.rules.conditions.condition import And, Condition, Not, Or, Unknown, compared
-from forwarder.rules.conditions.reader import Reader, Token, tokenize
+from forwarder.rules.conditions.reader import QueryToken, TokenReader, tokenize
 from forwarder.rules.conditions.rule import Rule
 
 _MAX_NAME = 100
@@ -55,7 +55,7 @@ def parse_filter(query: str) -> Condition:
     Raises:
         RuleFileError: the query is not a filter.
     """
-    reader = Reader(tokenize(query, _TOKENS, lambda text: re.sub(r"\\(.)", r"\1", text[1:-1])))
+    reader = TokenReader(tokenize(query, _TOKENS, lambda text: re.sub(r"\\(.)", r"\1", text[1:-1])))
     condition = reader.condition(lambda: _operand(reader))
     if rest := reader.next():
         raise RuleFileError(f"Unexpected {rest.text!r}")
@@ -81,7 +81,7 @@ def filter_rule(query: str) -> Rule:
     return Rule(name=name, language="filter", conditions=(read_okta_filter(query),))
 
 
-def _operand(reader: Reader) -> Condition:
+def _operand(reader: TokenReader) -> Condition:
     if reader.skip("("):
         inner = reader.condition(lambda: _operand(reader))
         reader.expect(")")
@@ -106,17 +106,17 @@ def _operand(reader: Reader) -> Condition:
     return _compared(attribute, operator, reader.take())
 
 
-def _values(reader: Reader, closing: str) -> Iterator[Token]:
+def _values(reader: TokenReader, closing: str) -> Iterator[QueryToken]:
     """Yield the values up to the token `closing`; commas and `or` separate them."""
     while not reader.skip(closing):
         if not reader.skip("or", ","):
             value = reader.take()
             for part in value.text.split(",") if value.kind == "word" else [value.text]:
                 if part or value.kind == "text":
-                    yield Token(value.kind, part, value.line)
+                    yield QueryToken(value.kind, part, value.line)
 
 
-def _compared(attribute: str, operator: str, value: Token) -> Comparison:
+def _compared(attribute: str, operator: str, value: QueryToken) -> Comparison:
     return Comparison(attribute=attribute, operator=operator, value=value.text, quoted=value.kind == "text")
 
 

@@ -12,7 +12,7 @@ _MAX_QUERY = 100_000
 """Characters; the longest public rules have some 20,000."""
 
 
-class Token(msgspec.Struct, frozen=True):
+class QueryToken(msgspec.Struct, frozen=True):
     """A piece of a query. `kind` is `text` for a quoted text, else `word` or `mark`; `text` is its value,
     without quotes; `line` counts from 1."""
 
@@ -21,7 +21,7 @@ class Token(msgspec.Struct, frozen=True):
     line: int
 
 
-def tokenize(query: str, pattern: re.Pattern[str], unquote: Callable[[str], str]) -> list[Token]:
+def tokenize(query: str, pattern: re.Pattern[str], unquote: Callable[[str], str]) -> list[QueryToken]:
     """Split a query into tokens. `pattern` has one group per kind: `skip` (left out), `text`, `word`, `mark`.
 
     Raises:
@@ -29,7 +29,7 @@ def tokenize(query: str, pattern: re.Pattern[str], unquote: Callable[[str], str]
     """
     if len(query) > _MAX_QUERY:
         raise RuleFileError(f"the query has more than {_MAX_QUERY:,} characters")
-    found: list[Token] = []
+    found: list[QueryToken] = []
     at, line = 0, 1
     while at < len(query):
         piece = pattern.match(query, at)
@@ -37,17 +37,19 @@ def tokenize(query: str, pattern: re.Pattern[str], unquote: Callable[[str], str]
             raise RuleFileError(f"line {line} of the query: cannot read {query[at : at + 20]!r}")
         kind = piece.lastgroup or "skip"
         if kind != "skip":
-            found.append(Token(kind, unquote(piece[0]) if kind == "text" else piece[0], line))
+            found.append(QueryToken(kind, unquote(piece[0]) if kind == "text" else piece[0], line))
         line += piece[0].count("\n")
         at = piece.end()
     return found
 
 
-class Reader:
+class TokenReader:
     """Reads tokens one after the other. `words` are the language's `and`, `or` and `not`, in upper or lower
     case."""
 
-    def __init__(self, found: Sequence[Token], words: tuple[str, str, str] = ("and", "or", "not")) -> None:
+    def __init__(
+        self, found: Sequence[QueryToken], words: tuple[str, str, str] = ("and", "or", "not")
+    ) -> None:
         self._tokens = found
         self._at = 0
         self._and, self._or, self._not = words
@@ -57,15 +59,15 @@ class Reader:
         """The index of the next token."""
         return self._at
 
-    def between(self, start: int, end: int) -> Sequence[Token]:
+    def between(self, start: int, end: int) -> Sequence[QueryToken]:
         """Return the tokens between two indices."""
         return self._tokens[start:end]
 
-    def next(self) -> Token | None:
+    def next(self) -> QueryToken | None:
         """Return the next token without taking it; None at the end."""
         return self._tokens[self._at] if self._at < len(self._tokens) else None
 
-    def take(self) -> Token:
+    def take(self) -> QueryToken:
         """Take the next token.
 
         Raises:

@@ -25,14 +25,14 @@ class Rule(msgspec.Struct, frozen=True):
     okta: bool | None = True
 
 
-class Problem(msgspec.Struct, frozen=True):
+class UnreadableRule(msgspec.Struct, frozen=True):
     """Why a file, or a rule in it, cannot be read. `place` is its file, and its line if known."""
 
     place: str
     text: str
 
 
-class Reason(StrEnum):
+class SkipReason(StrEnum):
     """Why a rule or a file is left out."""
 
     OTHER_PRODUCT = "other_product"
@@ -51,14 +51,14 @@ class Reason(StrEnum):
     """A FIFO, a device, a broken link, or a file that is too large."""
 
 
-RULES_LEFT_OUT = (Reason.OTHER_PRODUCT, Reason.OTHER_LANGUAGE, Reason.REFERENCE)
+RULES_LEFT_OUT = (SkipReason.OTHER_PRODUCT, SkipReason.OTHER_LANGUAGE, SkipReason.REFERENCE)
 """The reasons that leave out a rule; the others leave out a file."""
 
 
 class LeftOut(msgspec.Struct, frozen=True):
     """A rule or a file that is counted, but not read."""
 
-    reason: Reason
+    reason: SkipReason
 
 
 def mentions_okta(text: str) -> bool:

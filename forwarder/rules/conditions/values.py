@@ -51,7 +51,7 @@ class Expression(msgspec.Struct, frozen=True):
     at_end: bool = False
 
 
-class Network(msgspec.Struct, frozen=True):
+class NetworkRange(msgspec.Struct, frozen=True):
     """A range of addresses."""
 
     cidr: str
@@ -95,7 +95,7 @@ class FieldReference(msgspec.Struct, frozen=True):
     ends: bool = False
 
 
-Value = Text | Expression | Network | Bound | Number | Truth | Null | Exists | FieldReference
+Value = Text | Expression | NetworkRange | Bound | Number | Truth | Null | Exists | FieldReference
 
 KEYWORDS = (Text, Expression, Number, Truth)
 """The kinds of values that a rule can search for without naming a field."""

@@ -3,7 +3,7 @@ several events."""
 
 from forwarder.rules.conditions import comparisons
 from forwarder.rules.conditions.condition import Condition, Unknown
-from forwarder.rules.conditions.reader import Reader, tokenize
+from forwarder.rules.conditions.reader import TokenReader, tokenize
 
 _SERIES = ("sequence", "sample", "join")
 _FUNCTIONS: dict[str, comparisons.Test] = {
@@ -41,7 +41,7 @@ def read_eql(query: str) -> list[Condition]:
     Raises:
         RuleFileError: the query is not EQL.
     """
-    reader = Reader(tokenize(query, comparisons.TOKENS, comparisons.unquoted))
+    reader = TokenReader(tokenize(query, comparisons.TOKENS, comparisons.unquoted))
     if not reader.at(*_SERIES):
         found = [_event(reader)]
         if reader.next():
@@ -55,7 +55,7 @@ def read_eql(query: str) -> list[Condition]:
     return found
 
 
-def _event(reader: Reader) -> Condition:
+def _event(reader: TokenReader) -> Condition:
     """Read one `category where condition`; without `where`, the condition is unknown."""
     while not reader.skip("where"):
         if reader.at("|", "]") or reader.next() is None:

@@ -3,7 +3,7 @@ types."""
 
 from forwarder.rules.conditions import comparisons
 from forwarder.rules.conditions.condition import And, Condition, Unknown
-from forwarder.rules.conditions.reader import Reader, tokenize
+from forwarder.rules.conditions.reader import TokenReader, tokenize
 from forwarder.rules.elastic.kql import read_kql, read_lucene
 
 _UNCHANGED = ("to_string", "trim", "coalesce", "mv_first", "mv_last")
@@ -33,7 +33,7 @@ def read_esql(query: str) -> Condition:
     Raises:
         RuleFileError: the query is not ES|QL.
     """
-    reader = Reader(tokenize(query, comparisons.TOKENS, comparisons.unquoted))
+    reader = TokenReader(tokenize(query, comparisons.TOKENS, comparisons.unquoted))
     parts: list[Condition] = []
     while reader.next():
         filters = reader.take().text.lower() == "where"
@@ -46,5 +46,5 @@ def read_esql(query: str) -> Condition:
     return And(tuple(parts))
 
 
-def _condition(reader: Reader) -> Condition:
+def _condition(reader: TokenReader) -> Condition:
     return comparisons.Conditions(reader, _LANGUAGE).read()

@@ -18,7 +18,7 @@ from forwarder.rules.conditions.condition import (
     expression,
     wildcard,
 )
-from forwarder.rules.conditions.reader import Reader, Token, tokenize
+from forwarder.rules.conditions.reader import QueryToken, TokenReader, tokenize
 
 _KQL = re.compile(
     r"""(?P<skip>\s+)
@@ -55,7 +55,7 @@ def read_lucene(query: str) -> Condition:
     """
     found = tokenize(query, _LUCENE, _unquoted)
     joined = [
-        Token("word", _JOINTS[token.text], token.line)
+        QueryToken("word", _JOINTS[token.text], token.line)
         if token.kind == "mark" and token.text in _JOINTS
         else token
         for token in found
@@ -69,8 +69,8 @@ def _unquoted(text: str) -> str:
 
 
 class _Query:
-    def __init__(self, found: list[Token], *, lucene: bool) -> None:
-        self._reader = Reader(found)
+    def __init__(self, found: list[QueryToken], *, lucene: bool) -> None:
+        self._reader = TokenReader(found)
         self._lucene = lucene
 
     def read(self) -> Condition:
@@ -127,7 +127,7 @@ class _Query:
             self._reader.take()
         return Unknown()
 
-    def _words(self) -> list[Token]:
+    def _words(self) -> list[QueryToken]:
         """Take the tokens of one value. In KQL, words that stand side by side are one value."""
         joint = self._reader.at("and", "or", "not")
         token = self._reader.take()
@@ -144,12 +144,12 @@ class _Query:
             found.append(self._reader.take())
         return found
 
-    def _compare(self, field: str, value: list[Token]) -> Condition:
+    def _compare(self, field: str, value: list[QueryToken]) -> Condition:
         if not field:
             return Unknown()
         return compared(field, self._pattern(value))
 
-    def _pattern(self, value: list[Token]) -> Pattern | None:
+    def _pattern(self, value: list[QueryToken]) -> Pattern | None:
         text = " ".join(token.text for token in value)
         if text.startswith(_REGEX):
             return expression(text[1:])
@@ -158,7 +158,7 @@ class _Query:
         return wildcard(text, one="?" if self._lucene else "")
 
 
-def _name(value: list[Token]) -> str:
+def _name(value: list[QueryToken]) -> str:
     return re.sub(r"\\(.)", r"\1", " ".join(token.text for token in value))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.condition import Condition
-from forwarder.rules.conditions.rule import LeftOut, Reason, Rule
+from forwarder.rules.conditions.rule import LeftOut, Rule, SkipReason
 from forwarder.rules.elastic.eql import read_eql
 from forwarder.rules.elastic.esql import read_esql
 from forwarder.rules.elastic.kql import read_kql, read_lucene
@@ -67,7 +67,7 @@ def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
             raise
         conditions, okta = [], False
     if conditions is None:
-        return LeftOut(Reason.OTHER_LANGUAGE if okta else Reason.OTHER_PRODUCT)
+        return LeftOut(SkipReason.OTHER_LANGUAGE if okta else SkipReason.OTHER_PRODUCT)
     return Rule(
         name=str(found.get("name") or found.get("rule_id") or "without a name"),
         language=kind if kind in _WITHOUT_QUERY else languages[0],

@@ -54,7 +54,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True, order=True):
 _decode_places = msgspec.json.Decoder(list[Place]).decode
 
 
-class User:
+class UserHistory:
     """The countries, networks, devices, user agents and places of sign-ins with which one user was seen."""
 
     def __init__(self, sightings: Iterable[Sighting] = ()) -> None:
@@ -134,7 +134,9 @@ def user_of(raw: dict[str, Any]) -> str | None:
     return id_ if actor.get("type") == "User" and isinstance(id_, str) and 0 < len(id_) <= 100 else None
 
 
-def derive(event: Event, raw: dict[str, Any], user: User | None) -> tuple[dict[str, Any], list[Sighting]]:
+def derive(
+    event: Event, raw: dict[str, Any], user: UserHistory | None
+) -> tuple[dict[str, Any], list[Sighting]]:
     """Return the fields for `forwarder` in the event, and the sightings that the store must save.
 
     Only a success makes a value known: the country of a failed sign-in does not become known.

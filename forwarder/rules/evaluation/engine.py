@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.alert import MOST_EVENTS, Alert, RuleInfo, Window
+from forwarder.core.alert import MOST_EVENTS, Alert, AlertWindow, RuleInfo
 from forwarder.core.event import Event
 from forwarder.core.time import SECOND, Micros
 from forwarder.rules.conditions.event_fields import Reading, texts
-from forwarder.rules.evaluation.groups import Feed, Group, Groups, key_of, shape_of
+from forwarder.rules.evaluation.groups import Feed, RuleGroup, RuleGroups, key_of, shape_of
 from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
 from forwarder.rules.evaluation.windows import Entry, decode_id, encode_id
 from forwarder.rules.review import fields_of
@@ -47,7 +47,7 @@ class Timing(msgspec.Struct, frozen=True):
     max_keys: int = 100_000
 
 
-class Found(msgspec.Struct):
+class Evaluation(msgspec.Struct):
     """The result of the evaluation of one event.
 
     Attributes:
@@ -73,7 +73,7 @@ class _Point(msgspec.Struct):
     id: bytes
 
 
-class Engine:
+class RuleEngine:
     """Evaluates a ruleset. Feed it each event once, in the order of the store."""
 
     def __init__(self, rules: Ruleset, timing: Timing) -> None:
@@ -92,7 +92,7 @@ class Engine:
             for label, fed_by in enumerate(rule.rules):
                 self._feeds.setdefault(fed_by, []).append(Feed(index, rule, label))
         self.reads_derived = reads_derived(rules)
-        self.groups = Groups(timing.max_keys, self.horizon)
+        self.groups = RuleGroups(timing.max_keys, self.horizon)
 
     @property
     def horizon(self) -> Micros:
@@ -101,7 +101,7 @@ class Engine:
 
     def feed(
         self, event: Event, raw: Mapping[str, Any], *, now: Micros | None = None, alerting: bool = True
-    ) -> Found:
+    ) -> Evaluation:
         """Evaluate an event. `raw` is its decoded body with the derived fields. The event's age is taken at
         its receipt, or at `now` if that is later.
 
@@ -109,8 +109,8 @@ class Engine:
         """
         age = max(event.received_at, now or 0) - event.published
         if age > self._max_age:
-            return Found(too_old=True)
-        found = Found([], [], [])
+            return Evaluation(too_old=True)
+        found = Evaluation([], [], [])
         run = _Run(event, raw, found, alerting=alerting, late=age > self._timing.late * SECOND)
         for match in self.rules.matches(raw, run.reading):
             if match.exception is not None:
@@ -153,7 +153,7 @@ class Engine:
             group.held_back += 1
             run.found.held_back.append((rule.id, "again"))
             return
-        window = Window(event.published, event.published, 0)
+        window = AlertWindow(event.published, event.published, 0)
         run.found.alerts.append(
             Alert(
                 event.org,
@@ -180,7 +180,7 @@ class Engine:
             for label in labels:
                 self._add(run, feed.index, group, (event.published, label, run.id), values)
 
-    def _add(self, run: "_Run", index: int, group: Group, entry: Entry, values: Sequence[str]) -> None:
+    def _add(self, run: "_Run", index: int, group: RuleGroup, entry: Entry, values: Sequence[str]) -> None:
         shape, rule = self._shapes[index], self.rules.correlations[index]
         at = group.add(entry, run.event.received_at - self._max_age - shape.timespan)
         if at is None:
@@ -207,11 +207,11 @@ class Engine:
             shape.compact(group, alerted=bool(group.alerts) and not fed)
 
     def _alert(
-        self, run: "_Run", index: int, group: Group, end: int, names: Sequence[str], values: Sequence[str]
+        self, run: "_Run", index: int, group: RuleGroup, end: int, names: Sequence[str], values: Sequence[str]
     ) -> None:
         shape = self._shapes[index]
         window = shape.window(group, end)
-        span = Window(window[0][0], window[-1][0], shape.timespan // SECOND)
+        span = AlertWindow(window[0][0], window[-1][0], shape.timespan // SECOND)
         ids = [decode_id(id_) for id_ in dict.fromkeys(entry[2] for entry in window[-MOST_EVENTS:])]
         run.found.matched.append(self.rules.correlations[index].id)
         run.found.alerts.append(
@@ -252,7 +252,7 @@ class _Run:
     __slots__ = ("alerting", "event", "found", "id", "late", "points", "reading", "stale")
 
     def __init__(
-        self, event: Event, raw: Mapping[str, Any], found: Found, *, alerting: bool, late: bool
+        self, event: Event, raw: Mapping[str, Any], found: Evaluation, *, alerting: bool, late: bool
     ) -> None:
         self.event = event
         self.found = found

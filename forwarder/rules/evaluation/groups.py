@@ -6,7 +6,7 @@ from itertools import islice, product
 from typing import Any
 
 from forwarder.core.time import SECOND, Micros
-from forwarder.rules.conditions.event_fields import Reader, Reading, texts
+from forwarder.rules.conditions.event_fields import FieldReader, Reading, texts
 from forwarder.rules.evaluation.windows import Count, Different, Ordered, Shape, Windows
 from forwarder.rules.sigma.correlation import Correlation
 
@@ -20,7 +20,7 @@ _MOST_VALUE = 200
 """How many characters of a value are compared; a sender could make it any length."""
 
 
-class Group(Windows):
+class RuleGroup(Windows):
     """One group of one rule.
 
     Attributes:
@@ -62,7 +62,7 @@ def _with(times: tuple[Micros, ...], at: Micros) -> tuple[Micros, ...]:
     return times if at in times else tuple(sorted([*times, at])[-32:])
 
 
-class Groups:
+class RuleGroups:
     """The groups of all rules, by key.
 
     Attributes:
@@ -73,7 +73,7 @@ class Groups:
         """Hold at most `most` groups, each for `keep` microseconds after its last event."""
         self._most = most
         self._keep = keep
-        self._groups: dict[str, Group] = {}
+        self._groups: dict[str, RuleGroup] = {}
         self._swept: Micros = 0
         self.evicted = 0
 
@@ -84,14 +84,14 @@ class Groups:
         """Yield the keys, those touched longest ago first."""
         return iter(self._groups)
 
-    def all(self) -> Iterator[Group]:
+    def all(self) -> Iterator[RuleGroup]:
         """Yield the groups, those touched longest ago first."""
         return iter(self._groups.values())
 
-    def touch(self, key: str, now: Micros) -> Group:
+    def touch(self, key: str, now: Micros) -> RuleGroup:
         """Return the group with `key`, new or known, and note that it was touched at `now`. May drop other
         groups."""
-        group = self._groups.pop(key, None) or Group()
+        group = self._groups.pop(key, None) or RuleGroup()
         self._groups[key] = group  # to the end: the first ones are those touched longest ago
         group.touched = now
         if len(self._groups) > self._most:
@@ -142,7 +142,7 @@ class Feed:
         self._fields = [rule.aliases.get(name, {}).get(fed_by, name) for name in rule.group_by]
         self._readers = [texts(field) for field in self._fields]
         self._single = self._readers[0] if len(self._readers) == 1 else None
-        self._counted: Reader | None = texts(rule.field) if rule.field else None
+        self._counted: FieldReader | None = texts(rule.field) if rule.field else None
         self._labels = (0,) if rule.type == "event_count" else (label,)
 
     def groups(self, reading: Reading) -> Sequence[tuple[str, ...]]:
@@ -183,7 +183,7 @@ def _values(found: Sequence[str]) -> Sequence[str]:
 
 
 def key_of(index: int, org: str, group: Sequence[str]) -> str:
-    """Return the key in `Groups` for the group with the values `group`, of the rule with the number
+    """Return the key in `RuleGroups` for the group with the values `group`, of the rule with the number
     `index`."""
     values = "\0".join(group)
     if values.count("\0") >= len(group):  # a value contains the separator

@@ -23,7 +23,7 @@ from forwarder.rules.conditions.condition import (
     expression,
 )
 from forwarder.rules.conditions.documents import Mapping as YamlMapping
-from forwarder.rules.conditions.reader import Reader, tokenize
+from forwarder.rules.conditions.reader import TokenReader, tokenize
 from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.conditions.values import KEYWORDS, Expression, FieldTest, Text, Value, Wild
 from forwarder.rules.evaluation.countries import CODES, COUNTRY_FIELD, UNKNOWN, not_a_code
@@ -107,7 +107,7 @@ def _joined(parts: Sequence[Condition], kind: type[And | Or]) -> Condition:
 
 
 def _condition(condition: str, selections: dict[str, Condition], report: Report, line: int) -> Condition:
-    reader = Reader(tokenize(condition, _TOKENS, str))
+    reader = TokenReader(tokenize(condition, _TOKENS, str))
 
     def operand() -> Condition:
         if reader.skip("("):

@@ -14,7 +14,7 @@ from forwarder.rules.conditions.values import (
     Exists,
     Expression,
     FieldReference,
-    Network,
+    NetworkRange,
     Number,
     Placeholder,
     Text,
@@ -66,7 +66,7 @@ def _network(value: Value) -> Value:
         raise RuleFileError(
             f"needs a network, as in '192.0.2.0/24', and {cidr!r} is not a network: {error}"
         ) from None
-    return Network(cidr)
+    return NetworkRange(cidr)
 
 
 def _bound(operator: str) -> Callable[[Value], Value]:

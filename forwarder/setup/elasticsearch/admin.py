@@ -7,7 +7,7 @@ import elastic_transport
 from elasticsearch import ApiError, UnsupportedProductError
 
 from forwarder.core.errors import SinkError
-from forwarder.setup.elasticsearch.cluster import Response
+from forwarder.setup.elasticsearch.cluster import ClusterResponse
 from forwarder.sinks.elasticsearch.client import connect
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
@@ -35,7 +35,7 @@ class ElasticsearchAdmin:
     ) -> None:
         await self._client.close()
 
-    async def call(self, method: str, path: str, body: Any = None) -> Response:
+    async def call(self, method: str, path: str, body: Any = None) -> ClusterResponse:
         """Send one request; see `AdminApi`."""
         headers = {"accept": "application/json"}
         if body is not None:
@@ -47,9 +47,9 @@ class ElasticsearchAdmin:
                 f"{self._hosts[0]} is not an Elasticsearch server: its response has no X-Elastic-Product header"
             ) from error
         except ApiError as error:
-            return Response(error.meta.status, error.body)
+            return ClusterResponse(error.meta.status, error.body)
         except (elastic_transport.ConnectionError, elastic_transport.ConnectionTimeout) as error:
             raise SinkError(f"no response from {error.message}") from error
         except elastic_transport.TransportError as error:
             raise SinkError(f"{', '.join(self._hosts)}: {error.message}") from error
-        return Response(response.meta.status, response.body)
+        return ClusterResponse(response.meta.status, response.body)

@@ -62,7 +62,7 @@ class Retention(msgspec.Struct, frozen=True):
     ilm_policy: str | None = None
 
 
-class Target(msgspec.Struct, frozen=True):
+class SetupTarget(msgspec.Struct, frozen=True):
     """The settings of a sink that setup uses.
 
     Attributes:
@@ -92,9 +92,9 @@ def elastic_time(seconds: float) -> str:
     return f"{whole}s"
 
 
-def target_of(sink: ElasticsearchSinkSettings) -> Target:
+def target_of(sink: ElasticsearchSinkSettings) -> SetupTarget:
     """Return the settings of `sink` that setup uses."""
-    return Target(sink.data_stream, sink.document_format, sink.pipeline)
+    return SetupTarget(sink.data_stream, sink.document_format, sink.pipeline)
 
 
 def retention_of(sink: ElasticsearchSinkSettings) -> Retention:

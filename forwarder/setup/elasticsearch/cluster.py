@@ -14,7 +14,7 @@ _READY_WITHIN, _PAUSE = 30.0, 1.0
 _GRANTED_BY = re.compile(r"granted by the (cluster|index) privileges \[([^\],]+)")
 
 
-class Response(msgspec.Struct, frozen=True):
+class ClusterResponse(msgspec.Struct, frozen=True):
     """An HTTP response. `body` is decoded from JSON; if it is not JSON, it is the text."""
 
     status: int
@@ -24,7 +24,7 @@ class Response(msgspec.Struct, frozen=True):
 class AdminApi(Protocol):
     """Sends one HTTP request to the cluster."""
 
-    async def call(self, method: str, path: str, body: Any = None) -> Response:
+    async def call(self, method: str, path: str, body: Any = None) -> ClusterResponse:
         """Send one request, and return its response with any status.
 
         Args:
@@ -49,7 +49,7 @@ class UntilReady:
         self._api = api
         self._clock = clock
 
-    async def call(self, method: str, path: str, body: Any = None) -> Response:
+    async def call(self, method: str, path: str, body: Any = None) -> ClusterResponse:
         """See `AdminApi.call`."""
         gives_up = self._clock.monotonic() + _READY_WITHIN
         while True:
@@ -87,12 +87,12 @@ class Cluster:
         return reply.body if reply.status < 300 else None
 
 
-def _unknown(reply: Response) -> bool:
+def _unknown(reply: ClusterResponse) -> bool:
     """Whether an error response with the status 5xx means only that the server does not know the path of the request."""
     return "failed to find action" in reason(reply) or "no handler found" in reason(reply)
 
 
-def _body(reply: Response, what: str) -> Any:
+def _body(reply: ClusterResponse, what: str) -> Any:
     if reply.status < 300:
         return reply.body
     words = reason(reply)
@@ -115,7 +115,7 @@ def _body(reply: Response, what: str) -> Any:
     raise SetupError(f"Elasticsearch answered {what} with {reply.status}: {words}{hint}")
 
 
-def reason(reply: Response) -> str:
+def reason(reply: ClusterResponse) -> str:
     """Return the reason in an error response and the reasons of its causes. The innermost cause comes last."""
     error = reply.body.get("error") if isinstance(reply.body, dict) else reply.body
     words: list[str] = []

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.setup.elasticsearch.bodies import Options, Retention, Target
+from forwarder.setup.elasticsearch.bodies import Options, Retention, SetupTarget
 from forwarder.setup.elasticsearch.capabilities import find_capabilities
 from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
 from forwarder.setup.elasticsearch.package import Template, conflicts, package
@@ -28,7 +28,7 @@ class Deviation(msgspec.Struct, frozen=True):
 
 
 async def find_deviations(
-    api: AdminApi, target: Target, retention: Retention, *, beside: bool = False
+    api: AdminApi, target: SetupTarget, retention: Retention, *, beside: bool = False
 ) -> list[Deviation]:
     """Return the differences from what `setup` would write for the sink.
 

@@ -13,7 +13,7 @@ import msgspec
 
 from forwarder.core.errors import SetupError
 from forwarder.setup.elasticsearch import actions, alerts, bodies, health
-from forwarder.setup.elasticsearch.bodies import Body, Capabilities, Options, Retention, Target
+from forwarder.setup.elasticsearch.bodies import Body, Capabilities, Options, Retention, SetupTarget
 from forwarder.setup.elasticsearch.capabilities import check_privileges, degradations, find_capabilities
 from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
 from forwarder.setup.elasticsearch.package import Package, Template, conflicts, package
@@ -39,7 +39,7 @@ _OURS = (
 """The keys that we write. Elasticsearch returns more: dates, and keys that later versions have added."""
 
 
-async def setup(api: AdminApi, target: Target, options: Options, report: Reporter) -> bool:
+async def setup(api: AdminApi, target: SetupTarget, options: Options, report: Reporter) -> bool:
     """Create or update in the cluster what the documents of the sink need.
 
     Returns whether events can be written and searched; if not, a message of kind `fault` says why.
@@ -89,7 +89,7 @@ async def read_templates(cluster: Cluster) -> list[Template]:
 
 
 async def setup_beside_fleet(
-    cluster: Cluster, found: Package, target: Target, options: Options, report: Reporter
+    cluster: Cluster, found: Package, target: SetupTarget, options: Options, report: Reporter
 ) -> bool:
     """Set up a sink whose data stream belongs to `found`, Elastic's Okta integration. That integration is not changed.
 
@@ -136,7 +136,7 @@ async def setup_beside_fleet(
     return await _sync_beside(cluster, has, target, options, report)
 
 
-async def _prepare(cluster: Cluster, target: Target, options: Options, report: Reporter) -> bool:
+async def _prepare(cluster: Cluster, target: SetupTarget, options: Options, report: Reporter) -> bool:
     has = await find_capabilities(cluster)
     for line in degradations(has, options.retention):
         report("note", line)
@@ -157,7 +157,7 @@ async def _prepare(cluster: Cluster, target: Target, options: Options, report: R
 
 
 async def _sync_beside(
-    cluster: Cluster, has: Capabilities, target: Target, options: Options, report: Reporter
+    cluster: Cluster, has: Capabilities, target: SetupTarget, options: Options, report: Reporter
 ) -> bool:
     """Update the data streams for alerts, actions and health documents, as far as the credentials allow it.
 
@@ -186,7 +186,7 @@ async def _policy_exists(cluster: Cluster, name: str) -> None:
         raise SetupError(f"there is no index lifecycle policy {name!r}; nothing was changed")
 
 
-class Step(msgspec.Struct, frozen=True):
+class SetupStep(msgspec.Struct, frozen=True):
     """An object to write.
 
     Attributes:
@@ -224,7 +224,7 @@ class Step(msgspec.Struct, frozen=True):
         report("done", f"{self.what}: {'created' if self.stored is None else 'changed'}")
 
 
-async def read_steps_beside(cluster: Cluster, has: Capabilities, retention: Retention) -> list[Step]:
+async def read_steps_beside(cluster: Cluster, has: Capabilities, retention: Retention) -> list[SetupStep]:
     """Return the templates for alerts, actions and health documents. They must be written after the pipeline."""
     steps = []
     for stream in _BESIDE:
@@ -235,7 +235,7 @@ async def read_steps_beside(cluster: Cluster, has: Capabilities, retention: Rete
     return steps
 
 
-async def read_steps(cluster: Cluster, has: Capabilities, retention: Retention) -> list[Step]:
+async def read_steps(cluster: Cluster, has: Capabilities, retention: Retention) -> list[SetupStep]:
     """Return the pipeline and the templates for the events, in the order in which they must be written.
 
     Raises:
@@ -250,22 +250,22 @@ async def read_steps(cluster: Cluster, has: Capabilities, retention: Retention) 
     ]
 
 
-async def _template_step(cluster: Cluster, kind: str, name: str, wanted: Body) -> Step:
+async def _template_step(cluster: Cluster, kind: str, name: str, wanted: Body) -> SetupStep:
     found = await cluster.find(f"/_{kind}/{name}?flat_settings=true")
     stored = found[f"{kind}s"][0][kind] if found else None
     return _own_step(f"{kind.replace('_', ' ')} {name}", f"/_{kind}/{name}", stored, wanted)
 
 
-async def _pipeline_step(cluster: Cluster, has: Capabilities) -> Step:
+async def _pipeline_step(cluster: Cluster, has: Capabilities) -> SetupStep:
     path = f"/_ingest/pipeline/{bodies.NAME}"
     found = await cluster.find(path)
     stored = found[bodies.NAME] if found else None
     return _own_step(f"ingest pipeline {bodies.NAME}", path, stored, bodies.pipeline(has))
 
 
-def _own_step(what: str, path: str, stored: Body | None, wanted: Body) -> Step:
+def _own_step(what: str, path: str, stored: Body | None, wanted: Body) -> SetupStep:
     _check_owner(what, stored)
-    return Step(what, path, stored, wanted)
+    return SetupStep(what, path, stored, wanted)
 
 
 def _check_owner(what: str, stored: Body | None) -> None:

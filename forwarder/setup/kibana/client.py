@@ -17,7 +17,7 @@ _PRIVILEGES = (
 )
 
 
-class Written(msgspec.Struct, frozen=True):
+class WrittenObject(msgspec.Struct, frozen=True):
     """An object that Kibana has written.
 
     Attributes:
@@ -36,7 +36,7 @@ class Written(msgspec.Struct, frozen=True):
 class Imported(msgspec.Struct, frozen=True):
     """The result of an import. `refused` has a line for each object that Kibana refused, with the reason."""
 
-    written: list[Written]
+    written: list[WrittenObject]
     refused: list[str]
 
 
@@ -120,7 +120,7 @@ class Kibana:
         result = web.json_object(answer)
         return Imported(
             written=[
-                Written(
+                WrittenObject(
                     one["type"], one["id"], one.get("destinationId", one["id"]), one.get("overwrite", False)
                 )
                 for one in result.get("successResults", [])

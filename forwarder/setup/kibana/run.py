@@ -7,7 +7,7 @@ the response has a result for each object. A later run replaces the objects with
 import re
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.kibana.client import Kibana, Written
+from forwarder.setup.kibana.client import Kibana, WrittenObject
 from forwarder.setup.kibana.settings import KibanaSettings
 from forwarder.setup.kibana.shipped import SavedObject
 from forwarder.setup.message import Reporter
@@ -60,7 +60,7 @@ def _named(saved: SavedObject) -> str:
     return f"{_NAMES.get(saved.kind, saved.kind)} “{saved.title}”"
 
 
-def _result(settings: KibanaSettings, saved: SavedObject, one: Written) -> str:
+def _result(settings: KibanaSettings, saved: SavedObject, one: WrittenObject) -> str:
     text = f"{_named(saved)} {'replaced' if one.replaced else 'created'}"
     if saved.kind != "dashboard":
         return text

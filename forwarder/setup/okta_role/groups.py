@@ -14,7 +14,7 @@ _MOST_PAGES = 200
 _FULL = {"limit": "200"}
 
 
-class Group(msgspec.Struct, frozen=True):
+class OktaGroup(msgspec.Struct, frozen=True):
     """A group of the org.
 
     Attributes:
@@ -35,7 +35,7 @@ class Group(msgspec.Struct, frozen=True):
 
 async def groups_of_org(
     api: Api, administrators: Iterable[str], users: Sequence[str], groups: Sequence[str]
-) -> tuple[list[Group], list[str]]:
+) -> tuple[list[OktaGroup], list[str]]:
     """Return all groups of the org, and a line for each protected user or group that the org does not have.
 
     Args:
@@ -92,7 +92,7 @@ async def _user(api: Api, key: str) -> str | None:
     return str(found["id"])
 
 
-async def _members(api: Api, group: Group) -> list[str]:
+async def _members(api: Api, group: OktaGroup) -> list[str]:
     return [
         str(each.get("id")) for each in await pages(api, f"/api/v1/groups/{quote(group.id)}/users", _FULL)
     ]
@@ -121,9 +121,9 @@ async def pages(api: Api, path: str, query: Mapping[str, str] | None = None) -> 
     raise OktaError(f"GET {path} has more than {_MOST_PAGES} pages")
 
 
-def _group(found: Mapping[str, Any]) -> Group:
+def _group(found: Mapping[str, Any]) -> OktaGroup:
     profile = found.get("profile")
     name = profile.get("name") if isinstance(profile, Mapping) else None
     if not isinstance(found.get("id"), str) or not isinstance(name, str):
         raise OktaError("Okta answered with a group that has no id or no name")
-    return Group(found["id"], name, str(found.get("type")))
+    return OktaGroup(found["id"], name, str(found.get("type")))

@@ -8,7 +8,7 @@ from forwarder.core.action import WITHOUT_USER
 from forwarder.react.settings.actions import AddToGroupSettings
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.values import Mode
-from forwarder.react.settings.written import Written, prompt_of, written
+from forwarder.react.settings.written import WrittenAction, prompt_of, written
 
 _USERS = ("okta.users.read",)
 PERMISSIONS: Mapping[str, Sequence[str]] = {
@@ -72,7 +72,7 @@ def needs_of(reactions: ReactionsSettings, org: str, *, has_zones: bool) -> Need
     return Needs(frozenset(permissions), tuple(groups), reads_roles, tuple(_notes(own, has_zones=has_zones)))
 
 
-def concerned(reactions: ReactionsSettings, org: str) -> list[Written]:
+def concerned(reactions: ReactionsSettings, org: str) -> list[WrittenAction]:
     """Return the actions that are configured for `org` and are not off."""
     return [
         each
@@ -81,7 +81,7 @@ def concerned(reactions: ReactionsSettings, org: str) -> list[Written]:
     ]
 
 
-def _notes(own: Sequence[Written], *, has_zones: bool) -> Iterator[str]:
+def _notes(own: Sequence[WrittenAction], *, has_zones: bool) -> Iterator[str]:
     names = {each.do.name for each in own if (prompt := prompt_of(each.do)) is None or prompt.by == "push"}
     if has_zones:
         names.add("block_ip")

@@ -5,7 +5,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from forwarder.setup.okta_role.groups import Group
+from forwarder.setup.okta_role.groups import OktaGroup
 from forwarder.setup.okta_role.iam import Held, Named
 from forwarder.setup.okta_role.needs import Needs
 
@@ -59,7 +59,7 @@ class Present(msgspec.Struct, frozen=True):
                 yield f"the org has a {kind} {found.label!r} that others made; rename it in Okta"
 
 
-class Difference(msgspec.Struct, frozen=True):
+class NeededChange(msgspec.Struct, frozen=True):
     """A change that an org needs.
 
     Attributes:
@@ -80,12 +80,12 @@ class Difference(msgspec.Struct, frozen=True):
         return f"{self.sign} {self.what} {self.shown}"
 
 
-class Comparison(msgspec.Struct, frozen=True):
+class GrantComparison(msgspec.Struct, frozen=True):
     """A grant, the parts of it that the org has, and the changes that the org needs."""
 
     grant: Grant
     present: Present
-    differences: tuple[Difference, ...]
+    differences: tuple[NeededChange, ...]
 
     def keys(self, sign: str, what: str) -> list[str]:
         """Return the keys of the differences with this `sign` and this kind. For example, "+" and "permission" select the
@@ -94,7 +94,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def grants_of(
-    needs: Needs, users_of: Sequence[Group], step_up: Sequence[Group], admin_roles: str
+    needs: Needs, users_of: Sequence[OktaGroup], step_up: Sequence[OktaGroup], admin_roles: str
 ) -> list[Grant]:
     """Return the custom roles on resource sets that the app should have; empty if no action changes users.
 
@@ -127,31 +127,31 @@ def admin_roles_of(org_id: str, org_url: str) -> str:
     return f"orn:{partition}:iam:{org_id}:contained_resources"
 
 
-def compare(grant: Grant, present: Present, app: str) -> Comparison:
+def compare(grant: Grant, present: Present, app: str) -> GrantComparison:
     """Compare what the org has with `grant`. `app` is the client id of the service app; empty if there is none."""
-    return Comparison(grant, present, tuple(_differences(grant, present, app)))
+    return GrantComparison(grant, present, tuple(_differences(grant, present, app)))
 
 
-def _differences(grant: Grant, present: Present, app: str) -> Iterator[Difference]:
+def _differences(grant: Grant, present: Present, app: str) -> Iterator[NeededChange]:
     if present.role is None:
-        yield Difference("+", "role", grant.label, grant.label)
+        yield NeededChange("+", "role", grant.label, grant.label)
     yield from _sets("permission", {each: each for each in grant.permissions}, present.permissions)
     if present.resource_set is None:
-        yield Difference("+", "resource set", grant.label, grant.label)
+        yield NeededChange("+", "resource set", grant.label, grant.label)
     yield from _sets("resource", grant.resources, present.resources)
     if app and not present.held:
-        yield Difference("+", "assignment", app, f"to the app {app}")
+        yield NeededChange("+", "assignment", app, f"to the app {app}")
 
 
-def _sets(what: str, wanted: Mapping[str, str], found: Iterable[str]) -> Iterator[Difference]:
+def _sets(what: str, wanted: Mapping[str, str], found: Iterable[str]) -> Iterator[NeededChange]:
     has = set(found)
     for key in sorted(has - wanted.keys()):
-        yield Difference("-", what, key, key)
+        yield NeededChange("-", what, key, key)
     for key in sorted(wanted.keys() - has, key=lambda each: wanted[each]):
-        yield Difference("+", what, key, wanted[key])
+        yield NeededChange("+", what, key, wanted[key])
 
 
-def choose_groups(groups: Sequence[Group], wanted: Sequence[str], kept: Iterable[str]) -> list[Group]:
+def choose_groups(groups: Sequence[OktaGroup], wanted: Sequence[str], kept: Iterable[str]) -> list[OktaGroup]:
     """Return the groups on whose users the forwarder may act.
 
     These are the groups in `wanted` or, if it is empty, those that are already in the resource set. If that gives no group,
@@ -170,7 +170,7 @@ def choose_groups(groups: Sequence[Group], wanted: Sequence[str], kept: Iterable
     return [group for group in chosen or groups if not group.why_not]
 
 
-def group_problems(needs: Needs, groups: Sequence[Group], wanted: Sequence[str]) -> Iterator[str]:
+def group_problems(needs: Needs, groups: Sequence[OktaGroup], wanted: Sequence[str]) -> Iterator[str]:
     """Yield a line for each problem with a group that the operator gave (`wanted`) or the configuration names (`needs`)."""
     for key in wanted:
         named = [group for group in groups if group.is_called(key)]

@@ -7,11 +7,11 @@ import msgspec
 from forwarder.core.errors import OktaError
 from forwarder.okta.api.port import Api
 from forwarder.react.settings.section import ReactionsSettings
-from forwarder.setup.okta_role.groups import Group, groups_of_org
+from forwarder.setup.okta_role.groups import OktaGroup, groups_of_org
 from forwarder.setup.okta_role.iam import Iam
 from forwarder.setup.okta_role.needs import Needs
 from forwarder.setup.okta_role.plan import (
-    Comparison,
+    GrantComparison,
     Present,
     admin_roles_of,
     choose_groups,
@@ -22,7 +22,7 @@ from forwarder.setup.okta_role.plan import (
 )
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class RoleOptions(msgspec.Struct, frozen=True):
     """The input of the command.
 
     Attributes:
@@ -40,7 +40,7 @@ class Wanted(msgspec.Struct, frozen=True):
     groups: tuple[str, ...] = ()
 
 
-class Found(msgspec.Struct, frozen=True):
+class RoleComparison(msgspec.Struct, frozen=True):
     """The result of comparing an org with the roles and resource sets that it should have.
 
     Attributes:
@@ -49,7 +49,7 @@ class Found(msgspec.Struct, frozen=True):
         notes: a line for each fact that an operator should know.
     """
 
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[GrantComparison, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -59,7 +59,7 @@ class Found(msgspec.Struct, frozen=True):
         return not self.problems and not any(each.differences for each in self.comparisons)
 
 
-async def look(api: Api, wanted: Wanted) -> Found:
+async def look(api: Api, wanted: RoleOptions) -> RoleComparison:
     """Compare the org with the roles and resource sets that it should have; change nothing.
 
     Raises:
@@ -72,7 +72,7 @@ async def look(api: Api, wanted: Wanted) -> Found:
             "(orgs.NAME.api.client_id), to which the role is assigned"
         )
     if not wanted.needs.acts_on_users:
-        return Found(notes=("no configured action needs an admin role for users or groups", *notes))
+        return RoleComparison(notes=("no configured action needs an admin role for users or groups", *notes))
     iam = Iam(api)
     protect = wanted.reactions.protect
     groups, unknown = await groups_of_org(api, await iam.administrators(), protect.users, protect.groups)
@@ -89,10 +89,10 @@ async def look(api: Api, wanted: Wanted) -> Found:
     problems += [line for each in presents.values() for line in each.problems]
     comparisons = tuple(compare(grant, presents[grant.label], wanted.client_id) for grant in grants)
     notes += await _widening(iam, wanted.client_id, presents)
-    return Found(comparisons, tuple(problems), (*notes, *_left_out(groups, chosen, step_up)))
+    return RoleComparison(comparisons, tuple(problems), (*notes, *_left_out(groups, chosen, step_up)))
 
 
-async def apply(api: Api, wanted: Wanted, found: Found) -> Found:
+async def apply(api: Api, wanted: RoleOptions, found: RoleComparison) -> RoleComparison:
     """Make the changes in `found`, compare again, and return the new result.
 
     Raises:
@@ -104,7 +104,7 @@ async def apply(api: Api, wanted: Wanted, found: Found) -> Found:
     return await look(api, wanted)
 
 
-async def _apply(iam: Iam, wanted: Wanted, found: Comparison) -> None:
+async def _apply(iam: Iam, wanted: RoleOptions, found: GrantComparison) -> None:
     """Make the changes of one comparison: removals before additions, and the assignment of the role to the app last."""
     grant, present = found.grant, found.present
     added = [_url(wanted, each) for each in found.keys("+", "resource")]
@@ -169,16 +169,18 @@ async def _admin_roles(api: Api, url: str) -> str:
     return admin_roles_of(found["id"], str(href or url))
 
 
-def _url(wanted: Wanted, resource: str) -> str:
+def _url(wanted: RoleOptions, resource: str) -> str:
     return wanted.url + resource if resource.startswith("/") else resource
 
 
-def _no_group(groups: Sequence[Group]) -> str:
+def _no_group(groups: Sequence[OktaGroup]) -> str:
     reasons = "; ".join(f"{each.name}: {each.why_not or 'left out by --group'}" for each in groups[:5])
     return f"the org has no group on whose users the forwarder may act ({reasons}); create a group with the users on whom reactions may act, for example by a group rule"
 
 
-def _left_out(groups: Sequence[Group], chosen: Sequence[Group], step_up: Sequence[Group]) -> list[str]:
+def _left_out(
+    groups: Sequence[OktaGroup], chosen: Sequence[OktaGroup], step_up: Sequence[OktaGroup]
+) -> list[str]:
     """Return a line for each group on whose users the forwarder must not act, with the reason, and one that names the
     other groups that are not in the resource set."""
     lines = [f"left out: {each.name}, because {each.why_not}" for each in groups if each.why_not]

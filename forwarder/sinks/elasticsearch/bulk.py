@@ -24,7 +24,7 @@ from forwarder.ecs.action import ACTION_DATASET
 from forwarder.ecs.alert import ALERT_DATASET
 from forwarder.sinks import outcomes
 from forwarder.sinks.elasticsearch.settings import SETUP_NAME
-from forwarder.sinks.outcomes import Verdict
+from forwarder.sinks.outcomes import ResponseVerdict
 
 PIPELINES = "items.*.executed_pipelines"
 
@@ -43,7 +43,7 @@ _OTHER_TEMPLATE = (
     " {through}). So Elasticsearch guesses the types of fields, and rules and dashboards miss events; run `forwarder setup"
     " elasticsearch --rollover`, or, if you have a template of your own, set `pipeline` in the sink"
 )
-_FAILURE_STORE = Verdict(reject=RejectReason.FAILURE_STORE)
+_FAILURE_STORE = ResponseVerdict(reject=RejectReason.FAILURE_STORE)
 _OPERATOR_MUST_ACT = {"index_closed_exception", "validation_exception"}
 _HINTS = {
     "index_not_found_exception": f"no index template matches this data stream; {SETUP}",
@@ -78,7 +78,7 @@ def lines(id_: str, document: dict[str, Any]) -> bytes:
     return b'{"create":{"_id":%b}}\n%b\n' % (_encode(id_), _encode(document))
 
 
-def items(response: Any, events: int, ids: Sequence[str] = ()) -> list[tuple[Verdict, str]] | None:
+def items(response: Any, events: int, ids: Sequence[str] = ()) -> list[tuple[ResponseVerdict, str]] | None:
     """Return (verdict, text) for each event, in the order in which the events were sent.
 
     Args:
@@ -115,7 +115,7 @@ def template_warning(response: Any, *, raw: bool) -> str | None:
     return _OTHER_TEMPLATE.format(through=through)
 
 
-def _item(item: Any, sent: str | None) -> tuple[Verdict, str]:
+def _item(item: Any, sent: str | None) -> tuple[ResponseVerdict, str]:
     result = item.get("create") if isinstance(item, dict) else None
     status = result.get("status") if isinstance(result, dict) else None
     if not isinstance(result, dict) or type(status) is not int:
@@ -141,7 +141,7 @@ def _item(item: Any, sent: str | None) -> tuple[Verdict, str]:
     return verdict, detail or f"the response has status {status} for this event"
 
 
-def request_error(status: int, body: Any, events: int) -> tuple[Verdict, str]:
+def request_error(status: int, body: Any, events: int) -> tuple[ResponseVerdict, str]:
     """Return (verdict, text) for all events of a request that failed with the HTTP `status`.
 
     `events` is the number of events. `body` is the decoded body: a JSON object from Elasticsearch, or text from a proxy.
@@ -168,7 +168,7 @@ class Beside(msgspec.Struct, frozen=True):
     dataset: str
     reason: RejectReason
 
-    def verdict(self, verdict: Verdict, detail: str) -> tuple[Verdict, str]:
+    def verdict(self, verdict: ResponseVerdict, detail: str) -> tuple[ResponseVerdict, str]:
         """Return (verdict, text) for a document of this data stream. `verdict` and `detail` are those of its response.
 
         A verdict that would pause the sink is replaced by a rejection, so that Okta's events are still delivered. The
@@ -177,7 +177,7 @@ class Beside(msgspec.Struct, frozen=True):
         if not verdict.pause or verdict in (outcomes.UNAUTHORIZED, outcomes.REDIRECT):
             return verdict, detail
         hint = _BESIDE_HINT.format(what=self.what, dataset=self.dataset, setup=SETUP, reason=self.reason)
-        return Verdict(reject=self.reason), f"{hint} ({detail})"
+        return ResponseVerdict(reject=self.reason), f"{hint} ({detail})"
 
 
 BESIDE: Mapping[Source, Beside] = {

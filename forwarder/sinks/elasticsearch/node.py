@@ -29,7 +29,7 @@ class TooLargeError(elastic_transport.TransportError):
     """The response is larger than `LIMIT`."""
 
 
-class Response(NamedTuple):
+class NodeResponse(NamedTuple):
     """A response with any status."""
 
     meta: elastic_transport.ApiResponseMeta
@@ -55,7 +55,7 @@ class Node(elastic_transport.BaseAsyncNode):
         body: bytes | None = None,
         headers: elastic_transport.HttpHeaders | None = None,
         request_timeout: Any = DEFAULT,
-    ) -> Response:
+    ) -> NodeResponse:
         """Send one request, and return its response with any status.
 
         `request_timeout` is in seconds from the start of the request to the end of the response; None means no limit.
@@ -97,7 +97,7 @@ class Node(elastic_transport.BaseAsyncNode):
             duration=response.elapsed.total_seconds(),
             node=self.config,
         )
-        return Response(meta, content)
+        return NodeResponse(meta, content)
 
     async def close(self) -> None:  # type: ignore[override]  # as above
         """Close the connections."""

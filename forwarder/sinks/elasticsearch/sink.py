@@ -46,7 +46,7 @@ from forwarder.sinks.elasticsearch.bulk import Beside
 from forwarder.sinks.elasticsearch.client import connect
 from forwarder.sinks.elasticsearch.node import TooLargeError
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
-from forwarder.sinks.outcomes import Verdict
+from forwarder.sinks.outcomes import ResponseVerdict
 
 
 class ElasticsearchSink:
@@ -105,7 +105,7 @@ class ElasticsearchSink:
         except TooLargeError as error:
             # The response is too long because it has a long text about each event; half a batch has a shorter response.
             return outcomes.batch_outcome(
-                seqs, Verdict(RetryReason.UNKNOWN, split=len(seqs) > 1), error.message
+                seqs, ResponseVerdict(RetryReason.UNKNOWN, split=len(seqs) > 1), error.message
             )
         except elastic_transport.TransportError as error:
             return outcomes.batch_outcome(seqs, _no_response(error), error.message)
@@ -153,7 +153,7 @@ class ElasticsearchSink:
         await self._client.close()
 
 
-def _no_response(error: elastic_transport.TransportError) -> outcomes.Verdict:
+def _no_response(error: elastic_transport.TransportError) -> outcomes.ResponseVerdict:
     """Return the verdict for a request that got no response, but raised `error`."""
     if outcomes.error_verdict(error) is outcomes.TLS_UNTRUSTED:
         return outcomes.TLS_UNTRUSTED

@@ -10,7 +10,7 @@ from opentelemetry.sdk._logs.export import LogRecordExporter
 from forwarder.core.ports import Clock
 from forwarder.sinks import outcomes
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
-from forwarder.sinks.outcomes import Verdict
+from forwarder.sinks.outcomes import ResponseVerdict
 
 RESPONSE_LIMIT = 64 * 1024
 """The maximum size of a response in bytes. A real response has a few hundred at most."""
@@ -27,7 +27,7 @@ class ExportResult(msgspec.Struct, frozen=True):
         answered: whether the server answered, so that the connection can be used again.
     """
 
-    verdict: Verdict
+    verdict: ResponseVerdict
     detail: str = ""
     wait: float | None = None
     refused: int = 0

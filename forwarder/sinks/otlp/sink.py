@@ -43,7 +43,7 @@ class OtlpSink:
         if result.verdict != outcomes.DELIVERED:
             return outcomes.batch_outcome(seqs, result.verdict, result.detail, result.wait)
         if result.refused >= len(seqs):
-            rejected = outcomes.Verdict(reject=RejectReason.PARTIAL_SUCCESS)
+            rejected = outcomes.ResponseVerdict(reject=RejectReason.PARTIAL_SUCCESS)
             return outcomes.batch_outcome(seqs, rejected, result.detail)
         detail = outcomes.kept(result.detail)
         if detail and not result.refused:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.action import Action, State
+from forwarder.core.action import Action, ActionState
 from forwarder.core.errors import StoreFormatError
 from forwarder.core.time import SECOND, Micros
 
@@ -41,7 +41,7 @@ def rows(actions: Iterable[Action], now: Micros) -> tuple[list[Row], int]:
             "planned_at": one.planned_at,
             "now": now,
             "ended": not one.is_open,
-            "planned": one.state is State.PLANNED,
+            "planned": one.state is ActionState.PLANNED,
             "action": _encode(one),
         }
         for one in actions

@@ -24,11 +24,11 @@ from forwarder.core.sighting import Sighting
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.backup import Backup, BackupProgress, BackupRequest, OnProgress, check_target
-from forwarder.store.dead_letters import DeadLetter, DiscardRequest, ReplayRequest, Selection
+from forwarder.store.dead_letters import DeadLetter, DeadLetterSelection, DiscardRequest, ReplayRequest
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import ForgetSinkRequest, Ledger
-from forwarder.store.lives import Found, Search
-from forwarder.store.redelivery import Accepts, Plan, Range
+from forwarder.store.lives import Search, SearchResult
+from forwarder.store.redelivery import Accepts, Range, RedeliveryPlan
 from forwarder.store.rule_counts import RuleCounts
 from forwarder.store.settings import StoreSettings, real_path
 from forwarder.store.sqlite import action_rows, queries, redelivery, rule_hours, schema, sightings
@@ -76,7 +76,7 @@ class SqliteCommands:
         with closing(schema.connect_reader(self._path)) as db:
             yield SqliteTail(db, self._path)
 
-    def find(self, search: Search) -> Found:
+    def find(self, search: Search) -> SearchResult:
         return self._read(partial(find, search=search))
 
     def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
@@ -113,25 +113,25 @@ class SqliteCommands:
     def rule_counts(self, since: Micros) -> dict[str, RuleCounts]:
         return self._read(partial(rule_hours.read, since=since))
 
-    def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> Plan:
+    def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> RedeliveryPlan:
         return self._read(partial(redelivery.plan, sink=sink, chosen=chosen, accepts=accepts))
 
-    def dead_letters(self, which: Selection, *, limit: int = 100) -> list[DeadLetter]:
+    def dead_letters(self, which: DeadLetterSelection, *, limit: int = 100) -> list[DeadLetter]:
         return self._read(partial(queries.dead_letters, which=which, limit=limit))
 
-    def count_dead_letters(self, which: Selection) -> dict[tuple[str, str], int]:
+    def count_dead_letters(self, which: DeadLetterSelection) -> dict[tuple[str, str], int]:
         return self._read(partial(queries.count_dead_letters, which=which))
 
-    def as_of_now(self, which: Selection) -> Selection:
+    def as_of_now(self, which: DeadLetterSelection) -> DeadLetterSelection:
         return self._read(partial(queries.as_of_now, which=which))
 
     def dead_letter(self, number: int) -> DeadLetter | None:
         return self._read(partial(queries.dead_letter, number=number))
 
-    def replay(self, which: Selection) -> int:
+    def replay(self, which: DeadLetterSelection) -> int:
         return self._write(ReplayRequest(which))
 
-    def discard(self, which: Selection) -> int:
+    def discard(self, which: DeadLetterSelection) -> int:
         return self._write(DiscardRequest(which))
 
     def forget_sink(self, sink: str) -> int:

@@ -13,7 +13,7 @@ from forwarder.core.event import BACKFILL, Source
 from forwarder.core.event_types import EventTypes
 from forwarder.core.time import SECOND
 from forwarder.store.dead_letters import RECEIVER
-from forwarder.store.lives import FEW, ActionOf, AlertOf, Found, Life, Malformed, Search, SinkLife
+from forwarder.store.lives import FEW, ActionOf, AlertOf, Life, Malformed, Search, SearchResult, SinkLife
 from forwarder.store.sqlite import action_rows, event_index
 from forwarder.store.sqlite.transaction import decode_uuid, encode_uuid
 
@@ -25,7 +25,7 @@ _MOST_ACTIONS = 100
 _BY_UUID = "WHERE uuid = :uuid AND (:org IS NULL OR name = :org)"
 
 
-def find(db: sqlite3.Connection, search: Search) -> Found:
+def find(db: sqlite3.Connection, search: Search) -> SearchResult:
     """See `store.engine.StoreCommands.find`."""
     db.execute("BEGIN")  # all queries see the same commit
     try:
@@ -33,7 +33,7 @@ def find(db: sqlite3.Connection, search: Search) -> Found:
         if len(lives) <= FEW:
             lives = [replace(life, alerts=_alerts(db, life), actions=_actions(db, life)) for life in lives]
         oldest = db.execute("SELECT received_at FROM events ORDER BY seq LIMIT 1").fetchone()
-        return Found(
+        return SearchResult(
             sorted(lives[: search.limit], key=lambda life: -(life.published or 0)),
             len(lives) > search.limit,
             _malformed(db, search),

@@ -13,7 +13,7 @@ import msgspec
 from forwarder.core.action import Claim
 from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.core.time import SECOND, Micros
-from forwarder.store.dead_letters import DeadLetter, Selection
+from forwarder.store.dead_letters import DeadLetter, DeadLetterSelection
 from forwarder.store.gaps import Gap, Gaps
 from forwarder.store.ledger import Ledger, SinkLedger
 from forwarder.store.sqlite.schema import file_bytes, wal_path
@@ -243,7 +243,7 @@ def gaps(db: sqlite3.Connection, org: str | None, since: Micros | None, limit: i
     return found
 
 
-def dead_letters(db: sqlite3.Connection, which: Selection, limit: int) -> list[DeadLetter]:
+def dead_letters(db: sqlite3.Connection, which: DeadLetterSelection, limit: int) -> list[DeadLetter]:
     """See `store.engine.StoreCommands.dead_letters`."""
     rows = db.execute(
         f"{_DEAD_LETTER} FROM dead_letters WHERE {_SELECTED} ORDER BY id DESC LIMIT :limit",
@@ -252,7 +252,7 @@ def dead_letters(db: sqlite3.Connection, which: Selection, limit: int) -> list[D
     return [_dead_letter(row) for row in rows]
 
 
-def count_dead_letters(db: sqlite3.Connection, which: Selection) -> dict[tuple[str, str], int]:
+def count_dead_letters(db: sqlite3.Connection, which: DeadLetterSelection) -> dict[tuple[str, str], int]:
     """See `store.engine.StoreCommands.count_dead_letters`."""
     rows = db.execute(
         f"SELECT sink, reason, SUM(count) FROM dead_letters WHERE state = 'dead' AND {_SELECTED} "
@@ -268,7 +268,7 @@ def dead_letter(db: sqlite3.Connection, number: int) -> DeadLetter | None:
     return None if row is None else _dead_letter(row)
 
 
-def as_of_now(db: sqlite3.Connection, which: Selection) -> Selection:
+def as_of_now(db: sqlite3.Connection, which: DeadLetterSelection) -> DeadLetterSelection:
     """See `store.engine.StoreCommands.as_of_now`."""
     last, until = db.execute(
         f"SELECT MAX(id), MAX(at) FROM dead_letters WHERE state = 'dead' AND {_SELECTED}", _parameters(which)
@@ -276,7 +276,7 @@ def as_of_now(db: sqlite3.Connection, which: Selection) -> Selection:
     return msgspec.structs.replace(which, last=last or 0, until=until)
 
 
-def dead_letter_ids(db: sqlite3.Connection, which: Selection) -> list[int]:
+def dead_letter_ids(db: sqlite3.Connection, which: DeadLetterSelection) -> list[int]:
     """Return the ids of the selected dead letters that are not being sent again, oldest first."""
     rows = db.execute(
         f"SELECT id FROM dead_letters WHERE state = 'dead' AND {_SELECTED} ORDER BY id", _parameters(which)
@@ -284,7 +284,7 @@ def dead_letter_ids(db: sqlite3.Connection, which: Selection) -> list[int]:
     return [number for (number,) in rows]
 
 
-def _parameters(which: Selection) -> dict[str, str | int | None]:
+def _parameters(which: DeadLetterSelection) -> dict[str, str | int | None]:
     ids = None if which.ids is None else msgspec.json.encode(which.ids).decode()
     return {"ids": ids, "sink": which.sink, "reason": which.reason, "last": which.last, "until": which.until}
 

@@ -7,7 +7,7 @@ import msgspec
 
 from forwarder.core.event_types import EventTypes
 from forwarder.core.time import SECOND, Micros
-from forwarder.store.redelivery import Accepts, Checkpoint, Plan, Range, checkpoint_name
+from forwarder.store.redelivery import Accepts, Range, RedeliveryCheckpoint, RedeliveryPlan, checkpoint_name
 from forwarder.store.sqlite import prune, queries
 from forwarder.store.sqlite.find import sink_life
 from forwarder.store.sqlite.transaction import Transaction
@@ -34,14 +34,14 @@ def bounds(db: sqlite3.Connection, chosen: Range) -> tuple[int, int]:
     return first, queries.first_received(db, low, high, chosen.until + queries.RECEIPT_SLACK) - 1
 
 
-def plan(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts) -> Plan:
+def plan(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts) -> RedeliveryPlan:
     """See `store.engine.StoreCommands.redelivery_plan`."""
     with queries.snapshot(db):
         counts = _count(db, sink, chosen, accepts, *bounds(db, chosen))
         low, stored = db.execute("SELECT (SELECT MIN(seq) FROM events), stored FROM counters").fetchone()
         oldest = db.execute("SELECT received_at FROM events WHERE seq = ?", (low,)).fetchone()
         gone = _gone(db, chosen, oldest and oldest[0], stored if low is None else low - 1)
-        return Plan(**counts, gone=gone, oldest=oldest and oldest[0])
+        return RedeliveryPlan(**counts, gone=gone, oldest=oldest and oldest[0])
 
 
 def step(
@@ -65,7 +65,7 @@ def step(
     return seqs, reached if more else last
 
 
-def take(tx: Transaction, sink: str, seqs: list[int], checkpoint: Checkpoint) -> int:
+def take(tx: Transaction, sink: str, seqs: list[int], checkpoint: RedeliveryCheckpoint) -> int:
     """Do what `store.engine.Store.redeliver` says inside the transaction `tx`."""
     row = tx.db.execute(
         "SELECT seq, delivered, skipped, filtered, attached FROM positions WHERE sink = ?", (sink,)

@@ -16,9 +16,9 @@ from forwarder.core.sighting import Sighting
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.backup import Backup, BackupProgress, OnProgress
-from forwarder.store.dead_letters import Selection
+from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.ledger import Ledger
-from forwarder.store.redelivery import Accepts, Checkpoint, Range
+from forwarder.store.redelivery import Accepts, Range, RedeliveryCheckpoint
 from forwarder.store.rule_counts import NONE, HeldBack
 from forwarder.store.settings import StoreSettings, real_path
 from forwarder.store.sqlite import action_rows, addresses, operations, queries, redelivery, schema, sightings
@@ -192,7 +192,7 @@ class SqliteStore:
             stop.set()
             await reader.close()  # waits until the thread has removed an unfinished file
 
-    async def replay(self, which: Selection) -> int:
+    async def replay(self, which: DeadLetterSelection) -> int:
         """Do `StoreCommands.replay` of `store.engine` in small steps. An error does not undo earlier steps."""
         try:
             return await self._for_each(which, operations.replay)
@@ -212,7 +212,7 @@ class SqliteStore:
         step = partial(redelivery.step, chosen=chosen, accepts=accepts, after=after, last=last, limit=limit)
         return await self._query_reader.run(step)
 
-    async def redeliver(self, sink: str, seqs: list[int], checkpoint: Checkpoint) -> int:
+    async def redeliver(self, sink: str, seqs: list[int], checkpoint: RedeliveryCheckpoint) -> int:
         taken = await self._writer.submit(
             partial(redelivery.take, sink=sink, seqs=seqs, checkpoint=checkpoint)
         )
@@ -223,14 +223,14 @@ class SqliteStore:
     async def waiting_replays(self, sink: str) -> int:
         return await self._query_reader.run(partial(redelivery.waiting, sink=sink))
 
-    async def discard(self, which: Selection) -> int:
+    async def discard(self, which: DeadLetterSelection) -> int:
         """Do `StoreCommands.discard` of `store.engine` in small steps. An error does not undo earlier steps."""
         return await self._for_each(which, operations.discard)
 
     async def forget_sink(self, sink: str, *, running: bool = True) -> int:
         return await self._writer.submit(partial(operations.forget_sink, sink=sink, running=running))
 
-    async def _for_each(self, which: Selection, operation: Callable[..., int]) -> int:
+    async def _for_each(self, which: DeadLetterSelection, operation: Callable[..., int]) -> int:
         ids = await self._query_reader.run(partial(queries.dead_letter_ids, which=which))
         count = 0
         for first in range(0, len(ids), _DEAD_LETTERS_AT_ONCE):

@@ -6,14 +6,14 @@ from typing import Protocol
 
 from forwarder.core.event import StoredEvent
 from forwarder.core.time import Micros
-from forwarder.store.dead_letters import DeadLetter, Selection
+from forwarder.store.dead_letters import DeadLetter, DeadLetterSelection
 from forwarder.store.gaps import Gaps
 from forwarder.store.rule_counts import RuleCounts
 from forwarder.store.sqlite import queries, rule_hours
 from forwarder.store.sqlite.connection import Reader
 
 
-class News(Protocol):
+class StoreNews(Protocol):
     """The part of `sqlite.sink_log.News` that a view needs."""
 
     stored: int
@@ -28,7 +28,7 @@ class SqliteView:
     It has its own connection, so that a query of an operator delays neither a sink nor the status.
     """
 
-    def __init__(self, reader: Reader, news: News) -> None:
+    def __init__(self, reader: Reader, news: StoreNews) -> None:
         self._reader = reader
         self._news = news
 
@@ -45,10 +45,10 @@ class SqliteView:
     async def received_since(self, at: Micros) -> int:
         return await self._reader.run(partial(queries.received_since, at=at))
 
-    async def dead_letters(self, which: Selection, *, limit: int) -> Sequence[DeadLetter]:
+    async def dead_letters(self, which: DeadLetterSelection, *, limit: int) -> Sequence[DeadLetter]:
         return await self._reader.run(partial(queries.dead_letters, which=which, limit=limit))
 
-    async def count_dead_letters(self, which: Selection) -> Mapping[tuple[str, str], int]:
+    async def count_dead_letters(self, which: DeadLetterSelection) -> Mapping[tuple[str, str], int]:
         return await self._reader.run(partial(queries.count_dead_letters, which=which))
 
     async def dead_letter(self, number: int) -> DeadLetter | None:

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from forwarder.cli.main import main
 from forwarder.control import ControlServer
-from forwarder.core.action import Outcome, Reason, State, Target
-from forwarder.core.alert import Alert, RuleInfo, Window, to_event
+from forwarder.core.action import ActionState, ActionTarget, Outcome, Reason
+from forwarder.core.alert import Alert, AlertWindow, RuleInfo, to_event
 from forwarder.core.event import BACKFILL, Event, Source
 from forwarder.core.ports import Batch, Settlement
 from forwarder.core.time import SECOND, iso
@@ -209,7 +209,7 @@ async def test_the_alerts_that_rules_made_of_an_event_are_shown_and_are_found_th
         config = configured(tmp_path, {"kind": "elasticsearch", "hosts": [server.url]})
         first, last = happened(1), happened(2)
         rule = RuleInfo("r1", "Two odd sign-ins", "high")
-        window = Window(NOON, NOON, 600)
+        window = AlertWindow(NOON, NOON, 600)
         alert = Alert("acme", rule, {"user": "ada"}, window, first.uuid, [first.uuid, last.uuid], 2, 2)
         async with stored(config, first, last, happened(3)) as store:
             await store.append(Batch([to_event(alert, {"uuid": last.uuid}, NOON)]), timeout=5)
@@ -234,12 +234,12 @@ async def test_the_actions_that_came_of_an_event_are_listed_with_it_and_with_its
 ) -> None:
     config = configured(tmp_path)
     first, last, other = happened(1), happened(2), happened(3)
-    rule, window = RuleInfo("r1", "Two odd sign-ins", "high"), Window(NOON, NOON, 600)
+    rule, window = RuleInfo("r1", "Two odd sign-ins", "high"), AlertWindow(NOON, NOON, 600)
     alert = Alert("acme", rule, {"user": "ada"}, window, first.uuid, [first.uuid, last.uuid], 2, 2)
     about: dict[str, Any] = {"alert": alert.uuid, "events": list(alert.events), "subject": b"{}"}
-    evil = Target("user", "00u1", "ada\x1b[31m%s\n\u202e@acme.com")
-    refused = action("suspend", **about | {"target": evil}, state=State.ENDED, outcome=Outcome.REFUSED)
-    live = action("add_to_group", **about, state=State.LIVE, outcome=Outcome.DONE, planned_at=NOON + 1)
+    evil = ActionTarget("user", "00u1", "ada\x1b[31m%s\n\u202e@acme.com")
+    refused = action("suspend", **about | {"target": evil}, state=ActionState.ENDED, outcome=Outcome.REFUSED)
+    live = action("add_to_group", **about, state=ActionState.LIVE, outcome=Outcome.DONE, planned_at=NOON + 1)
     foreign = action("revoke_sessions", alert="another", events=[other.uuid])
     elsewhere = action("block_ip", **about, org="elsewhere", key="elsewhere")
     async with stored(config, first, last, other, happened(4)) as store:

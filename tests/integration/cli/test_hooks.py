@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from forwarder.app import Forwarder
 from forwarder.cli.main import main
 from forwarder.clock import SystemClock
-from forwarder.emulator.hooks.hooks import Hook
+from forwarder.emulator.hooks.hooks import EmulatedHook
 from forwarder.emulator.org import Emulator
 from forwarder.settings import read
 from tests.fakes.hook_receiver import HookReceiver
@@ -64,7 +64,7 @@ class Scene:
         return done.exit_code, done.output
 
     @property
-    def hook(self) -> Hook:
+    def hook(self) -> EmulatedHook:
         (hook,) = self.org.hooks.all()
         return hook
 

@@ -13,7 +13,17 @@ from msgspec.structs import replace
 from forwarder.cli.main import main
 from forwarder.clock import SystemClock
 from forwarder.control import socket_path
-from forwarder.core.action import Action, Approval, End, Outcome, Reason, Request, State, Target, Waits
+from forwarder.core.action import (
+    Action,
+    ActionRequest,
+    ActionState,
+    ActionTarget,
+    Approval,
+    End,
+    Outcome,
+    Reason,
+    Waits,
+)
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, iso
 from tests.fakes.action import ALERT, action
@@ -25,11 +35,11 @@ NOW = SystemClock().now() // SECOND * SECOND
 LIVE = action(
     "suspend",
     planned_at=NOW - 3 * DAY,
-    state=State.LIVE,
+    state=ActionState.LIVE,
     outcome=Outcome.DONE,
     undo_due=NOW + 3600 * SECOND,
     settings={"for": 14400},
-    request=Request("acme", "POST", "/api/v1/users/00u1/lifecycle/suspend"),
+    request=ActionRequest("acme", "POST", "/api/v1/users/00u1/lifecycle/suspend"),
     before={"status": "ACTIVE"},
     after={"status": "SUSPENDED"},
     approval=Approval(NOW - DAY, by="mia", at=NOW - 2 * DAY, given=True),
@@ -40,9 +50,9 @@ LIVE = action(
 )
 WAITING = action(
     "block_ip",
-    target=Target("ip", "203.0.113.9"),
+    target=ActionTarget("ip", "203.0.113.9"),
     planned_at=NOW - 60 * SECOND,
-    state=State.WAITING,
+    state=ActionState.WAITING,
     waits_for=Waits.APPROVAL,
     reason=Reason.LIMIT,
     approval=Approval(NOW + 900 * SECOND, why="timed"),
@@ -50,7 +60,7 @@ WAITING = action(
 REFUSED = action(
     "revoke_sessions",
     planned_at=NOW - 9 * DAY,
-    state=State.ENDED,
+    state=ActionState.ENDED,
     outcome=Outcome.REFUSED,
     reason=Reason.PROTECTED,
     detail="00u1 has the role SUPER_ADMIN\x1b[2J; remove it first",
@@ -59,7 +69,7 @@ REFUSED = action(
 UNDONE = action(
     "add_to_group",
     planned_at=NOW - DAY,
-    state=State.ENDED,
+    state=ActionState.ENDED,
     outcome=Outcome.DONE,
     end=End.UNDONE,
     undone_by="hand: mia",

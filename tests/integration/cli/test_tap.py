@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from forwarder.cli.main import main
-from forwarder.cli.tap_store import Notice, Wanted, from_store
+from forwarder.cli.tap_store import Notice, TapOptions, from_store
 from forwarder.core.event import Event, Source
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND
@@ -201,7 +201,7 @@ async def test_a_slow_reader_is_told_what_it_missed(config: Path) -> None:
     clock, path = ManualClock(), config.with_name("store.db")
     async with opened(path, clock, sinks=("archive",), retention="1h") as store:
         await store.append(Batch([happened(number) for number in range(1, 1_001)]), timeout=20)
-        wanted = Wanted(EventFilter(), NOON, follow=False, limit=None, seconds=None, form=None)
+        wanted = TapOptions(EventFilter(), NOON, follow=False, limit=None, seconds=None, form=None)
         source = from_store(load(config).store, commands(path), wanted)
         first = next(source)
         await settle(store, "archive", delivered(1_000, 1_000))

@@ -14,7 +14,7 @@ import pytest
 from forwarder.clock import SystemClock
 from forwarder.core.ports import Clock
 from forwarder.emulator.events.event_templates import HOOK_TYPES
-from forwarder.emulator.hooks.hooks import Hook
+from forwarder.emulator.hooks.hooks import EmulatedHook
 from forwarder.emulator.http.errors import OktaApiError
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import EmulatorSettings, Faults
@@ -32,7 +32,9 @@ def org(clock: Clock | None = None, **settings: Any) -> Emulator:
     return Emulator(EmulatorSettings(**plain | settings), clock or SystemClock())
 
 
-async def verified(emulator: Emulator, receiver: HookReceiver, types: Sequence[str] = HOOK_TYPES) -> Hook:
+async def verified(
+    emulator: Emulator, receiver: HookReceiver, types: Sequence[str] = HOOK_TYPES
+) -> EmulatedHook:
     hook = await emulator.verify(emulator.add_hook(receiver.url, SECRET, types=types).id)
     receiver.calls.clear()
     return hook

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from forwarder.app import Forwarder
-from forwarder.core.action import Action, Outcome, Reason, State
+from forwarder.core.action import Action, ActionState, Outcome, Reason
 from forwarder.core.event import Source
 from forwarder.emulator.events.changed import changed
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.prompts.prompts import Phone
-from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.directory import EmulatedUser
 from tests.fakes.okta_org import okta_org
 from tests.integration.reactions.scene import RULE, rows, running, settings, until
 
@@ -36,11 +36,11 @@ detection:
 DO = [{"prompt": {"by": "push", "then": {"denied": ["revoke_sessions"]}}}]
 
 
-def users(org: Emulator) -> list[User]:
+def users(org: Emulator) -> list[EmulatedUser]:
     return [user for user in org.users.all() if not user.roles]
 
 
-async def sign_in(org: Emulator, user: User, kind: str = "user.session.start", **fields: Any) -> None:
+async def sign_in(org: Emulator, user: EmulatedUser, kind: str = "user.session.start", **fields: Any) -> None:
     await org.emit(1, [kind], partial(changed, user=user.actor(), fields=fields))
 
 
@@ -51,7 +51,7 @@ async def alerts(forwarder: Forwarder) -> list[tuple[str, str]]:
     return [(body["displayMessage"], body["actor"]["id"]) for body in bodies]
 
 
-def named(name: str, state: State) -> Callable[[list[Action]], bool]:
+def named(name: str, state: ActionState) -> Callable[[list[Action]], bool]:
     return lambda found: any(one.name == name and one.state is state for one in found)
 
 
@@ -63,7 +63,7 @@ async def test_a_denial_is_acted_on_once_and_makes_no_alert_and_no_second_prompt
         org.prompts.set_phone(user, Phone("deny", 0.5))
         async with running(wanted) as forwarder:
             await sign_in(org, user)
-            found = await until(named("revoke_sessions", State.ENDED), forwarder)
+            found = await until(named("revoke_sessions", ActionState.ENDED), forwarder)
             (asked,) = [one for one in found if one.name == "prompt"]
             assert (asked.answer, asked.outcome, asked.handle) == ("denied", Outcome.DONE, "")
             assert asked.request is not None
@@ -94,10 +94,10 @@ async def test_a_prompt_that_is_out_when_the_forwarder_stops_is_taken_back(tmp_p
         user = users(org)[0]
         async with running(wanted) as forwarder:
             await sign_in(org, user)
-            await until(named("prompt", State.PROMPTING), forwarder)
+            await until(named("prompt", ActionState.PROMPTING), forwarder)
         assert [each.result for each in org.prompts.all()] == ["CANCELLED"]
         async with running(wanted) as forwarder:
-            (row,) = await until(named("prompt", State.ENDED), forwarder)
+            (row,) = await until(named("prompt", ActionState.ENDED), forwarder)
             assert (row.answer, row.outcome) == ("unknown", Outcome.UNKNOWN)
             assert "taken back" in row.detail
             assert await rows(forwarder) == [row]

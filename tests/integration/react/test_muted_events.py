@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
 
-from forwarder.core.action import State
+from forwarder.core.action import ActionState
 from forwarder.core.event import Event, Source, read_event
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, iso
@@ -94,7 +94,7 @@ async def test_a_denial_of_our_prompt_makes_no_fatigue_alert_and_other_events_st
         running(store, tmp_path / "rules", muted, metrics) as runner,
     ):
         await alerts(runner, store)
-        muted.note(prompt("00u1", state=State.PROMPTING, called_at=NOON))
+        muted.note(prompt("00u1", state=ActionState.PROMPTING, called_at=NOON))
         asked = denials("00u1", [1, 2, 3, 4])
         others = denials("00u2", [1, 2, 3]) + denials("00u1", [5], "user.session.start")
         await store.append(Batch([*asked, *others]), timeout=5)
@@ -105,7 +105,9 @@ async def test_a_denial_of_our_prompt_makes_no_fatigue_alert_and_other_events_st
 
 async def test_when_an_event_happened_decides_not_when_it_comes(tmp_path: Path) -> None:
     muted = Muted()
-    muted.note(prompt("00u1", state=State.ENDED, called_at=NOON, seen_at=NOON + 10 * SECOND, answer="denied"))
+    muted.note(
+        prompt("00u1", state=ActionState.ENDED, called_at=NOON, seen_at=NOON + 10 * SECOND, answer="denied")
+    )
     early, late = denials("00u1", [20, 30, 129]), denials("00u1", [131, 132, 133])
     async with (
         opened(tmp_path / "store.db") as store,
@@ -120,7 +122,7 @@ async def test_when_an_event_happened_decides_not_when_it_comes(tmp_path: Path) 
 
 
 async def test_events_that_were_muted_do_not_count_after_a_restart_either(tmp_path: Path) -> None:
-    row = prompt("00u1", state=State.ENDED, called_at=NOON, seen_at=NOON + 10 * SECOND, answer="denied")
+    row = prompt("00u1", state=ActionState.ENDED, called_at=NOON, seen_at=NOON + 10 * SECOND, answer="denied")
     async with opened(tmp_path / "store.db") as store:
         muted = Muted()
         async with running(store, tmp_path / "rules", muted, Metrics()) as runner:
@@ -137,7 +139,7 @@ async def test_events_that_were_muted_do_not_count_after_a_restart_either(tmp_pa
 
 
 async def test_a_replay_of_the_rules_leaves_the_same_events_out(tmp_path: Path) -> None:
-    row = prompt("00u1", state=State.ENDED, called_at=NOON, seen_at=NOON + 10 * SECOND, answer="denied")
+    row = prompt("00u1", state=ActionState.ENDED, called_at=NOON, seen_at=NOON + 10 * SECOND, answer="denied")
     async with opened(tmp_path / "store.db") as store:
         await store.append(Batch(denials("00u1", [1, 2, 3]) + denials("00u2", [1, 2, 3])), timeout=5)
         (tmp_path / "rules.yml").write_text(RULES)

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from forwarder.app import Forwarder
-from forwarder.core.action import Action, Outcome, State, Waits
+from forwarder.core.action import Action, ActionState, Outcome, Waits
 from forwarder.emulator.org import Emulator
 from forwarder.settings import Settings
 from tests.fakes.okta_org import okta_org
@@ -68,7 +68,7 @@ async def test_a_token_decides_about_its_action_once(tmp_path: Path) -> None:
         decision = {"token": shown["token"], "given": True}
         done = await human.post(f"/approve/{first.id}", json=decision)
         assert (done.status_code, done.json()["action"]["approval"]["by"]) == (200, "ops.token")
-        await until(lambda rows: [one for one in rows if one.state is State.LIVE], forwarder)
+        await until(lambda rows: [one for one in rows if one.state is ActionState.LIVE], forwarder)
         again = await human.post(f"/approve/{first.id}", json=decision)
         assert again.status_code == 409
         assert len(org.calls.all()) == 1

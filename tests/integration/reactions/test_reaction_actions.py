@@ -9,13 +9,13 @@ import pytest
 
 from forwarder.core.action import Action, Outcome
 from forwarder.emulator.org import Emulator
-from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.directory import EmulatedUser
 from tests.fakes.okta_org import okta_org
 from tests.integration.reactions.scene import LaterClock, ended, running, settings, until
 
 pytestmark = pytest.mark.timeout(120)
 
-Look = Callable[[Emulator, User], Any]
+Look = Callable[[Emulator, EmulatedUser], Any]
 
 ACTIONS: dict[str, tuple[Any, Look, Any, Any]] = {
     "revoke_sessions": (

@@ -12,12 +12,12 @@ import pytest
 
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
-from forwarder.core.action import Action, Outcome, Reason, State, Waits
+from forwarder.core.action import Action, ActionState, Outcome, Reason, Waits
 from forwarder.core.time import SECOND, Micros, iso
 from forwarder.emulator.changes import API_TOKEN_ID
 from forwarder.emulator.events.changed import changed
 from forwarder.emulator.org import Emulator
-from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.settings import Settings, read
 from tests.fakes.keys import pem, public_pem, rsa_key
 from tests.fakes.okta_org import TOKEN, okta_org
@@ -34,13 +34,13 @@ def read_again(wanted: Settings) -> Settings:
     return read(TREES[wanted.store.path])
 
 
-def victim(org: Emulator) -> User:
+def victim(org: Emulator) -> EmulatedUser:
     """Return a user whom nothing protects, in an org with the group Step-up."""
     org.groups.create("Step-up")
     return org.users.create("jane@example.com", "Jane Doe")
 
 
-def event(user: User, name: str = "", **fields: Any) -> dict[str, Any]:
+def event(user: EmulatedUser, name: str = "", **fields: Any) -> dict[str, Any]:
     """A sign-in as a hook posts it."""
     return {
         "uuid": name or str(uuid.uuid1()),
@@ -158,7 +158,7 @@ async def test_a_forged_event_that_comes_after_the_real_one_leads_to_nothing(tmp
             await post(forwarder, event(user, name))
             await org.emit(1, ["user.session.start"], partial(changed, user=user.actor()))
             found = await until(
-                lambda all_: len([one for one in all_ if one.state is State.LIVE]) == 2, forwarder
+                lambda all_: len([one for one in all_ if one.state is ActionState.LIVE]) == 2, forwarder
             )
         assert [one.target.id for one in found if one.name == "add_to_group"] == [other.id, user.id]
         assert len({one.alert for one in found}) == 2
@@ -172,7 +172,9 @@ async def test_the_two_copies_of_a_real_event_confirm_it(tmp_path: Path) -> None
             hook = org.add_hook(uri, "the-secret", types=["user.session.start"])
             await org.verify(hook.id)
             await org.emit(1, ["user.session.start"], partial(changed, user=user.actor()))
-            (row,) = await until(lambda all_: [one for one in all_ if one.state is State.LIVE], forwarder)
+            (row,) = await until(
+                lambda all_: [one for one in all_ if one.state is ActionState.LIVE], forwarder
+            )
             claim = (await forwarder.store.claims("acme", row.events))[row.events[0]]
             assert claim.digest is not None
             async with asyncio.timeout(20):
@@ -256,12 +258,12 @@ async def test_after_a_flood_of_cheap_alerts_sessions_of_another_user_are_still_
                 await org.emit(1, ["user.session.start"], partial(changed, user=each.actor()))
             found = await until(
                 lambda all_: (
-                    len([one for one in all_ if one.state is State.LIVE]) >= 3
+                    len([one for one in all_ if one.state is ActionState.LIVE]) >= 3
                     and len([one for one in all_ if one.reason is Reason.LIMIT]) >= len(crowd) - 3
                 ),
                 forwarder,
             )
-            assert len([one for one in found if one.state is State.LIVE]) == 3
+            assert len([one for one in found if one.state is ActionState.LIVE]) == 3
             await org.emit(1, ["user.account.lock"], partial(changed, user=user.actor()))
             found = await until(
                 lambda all_: [one for one in all_ if one.name == "revoke_sessions" and one.outcome], forwarder
@@ -360,7 +362,7 @@ async def test_odd_characters_in_names_reach_no_call_line_or_terminal(tmp_path: 
             await org.emit(1, ["user.session.start"], partial(changed, user=odd))
             found = await until(
                 lambda all_: (
-                    [one for one in all_ if one.state is State.LIVE]
+                    [one for one in all_ if one.state is ActionState.LIVE]
                     and [one for one in all_ if one.waits_for is Waits.APPROVAL]
                     and len([one for one in all_ if one.name == "notify" and one.outcome]) == 2
                 ),

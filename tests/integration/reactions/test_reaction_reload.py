@@ -11,12 +11,12 @@ import structlog
 
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
-from forwarder.core.action import End, Outcome, Reason, State
+from forwarder.core.action import ActionState, End, Outcome, Reason
 from forwarder.core.errors import SettingsError
 from forwarder.emulator.events.changed import changed
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.prompts.prompts import Phone
-from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.settings import Settings, read
 from tests.fakes.okta_org import okta_org
 from tests.integration.reactions.scene import TREES, command, running, settings, until
@@ -32,11 +32,11 @@ def reread(wanted: Settings, change: Callable[[dict[str, Any]], object]) -> Sett
     return read(TREES[wanted.store.path])
 
 
-def person(org: Emulator) -> User:
+def person(org: Emulator) -> EmulatedUser:
     return org.users.create("jane@example.com", "Jane Doe")
 
 
-async def sign_in(org: Emulator, user: User) -> None:
+async def sign_in(org: Emulator, user: EmulatedUser) -> None:
     await org.emit(1, ["user.session.start"], partial(changed, user=user.actor()))
 
 
@@ -94,7 +94,7 @@ async def test_a_reload_changes_what_the_next_alert_leads_to_and_undoes_nothing(
         TREES[wanted.store.path]["rules"]["again"] = "1ms"
         async with running(read(TREES[wanted.store.path])) as forwarder:
             await sign_in(org, user)
-            await until(lambda all_: [one for one in all_ if one.state is State.LIVE], forwarder)
+            await until(lambda all_: [one for one in all_ if one.state is ActionState.LIVE], forwarder)
 
             def off(tree: dict[str, Any]) -> None:
                 tree["reactions"]["on"] = [{"level": "high", "do": ["revoke_sessions"]}]
@@ -104,7 +104,7 @@ async def test_a_reload_changes_what_the_next_alert_leads_to_and_undoes_nothing(
             found = await until(
                 lambda all_: [one for one in all_ if one.name == "revoke_sessions" and one.outcome], forwarder
             )
-            assert [one.state for one in found if one.name == "add_to_group"] == [State.LIVE]
+            assert [one.state for one in found if one.name == "add_to_group"] == [ActionState.LIVE]
             assert org.groups.named("Step-up").members == {user.id}
 
 
@@ -117,7 +117,9 @@ async def test_live_effects_in_an_org_whose_api_a_reload_removes_are_said_and_un
         wanted = settings(tmp_path, org, GROUP)
         async with running(wanted) as forwarder:
             await sign_in(org, user)
-            (row,) = await until(lambda all_: [one for one in all_ if one.state is State.LIVE], forwarder)
+            (row,) = await until(
+                lambda all_: [one for one in all_ if one.state is ActionState.LIVE], forwarder
+            )
             with structlog.testing.capture_logs() as lines:
                 api = {}
 
@@ -195,7 +197,7 @@ async def test_a_pause_withdraws_a_push_that_is_out_and_its_end_leads_to_nothing
         wanted = settings(tmp_path, org, [{"prompt": {"by": "push", "then": then}}])
         async with running(wanted) as forwarder:
             await sign_in(org, user)
-            await until(lambda all_: [one for one in all_ if one.state is State.PROMPTING], forwarder)
+            await until(lambda all_: [one for one in all_ if one.state is ActionState.PROMPTING], forwarder)
             (asked,) = org.prompts.all()
             assert asked.result == "WAITING"
             await command(wanted, "pause", *([scope] if scope else []), "--why", "maintenance")
@@ -204,7 +206,7 @@ async def test_a_pause_withdraws_a_push_that_is_out_and_its_end_leads_to_nothing
             )
             assert org.prompts.all()[0].result != "WAITING"
             prompt, follows = found
-            assert (prompt.answer, prompt.state) == ("unknown", State.ENDED)
+            assert (prompt.answer, prompt.state) == ("unknown", ActionState.ENDED)
             assert (follows.name, follows.outcome, follows.reason) == (
                 "revoke_sessions",
                 Outcome.REFUSED,
@@ -223,7 +225,7 @@ async def test_a_denial_that_comes_during_a_pause_leads_to_nothing(tmp_path: Pat
         wanted = settings(tmp_path, org, [{"prompt": {"by": "push", "then": then}}])
         async with running(wanted) as forwarder:
             await sign_in(org, user)
-            await until(lambda all_: [one for one in all_ if one.state is State.PROMPTING], forwarder)
+            await until(lambda all_: [one for one in all_ if one.state is ActionState.PROMPTING], forwarder)
             org.prompts.set_phone(user, Phone("deny", 0.0))
             await command(wanted, "pause", "prompt", "--why", "maintenance")
             found = await until(lambda all_: [one for one in all_ if one.answer], forwarder)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from forwarder.core.action import Outcome, Reason, State, Waits
+from forwarder.core.action import ActionState, Outcome, Reason, Waits
 from forwarder.emulator.settings import ChangeFaults, Faults
 from tests.fakes.okta_org import okta_org
 from tests.fakes.receivers import webhook_receiver
@@ -69,7 +69,7 @@ async def test_a_suspension_waits_for_a_human_and_is_undone_by_hand(tmp_path: Pa
             assert [each["text"] for each in status["problems"]] == ["1 action waits for approval"]
             assert [one["id"] for one in shown["approvals"]] == [waits.id]
             assert (await command(wanted, "approve", waits.id)).startswith("Approved suspend of")
-            await until(lambda rows: [one for one in rows if one.state is State.LIVE], forwarder)
+            await until(lambda rows: [one for one in rows if one.state is ActionState.LIVE], forwarder)
             shown = (await forwarder.status.gather())["reactions"]
             assert (shown["waiting_approvals"], shown["live_effects"]) == (0, 1)
             assert [(one["action"], one["until"] > "20") for one in shown["live"]] == [("suspend", True)]
@@ -140,7 +140,9 @@ async def test_a_timed_effect_survives_a_restart_and_ends(tmp_path: Path) -> Non
         wanted = settings(tmp_path, org, do)
         async with running(wanted) as forwarder:
             await org.emit(1, ["user.session.start"])
-            (row,) = await until(lambda rows: [one for one in rows if one.state is State.LIVE], forwarder)
+            (row,) = await until(
+                lambda rows: [one for one in rows if one.state is ActionState.LIVE], forwarder
+            )
             assert row.target.id in group.members
         async with running(wanted, LaterClock()) as forwarder:
             (row,) = await until(lambda rows: [one for one in rows if one.end], forwarder)

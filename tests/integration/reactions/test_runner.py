@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from forwarder.core.action import Action, Approval, End, Outcome, State, Waits
+from forwarder.core.action import Action, ActionState, Approval, End, Outcome, Waits
 from forwarder.core.errors import ReactionError
 from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.core.ports import Batch
@@ -137,7 +137,7 @@ async def test_who_undid_an_effect_and_why_is_kept(
     parts.okta.set_status("00u1", "SUSPENDED")
     live = replace(
         parts.action("suspend"),
-        state=State.LIVE,
+        state=ActionState.LIVE,
         undo_due=parts.clock.now() + 3600 * SECOND,
         due=parts.clock.now() + 3600 * SECOND,
         after={"status": "SUSPENDED", "statusChanged": parts.okta.changed["00u1"]},
@@ -155,7 +155,7 @@ async def test_an_approval_counts_though_who_gave_it_did_not_wait_for_the_answer
     later = parts.clock.now() + 900 * SECOND
     waits = replace(
         parts.action("suspend"),
-        state=State.WAITING,
+        state=ActionState.WAITING,
         waits_for=Waits.APPROVAL,
         due=later,
         approval=Approval(later),
@@ -166,7 +166,7 @@ async def test_an_approval_counts_though_who_gave_it_did_not_wait_for_the_answer
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     asked.cancel()
-    (row,) = await until(store, lambda rows: [one for one in rows if one.state is State.LIVE])
+    (row,) = await until(store, lambda rows: [one for one in rows if one.state is ActionState.LIVE])
     assert row.approval is not None
     assert row.approval.given
 
@@ -190,7 +190,7 @@ async def test_the_answer_to_a_refusal_shows_the_action_as_ended(
     later = parts.clock.now() + 900 * SECOND
     waits = replace(
         parts.action("suspend"),
-        state=State.WAITING,
+        state=ActionState.WAITING,
         waits_for=Waits.APPROVAL,
         due=later,
         approval=Approval(later),
@@ -205,7 +205,13 @@ async def test_a_protected_target_whose_effect_ended_meanwhile_does_not_keep_the
 ) -> None:
     later = parts.clock.now() + 3600 * SECOND
     live = [
-        replace(parts.action("add_to_group", user), state=State.LIVE, undo_due=later, due=later, undone_by=by)
+        replace(
+            parts.action("add_to_group", user),
+            state=ActionState.LIVE,
+            undo_due=later,
+            due=later,
+            undone_by=by,
+        )
         for user, by in (("00u1", ""), ("00u2", "hand:ann"), ("00u3", ""))
     ]
     parts.okta.members = {"00u1", "00u2", "00u3"}
@@ -224,7 +230,9 @@ async def test_a_longer_limit_that_a_reload_sets_counts_what_was_before(
     def acted(name: str, days: int) -> Action:
         at = clock.now() - days * DAY
         row = parts.action(name, alert=f"{name} {days}")
-        return replace(row, state=State.ENDED, outcome=Outcome.DONE, planned_at=at, called_at=at, due=None)
+        return replace(
+            row, state=ActionState.ENDED, outcome=Outcome.DONE, planned_at=at, called_at=at, due=None
+        )
 
     rows = [acted("suspend", 3), acted("suspend", 5), acted("prompt", 3), acted("suspend", 9)]
     await store.commit_actions(Batch(()), rows)
@@ -245,16 +253,16 @@ async def test_what_changes_while_a_reload_reads_the_past_stays_changed(
     runner: ReactionRunner, store: BusyStore, parts: Planned
 ) -> None:
     await runner.apply(parts)
-    await runner._rows.commit([row := replace(parts.action("suspend"), state=State.LIVE, due=None)])
+    await runner._rows.commit([row := replace(parts.action("suspend"), state=ActionState.LIVE, due=None)])
     real = store._store.load_actions
 
     async def load(since: Micros) -> list[Action]:
         found = await real(since)
-        await runner._rows.commit([replace(row, state=State.UNDOING)])
+        await runner._rows.commit([replace(row, state=ActionState.UNDOING)])
         return found
 
     store.load_actions = load  # type: ignore[attr-defined]
     longer = Planned(parts.clock)
     longer.horizon = 7 * DAY
     await runner.apply(longer)
-    assert [one.state for one in runner.book.open()] == [State.UNDOING]
+    assert [one.state for one in runner.book.open()] == [ActionState.UNDOING]

@@ -18,7 +18,7 @@ from forwarder.okta.api.port import Api, Response
 from forwarder.okta.settings import ApiSettings
 from forwarder.settings import load
 from forwarder.setup.okta_role.needs import needs_of
-from forwarder.setup.okta_role.run import Wanted, look
+from forwarder.setup.okta_role.run import RoleOptions, look
 from tests.fakes.reaction_org import ADMIN_TOKEN, APP, ReactionOrg, reaction_org, reactions_of
 
 ACTS, LOOKS = "Forwarder reactions", "Forwarder look-ups"
@@ -138,7 +138,7 @@ async def test_admin_roles_of_a_preview_org_are_named_as_okta_names_them_there(
     token = ApiSettings.model_validate({"token": ADMIN_TOKEN})
     api = WithUrlAtOkta(OktaClient(there.org.settings.url, token, 1.0, SystemClock()), url)
     try:
-        found = await look(api, Wanted("https://login.corp.example", APP, needs, reactions))
+        found = await look(api, RoleOptions("https://login.corp.example", APP, needs, reactions))
     finally:
         await api.close()
     name = f"orn:{partition}:iam:{there.org.org_id}:contained_resources"

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from forwarder.control import ControlServer, Handler, Request
+from forwarder.control import ControlRequest, ControlServer, Handler
 from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Batch, Clock, EventLog, Settlement, Start
@@ -155,7 +155,7 @@ async def opened(  # as above
 async def answering(path: Path) -> AsyncIterator[SqliteStore]:
     """A store as `opened`, which the commands reach as in a running forwarder."""
     async with opened(path) as store:
-        handlers: dict[type[Request], Handler] = {
+        handlers: dict[type[ControlRequest], Handler] = {
             ReplayRequest: lambda request, _: store.replay(request.selection),
             DiscardRequest: lambda request, _: store.discard(request.selection),
             ForgetSinkRequest: lambda request, _: store.forget_sink(request.sink),

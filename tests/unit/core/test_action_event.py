@@ -7,7 +7,17 @@ import pytest
 from msgspec.structs import replace
 
 from forwarder.core import redaction
-from forwarder.core.action import Action, Approval, End, Outcome, Reason, Request, State, Target, Waits
+from forwarder.core.action import (
+    Action,
+    ActionRequest,
+    ActionState,
+    ActionTarget,
+    Approval,
+    End,
+    Outcome,
+    Reason,
+    Waits,
+)
 from forwarder.core.action_event import as_json, change_of, to_event, words_of
 from forwarder.core.alert import code_of
 from forwarder.core.event import Source, read_event
@@ -15,7 +25,7 @@ from forwarder.core.time import SECOND
 from tests.fakes.action import ALERT, JANE, TRIGGER, action
 from tests.fakes.clock import NOON
 
-LIVE = action(state=State.LIVE, outcome=Outcome.DONE, undo_due=NOON + 3600 * SECOND)
+LIVE = action(state=ActionState.LIVE, outcome=Outcome.DONE, undo_due=NOON + 3600 * SECOND)
 
 
 def body(one: Action, at: int = NOON) -> dict[str, Any]:
@@ -42,7 +52,7 @@ def test_it_has_the_shape_of_oktas_events_with_the_user_as_the_target() -> None:
 def test_it_says_what_is_about_which_alert_with_request_states_and_times() -> None:
     one = replace(
         LIVE,
-        request=Request("acme", "PUT", "/api/v1/groups/00g1/users/00u1"),
+        request=ActionRequest("acme", "PUT", "/api/v1/groups/00g1/users/00u1"),
         before={"member": False},
         after={"member": True},
         approval=Approval(NOON + SECOND, by="ops", at=NOON, given=True),
@@ -67,7 +77,7 @@ def test_it_says_what_is_about_which_alert_with_request_states_and_times() -> No
     ("changes", "change", "result", "reason", "words"),
     [
         (
-            {"state": State.WAITING, "waits_for": Waits.APPROVAL},
+            {"state": ActionState.WAITING, "waits_for": Waits.APPROVAL},
             "approval",
             "UNKNOWN",
             None,
@@ -112,7 +122,7 @@ def test_it_says_what_is_about_which_alert_with_request_states_and_times() -> No
 def test_each_change_has_a_word_an_outcome_and_a_reason(
     changes: dict[str, Any], change: str, result: str, reason: str | None, words: str
 ) -> None:
-    one = action(**{"state": State.ENDED, **changes})
+    one = action(**{"state": ActionState.ENDED, **changes})
     shown = body(one)
     assert change_of(one) == shown["forwarder"]["action"]["change"] == change
     assert shown["outcome"] == {"result": result, "reason": reason}
@@ -120,10 +130,10 @@ def test_each_change_has_a_word_an_outcome_and_a_reason(
 
 
 WORDS: dict[str, dict[str, Any]] = {
-    "planned": {"state": State.PLANNED},
-    "being carried out": {"state": State.CALLING},
-    "the user is asked": {"state": State.PROMPTING},
-    "being undone": {"state": State.UNDOING, "outcome": Outcome.DONE},
+    "planned": {"state": ActionState.PLANNED},
+    "being carried out": {"state": ActionState.CALLING},
+    "the user is asked": {"state": ActionState.PROMPTING},
+    "being undone": {"state": ActionState.UNDOING, "outcome": Outcome.DONE},
     "waits for approval": {"waits_for": Waits.APPROVAL, "reason": Reason.APPROVAL},
     "waits for approval (limit)": {"waits_for": Waits.APPROVAL, "reason": Reason.LIMIT},
     "waits for another try (state)": {"waits_for": Waits.RETRY, "reason": Reason.STATE},
@@ -158,7 +168,7 @@ WORDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("words", WORDS)
 def test_how_far_an_action_has_come_is_said_in_plain_english(words: str) -> None:
-    changes: dict[str, Any] = {"state": State.WAITING} | WORDS[words]
+    changes: dict[str, Any] = {"state": ActionState.WAITING} | WORDS[words]
     assert words_of(action(**changes)) == words
 
 
@@ -168,11 +178,11 @@ def test_the_same_change_has_the_same_uuid_and_another_one_another() -> None:
         for one in (
             LIVE,
             replace(LIVE, undo_due=NOON + 7200 * SECOND),  # a later alert moved its end
-            replace(LIVE, state=State.ENDED, end=End.UNDONE),
-            replace(LIVE, state=State.ENDED, end=End.NOT_OURS),
+            replace(LIVE, state=ActionState.ENDED, end=End.UNDONE),
+            replace(LIVE, state=ActionState.ENDED, end=End.NOT_OURS),
             action(outcome=Outcome.FAILED),
-            action(state=State.WAITING, waits_for=Waits.APPROVAL, approval=Approval(NOON)),
-            action(state=State.WAITING, waits_for=Waits.APPROVAL, approval=Approval(NOON + 1)),
+            action(state=ActionState.WAITING, waits_for=Waits.APPROVAL, approval=Approval(NOON)),
+            action(state=ActionState.WAITING, waits_for=Waits.APPROVAL, approval=Approval(NOON + 1)),
             action("suspend", outcome=Outcome.FAILED),
         )
     }
@@ -183,17 +193,17 @@ def test_the_same_change_has_the_same_uuid_and_another_one_another() -> None:
 
 
 def test_an_action_without_a_user_has_no_target_and_names_what_it_is_about() -> None:
-    block = action("block_ip", target=Target("ip", "203.0.113.9"), outcome=Outcome.DONE)
+    block = action("block_ip", target=ActionTarget("ip", "203.0.113.9"), outcome=Outcome.DONE)
     assert body(block)["target"] == []
     assert body(block)["displayMessage"] == "Password spray: block_ip of 203.0.113.9: done"
-    notify = action("notify", target=Target("alert", ALERT), outcome=Outcome.DONE)
+    notify = action("notify", target=ActionTarget("alert", ALERT), outcome=Outcome.DONE)
     assert body(notify)["displayMessage"] == "Password spray: notify: done"
 
 
 def test_a_body_or_a_state_that_is_large_is_only_in_the_row() -> None:
     entries = {"gateways": [f"192.0.2.{number}" for number in range(5000)]}
     one = replace(
-        LIVE, request=Request("acme", "PUT", "/zones/nzo1", entries), before=entries, after={"small": 1}
+        LIVE, request=ActionRequest("acme", "PUT", "/zones/nzo1", entries), before=entries, after={"small": 1}
     )
     made = to_event(one, NOON)
     assert len(made.body) < 10_000
@@ -219,7 +229,7 @@ def test_every_field_of_an_action_is_shown_or_hidden_on_purpose() -> None:
         waits_for=Waits.RETRY,
         due=1,
         attempts=1,
-        request=Request("acme", "GET"),
+        request=ActionRequest("acme", "GET"),
         before=1,
         after=2,
         approval=Approval(1),

@@ -4,7 +4,7 @@ import structlog
 
 from forwarder.core.backoff import Backoff
 from forwarder.core.outcome import BatchResult, RetryReason
-from forwarder.deliver.health import Health, State
+from forwarder.deliver.health import Health, SinkState
 from forwarder.metrics import Metrics
 from tests.fakes.clock import ManualClock
 
@@ -21,7 +21,7 @@ def test_a_sink_that_was_never_tried_works() -> None:
     assert (new.failing, new.may_try, new.state, new.seconds_to_next_try) == (
         False,
         True,
-        State.RUNNING,
+        SinkState.RUNNING,
         None,
     )
 
@@ -125,6 +125,6 @@ def test_a_warning_of_a_sink_that_works_is_logged_once_and_goes_when_it_is_over(
     assert [(line["event"], line["log_level"], line["sink"]) for line in lines] == [
         ("run setup", "warning", "siem")
     ] * 2
-    assert (warned.warning, warned.state) == ("run setup", State.RUNNING)
+    assert (warned.warning, warned.state) == ("run setup", SinkState.RUNNING)
     warned.warned("")
     assert warned.warning == ""

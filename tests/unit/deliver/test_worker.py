@@ -8,7 +8,7 @@ from forwarder.core.errors import StoreError, StoreFullError
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.core.ports import Batch
-from forwarder.deliver.health import State
+from forwarder.deliver.health import SinkState
 from tests.fakes.clock import settle
 from tests.fakes.sink import MemorySink
 from tests.fakes.store import MemoryStore
@@ -182,18 +182,18 @@ async def test_lag_batches_and_retries_are_measured() -> None:
 async def test_the_status_shows_what_the_worker_does() -> None:
     async with working(2) as (rig, worker):
         call = await rig.called()
-        assert (worker.state, worker.in_flight) == (State.RUNNING, 2)
+        assert (worker.state, worker.in_flight) == (SinkState.RUNNING, 2)
         call.fail()
         await settle()
-        assert (worker.state, worker.held) == (State.RETRYING, 2)
+        assert (worker.state, worker.held) == (SinkState.RETRYING, 2)
         assert worker.health.last_failure == "it failed"
         assert rig.metric("delivery_retries_total", reason="server") == 1
         await rig.clock.advance(1)
         (await rig.called()).deliver()
         await settle()
-        assert (worker.state, rig.position) == (State.IDLE, 2)
+        assert (worker.state, rig.position) == (SinkState.IDLE, 2)
         assert (worker.health.last_success, worker.health.seconds_to_next_try) == (rig.clock.now(), None)
-    assert worker.state is State.STOPPED
+    assert worker.state is SinkState.STOPPED
 
 
 async def test_a_long_backlog_is_drained() -> None:

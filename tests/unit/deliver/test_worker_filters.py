@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from forwarder.core.outcome import RetryReason
 from forwarder.core.ports import Batch
-from forwarder.deliver.health import State
+from forwarder.deliver.health import SinkState
 from forwarder.sink_settings import DeliverySettings
 from tests.examples import examples
 from tests.fakes.clock import settle
@@ -67,13 +67,13 @@ async def test_filtered_events_do_not_count_as_a_sign_that_a_failing_sink_works(
             await settle()
             await here.append(500, event_type=OTHER)
             await settle()
-            assert (worker.state, here.position) == (State.PAUSED, 0)
+            assert (worker.state, here.position) == (SinkState.PAUSED, 0)
             await here.clock.advance(60)
             call = await here.called()
             assert call.seqs == [1]
             call.deliver()
             await settle()
-            assert (worker.state, here.position) == (State.IDLE, 501)
+            assert (worker.state, here.position) == (SinkState.IDLE, 501)
 
 
 async def test_a_dead_letter_that_is_filtered_by_now_is_not_sent_again() -> None:

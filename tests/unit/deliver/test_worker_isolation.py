@@ -7,7 +7,7 @@ import structlog
 
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, RejectReason, RetryReason
-from forwarder.deliver.health import State
+from forwarder.deliver.health import SinkState
 from forwarder.deliver.worker import Worker
 from forwarder.sink_settings import DeliverySettings
 from tests.fakes.clock import ManualClock, settle
@@ -84,11 +84,11 @@ async def test_events_posted_after_one_that_spoils_its_requests_arrive_within_a_
     with structlog.testing.capture_logs():
         async with running(worker):
             await rig.clock.advance(30)
-            assert worker.state in (State.RETRYING, State.PAUSED)
+            assert worker.state in (SinkState.RETRYING, SinkState.PAUSED)
             await rig.append(20)
             await rig.clock.advance(60)
             assert sorted(sink.delivered) == list(range(2, 22))
-            assert worker.state in (State.RUNNING, State.IDLE)
+            assert worker.state in (SinkState.RUNNING, SinkState.IDLE)
 
 
 @every_failure
@@ -154,7 +154,7 @@ async def test_an_outage_sets_no_event_aside_and_makes_no_dead_letter(failure: B
             for _ in range(30):
                 await rig.append(2)
                 await rig.clock.advance(30)
-            assert worker.state in (State.RETRYING, State.PAUSED)
+            assert worker.state in (SinkState.RETRYING, SinkState.PAUSED)
             assert (rig.dead, rig.position) == ([], 0)
             sink.down = False
             await rig.clock.advance(35)
@@ -184,7 +184,7 @@ async def test_an_event_that_is_the_only_one_is_only_sent_again(failure: BatchRe
     with structlog.testing.capture_logs():
         async with running(worker):
             await rig.clock.advance(900)
-            assert worker.state in (State.RETRYING, State.PAUSED)
+            assert worker.state in (SinkState.RETRYING, SinkState.PAUSED)
     assert (rig.dead, rig.position) == ([], 0)
 
 
@@ -217,7 +217,7 @@ async def test_a_revoked_key_pauses_a_sink_that_has_an_event_set_aside_and_makes
             sink.down = True
             await rig.append(5)
             await rig.clock.advance(600)
-            assert (worker.state, rig.dead) == (State.PAUSED, [])
+            assert (worker.state, rig.dead) == (SinkState.PAUSED, [])
             sink.down = False
             await rig.clock.advance(30)
             assert len(sink.delivered) == 13

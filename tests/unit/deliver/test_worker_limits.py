@@ -3,7 +3,7 @@
 import structlog
 
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason
-from forwarder.deliver.health import State
+from forwarder.deliver.health import SinkState
 from tests.fakes.clock import settle
 from tests.unit.deliver.helpers import SINK, Rig, running, working
 
@@ -15,7 +15,7 @@ async def test_too_many_rejected_in_a_row_pause_the_sink_and_the_others_stay_wai
             (await rig.called()).reject()
             await rig.quiet()
             assert (rig.position, rig.dead) == (10, list(range(1, 11)))
-            assert worker.state is State.PAUSED
+            assert worker.state is SinkState.PAUSED
             assert rig.metric("delivery_retries_total", reason="dead_letter_limit") == 1
             assert (worker.health.last_failure, rig.metric("sink_up")) == ("it does not fit", 0)
     paused = [line for line in lines if line["action"] == "sink_paused"]
@@ -53,7 +53,7 @@ async def test_a_sink_at_the_limit_goes_on_when_it_accepts_an_event_again() -> N
                 call.deliver()
             await settle()
             assert (rig.position, rig.dead) == (12, [1, 2])
-            assert worker.state is State.IDLE
+            assert worker.state is SinkState.IDLE
     assert lines[-1]["action"] == "sink_recovered"
 
 
@@ -66,7 +66,7 @@ async def test_a_delivered_event_between_starts_the_count_again() -> None:
                 dead = [Rejection(seq, RejectReason.MAPPING, "no") for seq in (one, three)]
                 call.reply(BatchResult(delivered=[two], rejected=dead))
             await settle()
-            assert (rig.position, len(rig.dead), worker.state) == (9, 6, State.IDLE)
+            assert (rig.position, len(rig.dead), worker.state) == (9, 6, SinkState.IDLE)
 
 
 async def test_without_a_limit_everything_may_be_rejected() -> None:
@@ -191,7 +191,7 @@ async def test_replays_that_are_rejected_again_do_not_count_towards_the_limit() 
             rig.store.replay(SINK)
             (await rig.called()).reject()
             await settle()
-            assert (rig.dead, worker.state) == ([1, 2, 3], State.IDLE)
+            assert (rig.dead, worker.state) == ([1, 2, 3], SinkState.IDLE)
 
 
 async def test_a_replay_that_may_have_been_refused_stays_a_dead_letter() -> None:
@@ -221,4 +221,4 @@ async def test_a_replay_that_is_delivered_wakes_a_sink_at_the_limit() -> None:
             probe.deliver()
             (await rig.called()).deliver()
             await settle()
-            assert (rig.position, rig.dead, worker.state) == (4, [2], State.IDLE)
+            assert (rig.position, rig.dead, worker.state) == (4, [2], SinkState.IDLE)

@@ -8,7 +8,7 @@ import structlog
 
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
-from forwarder.deliver.health import State
+from forwarder.deliver.health import SinkState
 from forwarder.deliver.state import PROBE_EVENTS, WINDOW_BATCHES, WINDOW_BYTES
 from tests.fakes.clock import settle
 from tests.fakes.sink import AnsweringSink, MemorySink
@@ -120,7 +120,7 @@ async def test_when_the_sink_fails_as_a_whole_only_one_probe_is_sent_at_its_time
         first.fail()
         second.fail()
         await rig.quiet()
-        assert (worker.state, worker.health.attempt) == (State.RETRYING, 1)
+        assert (worker.state, worker.health.attempt) == (SinkState.RETRYING, 1)
         for delay, seqs in ((0.25, [1, 2]), (0.5, [3, 4]), (1.0, [5, 6])):
             assert rig.clock.waits == [delay]
             await rig.clock.advance(delay)
@@ -140,7 +140,7 @@ async def test_a_batch_without_any_accepted_event_stops_the_sink_as_a_whole() ->
     async with working(4, batch_events=2) as (rig, worker):
         (await rig.called()).reply(some([1, 2], retry=[1, 2]))
         await rig.quiet()
-        assert worker.state is State.RETRYING
+        assert worker.state is SinkState.RETRYING
 
 
 async def test_the_wait_that_the_server_asks_for_is_kept() -> None:
@@ -156,7 +156,7 @@ async def test_a_paused_sink_alarms_once_is_tried_slowly_and_recovers_by_itself(
         async with working(1) as (rig, worker):
             (await rig.called()).fail(RetryReason.UNAUTHORIZED, pause=True)
             await settle()
-            assert (worker.state, rig.metric("sink_up")) == (State.PAUSED, 0)
+            assert (worker.state, rig.metric("sink_up")) == (SinkState.PAUSED, 0)
             for _ in range(5):
                 assert 0 < rig.clock.waits[0] <= 15
                 await rig.clock.advance(15)
@@ -261,7 +261,7 @@ async def test_a_pause_stops_the_whole_sink_even_if_some_events_were_accepted() 
             )
         )
         await rig.quiet()
-        assert (worker.state, rig.position) == (State.PAUSED, 1)
+        assert (worker.state, rig.position) == (SinkState.PAUSED, 1)
 
 
 async def test_a_whole_failure_stops_the_sink_also_while_it_tries_single_events_again() -> None:
@@ -275,7 +275,7 @@ async def test_a_whole_failure_stops_the_sink_also_while_it_tries_single_events_
         await settle()
         await rig.append(3)
         await rig.quiet()
-        assert worker.state is State.RETRYING
+        assert worker.state is SinkState.RETRYING
 
 
 async def test_a_large_new_event_does_not_join_events_that_are_sent_again() -> None:

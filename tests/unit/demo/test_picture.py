@@ -7,12 +7,12 @@ import pytest
 from rich.console import Console
 
 from forwarder.demo.picture import Picture
-from forwarder.demo.snapshot import HOOK, LOG_ONLY, MISSED, Row, Snapshot
+from forwarder.demo.snapshot import HOOK, LOG_ONLY, MISSED, EventRow, Snapshot
 
 PAGE = "http://127.0.0.1:9464/"
 
 
-def row(seq: int, source: str = HOOK, **fields: str) -> Row:
+def row(seq: int, source: str = HOOK, **fields: str) -> EventRow:
     shown = {
         "time": "12:00:00",
         "event_type": "user.session.start",
@@ -21,10 +21,10 @@ def row(seq: int, source: str = HOOK, **fields: str) -> Row:
         "address": "192.0.2.1",
         "country": "France",
     }
-    return Row(seq=seq, source=source, **{**shown, **fields})
+    return EventRow(seq=seq, source=source, **{**shown, **fields})
 
 
-def snapshot(number: int = 12, rows: tuple[Row, ...] = (), **changes: Any) -> Snapshot:
+def snapshot(number: int = 12, rows: tuple[EventRow, ...] = (), **changes: Any) -> Snapshot:
     seen = Snapshot(
         happened=number,
         on_the_way=number % 100,

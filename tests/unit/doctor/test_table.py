@@ -8,7 +8,7 @@ import pytest
 
 from forwarder import config_check
 from forwarder.cli.main import main
-from forwarder.doctor.check import Check, Kind, slug
+from forwarder.doctor.check import Check, CheckKind, slug
 from forwarder.doctor.table import CHECKS
 from tools.make_doctor_page import PAGE, page
 
@@ -47,7 +47,7 @@ def test_a_command_that_a_check_names_exists(command: str) -> None:
 
 
 def test_whatever_check_looks_at_is_an_offline_check() -> None:
-    offline = {check.id for check in CHECKS if check.kind is Kind.OFFLINE}
+    offline = {check.id for check in CHECKS if check.kind is CheckKind.OFFLINE}
     assert offline == {"config.valid", *config_check.PROBLEMS, *config_check.WARNINGS}
 
 

@@ -6,7 +6,17 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from forwarder.core.action import Action, Approval, End, Outcome, Reason, Request, State, Target, Waits
+from forwarder.core.action import (
+    Action,
+    ActionRequest,
+    ActionState,
+    ActionTarget,
+    Approval,
+    End,
+    Outcome,
+    Reason,
+    Waits,
+)
 from forwarder.core.action_event import to_event
 from forwarder.core.event import Event, Source
 from forwarder.ecs.action import action_document
@@ -20,9 +30,9 @@ from tests.fakes.clock import NOON
 SUSPENDED = action(
     "suspend",
     settings={"for": 3600},
-    state=State.LIVE,
+    state=ActionState.LIVE,
     outcome=Outcome.DONE,
-    request=Request("acme", "POST", "/api/v1/users/00u1/lifecycle/suspend", {"a": [1, {"b": None}]}),
+    request=ActionRequest("acme", "POST", "/api/v1/users/00u1/lifecycle/suspend", {"a": [1, {"b": None}]}),
     before={"status": "ACTIVE"},
     after={"status": "SUSPENDED"},
     approval=Approval(NOON, by="ops", at=NOON, given=True),
@@ -30,7 +40,7 @@ SUSPENDED = action(
     undo_due=NOON + 3_600_000_000,
     request_id="req-1",
 )
-BLOCKED = action("block_ip", target=Target("ip", "203.0.113.9"), outcome=Outcome.DONE)
+BLOCKED = action("block_ip", target=ActionTarget("ip", "203.0.113.9"), outcome=Outcome.DONE)
 
 
 def document(one: Action, **options: Any) -> dict[str, Any]:
@@ -53,7 +63,7 @@ def test_it_is_an_event_of_the_forwarder_with_action_outcome_and_reason() -> Non
     assert made["data_stream"] == {"type": "logs", "dataset": "okta_forwarder.action", "namespace": "prod"}
     assert made["tags"] == ["forwarded", "okta-forwarder-action", "mine"]
     assert "okta" not in made
-    refused = document(action(state=State.ENDED, outcome=Outcome.REFUSED, reason=Reason.PROTECTED))
+    refused = document(action(state=ActionState.ENDED, outcome=Outcome.REFUSED, reason=Reason.PROTECTED))
     assert (refused["event"]["outcome"], refused["event"]["reason"]) == ("failure", "protected")
 
 
@@ -160,7 +170,7 @@ def test_an_id_or_an_address_that_a_sink_may_not_have_is_not_in_the_request_eith
     redacted = FieldRedactor(["actor.id"]).redact(to_event(SUSPENDED, NOON))
     assert b"00u1" not in redacted.body
     assert b"jane@corp.example" in redacted.body
-    one = replace(BLOCKED, request=Request("acme", "PUT", "/zones/z", {"gateways": ["203.0.113.9/32"]}))
+    one = replace(BLOCKED, request=ActionRequest("acme", "PUT", "/zones/z", {"gateways": ["203.0.113.9/32"]}))
     assert b"203.0.113.9" not in FieldRedactor(["client.ipAddress"]).redact(to_event(one, NOON)).body
     untouched = to_event(SUSPENDED, NOON)
     assert FieldRedactor(["client.ipAddress"]).redact(untouched) == untouched

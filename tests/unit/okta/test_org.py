@@ -10,7 +10,7 @@ from forwarder.core.errors import OktaError
 from forwarder.metrics import Metrics
 from forwarder.okta.org import OktaOrgRunner
 from forwarder.okta.settings import ReconcileSettings
-from forwarder.okta.system_log.backfill import Backfill, BackfillRequest, Plan, Progress
+from forwarder.okta.system_log.backfill import Backfill, BackfillPlan, BackfillProgress, BackfillRequest
 from forwarder.okta.system_log.pages import SystemLog
 from forwarder.okta.system_log.reconcile import Reconciler
 from tests.fakes.clock import NOON, ManualClock, settle
@@ -31,7 +31,7 @@ class Scene:
     def __init__(self, watch: Any = None) -> None:
         self.clock = ManualClock()
         self.store = MemoryStore()
-        self.reports: list[Plan | Progress] = []
+        self.reports: list[BackfillPlan | BackfillProgress] = []
         self.reason: str | None = None
         self.api = api = LogApi(self.clock)
         api.store(*(event(uuid, NOON - 2 * HOUR + n * 1_000_000) for n, uuid in enumerate("abcdefg")))
@@ -43,7 +43,7 @@ class Scene:
     async def should_wait(self) -> str | None:
         return self.reason
 
-    def backfill(self) -> asyncio.Task[Progress]:
+    def backfill(self) -> asyncio.Task[BackfillProgress]:
         return asyncio.create_task(self.runner.backfill(REQUEST, self.reports.append))
 
     @property
@@ -75,7 +75,7 @@ async def test_a_cancelled_backfill_resumes_with_the_next_one() -> None:
         await backfill
     assert 0 < len(there.uuids) < 7
     await there.backfill()
-    plans = [report for report in there.reports if isinstance(report, Plan)]
+    plans = [report for report in there.reports if isinstance(report, BackfillPlan)]
     assert [plan.began < plan.since for plan in plans] == [False, True]
     assert there.uuids == list("abcdefg")
 

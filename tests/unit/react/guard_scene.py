@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.action import Action, Claim, Outcome, State, Waits
+from forwarder.core.action import Action, ActionState, Claim, Outcome, Waits
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.guards.guards import Guards
-from forwarder.react.guards.judgement import Judgement, Verdict
+from forwarder.react.guards.judgement import Decision, Judgement
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.ports import Answer, Seen
 from forwarder.react.rows.book import Book
@@ -123,7 +123,7 @@ class Scene:
         self.book.put(action)
         return await self.guards.judge(action, self.now)
 
-    async def verdict(self, action: Action) -> tuple[Verdict, Any]:
+    async def verdict(self, action: Action) -> tuple[Decision, Any]:
         judgement = await self.judge(action)
         return judgement.verdict, judgement.reason
 
@@ -131,7 +131,7 @@ class Scene:
         """Put the row as the engine does when it waits."""
         row = change(
             action,
-            state=State.WAITING,
+            state=ActionState.WAITING,
             waits_for=judgement.waits_for,
             reason=judgement.reason,
             due=judgement.until,
@@ -155,7 +155,7 @@ class Scene:
         timed = action.kind.value == "timed"
         row = change(
             action,
-            state=State.LIVE if timed else State.ENDED,
+            state=ActionState.LIVE if timed else ActionState.ENDED,
             outcome=Outcome.DONE,
             called_at=self.now,
             due=until if timed else None,
@@ -168,7 +168,7 @@ class Scene:
 
     async def carry_out(self, action: Action) -> bool:
         """Judge an action, and carry it out if the guards let it go."""
-        if (await self.judge(action)).verdict is not Verdict.GO:
+        if (await self.judge(action)).verdict is not Decision.GO:
             return False
         self.done(action)
         return True

@@ -6,18 +6,29 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.action import KINDS, Action, Claim, Kind, Reason, Request, State, Target, Waits, key_of
+from forwarder.core.action import (
+    KINDS,
+    Action,
+    ActionRequest,
+    ActionState,
+    ActionTarget,
+    Claim,
+    EffectKind,
+    Reason,
+    Waits,
+    key_of,
+)
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.react.actions import okta as actions
-from forwarder.react.engine import Engine
-from forwarder.react.findings import Finding
-from forwarder.react.guards.judgement import Judgement, Verdict
+from forwarder.react.engine import ActionEngine
+from forwarder.react.findings import ReactionFinding
+from forwarder.react.guards.judgement import Decision, Judgement
 from forwarder.react.metrics import ReactionMetrics
 from forwarder.react.ports import Answer
-from forwarder.react.prompts.port import Progress
+from forwarder.react.prompts.port import PromptProgress
 from forwarder.react.rows.book import Book
 from forwarder.react.rows.rows import Rows
 from tests.fakes.clock import ManualClock, settle
@@ -41,7 +52,7 @@ class FakeStore:
         await asyncio.sleep(0)
         left_out = set()
         for action in actions:
-            if action.state is State.PLANNED and action.key in self.rows:
+            if action.state is ActionState.PLANNED and action.key in self.rows:
                 left_out.add(action.key)
                 continue
             self.rows[action.key] = action
@@ -170,37 +181,37 @@ class FakeGuards:
     async def judge(self, action: Action, now: Micros) -> Judgement:
         act, say = self._acts.get(action.name), self.say.get(action.name)
         if act is None:
-            return (say and say(action)) or Judgement(Verdict.GO)
+            return (say and say(action)) or Judgement(Decision.GO)
         seen = await act.look(action)
         if not seen.answer.ok:
-            return Judgement(Verdict.WAIT, Reason.STATE, seen.answer.text, Waits.RETRY, now + 1_000_000)
+            return Judgement(Decision.WAIT, Reason.STATE, seen.answer.text, Waits.RETRY, now + 1_000_000)
         if say and (said := say(action)):
             return msgspec.structs.replace(said, before=seen.state)
         if seen.is_so:
-            return Judgement(Verdict.NO_OP, before=seen.state)
-        return Judgement(Verdict.GO, before=seen.state)
+            return Judgement(Decision.NO_OP, before=seen.state)
+        return Judgement(Decision.GO, before=seen.state)
 
 
 class FakePrompts:
     """Answers `send` and `poll` with what is in `script`, in order."""
 
     def __init__(self) -> None:
-        self.script: list[Progress] = []
-        self.prepared: Progress | None = None
+        self.script: list[PromptProgress] = []
+        self.prepared: PromptProgress | None = None
         self.sent: list[str] = []
         self.cancelled: list[str] = []
 
-    async def prepare(self, action: Action) -> Progress | Request:
-        return self.prepared or Request(
+    async def prepare(self, action: Action) -> PromptProgress | ActionRequest:
+        return self.prepared or ActionRequest(
             action.org, "POST", f"/api/v1/users/{action.target.id}/factors/opf1/verify"
         )
 
-    async def send(self, action: Action) -> Progress:
+    async def send(self, action: Action) -> PromptProgress:
         self.sent.append(action.key)
         await asyncio.sleep(0)
         return self.script.pop(0)
 
-    async def poll(self, action: Action) -> Progress:
+    async def poll(self, action: Action) -> PromptProgress:
         return self.script.pop(0)
 
     async def cancel(self, action: Action) -> None:
@@ -244,7 +255,7 @@ class Scene:
     async def newly_protected(self) -> Sequence[Action]:
         return []
 
-    async def findings(self, effects: Sequence[Action]) -> Sequence[Finding]:
+    async def findings(self, effects: Sequence[Action]) -> Sequence[ReactionFinding]:
         return []
 
     async def close(self) -> None:
@@ -255,7 +266,7 @@ class Scene:
         self.book.fill(await self.store.load_actions(0))
         metrics = ReactionMetrics(self.metrics, self.clock)
         self.rows = Rows(self.store, self.book, metrics, self.clock, lambda _: None)
-        self.engine = Engine(lambda: self, self.rows, lambda: None)
+        self.engine = ActionEngine(lambda: self, self.rows, lambda: None)
         self._task = asyncio.create_task(self.engine.run())
         await self.rest()
 
@@ -281,9 +292,9 @@ class Scene:
         return self.store.rows[action.key]
 
     def action(self, name: str, user: str = "00u1", alert: str = "a1", **settings: Any) -> Action:
-        target = Target("user", user)
+        target = ActionTarget("user", user)
         now = self.clock.now()
-        if KINDS[name] is Kind.TIMED:
+        if KINDS[name] is EffectKind.TIMED:
             settings = {"for": 3600.0, **({"group": "Step-up"} if name == "add_to_group" else {}), **settings}
         return Action(
             key=key_of("acme", alert, name, target),

@@ -7,10 +7,10 @@ from random import Random
 import msgspec
 import pytest
 
-from forwarder.core.action import Action, Approval, End, Outcome, Reason, State, Waits
+from forwarder.core.action import Action, ActionState, Approval, End, Outcome, Reason, Waits
 from forwarder.core.time import SECOND
-from forwarder.react.guards.judgement import Judgement, Verdict
-from forwarder.react.prompts.port import Progress, Reply
+from forwarder.react.guards.judgement import Decision, Judgement
+from forwarder.react.prompts.port import PromptProgress, Reply
 from tests.unit.react.scene import Scene
 
 
@@ -28,7 +28,7 @@ async def test_a_row_is_stored_before_its_call_leaves(scene: Scene) -> None:
     assert [entry[0] for entry in log] == ["row", "call", "row"]
     assert log[0][2] == "calling"
     row = scene.row(suspend)
-    assert (row.state, row.outcome) == (State.LIVE, Outcome.DONE)
+    assert (row.state, row.outcome) == (ActionState.LIVE, Outcome.DONE)
     assert row.before["status"] == "ACTIVE"
     assert row.after["status"] == "SUSPENDED"
     assert row.request is not None
@@ -76,7 +76,7 @@ async def test_a_call_that_worked_and_said_otherwise_has_one_effect_and_is_undon
     scene.okta.faults = [fault]
     await scene.add(group := scene.action("add_to_group"), risk := scene.action("user_risk"))
     await scene.pass_time(120)
-    assert scene.row(group).state is State.LIVE
+    assert scene.row(group).state is ActionState.LIVE
     assert scene.row(risk).outcome is Outcome.DONE
     assert len([effect for effect in scene.okta.effects if "groups" in effect[1]]) == 1
     await scene.pass_time(4000)
@@ -123,11 +123,11 @@ async def test_an_undo_goes_on_until_okta_answers(scene: Scene) -> None:
 async def test_a_guard_that_stops_a_repetition_does_not_hide_what_was_done(scene: Scene) -> None:
     scene.okta.faults = ["after"]
     scene.judge.say["suspend"] = lambda action: (
-        Judgement(Verdict.REFUSE, Reason.LATE, "too late") if action.called_at else None
+        Judgement(Decision.REFUSE, Reason.LATE, "too late") if action.called_at else None
     )
     await scene.add(suspend := scene.action("suspend"))
     await scene.pass_time(60)
-    assert scene.row(suspend).state is State.LIVE
+    assert scene.row(suspend).state is ActionState.LIVE
     await scene.pass_time(4000)
     assert scene.okta.status["00u1"] == "ACTIVE"
 
@@ -135,7 +135,7 @@ async def test_a_guard_that_stops_a_repetition_does_not_hide_what_was_done(scene
 async def test_a_guard_that_stops_a_repetition_of_what_was_not_done_fails_it(scene: Scene) -> None:
     scene.okta.faults = ["before"]
     scene.judge.say["suspend"] = lambda action: (
-        Judgement(Verdict.REFUSE, Reason.LATE, "too late") if action.called_at else None
+        Judgement(Decision.REFUSE, Reason.LATE, "too late") if action.called_at else None
     )
     await scene.add(suspend := scene.action("suspend"))
     await scene.pass_time(60)
@@ -152,7 +152,7 @@ async def test_what_is_so_already_is_not_called_and_not_undone(scene: Scene) -> 
 
 
 async def test_shadow_records_the_request_and_calls_nothing(scene: Scene) -> None:
-    scene.judge.say["add_to_group"] = lambda _: Judgement(Verdict.SHADOW, Reason.SHADOW, "")
+    scene.judge.say["add_to_group"] = lambda _: Judgement(Decision.SHADOW, Reason.SHADOW, "")
     await scene.add(group := scene.action("add_to_group"))
     row = scene.row(group)
     assert (row.outcome, scene.okta.calls) == (Outcome.SHADOW, [])
@@ -163,7 +163,7 @@ async def test_shadow_records_the_request_and_calls_nothing(scene: Scene) -> Non
 async def test_a_later_action_moves_the_end_of_a_live_one(scene: Scene) -> None:
     await scene.add(first := scene.action("suspend"))
     await scene.pass_time(1800)
-    scene.judge.say["suspend"] = lambda _: Judgement(Verdict.NO_OP, Reason.LIVE, moves=first.key)
+    scene.judge.say["suspend"] = lambda _: Judgement(Decision.NO_OP, Reason.LIVE, moves=first.key)
     await scene.add(second := scene.action("suspend", alert="a2"))
     assert scene.row(second).outcome is Outcome.NO_OP
     await scene.pass_time(3000)
@@ -179,7 +179,7 @@ async def test_an_action_that_waits_for_a_human_is_announced_once(scene: Scene) 
     def asks(action: Action) -> Judgement | None:
         if action.approval and action.approval.given:
             return None
-        wait = Judgement(Verdict.WAIT, Reason.APPROVAL, "a human approves it", Waits.APPROVAL, until)
+        wait = Judgement(Decision.WAIT, Reason.APPROVAL, "a human approves it", Waits.APPROVAL, until)
         return wait_with(wait, Approval(until))
 
     def wait_with(found: Judgement, approval: Approval) -> Judgement:
@@ -195,10 +195,13 @@ async def test_an_action_that_waits_for_a_human_is_announced_once(scene: Scene) 
 
 async def test_a_prompt_is_polled_when_due_and_its_answer_leads_on(scene: Scene) -> None:
     due = scene.clock.now() + 5 * SECOND
-    scene.prompts.script = [Progress(handle="h", due=due), Progress(Reply.DENIED, detail="denied")]
+    scene.prompts.script = [
+        PromptProgress(handle="h", due=due),
+        PromptProgress(Reply.DENIED, detail="denied"),
+    ]
     scene.after["denied"] = [scene.action("revoke_sessions")]
     await scene.add(prompt := scene.action("prompt", by="push"))
-    assert scene.row(prompt).state is State.PROMPTING
+    assert scene.row(prompt).state is ActionState.PROMPTING
     await scene.pass_time(6)
     row = scene.row(prompt)
     assert (row.answer, row.outcome, row.handle) == ("denied", Outcome.DONE, "")
@@ -208,7 +211,7 @@ async def test_a_prompt_is_polled_when_due_and_its_answer_leads_on(scene: Scene)
 async def test_a_prompt_that_a_crash_hit_while_it_was_sent_is_never_sent_again(scene: Scene) -> None:
     prompt = scene.action("prompt", by="push")
     await scene.crash()
-    calling = {"state": State.CALLING, "called_at": scene.clock.now()}
+    calling = {"state": ActionState.CALLING, "called_at": scene.clock.now()}
     scene.store.rows[prompt.key] = msgspec.structs.replace(prompt, **calling)
     await scene.start()
     await scene.pass_time(600)
@@ -242,7 +245,7 @@ async def test_under_faults_crashes_and_redeliveries_no_effect_is_twice_and_ever
     for _ in range(20):
         await scene.pass_time(900)
     rows = [scene.row(action) for action in made]
-    assert {row.state for row in rows} == {State.ENDED}
+    assert {row.state for row in rows} == {ActionState.ENDED}
     assert (set(scene.okta.status.values()) - {"ACTIVE"}, scene.okta.members) == (set(), set())
     for action in made:
         effects = [path for _, path in scene.okta.effects if action.target.id in path.split("/")]
@@ -262,19 +265,19 @@ async def test_under_faults_crashes_and_redeliveries_no_effect_is_twice_and_ever
 
 
 async def test_a_prompt_in_shadow_records_the_request_and_asks_nobody(scene: Scene) -> None:
-    scene.judge.say["prompt"] = lambda _: Judgement(Verdict.SHADOW, Reason.SHADOW, "")
+    scene.judge.say["prompt"] = lambda _: Judgement(Decision.SHADOW, Reason.SHADOW, "")
     await scene.add(prompt := scene.action("prompt", by="push"))
     row = scene.row(prompt)
     assert (row.outcome, scene.prompts.sent) == (Outcome.SHADOW, [])
     assert row.request is not None
     assert (row.request.method, row.request.path) == ("POST", "/api/v1/users/00u1/factors/opf1/verify")
-    scene.prompts.prepared = Progress(Reply.UNREACHABLE, detail="no push factor")
+    scene.prompts.prepared = PromptProgress(Reply.UNREACHABLE, detail="no push factor")
     await scene.add(other := scene.action("prompt", alert="a2", by="push"))
     assert (scene.row(other).outcome, scene.row(other).detail) == (Outcome.SHADOW, "no push factor")
 
 
 async def test_the_guards_look_again_after_the_look_up_of_a_prompt(scene: Scene) -> None:
-    said = [Judgement(Verdict.GO), Judgement(Verdict.REFUSE, Reason.PAUSED, "paused")]
+    said = [Judgement(Decision.GO), Judgement(Decision.REFUSE, Reason.PAUSED, "paused")]
     scene.judge.say["prompt"] = lambda _: said.pop(0)
     await scene.add(prompt := scene.action("prompt", by="push"))
     assert (scene.row(prompt).outcome, scene.row(prompt).reason) == (Outcome.REFUSED, Reason.PAUSED)
@@ -282,7 +285,7 @@ async def test_the_guards_look_again_after_the_look_up_of_a_prompt(scene: Scene)
 
 
 async def test_a_user_who_cannot_be_asked_is_an_answer_too(scene: Scene) -> None:
-    scene.prompts.prepared = Progress(Reply.UNREACHABLE, detail="no push factor")
+    scene.prompts.prepared = PromptProgress(Reply.UNREACHABLE, detail="no push factor")
     scene.after["unreachable"] = [scene.action("revoke_sessions")]
     await scene.add(prompt := scene.action("prompt", by="push"))
     row = scene.row(prompt)

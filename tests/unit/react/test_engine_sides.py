@@ -7,10 +7,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from forwarder.core.action import Action, Kind, Outcome, Request, State, Target, key_of
+from forwarder.core.action import (
+    Action,
+    ActionRequest,
+    ActionState,
+    ActionTarget,
+    EffectKind,
+    Outcome,
+    key_of,
+)
 from forwarder.react.actions import okta as actions
 from forwarder.react.ports import Answer, Seen
-from forwarder.react.prompts.port import Progress
+from forwarder.react.prompts.port import PromptProgress
 from tests.unit.react.scene import Scene
 
 change = msgspec.structs.replace
@@ -23,10 +31,10 @@ class Hanging(actions.OktaAct):
         self.hangs = hangs
         self.called: list[str] = []
 
-    def request(self, action: Action, seen: Seen) -> Request:
-        return Request(action.settings["to"], "POST")
+    def request(self, action: Action, seen: Seen) -> ActionRequest:
+        return ActionRequest(action.settings["to"], "POST")
 
-    async def call(self, action: Action, request: Request) -> Answer:
+    async def call(self, action: Action, request: ActionRequest) -> Answer:
         self.called.append(request.to)
         if request.to in self.hangs:
             await asyncio.Event().wait()
@@ -43,12 +51,12 @@ async def scene() -> AsyncIterator[Scene]:
     await made.crash()
 
 
-def sends(scene: Scene, name: str, to: str, alert: str, target: Target, **more: Any) -> Action:
+def sends(scene: Scene, name: str, to: str, alert: str, target: ActionTarget, **more: Any) -> Action:
     return change(
         scene.action("revoke_sessions", target.id, alert),
         key=key_of("acme", alert, name, target),
         name=name,
-        kind=Kind.QUIET,
+        kind=EffectKind.QUIET,
         target=target,
         settings={"to": to},
         **more,
@@ -64,7 +72,7 @@ async def until_ended(scene: Scene, *rows: Action) -> None:
 
 
 def notify(scene: Scene, to: str, number: int) -> Action:
-    return sends(scene, "notify", to, f"n{number}", Target("alert", f"n{number}"))
+    return sends(scene, "notify", to, f"n{number}", ActionTarget("alert", f"n{number}"))
 
 
 async def test_a_webhook_that_hangs_delays_neither_another_webhook_nor_an_org_nor_an_undo(
@@ -80,7 +88,7 @@ async def test_a_webhook_that_hangs_delays_neither_another_webhook_nor_an_org_no
     assert scene.row(revoke).outcome is Outcome.DONE
     await scene.pass_time(3601)
     assert scene.okta.status["00ulive"] == "ACTIVE"
-    assert scene.row(undone).state is State.ENDED
+    assert scene.row(undone).state is ActionState.ENDED
     assert scene.acts["notify"].called.count("soc") == 8  # type: ignore[attr-defined]
     assert len(scene.engine._tasks) <= 8
 
@@ -88,14 +96,14 @@ async def test_a_webhook_that_hangs_delays_neither_another_webhook_nor_an_org_no
 async def test_a_receiver_that_hangs_holds_back_nothing_else_about_its_users(scene: Scene) -> None:
     users = [f"00u{number}" for number in range(24)]
     await scene.rows.commit(
-        [sends(scene, "risk_event", "risk", "a1", Target("user", user)) for user in users]
+        [sends(scene, "risk_event", "risk", "a1", ActionTarget("user", user)) for user in users]
     )
     await scene.rest()
     revokes = [scene.action("revoke_sessions", user, "a2") for user in users]
     await scene.add(*revokes)
     await until_ended(scene, *revokes)
     assert {scene.row(revoke).outcome for revoke in revokes} == {Outcome.DONE}
-    event = sends(scene, "risk_event", "risk", "a1", Target("user", users[0]))
+    event = sends(scene, "risk_event", "risk", "a1", ActionTarget("user", users[0]))
     assert not scene.engine.lock(revokes[0]).locked()
     assert scene.engine.lock(event).locked()
 
@@ -119,18 +127,18 @@ async def test_what_hangs_for_one_user_delays_no_other_user(scene: Scene) -> Non
 
 
 async def test_prompts_that_are_polled_keep_no_undo_and_no_call_of_their_org_waiting(scene: Scene) -> None:
-    async def hang(action: Action) -> Progress:
+    async def hang(action: Action) -> PromptProgress:
         await asyncio.Event().wait()
         raise AssertionError
 
     await scene.add(undone := scene.action("suspend", "00ulive"))
     scene.prompts.poll = hang  # type: ignore[method-assign]
-    out = {"state": State.PROMPTING, "called_at": scene.clock.now(), "handle": "h"}
+    out = {"state": ActionState.PROMPTING, "called_at": scene.clock.now(), "handle": "h"}
     await scene.add(*(change(scene.action("prompt", f"00u{n}", f"p{n}"), **out) for n in range(50)))
     await scene.add(revoke := scene.action("revoke_sessions", "00uother", "a2"))
     assert scene.row(revoke).outcome is Outcome.DONE
     await scene.pass_time(3601)
-    assert scene.row(undone).state is State.ENDED
+    assert scene.row(undone).state is ActionState.ENDED
 
 
 @pytest.mark.exhaustive
@@ -145,7 +153,7 @@ async def test_an_action_that_fails_unexpectedly_rests_and_takes_no_slot_meanwhi
     scene.acts["revoke_sessions"].look = fail  # type: ignore[method-assign]
     await scene.add(*(scene.action("revoke_sessions", f"00u{n}", f"a{n}") for n in range(9)))
     await scene.add(suspend := scene.action("suspend", "00uother", "b"))
-    assert scene.row(suspend).state is State.LIVE
+    assert scene.row(suspend).state is ActionState.LIVE
     assert failures == 9
     await scene.pass_time(59)
     assert failures == 9

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from forwarder.core.action import Outcome, Reason, State, Waits
+from forwarder.core.action import ActionState, Outcome, Reason, Waits
 from forwarder.react.settings.guards import Limit
 from tests.unit.react.guarded_scene import GuardedScene
 
@@ -36,7 +36,7 @@ async def test_calls_that_never_left_in_an_outage_leave_the_limit_to_the_next_al
     )
     for _ in range(5):
         await scene.rest()
-    assert [scene.row(row).state for row in later] == [State.LIVE] * 10 + [State.WAITING]
+    assert [scene.row(row).state for row in later] == [ActionState.LIVE] * 10 + [ActionState.WAITING]
     assert (scene.row(later[10]).reason, scene.row(later[10]).waits_for) == (Reason.LIMIT, Waits.APPROVAL)
 
 
@@ -60,4 +60,4 @@ async def test_whether_a_group_makes_administrators_is_asked_again_while_okta_do
     assert (scene.row(group).waits_for, scene.okta.calls) == (Waits.RETRY, [])
     scene.okta.group_roles = []
     await scene.pass_time(60)
-    assert scene.row(group).state is State.LIVE
+    assert scene.row(group).state is ActionState.LIVE

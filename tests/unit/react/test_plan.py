@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarder.core.action import KINDS, Action, Kind, Outcome, Reason, State
+from forwarder.core.action import KINDS, Action, ActionState, EffectKind, Outcome, Reason
 from forwarder.core.alert import to_event
 from forwarder.core.event import Event
 from forwarder.react.plan import Plans
@@ -52,8 +52,8 @@ def test_an_action_is_planned_about_the_actor_and_due_at_once() -> None:
     (action,) = planned({"add_to_group": {"group": "Step-up", "for": "24h"}}, about=about)
     assert (action.name, action.kind, action.state, action.mode) == (
         "add_to_group",
-        Kind.TIMED,
-        State.PLANNED,
+        EffectKind.TIMED,
+        ActionState.PLANNED,
         "enforce",
     )
     assert (action.target.kind, action.target.id, action.target.name) == ("user", "00u1", "jane@corp.example")
@@ -143,7 +143,11 @@ def test_without_one_target_the_action_is_refused(
 ) -> None:
     do: dict[str, Any] = {"revoke_sessions": {}} | ({"user": user} if user else {})
     (action,) = planned(do, about=event(actor=actor, target=target))
-    assert (action.state, action.outcome, action.reason) == (State.ENDED, Outcome.REFUSED, Reason.TARGET)
+    assert (action.state, action.outcome, action.reason) == (
+        ActionState.ENDED,
+        Outcome.REFUSED,
+        Reason.TARGET,
+    )
     assert action.detail.startswith(detail)
     assert action.due is None
     assert action.target.id == ""
@@ -232,7 +236,7 @@ PROMPT = {
 def test_an_answer_leads_to_what_follows_it() -> None:
     found = plans(on(PROMPT))
     (prompt,) = found.plan(event(target=[RAVI]), NOON)
-    assert prompt.kind is Kind.PROMPT
+    assert prompt.kind is EffectKind.PROMPT
     denied = found.answered(prompt, "denied", NOON + 1)
     assert [(action.name, action.target.id, action.settings) for action in denied] == [
         ("suspend", "00u1", {"for": 14_400, "approve": False}),
@@ -330,7 +334,7 @@ _modes = st.sampled_from(["off", "shadow", "enforce"])
 def _everything(found: Plans, about: Event) -> list[Action]:
     rows = found.plan(about, NOON)
     for row in list(rows):
-        if row.kind is Kind.PROMPT:
+        if row.kind is EffectKind.PROMPT:
             for answer in ("approved", "denied", "timeout", "unreachable", "unknown"):
                 rows += found.answered(row, answer, NOON)
     return rows
@@ -354,7 +358,9 @@ def test_no_plan_goes_beyond_its_alert(entries: list[dict[str, Any]], about: Eve
     for row in _everything(plans(*entries, mode=mode), about):
         assert row.name in KINDS
         if row.target.kind == "user":
-            assert row.target.id in known - {"unknown"} or (not row.target.id and row.state is State.ENDED)
+            assert row.target.id in known - {"unknown"} or (
+                not row.target.id and row.state is ActionState.ENDED
+            )
         if row.target.kind == "alert":
             assert row.target.id == about.uuid
 

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forwarder.core.action import KINDS, Action, End, Kind, Outcome, Reason, Request, State, Waits
+from forwarder.core.action import (
+    KINDS,
+    Action,
+    ActionRequest,
+    ActionState,
+    EffectKind,
+    End,
+    Outcome,
+    Reason,
+    Waits,
+)
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.actions.outside import Notify
 from forwarder.react.actions.webhook import Webhooks
@@ -57,12 +67,12 @@ async def test_a_quiet_action_fails_a_day_after_it_was_planned(scene: GuardedSce
     assert scene.row(risk).waits_for is Waits.RETRY
     await scene.pass_time(180)
     row = scene.row(risk)
-    assert (row.state, row.outcome, row.reason) == (State.ENDED, Outcome.FAILED, Reason.LATE)
+    assert (row.state, row.outcome, row.reason) == (ActionState.ENDED, Outcome.FAILED, Reason.LATE)
     assert "24h" in row.detail
 
 
 async def test_a_quiet_action_whose_event_is_never_confirmed_ends_after_a_day(scene: GuardedScene) -> None:
-    scene.guard(confirm=frozenset({Kind.QUIET}))
+    scene.guard(confirm=frozenset({EffectKind.QUIET}))
     scene.store.logged = False
     await scene.add(risk := old(scene, "user_risk", level="high"))
     assert scene.row(risk).waits_for is Waits.CONFIRMATION
@@ -90,7 +100,7 @@ async def test_a_call_without_an_answer_to_a_user_who_is_gone_since_fails(
     scene.okta.gone.add("00u1")
     await scene.pass_time(120)
     row = scene.row(call)
-    assert (row.state, row.outcome, row.reason) == (State.ENDED, Outcome.FAILED, Reason.TARGET)
+    assert (row.state, row.outcome, row.reason) == (ActionState.ENDED, Outcome.FAILED, Reason.TARGET)
 
 
 async def test_what_cannot_be_undone_fails_when_okta_refuses_to_show_whether_it_was_done(
@@ -115,7 +125,7 @@ async def test_an_action_that_becomes_late_while_the_guards_look_is_refused(scen
 async def test_an_action_of_a_rule_that_is_not_loaded_any_more_is_refused(scene: GuardedScene) -> None:
     scene.okta.look_faults = [503]
     await scene.add(revoke := scene.action("expire_password", approve=False))
-    assert scene.row(revoke).state is State.WAITING
+    assert scene.row(revoke).state is ActionState.WAITING
     scene.guard(modes={"another": "enforce"})
     await scene.pass_time(60)
     assert (scene.row(revoke).outcome, scene.row(revoke).reason) == (Outcome.REFUSED, Reason.OFF)
@@ -126,7 +136,7 @@ async def test_a_group_by_its_id_is_looked_up_again_while_okta_is_in_trouble(sce
     await scene.add(add := scene.action("add_to_group", group="00g1"))
     assert scene.row(add).waits_for is Waits.RETRY
     await scene.pass_time(60)
-    assert scene.row(add).state is State.LIVE
+    assert scene.row(add).state is ActionState.LIVE
 
 
 class _Half:
@@ -140,13 +150,13 @@ class _Half:
     async def look(self, action: Action) -> Seen:
         return Seen(Answer(200), {}, is_partly_so=self.there, text="half" if self.there else "")
 
-    def request(self, action: Action, seen: Seen) -> Request:
-        return Request(action.org, "PUT")
+    def request(self, action: Action, seen: Seen) -> ActionRequest:
+        return ActionRequest(action.org, "PUT")
 
-    def undo_request(self, action: Action, seen: Seen) -> Request:
-        return Request(action.org, "DELETE")
+    def undo_request(self, action: Action, seen: Seen) -> ActionRequest:
+        return ActionRequest(action.org, "DELETE")
 
-    async def call(self, action: Action, request: Request) -> Answer:
+    async def call(self, action: Action, request: ActionRequest) -> Answer:
         self.there = request.method == "PUT"
         return Answer(503, text="503") if self.there else Answer(204)
 
@@ -163,7 +173,7 @@ async def test_half_of_an_effect_is_undone_in_time_when_a_guard_stops_the_other_
     assert half.there
     scene.guard(mode="off")
     await scene.pass_time(60)
-    assert (scene.row(suspend).state, scene.row(suspend).detail) == (State.LIVE, "half")
+    assert (scene.row(suspend).state, scene.row(suspend).detail) == (ActionState.LIVE, "half")
     await scene.pass_time(3600)
     assert (scene.row(suspend).end, half.there) == (End.UNDONE, False)
 
@@ -217,7 +227,7 @@ async def test_each_action_ends_or_waits_for_a_time_ahead(steps: list[tuple[Any,
 async def _take(scene: GuardedScene, number: int, step: str, *values: Any) -> None:
     if step == "act":
         name, user, approve = values
-        more: dict[str, Any] = {"for": 300.0} if KINDS[name] is Kind.TIMED else {}
+        more: dict[str, Any] = {"for": 300.0} if KINDS[name] is EffectKind.TIMED else {}
         if approve is not None:
             more["approve"] = approve
         await scene.add(scene.action(name, user, f"a{number}", **more))
@@ -241,7 +251,7 @@ async def _take(scene: GuardedScene, number: int, step: str, *values: Any) -> No
 def _holds(scene: GuardedScene) -> None:
     now = scene.clock.now()
     for row in scene.store.rows.values():
-        assert row.state is State.ENDED or (row.due is not None and row.due > now), (
+        assert row.state is ActionState.ENDED or (row.due is not None and row.due > now), (
             row.name,
             row.state,
             row.detail,

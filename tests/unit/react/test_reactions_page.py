@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from forwarder.config.file import read_yaml
-from forwarder.core.action import KINDS, Kind, Reason
+from forwarder.core.action import KINDS, EffectKind, Reason
 from forwarder.react.settings.actions import ANSWERS
 from forwarder.react.settings.problems import SCOPES
 from forwarder.settings import read
@@ -53,7 +53,7 @@ def test_every_action_stands_with_its_kind_and_its_scope() -> None:
     for name, row in found.items():
         assert row[1].startswith(KINDS[name].value)
         assert SCOPES.get(name, "none") in row[4]
-        assert (KINDS[name] is Kind.TIMED) == ("`for`" in row[3])
+        assert (KINDS[name] is EffectKind.TIMED) == ("`for`" in row[3])
 
 
 def test_the_guards_stand_in_their_order() -> None:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from forwarder.core.action import Action, State, Target
+from forwarder.core.action import Action, ActionState, ActionTarget
 from forwarder.react.rows.book import Book
 from tests.fakes.actions import action
 from tests.fakes.clock import NOON
@@ -13,7 +13,7 @@ DO = ("revoke_sessions", "add_to_group", "suspend", "block_ip", "notify")
 
 def alert(number: int) -> list[Action]:
     """What one alert plans, in the order of `do`."""
-    target = Target("user", f"00u{number}")
+    target = ActionTarget("user", f"00u{number}")
     rows = [action(name, number, settings={"to": "soc"}) for name in DO]
     return [change(row, target=target) if row.target.kind == "user" else row for row in rows]
 
@@ -31,7 +31,7 @@ def test_what_an_alert_plans_is_started_in_the_order_of_do() -> None:
         assert [row.name for row in book.due(NOON)] == list(DO)
         started = [row.name for row in start(book)]
         assert started == ["revoke_sessions", "block_ip", "notify"]  # the others wait for the user's first
-        book.put(change(rows[0], state=State.ENDED))
+        book.put(change(rows[0], state=ActionState.ENDED))
         assert [row.name for row in start(book, rows[3], rows[4])] == ["add_to_group"]
 
 
@@ -49,17 +49,20 @@ def test_what_waited_together_begins_in_the_order_in_which_it_came() -> None:
     for row in rows:
         book.put(row)
     for row in reversed(rows):
-        book.put(change(row, state=State.WAITING, due=NOON - 1))
+        book.put(change(row, state=ActionState.WAITING, due=NOON - 1))
     assert [row.alert for row in book.due(NOON)] == [row.alert for row in rows]
 
 
 def test_each_lane_has_slots_of_its_own() -> None:
     book = Book()
-    users = [Target("user", f"00u{number}") for number in range(40)]
+    users = [ActionTarget("user", f"00u{number}") for number in range(40)]
     calls = [action("revoke_sessions", number, target=users[number]) for number in range(10)]
-    undos = [action("suspend", number, target=users[number], state=State.LIVE) for number in range(10, 20)]
+    undos = [
+        action("suspend", number, target=users[number], state=ActionState.LIVE) for number in range(10, 20)
+    ]
     polls = [
-        action("prompt", number, target=users[number], state=State.PROMPTING) for number in range(20, 30)
+        action("prompt", number, target=users[number], state=ActionState.PROMPTING)
+        for number in range(20, 30)
     ]
     other = action("revoke_sessions", 30, target=users[30], org="other")
     hooks = [action("notify", number, settings={"to": to}) for number, to in ((1, "a"), (2, "a"), (3, "b"))]
@@ -74,7 +77,7 @@ def test_each_lane_has_slots_of_its_own() -> None:
 def test_a_target_in_work_takes_up_no_slots_of_the_others() -> None:
     book = Book()
     same = [action("revoke_sessions", number) for number in range(10)]
-    other = action("revoke_sessions", 10, target=Target("user", "00uother"))
+    other = action("revoke_sessions", 10, target=ActionTarget("user", "00uother"))
     for row in [*same, other]:
         book.put(row)
     assert start(book, same[0], at_once=2) == [other]
@@ -83,7 +86,7 @@ def test_a_target_in_work_takes_up_no_slots_of_the_others() -> None:
 def test_an_undo_comes_before_the_next_action_on_its_target() -> None:
     book = Book()
     book.put(action("revoke_sessions", 1))
-    book.put(undo := action("suspend", 2, state=State.LIVE))
+    book.put(undo := action("suspend", 2, state=ActionState.LIVE))
     assert start(book) == [undo]
 
 

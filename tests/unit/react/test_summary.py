@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.action import Action, Approval, Outcome, Reason, State, Target, Waits
+from forwarder.core.action import Action, ActionState, ActionTarget, Approval, Outcome, Reason, Waits
 from forwarder.core.time import SECOND
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.rows.book import DAY, Book
@@ -27,13 +27,13 @@ def shown(*rows: Action, now: int = NOON, pauses: Pauses = NO_PAUSES) -> dict[st
 def asking(number: int = 0, why: str = "asks", **more: Any) -> Action:
     approval = Approval(NOON + number * MINUTE + HOUR, why)
     reason = Reason.APPROVAL if why == "asks" else Reason.LIMIT
-    waits: dict[str, Any] = {"state": State.WAITING, "waits_for": Waits.APPROVAL, "reason": reason}
+    waits: dict[str, Any] = {"state": ActionState.WAITING, "waits_for": Waits.APPROVAL, "reason": reason}
     return action("suspend", number, approval=approval, **waits, **more)
 
 
 def live(number: int, until: int, **more: Any) -> Action:
-    target = Target("user", f"00u{number}", f"user{number}@corp.example")
-    done: dict[str, Any] = {"state": State.LIVE, "outcome": Outcome.DONE, "called_at": NOON}
+    target = ActionTarget("user", f"00u{number}", f"user{number}@corp.example")
+    done: dict[str, Any] = {"state": ActionState.LIVE, "outcome": Outcome.DONE, "called_at": NOON}
     return action("add_to_group", number, target=target, due=until, undo_due=until, **done, **more)
 
 
@@ -68,7 +68,7 @@ def test_a_flood_over_a_limit_does_not_hide_what_always_needs_a_human() -> None:
 
 
 def test_what_waits_for_okta_is_told_apart_and_says_why() -> None:
-    waits = {"state": State.WAITING, "due": NOON + MINUTE}
+    waits = {"state": ActionState.WAITING, "due": NOON + MINUTE}
     rows = [
         action("prompt", 1, **waits, waits_for=Waits.CONFIRMATION, detail="the log does not have it"),
         action("suspend", 2, **waits, waits_for=Waits.RETRY, detail="Okta answers 503"),
@@ -100,7 +100,7 @@ def test_lists_are_bounded_and_the_numbers_count_all() -> None:
     pauses = Pauses()
     for number in range(60):
         pauses = pauses.pause(f"rule-{number}", "w" * 400, NOON)
-    waits: dict[str, Any] = {"state": State.WAITING, "waits_for": Waits.RETRY}
+    waits: dict[str, Any] = {"state": ActionState.WAITING, "waits_for": Waits.RETRY}
     rows = [
         *(asking(number) for number in range(60)),
         *(live(100 + number, NOON + number) for number in range(60)),
@@ -115,7 +115,7 @@ def test_lists_are_bounded_and_the_numbers_count_all() -> None:
 
 
 def test_a_text_that_a_sender_chose_is_cut() -> None:
-    (one,) = shown(asking(target=Target("user", "i" * 9999, "n" * 9999)))["approvals"]
+    (one,) = shown(asking(target=ActionTarget("user", "i" * 9999, "n" * 9999)))["approvals"]
     assert (len(one["target"]["id"]), one["target"]["name"]) == (301, "n" * 300 + "…")
 
 
@@ -139,7 +139,7 @@ def test_an_action_over_a_limit_counts_once_whatever_becomes_of_it() -> None:
     book.put(row := asking(1, "timed"))
     approved = Approval(NOON + HOUR, "timed", by="ada", at=NOON, given=True)
     book.put(change(row, approval=approved))
-    book.put(change(row, approval=approved, state=State.LIVE, called_at=NOON, undo_due=NOON + HOUR))
+    book.put(change(row, approval=approved, state=ActionState.LIVE, called_at=NOON, undo_due=NOON + HOUR))
     book.put(asking(2, "timed", planned_at=NOON + MINUTE))
     book.put(asking(3))
     assert summary("enforce", book, Pauses(), NOON + MINUTE)["limits"] == [
@@ -164,7 +164,7 @@ def test_limits_are_counted_by_hour_and_day_and_the_last_one_comes_first() -> No
 
 
 def test_ended_rows_that_are_read_from_the_store_count_as_trips() -> None:
-    ended = change(asking(1, "per_rule"), state=State.ENDED, outcome=Outcome.REFUSED, due=None)
+    ended = change(asking(1, "per_rule"), state=ActionState.ENDED, outcome=Outcome.REFUSED, due=None)
     book = Book()
     book.fill([ended])
     (trip,) = summary("enforce", book, Pauses(), NOON)["limits"]

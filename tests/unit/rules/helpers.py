@@ -5,24 +5,26 @@ from collections import Counter
 from pathlib import Path
 
 from forwarder.core.catalogue import EVENT_TYPES
-from forwarder.rules.conditions.rule import LeftOut, Problem, Reason, Rule
+from forwarder.rules.conditions.rule import LeftOut, Rule, SkipReason, UnreadableRule
 from forwarder.rules.coverage import Coverage, coverage
 from forwarder.rules.files import read_files
 
 
-def read(path: Path) -> tuple[list[Rule], list[Problem]]:
+def read(path: Path) -> tuple[list[Rule], list[UnreadableRule]]:
     """The rules and the problems of a file or a folder."""
     found = [each for _, each in read_files([path])]
     return [each for each in found if isinstance(each, Rule)], [
-        each for each in found if isinstance(each, Problem)
+        each for each in found if isinstance(each, UnreadableRule)
     ]
 
 
-def left_out(path: Path) -> dict[Reason, int]:
+def left_out(path: Path) -> dict[SkipReason, int]:
     """How often something is left out, by reason; rules that turn out to be about another product included."""
     found = [each for _, each in read_files([path])]
     reasons = [each.reason for each in found if isinstance(each, LeftOut)]
-    reasons += [Reason.OTHER_PRODUCT for each in found if isinstance(each, Rule) and coverage(each) is None]
+    reasons += [
+        SkipReason.OTHER_PRODUCT for each in found if isinstance(each, Rule) and coverage(each) is None
+    ]
     return dict(Counter(reasons))
 
 

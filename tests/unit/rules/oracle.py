@@ -18,7 +18,7 @@ from forwarder.rules.conditions.values import (
     Expression,
     FieldReference,
     FieldTest,
-    Network,
+    NetworkRange,
     Null,
     Number,
     Text,
@@ -55,7 +55,7 @@ def _our_value(value: Value) -> Tree:
             )
         case Expression():
             return ("expression", value.source, *sorted(value.flags))
-        case Network(cidr):
+        case NetworkRange(cidr):
             return ("network", cidr)
         case Bound(operator, number):
             return ("bound", operator, number)

@@ -11,7 +11,7 @@ import pytest
 from forwarder.core.event import Event, Source, read_event
 from forwarder.core.time import SECOND, iso
 from forwarder.detect.users import Users
-from forwarder.rules.evaluation.engine import Engine, Timing
+from forwarder.rules.evaluation.engine import RuleEngine, Timing
 from forwarder.rules.load import load
 from tests.fakes.clock import NOON
 from tests.stack.process import ROOT
@@ -175,7 +175,7 @@ def events(steps: list[Step]) -> Iterator[tuple[Event, dict[str, Any]]]:
 
 @pytest.mark.parametrize(("wanted", "steps"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_the_rules_find_what_the_label_says(wanted: set[str], steps: list[Step]) -> None:
-    engine, users = Engine(RULES, Timing()), Users()
+    engine, users = RuleEngine(RULES, Timing()), Users()
     found: set[str] = set()
     for event, raw in events(steps):
         for org, names in users.missing([(event, raw)]).items():

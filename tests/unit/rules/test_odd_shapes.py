@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from forwarder.rules.conditions.rule import LeftOut, Problem, Rule
+from forwarder.rules.conditions.rule import LeftOut, Rule, UnreadableRule
 from forwarder.rules.coverage import coverage
 from forwarder.rules.files import read_files
 
@@ -42,6 +42,6 @@ def test_an_odd_document_is_read_left_out_or_a_problem(
         found = [each for _, each in read_files([place])]
         assert found
         for each in found:
-            assert isinstance(each, Rule | LeftOut | Problem)
+            assert isinstance(each, Rule | LeftOut | UnreadableRule)
             if isinstance(each, Rule):
                 coverage(each)

@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from forwarder.rules.conditions.rule import Reason
+from forwarder.rules.conditions.rule import SkipReason
 from forwarder.rules.coverage import coverage
 from tests import shared_data
 from tests.unit.rules.helpers import left_out, read, types
@@ -108,22 +108,22 @@ def test_a_rule_of_oktas_catalogue_that_cannot_be_read_stays_a_problem(tmp_path:
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
-        ("a.yml", SPLUNK, Reason.OTHER_LANGUAGE),
-        ("a.yml", PANTHER, Reason.OTHER_LANGUAGE),
-        ("a.yml", OSQUERY, Reason.OTHER_LANGUAGE),
-        ("a.yml", PANTHER.replace("Okta", "AWS").replace("eventType", "x"), Reason.OTHER_PRODUCT),
-        ("a.yml", WINDOWS, Reason.OTHER_PRODUCT),
-        ("a.yml", "title: t\ncorrelation: {type: event_count, rules: [a]}\n", Reason.REFERENCE),
-        ("a.yml", "title: t\nfilter: {rules: [a], selection: {b: c}, condition: not selection}\n", Reason.REFERENCE),
-        ("a.toml", '[hunt]\nname = "h"\nintegration = ["endpoint"]\nlanguage = ["SQL"]\nquery = ["select 1"]\n', Reason.OTHER_PRODUCT),
-        ("a.toml", '[hunt]\nname = "Okta h"\nlanguage = ["SQL"]\nquery = ["select 1"]\n', Reason.OTHER_LANGUAGE),
-        ("a.json", '{"name": "Okta", "language": "splunk", "query": "index=okta | head"}', Reason.OTHER_LANGUAGE),
-        ("a.json", '{"name": "n", "index": ["winlogbeat-*"], "query": "a: (b"}', Reason.OTHER_PRODUCT),
-        ("a.json", '{"name": "n", "tags": ["Windows"], "language": "eql", "query": "any where ((("}', Reason.OTHER_PRODUCT),
+        ("a.yml", SPLUNK, SkipReason.OTHER_LANGUAGE),
+        ("a.yml", PANTHER, SkipReason.OTHER_LANGUAGE),
+        ("a.yml", OSQUERY, SkipReason.OTHER_LANGUAGE),
+        ("a.yml", PANTHER.replace("Okta", "AWS").replace("eventType", "x"), SkipReason.OTHER_PRODUCT),
+        ("a.yml", WINDOWS, SkipReason.OTHER_PRODUCT),
+        ("a.yml", "title: t\ncorrelation: {type: event_count, rules: [a]}\n", SkipReason.REFERENCE),
+        ("a.yml", "title: t\nfilter: {rules: [a], selection: {b: c}, condition: not selection}\n", SkipReason.REFERENCE),
+        ("a.toml", '[hunt]\nname = "h"\nintegration = ["endpoint"]\nlanguage = ["SQL"]\nquery = ["select 1"]\n', SkipReason.OTHER_PRODUCT),
+        ("a.toml", '[hunt]\nname = "Okta h"\nlanguage = ["SQL"]\nquery = ["select 1"]\n', SkipReason.OTHER_LANGUAGE),
+        ("a.json", '{"name": "Okta", "language": "splunk", "query": "index=okta | head"}', SkipReason.OTHER_LANGUAGE),
+        ("a.json", '{"name": "n", "index": ["winlogbeat-*"], "query": "a: (b"}', SkipReason.OTHER_PRODUCT),
+        ("a.json", '{"name": "n", "tags": ["Windows"], "language": "eql", "query": "any where ((("}', SkipReason.OTHER_PRODUCT),
     ],
 )  # fmt: skip
 def test_rules_that_need_no_reader_of_ours_are_left_out_and_counted(
-    name: str, text: str, reason: Reason, tmp_path: Path
+    name: str, text: str, reason: SkipReason, tmp_path: Path
 ) -> None:
     path = written(tmp_path / name, text)
     for place in (path, tmp_path):
@@ -131,7 +131,7 @@ def test_rules_that_need_no_reader_of_ours_are_left_out_and_counted(
 
 
 def test_an_old_collection_about_another_product_is_left_out(tmp_path: Path) -> None:
-    assert left_out(written(tmp_path / "a.yml", COLLECTION)) == {Reason.OTHER_PRODUCT: 2}
+    assert left_out(written(tmp_path / "a.yml", COLLECTION)) == {SkipReason.OTHER_PRODUCT: 2}
 
 
 def test_the_documents_of_an_old_collection_share_what_is_global(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_an_unreadable_rule_about_okta_stays_a_problem(tmp_path: Path) -> None:
 
 def test_a_broken_document_costs_no_other_document_of_its_file(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text(OKTA + "\n---\nbroken: [\n---" + OKTA)
-    assert (len(read(tmp_path)[0]), left_out(tmp_path)) == (2, {Reason.UNREADABLE: 1})
+    assert (len(read(tmp_path)[0]), left_out(tmp_path)) == (2, {SkipReason.UNREADABLE: 1})
     rules, problems = read(tmp_path / "a.yml")
     assert len(rules) == 2
     assert "a.yml:14: is not YAML" in problems[0].place + ": " + problems[0].text
@@ -204,10 +204,10 @@ def test_a_checkout_is_read_whatever_lies_in_it(tmp_path: Path) -> None:
     (tmp_path / "null.yml").symlink_to("/dev/null")
     assert (len(read(tmp_path)[0]), read(tmp_path)[1]) == (4, [])
     assert left_out(tmp_path) == {
-        Reason.NO_RULE: 1,
-        Reason.UNREADABLE: 1,
-        Reason.OTHER_FORMAT: 1,
-        Reason.NO_FILE: 3,
+        SkipReason.NO_RULE: 1,
+        SkipReason.UNREADABLE: 1,
+        SkipReason.OTHER_FORMAT: 1,
+        SkipReason.NO_FILE: 3,
     }
 
 
@@ -234,5 +234,5 @@ def test_oktas_public_catalogue_is_read() -> None:
     folder = shared_data.RULES.parent.parent / "okta" / "detections"
     rules, problems = read(folder)
     assert problems == []
-    assert (len(rules), left_out(folder)) == (14, {Reason.OTHER_LANGUAGE: 2})
+    assert (len(rules), left_out(folder)) == (14, {SkipReason.OTHER_LANGUAGE: 2})
     assert {coverage(rule).unknown != {} for rule in rules} == {False}  # type: ignore[union-attr]

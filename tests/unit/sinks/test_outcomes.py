@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from forwarder.core.outcome import RejectReason, RetryReason
 from forwarder.core.time import retry_after
 from forwarder.sinks import outcomes
-from forwarder.sinks.outcomes import Verdict
+from forwarder.sinks.outcomes import ResponseVerdict
 from tests.fakes.clock import NOON
 
 CODES = st.sampled_from([200, 201, 302, 400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 0, 999])
@@ -17,11 +17,11 @@ CODES = st.sampled_from([200, 201, 302, 400, 401, 403, 404, 409, 413, 422, 429, 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 def test_a_2xx_is_delivered(status: int) -> None:
-    assert outcomes.request_verdict(status, 10) == outcomes.item_verdict(status) == Verdict()
+    assert outcomes.request_verdict(status, 10) == outcomes.item_verdict(status) == ResponseVerdict()
 
 
 def test_a_conflict_of_one_item_is_delivered_because_it_is_there_already() -> None:
-    assert outcomes.item_verdict(409) == Verdict()
+    assert outcomes.item_verdict(409) == ResponseVerdict()
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,18 @@ def test_a_conflict_of_one_item_is_delivered_because_it_is_there_already() -> No
 )
 def test_a_failed_request_is_sent_again(status: int, reason: RetryReason, *, pause: bool) -> None:
     assert (
-        outcomes.request_verdict(status, 10) == outcomes.item_verdict(status) == Verdict(reason, pause=pause)
+        outcomes.request_verdict(status, 10)
+        == outcomes.item_verdict(status)
+        == ResponseVerdict(reason, pause=pause)
     )
 
 
 @pytest.mark.parametrize("status", [-1, 0, 100, 199, 600, 999])
 def test_an_unknown_status_is_a_retry(status: int) -> None:
     assert (
-        outcomes.request_verdict(status, 1) == outcomes.item_verdict(status) == Verdict(RetryReason.UNKNOWN)
+        outcomes.request_verdict(status, 1)
+        == outcomes.item_verdict(status)
+        == ResponseVerdict(RetryReason.UNKNOWN)
     )
 
 
@@ -63,37 +67,37 @@ def test_no_status_rejects_a_whole_batch(status: int, events: int) -> None:
 
 
 def test_a_batch_too_large_is_split_and_one_event_too_large_is_rejected() -> None:
-    assert outcomes.request_verdict(413, 2) == Verdict(RetryReason.TOO_LARGE, split=True)
+    assert outcomes.request_verdict(413, 2) == ResponseVerdict(RetryReason.TOO_LARGE, split=True)
     assert (
         outcomes.request_verdict(413, 1)
         == outcomes.item_verdict(413)
-        == Verdict(reject=RejectReason.TOO_LARGE)
+        == ResponseVerdict(reject=RejectReason.TOO_LARGE)
     )
 
 
 def test_a_malformed_batch_is_split_until_the_malformed_event_is_alone() -> None:
-    assert outcomes.request_verdict(400, 2) == Verdict(RetryReason.UNKNOWN, split=True)
-    assert outcomes.request_verdict(400, 1) == Verdict(reject=RejectReason.MALFORMED)
-    assert outcomes.item_verdict(400) == Verdict(reject=RejectReason.MAPPING)
+    assert outcomes.request_verdict(400, 2) == ResponseVerdict(RetryReason.UNKNOWN, split=True)
+    assert outcomes.request_verdict(400, 1) == ResponseVerdict(reject=RejectReason.MALFORMED)
+    assert outcomes.item_verdict(400) == ResponseVerdict(reject=RejectReason.MAPPING)
 
 
 @pytest.mark.parametrize(
     ("code", "verdict"),
     [
-        ("OK", Verdict()),
-        ("UNAVAILABLE", Verdict(RetryReason.SERVER)),
-        ("INTERNAL", Verdict(RetryReason.SERVER)),
-        ("DEADLINE_EXCEEDED", Verdict(RetryReason.TIMEOUT)),
-        ("RESOURCE_EXHAUSTED", Verdict(RetryReason.THROTTLED)),
-        ("UNAUTHENTICATED", Verdict(RetryReason.UNAUTHORIZED, pause=True)),
-        ("PERMISSION_DENIED", Verdict(RetryReason.FORBIDDEN, pause=True)),
-        ("UNIMPLEMENTED", Verdict(RetryReason.NOT_FOUND, pause=True)),
-        ("INVALID_ARGUMENT", Verdict(RetryReason.UNKNOWN, split=True)),
-        ("OUT_OF_RANGE", Verdict(RetryReason.UNKNOWN)),
-        ("A_CODE_OF_TOMORROW", Verdict(RetryReason.UNKNOWN)),
+        ("OK", ResponseVerdict()),
+        ("UNAVAILABLE", ResponseVerdict(RetryReason.SERVER)),
+        ("INTERNAL", ResponseVerdict(RetryReason.SERVER)),
+        ("DEADLINE_EXCEEDED", ResponseVerdict(RetryReason.TIMEOUT)),
+        ("RESOURCE_EXHAUSTED", ResponseVerdict(RetryReason.THROTTLED)),
+        ("UNAUTHENTICATED", ResponseVerdict(RetryReason.UNAUTHORIZED, pause=True)),
+        ("PERMISSION_DENIED", ResponseVerdict(RetryReason.FORBIDDEN, pause=True)),
+        ("UNIMPLEMENTED", ResponseVerdict(RetryReason.NOT_FOUND, pause=True)),
+        ("INVALID_ARGUMENT", ResponseVerdict(RetryReason.UNKNOWN, split=True)),
+        ("OUT_OF_RANGE", ResponseVerdict(RetryReason.UNKNOWN)),
+        ("A_CODE_OF_TOMORROW", ResponseVerdict(RetryReason.UNKNOWN)),
     ],
 )
-def test_what_a_grpc_code_means(code: str, verdict: Verdict) -> None:
+def test_what_a_grpc_code_means(code: str, verdict: ResponseVerdict) -> None:
     assert outcomes.grpc_verdict(code, 10) == verdict
 
 
@@ -110,8 +114,8 @@ def test_what_a_grpc_code_means(code: str, verdict: Verdict) -> None:
     ],
 )
 def test_a_grpc_message_too_large_is_recognized_by_the_text_of_each_server(code: str, detail: str) -> None:
-    assert outcomes.grpc_verdict(code, 2, detail) == Verdict(RetryReason.TOO_LARGE, split=True)
-    assert outcomes.grpc_verdict(code, 1, detail) == Verdict(reject=RejectReason.TOO_LARGE)
+    assert outcomes.grpc_verdict(code, 2, detail) == ResponseVerdict(RetryReason.TOO_LARGE, split=True)
+    assert outcomes.grpc_verdict(code, 1, detail) == ResponseVerdict(reject=RejectReason.TOO_LARGE)
 
 
 @pytest.mark.parametrize(
@@ -123,20 +127,22 @@ def test_a_grpc_message_too_large_is_recognized_by_the_text_of_each_server(code:
         ("the queue is full", outcomes.SERVER),
     ],
 )
-def test_an_unreachable_grpc_server_differs_from_a_busy_one(detail: str, verdict: Verdict) -> None:
+def test_an_unreachable_grpc_server_differs_from_a_busy_one(detail: str, verdict: ResponseVerdict) -> None:
     assert outcomes.grpc_verdict("UNAVAILABLE", 2, detail) == verdict
 
 
 def test_a_grpc_message_too_large_differs_from_a_busy_server() -> None:
     words = "grpc: received message larger than max (4823449 vs. 4194304)"
-    assert outcomes.grpc_verdict("RESOURCE_EXHAUSTED", 10, words) == Verdict(
+    assert outcomes.grpc_verdict("RESOURCE_EXHAUSTED", 10, words) == ResponseVerdict(
         RetryReason.TOO_LARGE, split=True
     )
-    assert outcomes.grpc_verdict("RESOURCE_EXHAUSTED", 1, words) == Verdict(reject=RejectReason.TOO_LARGE)
+    assert outcomes.grpc_verdict("RESOURCE_EXHAUSTED", 1, words) == ResponseVerdict(
+        reject=RejectReason.TOO_LARGE
+    )
 
 
 def test_one_malformed_event_over_grpc_is_rejected() -> None:
-    assert outcomes.grpc_verdict("INVALID_ARGUMENT", 1) == Verdict(reject=RejectReason.MALFORMED)
+    assert outcomes.grpc_verdict("INVALID_ARGUMENT", 1) == ResponseVerdict(reject=RejectReason.MALFORMED)
 
 
 class _ClientError(Exception):
@@ -152,18 +158,21 @@ def _wrapped(cause: BaseException) -> Exception:
 @pytest.mark.parametrize(
     ("error", "verdict"),
     [
-        (ConnectionRefusedError(111, "refused"), Verdict(RetryReason.CONNECTION)),
-        (OSError("name not found"), Verdict(RetryReason.CONNECTION)),
-        (TimeoutError(), Verdict(RetryReason.TIMEOUT)),
-        (ssl.SSLError("handshake"), Verdict(RetryReason.CONNECTION)),
-        (ssl.SSLCertVerificationError("self-signed"), Verdict(RetryReason.CONNECTION, pause=True)),
-        (_wrapped(TimeoutError()), Verdict(RetryReason.TIMEOUT)),
-        (_wrapped(ConnectionResetError()), Verdict(RetryReason.CONNECTION)),
-        (_wrapped(ssl.SSLCertVerificationError("expired")), Verdict(RetryReason.CONNECTION, pause=True)),
-        (ValueError("our own fault"), Verdict(RetryReason.UNKNOWN)),
+        (ConnectionRefusedError(111, "refused"), ResponseVerdict(RetryReason.CONNECTION)),
+        (OSError("name not found"), ResponseVerdict(RetryReason.CONNECTION)),
+        (TimeoutError(), ResponseVerdict(RetryReason.TIMEOUT)),
+        (ssl.SSLError("handshake"), ResponseVerdict(RetryReason.CONNECTION)),
+        (ssl.SSLCertVerificationError("self-signed"), ResponseVerdict(RetryReason.CONNECTION, pause=True)),
+        (_wrapped(TimeoutError()), ResponseVerdict(RetryReason.TIMEOUT)),
+        (_wrapped(ConnectionResetError()), ResponseVerdict(RetryReason.CONNECTION)),
+        (
+            _wrapped(ssl.SSLCertVerificationError("expired")),
+            ResponseVerdict(RetryReason.CONNECTION, pause=True),
+        ),
+        (ValueError("our own fault"), ResponseVerdict(RetryReason.UNKNOWN)),
     ],
 )
-def test_what_a_missing_response_means(error: Exception, verdict: Verdict) -> None:
+def test_what_a_missing_response_means(error: Exception, verdict: ResponseVerdict) -> None:
     assert outcomes.error_verdict(error) == verdict
 
 
@@ -208,14 +217,14 @@ def test_a_whole_request_that_failed_concerns_the_sink_and_a_split_does_not() ->
 
 def test_an_item_that_pauses_gives_the_reason_over_one_that_does_not() -> None:
     outcome = outcomes.item_outcomes(
-        [1, 2, 3], [(outcomes.THROTTLED, "slow"), (outcomes.FORBIDDEN, "no"), (Verdict(), "")]
+        [1, 2, 3], [(outcomes.THROTTLED, "slow"), (outcomes.FORBIDDEN, "no"), (ResponseVerdict(), "")]
     )
     assert (outcome.delivered, outcome.retry) == ([3], [1, 2])
     assert (outcome.reason, outcome.detail, outcome.pause) == (RetryReason.FORBIDDEN, "no", True)
 
 
 def test_an_event_missing_in_the_response_is_sent_again() -> None:
-    outcome = outcomes.item_outcomes([1, 2], [(Verdict(), "")])
+    outcome = outcomes.item_outcomes([1, 2], [(ResponseVerdict(), "")])
     assert (outcome.delivered, outcome.retry, outcome.reason) == ([1], [2], RetryReason.UNKNOWN)
 
 

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.directory import EmulatedUser
 from tests.fakes.clock import ManualClock
 from tests.integration.emulator.helpers import Service, assert_error, running
 
@@ -70,7 +70,7 @@ class App:
         }
         return await plain(self.service, self.url(path), form | proof)
 
-    async def ask(self, user: User, **changes: str) -> httpx.Response:
+    async def ask(self, user: EmulatedUser, **changes: str) -> httpx.Response:
         form = {"scope": "openid", "login_hint": user.login} | changes
         return await self.post("bc/authorize", {key: value for key, value in form.items() if value})
 
@@ -84,7 +84,7 @@ async def plain(service: Service, url: str, form: dict[str, str], **headers: str
         return await client.post(url, data=form, headers=headers)
 
 
-def somebody(service: Service) -> User:
+def somebody(service: Service) -> EmulatedUser:
     return next(user for user in service.org.users.all() if not user.roles)
 
 
@@ -254,7 +254,7 @@ async def test_a_request_that_breaks_a_rule_asks_nobody(changes: dict[str, str],
         assert service.org.prompts.all() == ()
 
 
-def signed(service: Service, clock: ManualClock, user: User, **changes: Any) -> str:
+def signed(service: Service, clock: ManualClock, user: EmulatedUser, **changes: Any) -> str:
     claims = {
         "iss": SIGNING_APP,
         "aud": f"{service.org.settings.url}/oauth2/default",

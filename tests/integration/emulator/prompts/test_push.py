@@ -5,13 +5,13 @@ from typing import Any
 import httpx
 import pytest
 
-from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.emulator.users.factors import factor_of
 from tests.fakes.clock import ManualClock
 from tests.integration.emulator.helpers import Service, assert_error, running
 
 
-def somebody(service: Service) -> User:
+def somebody(service: Service) -> EmulatedUser:
     return next(user for user in service.org.users.all() if not user.roles)
 
 
@@ -20,14 +20,14 @@ async def answers(service: Service, **order: Any) -> None:
     assert answer.status_code == 200, answer.text
 
 
-async def push_url(service: Service, user: User) -> str:
+async def push_url(service: Service, user: EmulatedUser) -> str:
     factors = (await service.client.get(f"/api/v1/users/{user.id}/factors")).json()
     (push,) = [factor for factor in factors if factor["factorType"] == "push"]
     url: str = push["_links"]["verify"]["href"]
     return url
 
 
-async def send(service: Service, user: User, **body: Any) -> dict[str, Any]:
+async def send(service: Service, user: EmulatedUser, **body: Any) -> dict[str, Any]:
     answer = await service.client.post(await push_url(service, user), json=body or None)
     assert answer.status_code == 201, answer.text
     shown: dict[str, Any] = answer.json()

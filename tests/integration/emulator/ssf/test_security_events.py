@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.directory import EmulatedUser
 from tests.fakes.clock import ManualClock
 from tests.fakes.hook_receiver import HookReceiver
 from tests.integration.emulator.helpers import Service, assert_error, running
@@ -38,7 +38,7 @@ class Sender:
     keys: HookReceiver
     id: str
 
-    def claims(self, user: User, **event: Any) -> dict[str, Any]:
+    def claims(self, user: EmulatedUser, **event: Any) -> dict[str, Any]:
         said = {
             "event_timestamp": 1_767_268_800,
             "subject": {"user": {"format": "email", "email": user.login}},
@@ -64,7 +64,7 @@ class Sender:
 
 
 @asynccontextmanager
-async def sender(**settings: Any) -> AsyncIterator[tuple[Sender, User]]:
+async def sender(**settings: Any) -> AsyncIterator[tuple[Sender, EmulatedUser]]:
     async with running(ManualClock()) as service, HookReceiver(echo=jwks(KEY), content_type=JSON) as keys:
         body = {"name": "fw", "type": "okta-forwarder", "settings": {"issuer": ISSUER, "jwks_url": keys.url}}
         answer = await service.client.post(PROVIDERS, json=body | settings)
@@ -103,7 +103,7 @@ async def test_a_repeated_token_and_an_unknown_user_are_ignored_without_a_word()
     async with sender() as (sends, user):
         accepted(await sends.send(sends.claims(user)))
         accepted(await sends.send(sends.claims(user, current_level="low")))
-        stranger = User("00u", "nobody@example.com", "N", 0, 0)
+        stranger = EmulatedUser("00u", "nobody@example.com", "N", 0, 0)
         accepted(await sends.send(sends.claims(stranger) | {"jti": "j2"}))
         assert user.risk is not None
         assert user.risk[0] == "HIGH"

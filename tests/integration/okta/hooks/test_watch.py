@@ -8,7 +8,7 @@ import pytest
 import structlog.testing
 
 from forwarder.core.errors import OktaRefusedError, OktaUnreachableError
-from forwarder.emulator.hooks.hooks import Hook
+from forwarder.emulator.hooks.hooks import EmulatedHook
 from forwarder.emulator.org import Emulator
 from forwarder.metrics import Metrics
 from forwarder.okta.hooks.watch import Condition, HookWatch
@@ -28,7 +28,7 @@ class Scene:
     org: Emulator
     api: PlainApi
     receiver: HookReceiver
-    hook: Hook
+    hook: EmulatedHook
     clock: ManualClock
     metrics: Metrics
 

@@ -9,7 +9,7 @@ from forwarder.okta.zones.blocklist import Blocklist
 from forwarder.okta.zones.build import protected_by, zone_writer
 from forwarder.okta.zones.record import ZoneRecord
 from forwarder.okta.zones.settings import BlocklistSettings, OrgZones
-from forwarder.okta.zones.sync import Look, look
+from forwarder.okta.zones.sync import ZoneLook, look
 from forwarder.okta.zones.writer import Applied, ZoneWriter
 from tests.fakes.clock import ManualClock
 from tests.fakes.okta_zones import ZoneOrg
@@ -46,7 +46,7 @@ class Scene:
     def blocklist(self, **changes: Any) -> Blocklist:
         return Blocklist(BlocklistSettings(**changes), self.writer)
 
-    async def look(self, zones: dict[str, Any], **options: Any) -> Look:
+    async def look(self, zones: dict[str, Any], **options: Any) -> ZoneLook:
         return await look(OrgZones(zones=zones), self.writer, **options)
 
     async def sync(self, zones: dict[str, Any], **options: Any) -> list[Applied]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from forwarder.core.action import State, Target
+from forwarder.core.action import ActionState, ActionTarget
 from forwarder.core.errors import OktaError, OktaUnreachableError
 from forwarder.okta.zones.blocklist import Listed, ZoneFullError, ZoneRefusedError
 from forwarder.reactions.zone_action import BlockIp
@@ -85,7 +85,7 @@ async def test_an_address_within_a_larger_entry_is_there_already_and_stays_when_
 async def test_an_undo_says_what_blocks_the_address_all_the_same(there: Scene) -> None:
     blocklist = there.blocklist(activate=True)
     block = BlockIp(lambda _: blocklist)
-    row = action("block_ip", target=Target("ip", BAD), state=State.LIVE)
+    row = action("block_ip", target=ActionTarget("ip", BAD), state=ActionState.LIVE)
     assert (await block.call(row, block.request(row, await block.look(row)))).text == ""
     there.org.named(NAME)["gateways"].append({"type": "CIDR", "value": "203.0.113.0/24"})
     theirs = {"gateways": [{"type": "RANGE", "value": f"{BAD}-{BAD}"}], "id": "nzo7", "name": "By hand"}
@@ -106,14 +106,14 @@ async def test_an_undo_says_what_blocks_the_address_all_the_same(there: Scene) -
 async def test_an_entry_that_became_a_larger_one_is_not_ours(there: Scene) -> None:
     blocklist = there.blocklist(activate=True)
     block = BlockIp(lambda _: blocklist)
-    row = action("block_ip", target=Target("ip", BAD), state=State.LIVE)
+    row = action("block_ip", target=ActionTarget("ip", BAD), state=ActionState.LIVE)
     await blocklist.add(BAD)
     there.org.named(NAME)["gateways"] = [{"type": "CIDR", "value": "203.0.113.0/24"}]
     seen = await block.look(row)
     assert (seen.is_there, block.is_ours(row, seen)) == (True, False)
     assert seen.text == "the zone lists 203.0.113.0/24, which contains the address"
     # An undo that was interrupted had removed the entry itself.
-    assert block.is_ours(replace(row, state=State.UNDOING), seen)
+    assert block.is_ours(replace(row, state=ActionState.UNDOING), seen)
 
 
 async def test_entries_that_an_admin_added_survive_as_they_are(there: Scene) -> None:
@@ -283,7 +283,7 @@ async def test_an_address_in_a_zone_whose_making_was_interrupted_is_not_done_yet
 
 
 async def test_the_action_block_ip_is_done_only_where_the_zone_is_as_configured(there: Scene) -> None:
-    block, row = BlockIp(lambda _: there.blocklist()), action("block_ip", target=Target("ip", BAD))
+    block, row = BlockIp(lambda _: there.blocklist()), action("block_ip", target=ActionTarget("ip", BAD))
     assert (await block.call(row, block.request(row, await block.look(row)))).ok
     idle = await block.look(row)
     assert (idle.is_so, idle.is_there) == (True, True)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
-from forwarder.core.action import Target
+from forwarder.core.action import ActionTarget
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.settings import ApiSettings
 from forwarder.react.actions.receiver_checks import PROVIDERS_PATH, check_jwks, check_provider
@@ -76,7 +76,7 @@ class Scene:
             await api.close()
 
     def risk(self, **changes: Any) -> Risk:
-        target = Target("user", self.user.id, self.user.login)
+        target = ActionTarget("user", self.user.id, self.user.login)
         risk = Risk("key-1", "acme", target, "high", "Push fatigue", SystemClock().now())
         return replace(risk, **changes)
 
@@ -131,9 +131,9 @@ async def test_a_risk_event_counts_once_for_the_user_and_only_after_the_registra
 async def test_the_org_says_nothing_about_a_user_that_it_does_not_know(tmp_path: Path) -> None:
     async with scene(tmp_path) as there:
         await there.client.post(PROVIDERS_PATH, json=there.registration())
-        stranger = Target("user", "00u0", "stranger@elsewhere.example")
+        stranger = ActionTarget("user", "00u0", "stranger@elsewhere.example")
         assert (await there.send(there.risk(user=stranger))).status == 202
-        by_id = Target("user", there.user.id, "no address")
+        by_id = ActionTarget("user", there.user.id, "no address")
         assert (await there.send(there.risk(id="key-2", user=by_id))).status == 202
         assert there.received() == ["unknown_subject", "accepted"]
 

@@ -12,7 +12,7 @@ import jwt
 import pytest
 import yaml
 
-from forwarder.core.action import Target
+from forwarder.core.action import ActionTarget
 from forwarder.react.actions.security_event import Risk, SecurityEvents
 from forwarder.react.actions.webhook import Webhooks
 from forwarder.react.settings.keys import key_set, signing_key
@@ -76,7 +76,7 @@ async def test_the_code_for_risk_events_accepts_a_genuine_one_and_no_other() -> 
 
     async with Receiver(check) as server:
         keys = jwt.PyJWKClient(server.url)
-        user = Target("user", "00u1", "ada@corp.example")
+        user = ActionTarget("user", "00u1", "ada@corp.example")
         risk = Risk("key-of-the-action", "acme", user, "high", "Push fatigue", MachineClock().now())
         for key in ("first", "other"):
             settings = ReactionsSettings(

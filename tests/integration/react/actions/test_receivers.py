@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from forwarder.config.types import Secret
-from forwarder.core.action import Target
+from forwarder.core.action import ActionTarget
 from forwarder.core.errors import SettingsError
 from forwarder.react.actions.security_event import CAEP_EVENT, OKTA_EVENT, OKTA_PATH, Risk, SecurityEvents
 from forwarder.react.actions.webhook import Webhooks
@@ -27,7 +27,12 @@ ALERT = b'{"uuid":"a1","eventType":"forwarder.alert","forwarder":{"alert":{}}}'
 ISSUER = "https://fw.example"
 KEY, OTHER = pem(rsa_key()), pem(rsa_key("other"))
 RISK = Risk(
-    "key-of-the-action", "acme", Target("user", "00u1", "ada@corp.example"), "high", "Push fatigue", NOON
+    "key-of-the-action",
+    "acme",
+    ActionTarget("user", "00u1", "ada@corp.example"),
+    "high",
+    "Push fatigue",
+    NOON,
 )
 
 

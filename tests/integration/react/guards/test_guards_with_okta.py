@@ -7,15 +7,15 @@ from typing import Any
 
 from forwarder.clock import SystemClock
 from forwarder.config.types import Secret
-from forwarder.core.action import Approval, Reason, State, Target, Waits
+from forwarder.core.action import ActionState, ActionTarget, Approval, Reason, Waits
 from forwarder.core.time import Micros
 from forwarder.emulator.org import Emulator
-from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.settings import ApiSettings
 from forwarder.react.guards.directory import Directory
 from forwarder.react.guards.guards import Guards
-from forwarder.react.guards.judgement import Verdict
+from forwarder.react.guards.judgement import Decision
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.rows.book import Book
 from forwarder.react.settings.guards import GuardSettings, Protect
@@ -36,7 +36,7 @@ class Org:
     org: Emulator
     okta: OktaCalls
     guards: Guards
-    user: User
+    user: EmulatedUser
     clock: SystemClock = field(default_factory=SystemClock)
 
     def reload(self, **changes: Any) -> None:
@@ -47,7 +47,7 @@ class Org:
 
     async def verdict(self, name: str = "revoke_sessions", number: int = 0, **more: Any) -> Any:
         now = self.clock.now()
-        target = Target("user", self.user.id, self.user.login)
+        target = ActionTarget("user", self.user.id, self.user.login)
         row = action(name, number, **{"target": target, "published": now, "planned_at": now, **more})
         found = await self.guards.judge(row, now)
         return found.verdict, found.reason
@@ -71,25 +71,25 @@ async def scene(token: str = TOKEN, api: ApiSettings | None = None, **changes: A
 def approved(at: Micros) -> dict[str, Any]:
     """An action that was approved this moment, so that no earlier look-up counts."""
     approval = Approval(at + 10**9, by="ada", at=at, given=True)
-    return {"state": State.WAITING, "waits_for": Waits.APPROVAL, "approval": approval}
+    return {"state": ActionState.WAITING, "waits_for": Waits.APPROVAL, "approval": approval}
 
 
 async def test_a_user_whom_nothing_protects_is_acted_on() -> None:
     async with scene() as org:
-        assert await org.verdict() == (Verdict.GO, None)
+        assert await org.verdict() == (Decision.GO, None)
 
 
 async def test_protected_logins_groups_and_admins_of_the_org_are_spared() -> None:
     async with scene() as org:
-        spared = (Verdict.REFUSE, Reason.PROTECTED)
+        spared = (Decision.REFUSE, Reason.PROTECTED)
         group = org.org.groups.create("Break-Glass")
         for number in range(250):  # more than a page
             org.org.groups.create(f"Group {number}").members.add(org.user.id)
-        assert await org.verdict() == (Verdict.GO, None)
+        assert await org.verdict() == (Decision.GO, None)
         org.user.roles = ("APP_ADMIN",)
         assert await org.verdict(**approved(org.clock.now())) == spared
         org.user.roles = ()
-        assert await org.verdict(**approved(org.clock.now())) == (Verdict.GO, None)
+        assert await org.verdict(**approved(org.clock.now())) == (Decision.GO, None)
         group.members.add(org.user.id)
         assert await org.verdict(**approved(org.clock.now())) == spared
         group.members.clear()
@@ -102,15 +102,15 @@ async def test_protected_logins_groups_and_admins_of_the_org_are_spared() -> Non
 
 async def test_a_deleted_user_and_the_word_me_are_no_target() -> None:
     async with scene() as org:
-        target = Target("user", "me")
-        assert await org.verdict(target=target) == (Verdict.REFUSE, Reason.TARGET)
+        target = ActionTarget("user", "me")
+        assert await org.verdict(target=target) == (Decision.REFUSE, Reason.TARGET)
         org.org.users.delete(org.user)
-        assert await org.verdict() == (Verdict.REFUSE, Reason.TARGET)
+        assert await org.verdict() == (Decision.REFUSE, Reason.TARGET)
 
 
 async def test_a_token_that_okta_does_not_know_cannot_say_who_is_protected() -> None:
     async with scene(token="00wrong") as org:
-        assert await org.verdict() == (Verdict.REFUSE, Reason.PROTECTED)
+        assert await org.verdict() == (Decision.REFUSE, Reason.PROTECTED)
 
 
 async def test_a_service_app_that_manages_users_and_groups_may_look_them_up() -> None:
@@ -119,19 +119,19 @@ async def test_a_service_app_that_manages_users_and_groups_may_look_them_up() ->
     api = ApiSettings(client_id="0oareact", private_key=Secret(pem(key)), scopes=scopes)
     clients = {"0oareact": {"keys": [public_pem(key)], "scopes": list(scopes), "dpop": False}}
     async with scene(api=api, clients=clients) as org:
-        assert await org.verdict() == (Verdict.GO, None)
+        assert await org.verdict() == (Decision.GO, None)
         org.user.roles = ("APP_ADMIN",)
-        assert await org.verdict(**approved(org.clock.now())) == (Verdict.REFUSE, Reason.PROTECTED)
+        assert await org.verdict(**approved(org.clock.now())) == (Decision.REFUSE, Reason.PROTECTED)
 
 
 async def test_an_event_is_confirmed_by_its_uuid_and_a_forged_one_is_not() -> None:
     async with scene() as org:
         real = await org.org.emit(3)
         settings = {"group": "00g1"}
-        assert await org.verdict("add_to_group", events=tuple(real), settings=settings) == (Verdict.GO, None)
+        assert await org.verdict("add_to_group", events=tuple(real), settings=settings) == (Decision.GO, None)
         forged = (real[0], "00000000-0000-4000-8000-000000000000")
         found = await org.verdict("add_to_group", 1, events=forged, settings={"group": "00g2"})
-        assert found == (Verdict.WAIT, Reason.UNCONFIRMED)
+        assert found == (Decision.WAIT, Reason.UNCONFIRMED)
 
 
 async def test_groups_of_the_configuration_that_the_org_does_not_have_are_found() -> None:
@@ -151,6 +151,6 @@ async def test_the_events_of_our_own_calls_name_our_token_and_another_s_do_not()
         token_id = event["transaction"]["detail"]["requestApiTokenId"]
         made_by = (event["actor"]["id"], token_id, event["transaction"]["id"])
         org.reload(own={"acme": frozenset({token_id})})
-        assert await org.verdict(made_by=made_by) == (Verdict.REFUSE, Reason.OWN)
+        assert await org.verdict(made_by=made_by) == (Decision.REFUSE, Reason.OWN)
         org.reload(own={"acme": frozenset({"00Tanother"})})
-        assert await org.verdict(made_by=made_by) == (Verdict.GO, None)
+        assert await org.verdict(made_by=made_by) == (Decision.GO, None)

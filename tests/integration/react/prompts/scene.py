@@ -10,15 +10,15 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from forwarder.core.action import Action, State
+from forwarder.core.action import Action, ActionState
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.prompts.prompts import Phone, Prompt
 from forwarder.emulator.settings import Faults
-from forwarder.emulator.users.directory import User
+from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.settings import ApiSettings
 from forwarder.react.prompts.oauth import CibaApp
-from forwarder.react.prompts.port import Progress, Reply, lost
+from forwarder.react.prompts.port import PromptProgress, Reply, lost
 from forwarder.react.prompts.prompts import Prompts
 from forwarder.reactions.okta_calls import OktaCalls
 from tests.fakes.clock import ManualClock, settle
@@ -42,7 +42,7 @@ class Scene:
     origin: str = ""
 
     @property
-    def user(self) -> User:
+    def user(self) -> EmulatedUser:
         return next(user for user in self.org.users.all() if not user.roles)
 
     def prompts(self, **app: Any) -> Prompts:
@@ -57,7 +57,7 @@ class Scene:
         self.made.append(made)
         return made
 
-    def row(self, by: str, user: User | None = None, **more: Any) -> Action:
+    def row(self, by: str, user: EmulatedUser | None = None, **more: Any) -> Action:
         user = user or self.user
         settings = {"by": by} | more.pop("settings", {})
         return prompt(user.id, login=user.login, settings=settings, published=self.clock.now(), **more)
@@ -101,29 +101,31 @@ class Driven:
     scene: Scene
     prompts: Prompts
     row: Action
-    progress: list[Progress] = field(default_factory=list)
+    progress: list[PromptProgress] = field(default_factory=list)
 
     @property
     def answer(self) -> str:
         return self.row.answer
 
-    async def send(self) -> Progress:
+    async def send(self) -> PromptProgress:
         prepared = await self.prompts.prepare(self.row)
-        if isinstance(prepared, Progress):
+        if isinstance(prepared, PromptProgress):
             return self._stored(prepared)
-        self.row = replace(self.row, state=State.CALLING, request=prepared, called_at=self.scene.clock.now())
+        self.row = replace(
+            self.row, state=ActionState.CALLING, request=prepared, called_at=self.scene.clock.now()
+        )
         return self._stored(await self.prompts.send(self.row))
 
-    async def poll(self) -> Progress:
+    async def poll(self) -> PromptProgress:
         return self._stored(await self.prompts.poll(self.row))
 
     async def to_its_end(self) -> str:
         """Send and poll until it is over, each when it is due, and return the answer, or `failed`."""
         for _ in range(200):
-            if self.row.state is State.ENDED:
+            if self.row.state is ActionState.ENDED:
                 return self.row.answer or "failed"
             await self.wait()
-            await (self.poll() if self.row.state is State.PROMPTING else self.send())
+            await (self.poll() if self.row.state is ActionState.PROMPTING else self.send())
         raise AssertionError("it has no end")
 
     async def wait(self) -> None:
@@ -134,18 +136,18 @@ class Driven:
     def restart(self) -> None:
         """Go on as a new process does, from what is stored."""
         self.prompts = self.scene.prompts()
-        if self.row.state is State.CALLING:
+        if self.row.state is ActionState.CALLING:
             self._stored(lost())
 
-    def _stored(self, progress: Progress) -> Progress:
+    def _stored(self, progress: PromptProgress) -> PromptProgress:
         self.progress.append(progress)
         more: dict[str, Any] = {"handle": progress.handle, "due": progress.due, "detail": progress.detail}
         if progress.answer or progress.failed:
-            more |= {"state": State.ENDED, "answer": progress.answer or ""}
+            more |= {"state": ActionState.ENDED, "answer": progress.answer or ""}
         elif progress.handle:
-            more["state"] = State.PROMPTING
+            more["state"] = ActionState.PROMPTING
         else:
-            more["state"] = State.WAITING
+            more["state"] = ActionState.WAITING
         self.row = replace(self.row, **more)
         return progress
 

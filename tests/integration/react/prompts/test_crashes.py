@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from forwarder.core.action import State
+from forwarder.core.action import ActionState
 from tests.integration.react.prompts.scene import WAYS, driven, killed, scene
 from tests.integration.react.prompts.test_matrix import never_early
 
@@ -25,7 +25,7 @@ async def test_a_process_that_ends_at_any_wait_of_a_send_asks_at_most_once(by: s
             point += 1
             row = driven(made, by)
             was_killed = await killed(row.send, point)
-            ends = "unknown" if row.row.state is State.CALLING else "denied"
+            ends = "unknown" if row.row.state is ActionState.CALLING else "denied"
             words.add(ends)
             row.restart()
             assert await row.to_its_end() == ends
@@ -76,7 +76,7 @@ async def test_restarts_between_polls_change_neither_the_answer_nor_the_pace(
             row.restart()
             await made.clock.advance(number % 4)
             await row.poll()
-            if row.row.state is State.ENDED:
+            if row.row.state is ActionState.ENDED:
                 break
             if number % 3 == 0:
                 await row.wait()

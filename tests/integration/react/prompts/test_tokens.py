@@ -21,7 +21,7 @@ from forwarder.core.redaction import redact
 from forwarder.core.time import SECOND
 from forwarder.react.ports import Answer
 from forwarder.react.prompts.oauth import CibaApp
-from forwarder.react.prompts.port import Progress
+from forwarder.react.prompts.port import PromptProgress
 from forwarder.react.prompts.prompts import Prompts
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.hook_receiver import Call
@@ -109,7 +109,7 @@ async def asked(
             await prompts.close()
 
 
-def _with(row: Action, progress: Progress) -> Action:
+def _with(row: Action, progress: PromptProgress) -> Action:
     return replace(row, handle=progress.handle)
 
 
@@ -270,7 +270,7 @@ async def test_no_token_assertion_or_key_is_in_a_row_a_log_or_an_object(
             try:
                 progress = await prompts.poll(row)
             except Exception:  # noqa: BLE001  # none may come; and if, then without a secret
-                progress = Progress(detail=traceback.format_exc())
+                progress = PromptProgress(detail=traceback.format_exc())
             kept = repr((row, progress, prompts, vars(prompts))) + str(lines) + caplog.text
             kept += "".join(
                 repr(vars(each)) for each in (*prompts._servers.values(), *prompts._tokens.values())

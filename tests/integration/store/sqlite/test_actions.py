@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from forwarder.core.action import State
+from forwarder.core.action import ActionState
 from forwarder.core.errors import StoreFormatError
 from forwarder.core.event import Event, Source
 from forwarder.core.ports import Batch
@@ -63,7 +63,7 @@ async def test_a_row_that_was_committed_survives_a_kill_with_its_event_and_the_c
         assert [int(row.alert) for row in rows] == list(range(1, last + 1))
         assert (ledger.stored, ledger.actions, ledger.balanced) == (last, last, True)
         states = {int(row.alert): row.state for row in rows}
-        assert {states[number] for number in called} == {State.CALLING}
+        assert {states[number] for number in called} == {ActionState.CALLING}
 
 
 async def test_events_of_actions_are_counted_apart_and_the_ledger_balances(path: Path) -> None:
@@ -81,12 +81,12 @@ async def test_events_of_actions_are_counted_apart_and_the_ledger_balances(path:
 async def test_ended_actions_are_dropped_30_days_after_their_end_and_open_ones_never(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock) as store:
-        many = [action(alert=f"ended {number}", state=State.ENDED) for number in range(250)]
-        live = action(alert="live", state=State.LIVE)
-        late = action(alert="ends late", state=State.LIVE)
+        many = [action(alert=f"ended {number}", state=ActionState.ENDED) for number in range(250)]
+        live = action(alert="live", state=ActionState.LIVE)
+        late = action(alert="ends late", state=ActionState.LIVE)
         await store.commit_actions(Batch(), [*many, live, late])
         await clock.advance(29 * DAY)
-        await store.commit_actions(Batch(), [replace(late, state=State.ENDED)])
+        await store.commit_actions(Batch(), [replace(late, state=ActionState.ENDED)])
         await prune(store)
         assert len(await store.load_actions(0)) == 252
         await clock.advance(DAY + 1)
@@ -100,7 +100,7 @@ async def test_ended_actions_are_dropped_30_days_after_their_end_and_open_ones_n
 async def test_ended_actions_are_kept_as_long_as_the_uuids_of_their_events(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, dedup_window="60d") as store:
-        await store.commit_actions(Batch(), [action(state=State.ENDED)])
+        await store.commit_actions(Batch(), [action(state=ActionState.ENDED)])
         await clock.advance(59 * DAY)
         await prune(store)
         assert len(await store.load_actions(0)) == 1
@@ -112,11 +112,13 @@ async def test_ended_actions_are_kept_as_long_as_the_uuids_of_their_events(path:
 async def test_old_ended_actions_make_room_for_events_before_events_are_refused(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, max_size="1MiB") as store:
-        old = [action(alert=f"{number}", state=State.ENDED, detail=20_000 * "x") for number in range(25)]
-        for one in (action(alert="live", state=State.LIVE), *old):
+        old = [
+            action(alert=f"{number}", state=ActionState.ENDED, detail=20_000 * "x") for number in range(25)
+        ]
+        for one in (action(alert="live", state=ActionState.LIVE), *old):
             await store.commit_actions(Batch(), [one])
         await clock.advance(3 * DAY)
-        await store.commit_actions(Batch(), [action(alert="new", state=State.ENDED)])
+        await store.commit_actions(Batch(), [action(alert="new", state=ActionState.ENDED)])
         for _ in range(25):
             await store.append(Batch([event(size=20_000, received_at=clock.now())]), timeout=5)
         left = [one.alert for one in await store.load_actions(0)]
@@ -137,7 +139,7 @@ async def test_a_row_that_cannot_be_read_is_named(path: Path) -> None:
 
 
 async def test_a_backup_holds_the_actions(path: Path, tmp_path: Path) -> None:
-    one = action(state=State.LIVE, undo_due=NOON + 5)
+    one = action(state=ActionState.LIVE, undo_due=NOON + 5)
     async with opened(path) as store:
         await store.commit_actions(Batch(cursor=("react", "3")), [one])
         await store.backup(tmp_path / "copy.db", lambda _: None)

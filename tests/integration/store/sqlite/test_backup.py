@@ -14,7 +14,7 @@ from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch, Settlement
 from forwarder.store.backup import BackupProgress
-from forwarder.store.dead_letters import Selection
+from forwarder.store.dead_letters import DeadLetterSelection
 from tests.integration.store.helpers import (
     answering,
     commands,
@@ -71,7 +71,7 @@ async def test_a_backup_of_a_running_store_holds_everything_and_can_be_used_as_a
         assert await restored.cursor("log/acme") == "here"
         again = await restored.append(Batch([*stored, event()]), timeout=5)  # duplicates are still known
         assert (len(again.stored), again.duplicates) == (1, 20)
-        assert await restored.replay(Selection(sink="archive")) == 1
+        assert await restored.replay(DeadLetterSelection(sink="archive")) == 1
 
 
 async def test_while_events_are_stored_a_backup_ends_and_is_of_one_moment(path: Path, target: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from forwarder.core.errors import StoreError, StoreLockedError
 from forwarder.core.ports import Batch, Settlement
-from forwarder.store.dead_letters import Selection
+from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.sqlite.lock import FileLock
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import ManualClock
@@ -31,8 +31,8 @@ async def fill(store: SqliteStore) -> None:
 async def test_without_a_forwarder_a_command_opens_the_store(path: Path) -> None:
     async with opened(path) as store:
         await fill(store)
-    assert await asyncio.to_thread(commands(path, CLOCK).replay, Selection(ids=(2,))) == 1
-    assert await asyncio.to_thread(commands(path, CLOCK).discard, Selection(sink="siem")) == 2
+    assert await asyncio.to_thread(commands(path, CLOCK).replay, DeadLetterSelection(ids=(2,))) == 1
+    assert await asyncio.to_thread(commands(path, CLOCK).discard, DeadLetterSelection(sink="siem")) == 2
     ledger = commands(path).ledger()
     assert (ledger.sinks["siem"].waiting, ledger.sinks["siem"].discarded) == (1, 2)
     assert ledger.balanced
@@ -44,9 +44,9 @@ async def test_a_running_forwarder_is_asked_to_write_and_wakes_its_sink(path: Pa
     async with answering(path) as store:
         await fill(store)
         waiting = asyncio.create_task(view(store).wait(3, replays=0))
-        assert await asyncio.to_thread(commands(path, CLOCK).replay, Selection(sink="siem")) == 3
+        assert await asyncio.to_thread(commands(path, CLOCK).replay, DeadLetterSelection(sink="siem")) == 3
         await asyncio.wait_for(waiting, 5)
-        assert await asyncio.to_thread(commands(path, CLOCK).discard, Selection()) == 1
+        assert await asyncio.to_thread(commands(path, CLOCK).discard, DeadLetterSelection()) == 1
         assert (await store.ledger()).sinks["siem"].waiting == 3
 
 
@@ -55,7 +55,7 @@ async def test_an_error_of_the_running_forwarder_reaches_the_command(path: Path)
         await fill(store)
         await store._writer.close()
         with pytest.raises(StoreError, match="the store is closed"):
-            await asyncio.to_thread(commands(path, CLOCK).replay, Selection())
+            await asyncio.to_thread(commands(path, CLOCK).replay, DeadLetterSelection())
 
 
 async def test_a_store_locked_by_a_process_without_a_socket_is_left_alone(path: Path) -> None:
@@ -63,7 +63,7 @@ async def test_a_store_locked_by_a_process_without_a_socket_is_left_alone(path: 
         await fill(store)
     lock = FileLock(path)
     with pytest.raises(StoreLockedError):
-        await asyncio.to_thread(commands(path, CLOCK).replay, Selection())
+        await asyncio.to_thread(commands(path, CLOCK).replay, DeadLetterSelection())
     lock.release()
 
 

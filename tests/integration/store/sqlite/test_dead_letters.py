@@ -5,7 +5,7 @@ import pytest
 from forwarder.core.event import MalformedEvent
 from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Batch, Settlement
-from forwarder.store.dead_letters import Selection
+from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock
 from tests.integration.store.helpers import (
@@ -20,7 +20,7 @@ from tests.integration.store.helpers import (
     view,
 )
 
-ALL = Selection()
+ALL = DeadLetterSelection()
 LATE_EVENT = (
     b'{"uuid":"late","eventType":"user.session.start","published":"2026-01-01T12:00:00.000Z","new":true}'
 )
@@ -55,7 +55,8 @@ async def test_a_list_is_newest_first_and_filtered_by_sink_reason_and_id(path: P
         await store.append(Batch([], [malformed_event()]), timeout=5)
 
         def ids(limit: int = 100, **which: object) -> list[int]:
-            return [letter.id for letter in commands(path).dead_letters(Selection(**which), limit=limit)]  # type: ignore[arg-type]  # keywords of Selection
+            wanted = DeadLetterSelection(**which)  # type: ignore[arg-type]  # keywords of the class
+            return [letter.id for letter in commands(path).dead_letters(wanted, limit=limit)]
 
         assert ids() == [4, 3, 2, 1]
         assert ids(limit=2) == [4, 3]
@@ -69,7 +70,7 @@ async def test_a_list_is_newest_first_and_filtered_by_sink_reason_and_id(path: P
 async def test_a_replay_that_is_delivered_leaves_no_dead_letter(path: Path) -> None:
     async with opened(path) as store:
         await three_dead(store)
-        assert await store.replay(Selection(reason="mapping")) == 2
+        assert await store.replay(DeadLetterSelection(reason="mapping")) == 2
         sink = (await store.ledger()).sinks["siem"]
         assert (sink.delivered, sink.dead, sink.waiting) == (1, 1, 2)
         await settle(store, "siem", Settlement(4, replayed=(2, 4)))
@@ -82,12 +83,12 @@ async def test_a_replay_that_is_rejected_again_is_dead_for_the_new_reason(path: 
     clock = ManualClock()
     async with opened(path, clock) as store:
         await three_dead(store)
-        await store.replay(Selection(ids=(1,)))
-        assert commands(path).dead_letters(Selection(ids=(1,)))[0].state == "replaying"
+        await store.replay(DeadLetterSelection(ids=(1,)))
+        assert commands(path).dead_letters(DeadLetterSelection(ids=(1,)))[0].state == "replaying"
         await clock.advance(60)
         again = Rejection(2, RejectReason.MALFORMED, "still no")
         await settle(store, "siem", Settlement(4, dead_again=(again,)))
-        (letter,) = commands(path).dead_letters(Selection(ids=(1,)))
+        (letter,) = commands(path).dead_letters(DeadLetterSelection(ids=(1,)))
         assert (letter.state, letter.reason, letter.detail) == ("dead", "malformed", "still no")
         assert letter.at == NOON + 60_000_000
         assert (await store.ledger()).balanced
@@ -106,7 +107,7 @@ async def test_a_discarded_dead_letter_is_gone_and_counted(path: Path) -> None:
     async with opened(path) as store:
         await three_dead(store)
         await store.append(Batch([], [malformed_event()]), timeout=5)
-        assert await store.discard(Selection(ids=(1, 2))) == 2
+        assert await store.discard(DeadLetterSelection(ids=(1, 2))) == 2
         ledger = await store.ledger()
         assert (ledger.sinks["siem"].dead, ledger.sinks["siem"].discarded) == (1, 2)
         assert ledger.balanced
@@ -137,7 +138,7 @@ async def test_a_replayed_malformed_event_that_is_valid_by_now_is_stored(path: P
     late = MalformedEvent("acme", NOON - 5, "envelope-9", "an older forwarder could not read it", LATE_EVENT)
     async with opened(path) as store:
         await store.append(Batch([], [malformed_event(b"[]"), late]), timeout=5)
-        assert await store.replay(Selection(sink="receiver")) == 1
+        assert await store.replay(DeadLetterSelection(sink="receiver")) == 1
         (stored,) = await view(store).read(0, limit=9, max_bytes=10**6)
         assert (stored.event.uuid, stored.event.body) == ("late", LATE_EVENT)
         assert (stored.event.envelope_id, stored.event.received_at) == ("envelope-9", NOON - 5)
@@ -177,8 +178,8 @@ async def test_many_dead_letters_are_replayed_and_discarded_in_one_go(path: Path
         every = rejections(*range(1, 351))
         await settle(store, "siem", Settlement(350, dead=every))
         await settle(store, "archive", Settlement(350, dead=every))
-        assert await store.replay(Selection(sink="siem")) == 350
-        assert await store.discard(Selection(sink="archive")) == 350
+        assert await store.replay(DeadLetterSelection(sink="siem")) == 350
+        assert await store.discard(DeadLetterSelection(sink="archive")) == 350
         ledger = await store.ledger()
         assert ledger.sinks["siem"].waiting == 350
         assert ledger.sinks["archive"].discarded == 350
@@ -202,8 +203,8 @@ async def test_a_number_too_large_for_the_store_names_nothing_in_it(path: Path, 
         await three_dead(store)
         many = abs(huge)
         assert commands(path).dead_letter(huge) is None
-        assert commands(path).dead_letters(Selection(ids=(huge,))) == []
+        assert commands(path).dead_letters(DeadLetterSelection(ids=(huge,))) == []
         assert len(commands(path).dead_letters(ALL, limit=many)) == 3
         assert commands(path).gaps(limit=many).count == 0
-        assert await store.discard(Selection(ids=(huge,))) == 0
+        assert await store.discard(DeadLetterSelection(ids=(huge,))) == 0
         assert commands(path).events(many, limit=1, max_bytes=1) == []

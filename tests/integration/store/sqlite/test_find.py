@@ -9,8 +9,8 @@ import pytest
 from forwarder.core.event import BACKFILL, Event, Source
 from forwarder.core.ports import Batch, Settlement
 from forwarder.core.time import SECOND, Micros
-from forwarder.store.dead_letters import Selection
-from forwarder.store.lives import Found, Search, SinkLife
+from forwarder.store.dead_letters import DeadLetterSelection
+from forwarder.store.lives import Search, SearchResult, SinkLife
 from forwarder.store.sqlite.event_index import BLOCK, Indexer
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock
@@ -42,11 +42,11 @@ def happened(
     return Event(org, name, event_type, at, NOON, source, envelope_id, json.dumps(body).encode())
 
 
-def find(path: Path, **search: object) -> Found:
+def find(path: Path, **search: object) -> SearchResult:
     return commands(path).find(Search(**search))  # type: ignore[arg-type]  # each test names its own
 
 
-def places(found: Found) -> dict[str, str]:
+def places(found: SearchResult) -> dict[str, str]:
     (life,) = found.lives
     return {sink.sink: sink.place for sink in life.sinks}
 
@@ -96,10 +96,10 @@ async def test_what_became_of_a_dead_letter_is_known_after_it_is_gone(path: Path
     async with opened(path, clock) as store:
         uuids = await store_some(store, *map(happened, range(1, 5)))
         await settle(store, "siem", Settlement(4, dead=rejections(1, 2, 3, 4)))
-        ids = [letter.id for letter in reversed(commands(path).dead_letters(Selection()))]
+        ids = [letter.id for letter in reversed(commands(path).dead_letters(DeadLetterSelection()))]
         await clock.advance(5)
-        assert await store.discard(Selection(ids=(ids[0],))) == 1
-        assert await store.replay(Selection(ids=tuple(ids[1:4]))) == 3
+        assert await store.discard(DeadLetterSelection(ids=(ids[0],))) == 1
+        assert await store.replay(DeadLetterSelection(ids=tuple(ids[1:4]))) == 3
         (waits,) = find(path, uuid=uuids[1]).lives[0].sinks
         assert (waits.place, waits.replaying) == ("waiting", True)
         await settle(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from forwarder.store.lives import Found, Search
+from forwarder.store.lives import Search, SearchResult
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.event_index import Indexer
 from tests.integration.store.helpers import commands
@@ -29,7 +29,7 @@ FROM (SELECT seq, CASE seq % 3 WHEN 0 THEN 'user.session.end' ELSE 'user.session
 """
 
 
-def timed(search: Callable[[], Found]) -> float:
+def timed(search: Callable[[], SearchResult]) -> float:
     """The best of three, because other tests share the machine."""
     seconds = []
     for _ in range(3):

@@ -7,7 +7,7 @@ import pytest
 
 from forwarder.core.errors import StoreError, StoreFullError, StoreTimeoutError
 from forwarder.core.ports import Batch
-from forwarder.store.dead_letters import Selection
+from forwarder.store.dead_letters import DeadLetterSelection
 from tests.fakes.clock import NOON
 from tests.integration.store.helpers import event, logged, malformed_event, opened, page, view
 
@@ -79,7 +79,7 @@ async def test_a_malformed_event_of_the_log_is_read_again_as_one_of_the_log(path
     async with opened(path) as store:
         await store.append(page(malformed=malformed), timeout=5)
         await store.append(Batch([], [malformed_event(soon.body)]), timeout=5)
-        assert await store.replay(Selection(sink="receiver")) == 2
+        assert await store.replay(DeadLetterSelection(sink="receiver")) == 2
         held = await view(store).read(0, limit=9, max_bytes=10**6)
         assert [(one.event.uuid, one.event.source) for one in held] == [("late", "log"), ("soon", "hook")]
         assert (await store.ledger()).rejected == 1
@@ -91,6 +91,6 @@ async def test_a_malformed_event_of_the_hook_that_becomes_valid_clears_its_pendi
         await store.append(page(one, expected=[one]), timeout=5)
         await store.append(Batch([], [malformed_event(one.body)]), timeout=5)
         await store.append(page(malformed=[malformed_event(one.body)]), timeout=5)
-        assert await store.replay(Selection(ids=(2,))) == 1  # the log's copy ends nothing
-        assert await store.replay(Selection(ids=(1,))) == 1
+        assert await store.replay(DeadLetterSelection(ids=(2,))) == 1  # the log's copy ends nothing
+        assert await store.replay(DeadLetterSelection(ids=(1,))) == 1
         assert await store.mark_missed("acme", NOON + 1) == 0

@@ -17,9 +17,16 @@ from forwarder.core.errors import StoreError
 from forwarder.core.event import Event, Source
 from forwarder.core.ports import Batch, Settlement
 from forwarder.core.time import SECOND, Micros
-from forwarder.store.dead_letters import Selection
+from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.lives import Search
-from forwarder.store.redelivery import Checkpoint, Plan, Progress, Range, RedeliverRequest, redeliver
+from forwarder.store.redelivery import (
+    Range,
+    RedeliverRequest,
+    RedeliveryCheckpoint,
+    RedeliveryPlan,
+    RedeliveryProgress,
+    redeliver,
+)
 from forwarder.store.sqlite.store import SqliteStore
 from tests.examples import examples
 from tests.fakes.clock import NOON, ManualClock
@@ -67,7 +74,7 @@ class Sink(ManualClock):
             assert (await self._store.ledger()).balanced
 
 
-def ignore(_: Progress) -> None:
+def ignore(_: RedeliveryProgress) -> None:
     """What to do about progress."""
 
 
@@ -75,12 +82,14 @@ def only(*types: str) -> Callable[[str], bool]:
     return lambda event_type: event_type in types
 
 
-async def run(store: SqliteStore, clock: ManualClock, chosen: Range | None = ALL, **more: Any) -> Progress:
+async def run(
+    store: SqliteStore, clock: ManualClock, chosen: Range | None = ALL, **more: Any
+) -> RedeliveryProgress:
     request = RedeliverRequest("siem", chosen, more.pop("rate", 1e6))
     return await redeliver(store, clock, request, more.pop("accepts", None), more.pop("report", ignore))
 
 
-async def planned(path: Path, chosen: Range, accepts: Any) -> Plan:
+async def planned(path: Path, chosen: Range, accepts: Any) -> RedeliveryPlan:
     return await asyncio.to_thread(commands(path).redelivery_plan, "siem", chosen, accepts)
 
 
@@ -99,12 +108,12 @@ async def test_only_what_the_sink_has_finished_is_delivered_again(path: Path) ->
         stored = events(10)
         await store.append(Batch(stored), timeout=5)
         await settle(store, "siem", Settlement(8, delivered=5, dead=rejections(3, 4), filtered=(5,)))
-        await store.discard(Selection(ids=(2,)))  # the second dead letter, seq 4
+        await store.discard(DeadLetterSelection(ids=(2,)))  # the second dead letter, seq 4
         plan = await planned(path, ALL, None)
-        assert plan == Plan(6, 2, 1, 1, 0, 0, NOON)
+        assert plan == RedeliveryPlan(6, 2, 1, 1, 0, 0, NOON)
         sink = Sink(store)
         done = await run(store, sink)
-        assert done == Progress(6, 0)
+        assert done == RedeliveryProgress(6, 0)
         assert sink.got == [1, 2, 5, 6, 7, 8]
         ledger = await store.ledger()
         siem = ledger.sinks["siem"]
@@ -208,7 +217,7 @@ async def test_after_a_kill_it_goes_on_and_delivers_none_twice(path: Path) -> No
         await settle(store, "siem", delivered(450, 450))
         sink, steps = Sink(store), 0
 
-        def stop_in_the_middle(_: Progress) -> None:
+        def stop_in_the_middle(_: RedeliveryProgress) -> None:
             nonlocal steps
             steps += 1
             if steps == 3:
@@ -241,13 +250,13 @@ async def test_while_the_sink_takes_nothing_no_more_are_taken_and_it_says_so(pat
     async with opened(path) as store:
         await store.append(Batch(events(1_000)), timeout=5)
         await settle(store, "siem", delivered(1_000, 1_000))
-        seen: list[Progress] = []
+        seen: list[RedeliveryProgress] = []
         clock = ManualClock()
         work = asyncio.create_task(run(store, clock, report=seen.append))
         async with asyncio.timeout(20):
             while not seen or not seen[-1].waits:
                 await clock.advance(1)
-        assert seen[-1] == Progress(500, 500, "500 of them wait for siem")
+        assert seen[-1] == RedeliveryProgress(500, 500, "500 of them wait for siem")
         work.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await work
@@ -274,8 +283,8 @@ async def test_a_plan_says_how_many_are_no_longer_held(path: Path) -> None:
 
 async def test_an_empty_store_has_nothing_to_deliver(path: Path) -> None:
     async with opened(path) as store:
-        assert await planned(path, ALL, None) == Plan()
-        assert await run(store, Sink(store)) == Progress(0, 0)
+        assert await planned(path, ALL, None) == RedeliveryPlan()
+        assert await run(store, Sink(store)) == RedeliveryProgress(0, 0)
 
 
 FATES = ("delivered", "dead", "filtered")
@@ -314,9 +323,9 @@ def test_whatever_is_delivered_again_the_ledger_adds_up(
             position = before + len(fates)
             count = len(fates) - len(dead) - len(filtered)
             await settle(store, "siem", Settlement(position, count, rejections(*dead), filtered=filtered))
-            for letter in await store.view.dead_letters(Selection(sink="siem"), limit=100):
+            for letter in await store.view.dead_letters(DeadLetterSelection(sink="siem"), limit=100):
                 if letter.seq is not None and by_seq[letter.seq] == "discarded":
-                    await store.discard(Selection(ids=(letter.id,)))
+                    await store.discard(DeadLetterSelection(ids=(letter.id,)))
         if forgets:
             with closing(sqlite3.connect(path)) as db:
                 db.execute("DELETE FROM settlements")
@@ -327,7 +336,7 @@ def test_whatever_is_delivered_again_the_ledger_adds_up(
                 plan = await planned(path, chosen, None)
                 _, last = await store.redelivery_bounds(chosen)
                 seqs, _ = await store.redelivery_step(chosen, None, after=0, last=last, limit=100)
-                taken = await store.redeliver("siem", seqs, Checkpoint(chosen, 0, last))
+                taken = await store.redeliver("siem", seqs, RedeliveryCheckpoint(chosen, 0, last))
                 assert taken == plan.events
                 await _settle_as(store, position, outcomes)
                 ledger = await store.ledger()

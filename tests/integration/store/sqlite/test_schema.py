@@ -9,7 +9,7 @@ import pytest
 from forwarder.core.errors import StoreError, StoreFormatError
 from forwarder.core.event import Source
 from forwarder.core.ports import Batch
-from forwarder.store.dead_letters import Selection
+from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.migrations import STEPS
 from tests.fakes.clock import NOON
@@ -187,7 +187,7 @@ async def test_a_store_of_version_1_is_migrated_with_everything_in_it(path: Path
         assert (held.event.org, held.event.uuid) == ("acme", "dc3c8e66-ea09-11ef-9cf1-ad97f4a9f2f5")
         assert held.event.body == b'{"x": 1}'
         assert await store.cursor("acme") == "there"
-        assert await store.replay(Selection()) == 1
+        assert await store.replay(DeadLetterSelection()) == 1
         *_, late = await view(store).read(1, limit=9, max_bytes=9)
         assert (late.event.uuid, late.event.source, late.event.received_at) == ("late", Source.HOOK, 5)
         ledger = await store.ledger()

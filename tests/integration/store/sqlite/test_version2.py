@@ -8,9 +8,9 @@ import pytest
 
 from forwarder.core.event import Event, Source
 from forwarder.core.ports import Batch, Settlement
-from forwarder.okta.system_log.backfill import Checkpoint
+from forwarder.okta.system_log.backfill import BackfillCheckpoint
 from forwarder.okta.system_log.reconcile import Cursor
-from forwarder.store.dead_letters import Selection
+from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON
@@ -77,7 +77,7 @@ def test_its_ledger_and_its_gaps_are_read_without_a_forwarder(path: Path) -> Non
 
 
 def test_its_dead_letters_are_listed_and_shown(path: Path) -> None:
-    letters = commands(path).dead_letters(Selection())
+    letters = commands(path).dead_letters(DeadLetterSelection())
     assert [(one.id, one.sink, one.seq, one.state, one.count, one.org) for one in letters] == [
         (6, "archive", None, "dead", 2, ""),
         (5, "siem", 6, "replaying", 1, "globex"),
@@ -103,7 +103,7 @@ async def test_its_events_positions_and_cursors_are_as_they_were(path: Path) -> 
         newest=NOON + 23 * MINUTE,
         hook_id="who8tsqyrhCdmetzx135",
     )
-    assert msgspec.json.decode(checkpoint or "", type=Checkpoint) == Checkpoint(
+    assert msgspec.json.decode(checkpoint or "", type=BackfillCheckpoint) == BackfillCheckpoint(
         since=NOON - 60 * MINUTE, reached=NOON - 30 * MINUTE, done=False
     )
 
@@ -126,12 +126,12 @@ async def test_its_waiting_events_are_delivered_and_settled(path: Path) -> None:
 
 async def test_its_dead_letters_are_sent_again_or_discarded(path: Path) -> None:
     async with opened(path, sinks=SINKS) as store:
-        assert await store.replay(Selection(sink="receiver")) == 1
+        assert await store.replay(DeadLetterSelection(sink="receiver")) == 1
         assert (await held(store))[13:] == [
             Event("globex", uuid(50), "user.session.start", NOON + 50 * MINUTE, NOON, Source.HOOK,
                   "f3e0e2f4-1111-4222-8333-444455556666", body(uuid(50), 50))
         ]  # fmt: skip
-        assert await store.discard(Selection()) == 5  # all but the one that is being sent again
+        assert await store.discard(DeadLetterSelection()) == 5  # all but the one that is being sent again
         ledger = await store.ledger()
         assert (ledger.stored, ledger.rejected, ledger.balanced) == (14, 2, True)
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from forwarder.emulator.events.event_templates import HOOK_TYPES
-from forwarder.emulator.hooks.hooks import Hook, Hooks
+from forwarder.emulator.hooks.hooks import EmulatedHook, Hooks
 from forwarder.emulator.http.errors import OktaApiError
 from tests.fakes.clock import ManualClock
 
@@ -43,7 +43,7 @@ def hooks(clock: ManualClock) -> Hooks:
 
 
 @pytest.fixture
-def hook(hooks: Hooks) -> Hook:
+def hook(hooks: Hooks) -> EmulatedHook:
     return hooks.create(body())
 
 
@@ -53,17 +53,17 @@ def refusal(hooks: Hooks, payload: bytes) -> OktaApiError:
     return refused.value
 
 
-def state(hook: Hook) -> tuple[str, str]:
+def state(hook: EmulatedHook) -> tuple[str, str]:
     view = hook.view(URL)
     return view["status"], view["verificationStatus"]
 
 
-def test_a_new_hook_is_active_and_unverified_and_gets_no_events(hook: Hook) -> None:
+def test_a_new_hook_is_active_and_unverified_and_gets_no_events(hook: EmulatedHook) -> None:
     assert state(hook) == ("ACTIVE", "UNVERIFIED")
     assert TYPES[0] not in hook.types
 
 
-def test_a_new_hook_looks_as_okta_shows_it(hook: Hook) -> None:
+def test_a_new_hook_looks_as_okta_shows_it(hook: EmulatedHook) -> None:
     view = hook.view(URL)
     assert hook.id.startswith("who")
     assert len(hook.id) == 20
@@ -81,7 +81,7 @@ def test_the_secret_is_never_shown_and_custom_headers_are(hooks: Hooks) -> None:
     assert made.headers() == [(b"X-Team", b"blue"), (b"Authorization", b"the-secret")]
 
 
-def test_types_are_a_set_and_come_in_another_order(hook: Hook) -> None:
+def test_types_are_a_set_and_come_in_another_order(hook: EmulatedHook) -> None:
     shown = hook.view(URL)["events"]["items"]
     assert set(shown) == set(TYPES)
     assert shown != TYPES
@@ -92,13 +92,13 @@ def test_one_hook_can_take_every_eligible_type(hooks: Hooks) -> None:
     assert len(made.view(URL)["events"]["items"]) == 264
 
 
-def test_links_follow_the_state(hooks: Hooks, hook: Hook) -> None:
+def test_links_follow_the_state(hooks: Hooks, hook: EmulatedHook) -> None:
     assert hook.view(URL)["_links"].keys() == {"self", "verify", "deactivate"}
     hooks.deactivate(hook.id)
     assert hook.view(URL)["_links"].keys() == {"activate", "self", "delete"}
 
 
-def test_only_an_active_and_verified_hook_gets_events_of_its_types(hooks: Hooks, hook: Hook) -> None:
+def test_only_an_active_and_verified_hook_gets_events_of_its_types(hooks: Hooks, hook: EmulatedHook) -> None:
     hooks.set_verified(hook)
     assert TYPES[0] in hook.types
     assert "user.session.start" not in hook.types
@@ -106,7 +106,7 @@ def test_only_an_active_and_verified_hook_gets_events_of_its_types(hooks: Hooks,
     assert TYPES[0] not in hook.types
 
 
-def test_deactivation_keeps_the_verification(hooks: Hooks, hook: Hook) -> None:
+def test_deactivation_keeps_the_verification(hooks: Hooks, hook: EmulatedHook) -> None:
     hooks.set_verified(hook)
     hooks.deactivate(hook.id)
     assert state(hook) == ("INACTIVE", "VERIFIED")
@@ -114,7 +114,7 @@ def test_deactivation_keeps_the_verification(hooks: Hooks, hook: Hook) -> None:
     assert state(hook) == ("ACTIVE", "VERIFIED")
 
 
-def test_an_active_hook_cannot_be_deleted(hooks: Hooks, hook: Hook) -> None:
+def test_an_active_hook_cannot_be_deleted(hooks: Hooks, hook: EmulatedHook) -> None:
     with pytest.raises(OktaApiError) as refused:
         hooks.delete(hook.id)
     assert (refused.value.status, refused.value.code) == (403, "E0000006")
@@ -126,7 +126,7 @@ def test_an_active_hook_cannot_be_deleted(hooks: Hooks, hook: Hook) -> None:
 
 
 async def test_a_replacement_with_another_channel_drops_the_verification_and_stays_active(
-    hooks: Hooks, hook: Hook, clock: ManualClock
+    hooks: Hooks, hook: EmulatedHook, clock: ManualClock
 ) -> None:
     hooks.set_verified(hook)
     await clock.advance(7)
@@ -135,7 +135,7 @@ async def test_a_replacement_with_another_channel_drops_the_verification_and_sta
     assert hook.view(URL)["lastUpdated"] == "2026-01-01T12:00:07.000Z"
 
 
-def test_a_replacement_with_the_same_channel_keeps_the_verification(hooks: Hooks, hook: Hook) -> None:
+def test_a_replacement_with_the_same_channel_keeps_the_verification(hooks: Hooks, hook: EmulatedHook) -> None:
     hooks.set_verified(hook)
     hooks.replace(hook.id, body(name="renamed", events={"type": "EVENT_TYPE", "items": TYPES[:1]}))
     assert state(hook) == ("ACTIVE", "VERIFIED")
@@ -184,13 +184,15 @@ def test_a_channel_in_another_spelling_keeps_the_verification(
         {"authScheme": {"type": "HEADER", "key": "X-Secret", "value": "the-secret"}},
     ],
 )
-def test_another_channel_drops_the_verification(hooks: Hooks, hook: Hook, after: dict[str, Any]) -> None:
+def test_another_channel_drops_the_verification(
+    hooks: Hooks, hook: EmulatedHook, after: dict[str, Any]
+) -> None:
     hooks.set_verified(hook)
     hooks.replace(hook.id, json.dumps(with_config(**after)).encode())
     assert state(hook) == ("ACTIVE", "UNVERIFIED")
 
 
-def test_a_replacement_without_the_secret_takes_it_away(hooks: Hooks, hook: Hook) -> None:
+def test_a_replacement_without_the_secret_takes_it_away(hooks: Hooks, hook: EmulatedHook) -> None:
     hooks.set_verified(hook)
     auth = {"type": "HEADER", "key": "Authorization"}
     hooks.replace(hook.id, json.dumps(with_config(authScheme=auth)).encode())
@@ -199,7 +201,7 @@ def test_a_replacement_without_the_secret_takes_it_away(hooks: Hooks, hook: Hook
 
 
 @pytest.mark.parametrize("status", ["INACTIVE", "ACTIVE"])
-def test_a_replacement_honours_the_status(hooks: Hooks, hook: Hook, status: str) -> None:
+def test_a_replacement_honours_the_status(hooks: Hooks, hook: EmulatedHook, status: str) -> None:
     hooks.deactivate(hook.id)
     hooks.replace(hook.id, body(status=status))
     assert state(hook) == (status, "UNVERIFIED")
@@ -233,7 +235,7 @@ def test_a_body_that_is_not_json_is_refused(hooks: Hooks, payload: bytes) -> Non
     assert (refused.status, refused.code) == (400, "E0000003")
 
 
-def test_a_name_is_taken_once(hooks: Hooks, hook: Hook) -> None:
+def test_a_name_is_taken_once(hooks: Hooks, hook: EmulatedHook) -> None:
     assert "exists already" in refusal(hooks, body()).causes[0]
     hooks.replace(hook.id, body(description="its own name does not clash"))
 

@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from forwarder.core.time import Micros
-from forwarder.emulator.system_log.log import Key, LogEntry, LogRange, SystemLog
+from forwarder.emulator.system_log.log import EmulatedSystemLog, Key, LogEntry, LogRange
 
 SECOND = 1_000_000
 ALL = LogRange(0, 1 << 62)
@@ -29,7 +29,7 @@ def events() -> list[LogEntry]:
 
 
 def polled(
-    log: SystemLog, part: LogRange = ALL, *, limit: int = 3, after: Key | None = None
+    log: EmulatedSystemLog, part: LogRange = ALL, *, limit: int = 3, after: Key | None = None
 ) -> list[LogEntry]:
     """All that a poller reads until a page is empty."""
     read: list[LogEntry] = []
@@ -42,7 +42,9 @@ def polled(
     raise AssertionError
 
 
-def bounded(log: SystemLog, part: LogRange, *, limit: int = 3, descending: bool = False) -> list[LogEntry]:
+def bounded(
+    log: EmulatedSystemLog, part: LogRange, *, limit: int = 3, descending: bool = False
+) -> list[LogEntry]:
     """All that a bounded reader reads while there is more."""
     page = log.between(part, after=None, limit=limit, descending=descending)
     read = list(page.entries)
@@ -55,7 +57,7 @@ def bounded(log: SystemLog, part: LogRange, *, limit: int = 3, descending: bool 
 def test_following_the_cursor_gives_every_event_once_in_the_order_of_storage(
     now: Now, events: list[LogEntry]
 ) -> None:
-    log = SystemLog(100, now)
+    log = EmulatedSystemLog(100, now)
     log.append(events[5:])
     page = log.poll(ALL, after=None, limit=3)
     log.append(events[:5])
@@ -66,7 +68,7 @@ def test_following_the_cursor_gives_every_event_once_in_the_order_of_storage(
 def test_at_the_end_the_cursor_waits_for_what_comes_next(
     now: Now, events: list[LogEntry], since: Micros
 ) -> None:
-    log = SystemLog(100, now)
+    log = EmulatedSystemLog(100, now)
     page = log.poll(LogRange(since, 1 << 62), after=None, limit=10)
     assert (page.entries, page.more) == ([], False)
     now.seconds = 200
@@ -77,7 +79,7 @@ def test_at_the_end_the_cursor_waits_for_what_comes_next(
 def test_a_poller_goes_by_the_time_of_storage_and_a_bounded_reader_by_that_of_happening(
     now: Now, events: list[LogEntry]
 ) -> None:
-    log = SystemLog(100, now)
+    log = EmulatedSystemLog(100, now)
     log.append(events[:4])
     now.seconds = 101
     log.append(events[4:])
@@ -88,7 +90,7 @@ def test_a_poller_goes_by_the_time_of_storage_and_a_bounded_reader_by_that_of_ha
 def test_what_is_stored_late_comes_to_a_poller_late_and_in_the_order_of_storage(
     now: Now, events: list[LogEntry]
 ) -> None:
-    log = SystemLog(100, now)
+    log = EmulatedSystemLog(100, now)
     log.append(events[:1], at=130 * SECOND)
     log.append(events[1:2], at=120 * SECOND)
     log.append(events[2:3])
@@ -100,7 +102,7 @@ def test_what_is_stored_late_comes_to_a_poller_late_and_in_the_order_of_storage(
 
 
 def test_a_clock_that_is_set_back_hides_no_event_from_a_poller(now: Now, events: list[LogEntry]) -> None:
-    log = SystemLog(100, now)
+    log = EmulatedSystemLog(100, now)
     log.append(events[:1])
     page = log.poll(ALL, after=None, limit=10)
     now.seconds = 50
@@ -111,7 +113,7 @@ def test_a_clock_that_is_set_back_hides_no_event_from_a_poller(now: Now, events:
 
 @pytest.mark.parametrize("limit", [1, 3, 10])
 def test_a_bounded_reader_reads_upwards_or_downwards(now: Now, events: list[LogEntry], limit: int) -> None:
-    log = SystemLog(100, now)
+    log = EmulatedSystemLog(100, now)
     log.append(events[::-1])
     part = LogRange(2 * SECOND, 9 * SECOND)
     assert bounded(log, part, limit=limit) == events[2:9]
@@ -119,7 +121,7 @@ def test_a_bounded_reader_reads_upwards_or_downwards(now: Now, events: list[LogE
 
 
 def test_a_poller_of_matching_events_passes_the_others(now: Now, events: list[LogEntry]) -> None:
-    log = SystemLog(100, now)
+    log = EmulatedSystemLog(100, now)
     log.append(events)
     even = LogRange(0, 1 << 62, lambda entry: entry.published % (2 * SECOND) == 0)
     assert polled(log, even, limit=2) == events[::2]
@@ -128,14 +130,14 @@ def test_a_poller_of_matching_events_passes_the_others(now: Now, events: list[Lo
 
 
 def test_what_is_too_old_is_left_out_without_a_word(now: Now, events: list[LogEntry]) -> None:
-    log = SystemLog(4, now)
+    log = EmulatedSystemLog(4, now)
     log.append(events)
     assert polled(log) == events[6:]
     assert bounded(log, ALL) == events[6:]
 
 
 def test_twenty_thousand_events_are_read_to_the_end(now: Now) -> None:
-    log = SystemLog(100_000, now)
+    log = EmulatedSystemLog(100_000, now)
     many = [LogEntry(number, b"{}") for number in range(20_000)]
     log.append(many)
     assert polled(log, limit=1000) == many

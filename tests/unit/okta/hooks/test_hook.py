@@ -6,7 +6,7 @@ import pytest
 
 from forwarder.config.types import Secret
 from forwarder.core.errors import OktaError
-from forwarder.okta.hooks.desired import DesiredHook, Difference, Hook, plan, to_request
+from forwarder.okta.hooks.desired import DesiredHook, Hook, PropertyDifference, plan, to_request
 
 TYPES = ("user.session.start", "user.session.end")
 ENTRY = {
@@ -71,27 +71,33 @@ def test_what_only_looks_different_is_no_difference(same: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("there", "difference", "verify"),
     [
-        ({"name": "old"}, Difference("name", ("old",), ("forwarder",)), False),
+        ({"name": "old"}, PropertyDifference("name", ("old",), ("forwarder",)), False),
         (
             {"types": ("user.session.start", "group.lifecycle.create")},
-            Difference("events", ("group.lifecycle.create",), ("user.session.end",)),
+            PropertyDifference("events", ("group.lifecycle.create",), ("user.session.end",)),
             False,
         ),
         (
             {"config": {"uri": "https://old.example.com/"}},
-            Difference("URL", ("https://old.example.com/",), ("https://hooks.example.com/okta/events",)),
+            PropertyDifference(
+                "URL", ("https://old.example.com/",), ("https://hooks.example.com/okta/events",)
+            ),
             True,
         ),
         (
             {"config": {"authScheme": {"type": "HEADER", "key": "X-Key"}}},
-            Difference("authentication field", ("X-Key",), ("Authorization",)),
+            PropertyDifference("authentication field", ("X-Key",), ("Authorization",)),
             True,
         ),
-        ({"config": {"authScheme": None}}, Difference("authentication field", (), ("Authorization",)), True),
+        (
+            {"config": {"authScheme": None}},
+            PropertyDifference("authentication field", (), ("Authorization",)),
+            True,
+        ),
     ],
 )
 def test_what_differs_is_replaced_and_verified_again_if_it_is_the_channel(
-    there: dict[str, Any], difference: Difference, *, verify: bool
+    there: dict[str, Any], difference: PropertyDifference, *, verify: bool
 ) -> None:
     made = plan(wanted(), hook(**there))
     assert made.differences == (difference,)
@@ -107,7 +113,7 @@ def test_a_state_that_sends_nothing_is_mended_without_a_replacement() -> None:
 def test_a_hook_that_is_not_there_is_created_and_verified() -> None:
     made = plan(wanted(), None)
     assert (made.create, made.replace, made.verify) == (True, False, True)
-    assert Difference("events", wants=("user.session.end", "user.session.start")) in made.differences
+    assert PropertyDifference("events", wants=("user.session.end", "user.session.start")) in made.differences
 
 
 def test_the_secret_is_sent_again_when_asked_though_nothing_visible_differs() -> None:
@@ -153,7 +159,7 @@ def test_filters_of_the_configuration_replace_those_of_the_hook(
     filters: dict[str, str], there: Any, has: tuple[str, ...], wants: tuple[str, ...]
 ) -> None:
     asked = wanted(filters=filters)
-    assert plan(asked, hook(filter=there)).differences == (Difference("filters", has, wants),)
+    assert plan(asked, hook(filter=there)).differences == (PropertyDifference("filters", has, wants),)
     sent = to_request(asked, hook(filter=there))["events"]["filter"]
     entries = {
         each["event"]: each["condition"]["expression"] for each in (sent or {}).get("eventFilterMap", [])

@@ -7,7 +7,14 @@ from forwarder.core.errors import OktaError, OktaRefusedError, OktaUnreachableEr
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.okta.settings import ReconcileSettings
-from forwarder.okta.system_log.backfill import PAUSE, Backfill, BackfillRequest, Plan, Progress, backlog
+from forwarder.okta.system_log.backfill import (
+    PAUSE,
+    Backfill,
+    BackfillPlan,
+    BackfillProgress,
+    BackfillRequest,
+    backlog,
+)
 from forwarder.okta.system_log.pages import SystemLog
 from forwarder.okta.system_log.reconcile import Reconciler
 from tests.fakes.clock import NOON, ManualClock
@@ -32,7 +39,7 @@ class Scene:
     store: MemoryStore = field(default_factory=MemoryStore)
     metrics: Metrics = field(default_factory=Metrics)
     reasons: list[str] = field(default_factory=list)
-    reports: list[Plan | Progress] = field(default_factory=list)
+    reports: list[BackfillPlan | BackfillProgress] = field(default_factory=list)
     calls_per_minute: int | None = None
 
     def __post_init__(self) -> None:
@@ -51,22 +58,22 @@ class Scene:
         """Let events be in the log since long, the first one from `at`."""
         self.api.store(*(event(uuid, at + n * apart, hooks=[HOOK]) for n, uuid in enumerate(uuids)))
 
-    async def fetch(self, since: Micros, until: Micros, task: Backfill | None = None) -> Progress:
+    async def fetch(self, since: Micros, until: Micros, task: Backfill | None = None) -> BackfillProgress:
         request = BackfillRequest("acme", since, until, 0.5)
         return await (task or self.task).run(request, self.reports.append)
 
     @property
     def waits(self) -> list[str | None]:
         """Why it waited, of each progress that was reported."""
-        return [report.waits for report in self.reports if isinstance(report, Progress)]
+        return [report.waits for report in self.reports if isinstance(report, BackfillProgress)]
 
-    async def plan(self, since: Micros, until: Micros, task: Backfill | None = None) -> Plan:
+    async def plan(self, since: Micros, until: Micros, task: Backfill | None = None) -> BackfillPlan:
         """What a backfill would do now."""
-        reports: list[Plan | Progress] = []
+        reports: list[BackfillPlan | BackfillProgress] = []
         request = BackfillRequest("acme", since, until, 0.5, dry_run=True)
         await (task or self.task).run(request, reports.append)
         (plan,) = reports
-        assert isinstance(plan, Plan)
+        assert isinstance(plan, BackfillPlan)
         return plan
 
     async def remaining(self, since: Micros, until: Micros) -> tuple[Micros, Micros]:
@@ -89,8 +96,8 @@ async def test_a_time_range_is_fetched_whole_and_nothing_else(there: Scene) -> N
     there.happened("after", at=NOON - HOUR)
     done = await there.fetch(NOON - 2 * HOUR, NOON - HOUR)
     assert there.uuids == list("abcdefg")
-    assert done == Progress(NOON - HOUR, read=7, new=7)
-    reports = [report for report in there.reports if isinstance(report, Progress)]
+    assert done == BackfillProgress(NOON - HOUR, read=7, new=7)
+    reports = [report for report in there.reports if isinstance(report, BackfillProgress)]
     assert [progress.read for progress in reports] == [3, 6, 7]
     assert reports[0].reached == NOON - 2 * HOUR + 2 * SECOND
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from forwarder.okta.zones.plan import Step, ZonePlan, plan
+from forwarder.okta.zones.plan import ZonePlan, ZoneStep, plan
 from forwarder.okta.zones.record import Made
 from forwarder.okta.zones.settings import ZoneSettings
 from forwarder.okta.zones.zone import Zone, desired_zone
@@ -29,7 +29,7 @@ def planned(*zones: Zone, made: dict[str, str] | None = None, **changes: Any) ->
     return plan([desired_zone("embargo", EMBARGO)], zones, record, **changes)
 
 
-def step(*zones: Zone, **changes: Any) -> Step:
+def step(*zones: Zone, **changes: Any) -> ZoneStep:
     (only,) = planned(*zones, **changes).steps
     return only
 

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from okta.models import OktaUserRiskChangeEvent, SecurityEventTokenRequestJwtBody
 
-from forwarder.core.action import Target
+from forwarder.core.action import ActionTarget
 from forwarder.react.actions.security_event import (
     CAEP_EVENT,
     LEVELS,
@@ -25,7 +25,7 @@ from tests.fakes.receivers import verified
 
 SECONDS = NOON // 1_000_000
 RISK = Risk(
-    "key-of-the-action", "acme", Target("user", "00u1", "ada@corp.example"), "high", "Push fatigue", NOON - 5_000_000
+    "key-of-the-action", "acme", ActionTarget("user", "00u1", "ada@corp.example"), "high", "Push fatigue", NOON - 5_000_000
 )  # fmt: skip
 
 
@@ -91,7 +91,7 @@ def test_the_official_sdk_reads_what_okta_gets(level: Any) -> None:
     "login", ["ada", "ada@corp", "a@b@c.example", "", "ada lovelace@corp.example", "@x.example"]
 )
 def test_a_user_whose_login_is_no_address_is_named_by_id(login: str) -> None:
-    risk = replace(RISK, user=Target("user", "00u1", login))
+    risk = replace(RISK, user=ActionTarget("user", "00u1", login))
     subject = {"format": "iss_sub", "iss": "https://acme.okta.com", "sub": "00u1"}
     claims = events().claims("risk", risk)
     assert claims is not None

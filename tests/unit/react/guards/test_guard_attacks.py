@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarder.core.action import Action, Claim, Kind, Reason, State, Target, Waits
+from forwarder.core.action import Action, ActionState, ActionTarget, Claim, EffectKind, Reason, Waits
 from forwarder.core.event_digest import digest_of
 from forwarder.core.time import SECOND
 from forwarder.react.guards.directory import folded
-from forwarder.react.guards.judgement import Verdict
+from forwarder.react.guards.judgement import Decision
 from forwarder.react.ports import Answer, Seen
 from forwarder.react.settings.guards import Limit, Protect
 from tests.fakes.actions import USER, action
 from tests.unit.react.guard_scene import BREAK_GLASS, Scene, change
 
 GROUP = {"group": "00gstepup", "for": 3600}
-STOPPED = {Verdict.REFUSE, Verdict.WAIT}
+STOPPED = {Decision.REFUSE, Decision.WAIT}
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,17 @@ STOPPED = {Verdict.REFUSE, Verdict.WAIT}
 )
 async def test_a_protected_login_is_known_in_every_case_and_form(login: str) -> None:
     scene = Scene(protect=Protect(users=(login,)))
-    target = Target("user", BREAK_GLASS, "somebody@else.example")
-    assert await scene.verdict(action("revoke_sessions", target=target)) == (Verdict.REFUSE, Reason.PROTECTED)
+    target = ActionTarget("user", BREAK_GLASS, "somebody@else.example")
+    assert await scene.verdict(action("revoke_sessions", target=target)) == (
+        Decision.REFUSE,
+        Reason.PROTECTED,
+    )
     scene = Scene()
     scene.okta.users[BREAK_GLASS] = login
-    assert await scene.verdict(action("revoke_sessions", target=target)) == (Verdict.REFUSE, Reason.PROTECTED)
+    assert await scene.verdict(action("revoke_sessions", target=target)) == (
+        Decision.REFUSE,
+        Reason.PROTECTED,
+    )
 
 
 @given(st.text(min_size=1), st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]))
@@ -56,9 +62,9 @@ def test_all_forms_of_a_name_fold_to_one(name: str, form: str) -> None:
 
 async def test_the_login_in_the_event_is_never_believed() -> None:
     """The event says another login than the one that the id has."""
-    target = Target("user", BREAK_GLASS, "jane@corp.example")
+    target = ActionTarget("user", BREAK_GLASS, "jane@corp.example")
     assert await Scene().verdict(action("revoke_sessions", target=target)) == (
-        Verdict.REFUSE,
+        Decision.REFUSE,
         Reason.PROTECTED,
     )
 
@@ -91,8 +97,10 @@ async def test_the_login_in_the_event_is_never_believed() -> None:
 async def test_a_target_that_is_not_the_id_of_a_user_is_none(target: str) -> None:
     scene = Scene()
     scene.okta.users["00uowner"] = "me"
-    found = await scene.judge(action("revoke_sessions", target=Target("user", target, "jane@corp.example")))
-    assert (found.verdict, found.reason) == (Verdict.REFUSE, Reason.TARGET)
+    found = await scene.judge(
+        action("revoke_sessions", target=ActionTarget("user", target, "jane@corp.example"))
+    )
+    assert (found.verdict, found.reason) == (Decision.REFUSE, Reason.TARGET)
     assert found.detail.isprintable()
     assert all(path.isprintable() and ".." not in path and "%" not in path for path in scene.okta.calls)
 
@@ -104,11 +112,11 @@ async def test_odd_characters_in_the_names_of_groups_and_logins_change_nothing(n
     scene = Scene(protect=Protect(groups=(name,)))
     scene.okta.groups["00godd"] = name
     scene.okta.users[USER.id] = f"{name}@corp.example"
-    assert await scene.verdict(action("revoke_sessions")) == (Verdict.GO, None)
+    assert await scene.verdict(action("revoke_sessions")) == (Decision.GO, None)
     scene.okta.members["00godd"] = {USER.id}
     await scene.clock.advance(61)
     found = await scene.judge(action("revoke_sessions", 1))
-    assert (found.verdict, found.reason) == (Verdict.REFUSE, Reason.PROTECTED)
+    assert (found.verdict, found.reason) == (Decision.REFUSE, Reason.PROTECTED)
     assert found.detail.isprintable()
 
 
@@ -130,7 +138,7 @@ async def test_who_becomes_an_admin_while_the_action_waits_for_approval_is_spare
     else:
         scene.okta.users[USER.id] = "breakglass@corp.example"
     await scene.clock.advance(decided_after)
-    assert await scene.verdict(scene.approve(row)) == (Verdict.REFUSE, Reason.PROTECTED)
+    assert await scene.verdict(scene.approve(row)) == (Decision.REFUSE, Reason.PROTECTED)
 
 
 @pytest.mark.parametrize("waits_for", [Waits.CONFIRMATION, Waits.RETRY])
@@ -139,67 +147,67 @@ async def test_who_becomes_an_admin_while_the_action_waits_is_spared_after_ten_s
 ) -> None:
     scene = Scene()
     row = action("add_to_group", settings=GROUP)
-    assert await scene.verdict(row) == (Verdict.GO, None)
+    assert await scene.verdict(row) == (Decision.GO, None)
     scene.okta.user_roles[USER.id] = ["APP_ADMIN"]
     await scene.clock.advance(11)
-    waiting = change(row, state=State.WAITING, waits_for=waits_for)
-    assert await scene.verdict(waiting) == (Verdict.REFUSE, Reason.PROTECTED)
+    waiting = change(row, state=ActionState.WAITING, waits_for=waits_for)
+    assert await scene.verdict(waiting) == (Decision.REFUSE, Reason.PROTECTED)
 
 
 async def test_a_look_up_counts_for_a_minute_at_most() -> None:
     scene = Scene()
-    assert await scene.verdict(action("revoke_sessions")) == (Verdict.GO, None)
+    assert await scene.verdict(action("revoke_sessions")) == (Decision.GO, None)
     scene.okta.user_roles[USER.id] = ["APP_ADMIN"]
     await scene.clock.advance(60)
-    assert await scene.verdict(action("revoke_sessions", 1)) == (Verdict.GO, None)
+    assert await scene.verdict(action("revoke_sessions", 1)) == (Decision.GO, None)
     await scene.clock.advance(1)
-    assert await scene.verdict(action("revoke_sessions", 2)) == (Verdict.REFUSE, Reason.PROTECTED)
+    assert await scene.verdict(action("revoke_sessions", 2)) == (Decision.REFUSE, Reason.PROTECTED)
 
 
 async def test_a_flood_of_cheap_alerts_spends_one_kind_s_budget_and_sessions_are_still_revoked() -> None:
     scene = Scene()
     scene.store.polled = {f"event-{number}" for number in range(1000)}
     for number in range(500):
-        user = Target("user", f"00uflood{number:012}")
+        user = ActionTarget("user", f"00uflood{number:012}")
         scene.okta.users[user.id] = f"user{number}@corp.example"
         await scene.carry_out(action("add_to_group", number, settings=GROUP, target=user, rule="cheap"))
         await scene.carry_out(action("notify", number, rule="cheap"))
     flooded = action("add_to_group", 900, settings=GROUP)
     found = await scene.judge(flooded)
     assert (found.reason, found.limit) == (Reason.LIMIT, "timed")
-    assert await scene.verdict(action("revoke_sessions", 901)) == (Verdict.GO, None)
-    assert await scene.verdict(action("prompt", 902)) == (Verdict.GO, None)
+    assert await scene.verdict(action("revoke_sessions", 901)) == (Decision.GO, None)
+    assert await scene.verdict(action("prompt", 902)) == (Decision.GO, None)
 
 
 async def test_a_flood_of_alerts_over_a_limit_costs_okta_little_and_spares_the_protected() -> None:
     scene = Scene(limits={"per_rule": Limit(1, 3600)})
     rows = []
     for number in range(300):
-        user = Target("user", f"00uflood{number:012}")
+        user = ActionTarget("user", f"00uflood{number:012}")
         scene.okta.users[user.id] = (
             "breakglass@corp.example" if number == 299 else f"user{number}@corp.example"
         )
         row = action("revoke_sessions", number, target=user, rule="cheap")
         found = await scene.judge(row)
-        if found.verdict is Verdict.GO:
+        if found.verdict is Decision.GO:
             scene.done(row)
         else:
             rows.append(scene.waits(row, found))
     assert len(scene.okta.calls) <= 3 * 21
     assert {row.reason for row in rows} == {Reason.LIMIT}
-    assert await scene.verdict(scene.approve(rows[-1])) == (Verdict.REFUSE, Reason.PROTECTED)
-    assert await scene.verdict(scene.approve(rows[0])) == (Verdict.GO, None)
-    assert await scene.verdict(action("revoke_sessions", 900)) == (Verdict.GO, None)
+    assert await scene.verdict(scene.approve(rows[-1])) == (Decision.REFUSE, Reason.PROTECTED)
+    assert await scene.verdict(scene.approve(rows[0])) == (Decision.GO, None)
+    assert await scene.verdict(action("revoke_sessions", 900)) == (Decision.GO, None)
 
 
 async def test_a_flood_on_one_rule_leaves_the_others_whole() -> None:
     scene = Scene(limits={"per_rule": Limit(20, 3600)})
     for number in range(50):
-        user = Target("user", f"00uflood{number:012}")
+        user = ActionTarget("user", f"00uflood{number:012}")
         scene.okta.users[user.id] = f"user{number}@corp.example"
         await scene.carry_out(action("revoke_sessions", number, target=user, rule="cheap"))
     assert (await scene.judge(action("revoke_sessions", 90, rule="cheap"))).reason is Reason.LIMIT
-    assert await scene.verdict(action("revoke_sessions", 91)) == (Verdict.GO, None)
+    assert await scene.verdict(action("revoke_sessions", 91)) == (Decision.GO, None)
 
 
 async def test_a_flood_of_forged_events_acts_on_nobody_and_asks_okta_little() -> None:
@@ -209,7 +217,7 @@ async def test_a_flood_of_forged_events_acts_on_nobody_and_asks_okta_little() ->
     for _ in range(12):
         for index, row in enumerate(rows):
             found = await scene.judge(row)
-            assert found.verdict is Verdict.WAIT
+            assert found.verdict is Decision.WAIT
             rows[index] = scene.waits(row, found)
         await scene.clock.advance(5)
     assert scene.okta.calls.count("/api/v1/logs") <= 20
@@ -242,20 +250,20 @@ async def test_a_forged_event_under_the_uuid_of_a_real_one_is_refused_once_the_l
     scene.okta.events["event-0"] = REAL
     scene.store.claimed["event-0"] = Claim(digest_of(forged))
     found = await scene.judge(action(name, settings=GROUP, events=("event-0",)))
-    assert (found.verdict, found.reason) == (Verdict.REFUSE, Reason.UNCONFIRMED)
+    assert (found.verdict, found.reason) == (Decision.REFUSE, Reason.UNCONFIRMED)
     assert "event-0" in found.detail
     assert "forged or edited" in found.detail
     scene.store.claimed["event-0"] = Claim(digest_of(REAL))
     scene.reload(scene.settings)
-    assert await scene.verdict(action(name, 1, settings=GROUP, events=("event-0",))) == (Verdict.GO, None)
+    assert await scene.verdict(action(name, 1, settings=GROUP, events=("event-0",))) == (Decision.GO, None)
 
 
 async def test_a_forged_event_under_the_uuid_of_a_real_one_is_refused_once_a_poll_shows_it() -> None:
     scene = Scene()
     scene.store.claimed["event-0"] = Claim(b"forged", logged=False)
     found = await scene.judge(action("add_to_group", settings=GROUP, events=("event-1", "event-0")))
-    assert (found.verdict, found.reason) == (Verdict.REFUSE, Reason.UNCONFIRMED)
-    assert await scene.verdict(action("revoke_sessions", events=("event-0",))) == (Verdict.GO, None)
+    assert (found.verdict, found.reason) == (Decision.REFUSE, Reason.UNCONFIRMED)
+    assert await scene.verdict(action("revoke_sessions", events=("event-0",))) == (Decision.GO, None)
 
 
 async def test_a_forged_event_does_not_extend_an_effect() -> None:
@@ -263,7 +271,7 @@ async def test_a_forged_event_does_not_extend_an_effect() -> None:
     assert await scene.carry_out(action("add_to_group", settings=GROUP))
     scene.looks.seen = Seen(Answer(200), "member", is_so=True)
     found = await scene.judge(action("add_to_group", 1, settings=GROUP, events=("forged",)))
-    assert (found.verdict, found.reason, found.moves) == (Verdict.WAIT, Reason.UNCONFIRMED, "")
+    assert (found.verdict, found.reason, found.moves) == (Decision.WAIT, Reason.UNCONFIRMED, "")
 
 
 async def test_an_uuid_that_is_none_is_not_put_into_a_filter() -> None:
@@ -279,7 +287,7 @@ async def test_our_own_change_of_a_group_feeds_no_rule() -> None:
     scene.book.put(ours)
     for made_by in (("0oaforwarder", "t-1"), ("00uadmin", "00Tforwarder", "t-2"), ("00uadmin", "req-1")):
         row = action("revoke_sessions", 1, rule="group_changed", made_by=made_by)
-        assert await scene.verdict(row) == (Verdict.REFUSE, Reason.OWN)
+        assert await scene.verdict(row) == (Decision.REFUSE, Reason.OWN)
 
 
 # Whatever Okta answers
@@ -349,7 +357,7 @@ async def test_no_sequence_of_answers_lets_a_protected_target_through(  # all th
         found = await scene.judge(row)
         assert found.verdict in STOPPED
         assert found.reason in {Reason.PROTECTED, Reason.TARGET}
-        if found.verdict is Verdict.REFUSE:
+        if found.verdict is Decision.REFUSE:
             break
         row = scene.waits(row, found)
         await scene.clock.advance(pause)
@@ -375,7 +383,7 @@ async def test_an_action_goes_only_if_each_look_up_of_its_user_succeeded(
 
     scene.okta.spoil = spoil
     found = await scene.judge(action(name, settings=GROUP))
-    assert (found.verdict is Verdict.GO) == all(answer is None for answer in given_away)
+    assert (found.verdict is Decision.GO) == all(answer is None for answer in given_away)
 
 
 @given(
@@ -390,7 +398,7 @@ async def test_no_sequence_of_alerts_gets_over_a_limit(
     scene = Scene(limits={name: Limit(count, 1800) for name, count in limits.items()}, fresh=1e9)
     done: list[Action] = []
     for number, (user, rule, pause) in enumerate(order):
-        target = Target("user", f"00uuser{user}")
+        target = ActionTarget("user", f"00uuser{user}")
         scene.okta.users[target.id] = f"user{user}@corp.example"
         name = ("revoke_sessions", "expire_password")[number % 2]
         settings = {"approve": False}
@@ -405,7 +413,7 @@ async def test_no_sequence_of_alerts_gets_over_a_limit(
         ]
         users = {one.alert for one in window if one.target == row.target}
         rules = {one.alert for one in window if one.rule == row.rule}
-        actions = {one.key for one in window if one.kind is Kind.MENDING}
+        actions = {one.key for one in window if one.kind is EffectKind.MENDING}
         assert len(users) <= limits["per_user"]
         assert len(rules) <= limits["per_rule"]
         assert len(actions) <= limits["mending"]
@@ -414,7 +422,7 @@ async def test_no_sequence_of_alerts_gets_over_a_limit(
 async def test_a_flood_of_forged_users_costs_few_look_ups_and_lets_a_genuine_alert_through() -> None:
     scene = Scene()
     for number in range(600):
-        forged = Target("user", f"00uforged{number}")
+        forged = ActionTarget("user", f"00uforged{number}")
         for name in ("revoke_sessions", "suspend"):
             one = action(name, alert=f"forged-{number}", target=forged, events=(f"never-{number}",))
             assert await scene.verdict(one) in {(verdict, reason) for verdict in STOPPED for reason in Reason}
@@ -422,7 +430,7 @@ async def test_a_flood_of_forged_users_costs_few_look_ups_and_lets_a_genuine_ale
     assert len(asked) < 30
     genuine = action("revoke_sessions", alert="genuine", events=("event-1",))
     scene.store.polled.add("event-1")
-    assert (await scene.judge(genuine)).verdict is Verdict.GO
+    assert (await scene.judge(genuine)).verdict is Decision.GO
     await scene.clock.advance(61)
-    await scene.verdict(action("revoke_sessions", alert="later", target=Target("user", "00uforged1")))
+    await scene.verdict(action("revoke_sessions", alert="later", target=ActionTarget("user", "00uforged1")))
     assert len([path for path in scene.okta.calls if path.startswith("/api/v1/users/")]) > len(asked)

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from forwarder.core.action import Action, Reason, State
+from forwarder.core.action import Action, ActionState, Reason
 from forwarder.core.time import SECOND
 from forwarder.react.ports import Answer, Seen
 from forwarder.react.settings.guards import Limit
@@ -50,13 +50,13 @@ def state(scene: Scene, row: Action) -> Action:
 
 def live(scene: Scene, row: Action) -> Action:
     other = action(row.name, 90, settings=row.settings, target=row.target)
-    scene.book.put(change(other, state=State.CALLING, called_at=scene.now))
+    scene.book.put(change(other, state=ActionState.CALLING, called_at=scene.now))
     return row
 
 
 def hold(scene: Scene, row: Action) -> Action:
     undone = action(
-        "suspend", 91, target=row.target, state=State.ENDED, undone_at=scene.now, undone_by="hand:ada"
+        "suspend", 91, target=row.target, state=ActionState.ENDED, undone_at=scene.now, undone_by="hand:ada"
     )
     scene.book.put(undone)
     return row

@@ -2,7 +2,7 @@
 
 from ipaddress import ip_network
 
-from forwarder.core.action import Kind
+from forwarder.core.action import EffectKind
 from forwarder.react.settings.guards import Limit
 from forwarder.reactions.guard_settings import guard_settings
 from forwarder.settings import read
@@ -49,6 +49,6 @@ def test_the_guards_go_by_the_configuration() -> None:
     }
     assert found.prompts_at_once == 5
     assert (found.fresh, found.approve_within) == (300, 900)
-    assert found.confirm == frozenset({Kind.PROMPT})
+    assert found.confirm == frozenset({EffectKind.PROMPT})
     assert found.own == {"acme": {"00T1"}, "beta": set()}
     assert found.own_ips == (ip_network("203.0.113.7/32"), ip_network("2001:db8::/32"))

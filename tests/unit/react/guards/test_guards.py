@@ -5,23 +5,33 @@ from typing import Any
 
 import pytest
 
-from forwarder.core.action import ASKS, KINDS, Action, Kind, Outcome, Reason, State, Target, Waits
+from forwarder.core.action import (
+    ASKS,
+    KINDS,
+    Action,
+    ActionState,
+    ActionTarget,
+    EffectKind,
+    Outcome,
+    Reason,
+    Waits,
+)
 from forwarder.core.time import SECOND
-from forwarder.react.guards.judgement import Verdict
+from forwarder.react.guards.judgement import Decision
 from forwarder.react.ports import Answer, Seen
 from forwarder.react.settings.guards import GuardSettings, Limit, Protect
 from tests.fakes.actions import USER, action
 from tests.fakes.clock import NOON
 from tests.unit.react.guard_scene import BREAK_GLASS, SETTINGS, Scene, change
 
-GO = (Verdict.GO, None)
+GO = (Decision.GO, None)
 GROUP = {"group": "00gstepup", "for": 3600}
 NOT_OK = Answer(503, text="Okta is in read-only mode")
 CALLS = [name for name in KINDS if name not in ASKS]
 
 
-def refused(reason: Reason) -> tuple[Verdict, Reason]:
-    return Verdict.REFUSE, reason
+def refused(reason: Reason) -> tuple[Decision, Reason]:
+    return Decision.REFUSE, reason
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -51,7 +61,7 @@ async def test_an_action_that_no_guard_stops_goes(name: str) -> None:
 async def test_the_weakest_mode_holds(ceiling: str, rule: str, planned: str, mode: str) -> None:
     scene = Scene(mode=ceiling, modes={"push_fatigue": rule})
     found = await scene.verdict(action("revoke_sessions", mode=planned))
-    said = {"enforce": GO, "shadow": (Verdict.SHADOW, Reason.SHADOW), "off": refused(Reason.OFF)}
+    said = {"enforce": GO, "shadow": (Decision.SHADOW, Reason.SHADOW), "off": refused(Reason.OFF)}
     assert found == said[mode]
 
 
@@ -89,7 +99,7 @@ async def test_a_pause_that_comes_while_the_guards_look_stops_the_action_too() -
 
 @pytest.mark.parametrize("name", CALLS)
 async def test_of_a_late_event_only_quiet_actions_remain(name: str) -> None:
-    late = GO if KINDS[name] is Kind.QUIET else refused(Reason.LATE)
+    late = GO if KINDS[name] is EffectKind.QUIET else refused(Reason.LATE)
     assert await Scene().verdict(action(name, published=NOON - 601 * SECOND)) == late
     assert await Scene().verdict(action(name, published=NOON - 600 * SECOND)) == GO
     assert await Scene().verdict(action(name, late=True)) == late
@@ -97,7 +107,7 @@ async def test_of_a_late_event_only_quiet_actions_remain(name: str) -> None:
 
 async def test_an_event_becomes_late_while_its_action_waits() -> None:
     scene = Scene()
-    row = change(action("revoke_sessions"), state=State.WAITING, waits_for=Waits.RETRY)
+    row = change(action("revoke_sessions"), state=ActionState.WAITING, waits_for=Waits.RETRY)
     assert await scene.verdict(row) == GO
     await scene.clock.advance(601)
     assert await scene.verdict(row) == refused(Reason.LATE)
@@ -117,7 +127,9 @@ async def test_an_event_of_the_future_means_that_a_clock_is_off() -> None:
 @pytest.mark.parametrize("name", CALLS)
 async def test_what_our_own_credential_did_leads_to_nothing(name: str, made_by: str) -> None:
     scene = Scene()
-    scene.book.put(change(action("revoke_sessions", 50), state=State.ENDED, request_id="req-7", due=None))
+    scene.book.put(
+        change(action("revoke_sessions", 50), state=ActionState.ENDED, request_id="req-7", due=None)
+    )
     assert await scene.verdict(action(name, made_by=("00uadmin", made_by))) == refused(Reason.OWN)
 
 
@@ -149,7 +161,7 @@ async def test_a_risk_that_follows_our_report_is_not_reported_again(
         assert await scene.verdict(change_of_risk(after)) == refused(Reason.OWN)
     for after in (-61, 601):
         assert await scene.verdict(change_of_risk(after)) == GO
-    assert await scene.verdict(change_of_risk(1, target=Target("user", "00uother"))) == GO
+    assert await scene.verdict(change_of_risk(1, target=ActionTarget("user", "00uother"))) == GO
     assert await scene.verdict(change(change_of_risk(1), trigger="user.session.start")) == GO
     assert "echo" in (await scene.judge(change_of_risk(1))).detail
 
@@ -164,7 +176,7 @@ async def test_a_risk_of_oktas_own_after_our_report_still_leads_to_other_actions
 
 async def test_a_report_in_shadow_has_no_echo() -> None:
     scene = Scene()
-    scene.book.put(change(action("risk_event"), state=State.ENDED, outcome=Outcome.SHADOW, due=None))
+    scene.book.put(change(action("risk_event"), state=ActionState.ENDED, outcome=Outcome.SHADOW, due=None))
     assert await scene.verdict(action("risk_event", 1, trigger="user.risk.change")) == GO
 
 
@@ -173,7 +185,7 @@ async def test_a_report_in_shadow_has_no_echo() -> None:
 
 @pytest.mark.parametrize("name", [name for name in CALLS if name != "notify"])
 async def test_a_protected_user_is_spared_by_every_action_but_the_notification(name: str) -> None:
-    target = Target("user", BREAK_GLASS, "breakglass@corp.example")
+    target = ActionTarget("user", BREAK_GLASS, "breakglass@corp.example")
     found = await Scene().judge(action(name, target=target))
     assert (found.verdict, found.reason) == refused(Reason.PROTECTED)
     assert found.detail == "reactions.protect.users names the user"
@@ -245,7 +257,11 @@ async def test_a_look_up_is_repeated_for_30_s_while_okta_is_in_trouble_and_then_
     row = action("revoke_sessions")
     for _ in range(6):
         found = await scene.judge(row)
-        assert (found.verdict, found.reason, found.waits_for) == (Verdict.WAIT, Reason.PROTECTED, Waits.RETRY)
+        assert (found.verdict, found.reason, found.waits_for) == (
+            Decision.WAIT,
+            Reason.PROTECTED,
+            Waits.RETRY,
+        )
         assert found.until == scene.now + 5 * SECOND
         row = scene.waits(row, found)
         await scene.clock.advance(5)
@@ -335,7 +351,7 @@ async def test_a_deleted_user_is_no_target() -> None:
 )
 async def test_what_is_not_one_public_address_is_never_blocked(address: str) -> None:
     found = await Scene().verdict(
-        action("block_ip", target=Target("ip", address), settings={"approve": False})
+        action("block_ip", target=ActionTarget("ip", address), settings={"approve": False})
     )
     assert found == refused(Reason.ADDRESS)
 
@@ -343,7 +359,9 @@ async def test_what_is_not_one_public_address_is_never_blocked(address: str) -> 
 @pytest.mark.parametrize("address", ["93.184.216.34", "8.8.8.8", "2606:4700:4700::1111", "2606:4700:0::1"])
 async def test_a_public_address_may_be_blocked(address: str) -> None:
     assert (
-        await Scene().verdict(action("block_ip", target=Target("ip", address), settings={"approve": False}))
+        await Scene().verdict(
+            action("block_ip", target=ActionTarget("ip", address), settings={"approve": False})
+        )
         == GO
     )
 
@@ -352,7 +370,7 @@ async def test_a_public_address_may_be_blocked(address: str) -> None:
     ("address", "why"), [("5.5.5.77", "reactions.protect.ips"), ("9.9.9.9", "the forwarder itself")]
 )
 async def test_a_protected_address_and_our_own_are_never_blocked(address: str, why: str) -> None:
-    found = await Scene().judge(action("block_ip", target=Target("ip", address)))
+    found = await Scene().judge(action("block_ip", target=ActionTarget("ip", address)))
     assert (found.verdict, found.reason) == refused(Reason.ADDRESS)
     assert why in found.detail
 
@@ -372,7 +390,7 @@ async def test_what_is_so_already_is_left_as_it_is() -> None:
     scene = Scene()
     scene.looks.seen = Seen(Answer(200), {"status": "SUSPENDED"}, is_so=True)
     found = await scene.judge(action("suspend"))
-    assert (found.verdict, found.reason) == (Verdict.NO_OP, Reason.STATE)
+    assert (found.verdict, found.reason) == (Decision.NO_OP, Reason.STATE)
     assert (found.before, found.moves) == ({"status": "SUSPENDED"}, "")
 
 
@@ -380,7 +398,7 @@ async def test_a_repeated_call_whose_effect_is_there_is_no_no_op() -> None:
     """The effect may be ours, of the call whose answer was lost: it must be undone in time."""
     scene = Scene()
     scene.looks.seen = Seen(Answer(200), {"status": "SUSPENDED"}, is_so=True)
-    row = change(action("suspend"), state=State.WAITING, waits_for=Waits.RETRY, called_at=NOON)
+    row = change(action("suspend"), state=ActionState.WAITING, waits_for=Waits.RETRY, called_at=NOON)
     assert await scene.verdict(row) == GO
 
 
@@ -396,7 +414,7 @@ async def test_a_look_at_the_target_is_repeated_until_the_event_is_late() -> Non
     scene = Scene()
     scene.looks.seen = Seen(NOT_OK)
     found = await scene.judge(action("add_to_group", settings=GROUP))
-    assert (found.verdict, found.reason, found.waits_for) == (Verdict.WAIT, Reason.STATE, Waits.RETRY)
+    assert (found.verdict, found.reason, found.waits_for) == (Decision.WAIT, Reason.STATE, Waits.RETRY)
     scene.looks.seen = Seen(Answer(403, text="no permission"))
     assert await scene.verdict(action("add_to_group", 1, settings=GROUP)) == refused(Reason.STATE)
 
@@ -407,7 +425,7 @@ async def test_a_second_effect_moves_the_end_of_the_first() -> None:
     assert await scene.carry_out(first)
     scene.looks.seen = Seen(Answer(200), True, is_so=True)
     found = await scene.judge(action("add_to_group", 1, settings=GROUP))
-    assert (found.verdict, found.reason, found.moves) == (Verdict.NO_OP, Reason.LIVE, first.key)
+    assert (found.verdict, found.reason, found.moves) == (Decision.NO_OP, Reason.LIVE, first.key)
 
 
 async def test_a_shadow_moves_nothing() -> None:
@@ -415,23 +433,23 @@ async def test_a_shadow_moves_nothing() -> None:
     assert await scene.carry_out(action("add_to_group", settings=GROUP))
     scene.looks.seen = Seen(Answer(200), True, is_so=True)
     found = await scene.judge(action("add_to_group", 1, settings=GROUP, mode="shadow"))
-    assert (found.verdict, found.reason, found.moves) == (Verdict.NO_OP, Reason.LIVE, "")
+    assert (found.verdict, found.reason, found.moves) == (Decision.NO_OP, Reason.LIVE, "")
 
 
 async def test_a_second_effect_waits_while_the_first_is_being_made_or_undone() -> None:
     scene = Scene()
     first = action("add_to_group", settings=GROUP)
-    assert (await scene.judge(first)).verdict is Verdict.GO
+    assert (await scene.judge(first)).verdict is Decision.GO
     second = action("add_to_group", 1, settings=GROUP)
-    waiting = (Verdict.WAIT, Reason.LIVE)
+    waiting = (Decision.WAIT, Reason.LIVE)
     assert await scene.verdict(second) == waiting  # claimed
-    for state in (State.CALLING, State.UNDOING):
+    for state in (ActionState.CALLING, ActionState.UNDOING):
         scene.book.put(change(first, state=state, called_at=scene.now))
         assert await scene.verdict(second) == waiting
     live = scene.done(first)
     scene.book.put(change(live, undo_due=scene.now))  # to be undone right now
     assert await scene.verdict(second) == waiting
-    scene.book.put(change(live, state=State.ENDED, due=None))
+    scene.book.put(change(live, state=ActionState.ENDED, due=None))
     assert await scene.verdict(second) == GO
 
 
@@ -447,7 +465,7 @@ async def test_a_target_is_held_for_a_day_after_a_human_undid_an_effect_on_it(na
     scene = Scene(fresh=7 * 86400)
     undone = change(
         scene.done(action("suspend", 100)),
-        state=State.ENDED,
+        state=ActionState.ENDED,
         due=None,
         undone_at=scene.now,
         undone_by="hand:ada",
@@ -468,10 +486,10 @@ async def test_timed_actions_and_prompts_wait_until_the_system_log_has_the_event
     scene.okta.log.clear()
     row = action(name)
     found = await scene.judge(row)
-    if KINDS[name] not in {Kind.TIMED, Kind.PROMPT}:
+    if KINDS[name] not in {EffectKind.TIMED, EffectKind.PROMPT}:
         assert (found.verdict, found.reason) == GO
         return
-    assert (found.verdict, found.reason) == (Verdict.WAIT, Reason.UNCONFIRMED)
+    assert (found.verdict, found.reason) == (Decision.WAIT, Reason.UNCONFIRMED)
     assert (found.waits_for, found.until) == (Waits.CONFIRMATION, scene.now + 5 * SECOND)
     row = scene.waits(row, found)
     scene.okta.log.add("event-0")
@@ -491,7 +509,7 @@ async def test_every_event_of_an_alert_must_be_in_the_log() -> None:
     scene = Scene()
     scene.okta.log = {"real"}
     row = action("add_to_group", settings=GROUP, events=("forged-1", "forged-2", "real"))
-    assert await scene.verdict(row) == (Verdict.WAIT, Reason.UNCONFIRMED)
+    assert await scene.verdict(row) == (Decision.WAIT, Reason.UNCONFIRMED)
     scene.okta.log |= {"forged-1"}
     scene.store.polled = {"forged-2"}
     assert await scene.verdict(row) == GO
@@ -501,7 +519,7 @@ async def test_an_alert_of_a_hundred_events_is_confirmed_in_few_questions() -> N
     scene = Scene()
     row = action("add_to_group", settings=GROUP, events=tuple(f"event-{number}" for number in range(100)))
     asked = 0
-    while (await scene.judge(row)).verdict is not Verdict.GO:
+    while (await scene.judge(row)).verdict is not Decision.GO:
         asked += 1
         assert asked < 6
     assert scene.okta.calls.count("/api/v1/logs") <= 5
@@ -513,7 +531,7 @@ async def test_an_event_that_never_comes_to_the_log_refuses_the_action_when_it_i
     row = action("add_to_group", settings=GROUP)
     for _ in range(100):
         found = await scene.judge(row)
-        if found.verdict is not Verdict.WAIT:
+        if found.verdict is not Decision.WAIT:
             break
         row = scene.waits(row, found)
         assert found.until is not None
@@ -525,9 +543,9 @@ async def test_an_event_that_never_comes_to_the_log_refuses_the_action_when_it_i
 
 
 async def test_a_rule_may_confirm_more_kinds() -> None:
-    scene = Scene(confirm=frozenset(Kind))
+    scene = Scene(confirm=frozenset(EffectKind))
     scene.okta.log.clear()
-    assert await scene.verdict(action("notify")) == (Verdict.WAIT, Reason.UNCONFIRMED)
+    assert await scene.verdict(action("notify")) == (Decision.WAIT, Reason.UNCONFIRMED)
 
 
 # limit, approval
@@ -540,7 +558,7 @@ async def test_what_is_over_a_limit_waits_for_a_human(limit: str) -> None:
         assert await scene.carry_out(action("revoke_sessions", number))
     third = action("revoke_sessions", 2)
     found = await scene.judge(third)
-    assert (found.verdict, found.reason, found.waits_for) == (Verdict.WAIT, Reason.LIMIT, Waits.APPROVAL)
+    assert (found.verdict, found.reason, found.waits_for) == (Decision.WAIT, Reason.LIMIT, Waits.APPROVAL)
     assert found.limit == limit
     assert found.approval is not None
     assert (found.approval.why, found.approval.until) == (limit, scene.now + 900 * SECOND)
@@ -564,7 +582,7 @@ async def test_an_approval_that_is_pending_does_not_end_when_the_limit_has_room_
     row = scene.waits(second, await scene.judge(second))
     await scene.clock.advance(61)
     found = await scene.judge(row)
-    assert (found.verdict, found.waits_for) == (Verdict.WAIT, Waits.APPROVAL)
+    assert (found.verdict, found.waits_for) == (Decision.WAIT, Waits.APPROVAL)
     assert found.approval == row.approval
 
 
@@ -586,7 +604,7 @@ async def test_a_human_approves_what_asks_unless_the_rule_says_otherwise(
     if not asks:
         assert (found.verdict, found.reason) == GO
         return
-    assert (found.verdict, found.reason) == (Verdict.WAIT, Reason.APPROVAL)
+    assert (found.verdict, found.reason) == (Decision.WAIT, Reason.APPROVAL)
     assert found.approval is not None
     within = 60 if isinstance(settings.get("approve"), dict) else 900
     assert (found.approval.why, found.approval.until) == ("asks", scene.now + within * SECOND)
@@ -597,7 +615,7 @@ async def test_what_nobody_approves_in_time_is_refused() -> None:
     scene = Scene()
     row = scene.waits(action(), await scene.judge(action()))
     await scene.clock.advance(899)
-    assert await scene.verdict(row) == (Verdict.WAIT, Reason.APPROVAL)
+    assert await scene.verdict(row) == (Decision.WAIT, Reason.APPROVAL)
     await scene.clock.advance(1)
     found = await scene.judge(row)
     assert (found.verdict, found.reason) == refused(Reason.APPROVAL)
@@ -639,7 +657,7 @@ async def test_an_approval_after_its_time_approves_nothing() -> None:
 async def test_a_repeated_call_is_neither_limited_nor_asked_about_again() -> None:
     scene = Scene(limits={"per_user": Limit(1, 3600)})
     scene.done(action("revoke_sessions", 1))
-    row = change(action("suspend"), state=State.WAITING, waits_for=Waits.RETRY, called_at=NOON)
+    row = change(action("suspend"), state=ActionState.WAITING, waits_for=Waits.RETRY, called_at=NOON)
     assert await scene.verdict(row) == GO
 
 
@@ -649,24 +667,26 @@ async def test_a_repeated_call_is_neither_limited_nor_asked_about_again() -> Non
 async def test_a_shadow_goes_all_the_way_but_the_call() -> None:
     scene = Scene()
     found = await scene.judge(action("revoke_sessions", mode="shadow"))
-    assert (found.verdict, found.reason) == (Verdict.SHADOW, Reason.SHADOW)
+    assert (found.verdict, found.reason) == (Decision.SHADOW, Reason.SHADOW)
     assert found.before == {"status": "ACTIVE"}
 
 
 async def test_a_shadow_never_waits_for_a_human_and_says_that_enforce_would() -> None:
     scene = Scene(limits={"per_user": Limit(1, 3600)})
     found = await scene.judge(action("suspend", mode="shadow"))
-    assert (found.verdict, found.reason) == (Verdict.SHADOW, Reason.APPROVAL)
-    shadow = change(action("revoke_sessions", 1, mode="shadow"), state=State.ENDED, outcome=Outcome.SHADOW)
+    assert (found.verdict, found.reason) == (Decision.SHADOW, Reason.APPROVAL)
+    shadow = change(
+        action("revoke_sessions", 1, mode="shadow"), state=ActionState.ENDED, outcome=Outcome.SHADOW
+    )
     scene.book.put(change(shadow, reason=Reason.SHADOW, due=None))
     over = await scene.judge(action("revoke_sessions", 2, mode="shadow"))
-    assert (over.verdict, over.reason, over.limit) == (Verdict.SHADOW, Reason.LIMIT, "per_user")
+    assert (over.verdict, over.reason, over.limit) == (Decision.SHADOW, Reason.LIMIT, "per_user")
     assert "enforce would wait for a human" in over.detail
 
 
 async def test_shadows_spend_nothing_of_what_enforce_may_do() -> None:
     scene = Scene(limits={"per_user": Limit(1, 3600)})
-    assert (await scene.judge(action("revoke_sessions", mode="shadow"))).verdict is Verdict.SHADOW
+    assert (await scene.judge(action("revoke_sessions", mode="shadow"))).verdict is Decision.SHADOW
     assert await scene.verdict(action("revoke_sessions", 1)) == GO
 
 
@@ -674,14 +694,14 @@ async def test_shadows_wait_for_the_system_log_too() -> None:
     scene = Scene()
     scene.okta.log.clear()
     found = await scene.verdict(action("suspend", mode="shadow"))
-    assert found == (Verdict.WAIT, Reason.UNCONFIRMED)
+    assert found == (Decision.WAIT, Reason.UNCONFIRMED)
 
 
 # prompts
 
 
-def asked(number: int, target: Target = USER, **more: Any) -> Any:
-    fields = {"state": State.PROMPTING, "called_at": NOON, **more}
+def asked(number: int, target: ActionTarget = USER, **more: Any) -> Any:
+    fields = {"state": ActionState.PROMPTING, "called_at": NOON, **more}
     return change(action("prompt", number, target=target), **fields)
 
 
@@ -689,40 +709,40 @@ async def test_a_user_is_asked_one_thing_at_a_time() -> None:
     scene = Scene()
     scene.book.put(asked(1))
     found = await scene.judge(action("prompt"))
-    assert (found.verdict, found.reason, found.moves) == (Verdict.NO_OP, Reason.LIVE, "")
+    assert (found.verdict, found.reason, found.moves) == (Decision.NO_OP, Reason.LIVE, "")
 
 
 async def test_two_prompts_to_one_user_at_once_are_one() -> None:
     scene = Scene()
     assert await scene.verdict(action("prompt")) == GO
-    assert await scene.verdict(action("prompt", 1)) == (Verdict.NO_OP, Reason.LIVE)
+    assert await scene.verdict(action("prompt", 1)) == (Decision.NO_OP, Reason.LIVE)
 
 
 async def test_a_second_prompt_in_a_day_waits_for_a_human() -> None:
     scene = Scene()
-    scene.book.put(asked(1, state=State.ENDED, outcome=Outcome.DONE, answer="denied", due=None))
+    scene.book.put(asked(1, state=ActionState.ENDED, outcome=Outcome.DONE, answer="denied", due=None))
     found = await scene.judge(action("prompt"))
-    assert (found.verdict, found.reason, found.waits_for) == (Verdict.WAIT, Reason.LIMIT, Waits.APPROVAL)
+    assert (found.verdict, found.reason, found.waits_for) == (Decision.WAIT, Reason.LIMIT, Waits.APPROVAL)
 
 
 async def test_a_sixth_prompt_of_an_org_waits_until_one_is_answered() -> None:
     scene = Scene()
     for number in range(5):
-        scene.book.put(asked(number, Target("user", f"00u{number}")))
+        scene.book.put(asked(number, ActionTarget("user", f"00u{number}")))
     found = await scene.judge(action("prompt", 9))
-    assert (found.verdict, found.reason, found.waits_for) == (Verdict.WAIT, Reason.LIMIT, Waits.RETRY)
-    assert (await scene.judge(action("prompt", 9, mode="shadow"))).verdict is Verdict.SHADOW
+    assert (found.verdict, found.reason, found.waits_for) == (Decision.WAIT, Reason.LIMIT, Waits.RETRY)
+    assert (await scene.judge(action("prompt", 9, mode="shadow"))).verdict is Decision.SHADOW
 
 
 async def test_the_limits_of_prompts_are_the_settings() -> None:
     scene = Scene(limits={"prompt_per_user": Limit(2, 3600)}, prompts_at_once=1)
-    scene.book.put(asked(1, state=State.ENDED, outcome=Outcome.DONE, answer="denied", due=None))
-    assert await scene.verdict(action("prompt")) == (Verdict.GO, None)
-    scene.book.put(asked(2, state=State.ENDED, outcome=Outcome.DONE, answer="denied", due=None))
+    scene.book.put(asked(1, state=ActionState.ENDED, outcome=Outcome.DONE, answer="denied", due=None))
+    assert await scene.verdict(action("prompt")) == (Decision.GO, None)
+    scene.book.put(asked(2, state=ActionState.ENDED, outcome=Outcome.DONE, answer="denied", due=None))
     found = await scene.judge(action("prompt"))
     assert (found.reason, found.limit) == (Reason.LIMIT, "prompt_per_user")
     await scene.clock.advance(3600)
-    scene.book.put(asked(3, Target("user", "00uanother")))
+    scene.book.put(asked(3, ActionTarget("user", "00uanother")))
     found = await scene.judge(action("prompt", published=scene.now))
     assert (found.reason, found.waits_for) == (Reason.LIMIT, Waits.RETRY)
 
@@ -752,7 +772,7 @@ async def test_users_with_many_live_effects_are_looked_up_in_turns() -> None:
     scene.store.polled = {f"event-{number}" for number in range(50)}
     rows = []
     for number in range(50):
-        target = Target("user", f"00uuser{number}")
+        target = ActionTarget("user", f"00uuser{number}")
         scene.okta.users[target.id] = f"user{number}@corp.example"
         rows.append(action("add_to_group", number, settings=GROUP, target=target))
         assert await scene.carry_out(rows[-1])

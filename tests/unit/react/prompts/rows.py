@@ -4,14 +4,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from forwarder.core.action import Action, Kind, Target, key_of
-from forwarder.react.prompts.port import Progress
+from forwarder.core.action import Action, ActionTarget, EffectKind, key_of
+from forwarder.react.prompts.port import PromptProgress
 from forwarder.react.prompts.prompts import Prompts
 from tests.fakes.clock import NOON
 
 
 def prompt(user: str = "00u1", org: str = "acme", alert: str = "alert-1", **more: Any) -> Action:
-    target = Target("user", user, more.pop("login", "jane@corp.example"))
+    target = ActionTarget("user", user, more.pop("login", "jane@corp.example"))
     settings = more.pop("settings", {"by": "push"})
     return Action(
         key=key_of(org, alert, "prompt", target),
@@ -21,7 +21,7 @@ def prompt(user: str = "00u1", org: str = "acme", alert: str = "alert-1", **more
         alert=alert,
         events=("e1",),
         published=more.pop("published", NOON),
-        kind=Kind.PROMPT,
+        kind=EffectKind.PROMPT,
         name="prompt",
         target=target,
         mode=more.pop("mode", "enforce"),
@@ -31,9 +31,9 @@ def prompt(user: str = "00u1", org: str = "acme", alert: str = "alert-1", **more
     )
 
 
-async def ask(prompts: Prompts, row: Action) -> Progress:
+async def ask(prompts: Prompts, row: Action) -> PromptProgress:
     """Prepare and send, as the engine does between which it stores the row."""
     prepared = await prompts.prepare(row)
-    if isinstance(prepared, Progress):
+    if isinstance(prepared, PromptProgress):
         return prepared
     return await prompts.send(replace(row, request=prepared))

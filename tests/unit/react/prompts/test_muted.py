@@ -7,7 +7,7 @@ import pytest
 import structlog
 from msgspec.structs import replace
 
-from forwarder.core.action import Action, Kind, Outcome, State
+from forwarder.core.action import Action, ActionState, EffectKind, Outcome
 from forwarder.core.errors import StoreError, StoreFormatError, StoreTimeoutError
 from forwarder.core.event import Event, Source
 from forwarder.core.time import SECOND
@@ -29,11 +29,13 @@ def covered(muted: Muted, one: Event) -> bool:
 
 
 def out() -> Action:
-    return prompt(state=State.PROMPTING, called_at=NOON)
+    return prompt(state=ActionState.PROMPTING, called_at=NOON)
 
 
 def ended(after: float = 30, answer: str = "denied") -> Action:
-    return prompt(state=State.ENDED, called_at=NOON, seen_at=NOON + round(after * SECOND), answer=answer)
+    return prompt(
+        state=ActionState.ENDED, called_at=NOON, seen_at=NOON + round(after * SECOND), answer=answer
+    )
 
 
 def test_nothing_is_muted_without_a_prompt() -> None:
@@ -100,11 +102,11 @@ def test_a_prompt_that_may_still_be_out_mutes_as_long_as_okta_keeps_one() -> Non
     "row",
     [
         prompt(),
-        prompt(state=State.WAITING, called_at=NOON),
-        prompt(state=State.ENDED, outcome=Outcome.SHADOW),
+        prompt(state=ActionState.WAITING, called_at=NOON),
+        prompt(state=ActionState.ENDED, outcome=Outcome.SHADOW),
         ended(1, "unreachable"),
-        prompt(state=State.ENDED, called_at=NOON, outcome=Outcome.FAILED),
-        replace(out(), kind=Kind.TIMED, name="suspend"),
+        prompt(state=ActionState.ENDED, called_at=NOON, outcome=Outcome.FAILED),
+        replace(out(), kind=EffectKind.TIMED, name="suspend"),
     ],
 )
 def test_what_was_not_sent_mutes_nothing(row: Action) -> None:
@@ -115,14 +117,14 @@ def test_what_was_not_sent_mutes_nothing(row: Action) -> None:
 
 def test_a_prompt_that_was_refused_for_now_mutes_no_more() -> None:
     muted = Muted()
-    muted.note(prompt(state=State.CALLING, called_at=NOON))
-    muted.note(prompt(state=State.WAITING, called_at=NOON))
+    muted.note(prompt(state=ActionState.CALLING, called_at=NOON))
+    muted.note(prompt(state=ActionState.WAITING, called_at=NOON))
     assert not covered(muted, event(1))
 
 
 def test_the_rows_of_the_store_restore_what_the_process_knew() -> None:
     before, after = Muted(), Muted()
-    rows = [out(), ended(30), prompt("00u2", alert="alert-2", state=State.CALLING, called_at=NOON)]
+    rows = [out(), ended(30), prompt("00u2", alert="alert-2", state=ActionState.CALLING, called_at=NOON)]
     for row in rows:
         before.note(row)
     after.restore([rows[1], rows[2]])

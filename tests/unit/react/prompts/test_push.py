@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from forwarder.core.time import SECOND
 from forwarder.react.ports import Answer
-from forwarder.react.prompts.port import Progress
+from forwarder.react.prompts.port import PromptProgress
 from forwarder.react.prompts.prompts import Prompts
 from tests.fakes.clock import NOON, ManualClock
 from tests.unit.react.prompts.rows import ask, prompt
@@ -54,7 +54,7 @@ class Org:
         return self._answers.pop(0)
 
 
-async def sent(*answers: Answer, user: str = "00u1") -> tuple[Progress, Org]:
+async def sent(*answers: Answer, user: str = "00u1") -> tuple[PromptProgress, Org]:
     org = Org(ManualClock(), *answers)
     return await ask(Prompts(org, {}, ManualClock()), prompt(user)), org
 

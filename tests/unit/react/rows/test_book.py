@@ -5,7 +5,7 @@ import time
 import msgspec
 import pytest
 
-from forwarder.core.action import Action, End, Outcome, Reason, State, Target, Waits
+from forwarder.core.action import Action, ActionState, ActionTarget, End, Outcome, Reason, Waits
 from forwarder.core.time import SECOND
 from forwarder.react.rows.book import DAY, Book, horizon_of
 from forwarder.react.settings.guards import Limit
@@ -22,17 +22,23 @@ LIMITS = {
 
 
 def called(row: Action, at: int = NOON) -> Action:
-    return change(row, state=State.ENDED, outcome=Outcome.DONE, called_at=at, due=None)
+    return change(row, state=ActionState.ENDED, outcome=Outcome.DONE, called_at=at, due=None)
 
 
 def live(row: Action, until: int = NOON + HOUR) -> Action:
     return change(
-        row, state=State.LIVE, outcome=Outcome.DONE, called_at=NOON, due=until, undo_due=until, seen_at=NOON
+        row,
+        state=ActionState.LIVE,
+        outcome=Outcome.DONE,
+        called_at=NOON,
+        due=until,
+        undo_due=until,
+        seen_at=NOON,
     )
 
 
-def user(number: int) -> Target:
-    return Target("user", f"00uuser{number:013}")
+def user(number: int) -> ActionTarget:
+    return ActionTarget("user", f"00uuser{number:013}")
 
 
 def test_a_row_is_due_until_it_is_put_and_the_longest_due_comes_first() -> None:
@@ -44,8 +50,8 @@ def test_a_row_is_due_until_it_is_put_and_the_longest_due_comes_first() -> None:
     assert book.due(NOON + 1) == [first, second]
     assert book.due(NOON + 1) == [first, second]
     assert book.next_due() == NOON + 2
-    book.put(change(first, state=State.CALLING, due=NOON + 9))
-    book.put(change(second, state=State.ENDED, due=None))
+    book.put(change(first, state=ActionState.CALLING, due=NOON + 9))
+    book.put(change(second, state=ActionState.ENDED, due=None))
     assert book.due(NOON + 2) == [later]
     assert book.next_due() == NOON + 9
 
@@ -53,7 +59,7 @@ def test_a_row_is_due_until_it_is_put_and_the_longest_due_comes_first() -> None:
 def test_what_waits_is_counted_by_what_for_and_what_began_first_comes_first() -> None:
     book = Book()
     first, second, third = (
-        action(number=number, state=State.WAITING, waits_for=Waits.CONFIRMATION) for number in range(3)
+        action(number=number, state=ActionState.WAITING, waits_for=Waits.CONFIRMATION) for number in range(3)
     )
     for row in (first, second, third):
         book.put(row)
@@ -66,18 +72,18 @@ def test_what_waits_is_counted_by_what_for_and_what_began_first_comes_first() ->
         0,
     ]
     assert book.waiting(Waits.APPROVAL, most=9) == [asks]
-    book.put(change(asks, state=State.ENDED, outcome=Outcome.REFUSED))
-    book.put(change(second, state=State.CALLING))
+    book.put(change(asks, state=ActionState.ENDED, outcome=Outcome.REFUSED))
+    book.put(change(second, state=ActionState.CALLING))
     assert [book.count_waiting(each) for each in (Waits.CONFIRMATION, Waits.APPROVAL)] == [1, 0]
 
 
 def test_what_has_something_to_undo_is_known_until_it_is_undone() -> None:
     book = Book()
     row = live(action("add_to_group"))
-    for state in (State.LIVE, State.UNDOING):
+    for state in (ActionState.LIVE, ActionState.UNDOING):
         book.put(now := change(row, state=state))
         assert book.lasting() == [now]
-    book.put(change(row, state=State.ENDED, end=End.UNDONE))
+    book.put(change(row, state=ActionState.ENDED, end=End.UNDONE))
     assert book.lasting() == []
     book.put(row)
     book.fill([])
@@ -87,7 +93,7 @@ def test_what_has_something_to_undo_is_known_until_it_is_undone() -> None:
 def test_a_row_that_waits_for_a_human_is_open_and_never_due() -> None:
     book = Book()
     book.put(row := action())
-    book.put(waiting := change(row, state=State.WAITING, waits_for=Waits.APPROVAL, due=None))
+    book.put(waiting := change(row, state=ActionState.WAITING, waits_for=Waits.APPROVAL, due=None))
     assert book.open() == [waiting]
     assert book.due(NOON + DAY) == []
     assert book.next_due() is None
@@ -96,7 +102,7 @@ def test_a_row_that_waits_for_a_human_is_open_and_never_due() -> None:
 def test_a_planned_row_never_replaces_one_that_went_on() -> None:
     book = Book()
     book.put(row := action())
-    book.put(went_on := change(row, state=State.CALLING))
+    book.put(went_on := change(row, state=ActionState.CALLING))
     book.put(row)
     assert book.get(row.key) is went_on
 
@@ -111,20 +117,20 @@ def test_a_row_is_found_by_its_short_id_while_it_is_open() -> None:
     assert book.get(row.id) is None
 
 
-@pytest.mark.parametrize("state", [State.CALLING, State.LIVE, State.UNDOING])
-def test_an_effect_is_live_from_its_call_until_it_is_undone(state: State) -> None:
+@pytest.mark.parametrize("state", [ActionState.CALLING, ActionState.LIVE, ActionState.UNDOING])
+def test_an_effect_is_live_from_its_call_until_it_is_undone(state: ActionState) -> None:
     book = Book()
     book.put(made := change(live(action()), state=state))
     assert book.live(action(number=1)) is made
     assert book.live(made) is None
-    book.put(change(made, state=State.ENDED, end=End.UNDONE, undone_at=NOON))
+    book.put(change(made, state=ActionState.ENDED, end=End.UNDONE, undone_at=NOON))
     assert book.live(action(number=1)) is None
 
 
 def test_an_effect_may_be_live_while_a_call_whose_answer_was_lost_waits_to_be_repeated() -> None:
     book = Book()
     book.put(row := action())
-    book.put(lost := change(row, state=State.WAITING, waits_for=Waits.RETRY, called_at=NOON))
+    book.put(lost := change(row, state=ActionState.WAITING, waits_for=Waits.RETRY, called_at=NOON))
     assert book.live(action(number=1)) is lost
 
 
@@ -145,24 +151,24 @@ def test_only_the_same_org_action_target_and_group_are_the_same_effect() -> None
 
 def test_two_writings_of_an_address_are_one_target() -> None:
     book = Book()
-    book.put(live(row := action("block_ip", target=Target("ip", "2606:4700:0:0::1111"))))
-    found = book.live(action("block_ip", 1, target=Target("ip", "2606:4700::1111")))
+    book.put(live(row := action("block_ip", target=ActionTarget("ip", "2606:4700:0:0::1111"))))
+    found = book.live(action("block_ip", 1, target=ActionTarget("ip", "2606:4700::1111")))
     assert found is not None
     assert found.key == row.key
 
 
 def test_a_mending_action_is_never_live() -> None:
     book = Book()
-    book.put(change(action("revoke_sessions"), state=State.CALLING, called_at=NOON))
+    book.put(change(action("revoke_sessions"), state=ActionState.CALLING, called_at=NOON))
     assert book.live(action("revoke_sessions", 1)) is None
 
 
 def test_a_target_is_held_for_24_hours_after_its_effect_was_undone_by_hand() -> None:
     book = Book()
     row = live(action())
-    book.put(undoing := change(row, state=State.UNDOING, undone_by="hand: ada"))
+    book.put(undoing := change(row, state=ActionState.UNDOING, undone_by="hand: ada"))
     assert book.held("acme", row.target, NOON + 9 * DAY) is undoing
-    book.put(undone := change(undoing, state=State.ENDED, end=End.UNDONE, undone_at=NOON, due=None))
+    book.put(undone := change(undoing, state=ActionState.ENDED, end=End.UNDONE, undone_at=NOON, due=None))
     assert book.held("acme", row.target, NOON + DAY - 1) is undone
     assert book.held("acme", row.target, NOON + DAY) is None
     assert book.held("other", row.target, NOON) is None
@@ -172,7 +178,7 @@ def test_a_target_is_held_for_24_hours_after_its_effect_was_undone_by_hand() -> 
 def test_an_effect_whose_time_was_over_holds_nothing() -> None:
     book = Book()
     ended = change(
-        live(action()), state=State.ENDED, end=End.UNDONE, undone_at=NOON, undone_by="time", due=None
+        live(action()), state=ActionState.ENDED, end=End.UNDONE, undone_at=NOON, undone_by="time", due=None
     )
     book.put(ended)
     assert book.held("acme", ended.target, NOON) is None
@@ -183,7 +189,7 @@ def test_holds_that_are_over_are_forgotten() -> None:
     for number in range(50):
         at = NOON + number * DAY
         row = live(action(number=number, target=user(number)))
-        book.put(change(row, state=State.ENDED, undone_at=at, undone_by="hand: ada", due=None))
+        book.put(change(row, state=ActionState.ENDED, undone_at=at, undone_by="hand: ada", due=None))
     assert len(book._held) <= 2
 
 
@@ -214,7 +220,7 @@ def test_what_was_refused_or_is_quiet_counts_for_no_limit() -> None:
     book = Book()
     for number in range(9):
         row = action(number=number)
-        book.put(change(row, state=State.ENDED, outcome=Outcome.REFUSED, reason=Reason.LATE, due=None))
+        book.put(change(row, state=ActionState.ENDED, outcome=Outcome.REFUSED, reason=Reason.LATE, due=None))
         book.put(called(action("user_risk", number)))
     assert book.over(action(number=10), LIMITS, NOON, shadow=False) == ""
     assert book.over(action("user_risk", 10), LIMITS, NOON, shadow=False) == ""
@@ -224,7 +230,7 @@ def test_a_retry_is_not_counted_against_itself() -> None:
     book = Book()
     rows = [action(number=number) for number in range(2)]
     for row in rows:
-        book.put(change(row, state=State.WAITING, waits_for=Waits.RETRY, called_at=NOON))
+        book.put(change(row, state=ActionState.WAITING, waits_for=Waits.RETRY, called_at=NOON))
     assert book.over(rows[0], LIMITS, NOON, shadow=False) == ""
 
 
@@ -232,7 +238,7 @@ def test_shadows_have_a_count_of_their_own() -> None:
     book = Book()
     for number in range(2):
         shadow = change(
-            action(number=number, mode="shadow"), state=State.ENDED, outcome=Outcome.SHADOW, due=None
+            action(number=number, mode="shadow"), state=ActionState.ENDED, outcome=Outcome.SHADOW, due=None
         )
         book.put(change(shadow, reason=Reason.SHADOW))
     assert book.over(action(number=2), LIMITS, NOON, shadow=False) == ""
@@ -243,7 +249,11 @@ def test_a_shadow_over_a_limit_would_have_waited_so_it_does_not_count() -> None:
     book = Book()
     for number in range(5):
         row = change(
-            action(number=number), state=State.ENDED, outcome=Outcome.SHADOW, reason=Reason.LIMIT, due=None
+            action(number=number),
+            state=ActionState.ENDED,
+            outcome=Outcome.SHADOW,
+            reason=Reason.LIMIT,
+            due=None,
         )
         book.put(row)
     assert book.over(action(number=9), LIMITS, NOON, shadow=True) == ""
@@ -267,7 +277,7 @@ def test_a_claim_keeps_the_place_and_counts_until_it_is_released() -> None:
     assert book.over(rows[2], LIMITS, NOON, shadow=False) == "per_user"
     book.release(rows[1].key)
     assert book.over(rows[2], LIMITS, NOON, shadow=False) == ""
-    book.put(change(rows[0], state=State.ENDED, outcome=Outcome.REFUSED, due=None))
+    book.put(change(rows[0], state=ActionState.ENDED, outcome=Outcome.REFUSED, due=None))
     assert book.live(rows[2]) is None
     book.claim(rows[1], NOON)
     assert book.over(rows[2], LIMITS, NOON, shadow=False) == ""
@@ -279,7 +289,7 @@ def test_a_claim_counts_on_once_its_call_is_stored() -> None:
     for row in rows[:2]:
         book.put(row)
         book.claim(row, NOON)
-        book.put(change(row, state=State.CALLING, called_at=NOON))
+        book.put(change(row, state=ActionState.CALLING, called_at=NOON))
         book.release(row.key)
     assert book.over(rows[2], LIMITS, NOON, shadow=False) == "per_user"
     assert book.live(rows[2]) is not None
@@ -291,9 +301,9 @@ def test_a_call_that_surely_did_not_leave_uses_up_no_limit() -> None:
     for row in rows[:3]:
         book.put(row)
         book.claim(row, NOON)
-        book.put(calling := change(row, state=State.CALLING, called_at=NOON))
+        book.put(calling := change(row, state=ActionState.CALLING, called_at=NOON))
     assert book.over(rows[3], LIMITS, NOON, shadow=False) == "timed"
-    book.put(unsent := change(calling, state=State.WAITING, called_at=None, due=NOON + 1))
+    book.put(unsent := change(calling, state=ActionState.WAITING, called_at=None, due=NOON + 1))
     assert book.over(rows[3], LIMITS, NOON, shadow=False) == ""
     book.claim(unsent, NOON + 1)
     book.put(change(calling, called_at=NOON + 1))
@@ -313,7 +323,7 @@ def test_prompts_of_the_last_day_and_open_ones_are_kept() -> None:
     book = Book()
     old, out, new = (action("prompt", number) for number in range(3))
     book.put(called(old, NOON))
-    book.put(change(out, state=State.PROMPTING, called_at=NOON))
+    book.put(change(out, state=ActionState.PROMPTING, called_at=NOON))
     book.put(called(new, NOON + DAY))
     assert [row.alert for row in book.prompts(action("prompt", 9))] == [out.alert, new.alert]
 
@@ -321,10 +331,10 @@ def test_prompts_of_the_last_day_and_open_ones_are_kept() -> None:
 def test_prompts_that_count_are_those_out_in_the_org_and_those_of_the_user() -> None:
     book = Book()
     mine, others = called(action("prompt", 1)), called(action("prompt", 2, target=user(2)))
-    out = change(action("prompt", 3, target=user(3)), state=State.PROMPTING, called_at=NOON)
-    elsewhere = change(action("prompt", 4, org="other"), state=State.PROMPTING, called_at=NOON)
+    out = change(action("prompt", 3, target=user(3)), state=ActionState.PROMPTING, called_at=NOON)
+    elsewhere = change(action("prompt", 4, org="other"), state=ActionState.PROMPTING, called_at=NOON)
     shadow = change(
-        action("prompt", 5), state=State.ENDED, outcome=Outcome.SHADOW, reason=Reason.SHADOW, due=None
+        action("prompt", 5), state=ActionState.ENDED, outcome=Outcome.SHADOW, reason=Reason.SHADOW, due=None
     )
     for row in (mine, others, out, elsewhere, shadow):
         book.put(row)
@@ -336,22 +346,22 @@ def test_a_prompt_that_is_claimed_is_out_until_its_row_is_put_or_it_is_released(
     book = Book()
     book.put(row := action("prompt"))
 
-    def out() -> list[State]:
+    def out() -> list[ActionState]:
         return [one.state for one in book.prompts(action("prompt", 9, target=user(9)))]
 
     book.claim(row, NOON, shadow=True)
     assert out() == []
     book.claim(row, NOON)
-    assert out() == [State.CALLING]
+    assert out() == [ActionState.CALLING]
     book.release(row.key)
     assert out() == []
     book.claim(row, NOON)
-    book.put(change(row, state=State.WAITING, waits_for=Waits.RETRY))
+    book.put(change(row, state=ActionState.WAITING, waits_for=Waits.RETRY))
     assert out() == []
     book.claim(row, NOON)
-    book.put(change(row, state=State.CALLING, called_at=NOON))
-    book.put(change(row, state=State.PROMPTING, called_at=NOON))
-    assert out() == [State.PROMPTING]
+    book.put(change(row, state=ActionState.CALLING, called_at=NOON))
+    book.put(change(row, state=ActionState.PROMPTING, called_at=NOON))
+    assert out() == [ActionState.PROMPTING]
     book.put(called(row))
     assert out() == []
 
@@ -361,10 +371,10 @@ def test_prompts_that_were_refused_are_not_kept_however_many() -> None:
     for number in range(10_000):
         row = action("prompt", number, target=user(number), subject=b"x" * 4000)
         book.put(row)
-        over = change(row, state=State.ENDED, due=None, reason=Reason.LIMIT)
+        over = change(row, state=ActionState.ENDED, due=None, reason=Reason.LIMIT)
         book.put(change(over, outcome=Outcome.REFUSED if number % 2 else Outcome.SHADOW))
     assert len(book._asked) == 0
-    book.put(change(action("prompt", subject=b"x" * 4000), state=State.PROMPTING, called_at=NOON))
+    book.put(change(action("prompt", subject=b"x" * 4000), state=ActionState.PROMPTING, called_at=NOON))
     (kept,) = book.prompts(action("prompt", 1))
     assert kept.subject == b""
 
@@ -386,7 +396,7 @@ def test_after_a_restart_the_book_says_the_same() -> None:
         live(action("suspend", 1)),
         change(
             live(action("suspend", 2, target=user(2))),
-            state=State.ENDED,
+            state=ActionState.ENDED,
             undone_by="hand: ada",
             undone_at=NOON,
         ),
@@ -420,7 +430,8 @@ def test_many_rows_cost_little_each() -> None:
     book = Book()
     rows = [action(number=number, target=user(number)) for number in range(10_000)]
     ended = [
-        change(row, state=State.ENDED, outcome=Outcome.REFUSED, reason=Reason.LATE, due=None) for row in rows
+        change(row, state=ActionState.ENDED, outcome=Outcome.REFUSED, reason=Reason.LATE, due=None)
+        for row in rows
     ]
     started = time.perf_counter()
     for lap in range(2):

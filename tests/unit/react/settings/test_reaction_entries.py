@@ -8,7 +8,7 @@ import yaml
 
 from forwarder import config_check
 from forwarder.config.file import read_yaml
-from forwarder.core.action import Kind
+from forwarder.core.action import EffectKind
 from forwarder.core.errors import SettingsError
 from forwarder.react.settings.values import Mode
 from forwarder.react.settings.written import written
@@ -158,7 +158,7 @@ def test_what_is_not_written_has_the_promised_defaults() -> None:
         "prompts_at_once": 5,
     }
     assert (settings.fresh, settings.approve_within) == (600, 900)
-    assert settings.confirm == (Kind.TIMED, Kind.PROMPT)
+    assert settings.confirm == (EffectKind.TIMED, EffectKind.PROMPT)
     assert settings.protect.admins
     assert not settings.on
 

@@ -11,7 +11,7 @@ from forwarder.core.sighting import Sighting
 from forwarder.core.time import SECOND, iso
 from forwarder.rules.conditions.event_fields import field
 from forwarder.rules.evaluation.countries import country_code
-from forwarder.rules.evaluation.derived import DAY, User, derive
+from forwarder.rules.evaluation.derived import DAY, UserHistory, derive
 from tests.fakes.clock import NOON
 from tests.unit.rules.days import made
 
@@ -49,7 +49,7 @@ class Person:
     """One user, whose events come one by one; what the store keeps of them comes back after `restart`."""
 
     def __init__(self) -> None:
-        self.user = User()
+        self.user = UserHistory()
         self.kept: dict[tuple[str, str], Sighting] = {}
 
     def does(self, raw: dict[str, Any], at: int = NOON) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class Person:
         return fields
 
     def restart(self) -> None:
-        self.user = User(self.kept.values())
+        self.user = UserHistory(self.kept.values())
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from forwarder.core.alert import Alert, to_event
 from forwarder.core.event import Event
 from forwarder.core.time import SECOND
-from forwarder.rules.evaluation.engine import Engine, Timing
+from forwarder.rules.evaluation.engine import RuleEngine, Timing
 from forwarder.rules.evaluation.ruleset import Ruleset
 from tests.fakes.clock import NOON
 from tests.unit.rules.days import RULES, Pair, day, expected, made, ruleset
@@ -26,7 +26,7 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> Ruleset:
     return ruleset(tmp_path_factory.mktemp("rules"))
 
 
-def feed(engine: Engine, events: Iterable[Event]) -> list[Alert]:
+def feed(engine: RuleEngine, events: Iterable[Event]) -> list[Alert]:
     return [alert for event in events for alert in engine.feed(event, json.loads(event.body)).alerts]
 
 
@@ -34,8 +34,8 @@ def pairs(alerts: Iterable[Alert]) -> set[Pair]:
     return {(alert.rule.id, *alert.group.values()) for alert in alerts}  # type: ignore[misc]
 
 
-def engine_of(rules: Ruleset, **timing: Any) -> Engine:
-    return Engine(rules, Timing(**timing))
+def engine_of(rules: Ruleset, **timing: Any) -> RuleEngine:
+    return RuleEngine(rules, Timing(**timing))
 
 
 # --- order
@@ -212,7 +212,7 @@ def test_an_alert_names_the_fields_that_its_aliases_stand_for_also_through_a_cha
     assert infos["outer"].aliases == {"user": ["actor.id", "target.id", "user"]}
     plain = {info.id for info in infos.values() if not info.aliases}
     assert {"many", "chain"} & set(infos) <= plain
-    generated = Engine(ruleset(tmp_path), Timing())
+    generated = RuleEngine(ruleset(tmp_path), Timing())
     assert {a.rule.id: a.rule.aliases for a in feed(generated, day(1)) if a.rule.aliases} == {
         "aliased": fields
     }

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from forwarder.core.errors import RuleFileError
-from forwarder.rules.conditions.rule import Reason
+from forwarder.rules.conditions.rule import SkipReason
 from forwarder.rules.coverage import coverage
 from forwarder.rules.sigma.detections import sigma_rule
 from tests.unit.rules.helpers import left_out, read, types, under
@@ -91,5 +91,5 @@ def test_a_file_may_hold_several_rules_and_correlations(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump_all([rule, broken, correlation, rule]))
     found, problems = read(path)
     assert [each.name for each in found] == ["a", "a"]
-    assert left_out(path) == {Reason.REFERENCE: 1}
+    assert left_out(path) == {SkipReason.REFERENCE: 1}
     assert ["'b'" in problem.text and "'other'" in problem.text for problem in problems] == [True]

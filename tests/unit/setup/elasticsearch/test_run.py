@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.elasticsearch.bodies import Options, Retention, Target
+from forwarder.setup.elasticsearch.bodies import Options, Retention, SetupTarget
 from forwarder.setup.elasticsearch.cluster import AdminApi, UntilReady
 from forwarder.setup.elasticsearch.run import setup
 from tests.fakes.clock import ManualClock
@@ -29,9 +29,9 @@ BESIDE = [
 ]
 
 
-async def run(cluster: AdminApi, target: Target | None = None, **options: Any) -> list[Message]:
+async def run(cluster: AdminApi, target: SetupTarget | None = None, **options: Any) -> list[Message]:
     lines: list[Message] = []
-    assert await setup(cluster, target or Target(STREAM), Options(**options), into(lines))
+    assert await setup(cluster, target or SetupTarget(STREAM), Options(**options), into(lines))
     return lines
 
 
@@ -262,19 +262,19 @@ async def test_elastics_integration_is_left_alone() -> None:
     cluster = FakeCluster()
     cluster.templates["logs-okta.system"] = integration()
     lines: list[Message] = []
-    assert not await setup(cluster, Target(STREAM), Options(), into(lines))
+    assert not await setup(cluster, SetupTarget(STREAM), Options(), into(lines))
     assert "pipeline: _none" in kinds(lines, "fault")[0]
-    assert not await setup(cluster, Target(STREAM, "raw", "mine"), Options(), into(lines))
+    assert not await setup(cluster, SetupTarget(STREAM, "raw", "mine"), Options(), into(lines))
     assert cluster.written == []
-    assert await setup(cluster, Target(STREAM, "raw"), Options(), into(lines))
-    assert await setup(cluster, Target(STREAM, "ecs", "_none"), Options(), into(lines))
+    assert await setup(cluster, SetupTarget(STREAM, "raw"), Options(), into(lines))
+    assert await setup(cluster, SetupTarget(STREAM, "ecs", "_none"), Options(), into(lines))
     assert [path for _, path, _ in cluster.written] == [PIPELINE, *BESIDE]  # nothing of the integration
 
 
 async def test_beside_elastics_integration_our_pipeline_is_made_for_a_sink_that_names_it() -> None:
     cluster = FakeCluster()
     cluster.templates["logs-okta.system"] = integration()
-    target = Target(STREAM, "ecs", "okta-forwarder")
+    target = SetupTarget(STREAM, "ecs", "okta-forwarder")
     await run(cluster, target, dry_run=True)
     assert cluster.written == []
     await run(cluster, target)

@@ -6,7 +6,7 @@ import pytest
 from forwarder.core.outcome import RejectReason, RetryReason
 from forwarder.sinks import outcomes
 from forwarder.sinks.elasticsearch import bulk
-from forwarder.sinks.outcomes import Verdict
+from forwarder.sinks.outcomes import ResponseVerdict
 
 
 def item(status: int, kind: str = "", reason: str = "", **more: Any) -> dict[str, Any]:
@@ -14,7 +14,7 @@ def item(status: int, kind: str = "", reason: str = "", **more: Any) -> dict[str
     return {"create": {"status": status, **error, **more}}
 
 
-def verdict_of(answered: Any) -> Verdict:
+def verdict_of(answered: Any) -> ResponseVerdict:
     found = bulk.items({"items": [answered]}, 1)
     assert found is not None
     return found[0][0]
