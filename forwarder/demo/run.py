@@ -12,8 +12,8 @@ from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
 from forwarder.config.types import Listen
 from forwarder.core.errors import SettingsError
+from forwarder.demo.final_check import verdict
 from forwarder.demo.snapshot import ORG, SINK
-from forwarder.demo.verdict import verdict
 from forwarder.demo.view import View
 from forwarder.emulator.http.app import serve
 from forwarder.emulator.org import Emulator

@@ -12,6 +12,7 @@ from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.emulator.changes import Actor, CallLog
+from forwarder.emulator.event_ledger import EmulatorLedger, HookLedger
 from forwarder.emulator.events.changed import Change
 from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.events.fixtures import entity
@@ -27,7 +28,6 @@ from forwarder.emulator.hooks.spec import build_spec
 from forwarder.emulator.http.auth import Authenticator
 from forwarder.emulator.http.errors import invalid
 from forwarder.emulator.iam.roles import AdminRoles
-from forwarder.emulator.ledger import EmulatorLedger, HookLedger
 from forwarder.emulator.oauth.servers import AuthorizationServers
 from forwarder.emulator.prompts.prompts import EmulatedPrompts
 from forwarder.emulator.settings import EmulatorSettings

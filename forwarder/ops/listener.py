@@ -37,7 +37,7 @@ from forwarder.ops.api import Handlers, live_routes
 from forwarder.ops.approvals import Approvals, approval_routes
 from forwarder.ops.data_api import ERRORS, data_routes
 from forwarder.ops.history import History
-from forwarder.ops.hosts import KnownHosts
+from forwarder.ops.host_header import KnownHosts
 from forwarder.ops.page_files import page_routes
 from forwarder.ops.ports import Events, NotReadyReason, StatusSource, StoreData
 from forwarder.ops.query import QueryError

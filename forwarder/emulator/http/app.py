@@ -58,6 +58,7 @@ from forwarder.config.types import Listen
 from forwarder.core.ports import Clock
 from forwarder.core.time import to_micros
 from forwarder.emulator.changes import Call, Caller
+from forwarder.emulator.event_ledger import EmulatorLedger
 from forwarder.emulator.events.changed import changed
 from forwarder.emulator.groups.api import GROUP_ROUTES
 from forwarder.emulator.groups.control import GROUP_CONTROL
@@ -79,7 +80,6 @@ from forwarder.emulator.http.responses import (
 from forwarder.emulator.iam.access import check_access
 from forwarder.emulator.iam.api import ROLE_ROUTES
 from forwarder.emulator.iam.bindings_api import BINDING_ROUTES, CLIENT_ROLE_ROUTES
-from forwarder.emulator.ledger import EmulatorLedger
 from forwarder.emulator.oauth.api import oauth_routes, org_metadata
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.prompts.control import set_answers

@@ -18,7 +18,7 @@ import httpx
 from elastic_transport.client_utils import DEFAULT
 
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
-from forwarder.sinks.elasticsearch.unreachable import unreachable
+from forwarder.sinks.elasticsearch.advice import unreachable
 
 LIMIT = 3 * 1024 * 1024
 """The maximum size of an inflated response in bytes. A response with 5,000 items that all have an error has about 2 MiB.

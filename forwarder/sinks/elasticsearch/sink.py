@@ -36,8 +36,8 @@ from forwarder.core.event import OKTA_SOURCES, Event, StoredEvent
 from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Clock
 from forwarder.core.time import retry_after
+from forwarder.ecs.by_source import document_of
 from forwarder.ecs.document import document
-from forwarder.ecs.documents import document_of
 from forwarder.ecs.raw import raw_document
 from forwarder.sinks import outcomes
 from forwarder.sinks.conversion import send_beside, send_converted
