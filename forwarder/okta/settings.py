@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from functools import lru_cache
 from importlib import import_module
 from typing import Annotated, Any, Self
 
@@ -156,6 +157,7 @@ class ApiSettings(Section):
         return self
 
 
+@lru_cache(maxsize=8)  # to check an RSA key takes 40 ms, and each reload reads the same keys again
 def _check_private_key(text: str) -> None:
     """Refuse a key that the official SDK cannot sign with. The text of the error contains no part of the key."""
     primitives = "cryptography.hazmat.primitives"  # imported only for a service app

@@ -99,6 +99,6 @@ async def test_a_prompt_that_is_out_when_the_forwarder_stops_is_taken_back(tmp_p
         async with running(wanted) as forwarder:
             (row,) = await until(named("prompt", ActionState.ENDED), forwarder)
             assert (row.answer, row.outcome) == ("unknown", Outcome.UNKNOWN)
-            assert "taken back" in row.detail
+            assert "withdrawn" in row.detail
             assert await rows(forwarder) == [row]
         assert len(org.prompts.all()) == 1

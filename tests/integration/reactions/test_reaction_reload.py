@@ -163,7 +163,7 @@ async def test_a_protected_group_that_the_org_does_not_have_is_said_at_the_start
         with structlog.testing.capture_logs() as lines:
             await forwarder.start()
             try:
-                await says(forwarder, "acme has no group 'Braek-glass'")
+                await says(forwarder, "acme has no group 'Braek-glass' of `reactions.protect.groups`")
                 # It protects no user, and switches nothing off.
                 await sign_in(org, user)
                 (row,) = await until(lambda all_: [one for one in all_ if one.outcome], forwarder)
@@ -176,13 +176,13 @@ async def test_a_protected_group_that_the_org_does_not_have_is_said_at_the_start
                 await says(forwarder, "has no group", gone=True)
                 org.groups.delete(group)
                 await forwarder.reload(reread(wanted, correct))
-                await says(forwarder, "acme has no group 'break-GLASS'")
+                await says(forwarder, "acme has no group 'break-GLASS' of `reactions.protect.groups`")
             finally:
                 await forwarder.stop(grace=1)
         said = [line["finding"] for line in lines if line.get("action") == "reactions_finding"]
         assert [text.partition(",")[0] for text in said] == [
-            "acme has no group 'Braek-glass'",
-            "acme has no group 'break-GLASS'",
+            "acme has no group 'Braek-glass' of `reactions.protect.groups`",
+            "acme has no group 'break-GLASS' of `reactions.protect.groups`",
         ]
 
 

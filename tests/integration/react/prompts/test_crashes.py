@@ -133,7 +133,7 @@ async def test_a_push_is_taken_back_on_stop_and_a_quicker_denial_is_not_lost() -
         assert [status for path, status in made.calls() if "/transactions/" in path] == [204]
         row.restart()
         assert await row.to_its_end() == "unknown"
-        assert "taken back" in row.row.detail
+        assert "withdrawn" in row.row.detail
 
         made.phone("deny", 1)
         row = driven(made, "push")

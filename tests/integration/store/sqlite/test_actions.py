@@ -28,7 +28,7 @@ _REACTOR = """
 import asyncio, sys
 from pathlib import Path
 from msgspec.structs import replace
-from forwarder.core.action import State
+from forwarder.core.action import ActionState
 from forwarder.core.event import Source
 from forwarder.core.ports import Batch
 from tests.fakes.action import action
@@ -42,7 +42,7 @@ async def main():
             one = action(alert=str(number), subject=bytes(3000))
             planned = event(f"{number}", source=Source.ACTION)
             await store.commit_actions(Batch([planned], cursor=("react", str(number))), [one])
-            await store.commit_actions(Batch(), [replace(one, state=State.CALLING)])
+            await store.commit_actions(Batch(), [replace(one, state=ActionState.CALLING)])
             print(number, flush=True)  # from here on the call may leave
 
 asyncio.run(main())
