@@ -183,7 +183,7 @@ def _same_file(old: SinkSettings | None, new: SinkSettings) -> bool:
 
 
 def _content(settings: SinkSettings) -> tuple[str, ...]:
-    """Return a digest of each file that `settings` name, to notice a certificate that is renewed in place."""
+    """Return a digest of each file named in `settings`, so that a certificate that was renewed in place is noticed."""
     return tuple(
         hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in settings.files
     )

@@ -153,7 +153,9 @@ def _selection(
     ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool
 ) -> DeadLetterSelection:
     if bool(ids) == everything:
-        raise click.UsageError("give IDs, or --all (with --sink or --reason: all that match)")
+        raise click.UsageError(
+            "give IDs, or --all; --sink and --reason limit --all to the dead letters that match"
+        )
     return DeadLetterSelection(ids=ids or None, sink=sink, reason=reason)
 
 

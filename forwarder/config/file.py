@@ -88,7 +88,10 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
-            raise _error("a key must be a text; put a value with `{` or `[` into quotes", key_node)
+            raise _error(
+                "a key must be a text, not a mapping or a list; if a value begins with `{` or `[`, put it in quotes",
+                key_node,
+            )
         if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *other` may be there several times
             continue
         if key_node.tag == _BOOL:  # the key `on`, or an org named `no`

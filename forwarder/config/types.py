@@ -94,7 +94,7 @@ def split_url(url: str) -> SplitResult:
 
 
 def split_http_url(url: str, credentials: str) -> SplitResult:
-    """Split the http or https URL of a server. `credentials` names the keys to use for credentials, for a message.
+    """Split the http or https URL of a server. `credentials` names, for the error, where credentials belong.
 
     Raises:
         ValueError: `url` is not such a URL, or has a query, a fragment, or credentials (logs show URLs).

@@ -13,8 +13,8 @@ class Backoff(msgspec.Struct, frozen=True):
         """Return the seconds to wait after `attempt` failed tries.
 
         `random` is the jitter, from [0, 1); without it, the result is the longest wait. If the server asked for a
-        wait, `asked` is its length in seconds. The result is then `asked`, but at most ten times `cap`, plus up to
-        `base` of jitter.
+        wait, `asked` is its length in seconds. The result is then the smaller of `asked` and ten times `cap`; up to
+        `base` of jitter is added to that.
         """
         bound = min(self.cap, self.base * 2.0 ** min(attempt - 1, 32))
         if asked is not None:

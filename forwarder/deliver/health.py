@@ -126,7 +126,10 @@ class Health:
             self._failure_logger.warning(text, action="sink_failing", **fields)
 
     def retry_delay(self, attempt: int, result: BatchResult) -> float:
-        """Return the seconds until single events that failed `attempt` times are sent again; record `result.detail`."""
+        """Return how many seconds events wait that the sink refused one by one, `attempt` times so far.
+
+        `result.detail` becomes `last_failure`.
+        """
         self.last_failure = result.detail
         return self._backoff.delay(attempt, self._random(), result.wait)
 

@@ -20,9 +20,9 @@ class RuleMetrics:
     """Counts what one `RuleRunner` does.
 
     Attributes:
-        held_back: how many alerts were held back and are not counted in the store yet, by rule and reason.
+        held_back: the number of alerts, by rule and reason, that were held back since the counts were last stored.
         failures: how many events could not be evaluated since the start.
-        failed_at: when that happened last.
+        failed_at: when an event last could not be evaluated.
     """
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:

@@ -72,7 +72,7 @@ class Users:
             self.keep(org, names, await self._store.sightings(org, names))
 
     def missing(self, events: Iterable[Decoded]) -> dict[str, set[str]]:
-        """Return the ids of the users of these events that are not in memory, by org."""
+        """Return, for each org, the ids of those users in `events` that are not in memory."""
         found: dict[str, set[str]] = {}
         for event, raw in events:
             name = user_of(raw)

@@ -15,8 +15,8 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def decode(text: bytes | str) -> Any:
-    """Decode a JSON text. Halves of surrogate pairs become U+FFFD; a number too large for a double or a 64-bit integer
-    becomes its own text.
+    """Decode a JSON text. Half of a surrogate pair becomes U+FFFD; a number too large for a double or a 64-bit integer
+    becomes a string of its digits.
 
     Raises:
         ValueError: the text is not JSON (`msgspec.MsgspecError` and `json.JSONDecodeError` are ValueErrors).

@@ -109,7 +109,7 @@ def made(make: Callable[[Event], Any], event: Event) -> Any:
 
 
 def as_json(body: bytes | None) -> Any:
-    """Return a body, to be encoded as JSON: unchanged if it is JSON itself, else as text; None for None."""
+    """Return `body` as a value for a JSON document: the JSON as it is, anything else as a string. None stays None."""
     if body is None:
         return None
     try:

@@ -55,7 +55,7 @@ class StreamQuery(msgspec.Struct, frozen=True):
     Attributes:
         filter: the events to send.
         since: send the events after this `seq`; -N: start with the newest N events; None: only new events.
-        backlog: the most stored events that are sent at the start; older ones are skipped.
+        backlog: the maximum number of stored events to send at the start; older ones are skipped.
         status: also send the status each second.
         form: also send the whole event, in this form.
     """

@@ -45,7 +45,7 @@ _TAKEN_HEADERS = {"host", "content-type", "content-length", "content-encoding", 
 
 def _validate_header(value: str) -> str:
     if not _HEADER_NAME.fullmatch(value):
-        raise ValueError("is not the name of a header; write one as in Authorization")
+        raise ValueError("is not the name of a header; write one such as Authorization")
     if value.lower() in _TAKEN_HEADERS:
         raise ValueError(
             "has another meaning in HTTP, so it cannot carry the secret; write Authorization or X-Okta-Hook"

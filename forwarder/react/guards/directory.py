@@ -145,7 +145,10 @@ class Directory:
             raise LookUpError(f"Okta's answer to GET {path} has no login")
         if user.get("id") != user_id:
             # Okta also finds users by login, by a short name and by `me`, but the event must have an id.
-            raise LookUpError(f"Okta knows {user_id} as another user, {user.get('id')}", is_unknown=True)
+            raise LookUpError(
+                f"Okta answered the look-up of user {user_id} with another user, {user.get('id')}",
+                is_unknown=True,
+            )
         groups = roles = None
         if protect.groups:
             groups = [_group(one) for one in await _pages(api, f"{path}/groups", {"limit": "200"})]

@@ -132,7 +132,7 @@ class Approve(msgspec.Struct, frozen=True):
         if isinstance(written, bool) or written in ("no", "yes"):
             return cls(written in (True, "yes"))
         if not isinstance(written, dict):
-            raise ValueError("write `no`, `yes`, or a time as in {within: 15m}")  # noqa: TRY004  # for pydantic
+            raise ValueError("write `no`, `yes`, or a mapping with a time, such as {within: 15m}")  # noqa: TRY004  # for pydantic
         if unknown := sorted(map(str, written.keys() - {"within"})):
             raise ValueError(f"there is no key {unknown[0]!r}; write {{within: 15m}}")
         try:

@@ -97,7 +97,7 @@ def _any(tests: list[Test]) -> Test:
 
 
 def _together(parts: tuple[Condition, ...]) -> list[Test]:
-    """Compile the alternatives `parts`; all exact texts of one field become one look-up in a set."""
+    """Compile the alternatives `parts`; all comparisons of one field with an exact text are merged into one look-up in a set."""
     sets: dict[FieldReader, set[str]] = {}
     tests: list[Test] = []
     for part in parts:

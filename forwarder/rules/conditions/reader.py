@@ -80,7 +80,7 @@ class TokenReader:
         return token
 
     def at(self, *texts: str) -> bool:
-        """Whether the next token is one of `texts`, without quotes, in upper or lower case."""
+        """Whether the next token is not quoted and equals one of `texts`, in upper or lower case."""
         token = self.next()
         return token is not None and token.kind != "text" and token.text.lower() in texts
 

@@ -55,7 +55,7 @@ _decode_places = msgspec.json.Decoder(list[Place]).decode
 
 
 class UserHistory:
-    """The countries, networks, devices, user agents and places of sign-ins with which one user was seen."""
+    """What one user was seen with: countries, networks, devices, user agents, and the places of sign-ins."""
 
     def __init__(self, sightings: Iterable[Sighting] = ()) -> None:
         self._seen: dict[str, dict[str, tuple[Micros, Micros]]] = {}  # by kind and value

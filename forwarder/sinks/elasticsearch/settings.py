@@ -149,7 +149,7 @@ class ElasticsearchSinkSettings(SinkSettings):
 
     @property
     def action_stream(self) -> str:
-        """The name of the data stream of reports about actions of reactions."""
+        """The name of the data stream that holds the reports on what reactions did."""
         return f"logs-{ACTION_DATASET}-{self.namespace}"
 
     @property

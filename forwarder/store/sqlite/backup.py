@@ -202,7 +202,7 @@ def _publish(new: Path, target: Path) -> None:
         os.link(new, target)
     except FileExistsError:
         raise StoreError(
-            f"{target} exists by now, and a backup overwrites nothing; name another file"
+            f"{target} was created meanwhile, and a backup never overwrites a file; name another file"
         ) from None
     except OSError:  # a file system without links
         check_target(new, target)

@@ -76,7 +76,7 @@ def _note(  # noqa: PLR0913  # a row has as many columns
     *,
     skipped: bool = False,
 ) -> None:
-    """Record when `sink` finished the events after `before` and up to `last`, for `forwarder find`.
+    """Record, for `forwarder find`, that `sink` has now finished the events with a `seq` from `before` + 1 to `last`.
 
     `filtered` has the `seq` of the events that the sink's settings exclude. If `skipped`, the sink never gets
     any of the events.
@@ -156,9 +156,9 @@ def _check(sink: str, done: Settlement, *, before: int, last: int) -> None:
         or not all(before < seq <= done.position for seq in named)
     ):
         raise ValueError(
-            f"the sink {sink} at {before} of {last} cannot move to {done.position} with {done.delivered} "
-            f"delivered ({done.unattributed} of them unattributed), the dead {sorted(dead)} and "
-            f"{len(done.filtered)} filtered"
+            f"the counts of the sink {sink} do not fit: it is at position {before} (the last event is {last}) and cannot "
+            f"move to {done.position}; delivered: {done.delivered}, of these unattributed: {done.unattributed}; "
+            f"dead letters: {sorted(dead)}; filtered: {len(done.filtered)}"
         )
 
 

@@ -245,7 +245,7 @@ PUSH: dict[str, Any] = {"by": "push"}
         ({"on": entry({"risk_event": "rsk"})}, "reactions.on[0].do[0].risk_event.to: rsk is not among `reactions.receivers`; did you mean risk?"),
         ({"on": entry("risk_event")}, "reactions.on[0].do[0].risk_event.to: is required; write one of: okta, risk"),
         ({"on": entry({"risk_event": {"to": "risk", "level": "none"}})}, "reactions.on[0].do[0].risk_event.level: write low, medium or high"),
-        ({"on": entry({**TIMED, "approve": "maybe"})}, "reactions.on[0].do[0].approve: write `no`, `yes`, or a time as in {within: 15m}"),
+        ({"on": entry({**TIMED, "approve": "maybe"})}, "reactions.on[0].do[0].approve: write `no`, `yes`, or a mapping with a time, such as {within: 15m}"),
         ({"on": entry({**TIMED, "approve": {"within": "1s"}})}, "reactions.on[0].do[0].approve: is outside 1m to 24h"),
         ({"on": entry({**TIMED, "approve": {"by": "soc"}})}, "reactions.on[0].do[0].approve: there is no key 'by'"),
         ({"on": entry({"notify": "soc", "approve": True})}, "reactions.on[0].do[0].approve: notify is how a human hears"),
