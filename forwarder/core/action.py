@@ -298,7 +298,8 @@ class ActionStore(Protocol):
         already. Return the keys of the actions that were left out.
 
         Raises:
-            StoreError: the commit failed. Nothing was committed, so the call may be repeated.
+            StoreError: the commit failed or cannot be confirmed. The call may be repeated; but a PLANNED action that was
+                committed is then left out.
         """
 
     async def cursor(self, name: str) -> str | None:

@@ -56,6 +56,8 @@ class Rows:
         while True:
             try:
                 left_out = await self._store.commit_actions(batch, rows)
+                # The try that failed may have been committed all the same: then the store has a row, the book has not.
+                stored = await self._store.load_actions(now) if attempt and left_out else []
                 break
             except StoreError as error:
                 attempt += 1
@@ -63,6 +65,9 @@ class Rows:
                 await self.clock.sleep(Backoff().delay(attempt))
         for row in rows:
             if row.key not in left_out:
+                self.book.put(row)
+        for row in stored:
+            if row.key in left_out and self.book.get(row.key) is None:
                 self.book.put(row)
         for row in news:
             self._metrics.changed(row, now)

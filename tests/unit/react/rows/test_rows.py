@@ -1,0 +1,57 @@
+"""Rows are committed before anything acts on them, whatever the store answers."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from forwarder.core.action import Action
+from forwarder.core.errors import StoreError
+from forwarder.core.ports import Batch
+from forwarder.metrics import Metrics
+from forwarder.react.metrics import ReactionMetrics
+from forwarder.react.rows.book import Book
+from forwarder.react.rows.rows import Rows
+from tests.fakes.actions import action
+from tests.fakes.clock import ManualClock
+from tests.fakes.store import MemoryStore
+
+
+class FailsOnce(MemoryStore):
+    """Fails the first commit of actions: before it, or right after it, as when files are moved then."""
+
+    committed: bool
+    failed = False
+
+    async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> frozenset[str]:
+        if self.failed:
+            return await super().commit_actions(batch, actions)
+        self.failed = True
+        if self.committed:
+            await super().commit_actions(batch, actions)
+        raise StoreError("the files were moved")
+
+
+@pytest.mark.parametrize("committed", [False, True])
+async def test_an_action_whose_commit_was_not_confirmed_is_carried_out_without_a_restart(
+    *, committed: bool
+) -> None:
+    clock, book = ManualClock(), Book()
+    store = FailsOnce(clock)
+    store.committed = committed
+    rows = Rows(store, book, ReactionMetrics(Metrics(), clock), clock, lambda _: None)
+    planned = action()
+    commit = asyncio.create_task(rows.commit([planned]))
+    await clock.asleep()
+    await clock.advance(60)
+    await commit
+    assert book.due(clock.now()) == [planned]
+
+
+async def test_an_action_that_was_planned_before_and_is_over_is_not_planned_again() -> None:
+    clock, book = ManualClock(), Book()
+    store = MemoryStore(clock)
+    rows = Rows(store, book, ReactionMetrics(Metrics(), clock), clock, lambda _: None)
+    await store.commit_actions(Batch(), [action()])
+    await rows.commit([action()])
+    assert book.open() == []
