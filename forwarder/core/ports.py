@@ -117,7 +117,8 @@ class EventLog(Protocol):
 
         Raises:
             ValueError: the numbers of the settlement do not fit: it would lose an event or count one twice.
-            StoreError: the commit failed. Nothing was committed, so the call may be repeated.
+            StoreError: the commit failed or cannot be confirmed. Repeat the call with the same object: if the settlement
+                was committed, nothing is counted twice.
         """
 
     async def wait(self, after: int, *, replays: int) -> None:

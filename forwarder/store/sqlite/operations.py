@@ -3,6 +3,7 @@
 If an operation raises, the whole transaction is rolled back.
 """
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import nullcontext
 
@@ -113,8 +114,10 @@ def forget_sink(tx: Transaction, sink: str, *, running: bool) -> int:
     return sum(count for (count,) in dead)
 
 
-def settle(tx: Transaction, sink: str, done: Settlement) -> None:
+def settle(tx: Transaction, sink: str, done: Settlement, *, again: bool = False) -> None:
     """Store the results of `sink`; see `core.ports.EventLog.settle`.
+
+    If `again`, an earlier call with the same settlement failed; if it was committed all the same, do nothing.
 
     Raises:
         ValueError: the settlement does not add up: it would lose an event or count one twice.
@@ -122,6 +125,8 @@ def settle(tx: Transaction, sink: str, done: Settlement) -> None:
     row = tx.db.execute("SELECT seq FROM positions WHERE sink = ? AND attached", (sink,)).fetchone()
     if row is None:
         raise ValueError(f"the sink {sink} is not attached to the store")
+    if again and _is_committed(tx, sink, done, position=row[0]):
+        return
     _check(sink, done, before=row[0], last=tx.stored)
     for dead in done.dead:
         copy = (sink, dead.reason.value, dead.detail, tx.now, dead.seq)
@@ -143,6 +148,19 @@ def settle(tx: Transaction, sink: str, done: Settlement) -> None:
             sink,
         ),
     )
+
+
+def _is_committed(tx: Transaction, sink: str, done: Settlement, *, position: int) -> bool:
+    """Whether `sink`, which is at `position`, has settled `done` already. A commit is whole or not at all."""
+    if done.delivered or done.dead or done.filtered:
+        return position == done.position
+    replays = [*done.replayed, *done.filtered_replays, *(dead.seq for dead in done.dead_again)]
+    (waiting,) = tx.db.execute(
+        "SELECT COUNT(*) FROM dead_letters WHERE sink = ? AND state = 'replaying' "
+        "AND seq IN (SELECT value FROM json_each(?))",
+        (sink, json.dumps(replays)),
+    ).fetchone()
+    return bool(waiting < len(replays))
 
 
 def _check(sink: str, done: Settlement, *, before: int, last: int) -> None:

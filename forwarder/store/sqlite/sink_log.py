@@ -58,6 +58,8 @@ class SinkLog:
         self._reader = reader
         self._writer = writer
         self._news = news
+        # The settlement whose commit failed or was not confirmed: files may be moved right after a commit.
+        self._unconfirmed: Settlement | None = None
 
     async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         return await self._reader.run(partial(queries.read, after=after, limit=limit, max_bytes=max_bytes))
@@ -81,7 +83,9 @@ class SinkLog:
         return []
 
     async def settle(self, settlement: Settlement) -> None:
-        await self._writer.submit(partial(operations.settle, sink=self._sink, done=settlement))
+        again, self._unconfirmed = settlement is self._unconfirmed, settlement
+        await self._writer.submit(partial(operations.settle, sink=self._sink, done=settlement, again=again))
+        self._unconfirmed = None
 
     async def wait(self, after: int, *, replays: int) -> None:
         await self._news.wait(after, replays)

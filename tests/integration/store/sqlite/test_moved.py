@@ -15,11 +15,13 @@ import structlog
 
 from forwarder.core.errors import StoreError, StoreLockedError
 from forwarder.core.event import Event
-from forwarder.core.ports import Batch
+from forwarder.core.outcome import Rejection, RejectReason
+from forwarder.core.ports import Batch, Settlement
+from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.settings import is_store_file, store_files
 from forwarder.store.sqlite.open_files import OpenFiles
 from forwarder.store.sqlite.store import SqliteStore
-from tests.integration.store.helpers import answering, event, events, opened, view
+from tests.integration.store.helpers import answering, event, events, opened, settle, view
 from tests.integration.store.sqlite.test_full import held, until
 
 ALL = ("", "-wal", "-shm", ".lock")
@@ -209,6 +211,24 @@ async def test_a_store_whose_files_are_put_back_accepts_events_again(path: Path)
     async with opened(path) as store:
         assert (await held(store))[:5] == acknowledged
         assert (await held(store))[-1] == more
+
+
+async def test_a_settlement_that_was_committed_before_the_files_moved_counts_once(path: Path) -> None:
+    async with opened(path) as store:
+        await store.append(Batch(events(3)), timeout=5)
+        await settle(store, "siem", Settlement(2, delivered=1, dead=[Rejection(2, RejectReason.MAPPING, "")]))
+        await store.replay(DeadLetterSelection())
+        log = view(store)
+        for done in (Settlement(2, replayed=[2]), Settlement(3, delivered=1)):
+            move_directory(path)
+            with pytest.raises(StoreError):
+                await log.settle(done)
+            path.parent.with_name("elsewhere").rename(path.parent)
+            await until(lambda: store.not_ready_reason is None)
+            await log.settle(done)  # as the worker does, which cannot know that it was committed
+        ledger = await store.ledger()
+        assert (ledger.sinks["siem"].delivered, ledger.sinks["siem"].waiting) == (3, 0)
+        assert ledger.balanced
 
 
 async def test_a_moved_store_is_still_delivered_from(path: Path) -> None:
