@@ -145,11 +145,11 @@ class ReactionRunner:
         written = await self._store.cursor(CURSOR)  # how far alerts were planned before an error
         position = max(position, int(written or 0))
         while True:
-            # Read before the query: an event that is stored while the query runs must end the wait below.
-            newest = self._store.view.newest
+            # Read before the query: an alert that is stored while the query runs must end the wait below.
+            commits = self._store.alert_commits
             alerts = await self._reading(partial(self._store.alerts_after, position, limit=_ALERTS))
             if not alerts:
-                await self._store.view.wait(newest)
+                await self._store.wait_for_alerts(commits)
                 continue
             parts = self._parts
             rows = (

@@ -130,6 +130,13 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
             StoreError: the commit failed. Nothing was stored, so the call may be repeated.
         """
 
+    @property
+    def alert_commits(self) -> int:
+        """How many commits of alerts this process has tried."""
+
+    async def wait_for_alerts(self, commits: int) -> None:
+        """Wait until `alert_commits` differs from `commits`, so that only alerts wake reactions, not every event."""
+
     async def alerts_after(self, after: int, *, limit: int) -> Sequence[StoredEvent]:
         """Return up to `limit` alerts with `seq > after` whose bodies are held, oldest first.
 

@@ -17,17 +17,20 @@ _logger = logs.get("store")
 
 
 class News:
-    """Wakes sinks when an event was stored, or when a replay was requested.
+    """Wakes sinks when an event was stored, or when a replay was requested, and reactions when alerts were stored.
 
     Attributes:
         stored: how many events were ever stored.
         replay_requests: how often this process was asked to send dead letters again.
+        alert_commits: how many commits with alerts this process has tried.
     """
 
     def __init__(self, stored: int) -> None:
         self.stored = stored
         self.replay_requests = 0
+        self.alert_commits = 0
         self._changed = asyncio.Event()
+        self._alerted = asyncio.Event()
 
     def committed(self, stored: int) -> None:
         """Set `stored`, and wake the waiting sinks if it grew."""
@@ -39,6 +42,17 @@ class News:
         """Count a request to send dead letters again, and wake all waiting sinks."""
         self.replay_requests += 1
         self._wake()
+
+    def alerts_committed(self) -> None:
+        """Count a commit with alerts, and wake `wait_for_alerts`."""
+        self.alert_commits += 1
+        self._alerted.set()
+        self._alerted = asyncio.Event()
+
+    async def wait_for_alerts(self, commits: int) -> None:
+        """See `store.engine.Store.wait_for_alerts`."""
+        while self.alert_commits == commits:
+            await self._alerted.wait()
 
     async def wait(self, after: int, replays: int) -> None:
         """See `core.ports.EventLog.wait`."""

@@ -129,13 +129,24 @@ class SqliteStore:
     async def commit_rules(
         self, batch: Batch, noted: Sequence[Sighting], held_back: HeldBack = NONE
     ) -> Appended:
-        return await self._writer.submit(lambda tx: operations.commit_rules(tx, batch, noted, held_back))
+        try:
+            return await self._writer.submit(lambda tx: operations.commit_rules(tx, batch, noted, held_back))
+        finally:  # also after an error: the commit may have succeeded all the same
+            if batch.events:
+                self._news.alerts_committed()
 
     async def load_actions(self, since: Micros) -> list[Action]:
         return await self._query_reader.run(partial(action_rows.load, since=since))
 
     async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> frozenset[str]:
         return await self._writer.submit(lambda tx: operations.commit_actions(tx, batch, actions))
+
+    @property
+    def alert_commits(self) -> int:
+        return self._news.alert_commits
+
+    async def wait_for_alerts(self, commits: int) -> None:
+        await self._news.wait_for_alerts(commits)
 
     async def alerts_after(self, after: int, *, limit: int) -> list[StoredEvent]:
         return await self._log_reader.run(partial(queries.alerts_after, after=after, limit=limit))

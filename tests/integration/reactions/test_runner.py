@@ -97,7 +97,7 @@ async def until(store: BusyStore, found: Callable[[list[Action]], Any]) -> list[
 async def test_an_alert_that_is_stored_while_the_planner_reads_is_planned_without_a_later_event(
     runner: ReactionRunner, store: BusyStore, parts: Planned
 ) -> None:
-    store.meanwhile = lambda: store.append(Batch([alert("a"), event("other")]), timeout=5)
+    store.meanwhile = lambda: store.commit_rules(Batch([alert("a"), event("other")]), [])
     await runner.apply(parts)
     (row,) = await until(store, lambda rows: rows)
     assert row.alert == "a"
