@@ -20,6 +20,7 @@ from forwarder.react.rows.book import DAY
 from forwarder.react.settings.guards import Limit
 from forwarder.reactions.runner import ReactionRunner
 from forwarder.store.sqlite.store import SqliteStore
+from tests.fakes.alert import alert_event
 from tests.fakes.clock import ManualClock
 from tests.integration.store.helpers import event, opened
 from tests.unit.react.scene import Scene
@@ -97,10 +98,11 @@ async def until(store: BusyStore, found: Callable[[list[Action]], Any]) -> list[
 async def test_an_alert_that_is_stored_while_the_planner_reads_is_planned_without_a_later_event(
     runner: ReactionRunner, store: BusyStore, parts: Planned
 ) -> None:
-    store.meanwhile = lambda: store.commit_rules(Batch([alert("a"), event("other")]), [])
+    found = alert_event()
+    store.meanwhile = lambda: store.commit_rules(Batch([found]), [])
     await runner.apply(parts)
     (row,) = await until(store, lambda rows: rows)
-    assert row.alert == "a"
+    assert row.alert == found.uuid
 
 
 async def test_two_pauses_at_once_are_both_in_force_and_stored(
