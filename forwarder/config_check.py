@@ -16,6 +16,7 @@ from forwarder import tls
 from forwarder.config.types import Listen, Secret, is_loopback
 from forwarder.core.errors import StoreError
 from forwarder.files import can_create_in
+from forwarder.okta.settings import org_origin
 from forwarder.react.settings.values import Mode
 from forwarder.react.settings.written import written
 from forwarder.reaction_check import reaction_warnings
@@ -148,7 +149,13 @@ def _is_open(file: Path) -> bool:
 
 
 def _org_warnings(settings: Settings) -> Iterator[str]:
+    logs: dict[str, str] = {}  # the name of the first org that reads each System Log
     for name, org in settings.orgs.items():
+        if org.url and org.api and (first := logs.setdefault(org_origin(org.url), name)) != name:
+            yield (
+                f"orgs.{name}.url: is the org of orgs.{first}, whose System Log is then read twice, so sinks get each "
+                f"event twice; remove `api` from one of the two"
+            )
         if org.hook and urlsplit(org.hook.uri).path.rstrip("/") != org.path.rstrip("/"):
             yield (
                 f"orgs.{name}.hook.uri: its path differs from orgs.{name}.path ({org.path}); "

@@ -221,6 +221,7 @@ WARNINGS = {
     "token in clear": (OPS, "ops: {listen: 0.0.0.0:9464, token: sixteen-letters-or-more}", "ops.listen: other machines can connect, and the metrics need no password, and ops.token crosses"),
     "a certificate of three days": (RECEIVER, tls("soon.pem", "soon.key"), "receiver.tls.cert: the certificate in HERE/soon.pem expires"),
     "an answer that Okta does not wait for": (RECEIVER, f"{RECEIVER}, commit_timeout: 5s", "receiver.commit_timeout: Okta waits 3 s"),
+    "one org twice": ("receiver:", f"  again:\n    url: {URL}/\n    path: /again\n    secrets: [{SECRET}]\n    api: {TOKEN}\nreceiver:", "orgs.again.url: is the org of orgs.acme"),
     "another path in Okta": ("acme.com/okta/events", "acme.com/okta/event", "orgs.acme.hook.uri: its path differs"),
     "events in clear": (ES, "http://es.internal:9200", "sinks.siem.hosts: events and credentials cross the network unencrypted"),
     "any certificate": (KEY, f"{KEY}, verify_certificate: false", "sinks.siem.verify_certificate: "),
