@@ -32,6 +32,7 @@ def test_what_the_scanner_splits_is_what_json_reads(values: list[object], indent
     assert [json.loads(element) for element in elements] == json.loads(text)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("separator", [b",", b", ", b" ,\n"])
 @pytest.mark.parametrize(
     "odd", [b'{"x":NaN}', b"[" * 2000 + b"]" * 2000, b'{"x":"},{"}', b'{"x":"}, {"}', b"7"]

@@ -347,6 +347,7 @@ LARGE = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("body", LARGE.values(), ids=LARGE.keys())
 async def test_a_large_body_of_any_kind_is_read_in_short_steps(body: bytes) -> None:
     began = time.perf_counter()

@@ -81,6 +81,7 @@ def test_sixty_rules_cost_at_most_60_microseconds_on_an_event_of_5_kb(tmp_path: 
     assert best(partial(found.matches, EVENT), 40) * MICROSECONDS < 60
 
 
+@pytest.mark.exhaustive
 def test_no_field_of_a_megabyte_stalls_for_20_milliseconds(tmp_path: Path) -> None:
     evil: list[dict[str, Any]] = [
         {"client.userAgent.rawUserAgent|re": "(a+)+$"},

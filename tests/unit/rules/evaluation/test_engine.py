@@ -47,6 +47,7 @@ def test_a_day_in_its_order_alerts_what_the_definitions_say(rules: Ruleset, seed
     assert pairs(feed(engine_of(rules), events)) == expected(events)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(20))
 def test_ten_shuffles_and_doublings_of_a_day_alert_the_same(rules: Ruleset, seed: int) -> None:
     events, chance = day(seed, 160), Random(seed)
@@ -57,6 +58,7 @@ def test_ten_shuffles_and_doublings_of_a_day_alert_the_same(rules: Ruleset, seed
         assert pairs(feed(engine_of(rules), mixed)) == wanted
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(40))
 def test_a_day_that_is_cut_by_kills_alerts_the_same(rules: Ruleset, seed: int) -> None:
     """After each kill a new engine reads the store again: events before its position, and all alerts."""
