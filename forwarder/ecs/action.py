@@ -28,7 +28,7 @@ _CLASSES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "block_ip": (("configuration",), ("change",)),
     "prompt": (("authentication",), ("info",)),
 }
-"""`event.category` and `event.type` by the action; for all others configuration and info."""
+"""`event.category` and `event.type` for some actions; all other actions have configuration and info."""
 
 _OWN = (
     *("id", "key", "code", "kind", "mode", "state", "change", "late", "answer", "waits_for", "approval", "detail"),
@@ -104,5 +104,5 @@ def _own(action: dict[str, Any]) -> dict[str, Any]:
 
 
 def _object(value: Any) -> dict[str, Any] | None:
-    """Return `value` if it is an object or None, else `{"value": value}`: a field of the type `flattened` needs an object."""
+    """Return `value` if it is an object or None, else `{"value": value}`, because a `flattened` field needs an object."""
     return value if value is None or isinstance(value, dict) else {"value": value}

@@ -149,13 +149,13 @@ _PLAN = copying_plan(_target)
 _NESTED = [
     name for row in FIELDS if row.read in (location, json_object) if (name := attribute_name(row.ecs[0]))
 ]
-"""The attributes that are objects until they are flattened."""
+"""The attributes whose values are objects that must be flattened."""
 _FREE = ("okta.device", "okta.request", "okta.debug_context.debug_data", "okta")
 """The objects of a document with fields that `FIELDS` does not have. The fields are attributes under their own names."""
 
 
 def _attributes(raw: dict[str, Any], event: Event) -> dict[str, AttributeValue]:
-    """Return the attributes of `event`, whose decoded body is `raw`: its document's fields, without building it."""
+    """Return the attributes of `event`, whose decoded body is `raw`, without building the document whose fields they are."""
     draft = new_builder()
     found = draft[""]
     found["okta.event.outcome"] = "unknown"
@@ -225,7 +225,7 @@ def record_for_json(event: Event) -> dict[str, Any]:
     """Return the OTLP log record of `event` as a JSON object, for display.
 
     Raises:
-        UnmappableError: as `log_view`.
+        UnmappableError: the body is not a JSON object, or nested too deeply.
     """
     view = log_view(event)
     return {

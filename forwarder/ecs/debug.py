@@ -36,9 +36,9 @@ def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) 
 
 
 def _parse(data: dict[str, Any], keys_left: list[int]) -> None:
-    """Replace the strings in `data` that hold an object by the parsed object; if it cannot be parsed, keep the string.
+    """In `data`, replace each string that holds an object by the parsed object. Keep a string that cannot be parsed.
 
-    `keys_left` as for `clean`.
+    `keys_left` means the same as in `clean`.
     """
     for key in ("logOnlySecurityData", "tunnels"):
         if key in data:
@@ -73,7 +73,7 @@ def _pairs(written: str, parts: list[str], keys_left: list[int]) -> dict[str, st
     Args:
         written: the whole text.
         parts: the text within the braces, split into the texts that should be pairs.
-        keys_left: as for `clean`.
+        keys_left: the same as in `clean`.
     """
     found: dict[str, str] = {}
     for part in parts:

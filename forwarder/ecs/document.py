@@ -93,9 +93,9 @@ def mapped(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[
 
 
 def copy_objects(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) -> None:
-    """Copy the parts of `raw`, a decoded event, that are objects with any keys or lists into `draft`.
+    """Copy the parts of `raw`, a decoded event, that have any keys or are lists into `draft`.
 
-    `flattened` is that of `debug_data`. May raise RecursionError.
+    `flattened` means the same as in `debug_data`. May raise RecursionError.
     """
     _device(raw, draft)
     _ip_chain(raw, draft)
@@ -109,7 +109,7 @@ def event_tags(event: Event, more: Iterable[str] = ()) -> list[str]:
 
 
 def timestamp(written: Any, published: Micros) -> str:
-    """Return Okta's text `written`, so that no digit is lost, if it has the usual format; else format `published`."""
+    """Return the time of an event: Okta's text `written` with all its digits if it has the usual format, else `published`."""
     if type(written) is str and _UTC_TEXT.fullmatch(written):
         return written
     return iso(published)
@@ -140,7 +140,7 @@ def _event(draft: DocumentBuilder, event: Event, options: DocumentOptions) -> No
 
 
 def _device(raw: dict[str, Any], draft: DocumentBuilder) -> None:
-    """Copy the keys of `device` for which `fields.py` names no ECS field, under Okta's own names."""
+    """Copy those keys of `device` that are not in `FIELDS`. They keep Okta's own names."""
     others = {key: value for key, value in object_at(raw, "device").items() if key not in _DEVICE_NAMED}
     for key, value in (clean(others) or {}).items() if others else ():
         draft["okta.device"].setdefault(key, value)

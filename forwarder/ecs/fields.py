@@ -1,4 +1,4 @@
-"""The table of the fields that the values of an Okta event are copied to, for documents and docs/mapping.md.
+"""The table `FIELDS`: to which fields of a document each value of an Okta event is copied. docs/mapping.md shows it.
 
 All mapping that is more than copying one value is in `document.py`, `debug.py` and `targets.py`.
 """
@@ -178,15 +178,15 @@ class _Section(NamedTuple):
 
 
 def document_target(field: str) -> _Target:
-    """Return where a draft of a document has `field`."""
+    """Return (path of the object, name in it) of `field` in a document under construction."""
     path, _, name = field.rpartition(".")
     return path, name
 
 
 def copying_plan(target: Callable[[str], _Target | None]) -> list[_Section]:
-    """Return what `copy_fields` follows: every row of `FIELDS`, with its fields where `target` says.
+    """Return the plan by which `copy_fields` copies the rows of `FIELDS`.
 
-    A field for which `target` returns None is not copied.
+    `target` returns the place of a field in the draft, or None if the field is not copied.
     """
     paths = [""]
     for row in FIELDS:
@@ -251,5 +251,5 @@ def object_at(raw: dict[str, Any], *path: str) -> dict[str, Any]:
 
 
 def names_under(path: str) -> frozenset[str]:
-    """Return the keys of the Okta object at `path` that `FIELDS` has; keys of inner objects are dotted."""
+    """Return those keys of the Okta object at `path` that are in `FIELDS`. Keys of inner objects have dots, as in `a.b`."""
     return frozenset(field.okta[len(path) + 1 :] for field in FIELDS if field.okta.startswith(path + "."))

@@ -1,4 +1,4 @@
-"""Readers: functions from any decoded JSON value to a value that a field can hold, or to None: it is left out.
+"""Readers: each converts any decoded JSON value to a value that a field can hold, or to None: then the field is left out.
 
 Okta's values sometimes have the wrong type (a string for an object, an invalid IP address), and an index refuses a
 whole document for one such value. So every field has a reader, and a reader never raises an error.
@@ -46,7 +46,7 @@ def text(value: Any) -> str | None:
 
 
 def texts(value: Any) -> str | list[str] | None:
-    """A keyword as `text` makes it; of a list, a list with a keyword for each item."""
+    """A keyword, as `text` returns it; if the value is a list, a list with a keyword for each item."""
     if type(value) is not list:
         return text(value)
     return [read for item in value if (read := text(item)) is not None] or None
@@ -110,10 +110,10 @@ def json_object(value: Any) -> Any:
 
 
 def parsed_json(value: Any, room: int = MAX_DEPTH, keys_left: list[int] | None = None) -> Any:
-    """Parse a JSON string with an object or a list, and keep its empty values, as Elastic does.
+    """Parse a string that holds a JSON object or list, and keep its empty values, as Elastic does.
 
-    A string that cannot be parsed is returned unchanged, any other value as `clean` returns it. `room` and `keys_left`
-    as for `clean`.
+    A string that cannot be parsed is returned unchanged. A value that is not a string is returned as `clean` would
+    return it. `room` and `keys_left` mean the same as in `clean`.
     """
     if type(value) is not str or value.lstrip()[:1] not in ("{", "["):
         return clean(value, room, keys_left)
@@ -163,7 +163,7 @@ def _clean_object(value: dict[str, Any], room: int, keys_left: list[int]) -> Any
 
 
 def bounded(value: Any, room: int, keys_left: list[int]) -> Any:
-    """As `clean`, but keep empty strings, objects and lists; only nulls are left out."""
+    """Do what `clean` does, but keep empty strings, objects and lists; only nulls are left out."""
     kind = type(value)
     if kind in (dict, list) and room <= 0:
         return _json_text(value)
@@ -188,7 +188,7 @@ def _json_text(value: Any) -> str | None:
 def with_fit_names(value: dict[str, Any], room: int, keys_left: list[int]) -> dict[str, Any]:
     """Return `value` with at most `keys_left[0]` keys, each a valid field name; usually this is `value` itself.
 
-    Further keys become one JSON text under `REST`. `room` and `keys_left` as for `clean`.
+    Further keys become one JSON text under `REST`. `room` and `keys_left` mean the same as in `clean`.
     """
     keys_left[0] -= len(value)
     if keys_left[0] >= 0 and value.keys() <= _known_names:
@@ -209,7 +209,7 @@ def with_fit_names(value: dict[str, Any], room: int, keys_left: list[int]) -> di
 
 
 def objects(value: Any) -> list[dict[str, Any]]:
-    """Return the objects in a list; for a single object, a list of it; for any other value, an empty list."""
+    """Return the objects in the list `value`. If `value` is an object, return a list with it; else an empty list."""
     if type(value) is dict:
         return [value] if value else []
     return [item for item in value if type(item) is dict] if type(value) is list else []
