@@ -128,22 +128,25 @@ def _varint(number: int) -> bytes:
     return bytes(encoded)
 
 
+_CACHED = 4_096  # names come from events too, and the longest has 4,000 characters, so this is at most 70 MB
 _pack_double = struct.Struct("<d").pack
 _SMALL = [bytes((number,)) for number in range(0x80)]
 
 
-@lru_cache(maxsize=16_384)
-def _before_value(name: str, size: int) -> bytes:
+def _before(name: str, size: int) -> bytes:
     """Return an encoded attribute of a LogRecord up to its AnyValue, which has `size` bytes."""
     start = _field(_KEY, name.encode()) + _VALUE + _varint(size)
     return _ATTRIBUTES + _varint(len(start) + size) + start
 
 
-@lru_cache(maxsize=16_384)
+_before_value = lru_cache(maxsize=_CACHED)(_before)
+
+
+@lru_cache(maxsize=_CACHED)
 def _before_text(name: str, size: int) -> bytes:
     """Return an encoded attribute of a LogRecord up to its text, which has `size` bytes."""
     start = _STRING + _varint(size)
-    return _before_value(name, len(start) + size) + start
+    return _before(name, len(start) + size) + start
 
 
 @lru_cache(maxsize=1_024)
