@@ -9,7 +9,7 @@ import msgspec
 from forwarder.core.action import Action, ActionState, ActionStore, Outcome, Reason
 from forwarder.core.action_event import to_event
 from forwarder.core.backoff import Backoff
-from forwarder.core.errors import StoreError
+from forwarder.core.errors import StoreError, StoreFormatError
 from forwarder.core.event import Source
 from forwarder.core.ports import Batch, Clock
 from forwarder.core.time import SECOND, Micros
@@ -57,7 +57,7 @@ class Rows:
             try:
                 left_out = await self._store.commit_actions(batch, rows)
                 # The try that failed may have been committed all the same: then the store has a row, the book has not.
-                stored = await self._store.load_actions(now) if attempt and left_out else []
+                stored = await self._load(now) if attempt and left_out else []
                 break
             except StoreError as error:
                 attempt += 1
@@ -72,6 +72,13 @@ class Rows:
         for row in news:
             self._metrics.changed(row, now)
         self.changed.set()
+
+    async def _load(self, now: Micros) -> list[Action]:
+        try:
+            return await self._store.load_actions(now)
+        except StoreFormatError as error:  # a damaged row, which must not hold up this commit
+            self._metrics.store_failed(error)
+            return []
 
     async def finish(
         self,

@@ -128,7 +128,9 @@ def _varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-_CACHED = 4_096  # names come from events too, and the longest has 4,000 characters, so this is at most 70 MB
+_CACHED = (
+    2_048  # names come from events too: with the longest, of 4,000 four-byte characters, each cache has 60 MB
+)
 _pack_double = struct.Struct("<d").pack
 _SMALL = [bytes((number,)) for number in range(0x80)]
 

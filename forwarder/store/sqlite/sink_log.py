@@ -4,7 +4,7 @@ import asyncio
 from functools import partial
 
 from forwarder import logs
-from forwarder.core.errors import StoreFormatError
+from forwarder.core.errors import StoreError, StoreFormatError
 from forwarder.core.event import StoredEvent
 from forwarder.core.ports import Settlement
 from forwarder.store.sqlite import operations, queries
@@ -97,9 +97,14 @@ class SinkLog:
         return []
 
     async def settle(self, settlement: Settlement) -> None:
-        again, self._unconfirmed = settlement is self._unconfirmed, settlement
-        await self._writer.submit(partial(operations.settle, sink=self._sink, done=settlement, again=again))
-        self._unconfirmed = None
+        again, self._unconfirmed = settlement is self._unconfirmed, None
+        try:
+            await self._writer.submit(
+                partial(operations.settle, sink=self._sink, done=settlement, again=again)
+            )
+        except (StoreError, asyncio.CancelledError):  # not after a ValueError: then nothing was committed
+            self._unconfirmed = settlement
+            raise
 
     async def wait(self, after: int, *, replays: int) -> None:
         await self._news.wait(after, replays)

@@ -219,6 +219,10 @@ async def test_a_settlement_that_was_committed_before_the_files_moved_counts_onc
         await settle(store, "siem", Settlement(2, delivered=1, dead=[Rejection(2, RejectReason.MAPPING, "")]))
         await store.replay(DeadLetterSelection())
         log = view(store)
+        wrong = Settlement(3, delivered=2)
+        for _ in range(2):  # refused each time, because nothing was committed
+            with pytest.raises(ValueError, match="siem"):
+                await log.settle(wrong)
         for done in (Settlement(2, replayed=[2]), Settlement(3, delivered=1)):
             move_directory(path)
             with pytest.raises(StoreError):
