@@ -177,7 +177,7 @@ class _Section(NamedTuple):
     others: tuple[_Read, ...]
 
 
-def document_target(field: str) -> _Target:
+def _document_target(field: str) -> _Target:
     """Return (path of the object, name in it) of `field` in a document under construction."""
     path, _, name = field.rpartition(".")
     return path, name
@@ -212,7 +212,7 @@ def copying_plan(target: Callable[[str], _Target | None]) -> list[_Section]:
     return sections
 
 
-_DOCUMENT = copying_plan(document_target)
+_DOCUMENT = copying_plan(_document_target)
 _NOTHING: dict[str, Any] = {}  # stands for an object that the event lacks
 
 
