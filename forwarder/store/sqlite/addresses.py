@@ -10,9 +10,6 @@ import sqlite3
 from collections.abc import Iterable
 from functools import lru_cache
 
-import msgspec
-
-from forwarder.core.event import decode_leniently
 from forwarder.core.time import SECOND, Micros
 
 _REFRESH = 3600 * SECOND
@@ -33,55 +30,19 @@ ON CONFLICT DO UPDATE SET last = excluded.last WHERE excluded.last >= last + {_R
 """  # noqa: S608 - a constant
 
 
-class _Body(msgspec.Struct):
-    actor: msgspec.Raw = msgspec.Raw(b"null")
-    client: msgspec.Raw = msgspec.Raw(b"null")
-    outcome: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _Actor(msgspec.Struct):
-    id: str
-    type: str
-
-
-class _Client(msgspec.Struct):
-    address: str = msgspec.field(name="ipAddress")
-
-
-class _Outcome(msgspec.Struct):
-    result: str
-
-
-_decode = msgspec.json.Decoder(_Body).decode
-_decode_actor = msgspec.json.Decoder(_Actor).decode
-_decode_client = msgspec.json.Decoder(_Client).decode
-_decode_outcome = msgspec.json.Decoder(_Outcome).decode
-
 Key = tuple[int, str, str]
 FIRST: Key = (-1, "", "")
 
 
-def note(db: sqlite3.Connection, events: Iterable[tuple[int, Micros, bytes]]) -> None:
-    """Record the addresses of `events`, each given as (id of the org, time of publication, body)."""
-    seen: dict[Key, Micros] = {}
-    for org, published, body in events:
-        if found := _user_at(body):
-            key = org, *found
-            seen[key] = max(published, seen.get(key, published))
-    if seen:
-        db.execute(_NOTE, (json.dumps([(*key, at) for key, at in seen.items()]),))
-
-
-def _user_at(body: bytes) -> tuple[str, str] | None:
-    """Return (address, user's id) of a successful event of a user; None for any other event."""
-    try:
-        read = decode_leniently(_decode, body)[0]
-        if _decode_outcome(read.outcome).result not in {"SUCCESS", "ALLOW"}:
-            return None
-        actor, address = _decode_actor(read.actor), canonical(_decode_client(read.client).address)
-    except (msgspec.MsgspecError, RecursionError):
-        return None
-    return (address, actor.id) if actor.type == "User" and 0 < len(actor.id) <= 100 and address else None
+def note(db: sqlite3.Connection, seen: Iterable[tuple[int, str, str, Micros]]) -> None:
+    """Record what `Searchable.user_at` found, each as (id of the org, address, user's id, time of publication)."""
+    latest: dict[Key, Micros] = {}
+    for org, spelled, user, at in seen:
+        if address := canonical(spelled):
+            key = org, address, user
+            latest[key] = max(at, latest.get(key, at))
+    if latest:
+        db.execute(_NOTE, (json.dumps([(*key, at) for key, at in latest.items()]),))
 
 
 @lru_cache(maxsize=4096)  # to parse an address takes as long as all the rest of an event

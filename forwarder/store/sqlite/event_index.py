@@ -12,14 +12,10 @@ import sqlite3
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import msgspec
-
-from forwarder.core.action_event import EVENT_TYPE as ACTION_EVENT_TYPE
-from forwarder.core.event import decode_leniently
 from forwarder.core.time import Micros
 from forwarder.store.sqlite import addresses
+from forwarder.store.sqlite.searchable import Searchable, searchable
 
 BLOCK = 1024
 """Events in a block. To find one event of 1,000,000, a search reads 12 MB of hashes and one block: 25 ms."""
@@ -34,45 +30,6 @@ _EVENTS = f"""
 SELECT COUNT(*), MAX(seq), group_concat(org), group_concat(published), group_concat(text, '{_SEPARATOR}') FROM
 (SELECT seq, org, published, iif(length(body) > {_LARGE}, '', CAST(body AS TEXT)) AS text FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {_ROWS})
 """  # noqa: S608 - constants; one row, because sqlite3 releases the GIL at each, and may take long to get it back
-
-
-class _Searchable(msgspec.Struct):
-    uuid: str
-    event_type: str = msgspec.field(name="eventType")
-    actor: msgspec.Raw = msgspec.Raw(b"null")
-    target: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _Actor(msgspec.Struct):
-    id: Any = None
-    login: Any = msgspec.field(name="alternateId", default=None)
-
-
-_decode = msgspec.json.Decoder(_Searchable).decode
-_decode_actor = msgspec.json.Decoder(_Actor).decode
-_decode_actors = msgspec.json.Decoder(list[_Actor]).decode
-
-
-def users(body: bytes) -> list[str]:
-    """Return the id and the login of the actor, in lower case; leave out one that the event lacks.
-
-    For an event that reports an action of a reaction, return the ids and logins of its targets.
-    """
-    try:
-        return _users(decode_leniently(_decode, body)[0])
-    except (msgspec.MsgspecError, RecursionError):
-        return []
-
-
-def _users(event: _Searchable) -> list[str]:
-    try:
-        if event.event_type == ACTION_EVENT_TYPE:
-            found = _decode_actors(event.target)
-        else:
-            found = [_decode_actor(event.actor)]
-    except (msgspec.MsgspecError, RecursionError):
-        return []
-    return [text.lower() for one in found for text in (one.id, one.login) if isinstance(text, str) and text]
 
 
 def uuid_key(uuid: str) -> int:
@@ -90,11 +47,8 @@ def user_key(user: str) -> int:
     return zlib.crc32(b"u" + user.lower().encode(errors="replace"))
 
 
-def _keys(body: bytes) -> Iterator[int]:
-    event = decode_leniently(_decode, body, None)[0]
-    yield uuid_key(event.uuid)
-    yield type_key(event.event_type)
-    yield from map(user_key, _users(event))
+def _keys(event: Searchable) -> tuple[int, ...]:
+    return uuid_key(event.uuid), type_key(event.event_type), *map(user_key, event.users())
 
 
 class Indexer:
@@ -135,14 +89,17 @@ class Indexer:
         count, newest, orgs, published, text = db.execute(_EVENTS, (self._at, end)).fetchone()
         if not count:
             return False
-        bodies = [body.encode() for body in text.split(_SEPARATOR)]
-        for body in bodies:
-            try:
-                self._keys.update(_keys(body))
-            except (msgspec.MsgspecError, RecursionError):
-                self._readable = False
         times = [int(at) for at in published.split(",")]
-        addresses.note(db, zip(map(int, orgs.split(",")), times, bodies, strict=True))
+        seen: list[tuple[int, str, str, Micros]] = []
+        for org, at, body in zip(orgs.split(","), times, text.split(_SEPARATOR), strict=True):
+            event = searchable(body.encode())
+            if event is None:
+                self._readable = False
+                continue
+            self._keys.update(_keys(event))
+            if user_at := event.user_at():
+                seen.append((int(org), *user_at, at))
+        addresses.note(db, seen)
         self._published += (min(times), max(times))
         self._at = int(newest)
         if newest == end:

@@ -15,6 +15,7 @@ from forwarder.core.time import SECOND
 from forwarder.store.dead_letters import RECEIVER
 from forwarder.store.lives import FEW, ActionOf, AlertOf, Life, Malformed, Search, SearchResult, SinkLife
 from forwarder.store.sqlite import action_rows, event_index
+from forwarder.store.sqlite.searchable import searchable
 from forwarder.store.sqlite.transaction import decode_uuid, encode_uuid
 
 _EVENT = "seq, name, uuid, event_type, published, received_at, via, envelope_id, body"
@@ -64,12 +65,17 @@ def _by_fields(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
         for row in rows:
             if types is not None and row[3] not in types:
                 continue
-            if user is not None and user not in event_index.users(row[-1]):
+            if user is not None and not _is_of(user, row[-1]):
                 continue
             yield _life(db, row)
             found += 1
             if found > search.limit:
                 return
+
+
+def _is_of(user: str, body: bytes) -> bool:
+    event = searchable(body)
+    return event is not None and user in event.users()
 
 
 def _by_uuid(db: sqlite3.Connection, search: Search) -> Iterator[Life]:

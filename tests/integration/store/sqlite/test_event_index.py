@@ -15,11 +15,17 @@ from forwarder.store.sqlite.event_index import (
     forget,
     type_key,
     user_key,
-    users,
     uuid_key,
 )
+from forwarder.store.sqlite.searchable import searchable
 
 TYPE = "user.session.start"
+
+
+def users(text: str) -> list[str]:
+    event = searchable(text.encode())
+    assert event is not None
+    return event.users()
 
 
 @pytest.fixture
@@ -131,11 +137,11 @@ def test_events_that_were_dropped_before_are_left_out_and_their_rows_go_with_the
 )
 def test_an_odd_actor_spoils_nothing(db: sqlite3.Connection, actor: str, expected: list[str]) -> None:
     text = f'{{"uuid":"id-5","eventType":"{TYPE}","published":"2026-01-01T12:00:00Z","actor":{actor}}}'
-    assert sorted(users(text.encode())) == sorted(expected)
+    assert sorted(users(text)) == sorted(expected)
     store(db, 1, BLOCK, _5=text)
     assert index(db) == [0]
     assert ranges(db, uuid_key("id-5")) == [0]
-    for user in users(text.encode()):
+    for user in users(text):
         assert ranges(db, user_key(user)) == [0]
 
 
@@ -151,6 +157,6 @@ def test_a_block_with_an_event_that_cannot_be_indexed_is_always_read(
 
 def test_an_event_without_an_actor_is_indexed(db: sqlite3.Connection) -> None:
     text = f'{{"uuid":"id-5","eventType":"{TYPE}","published":"2026-01-01T12:00:00Z"}}'
-    assert users(text.encode()) == []
+    assert users(text) == []
     store(db, 1, BLOCK, _5=text)
     assert index(db) == [0]
