@@ -40,11 +40,13 @@ class StoredEventMetrics:
             self._duplicates.inc(appended.duplicates)
         if malformed:
             self._malformed.inc(malformed)
-        if appended.stored and not backfill:
-            self._latest.set(max(event.published for event in appended.stored) / SECOND)
+        latest = 0
         cooperative = Cooperative()
         for event in appended.stored:
             self._received(event_type_label(event.event_type)).inc()
             if not backfill:
                 self._lag.observe(seconds_between(event.published, event.received_at) or 0.0)
+                latest = max(latest, event.published)
             await cooperative.yield_if_due()
+        if latest:
+            self._latest.set(latest / SECOND)

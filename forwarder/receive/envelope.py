@@ -70,12 +70,13 @@ async def read_body(headers: Headers, receive: Receive, limit: int, held: HeldBo
 async def _receive_all(receive: Receive, limit: int, held: HeldBody) -> bytes:
     body = bytearray()
     while (message := await _receive_next(receive, held))["type"] == "http.request":
-        body += message["body"]
-        _check_size(len(body), limit)
-        held.grow(len(message["body"]))
+        part: bytes = message["body"]
+        _check_size(len(body) + len(part), limit)
+        held.grow(len(part))
         if not message.get("more_body", False):
             held.receiving = False
-            return bytes(body)
+            return bytes(body + part) if body else part
+        body += part
     raise ClientDisconnectedError("the client disconnected before its body was complete")
 
 
@@ -106,14 +107,14 @@ def inflate(body: bytes, limit: int) -> bytes:
         return stream.read(limit + 1)
 
 
-class _EventsSpan(msgspec.Struct):
-    events: msgspec.Raw
+class _Data(msgspec.Struct):
+    events: list[msgspec.Raw]
 
 
 class _Envelope(msgspec.Struct, kw_only=True):
     """The parts of the body that are read. Okta's id of the POST is `eventId`, in early drafts `eventID`."""
 
-    data: _EventsSpan
+    data: _Data
     event_id: msgspec.Raw = msgspec.field(name="eventId", default_factory=msgspec.Raw)
     draft_event_id: msgspec.Raw = msgspec.field(name="eventID", default_factory=msgspec.Raw)
 
@@ -151,8 +152,8 @@ async def _split(body: bytes) -> tuple[str, Sequence[bytes | msgspec.Raw]]:
         except (msgspec.MsgspecError, RecursionError):
             pass  # only the scanner can tell whether the envelope itself is wrong, or one of its elements
         else:
-            elements = await event_reader.split_list(bytes(envelope.data.events))
-            return _envelope_id(envelope.event_id, envelope.draft_event_id), elements
+            if len(envelope.data.events) <= event_reader.most_elements(body):
+                return _envelope_id(envelope.event_id, envelope.draft_event_id), envelope.data.events
     scanned = _ScannedEnvelope()
     check_end(body, await run_in_steps(scanned.scan(body)))
     if scanned.elements is None:

@@ -153,7 +153,11 @@ class Transaction:
             for source in OKTA_SOURCES:
                 differing |= self._count_copies(source, [each for each in copies if each.source is source])
         return [
-            Appended(stored, len(batch.events) - len(stored), self._named(differing, batch.events))
+            Appended(
+                stored,
+                len(batch.events) - len(stored),
+                self._named(differing, batch.events) if differing else (),
+            )
             for batch, stored in zip(batches, stored_by_batch, strict=True)
         ]
 
@@ -224,7 +228,7 @@ class Transaction:
 
     def _named(self, keys: set[tuple[int, bytes | str]], events: Sequence[Event]) -> tuple[str, ...]:
         """Return the uuids of those of `events` that came from the System Log and have one of `keys`."""
-        of_log = (event for event in events if keys and event.source is Source.LOG)
+        of_log = (event for event in events if event.source is Source.LOG)
         return tuple(event.uuid for event in of_log if self._key(event) in keys)
 
     def _count_copies(self, source: Source, events: Sequence[Event]) -> set[tuple[int, bytes | str]]:
