@@ -11,6 +11,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from forwarder.core.time import iso
 from forwarder.emulator.changes import Call
 from forwarder.emulator.http.errors import OktaApiError, too_many_requests
+from forwarder.emulator.http.responses import org_of
 from forwarder.emulator.oauth.servers import CIBA_GRANT
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import ChangeFaults
@@ -26,7 +27,7 @@ def recorded(app: ASGIApp) -> ASGIApp:
     calls."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        emulator: Emulator = scope["litestar_app"].state.org
+        emulator = org_of(scope)
         started, changes = iso(emulator.clock.now(), "milliseconds"), scope.get("method") in _CHANGING
         body = await _body(receive) if changes else b""
         kind = _kind(scope, body)

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from litestar import Request, Response
 from litestar.datastructures import MutableScopeHeaders, State
 from litestar.exceptions import HTTPException
-from litestar.types import Message, Scope
+from litestar.types import HTTPScope, Message, Scope
 
 from forwarder import logs
 from forwarder.core.time import SECOND
@@ -25,7 +25,12 @@ _logger = logs.get("emulator")
 
 def org(request: OktaRequest) -> Emulator:
     """Return the org that serves a request."""
-    emulator: Emulator = request.app.state.org
+    return org_of(request.scope)
+
+
+def org_of(scope: Scope | HTTPScope) -> Emulator:
+    """Return the org that serves a request with this `scope`; http/app.py sets it."""
+    emulator: Emulator = scope["state"]["org"]
     return emulator
 
 
@@ -72,7 +77,7 @@ async def add_headers(message: Message, scope: Scope) -> None:
     headers["x-okta-request-id"] = secrets.token_urlsafe(20)
     headers["cache-control"] = "no-cache, no-store"
     # Okta's Python SDK computes its waits from this date.
-    headers["date"] = formatdate(scope["litestar_app"].state.org.clock.now() / SECOND, usegmt=True)
+    headers["date"] = formatdate(org_of(scope).clock.now() / SECOND, usegmt=True)
     for link in state.get("links", ()):
         headers.add("link", link)
     if limit := state.get("rate_limit"):
