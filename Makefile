@@ -80,7 +80,7 @@ test: ## set up and run all checks and all tests, the real servers included
 	exit $$failed
 
 unit: dev ## the pure tests
-	$(BIN)/pytest -q tests/unit -m "not exhaustive" --numprocesses=2 --dist=worksteal --hypothesis-profile=inner $(ARGS)
+	$(BIN)/pytest -q tests/unit -m "not exhaustive" -p tests.forks --hypothesis-profile=inner $(ARGS)
 
 quick: dev ## run every test that needs no real server, in some minutes
 	$(BIN)/pytest -q $(QUICK) --hypothesis-profile=inner $(ARGS)

@@ -5,10 +5,12 @@ marked `real` by that. Where the server cannot be had, the test is skipped with 
 """
 
 import asyncio
+import gc
 import logging
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +18,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import structlog
-from blockbuster import BlockBuster, blockbuster_ctx
+from blockbuster import BlockBuster
 
 from forwarder.core import redaction
 from tests.certificates import Certificate, make_certificate
@@ -25,12 +27,16 @@ from tests.stack import elasticsearch as elasticsearch_part
 from tests.stack.collector import Collector
 from tests.stack.elasticsearch import Elasticsearch
 
+# jsonschema would build a grammar of IRIs for a second, for a format that no schema here has.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
 IN_CI = os.environ.get("CI", "").lower() == "true"
 _REAL = {"elasticsearch", "elasticsearch_server", "prepared_elasticsearch", "collector", "collector_server"}
 _SLOW = {"bench", "chaos", "e2e", "fuzz"}
 _NEVER_BLOCK = {"http", "receive", "deliver", "ops"}
 _REAL_TIMEOUT = 300
 _SETTINGS_OF_THE_PRODUCT = ("FORWARDER__", "OTEL_")
+_LOGGING = pytest.StashKey[tuple[list[logging.Handler], int, bool]]()
 _PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "ssl_cert_dir"}
 
 ElasticsearchFactory = Callable[..., Elasticsearch]
@@ -68,6 +74,17 @@ def pytest_report_header() -> str:
     return f"elasticsearch client {version('elasticsearch')}, CI={IN_CI}"
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Keep the garbage collector from looking, again and again, at half a million objects that stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 # Before pytest's own hook, which sorts out by `-m`.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -78,10 +95,49 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("real") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(_REAL_TIMEOUT))
+        if isinstance(item, pytest.Function) and _must_never_block(item):
+            item.fixturenames.insert(0, "loop_guard")
 
 
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _must_never_block(item: pytest.Item) -> bool:
+    """Tell the rooms that must never block. The others may block while they start, and open their files then.
+
+    A test that measures time goes without the guard, which looks at every call.
+    """
+    folders = item.path.relative_to(item.config.rootpath).parts
+    return (
+        bool({"unit", "integration"}.intersection(folders) and _NEVER_BLOCK.intersection(folders))
+        and item.get_closest_marker("slow") is None
+    )
+
+
+# Hooks and not autouse fixtures: pytest takes 0.1 ms to set up a fixture, for each of thousands of tests.
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    _clean_environment()
+    for mark in item.iter_markers("needs_data"):
+        path = mark.args[0]
+        require(
+            None if path.exists() else f"{path} does not exist; name the root of the data in FORWARDER_SHARED"
+        )
+    item.stash[_LOGGING] = logging.root.handlers[:], logging.root.level, logging.raiseExceptions
+
+
+# The innermost wrapper, because pytest's own adds its handlers and removes them.
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Undo what a command or the forwarder sets up for its process: a later test may look at log lines."""
+    try:
+        yield
+    finally:
+        if before := item.stash.get(_LOGGING, None):
+            logging.root.handlers[:], level, logging.raiseExceptions = before
+            logging.root.setLevel(level)
+        structlog.reset_defaults()
+        redaction.clear()
+
+
+def _clean_environment() -> None:
     """Keep what the person at the keyboard has set from changing what a test sees."""
     for name in list(os.environ):
         if (
@@ -89,38 +145,20 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             or name.lower() in _PROXIES
             or name == "FORWARDER_CONFIG"
         ):
-            monkeypatch.delenv(name)
+            del os.environ[name]
 
 
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    """Undo what a command or the forwarder sets up for its process: a later test may look at log lines."""
-    handlers, level, raises = logging.root.handlers[:], logging.root.level, logging.raiseExceptions
-    yield
-    logging.root.handlers[:], logging.raiseExceptions = handlers, raises
-    logging.root.setLevel(level)
-    structlog.reset_defaults()
-    redaction.clear()
+@pytest.fixture(scope="session")
+def _guard() -> BlockBuster:
+    return BlockBuster("forwarder")
 
 
 @pytest.fixture
-def loop_guard() -> Iterator[BlockBuster]:
+def loop_guard(_guard: BlockBuster) -> Iterator[BlockBuster]:
     """Fail the test when a call blocks the event loop (a file, a socket, a lock, `time.sleep`)."""
-    with blockbuster_ctx("forwarder") as guard:
-        yield guard
-
-
-@pytest.fixture(autouse=True)
-def _guard_the_loop(request: pytest.FixtureRequest) -> None:
-    """Guard the rooms that must never block. The others may block while they start, and open their files then.
-
-    A test that measures time goes without: the guard looks at every call.
-    """
-    if request.node.get_closest_marker("slow"):
-        return
-    folders = request.path.relative_to(request.config.rootpath).parts
-    if {"unit", "integration"}.intersection(folders) and _NEVER_BLOCK.intersection(folders):
-        request.getfixturevalue("loop_guard")
+    _guard.activate()
+    yield _guard
+    _guard.deactivate()
 
 
 def require(missing: str | None) -> None:
@@ -137,15 +175,6 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     """Give a self-signed certificate for 127.0.0.1."""
     require(None if shutil.which("openssl") else "needs the openssl command")
     return make_certificate(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture(autouse=True)
-def _needs_data(request: pytest.FixtureRequest) -> None:
-    for mark in request.node.iter_markers("needs_data"):
-        path = mark.args[0]
-        require(
-            None if path.exists() else f"{path} does not exist; name the root of the data in FORWARDER_SHARED"
-        )
 
 
 @pytest.fixture(scope="session")

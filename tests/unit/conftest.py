@@ -28,12 +28,18 @@ sys.addaudithook(_audit)
 os.fsync = _fsync  # type: ignore[assignment]
 
 
-@pytest.fixture(autouse=True)
-def _pure(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test that does real I/O."""
-    _running.append(request.node.nodeid)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    _running.append(item.nodeid)
     _seen.clear()
-    yield
-    _running.clear()
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """Fail a test that does real I/O."""
+    try:
+        yield
+    finally:
+        _running.clear()
     if _seen:
         pytest.fail(f"not pure, so it belongs in tests/integration: {_seen[0]}", pytrace=False)

@@ -1,0 +1,151 @@
+"""A plugin of pytest: runs the tests in processes that are forked after the collection (`pytest -p tests.forks`).
+
+A worker of pytest-xdist imports and collects everything again, and to hand over the reports of a test takes 1.2 ms: as
+long as a pure test. A fork has everything already, and its reports take a tenth of that. For tests that share nothing
+with other processes, hence for tests/unit. No warning of a test is shown: here they are errors.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from itertools import chain, pairwise
+from multiprocessing.connection import Connection, Pipe, wait
+from typing import Any, Never
+
+import pytest
+
+# A fork takes so many tests at once: most are of one module, and the end comes for all at about the same time.
+_CHUNK = 8
+_WIDTH = 4
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--forks", type=int, default=os.cpu_count(), help="processes that run tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    option = session.config.option
+    if session.testsfailed or option.collectonly or option.usepdb or option.forks < 2:
+        return None
+    session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]  # one for all
+    _Forks(session, option.forks).run()
+    return True
+
+
+class _Forks:
+    def __init__(self, session: pytest.Session, count: int) -> None:
+        self._session = session
+        self._hook = session.config.hook
+        self._left = {item.nodeid: item for item in session.items}
+        self._queue = _queue(len(session.items))
+        self._pids: dict[Connection, int] = {}
+        for _ in range(count):
+            self._fork()
+
+    def run(self) -> None:
+        try:
+            failures = self._receive()
+        finally:
+            for pid in self._pids.values():
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            os.close(self._queue)
+        if failures and not self._session.shouldfail:
+            untold = f" before {next(iter(self._left))} had ended" if self._left else ""
+            self._session.shouldfail = f"a fork ended with {failures[0]}{untold}"
+        if self._session.shouldfail:
+            raise self._session.Failed(self._session.shouldfail)
+        if self._session.shouldstop:
+            raise self._session.Interrupted(self._session.shouldstop)
+
+    def _fork(self) -> None:
+        receiver, sender = Pipe(duplex=False)
+        pid = os.fork()
+        if pid == 0:
+            _work(self._session, self._queue, sender)
+        sender.close()
+        self._pids[receiver] = pid
+
+    def _receive(self) -> list[int]:
+        """Hand over all reports, and return the exit codes of the forks that failed."""
+        failures = []
+        while self._pids:
+            for receiver in wait(list(self._pids)):
+                assert isinstance(receiver, Connection)
+                try:
+                    self._hand_over(*receiver.recv())
+                except EOFError:
+                    _, status = os.waitpid(self._pids.pop(receiver), 0)
+                    if status:
+                        failures.append(os.waitstatus_to_exitcode(status))
+            if self._session.shouldfail or self._session.shouldstop:
+                _empty(self._queue)
+        return failures
+
+    def _hand_over(self, nodeid: str, reports: list[dict[str, Any]]) -> None:
+        item = self._left.pop(nodeid)
+        self._hook.pytest_runtest_logstart(nodeid=nodeid, location=item.location)
+        for data in reports:
+            report = self._hook.pytest_report_from_serializable(config=self._session.config, data=data)
+            self._hook.pytest_runtest_logreport(report=report)
+        self._hook.pytest_runtest_logfinish(nodeid=nodeid, location=item.location)
+
+
+class _Sender:
+    """In a fork: what the terminal's reporter is in the first process."""
+
+    def __init__(self, config: pytest.Config, sender: Connection) -> None:
+        self._config = config
+        self._sender = sender
+        self._reports: list[dict[str, Any]] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        hook = self._config.hook
+        self._reports.append(hook.pytest_report_to_serializable(config=self._config, report=report))
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self._sender.send((nodeid, self._reports))
+        self._reports = []
+
+
+def _work(session: pytest.Session, queue: int, sender: Connection) -> Never:
+    """Run tests from the queue in this fork, and end it."""
+    code = 1
+    try:
+        plugins = session.config.pluginmanager
+        capture: Any = plugins.getplugin("capturemanager")
+        capture.stop_global_capturing()  # its files have one position for all forks
+        capture.start_global_capturing()
+        plugins.unregister(name="terminalreporter")
+        plugins.register(_Sender(session.config, sender))
+        for item, next_item in pairwise(chain(_items(session, queue), [None])):
+            assert item is not None
+            session.config.hook.pytest_runtest_protocol(item=item, nextitem=next_item)
+        session.config._ensure_unconfigure()
+        code = 0
+    except BaseException:  # noqa: BLE001  # the first process tells it
+        traceback.print_exc(file=sys.__stderr__)
+    finally:
+        os._exit(code)
+
+
+def _items(session: pytest.Session, queue: int) -> Iterator[pytest.Item]:
+    while chunk := os.read(queue, _WIDTH):
+        start = int.from_bytes(chunk)
+        yield from session.items[start : start + _CHUNK]
+
+
+def _queue(count: int) -> int:
+    """Return a pipe that holds the number of the first test of each chunk: whoever reads one has it alone."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "wb") as pipe:
+        pipe.writelines(start.to_bytes(_WIDTH) for start in range(0, count, _CHUNK))
+    return reader
+
+
+def _empty(queue: int) -> None:
+    while os.read(queue, 4096):
+        pass

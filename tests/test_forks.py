@@ -1,0 +1,97 @@
+"""The plugin with which `make unit` runs its tests."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parent.parent
+_INI = """
+[pytest]
+asyncio_default_fixture_loop_scope = function
+addopts = -q -p no:faker -p no:cacheprovider -p tests.forks --forks=2
+"""
+_TESTS = """
+import os, signal, pytest
+
+processes = set()
+
+@pytest.fixture(scope="session")
+def session():
+    yield
+    assert len(processes) == 1
+
+@pytest.mark.parametrize("number", range(50))
+def test_fine(number, session, tmp_path):
+    processes.add(os.getpid())
+"""
+
+
+def _run(folder: Path, more: str, *arguments: str) -> tuple[int, str]:
+    (folder / "pytest.ini").write_text(_INI)
+    (folder / "test_it.py").write_text(_TESTS + more)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--rootdir",
+        folder,
+        "-c",
+        folder / "pytest.ini",
+        folder,
+        *arguments,
+    ]
+    found = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+    return found.returncode, found.stdout
+
+
+def test_every_test_runs_once_and_its_report_is_as_without_forks(tmp_path: Path) -> None:
+    more = """
+def test_wrong():
+    print("printed")
+    assert 1 == 2
+
+def test_skipped():
+    pytest.skip("why")
+"""
+    code, text = _run(tmp_path, more)
+    assert code == 1
+    assert "1 failed, 50 passed, 1 skipped in" in text
+    assert "assert 1 == 2" in text
+    assert "printed" in text
+
+
+def test_after_as_many_failures_as_allowed_no_more_tests_begin(tmp_path: Path) -> None:
+    more = """
+@pytest.mark.parametrize("number", range(1000))
+def test_wrong(number):
+    assert 0
+"""
+    code, text = _run(tmp_path, more, "-x")
+    assert code == 1
+    assert "!! stopping after " in text
+    assert "1000 failed" not in text
+
+
+@pytest.mark.parametrize("signal", ["SIGSEGV", "SIGKILL"])
+def test_a_test_that_ends_its_process_fails_the_run_and_is_named(tmp_path: Path, signal: str) -> None:
+    code, text = _run(tmp_path, f"def test_crash(): os.kill(os.getpid(), signal.{signal})")
+    assert code == 1
+    assert "before test_it.py::test_crash had ended" in text
+    assert "50 passed in" in text
+
+
+def test_what_is_left_behind_fails_the_run(tmp_path: Path) -> None:
+    more = """
+def test_left():
+    class Left:
+        def __del__(self):
+            raise ValueError
+
+    left = Left()
+    left.itself = left
+"""
+    code, text = _run(tmp_path, more, "-W", "error")
+    assert code == 1
+    assert "a fork ended with 1" in text
