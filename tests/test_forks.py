@@ -35,14 +35,12 @@ def _run(folder: Path, more: str, *arguments: str) -> tuple[int, str]:
         sys.executable,
         "-m",
         "pytest",
-        "--rootdir",
-        folder,
+        f"--rootdir={folder}",
         "-c",
-        folder / "pytest.ini",
-        folder,
-        *arguments,
+        f"{folder}/pytest.ini",
+        str(folder),
     ]
-    found = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
+    found = subprocess.run([*command, *arguments], cwd=_ROOT, capture_output=True, text=True, check=False)
     return found.returncode, found.stdout
 
 
