@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from forwarder.ecs.document import DocumentOptions, document
+from forwarder.ecs.readers import MAX_KEYS
 from tests.unit.ecs.okta_events import bare, event_of
 
 
@@ -178,6 +179,14 @@ def test_without_the_flattened_form_every_key_is_a_field_without_spaces_and_dash
         "promptingPolicyTypes": "[X]",
         "a_": "b",
     }
+
+
+def test_the_limit_of_keys_holds_for_a_text_that_was_parsed_before() -> None:
+    behaviors = {"behaviors": "{" + ", ".join(f"b{number}=NEGATIVE" for number in range(50)) + "}"}
+    others = {f"k{number}": "v" for number in range(80)}
+    for _ in range(2):
+        assert len(debug(behaviors)["flattened"]["behaviors"]) == 50
+        assert len(debug(behaviors | others)["flattened"]["behaviors"]) == MAX_KEYS - 81 + 1  # and REST
 
 
 def test_scopes_may_be_a_list() -> None:
