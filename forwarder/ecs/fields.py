@@ -138,6 +138,7 @@ def _nesting() -> tuple[tuple[str, str, str], ...]:
 
 
 _NESTING = _nesting()
+_PATHS = ("", *(path for path, _, _ in _NESTING))
 
 
 DocumentBuilder = dict[str, dict[str, Any]]
@@ -147,9 +148,7 @@ without checking that the object exists. `draft[""]` is the document itself."""
 
 def new_builder() -> DocumentBuilder:
     """Return an empty draft: it has every object that a document can have, each without fields."""
-    draft: DocumentBuilder = {path: {} for path, _, _ in _NESTING}
-    draft[""] = {}
-    return draft
+    return {path: {} for path in _PATHS}
 
 
 def build(draft: DocumentBuilder) -> dict[str, Any]:
@@ -235,7 +234,7 @@ def copy_fields(raw: dict[str, Any], draft: DocumentBuilder, plan: list[_Section
                 draft[path][field] = value
         for name, read, targets in others:
             value = find(name)
-            if value is not None and value != "" and (value := read(value)) is not None:
+            if value is not None and (value := read(value)) is not None:
                 for path, field in targets:
                     draft[path][field] = value
 
