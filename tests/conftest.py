@@ -10,11 +10,15 @@ import logging
 import os
 import shutil
 import signal
+import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import httpx._transports.default as httpx_transports
 import hypothesis
 import pytest
 import structlog
@@ -151,6 +155,20 @@ def _clean_environment() -> None:
 @pytest.fixture(scope="session")
 def _guard() -> BlockBuster:
     return BlockBuster("forwarder")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_trust_store() -> Iterator[None]:
+    """Let all httpx clients of the tests share one trust store: to read it takes 70 ms, and most of them need none."""
+    create = httpx_transports.create_ssl_context  # type: ignore[attr-defined]  # httpx has no public way
+    shared = cache(create)
+
+    def trust_store(**options: Any) -> ssl.SSLContext:
+        return shared() if options["verify"] is True and options["cert"] is None else create(**options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx_transports, "create_ssl_context", trust_store)
+        yield
 
 
 @pytest.fixture
