@@ -6,6 +6,7 @@ whole document for one such value. So every field has a reader, and a reader nev
 
 import ipaddress
 import re
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -33,6 +34,7 @@ _known_names: set[str] = (
 )  # keys seen that may stay as they are: to ask the set is faster than to look again
 
 _IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)
+_LONGEST_IP = 45  # characters
 _OUTCOMES = {"success": "success", "allow": "success", "failure": "failure", "deny": "failure"}
 
 
@@ -68,15 +70,19 @@ def integer(value: Any) -> int | None:
 
 def ip(value: Any) -> str | None:
     """A valid IP address, as it is. Any other value, such as the text `null`, which Okta sends too, is left out."""
-    if type(value) is not str or "%" in value:
+    if type(value) is not str or len(value) > _LONGEST_IP or "%" in value:
         return None
-    if _IPV4.fullmatch(value):  # five times as fast as the library, and nearly every address is one
-        return value
+    return value if _IPV4.fullmatch(value) or _is_ip(value) else None
+
+
+# The library takes 5 µs: a tenth of the time of a document. The regular expression takes a tenth of that.
+@lru_cache(maxsize=1_024)
+def _is_ip(value: str) -> bool:
     try:
         ipaddress.ip_address(value)
     except ValueError:
-        return None
-    return value
+        return False
+    return True
 
 
 def email(value: Any) -> str | None:
@@ -191,7 +197,7 @@ def with_fit_names(value: dict[str, Any], room: int, keys_left: list[int]) -> di
     Further keys become one JSON text under `REST`. `room` and `keys_left` mean the same as in `clean`.
     """
     keys_left[0] -= len(value)
-    if keys_left[0] >= 0 and value.keys() <= _known_names:
+    if keys_left[0] >= 0 and _known_names.issuperset(value):
         return value
     kept = max(0, len(value) + min(0, keys_left[0]))
     fit: dict[str, Any] = {}
