@@ -11,9 +11,10 @@ from forwarder.core.time import iso
 from forwarder.ecs.action import action_fields
 from forwarder.ecs.alert import ALERT_MODULE, alert_fields
 from forwarder.ecs.categories import classes
+from forwarder.ecs.copying import copying_function
 from forwarder.ecs.decode import encode
 from forwarder.ecs.document import DocumentOptions, copy_objects, decoded, event_tags, mapped
-from forwarder.ecs.fields import FIELDS, copy_fields, copying_plan, new_builder
+from forwarder.ecs.fields import FIELDS, new_builder
 from forwarder.ecs.readers import json_object, location, text
 
 AttributeValue = str | bool | int | float | Sequence[str] | Sequence[bool] | Sequence[int] | Sequence[float]
@@ -145,7 +146,7 @@ def _target(field: str) -> tuple[str, str] | None:
     return ("", name) if name else None
 
 
-_PLAN = copying_plan(_target)
+_copy_fields = copying_function(_target)
 _NESTED = [
     name for row in FIELDS if row.read in (location, json_object) if (name := attribute_name(row.ecs[0]))
 ]
@@ -159,7 +160,7 @@ def _attributes(raw: dict[str, Any], event: Event) -> dict[str, AttributeValue]:
     draft = new_builder()
     found = draft[""]
     found["okta.event.outcome"] = "unknown"
-    copy_fields(raw, draft, _PLAN)
+    _copy_fields(raw, draft)
     for name in _NESTED:
         if name in found:
             _flatten({name: found.pop(name)}, "", found)

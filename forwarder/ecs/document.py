@@ -13,9 +13,10 @@ from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event
 from forwarder.core.time import SECOND, Micros
 from forwarder.ecs.categories import classes
+from forwarder.ecs.copying import copying_function
 from forwarder.ecs.debug import debug_data
 from forwarder.ecs.decode import decode
-from forwarder.ecs.fields import DocumentBuilder, build, copy_fields, names_under, new_builder, object_at
+from forwarder.ecs.fields import DocumentBuilder, build, names_under, new_builder, object_at
 from forwarder.ecs.readers import clean, objects
 from forwarder.ecs.targets import targets
 
@@ -83,7 +84,7 @@ def mapped(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[
     draft = new_builder()
     draft[""]["@timestamp"] = timestamp(raw.get("published"), event.published)
     _constants(draft, options)
-    copy_fields(raw, draft)
+    _copy_fields(raw, draft)
     _event(draft, event, options)
     copy_objects(raw, draft, flattened=not options.remove_flattened_debug)
     _related(draft)
@@ -92,6 +93,14 @@ def mapped(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[
     if options.organization_name:
         draft[""]["organization"] = {"name": event.org}
     return build(draft)
+
+
+def _field_target(field: str) -> tuple[str, str]:
+    path, _, name = field.rpartition(".")
+    return path, name
+
+
+_copy_fields = copying_function(_field_target)
 
 
 def copy_objects(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) -> None:

@@ -1,10 +1,10 @@
 """The table `FIELDS`: to which fields of a document each value of an Okta event is copied. docs/mapping.md shows it.
 
-All mapping that is more than copying one value is in `document.py`, `debug.py` and `targets.py`.
+`copying.py` copies the values; all mapping that is more than that is in `document.py`, `debug.py` and `targets.py`.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -157,86 +157,6 @@ def build(draft: DocumentBuilder) -> dict[str, Any]:
         if found := draft[path]:
             draft[parent][name] = found
     return draft[""]
-
-
-_Target = tuple[str, str]  # (object's path, name in it)
-_Text = tuple[str, str, str]  # (key, path of the document's object, name in it)
-_Read = tuple[str, Callable[[Any], Any], tuple[_Target, ...]]  # (key, reader, targets)
-
-
-class _Section(NamedTuple):
-    """The rows of `FIELDS` for one object of an event, so that the object is looked up once for all of them.
-
-    Nearly all rows are texts, copied without a call: that makes `copy_fields` 1.4 times as fast.
-    """
-
-    parent: int  # index of the object that holds it; 0 holds the event
-    key: str
-    texts: tuple[_Text, ...]
-    others: tuple[_Read, ...]
-
-
-def _document_target(field: str) -> _Target:
-    """Return (path of the object, name in it) of `field` in a document under construction."""
-    path, _, name = field.rpartition(".")
-    return path, name
-
-
-def copying_plan(target: Callable[[str], _Target | None]) -> list[_Section]:
-    """Return the plan by which `copy_fields` copies the rows of `FIELDS`.
-
-    `target` returns the place of a field in the draft, or None if the field is not copied.
-    """
-    paths = [""]
-    for row in FIELDS:
-        parts = row.okta.split(".")[:-1]
-        paths += [".".join(parts[: depth + 1]) for depth in range(len(parts))]
-    order = list(dict.fromkeys(paths))
-    sections = []
-    for path in order:
-        parent, _, key = path.rpartition(".")
-        texts: list[_Text] = []
-        others: list[_Read] = []
-        for row in FIELDS:
-            within, _, name = row.okta.rpartition(".")
-            targets = tuple(found for field in row.ecs if (found := target(field)))
-            if within != path or not targets:
-                continue
-            if row.read is text:
-                texts += [(name, *found) for found in targets]
-            else:
-                others.append((name, row.read, targets))
-        at = order.index(parent) + 1 if path else 0
-        sections.append(_Section(at, key, tuple(texts), tuple(others)))
-    return sections
-
-
-_DOCUMENT = copying_plan(_document_target)
-_NOTHING: dict[str, Any] = {}  # stands for an object that the event lacks
-
-
-def copy_fields(raw: dict[str, Any], draft: DocumentBuilder, plan: list[_Section] = _DOCUMENT) -> None:
-    """Copy the values of the rows of `FIELDS` from `raw`, a decoded event, into `draft`, as `plan` says."""
-    objects: list[dict[str, Any]] = [{"": raw}]
-    for parent, key, plain, others in plan:
-        source = objects[parent].get(key)
-        if type(source) is not dict:
-            objects.append(_NOTHING)
-            continue
-        objects.append(source)
-        find = source.get
-        for name, path, field in plain:
-            value = find(name)
-            if type(value) is str:
-                if value:
-                    draft[path][field] = value
-            elif value is not None and (value := text(value)) is not None:
-                draft[path][field] = value
-        for name, read, targets in others:
-            value = find(name)
-            if value is not None and (value := read(value)) is not None:
-                for path, field in targets:
-                    draft[path][field] = value
 
 
 def object_at(raw: dict[str, Any], *path: str) -> dict[str, Any]:
