@@ -178,8 +178,9 @@ def _check_scopes(scopes: tuple[str, ...]) -> None:
     if not scopes:
         raise ValueError("`scopes` is empty, but a service app needs at least one")
     for scope in scopes:
-        near = difflib.get_close_matches(scope, _KNOWN_SCOPES, n=1, cutoff=0.85)
-        if scope not in _KNOWN_SCOPES and near:
+        if scope in _KNOWN_SCOPES:
+            continue
+        if near := difflib.get_close_matches(scope, _KNOWN_SCOPES, n=1, cutoff=0.85):
             raise ValueError(f"`scopes`: there is no scope {scope}; did you mean {near[0]}?")
     if "okta.logs.read" not in scopes:
         raise ValueError(

@@ -3,7 +3,6 @@
 from collections.abc import Collection
 
 from forwarder.core.errors import SinkError
-from forwarder.setup.elasticsearch.admin import ElasticsearchAdmin
 from forwarder.setup.elasticsearch.cluster import reason
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
@@ -18,6 +17,8 @@ async def find_documents(
     Raises:
         SinkError: there was no response within `timeout` seconds, or it was an error. The message says what to do.
     """
+    from forwarder.setup.elasticsearch.admin import ElasticsearchAdmin  # noqa: PLC0415  # its library takes a second
+
     query = {"query": {"ids": {"values": sorted(ids)}}, "size": len(ids), "_source": False}
     async with ElasticsearchAdmin(settings, timeout) as api:
         reply = await api.call("POST", f"/{stream}/_search", query)
