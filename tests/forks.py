@@ -7,18 +7,20 @@ with other processes, hence for tests/unit. No warning of a test is shown: here 
 
 import os
 import signal
+import struct
 import sys
 import traceback
 from collections.abc import Iterator
-from itertools import chain, pairwise
+from itertools import chain, groupby, pairwise
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, Never
 
 import pytest
 
-# A fork takes so many tests at once: most are of one module, and the end comes for all at about the same time.
-_CHUNK = 8
-_WIDTH = 4
+# A fork takes the tests of one module, which share what the module caches, but no more than this at once, so that the
+# others have something to do at the end.
+_MOST = 50
+_CHUNK = struct.Struct("II")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,7 +42,7 @@ class _Forks:
         self._session = session
         self._hook = session.config.hook
         self._left = {item.nodeid: item for item in session.items}
-        self._queue = _queue(len(session.items))
+        self._queue = _queue(session.items)
         self._pids: dict[Connection, int] = {}
         for _ in range(count):
             self._fork()
@@ -133,16 +135,21 @@ def _work(session: pytest.Session, queue: int, sender: Connection) -> Never:
 
 
 def _items(session: pytest.Session, queue: int) -> Iterator[pytest.Item]:
-    while chunk := os.read(queue, _WIDTH):
-        start = int.from_bytes(chunk)
-        yield from session.items[start : start + _CHUNK]
+    while chunk := os.read(queue, _CHUNK.size):
+        start, end = _CHUNK.unpack(chunk)
+        yield from session.items[start:end]
 
 
-def _queue(count: int) -> int:
-    """Return a pipe that holds the number of the first test of each chunk: whoever reads one has it alone."""
+def _queue(items: list[pytest.Item]) -> int:
+    """Return a pipe that holds the chunks, first and last number: whoever reads one has it alone."""
     reader, writer = os.pipe()
     with os.fdopen(writer, "wb") as pipe:
-        pipe.writelines(start.to_bytes(_WIDTH) for start in range(0, count, _CHUNK))
+        start = 0
+        for _, module in groupby(items, key=lambda item: item.path):
+            end = start + len(list(module))
+            for first in range(start, end, _MOST):
+                pipe.write(_CHUNK.pack(first, min(first + _MOST, end)))
+            start = end
     return reader
 
 
