@@ -5,6 +5,7 @@ import zlib
 import pytest
 
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
+from tests.fakes.bomb import bomb
 
 TEXT = b"one event, " * 1000
 
@@ -74,7 +75,7 @@ def test_a_body_of_exactly_the_limit_is_kept_and_one_byte_more_is_refused() -> N
 
 @pytest.mark.parametrize("size", [1_000, 1_000_000])
 def test_a_bomb_never_takes_more_memory_than_the_limit(size: int) -> None:
-    packed = gzip.compress(b"\0" * (100 * size)) * 20
+    packed = bomb(100, size) * 20
     tracemalloc.start()
     try:
         with pytest.raises(BodyTooLargeError):

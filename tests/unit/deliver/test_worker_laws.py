@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import hypothesis
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,8 @@ from tests.fakes.clock import settle
 from tests.fakes.store import MemoryStore
 from tests.unit.deliver.helpers import SINK, Rig, running
 
+# As in conftest.py: it takes a third of the time.
+DEBUG = hypothesis.settings.get_current_profile_name() != "inner"
 FATES = ["delivered", "rejected", "retry", "forgotten"]
 
 
@@ -165,7 +168,7 @@ def test_nothing_is_lost_and_everything_ends_in_one_place(
             assert total == count + later
 
     with structlog.testing.capture_logs():
-        asyncio.run(deliver(), debug=True)
+        asyncio.run(deliver(), debug=DEBUG)
 
 
 @examples(25)
@@ -202,4 +205,4 @@ def test_a_worker_that_is_killed_or_stopped_anywhere_loses_nothing(
         assert store.sink.taken | set(store.dead[SINK]) == set(range(1, 31))
 
     with structlog.testing.capture_logs():
-        asyncio.run(deliver(), debug=True)
+        asyncio.run(deliver(), debug=DEBUG)

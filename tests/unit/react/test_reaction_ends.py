@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.core.action import (
@@ -25,6 +25,7 @@ from forwarder.react.actions.webhook import Webhooks
 from forwarder.react.guards.late import LONGEST
 from forwarder.react.ports import Answer, Seen
 from forwarder.react.settings.guards import Limit
+from tests.examples import examples
 from tests.unit.react.guarded_scene import GuardedScene
 
 change = msgspec.structs.replace
@@ -205,7 +206,7 @@ _STEPS = st.lists(
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=40)
+@examples(40)
 @given(steps=_STEPS)
 async def test_each_action_ends_or_waits_for_a_time_ahead(steps: list[tuple[Any, ...]]) -> None:
     scene = GuardedScene()

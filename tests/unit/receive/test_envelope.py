@@ -16,6 +16,7 @@ from forwarder.core.errors import BadRequestError
 from forwarder.core.event import Event, MalformedEvent
 from forwarder.receive.body_budget import BodyBudget
 from forwarder.receive.envelope import ClientDisconnectedError, Headers, Receive, inflate, parse, read_body
+from tests.fakes.bomb import bomb
 from tests.fakes.turns import turns_of_others
 
 # The body
@@ -90,8 +91,7 @@ async def test_several_gzip_streams_in_a_row_are_one_body() -> None:
 
 
 async def test_a_bomb_is_stopped_at_the_limit() -> None:
-    bomb = gzip.compress(b"\0" * 100_000_000, mtime=0)
-    assert await status(bomb, limit=1_000_000) == 413
+    assert await status(bomb(100, 1_000_000), limit=1_000_000) == 413
     assert await status(gzip.compress(b"a" * 101, mtime=0), limit=100) == 413
 
 

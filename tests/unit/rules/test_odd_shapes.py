@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from forwarder.rules.conditions.rule import LeftOut, Rule, UnreadableRule
 from forwarder.rules.coverage import coverage
 from forwarder.rules.files import read_files
+from tests.examples import examples
 
 WORDS = st.sampled_from(
     ["okta", "windows", "s", "1 of s*", "eventtype", "event.action: user.*", 'eventType eq "zone.create"', "select 1",
@@ -27,7 +28,7 @@ VALUES = st.recursive(
 DOCUMENTS = st.lists(st.dictionaries(KEYS, VALUES, max_size=6), min_size=1, max_size=3)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(documents=DOCUMENTS, suffix=st.sampled_from([".yml", ".json", ".ndjson"]))
 def test_an_odd_document_is_read_left_out_or_a_problem(
     documents: list[object], suffix: str, tmp_path: Path

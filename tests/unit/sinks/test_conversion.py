@@ -1,15 +1,19 @@
 """Each event of a batch is converted and sent, or rejected alone."""
 
 from forwarder.core.errors import UnmappableError
-from forwarder.core.event import Event
+from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import BatchResult, RejectReason
 from forwarder.sinks.conversion import send_converted
 from forwarder.sinks.outcomes import DETAIL_LIMIT
-from tests.contract.sinks import stored_events
+from tests.unit.deliver.helpers import events
+
+
+def stored(count: int) -> list[StoredEvent]:
+    return [StoredEvent(seq, event) for seq, event in enumerate(events(count), 1)]
 
 
 async def test_an_event_that_cannot_be_converted_is_rejected_and_the_others_are_sent() -> None:
-    batch = stored_events(4)
+    batch = stored(4)
     errors = {
         batch[1].event.uuid: UnmappableError("x" * 5_000),
         batch[2].event.uuid: ZeroDivisionError("a bug of the mapping"),
@@ -41,5 +45,5 @@ async def test_nothing_is_sent_if_no_event_can_be_converted() -> None:
     async def send(_seqs: list[int], _converted: list[str]) -> BatchResult:
         raise AssertionError("there is nothing to send")
 
-    result = await send_converted(stored_events(2), convert, send)
+    result = await send_converted(stored(2), convert, send)
     assert (result.delivered, [rejection.seq for rejection in result.rejected]) == ((), [1, 2])

@@ -368,7 +368,7 @@ def test_a_prompt_that_is_claimed_is_out_until_its_row_is_put_or_it_is_released(
 
 def test_prompts_that_were_refused_are_not_kept_however_many() -> None:
     book = Book()
-    for number in range(10_000):
+    for number in range(2000):
         row = action("prompt", number, target=user(number), subject=b"x" * 4000)
         book.put(row)
         over = change(row, state=ActionState.ENDED, due=None, reason=Reason.LIMIT)
@@ -382,7 +382,7 @@ def test_prompts_that_were_refused_are_not_kept_however_many() -> None:
 def test_a_judgement_looks_at_no_prompts_of_other_users_that_are_over() -> None:
     """Measured before: 400 ms for each judgement with 40,000 prompts, on the event loop."""
     book = Book()
-    for number in range(20_000):
+    for number in range(5000):
         book.put(called(action("prompt", number, target=user(number))))
     started = time.perf_counter()
     for number in range(1000):
@@ -428,7 +428,7 @@ def test_what_no_limit_looks_back_to_is_forgotten() -> None:
 def test_many_rows_cost_little_each() -> None:
     """Measured: 0.1 ms for a row that comes, is judged and ends, so a busy minute of 1,000 alerts takes 0.1 s."""
     book = Book()
-    rows = [action(number=number, target=user(number)) for number in range(10_000)]
+    rows = [action(number=number, target=user(number)) for number in range(4000)]
     ended = [
         change(row, state=ActionState.ENDED, outcome=Outcome.REFUSED, reason=Reason.LATE, due=None)
         for row in rows
@@ -440,6 +440,6 @@ def test_many_rows_cost_little_each() -> None:
             book.live(row)
             book.over(row, LIMITS, NOON + lap, shadow=False)
             book.put(end)
-    assert time.perf_counter() - started < 20
+    assert time.perf_counter() - started < 8
     assert book.open() == []
     assert len(book._schedule) <= 3000

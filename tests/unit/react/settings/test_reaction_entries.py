@@ -1,6 +1,9 @@
 """`reactions.on` and what holds reactions back: what is accepted, and what is refused with its path and a hint."""
 
+import copy
+from functools import cache
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pytest
@@ -101,10 +104,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def tree_of(folder: Path, **changes: Any) -> dict[str, Any]:
-    (folder / "forwarder.yaml").write_text(PROMISED)
-    tree = read_yaml(folder / "forwarder.yaml")
+    del folder  # in which the files lie that the section names
+    tree = copy.deepcopy(promised())
     tree["reactions"] |= changes
     return tree
+
+
+@cache
+def promised() -> dict[str, Any]:
+    """The section, read once: that takes as long as all else in most of these tests."""
+    with NamedTemporaryFile("w") as file:
+        file.write(PROMISED)
+        file.flush()
+        return read_yaml(Path(file.name))
 
 
 def entry(*do: Any, **changes: Any) -> list[dict[str, Any]]:

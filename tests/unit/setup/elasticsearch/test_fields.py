@@ -58,6 +58,7 @@ def events() -> list[Event]:
     return [read_event(body, org="acme", source=Source.HOOK, received_at=NOON) for body in bodies]
 
 
+@lru_cache
 def documents(**options: bool) -> set[str]:
     """Every field of the documents of these events."""
     chosen = DocumentOptions(preserve_original_event=True, **options)  # type: ignore[arg-type]  # all of them are flags
