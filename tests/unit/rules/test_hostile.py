@@ -75,6 +75,7 @@ def test_a_regular_expression_that_cannot_be_matched_is_refused(text: str) -> No
         full_match(text)
 
 
+@pytest.mark.exhaustive
 def test_a_long_query_is_read_at_once_or_refused(tmp_path: Path) -> None:
     with at_once():
         many = judge(
@@ -90,6 +91,7 @@ def test_a_long_query_is_read_at_once_or_refused(tmp_path: Path) -> None:
             read_kql("a " * 200_000)
 
 
+@pytest.mark.exhaustive
 def test_a_long_list_of_types_is_judged_at_once(tmp_path: Path) -> None:
     names = [*list(EVENT_TYPES)[:300], *(f"no.such.{n}" for n in range(5_000))]
     detection = {"s": {"eventtype": names}, "condition": "s"}
