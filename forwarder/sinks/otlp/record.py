@@ -166,8 +166,8 @@ def _any_value(value: AttributeValue) -> bytes:
         OverflowError: it is a number that needs more than 64 bits.
         TypeError: OTLP has no such type.
     """
-    if isinstance(value, list | tuple):
-        return _field(_ARRAY, b"".join([_item(item) for item in value]))
+    if type(value) is list or type(value) is tuple:
+        return _field(_ARRAY, b"".join(_items(value)))
     if isinstance(value, str):
         return _field(_STRING, value.encode())
     if isinstance(value, bool):
@@ -179,12 +179,16 @@ def _any_value(value: AttributeValue) -> bytes:
     raise TypeError(type(value).__name__)
 
 
-def _item(value: AttributeValue) -> bytes:
-    """Return `value` as an encoded item of an ArrayValue."""
-    if type(value) is str:
-        text = value.encode()
-        return _before_item(len(text)) + text
-    return _field(_VALUES, _any_value(value))
+def _items(values: Sequence[AttributeValue]) -> list[bytes]:
+    """Return `values` as encoded items of an ArrayValue, in parts."""
+    encoded: list[bytes] = []
+    for value in values:
+        if type(value) is str:
+            text = value.encode()
+            encoded += (_before_item(len(text)), text)
+        else:
+            encoded.append(_field(_VALUES, _any_value(value)))
+    return encoded
 
 
 def _nanos(at: Micros) -> int:
