@@ -1,7 +1,8 @@
 """Converts the events of a batch to the form that a sink sends, and combines the results."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 
@@ -14,33 +15,46 @@ from forwarder.sinks.outcomes import kept
 _T = TypeVar("_T")
 
 
-async def send_converted(
-    batch: Sequence[StoredEvent],
-    convert: Callable[[Event], _T],
-    send: Callable[[list[int], list[_T]], Awaitable[BatchResult]],
-) -> BatchResult:
-    """Convert each event of `batch`, send the converted events, and return the result for the whole batch.
+class Conversion(Generic[_T]):
+    """Converts the events of each batch with one function, and sends them.
 
-    An event for which `convert` raises an exception is rejected, whatever the exception is. So a bug in the conversion
-    makes a dead letter of this event, which can be replayed, and does not stop the sink. `send` gets the `seq` numbers
-    and the converted events; it is not called if no event could be converted.
+    One batch is converted at a time, also if several are in flight. So a POST waits for a step of one conversion at
+    most, and a batch is complete, and on its way, as early as possible.
     """
-    cooperative = Cooperative()
-    seqs: list[int] = []
-    converted: list[_T] = []
-    rejected: list[Rejection] = []
-    for stored in batch:
-        try:
-            converted.append(convert(stored.event))
-            seqs.append(stored.seq)
-        except Exception as error:  # noqa: BLE001  # see above
-            detail = str(error)
-            if not isinstance(error, UnmappableError):
-                detail = f"the event cannot be converted: {type(error).__name__}: {error}"
-            rejected.append(Rejection(stored.seq, RejectReason.UNMAPPABLE, kept(detail)))
-        await cooperative.yield_if_due()
-    result = await send(seqs, converted) if seqs else BatchResult()
-    return replace(result, rejected=[*rejected, *result.rejected]) if rejected else result
+
+    def __init__(self, convert: Callable[[Event], _T]) -> None:
+        self._convert = convert
+        self._turn = asyncio.Lock()
+
+    async def send(
+        self, batch: Sequence[StoredEvent], send: Callable[[list[int], list[_T]], Awaitable[BatchResult]]
+    ) -> BatchResult:
+        """Convert each event of `batch`, send the converted events, and return the result for the whole batch.
+
+        An event for which the function raises an exception is rejected, whatever the exception is. So a bug in the
+        conversion makes a dead letter of this event, which can be replayed, and does not stop the sink. `send` gets the
+        `seq` numbers and the converted events; it is not called if no event could be converted.
+        """
+        seqs: list[int] = []
+        converted: list[_T] = []
+        rejected: list[Rejection] = []
+        async with self._turn:
+            cooperative = Cooperative()
+            for stored in batch:
+                try:
+                    converted.append(self._convert(stored.event))
+                    seqs.append(stored.seq)
+                except Exception as error:  # noqa: BLE001  # see above
+                    rejected.append(Rejection(stored.seq, RejectReason.UNMAPPABLE, kept(_detail(error))))
+                await cooperative.yield_if_due()
+        result = await send(seqs, converted) if seqs else BatchResult()
+        return replace(result, rejected=[*rejected, *result.rejected]) if rejected else result
+
+
+def _detail(error: Exception) -> str:
+    if isinstance(error, UnmappableError):
+        return str(error)
+    return f"the event cannot be converted: {type(error).__name__}: {error}"
 
 
 async def send_beside(

@@ -12,7 +12,7 @@ from forwarder.core.ports import Sink
 from forwarder.ecs.decode import encode
 from forwarder.ecs.document import decoded
 from forwarder.ecs.fields import object_at
-from forwarder.sinks.conversion import send_converted
+from forwarder.sinks.conversion import Conversion
 
 REDACTED = "[redacted]"
 
@@ -144,10 +144,10 @@ class RedactingSink:
 
     def __init__(self, sink: Sink, fields: Iterable[str]) -> None:
         self._sink = sink
-        self._redact = FieldRedactor(fields).redact
+        self._redacted = Conversion(FieldRedactor(fields).redact)
 
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
-        return await send_converted(batch, self._redact, self._send)
+        return await self._redacted.send(batch, self._send)
 
     async def _send(self, seqs: list[int], events: list[Event]) -> BatchResult:
         return await self._sink.send(list(map(StoredEvent, seqs, events)))

@@ -40,7 +40,7 @@ from forwarder.ecs.by_source import document_of
 from forwarder.ecs.document import document
 from forwarder.ecs.raw import raw_document
 from forwarder.sinks import outcomes
-from forwarder.sinks.conversion import send_beside, send_converted
+from forwarder.sinks.conversion import Conversion, send_beside
 from forwarder.sinks.elasticsearch import bulk
 from forwarder.sinks.elasticsearch.bulk import Beside
 from forwarder.sinks.elasticsearch.client import connect
@@ -61,7 +61,9 @@ class ElasticsearchSink:
         # Each response must name the pipelines that ran, until one names the right one. A `pipeline` in the settings is
         # right by definition.
         self._asks_for_pipelines = settings.pipeline is None
-        self._convert = raw_document if settings.document_format == "raw" else document
+        self._document = raw_document if settings.document_format == "raw" else document
+        self._lines = Conversion(self._line)
+        self._other_lines = Conversion(self._other_line)
         # Shorter than the worker's own timeout, so that the client notices which host hangs, and uses another host for
         # the next request.
         timeout = 0.8 * settings.delivery.timeout
@@ -69,21 +71,21 @@ class ElasticsearchSink:
 
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         events = [stored for stored in batch if stored.event.source in OKTA_SOURCES]
-        result = await send_converted(events, self._lines, self._send_lines) if events else BatchResult()
+        result = await self._lines.send(events, self._send_lines) if events else BatchResult()
         for source, stream in bulk.BESIDE.items() if len(events) < len(batch) else ():
             if others := [stored for stored in batch if stored.event.source is source]:
                 result = await send_beside(result, others, partial(self._send_others, stream))
         return replace(result, warning=self._warning) if self._warning else result
 
     async def _send_others(self, stream: Beside, others: Sequence[StoredEvent]) -> BatchResult:
-        return await send_converted(others, self._other_lines, partial(self._send_lines, stream=stream))
+        return await self._other_lines.send(others, partial(self._send_lines, stream=stream))
 
-    def _other_lines(self, event: Event) -> tuple[str, bytes]:
+    def _other_line(self, event: Event) -> tuple[str, bytes]:
         return event.uuid, bulk.lines(event.uuid, document_of(event, self._options))
 
-    def _lines(self, event: Event) -> tuple[str, bytes]:
+    def _line(self, event: Event) -> tuple[str, bytes]:
         id_ = bulk.document_id(event.uuid, event.org if self._org_in_id else "")
-        return id_, bulk.lines(id_, self._convert(event, self._options))
+        return id_, bulk.lines(id_, self._document(event, self._options))
 
     async def _send_lines(
         self, seqs: list[int], lines: list[tuple[str, bytes]], *, stream: Beside | None = None

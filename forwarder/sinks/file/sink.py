@@ -14,7 +14,7 @@ from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Clock
 from forwarder.ecs.by_source import document_of
 from forwarder.ecs.document import DocumentOptions
-from forwarder.sinks.conversion import send_converted
+from forwarder.sinks.conversion import Conversion
 from forwarder.sinks.file.lines import LineFile
 from forwarder.sinks.file.settings import FileSinkSettings
 
@@ -36,6 +36,7 @@ class FileSink:
         self._settings = settings
         self._file = LineFile(settings, clock)
         self._closed = False
+        self._lines = Conversion(self._line)
         # The sink has a thread of its own: if the disk hangs, the threads that everything else shares stay free.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sink-{name}")
         with suppress(OSError):  # the disk may not be mounted yet; each `append` tries to lock again
@@ -60,7 +61,7 @@ class FileSink:
         If this call is cancelled, the lines may still be written. The batch is sent again, so the file may contain an
         event twice, with the same uuid.
         """
-        return await send_converted(batch, self._line, self._append)
+        return await self._lines.send(batch, self._append)
 
     async def close(self) -> None:
         if self._closed:

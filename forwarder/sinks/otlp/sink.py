@@ -14,7 +14,7 @@ from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, RejectReason
 from forwarder.core.ports import Clock
 from forwarder.sinks import outcomes
-from forwarder.sinks.conversion import send_converted
+from forwarder.sinks.conversion import Conversion
 from forwarder.sinks.otlp.exporter import Exporter, ExportResult
 from forwarder.sinks.otlp.record import EncodedRecord, record, request
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
@@ -29,10 +29,11 @@ class OtlpSink:
         self._connect = exporter_factory(settings, clock)
         self._timeout = settings.delivery.timeout
         self._idle: list[Exporter] = []
+        self._records = Conversion(record)
         self._limited_logger = logs.RateLimitedLogger(logs.get("sinks"), clock, interval=60.0)
 
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
-        return await send_converted(batch, record, self._send_records)
+        return await self._records.send(batch, self._send_records)
 
     async def close(self) -> None:
         while self._idle:
