@@ -4,10 +4,31 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from forwarder.ecs.fields import DocumentBuilder, names_under, object_at
-from forwarder.ecs.readers import MAX_DEPTH, MAX_KEYS, clean, parsed_json, text, texts, with_fit_names
+from forwarder.ecs.decode import encode
+from forwarder.ecs.fields import FIELDS, DocumentBuilder, names_under, object_at
+from forwarder.ecs.readers import (
+    MAX_DEPTH,
+    MAX_KEYS,
+    REST,
+    KeysLeft,
+    clean,
+    parsed_json,
+    text,
+    texts,
+    with_fit_names,
+)
 
 _NAMED = names_under("debugContext.debugData")
+_TAKEN = frozenset(
+    {"flattened", "risk_level", "risk_reasons", "risk_behaviors"}
+    | {
+        field.rpartition(".")[2]
+        for row in FIELDS
+        if row.okta.startswith("debugContext.debugData.")
+        for field in row.ecs
+    }
+)
+"""Names of fields whose type and meaning are fixed, so that no other key may become such a field."""
 _PARSED = ("logOnlySecurityData", "tunnels", "behaviors", "risk")
 _MAX_CACHED = 1_000  # characters of one entry: 256 entries of the worst texts take 8 MB
 _NEXT_PAIR = re.compile(r",\s+(?=[^\s=,]+\s*=)")
@@ -22,53 +43,49 @@ def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) 
         flattened: put the whole object, with Okta's keys, into the field `flattened`. If False, each key becomes a
             field of its own, with underscores for spaces and dashes.
     """
-    keys_left = [MAX_KEYS]
-    data = clean(object_at(raw, "debugContext", "debugData"), MAX_DEPTH, keys_left)
-    if data is None:
-        return
+    whole = object_at(raw, "debugContext", "debugData")
+    written = {key: whole[key] for key in _PARSED if key in whole}
     fields = draft["okta.debug_context.debug_data"]
-    written = {key: data[key] for key in _PARSED if key in data}
+    parsed: dict[str, Any] = {}
     if written:
         values = written.values()
         is_short = {*map(type, values)} == {str} and sum(map(len, values)) <= _MAX_CACHED
-        parsed, risk = (_parse_cached if is_short else _parse)(tuple(written.items()), keys_left[0])
+        parsed, risk = (_parse_cached if is_short else _parse)(tuple(written.items()))
         fields.update(risk)
-        data.update(parsed)
-        for key in written.keys() - parsed.keys():
-            del data[key]
+        whole = {key: value for key, value in whole.items() if key not in written}
+    data = (clean(whole) or {}) | parsed
     if flattened:
         if data:
             fields["flattened"] = data
         return
-    for key, value in data.items():
-        if key not in _NAMED:
-            fields[_underscored(key)] = value if type(value) is str else _renamed(value)
+    fields.update(_renamed({key: value for key, value in data.items() if key not in _NAMED}, _TAKEN))
 
 
-def _parse(written: tuple[tuple[str, Any], ...], keys_left: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def _parse(written: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return `written` with each string that holds an object replaced by the object, and the fields about the risk.
 
-    A string that cannot be parsed is kept; a string that holds an empty object is left out.
+    A string that cannot be parsed is kept; a string that holds an empty object is left out. The objects have at most
+    `MAX_KEYS` keys together; short strings get theirs first.
 
     Args:
         written: those keys of `_PARSED` that the debug data has, with their values.
-        keys_left: how many keys the objects may have in all.
     """
-    data, left = dict(written), [keys_left]
-    for key in ("logOnlySecurityData", "tunnels"):
-        if key in data:
-            data[key] = parsed_json(data[key], MAX_DEPTH - 1, left)
-    behaviors = data.get("behaviors")
-    if type(behaviors) is str:
-        _put(data, "behaviors", _pairs(behaviors, _within_braces(behaviors).split(", "), left))
-    risk = data.get("risk")
-    if type(risk) is str:
-        parts = _NEXT_PAIR.split(_within_braces(risk))
-        pairs = _pairs(risk, parts, left)
-        # Reasons may hold commas of their own; Elastic then keeps the string too.
-        if pairs is risk or risk.count(", ") >= len(parts):
-            data["risk_object"] = risk
-        _put(data, "risk", pairs)
+    data: dict[str, Any] = {}
+    left = KeysLeft(MAX_KEYS - len(written), fair=True)
+    for key, value in sorted(written, key=lambda item: len(item[1]) if type(item[1]) is str else _MAX_CACHED):
+        inner: Any
+        if type(value) is not str or key not in ("behaviors", "risk"):
+            inner = parsed_json(value, MAX_DEPTH - 1, left)
+        elif key == "behaviors":
+            inner = _pairs(value, _within_braces(value).split(", "), left) or None
+        else:
+            parts = _NEXT_PAIR.split(_within_braces(value))
+            inner = _pairs(value, parts, left) or None
+            # Reasons may hold commas of their own; Elastic then keeps the string too.
+            if inner is value or value.count(", ") >= len(parts):
+                data["risk_object"] = value
+        if inner is not None:
+            data[key] = inner
     return data, _risk(data)
 
 
@@ -78,18 +95,11 @@ _parse_cached = lru_cache(maxsize=256)(_parse)
 """Documents share the objects that it returns: nothing may change them."""
 
 
-def _put(data: dict[str, Any], key: str, value: Any) -> None:
-    if value:
-        data[key] = value
-    else:
-        del data[key]
-
-
 def _within_braces(written: str) -> str:
     return written.strip().removeprefix("{").removesuffix("}")
 
 
-def _pairs(written: str, parts: list[str], keys_left: list[int]) -> dict[str, str] | str:
+def _pairs(written: str, parts: list[str], keys_left: KeysLeft) -> dict[str, str] | str:
     """Parse the text of a Java map, such as `{New City=NEGATIVE}`; return any other text unchanged.
 
     Args:
@@ -132,15 +142,28 @@ def _reasons(value: Any) -> list[str]:
     return [reason for part in found.split(",") if (reason := part.strip())] if found else []
 
 
-def _renamed(value: Any) -> Any:
-    if type(value) is dict:
-        return {
-            _underscored(key): inner if type(inner) is str else _renamed(inner)
-            for key, inner in value.items()
-        }
+def _renamed(value: Any, taken: frozenset[str] = frozenset()) -> Any:
+    """Return `value` with underscores for spaces and dashes in the keys, at any depth.
+
+    A key whose name is one of `taken`, or that of a neighbour, goes into the JSON text under `REST`.
+    """
     if type(value) is list:
         return [_renamed(inner) for inner in value]
-    return value
+    if type(value) is not dict:
+        return value
+    found: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for key, inner in value.items():
+        name = _underscored(key)
+        if name in taken or (name != key and (name in value or name in found)):
+            others[key] = inner
+        else:
+            found[name] = inner if type(inner) is str else _renamed(inner)
+    if others:
+        if REST in found:
+            others[REST] = found[REST]
+        found[REST] = encode(others)
+    return found
 
 
 def _underscored(key: str) -> str:

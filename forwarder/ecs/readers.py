@@ -6,6 +6,7 @@ whole document for one such value. So every field has a reader, and a reader nev
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -38,12 +39,37 @@ _LONGEST_IP = 45  # characters
 _OUTCOMES = {"success": "success", "allow": "success", "failure": "failure", "deny": "failure"}
 
 
+class KeysLeft:
+    """How many keys of an object and of the objects in it may still be kept: `number`, below 0 once there were too many.
+
+    If `fair`, of the inner objects those with few keys get theirs first, so that an odd value costs only itself.
+    """
+
+    __slots__ = ("fair", "number")
+
+    def __init__(self, number: int, *, fair: bool = False) -> None:
+        self.number = number
+        self.fair = fair
+
+    def in_order(self, items: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
+        """Return `items` in the order in which they get keys."""
+        return sorted(items, key=lambda item: _number_of_keys(item[1], MAX_DEPTH)) if self.fair else items
+
+
+def _number_of_keys(value: Any, room: int) -> int:
+    """Return how many keys the objects in `value` have in all, down to `room` levels."""
+    if room <= 0 or type(value) not in (dict, list):
+        return 0
+    inner = value.values() if type(value) is dict else value
+    return (len(value) if type(value) is dict else 0) + sum(_number_of_keys(each, room - 1) for each in inner)
+
+
 def text(value: Any) -> str | None:
     """A keyword: a string as it is, any other value as its JSON text. An empty value is left out."""
     if type(value) is str:
         return value or None
     if isinstance(value, dict | list):
-        value = clean(value, keys_left=[_NO_LIMIT])
+        value = clean(value, keys_left=KeysLeft(_NO_LIMIT))
     return None if value is None else encode(value)
 
 
@@ -115,7 +141,7 @@ def json_object(value: Any) -> Any:
     return None if clean(value) is None else {"raw": text(value)}
 
 
-def parsed_json(value: Any, room: int = MAX_DEPTH, keys_left: list[int] | None = None) -> Any:
+def parsed_json(value: Any, room: int = MAX_DEPTH, keys_left: KeysLeft | None = None) -> Any:
     """Parse a string that holds a JSON object or list, and keep its empty values, as Elastic does.
 
     A string that cannot be parsed is returned unchanged. A value that is not a string is returned as `clean` would
@@ -124,24 +150,24 @@ def parsed_json(value: Any, room: int = MAX_DEPTH, keys_left: list[int] | None =
     if type(value) is not str or value.lstrip()[:1] not in ("{", "["):
         return clean(value, room, keys_left)
     try:
-        return bounded(decode(value), room, [MAX_KEYS] if keys_left is None else keys_left)
+        return bounded(decode(value), room, keys_left or KeysLeft(MAX_KEYS, fair=True))
     except (ValueError, RecursionError):
         return value
 
 
-def clean(value: Any, room: int = MAX_DEPTH, keys_left: list[int] | None = None) -> Any:
+def clean(value: Any, room: int = MAX_DEPTH, keys_left: KeysLeft | None = None) -> Any:
     """Return `value` without nulls, "", {} and [], at any depth, and with valid field names; None if nothing is left.
 
     Args:
         value: any JSON value.
         room: how many levels of objects and lists are kept; deeper ones become JSON text.
-        keys_left: a list with one number: how many keys may still be kept. Each object reduces it by its keys.
+        keys_left: how many keys may still be kept; each object reduces it by its keys. By default, `MAX_KEYS`.
     """
     kind = type(value)
     if kind is str:
         return value or None
     if kind is dict:
-        return _clean_object(value, room, [MAX_KEYS] if keys_left is None else keys_left)
+        return _clean_whole(value, room) if keys_left is None else _clean_object(value, room, keys_left)
     if kind is list:
         if room <= 0:
             return _json_text(value)
@@ -149,11 +175,17 @@ def clean(value: Any, room: int = MAX_DEPTH, keys_left: list[int] | None = None)
     return str(value) if kind is int and value not in INT64 else value
 
 
-def _clean_object(value: dict[str, Any], room: int, keys_left: list[int]) -> Any:
+def _clean_whole(value: dict[str, Any], room: int) -> Any:
+    keys_left = KeysLeft(MAX_KEYS)
+    kept = _clean_object(value, room, keys_left)
+    return kept if keys_left.number >= 0 else _clean_object(value, room, KeysLeft(MAX_KEYS, fair=True))
+
+
+def _clean_object(value: dict[str, Any], room: int, keys_left: KeysLeft) -> Any:
     if room <= 0:
         return _json_text(value)
     kept: dict[str, Any] = {}
-    for key, raw in with_fit_names(value, room, keys_left).items():
+    for key, raw in keys_left.in_order(with_fit_names(value, room, keys_left).items()):
         # Most values need no look: asking here saves half of the time.
         kind = type(raw)
         if kind is str:
@@ -168,7 +200,7 @@ def _clean_object(value: dict[str, Any], room: int, keys_left: list[int]) -> Any
     return kept or None
 
 
-def bounded(value: Any, room: int, keys_left: list[int]) -> Any:
+def bounded(value: Any, room: int, keys_left: KeysLeft) -> Any:
     """Do what `clean` does, but keep empty strings, objects and lists; only nulls are left out."""
     kind = type(value)
     if kind in (dict, list) and room <= 0:
@@ -176,7 +208,7 @@ def bounded(value: Any, room: int, keys_left: list[int]) -> Any:
     if kind is dict:
         return {
             key: inner if type(inner) is str else bounded(inner, room - 1 - key.count("."), keys_left)
-            for key, inner in with_fit_names(value, room, keys_left).items()
+            for key, inner in keys_left.in_order(with_fit_names(value, room, keys_left).items())
             if inner is not None
         }
     if kind is list:
@@ -191,15 +223,15 @@ def _json_text(value: Any) -> str | None:
         return None
 
 
-def with_fit_names(value: dict[str, Any], room: int, keys_left: list[int]) -> dict[str, Any]:
-    """Return `value` with at most `keys_left[0]` keys, each a valid field name; usually this is `value` itself.
+def with_fit_names(value: dict[str, Any], room: int, keys_left: KeysLeft) -> dict[str, Any]:
+    """Return `value` with at most as many keys as are left, each a valid field name; usually this is `value` itself.
 
     Further keys become one JSON text under `REST`. `room` and `keys_left` mean the same as in `clean`.
     """
-    keys_left[0] -= len(value)
-    if keys_left[0] >= 0 and _known_names.issuperset(value):
+    keys_left.number -= len(value)
+    if keys_left.number >= 0 and _known_names.issuperset(value):
         return value
-    kept = max(0, len(value) + min(0, keys_left[0]))
+    kept = max(0, len(value) + min(0, keys_left.number))
     fit: dict[str, Any] = {}
     for key, inner in islice(value.items(), kept):
         name = field_name(key, min(_MAX_DOTS, room - 1))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from forwarder.ecs.document import DocumentOptions, document
-from forwarder.ecs.readers import MAX_KEYS
+from forwarder.ecs.readers import MAX_KEYS, REST
 from tests.unit.ecs.okta_events import bare, event_of
 
 
@@ -182,11 +182,64 @@ def test_without_the_flattened_form_every_key_is_a_field_without_spaces_and_dash
 
 
 def test_the_limit_of_keys_holds_for_a_text_that_was_parsed_before() -> None:
-    behaviors = {"behaviors": "{" + ", ".join(f"b{number}=NEGATIVE" for number in range(50)) + "}"}
-    others = {f"k{number}": "v" for number in range(80)}
+    behaviors = {"behaviors": "{" + ", ".join(f"{number}=N" for number in range(110)) + "}"}
     for _ in range(2):
-        assert len(debug(behaviors)["flattened"]["behaviors"]) == 50
-        assert len(debug(behaviors | others)["flattened"]["behaviors"]) == MAX_KEYS - 81 + 1  # and REST
+        assert len(debug(behaviors)["flattened"]["behaviors"]) == MAX_KEYS - 1 + 1  # and REST
+
+
+MANY = {f"k{number}": "v" for number in range(150)}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"big": MANY},
+        MANY,
+        {"tunnels": json.dumps([MANY])},
+        {"logOnlySecurityData": json.dumps({"odd": MANY, "risk": {"level": "HIGH", "reasons": "x"}})},
+        {"logOnlySecurityData": json.dumps({"odd": {"deeper": [MANY, MANY]}, "behaviors": {}})},
+    ],
+)
+@pytest.mark.parametrize("flattened", [True, False])
+def test_a_value_with_very_many_keys_costs_no_neighbour_that_rules_read(
+    odd: dict[str, Any], *, flattened: bool
+) -> None:
+    read = {"behaviors": "{New IP=POSITIVE}", "risk": "{level=HIGH, reasons=x}"}
+    for data in (odd | read, read | odd):
+        made = debug(data, remove_flattened_debug=not flattened)
+        found = (made["risk_level"], made["risk_reasons"], made["risk_behaviors"])
+        assert found == ("HIGH", ["x"], ["New IP"])
+
+
+def test_a_small_object_keeps_its_keys_beside_a_large_one() -> None:
+    for data in ({"big": MANY, "small": {"a": "b"}}, {"small": {"a": "b"}, "big": MANY}):
+        assert debug(data)["flattened"]["small"] == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("data", "kept", "others"),
+    [
+        ({"flattened": "v"}, {}, {"flattened": "v"}),
+        (
+            {"device-fingerprint": "fake", "deviceFingerprint": "real"},
+            {"device_fingerprint": "real"},
+            {"device-fingerprint": "fake"},
+        ),
+        ({"risk level": "LOW", "risk": "{level=HIGH}"}, {"risk_level": "HIGH"}, {"risk level": "LOW"}),
+        ({"url": "u", "request uri": {"a": "b"}}, {"url": "u"}, {"request uri": {"a": "b"}}),
+        ({"a b": "one", "a-b": "two"}, {"a_b": "one"}, {"a-b": "two"}),
+        ({"a b": "one", "a_b": "two"}, {"a_b": "two"}, {"a b": "one"}),
+    ],
+)
+def test_a_key_that_would_take_the_field_of_another_is_kept_apart(
+    data: dict[str, Any], kept: dict[str, Any], others: dict[str, Any]
+) -> None:
+    made = debug(data, remove_flattened_debug=True)
+    assert {name: made[name] for name in kept} == kept
+    assert json.loads(made[REST]) == others
+    nested = debug({"x": {"a b": "one", "a-b": "two", REST: "three"}}, remove_flattened_debug=True)["x"]
+    assert nested["a_b"] == "one"
+    assert json.loads(nested[REST]) == {"a-b": "two", REST: "three"}
 
 
 def test_scopes_may_be_a_list() -> None:
