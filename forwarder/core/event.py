@@ -83,6 +83,9 @@ T = TypeVar("T")
 # what is stored stays as received.
 
 _MAX_ESCAPES = 10_000  # so many are examined in 10 ms, which the event loop can bear
+SURELY_EXAMINED = _MAX_ESCAPES * len(rb"\ud800")
+"""A text of at most so many bytes cannot have more escapes than `decode_leniently` examines."""
+
 _HIGH = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
 _LOW = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _surrogate = re.compile(_HIGH + _LOW + rb"|(?P<lone>" + _HIGH + rb"|" + _LOW + rb")").match

@@ -289,6 +289,13 @@ async def test_half_of_a_surrogate_pair_costs_neither_its_event_nor_a_neighbour(
     assert events[0].envelope_id == "p"
 
 
+@pytest.mark.parametrize("count", [9_999, 10_001, 20_000, 43_000, 44_000])
+async def test_any_number_of_halves_of_surrogate_pairs_is_accepted(count: int) -> None:
+    odd = good(1, b',"x":"' + count * rb"\ud800" + b'"')
+    events, malformed = await read(envelope(odd))
+    assert ([event.body for event in events], malformed) == ([odd], [])
+
+
 async def test_the_last_of_two_equal_keys_counts_also_with_half_a_pair() -> None:
     first, second = good(1, rb',"x":"\ud800"'), good(1, rb',"x":"\udbff"')
     body = b'{"data":{"events":[' + first + b']},"data":{"events":[' + second + b"]}}"
