@@ -111,6 +111,27 @@ class _EventsOrder(msgspec.Struct, forbid_unknown_fields=True):
     fields: dict[str, Any] = {}
 
 
+class _DebugContext(msgspec.Struct):
+    data: dict[str, Any] = msgspec.field(name="debugData", default={})
+
+
+class _Request(msgspec.Struct):
+    chain: list[Any] = msgspec.field(name="ipChain", default=[])
+
+
+class _ReadFields(msgspec.Struct):
+    """Those fields of an event that the org itself reads, with the types that it needs; an order may replace them."""
+
+    uuid: str = ""
+    event_type: str = msgspec.field(name="eventType", default="")
+    published: datetime | msgspec.UnsetType = msgspec.UNSET
+    client: dict[str, Any] = {}
+    request: _Request | msgspec.UnsetType = msgspec.UNSET
+    debug_context: _DebugContext | msgspec.UnsetType = msgspec.field(
+        name="debugContext", default=msgspec.UNSET
+    )
+
+
 class _PreviewOrder(msgspec.Struct, forbid_unknown_fields=True):
     """The body of `POST /emulator/preview`."""
 
@@ -230,6 +251,7 @@ async def _organization(request: OktaRequest) -> dict[str, Any]:
 @post("/events", status_code=200)
 async def _emit(request: OktaRequest) -> dict[str, list[str]]:
     order = decode(await request.body(), _EventsOrder)
+    decode(msgspec.json.encode(order.fields), _ReadFields, "fields")
     if order.since is None:
         user = None if order.user is None else org(request).users.find(order.user).entity()
         change = partial(changed, user=user, fields=order.fields)

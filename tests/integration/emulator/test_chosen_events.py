@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.fakes.clock import ManualClock
 from tests.fakes.hook_receiver import HookReceiver
 from tests.integration.emulator.helpers import assert_error, running
@@ -54,3 +56,18 @@ async def test_an_unknown_user_emits_nothing() -> None:
         answer = await service.client.post("/emulator/events", json={"user": "nobody@corp.example"})
         assert_error(answer, 404, "E0000007")
         assert service.org.ledger().events == []
+
+
+@pytest.mark.parametrize(
+    "value", [None, 5, "x", [], {}, {"ipAddress": 5}, {"ipChain": None}, "2017-09-31T01:00:00Z"]
+)
+async def test_odd_fields_are_taken_or_refused_and_never_a_bug(value: Any) -> None:
+    async with running(ManualClock(), edge_case_share=0) as service:
+        await service.org.emit(1, ["user.session.start"])
+        (event,) = (await service.client.get("/api/v1/logs")).json()
+        for key in event:
+            answer = await service.client.post("/emulator/events", json={"fields": {key: value}})
+            assert answer.status_code in {200, 400}, (key, answer.text)
+        for key in ("uuid", "published", "client", "request", "debugContext"):
+            answer = await service.client.post("/emulator/events", json={"fields": {key: None}})
+            assert_error(answer, 400, "E0000001")
