@@ -169,8 +169,9 @@ class Forwarder:
 
     async def _start_rules(self) -> None:
         self._stops["rules"] = self._rules.stop
-        self._ruleset = await self._rules.load(self.settings.rules)
-        await self._rules.apply(self.settings.rules, self._ruleset)
+        engine = await self._rules.build(self.settings.rules)
+        self._ruleset = engine.rules
+        await self._rules.apply(self.settings.rules, engine)
 
     async def _start_ops(self) -> None:
         ops = self.settings.ops
@@ -285,8 +286,8 @@ class Forwarder:
         endpoints = self.receiver.build(settings.orgs, settings.receiver)
         public = settings.reactions.public_documents
         orgs = self._orgs.build(settings)
-        rules = await self._rules.load(settings.rules)
-        reactions = self._build_reactions(settings, rules)
+        engine = await self._rules.build(settings.rules)
+        reactions = self._build_reactions(settings, engine.rules)
         sinks = await self._delivery.build(settings.sinks)
         # Then replace the parts, which cannot fail.
         self.settings = settings
@@ -297,7 +298,7 @@ class Forwarder:
         self.receiver.public = public
         await self._orgs.apply(settings, orgs)
         await self._delivery.apply(settings.sinks, sinks)
-        await self._rules.apply(settings.rules, rules)
+        await self._rules.apply(settings.rules, engine)
         await self._reactions.apply(reactions)
         await self._heartbeat.start(settings)
         await self._record_configuration()

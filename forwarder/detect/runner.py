@@ -73,20 +73,22 @@ class RuleRunner:
         self._stopping = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def load(self, settings: RulesSettings) -> Ruleset:
-        """Load the rules of `settings`.
+    async def build(self, settings: RulesSettings) -> RuleEngine:
+        """Load the rules of `settings` into an engine, for `apply`. Changes nothing.
 
         Raises:
             RulesError: the rules have problems; the message lists all of them.
         """
-        return await asyncio.to_thread(settings.load)
+        timing = Timing(settings.again, settings.late, settings.max_age, settings.max_keys)
+        return await asyncio.to_thread(lambda: RuleEngine(settings.load(), timing))
 
-    async def apply(self, settings: RulesSettings, rules: Ruleset) -> None:
-        """Run `rules` from now on. The old rules run until the new ones have read the earlier events that
-        affect them.
+    async def apply(self, settings: RulesSettings, engine: RuleEngine) -> None:
+        """Run `engine`, which `build` made of `settings`, from now on. The old rules run until the new ones have read the
+        earlier events that affect them.
 
         If neither rules nor settings have changed, do nothing.
         """
+        rules = engine.rules
         wanted = settings, content_of(rules)
         if wanted == self._applied:
             return
@@ -95,8 +97,6 @@ class RuleRunner:
             self._tasks.pop("new").cancel()
         self._orgs = None if settings.orgs is None else frozenset(settings.orgs)
         self._next = None
-        timing = Timing(settings.again, settings.late, settings.max_age, settings.max_keys)
-        engine = RuleEngine(rules, timing)
         self._metrics.loaded(engine)
         if not rules.rules and self._engine is None:
             return
@@ -107,7 +107,7 @@ class RuleRunner:
             rules=len(rules.rules),
             correlations=len(rules.correlations),
         )
-        self._tasks["new"] = asyncio.create_task(self._begin(engine, timing), name="rules: read again")
+        self._tasks["new"] = asyncio.create_task(self._begin(engine), name="rules: read again")
         if "run" not in self._tasks:
             self._tasks["run"] = asyncio.create_task(self._run(), name="rules")
 
@@ -140,7 +140,7 @@ class RuleRunner:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _begin(self, engine: RuleEngine, timing: Timing) -> None:
+    async def _begin(self, engine: RuleEngine) -> None:
         """Run `_read_again` until it succeeds; after an error, log it and pause, then use a new engine."""
         attempt = 0
         while True:
@@ -153,7 +153,7 @@ class RuleRunner:
                 return
             attempt += 1
             await self._clock.sleep(Backoff().delay(attempt))
-            engine = RuleEngine(engine.rules, timing)  # the old engine has read only a part of the events
+            engine = RuleEngine(engine.rules, engine.timing)  # the old one has read only a part of the events
             self._metrics.loaded(engine)
 
     async def _read_again(self, engine: RuleEngine) -> None:

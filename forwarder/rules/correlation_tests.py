@@ -95,7 +95,7 @@ def _missing(
     counts = [
         f"{each.title!r} matched {matched.get(id_, 0)} of {len(logs)} events" for id_, each in single.items()
     ]
-    wanted = f"{rule.type} {rule.operator} {rule.value:g}" + (f" of {rule.field}" if rule.field else "")
+    wanted = f"{rule.type} {rule.operator} {rule.value}" + (f" of {rule.field}" if rule.field else "")
     by = f", by {', '.join(rule.group_by)}" if rule.group_by else ""
     reasons = [
         f"; {each.title!r} does not match the first event: "

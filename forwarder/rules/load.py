@@ -263,7 +263,14 @@ class _Loading:
             alias: {named.get(rule, rule): field for rule, field in fields.items()}
             for alias, fields in found.aliases.items()
         }
-        return msgspec.structs.replace(found, rules=with_ids(named, found.rules), aliases=aliases)
+        ids = with_ids(named, found.rules)
+        if found.type == "temporal" and (twice := [rule for n, rule in enumerate(ids) if rule in ids[:n]]):
+            self._problem(
+                found,
+                f"`rules` names {twice[0]!r} twice, and one event would be enough for both; name it once",
+            )
+            return None
+        return msgspec.structs.replace(found, rules=ids, aliases=aliases)
 
     def _about(self, found: RuleException, named: Mapping[str, str]) -> RuleException | None:
         if found.rules is None:

@@ -114,6 +114,23 @@ async def test_a_refused_reload_changes_nothing_under_load(here: Path, broken: d
         await until(lambda: len((here / "archive.ndjson").read_text().splitlines()) == 40)
 
 
+async def test_rules_that_cannot_run_are_refused_again_and_change_nothing(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "filters.txt").write_text('eventType eq "user.session.start"')
+    changes = {"rules": {"files": [str(here / "filters.txt")]}, "orgs": {"acme": {"secrets": ["new-secret"]}}}
+    async with running(read(config(here))) as forwarder:
+        monkeypatch.setattr("forwarder.rules.evaluation.engine.RuleGroups", None)
+        for _ in range(2):
+            with pytest.raises(TypeError):
+                await forwarder.reload(read(config(here, **changes)))
+            assert await post(forwarder.server.address, "new-secret") == 401
+        monkeypatch.undo()
+        await forwarder.reload(read(config(here, **changes)))
+        assert await post(forwarder.server.address, "new-secret") == 200
+        assert ((await forwarder.status.gather())["rules"] or {}).get("loaded")
+
+
 async def test_after_the_repair_a_refused_reload_is_applied(here: Path, certificate: Certificate) -> None:
     async with running(read(config(here))) as forwarder:
         ca = here / "ca.pem"

@@ -78,7 +78,7 @@ class RuleEngine:
 
     def __init__(self, rules: Ruleset, timing: Timing) -> None:
         self.rules = rules
-        self._timing = timing
+        self.timing = timing
         self._again = int(timing.again * SECOND)
         self._max_age = int(timing.max_age * SECOND)
         correlations = rules.correlations
@@ -111,7 +111,7 @@ class RuleEngine:
         if age > self._max_age:
             return Evaluation(too_old=True)
         found = Evaluation([], [], [])
-        run = _Run(event, raw, found, alerting=alerting, late=age > self._timing.late * SECOND)
+        run = _Run(event, raw, found, alerting=alerting, late=age > self.timing.late * SECOND)
         for match in self.rules.matches(raw, run.reading):
             if match.exception is not None:
                 found.held_back.append((match.rule.id, "exception"))

@@ -118,11 +118,10 @@ class RuleGroups:
 
 def shape_of(rule: Correlation) -> Shape:
     """Return the condition of a correlation, as the Shape for its type."""
-    wanted = int(rule.value) + 1 if rule.operator == "gt" else -int(-rule.value // 1)
     timespan = rule.timespan * SECOND
     if rule.type == "temporal_ordered":
         return Ordered(timespan, len(rule.rules))
-    return (Count if rule.type == "event_count" else Different)(timespan, max(1, wanted))
+    return (Count if rule.type == "event_count" else Different)(timespan, rule.wanted)
 
 
 class Feed:

@@ -18,6 +18,11 @@ _NUMERIC = ("value_sum", "value_avg", "value_percentile", "value_median")
 _KEYS = ("type", "rules", "generate", "group-by", "timespan", "condition", "aliases")
 _TIMESPAN = re.compile(r"([0-9]{1,9})([smhdwMy])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "M": 2_629_746, "y": 31_556_952}
+_LONGEST = _SECONDS["y"]
+
+MOST_COUNTED = 10_000
+"""The highest number that an event_count or a value_count may want. A group keeps several times as many entries in memory,
+and looks at each of them for each event."""
 
 
 class Correlation(Described, frozen=True, kw_only=True, eq=False):
@@ -30,8 +35,8 @@ class Correlation(Described, frozen=True, kw_only=True, eq=False):
         group_by: fields or aliases; events with the same values in all of them are counted together.
         timespan: in seconds.
         operator: operator of the condition, one of OPERATORS.
-        value: the number that the condition compares with; in a temporal correlation, a number of different
-            rules.
+        value: the whole number that the condition compares with; in a temporal correlation, a number of
+            different rules.
         field: the field whose different values a `value_count` counts.
         aliases: for each alias, the field that it stands for in each of `rules`.
         generate: whether its rules also alert by themselves.
@@ -42,12 +47,17 @@ class Correlation(Described, frozen=True, kw_only=True, eq=False):
     rules: tuple[str, ...]
     timespan: int
     operator: str
-    value: float
+    value: int
     group_by: tuple[str, ...] = ()
     field: str | None = None
     aliases: Mapping[str, Mapping[str, str]] = {}
     generate: bool = False
     alerts: bool = True
+
+    @property
+    def wanted(self) -> int:
+        """The lowest count for which the condition holds."""
+        return _wanted(self.operator, self.value)
 
 
 def read_correlation(found: Mapping[str, Any], file: Path, line: int, report: Report) -> Correlation | None:
@@ -114,7 +124,11 @@ def _timespan(section: Mapping[str, Any], report: Report) -> int:
     if not written or not int(written[1]):
         report("`timespan` is required: a number and s, m, h or d, as in 5m", line_of(section, "timespan"))
         return 1
-    return int(written[1]) * _SECONDS[written[2]]
+    seconds = int(written[1]) * _SECONDS[written[2]]
+    if seconds > _LONGEST:
+        report("`timespan` is longer than a year; write at most 365d", line_of(section, "timespan"))
+        return 1
+    return seconds
 
 
 def _generate(section: Mapping[str, Any]) -> bool:
@@ -126,7 +140,7 @@ def _generate(section: Mapping[str, Any]) -> bool:
 
 def _condition(
     section: Mapping[str, Any], kind: str, rules: int, report: Report
-) -> tuple[str, float, str | None]:
+) -> tuple[str, int, str | None]:
     """Return the operator, the number and the field (or None) of a correlation's condition.
 
     Raises:
@@ -150,7 +164,8 @@ def _condition(
         raise RuleFileError(
             f"`{operators[0]}` cannot be decided while more events may come; write gte, gt or eq"
         )
-    value = _number(written[operators[0]])
+    value = _whole_number(written[operators[0]])
+    _check_count(_wanted(operators[0], value), kind, rules)
     fields = _texts(written, "field", report)
     if len(fields) > 1:
         raise RuleFileError("`field` must be one field; write a correlation for each")
@@ -163,14 +178,42 @@ def _condition(
     return operators[0], value, fields[0] if fields else None
 
 
-def _number(written: Any) -> float:
+def _whole_number(written: Any) -> int:
     value = plain_value(written)
-    if not isinstance(value, Number):
-        try:
-            return float(str(written))
-        except ValueError:
-            raise RuleFileError(f"`condition` compares with {written!r}, which is not a number") from None
-    return value.number
+    try:
+        number = value.number if isinstance(value, Number) else float(str(written))
+        if int(number) == number:
+            return int(number)
+    except (ValueError, OverflowError):  # a text, NaN, infinity
+        pass
+    raise RuleFileError(f"`condition` compares with {str(written)[:50]!r}, which is not a whole number")
+
+
+def _wanted(operator: str, value: int) -> int:
+    return value + 1 if operator == "gt" else value
+
+
+def _check_count(wanted: int, kind: str, rules: int) -> None:
+    """Check that a correlation of the type `kind` of so many `rules` can count to `wanted`, and not without an event.
+
+    Raises:
+        RuleFileError: it cannot.
+    """
+    if kind == "temporal_ordered" and wanted != rules:
+        raise RuleFileError(
+            f"a temporal_ordered needs all its {rules} rules, in this order; remove `condition`"
+        )
+    if wanted < 1:
+        raise RuleFileError("`condition` holds without any event; write gte: 1, or a higher number")
+    if kind == "temporal" and wanted > rules:
+        raise RuleFileError(
+            f"`condition` wants more different rules than `rules` names ({rules}); remove `condition`"
+        )
+    if wanted > MOST_COUNTED:
+        raise RuleFileError(
+            f"`condition` wants more than {MOST_COUNTED:,}, and a correlation counts no further; write a lower number, and "
+            "a shorter `timespan`"
+        )
 
 
 def _aliases(section: Mapping[str, Any], rules: Sequence[str], report: Report) -> dict[str, dict[str, str]]:

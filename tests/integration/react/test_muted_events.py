@@ -69,7 +69,7 @@ async def running(
     (folder / "rules.yml").write_text(RULES)
     settings = RulesSettings.model_validate({"files": [str(folder)]})
     runner = RuleRunner(store, metrics, ManualClock(NOON + 60 * SECOND), muted)
-    await runner.apply(settings, await runner.load(settings))
+    await runner.apply(settings, await runner.build(settings))
     try:
         yield runner
     finally:
