@@ -338,11 +338,11 @@ async def test_an_invalid_envelope_is_400(body: bytes) -> None:
 async def test_every_one_of_a_hundred_thousand_events_is_read_in_short_steps() -> None:
     element = good(1)
     body = envelope(*[element] * 100_000)
-    began = time.perf_counter()
+    began = time.process_time()
     async with turns_of_others() as turns:
         events, _ = await read(body)
     assert len(events) == 100_000
-    assert (time.perf_counter() - began) / turns.count < 0.02  # seconds that a step may take
+    assert (time.process_time() - began) / turns.count < 0.02  # seconds of CPU that a step may take
 
 
 LARGE = {
@@ -358,11 +358,11 @@ LARGE = {
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("body", LARGE.values(), ids=LARGE.keys())
 async def test_a_large_body_of_any_kind_is_read_in_short_steps(body: bytes) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     async with turns_of_others() as turns:
         with contextlib.suppress(BadRequestError):
             await read(body)
-    assert (time.perf_counter() - began) / turns.count < 0.02  # seconds that a step may take
+    assert (time.process_time() - began) / turns.count < 0.02  # seconds of CPU that a step may take
 
 
 async def test_a_thousand_invalid_elements_are_a_thousand_malformed_events() -> None:

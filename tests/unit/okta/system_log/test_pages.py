@@ -172,11 +172,11 @@ async def test_without_a_hook_nothing_is_expected_by_it() -> None:
 
 async def test_a_large_page_lets_other_tasks_run() -> None:
     bodies = [event(f"u{n}", NOON, hooks=[HOOK], displayMessage="x" * 10_000) for n in range(1000)]
-    began = time.perf_counter()
+    began = time.process_time()
     async with turns_of_others() as turns:
         page = await read(b"[" + b",".join(bodies) + b"]")
     assert len(page.expected_by_hook) == 1000
-    assert (time.perf_counter() - began) / turns.count < 0.02  # seconds that a step may take
+    assert (time.process_time() - began) / turns.count < 0.02  # seconds of CPU that a step may take
 
 
 async def test_a_page_that_is_too_large_is_read_in_smaller_ones() -> None:
