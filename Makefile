@@ -14,7 +14,7 @@ CODE := forwarder tests tools
 CLIENT8 := .cache/es8
 # More arguments for pytest, as in: make unit ARGS="--lf -x"
 ARGS ?=
-QUICK := -m "not real and not slow" --numprocesses=auto --maxprocesses=4 --dist=worksteal
+QUICK := "not real and not slow"
 # Seconds of the receiver's fuzzer and of the kill tests; .ci/run sets them higher.
 export FORWARDER_FUZZ_SECONDS ?= 10
 export FORWARDER_CHAOS_SECONDS ?= 20
@@ -83,10 +83,10 @@ unit: dev ## the pure tests
 	$(BIN)/pytest -q tests/unit -m "not exhaustive" -p tests.forks --hypothesis-profile=inner $(ARGS)
 
 quick: dev ## run every test that needs no real server, in some minutes
-	$(BIN)/pytest -q $(QUICK) --hypothesis-profile=inner $(ARGS)
+	$(BIN)/pytest -q -m $(QUICK) -p tests.forks --hypothesis-profile=inner $(ARGS)
 
 coverage: dev ## the quick tests, with the coverage of the package held to its floor
-	$(BIN)/pytest -q $(QUICK) --cov=forwarder --cov-report=term:skip-covered --cov-report=html:.cache/coverage --cov-fail-under=93 $(ARGS)
+	$(BIN)/pytest -q -m $(QUICK) --numprocesses=auto --maxprocesses=4 --dist=worksteal --cov=forwarder --cov-report=term:skip-covered --cov-report=html:.cache/coverage --cov-fail-under=93 $(ARGS)
 
 # The tests of the Elasticsearch sink once more, with the older major of its client.
 clients: $(CLIENT8)/.complete

@@ -1,8 +1,8 @@
 """A plugin of pytest: runs the tests in processes that are forked after the collection (`pytest -p tests.forks`).
 
 A worker of pytest-xdist imports and collects everything again, and to hand over the reports of a test takes 1.2 ms: as
-long as a pure test. A fork has everything already, and its reports take a tenth of that. For tests that share nothing
-with other processes, hence for tests/unit. No warning of a test is shown: here they are errors.
+long as a pure test. A fork has everything already, and its reports take a tenth of that. A test must not have made
+anything of its process at the collection, such as its number. No warning of a test is shown: here they are errors.
 """
 
 import os
@@ -24,7 +24,9 @@ _CHUNK = struct.Struct("II")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--forks", type=int, default=os.cpu_count(), help="processes that run tests")
+    parser.addoption(
+        "--forks", type=int, default=min(os.cpu_count() or 1, 4), help="processes that run tests"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -185,7 +185,7 @@ def test_a_manager_that_does_not_listen_stops_nothing(tmp_path: Path) -> None:
         ({"WATCHDOG_USEC": "30000000"}, None),  # nobody to tell
         ({"NOTIFY_SOCKET": "/n"}, None),
         ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "30000000"}, 15),
-        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 15),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "ours"}, 15),
         ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
         ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "0"}, None),
         ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "soon"}, None),
@@ -194,4 +194,5 @@ def test_a_manager_that_does_not_listen_stops_nothing(tmp_path: Path) -> None:
 def test_the_interval_is_half_of_what_the_watchdog_waits(
     environment: dict[str, str], interval: float | None
 ) -> None:
-    assert ServiceManager(environment).watchdog_interval == interval
+    ours = {name: str(os.getpid()) for name, value in environment.items() if value == "ours"}
+    assert ServiceManager(environment | ours).watchdog_interval == interval
