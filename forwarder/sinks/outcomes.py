@@ -4,7 +4,8 @@ If the outcome of an event is not certain, it is a retry: a second copy of an ev
 
     response                       whole request                       one item of a bulk response
     -----------------------------  ----------------------------------  ------------------------------
-    2xx, OK                        delivered                           delivered
+    200, 201, 202, 204, OK         delivered                           delivered
+    another 2xx                    retry: unknown, pause               retry: unknown, pause
     409                            retry: unknown, pause               delivered (it is there already)
     3xx                            retry: redirect, pause              retry: redirect, pause
     400, 422, INVALID_ARGUMENT     1 event: rejected malformed         rejected mapping
@@ -85,6 +86,9 @@ TOO_LARGE = ResponseVerdict(reject=RejectReason.TOO_LARGE)
 MALFORMED = ResponseVerdict(reject=RejectReason.MALFORMED)
 MAPPING = ResponseVerdict(reject=RejectReason.MAPPING)
 
+_ACCEPTED = (200, 201, 202, 204)
+"""The statuses by which servers accept events; the other 2xx are about a part, a copy or a page."""
+
 _HTTP = {
     401: UNAUTHORIZED,
     403: FORBIDDEN,
@@ -147,8 +151,10 @@ def item_verdict(status: int) -> ResponseVerdict:
 
 
 def _http_verdict(status: int) -> ResponseVerdict:
-    if 200 <= status < 300:
+    if status in _ACCEPTED:
         return DELIVERED
+    if 200 <= status < 300:
+        return REFUSED
     if 300 <= status < 400:
         return REDIRECT
     if 400 <= status < 500:

@@ -86,6 +86,8 @@ class Answer:
         reset: HTTP only; the connection is reset instead.
         headers: HTTP only; added to the answer's.
         body: HTTP only; in place of the answer's own.
+        interim: HTTP only; sent before the answer.
+        raw: HTTP only; sent in place of the answer, then the connection is closed.
     """
 
     status: int = 200
@@ -97,6 +99,8 @@ class Answer:
     reset: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    interim: bytes = b""
+    raw: bytes | None = None
 
     @property
     def takes(self) -> bool:
@@ -263,8 +267,10 @@ class FakeOtlpHttp(_FakeOtlp):
         if answer.silent:
             await reader.read()  # until the other side hangs up
             raise ConnectionResetError
-        writer.write(_http(answer))
+        writer.write(answer.interim + (_http(answer) if answer.raw is None else answer.raw))
         await writer.drain()
+        if answer.raw is not None:
+            raise ConnectionResetError
 
 
 def _http(answer: Answer) -> bytes:

@@ -1,11 +1,15 @@
-"""An HTTP adapter for `requests` whose connection another thread can close.
+"""An HTTP adapter for `requests` whose connection another thread can close, and that skips interim responses (1xx).
 
 The timeouts of `requests` apply only to the time between two bytes. So a server that slowly sends single bytes can keep
 a call, its thread and its file descriptor busy without limit. Only closing the socket ends such a call.
+
+`http.client` skips interim responses with the status 100 only. It takes another one, such as 103, for the response, and
+then the real response for that of the next request on the connection.
 """
 
 import contextlib
 import functools
+import http.client
 import socket
 import threading
 from collections.abc import Callable
@@ -14,6 +18,9 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
+
+_MOST_INTERIM = 20
+"""After so many interim responses to one request, the connection is closed. Servers send one or two."""
 
 
 class AbortableAdapter(HTTPAdapter):
@@ -55,8 +62,22 @@ class AbortableAdapter(HTTPAdapter):
             self._socket = None
 
 
+class _FinalResponse(http.client.HTTPResponse):
+    """A response that skips the interim responses before it."""
+
+    def begin(self) -> None:
+        for _ in range(_MOST_INTERIM + 1):
+            super().begin()
+            if self.status >= 200:
+                return
+            self.headers = self.msg = None  # type: ignore[assignment]  # `begin` reads only if there are none yet
+        raise http.client.HTTPException(f"more than {_MOST_INTERIM} interim responses (status {self.status})")
+
+
 class _Announced(HTTPConnection):
     """A connection that passes its socket to `opened` before a TLS handshake and before any data is sent."""
+
+    response_class = _FinalResponse
 
     def __init__(self, *args: Any, opened: Callable[[socket.socket], None], **options: Any) -> None:
         super().__init__(*args, **options)

@@ -37,6 +37,9 @@ from forwarder.sinks.otlp.exporter import (
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 from forwarder.unreachable import error_chain
 
+_CUT = "it has fewer bytes than `Content-Length` says, or neither this header nor a body"
+_PROTOBUF = ("application/x-protobuf", "application/protobuf")
+
 
 class HttpExporter(Exporter):
     """The exporter over HTTP with protobuf."""
@@ -141,6 +144,11 @@ class _Session(requests.Session):
             return ExportResult(verdict, f"{advice.posted(settings.url)}: {detail}; {hint}", wait)
         if verdict != outcomes.DELIVERED:
             return ExportResult(verdict, detail, wait)
+        if _is_cut(response, received):
+            text = (
+                f"{advice.posted(settings.url)}: {detail}, but the response is perhaps not complete: {_CUT}"
+            )
+            return ExportResult(outcomes.CONNECTION, text, answered=False)
         message = _decode(response, content)
         if message is None:
             # If this counted as delivered, all events would be lost at a web server that answers 200 to everything.
@@ -149,6 +157,14 @@ class _Session(requests.Session):
             return ExportResult(outcomes.REFUSED, text)
         partial = message.partial_success
         return ExportResult(verdict, partial.error_message, refused=max(partial.rejected_log_records, 0))
+
+
+def _is_cut(response: requests.Response, received: bytes) -> bool:
+    """Whether the connection ended before the body, or nothing says that the body is empty."""
+    raw = response.raw
+    if raw.length_remaining is None and not raw.chunked:  # the body ends where the connection ends
+        return not received
+    return bool(raw.length_remaining) and len(received) <= RESPONSE_LIMIT
 
 
 def _kind(response: requests.Response) -> str:
@@ -173,9 +189,11 @@ def _decode(response: requests.Response, content: bytes | None) -> ExportLogsSer
     kind = _kind(response)
     if content is None:
         return None
-    if not content:
-        return None if "html" in kind else ExportLogsServiceResponse()
-    if kind in ("application/x-protobuf", "application/protobuf"):
+    if (
+        not content
+    ):  # as of an empty message; a web server that answers 200 to everything adds a type of its own
+        return ExportLogsServiceResponse() if kind in ("", *_PROTOBUF) else None
+    if kind in _PROTOBUF:
         return decoded_response(content)
     if kind != "application/json":
         return None

@@ -16,7 +16,7 @@ CODES = st.sampled_from([200, 201, 302, 400, 401, 403, 404, 409, 413, 422, 429, 
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
-def test_a_2xx_is_delivered(status: int) -> None:
+def test_an_accepted_request_is_delivered(status: int) -> None:
     assert outcomes.request_verdict(status, 10) == outcomes.item_verdict(status) == ResponseVerdict()
 
 
@@ -27,6 +27,10 @@ def test_a_conflict_of_one_item_is_delivered_because_it_is_there_already() -> No
 @pytest.mark.parametrize(
     ("status", "reason", "pause"),
     [
+        (203, RetryReason.UNKNOWN, True),
+        (205, RetryReason.UNKNOWN, True),
+        (206, RetryReason.UNKNOWN, True),
+        (226, RetryReason.UNKNOWN, True),
         (301, RetryReason.REDIRECT, True),
         (302, RetryReason.REDIRECT, True),
         (307, RetryReason.REDIRECT, True),
