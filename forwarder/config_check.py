@@ -1,7 +1,7 @@
 """Checks a configuration on this machine: finds what would prevent the start, and what works but is unwise.
 
-It opens no connection and changes nothing. The checks are in the two tables at the end. `check`, the start of the
-forwarder and the offline part of `doctor` run them.
+It opens no connection and changes nothing. The checks are in the tables at the end. `check`, the start of the
+forwarder, each reload and the offline part of `doctor` run them.
 """
 
 import os
@@ -49,22 +49,36 @@ def _store_problems(settings: Settings) -> Iterator[str]:
         yield f"store.path: {settings.store.path} cannot be read: {error.strerror}"
 
 
-def _file_sink_problems(settings: Settings) -> Iterator[str]:
-    for name, sink in settings.sinks.items():
-        if not isinstance(sink, FileSinkSettings):
-            continue
-        key, path = f"sinks.{name}.path", Path(os.path.realpath(sink.path))
-        if path.exists() and not path.is_file():
-            yield f"{key}: {sink.path} is not a file; name the file to write, as in {sink.path}/okta.ndjson"
-            continue
-        folder = next(parent for parent in path.parents if parent.exists())
-        if (
-            not folder.is_dir()
-            or not can_create_in(folder)
-            or (path.exists() and not os.access(path, os.W_OK))
+def _file_path_problems(settings: Settings) -> Iterator[str]:
+    for key, name, path in _sink_files(settings):
+        folder = _nearest(path)
+        if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113  # pathlib's may raise
+            yield f"{key}: {name} is not a file; name the file to write, as in {name}/okta.ndjson"
+        elif not folder.is_dir():
+            yield f"{key}: {folder} is not a folder; name a file in a folder"
+
+
+def _file_rights_problems(settings: Settings) -> Iterator[str]:
+    wrong = {line.partition(": ")[0] for line in _file_path_problems(settings)}
+    for key, _, path in _sink_files(settings):
+        folder = _nearest(path)
+        if key not in wrong and (
+            not can_create_in(folder) or (path.exists() and not os.access(path, os.W_OK))
         ):
             target = path if path.exists() else folder
             yield f"{key}: this user cannot write to {target}; let the forwarder's user write to it"
+
+
+def _sink_files(settings: Settings) -> Iterator[tuple[str, Path, Path]]:
+    """Yield the key of each file that a sink writes, the path in the settings, and the real path."""
+    for name, sink in settings.sinks.items():
+        if isinstance(sink, FileSinkSettings):
+            yield f"sinks.{name}.path", sink.path, Path(os.path.realpath(sink.path))
+
+
+def _nearest(path: Path) -> Path:
+    """Return the nearest parent of `path` that exists."""
+    return next(parent for parent in path.parents if os.path.exists(parent))  # noqa: PTH110  # as above
 
 
 def listeners(settings: Settings) -> Iterator[tuple[str, Listen]]:
@@ -260,13 +274,19 @@ def _reaction_warnings(settings: Settings) -> Iterator[str]:
 Finder = Callable[[Settings], Iterator[str]]
 """Yields a line for each finding: path, problem, hint."""
 
-PROBLEMS: Mapping[str, Finder] = {
+FATAL: Mapping[str, Finder] = {
     "store.path": _store_problems,
-    "file.path": _file_sink_problems,
+    "file.path": _file_path_problems,
     "listener.address": _address_problems,
-    "certificate.expiry": _expired,
 }
-"""The checks that find what would prevent a start on this machine, by the ids that `doctor` shows."""
+"""The checks that find why the forwarder refuses to start on this machine, by the ids that `doctor` shows."""
+
+PASSING: Mapping[str, Finder] = {"file.rights": _file_rights_problems, "certificate.expiry": _expired}
+"""The checks that find what may arise while the forwarder runs: a disk that is not mounted, a certificate that has
+expired. The forwarder starts with such a problem and logs it: what is affected waits, and everything else goes on."""
+
+PROBLEMS: Mapping[str, Finder] = {**FATAL, **PASSING}
+"""The checks that find what `check` refuses, by the ids that `doctor` shows."""
 
 WARNINGS: Mapping[str, Finder] = {
     "certificate.expiry": _expires_soon,
@@ -283,11 +303,24 @@ WARNINGS: Mapping[str, Finder] = {
 """The checks that find settings that work but are unwise, by the ids that `doctor` shows."""
 
 
-def problems(settings: Settings) -> list[str]:
-    """Return what would prevent a start with these settings on this machine, a line each: path, problem, hint."""
-    return [line for find in PROBLEMS.values() for line in find(settings)]
+def problems(settings: Settings, table: Mapping[str, Finder] = PROBLEMS) -> list[str]:
+    """Return what is wrong with these settings on this machine, a line each: path, problem, hint."""
+    return [line for find in table.values() for line in find(settings)]
+
+
+def new_problems(settings: Settings, running: Settings) -> list[str]:
+    """Return the problems of `settings` that `running`, the settings in force, does not have as well.
+
+    A disk that is not mounted must not keep a rotated secret out. The disks of sinks that stay as they are, which may
+    hang, are not looked at.
+    """
+    changed = {name: sink for name, sink in settings.sinks.items() if sink != running.sinks.get(name)}
+    before = {name: sink for name, sink in running.sinks.items() if name in changed}
+    known = problems(running.model_copy(update={"sinks": before}))
+    found = problems(settings.model_copy(update={"sinks": changed}))
+    return [line for line in found if line not in known]
 
 
 def warnings(settings: Settings) -> list[str]:
     """Return the settings that work but are unwise, a line each: path, reason, hint."""
-    return [line for find in WARNINGS.values() for line in find(settings)]
+    return problems(settings, WARNINGS)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import uvloop
 
-from forwarder import logs
+from forwarder import config_check, logs
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
-from forwarder.core.errors import ForwarderError
+from forwarder.core.errors import ForwarderError, SettingsError
 from forwarder.core.ports import Clock
 from forwarder.service_manager import ServiceManager
 from forwarder.settings import Settings
@@ -90,7 +90,7 @@ class _Reloads:
 
     async def _reload(self) -> None:
         try:
-            await self._forwarder.reload(await asyncio.to_thread(self._reread))
+            await self._forwarder.reload(await asyncio.to_thread(self._read))
         except ForwarderError as error:
             self._failed(str(error))
         except Exception as error:  # noqa: BLE001  # a defect must not end the reloads
@@ -103,6 +103,17 @@ class _Reloads:
             if self._failure
             else _state(self._forwarder)
         )
+
+    def _read(self) -> Settings:
+        """Return the settings as they are written now.
+
+        Raises:
+            SettingsError: they have a problem that the settings in force do not have.
+        """
+        settings = self._reread()
+        if problems := config_check.new_problems(settings, self._forwarder.settings):
+            raise SettingsError(problems)
+        return settings
 
     def _failed(self, error: str, **more: object) -> None:
         self._forwarder.metrics.config_reload_successful.set(0)

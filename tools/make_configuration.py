@@ -57,7 +57,10 @@ where that comes from. An editor completes and checks the file by `config/forwar
 
 - A **secret** is a string, `{env: NAME}` or `{file: path}`. A changed file takes effect within seconds; so does a changed
   certificate, key or `ca_file` (the log line `certificate_replaced` names it). SIGHUP reloads everything else, except the addresses of the listeners, the store and the
-  log, which need a restart. A reload with a problem changes nothing.
+  log, which need a restart. A reload that `check` would refuse changes nothing, except that a problem which the configuration
+  in force has as well, such as a disk that is not mounted, keeps no reload out. `run` refuses what `check` refuses, but
+  starts with a file that a sink cannot write now and with a certificate that has expired; the log line `config_problem`
+  names them.
 - A relative **path** counts from the folder in which the forwarder or the command was started, not from the configuration's:
   `/` under systemd, `/var/lib/forwarder` in the container. That holds for every key and every `{file: path}`; `~` is not
   replaced. Write absolute paths, so that commands find the same store from everywhere.

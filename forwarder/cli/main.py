@@ -60,7 +60,11 @@ def run(config: Path) -> None:
     from forwarder.settings import load
 
     settings = load(config)
+    if problems := config_check.problems(settings, config_check.FATAL):
+        raise SettingsError(problems)
     logs.setup(settings.log.level, json={"auto": None, "json": True, "text": False}[settings.log.format])
+    for problem in config_check.problems(settings, config_check.PASSING):
+        logs.get("config").error(problem, action="config_problem")
     for warning in config_check.warnings(settings):
         logs.get("config").warning(warning, action="config_warning")
     run_until_signal(settings, lambda: load(config))

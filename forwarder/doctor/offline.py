@@ -60,6 +60,12 @@ CHECKS = (
     ),
     _offline(
         "file.path",
+        "the paths of file sinks can be files",
+        CONFIGURATION,
+        "every file sink names a file in a folder",
+    ),
+    _offline(
+        "file.rights",
         "the files of file sinks are writable",
         CONFIGURATION,
         "every file sink can write its file",

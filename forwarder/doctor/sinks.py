@@ -92,6 +92,6 @@ CHECKS = (
         "ForwarderDiskFilling",
         _room,
         _files,
-        ("file.path",),
+        ("file.path", "file.rights"),
     ),
 )

@@ -1,6 +1,7 @@
 """A reload applies all or nothing, and compares with what runs."""
 
 import asyncio
+import os
 import signal
 import socket
 import ssl
@@ -15,13 +16,16 @@ import httpx
 import pytest
 import structlog
 import yaml
+from click.testing import CliRunner
 
 from forwarder import tls as tls_files
 from forwarder.app import Forwarder
+from forwarder.cli.main import main
 from forwarder.clock import SystemClock
+from forwarder.config_check import new_problems, problems
 from forwarder.core.errors import ForwarderError
-from forwarder.settings import Settings, read
-from tests.certificates import Certificate, make_certificate
+from forwarder.settings import Settings, load, read
+from tests.certificates import Certificate, make_certificate, make_expired_certificate
 from tests.e2e.okta import envelope, happenings
 from tests.fakes.okta_server import TOKEN, OktaServer
 
@@ -450,6 +454,71 @@ async def test_a_signal_with_a_bad_section_of_reactions_is_refused_and_shown(her
         assert await there.metric("forwarder_config_last_reload_successful") == 0
         assert await post(address, "old-secret") == 200
         assert await post(address, "new-secret") == 401
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"sinks": {"archive": {"kind": "file", "path": "HERE"}}},
+        {"sinks": {"archive": {"kind": "file", "path": "HERE/pipe"}}},
+        {"sinks": {"archive": {"kind": "file", "path": "HERE/secret/below.ndjson"}}},
+        {"sinks": {"archive": {"kind": "file", "path": "/proc/x/okta.ndjson"}}},
+        {"sinks": {"siem": {"kind": "elasticsearch", "hosts": ["https://es"], "ca_file": "HERE/old.crt"}}},
+        {"store": {"path": "HERE/nothing/store.db"}},
+        {"receiver": {"listen": "192.0.2.1:8080"}},
+    ],
+)  # fmt: skip
+def test_a_reload_refuses_what_check_refuses_with_the_same_line(here: Path, refused: dict[str, Any]) -> None:
+    os.mkfifo(here / "pipe")
+    make_expired_certificate(here)
+    running = read(config(here))
+    file = here / "forwarder.yaml"
+    file.write_text(yaml.safe_dump(config(here) | refused).replace("HERE", str(here)))
+    checked = CliRunner().invoke(main, ["check", "--config", str(file)])
+    assert checked.exit_code == 2
+    (line,) = new_problems(load(file), running)
+    assert line in checked.output
+
+
+async def test_a_process_keeps_its_sink_when_the_new_path_is_a_folder(here: Path) -> None:
+    async with Process(here) as there:
+        address = await there.started()
+        there.write(config(here, sinks={"archive": {"kind": "file", "path": str(here)}}))
+        there.process.send_signal(signal.SIGHUP)
+        await until(lambda: there.actions("reload_failed"))
+        assert "sinks.archive.path: " in there.actions("reload_failed")[0]["error"]["message"]
+        assert await post(address, "old-secret") == 200
+        await until((here / "archive.ndjson").read_text)
+
+
+def test_what_the_settings_in_force_suffer_too_keeps_no_reload_out(here: Path) -> None:
+    old = make_expired_certificate(here)
+    changes: dict[str, Any] = {
+        "sinks": {
+            "archive": {"kind": "file", "path": "/proc/x/okta.ndjson"},
+            "siem": {"kind": "elasticsearch", "hosts": ["https://es"], "ca_file": str(old.cert)},
+        },
+        "receiver": {"listen": "127.0.0.1:0", "tls": {"cert": str(old.cert), "key": str(old.key)}},
+    }
+    running = read(config(here, **changes))
+    assert problems(running)
+    (here / "secret").write_text("new-secret")
+    assert new_problems(read(config(here, **changes)), running) == []
+    changes["sinks"]["archive"]["format"] = "raw"
+    assert new_problems(read(config(here, **changes)), running) == []
+
+
+async def test_a_process_starts_with_what_may_pass_and_names_it(here: Path) -> None:
+    old = make_expired_certificate(here)
+    sinks = {
+        "archive": {"kind": "file", "path": str(here / "archive.ndjson")},
+        "disk": {"kind": "file", "path": "/proc/x/okta.ndjson"},
+        "siem": {"kind": "elasticsearch", "hosts": ["https://127.0.0.1:1"], "ca_file": str(old.cert)},
+    }
+    async with Process(here, sinks=sinks) as there:
+        await there.started()
+        named = [line["message"].partition(":")[0] for line in there.actions("config_problem")]
+        assert named == ["sinks.disk.path", "sinks.siem.ca_file"]
 
 
 async def test_a_broken_configuration_and_a_changed_secret_are_one_line(here: Path) -> None:

@@ -142,6 +142,7 @@ MISTAKES = {
     "the store as archive, by another way": (ARCHIVE, "HERE/rules/../link/forwarder.db", "sinks.archive.path: is a file of the store"),
     "a folder as archive": (ARCHIVE, "HERE/rules", "sinks.archive.path: HERE/rules is not a file"),
     "an archive where nobody can write": (ARCHIVE, "/proc/x/okta.ndjson", "sinks.archive.path: this user cannot write"),
+    "an archive below a file": (ARCHIVE, "HERE/text/okta.ndjson", "sinks.archive.path: HERE/text is not a folder"),
     "a secret as archive": (ARCHIVE, "HERE/token", "sinks.archive.path: the configuration reads this file"),
     "one archive twice": ("  archive:", "  again: {kind: file, path: HERE/rules/../archive/okta.ndjson}\n  archive:", "sinks.archive.path: sinks.again writes the same file"),
     "a variable that is not set": (SECRET, "{env: NOT_SET}", "orgs.acme.secrets[0]: the environment has no variable NOT_SET"),
@@ -394,7 +395,7 @@ def test_no_text_ends_with_a_traceback(here: Path, text: str) -> None:
 
 
 def test_run_refuses_what_check_refuses_with_the_same_line(here: Path) -> None:
-    for mistake in ("no scheme", "a hook without api", "an empty folder of rules", "the WAL as archive"):
+    for mistake in ("no scheme", "the WAL as archive", "a folder as archive", "a folder that is not there"):
         right, wrong, _ = MISTAKES[mistake]
         refused = check(here, changed(right, wrong))
         done = subprocess.run(
