@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import NamedTuple
 
 from forwarder import logs
@@ -11,6 +12,7 @@ from forwarder.core.backoff import Backoff
 from forwarder.core.errors import ForwarderError, StoreError
 from forwarder.core.ports import Clock, EventLog, Sink
 from forwarder.deliver.worker import Worker
+from forwarder.files import read_small
 from forwarder.metrics import Metrics
 from forwarder.sink_settings import SinkSettings
 from forwarder.sinks import registry
@@ -184,6 +186,11 @@ def _same_file(old: SinkSettings | None, new: SinkSettings) -> bool:
 
 def _content(settings: SinkSettings) -> tuple[str, ...]:
     """Return a digest of each file named in `settings`, so that a certificate that was renewed in place is noticed."""
-    return tuple(
-        hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in settings.files
-    )
+    return tuple(_digest(path) for path in settings.files)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(read_small(path)).hexdigest()
+    except OSError:
+        return ""

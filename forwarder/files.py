@@ -1,4 +1,4 @@
-"""Locks files for one process, and makes them survive a power cut. All functions block."""
+"""Reads small files, locks files for one process, and makes them survive a power cut. All functions block."""
 
 import errno
 import fcntl
@@ -8,6 +8,32 @@ import tempfile
 from pathlib import Path
 
 _LINK = "it is a link to another file, or not a regular file; remove it"
+_SMALL = 4 << 20
+
+
+def read_small(path: Path, max_bytes: int = _SMALL) -> bytes:
+    """Return the content of a regular file; `max_bytes` is a number of whole MiB.
+
+    Raises:
+        OSError: the file cannot be read; `strerror` says why, also for a FIFO or a device, whose content may
+            never come or never end, and for a file that is too large.
+        ValueError: `path` cannot be the path of a file.
+    """
+    # Without O_NONBLOCK, opening a FIFO waits for a writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is a FIFO or a device; copy its content into a file")
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(max_bytes + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {max_bytes >> 20} MiB")
+    return content
 
 
 def lock_file(path: Path, mode: int = 0o600) -> int | None:

@@ -17,6 +17,7 @@ from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError, SettingsError
 from forwarder.core.ports import Clock
+from forwarder.files import read_small
 from forwarder.service_manager import ServiceManager
 from forwarder.settings import Settings
 
@@ -36,15 +37,20 @@ _MALLOPT = {"M_TRIM_THRESHOLD": -1, "M_MMAP_THRESHOLD": -3}  # the numbers of gl
 _logger = logs.get("app")
 
 
-def _contents(settings: Settings) -> dict[Path, bytes]:
+def _contents(settings: Settings) -> dict[Path, bytes | str]:
     """Return the content of each file that the settings name: secrets, certificates, keys.
 
-    A file that cannot be read is left out: another process may be replacing it.
+    A missing file is left out: another process may be replacing it. For any other file that cannot be read, the
+    error is returned, which differs from each content, so that a reload reports it.
     """
-    contents = {}
+    contents: dict[Path, bytes | str] = {}
     for path in settings.files():
-        with suppress(OSError):
-            contents[path] = path.read_bytes()
+        try:
+            contents[path] = read_small(path)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            contents[path] = str(error)
     return contents
 
 

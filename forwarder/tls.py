@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
+from forwarder.files import read_small
+
 
 def file_problems(
     ca_file: Path | None, cert_file: Path | None = None, key_file: Path | None = None
@@ -39,7 +41,7 @@ def read(path: Path) -> Certificate | None:
     """Return the first certificate of the PEM file `path`; None if no certificate can be read."""
     x509 = import_module("cryptography.x509")  # imported only where TLS files are configured
     try:
-        first = x509.load_pem_x509_certificates(path.read_bytes())[0]
+        first = x509.load_pem_x509_certificates(read_small(path))[0]
     except (OSError, ValueError):
         return None
     digits = f"{first.serial_number:X}"
@@ -54,6 +56,7 @@ def expiry(path: Path) -> datetime | None:
 
 def _problem(context: ssl.SSLContext, certificates: Path, key: Path | None = None) -> str | None:
     try:
+        read_small(key or certificates)  # OpenSSL would wait for the content of a FIFO
         if key:
             # Without a password, OpenSSL would ask for one on the terminal and hang there.
             context.load_cert_chain(certificates, key, password=lambda: "")

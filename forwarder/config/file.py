@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from forwarder.core.errors import SettingsError
+from forwarder.files import read_small
 
 ENV_PREFIX = "FORWARDER__"
 
@@ -43,7 +44,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         SettingsError: the file cannot be read, or is not a YAML mapping.
     """
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)  # noqa: S506  # a SafeLoader
+        tree = yaml.load(read_small(path).decode("utf-8-sig"), _Loader)  # noqa: S506  # a SafeLoader
     except OSError as error:
         hint = "name another file with --config or FORWARDER_CONFIG"
         raise SettingsError([f"{path}: cannot be read: {error.strerror}; {hint}"]) from None

@@ -24,6 +24,7 @@ from pydantic_core import core_schema
 
 from forwarder.config.plain import shown
 from forwarder.core import redaction
+from forwarder.files import read_small
 
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -283,7 +284,7 @@ def _read_source(kind: str, name: str) -> str:
         raise ValueError("a secret is a string, {env: NAME} or {file: path}")
     try:
         # Some editors begin a file with a byte order mark, which is not a part of the secret.
-        return Path(name).read_text(encoding="utf-8-sig").rstrip("\r\n")
+        return read_small(Path(name)).decode("utf-8-sig").rstrip("\r\n")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ValueError(f"the file {name} cannot be read: {reason}") from None

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import RuleFileError
+from forwarder.files import read_small
 from forwarder.rules.conditions.documents import (
     Document,
     json_documents,
@@ -140,23 +141,9 @@ def read_text(path: Path) -> tuple[str, str]:
         RuleFileError: the file cannot be read.
     """
     try:
-        return _decoded(_contents(path))
+        return _decoded(read_small(path, _MAX_BYTES))
     except (OSError, ValueError) as error:
         raise RuleFileError(getattr(error, "strerror", None) or str(error)) from None
-
-
-def _contents(path: Path) -> bytes:
-    """Return the contents of a file; raise RuleFileError for a FIFO, a device, or a file that is too
-    large."""
-    # Without O_NONBLOCK, opening a FIFO waits for a writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise RuleFileError("is a FIFO or a device; copy its contents into a file")
-        contents = file.read(_MAX_BYTES + 1)
-    if len(contents) > _MAX_BYTES:
-        raise RuleFileError(f"is larger than {_MAX_BYTES >> 20} MiB")
-    return contents
 
 
 def _decoded(contents: bytes) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from forwarder.core.errors import SetupError
+from forwarder.files import read_small
 
 TIMEOUT = 60.0
 """Seconds after which a request fails if no byte arrives."""
@@ -46,9 +47,13 @@ def client(
         SetupError: the certificates cannot be used.
     """
     try:
+        if ca_file:
+            read_small(ca_file)  # OpenSSL would wait for the content of a FIFO
         trusted = ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # an ssl.SSLError is an OSError too
-        raise SetupError(f"the certificates in {ca_file} cannot be used: {error}") from error
+        raise SetupError(
+            f"the certificates in {ca_file} cannot be used: {error.strerror or error}"
+        ) from error
     return httpx.Client(
         headers=headers,
         auth=auth,

@@ -415,12 +415,16 @@ class Process:
 
 @pytest.mark.parametrize(
     "broken",
-    ["log: {{ level }}", "? [a, b]", "x: 2024-99-99", 'orgs: {a: {secrets: ["\\ud800x"]}}', 'orgs: {a: {url: "https://[::1"}}', "[" * 5000, "\t"],
+    ["log: {{ level }}", "? [a, b]", "x: 2024-99-99", 'orgs: {a: {secrets: ["\\ud800x"]}}', 'orgs: {a: {url: "https://[::1"}}', "[" * 5000, "\t", None],
 )  # fmt: skip
-async def test_no_broken_configuration_ends_the_reloads(here: Path, broken: str) -> None:
+async def test_no_broken_configuration_ends_the_reloads(here: Path, broken: str | None) -> None:
     async with Process(here) as there:
         address = await there.started()
-        there.write(broken)
+        there.config.unlink()
+        if broken is None:
+            os.mkfifo(there.config)
+        else:
+            there.write(broken)
         there.process.send_signal(signal.SIGHUP)
         await until(lambda: there.actions("reload_failed"))
         assert await there.metric("forwarder_config_last_reload_successful") == 0
@@ -431,6 +435,7 @@ async def test_no_broken_configuration_ends_the_reloads(here: Path, broken: str)
         (line,) = there.actions("reload_failed")
         assert "stack_trace" not in line["error"]
         assert "forwarder check" in line["hint"]
+        there.config.unlink()
         there.write(config(here))
         (here / "secret").write_text("new-secret")
         await until(lambda: there.actions("reloaded"))
@@ -532,6 +537,32 @@ async def test_a_broken_configuration_and_a_changed_secret_are_one_line(here: Pa
         there.write(config(here))
         await until(lambda: there.actions("reloaded"))
         assert await post(address, "new-secret") == 200
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "unreadable"])
+async def test_a_secret_file_that_cannot_be_read_is_a_refused_reload_until_it_is_repaired(
+    here: Path, kind: str
+) -> None:
+    async with Process(here) as there:
+        address = await there.started()
+        secret = here / "secret"
+        secret.unlink()
+        if kind == "fifo":
+            os.mkfifo(secret)
+        elif kind == "folder":
+            secret.mkdir()
+        else:
+            secret.symlink_to(secret)
+        await until(lambda: there.actions("reload_failed"))
+        assert f"the file {secret} cannot be read: " in there.actions("reload_failed")[0]["error"]["message"]
+        assert await post(address, "old-secret") == 200
+        secret.rmdir() if kind == "folder" else secret.unlink()
+        secret.write_text("new-secret")
+        await until(lambda: there.actions("reloaded"))
+        assert await post(address, "new-secret") == 200
+        there.process.terminate()
+        async with asyncio.timeout(10):
+            assert await there.process.wait() == 0
 
 
 async def test_a_hangup_in_the_first_second_does_not_end_it(here: Path) -> None:

@@ -1,5 +1,6 @@
 """Which certificate files can be used, and that the configuration names those that cannot."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,14 @@ def test_files_that_fit_are_no_problem(certificate: Certificate) -> None:
 def test_each_file_that_cannot_be_used_is_named(certificate: Certificate, tmp_path: Path) -> None:
     other = make_certificate(tmp_path, "other")
     locked = make_certificate(tmp_path, "locked", "-passout", "pass:secret")
-    absent = tmp_path / "absent"
+    absent, fifo = tmp_path / "absent", tmp_path / "fifo"
+    os.mkfifo(fifo)
     for arguments, key, problem in (
         ((absent,), "ca_file", f"there is no file {absent}"),
         ((tmp_path,), "ca_file", f"{tmp_path} cannot be "),
+        ((fifo,), "ca_file", f"{fifo} cannot be read: it is a FIFO or a device"),
+        ((None, fifo, other.key), "cert_file", f"{fifo} cannot be read: it is a FIFO or a device"),
+        ((None, other.cert, fifo), "key_file", f"{fifo} cannot be read: it is a FIFO or a device"),
         ((certificate.key,), "ca_file", f"{certificate.key} cannot be used"),
         ((None, absent, other.key), "cert_file", f"there is no file {absent}"),
         ((None, other.cert, absent), "key_file", f"there is no file {absent}"),

@@ -14,7 +14,7 @@ import msgspec
 
 from forwarder.core.errors import OktaError
 from forwarder.core.ports import Clock
-from forwarder.files import lock_file, sync_directory
+from forwarder.files import lock_file, read_small, sync_directory
 from forwarder.okta.zones.zone import Zone
 
 _POLL_INTERVAL = 0.1  # seconds
@@ -78,7 +78,7 @@ class ZoneRecord:
 
     def _read(self) -> dict[str, dict[str, str]]:
         try:
-            return msgspec.json.decode(self.path.read_bytes(), type=dict[str, dict[str, str]])
+            return msgspec.json.decode(read_small(self.path), type=dict[str, dict[str, str]])
         except FileNotFoundError:
             return {}
         except OSError as error:

@@ -16,6 +16,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
 from forwarder.core.redaction import redact
 from forwarder.core.time import SECOND, retry_after
+from forwarder.files import read_small
 from forwarder.react.ports import Answer
 from forwarder.unreachable import INSPECTED, why_unreachable
 
@@ -178,6 +179,7 @@ def _trusted(ca_file: Path | None, key: str) -> ssl.SSLContext:
     if ca_file is None:
         return _system()
     try:
+        read_small(ca_file)  # OpenSSL would wait for the content of a FIFO
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # ssl.SSLError is one
         problem = f"{key.rpartition('.')[0]}.ca_file: {ca_file} cannot be used: {error.strerror or error}"

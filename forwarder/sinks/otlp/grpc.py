@@ -17,6 +17,7 @@ from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk._logs.export import LogRecordExporter
 
 from forwarder.core.outcome import RetryReason
+from forwarder.files import read_small
 from forwarder.sinks import outcomes
 from forwarder.sinks.otlp import advice
 from forwarder.sinks.otlp.exporter import (
@@ -137,7 +138,7 @@ class _ExporterWithStub(OTLPLogExporter):
 
 def _credentials(settings: OtlpSinkSettings) -> grpc.ChannelCredentials:
     def read(path: Path | None) -> bytes | None:
-        return path.read_bytes() if path else None
+        return read_small(path) if path else None
 
     return grpc.ssl_channel_credentials(
         root_certificates=read(settings.ca_file),

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,15 @@ def test_a_time_is_a_number_with_a_unit(text: str, expected: float) -> None:
     assert duration(text) == expected
 
 
-@pytest.mark.parametrize("wrong", ["10", 10, "MiB", "10 apples", "-1s", None, ""])
+def test_a_quantity_has_an_upper_limit() -> None:
+    assert (duration("36500d"), size("1024TiB")) == (36500 * 86400, 2**50)
+    with pytest.raises(ValidationError, match="'999999999999999d' is too much; write at most 36500d"):
+        duration("999999999999999d")
+    with pytest.raises(ValidationError, match="'1025TiB' is too much; write at most 1024TiB"):
+        size("1025TiB")
+
+
+@pytest.mark.parametrize("wrong", ["10", 10, "MiB", "10 apples", "-1s", None, "", "٣s"])
 def test_a_quantity_without_a_unit_is_refused_with_an_example(wrong: Any) -> None:
     with pytest.raises(ValidationError, match="unit, as in"):
         size(wrong)
@@ -61,6 +70,16 @@ def test_a_secret_of_a_file_follows_the_file(tmp_path: Path) -> None:
     secret = Secret.read({"file": str(file)})
     file.write_text("new")
     assert (secret.reveal(), secret.reread().reveal(), secret.file) == ("old", "new", file)
+
+
+@pytest.mark.parametrize(
+    ("file", "problem"), [("fifo", "it is a FIFO or a device"), ("/dev/zero", "a device"), ("large", "4 MiB")]
+)
+def test_a_secret_is_read_only_from_a_small_regular_file(tmp_path: Path, file: str, problem: str) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "large").write_bytes(b"x" * (4 * 2**20 + 1))
+    with pytest.raises(ValueError, match=f"{file} cannot be read: .*{problem}"):
+        Secret.read({"file": str(tmp_path / file)})
 
 
 @pytest.mark.parametrize(
