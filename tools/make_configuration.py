@@ -64,7 +64,7 @@ where that comes from. An editor completes and checks the file by `config/forwar
 - A relative **path** counts from the folder in which the forwarder or the command was started, not from the configuration's:
   `/` under systemd, `/var/lib/forwarder` in the container. That holds for every key and every `{file: path}`; `~` is not
   replaced. Write absolute paths, so that commands find the same store from everywhere.
-- A **size** has a unit: `10MiB`, `2GB`. A **time** has a unit: `500ms`, `2s`, `5m`, `1h`, `7d`.
+- A **size** has a unit: `10MiB`, `2GB`. A **time** has a unit: `500ms`, `2s`, `5m`, `1h`, `7d`; at most `1024TiB` and `36500d`.
 
 """
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from forwarder.clock import SystemClock
-from forwarder.core.time import SECOND, Micros, to_datetime, to_micros
+from forwarder.core.time import FIRST, LAST, SECOND, Micros, to_datetime, to_micros
 
 
 class TimeParam(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
@@ -24,7 +24,7 @@ class TimeParam(click.ParamType):  # type: ignore[type-arg]  # generic only from
         if isinstance(value, int):
             return value
         try:
-            return to_micros(datetime.fromisoformat(value))
+            return min(max(FIRST, to_micros(datetime.fromisoformat(value))), LAST)
         except ValueError:
             pass
         try:

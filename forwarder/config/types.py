@@ -4,7 +4,6 @@ import inspect
 import os
 import re
 from collections.abc import Mapping
-from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -29,44 +28,44 @@ from forwarder.files import read_small
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _TIMES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST_TIME = 36_500 * 86_400  # a point in time that long ago can be stored, and written as a date
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,60}|[a-z][a-z0-9_]{0,60}")
-_QUANTITY = re.compile(r"^\s*(\d{1,15}(?:\.\d{1,15})?)\s*([A-Za-z]+)\s*$")
+_QUANTITY = re.compile(r"^\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]+)\s*$")
+
 
 # Not pydantic's ByteSize and timedelta: they accept a number without a unit, and their errors show no example.
-
-
 def _written(units: str, *examples: str) -> WithJsonSchema:
     pattern = _QUANTITY.pattern.replace("[A-Za-z]+", units)
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
 
 
+def _text(amount: float, units: Mapping[str, float]) -> str:
+    """Return `amount` in the largest unit in which it is whole, or the smallest."""
+    whole = (unit for unit in units if amount and not amount % units[unit])
+    unit = max(whole, key=units.__getitem__, default=min(units, key=units.__getitem__))
+    return f"{amount / units[unit]:.15g}{unit.replace('I', 'i')}"
+
+
 def _unparsed(units: Mapping[str, float]) -> PlainSerializer:
-    """Return a serializer that writes an amount in the largest unit in which it is whole, or the smallest."""
+    return PlainSerializer(lambda amount: _text(amount, units), when_used="json")
 
-    def write(amount: float) -> str:
-        whole = (unit for unit in units if amount and not amount % units[unit])
-        unit = max(whole, key=units.__getitem__, default=min(units, key=units.__getitem__))
-        return f"{amount / units[unit]:.15g}{unit.replace('I', 'i')}"
 
-    return PlainSerializer(write, when_used="json")
+def _amount(value: Any, units: Mapping[str, float], largest: float, what: str, examples: str) -> float:
+    match = _QUANTITY.match(value) if isinstance(value, str) else None
+    unit = match and (units.get(match[2]) or units.get(match[2].upper()))
+    if not match or not unit:
+        raise ValueError(f"{shown(value)} is not a {what}; write a number with a unit, as in {examples}")
+    if float(match[1]) * unit > largest:
+        raise ValueError(f"{shown(value)} is too much; write at most {_text(largest, units)}")
+    return float(match[1]) * unit
 
 
 def _bytes(value: Any) -> int:
-    match = _QUANTITY.match(value) if isinstance(value, str) else None
-    if not match or match[2].upper() not in _SIZES:
-        raise ValueError(f"{shown(value)} is not a size; write a number with a unit, as in 10MiB or 2GB")
-    return int(float(match[1]) * _SIZES[match[2].upper()])
+    return int(_amount(value, _SIZES, 2**50, "size", "10MiB or 2GB"))
 
 
 def _seconds(value: Any) -> float:
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    match = _QUANTITY.match(value) if isinstance(value, str) else None
-    if not match or match[2] not in _TIMES:
-        raise ValueError(
-            f"{shown(value)} is not a time; write a number with a unit, as in 500ms, 2s, 5m, 1h or 7d"
-        )
-    return float(match[1]) * _TIMES[match[2]]
+    return _amount(value, _TIMES, _LONGEST_TIME, "time", "500ms, 2s, 5m, 1h or 7d")
 
 
 Size = Annotated[
@@ -275,11 +274,11 @@ class Secret:
 
 def _read_source(kind: str, name: str) -> str:
     if kind == "env":
-        if name not in os.environ and not _VARIABLE.fullmatch(name):  # the name may be the secret itself
+        if name in os.environ:
+            return os.environ[name]
+        if not _VARIABLE.fullmatch(name):  # the name may be the secret itself
             raise ValueError("`env` needs the name of a variable, as in {env: ACME_SECRET}, not its value")
-        if name not in os.environ:
-            raise ValueError(f"the environment has no variable {name}; set it or name another")
-        return os.environ[name]
+        raise ValueError(f"the environment has no variable {name}; set it or name another")
     if kind != "file":
         raise ValueError("a secret is a string, {env: NAME} or {file: path}")
     try:

@@ -286,8 +286,11 @@ class Writer:
         if idle or now >= self._next_wal_check:
             self._connection.check_files()
         if now >= self._next_prune:
-            more = self._step(lambda tx: self._pruner.step(tx.db, tx.now))
-            self._next_prune = time.monotonic() + (_PRUNE_PAUSE if more else _PRUNE_INTERVAL)
+            self._next_prune = (
+                now + _PRUNE_INTERVAL
+            )  # first, so that a step that fails is not repeated at once
+            if self._step(lambda tx: self._pruner.step(tx.db, tx.now)):
+                self._next_prune = time.monotonic() + _PRUNE_PAUSE
         elif idle and self._connection.dirty:
             self._checkpoint(timeout_ms=0)
         elif now >= self._next_wal_check:

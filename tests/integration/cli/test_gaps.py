@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from forwarder.cli.main import main
+from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
 from forwarder.core.ports import Batch
+from forwarder.core.time import FIRST
 from tests.fakes.clock import NOON, ManualClock
 from tests.integration.store.helpers import event, logged, opened, page
 
@@ -154,11 +156,15 @@ def test_gaps_since_so_long_ago(config: Path) -> None:
     assert run(config, "--since", f"{seconds - 60}s").exit_code == 0
 
 
-@pytest.mark.parametrize("since", ["yesterday", "24", "-1h", ""])
+@pytest.mark.parametrize("since", ["yesterday", "24", "-1h", "", "99999999999d"])
 def test_an_invalid_time_ends_with_2(config: Path, since: str) -> None:
     done = run(config, "--since", since)
     assert done.exit_code == 2
     assert "is not a time; write 2026-01-31" in done.output
+
+
+def test_a_time_before_the_first_year_is_the_first_that_can_be_written() -> None:
+    assert TimeParam().convert("0001-01-01T00:00+14:00", None, None) == FIRST
 
 
 def test_without_a_store_there_are_no_gaps_to_show(config: Path) -> None:

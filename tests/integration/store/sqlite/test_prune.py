@@ -2,8 +2,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+import structlog
+
 from forwarder.core.ports import Batch
 from forwarder.store.sqlite import schema
+from forwarder.store.sqlite.prune import Pruner
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock
 from tests.integration.store.helpers import DAY, attach, delivered, event, events, opened, prune, settle, view
@@ -187,3 +191,21 @@ async def test_an_idle_store_checkpoints_its_wal(path: Path) -> None:
         await at_rest(store, path)
         with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as db:
             assert db.execute("SELECT COUNT(*) FROM events").fetchone() == (20,)
+
+
+async def test_a_step_of_maintenance_that_fails_is_not_repeated_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+
+    def fail(*_: object) -> bool:
+        steps.append(1)
+        raise OverflowError("too large")
+
+    monkeypatch.setattr(Pruner, "step", fail)
+    async with opened(path) as store:
+        with structlog.testing.capture_logs() as lines:
+            for _ in range(20):
+                await store.append(Batch([event()]), timeout=5)
+        assert len(steps) <= 2
+        assert {line["action"] for line in lines} <= {"store_maintenance_failed"}
