@@ -18,9 +18,7 @@ class EventTypes:
 
     def __init__(self, names: Iterable[str]) -> None:
         names = tuple(names)
-        self._pattern = re.compile(
-            "|".join(".*".join(map(re.escape, name.split("*"))) for name in names) or r"(?!)", re.DOTALL
-        )
+        self._pattern = re.compile("|".join(map(_expression, names)) or r"(?!)", re.DOTALL)
         self._known: dict[str, bool] = {}
 
     def __contains__(self, event_type: str) -> bool:
@@ -30,6 +28,13 @@ class EventTypes:
             if len(self._known) < _MOST:
                 self._known[event_type] = found
         return found
+
+
+def _expression(name: str) -> str:
+    """Return the regular expression for `name`. The text after each `*` is tried at its first place only, so a type that
+    a sender has made up cannot make a pattern with many `*` slow."""
+    begin, *rest = map(re.escape, name.split("*"))
+    return begin + "".join(f"(?>.*?{text})" for text in rest[:-1]) + (f".*{rest[-1]}" if rest else "")
 
 
 def unknown_event_type(name: str) -> str | None:

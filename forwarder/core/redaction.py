@@ -25,6 +25,8 @@ _WORDS = re.compile(r"[A-Za-z]+(?:[-_. ][A-Za-z]+)*")
 _SHORTEST = 3
 _CORE = 6
 """How many characters of base64 identify a secret."""
+_LONGEST = 1000
+"""How many characters of a secret may stand in one piece without a match."""
 _MOST = 1000
 """How many secrets are kept; older ones are forgotten. A secret file that changes often for years must not fill the
 memory."""
@@ -40,12 +42,13 @@ _PATTERNS = (
         re.compile(r"-----BEGIN[^-]{0,40}PRIVATE KEY-----.*?(?:-----END[^-]{0,40}-----|\Z)", re.DOTALL),
         "",
     ),
-    ("eyJ", re.compile(r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)*"), ""),  # a JSON Web Token
+    # A JSON Web Token. A run of its characters is tried once, at the first "eyJ"; trying all takes quadratic time.
+    ("eyJ", re.compile(r"(?<![\w-])((?>[\w-]*?\b(?=eyJ)))[\w-]{4,}+\.[\w-]+(?:\.[\w-]*)*"), r"\1"),
     (" ", re.compile(r"(?i)\b(?:SSWS|Bearer|DPoP|Basic|ApiKey)\s+(?=[a-z.~+/_-]*[\d=])[\w.~+/=-]{8,}"), ""),
     # The user and the password of a URL, then of a URL without a scheme.
     (
         "@",
-        re.compile(r"(?<=://)(?:[^\s\"'/]{1,999}|[^\s\"'/@:]{0,999}:(?!\d+[/?#])[^\s\"'@]{0,999})(?=@)"),
+        re.compile(r"(?<=://)(?:[^\s\"'/]{1,999}|[^\s\"'/@:]{0,999}+:(?!\d+[/?#])[^\s\"'@]{0,255}+)(?=@)"),
         "",
     ),
     ("@", re.compile(r"(?<![\w.%+/@:-])[\w.%+-]{1,999}:[^\s\"'@/:]{1,999}(?=@[\w\[])"), ""),
@@ -93,6 +96,18 @@ class Redactor:
             if needed in text:
                 text = pattern.sub(stays + HIDDEN, text)
         return text
+
+    def redact_start(self, text: str, limit: int) -> str:
+        """Return at most `limit` characters of the start of `text`, redacted. Use it for a text of unknown length.
+
+        A long text is cut before it is redacted, because that takes time for each character. If the cut splits a
+        secret, its first part is not recognized, so the end of what was redacted is dropped.
+        """
+        window = text[: limit + 4 * _LONGEST]
+        shown = self.redact(window)
+        if len(window) < len(text):
+            shown = shown[:-_LONGEST] or HIDDEN
+        return shown[:limit]
 
     def redact_all(self, value: Any) -> Any:
         """Return the JSON value `value` with its strings redacted, except keys. Values of other types become text."""
@@ -189,4 +204,5 @@ _redactor = Redactor()
 add = _redactor.add
 clear = _redactor.clear
 redact = _redactor.redact
+redact_start = _redactor.redact_start
 redact_all = _redactor.redact_all

@@ -13,10 +13,13 @@ from msgspec.structs import replace
 from forwarder import logs
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.core.ports import Sink
-from forwarder.core.redaction import redact
+from forwarder.core.redaction import redact_start
 from forwarder.deliver.batching import Pending
 
 _logger = logs.get("deliver")
+
+_DETAIL_LIMIT = 1_000
+"""The most characters of an exception's text that are kept."""
 
 
 async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: float) -> BatchResult:
@@ -40,7 +43,9 @@ async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: f
             action="sink_exception",
             sink=name,
         )
-        return _retry_all(batch, RetryReason.UNKNOWN, redact(f"{type(error).__name__}: {error}"))
+        return _retry_all(
+            batch, RetryReason.UNKNOWN, redact_start(f"{type(error).__name__}: {error}", _DETAIL_LIMIT)
+        )
     if errors:
         _logger.error(
             "the sink's result does not match its batch; events in doubt are sent again. "

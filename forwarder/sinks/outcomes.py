@@ -33,7 +33,7 @@ import msgspec
 from msgspec.structs import replace
 
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
-from forwarder.core.redaction import redact
+from forwarder.core.redaction import redact_start
 from forwarder.unreachable import error_chain
 
 DETAIL_LIMIT = 1_000
@@ -41,11 +41,8 @@ DETAIL_LIMIT = 1_000
 
 
 def kept(detail: str) -> str:
-    """Return `detail`, a sink's own text, with its secrets redacted, shortened to DETAIL_LIMIT characters.
-
-    It is redacted before it is shortened, so that a secret at the limit is recognized too.
-    """
-    return redact(detail[: 4 * DETAIL_LIMIT])[:DETAIL_LIMIT]
+    """Return `detail`, a sink's own text, with its secrets redacted, shortened to DETAIL_LIMIT characters."""
+    return redact_start(detail, DETAIL_LIMIT)
 
 
 class ResponseVerdict(msgspec.Struct, frozen=True):

@@ -17,7 +17,6 @@ from forwarder.config.types import Secret
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import OktaError, OktaTooLargeError, OktaUnreachableError
 from forwarder.core.ports import Clock
-from forwarder.core.redaction import redact
 from forwarder.okta.api import errors, sdk
 from forwarder.okta.api.addresses import links_of, target_of
 from forwarder.okta.api.errors import ErrorResponse, NoResponseError
@@ -245,16 +244,14 @@ class OktaClient:
         await self._clock.sleep(wait)
 
     def _error(self, request: _Request, failure: _Failure, attempts: int) -> OktaError:
-        """Return the exception for `failure`. Secrets of our request that the response repeats are redacted."""
+        """Return the exception for `failure`."""
         if isinstance(failure, NoResponseError):
             times = f"; {attempts} attempts" if attempts > 1 else ""
             kind = OktaTooLargeError if failure.too_large else OktaUnreachableError
             hint = f"; {failure.hint}" if failure.hint else ""
             return kind(f"{request.method} {self._origin}{request.path}: {failure}{times}{hint}")
-        # The response of Okta or of a proxy may repeat parts of our request.
-        clean = msgspec.structs.replace(failure, code=redact(failure.code), summary=redact(failure.summary))
         call = request.method, self._origin, request.path
-        return errors.refused(call, clean, app=self._credentials.token is None)
+        return errors.refused(call, failure, app=self._credentials.token is None)
 
 
 def _is_retryable(request: _Request, failure: _Failure) -> bool:
@@ -277,7 +274,8 @@ def _token_failure(error: Any) -> _Failure:
     summary = str(getattr(error, "error_summary", ""))
     summary = summary.rpartition("Server error: ")[2].partition("\n\nACTION")[0]
     redirect_host = urlsplit(getattr(error, "headers", {}).get("location", "")).netloc
-    code = str(getattr(error, "error_code", ""))
+    code = errors.said(getattr(error, "error_code", ""))
+    summary = errors.said(summary, errors.SUMMARY_LIMIT)
     return ErrorResponse(status, code, summary, redirect_host, from_token_endpoint=True)
 
 

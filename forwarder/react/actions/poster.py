@@ -14,7 +14,7 @@ from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, Bo
 from forwarder.core.errors import SettingsError
 from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
-from forwarder.core.redaction import redact
+from forwarder.core.redaction import redact, redact_start
 from forwarder.core.time import SECOND, retry_after
 from forwarder.files import read_small
 from forwarder.react.ports import Answer
@@ -121,7 +121,7 @@ class Poster:
                     await response.aclose()
         except _NO_RESPONSE as error:
             why, fix = why_unreachable(error, self.key, self._untrusted)
-            text = _line(f"{self._shown}: {redact(f'{why}; {fix}')}")
+            text = _line(f"{self._shown}: {redact_start(f'{why}; {fix}', 1000)}")
             return Answer(0, text=text, sent=not isinstance(error, _NEVER_SENT))
 
     async def close(self) -> None:
@@ -140,7 +140,7 @@ class Poster:
         wait = retry_after(response.headers.get("retry-after"), self._clock.now())
         said, fix = _said(body, text), hint(status, body).format(key=self.key)
         if response.is_redirect:
-            said = f"redirect to {response.headers.get('location', '').partition('?')[0]}"
+            said = f"redirect to {_shown_start(response.headers.get('location', '').partition('?')[0])}"
             fix = f"redirects are not followed; write the right address in {self.key}"
         answer = Answer(
             status, body, again_at=None if wait is None else self._clock.now() + int(wait * SECOND)
@@ -168,7 +168,12 @@ def _said(body: object, text: str) -> str:
         values = (body.get(key) for key in ("err", "description", "detail", "message", "error"))
         found = [value for value in values if isinstance(value, str) and value]
         text = " - ".join(found[:2]) or text
-    return _line(text[: 4 * _DETAIL_LIMIT], _DETAIL_LIMIT)
+    return _shown_start(text)
+
+
+def _shown_start(text: str) -> str:
+    """Return the start of a text from the server, which may echo our request, in one line and without secrets."""
+    return _line(redact_start(text.strip(), _DETAIL_LIMIT), _DETAIL_LIMIT)
 
 
 def _line(text: str, limit: int = 1000) -> str:

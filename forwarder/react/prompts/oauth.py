@@ -17,7 +17,7 @@ import msgspec
 
 from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
-from forwarder.core.redaction import redact
+from forwarder.core.redaction import redact_start
 from forwarder.core.time import SECOND, Micros, from_http_date, retry_after
 from forwarder.react.actions.poster import content_of
 from forwarder.react.ports import Answer
@@ -189,8 +189,8 @@ class AuthorizationServer:
 
 def _text(said: Mapping[str, Any], *names: str) -> str:
     found = (said.get(name) for name in names)
-    return next((value[:500] for value in found if isinstance(value, str) and value), "")
+    return next((redact_start(value, 500) for value in found if isinstance(value, str) and value), "")
 
 
 def _line(text: str) -> str:
-    return printable_line(redact(text))[:1000]
+    return printable_line(redact_start(text, 1000))[:1000]

@@ -1,5 +1,8 @@
 """What an operator is told about a call that is refused."""
 
+import json
+import time
+
 import pytest
 
 from forwarder.okta.api import errors
@@ -20,3 +23,13 @@ def test_a_404_of_okta_says_what_okta_says() -> None:
     page = b'{"errorCode":"E0000007","errorSummary":"Not found: who1"}'
     text = str(errors.refused(CALL, errors.read_error(404, page, {}), app=False))
     assert text.endswith("(404 E0000007: Not found: who1)")
+
+
+def test_an_endless_error_text_of_okta_is_shortened_and_shows_no_secret() -> None:
+    causes = [{"errorSummary": "-eyJ" * 1_000}] * 100
+    page = {"errorCode": "E" * 10_000, "errorId": "i" * 10_000, "errorSummary": "token=1 SSWS 00abcDEF12"}
+    began = time.process_time()
+    refused = errors.read_error(401, json.dumps(page | {"errorCauses": causes}).encode(), {})
+    assert time.process_time() - began < 0.25
+    assert refused.summary.startswith("token=1 ***; -eyJ")
+    assert max(map(len, (refused.code, refused.error_id, refused.summary))) == 1_000
