@@ -183,8 +183,9 @@ org and uuid where there are several orgs.
 
 What Okta did not send, or sent empty, gives no field. No value of a wrong type costs more than its own fields, and no
 key either: in free objects a key is cut at {MAX_NAME} characters, NUL becomes U+FFFD, and a key with a blank part between
-dots, or with more than three dots, gets `_` for each of them. A free object keeps {MAX_KEYS} keys; the others become one text
-in `{REST}`.
+dots, or with more than three dots, gets `_` for each of them. A free object keeps {MAX_KEYS} keys, those of its inner objects
+included, of which small ones come first; the others become one text in `{REST}`. So does a key of the debug data that
+would take the field of another one.
 `version`, `legacyEventType`, `actor.detailEntry`, postal codes outside the IP chain, other keys of
 `transaction.detail` and `securityContext` are left out, as in Elastic's documents.
 """

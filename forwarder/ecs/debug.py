@@ -1,6 +1,7 @@
 """Maps `debugContext.debugData`: an object with any keys, whose values are often objects written as strings."""
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
@@ -44,21 +45,23 @@ def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) 
             field of its own, with underscores for spaces and dashes.
     """
     whole = object_at(raw, "debugContext", "debugData")
-    written = {key: whole[key] for key in _PARSED if key in whole}
+    data = clean(whole)
+    if data is None:
+        return
     fields = draft["okta.debug_context.debug_data"]
-    parsed: dict[str, Any] = {}
+    written = {key: whole[key] for key in _PARSED if key in whole}
     if written:
         values = written.values()
         is_short = {*map(type, values)} == {str} and sum(map(len, values)) <= _MAX_CACHED
         parsed, risk = (_parse_cached if is_short else _parse)(tuple(written.items()))
         fields.update(risk)
-        whole = {key: value for key, value in whole.items() if key not in written}
-    data = (clean(whole) or {}) | parsed
-    if flattened:
-        if data:
-            fields["flattened"] = data
-        return
-    fields.update(_renamed({key: value for key, value in data.items() if key not in _NAMED}, _TAKEN))
+        data.update(parsed)
+        for key in written.keys() - parsed.keys():
+            data.pop(key, None)
+    if not flattened:
+        _rename(data, fields, left_out=_NAMED, taken=_TAKEN)
+    elif data:
+        fields["flattened"] = data
 
 
 def _parse(written: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -142,28 +145,38 @@ def _reasons(value: Any) -> list[str]:
     return [reason for part in found.split(",") if (reason := part.strip())] if found else []
 
 
-def _renamed(value: Any, taken: frozenset[str] = frozenset()) -> Any:
-    """Return `value` with underscores for spaces and dashes in the keys, at any depth.
+def _rename(
+    value: dict[str, Any],
+    into: dict[str, Any],
+    *,
+    left_out: Collection[str] = (),
+    taken: Collection[str] = (),
+) -> None:
+    """Copy the keys of `value` to `into`, with underscores for spaces and dashes, at any depth.
 
     A key whose name is one of `taken`, or that of a neighbour, goes into the JSON text under `REST`.
     """
-    if type(value) is list:
-        return [_renamed(inner) for inner in value]
-    if type(value) is not dict:
-        return value
-    found: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for key, inner in value.items():
+        if key in left_out:
+            continue
         name = _underscored(key)
-        if name in taken or (name != key and (name in value or name in found)):
+        if name in taken or (name != key and (name in value or name in into)):
             others[key] = inner
         else:
-            found[name] = inner if type(inner) is str else _renamed(inner)
+            into[name] = inner if type(inner) is str else _renamed(inner)
     if others:
-        if REST in found:
-            others[REST] = found[REST]
-        found[REST] = encode(others)
-    return found
+        if REST in into:
+            others[REST] = into[REST]
+        into[REST] = encode(others)
+
+
+def _renamed(value: Any) -> Any:
+    if type(value) is dict:
+        found: dict[str, Any] = {}
+        _rename(value, found)
+        return found
+    return [_renamed(inner) for inner in value] if type(value) is list else value
 
 
 def _underscored(key: str) -> str:

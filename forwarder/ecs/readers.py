@@ -51,9 +51,12 @@ class KeysLeft:
         self.number = number
         self.fair = fair
 
-    def in_order(self, items: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, Any]]:
-        """Return `items` in the order in which they get keys."""
-        return sorted(items, key=lambda item: _number_of_keys(item[1], MAX_DEPTH)) if self.fair else items
+
+def _items(value: dict[str, Any], keys_left: KeysLeft) -> Iterable[tuple[str, Any]]:
+    """Return the items of `value` in the order in which they get keys."""
+    if not keys_left.fair:
+        return value.items()
+    return sorted(value.items(), key=lambda item: _number_of_keys(item[1], MAX_DEPTH))
 
 
 def _number_of_keys(value: Any, room: int) -> int:
@@ -185,7 +188,7 @@ def _clean_object(value: dict[str, Any], room: int, keys_left: KeysLeft) -> Any:
     if room <= 0:
         return _json_text(value)
     kept: dict[str, Any] = {}
-    for key, raw in keys_left.in_order(with_fit_names(value, room, keys_left).items()):
+    for key, raw in _items(with_fit_names(value, room, keys_left), keys_left):
         # Most values need no look: asking here saves half of the time.
         kind = type(raw)
         if kind is str:
@@ -208,7 +211,7 @@ def bounded(value: Any, room: int, keys_left: KeysLeft) -> Any:
     if kind is dict:
         return {
             key: inner if type(inner) is str else bounded(inner, room - 1 - key.count("."), keys_left)
-            for key, inner in keys_left.in_order(with_fit_names(value, room, keys_left).items())
+            for key, inner in _items(with_fit_names(value, room, keys_left), keys_left)
             if inner is not None
         }
     if kind is list:
