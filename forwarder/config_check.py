@@ -13,7 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from forwarder import tls
-from forwarder.config.types import Listen, Secret, is_loopback
+from forwarder.config.hosts import Listen, is_loopback
+from forwarder.config.types import Secret
 from forwarder.core.errors import StoreError
 from forwarder.files import can_create_in
 from forwarder.okta.settings import org_origin

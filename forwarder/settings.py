@@ -14,8 +14,9 @@ from pydantic_core import core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from forwarder.config.file import ENV_PREFIX, Environment, read_yaml, without_secrets
+from forwarder.config.hosts import Listen
 from forwarder.config.problems import Describer, Name, causes
-from forwarder.config.types import Listen, Secret, Section
+from forwarder.config.types import Secret, Section
 from forwarder.core.errors import SettingsError
 from forwarder.core.event import Source
 from forwarder.http.settings import TlsSettings, tls_context

@@ -9,7 +9,8 @@ import click
 from forwarder.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from forwarder.config.types import Listen, Secret
+    from forwarder.config.hosts import Listen
+    from forwarder.config.types import Secret
     from forwarder.emulator.org import Emulator
     from forwarder.emulator.settings import EmulatorSettings
 
@@ -95,7 +96,7 @@ def emulate_okta(
     if uri and not hook_secret:
         raise click.UsageError("--hook needs --hook-secret")
     from forwarder import logs
-    from forwarder.config.types import Listen
+    from forwarder.config.hosts import Listen
 
     try:
         address = Listen.read(listen)

@@ -35,6 +35,14 @@ _HINTS = {
 _BOOL = "tag:yaml.org,2002:bool"
 _INT = "tag:yaml.org,2002:int"
 _FLOAT = "tag:yaml.org,2002:float"
+_KINDS = {
+    _BOOL: "true or false",
+    _INT: "a number",
+    _FLOAT: "a number",
+    "tag:yaml.org,2002:timestamp": "a date",
+    "tag:yaml.org,2002:str": "a text",
+}
+"""What a value should be, by its tag in YAML."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -76,8 +84,11 @@ class _Loader(yaml.SafeLoader):
             value = super().construct_object(node, deep)
             if isinstance(value, str):
                 value.encode()  # an escape can be half a character
-        except (TypeError, ValueError, OverflowError) as error:
-            raise _error(f"cannot be read: {error}", node) from None
+        except yaml.YAMLError:
+            raise
+        except Exception:  # noqa: BLE001  # YAML's constructors let through what their parsers raise, with the value
+            kind = _KINDS.get(node.tag, "what its tag says")
+            raise _error(f"cannot be read as {kind}", node) from None
         return value
 
 
@@ -148,7 +159,7 @@ class Environment(EnvSettingsSource):
         """Decode JSON. Return other text unchanged, so that validation reports it together with all problems."""
         try:
             return super().decode_complex_value(field_name, field, value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
 
 

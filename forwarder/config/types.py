@@ -1,13 +1,12 @@
-"""The types of the configuration: sizes and times with a unit, addresses, secrets."""
+"""The types of the configuration: sizes and times with a unit, secrets, paths."""
 
 import inspect
 import os
 import re
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Self
-from urllib.parse import SplitResult, quote, urlsplit
+from typing import Annotated, Any
+from urllib.parse import quote
 
 from pydantic import (
     BaseModel,
@@ -77,93 +76,6 @@ Duration = Annotated[
     float, BeforeValidator(_seconds), _unparsed(_TIMES), _written("(ms|s|m|h|d)", "500ms", "2s", "7d")
 ]
 """A number of seconds, written with a unit: `2s`. Defaults are written so too, and are validated."""
-
-
-def split_url(url: str) -> SplitResult:
-    """Split a URL, and check that its port is a number.
-
-    Raises:
-        ValueError: `url` is not a URL. The message does not show it, because it may contain a password.
-    """
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018  # this parses the port
-    except ValueError:
-        raise ValueError("is not a URL; write one like https://host:9200") from None
-    return parts
-
-
-def split_http_url(url: str, credentials: str) -> SplitResult:
-    """Split the http or https URL of a server. `credentials` names, for the error, where credentials belong.
-
-    Raises:
-        ValueError: `url` is not such a URL, or has a query, a fragment, or credentials (logs show URLs).
-    """
-    parts = split_url(url)
-    if parts.username is not None or parts.password is not None:
-        raise ValueError(f"must not contain credentials: URLs are logged; use {credentials} instead")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
-        raise ValueError(f"{url!r} is not a URL of a server; write one like https://host:9200")
-    if parts.query or parts.fragment or re.search(r"[\x00-\x20]", url):
-        raise ValueError(f"{url!r} may have only a scheme, a host, a port and a path")
-    return parts
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is `localhost` or a loopback address."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _is_host(text: str) -> bool:
-    """Whether `text` is a host name, an IPv4 address, or an IPv6 address in brackets."""
-    if text.startswith("[") or re.fullmatch(r"[0-9.]+", text):
-        try:
-            address = ip_address(text.removeprefix("[").removesuffix("]"))
-        except ValueError:
-            return False
-        return text.startswith("[") == (address.version == 6)
-    return re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})", text) is not None
-
-
-class Listen(str):
-    """The address of a listener: `host:port`, or `[address]:port` for IPv6."""
-
-    __slots__ = ()
-
-    @property
-    def host(self) -> str:
-        return self.rpartition(":")[0].strip("[]")
-
-    @property
-    def port(self) -> int:
-        return int(self.rpartition(":")[2])
-
-    @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(cls.read)
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        return {"type": "string", "pattern": "^.+:[0-9]{1,5}$", "examples": ["127.0.0.1:8080"]}
-
-    @classmethod
-    def read(cls, value: Any) -> Self:
-        """Parse an address.
-
-        Raises:
-            ValueError: `value` is not an address.
-        """
-        host, _, port = str(value).rpartition(":")
-        if not _is_host(host) or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-            raise ValueError(f"{shown(value)} is not an address; write host:port, as in 127.0.0.1:8080")
-        return cls(value)
 
 
 class Secret:
@@ -297,6 +209,9 @@ def _encodable(secret: str) -> str:
     return secret
 
 
+_LONGEST_NAME = 255  # bytes, on all usual file systems
+
+
 def _path(written: Any) -> Any:
     if isinstance(written, str):
         if not written.strip() or "\0" in written:
@@ -305,6 +220,8 @@ def _path(written: Any) -> Any:
             raise ValueError("`~` is not replaced; write the whole path")
         if re.search(r"%[YmdH]|\$\{?\w|\{\{", written):
             raise ValueError("variables and dates are not replaced in a path; write it as it is on the disk")
+        if any(len(name) > _LONGEST_NAME for name in os.fsencode(written).split(b"/")):
+            raise ValueError(f"a name in it is longer than {_LONGEST_NAME} bytes; write a shorter one")
     return written
 
 

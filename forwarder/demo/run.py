@@ -10,7 +10,7 @@ from pathlib import Path
 
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
-from forwarder.config.types import Listen
+from forwarder.config.hosts import Listen
 from forwarder.core.errors import SettingsError
 from forwarder.demo.final_check import verdict
 from forwarder.demo.snapshot import ORG, SINK

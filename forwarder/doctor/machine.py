@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from forwarder import config_check, control
-from forwarder.config.types import Listen
+from forwarder.config.hosts import Listen
 from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, ok, skip, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import request

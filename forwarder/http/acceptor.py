@@ -11,7 +11,7 @@ import resource
 import socket
 from collections.abc import Callable
 
-from forwarder.config.types import Listen
+from forwarder.config.hosts import Listen
 from forwarder.http.connections import ConnectionLimiter
 
 _BACKLOG = 2048

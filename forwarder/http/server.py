@@ -15,7 +15,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from forwarder import logs
-from forwarder.config.types import Listen
+from forwarder.config.hosts import Listen
 from forwarder.core.errors import SettingsError
 from forwarder.http.acceptor import Acceptor
 from forwarder.http.connections import HARD_LIMIT_FACTOR, ConnectionLimiter

@@ -1,20 +1,20 @@
 """Settings of the ops listener."""
 
-import re
 from ipaddress import ip_address
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, IPvAnyNetwork, StringConstraints
 
-from forwarder.config.types import Duration, Listen, Secret, Section, split_http_url
+from forwarder.config.hosts import Listen, check_host, split_http_url
+from forwarder.config.types import Duration, Secret, Section
 from forwarder.http.settings import TlsSettings
-
-_HOST_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 def _validate_host_name(value: str) -> str:
-    if not _HOST_NAME.fullmatch(value):
-        raise ValueError("must be a host name without scheme and port, as in siem.example.com")
+    try:
+        check_host(value)
+    except ValueError:
+        raise ValueError("must be a host name without scheme and port, as in siem.example.com") from None
     return value
 
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from forwarder.config.types import Duration, Listen, Secret, Section, Size
+from forwarder.config.hosts import Listen
+from forwarder.config.types import Duration, Secret, Section, Size
 from forwarder.http.settings import ListenerLimits, TlsSettings
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token, as in RFC 9110

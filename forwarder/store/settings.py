@@ -47,7 +47,10 @@ def is_store_file(path: Path, file: Path) -> bool:
     files = store_files(path)
     if real_path(file) in files:
         return True
-    return file.exists() and any(file.samefile(each) for each in files if each.exists())
+    try:
+        return file.exists() and any(file.samefile(each) for each in files if each.exists())
+    except OSError:  # this user may not look into its folder, so it is not the store's
+        return False
 
 
 class StoreSettings(Section):

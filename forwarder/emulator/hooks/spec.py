@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from forwarder.config.types import is_loopback
+from forwarder.config.hosts import is_loopback
 from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.http.errors import decode, invalid
 from forwarder.emulator.http.urls import normalized

@@ -54,7 +54,7 @@ from litestar import Litestar, Router, get, post, put
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from forwarder.config.types import Listen
+from forwarder.config.hosts import Listen
 from forwarder.core.ports import Clock
 from forwarder.core.time import to_micros
 from forwarder.emulator.changes import Call, Caller

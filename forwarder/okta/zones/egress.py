@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from forwarder.config.types import is_loopback
+from forwarder.config.hosts import is_loopback
 from forwarder.core.errors import OktaError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, iso

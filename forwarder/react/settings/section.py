@@ -10,8 +10,9 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from forwarder import tls
+from forwarder.config.hosts import is_loopback, split_http_url, split_url
 from forwarder.config.problems import Name
-from forwarder.config.types import Duration, PathStr, Secret, Section, is_loopback, split_http_url, split_url
+from forwarder.config.types import Duration, PathStr, Secret, Section
 from forwarder.core.action import EffectKind
 from forwarder.react.settings import keys
 from forwarder.react.settings.actions import OnSettings
@@ -28,7 +29,7 @@ _LONGEST_ISSUER = 700  # characters, in Okta's API
 def _url(url: str) -> str:
     parts = split_http_url(url, "`secret` or `authorization`")
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-        raise ValueError(f"{url!r} must begin with https://; plain http works only to a loopback address")
+        raise ValueError("must begin with https://; plain http works only to a loopback address")
     return url
 
 

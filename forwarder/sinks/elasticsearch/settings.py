@@ -9,7 +9,8 @@ import msgspec
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from forwarder import tls
-from forwarder.config.types import Duration, PathStr, Secret, Section, split_http_url
+from forwarder.config.hosts import split_http_url
+from forwarder.config.types import Duration, PathStr, Secret, Section
 from forwarder.ecs.action import ACTION_DATASET
 from forwarder.ecs.alert import ALERT_DATASET
 from forwarder.ecs.document import DATASET, DocumentOptions
@@ -25,6 +26,8 @@ _NAMESPACE = re.compile(r'[^A-Z\\/*?"<>|,#:\s\x00-\x1f-]+')
 
 def _host(url: str) -> str:
     parts = split_http_url(url, "`basic_auth` or `api_key`")
+    if "/_" in parts.path:
+        raise ValueError("must not name an API such as /_bulk, which the forwarder adds; remove the path")
     port = parts.port or (443 if parts.scheme == "https" else 80)  # the client needs a port
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from forwarder import tls
-from forwarder.config.types import PathStr, Secret, Size, split_http_url
+from forwarder.config.hosts import split_http_url
+from forwarder.config.types import PathStr, Secret, Size
 from forwarder.sink_settings import DeliverySettings, SinkSettings
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")

@@ -94,11 +94,11 @@ def tls(cert: str, key: str) -> str:
 
 # What is written, what is written by mistake, and how the refusal begins.
 MISTAKES = {
-    "no scheme": (URL, "acme.okta.com", "orgs.acme.url: 'acme.okta.com' is not an org's address"),
+    "no scheme": (URL, "acme.okta.com", "orgs.acme.url: is not an org's address"),
     "the admin console": (URL, "https://acme-admin.okta.com", "orgs.acme.url: "),
     "plain http to Okta": (URL, "http://acme.okta.com", "orgs.acme.url: "),
     "an issuer as url": (URL, "https://acme.okta.com/oauth2/default", "orgs.acme.url: "),
-    "no org": (URL, "https://www.okta.com", "orgs.acme.url: 'https://www.okta.com' is not the address of an org"),
+    "no org": (URL, "https://www.okta.com", "orgs.acme.url: is not the address of an org"),
     "a header of HTTP": ("header: Authorization", "header: Content-Type", "orgs.acme.header: has another meaning in HTTP"),
     "a wildcard in a path": ("path: /okta/events", "path: /okta/*", "orgs.acme.path: is compared as it stands, without wildcards"),
     "a date in a path": (ARCHIVE, "HERE/archive/okta-%Y-%m-%d.ndjson", "sinks.archive.path: variables and dates are not replaced in a path"),
@@ -160,6 +160,12 @@ MISTAKES = {
     "an @ without quotes": (OPS, "ops: @x", "HERE/forwarder.yaml: line 16, column 6: found character '@' that cannot start any token; put"),
     "a tag of another tool": (SECRET, "!vault x", "HERE/forwarder.yaml: line 7, column 15: could not determine a constructor for the tag '!vault'; YAML tags are not read"),
     "a backslash in quotes": (ARCHIVE, '"C:\\secrets"', "HERE/forwarder.yaml: line 15, column 35: found unknown escape character 's'; write a path with backslashes in single quotes"),
+    "a boolean that is none": (OPS, "x: !!bool hunter2", "HERE/forwarder.yaml: line 16, column 4: cannot be read as true or false"),
+    "a date that is none": (OPS, "x: !!timestamp hunter2", "HERE/forwarder.yaml: line 16, column 4: cannot be read as a date"),
+    "a number that is none": (OPS, "x: !!int hunter2", "HERE/forwarder.yaml: line 16, column 4: cannot be read as a number"),
+    "a host with two dots": (RECEIVER, "listen: a..b:8080", "receiver.listen: 'a..b:8080' is not an address"),
+    "a host with a long label": (RECEIVER, f"listen: {'a' * 64}:8080", "receiver.listen: "),
+    "a long name of a file": (ARCHIVE, f"HERE/{'n' * 256}", "sinks.archive.path: a name in it is longer than 255 bytes"),
     "two documents": (OPS, f"---\n{OPS}", "HERE/forwarder.yaml: line 16, column 1: but found another document; a configuration is one document"),
     "a secret for the name of its variable": (SECRET, "{env: aB3hunter2}", "orgs.acme.secrets[0]: `env` needs the name of a variable"),
     "a blank secret": (SECRET, "{file: HERE/blank}", "orgs.acme.secrets[0]: file HERE/blank is empty"),
@@ -392,6 +398,13 @@ def test_no_text_ends_with_a_traceback(here: Path, text: str) -> None:
     done = check(here, text.encode("utf-8", "surrogatepass").decode("utf-8", "replace"))
     assert done.exit_code == 2
     assert isinstance(done.exception, SystemExit)
+
+
+def test_a_variable_that_is_nested_too_deeply_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORWARDER__STORE", "[" * 100_000)
+    done = check(here, GOOD)
+    assert done.exit_code == 2, done.output
+    assert "store: write keys with values" in done.output
 
 
 def test_run_refuses_what_check_refuses_with_the_same_line(here: Path) -> None:

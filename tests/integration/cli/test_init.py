@@ -132,7 +132,7 @@ def test_it_overwrites_nothing() -> None:
     [
         (("--org-url", "ftp://acme.okta.com"), "must begin with https://"),
         (("--public-url", "http://hooks.acme.com/x"), "must begin with https://"),
-        (("--sink-address", "es internal"), "is not a URL"),
+        (("--sink-address", "es internal"), "has a blank"),
         (("--sink", "syslog"), "--sink"),
     ],
 )

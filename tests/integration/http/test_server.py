@@ -8,7 +8,7 @@ import ssl
 import pytest
 
 from forwarder.clock import SystemClock
-from forwarder.config.types import Listen
+from forwarder.config.hosts import Listen
 from forwarder.core.errors import SettingsError
 from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server, raise_open_files_limit

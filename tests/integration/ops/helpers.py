@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, Self
 import httpx
 
 from forwarder.clock import SystemClock
-from forwarder.config.types import Listen, Secret
+from forwarder.config.hosts import Listen
+from forwarder.config.types import Secret
 from forwarder.core.event import Event, StoredEvent
 from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server

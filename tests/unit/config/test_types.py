@@ -5,11 +5,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from forwarder.config.types import Duration, Listen, Secret, Size
+from forwarder.config.types import Duration, Secret, Size
 
 size = TypeAdapter(Size).validate_python
 duration = TypeAdapter(Duration).validate_python
-listen = TypeAdapter(Listen).validate_python
 
 
 @pytest.mark.parametrize(
@@ -41,17 +40,6 @@ def test_a_quantity_without_a_unit_is_refused_with_an_example(wrong: Any) -> Non
         size(wrong)
     with pytest.raises(ValidationError, match="unit, as in"):
         duration(wrong)
-
-
-def test_an_address_has_a_host_and_a_port() -> None:
-    assert (listen("127.0.0.1:8080").host, listen("[::1]:80").host, listen("[::1]:80").port) == (
-        "127.0.0.1",
-        "::1",
-        80,
-    )
-    for wrong in ("8080", ":80", "host:", "host:99999", "host:http"):
-        with pytest.raises(ValidationError, match="host:port"):
-            listen(wrong)
 
 
 def test_a_secret_comes_from_the_config_the_environment_or_a_file(

@@ -41,7 +41,7 @@ def test_https_and_plain_http_to_this_machine_are_taken(uri: str) -> None:
         ({"uri": "ftp://127.0.0.1/x"}, "must begin with https://"),
         ({"uri": "hooks.example.com/x"}, "is not an address"),
         ({"uri": "https:///x"}, "is not an address"),
-        ({"uri": "https://hooks.example.com/a b"}, "is not an address"),
+        ({"uri": "https://hooks.example.com/a b"}, "has a blank"),
         ({"uri": "https://hooks.example.com:99999/x"}, "is not a URL"),
         ({"uri": "https://user@hooks.example.com/x"}, "must not contain a user"),
         ({"uri": "https://hooks.example.com/x#y"}, "must not contain a user"),

@@ -213,7 +213,7 @@ PUSH: dict[str, Any] = {"by": "push"}
         ({"on": [{"tag": "t1078.004", "do": ["revoke_sessions"]}]}, "reactions.on[0].tag: no rule has the tag t1078.004; did you mean attack.t1078.004?"),
         ({"protect": {"users": ["*@corp.example"]}}, "reactions.protect.users[0]: *@corp.example has a `*`, but patterns are not supported; name each user"),
         ({"protect": {"groups": ["step-UP"]}, "on": entry({"add_to_group": {"group": "Step-up", "for": "1h"}})}, "reactions.on[0].do[0].add_to_group.group: Step-up is among `reactions.protect.groups`"),
-        ({"set": {"issuer": "https://fw.example", "key": pem(rsa_key()), "jwks": "yes"}}, "reactions.set.jwks: 'yes' is not a URL"),
+        ({"set": {"issuer": "https://fw.example", "key": pem(rsa_key()), "jwks": "yes"}}, "reactions.set.jwks: is not a URL"),
         ({"mode": "enforce", "protect": {"ips": ["198.51.100.7"]}}, "reactions.protect: `mode: enforce` needs at least one user or group"),
         ({"on": entry(TIMED, mode="enforce")}, "reactions.on[0].mode: enforce is stronger than `reactions.mode: shadow`"),
         ({"mode": "off", "on": entry(TIMED, mode="shadow")}, "reactions.on[0].mode: shadow is stronger than `reactions.mode: off`"),

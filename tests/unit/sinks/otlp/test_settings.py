@@ -21,7 +21,7 @@ HTTP = "http://127.0.0.1:4318"
         ({"endpoint": "http://host:99999"}, "is not a URL"),
         ({"endpoint": "http://me:pass@host:4318"}, "use `headers`"),
         ({"endpoint": "http://host:4318/v1/logs?key=1"}, "may have only a scheme"),
-        ({"endpoint": "http://ho st:4318"}, "may have only a scheme"),
+        ({"endpoint": "http://ho st:4318"}, "has a blank"),
         ({"endpoint": "http://host:4317/v1/logs", "protocol": "grpc"}, "a gRPC endpoint has no path"),
         ({"protocol": "http/json"}, "http/protobuf"),
         ({"compression": "zstd"}, "gzip"),

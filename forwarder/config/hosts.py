@@ -1,0 +1,128 @@
+"""Host names, URLs and the addresses of listeners, as an operator writes them."""
+
+import re
+from ipaddress import ip_address
+from typing import Any, Self
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import core_schema
+
+from forwarder.config.plain import shown
+
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+
+
+def check_host(host: str) -> None:
+    """Check that `host` is an IP address (IPv6 without brackets) or can be a host name. It is not looked up.
+
+    Raises:
+        ValueError: says what to write, and never shows `host`: with a mistake in a URL, a password may be there.
+    """
+    if ":" in host or re.fullmatch(r"[0-9.]+", host):
+        try:
+            ip_address(host)
+        except ValueError:
+            raise ValueError(
+                "has an IP address that cannot exist; write one as in 192.0.2.7 or [::1]"
+            ) from None
+        return
+    try:
+        name = host.encode("ascii" if host.isascii() else "idna").decode()
+    except UnicodeError:
+        name = ""
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+        raise ValueError(
+            "has a host name that cannot exist; write letters, digits and `-`, with single dots between at most 63 of "
+            "them (wildcards and variables are not replaced)"
+        )
+
+
+def split_url(url: str) -> SplitResult:
+    """Split a URL, and check its host and port, if it has them.
+
+    Raises:
+        ValueError: `url` is not a URL. The message does not show it, because it may contain a password.
+    """
+    try:
+        parts = urlsplit(url)
+        is_url = parts.port != 0 and not parts.netloc.endswith(":")
+    except ValueError:
+        is_url = False
+    if not is_url:
+        raise ValueError("is not a URL; write one like https://host:9200")
+    if re.search(r"[\x00-\x20\x7f\\]", url):
+        raise ValueError("has a blank, a control character or a backslash; remove it")
+    if parts.hostname:
+        check_host(parts.hostname)
+    return parts
+
+
+def split_http_url(url: str, credentials: str) -> SplitResult:
+    """Split the http or https URL of a server. `credentials` names, for the error, where credentials belong.
+
+    Raises:
+        ValueError: `url` is not such a URL, or has a query, a fragment, or credentials (logs show URLs). The message
+            does not show it.
+    """
+    parts = split_url(url)
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(f"must not contain credentials: URLs are logged; use {credentials} instead")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.startswith("//"):
+        raise ValueError("is not a URL of a server; write one like https://host:9200")
+    if "?" in url or "#" in url:
+        raise ValueError("may have only a scheme, a host, a port and a path")
+    return parts
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is `localhost` or a loopback address."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Listen(str):
+    """The address of a listener: `host:port`, or `[address]:port` for IPv6."""
+
+    __slots__ = ()
+
+    @property
+    def host(self) -> str:
+        return self.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.rpartition(":")[2])
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.read)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "string", "pattern": "^.+:[0-9]{1,5}$", "examples": ["127.0.0.1:8080"]}
+
+    @classmethod
+    def read(cls, value: Any) -> Self:
+        """Parse an address.
+
+        Raises:
+            ValueError: `value` is not an address.
+        """
+        host, _, port = str(value).rpartition(":")
+        is_bracketed = host.startswith("[") and host.endswith("]")
+        try:
+            check_host(host[1:-1] if is_bracketed else host)
+            is_host = is_bracketed == (":" in host)
+        except ValueError:
+            is_host = False
+        if not is_host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+            raise ValueError(f"{shown(value)} is not an address; write host:port, as in 127.0.0.1:8080")
+        return cls(value)
