@@ -32,6 +32,9 @@ _HINTS = {
 }
 """Common mistakes: a part of YAML's own error text, and what to do about the mistake."""
 
+_WRITTEN = re.compile(r" '(?![<,:}\]?-])..+'", re.DOTALL)
+"""In an error of YAML, what the operator wrote there, such as the name of an alias: it may be a part of a secret."""
+
 _BOOL = "tag:yaml.org,2002:bool"
 _INT = "tag:yaml.org,2002:int"
 _FLOAT = "tag:yaml.org,2002:float"
@@ -74,9 +77,9 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # as in YAML's
         """Do as `yaml.SafeLoader` does, but raise an error with line and column for an impossible date or number."""
         if node.tag == _INT and re.fullmatch(r"[-+]?0[0-7_]+", node.value):
-            meant = node.value.lstrip("+-0_") or "0"
             raise _error(
-                f"YAML reads {node.value} as an octal number; write {meant}, or put a text into quotes", node
+                "YAML reads this as an octal number; leave out the 0 at its beginning, or put a text into quotes",
+                node,
             )
         if node.tag in {_INT, _FLOAT} and ":" in node.value:  # YAML 1.1 reads 12:30 as a number in base 60
             node.tag = yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG
@@ -110,7 +113,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
             key_node.tag = yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG
         key = loader.construct_object(key_node)
         if key in seen:
-            raise _error(f"the key {key!r} is written twice", key_node)
+            raise _error("the key is written twice", key_node)
         seen.add(key)
     return loader.construct_mapping(node, deep=True)
 
@@ -123,6 +126,7 @@ def _one_line(error: Exception) -> str:
         mark = error.problem_mark
         words = str(error.problem)
         hint = next((f"; {hint}" for sign, hint in _HINTS.items() if sign in words), "")
+        words = _WRITTEN.sub("", words)
         return f"line {mark.line + 1}, column {mark.column + 1}: {words}{hint}"
     return "is not YAML text in UTF-8; save it as UTF-8"
 

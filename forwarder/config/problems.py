@@ -14,6 +14,9 @@ _NAMES = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 Name = Annotated[str, StringConstraints(pattern=_NAMES)]
 """A name that the operator chooses. It becomes a metric label, a log field and a key in the store."""
 
+_ANY_NAME = re.compile(r"[A-Za-z0-9_.-]{0,200}")  # event types are names too
+_KEY = re.compile(r"[A-Za-z_. -]{0,40}")  # none of ours has a digit
+
 _NAME = "a name has letters, digits, `.`, `_` and `-`, at most 63, and starts with a letter or digit"
 
 
@@ -38,6 +41,8 @@ class Describer:
         path, section = self._locate(error["loc"])
         kind = error["type"]
         if kind == "extra_forbidden":
+            *_, key = error["loc"]
+            path = path.removesuffix(_name_in(str(key), _ANY_NAME)) + _name_in(str(key), _KEY)
             return f"{path}: unknown key; {self._hint(error['loc'], _keys(section))}"
         if kind in {"union_tag_not_found", "union_tag_invalid"}:
             return f"{path}.kind: must be one of {', '.join(sorted(self._kinds))}"
@@ -50,6 +55,8 @@ class Describer:
     def _hint(self, loc: tuple[Any, ...], siblings: list[str]) -> str:
         """Return which key was probably meant, or in which section the key belongs, or which keys are known here."""
         key = str(loc[-1])
+        if ":" in key:
+            return "put a blank after the colon"
         snake = re.sub(r"(?<=[a-z])(?=[A-Z])|[- .]", "_", key).lower()
         near = difflib.get_close_matches(snake, siblings, n=1, cutoff=0.8)
         near = near or [
@@ -79,7 +86,8 @@ class Describer:
         for n, part in enumerate(loc):
             if part == "[key]" or (n == 2 and loc[0] == "sinks" and part in self._kinds):
                 continue
-            path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+            text = str(part) if loc[-1] == "[key]" else _name_in(str(part), _ANY_NAME)
+            path += f"[{part}]" if isinstance(part, int) else f".{text}" if path else text
         model: Any = self._model
         for part in loc[:-1]:
             if loc[0] == "sinks" and part in self._kinds:
@@ -87,6 +95,12 @@ class Describer:
             elif _is_section(model) and part in model.model_fields:
                 model = _section_of(model.model_fields[part])
         return path, model
+
+
+def _name_in(key: str, name: re.Pattern[str]) -> str:
+    """Return `key`, or the part of it that can be a `name`: with a mistake in the file, the rest may be a secret."""
+    known = name.match(key)
+    return key if known is None or known[0] == key else f"{known[0]}…"
 
 
 def _keys(section: Any) -> list[str]:

@@ -198,7 +198,9 @@ def _read_source(kind: str, name: str) -> str:
         return read_small(Path(name)).decode("utf-8-sig").rstrip("\r\n")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ValueError(f"the file {name} cannot be read: {reason}") from None
+        # Not shown unless it is a path: it may be the secret itself.
+        named = f"the file {name}" if name.startswith(("/", "./", "../")) else "the file that `file` names"
+        raise ValueError(f"{named} cannot be read: {reason}") from None
 
 
 def _encodable(secret: str) -> str:

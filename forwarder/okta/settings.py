@@ -154,7 +154,7 @@ class ApiSettings(Section):
             return self
         if not re.match(r"\s*(-----BEGIN [A-Z ]*PRIVATE KEY-----|{)", self.private_key.reveal()):
             raise ValueError(
-                "`private_key` is neither PEM nor JWK; PEM begins with -----BEGIN PRIVATE KEY-----"
+                "`private_key` is neither PEM nor JWK; write the whole text of the key's file, from its first line on"
             )
         _check_private_key(self.private_key.reveal())
         return self

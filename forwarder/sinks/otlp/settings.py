@@ -84,7 +84,9 @@ class OtlpSinkSettings(SinkSettings):
     def _check_headers(cls, written: Mapping[str, Secret]) -> Mapping[str, Secret]:
         for name, value in written.items():
             if not _TOKEN.fullmatch(name):
-                raise ValueError(f"{name!r} is not a valid header name")
+                raise ValueError(
+                    "has a name that no header can have; write one as in {authorization: {env: TOKEN}}"
+                )
             if name.lower() in _RESERVED or name.lower().startswith("grpc-") or name.lower().endswith("-bin"):
                 raise ValueError(f"the header {name} is set by the forwarder; remove it")
             if not _PRINTABLE.fullmatch(value.reveal()):

@@ -26,6 +26,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from forwarder.cli.main import main
+from forwarder.core import redaction
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -155,10 +156,10 @@ MISTAKES = {
     "a list as key": (OPS, "? [a, b]", "HERE/forwarder.yaml: line "),
     "a date that does not exist": (OPS, "x: 2024-99-99", "HERE/forwarder.yaml: line "),
     "a tab": (OPS, "\tops: {}", "HERE/forwarder.yaml: line "),
-    "an octal number": (RECEIVER, f"{RECEIVER}, max_connections: 022", "HERE/forwarder.yaml: line 10, column 53: YAML reads 022 as an octal number; write 22"),
+    "an octal number": (RECEIVER, f"{RECEIVER}, max_connections: 022", "HERE/forwarder.yaml: line 10, column 53: YAML reads this as an octal number; leave out the 0"),
     "a star without quotes": (EVENTS, "events: [*]", "HERE/forwarder.yaml: line 9, column 63: expected alphabetic or numeric character, but found ']'; put a value that has such a character into quotes"),
     "an @ without quotes": (OPS, "ops: @x", "HERE/forwarder.yaml: line 16, column 6: found character '@' that cannot start any token; put"),
-    "a tag of another tool": (SECRET, "!vault x", "HERE/forwarder.yaml: line 7, column 15: could not determine a constructor for the tag '!vault'; YAML tags are not read"),
+    "a tag of another tool": (SECRET, "!vault x", "HERE/forwarder.yaml: line 7, column 15: could not determine a constructor for the tag; YAML tags are not read"),
     "a backslash in quotes": (ARCHIVE, '"C:\\secrets"', "HERE/forwarder.yaml: line 15, column 35: found unknown escape character 's'; write a path with backslashes in single quotes"),
     "a boolean that is none": (OPS, "x: !!bool hunter2", "HERE/forwarder.yaml: line 16, column 4: cannot be read as true or false"),
     "a date that is none": (OPS, "x: !!timestamp hunter2", "HERE/forwarder.yaml: line 16, column 4: cannot be read as a date"),
@@ -212,7 +213,7 @@ MISTAKES = {
     "a scope with a typo": (TOKEN, "{client_id: x, private_key: {file: HERE/key.pem}, scopes: [okta.log.read]}", "orgs.acme.api: `scopes`: there is no scope"),
     "a scope that the hook needs": (TOKEN, "{client_id: x, private_key: {file: HERE/key.pem}, scopes: [okta.logs.read]}", "orgs.acme.api.scopes: lacks okta.eventHooks.read"),
     "orgs as a list": ("orgs:\n  acme:", "orgs:\n  - acme:", "orgs: write keys with values"),
-    "a header with a blank": (OTLP, f"{OTLP}, headers: {{'a b': c}}", "sinks.traces.headers: 'a b' is not a valid header name"),
+    "a header with a blank": (OTLP, f"{OTLP}, headers: {{'a b': c}}", "sinks.traces.headers: has a name that no header can have"),
     "a path for gRPC": (OTLP, '"http://127.0.0.1:4317/v1/logs", protocol: grpc', "sinks.traces: `endpoint`: a gRPC endpoint has no path"),
 }  # fmt: skip
 
@@ -398,6 +399,47 @@ def test_no_text_ends_with_a_traceback(here: Path, text: str) -> None:
     done = check(here, text.encode("utf-8", "surrogatepass").decode("utf-8", "replace"))
     assert done.exit_code == 2
     assert isinstance(done.exception, SystemExit)
+
+
+LEAKS = {
+    "an alias": (SECRET, "*S"),
+    "a tag": (SECRET, "!S x"),
+    "a handle": (SECRET, "!S!x y"),
+    "an alias as token": (TOKEN, "{token: *S}"),
+    "a tag for a number": (SECRET, "!!int S"),
+    "a number": (SECRET, "0123456701234567012345670"),
+    "no blank after the colon": (TOKEN, "{token:S}"),
+    "no blank before the secret": (TOKEN, "{token S: }"),
+    "a secret for a key": (TOKEN, "{S: x}"),
+    "a secret without its key": (TOKEN, "{S}"),
+    "a secret twice": (TOKEN, "{S: x, S: y}"),
+    "a secret for a file": (SECRET, "{file: S}"),
+    "user and password in one": (KEY, "basic_auth: {'elastic:S': }"),
+    "a header and its value in one": (OTLP, f"{OTLP}, headers: {{X-Key=S: }}"),
+    "a header and its value in one, with a value": (OTLP, f"{OTLP}, headers: {{'Authorization: Bearer S': x}}"),
+    "a password in half a URL": (ES, "https:/elastic:S@es:9200"),
+    "a password without a scheme": (ES, "elastic:S@es:9200"),
+    "a query": (ES, "https://es:9200/?k=S"),
+    "a query of the page": (OPS, "ops: {url: 'https://x/?t=S'}"),
+    "a path of a webhook": (OPS, "reactions: {webhooks: {soc: {url: 'http://soc.example/services/S', secret: x}}}"),
+    "a query of an org": (URL, "https://acme.okta.com/?token=S"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LEAKS)
+def test_no_problem_shows_what_may_be_a_secret(here: Path, case: str) -> None:
+    redaction.clear()  # a value that was read before would be hidden
+    secret = "Qx9sup3rs3cr3tvalue1234567890"
+    right, wrong = LEAKS[case]
+    done = check(here, changed(right, wrong.replace("S", secret) if "S" in wrong else wrong))
+    assert done.exit_code == 2, done.output
+    assert secret not in done.output
+    assert "1234567" not in done.output
+
+
+def test_the_hint_about_a_private_key_is_not_redacted(here: Path) -> None:
+    done = check(here, changed(TOKEN, "{client_id: x, private_key: no key}"))
+    assert "***" not in done.output
 
 
 def test_a_variable_that_is_nested_too_deeply_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ HTTP = "http://127.0.0.1:4318"
         ({"endpoint": "http://host:4317/v1/logs", "protocol": "grpc"}, "a gRPC endpoint has no path"),
         ({"protocol": "http/json"}, "http/protobuf"),
         ({"compression": "zstd"}, "gzip"),
-        ({"headers": {"bad name": "1"}}, "not a valid header name"),
+        ({"headers": {"bad name": "1"}}, "a name that no header can have"),
         ({"headers": {"Content-Type": "text/plain"}}, "set by the forwarder"),
         ({"headers": {"grpc-timeout": "1S"}}, "set by the forwarder"),
         ({"headers": {"trace-bin": "1"}}, "set by the forwarder"),
