@@ -14,7 +14,6 @@ from pydantic_core import core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from forwarder.config.file import ENV_PREFIX, Environment, read_yaml, without_secrets
-from forwarder.config.hosts import Listen
 from forwarder.config.problems import Describer, Name, causes
 from forwarder.config.types import Secret, Section
 from forwarder.core.errors import SettingsError
@@ -253,7 +252,7 @@ def _joint_problems(settings: Settings, *, files: bool, sound: Collection[str]) 
         ruleset = None if problems or "rules" not in sound else ruleset
     yield from validate_endpoints(settings.orgs)
     yield from _sink_problems(settings)
-    if _collide(settings.receiver.listen, settings.ops.listen):
+    if settings.receiver.listen.overlaps(settings.ops.listen):
         yield "ops.listen: the receiver listens there too; give each listener its own port"
     yield from _org_problems(settings.orgs)
     yield from _zone_problems(settings)
@@ -289,13 +288,6 @@ def _files_read(settings: Settings) -> set[Path]:
     rules = {path for org in settings.orgs.values() if org.hook for path in org.hook.rules}
     rules |= set(settings.rules.files)
     return {real_path(file) for file in settings.files() | rules}
-
-
-def _collide(one: Listen, other: Listen) -> bool:
-    """Whether the addresses conflict: they have the same port and the same host, or one of them is for all hosts."""
-    if not one.port or one.port != other.port:
-        return False
-    return one.host == other.host or not {one.host, other.host}.isdisjoint({"0.0.0.0", "::"})  # noqa: S104
 
 
 def _rule_problems(settings: Settings, problems: Sequence[RuleProblem]) -> Iterator[str]:

@@ -84,6 +84,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _addresses(host: str) -> set[str]:
+    if host.lower() == "localhost":
+        return {"127.0.0.1", "::1"}
+    try:
+        return {str(ip_address(host))}
+    except ValueError:
+        return {host.lower()}
+
+
 class Listen(str):
     """The address of a listener: `host:port`, or `[address]:port` for IPv6."""
 
@@ -96,6 +105,13 @@ class Listen(str):
     @property
     def port(self) -> int:
         return int(self.rpartition(":")[2])
+
+    def overlaps(self, other: "Listen") -> bool:
+        """Whether both cannot listen at once: the same port, and one address in common or one of them for all."""
+        if not self.port or self.port != other.port:
+            return False
+        one, two = _addresses(self.host), _addresses(other.host)
+        return not one.isdisjoint(two) or not (one | two).isdisjoint({"0.0.0.0", "::"})  # noqa: S104
 
     @classmethod
     def __get_pydantic_core_schema__(

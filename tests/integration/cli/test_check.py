@@ -189,6 +189,7 @@ MISTAKES = {
     "an org that does not exist": (OPS, "rules: {orgs: [acne]}", "rules.orgs: acne is not among `orgs`"),
     "no time to be late": (OPS, "rules: {late: 0s}", "rules.late: "),
     "one port twice": (OPS, "ops: {listen: 127.0.0.1:8080}", "ops.listen: the receiver listens there"),
+    "one port by another name": (OPS, "ops: {listen: localhost:8080}", "ops.listen: the receiver listens there"),
     "one port of all addresses": (OPS, "ops: {listen: 0.0.0.0:8080}", "ops.listen: the receiver listens there"),
     "an address of another machine": (OPS, "ops: {listen: 192.0.2.1:9464}", "ops.listen: 192.0.2.1 is not an address of this machine"),
     "no port": (OPS, "ops: {listen: 127.0.0.1}", "ops.listen: '127.0.0.1' is not an address"),

@@ -89,6 +89,24 @@ def test_no_spelling_of_a_wrong_org_is_accepted(url: str) -> None:
         org_origin(url)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        ("127.0.0.1:1", "localhost:1", False),
+        ("[::1]:1", "LOCALHOST:1", False),
+        ("[::1]:1", "[0:0:0:0:0:0:0:1]:1", False),
+        ("0.0.0.0:1", "127.0.0.2:1", False),
+        ("Siem:1", "siem:1", False),
+        ("127.0.0.1:1", "127.0.0.2:1", True),
+        ("127.0.0.1:1", "[::1]:1", True),
+        ("127.0.0.1:0", "127.0.0.1:0", True),
+    ],
+)
+def test_two_listeners_never_share_an_address(one: str, other: str, together: bool) -> None:  # noqa: FBT001  # a parameter
+    assert listen(one).overlaps(listen(other)) is not together
+    assert listen(other).overlaps(listen(one)) is not together
+
+
 def test_a_host_of_elasticsearch_names_no_api() -> None:
     with pytest.raises(ValidationError, match="must not name an API"):
         ElasticsearchSinkSettings(hosts=["https://es:9200/_bulk"])
