@@ -1,6 +1,7 @@
 """Reads files of detection rules in every supported format."""
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -27,19 +28,29 @@ from forwarder.rules.conditions.rule import (
     UnreadableRule,
     mentions_okta,
 )
-from forwarder.rules.elastic.rules import elastic_rule, rule_objects
-from forwarder.rules.yaml_rules import collected, yaml_rule
+from forwarder.rules.containers import rule_objects
+from forwarder.rules.elastic.rules import elastic_maker
+from forwarder.rules.yaml_rules import collected, is_sigma, yaml_rule
 
 _MAX_BYTES = 64 << 20
+_LOGSOURCE = re.compile(r"^logsource:(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
 
 Found = Rule | UnreadableRule | LeftOut
 
 
 class _Broken(msgspec.Struct, frozen=True):
-    """A document that cannot be decoded; it is unknown whether it is a rule."""
+    """A document that cannot be decoded, or a rule that cannot be used; `text` is all of it."""
 
     problem: UnreadableRule
     text: str
+
+    @property
+    def is_about_okta(self) -> bool:
+        """Whether it may be a rule about Okta. A broken Sigma rule still names its product."""
+        source = _LOGSOURCE.search(self.text)
+        if source and "product" in source[1]:
+            return "okta" in source[1].lower()
+        return mentions_okta(self.text)
 
 
 def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Found]]:
@@ -48,8 +59,8 @@ def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Found]]:
 
     The suffix decides the format: `.toml`, `.json`, `.ndjson` or `.jsonl`, `.yml` or `.yaml`; a file with any
     other suffix has a System Log filter on each line. In a folder, only files with one of the named suffixes
-    are read, at any depth, but not in hidden folders; a document there that cannot be decoded and does not
-    mention Okta is left out.
+    are read, at any depth, but not in hidden folders; what cannot be read there and does not mention Okta is
+    left out.
     """
     for path in paths:
         if stat.S_ISDIR(_mode_and_size(path)[0]):
@@ -103,7 +114,7 @@ def _read_inside(file: Path) -> Iterator[Found]:
         if not isinstance(found, _Broken):
             yield found
         else:
-            yield found.problem if mentions_okta(found.text) else LeftOut(SkipReason.UNREADABLE)
+            yield found.problem if found.is_about_okta else LeftOut(SkipReason.UNREADABLE)
     if empty:
         yield LeftOut(SkipReason.NO_RULE)
 
@@ -167,16 +178,18 @@ Documents = Iterable[tuple[str, Any]]
 """Decoded documents, each with its place."""
 
 
-def _elastic(documents: Documents) -> Iterator[Found]:
+def _elastic(documents: Documents) -> Iterator[Found | _Broken]:
     for place, value in documents:
         for rule in rule_objects(value):
-            yield from _made(place, rule.get("name"), partial(elastic_rule, rule))
+            if make := yaml_rule(rule) if is_sigma(rule) else elastic_maker(rule):
+                yield _made(place, rule, make)
 
 
-def _yaml(documents: Documents) -> Iterator[Found]:
+def _yaml(documents: Documents) -> Iterator[Found | _Broken]:
     for place, value in collected(documents):
-        if make := yaml_rule(value):
-            yield from _made(place, value.get("title"), make)
+        for rule in rule_objects(value):
+            if make := yaml_rule(rule):
+                yield _made(place, rule, make)
 
 
 def filter_lines(text: str) -> Iterator[Document]:
@@ -190,24 +203,26 @@ def filter_lines(text: str) -> Iterator[Document]:
             yield Document(text=line, line=number, value=query)
 
 
-def _filters(documents: Documents) -> Iterator[Found]:
+def _filters(documents: Documents) -> Iterator[Found | _Broken]:
     for place, query in documents:
-        yield from _made(place, None, partial(filter_rule, query))
+        yield _made(place, {"query": query}, partial(filter_rule, query))
 
 
-def _made(place: str, name: Any, make: Callable[[], Rule | LeftOut]) -> Iterator[Found]:
-    """Yield what `make` returns, or a Problem if it raises, so that a broken rule does not keep the next
-    rules from being read."""
+def _made(place: str, rule: dict[Any, Any], make: Callable[[], Rule | LeftOut]) -> Found | _Broken:
+    """Return what `make` makes of `rule`, or its problem, so that a broken rule does not keep the next rules
+    from being read."""
+    name = rule.get("title") or rule.get("name")
     about = f"rule {name!r}: " if name else ""
     try:
-        yield make()
+        return make()
     except RuleFileError as error:
-        yield UnreadableRule(place, f"{about}{error}")
+        problem = f"{about}{error}"
     except RecursionError:
-        yield UnreadableRule(place, f"{about}its query is nested too deeply")
+        problem = f"{about}its query is nested too deeply"
+    return _Broken(UnreadableRule(place, problem), str(rule))
 
 
-_Format = tuple[Callable[[str], Iterator[Document]], Callable[[Documents], Iterator[Found]]]
+_Format = tuple[Callable[[str], Iterator[Document]], Callable[[Documents], Iterator[Found | _Broken]]]
 
 _FORMATS: dict[str, _Format] = {
     ".toml": (toml_documents, _elastic),

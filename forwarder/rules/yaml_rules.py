@@ -5,21 +5,23 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
+from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.okta_filter import read_okta_filter
-from forwarder.rules.conditions.rule import LeftOut, Rule, SkipReason, mentions_okta
-from forwarder.rules.elastic.rules import elastic_rule, has_reader
-from forwarder.rules.sigma.detections import sigma_rule
+from forwarder.rules.conditions.rule import LeftOut, Rule, SkipReason, mentions_okta, refusal
+from forwarder.rules.containers import lower_keys
+from forwarder.rules.elastic.rules import elastic_maker, elastic_rule, has_reader
+from forwarder.rules.sigma.detections import about_okta, sigma_rule
 
 T = TypeVar("T")
 
 _OTHER_LANGUAGES = ("explanation", "splunk", "spl", "datadog", "elastic", "sigma", "sentinel", "chronicle")
 
 
-def yaml_rule(found: Any) -> Callable[[], Rule | LeftOut] | None:
-    """Return a function that makes a Rule or LeftOut of the decoded document `found`; None if it holds no
-    rule."""
-    if not isinstance(found, dict):
-        return None
+def yaml_rule(written: dict[Any, Any]) -> Callable[[], Rule | LeftOut] | None:
+    """Return a function that makes a Rule or LeftOut of the object `written`; None if it is not a rule."""
+    found = lower_keys(written)
+    if "analysistype" in found:  # Panther
+        return partial(_without_reader, found)
     if isinstance(found.get("detection"), dict):
         if "condition" in found["detection"] or "logsource" in found:
             return partial(sigma_rule, found)
@@ -28,29 +30,43 @@ def yaml_rule(found: Any) -> Callable[[], Rule | LeftOut] | None:
         return partial(LeftOut, SkipReason.REFERENCE)
     if isinstance(found.get("query"), str) and has_reader(found.get("language")):
         return partial(elastic_rule, found)
-    if "AnalysisType" in found or "query" in found or "search" in found:  # Panther, osquery, Sentinel, Splunk
+    if "query" in found or "search" in found:  # osquery, Sentinel, Splunk
         return partial(_without_reader, found)
-    return None
+    if about_okta(found.get("logsource")) is False:
+        return partial(LeftOut, SkipReason.OTHER_PRODUCT)
+    if "logsource" in found or is_sigma(found):
+        return refusal("its `detection` must hold selections and a condition")
+    return elastic_maker(found)
+
+
+def is_sigma(found: dict[Any, Any]) -> bool:
+    """Whether `found` is a rule of Sigma or of Okta's catalogue, sound or not, in a file of any format."""
+    return "title" in found and ("detection" in found or "logsource" in found)
 
 
 def collected(documents: Iterable[tuple[T, Any]]) -> Iterator[tuple[T, Any]]:
     """Resolve the collections of older Sigma rules: a document with `action: global` is merged into each
     document after it, one with `repeat` into a copy of the document before it, and `reset` ends the effect of
-    `global`."""
+    `global`. Without a document after it, one with `global` is a rule itself."""
     shared: dict[Any, Any] = {}
     last: dict[Any, Any] = {}
+    alone: list[tuple[T, Any]] = []
     for place, value in documents:
         action = value.get("action") if isinstance(value, dict) else None
         if action == "reset":
-            shared = {}
+            yield from alone
+            shared, alone = {}, []
         elif action == "global":
             shared = _merged(shared, value)
+            alone = [(place, shared)]
         elif isinstance(value, dict) and (shared or action == "repeat"):
+            alone = []
             last = _merged(last if action == "repeat" else shared, value)
             yield place, last
         else:
             last = value if isinstance(value, dict) else {}
             yield place, value
+    yield from alone
 
 
 def _merged(under: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
@@ -66,7 +82,11 @@ def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
     languages."""
     queries = list(okta_filters(found["detection"]))
     if not queries:
-        return _without_reader(found)
+        if any(isinstance(selection, dict) for selection in found["detection"].values()):
+            raise RuleFileError("its detection has no condition; add one, as in `condition: selection`")
+        if found["detection"].keys().isdisjoint(_OTHER_LANGUAGES):
+            raise RuleFileError("its detection has no query; add `okta_systemlog`")
+        return LeftOut(SkipReason.OTHER_LANGUAGE)
     return Rule(
         name=str(found.get("title") or "without a title"),
         language="filter",
@@ -77,7 +97,7 @@ def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
 
 def okta_filters(detection: dict[str, Any]) -> Iterator[str]:
     """Yield the System Log filters of a rule in Okta's catalogue: one, or one for each of Okta's engines."""
-    return _filters(detection.get("okta_systemlog"))
+    return _filters(lower_keys(detection).get("okta_systemlog"))
 
 
 def _filters(found: Any) -> Iterator[str]:

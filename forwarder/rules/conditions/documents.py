@@ -61,9 +61,10 @@ def yaml_documents(text: str) -> Iterator[Document]:
     """Decode the documents of a YAML file one by one, so that a broken document does not affect its
     neighbours."""
     line = 1
-    for part in re.split(r"(?m)^(?=---(?:\s|$))", text):
-        if re.search(r"(?m)^[^#%\s]", part):
-            yield _decoded(part, "YAML", _yaml, line=line)
+    for part in re.split(r"(?m)^(?=(?:---|\.\.\.)(?:\s|$))", text):
+        document = part.removeprefix("...")  # `...` ends the document before
+        if re.search(r"(?m)^(?!%)[^\S\n]*[^\s#]", document):  # more than comments and directives
+            yield _decoded(document, "YAML", _yaml, line=line)
         line += part.count("\n")
 
 

@@ -1,11 +1,18 @@
 """What the reader of a file of detection rules returns: rules reduced to their event types, problems, and
 rules or files that are left out."""
 
+import re
+from collections.abc import Callable
 from enum import StrEnum
+from functools import cache
 
 import msgspec
 
+from forwarder.core.catalogue import EVENT_TYPES
+from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.condition import Condition
+
+_WORD = re.compile(r"[\w.]+")
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -61,7 +68,28 @@ class LeftOut(msgspec.Struct, frozen=True):
     reason: SkipReason
 
 
+def refusal(problem: str) -> Callable[[], Rule | LeftOut]:
+    """Return a function that raises RuleFileError: `problem` says why a rule cannot be used."""
+
+    def refuse() -> Rule | LeftOut:
+        raise RuleFileError(problem)
+
+    return refuse
+
+
 def mentions_okta(text: str) -> bool:
-    """Whether `text` names Okta or a field that only Okta's events have."""
+    """Whether `text` names Okta or one of its event types."""
     folded = text.lower()
-    return any(word in folded for word in ("okta", "eventtype", "event_type"))
+    return "okta" in folded or names_event_type(folded)
+
+
+def names_event_type(text: str) -> bool:
+    """Whether a word of `text` is an event type of Okta's catalogue, in upper or lower case. A name of two
+    parts, such as `zone.create`, may be another product's."""
+    known = _event_types()
+    return any(word[0].strip(".") in known for word in _WORD.finditer(text.lower()))
+
+
+@cache
+def _event_types() -> frozenset[str]:
+    return frozenset(name.lower() for name in EVENT_TYPES if name.count(".") > 1)

@@ -1,13 +1,14 @@
 """Reads Elastic's detection rules and hunts from the decoded objects of a TOML or JSON file."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.condition import Condition
-from forwarder.rules.conditions.rule import LeftOut, Rule, SkipReason
+from forwarder.rules.conditions.rule import LeftOut, Rule, SkipReason, names_event_type, refusal
 from forwarder.rules.elastic.eql import read_eql
 from forwarder.rules.elastic.esql import read_esql
 from forwarder.rules.elastic.kql import read_kql, read_lucene
@@ -21,27 +22,21 @@ _LANGUAGES: dict[str, Callable[[str], list[Condition]]] = {
 _WITHOUT_QUERY = ("machine_learning",)
 _SQL = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*+(?:select|with)\b", re.IGNORECASE | re.DOTALL)
 _PRODUCT = ("integration", "index", "tags")
-_WRAPPERS = ("rule", "hunt", "attributes", "params")
-_LISTS = ("rules", "data", "saved_objects")
+_KINDS = ("query", "eql", "esql", "threshold", "threat_match", "new_terms", "saved_query")
+_SIGNS = ("language", "rule_id", "risk_score", "integration")
+_OKTAS_DATA = re.compile(
+    r"\bokta[.*](?!com\b|exe\b)|(?:dataset|module)\b.{0,20}okta", re.IGNORECASE | re.DOTALL
+)
 
 
-def rule_objects(found: Any) -> Iterable[dict[str, Any]]:
-    """Yield the rules in a decoded file: a single rule, a list, or rules inside the objects of a Kibana
-    export."""
-    if isinstance(found, list):
-        for item in found:
-            yield from rule_objects(item)
-    elif isinstance(found, dict):
-        if "query" in found or found.get("type") in _WITHOUT_QUERY:
-            yield found
-            return
-        for key in _LISTS:
-            if isinstance(found.get(key), list):
-                yield from rule_objects(found[key])
-        for key in _WRAPPERS:
-            if isinstance(found.get(key), dict):
-                # Beside the wrapped object, a saved object has the name, and Elastic's TOML the integration.
-                yield from ({**_about(found), **inner} for inner in rule_objects(found[key]))
+def elastic_maker(found: dict[str, Any]) -> Callable[[], Rule | LeftOut] | None:
+    """Return a function that makes a Rule or LeftOut of `found`; None if it is not a rule."""
+    if "query" in found or found.get("type") in _WITHOUT_QUERY:
+        return partial(elastic_rule, found)
+    signs = [found.get("type") in _KINDS, *(key in found for key in _SIGNS)]
+    if sum(signs) > 1 and "okta" in _context(found, ""):
+        return refusal("has no `query`; add it, or export the rule with its query")
+    return None
 
 
 def has_reader(language: Any) -> bool:
@@ -53,7 +48,7 @@ def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
     """Return the rule in `found`; LeftOut if all its queries are in languages without a reader.
 
     Raises:
-        RuleFileError: its query cannot be read, and it is about Okta or names no product.
+        RuleFileError: its query cannot be read, and its data may be Okta's.
     """
     kind = str(found.get("type") or "query")
     queries = found.get("query") or []
@@ -63,7 +58,7 @@ def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
     try:
         conditions = _conditions(queries, languages)
     except (RuleFileError, RecursionError):
-        if okta or not any(found.get(key) for key in _PRODUCT):
+        if not _is_of_another_product(found, str(queries)):
             raise
         conditions, okta = [], False
     if conditions is None:
@@ -75,6 +70,15 @@ def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
         id=str(found.get("rule_id") or found.get("uuid") or found.get("id") or ""),
         okta=okta,
     )
+
+
+def _is_of_another_product(found: dict[str, Any], queries: str) -> bool:
+    """Whether the rule says where its data comes from, and neither that nor its queries name data of Okta. A
+    name or a path with "Okta" in it says nothing: there are rules about Okta's programs on Windows."""
+    product = " ".join(str(found[key]) for key in _PRODUCT if found.get(key))
+    if not product or "okta" in product.lower():
+        return False
+    return not _OKTAS_DATA.search(queries) and not names_event_type(queries)
 
 
 def _conditions(queries: Any, languages: list[str]) -> list[Condition] | None:
@@ -95,14 +99,6 @@ def _first_read(query: str, readers: list[Callable[[str], list[Condition]]]) -> 
         with suppress(RuleFileError):
             return read(query)
     return readers[-1](query)
-
-
-def _about(found: dict[str, Any]) -> dict[str, Any]:
-    beside = found.get("metadata")
-    return {
-        **(beside if isinstance(beside, dict) else {}),
-        **{key: found[key] for key in ("name", "integration") if key in found},
-    }
 
 
 def _languages(found: dict[str, Any], kind: str) -> list[str]:
