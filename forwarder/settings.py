@@ -250,7 +250,7 @@ def _joint_problems(settings: Settings, *, files: bool, sound: Collection[str]) 
         ruleset, problems = read_rules(settings.rules.files, settings.rules.lists)
         yield from _rule_problems(settings, problems)
         ruleset = None if problems or "rules" not in sound else ruleset
-    yield from validate_endpoints(settings.orgs)
+    yield from validate_endpoints(settings.orgs, settings.receiver)
     yield from _sink_problems(settings)
     if settings.receiver.listen.overlaps(settings.ops.listen):
         yield "ops.listen: the receiver listens there too; give each listener its own port"

@@ -22,8 +22,8 @@ from uvicorn.server import ServerState
 
 from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.head import has_host, without_upgrade
+from forwarder.http.settings import MAX_URL
 
-_MAX_URL = 8192
 _MAX_HEADERS = 256  # a header of 5 bytes takes 100 in memory
 _MAX_PIPELINED = 16  # requests that wait behind the one in service; uvicorn itself reads on without end
 _LINGER_SECONDS = 2.0  # for a client to read an answer that came before it had sent everything
@@ -185,7 +185,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return  # `_feed` begins again
         limit = self._limiter.limits.max_header_bytes
         header_sizes = (len(name) + len(value) + 4 for name, value in self.headers)
-        if len(self.url) > _MAX_URL:
+        if len(self.url) > MAX_URL:
             self._error_status = 414
         elif len(self.headers) > _MAX_HEADERS or (
             self._received > limit and len(self.url) + sum(header_sizes) > limit

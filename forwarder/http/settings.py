@@ -8,6 +8,9 @@ from forwarder import tls
 from forwarder.config.types import Duration, PathStr, Section, Size
 from forwarder.core.errors import SettingsError
 
+MAX_URL = 8192
+"""The longest request target in bytes; above it, the answer is 414."""
+
 
 class TlsSettings(Section):
     """The certificate of a listener.

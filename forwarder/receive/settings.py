@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from forwarder.config.hosts import Listen
 from forwarder.config.types import Duration, Secret, Section, Size
-from forwarder.http.settings import ListenerLimits, TlsSettings
+from forwarder.http.settings import MAX_URL, ListenerLimits, TlsSettings
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token, as in RFC 9110
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*")
@@ -38,10 +38,16 @@ def _validate_path(value: str) -> str:
         raise ValueError("must begin with `/` and have only characters of a URL's path, as in /okta/events")
     if "*" in value:
         raise ValueError("is compared as it stands, without wildcards; write one path, as in /okta/events")
+    if len(value) > MAX_URL:
+        raise ValueError(f"is longer than {MAX_URL} characters, the most that a request may have; shorten it")
     return value
 
 
-_TAKEN_HEADERS = {"host", "content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "accept", "user-agent", "expect", "upgrade", "date"}  # fmt: skip
+_TAKEN_HEADERS = {
+    *("host", "content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "accept", "user-agent"),
+    *("expect", "upgrade", "date", "te", "trailer", "keep-alive", "proxy-connection", "set-cookie"),
+    "x-okta-verification-challenge",
+}  # fmt: skip
 
 
 def _validate_header(value: str) -> str:
@@ -79,12 +85,16 @@ class HookEndpointSettings(Section):
     challenge_needs_secret: bool = True
 
 
-def validate_endpoints(orgs: Mapping[str, HookEndpointSettings]) -> Iterator[str]:
-    """Yield a line for each secret that two orgs share: path, problem, hint. No line shows the secret."""
+def validate_endpoints(orgs: Mapping[str, HookEndpointSettings], receiver: ReceiverSettings) -> Iterator[str]:
+    """Yield a line for each secret that two orgs share, or that `receiver` never lets through: path, problem, hint. No
+    line shows the secret."""
     owners: dict[tuple[str, str, str], str] = {}
     for name, org in orgs.items():
         for number, secret in enumerate(org.secrets):
             value = secret.reveal().strip(" \t")
+            if len(org.path) + len(org.header) + len(value) >= receiver.max_header_bytes:
+                problem = "no request with it fits into receiver.max_header_bytes"
+                yield f"orgs.{name}.secrets[{number}]: {problem}; make a shorter one: openssl rand -base64 32"
             owner = owners.setdefault((org.path.rstrip("/"), org.header.lower(), value), name)
             if owner != name:
                 problem = (

@@ -42,6 +42,12 @@ def _namespace(name: str) -> str:
     return name
 
 
+def _username(name: str) -> str:
+    if ":" in name:
+        raise ValueError("has a colon, which no user's name can have; write the password as `password`")
+    return name
+
+
 class BasicAuth(Section):
     """A user of Elasticsearch.
 
@@ -50,7 +56,7 @@ class BasicAuth(Section):
         password: the user's password.
     """
 
-    username: str = Field(min_length=1)
+    username: Annotated[str, AfterValidator(_username)] = Field(min_length=1)
     password: Secret
 
 
@@ -115,6 +121,8 @@ class ElasticsearchSinkSettings(SinkSettings):
             raise ValueError("write `api_key` or `basic_auth`, not both")
         if self.api_key and not _HEADER_VALUE.fullmatch(self.api_key.reveal()):
             raise ValueError("`api_key` has a character that no API key has, such as a space or a line break")
+        if self.api_key and ":" in self.api_key.reveal() and not all(self.api_key.reveal().split(":", 1)):
+            raise ValueError("`api_key` lacks the id or the key; write id:key, or the encoded key")
         if self.ca_file and not (self.verify_certificate and self.uses_tls):
             raise ValueError("`ca_file` has no effect without https or with `verify_certificate: false`")
         if self.document_format == "raw" and self.pipeline == "_none":

@@ -16,6 +16,11 @@ _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
 _RESERVED = {
     "connection",
+    "expect",
+    "keep-alive",
+    "proxy-connection",
+    "trailer",
+    "upgrade",
     "content-encoding",
     "content-length",
     "content-type",
@@ -23,7 +28,7 @@ _RESERVED = {
     "te",
     "transfer-encoding",
 }
-"""Headers that the exporter sets."""
+"""Headers that the exporter sets, or that belong to the connection."""
 
 
 class _Delivery(DeliverySettings):
@@ -88,9 +93,13 @@ class OtlpSinkSettings(SinkSettings):
                     "has a name that no header can have; write one as in {authorization: {env: TOKEN}}"
                 )
             if name.lower() in _RESERVED or name.lower().startswith("grpc-") or name.lower().endswith("-bin"):
-                raise ValueError(f"the header {name} is set by the forwarder; remove it")
+                raise ValueError(f"the header {name} is set by the forwarder, or by none; remove it")
             if not _PRINTABLE.fullmatch(value.reveal()):
                 raise ValueError(f"the value of the header {name} may have only printable ASCII characters")
+            if value.reveal() != value.reveal().strip():
+                raise ValueError(f"the value of the header {name} begins or ends with a blank; remove it")
+        if len({name.lower() for name in written}) < len(written):
+            raise ValueError("has a header twice, in upper and lower case; remove one")
         return {name.lower(): value for name, value in written.items()}
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ import pytest
 from forwarder import logs
 from forwarder.core.errors import StoreFullError
 from forwarder.receive.auth import keyrings
-from forwarder.receive.settings import validate_endpoints
+from forwarder.receive.settings import ReceiverSettings, validate_endpoints
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore
 from tests.integration.receive.helpers import PATH, envelope, event, listening, org, post, request, settings
@@ -74,7 +74,7 @@ def test_no_secret_is_found_in_a_problem_or_in_a_repr() -> None:
         org(secrets=[RIGHT], header=[WRONG])
     with pytest.raises(ValueError, match="line break") as broken:
         org(secrets=[RIGHT, f"{WRONG}\nx"], path="/{org}")
-    problems = list(validate_endpoints(orgs))
+    problems = list(validate_endpoints(orgs, ReceiverSettings()))
     assert len(problems) == 2
     said = [
         *problems,

@@ -43,7 +43,7 @@ def test_orgs_with_the_same_secret_are_a_problem_that_shows_no_secret() -> None:
         "c": HookEndpointSettings(secrets=["planted"], header="X-Key"),
         "d": HookEndpointSettings(secrets=["planted"], path="/d"),
     }
-    problems = list(validate_endpoints(orgs))
+    problems = list(validate_endpoints(orgs, ReceiverSettings()))
     assert len(problems) == 1
     assert problems[0].startswith("orgs.b.secrets[0]: orgs.a has the same")
     assert "planted" not in problems[0]
@@ -57,6 +57,12 @@ def test_orgs_with_the_same_secret_are_a_problem_that_shows_no_secret() -> None:
         ({"path": "/a b"}, ("path",)),
         ({"header": "A b"}, ("header",)),
         ({"header": ""}, ("header",)),
+        ({"header": "X-Okta-Verification-Challenge"}, ("header",)),
+        ({"header": "TE"}, ("header",)),
+        ({"header": "Trailer"}, ("header",)),
+        ({"header": "Keep-Alive"}, ("header",)),
+        ({"header": "Set-Cookie"}, ("header",)),
+        ({"path": "/" + "a" * 9000}, ("path",)),
         ({"secrets": ["ok", "  "]}, ("secrets", 1)),
         ({"secrets": ["planted\nnext"]}, ("secrets", 0)),
     ],
@@ -70,9 +76,17 @@ def test_a_value_that_no_request_can_carry_is_a_problem(
     assert "planted" not in str(caught.value)
 
 
+def test_a_secret_that_no_request_has_room_for_is_a_problem() -> None:
+    orgs = {"a": HookEndpointSettings(secrets=["s", "planted" * 10_000])}
+    (problem,) = validate_endpoints(orgs, ReceiverSettings())
+    assert problem.startswith("orgs.a.secrets[1]: no request with it fits into receiver.max_header_bytes; ")
+    assert not list(validate_endpoints(orgs, ReceiverSettings(max_header_bytes="80KB")))
+
+
 def test_valid_orgs_have_no_problem() -> None:
     assert not list(
         validate_endpoints(
-            {"a": HookEndpointSettings(secrets=["s", "t"]), "b": HookEndpointSettings(secrets=["u"])}
+            {"a": HookEndpointSettings(secrets=["s", "t"]), "b": HookEndpointSettings(secrets=["u"])},
+            ReceiverSettings(),
         )
     )
