@@ -49,7 +49,8 @@ def _filters(command: Any) -> Any:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def list_command(config: Path, sink: str | None, reason: str | None, limit: int, *, as_json: bool) -> None:
     """List dead letters, newest first."""
-    letters = _commands(config).dead_letters(DeadLetterSelection(sink=sink, reason=reason), limit=limit)
+    commands = _commands(config, sink)
+    letters = commands.dead_letters(DeadLetterSelection(sink=sink, reason=reason), limit=limit)
     for letter in letters:
         terminal.echo(_json(letter) if as_json else _line(letter))
     if not letters and not as_json:
@@ -85,7 +86,7 @@ def replay(
     discarded.
     """
     selection = _selection(ids, sink, reason, everything=everything)
-    commands = _commands(config)
+    commands = _commands(config, sink)
     done = commands.replay(selection)
     terminal.echo(f"{count(done, 'dead letter')} will be sent again.")
     _report_malformed(commands, selection)
@@ -103,7 +104,7 @@ def discard(
 ) -> None:
     """Remove dead letters for good: those with these IDs, or all with --all. The ledger counts them as discarded."""
     selection = _selection(ids, sink, reason, everything=everything)
-    commands = _commands(config)
+    commands = _commands(config, sink)
     # The person agrees to the dead letters that are counted here, not to those that are rejected meanwhile.
     selection = commands.as_of_now(selection)
     counts = commands.count_dead_letters(selection)
@@ -118,10 +119,18 @@ def discard(
     _check_all(ids, done)
 
 
-def _commands(config: Path) -> "StoreCommands":
+def _commands(config: Path, sink: str | None = None) -> "StoreCommands":
+    """Return the commands of the store. `sink` must be one of the configuration, or a removed one that the store knows."""
     from forwarder.store.engine import open_commands
 
-    return open_commands(load_settings(config, secrets=False).store, SystemClock())
+    settings = load_settings(config, secrets=False)
+    commands = open_commands(settings.store, SystemClock())
+    if sink is not None and sink not in {*settings.sinks, RECEIVER}:
+        known = {*settings.sinks, RECEIVER, *commands.ledger().removed}
+        if sink not in known:
+            text = f"there is no sink {sink!r}; known: {', '.join(sorted(known))}"
+            raise click.BadParameter(text, param_hint="--sink")
+    return commands
 
 
 def _report_malformed(commands: "StoreCommands", selection: DeadLetterSelection) -> None:

@@ -56,6 +56,13 @@ def letters(config: Path, sink: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.splitlines()]
 
 
+@pytest.mark.parametrize("command", [("list",), ("replay", "--all"), ("discard", "--all", "--yes")])
+def test_a_sink_with_a_typo_is_wrong_usage(config: Path, command: tuple[str, ...]) -> None:
+    done = run(config, "dead-letters", *command, "--sink", "recevier")
+    assert (done.exit_code, "known: archive, receiver, siem" in done.output) == (2, True), done.output
+    assert run(config, "dead-letters", *command, "--sink", "siem").exit_code == 0  # a removed sink
+
+
 def test_discard_says_how_many_of_what_before_it_asks(config: Path) -> None:
     done = run(config, "dead-letters", "discard", "--all", answer="n\n")
     assert done.exit_code == 1
@@ -149,7 +156,7 @@ def test_stats_names_a_removed_sink_until_it_is_forgotten(config: Path) -> None:
         "Removed the sink siem from the store; nothing waits for it any more.\n"
     )
     assert "siem" not in run(config, "stats").output
-    assert letters(config, "siem") == []
+    assert run(config, "dead-letters", "list", "--sink", "siem").exit_code == 2
     assert run(config, "forget-sink", "siem", "--yes").exit_code == 1
     unknown = run(config, "forget-sink", "siem", answer="n\n")
     assert "the store knows no sink siem" in unknown.output
