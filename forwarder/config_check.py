@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from forwarder import tls
+from forwarder.config.file import unread_variables
 from forwarder.config.hosts import Listen, is_loopback
 from forwarder.config.types import Secret
 from forwarder.core.errors import StoreError
@@ -109,8 +110,8 @@ def _listen_problems(key: str, listen: Listen) -> Iterator[str]:
         yield f"{key}: {listen.host} is not an address of this machine ({error.strerror}); write 0.0.0.0 for all addresses"
 
 
-def certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Yield the key and the file of each certificate in the settings: those of servers, clients and CAs."""
+def _certificate_files(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Yield the key and the file of each certificate that the settings name: those of servers, clients and CAs."""
     yield from ((f"{path}.cert", served.cert) for path, served in settings.tls_listeners())
     for name, sink in settings.sinks.items():
         if isinstance(sink, OtlpSinkSettings) and sink.cert_file:
@@ -120,17 +121,26 @@ def certificates(settings: Settings) -> Iterator[tuple[str, Path]]:
     yield from settings.reactions.certificates()
 
 
+def certificates(settings: Settings) -> Iterator[tuple[str, Path, tls.Certificate]]:
+    """Yield the key and the file of each readable certificate that the settings name, and the certificate."""
+    for key, path in _certificate_files(settings):
+        if certificate := tls.read(path, authorities=key.endswith("ca_file")):
+            yield key, path, certificate
+
+
 def _expired(settings: Settings) -> Iterator[str]:
-    for key, path in certificates(settings):
-        end = tls.expiry(path)
-        if end and end <= datetime.now(UTC):
+    now = datetime.now(UTC)
+    for key, path, (_, begin, end) in certificates(settings):
+        if end <= now:
             yield f"{key}: the certificate in {path} has expired on {end:%Y-%m-%d}; renew it"
+        elif begin > now:
+            yield f"{key}: the certificate in {path} is not valid before {begin:%Y-%m-%d %H:%M} UTC; check the clock, or renew it"
 
 
 def _expires_soon(settings: Settings) -> Iterator[str]:
-    for key, path in certificates(settings):
-        end, now = tls.expiry(path), datetime.now(UTC)
-        if end and now < end < now + SOON:
+    now = datetime.now(UTC)
+    for key, path, (_, _, end) in certificates(settings):
+        if now < end < now + SOON:
             yield f"{key}: the certificate in {path} expires on {end:%Y-%m-%d %H:%M} UTC; renew it"
 
 
@@ -142,6 +152,13 @@ def _secret_warnings(settings: Settings) -> Iterator[str]:
     for name, webhook in settings.reactions.webhooks.items():
         if _is_weak(webhook.secret):
             yield f"reactions.webhooks.{name}.secret: {_WEAK}"
+    if settings.ops.token and _is_weak(settings.ops.token):
+        yield f"ops.token: {_WEAK}"
+
+
+def _environment_warnings(_: Settings) -> Iterator[str]:
+    for name in unread_variables():
+        yield f"{name}: is not read; write two underscores, as in FORWARDER__STORE__PATH, or remove it"
 
 
 def _readable_secrets(settings: Settings) -> Iterator[str]:
@@ -291,6 +308,7 @@ PROBLEMS: Mapping[str, Finder] = {**FATAL, **PASSING}
 
 WARNINGS: Mapping[str, Finder] = {
     "certificate.expiry": _expires_soon,
+    "environment.unread": _environment_warnings,
     "secret.strength": _secret_warnings,
     "secret.rights": _readable_secrets,
     "hook.path": _org_warnings,

@@ -49,8 +49,7 @@ def set_certificates(metrics: Metrics, settings: Settings) -> dict[str, tls.Cert
     Returns the readable certificates by the path of their setting, such as `receiver.tls.cert`.
     """
     metrics.certificate_expiry.clear()
-    found = {setting: tls.read(path) for setting, path in certificates(settings)}
-    readable = {setting: certificate for setting, certificate in found.items() if certificate}
+    readable = {setting: certificate for setting, _, certificate in certificates(settings)}
     for setting, certificate in readable.items():
         metrics.certificate_expiry.labels(setting).set(certificate.end.timestamp())
     return readable

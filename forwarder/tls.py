@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from forwarder.files import read_small
 
+_TOO_WEAK = "has a certificate with a key or a signature that OpenSSL refuses as too weak"
+
 
 def file_problems(
     ca_file: Path | None, cert_file: Path | None = None, key_file: Path | None = None
@@ -22,36 +24,38 @@ def file_problems(
     if problem := _problem(context, cert_file):
         yield "cert_file", f"{problem}; give a PEM file with a certificate"
     elif key_file and (problem := _problem(context, cert_file, key_file)):
+        if problem == _TOO_WEAK:
+            yield "cert_file", f"{cert_file} {_TOO_WEAK}; make one with RSA of 2048 bits, or with ECDSA"
+            return
         yield "key_file", f"{problem}; give the private key of `cert_file` as an unencrypted PEM file"
 
 
 class Certificate(NamedTuple):
-    """The certificate of a server or client, or the first CA certificate of a `ca_file`.
+    """The certificate of a server or client, or one of the CA certificates of a `ca_file`.
 
     Attributes:
         serial: the serial number, as `openssl x509 -serial` writes it.
+        begin: before this, the certificate is not valid.
         end: when the certificate expires.
     """
 
     serial: str
+    begin: datetime
     end: datetime
 
 
-def read(path: Path) -> Certificate | None:
-    """Return the first certificate of the PEM file `path`; None if no certificate can be read."""
+def read(path: Path, *, authorities: bool = False) -> Certificate | None:
+    """Return the first certificate of the PEM file `path`, or the one of its `authorities` that expires last, because
+    the others may be old ones. None if no certificate can be read."""
     x509 = import_module("cryptography.x509")  # imported only where TLS files are configured
     try:
-        first = x509.load_pem_x509_certificates(read_small(path))[0]
+        found = x509.load_pem_x509_certificates(read_small(path))
+        first = max(found, key=lambda each: each.not_valid_after_utc) if authorities else found[0]
     except (OSError, ValueError):
         return None
     digits = f"{first.serial_number:X}"
-    return Certificate(digits.zfill(len(digits) + len(digits) % 2), first.not_valid_after_utc)
-
-
-def expiry(path: Path) -> datetime | None:
-    """Return when the first certificate in the PEM file `path` expires; None if it cannot be read."""
-    certificate = read(path)
-    return certificate.end if certificate else None
+    serial = digits.zfill(len(digits) + len(digits) % 2)
+    return Certificate(serial, first.not_valid_before_utc, first.not_valid_after_utc)
 
 
 def _problem(context: ssl.SSLContext, certificates: Path, key: Path | None = None) -> str | None:
@@ -62,7 +66,9 @@ def _problem(context: ssl.SSLContext, certificates: Path, key: Path | None = Non
             context.load_cert_chain(certificates, key, password=lambda: "")
         else:
             context.load_verify_locations(certificates)
-    except ssl.SSLError:  # its text is for programmers, as in "[X509] PEM lib (_ssl.c:4149)"
+    except ssl.SSLError as error:  # its text is for programmers, as in "[X509] PEM lib (_ssl.c:4149)"
+        if key and str(error.reason).endswith(("_TOO_SMALL", "_TOO_WEAK")):
+            return _TOO_WEAK
         return f"{key or certificates} cannot be used"
     except FileNotFoundError:
         return f"there is no file {key or certificates}"

@@ -14,6 +14,13 @@ from forwarder.core.errors import SettingsError
 from forwarder.files import read_small
 
 ENV_PREFIX = "FORWARDER__"
+_NEARLY = re.compile(
+    r"FORWARDER_(?!_)(.+__|(ORGS|RECEIVER|STORE|SINKS|RECONCILE|RULES|REACTIONS|OPS|LOG)_)", re.IGNORECASE
+)
+_OTHER_VARIABLES = {"FORWARDER_OPS_TOKEN"}
+_KUBERNETES = re.compile(
+    r"_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_\w+)?)$"
+)  # of a Service named `forwarder-…`
 
 _QUOTE = "put a value that has such a character into quotes"
 _HINTS = {
@@ -140,6 +147,16 @@ def without_secrets(tree: Any, unread: Callable[[dict[str, str]], Any]) -> Any:
     if len(tree) == 1 and tree.keys() <= {"env", "file"} and isinstance(next(iter(tree.values())), str):
         return unread(tree)
     return {key: without_secrets(value, unread) for key, value in tree.items()}
+
+
+def unread_variables() -> list[str]:
+    """Return the environment variables that look like keys of the configuration, and are not read: before the section,
+    they have one underscore."""
+    return sorted(
+        name
+        for name in os.environ
+        if _NEARLY.match(name) and name not in _OTHER_VARIABLES and not _KUBERNETES.search(name)
+    )
 
 
 class Environment(EnvSettingsSource):

@@ -135,7 +135,7 @@ class Secret:
         if isinstance(written, Secret):
             return written
         if isinstance(written, str):
-            if not written:
+            if not written.strip():
                 raise ValueError("the secret is empty")
             if re.fullmatch(r"\$\{?[A-Za-z_]\w*\}?|%[A-Za-z_]\w*%", written):
                 raise ValueError("variables are not replaced in a text; write {env: NAME}")

@@ -88,7 +88,13 @@ CHECKS = (
         "ForwarderCertificateExpiring",
         "no certificate expires within 14 days",
     ),
-    _offline("secret.strength", "the hooks' secrets", "Secrets", "no secret can be guessed"),
+    _offline(
+        "environment.unread",
+        "environment variables that look like keys of the configuration",
+        CONFIGURATION,
+        "every FORWARDER_ variable is read",
+    ),
+    _offline("secret.strength", "the secrets that people choose", "Secrets", "no secret can be guessed"),
     _offline(
         "secret.rights",
         "who may read the files of secrets",

@@ -190,6 +190,10 @@ MISTAKES = {
     "no time to be late": (OPS, "rules: {late: 0s}", "rules.late: "),
     "one port twice": (OPS, "ops: {listen: 127.0.0.1:8080}", "ops.listen: the receiver listens there"),
     "one port by another name": (OPS, "ops: {listen: localhost:8080}", "ops.listen: the receiver listens there"),
+    "a certificate of the future": (RECEIVER, tls("future.pem", "future.key"), "receiver.tls.cert: the certificate in HERE/future.pem is not valid before"),
+    "a certificate with a short key": (RECEIVER, tls("weak.pem", "weak.key"), "receiver.tls.cert: HERE/weak.pem has a certificate with a key"),
+    "half an API key": (KEY, "api_key: 'abc:'", "sinks.siem: `api_key` lacks the id or the key"),
+    "a password in a user's name": (KEY, "basic_auth: {username: 'a:b', password: c}", "sinks.siem.basic_auth.username: has a colon"),
     "one port of all addresses": (OPS, "ops: {listen: 0.0.0.0:8080}", "ops.listen: the receiver listens there"),
     "an address of another machine": (OPS, "ops: {listen: 192.0.2.1:9464}", "ops.listen: 192.0.2.1 is not an address of this machine"),
     "no port": (OPS, "ops: {listen: 127.0.0.1}", "ops.listen: '127.0.0.1' is not an address"),
@@ -223,6 +227,7 @@ WARNINGS = {
     "a network where Okta writes an address": (OPS, "rules: {files: [HERE/network.yml]}", "rules.files: HERE/network.yml:1: Sessions: client.ipAddress is never '198.51.100.0/24'"),
     "a store that forgets too early": (OPS, "rules: {files: [HERE/long.yml]}", "store.retention: is shorter than the timespan of the correlation 'Many sessions'"),
     "a short secret": (SECRET, "hunter2", "orgs.acme.secrets[0]: is so short or simple"),
+    "a short token of the page": (OPS, "ops: {listen: 127.0.0.1:9464, token: x}", "ops.token: is so short or simple"),
     "a simple secret": (SECRET, "a" * 40, "orgs.acme.secrets[0]: is so short or simple"),
     "a secret that everybody reads": (TOKEN, "{token: {file: HERE/open}}", "HERE/open: every user of this machine"),
     "plain http for all": (RECEIVER, "listen: 0.0.0.0:8080", "receiver.listen: other machines can connect by plain HTTP"),
@@ -246,6 +251,7 @@ SOUND = {
     "a merge key": (OPS, "ops: &o {listen: 127.0.0.1:9464}\nlog: {<<: {level: info}}"),
     "a byte order mark in a secret": (TOKEN, "{token: {file: HERE/bom}}"),
     "a service app": (TOKEN, "{client_id: x, private_key: {file: HERE/key.pem}}"),
+    "a bundle with an old CA": (KEY, f"{KEY}, ca_file: HERE/bundle.pem"),
     "TLS": (RECEIVER, tls("cert.pem", "key.pem")),
     "rules": (OPS, "rules: {files: [HERE/good.yml], lists: {ports: [22, 443]}, again: 30m, orgs: [acme]}"),
     "a hook for the rules that run": (EVENTS, "events: rules}\nrules: {files: [HERE/good.yml]"),
@@ -256,8 +262,8 @@ SOUND = {
 }
 
 
-def certificate(folder: Path, name: str, start: datetime, end: datetime) -> None:
-    key = rsa.generate_private_key(65537, 2048)
+def certificate(folder: Path, name: str, start: datetime, end: datetime, bits: int = 2048) -> None:
+    key = rsa.generate_private_key(65537, bits)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     builder = x509.CertificateBuilder(
         subject, subject, key.public_key(), x509.random_serial_number(), start, end
@@ -281,7 +287,11 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     certificate(folder, "cert", NOW - DAY, NOW + 300 * DAY)
     certificate(folder, "soon", NOW - DAY, NOW + 3 * DAY)
     certificate(folder, "old", NOW - 20 * DAY, NOW - DAY)
+    certificate(folder, "future", NOW + DAY, NOW + 300 * DAY)
+    certificate(folder, "weak", NOW - DAY, NOW + 300 * DAY, 1024)
+    bundle = (folder / "old.pem").read_bytes() + (folder / "cert.pem").read_bytes()
     for name, content in {
+        "bundle.pem": bundle,
         "token": b"00" + STRONG.encode(),
         "open": STRONG.encode(),
         "bom": b"\xef\xbb\xbf" + STRONG.encode(),
@@ -441,6 +451,22 @@ def test_no_problem_shows_what_may_be_a_secret(here: Path, case: str) -> None:
 def test_the_hint_about_a_private_key_is_not_redacted(here: Path) -> None:
     done = check(here, changed(TOKEN, "{client_id: x, private_key: no key}"))
     assert "***" not in done.output
+
+
+def test_a_variable_with_one_underscore_is_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    near = ["FORWARDER_OPS_LISTEN", "FORWARDER_RECEIVER__LISTEN", "FORWARDER_STORE__PATH", "FORWARDER_X__Y"]
+    of_others = [
+        "FORWARDER_OPS_TOKEN",
+        "FORWARDER_OPS_SERVICE_HOST",
+        "FORWARDER_OPS_PORT_9464_TCP_ADDR",
+        "FORWARDER_PORT",
+    ]
+    for name in (*near, *of_others):
+        monkeypatch.setenv(name, "x")
+    done = check(here, GOOD)
+    assert done.exit_code == 0, done.output
+    named = [line.strip() for line in done.output.splitlines() if "warning" in line]
+    assert [line.split()[1] for line in named] == [f"{name}:" for name in near]
 
 
 def test_a_variable_that_is_nested_too_deeply_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
