@@ -10,7 +10,9 @@ window ends with the entry that completes it, and reaches back by the timespan; 
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 from forwarder.core.time import Micros
 
@@ -21,7 +23,8 @@ PLAIN = 64
 """Up to this many entries of a group are all kept; of more entries, only those that a window may need."""
 
 _MOST = 4096
-"""How many entries of a group are kept at most; the oldest are dropped first."""
+"""How many entries of a group are kept at most, or four times as many as its rule wants if that is more; the oldest are
+dropped first."""
 
 
 class Windows:
@@ -73,7 +76,7 @@ class Shape:
     def compact(self, windows: Windows, *, alerted: bool) -> None:
         """Drop entries that no future window needs."""
         entries = windows.entries
-        windows.entries = self.needed(entries, alerted=alerted)[-_MOST:]
+        windows.entries = self.needed(entries, alerted=alerted)[-max(_MOST, 4 * self.wanted) :]
         windows.compact_at = max(PLAIN, 2 * len(windows.entries))
 
     def needed(self, entries: list[Entry], *, alerted: bool) -> list[Entry]:
@@ -88,11 +91,7 @@ class Shape:
     def _ends(self, windows: Windows, at: int) -> range:
         """Return the indexes of the entries whose windows contain the entry at index `at`."""
         entries = windows.entries
-        last = entries[at][0] + self.timespan
-        end = at + 1
-        while end < len(entries) and entries[end][0] <= last:
-            end += 1
-        return range(at, end)
+        return range(at, bisect_left(entries, (entries[at][0] + self.timespan + 1,), at))
 
 
 class Count(Shape):
@@ -100,8 +99,8 @@ class Count(Shape):
 
     def completed(self, windows: Windows, at: int) -> Iterator[int]:
         entries, before = windows.entries, self.wanted - 1
-        for end in self._ends(windows, at):
-            if end >= before and entries[end - before][0] >= entries[end][0] - self.timespan:
+        for end in self._ends(windows, at)[max(0, before - at) :]:
+            if entries[end - before][0] >= entries[end][0] - self.timespan:
                 yield end
 
     def measured(self, window: Sequence[Entry]) -> int:
@@ -120,12 +119,10 @@ class Different(Shape):
         if len(entries) < self.wanted:
             return
         start = bisect_left(entries, (entries[at][0] - self.timespan,))
-        counts: dict[Label, int] = {}
-        for _, label, _ in entries[start:at]:
-            counts[label] = counts.get(label, 0) + 1
+        counts = Counter(map(itemgetter(1), entries[start:at]))
         for end in self._ends(windows, at):
             time, label, _ = entries[end]
-            counts[label] = counts.get(label, 0) + 1
+            counts[label] += 1
             while entries[start][0] < time - self.timespan:
                 gone = entries[start][1]
                 counts[gone] -= 1

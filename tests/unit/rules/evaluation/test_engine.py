@@ -15,10 +15,20 @@ from forwarder.core.event import Event
 from forwarder.core.time import SECOND
 from forwarder.rules.evaluation.engine import RuleEngine, Timing
 from forwarder.rules.evaluation.ruleset import Ruleset
+from forwarder.rules.sigma.correlation import MOST_COUNTED
 from tests.fakes.clock import NOON
 from tests.unit.rules.days import RULES, Pair, day, expected, made, ruleset
 
 MINUTE = 60 * SECOND
+_HIGH = (
+    RULES.partition("---")[0].replace("{", "{{").replace("}", "}}")
+    + """
+---
+title: High
+id: high
+correlation: {{type: {kind}, rules: [alpha], group-by: [actor.id], timespan: 1d, condition: {condition}}}
+"""
+)
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +181,26 @@ def test_a_million_events_of_one_group_stay_few_in_memory(rules: Ruleset) -> Non
         event = msgspec.structs.replace(same, uuid=f"e{n}", published=NOON + n * SECOND // 10)
         engine.feed(event, raw)
     assert max(len(group.entries) for group in engine.groups.all()) <= 4096
+
+
+@pytest.mark.parametrize("order", ["as published", "shuffled"])
+@pytest.mark.parametrize(
+    ("kind", "condition"),
+    [
+        ("event_count", f"{{gte: {MOST_COUNTED}}}"),
+        ("value_count", f"{{field: client.ipAddress, gte: {MOST_COUNTED}}}"),
+    ],
+)
+def test_the_highest_count_is_reached_by_its_last_event_and_not_before(
+    kind: str, condition: str, order: str, tmp_path: Path
+) -> None:
+    rules = ruleset(tmp_path, _HIGH.format(kind=kind, condition=condition))
+    events = [made(n, NOON - n * SECOND, "alpha", "u1", f"ip{n}") for n in range(MOST_COUNTED)][::-1]
+    if order == "shuffled":
+        Random(1).shuffle(events)
+    engine = engine_of(rules)
+    assert feed(engine, events[:-1]) == []
+    assert pairs(feed(engine, events[-1:])) == {("high", "u1")}
 
 
 # --- groups
