@@ -114,7 +114,7 @@ def _suggestions(names: Iterable[str], catalogue: Catalogue) -> dict[str, str | 
         if is_legacy(name):
             found[name] = became(name)
         elif len(found) < _MAX_SUGGESTIONS and len(name) <= _MAX_NAME:
-            near = difflib.get_close_matches(name.lower().strip("*"), by_lower, n=1)
+            near = difflib.get_close_matches(name.lower().strip("* "), by_lower, n=1)
             found[name] = by_lower[near[0]] if near else None
         else:
             found[name] = None

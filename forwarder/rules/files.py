@@ -1,5 +1,6 @@
 """Reads files of detection rules in every supported format."""
 
+import json
 import os
 import re
 import stat
@@ -146,7 +147,8 @@ def _mode_and_size(path: Path) -> tuple[int, int]:
 
 
 def read_text(path: Path) -> tuple[str, str]:
-    """Return a file's text, and the problem if it is not text in UTF-8 or UTF-16, else an empty string.
+    """Return a file's text, and the problem if it is not text in UTF-8, UTF-16 or UTF-32, else
+    an empty string.
 
     Raises:
         RuleFileError: the file cannot be read.
@@ -158,12 +160,13 @@ def read_text(path: Path) -> tuple[str, str]:
 
 
 def _decoded(contents: bytes) -> tuple[str, str]:
-    """Return the text of `contents`, and the problem if it is not text in UTF-8 or UTF-16, else an empty
-    string. In another encoding the text is still usable: wrong letters in a name do not change a query."""
+    """Return the text of `contents`, and the problem if it is not text in UTF-8, UTF-16 or UTF-32, else an
+    empty string. In another encoding the text is still usable: wrong letters in a name do not change a
+    query."""
     problem = ""
-    if contents.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = contents.decode("utf-16", errors="replace")
-    else:
+    try:
+        text = contents.decode(json.detect_encoding(contents))  # with or without a byte order mark
+    except UnicodeDecodeError:
         text = contents.decode("utf-8-sig", errors="replace")
         try:
             contents.decode("utf-8")
@@ -171,7 +174,8 @@ def _decoded(contents: bytes) -> tuple[str, str]:
             problem = f"is not UTF-8: {error.reason} at byte {error.start}"
     if "\0" in text:
         problem = "is a binary file"
-    return text.replace("\r\n", "\n").replace("\r", "\n"), problem
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\n\ufeff", "\n"), problem  # `cat` leaves the mark of each file
 
 
 Documents = Iterable[tuple[str, Any]]

@@ -155,13 +155,13 @@ _NAMESPACES = ("core.", "app.", "cvd.", "iwa.", "platform.", "framework.", "api.
 
 def is_legacy(name: str) -> bool:
     """Whether `name`, which is not in the catalogue, may be an event type of the Events API."""
-    return name.lower().startswith(_NAMESPACES) or became(name) is not None
+    return name.strip().lower().startswith(_NAMESPACES) or became(name) is not None
 
 
 def became(name: str) -> str | None:
     """Return the System Log's event type that replaced `name`, a type of the Events API; None if it is
     unknown."""
-    folded = name.lower()
+    folded = name.strip().lower()
     for ending in _ENDINGS:
         if (today := folded.removesuffix(ending)) in EVENT_TYPES and today != folded:
             return today

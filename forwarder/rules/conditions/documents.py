@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,6 +17,9 @@ _MAX_VALUES = 1_000_000
 _MAX_YAML_VALUES = 20_000  # in one document; a value that anchors repeat counts each time
 _MAX_MERGED = 100_000
 _MAX_SLOW_CHARACTERS = 4 << 20  # of YAML and TOML, whose decoders need seconds for so many
+_NOT_BLANK = re.compile(r"\S")
+# Integers become floats: no rule needs the exact value, and Python refuses one with too many digits.
+_DECODER = json.JSONDecoder(parse_int=float)
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -40,7 +44,7 @@ def toml_documents(text: str) -> Iterator[Document]:
 
 
 def json_documents(text: str) -> Iterator[Document]:
-    """Decode a JSON value, or several values with one on each line (NDJSON)."""
+    """Decode a JSON value, or several values one after the other."""
     if not text.strip():
         return
     found = _decoded(text, "JSON", _json)
@@ -51,10 +55,28 @@ def json_documents(text: str) -> Iterator[Document]:
 
 
 def line_documents(text: str) -> Iterator[Document]:
-    """Decode a JSON value on each line."""
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield _decoded(line, "JSON", _json, line=number)
+    """Decode JSON values, each of which begins on a line of its own. A broken value does not affect its
+    neighbours."""
+    line = 1
+    for part in re.split(r"(?m)^(?=[{\[])", text):
+        yield from _values(part, line)
+        line += part.count("\n")
+
+
+def _values(text: str, line: int) -> Iterator[Document]:
+    """Decode the JSON values in `text`, which begins on `line`, up to one that is broken."""
+    at = 0
+    while start := _NOT_BLANK.search(text, at):
+        line += text.count("\n", at, start.start())
+        at = start.start()
+        found = _decoded(text, "JSON", partial(_json_at, at=at), line=line)
+        if found.problem:
+            yield msgspec.structs.replace(found, text=text[at:])
+            return
+        value, end = found.value
+        yield Document(text[at:end], line, value)
+        line += text.count("\n", at, end)
+        at = end
 
 
 def yaml_documents(text: str) -> Iterator[Document]:
@@ -110,10 +132,16 @@ def _toml(text: str) -> Any:
 
 
 def _json(text: str) -> Any:
-    # Integers become floats: no rule needs the exact value, and Python refuses one with too many digits.
-    found = json.loads(text, parse_int=float)
+    found = _DECODER.decode(text)
     _check_size(found)
     return found
+
+
+def _json_at(text: str, at: int) -> tuple[Any, int]:
+    """Return the JSON value that begins at `at`, and where it ends."""
+    found, end = _DECODER.raw_decode(text, at)
+    _check_size(found)
+    return found, end
 
 
 def _yaml(text: str) -> Any:

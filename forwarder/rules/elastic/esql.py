@@ -41,7 +41,7 @@ def read_esql(query: str) -> Condition:
         while reader.skip(",", "where", "by"):
             found.append(_condition(reader))
         parts.append(found[0] if filters and len(found) == 1 else Unknown(tuple(found)))
-        if reader.next():
+        if reader.next() and not reader.skip(";"):  # `set` ends with a semicolon
             reader.expect("|")
     return And(tuple(parts))
 

@@ -39,9 +39,9 @@ def elastic_maker(found: dict[str, Any]) -> Callable[[], Rule | LeftOut] | None:
     return None
 
 
-def has_reader(language: Any) -> bool:
-    """Whether queries in this language can be read."""
-    return _spelled(language) in _LANGUAGES
+def has_reader(found: dict[str, Any]) -> bool:
+    """Whether `found` names a language, and its queries can be read."""
+    return bool(found.get("language")) and any(language in _LANGUAGES for language in _languages(found))
 
 
 def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
@@ -54,7 +54,7 @@ def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
     queries = found.get("query") or []
     queries = [queries] if isinstance(queries, str) else queries
     okta = True if "okta" in _context(found, queries) else None
-    languages = _languages(found, kind)
+    languages = _languages(found)
     try:
         conditions = _conditions(queries, languages)
     except (RuleFileError, RecursionError):
@@ -101,17 +101,21 @@ def _first_read(query: str, readers: list[Callable[[str], list[Condition]]]) -> 
     return readers[-1](query)
 
 
-def _languages(found: dict[str, Any], kind: str) -> list[str]:
+def _languages(found: dict[str, Any]) -> list[str]:
     """Return the languages of a rule; hunts may have several."""
     given = found.get("language")
     named = [
         _spelled(name) for name in (given if isinstance(given, list) else [given]) if isinstance(name, str)
     ]
-    return named or [kind if kind in _LANGUAGES else "kuery"]
+    if found.get("type") in _KINDS or any(found.get(key) for key in (*_PRODUCT, "rule_id")):
+        # Kibana shows `kuery` as KQL. In other rules, that is Microsoft's language.
+        named = ["kuery" if name == "kql" else name for name in named]
+    kind = _spelled(found.get("type"))
+    return [name for name in named if name] or [kind if kind in _LANGUAGES else "kuery"]
 
 
 def _spelled(language: Any) -> str:
-    return str(language).lower().replace("|", "")
+    return re.sub(r"[\W_]", "", str(language)).lower()
 
 
 def _context(found: dict[str, Any], queries: Any) -> str:
