@@ -1,6 +1,5 @@
 """The settings that every kind of sink has."""
 
-import difflib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,24 +9,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from forwarder.config.types import Duration, Section, Size
 from forwarder.core.event_types import EventTypes, unknown_event_type
-
-_ROOTS = (
-    "actor",
-    "authenticationContext",
-    "client",
-    "debugContext",
-    "device",
-    "displayMessage",
-    "legacyEventType",
-    "outcome",
-    "request",
-    "securityContext",
-    "severity",
-    "target",
-    "transaction",
-    "version",
-)
-"""Keys of an Okta event that may be redacted; the others (uuid, eventType, published) identify it."""
+from forwarder.core.okta_fields import unknown_field
 
 _FIELD = re.compile(r"[^.\s]+(\.[^.\s]+)*")
 
@@ -52,10 +34,8 @@ def redactable(name: str) -> str:
         raise ValueError(f"{name!r} is not the name of a field; write a name such as actor.alternateId")
     if root in {"uuid", "eventType", "published"}:
         raise ValueError(f"{root} identifies the event and cannot be redacted")
-    if root not in _ROOTS:
-        near = difflib.get_close_matches(root, _ROOTS, n=1)
-        hint = f"did you mean {near[0]}{name[len(root) :]}?" if near else f"known: {', '.join(_ROOTS)}."
-        raise ValueError(f"an Okta event has no field {root}; {hint} Use Okta's names of fields")
+    if problem := unknown_field(name):
+        raise ValueError(problem)
     return name
 
 
@@ -105,9 +85,10 @@ class SinkSettings(Section):
         except: the event types that the sink does not get, written as in `only`. A sink has `only` or `except`, not
             both.
         redact: the fields whose values the sink does not get, by Okta's names, such as `actor.alternateId` or
-            `debugContext.debugData.requestUri`; of a list, each item is redacted. The sink gets `[redacted]` instead,
-            or no value if the field cannot hold this text, such as an IP address. A text elsewhere in the event that
-            repeats the value is not changed.
+            `debugContext.debugData.requestUri`; of a list, each item is redacted. If Okta has two names for a fact, such
+            as `client.ipChain` and `request.ipChain`, both are redacted. The sink gets `[redacted]` instead, or no
+            value if the field cannot hold this text, such as an IP address. A text elsewhere in the event that repeats
+            the value is not changed.
         delivery: how events are delivered; see `sinks.NAME.delivery`.
     """
 

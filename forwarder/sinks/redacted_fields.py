@@ -1,7 +1,7 @@
 """Removes the values of the fields in the setting `redact` from events before a sink gets them, for all kinds of sinks."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -11,23 +11,50 @@ from forwarder.core.outcome import BatchResult
 from forwarder.core.ports import Sink
 from forwarder.ecs.decode import encode
 from forwarder.ecs.document import decoded
-from forwarder.ecs.fields import object_at
+from forwarder.ecs.fields import FIELDS, object_at
+from forwarder.rules.evaluation.derived import DERIVED_FROM
 from forwarder.sinks.conversion import Conversion
 
 REDACTED = "[redacted]"
 
 _TARGETS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "user": {"id": ("actor.id", "target.id"), "name": ("actor.alternateId", "target.alternateId")},
-    "ip": {"id": ("client.ipAddress", "request.ipChain.ip", "client.ipChain.ip")},
+    "ip": {"id": ("client.ipAddress", "client.ipChain.ip")},
 }
 """Kind of an action's target → for the target's id and name, the fields of events from which they are copied."""
+
+
+def _same_facts() -> Sequence[set[str]]:
+    """Return the sets of Okta's names that stand for one fact. An event can have any of them."""
+    by_target: dict[str, set[str]] = {}
+    for row in FIELDS:
+        for target in row.ecs:
+            by_target.setdefault(target, set()).add(row.okta)
+    # An event of the hook has the first of these, an event of the System Log the second.
+    chains = {"client.ipChain", "request.ipChain"}
+    return [chains, *(names for names in by_target.values() if len(names) > 1)]
+
+
+_SAME_FACTS = _same_facts()
+
+
+def _all_names(field: str) -> Iterator[str]:
+    """Yield `field`, and the other names of the same fact, of the object that it is in, and of the values in it."""
+    yield field
+    for names in _SAME_FACTS:
+        for name in names:
+            if f"{field}.".startswith(f"{name}."):
+                yield from (other + field.removeprefix(name) for other in names - {name})
+            elif name.startswith(f"{field}."):
+                yield from names - {name}
 
 
 class FieldRedactor:
     """Replaces the values of `fields` in events. `fields` are dotted names."""
 
     def __init__(self, fields: Iterable[str]) -> None:
-        self._paths = [field.split(".") for field in fields]
+        names = dict.fromkeys(name for field in fields for name in _all_names(field))
+        self._paths = [name.split(".") for name in names]
 
     def redact(self, event: Event) -> Event:
         """Return `event` with the values of the fields replaced by `[redacted]`.
@@ -51,7 +78,8 @@ class FieldRedactor:
         return event
 
     def _redact_group(self, alert: dict[str, Any]) -> bool:
-        """Replace values in the `group` of `alert`. Its keys are names of fields, or aliases of fields.
+        """Replace values in the `group` of `alert`. Its keys are names of fields, or aliases of fields; a derived field
+        counts as the fields that it is derived from.
 
         Return whether a value was replaced.
         """
@@ -60,7 +88,13 @@ class FieldRedactor:
         found = False
         for name in group:
             fields = [_plain(field.split(".")) for field in (name, *aliases.get(name, ()))]
-            if any(path[: len(field)] == field[: len(path)] for path in paths for field in fields):
+            fields += [
+                source.split(".")
+                for derived, sources in DERIVED_FROM.items()
+                if any(_overlap(derived.split("."), field) for field in fields)
+                for source in sources
+            ]
+            if any(_overlap(path, _plain(field)) for path in paths for field in fields):
                 group[name], found = REDACTED, True
         return found
 
@@ -116,6 +150,11 @@ def _plain(path: Sequence[str]) -> list[str]:
     return [part if at else part.lower() for at, part in enumerate(path) if not part.isdecimal()]
 
 
+def _overlap(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether one path is the other, or leads to it."""
+    return one[: len(other)] == other[: len(one)]
+
+
 def _redact(value: Any, path: Sequence[str]) -> bool:
     """Replace the values at `path` in the JSON value `value`, in place. Return whether a value was found."""
     found = False
@@ -125,6 +164,7 @@ def _redact(value: Any, path: Sequence[str]) -> bool:
                 value[at], found = REDACTED, True
             else:
                 found = _redact(item, path) or found
+                found = _redact(item, path[1:]) or found if path[1:] and path[0].isdecimal() else found
     if not isinstance(value, dict):
         return found
     for parts in range(1, len(path) + 1):  # a key of Okta's debug data may contain dots

@@ -328,6 +328,7 @@ def test_a_sink_takes_event_types_with_stars_and_fields_of_okta() -> None:
         ({"except_": ["zone.*"]}, "sinks.archive.except_: unknown key; did you mean `except`?"),
         ({"redact": ["actr.id"]}, "sinks.archive.redact[0]: an Okta event has no field actr; did you mean actor.id?"),
         ({"redact": ["user.name"]}, "sinks.archive.redact[0]: an Okta event has no field user; known: actor,"),
+        ({"redact": ["actor.alternate_id"]}, "sinks.archive.redact[0]: actor has no field alternate_id; did you mean actor.alternateId?"),
         ({"redact": ["uuid"]}, "sinks.archive.redact[0]: uuid identifies the event and cannot be redacted"),
         ({"redact": ["actor..id"]}, "sinks.archive.redact[0]: 'actor..id' is not the name of a field"),
     ],

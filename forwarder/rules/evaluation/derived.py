@@ -30,6 +30,25 @@ arrives late but is still evaluated does not change whether a value is new."""
 YOUNG = 7 * DAY
 """For this long after a user was first seen, no value counts as new, because every value would be."""
 
+DERIVED_FROM = {
+    "forwarder.country": ("client.geographicalContext.country",),
+    "forwarder.anonymous": (
+        "securityContext.isProxy",
+        "securityContext.ipDetails",
+        "debugContext.debugData.tunnels",
+    ),
+    "forwarder.new.country": ("client.geographicalContext.country",),
+    "forwarder.new.asn": ("securityContext.asNumber",),
+    "forwarder.new.device": (
+        "device.id",
+        "debugContext.debugData.deviceFingerprint",
+        "debugContext.debugData.dtHash",
+    ),
+    "forwarder.new.user_agent": ("client.userAgent.rawUserAgent",),
+    "forwarder.travel": ("client.geographicalContext.geolocation",),
+}
+"""Derived field → the fields of Okta's event that its value tells something about."""
+
 _REFRESH = DAY // 2
 """A sighting is saved again only if it is newer by this much, so that most events write nothing."""
 

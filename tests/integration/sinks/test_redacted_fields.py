@@ -206,3 +206,64 @@ def test_a_key_that_stands_twice_hides_no_value(rest: str) -> None:
 def test_an_event_without_the_field_stays_byte_for_byte(rest: str) -> None:
     event = _received(rest)
     assert FieldRedactor(["actor.alternateId"]).redact(event).body == event.body
+
+
+_CHAIN = {"ipChain": [{"ip": "secret-7", "version": "V4"}]}
+
+
+@pytest.mark.parametrize(
+    "redact", ["client.ipChain.ip", "request.ipChain.ip", "client.ipChain", "request", "client"]
+)
+@pytest.mark.parametrize("part", ["client", "request"])
+def test_the_chain_of_addresses_is_hidden_by_either_of_its_names(redact: str, part: str) -> None:
+    parts: dict[str, Any] = {"client": None, "request": None} | {part: _CHAIN}
+    event = stored(**parts).event
+    assert b"secret-7" not in FieldRedactor([redact]).redact(event).body
+
+
+@pytest.mark.parametrize(
+    ("redact", "key"),
+    [
+        ("device.os_version", "osVersion"),
+        ("device.osVersion", "os_version"),
+        ("device.os_platform", "platform"),
+        ("device.platform", "osPlatform"),
+        ("device.osPlatform", "os_platform"),
+        ("device.deviceIntegrator.x", "device_integrator"),
+    ],
+)
+def test_a_fact_about_the_device_is_hidden_by_any_of_its_names(redact: str, key: str) -> None:
+    event = stored(
+        device={"id": "kept", key: {"x": "secret-7"} if redact.endswith("x") else "secret-7"}
+    ).event
+    redacted = FieldRedactor([redact]).redact(event).body
+    assert b"secret-7" not in redacted
+    assert b"kept" in redacted
+
+
+@pytest.mark.parametrize(
+    ("redact", "group"),
+    [
+        ("request.ipChain.ip", "client.ipChain.ip"),
+        ("client.ipChain", "request.ipChain.0.ip"),
+        ("device.os_version", "device.osVersion"),
+        ("client.geographicalContext.country", "forwarder.country"),
+        ("client", "Forwarder.country"),
+        ("client.geographicalContext", "who"),
+        ("client.userAgent.rawUserAgent", "forwarder.new.user_agent"),
+        ("debugContext", "forwarder.anonymous"),
+    ],
+)
+def test_the_group_of_an_alert_shows_no_other_name_of_a_fact_and_nothing_derived_from_it(
+    redact: str, group: str
+) -> None:
+    rule = RuleInfo("r1", "Spray", "high", aliases={"who": ["actor.id", "forwarder.country"]})
+    event = to_event(alert(rule=rule, group={group: "secret-7", "actor.id": "kept"}), {}, NOON)
+    redacted = FieldRedactor([redact]).redact(event).body
+    assert b"secret-7" not in redacted
+    assert b"kept" in redacted
+
+
+def test_a_field_is_redacted_in_a_list_that_the_name_has_an_index_of() -> None:
+    event = stored(debugContext={"debugData": {"hops": [{"name": "secret-7"}, {"name": "secret-7"}]}}).event
+    assert b"secret-7" not in FieldRedactor(["debugContext.debugData.hops.0.name"]).redact(event).body
