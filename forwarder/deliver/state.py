@@ -261,16 +261,16 @@ class DeliveryState:
             self._halve(batch, retry)
             self._schedule(retry, 0.0)
         else:
-            self._retry_apart(retry, result, tries=int(fails_alone))
+            self._retry_apart(retry, result)
         # Of batches that were in flight together, only the first one that fails is reported.
         if sink_failed and batch.attempt >= self._health.attempt:
             self._health.failed(result)
         return sink_failed
 
-    def _retry_apart(self, retry: list[Pending], result: BatchResult, tries: int = 1) -> None:
+    def _retry_apart(self, retry: list[Pending], result: BatchResult) -> None:
         """Queue events that failed while the sink accepts other events, with a delay that grows with each try."""
         for pending in retry:
-            pending.attempt += tries
+            pending.attempt += 1
         most = max(max(pending.attempt, pending.failed_requests) for pending in retry)
         delay = self._health.retry_delay(most, result)
         self._schedule(retry, self._clock.monotonic() + delay)

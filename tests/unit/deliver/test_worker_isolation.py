@@ -76,12 +76,12 @@ def uuid(rig: Rig, seq: int) -> str:
 
 @every_failure
 @pytest.mark.parametrize("chance", [0.1, 0.999])
-async def test_events_posted_after_one_that_spoils_its_requests_arrive_within_a_minute(
+async def test_events_posted_after_one_that_spoils_its_requests_arrive_within_a_minute_and_the_one_is_named(
     failure: BatchResult, chance: float
 ) -> None:
     rig, sink, worker = spoiled(failure, 1, chance=chance)
     await rig.append(1)
-    with structlog.testing.capture_logs():
+    with structlog.testing.capture_logs() as lines:
         async with running(worker):
             await rig.clock.advance(30)
             assert worker.state in (SinkState.RETRYING, SinkState.PAUSED)
@@ -89,6 +89,8 @@ async def test_events_posted_after_one_that_spoils_its_requests_arrive_within_a_
             await rig.clock.advance(60)
             assert sorted(sink.delivered) == list(range(2, 22))
             assert worker.state in (SinkState.RUNNING, SinkState.IDLE)
+            await rig.clock.advance(240)  # nothing new arrives
+            assert [line["uuid"] for line in lines if line["action"] == "event_set_aside"] == [uuid(rig, 1)]
 
 
 @every_failure
