@@ -125,7 +125,7 @@ async def test_tls_is_served(certificate: Certificate) -> None:
             plain.receiver.app,
             Listen("127.0.0.1:0"),
             plain.limiter,
-            tls_context(TlsSettings(cert=cert, key=key)),
+            await asyncio.to_thread(tls_context, TlsSettings(cert=cert, key=key)),
         )
         await secure.start()
         try:
@@ -147,7 +147,7 @@ async def test_a_tls_handshake_that_never_comes_is_cut_off(certificate: Certific
         None,
         Listen("127.0.0.1:0"),
         ConnectionLimiter(limits, SystemClock(), lambda _: None),
-        tls_context(TlsSettings(cert=certificate.cert, key=certificate.key)),
+        await asyncio.to_thread(tls_context, TlsSettings(cert=certificate.cert, key=certificate.key)),
     )
     await one.start()
     try:
