@@ -102,7 +102,7 @@ async def test_a_file_that_is_not_a_store_is_refused_and_not_changed(
 ) -> None:
     forwarder = make()
     forwarder.store.write_bytes(content)
-    done = await asyncio.to_thread(forwarder.run, "run", expect=1)
+    done = await asyncio.to_thread(forwarder.run, "run", expect=2)
     assert str(forwarder.store) in done.stderr
     assert "Traceback" not in done.stderr
     assert forwarder.store.read_bytes() == content
