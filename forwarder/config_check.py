@@ -80,7 +80,7 @@ def _sink_files(settings: Settings) -> Iterator[tuple[str, Path, Path]]:
 
 def _nearest(path: Path) -> Path:
     """Return the nearest parent of `path` that exists."""
-    return next(parent for parent in path.parents if os.path.exists(parent))  # noqa: PTH110  # as above
+    return next(parent for parent in (*path.parents, Path("/")) if os.path.exists(parent))  # noqa: PTH110  # as above
 
 
 def listeners(settings: Settings) -> Iterator[tuple[str, Listen]]:

@@ -143,6 +143,7 @@ MISTAKES = {
     "the store as archive, by another way": (ARCHIVE, "HERE/rules/../link/forwarder.db", "sinks.archive.path: is a file of the store"),
     "a folder as archive": (ARCHIVE, "HERE/rules", "sinks.archive.path: HERE/rules is not a file"),
     "an archive where nobody can write": (ARCHIVE, "/proc/x/okta.ndjson", "sinks.archive.path: this user cannot write"),
+    "the root as archive": (ARCHIVE, "/", "sinks.archive.path: / is not a file"),
     "an archive below a file": (ARCHIVE, "HERE/text/okta.ndjson", "sinks.archive.path: HERE/text is not a folder"),
     "a secret as archive": (ARCHIVE, "HERE/token", "sinks.archive.path: the configuration reads this file"),
     "one archive twice": ("  archive:", "  again: {kind: file, path: HERE/rules/../archive/okta.ndjson}\n  archive:", "sinks.archive.path: sinks.again writes the same file"),
