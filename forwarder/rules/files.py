@@ -64,7 +64,7 @@ def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Found]]:
     left out.
     """
     for path in paths:
-        if stat.S_ISDIR(_mode_and_size(path)[0]):
+        if is_folder(path):
             yield from _folder(path)
         else:
             found = [each.problem if isinstance(each, _Broken) else each for each in _read(path)]
@@ -85,20 +85,38 @@ def _folder(folder: Path) -> Iterator[tuple[Path, Found]]:
 
 
 def walk(folder: Path) -> tuple[list[Path], list[UnreadableRule]]:
-    """Return the files below `folder`, sorted, and the problems of folders that cannot be read. Links to
-    folders are not followed, because they may form a loop."""
+    """Return the files below `folder`, sorted, and the problems of folders that cannot be read. Hidden files and folders are
+    left out: editors and file systems put copies there. Links to folders are not followed, because they may form a loop."""
     files: list[Path] = []
     errors: list[OSError] = []
     try:
         for parent, folders, names in os.walk(folder, onerror=errors.append):
             # A mounted ConfigMap keeps its real files in a hidden folder, beside links to them.
             folders[:] = [name for name in folders if not name.startswith(".")]
-            files += [Path(parent, name) for name in names]
+            files += [Path(parent, name) for name in names if not name.startswith(".")]
     except RecursionError:
         return sorted(files), [UnreadableRule(str(folder), "its folders are nested too deeply")]
     return sorted(files), [
         UnreadableRule(str(error.filename), error.strerror or str(error)) for error in errors
     ]
+
+
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder; false also where access is denied and for a loop of links."""
+    return stat.S_ISDIR(_mode_and_size(path)[0])
+
+
+def real_path(path: Path) -> Path:
+    """Return `path` with all links resolved, as far as they can be."""
+    try:
+        return Path(os.path.realpath(path))  # Path.resolve raises an error for a loop of links
+    except ValueError:  # a NUL in the name
+        return path
+
+
+def has_suffix(file: Path, suffixes: tuple[str, ...]) -> bool:
+    """Whether the name of `file` ends with one of `suffixes`, in any case."""
+    return file.name.lower().endswith(suffixes)
 
 
 def _read_inside(file: Path) -> Iterator[Found]:

@@ -19,7 +19,7 @@ from forwarder.rules.conditions.condition import Condition, Or
 from forwarder.rules.conditions.documents import Document, yaml_documents
 from forwarder.rules.conditions.okta_filter import parse_filter
 from forwarder.rules.evaluation.ruleset import DetectionRule, RuleProblem, Ruleset, with_ids
-from forwarder.rules.files import filter_lines, read_text, walk
+from forwarder.rules.files import filter_lines, has_suffix, is_folder, read_text, real_path, walk
 from forwarder.rules.nearest import did_you_mean
 from forwarder.rules.sigma.correlation import Correlation, read_correlation
 from forwarder.rules.sigma.described import KEYS, Described, description_of, made_id, report_unknown_keys
@@ -94,22 +94,23 @@ class _Loading:
 
     def read(self, path: Path) -> None:
         """Read the file `path`, or all files of the folder `path`, at any depth."""
-        if not path.is_dir():
+        if not is_folder(path):
             self._read_file(path)
             return
         files, problems = walk(path)
         self.problems += [RuleProblem(Path(problem.place), 0, problem.text) for problem in problems]
-        files = [file for file in files if file.name.endswith(_SUFFIXES) and not file.name.endswith(TESTS)]
-        if not files:
+        files = [file for file in files if has_suffix(file, _SUFFIXES) and not has_suffix(file, TESTS)]
+        found = [self._read_file(file, in_folder=True) for file in files]
+        if not any(found):
             self.problems.append(RuleProblem(path, 0, "holds no rule; rules are in .yml and .txt files"))
-        for file in files:
-            self._read_file(file, in_folder=True)
 
-    def _read_file(self, file: Path, *, in_folder: bool = False) -> None:
-        if file.resolve() in self._files:
-            return
-        self._files.add(file.resolve())
-        if not file.name.endswith(_SUFFIXES):
+    def _read_file(self, file: Path, *, in_folder: bool = False) -> bool:
+        """Read `file`. Return whether there was anything in it, or it was read before."""
+        real = real_path(file)
+        if real in self._files:
+            return True
+        self._files.add(real)
+        if not has_suffix(file, _SUFFIXES):
             text = "No such file or directory"  # the same text as for a file with one of the suffixes
             if os.path.lexists(file):
                 text = (
@@ -117,25 +118,25 @@ class _Loading:
                     ".txt file"
                 )
             self.problems.append(RuleProblem(file, 0, text))
-            return
+            return True
         try:
             text, problem = read_text(file)
         except RuleFileError as error:
-            self.problems.append(RuleProblem(file, 0, str(error)))
-            return
+            text, problem = "", str(error)
         if problem:
             self.problems.append(RuleProblem(file, 0, problem))
-            return
-        documents = list((filter_lines if file.suffix == ".txt" else yaml_documents)(text))
+            return True
+        documents = list((filter_lines if has_suffix(file, (".txt",)) else yaml_documents)(text))
         if not documents and not in_folder:  # in a folder, a file may have all its rules commented out
             self.problems.append(RuleProblem(file, 0, "holds no rule"))
         self._read_documents(file, documents)
+        return bool(documents)
 
     def _read_documents(self, file: Path, documents: Sequence[Document]) -> None:
         broken = [document for document in documents if document.problem]
         self.problems += [RuleProblem(file, document.line, document.problem) for document in broken]
         sound = [(document.line, document.value) for document in documents if not document.problem]
-        for line, value in collected(sound) if file.suffix != ".txt" else sound:
+        for line, value in collected(sound) if not has_suffix(file, (".txt",)) else sound:
             self._read_document(file, line, value)
 
     def _read_document(self, file: Path, line: int, value: Any) -> None:

@@ -18,7 +18,7 @@ from forwarder.rules.conditions.event_fields import Reading
 from forwarder.rules.conditions.explanation import explanation
 from forwarder.rules.correlation_tests import RuleTest, correlation_failure, times_of
 from forwarder.rules.evaluation.ruleset import DetectionRule, RuleProblem, Ruleset
-from forwarder.rules.files import read_text, walk
+from forwarder.rules.files import has_suffix, is_folder, read_text, real_path, walk
 from forwarder.rules.load import TESTS, read_rules
 from forwarder.rules.sigma.correlation import Correlation
 from forwarder.rules.sigma.described import Described
@@ -56,9 +56,9 @@ def files_of_tests(paths: Sequence[Path]) -> Iterator[Path]:
     """Yield the files of tests in `paths`: all in a folder, a file of tests itself, and the one beside a file
     of rules."""
     for path in dict.fromkeys(paths):
-        if path.is_dir():
-            yield from (file for file in walk(path)[0] if file.name.endswith(TESTS))
-        elif path.name.endswith(TESTS):
+        if is_folder(path):
+            yield from (file for file in walk(path)[0] if has_suffix(file, TESTS))
+        elif has_suffix(path, TESTS):
             yield path
         else:
             yield from (
@@ -74,7 +74,7 @@ def rules_of(file: Path) -> Path:
     Raises:
         RuleFileError: there is no file of rules beside it.
     """
-    stem = file.name.removesuffix(file.suffix).removesuffix(".tests")
+    stem = Path(file.stem).stem
     for suffix in _RULE_SUFFIXES:
         if (rules := file.with_name(stem + suffix)).exists():
             return rules
@@ -171,7 +171,7 @@ def run_tests(
             found.append(read_tests(file))
         except RuleFileError as error:
             problems.append(RuleProblem(file, 0, str(error)))
-    all_paths = [*(path for path in paths if not path.name.endswith(TESTS)), *(each.rules for each in found)]
+    all_paths = [*(path for path in paths if not has_suffix(path, TESTS)), *(each.rules for each in found)]
     defaults = {name: values for each in found for name, values in each.lists.items()} | dict(lists)
     shared, faults = read_rules(all_paths, defaults)
     results: list[TestResult] = []
@@ -204,7 +204,7 @@ def _results(found: TestFile, ruleset: Ruleset) -> Iterator[TestResult]:
 
 
 def _is_in(found: TestFile, each: Described) -> bool:
-    return each.file.resolve() == found.rules.resolve()
+    return real_path(each.file) == real_path(found.rules)
 
 
 def _chosen(test: RuleTest, found: TestFile, ruleset: Ruleset) -> Sequence[Described]:

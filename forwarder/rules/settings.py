@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from forwarder.config.types import Duration, PathStr, Section
 from forwarder.rules.evaluation.ruleset import RuleProblem, Ruleset
-from forwarder.rules.files import walk
+from forwarder.rules.files import has_suffix, is_folder, walk
 from forwarder.rules.load import load, read_rules
 
 
@@ -52,10 +52,10 @@ class RulesSettings(Section):
     def files_for_hooks(self) -> tuple[Path, ...]:
         """Return `files`, and in addition the `.txt` files in their folders, because `read_files` does not
         read `.txt` files in folders."""
-        folders = [path for path in self.files if path.is_dir()]
+        folders = [path for path in self.files if is_folder(path)]
         return (
             *self.files,
-            *(file for folder in folders for file in walk(folder)[0] if file.suffix == ".txt"),
+            *(file for folder in folders for file in walk(folder)[0] if has_suffix(file, (".txt",))),
         )
 
     def load(self) -> Ruleset:
