@@ -80,12 +80,13 @@ def coverage(files: tuple[Path, ...], *, as_json: bool) -> None:
     found: list[tuple[Path, Coverage]] = []
     problems: list[UnreadableRule] = []
     left_out: Counter[str] = Counter()
+    suggestions = judge.Suggestions()
     for path, rule in read_files(files):
         if isinstance(rule, UnreadableRule):
             problems.append(rule)
         elif isinstance(rule, LeftOut):
             left_out[rule.reason] += 1
-        elif needs := judge.coverage(rule):
+        elif needs := judge.coverage(rule, suggestions=suggestions):
             found.append((path, needs))
         else:
             left_out[SkipReason.OTHER_PRODUCT] += 1

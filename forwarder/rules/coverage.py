@@ -3,16 +3,28 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import cache
+from operator import and_, or_
 
 import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
-from forwarder.rules.conditions.condition import Condition, Pattern, named, possible
+from forwarder.rules.conditions.condition import (
+    And,
+    Condition,
+    Known,
+    Not,
+    Or,
+    Pattern,
+    TypeIs,
+    named,
+    possible,
+)
 from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.legacy_types import became, is_legacy
 
-_MAX_SUGGESTIONS = 50
-"""How many names of a rule get a suggestion; each suggestion takes some milliseconds."""
+_MAX_SUGGESTIONS = 500
+"""How many names of all rules get a suggestion; each suggestion takes some milliseconds."""
 _MAX_NAME = 200
 _MAX_CHECKED = 100
 """How many unknown names are checked for being excluded by a condition; each check visits the whole
@@ -60,9 +72,28 @@ class Coverage(msgspec.Struct, frozen=True):
         return FedBy.NO_SUCH_TYPE if self.unknown else FedBy.UNKNOWN
 
 
-def coverage(rule: Rule, catalogue: Catalogue = EVENT_TYPES) -> Coverage | None:
+class Suggestions:
+    """Suggests the event types that unknown names probably mean, for a limited number of names."""
+
+    def __init__(self, catalogue: Catalogue = EVENT_TYPES) -> None:
+        self._by_lower = {known.lower(): known for known in catalogue}
+        self._found: dict[str, str | None] = {}
+
+    def nearest(self, name: str) -> str | None:
+        """Return the type that is most similar to `name`; None if none is, or above the limit."""
+        if is_legacy(name):
+            return became(name)
+        if name not in self._found and len(self._found) < _MAX_SUGGESTIONS and len(name) <= _MAX_NAME:
+            near = difflib.get_close_matches(name.lower().strip("* "), self._by_lower, n=1)
+            self._found[name] = self._by_lower[near[0]] if near else None
+        return self._found.get(name)
+
+
+def coverage(
+    rule: Rule, catalogue: Catalogue = EVENT_TYPES, suggestions: Suggestions | None = None
+) -> Coverage | None:
     """Look up the event types of `rule` in `catalogue`, which maps each type to its tags. Return None if the
-    rule is not about Okta."""
+    rule is not about Okta. All rules of a run share the limit of `suggestions`."""
     if rule.okta is False:
         return None
     known: set[str] = set()
@@ -73,52 +104,89 @@ def coverage(rule: Rule, catalogue: Catalogue = EVENT_TYPES) -> Coverage | None:
         unknown |= missing
     if rule.okta is None and not known:
         return None
+    suggestions = suggestions or Suggestions(catalogue)
     eligible = {name for name in known if HOOK_ELIGIBLE in catalogue[name]}
     return Coverage(
         rule=rule,
         by_hooks=tuple(sorted(eligible)),
         only_system_log=tuple(sorted(known - eligible)),
-        unknown=_suggestions(unknown, catalogue),
+        unknown={name: suggestions.nearest(name) for name in sorted(unknown)},
     )
 
 
 def _types(condition: Condition, catalogue: Catalogue) -> tuple[set[str], set[str]]:
     """Return two sets for the types that `condition` names and does not exclude: the types in `catalogue`,
     and the texts of the patterns that match none of them."""
+    names = _Names(tuple(catalogue))
     patterns = {(pattern.text, pattern.literal): pattern for pattern in named(condition)}
-    by_lower: dict[str, list[str]] = {}
-    for name in catalogue:
-        by_lower.setdefault(name.lower(), []).append(name)
-    matched: set[str] = set()
+    matched = 0
     missing: set[str] = set()
     for pattern in patterns.values():
-        # A rule may list thousands of literal names. Such a name can match only itself, whatever its case.
-        candidates = by_lower.get(pattern.text.lower(), ()) if pattern.literal else catalogue
-        found = [name for name in candidates if pattern.matches(name)]
-        matched.update(found)
+        found = names.matching(pattern)
+        matched |= found
         if not found and (len(missing) >= _MAX_CHECKED or not _excluded(condition, pattern)):
             missing.add(pattern.text)
-    return {name for name in matched if possible(condition, name) is not False}, missing
+    return names.of(matched & names.possible(condition)[0]), missing
+
+
+class _Names:
+    """Looks up all names of event types at once. A set of names is an integer with a bit for each, because a
+    rule may have thousands of patterns and of types that they match."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+        self._all = (1 << len(names)) - 1
+        self._by_lower = _by_lower(names)
+        self._matching: dict[int, int] = {}
+
+    def of(self, found: int) -> set[str]:
+        """Return the names in the set `found`."""
+        return {name for at, name in enumerate(self._names) if found >> at & 1}
+
+    def matching(self, pattern: Pattern) -> int:
+        """Return the names that `pattern` matches."""
+        found = self._matching.get(id(pattern))
+        if found is None:
+            # A literal can match only itself, whatever its case.
+            all_names = range(len(self._names))
+            candidates = self._by_lower.get(pattern.text.lower(), ()) if pattern.literal else all_names
+            found = sum(1 << at for at in candidates if pattern.matches(self._names[at]))
+            self._matching[id(pattern)] = found
+        return found
+
+    def possible(self, condition: Condition) -> tuple[int, int]:
+        """Return the names whose events may match `condition`, and those whose events all match."""
+        match condition:
+            case TypeIs(pattern):
+                found = self.matching(pattern)
+                return found, found
+            case Known(value):
+                return (self._all, self._all) if value else (0, 0)
+            case And(parts) | Or(parts):
+                join = or_ if isinstance(condition, Or) else and_
+                found, always = (0, 0) if join is or_ else (self._all, self._all)
+                for part in parts:
+                    may, must = self.possible(part)
+                    found, always = join(found, may), join(always, must)
+                return found, always
+            case Not(part):
+                may, must = self.possible(part)
+                return self._all ^ must, self._all ^ may
+        return self._all, 0
+
+
+@cache
+def _by_lower(names: tuple[str, ...]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for at, name in enumerate(names):
+        found.setdefault(name.lower(), []).append(at)
+    return found
 
 
 def _excluded(condition: Condition, pattern: Pattern) -> bool:
     # A pattern with wildcards matches its own text, so the text can be tried as if it were an event type.
     # Most regular expressions do not match their own text.
     return pattern.matches(pattern.text) and possible(condition, pattern.text) is False
-
-
-def _suggestions(names: Iterable[str], catalogue: Catalogue) -> dict[str, str | None]:
-    by_lower = {known.lower(): known for known in catalogue}
-    found: dict[str, str | None] = {}
-    for name in sorted(names):
-        if is_legacy(name):
-            found[name] = became(name)
-        elif len(found) < _MAX_SUGGESTIONS and len(name) <= _MAX_NAME:
-            near = difflib.get_close_matches(name.lower().strip("* "), by_lower, n=1)
-            found[name] = by_lower[near[0]] if near else None
-        else:
-            found[name] = None
-    return found
 
 
 def counts(found: Iterable[Coverage]) -> dict[FedBy, int]:

@@ -13,6 +13,7 @@ import msgspec
 
 from forwarder.core.errors import RuleFileError
 from forwarder.files import read_small
+from forwarder.rules.conditions.condition import check_patterns
 from forwarder.rules.conditions.documents import (
     Document,
     json_documents,
@@ -236,11 +237,15 @@ def _made(place: str, rule: dict[Any, Any], make: Callable[[], Rule | LeftOut]) 
     name = rule.get("title") or rule.get("name")
     about = f"rule {name!r}: " if name else ""
     try:
-        return make()
+        found = make()
+        for condition in found.conditions if isinstance(found, Rule) else ():
+            check_patterns(condition)
     except RuleFileError as error:
         problem = f"{about}{error}"
     except RecursionError:
         problem = f"{about}its query is nested too deeply"
+    else:
+        return found
     return _Broken(UnreadableRule(place, problem), str(rule))
 
 

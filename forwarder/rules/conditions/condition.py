@@ -13,6 +13,8 @@ import msgspec
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.regex import full_match
 
+_MAX_PATTERNS = 2_000
+"""Each pattern with wildcards and each regular expression takes about a millisecond for all event types."""
 _TYPE_FIELDS = {"eventtype", "event.action"}
 _SOURCE = {
     "data_stream.dataset": "okta.system",
@@ -141,6 +143,27 @@ def named(condition: Condition, *, positive: bool = True) -> Iterator[Pattern]:
                 yield from named(part, positive=positive)
         case Not(part):
             yield from named(part, positive=not positive)
+
+
+def check_patterns(condition: Condition) -> None:
+    """Check that it takes seconds at most to look up the event types that `condition` names.
+
+    Raises:
+        RuleFileError: it has too many patterns that each type must be compared with.
+    """
+    found, left = [condition], _MAX_PATTERNS
+    while found:
+        match found.pop():
+            case TypeIs(Pattern(literal=False)):
+                left -= 1
+            case And(parts) | Or(parts) | Unknown(parts):
+                found += parts
+            case Not(part):
+                found.append(part)
+        if left < 0:
+            raise RuleFileError(
+                f"has more than {_MAX_PATTERNS:,} patterns of event types; name the types, or split the rule"
+            )
 
 
 def possible(condition: Condition, event_type: str) -> bool | None:

@@ -17,6 +17,10 @@ _MAX_VALUES = 1_000_000
 _MAX_YAML_VALUES = 20_000  # in one document; a value that anchors repeat counts each time
 _MAX_MERGED = 100_000
 _MAX_SLOW_CHARACTERS = 4 << 20  # of YAML and TOML, whose decoders need seconds for so many
+_KEY = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_LONG_KEY = re.compile(
+    rf"(?m)(?:^|[{{,\[])[ \t]*+{_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{20}}"
+)  # tomllib: n² for n parts
 _NOT_BLANK = re.compile(r"\S")
 # Integers become floats: no rule needs the exact value, and Python refuses one with too many digits.
 _DECODER = json.JSONDecoder(parse_int=float)
@@ -82,12 +86,26 @@ def _values(text: str, line: int) -> Iterator[Document]:
 def yaml_documents(text: str) -> Iterator[Document]:
     """Decode the documents of a YAML file one by one, so that a broken document does not affect its
     neighbours."""
-    line = 1
+    line, shared, copied = 1, 0, 0
     for part in re.split(r"(?m)^(?=(?:---|\.\.\.)(?:\s|$))", text):
         document = part.removeprefix("...")  # `...` ends the document before
         if re.search(r"(?m)^(?!%)[^\S\n]*[^\s#]", document):  # more than comments and directives
-            yield _decoded(document, "YAML", _yaml, line=line)
+            found = _decoded(document, "YAML", _yaml, line=line)
+            copied += shared
+            shared += _shared(found.value)
+            if copied > _MAX_MERGED:
+                problem = f"`action: global` and `repeat` copy more than {_MAX_MERGED:,} values; write them less often"
+                yield Document(text, line, problem=problem)
+                return
+            yield found
         line += part.count("\n")
+
+
+def _shared(value: Any) -> int:
+    """Return how many values of a document go into later ones, as in Sigma's older collections."""
+    if not isinstance(value, dict) or value.get("action") not in ("global", "repeat"):
+        return 0
+    return _count(value)
 
 
 def _decoded(text: str, kind: str, decode: Callable[[str], Any], line: int = 0) -> Document:
@@ -107,9 +125,12 @@ def _decoded(text: str, kind: str, decode: Callable[[str], Any], line: int = 0) 
     return Document(text, line, problem=problem)
 
 
-def _check_size(value: Any, most: int = _MAX_VALUES) -> None:
-    """Raise RuleFileError if `value` is nested too deeply, or holds more than `most` values. A value that
-    YAML anchors repeat counts each time."""
+def _count(value: Any, most: int = _MAX_VALUES) -> int:
+    """Return how many values `value` holds. A value that YAML anchors repeat counts each time.
+
+    Raises:
+        RuleFileError: they are more than `most`, or nested too deeply.
+    """
     found, count = [(value, 0)], 0
     while found:
         inner, depth = found.pop()
@@ -122,25 +143,28 @@ def _check_size(value: Any, most: int = _MAX_VALUES) -> None:
             found += [(item, depth + 1) for item in inner.values()]
         elif isinstance(inner, list):
             found += [(item, depth + 1) for item in inner]
+    return count
 
 
 def _toml(text: str) -> Any:
     _check_length(text)
+    if _LONG_KEY.search(text):
+        raise RuleFileError("is nested too deeply")
     found = tomllib.loads(text)
-    _check_size(found)
+    _count(found)
     return found
 
 
 def _json(text: str) -> Any:
     found = _DECODER.decode(text)
-    _check_size(found)
+    _count(found)
     return found
 
 
 def _json_at(text: str, at: int) -> tuple[Any, int]:
     """Return the JSON value that begins at `at`, and where it ends."""
     found, end = _DECODER.raw_decode(text, at)
-    _check_size(found)
+    _count(found)
     return found, end
 
 
@@ -155,7 +179,7 @@ def _yaml(text: str) -> Any:
         if depth > _MAX_DEPTH:
             raise RuleFileError("is nested too deeply")
     found = list(yaml.load_all(text, Loader=_Loader))  # a SafeLoader
-    _check_size(found, _MAX_YAML_VALUES)
+    _count(found, _MAX_YAML_VALUES)
     return found[0] if len(found) == 1 else found
 
 

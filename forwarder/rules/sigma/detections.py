@@ -31,6 +31,8 @@ from forwarder.rules.nearest import did_you_mean
 from forwarder.rules.sigma.modifiers import Lists, check_modifiers, modified
 
 _TOKENS = re.compile(r"(?P<skip>\s+)|(?P<mark>[()])|(?P<word>[^\s()|]+)|(?P<text>\|.*)", re.DOTALL)
+_MAX_TESTS = 100_000
+"""How many tests the conditions of a rule may join. A selection counts each time that they name it."""
 _QUANTIFIERS: dict[str, type[And | Or]] = {"1": Or, "any": Or, "all": And}
 
 Report = Callable[[str, int], None]
@@ -85,11 +87,13 @@ def detection_tree(
     Raises:
         RuleFileError: the condition cannot be read.
     """
-    selections = {
-        str(name): _Selections(lists, report, line_of(detection, name)).read(value)
-        for name, value in detection.items()
-        if name not in other_keys
-    }
+    selections = _Named(
+        {
+            str(name): _Selections(lists, report, line_of(detection, name)).read(value)
+            for name, value in detection.items()
+            if name not in other_keys
+        }
+    )
     if "timeframe" in detection and "timeframe" in other_keys:
         text = "`timeframe` belongs to Sigma's older rules; write a correlation with a `timespan`"
         report(text, line_of(detection, "timeframe"))
@@ -106,7 +110,7 @@ def _joined(parts: Sequence[Condition], kind: type[And | Or]) -> Condition:
     return parts[0] if len(parts) == 1 else kind(tuple(parts))
 
 
-def _condition(condition: str, selections: dict[str, Condition], report: Report, line: int) -> Condition:
+def _condition(condition: str, selections: "_Named", report: Report, line: int) -> Condition:
     reader = TokenReader(tokenize(condition, _TOKENS, str))
 
     def operand() -> Condition:
@@ -116,8 +120,8 @@ def _condition(condition: str, selections: dict[str, Condition], report: Report,
             return inner
         word = reader.take().text
         if not reader.skip("of"):
-            return _named(word, selections)
-        return _several(word.lower(), reader.take().text, selections)
+            return selections.one(word)
+        return selections.several(word.lower(), reader.take().text)
 
     found = reader.condition(operand)
     rest = reader.next()
@@ -128,27 +132,54 @@ def _condition(condition: str, selections: dict[str, Condition], report: Report,
     return found
 
 
-def _several(quantifier: str, which: str, selections: dict[str, Condition]) -> Condition:
-    """Join the selections whose names match the pattern `which`. A name that begins with `_` matches only a
-    pattern that also begins with `_`."""
-    if quantifier not in _QUANTIFIERS:
-        raise RuleFileError(f"its condition has {quantifier!r} before `of`; write 1, any or all")
-    pattern = "*" if which == "them" else which
-    chosen = [
-        part
-        for name, part in selections.items()
-        if fnmatchcase(name, pattern) and (pattern.startswith("_") or not name.startswith("_"))
-    ]
-    if not chosen:
-        raise RuleFileError(f"its condition names {which!r}, but there is no such selection")
-    return _joined(chosen, _QUANTIFIERS[quantifier])
+class _Named:
+    """The selections of a rule by name, as its conditions join them."""
+
+    def __init__(self, parts: dict[str, Condition]) -> None:
+        self._parts = parts
+        self._sizes = {name: _tests(part) for name, part in parts.items()}
+        self._left = _MAX_TESTS
+
+    def one(self, name: str) -> Condition:
+        """Return the selection `name`."""
+        if name not in self._parts:
+            hint = did_you_mean(name, self._parts)
+            raise RuleFileError(f"its condition names {name!r}, but there is no such selection{hint}")
+        self._spend(self._sizes[name])
+        return self._parts[name]
+
+    def several(self, quantifier: str, which: str) -> Condition:
+        """Join the selections whose names match the pattern `which`. A name that begins with `_` matches only
+        a pattern that also begins with `_`."""
+        if quantifier not in _QUANTIFIERS:
+            raise RuleFileError(f"its condition has {quantifier!r} before `of`; write 1, any or all")
+        self._spend(len(self._parts))
+        pattern = "*" if which == "them" else which
+        chosen = [
+            name
+            for name in self._parts
+            if fnmatchcase(name, pattern) and (pattern.startswith("_") or not name.startswith("_"))
+        ]
+        if not chosen:
+            raise RuleFileError(f"its condition names {which!r}, but there is no such selection")
+        self._spend(sum(self._sizes[name] for name in chosen))
+        return _joined([self._parts[name] for name in chosen], _QUANTIFIERS[quantifier])
+
+    def _spend(self, tests: int) -> None:
+        self._left -= tests
+        if self._left < 0:
+            raise RuleFileError(
+                f"its condition joins more than {_MAX_TESTS:,} tests; name each selection fewer times"
+            )
 
 
-def _named(name: str, selections: dict[str, Condition]) -> Condition:
-    if name not in selections:
-        hint = did_you_mean(name, selections)
-        raise RuleFileError(f"its condition names {name!r}, but there is no such selection{hint}")
-    return selections[name]
+def _tests(condition: Condition) -> int:
+    match condition:
+        case And(parts) | Or(parts):
+            return sum(_tests(part) for part in parts)
+        case Not(part):
+            return _tests(part)
+    return 1
 
 
 class _Selections:

@@ -7,12 +7,27 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.errors import RuleFileError
-from forwarder.rules.conditions.condition import expression, wildcard
+from forwarder.rules.conditions.condition import (
+    And,
+    Condition,
+    Known,
+    Not,
+    Or,
+    TypeIs,
+    Unknown,
+    expression,
+    named,
+    possible,
+    wildcard,
+)
 from forwarder.rules.conditions.regex import full_match
-from forwarder.rules.coverage import coverage
+from forwarder.rules.conditions.rule import Rule
+from forwarder.rules.coverage import Suggestions, coverage
 from forwarder.rules.elastic.kql import read_kql
 from tests.unit.rules.helpers import judge, read, types
 
@@ -172,3 +187,68 @@ def test_a_billion_laughs_are_a_problem_at_once(entry: str, tmp_path: Path) -> N
     with at_once():
         rules, problems = read(tmp_path / "a.yml")
     assert (rules, len(problems)) == ([], 1) or (len(rules), problems) == (1, [])
+
+
+OKTA = "title: t\nlogsource: {product: okta}\ndetection:\n"
+MANY = "".join(f"  s{n}: {{eventType: x{n}.y}}\n" for n in range(1000))
+STARS = "  s: {eventType: [" + ", ".join(f"'*u{n}*s*e*'" for n in range(5000)) + "]}\n  condition: s\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.yml", f"{OKTA}{MANY}  condition: {' or '.join(['1 of s*'] * 500)}\n", "more than 100,000 tests"),
+        ("a.yml", f"{OKTA}{MANY}  condition: [{', '.join(['all of them'] * 500)}]\n", "more than 100,000 tests"),
+        ("a.yml", f"{OKTA}{MANY}  condition: {' or '.join(['1 of s1'] * 500)}\n", "more than 100,000 tests"),
+        ("a.yml", f"{OKTA}{STARS}", "more than 2,000 patterns"),
+        ("a.yml", f"{OKTA}{STARS.replace('eventType', 'eventType|re').replace('*', '.*')}", "more than 2,000 patterns"),
+        ("a.json", json.dumps({"name": "t", "query": f"event.action: ({' or '.join(f'a{n}*' for n in range(3000))})"}), "more than 2,000"),
+        ("a.yml", f"action: global\n{OKTA}{MANY}" + "---\ntitle: t\ndetection: {condition: s1}\n" * 200, "copy more than 100,000 values"),
+        ("a.yml", f"{OKTA}  s: {{eventType: a.b}}\n  condition: s\n" + "---\naction: repeat\ntitle: t\n" * 2000, "copy more than 100,000 values"),
+        ("a.toml", "a" + ".a" * 50_000 + " = 1\n", "nested too deeply"),
+        ("a.toml", "[" + "'a' . " * 50_000 + "a]\n", "nested too deeply"),
+        ("a.toml", "b = {a" + ".a" * 50_000 + " = 1}\n", "nested too deeply"),
+    ],
+    ids=lambda text: text[:20],
+)  # fmt: skip
+def test_a_small_file_with_a_high_cost_is_a_problem_at_once(
+    name: str, text: str, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text)
+    with at_once():
+        _, problems = read(tmp_path / name)
+    assert [told in problem.text for problem in problems] == [True]
+
+
+def test_only_so_many_names_of_a_run_get_a_suggestion() -> None:
+    known = {"user.session.start": ()}
+    suggestions = Suggestions(known)
+    with at_once():
+        found = [suggestions.nearest(f"user.session.start{n}") for n in range(20_000)]
+    assert found == ["user.session.start"] * 500 + [None] * 19_500
+    assert suggestions.nearest("user.session.start1") == "user.session.start"
+
+
+CONDITIONS = st.recursive(
+    st.sampled_from([Known(value=True), Known(value=False), Unknown()])
+    | st.sampled_from(["a", "b", "a*", "*", "c"]).map(lambda text: TypeIs(wildcard(text))),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda parts: And(tuple(parts)))
+        | st.lists(inner, max_size=3).map(lambda parts: Or(tuple(parts)))
+        | inner.map(Not)
+    ),
+    max_leaves=8,
+)
+
+
+@given(condition=CONDITIONS)
+def test_all_types_are_judged_at_once_as_each_by_itself(condition: Condition) -> None:
+    names = ("a", "b", "ab")
+    found = coverage(Rule("t", "t", (condition,)), dict.fromkeys(names, ()))
+    expected = {
+        name
+        for name in names
+        if any(pattern.matches(name) for pattern in named(condition))
+        and possible(condition, name) is not False
+    }
+    assert (types(found) if found else set()) == expected
