@@ -26,6 +26,7 @@ from forwarder.rules.load import read_rules
 from forwarder.rules.review import value_warnings
 from forwarder.settings import Settings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+from forwarder.sinks.file.paths import lock_path, place_problem
 from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 from forwarder.store.engine import check_path
@@ -54,7 +55,9 @@ def _store_problems(settings: Settings) -> Iterator[str]:
 def _file_path_problems(settings: Settings) -> Iterator[str]:
     for key, name, path in _sink_files(settings):
         folder = _nearest(path)
-        if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113  # pathlib's may raise
+        if problem := place_problem(name):
+            yield f"{key}: {problem}"
+        elif os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113  # pathlib's may raise
             yield f"{key}: {name} is not a file; name the file to write, as in {name}/okta.ndjson"
         elif not folder.is_dir():
             yield f"{key}: {folder} is not a folder; name a file in a folder"
@@ -62,13 +65,13 @@ def _file_path_problems(settings: Settings) -> Iterator[str]:
 
 def _file_rights_problems(settings: Settings) -> Iterator[str]:
     wrong = {line.partition(": ")[0] for line in _file_path_problems(settings)}
-    for key, _, path in _sink_files(settings):
-        folder = _nearest(path)
-        if key not in wrong and (
-            not can_create_in(folder) or (path.exists() and not os.access(path, os.W_OK))
-        ):
-            target = path if path.exists() else folder
-            yield f"{key}: this user cannot write to {target}; let the forwarder's user write to it"
+    for key, name, path in _sink_files(settings):
+        for file in (path, lock_path(name)) if key not in wrong else ():
+            exists, folder = os.path.exists(file), _nearest(file)  # noqa: PTH110  # as above
+            if not can_create_in(folder) or (exists and not os.access(file, os.R_OK | os.W_OK)):
+                target = file if exists else folder
+                yield f"{key}: this user cannot write to {target}; let the forwarder's user write to it"
+                break
 
 
 def _sink_files(settings: Settings) -> Iterator[tuple[str, Path, Path]]:

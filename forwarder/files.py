@@ -36,6 +36,20 @@ def read_small(path: Path, max_bytes: int = _SMALL) -> bytes:
     return content
 
 
+FileIdentity = Path | tuple[int, int]
+"""The real path of a file, or its device and inode."""
+
+
+def identities(path: Path) -> set[FileIdentity]:
+    """Return what the file at `path` has in common with any other path to it, also by a link or a hard link."""
+    real = Path(os.path.realpath(path))
+    try:
+        status = real.stat()
+    except OSError:
+        return {real}
+    return {real, (status.st_dev, status.st_ino)}
+
+
 def lock_file(path: Path, mode: int = 0o600) -> int | None:
     """Create `path` if it does not exist, and lock it. The kernel unlocks it when the process ends.
 

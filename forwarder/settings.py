@@ -28,12 +28,15 @@ from forwarder.react.settings.section import ReactionsSettings
 from forwarder.reaction_check import reaction_problems, without_errors
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, validate_endpoints
 from forwarder.rules.evaluation.ruleset import RuleProblem, Ruleset
+from forwarder.rules.files import walk
 from forwarder.rules.load import read_rules
 from forwarder.rules.settings import RulesSettings
 from forwarder.sinks import registry
+from forwarder.sinks.file.paths import path_problems
 from forwarder.sinks.file.settings import FileSinkSettings
-from forwarder.store.settings import StoreSettings, is_store_file, real_path
+from forwarder.store.settings import StoreSettings, store_files
 
+_RULE_SUFFIXES = {".yml", ".yaml", ".toml", ".txt"}
 RESERVED_SINKS = {"receiver"}  # the receiver's dead letters have this name
 
 
@@ -179,12 +182,12 @@ def load(path: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) ->
     tree = read_yaml(path)
     if isinstance(secrets, str):
         section = {secrets: tree[secrets]} if secrets in tree else {}
-        return read(without_secrets(tree, Secret.unread) | section, files=False)
-    return read(tree if secrets else without_secrets(tree, Secret.unread), files=secrets)
+        return read(without_secrets(tree, Secret.unread) | section, path, files=False)
+    return read(tree if secrets else without_secrets(tree, Secret.unread), path, files=secrets)
 
 
-def read(tree: Mapping[str, Any], *, files: bool = True) -> Settings:
-    """Validate `tree`, the content of the YAML file, and the environment; return the settings.
+def read(tree: Mapping[str, Any], path: Path | None = None, *, files: bool = True) -> Settings:
+    """Validate `tree`, the content of the YAML file at `path`, and the environment; return the settings.
 
     If `files` is False, the files that the settings name are not checked, such as certificates and rules.
 
@@ -201,9 +204,9 @@ def read(tree: Mapping[str, Any], *, files: bool = True) -> Settings:
     except ValidationError as error:
         errors = causes(error.errors(include_input=False))
         problems = Describer(Settings, registry.SETTINGS).describe(errors)
-        beside = _joint_problems_beside(tree, errors, files=files)
+        beside = _joint_problems_beside(tree, errors, path, files=files)
         raise SettingsError(sorted([*misspelt, *problems, *beside])) from None
-    problems = [*misspelt, *_joint_problems(settings, files=files, sound=_SECTIONS)]
+    problems = [*misspelt, *_joint_problems(settings, path, files=files, sound=_SECTIONS)]
     if problems:
         raise SettingsError(problems)
     return settings
@@ -215,7 +218,9 @@ _SOUND = {"orgs": {"any": {"secrets": ["any"]}}, "sinks": {"any": {"kind": "file
 """Stand-ins if all orgs or all sinks have errors, so that the other sections can still be checked."""
 
 
-def _joint_problems_beside(tree: Mapping[str, Any], errors: Iterable[Any], *, files: bool) -> list[str]:
+def _joint_problems_beside(
+    tree: Mapping[str, Any], errors: Iterable[Any], path: Path | None, *, files: bool
+) -> list[str]:
     """Return the result of `_joint_problems` for the parts of `tree` in which pydantic found no `errors`."""
     sound = copy.deepcopy(dict(tree))
     errors = list(errors)
@@ -234,13 +239,15 @@ def _joint_problems_beside(tree: Mapping[str, Any], errors: Iterable[Any], *, fi
             sound.pop(first, None)
     try:
         some = {name: sound.get(name) or stand_in for name, stand_in in _SOUND.items()}
-        found = _joint_problems(Settings(**(sound | some)), files=files, sound=sections)
+        found = _joint_problems(Settings(**(sound | some)), path, files=files, sound=sections)
         return [line for line in found if not any(path in line for path in silent)]
     except ValidationError:  # the error is in the environment
         return []
 
 
-def _joint_problems(settings: Settings, *, files: bool, sound: Collection[str]) -> Iterator[str]:
+def _joint_problems(
+    settings: Settings, path: Path | None, *, files: bool, sound: Collection[str]
+) -> Iterator[str]:
     """Yield the problems between sections and, if `files` is True, those of certificates and rules.
 
     `sound` names the sections that have no errors of their own."""
@@ -251,7 +258,7 @@ def _joint_problems(settings: Settings, *, files: bool, sound: Collection[str]) 
         yield from _rule_problems(settings, problems)
         ruleset = None if problems or "rules" not in sound else ruleset
     yield from validate_endpoints(settings.orgs, settings.receiver)
-    yield from _sink_problems(settings)
+    yield from _sink_problems(settings, path)
     if settings.receiver.listen.overlaps(settings.ops.listen):
         yield "ops.listen: the receiver listens there too; give each listener its own port"
     yield from _org_problems(settings.orgs)
@@ -267,27 +274,20 @@ def _joint_problems(settings: Settings, *, files: bool, sound: Collection[str]) 
     yield from (f"rules.orgs: {name} is not among `orgs`; remove it, or correct its name" for name in unknown)
 
 
-def _sink_problems(settings: Settings) -> Iterator[str]:
+def _sink_problems(settings: Settings, config: Path | None) -> Iterator[str]:
     for name in settings.sinks:
         if name in RESERVED_SINKS:
             yield f"sinks.{name}: this name is reserved for the receiver's dead letters; choose another"
-    paths: dict[Path, str] = {}
-    for name, sink in settings.sinks.items():
-        if isinstance(sink, FileSinkSettings):
-            other = paths.setdefault(real_path(sink.path), name)
-            if other != name:
-                yield f"sinks.{name}.path: sinks.{other} writes the same file; give each sink its own file"
-            if is_store_file(settings.store.path, sink.path):
-                yield f"sinks.{name}.path: is a file of the store; name another file"
-            if real_path(sink.path) in _files_read(settings):
-                yield f"sinks.{name}.path: the configuration reads this file; name another one"
+    paths = {name: sink.path for name, sink in settings.sinks.items() if isinstance(sink, FileSinkSettings)}
+    yield from path_problems(paths, store_files(settings.store.path), _files_read(settings, config))
 
 
-def _files_read(settings: Settings) -> set[Path]:
-    """Return the real paths of the files of secrets, certificates and rules that the settings name."""
+def _files_read(settings: Settings, config: Path | None) -> set[Path]:
+    """Return `config` and the files of secrets, certificates and rules that the settings name."""
     rules = {path for org in settings.orgs.values() if org.hook for path in org.hook.rules}
     rules |= set(settings.rules.files)
-    return {real_path(file) for file in settings.files() | rules}
+    in_folders = {file for folder in rules for file in walk(folder)[0] if file.suffix in _RULE_SUFFIXES}
+    return settings.files() | rules | in_folders | ({config} if config else set())
 
 
 def _rule_problems(settings: Settings, problems: Sequence[RuleProblem]) -> Iterator[str]:

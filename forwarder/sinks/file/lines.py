@@ -7,11 +7,14 @@ Invariants:
 - When `append` raises, none of the lines stay in the file: it is truncated to its length before the batch, at the
   latest before the next line is written.
 - If a crash left a partial last line, it is removed before anything is written after it.
-- No file is ever overwritten, and only one process writes: it holds a lock on `<path>.lock` until it ends.
+- Nothing is removed from a file, or added to it, whose last whole line is not one of a sink.
+- No file is ever overwritten, and only one sink writes: it holds a lock on `<path>.lock` until it ends, and one on the
+  open file, which may have other names.
 - Before each batch, `append` checks that the open files are still those at `path` and `<path>.lock`. If the file was
   moved, removed or replaced, it is closed, even with a partial write in it, and the file that is now at `path` is opened.
 """
 
+import fcntl
 import os
 import re
 from contextlib import suppress
@@ -22,13 +25,16 @@ from forwarder.core.errors import SinkError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros, to_datetime
 from forwarder.files import lock_file, sync_directory
+from forwarder.sinks.file.content import end_of_last_line, is_ours
+from forwarder.sinks.file.paths import lock_path, rotated_path
 from forwarder.sinks.file.settings import FileSinkSettings
 
 _logger = logs.get("sinks")
 
 _FILE_MODE = 0o640
 _DIRECTORY_MODE = 0o750
-_CHUNK = 1 << 16
+
+_NOT_OURS = "its content is not that of a file sink, so it is not changed; set another `path`, or move it to another place"
 
 
 class LineFile:
@@ -56,7 +62,7 @@ class LineFile:
             OSError: the directory or the lock file cannot be created.
         """
         self._path.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-        path = self._path.with_name(self._path.name + ".lock")
+        path = lock_path(self._path)
         if self._lock is not None and _is_at(path, self._lock):
             return
         lock = lock_file(path, _FILE_MODE)
@@ -71,7 +77,7 @@ class LineFile:
         """Lock and open the file, and remove a partial last line. Does nothing if the file is already open.
 
         Raises:
-            SinkError: another process writes to this file, or it is not a regular file.
+            SinkError: another sink writes to this file, it is not a regular file, or its content is not of a sink.
             OSError: the file cannot be opened.
         """
         if self._file is not None and not _is_at(self._path, self._file):
@@ -82,11 +88,21 @@ class LineFile:
         self._require_regular_file()
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, _FILE_MODE)
         try:
+            self._lock_open_file()
             self._truncate_partial_line()
             sync_directory(self._path.parent)
-        except OSError:
+        except (OSError, SinkError):
             self._close_file()  # so that the next attempt starts from the first step again
             raise
+
+    def _lock_open_file(self) -> None:
+        assert self._file is not None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SinkError(
+                "another sink writes to this file, by another name of it; give each sink its own file"
+            ) from None
 
     def _require_regular_file(self) -> None:
         """Raise SinkError if `path` is something that cannot keep lines, such as a pipe or a device."""
@@ -113,7 +129,7 @@ class LineFile:
         """Append `lines`, each of which ends in a line break, and sync the file.
 
         Raises:
-            SinkError: another process writes to this file, or it is not a regular file.
+            SinkError: as from `open`.
             OSError: the lines could not be written; none of them stay in the file.
         """
         self.open()
@@ -149,10 +165,17 @@ class LineFile:
 
     def _truncate_partial_line(self) -> None:
         """Set `_length` and `_written_at` from the file. Remove the last line if it has no line break, because a crash has
-        left it."""
+        left it.
+
+        Raises:
+            SinkError: the content is not of a sink.
+        """
         assert self._file is not None
         status = os.fstat(self._file)
-        self._length = _end_of_last_line(self._file, status.st_size)
+        length = end_of_last_line(self._file, status.st_size)
+        if not is_ours(self._file, length, status.st_size):
+            raise SinkError(_NOT_OURS)
+        self._length = length
         self._written_at = status.st_mtime_ns // 1000
         if self._length < status.st_size:
             os.ftruncate(self._file, self._length)
@@ -191,21 +214,24 @@ class LineFile:
         stamp = to_datetime(self._clock.now()).strftime("%Y%m%dT%H%M%SZ")
         # Higher than all existing numbers, even if a lower one is free, so that the names are in the order of age.
         number = max((number for at, number, _ in self._rotated() if at == stamp), default=0) + 1
-        ending = "" if number == 1 else f"-{number}"
-        self._path.rename(self._path.with_name(f"{self._path.stem}-{stamp}{ending}{self._path.suffix}"))
+        self._path.rename(rotated_path(self._path, stamp, number))
         self._close_file()
-        self._remove_oldest()
+        self._remove_oldest(stamp)
 
     def _rotated(self) -> list[tuple[str, int, Path]]:
-        """Return each rotated file as (time, number within this second, path), the oldest first."""
+        """Return each rotated file as (time, number within this second, path), in the order of their names."""
         names = ((self._rotated_name.fullmatch(path.name), path) for path in self._path.parent.iterdir())
         return sorted((match[1], int(match[2] or 1), path) for match, path in names if match)
 
-    def _remove_oldest(self) -> None:
+    def _remove_oldest(self, newest: str) -> None:
+        """Remove the oldest files above `max_files`. `newest` is the time of the file that was rotated just now.
+
+        A later time is from before the clock was set back, so a file with one is older.
+        """
         if self._settings.max_files is None:
             return
         try:
-            rotated = self._rotated()
+            rotated = sorted(self._rotated(), key=lambda file: (file[0] <= newest, file))
             for _, _, path in rotated[: max(0, len(rotated) - self._settings.max_files)]:
                 path.unlink()
         except OSError as error:  # only logged, because writing the new lines matters more
@@ -235,15 +261,3 @@ def _write(file: int, lines: bytes, at: int) -> None:
         written = os.pwrite(file, view, at)
         at += written
         view = view[written:]
-
-
-def _end_of_last_line(file: int, size: int) -> int:
-    """Return the offset after the last line break in the first `size` bytes of `file`; 0 if there is none."""
-    end = size
-    while end:
-        start = max(0, end - _CHUNK)
-        at = os.pread(file, end - start, start).rfind(b"\n")
-        if at >= 0:
-            return start + at + 1
-        end = start
-    return 0

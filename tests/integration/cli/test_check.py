@@ -145,6 +145,18 @@ MISTAKES = {
     "an archive where nobody can write": (ARCHIVE, "/proc/x/okta.ndjson", "sinks.archive.path: this user cannot write"),
     "the root as archive": (ARCHIVE, "/", "sinks.archive.path: / is not a file"),
     "an archive below a file": (ARCHIVE, "HERE/text/okta.ndjson", "sinks.archive.path: HERE/text is not a folder"),
+    "an archive at a loop of links": (ARCHIVE, "HERE/loop", "sinks.archive.path: HERE/loop cannot be used (Too many levels of"),
+    "an archive below a loop of links": (ARCHIVE, "HERE/loop/okta.ndjson", "sinks.archive.path: HERE/loop/okta.ndjson cannot be used"),
+    "a name too long": (ARCHIVE, "HERE/" + "x" * 256, "sinks.archive.path: "),
+    "a name too long for its lock file": (ARCHIVE, "HERE/" + "x" * 252, "sinks.archive.path: HERE/" + "x" * 252 + ".lock cannot be used (File"),
+    "a name too long for rotated files": (ARCHIVE, "HERE/" + "x" * 240, "sinks.archive.path: HERE/" + "x" * 240 + "-2026"),
+    "an archive whose lock file is a folder": (ARCHIVE, "HERE/held", "sinks.archive.path: its lock file, HERE/held.lock, is a link, or"),
+    "the configuration as archive": (ARCHIVE, "HERE/rules/../forwarder.yaml", "sinks.archive.path: the configuration reads this file"),
+    "a rule as archive": (f"{ARCHIVE}}}", "HERE/folder/good.yml}\nrules: {files: [HERE/folder]}", "sinks.archive.path: the configuration reads this file"),
+    "the lock of an archive as store": (STORE, "HERE/archive/okta.ndjson.lock", "sinks.archive.path: its lock file, HERE/archive/okta.ndjson.lock, is used"),
+    "the lock of an archive as archive": ("  archive:", f"  again: {{kind: file, path: {ARCHIVE}.lock}}\n  archive:", "sinks.archive.path: its lock file, HERE/archive/okta.ndjson.lock, is used"),
+    "one archive twice, by a hard link": ("  archive:", "  again: {kind: file, path: HERE/twin}\n  one: {kind: file, path: HERE/text}\n  archive:", "sinks.one.path: sinks.again writes the same file"),
+    "a secret as archive, by a hard link": (ARCHIVE, "HERE/token2", "sinks.archive.path: the configuration reads this file"),
     "a secret as archive": (ARCHIVE, "HERE/token", "sinks.archive.path: the configuration reads this file"),
     "one archive twice": ("  archive:", "  again: {kind: file, path: HERE/rules/../archive/okta.ndjson}\n  archive:", "sinks.archive.path: sinks.again writes the same file"),
     "a variable that is not set": (SECRET, "{env: NOT_SET}", "orgs.acme.secrets[0]: the environment has no variable NOT_SET"),
@@ -285,6 +297,9 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("rules", "store"):
         (folder / name).mkdir()
     (folder / "link").symlink_to(folder / "store")
+    (folder / "loop").symlink_to(folder / "loop")
+    for name in ("archive", "held.lock", "folder"):
+        (folder / name).mkdir()
     certificate(folder, "cert", NOW - DAY, NOW + 300 * DAY)
     certificate(folder, "soon", NOW - DAY, NOW + 3 * DAY)
     certificate(folder, "old", NOW - 20 * DAY, NOW - DAY)
@@ -313,6 +328,8 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }.items():
         (folder / name).write_bytes(content)
         (folder / name).chmod(0o644 if name == "open" else 0o600)
+    for name, link in {"text": "twin", "token": "token2", "good.yml": "folder/good.yml"}.items():
+        (folder / link).hardlink_to(folder / name)
     for key in (folder / "key.pem", *folder.glob("*.key")):
         key.chmod(0o600)
     return folder

@@ -44,7 +44,7 @@ async def test_a_partial_line_of_a_crash_is_truncated_at_the_start(tmp_path: Pat
 async def test_a_partial_line_longer_than_one_read_is_truncated(tmp_path: Path) -> None:
     path = tmp_path / "okta.ndjson"
     for whole in (BODY % 1 + b"\n", b""):
-        path.write_bytes(whole + b"x" * 200_000)
+        path.write_bytes(whole + b'{"uuid":"' + b"x" * 200_000)
         with structlog.testing.capture_logs():
             async with sink_at(path):
                 """It is truncated although nothing is sent."""
@@ -165,6 +165,22 @@ async def test_only_the_newest_files_are_kept_and_no_other_file_is_touched(tmp_p
     kept = [found for found in _aside(path) if found not in strangers]
     assert [uuids(found) for found in (*kept, path)] == [["u-12"], ["u-13"], ["u-14"]]
     assert all(stranger.read_text() == "mine" for stranger in strangers)
+
+
+@pytest.mark.parametrize("years", [-5, 5])
+async def test_a_clock_that_jumps_there_and_back_removes_no_file_that_was_just_rotated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, years: int
+) -> None:
+    path = tmp_path / "okta.ndjson"
+    clock = ManualClock()
+    async with sink_at(path, clock, rotate_bytes="1KiB", max_files=2) as sink:
+        for seq in range(1, 13):
+            there = 4 < seq <= 8
+            now = NOON + (there * years * 365 * 86_400 + seq * 60) * 1_000_000
+            monkeypatch.setattr(clock, "now", lambda now=now: now)
+            await sink.send([stored(seq, b'{"uuid":"u-%d","pad":"%s"}' % (seq, b"x" * 900))])
+            assert seq == 1 or f"u-{seq - 1}" in uuids(path, *_aside(path))
+    assert sorted(uuids(path, *_aside(path))) == ["u-10", "u-11", "u-12"]
 
 
 async def test_the_tenth_file_of_a_second_is_newer_than_the_ninth(tmp_path: Path) -> None:

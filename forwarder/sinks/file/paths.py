@@ -1,0 +1,59 @@
+"""The files beside the file of a sink, and which files a sink may not write."""
+
+import errno
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from forwarder.files import FileIdentity, identities
+
+
+def lock_path(path: Path) -> Path:
+    """Return the lock file of the sink that writes `path`."""
+    return path.with_name(path.name + ".lock")
+
+
+def rotated_path(path: Path, stamp: str, number: int) -> Path:
+    """Return the name of a file that was rotated at `stamp`; `number` counts the files of this second, from 1."""
+    ending = "" if number == 1 else f"-{number}"
+    return path.with_name(f"{path.stem}-{stamp}{ending}{path.suffix}")
+
+
+def place_problem(path: Path) -> str:
+    """Return why no sink can ever write the file at `path`, and the files beside it; empty if one can."""
+    lock = lock_path(path)
+    for file in (path, lock, rotated_path(path, "20260101T120000Z", 999)):
+        try:
+            file.stat()
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+                return f"{file} cannot be used ({error.strerror}); name another file"
+    if os.path.lexists(lock) and (lock.is_symlink() or not lock.is_file()):
+        return f"its lock file, {lock}, is a link, or not a regular file; remove it, or name another file"
+    return ""
+
+
+def path_problems(paths: Mapping[str, Path], store: Iterable[Path], read: Iterable[Path]) -> Iterator[str]:
+    """Yield a problem for each file that a sink would write although something else uses it.
+
+    Args:
+        paths: the files, by the names of the sinks.
+        store: the files of the store.
+        read: the files that the configuration reads, and the configuration itself.
+    """
+    of_store, of_config = _all_identities(store), _all_identities(read)
+    for number, (name, path) in enumerate(paths.items()):
+        key, own, lock = f"sinks.{name}.path", identities(path), lock_path(path)
+        for other in list(paths)[:number]:
+            if own & identities(paths[other]):
+                yield f"{key}: sinks.{other} writes the same file; give each sink its own file"
+        if own & of_store:
+            yield f"{key}: is a file of the store; name another file"
+        if own & of_config:
+            yield f"{key}: the configuration reads this file; name another one"
+        if identities(lock) & (of_store | of_config | _all_identities(paths.values())):
+            yield f"{key}: its lock file, {lock}, is used for something else; name another file"
+
+
+def _all_identities(files: Iterable[Path]) -> set[FileIdentity]:
+    return {identity for file in files for identity in identities(file)}
