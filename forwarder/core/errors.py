@@ -8,7 +8,7 @@ ForwarderError
 ├── BadRequestError          a POST that is not an event hook; has the status of our response
 ├── StoreError               the store cannot be used
 │   ├── StoreLockedError     another forwarder uses this store
-│   ├── StoreMovedError      the store's files were moved, replaced or truncated
+│   ├── StoreMovedError      the store's files were moved, replaced or rewritten
 │   ├── StoreFormatError     the file is not a store, is damaged, or has a newer version
 │   ├── StoreFullError       the disk is full, or `max_size` is reached
 │   └── StoreTimeoutError    a batch was not committed in time
@@ -66,7 +66,7 @@ class StoreLockedError(StoreError):
 
 
 class StoreMovedError(StoreError):
-    """The store's files were moved, removed, replaced or truncated while they were open."""
+    """The store's files were moved, removed, replaced, overwritten or truncated while they were open."""
 
 
 class StoreFormatError(StoreError):

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from forwarder.core.errors import StoreError, StoreFullError, StoreMovedError
+from forwarder.core.errors import StoreError, StoreMovedError
 from forwarder.core.ports import Clock
 from forwarder.store.settings import StoreSettings, real_path
 from forwarder.store.sqlite import schema
@@ -69,6 +69,7 @@ class WriteConnection:
         self._files = files
         self._path = real_path(settings.path)
         self._checked_at = 0.0
+        self._is_counted = False  # whether SQLite's change counter was changed since the last checkpoint
         self.wal = files.wal
         self._max_size = settings.max_size
         self._clock = clock
@@ -93,15 +94,22 @@ class WriteConnection:
         try:
             tx = Transaction(db, self._clock.now(), self._max_size)
             result = operation(tx)
+            counts = not self._is_counted and db.total_changes != changes
+            if counts:
+                # Writes the first page, and so the counter by which `OpenFiles` recognizes an earlier copy.
+                db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
             tx.commit()
-        except BaseException:
+        except BaseException as error:
             if db.in_transaction:  # SQLite may have rolled back already
                 db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                self._files.check()  # the cause, if the files were changed
             raise
         # Checked after the commit: if the files were changed before it, the commit is lost; if they are
         # changed later, the commit is on the disk already.
         self._files.check()
         self.dirty = self.dirty or db.total_changes != changes
+        self._is_counted = self._is_counted or counts
         return result, tx.stored
 
     def check_files(self) -> None:
@@ -120,7 +128,7 @@ class WriteConnection:
 
     def recover(self, error: sqlite3.Error) -> None:
         """Close the file after `error`, so that the next transaction opens it again; leave it if the disk is full."""
-        if not isinstance(schema.to_store_error(self._path, error), StoreFullError):
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_FULL:
             had_wal = self.wal.exists()
             self.close()
             if had_wal:
@@ -149,6 +157,10 @@ class WriteConnection:
             with self._files.truncating():
                 self.dirty = bool(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
             db.execute(f"PRAGMA busy_timeout = {schema.BUSY_TIMEOUT}")
+            if not self.dirty:
+                # SQLite counts up from the first page as it last read it: make it read that page again.
+                db.execute("PRAGMA shrink_memory")
+                self._is_counted = False
 
     def _reconnect(self) -> sqlite3.Connection:
         """Open the file again after an I/O error.
@@ -156,6 +168,7 @@ class WriteConnection:
         What the failed commit wrote may be in the WAL without being on the disk. A power cut would then also
         lose commits that were appended to the WAL later. So the WAL is checkpointed and truncated first.
         """
+        self._is_counted = False
         db = schema.connect_writer(self._path)
         try:
             with self._files.truncating():

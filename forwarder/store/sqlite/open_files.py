@@ -1,7 +1,7 @@
 """Checks that the files that SQLite has open are still those that the next start would open.
 
-SQLite does not notice when another program moves, removes, replaces or truncates them: it goes on writing to the open
-files, and everything that it commits there is lost when the process ends.
+SQLite does not notice when another program moves, removes, replaces, overwrites or truncates them: it goes on writing to
+the open files, and everything that it commits there is lost when the process ends.
 """
 
 import fcntl
@@ -16,13 +16,16 @@ from typing import NamedTuple
 from forwarder.core.errors import StoreLockedError, StoreMovedError
 from forwarder.store.settings import real_path
 
+_STORE, _WAL, _SHM = "", "-wal", "-shm"
+
 
 class _Seen(NamedTuple):
-    """The identity and the size, in bytes, of a file at the last check."""
+    """A file at the last check: its identity, its size in bytes, and when it was written (nanoseconds)."""
 
     device: int
     inode: int
     size: int
+    written: int
 
 
 class OpenFiles:
@@ -41,10 +44,10 @@ class OpenFiles:
             OSError: the file cannot be opened.
         """
         self._path = path
-        real = real_path(path)
-        self.wal = real.with_name(real.name + "-wal")
-        self._shm = real.with_name(real.name + "-shm")
-        self._descriptor = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        self._real = real_path(path)
+        self._has_links = self._real != Path(os.path.abspath(path))  # noqa: PTH100  # `absolute` keeps `..`
+        self.wal = _beside(self._real, _WAL)
+        self._descriptor = os.open(self._real, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -54,7 +57,8 @@ class OpenFiles:
                 "stop it first, or give this forwarder a store.path of its own"
             ) from None
         self._lock = threading.Lock()
-        self._seen: dict[Path, _Seen] = {path: _seen(os.fstat(self._descriptor))}
+        self._seen: dict[str, _Seen] = {_STORE: _seen(os.fstat(self._descriptor))}
+        self._header = b""
 
     def close(self) -> None:
         """Unlock the store. Call it after SQLite has closed it. Safe to call twice."""
@@ -64,15 +68,16 @@ class OpenFiles:
 
     def opened(self) -> None:
         """Remember the WAL and the `-shm` file, after SQLite has opened or created them."""
-        for path in (self.wal, self._shm):
-            if path not in self._seen:
-                self._seen[path] = _seen(path.stat())
+        for suffix in (_WAL, _SHM):
+            if suffix not in self._seen:
+                self._seen[suffix] = _seen(_beside(self._real, suffix).stat())
+        self._header = self._header or self._read_header()
 
     def closed(self) -> None:
         """Forget the WAL and the `-shm` file if SQLite removed them, as it does when the last connection closes."""
         if not self.wal.exists():
-            self._seen.pop(self.wal, None)
-            self._seen.pop(self._shm, None)
+            self._seen.pop(_WAL, None)
+            self._seen.pop(_SHM, None)
 
     @contextmanager
     def truncating(self) -> Iterator[None]:
@@ -82,18 +87,20 @@ class OpenFiles:
         """
         with self._lock:
             yield
-            if self.wal in self._seen:
-                self._seen[self.wal] = self._seen[self.wal]._replace(size=0)
+            if _WAL in self._seen:
+                self._seen[_WAL] = self._seen[_WAL]._replace(size=0)
+            self._change(self._next_path(), _STORE)  # remembers what the checkpoint wrote
 
     def check(self) -> None:
-        """Check that the store and its WAL were not moved, replaced or truncated. Takes 10 µs.
+        """Check that the store and its WAL were not moved, replaced, overwritten or truncated. Takes 10 µs.
 
         Raises:
             StoreMovedError: one of them was, so the next start would not find the newest commits.
         """
         with self._lock:
-            self._check(self._path)
-            self._check(self.wal)
+            real = self._next_path()
+            self._check(real, _STORE)
+            self._check(real, _WAL)
 
     def check_all(self) -> None:
         """Do what `check` does, also for the `-shm` file, and check that this user may still use the files.
@@ -102,47 +109,71 @@ class OpenFiles:
             StoreMovedError: a check failed.
         """
         self.check()
-        self._check(self._shm)
-        for path in self._seen:
-            if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
-                raise self._error(path, "can no longer be read and written by this user")
+        real = self._next_path()
+        self._check(real, _SHM)
+        for suffix in self._seen:
+            if not os.access(f"{real}{suffix}", os.R_OK | os.W_OK, effective_ids=True):
+                raise self._error(_beside(real, suffix), "can no longer be read and written by this user")
 
     @property
     def may_checkpoint(self) -> bool:
         """Whether the WAL may be checkpointed into the main file, wherever that is now.
 
-        False if one of the two was truncated or replaced by another file: the next start would read the store with a
-        WAL that does not belong to it. An empty new WAL is allowed.
+        False if one of the two was truncated, overwritten or replaced by another file: the next start would read the
+        store with a WAL that does not belong to it. An empty new WAL is allowed.
         """
-        store, wal = self._change(self._path), self._change(self.wal)
-        new_wal_is_empty = wal is _Change.REPLACED and self.wal.stat().st_size == 0
-        return store in (None, _Change.GONE) and (wal in (None, _Change.GONE) or new_wal_is_empty)
+        real = self._next_path()
+        store, wal = self._change(real, _STORE), self._change(real, _WAL)
+        new_wal_is_empty = wal is _Change.REPLACED and _beside(real, _WAL).stat().st_size == 0
+        return store in (None, _Change.GONE, _Change.LINKED) and (
+            wal in (None, _Change.GONE) or new_wal_is_empty
+        )
 
-    def _check(self, path: Path) -> None:
-        change = self._change(path)
+    def _next_path(self) -> Path:
+        """Return where the next start finds the store, and its WAL beside it, unless a link is there then."""
+        return real_path(self._path) if self._has_links else self._real
+
+    def _check(self, real: Path, suffix: str) -> None:
+        change = self._change(real, suffix)
         if change is not None:
-            raise self._error(path, change.value)
+            raise self._error(_beside(real, suffix), change.value)
 
-    def _change(self, path: Path) -> "_Change | None":
-        before = self._seen.get(path)
+    def _change(self, real: Path, suffix: str) -> "_Change | None":
+        before = self._seen.get(suffix)
         if before is None:
             return None
+        path = f"{real}{suffix}"
         try:
-            now = _seen(os.stat(path))  # noqa: PTH116  # 2 µs less
+            now = _seen(os.lstat(path))  # 2 µs less than `Path.lstat`
+            if now[:2] != before[:2]:
+                return _Change.LINKED if _seen(os.stat(path))[:2] == before[:2] else _Change.REPLACED  # noqa: PTH116
         except OSError:
             return _Change.GONE
-        if now[:2] != before[:2]:
-            return _Change.REPLACED
-        if now.size < before.size and not (path == self._path and self._was_vacuumed(now.size)):
+        change = self._rewritten(before, now) if suffix == _STORE else None
+        if suffix != _STORE and now.size < before.size:
+            change = _Change.TRUNCATED
+        if change is None:
+            self._seen[suffix] = now
+        return change
+
+    def _rewritten(self, before: _Seen, now: _Seen) -> "_Change | None":
+        """Return what another program than SQLite did to the content of the main file."""
+        if now == before:
+            return None
+        header = self._read_header()
+        page_size, pages = int.from_bytes(header[16:18], "big"), int.from_bytes(header[28:32], "big")
+        if now.size < before.size and now.size != page_size * pages:  # else SQLite did it, by a VACUUM
             return _Change.TRUNCATED
-        self._seen[path] = now
+        # SQLite counts the changes of the first page, modulo 2**32. `connection.py` makes it count between two
+        # checkpoints, so an earlier copy of the store has a lower count.
+        steps = (_change_counter(header) - _change_counter(self._header)) % 2**32
+        if steps >= 2**31 or any(header[part] != self._header[part] for part in _CONSTANT):
+            return _Change.OVERWRITTEN
+        self._header = header
         return None
 
-    def _was_vacuumed(self, size: int) -> bool:
-        """Whether SQLite itself made the store smaller, to `size` bytes: its header then has that size in pages."""
-        header = os.pread(self._descriptor, 100, 0)
-        page_size, pages = int.from_bytes(header[16:18], "big"), int.from_bytes(header[28:32], "big")
-        return len(header) == 100 and page_size * pages == size
+    def _read_header(self) -> bytes:
+        return os.pread(self._descriptor, 100, 0)
 
     def _error(self, path: Path, what: str) -> StoreMovedError:
         return StoreMovedError(
@@ -151,13 +182,27 @@ class OpenFiles:
         )
 
 
+_CONSTANT = (slice(0, 16), slice(68, 72))
+"""Where the header of the main file says that it is one of SQLite, and of ours."""
+
+
 class _Change(Enum):
     """What happened to a file that is open."""
 
     GONE = "is gone or out of reach"
     REPLACED = "is another file now"
+    LINKED = "is a link now, so that the WAL would be searched beside another file"
+    OVERWRITTEN = "was overwritten by another program"
     TRUNCATED = "was truncated"
 
 
 def _seen(status: os.stat_result) -> _Seen:
-    return _Seen(status.st_dev, status.st_ino, status.st_size)
+    return _Seen(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _beside(real: Path, suffix: str) -> Path:
+    return real.with_name(real.name + suffix)
+
+
+def _change_counter(header: bytes) -> int:
+    return int.from_bytes(header[24:28], "big")

@@ -95,6 +95,31 @@ def another_directory(path: Path) -> None:
     path.parent.mkdir()
 
 
+def replace_by_link(path: Path) -> None:
+    path.rename(path.with_name("real.db"))
+    path.symlink_to("real.db")
+
+
+def replace_by_link_to_hard_link(path: Path) -> None:
+    away = path.parent / "away"
+    away.mkdir()
+    (away / path.name).hardlink_to(path)
+    path.unlink()
+    path.symlink_to(away / path.name)
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    """Write `content` over the beginning of the file; again, until the clock of the file system shows it."""
+    before = path.stat().st_mtime_ns
+    while path.stat().st_mtime_ns == before:
+        with path.open("r+b") as file:
+            file.write(content)
+
+
+def zero_first_page(path: Path) -> None:
+    overwrite(path, bytes(4096))
+
+
 def make_unreadable(path: Path) -> None:
     path.chmod(0)
 
@@ -108,6 +133,9 @@ CHANGES = [
     remove_shm,
     truncate_store,
     shorten_store,
+    replace_by_link,
+    replace_by_link_to_hard_link,
+    zero_first_page,
     remove_directory,
     another_directory,
 ]
@@ -169,6 +197,55 @@ async def test_what_was_acknowledged_before_its_wal_was_removed_is_in_the_store_
     async with opened(path) as store:
         assert (await held(store))[: len(acknowledged)] == acknowledged
         assert (await store.ledger()).balanced
+
+
+@pytest.mark.parametrize("change", [replace_by_link, replace_by_link_to_hard_link])
+async def test_what_was_acknowledged_before_a_link_replaced_the_store_is_in_the_store_of_the_next_start(
+    path: Path, change: Callable[[Path], None]
+) -> None:
+    acknowledged = events(5)
+    async with opened(path) as store:
+        await store.append(Batch(acknowledged), timeout=5)
+        change(path)
+        assert (await append_some(store))[0] == []
+    async with opened(path) as store:
+        assert (await held(store))[:5] == acknowledged
+        assert (await store.ledger()).balanced
+
+
+@pytest.mark.parametrize("kind", ["backup", "copy"])
+@pytest.mark.parametrize("size", ["same", "smaller"])
+async def test_a_store_that_was_overwritten_by_an_earlier_copy_accepts_nothing_and_says_so_once(
+    path: Path, kind: str, size: str
+) -> None:
+    wal = path.with_name("store.db-wal")
+    copy = path.with_name("copy.db")
+    async with opened(path) as store:
+        await store.append(Batch(events(5)), timeout=5)
+        await until(lambda: wal.stat().st_size == 0)
+        if kind == "backup":
+            await store.backup(copy, lambda _: None)
+        else:
+            copy.write_bytes(path.read_bytes())
+        await store.append(Batch([event(size=100 if size == "same" else 500_000)]), timeout=5)
+        await until(lambda: wal.stat().st_size == 0)
+        await store._writer.submit(lambda _: None)  # the checkpoint has ended
+        assert (copy.stat().st_size == path.stat().st_size) == (size == "same")
+        with structlog.testing.capture_logs() as lines:
+            overwrite(path, copy.read_bytes())
+            os.truncate(path, copy.stat().st_size)
+            assert (await append_some(store))[0] == []
+            await until(lambda: store.not_ready_reason is not None, seconds=2)
+        assert f"{path} was overwritten by another program" in (store.not_ready_reason or "")
+        assert [line["action"] for line in lines] == ["store_unready"]
+
+
+async def test_a_store_that_was_touched_only_accepts_events(path: Path) -> None:
+    async with opened(path) as store:
+        await store.append(Batch([event()]), timeout=5)
+        path.touch()
+        os.utime(path, (0, 0))
+        assert len((await append_some(store))[0]) == 5
 
 
 async def test_a_store_that_was_moved_alone_is_complete_and_the_next_start_begins_a_new_one(
