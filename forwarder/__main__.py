@@ -15,8 +15,10 @@ def main() -> None:
     _open_standard_streams()
     try:
         import_module("forwarder.cli.main").main()
-    except OSError as error:  # such as a full disk behind `>`
-        _say(f"the output cannot be written: {error.strerror or error}")
+    except OSError as error:
+        # A stream that is open already, such as stdout on a full disk behind `>`, has no name here.
+        name = "the output cannot be written" if error.filename is None else os.fsdecode(error.filename)
+        _say(f"{name}: {error.strerror or error}")
         os._exit(1)  # the interpreter would try to write it once more, and fail with a traceback
 
 

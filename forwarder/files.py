@@ -9,6 +9,7 @@ from pathlib import Path
 
 _LINK = "it is a link to another file, or not a regular file; remove it"
 _SMALL = 4 << 20
+_TINY = 64 << 10
 
 
 def read_small(path: Path, max_bytes: int = _SMALL) -> bytes:
@@ -111,6 +112,16 @@ def file_system_of(path: Path, mounts: str) -> str:
         if path.is_relative_to(folder) and len(folder) >= best:
             best, found = len(folder), kind
     return found
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the file system of `folder` has no room for even a small file."""
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return False
+    has_inodes = status.f_favail > 0 or not status.f_files  # some file systems have no fixed number
+    return status.f_bavail * status.f_frsize < _TINY or not has_inodes
 
 
 def can_create_in(folder: Path) -> bool:

@@ -24,6 +24,8 @@ _SUFFIXES = (
     ".zones.new",
 )
 
+_MAX_NAME = 255 - max(map(len, _SUFFIXES))
+
 
 def real_path(path: Path) -> Path:
     """Return `path` with links resolved: SQLite puts its other files beside the real file, not beside a link."""
@@ -71,6 +73,13 @@ class StoreSettings(Section):
     max_size: Size = "10GiB"  # type: ignore[assignment]  # validated from text, as an operator writes it
     retention: Duration = "7d"  # type: ignore[assignment]  # as above
     dedup_window: Duration = "30d"  # type: ignore[assignment]  # as above
+
+    @field_validator("path")
+    @classmethod
+    def _validate_path(cls, value: Path) -> Path:
+        if len(os.fsencode(value.name)) > _MAX_NAME:
+            raise ValueError(f"has too long a file name; write one of at most {_MAX_NAME} bytes")
+        return value
 
     @field_validator("max_size")
     @classmethod

@@ -19,6 +19,7 @@ import structlog
 import yaml
 from click.testing import CliRunner
 
+from forwarder import __main__ as entry
 from forwarder import tls as tls_files
 from forwarder.app import Forwarder
 from forwarder.cli.main import main
@@ -614,6 +615,19 @@ def test_an_output_that_cannot_be_written_is_one_line_and_ends_with_1(command: s
         text=True,
     )
     assert (shown.returncode, shown.stderr) == (1, "the output cannot be written: No space left on device\n")
+
+
+def test_a_file_that_cannot_be_used_is_not_taken_for_the_output(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        Path("/nowhere/file").stat()
+
+    monkeypatch.setattr("forwarder.cli.main.main", fail)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with pytest.raises(SystemExit):
+        entry.main()
+    assert capfd.readouterr().err == "/nowhere/file: No such file or directory\n"
 
 
 @pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "<&- >&- 2>&-"])

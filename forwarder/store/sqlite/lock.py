@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from forwarder.core.errors import StoreError, StoreLockedError
+from forwarder.core.errors import StoreError, StoreFullError, StoreLockedError
 from forwarder.files import lock_file
 from forwarder.store.settings import lock_path
 
@@ -21,9 +21,11 @@ class FileLock:
         Raises:
             StoreLockedError: another process holds the lock; the message has its pid.
             StoreError: the directory is missing or not writable, or the lock file is not ours.
+            StoreFullError: the disk is full.
         """
         path = lock_path(store)
         until = time.monotonic() + timeout
+        self._descriptor = -1
         try:
             while (descriptor := lock_file(path)) is None:
                 if time.monotonic() >= until:
@@ -33,27 +35,39 @@ class FileLock:
                         "stop it first, or give this forwarder a store.path of its own"
                     )
                 time.sleep(_POLL_INTERVAL)
+            self._descriptor = descriptor
+            self._write_pid(path)
         except OSError as error:
-            if error.errno == errno.EMLINK:
-                raise StoreError(
-                    f"the lock file {path} is a link to another file, or not a file; remove it"
-                ) from error
-            raise StoreError(
-                f"the store {store} cannot be used: {path} cannot be written ({error.strerror}); "
-                f"create the directory {store.parent} and let this user write to it"
-            ) from error
-        self._descriptor = descriptor
-        content = os.pread(descriptor, 32, 0)
-        if content.strip() and not content.strip().isdigit():
             self.release()
+            raise _explained(error, store, path) from error
+        except StoreError:
+            self.release()
+            raise
+
+    def _write_pid(self, path: Path) -> None:
+        content = os.pread(self._descriptor, 32, 0)
+        if content.strip() and not content.strip().isdigit():
             raise StoreError(
                 f"{path} is not a lock file of the forwarder; move it away, or correct store.path"
             )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        pid = f"{os.getpid()}\n".encode()
+        os.pwrite(self._descriptor, pid, 0)  # before truncating it: on a full disk, only that needs no room
+        os.ftruncate(self._descriptor, len(pid))
 
     def release(self) -> None:
         """Release the lock. Keep the lock file: else two processes could lock two files of the same name."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _explained(error: OSError, store: Path, path: Path) -> StoreError:
+    """Return the StoreError for an `error` at the lock file `path`."""
+    if error.errno == errno.EMLINK:
+        return StoreError(f"the lock file {path} is a link to another file, or not a file; remove it")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFullError(f"the disk of the store {store} (store.path) is full; free some space")
+    return StoreError(
+        f"the store {store} cannot be used: {path} cannot be written ({error.strerror}); "
+        f"create the directory {store.parent} and let this user write to it"
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
-from forwarder.files import can_create_in, sync_directory
+from forwarder.files import can_create_in, is_full, sync_directory
 from forwarder.store.settings import real_path
 from forwarder.store.sqlite.migrations import STEPS
 from forwarder.store.sqlite.open_files import OpenFiles
@@ -31,6 +31,7 @@ BUSY_TIMEOUT = 1000
 
 _MAGIC = b"SQLite format 3\x00"
 _AUTOCHECKPOINT = 256  # pages, so 4 MiB: keeps the checkpoint inside a commit at about 3 ms
+_MAYBE_FULL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 _UNCHANGED = "The file is left as it is."
 
 
@@ -150,7 +151,8 @@ def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STE
 def to_store_error(path: Path, error: sqlite3.Error) -> StoreError:
     """Return the StoreError to raise for `error` of SQLite on the store at `path`."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
+    # When SQLite cannot create or enlarge its WAL or `-shm` file, it does not say that the disk is full.
+    if code == sqlite3.SQLITE_FULL or (code in _MAYBE_FULL and is_full(path.parent)):
         return StoreFullError(f"the disk of the store {path} is full ({error}); free some space")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreFormatError(

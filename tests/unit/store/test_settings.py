@@ -16,3 +16,9 @@ def test_sizes_and_times_have_the_promised_defaults() -> None:
 def test_a_size_that_is_too_small_is_refused() -> None:
     with pytest.raises(ValidationError, match="at least 1MiB"):
         StoreSettings.model_validate({"path": "x.db", "max_size": "1000KB"})
+
+
+def test_a_file_name_that_leaves_no_room_for_the_suffixes_is_refused() -> None:
+    assert StoreSettings(path=Path("x" * 243)).path
+    with pytest.raises(ValidationError, match="at most 243 bytes"):
+        StoreSettings(path=Path("x" * 244))

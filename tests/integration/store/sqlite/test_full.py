@@ -5,10 +5,12 @@ import json
 import os
 import resource
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -304,3 +306,18 @@ async def test_whatever_is_posted_the_store_stays_below_max_size(
         await until(lambda: path.with_name("store.db-wal").stat().st_size == 0)
         assert path.stat().st_size < 16 * 1024 * 1024
         assert largest < 1.25 * 16 * 1024 * 1024  # the WAL, until it is emptied
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_CANTOPEN])
+def test_an_error_of_sqlite_on_a_full_disk_names_the_full_disk(
+    path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = code
+    assert "check the disk and the permissions" in str(schema.to_store_error(path, error))
+    monkeypatch.setattr(
+        os, "statvfs", lambda _: SimpleNamespace(f_bavail=0, f_frsize=4096, f_files=9, f_favail=9)
+    )
+    found = schema.to_store_error(path, error)
+    assert isinstance(found, StoreFullError)
+    assert f"the disk of the store {path} is full" in str(found)

@@ -1,3 +1,4 @@
+import errno
 import os
 import re
 import subprocess
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from forwarder.core.errors import StoreError, StoreLockedError
+from forwarder.core.errors import StoreError, StoreFullError, StoreLockedError
 from forwarder.store.sqlite.lock import FileLock
 
 _HOLD = """
@@ -43,6 +44,17 @@ def test_a_released_lock_can_be_taken_again(path: Path) -> None:
 def test_a_missing_directory_is_named(path: Path) -> None:
     with pytest.raises(StoreError, match=r"No such file or directory.*create the directory .*nowhere"):
         FileLock(path.parent / "nowhere" / "store.db")
+
+
+def test_a_full_disk_is_named_as_such(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", fail)
+        with pytest.raises(StoreFullError, match=rf"{path} \(store.path\) is full; free some space"):
+            FileLock(path)
+    FileLock(path).release()
 
 
 @pytest.mark.parametrize("kind", ["symlink", "hard link", "dangling", "pipe", "directory"])
