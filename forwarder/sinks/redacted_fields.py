@@ -69,7 +69,11 @@ class FieldRedactor:
         if event.source is Source.ALERT:
             found = self._redact_group(object_at(raw, "forwarder", "alert")) or found
         if event.source is Source.ACTION:
-            hidden = self._hidden(object_at(raw, "forwarder", "action", "target"))
+            hidden = [
+                text
+                for target in _targets(object_at(raw, "forwarder", "action"))
+                for text in self._hidden(target)
+            ]
             raw, found = _without(raw, hidden), found or bool(hidden)
         body = encode(raw).encode()
         # If an object has a key twice, the decoded object has only the last value, but the body still has both.
@@ -111,6 +115,17 @@ class FieldRedactor:
             and value
             and any(path == field.split(".")[: len(path)] for path in self._paths for field in fields)
         ]
+
+
+def _targets(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield the targets in an action's event: its own, and that of another action that it notifies of."""
+    if isinstance(value, dict):
+        if str(value.get("kind")) in _TARGETS:
+            yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _targets(item)
 
 
 def _without(value: Any, texts: Sequence[str]) -> Any:

@@ -22,6 +22,7 @@ from forwarder.core.event import Event, Source
 from forwarder.ecs.action import action_document
 from forwarder.ecs.attributes import log_view
 from forwarder.ecs.document import DocumentOptions
+from forwarder.react.announce import approval_requests
 from forwarder.setup.elasticsearch import actions
 from forwarder.sinks.redacted_fields import FieldRedactor
 from tests.fakes.action import ALERT, TRIGGER, action
@@ -164,6 +165,17 @@ def test_a_login_that_a_sink_may_not_have_is_nowhere_in_it(field: str) -> None:
     redacted = FieldRedactor([field]).redact(to_event(one, NOON))
     assert b"jane@corp.example" not in redacted.body
     assert (b"00u1" in redacted.body) == ("." in field)
+
+
+@pytest.mark.parametrize("field", ["actor.alternateId", "target.alternateId", "actor", "target"])
+def test_a_login_that_a_sink_may_not_have_is_not_in_a_notification_about_the_action_either(
+    field: str,
+) -> None:
+    (one,) = approval_requests(SUSPENDED, ["soc"], lambda each: f"https://soc.example/{each.id}", NOON)
+    one = replace(one, request=ActionRequest("soc", "POST", body=one.settings["about"]))
+    event = to_event(one, NOON)
+    assert b"jane@corp.example" in event.body
+    assert b"jane@corp.example" not in FieldRedactor([field]).redact(event).body
 
 
 def test_an_id_or_an_address_that_a_sink_may_not_have_is_not_in_the_request_either() -> None:
