@@ -14,6 +14,9 @@ _NAMES = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 Name = Annotated[str, StringConstraints(pattern=_NAMES)]
 """A name that the operator chooses. It becomes a metric label, a log field and a key in the store."""
 
+_ABOUT_A_KEY = re.compile(
+    r"`(\w+)`:? (?!and |or )"
+)  # how an error of a section names the one key that is wrong
 _ANY_NAME = re.compile(r"[A-Za-z0-9_.-]{0,200}")  # event types are names too
 _KEY = re.compile(r"[A-Za-z_. -]{0,40}")  # none of ours has a digit
 
@@ -50,7 +53,11 @@ class Describer:
             error["loc"][-1] == "[key]" or error["ctx"]["pattern"] == _NAMES
         ):
             return f"{path}: {_NAME}"
-        return f"{path}: {plain(error, _field(section, error['loc']))}"
+        words = plain(error, _field(section, error["loc"]))
+        begin = _ABOUT_A_KEY.match(words)
+        if begin and begin[1] in _keys(self._section(error["loc"])):
+            return f"{path}.{begin[1]}: {words[begin.end() :]}"
+        return f"{path}: {words}"
 
     def _hint(self, loc: tuple[Any, ...], siblings: list[str]) -> str:
         """Return which key was probably meant, or in which section the key belongs, or which keys are known here."""
@@ -88,13 +95,17 @@ class Describer:
                 continue
             text = str(part) if loc[-1] == "[key]" else _name_in(str(part), _ANY_NAME)
             path += f"[{part}]" if isinstance(part, int) else f".{text}" if path else text
+        return path, self._section(loc[:-1])
+
+    def _section(self, loc: tuple[Any, ...]) -> Any:
+        """Return the section at `loc`, or that which `loc` is in."""
         model: Any = self._model
-        for part in loc[:-1]:
+        for part in loc:
             if loc[0] == "sinks" and part in self._kinds:
                 model = self._kinds[part]
             elif _is_section(model) and part in model.model_fields:
                 model = _section_of(model.model_fields[part])
-        return path, model
+        return model
 
 
 def _name_in(key: str, name: re.Pattern[str]) -> str:

@@ -343,7 +343,7 @@ def test_the_rest_of_the_file_is_checked_beside_a_mistake_in_the_section(folder:
     tree = tree_of(folder, on=entry("suspend"))
     tree["orgs"]["acme"]["api"]["private_key"] = "no key"
     assert [line.split(": ")[0] for line in problems_of(tree)] == [
-        "orgs.acme.api",
+        "orgs.acme.api.private_key",
         "reactions.on[0].do[0].suspend.for",
     ]
 
@@ -415,9 +415,7 @@ def test_a_mistyped_scope_is_refused_and_a_scope_of_another_use_is_not(folder: P
     read(tree)
     tree["orgs"]["acme"]["api"]["scopes"] = ["okta.logs.read", "okta.user.manage"]
     (line,) = problems_of(tree)
-    assert (
-        line == "orgs.acme.api: `scopes`: there is no scope okta.user.manage; did you mean okta.users.manage?"
-    )
+    assert line == "orgs.acme.api.scopes: there is no scope okta.user.manage; did you mean okta.users.manage?"
 
 
 def warnings_of(tree: dict[str, Any]) -> list[str]:
