@@ -5,6 +5,7 @@ backslash literal; before any other character, it is an ordinary character.
 """
 
 from enum import Enum
+from math import inf
 from typing import Any
 
 import msgspec
@@ -155,11 +156,12 @@ def _typed(written: Plain) -> Value:
         return Truth(written.lower() == "true")
     digits = written.replace("_", "").lower()
     try:
-        return Number(float(digits) if written.tag == "float" else _integer(digits))
+        number = float(digits) if written.tag == "float" else _integer(digits)
     except (ValueError, OverflowError):
-        raise RuleFileError(
-            f"{written[:50]!r} is not a number; write it in quotes to compare it as text"
-        ) from None
+        number = inf
+    if abs(number) == inf:
+        raise RuleFileError(f"{written[:50]!r} is not a number; write it in quotes to compare it as text")
+    return Number(number)
 
 
 def _integer(digits: str) -> int:

@@ -311,6 +311,8 @@ def test_a_file_in_a_folder_may_have_all_its_rules_commented_out(tmp_path: Path)
         ("title: x\nlogsource: {product: okta}\ndetection: {s: {forwarder.country: NO}, condition: s}\n", "YAML reads 'NO' as a boolean; write it in quotes"),
         ("title: x\nlogsource: {product: okta}\ndetection: {s: {a|re: '(?=x)'}, condition: s}\n", "cannot read the regular expression '(?=x)'"),
         ("title: x\nlogsource: {product: okta}\ndetection: {s: {a|cidr: 10.0.0.1/8}, condition: s}\n", "'10.0.0.1/8' is not a network"),
+        ("title: x\nlogsource: {product: okta}\ndetection: {s: {a: 1.0e+400}, condition: s}\n", "'1.0e+400' is not a number"),
+        ("title: x\nlogsource: {product: okta}\ndetection: {s: {a|lt: .nan}, condition: s}\n", "'.nan' is not a number"),
         ("title: x\nlogsource: {product: okta}\ndetection: {s: {a|gt: '5'}, condition: s}\n", "the modifier 'gt' needs a number; write it without quotes"),
         ("title: x\nlogsource: {product: okta}\ndetection: {s: {a|contains: 5}, condition: s}\n", "needs a text; write the value in quotes"),
         ("title: x\nlogsource: {product: okta}\ndetection: {s: {a|hour: 5}, condition: s}\n", "'hour' is not supported: parts of times"),
