@@ -10,13 +10,13 @@ from forwarder.files import FileIdentity, identities
 
 def lock_path(path: Path) -> Path:
     """Return the lock file of the sink that writes `path`."""
-    return path.with_name(path.name + ".lock")
+    return Path(f"{path}.lock")
 
 
 def rotated_path(path: Path, stamp: str, number: int) -> Path:
     """Return the name of a file that was rotated at `stamp`; `number` counts the files of this second, from 1."""
     ending = "" if number == 1 else f"-{number}"
-    return path.with_name(f"{path.stem}-{stamp}{ending}{path.suffix}")
+    return path.parent / f"{path.stem}-{stamp}{ending}{path.suffix}"
 
 
 def place_problem(path: Path) -> str:
