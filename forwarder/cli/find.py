@@ -119,10 +119,8 @@ def _check_usage(
     uuid: str | None, user: str | None, event_type: str | None, around: Micros | None, within: Micros | None
 ) -> None:
     for text in (uuid, user, event_type):
-        if text is not None and (not text.strip() or not _is_text(text)):
-            raise click.UsageError(
-                "a UUID, --user and --type are never blank, and are UTF-8; correct or remove it"
-            )
+        if text is not None and not text.strip():
+            raise click.UsageError("a UUID, --user and --type are never blank; correct or remove it")
     if uuid is not None and (user, event_type, around) != (None, None, None):
         raise click.UsageError("a UUID names one event; leave out --user, --type and --around")
     if uuid is not None and "@" in uuid:
@@ -133,14 +131,6 @@ def _check_usage(
         raise click.UsageError("--within needs --around")
     if event_type is not None and (problem := unknown_event_type(event_type)):
         echo(problem, fg="yellow", err=True)  # an event may have a newer type
-
-
-def _is_text(argument: str) -> bool:
-    try:
-        argument.encode()
-    except UnicodeEncodeError:  # bytes that are not UTF-8 in the shell's encoding
-        return False
-    return True
 
 
 def _spelled(uuid: str | None) -> str | None:

@@ -18,13 +18,32 @@ from forwarder.cli.terminal import echo
 from forwarder.core.errors import ForwarderError, SettingsError
 from forwarder.core.wording import count
 
+_ARGUMENTS = "forwarder.arguments"
+
+
+def _is_text(argument: str) -> bool:
+    """Whether `argument` was valid text; Python keeps other bytes as surrogates, so that any file can be named."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
 
 class _Commands(click.Group):
     """Prints a `ForwarderError` without a traceback, and exits with 2 if it is a `SettingsError`, else 1."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_ARGUMENTS] = list(args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except UnicodeEncodeError:
+            if all(_is_text(argument) for argument in ctx.meta[_ARGUMENTS]):
+                raise
+            raise click.UsageError("an argument has bytes that are not UTF-8; correct it") from None
         except SettingsError as error:
             echo("The configuration has problems:", fg="red", err=True)
             for problem in error.problems:

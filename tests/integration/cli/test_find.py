@@ -332,7 +332,6 @@ def test_many_events_are_a_table_and_few_are_lives(tmp_path: Path) -> None:
         (("--org", "acme"), "name an event"),
         (("",), "are never blank"),
         (("--user", " "), "are never blank"),
-        (("\udcff",), "are UTF-8"),
         (("x", "--user", "y"), "a UUID names one event"),
         (("--user", "y", "--within", "5m"), "--within needs --around"),
         (("--user", "y", "--around", "late"), "'late' is not a time; write 10:03, 2026-01-31"),
