@@ -242,7 +242,7 @@ class RuleEngine:
                 group = self.groups.touch(key_of(feed.index, run.event.org, values), run.event.received_at)
                 group.matched += 1
                 counted = (point.group.get(rule.field) or run.first(rule.field)) if rule.field else None
-                label = counted or (0 if rule.type == "event_count" else feed.label)
+                label = counted.lower() if counted else (0 if rule.type == "event_count" else feed.label)
                 self._add(run, feed.index, group, (point.time, label, point.id), values)
 
 

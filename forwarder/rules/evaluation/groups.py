@@ -171,7 +171,7 @@ class Feed:
     def labels(self, reading: Reading) -> Sequence[Any]:
         """Return the label of each entry that an event adds to a group."""
         if self._counted is not None:
-            return _values(reading[self._counted])
+            return [value.lower() for value in _values(reading[self._counted])]
         return self._labels
 
 
@@ -183,8 +183,8 @@ def _values(found: Sequence[str]) -> Sequence[str]:
 
 def key_of(index: int, org: str, group: Sequence[str]) -> str:
     """Return the key in `RuleGroups` for the group with the values `group`, of the rule with the number
-    `index`."""
-    values = "\0".join(group)
+    `index`. Texts are compared without case: who signs in as `ADA@x` and as `ada@x` is one user."""
+    values = "\0".join(group).lower()
     if values.count("\0") >= len(group):  # a value contains the separator
-        values = "\0".join([value.replace("\0", "\ufffd") for value in group])
+        values = "\0".join([value.replace("\0", "\ufffd") for value in group]).lower()
     return f"{index}\0{org}\0{values}"

@@ -211,6 +211,17 @@ def test_an_event_without_the_field_belongs_to_no_group(rules: Ruleset) -> None:
     assert feed(engine_of(rules), events) == []
 
 
+def test_a_group_and_a_counted_value_are_the_same_in_any_case(rules: Ruleset) -> None:
+    names = ["Ada@x", "ada@X", "ADA@x", "ada@x"]
+    same_group = [made(n, NOON + n * SECOND, "alpha", name, f"ip{n}") for n, name in enumerate(names)]
+    engine = engine_of(rules)
+    (alert,) = feed(engine, same_group)
+    assert alert.group == {"actor.id": "ada@x"}  # as the last event has it
+    assert feed(engine, [made(9, NOON + 9 * SECOND, "alpha", "aDa@x", "ip9")]) == []
+    same_value = [made(n, NOON + n * SECOND, "beta", name, "192.0.2.1") for n, name in enumerate(names)]
+    assert feed(engine_of(rules), same_value) == []
+
+
 def test_a_sender_cannot_make_long_keys(rules: Ruleset) -> None:
     engine = engine_of(rules)
     feed(engine, [made(1, NOON, "alpha", "u" * 1_000_000, "ip\0x")])
