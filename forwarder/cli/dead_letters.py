@@ -15,6 +15,7 @@ from forwarder.store.dead_letters import RECEIVER, DeadLetter, DeadLetterSelecti
 if TYPE_CHECKING:
     from forwarder.store.engine import StoreCommands
 
+_ID = click.IntRange(0, 2**63 - 1)  # as SQLite's integers
 _SHOWN = 20  # the most malformed events that are printed after a replay
 
 
@@ -59,7 +60,7 @@ def list_command(config: Path, sink: str | None, reason: str | None, limit: int,
 
 @dead_letters.command()
 @config_option
-@click.argument("number", type=int, metavar="ID")
+@click.argument("number", type=_ID, metavar="ID")
 def show(config: Path, number: int) -> None:
     """Show one dead letter as JSON, with the event as it was received."""
     letter = _commands(config).dead_letter(number)
@@ -75,7 +76,7 @@ def show(config: Path, number: int) -> None:
 @config_option
 @_filters
 @click.option("--all", "everything", is_flag=True, help="All dead letters that match the other options.")
-@click.argument("ids", type=int, nargs=-1, metavar="[ID]…")
+@click.argument("ids", type=_ID, nargs=-1, metavar="[ID]…")
 def replay(
     config: Path, ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool
 ) -> None:
@@ -98,7 +99,7 @@ def replay(
 @_filters
 @click.option("--all", "everything", is_flag=True, help="All dead letters that match the other options.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.argument("ids", type=int, nargs=-1, metavar="[ID]…")
+@click.argument("ids", type=_ID, nargs=-1, metavar="[ID]…")
 def discard(
     config: Path, ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool, yes: bool
 ) -> None:

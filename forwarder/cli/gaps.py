@@ -30,7 +30,7 @@ _SHOWN = 100
 )
 @click.option(
     "--limit",
-    type=click.IntRange(0),
+    type=click.IntRange(0, 1_000_000),
     help=f"The most events to list; by default {_SHOWN}, or all with --json.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -69,6 +69,13 @@ def test_an_argument_that_is_not_utf_8_is_wrong_usage(config: Path, command: tup
     assert (done.exit_code, "bytes that are not UTF-8" in done.output) == (2, True), done.output
 
 
+@pytest.mark.parametrize("command", ["show", "replay", "discard"])
+def test_an_id_that_is_too_large_is_wrong_usage(config: Path, command: str) -> None:
+    done = run(config, "dead-letters", command, 2**63)
+    assert done.exit_code == 2
+    assert "is not in the range" in done.output
+
+
 def test_discard_says_how_many_of_what_before_it_asks(config: Path) -> None:
     done = run(config, "dead-letters", "discard", "--all", answer="n\n")
     assert done.exit_code == 1
