@@ -162,7 +162,7 @@ def check_patterns(condition: Condition) -> None:
                 found.append(part)
         if left < 0:
             raise RuleFileError(
-                f"has more than {_MAX_PATTERNS:,} patterns of event types; name the types, or split the rule"
+                f"compares the event type with more than {_MAX_PATTERNS:,} patterns; name the types, or split the rule"
             )
 
 

@@ -19,6 +19,7 @@ from forwarder.rules.conditions.condition import (
     Or,
     Pattern,
     Unknown,
+    check_patterns,
     compared,
     expression,
 )
@@ -103,7 +104,9 @@ def detection_tree(
     if not texts:
         raise RuleFileError("its detection has no condition; add one, as in `condition: selection`")
     line = line_of(detection, "condition")
-    return _joined([_condition(text, selections, report, line) for text in texts], Or)
+    found = _joined([_condition(text, selections, report, line) for text in texts], Or)
+    check_patterns(about_types(found))  # `rules check` looks up the types of each rule
+    return found
 
 
 def _joined(parts: Sequence[Condition], kind: type[And | Or]) -> Condition:

@@ -29,6 +29,7 @@ from forwarder.rules.conditions.regex import full_match
 from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.coverage import Suggestions, coverage
 from forwarder.rules.elastic.kql import read_kql
+from forwarder.rules.load import read_rules
 from tests.unit.rules.helpers import judge, read, types
 
 LONG = "user." + "a" * 100
@@ -252,3 +253,10 @@ def test_all_types_are_judged_at_once_as_each_by_itself(condition: Condition) ->
         and possible(condition, name) is not False
     }
     assert (types(found) if found else set()) == expected
+
+
+def test_rules_check_refuses_too_many_patterns_as_coverage_does(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_text(f"{OKTA}{STARS}")
+    with at_once():
+        _, (problem,) = read_rules([tmp_path / "a.yml"])
+    assert "more than 2,000 patterns" in problem.text
