@@ -3,7 +3,7 @@
 import socket
 import ssl
 from collections.abc import Sequence
-from http.client import BadStatusLine
+from http.client import BadStatusLine, IncompleteRead
 from urllib.parse import urlsplit
 
 from urllib3.exceptions import ProtocolError
@@ -99,6 +99,8 @@ def _reason(url: str, causes: Sequence[BaseException]) -> str:
             return f"{_NOTHING} (connection refused)"
         if type(cause) is BadStatusLine:
             return "this port does not answer in HTTP/1.1; if it is a gRPC port, set `protocol: grpc`"
+        if isinstance(cause, IncompleteRead):
+            return f"the response is not complete ({cause})"
     root = causes[-1]
     text = str(root) or type(root).__name__
     if url.startswith("http:") and any(isinstance(cause, ProtocolError) for cause in causes):

@@ -153,6 +153,7 @@ class _Session(requests.Session):
         if message is None:
             # If this counted as delivered, all events would be lost at a web server that answers 200 to everything.
             hint = advice.http_status(settings, status)
+            detail = detail if received else f"{detail} without a body, of the type {_kind(response)}"
             text = f"{advice.posted(settings.url)}: this is not the response of an OTLP server: {detail[:500]}; {hint}"
             return ExportResult(outcomes.REFUSED, text)
         partial = message.partial_success

@@ -82,6 +82,8 @@ async def test_an_acceptance_that_may_be_cut_off_is_a_retry_on_a_new_connection(
     cut, after = await send(server, Answer(raw=raw), Answer())
     assert (list(cut.retry), cut.reason, cut.whole) == ([1, 2], RetryReason.CONNECTION, True)
     assert not cut.unattributed
+    assert "not complete" in cut.detail
+    assert "TLS" not in cut.detail
     assert (after.delivered, server.connections) == ([1, 2], 2)
 
 
@@ -102,6 +104,9 @@ async def test_an_empty_200_of_another_type_is_not_an_acceptance(server: FakeOtl
     """As of a gRPC server, whose refusal is in `grpc-status`, and of nginx with `return 200`."""
     (result,) = await send(server, Answer(headers={"Content-Type": kind, "grpc-status": "7"}, body=b""))
     assert (list(result.retry), list(result.delivered), result.pause) == ([1, 2], [], True)
+    assert (
+        f"not the response of an OTLP server: HTTP 200 without a body, of the type {kind};" in result.detail
+    )
 
 
 @pytest.mark.parametrize("kind", [b"", _PROTOBUF, b"Content-Type: application/protobuf\r\n"])
