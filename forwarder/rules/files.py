@@ -107,6 +107,11 @@ def is_folder(path: Path) -> bool:
     return stat.S_ISDIR(_mode_and_size(path)[0])
 
 
+def exists(path: Path) -> bool:
+    """Whether `path` leads to a file or a folder; false also where access is denied."""
+    return _mode_and_size(path)[0] != 0
+
+
 def real_path(path: Path) -> Path:
     """Return `path` with all links resolved, as far as they can be."""
     try:

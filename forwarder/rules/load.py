@@ -4,7 +4,6 @@ or never.
 `load` returns all rules, or raises all problems at once, each with its file and line.
 """
 
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -111,12 +110,11 @@ class _Loading:
             return True
         self._files.add(real)
         if not has_suffix(file, _SUFFIXES):
-            text = "No such file or directory"  # the same text as for a file with one of the suffixes
-            if os.path.lexists(file):
-                text = (
-                    "is not a .yml or .txt file; write Sigma rules in a .yml file, or System Log filters in a "
-                    ".txt file"
-                )
+            text = "is not a .yml or .txt file; write Sigma rules in a .yml file, or System Log filters in a .txt file"
+            try:
+                file.lstat()
+            except (OSError, ValueError) as error:  # the same text as for a file with one of the suffixes
+                text = getattr(error, "strerror", None) or str(error)
             self.problems.append(RuleProblem(file, 0, text))
             return True
         try:

@@ -18,7 +18,7 @@ from forwarder.rules.conditions.event_fields import Reading
 from forwarder.rules.conditions.explanation import explanation
 from forwarder.rules.correlation_tests import RuleTest, correlation_failure, times_of
 from forwarder.rules.evaluation.ruleset import DetectionRule, RuleProblem, Ruleset
-from forwarder.rules.files import has_suffix, is_folder, read_text, real_path, walk
+from forwarder.rules.files import exists, has_suffix, is_folder, read_text, real_path, walk
 from forwarder.rules.load import TESTS, read_rules
 from forwarder.rules.sigma.correlation import Correlation
 from forwarder.rules.sigma.described import Described
@@ -64,7 +64,7 @@ def files_of_tests(paths: Sequence[Path]) -> Iterator[Path]:
             yield from (
                 path.with_name(path.stem + suffix)
                 for suffix in TESTS
-                if path.with_name(path.stem + suffix).exists()
+                if exists(path.with_name(path.stem + suffix))
             )
 
 
@@ -76,7 +76,7 @@ def rules_of(file: Path) -> Path:
     """
     stem = Path(file.stem).stem
     for suffix in _RULE_SUFFIXES:
-        if (rules := file.with_name(stem + suffix)).exists():
+        if exists(rules := file.with_name(stem + suffix)):
             return rules
     raise RuleFileError(f"there is no {stem}.yml or {stem}.txt beside it to test")
 

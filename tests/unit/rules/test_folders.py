@@ -70,3 +70,17 @@ def test_a_link_to_itself_is_one_problem_with_its_name(tmp_path: Path) -> None:
         (problem,) = read_rules([path])[1]
         assert problem.file in (tmp_path / "a.yml", tmp_path / "a\0.yml")
         assert len(run_tests([path], {})[1]) == 1
+
+
+def test_a_folder_that_must_not_be_entered_is_one_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", denied)
+    monkeypatch.setattr(Path, "lstat", denied)
+    (problem,) = read_rules([tmp_path / "rules"])[1]
+    assert problem.text == "Permission denied"
+    assert run_tests([tmp_path / "rules"], {})[1] == [problem]
+    assert covered(tmp_path / "rules") == (0, True)
