@@ -165,7 +165,7 @@ async def test_a_damaged_table_leaves_metrics_status_and_readiness_answered(
             # In another process: closing the file here would drop SQLite's locks. Then a commit, so that it is read again.
             code = f"from pathlib import Path; from tests.integration.test_app import damage; damage(Path({str(file)!r}), {table!r})"
             await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], check=True)
-            await post(forwarder, "old")
+            _, status = await post(forwarder, "old")
             async with httpx.AsyncClient(
                 trust_env=False, base_url=f"http://{forwarder.ops.address}"
             ) as client:
@@ -177,6 +177,7 @@ async def test_a_damaged_table_leaves_metrics_status_and_readiness_answered(
             await forwarder.stop(grace=0)
     codes = {path: answer.status_code for path, answer in answers.items()}
     ready = codes.pop("/readyz") == 200
+    assert ready == (status == 200)  # a test write that does not meet the damage says nothing
     assert set(codes.values()) == {200}
     assert f"forwarder_ready {float(ready)}" in answers["/metrics"].text
     if table != "dead_letters_by_state":

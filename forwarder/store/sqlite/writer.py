@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from forwarder import logs
-from forwarder.core.errors import StoreError, StoreFullError, StoreMovedError
+from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError, StoreMovedError
 from forwarder.core.event import Source
 from forwarder.core.ports import Appended, Batch
 from forwarder.metrics import Metrics
@@ -109,6 +109,9 @@ class Writer:
         self._queued_bytes = 0  # gathered and in the queue; used on the event loop only
         self._closed = False
         self._moved = False  # whether the store's files were moved or replaced
+        self._damaged = (
+            False  # whether the last try to store an event found damage, which a probe may not meet
+        )
         self._wal_warning_due = math.inf
         self._next_probe = self._next_prune = self._next_index = self._next_wal_check = 0.0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -212,6 +215,7 @@ class Writer:
             if is_disk_error(error):
                 self._connection.recover(error)
                 failure = schema.to_store_error(self._settings.path, error)
+                self._damaged = isinstance(failure, StoreFormatError)
                 if any(pending.size for pending in group):
                     self._set_not_ready(str(failure))
                 self._complete([(pending, None, failure) for pending in group], None)
@@ -259,7 +263,7 @@ class Writer:
         self.not_ready_reason = reason
 
     def _set_ready(self) -> None:
-        self._moved = False
+        self._moved = self._damaged = False
         self.not_ready_reason = None
 
     def _complete(self, results: list[_Result], stored: int | None) -> None:
@@ -280,7 +284,7 @@ class Writer:
 
     def _maintain(self, *, idle: bool) -> None:
         now = time.monotonic()
-        if self.not_ready_reason is not None and now >= self._next_probe:
+        if self.not_ready_reason is not None and not self._damaged and now >= self._next_probe:
             self._next_probe = now + _PROBE_INTERVAL
             self._probe()
         if idle or now >= self._next_wal_check:

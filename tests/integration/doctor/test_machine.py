@@ -82,7 +82,7 @@ async def test_a_store_that_is_too_large_for_the_time_is_skipped_and_not_called_
 
 
 async def test_a_disk_that_is_smaller_than_the_store_may_grow_is_a_warning(settled: Scene) -> None:
-    settled.sections["store"] = {"path": str(settled.store), "max_size": "900000TB"}
+    settled.sections["store"] = {"path": str(settled.store), "max_size": "1000TB"}
     row = (await settled.doctor("store.disk")).of("store.disk")
     assert (row["verdict"], "`store.max_size`" in row["seen"]) == ("warn", True)
     assert "set `store.max_size`" in row["mend"]
@@ -187,7 +187,7 @@ async def test_the_offline_part_opens_no_connection_and_says_what_check_says(the
     found = await there.doctor("--offline")
     assert {row["id"].partition(".")[0] for row in found.rows} == {
         "config", "store", "file", "listener", "certificate", "secret", "hook", "sink", "heartbeat", "rules",
-        "zone", "reactions",
+        "zone", "reactions", "environment",
     }  # fmt: skip
     assert found.bad == {"secret.strength": "warn"}
     config = there.folder / "forwarder.yaml"

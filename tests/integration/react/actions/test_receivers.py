@@ -221,8 +221,8 @@ async def test_a_webhook_that_is_no_longer_configured_is_not_sent() -> None:
     assert "reactions.webhooks has no soc any more" in answer.text
 
 
-async def test_a_name_that_cannot_exist_is_no_crash() -> None:
-    answer = await notify(f"https://{'x' * 70}.example/")
+async def test_a_name_that_does_not_exist_is_no_crash() -> None:
+    answer = await notify("https://nowhere.invalid/")
     assert answer.status == 0
     assert "check reactions.webhooks.soc.url" in answer.text
 
