@@ -7,7 +7,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-HOLD_SECONDS = 0.002
+HOLD_SECONDS = 0.001
 """How long a step may hold the event loop. The general limit is 20 ms, but an answer to Okta takes several turns of the
 loop, and each of them may have to wait for a step."""
 

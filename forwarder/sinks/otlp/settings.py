@@ -36,6 +36,7 @@ class _Delivery(DeliverySettings):
     batch_events: int = Field(default=200, ge=1, le=5_000)
     # By default, a gRPC server accepts messages of at most 4 MiB.
     batch_bytes: Size = Field(default="1MiB", validate_default=True, ge=1024)
+    concurrency: int = Field(default=2, ge=1, le=8)
 
 
 class OtlpSinkSettings(SinkSettings):

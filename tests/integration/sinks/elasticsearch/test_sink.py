@@ -173,7 +173,7 @@ async def test_a_long_batch_lets_other_tasks_run(
     outcome = await sink.send([stored(seq) for seq in range(1, 2_001)])
     await counting
     assert len(outcome.delivered) == 2_000
-    assert turns > 10  # 2,000 documents take at least 40 ms; a slice is 2 ms
+    assert turns > 10  # 2,000 documents take at least 40 ms; a slice is 1 ms
 
 
 # --- credentials
