@@ -45,8 +45,9 @@ class FileLock:
             raise
 
     def _write_pid(self, path: Path) -> None:
-        content = os.pread(self._descriptor, 32, 0)
-        if content.strip() and not content.strip().isdigit():
+        # After a power cut, the file may have bytes of 0: its content is not fsynced.
+        content = os.pread(self._descriptor, 32, 0).replace(b"\0", b"").strip()
+        if content and not content.isdigit():
             raise StoreError(
                 f"{path} is not a lock file of the forwarder; move it away, or correct store.path"
             )
