@@ -85,7 +85,7 @@ def test_a_file_that_is_not_our_lock_is_not_overwritten(path: Path) -> None:
     assert lock.read_text() == "a letter to my aunt"
 
 
-@pytest.mark.parametrize("content", [b"\0" * 5, b"12\0\0\0", b"\0\0345\n", b"123456\n"])
+@pytest.mark.parametrize("content", [b"\0" * 5, b"12\0\0\0", b"\x00\x00345\n", b"123456\n"])
 def test_a_power_cut_may_leave_any_part_of_the_pid_in_the_lock_file(path: Path, content: bytes) -> None:
     lock = path.with_name(path.name + ".lock")
     lock.write_bytes(content)
