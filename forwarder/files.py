@@ -5,6 +5,7 @@ import fcntl
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 _LINK = "it is a link to another file, or not a regular file; remove it"
@@ -41,14 +42,16 @@ FileIdentity = Path | tuple[int, int]
 """The real path of a file, or its device and inode."""
 
 
-def identities(path: Path) -> set[FileIdentity]:
-    """Return what the file at `path` has in common with any other path to it, also by a link or a hard link."""
-    real = Path(os.path.realpath(path))
-    try:
-        status = real.stat()
-    except OSError:
-        return {real}
-    return {real, (status.st_dev, status.st_ino)}
+def identities(*paths: Path) -> set[FileIdentity]:
+    """Return what the files at `paths` have in common with any other paths to them, also by a link or a hard link."""
+    found: set[FileIdentity] = set()
+    for path in paths:
+        real = Path(os.path.realpath(path))
+        found.add(real)
+        with suppress(OSError):
+            status = real.stat()
+            found.add((status.st_dev, status.st_ino))
+    return found
 
 
 def lock_file(path: Path, mode: int = 0o600) -> int | None:

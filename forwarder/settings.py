@@ -28,7 +28,7 @@ from forwarder.react.settings.section import ReactionsSettings
 from forwarder.reaction_check import reaction_problems, without_errors
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, validate_endpoints
 from forwarder.rules.evaluation.ruleset import RuleProblem, Ruleset
-from forwarder.rules.files import walk
+from forwarder.rules.files import has_suffix, walk
 from forwarder.rules.load import read_rules
 from forwarder.rules.settings import RulesSettings
 from forwarder.sinks import registry
@@ -36,7 +36,7 @@ from forwarder.sinks.file.paths import path_problems
 from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.store.settings import StoreSettings, store_files
 
-_RULE_SUFFIXES = {".yml", ".yaml", ".toml", ".txt"}
+_RULE_SUFFIXES = (".yml", ".yaml", ".toml", ".txt")
 RESERVED_SINKS = {"receiver"}  # the receiver's dead letters have this name
 
 
@@ -279,14 +279,15 @@ def _sink_problems(settings: Settings, config: Path | None) -> Iterator[str]:
         if name in RESERVED_SINKS:
             yield f"sinks.{name}: this name is reserved for the receiver's dead letters; choose another"
     paths = {name: sink.path for name, sink in settings.sinks.items() if isinstance(sink, FileSinkSettings)}
-    yield from path_problems(paths, store_files(settings.store.path), _files_read(settings, config))
+    if paths:  # else no folder of rules need be searched
+        yield from path_problems(paths, store_files(settings.store.path), _files_read(settings, config))
 
 
 def _files_read(settings: Settings, config: Path | None) -> set[Path]:
     """Return `config` and the files of secrets, certificates and rules that the settings name."""
     rules = {path for org in settings.orgs.values() if org.hook for path in org.hook.rules}
     rules |= set(settings.rules.files)
-    in_folders = {file for folder in rules for file in walk(folder)[0] if file.suffix in _RULE_SUFFIXES}
+    in_folders = {file for folder in rules for file in walk(folder)[0] if has_suffix(file, _RULE_SUFFIXES)}
     return settings.files() | rules | in_folders | ({config} if config else set())
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import field_validator
 
 from forwarder.config.types import Duration, PathStr, Section, Size
+from forwarder.files import identities
 
 _MIN_SIZE = 1024 * 1024
 
@@ -46,13 +47,7 @@ def store_files(path: Path) -> frozenset[Path]:
 
 def is_store_file(path: Path, file: Path) -> bool:
     """Whether `file` is one of the files of the store at `path`, perhaps by a link or another name."""
-    files = store_files(path)
-    if real_path(file) in files:
-        return True
-    try:
-        return file.exists() and any(file.samefile(each) for each in files if each.exists())
-    except OSError:  # this user may not look into its folder, so it is not the store's
-        return False
+    return not identities(file).isdisjoint(identities(*store_files(path)))
 
 
 class StoreSettings(Section):

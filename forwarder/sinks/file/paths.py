@@ -41,19 +41,17 @@ def path_problems(paths: Mapping[str, Path], store: Iterable[Path], read: Iterab
         store: the files of the store.
         read: the files that the configuration reads, and the configuration itself.
     """
-    of_store, of_config = _all_identities(store), _all_identities(read)
-    for number, (name, path) in enumerate(paths.items()):
+    of_store, of_config, of_sinks = identities(*store), identities(*read), identities(*paths.values())
+    before: list[tuple[str, set[FileIdentity]]] = []
+    for name, path in paths.items():
         key, own, lock = f"sinks.{name}.path", identities(path), lock_path(path)
-        for other in list(paths)[:number]:
-            if own & identities(paths[other]):
+        for other, its in before:
+            if own & its:
                 yield f"{key}: sinks.{other} writes the same file; give each sink its own file"
+        before.append((name, own))
         if own & of_store:
             yield f"{key}: is a file of the store; name another file"
         if own & of_config:
             yield f"{key}: the configuration reads this file; name another one"
-        if identities(lock) & (of_store | of_config | _all_identities(paths.values())):
+        if identities(lock) & (of_store | of_config | of_sinks):
             yield f"{key}: its lock file, {lock}, is used for something else; name another file"
-
-
-def _all_identities(files: Iterable[Path]) -> set[FileIdentity]:
-    return {identity for file in files for identity in identities(file)}
