@@ -1,4 +1,4 @@
-"""Checks the PEM files of a TLS client, and reads certificates."""
+"""The TLS context of a client, the checks of its PEM files, and what certificates say."""
 
 import ssl
 from collections.abc import Iterator
@@ -28,6 +28,17 @@ def file_problems(
             yield "cert_file", f"{cert_file} {_TOO_WEAK}; make one with RSA of 2048 bits, or with ECDSA"
             return
         yield "key_file", f"{problem}; give the private key of `cert_file` as an unencrypted PEM file"
+
+
+def client_context(ca_file: Path | None = None) -> ssl.SSLContext:
+    """Return the TLS context of a client that trusts the CA certificates in `ca_file`; without a file, the system's.
+
+    Raises:
+        OSError: the file cannot be used; an ssl.SSLError is one.
+    """
+    if ca_file:
+        read_small(ca_file)  # OpenSSL would wait for the content of a FIFO
+    return ssl.create_default_context(cafile=ca_file)
 
 
 class Certificate(NamedTuple):

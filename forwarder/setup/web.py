@@ -1,6 +1,5 @@
 """What the clients of Kibana and Grafana have in common."""
 
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from forwarder import tls
 from forwarder.core.errors import SetupError
-from forwarder.files import read_small
 
 TIMEOUT = 60.0
 """Seconds after which a request fails if no byte arrives."""
@@ -47,9 +46,7 @@ def client(
         SetupError: the certificates cannot be used.
     """
     try:
-        if ca_file:
-            read_small(ca_file)  # OpenSSL would wait for the content of a FIFO
-        trusted = ssl.create_default_context(cafile=ca_file)
+        trusted = tls.client_context(ca_file)
     except OSError as error:  # an ssl.SSLError is an OSError too
         raise SetupError(
             f"the certificates in {ca_file} cannot be used: {error.strerror or error}"

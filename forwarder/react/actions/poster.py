@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 
+from forwarder import tls
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
 from forwarder.core.errors import SettingsError
 from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
 from forwarder.core.redaction import redact, redact_start
 from forwarder.core.time import SECOND, retry_after
-from forwarder.files import read_small
 from forwarder.react.ports import Answer
 from forwarder.unreachable import INSPECTED, why_unreachable
 
@@ -184,8 +184,7 @@ def _trusted(ca_file: Path | None, key: str) -> ssl.SSLContext:
     if ca_file is None:
         return _system()
     try:
-        read_small(ca_file)  # OpenSSL would wait for the content of a FIFO
-        return ssl.create_default_context(cafile=ca_file)
+        return tls.client_context(ca_file)
     except OSError as error:  # ssl.SSLError is one
         problem = f"{key.rpartition('.')[0]}.ca_file: {ca_file} cannot be used: {error.strerror or error}"
         raise SettingsError([f"{problem}; give a PEM file with certificates"]) from None
@@ -195,4 +194,4 @@ def _trusted(ca_file: Path | None, key: str) -> ssl.SSLContext:
 def _system() -> ssl.SSLContext:
     """Return a TLS context with the system's certificate authorities. It is cached, because it takes 0.1 s to
     load them."""
-    return ssl.create_default_context()
+    return tls.client_context()

@@ -9,7 +9,7 @@ import elastic_transport
 import msgspec
 from elasticsearch import AsyncElasticsearch
 
-from forwarder import logs
+from forwarder import logs, tls
 from forwarder.sinks.elasticsearch.node import Node
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
@@ -71,7 +71,7 @@ def connect(
 def _tls_context(settings: ElasticsearchSinkSettings) -> ssl.SSLContext | None:
     if not settings.uses_tls:
         return None
-    context = ssl.create_default_context(cafile=settings.ca_file)
+    context = tls.client_context(settings.ca_file)
     if not settings.verify_certificate:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
