@@ -12,6 +12,25 @@ MAX_URL = 8192
 """The longest request target in bytes; above it, the answer is 414."""
 
 
+HTTP_HEADERS = frozenset(
+    {
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""The headers that HTTP itself needs, for the connection and for the body, in lower case."""
+
+
 class TlsSettings(Section):
     """The certificate of a listener.
 

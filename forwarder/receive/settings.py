@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from forwarder.config.hosts import Listen
 from forwarder.config.types import Duration, Secret, Section, Size
-from forwarder.http.settings import MAX_URL, ListenerLimits, TlsSettings
+from forwarder.http.settings import HTTP_HEADERS, MAX_URL, ListenerLimits, TlsSettings
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token, as in RFC 9110
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*")
@@ -44,10 +44,13 @@ def _validate_path(value: str) -> str:
 
 
 _TAKEN_HEADERS = {
-    *("host", "content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "accept", "user-agent"),
-    *("expect", "upgrade", "date", "te", "trailer", "keep-alive", "proxy-connection", "set-cookie"),
+    *HTTP_HEADERS,
+    "accept",
+    "date",
+    "set-cookie",
+    "user-agent",
     "x-okta-verification-challenge",
-}  # fmt: skip
+}
 
 
 def _validate_header(value: str) -> str:

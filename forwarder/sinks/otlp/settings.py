@@ -10,25 +10,11 @@ from pydantic import Field, field_validator, model_validator
 from forwarder import tls
 from forwarder.config.hosts import split_http_url
 from forwarder.config.types import PathStr, Secret, Size
+from forwarder.http.settings import HTTP_HEADERS
 from forwarder.sink_settings import DeliverySettings, SinkSettings
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
-_RESERVED = {
-    "connection",
-    "expect",
-    "keep-alive",
-    "proxy-connection",
-    "trailer",
-    "upgrade",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "host",
-    "te",
-    "transfer-encoding",
-}
-"""Headers that the exporter sets, or that belong to the connection."""
 
 
 class _Delivery(DeliverySettings):
@@ -93,7 +79,11 @@ class OtlpSinkSettings(SinkSettings):
                 raise ValueError(
                     "has a name that no header can have; write one as in {authorization: {env: TOKEN}}"
                 )
-            if name.lower() in _RESERVED or name.lower().startswith("grpc-") or name.lower().endswith("-bin"):
+            if (
+                name.lower() in HTTP_HEADERS
+                or name.lower().startswith("grpc-")
+                or name.lower().endswith("-bin")
+            ):
                 raise ValueError(f"the header {name} is set by the forwarder, or by none; remove it")
             if not _PRINTABLE.fullmatch(value.reveal()):
                 raise ValueError(f"the value of the header {name} may have only printable ASCII characters")
