@@ -2,14 +2,11 @@
 
 import re
 from ipaddress import ip_address
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import core_schema
-
 from forwarder.config.plain import shown
+from forwarder.config.types import ParsedText
 
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
@@ -93,10 +90,11 @@ def _addresses(host: str) -> set[str]:
         return {host.lower()}
 
 
-class Listen(str):
+class Listen(ParsedText):
     """The address of a listener: `host:port`, or `[address]:port` for IPv6."""
 
     __slots__ = ()
+    form: ClassVar = {"pattern": "^.+:[0-9]{1,5}$", "examples": ["127.0.0.1:8080"]}
 
     @property
     def host(self) -> str:
@@ -112,18 +110,6 @@ class Listen(str):
             return False
         one, two = _addresses(self.host), _addresses(other.host)
         return not one.isdisjoint(two) or not (one | two).isdisjoint({"0.0.0.0", "::"})  # noqa: S104
-
-    @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(cls.read)
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        return {"type": "string", "pattern": "^.+:[0-9]{1,5}$", "examples": ["127.0.0.1:8080"]}
 
     @classmethod
     def read(cls, value: Any) -> Self:

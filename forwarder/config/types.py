@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import quote
 
 from pydantic import (
@@ -76,6 +76,34 @@ Duration = Annotated[
     float, BeforeValidator(_seconds), _unparsed(_TIMES), _written("(ms|s|m|h|d)", "500ms", "2s", "7d")
 ]
 """A number of seconds, written with a unit: `2s`. Defaults are written so too, and are validated."""
+
+
+class ParsedText(str):
+    """A text in a form of its own, as the type of a setting.
+
+    Attributes:
+        form: what the JSON schema of the configuration says about the text.
+    """
+
+    __slots__ = ()
+    form: ClassVar[JsonSchemaValue]
+
+    @classmethod
+    def read(cls, value: Any) -> Self:
+        """Parse a text; raise ValueError if `value` does not have the form."""
+        raise NotImplementedError
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.read)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "string", **cls.form}
 
 
 class Secret:

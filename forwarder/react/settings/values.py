@@ -3,7 +3,7 @@
 import re
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import msgspec
 from pydantic import (
@@ -21,7 +21,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 from forwarder.config.plain import shown
-from forwarder.config.types import Duration
+from forwarder.config.types import Duration, ParsedText
 
 _MINUTE, _DAY = 60.0, 86_400.0
 _LONGEST_EFFECT = 30 * _DAY
@@ -57,10 +57,11 @@ WrittenMode = Annotated[
 """A mode. False is accepted as `off`, because YAML reads the word `off` as false."""
 
 
-class Rate(str):
+class Rate(ParsedText):
     """How many actions there may be in a time, as in `2/1h`."""
 
     __slots__ = ()
+    form: ClassVar = {"pattern": "^[0-9]+/[0-9.]+(s|m|h|d)$", "examples": ["2/1h", "20/1d"]}
 
     @property
     def most(self) -> int:
@@ -74,27 +75,15 @@ class Rate(str):
         return seconds
 
     @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(cls.read)
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        return {"type": "string", "pattern": "^[0-9]+/[0-9.]+(s|m|h|d)$", "examples": ["2/1h", "20/1d"]}
-
-    @classmethod
-    def read(cls, written: Any) -> Self:
+    def read(cls, value: Any) -> Self:
         """Parse a rate.
 
         Raises:
-            ValueError: `written` is not a rate.
+            ValueError: `value` is not a rate.
         """
-        match = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*(\S+)\s*", written) if isinstance(written, str) else None
+        match = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*(\S+)\s*", value) if isinstance(value, str) else None
         if not match:
-            raise ValueError(f"{shown(written)} is not a rate; write a count and a time, as in 2/1h")
+            raise ValueError(f"{shown(value)} is not a rate; write a count and a time, as in 2/1h")
         if not 1 <= int(match[1]) <= _MOST:
             raise ValueError(f"{match[1]} is outside 1 to {_MOST:,}; to stop actions, set `mode: shadow`")
         try:
