@@ -18,9 +18,8 @@ _NEARLY = re.compile(
     r"FORWARDER_(?!_)(.+__|(ORGS|RECEIVER|STORE|SINKS|RECONCILE|RULES|REACTIONS|OPS|LOG)_)", re.IGNORECASE
 )
 _OTHER_VARIABLES = {"FORWARDER_OPS_TOKEN"}
-_KUBERNETES = re.compile(
-    r"_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_\w+)?)$"
-)  # of a Service named `forwarder-…`
+_KUBERNETES = re.compile(r"_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_\w+)?)$")
+"""The ends of the variables that Kubernetes makes for a Service named `forwarder-…`."""
 
 _QUOTE = "put a value that has such a character into quotes"
 _HINTS = {

@@ -14,9 +14,8 @@ _NAMES = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 Name = Annotated[str, StringConstraints(pattern=_NAMES)]
 """A name that the operator chooses. It becomes a metric label, a log field and a key in the store."""
 
-_ABOUT_A_KEY = re.compile(
-    r"`(\w+)`:? (?!and |or )"
-)  # how an error of a section names the one key that is wrong
+_ABOUT_A_KEY = re.compile(r"`(\w+)`:? (?!and |or )")
+"""How an error of a section names the one key that is wrong."""
 _ANY_NAME = re.compile(r"[A-Za-z0-9_.-]{0,200}")  # event types are names too
 _KEY = re.compile(r"[A-Za-z_. -]{0,40}")  # none of ours has a digit
 

@@ -18,9 +18,8 @@ _MAX_YAML_VALUES = 20_000  # in one document; a value that anchors repeat counts
 _MAX_MERGED = 100_000
 _MAX_SLOW_CHARACTERS = 4 << 20  # of YAML and TOML, whose decoders need seconds for so many
 _KEY = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
-_LONG_KEY = re.compile(
-    rf"(?m)(?:^|[{{,\[])[ \t]*+{_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{20}}"
-)  # tomllib: n² for n parts
+_LONG_KEY = re.compile(rf"(?m)(?:^|[{{,\[])[ \t]*+{_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{20}}")
+"""A key of TOML with more than 20 parts; `tomllib` takes n² for n parts."""
 _NOT_BLANK = re.compile(r"\S")
 # Integers become floats: no rule needs the exact value, and Python refuses one with too many digits.
 _DECODER = json.JSONDecoder(parse_int=float)

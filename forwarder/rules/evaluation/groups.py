@@ -184,7 +184,7 @@ def _values(found: Sequence[str]) -> Sequence[str]:
 def key_of(index: int, org: str, group: Sequence[str]) -> str:
     """Return the key in `RuleGroups` for the group with the values `group`, of the rule with the number
     `index`. Texts are compared without case: who signs in as `ADA@x` and as `ada@x` is one user."""
-    values = "\0".join(group).lower()
+    values = "\0".join(group)
     if values.count("\0") >= len(group):  # a value contains the separator
-        values = "\0".join([value.replace("\0", "\ufffd") for value in group]).lower()
-    return f"{index}\0{org}\0{values}"
+        values = "\0".join([value.replace("\0", "\ufffd") for value in group])
+    return f"{index}\0{org}\0{values.lower()}"

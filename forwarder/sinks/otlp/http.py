@@ -190,9 +190,8 @@ def _decode(response: requests.Response, content: bytes | None) -> ExportLogsSer
     kind = _kind(response)
     if content is None:
         return None
-    if (
-        not content
-    ):  # as of an empty message; a web server that answers 200 to everything adds a type of its own
+    if not content:
+        # An empty message has no bytes. A web server that answers 200 to everything adds a type of its own.
         return ExportLogsServiceResponse() if kind in ("", *_PROTOBUF) else None
     if kind in _PROTOBUF:
         return decoded_response(content)

@@ -128,9 +128,8 @@ def _varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-_CACHED = (
-    2_048  # names come from events too: with the longest, of 4,000 four-byte characters, each cache has 60 MB
-)
+_CACHED = 2_048
+"""Names come from events too: with the longest, of 4,000 four-byte characters, each cache has 60 MB."""
 _pack_double = struct.Struct("<d").pack
 _SMALL = [bytes((number,)) for number in range(0x80)]
 

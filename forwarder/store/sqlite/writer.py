@@ -290,9 +290,8 @@ class Writer:
         if idle or now >= self._next_wal_check:
             self._connection.check_files()
         if now >= self._next_prune:
-            self._next_prune = (
-                now + _PRUNE_INTERVAL
-            )  # first, so that a step that fails is not repeated at once
+            # First, so that a step that fails is not repeated at once.
+            self._next_prune = now + _PRUNE_INTERVAL
             if self._step(lambda tx: self._pruner.step(tx.db, tx.now)):
                 self._next_prune = time.monotonic() + _PRUNE_PAUSE
         elif idle and self._connection.dirty:

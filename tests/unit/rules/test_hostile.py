@@ -196,7 +196,7 @@ STARS = "  s: {eventType: [" + ", ".join(f"'*u{n}*s*e*'" for n in range(5000)) +
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "expected"),
     [
         ("a.yml", f"{OKTA}{MANY}  condition: {' or '.join(['1 of s*'] * 500)}\n", "more than 100,000 tests"),
         ("a.yml", f"{OKTA}{MANY}  condition: [{', '.join(['all of them'] * 500)}]\n", "more than 100,000 tests"),
@@ -213,12 +213,12 @@ STARS = "  s: {eventType: [" + ", ".join(f"'*u{n}*s*e*'" for n in range(5000)) +
     ids=lambda text: text[:20],
 )  # fmt: skip
 def test_a_small_file_with_a_high_cost_is_a_problem_at_once(
-    name: str, text: str, told: str, tmp_path: Path
+    name: str, text: str, expected: str, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_text(text)
     with at_once():
         _, problems = read(tmp_path / name)
-    assert [told in problem.text for problem in problems] == [True]
+    assert [expected in problem.text for problem in problems] == [True]
 
 
 def test_only_so_many_names_of_a_run_get_a_suggestion() -> None:

@@ -29,7 +29,7 @@ def in_a_folder(folder: Path, name: str, text: str) -> Path:
     return folder
 
 
-def told(folder: Path) -> list[str]:
+def problem_texts(folder: Path) -> list[str]:
     """The problems of a folder; the sound rule is read in any case."""
     rules, problems = read(folder)
     assert "Sound" in [rule.name for rule in rules]
@@ -55,7 +55,7 @@ def told(folder: Path) -> list[str]:
     ],
 )
 def test_a_rule_about_okta_that_cannot_be_used_is_named(name: str, found: Any, tmp_path: Path) -> None:
-    (problem,) = told(in_a_folder(tmp_path, name, json.dumps(found)))
+    (problem,) = problem_texts(in_a_folder(tmp_path, name, json.dumps(found)))
     assert name in problem
 
 
@@ -138,7 +138,7 @@ def test_an_array_of_tables_holds_rules(tmp_path: Path) -> None:
 def test_other_peoples_rules_and_files_are_left_out(
     name: str, text: str, reason: SkipReason, tmp_path: Path
 ) -> None:
-    assert told(in_a_folder(tmp_path, name, text)) == []
+    assert problem_texts(in_a_folder(tmp_path, name, text)) == []
     assert left_out(tmp_path) == {reason: 1}
 
 
@@ -147,7 +147,7 @@ def test_other_peoples_rules_and_files_are_left_out(
     ["bad: [eventType: user.session.start\n", "logsource: {product: okta}\nbad: [\n", "okta_systemlog: [\n"],
 )
 def test_a_broken_file_that_names_okta_or_an_event_type_is_named(text: str, tmp_path: Path) -> None:
-    assert len(told(in_a_folder(tmp_path, "a.yml", text))) == 1
+    assert len(problem_texts(in_a_folder(tmp_path, "a.yml", text))) == 1
 
 
 @pytest.mark.parametrize(
@@ -155,4 +155,4 @@ def test_a_broken_file_that_names_okta_or_an_event_type_is_named(text: str, tmp_
 )
 def test_a_broken_query_over_oktas_data_is_named_whatever_its_index(query: str, tmp_path: Path) -> None:
     rule = {"name": "n", "index": ["logs-*"], "query": query}
-    assert len(told(in_a_folder(tmp_path, "a.json", json.dumps(rule)))) == 1
+    assert len(problem_texts(in_a_folder(tmp_path, "a.json", json.dumps(rule)))) == 1
