@@ -31,7 +31,7 @@ _LEFT_OUT = {
     "other_product": "not about Okta",
     "other_language": "in a query language that is not read, such as Splunk's, SQL or Python",
     "reference": "correlations and filters of other rules",
-    "unreadable": "broken files and rules that do not mention Okta",
+    "unreadable": "broken files and rules that are not about Okta",
     "no_rule": "files without a rule",
     "other_format": "files of another format",
     "no_file": "no regular files, broken links, or too large",

@@ -21,7 +21,7 @@ from forwarder.rules.conditions.documents import (
     toml_documents,
     yaml_documents,
 )
-from forwarder.rules.conditions.okta_filter import filter_rule
+from forwarder.rules.conditions.okta_filter import filter_rule, without_comments
 from forwarder.rules.conditions.rule import (
     RULES_LEFT_OUT,
     LeftOut,
@@ -29,6 +29,7 @@ from forwarder.rules.conditions.rule import (
     SkipReason,
     UnreadableRule,
     mentions_okta,
+    names_event_type,
 )
 from forwarder.rules.containers import rule_objects
 from forwarder.rules.elastic.rules import elastic_maker
@@ -36,23 +37,31 @@ from forwarder.rules.yaml_rules import collected, is_sigma, yaml_rule
 
 _MAX_BYTES = 64 << 20
 _LOGSOURCE = re.compile(r"^logsource:(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
+_KEY_OF_A_RULE = re.compile(
+    r"""(?ix) \[ \[? (?:rule|hunt) \b
+      | \b (?: query | detection | logsource | correlation | okta_systemlog | rule_id | event_?type | event\.action ) ["']? \s* [:=]"""
+)
 
 Found = Rule | UnreadableRule | LeftOut
 
 
 class _Broken(msgspec.Struct, frozen=True):
-    """A document that cannot be decoded, or a rule that cannot be used; `text` is all of it."""
+    """A document that cannot be decoded, or (`is_rule`) a rule that cannot be used; `text` is all of it."""
 
     problem: UnreadableRule
     text: str
+    is_rule: bool = False
 
     @property
     def is_about_okta(self) -> bool:
-        """Whether it may be a rule about Okta. A broken Sigma rule still names its product."""
+        """Whether it may be a rule about Okta. A broken Sigma rule still names its product, and a document without a key of
+        a rule is none: a checkout also holds templates and settings."""
         source = _LOGSOURCE.search(self.text)
         if source and "product" in source[1]:
             return "okta" in source[1].lower()
-        return mentions_okta(self.text)
+        if self.is_rule or _KEY_OF_A_RULE.search(self.text):
+            return mentions_okta(self.text)
+        return names_event_type(self.text)
 
 
 def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Found]]:
@@ -61,7 +70,7 @@ def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Found]]:
 
     The suffix decides the format: `.toml`, `.json`, `.ndjson` or `.jsonl`, `.yml` or `.yaml`; a file with any
     other suffix has a System Log filter on each line. In a folder, only files with one of the named suffixes
-    are read, at any depth, but not in hidden folders; what cannot be read there and does not mention Okta is
+    are read, at any depth, but not in hidden folders; what cannot be read there and is not about Okta is
     left out.
     """
     for path in paths:
@@ -221,13 +230,12 @@ def _yaml(documents: Documents) -> Iterator[Found | _Broken]:
 
 
 def filter_lines(text: str) -> Iterator[Document]:
-    """Yield the System Log filter on each line; lines that begin with `#` are comments."""
+    """Yield the System Log filter on each line; `#` and `//` begin comments."""
     if "\0" in text:
         yield Document(text, problem="is a binary file")
         return
     for number, line in enumerate(text.split("\n"), 1):
-        query = line.strip()
-        if query and not query.startswith("#"):
+        if query := without_comments(line):
             yield Document(text=line, line=number, value=query)
 
 
@@ -251,7 +259,7 @@ def _made(place: str, rule: dict[Any, Any], make: Callable[[], Rule | LeftOut]) 
         problem = f"{about}its query is nested too deeply"
     else:
         return found
-    return _Broken(UnreadableRule(place, problem), str(rule))
+    return _Broken(UnreadableRule(place, problem), str(rule), is_rule=True)
 
 
 _Format = tuple[Callable[[str], Iterator[Document]], Callable[[Documents], Iterator[Found | _Broken]]]

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from forwarder.core.errors import RuleFileError
-from forwarder.rules.conditions.okta_filter import read_okta_filter
+from forwarder.rules.conditions.okta_filter import is_filter, read_okta_filter, without_comments
 from forwarder.rules.conditions.rule import LeftOut, Rule, SkipReason, mentions_okta, refusal
 from forwarder.rules.containers import lower_keys
 from forwarder.rules.elastic.rules import elastic_maker, elastic_rule, has_reader
@@ -15,6 +15,7 @@ from forwarder.rules.sigma.detections import about_okta, sigma_rule
 T = TypeVar("T")
 
 _OTHER_LANGUAGES = ("explanation", "splunk", "spl", "datadog", "elastic", "sigma", "sentinel", "chronicle")
+_ENGINES = ("oie", "classic")
 
 
 def yaml_rule(written: dict[Any, Any]) -> Callable[[], Rule | LeftOut] | None:
@@ -82,9 +83,10 @@ def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
     languages."""
     queries = list(okta_filters(found["detection"]))
     if not queries:
-        if any(isinstance(selection, dict) for selection in found["detection"].values()):
+        others = [query for key, query in found["detection"].items() if str(key).lower() != "okta_systemlog"]
+        if any(isinstance(selection, dict) for selection in others):
             raise RuleFileError("its detection has no condition; add one, as in `condition: selection`")
-        if found["detection"].keys().isdisjoint(_OTHER_LANGUAGES):
+        if not _has_text(found["detection"]):
             raise RuleFileError("its detection has no query; add `okta_systemlog`")
         return LeftOut(SkipReason.OTHER_LANGUAGE)
     return Rule(
@@ -96,22 +98,31 @@ def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
 
 
 def okta_filters(detection: dict[str, Any]) -> Iterator[str]:
-    """Yield the System Log filters of a rule in Okta's catalogue: one, or one for each of Okta's engines."""
+    """Yield the System Log filters of a rule in Okta's catalogue: one, or one for each of Okta's engines. Queries in other languages
+    stand beside them, each below the name of its language."""
     return _filters(lower_keys(detection).get("okta_systemlog"))
 
 
 def _filters(found: Any) -> Iterator[str]:
     if isinstance(found, str):
-        lines = [line for line in found.splitlines() if not line.lstrip().startswith(("#", "//"))]
-        if query := "\n".join(lines).strip():
+        if query := without_comments(found):
             yield query
     elif isinstance(found, list):
         for item in found:
             yield from _filters(item)
     elif isinstance(found, dict):
         for key, item in found.items():
-            if str(key).lower() not in _OTHER_LANGUAGES:
-                yield from _filters(item)
+            name, filters = str(key).lower(), list(_filters(item))
+            if name in _ENGINES or (name not in _OTHER_LANGUAGES and all(map(is_filter, filters))):
+                yield from filters
+
+
+def _has_text(found: Any) -> bool:
+    """Whether a text that is not blank is in `found`, at any depth."""
+    if isinstance(found, str):
+        return bool(found.strip())
+    inner = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
+    return any(map(_has_text, inner))
 
 
 def _without_reader(found: dict[str, Any]) -> LeftOut:

@@ -1,7 +1,7 @@
 """Reads filters of Okta's System Log API: `eventType eq "user.session.start" and not actor.id pr`.
 
-Published rules also compare with sets, which Okta's API refuses: `eventType in ["a", "b"]`, `eventType eq
-("a" or "b")`.
+Published rules also compare with sets, which Okta's API refuses: `eventType in ["a", "b"]`, `eventType not in ["a"]`,
+`eventType eq ("a" or "b")`.
 """
 
 import re
@@ -23,6 +23,10 @@ _TOKENS = re.compile(
       | (?P<word>[^\s()"'\[\]]+)""",
     re.VERBOSE,
 )
+_COMMENT = re.compile(
+    r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|(?:^|(?<=\s))(?:\#|//)[^\n]*""", re.VERBOSE | re.MULTILINE
+)
+"""A quoted text, which stays, or a comment."""
 _PATTERNS = {"eq": same, "in": same, "co": contains, "sw": starts, "ew": ends}
 _CLOSING = {"(": ")", "[": "]"}
 
@@ -62,6 +66,20 @@ def parse_filter(query: str) -> Condition:
     return condition
 
 
+def is_filter(query: str) -> bool:
+    """Whether `query` can be parsed as a filter."""
+    try:
+        parse_filter(query)
+    except (RuleFileError, RecursionError):
+        return False
+    return True
+
+
+def without_comments(text: str) -> str:
+    """Return a filter without its comments, which a `#` or `//` begins; Okta's API knows none, but files of rules have them."""
+    return _COMMENT.sub(lambda found: found[1] or " ", text).strip()
+
+
 def read_okta_filter(query: str) -> Condition:
     """Return a filter reduced to its tests of the event type; all other tests may be true or false.
 
@@ -92,6 +110,13 @@ def _operand(reader: TokenReader) -> Condition:
         reader.expect("]")
         return Unknown()
     written = reader.take().text
+    if written.lower() == "not" and reader.at("in"):
+        return Not(_comparison(reader, attribute, reader.take().text))
+    return _comparison(reader, attribute, written)
+
+
+def _comparison(reader: TokenReader, attribute: str, written: str) -> Condition:
+    """Read the value or the values that `attribute` is compared with by the operator `written`."""
     operator = written.lower()
     if operator not in (*OPERATORS, "in"):
         raise RuleFileError(f"Unrecognized attribute operator '{written}'. Expected: {','.join(OPERATORS)}")

@@ -49,7 +49,7 @@ class SkipReason(StrEnum):
     REFERENCE = "reference"
     """A correlation or a filter of other rules; it names no event types."""
     UNREADABLE = "unreadable"
-    """A broken file or rule that does not mention Okta."""
+    """A broken file or rule that is not about Okta."""
     NO_RULE = "no_rule"
     """A file of data that holds no rule."""
     OTHER_FORMAT = "other_format"

@@ -24,6 +24,7 @@ _SQL = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*+(?:select|with)\b", re.IGNORECA
 _PRODUCT = ("integration", "index", "tags")
 _KINDS = ("query", "eql", "esql", "threshold", "threat_match", "new_terms", "saved_query")
 _SIGNS = ("language", "rule_id", "risk_score", "integration")
+_SOURCES = ("index", "data_view_id")
 _OKTAS_DATA = re.compile(
     r"\bokta[.*](?!com\b|exe\b)|(?:dataset|module)\b.{0,20}okta", re.IGNORECASE | re.DOTALL
 )
@@ -50,16 +51,19 @@ def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
     Raises:
         RuleFileError: its query cannot be read, and its data may be Okta's.
     """
+    found = _with_query_of_kibana(found)
     kind = str(found.get("type") or "query")
     queries = found.get("query") or []
     queries = [queries] if isinstance(queries, str) else queries
     okta = True if "okta" in _context(found, queries) else None
     languages = _languages(found)
     try:
-        conditions = _conditions(queries, languages)
+        conditions = None if _is_query_dsl(found) else _conditions(queries, languages)
     except (RuleFileError, RecursionError):
-        if not _is_of_another_product(found, str(queries)):
+        if _is_elastics(found) and not _is_of_another_product(found, str(queries)):
             raise
+        if okta and not _is_elastics(found):  # Datadog, Sumo Logic, Sentinel in JSON
+            return LeftOut(SkipReason.OTHER_LANGUAGE)
         conditions, okta = [], False
     if conditions is None:
         return LeftOut(SkipReason.OTHER_LANGUAGE if okta else SkipReason.OTHER_PRODUCT)
@@ -70,6 +74,25 @@ def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
         id=str(found.get("rule_id") or found.get("uuid") or found.get("id") or ""),
         okta=okta,
     )
+
+
+def _with_query_of_kibana(found: dict[str, Any]) -> dict[str, Any]:
+    """Return `found` with the query as Elastic's rules have it: Kibana's saved queries and searches hold an object with the query
+    and its language."""
+    inner = found.get("query")
+    if isinstance(inner, dict) and isinstance(inner.get("query"), str):
+        return {"name": found.get("title"), **found, **inner}
+    return found
+
+
+def _is_query_dsl(found: dict[str, Any]) -> bool:
+    """Whether the query is an object of Elasticsearch's Query DSL, as in watches and monitors."""
+    return isinstance(found.get("query"), dict) and not found.get("language")
+
+
+def _is_elastics(found: dict[str, Any]) -> bool:
+    """Whether `found` has a key or a type that Elastic's rules have, and that other products' rules with a `query` lack."""
+    return found.get("type") in _KINDS or any(found.get(key) for key in (*_SIGNS, *_SOURCES))
 
 
 def _is_of_another_product(found: dict[str, Any], queries: str) -> bool:

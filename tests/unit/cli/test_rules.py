@@ -112,7 +112,7 @@ def test_what_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
     assert "1 rule, by Okta's catalogue" in result.output
     assert "1  left out: not about Okta" in result.output
     assert "1  left out: in a query language that is not read" in result.output
-    assert "1  left out: broken files and rules that do not mention Okta" in result.output
+    assert "1  left out: broken files and rules that are not about Okta" in result.output
     told = json.loads(run(tmp_path, "--json").stdout)
     assert told["left_out"] == {"other_product": 1, "other_language": 1, "unreadable": 1, "other_format": 1}
     assert told["summary"]["left_out"] == 2

@@ -156,3 +156,51 @@ def test_a_broken_file_that_names_okta_or_an_event_type_is_named(text: str, tmp_
 def test_a_broken_query_over_oktas_data_is_named_whatever_its_index(query: str, tmp_path: Path) -> None:
     rule = {"name": "n", "index": ["logs-*"], "query": query}
     assert len(problem_texts(in_a_folder(tmp_path, "a.json", json.dumps(rule)))) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("okta.yaml", "{{- if .Values.okta }}\nkind: Secret\ndata: {token: {{ .Values.okta.token }}}\n"),
+        ("tsconfig.json", '{\n  // Okta\'s types\n  "compilerOptions": {"paths": {"okta/*": ["a"]},}\n}\n'),
+        ("a.toml", "[settings]\nokta = {{ cookiecutter.okta }}\n"),
+    ],
+)
+def test_a_broken_file_without_a_key_of_a_rule_is_no_rule_about_okta(
+    name: str, text: str, tmp_path: Path
+) -> None:
+    assert problem_texts(in_a_folder(tmp_path, name, text)) == []
+    assert left_out(tmp_path) == {SkipReason.UNREADABLE: 1}
+    assert len(read(tmp_path / name)[1]) == 1
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {
+            "displayName": "Okta",
+            "kind": "Scheduled",
+            "query": 'OktaSSO\n| where eventType_s in ("zone.create")',
+        },
+        {
+            "name": "Okta",
+            "type": "log_detection",
+            "query": "source:okta @evt.name:(zone.create OR zone.delete)",
+        },
+        {"name": "Okta", "query": '_sourceCategory=okta | json field=_raw "eventType" | count'},
+        {"name": "Okta", "index": ["logs-okta*"], "query": {"bool": {"filter": [{"term": {"a": "b"}}]}}},
+    ],
+)
+def test_a_query_in_json_that_is_not_elastics_is_in_another_language(found: Any, tmp_path: Path) -> None:
+    assert problem_texts(in_a_folder(tmp_path, "a.json", json.dumps(found))) == []
+    assert left_out(tmp_path) == {SkipReason.OTHER_LANGUAGE: 1}
+
+
+def test_a_saved_query_of_kibana_is_read(tmp_path: Path) -> None:
+    query = {"query": "event.action: zone.create", "language": "kuery"}
+    saved = {"type": "query", "attributes": {"title": "Okta's zones", "query": query}}
+    (tmp_path / "export.ndjson").write_text(json.dumps(saved))
+    ((rule,), problems) = read(tmp_path)
+    needs = coverage(rule)
+    assert needs is not None
+    assert (problems, rule.name, types(needs)) == ([], "Okta's zones", {"zone.create"})

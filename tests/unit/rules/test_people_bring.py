@@ -93,6 +93,15 @@ def test_a_rule_of_oktas_catalogue_is_read_as_a_filter_of_the_system_log(tmp_pat
                 "OIE": 'outcome.result eq ("SUCCESS" OR "ALLOW") and eventType eq "zone.create"'
             }
         },
+        {"okta_systemlog": {"OIE": 'eventType eq "zone.create" # one\nand actor.id ne "a # b" // two'}},
+        {"okta_systemlog": {"OIE": 'eventType eq "zone.create" and outcome.result not in ["DENY"]'}},
+        {
+            "okta_systemlog": {
+                "OIE": 'eventType eq "zone.create"',
+                "sumologic": "_sourceCategory=okta | count",
+            },
+            "crowdstrike": "#Vendor=okta | groupBy(actor.id)",
+        },
     ],
 )
 def test_okta_writes_its_filters_in_several_forms(detection: object, tmp_path: Path) -> None:
@@ -109,6 +118,8 @@ def test_a_rule_of_oktas_catalogue_that_cannot_be_read_stays_a_problem(tmp_path:
     ("name", "text", "reason"),
     [
         ("a.yml", SPLUNK, SkipReason.OTHER_LANGUAGE),
+        ("a.yml", SPLUNK.replace("splunk:", "logscale:").replace("explanation", "summary"), SkipReason.OTHER_LANGUAGE),
+        ("a.yml", "title: t\ndetection: {okta_systemlog: {logscale: '#Vendor=okta | head()'}}\n", SkipReason.OTHER_LANGUAGE),
         ("a.yml", PANTHER, SkipReason.OTHER_LANGUAGE),
         ("a.yml", OSQUERY, SkipReason.OTHER_LANGUAGE),
         ("a.yml", PANTHER.replace("Okta", "AWS").replace("eventType", "x"), SkipReason.OTHER_PRODUCT),
@@ -162,7 +173,7 @@ def test_the_documents_of_an_old_collection_share_what_is_global(tmp_path: Path)
 def test_an_unreadable_rule_about_okta_stays_a_problem(tmp_path: Path) -> None:
     sigma = WINDOWS.replace("windows", "okta").replace("first near second near", "first near second")
     elastic = '{"name": "n", "index": ["logs-okta*"], "query": "a: (b"}'
-    for name, text in (("a.yml", sigma), ("a.json", elastic), ("a.yml", "okta: [\n")):
+    for name, text in (("a.yml", sigma), ("a.json", elastic), ("a.yml", "title: Okta\nquery: [\n")):
         written(tmp_path / name, text)
         assert len(read(tmp_path)[1]) == 1
         (tmp_path / name).unlink()
