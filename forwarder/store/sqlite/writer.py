@@ -8,7 +8,6 @@ succeed without having written anything.
 
 import asyncio
 import contextlib
-import math
 import queue
 import sqlite3
 import threading
@@ -27,8 +26,7 @@ from forwarder.metrics import Metrics
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import operations, schema
 from forwarder.store.sqlite.connection import Operation, WriteConnection, is_disk_error
-from forwarder.store.sqlite.event_index import Indexer
-from forwarder.store.sqlite.prune import Pruner
+from forwarder.store.sqlite.maintenance import Maintenance
 from forwarder.store.sqlite.transaction import Transaction
 
 T = TypeVar("T")
@@ -38,13 +36,6 @@ _GROUP_OPERATIONS = 1000  # in one commit
 _QUEUE_BYTES = 32 * 1024 * 1024  # if more wait, the disk hangs, and the memory must not grow until it goes on
 _IDLE = 0.5  # seconds without an operation, after which the WAL is checkpointed
 _PROBE_INTERVAL = 1.0  # seconds
-_PRUNE_INTERVAL = 5.0  # seconds, after a step that found nothing
-_PRUNE_PAUSE = 0.05  # seconds between steps while there is more
-_WAL_INTERVAL = 0.25  # seconds between two checks of the WAL's size
-_WAL_LIMIT = 32 * 1024 * 1024  # bytes; above it a checkpoint waits for readers, so that the WAL starts over
-
-_WAL_PATIENCE = 5.0  # seconds for which other processes may keep the WAL from being emptied
-_WAL_WARNING_INTERVAL = 600.0  # seconds
 
 _logger = logs.get("store")
 
@@ -99,8 +90,7 @@ class Writer:
         self.not_ready_reason: str | None = None
         self._settings = settings
         self._connection = connection
-        self._pruner = Pruner(settings)
-        self._indexer = Indexer()
+        self._maintenance = Maintenance(connection, settings)
         self._duration = metrics.store_commit_duration
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
@@ -112,8 +102,7 @@ class Writer:
         self._damaged = (
             False  # whether the last try to store an event found damage, which a probe may not meet
         )
-        self._wal_warning_due = math.inf
-        self._next_probe = self._next_prune = self._next_index = self._next_wal_check = 0.0
+        self._next_probe = 0.0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -195,7 +184,7 @@ class Writer:
         group: list[PendingOperation] = []
         size = 0
         try:
-            due = min(self._next_prune, self._next_index) - time.monotonic()
+            due = self._maintenance.due - time.monotonic()
             pending = self._queue.get(timeout=min(_IDLE, max(0.0, due)))
             while pending is not None:
                 group.append(pending)
@@ -287,42 +276,7 @@ class Writer:
         if self.not_ready_reason is not None and not self._damaged and now >= self._next_probe:
             self._next_probe = now + _PROBE_INTERVAL
             self._probe()
-        if idle or now >= self._next_wal_check:
-            self._connection.check_files()
-        if now >= self._next_prune:
-            # First, so that a step that fails is not repeated at once.
-            self._next_prune = now + _PRUNE_INTERVAL
-            if self._step(lambda tx: self._pruner.step(tx.db, tx.now)):
-                self._next_prune = time.monotonic() + _PRUNE_PAUSE
-        elif idle and self._connection.dirty:
-            self._checkpoint(timeout_ms=0)
-        elif now >= self._next_wal_check:
-            self._next_wal_check = now + _WAL_INTERVAL
-            if schema.file_bytes(self._connection.wal) > _WAL_LIMIT:
-                self._checkpoint(timeout_ms=20)
-        if now >= self._next_index:
-            # In a transaction of its own: on a full disk, pruning must not fail with it.
-            self._next_index = now + _PRUNE_INTERVAL
-            if self._step(lambda tx: self._indexer.step(tx.db)):
-                self._next_index = time.monotonic() + _PRUNE_PAUSE
-
-    def _checkpoint(self, *, timeout_ms: int) -> None:
-        """Checkpoint and truncate the WAL; warn if another process has prevented this for 5 s."""
-        self._connection.checkpoint(timeout_ms=timeout_ms)
-        now = time.monotonic()
-        if not self._connection.dirty:
-            self._wal_warning_due = math.inf
-        elif self._wal_warning_due == math.inf:
-            self._wal_warning_due = now + _WAL_PATIENCE
-        elif now >= self._wal_warning_due:
-            self._wal_warning_due = now + _WAL_WARNING_INTERVAL
-            _logger.warning(
-                "the WAL of the store cannot be emptied, and grows, because another process reads the store all the time; "
-                "end that process: `fuser -v` with the path shows it",
-                action="wal_in_use",
-                path=str(self._settings.path),
-                bytes=schema.file_bytes(self._connection.wal),
-            )
+        self._maintenance.run(idle=idle)
 
     def _probe(self) -> None:
         """Check, by a test write, whether events can be stored again; without it, a POST would have to fail first."""
@@ -338,11 +292,3 @@ class Writer:
         else:
             self._set_ready()
             _logger.info("events can be stored again", action="store_ready", reason=before)
-
-    def _step(self, step: Operation[bool]) -> bool:
-        """Commit one step of maintenance; return whether there may be more to do now."""
-        try:
-            return self._connection.transact(step)[0]
-        except sqlite3.Error as error:  # a disk error: the next append reports it
-            self._connection.recover(error)
-            return False
