@@ -39,7 +39,7 @@ class _Outcome(msgspec.Struct, gc=False):
     reason: str | None = None
 
 
-class _Essentials(msgspec.Struct, gc=False):
+class Essentials(msgspec.Struct, gc=False):
     """The fields that decisions of rules and reactions depend on: users, outcome and address."""
 
     actor: _Who | None = None
@@ -48,26 +48,38 @@ class _Essentials(msgspec.Struct, gc=False):
     client: _Client | None = None
 
 
-class _Whole(_Essentials, kw_only=True, gc=False):
+class _Whole(Essentials, kw_only=True, gc=False):
     event_type: str = msgspec.field(name="eventType")
     published: datetime
 
 
-_NOBODY, _NOWHERE, _NO_OUTCOME = _Who(), _Client(), _Outcome()
+NO_ACTOR, NO_CLIENT, NO_OUTCOME = _Who(), _Client(), _Outcome()
 
-_decode = msgspec.json.Decoder(_Essentials).decode
+_decode = msgspec.json.Decoder(Essentials).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def digest(event: Event) -> bytes:
-    """Return the digest of `event`. If the body cannot be from Okta, it is a digest of the whole body.
-
-    This runs for each stored event, and takes 4 µs of the 100 µs that a POST takes.
-    """
+def read_essentials(body: bytes) -> Essentials | None:
+    """Read the body of an event; None if a field has a type that Okta does not send."""
     try:
-        return _digest(event.event_type, event.published, decode_leniently(_decode, event.body)[0])
+        return decode_leniently(_decode, body)[0]
     except (msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def digest(event: Event) -> bytes:
+    """Return the digest of `event`. If the body cannot be from Okta, it is a digest of the whole body."""
+    return digest_from(event, read_essentials(event.body))
+
+
+def digest_from(event: Event, essentials: Essentials | None) -> bytes:
+    """Return the digest of `event`, whose body `read_essentials` has read.
+
+    This runs for each stored event. With the reading, it takes 4 µs of the 100 µs that a POST takes.
+    """
+    if essentials is None:
         return blake2b(event.body, digest_size=_SIZE).digest()
+    return _digest(event.event_type, event.published, essentials)
 
 
 def digest_of(event: Mapping[str, Any]) -> bytes | None:
@@ -79,8 +91,8 @@ def digest_of(event: Mapping[str, Any]) -> bytes | None:
     return _digest(whole.event_type, to_micros(whole.published), whole)
 
 
-def _digest(event_type: str, published: Micros, event: _Essentials) -> bytes:
-    actor, outcome, client = event.actor or _NOBODY, event.outcome or _NO_OUTCOME, event.client or _NOWHERE
+def _digest(event_type: str, published: Micros, event: Essentials) -> bytes:
+    actor, outcome, client = event.actor or NO_ACTOR, event.outcome or NO_OUTCOME, event.client or NO_CLIENT
     targets = [(one.id or "", one.type or "") for one in event.target or ()]
     if len(targets) > 1:
         targets.sort()

@@ -7,7 +7,7 @@ does not make it the address of a hundred users.
 import ipaddress
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import lru_cache
 
 from forwarder.core.time import SECOND, Micros
@@ -34,10 +34,10 @@ Key = tuple[int, str, str]
 FIRST: Key = (-1, "", "")
 
 
-def note(db: sqlite3.Connection, seen: Iterable[tuple[int, str, str, Micros]]) -> None:
-    """Record what `Searchable.user_at` found, each as (id of the org, address, user's id, time of publication)."""
+def note(db: sqlite3.Connection, seen: Mapping[Key, Micros]) -> None:
+    """Record what `Searchable.user_at` says: (id of the org, address, user's id), and when the event was published."""
     latest: dict[Key, Micros] = {}
-    for org, spelled, user, at in seen:
+    for (org, spelled, user), at in seen.items():
         if address := canonical(spelled):
             key = org, address, user
             latest[key] = max(at, latest.get(key, at))

@@ -3,19 +3,22 @@
 The log is divided into blocks. For each whole block a row holds the hashes of the uuids, types and users of its events, so
 a search reads only the blocks that may have a match, and those that have no row yet.
 
-The rows are written in small steps between commits, not when events are stored: a POST does not wait for them, and a
-store of an older version gets them too.
+The rows are written in small steps between commits, not when events are stored: a POST does not wait for them. Events that
+an older version stored are read again for it.
 """
 
 import bisect
 import sqlite3
 import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-from forwarder.core.time import Micros
+from forwarder.core.event import Event
+from forwarder.core.event_digest import Essentials
+from forwarder.core.time import FIRST, LAST, Micros
 from forwarder.store.sqlite import addresses
-from forwarder.store.sqlite.searchable import Searchable, searchable
+from forwarder.store.sqlite.searchable import Searchable, searchable, searchable_from
 
 BLOCK = 1024
 """Events in a block. To find one event of 1,000,000, a search reads 12 MB of hashes and one block: 25 ms."""
@@ -27,9 +30,11 @@ _LARGE = (
 _SEPARATOR = "\x1e"  # a control character, which JSON always escapes
 
 _EVENTS = f"""
-SELECT COUNT(*), MAX(seq), group_concat(org), group_concat(published), group_concat(text, '{_SEPARATOR}') FROM
-(SELECT seq, org, published, iif(length(body) > {_LARGE}, '', CAST(body AS TEXT)) AS text FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {_ROWS})
+SELECT COUNT(*), group_concat(org), group_concat(published), group_concat(text, '{_SEPARATOR}') FROM
+(SELECT org, published, iif(length(body) > {_LARGE}, '', CAST(body AS TEXT)) AS text FROM events WHERE seq > ? ORDER BY seq LIMIT {_ROWS})
 """  # noqa: S608 - constants; one row, because sqlite3 releases the GIL at each, and may take long to get it back
+
+_MOST_SEEN = 1024  # addresses of users, which take 5 ms to write
 
 
 def uuid_key(uuid: str) -> int:
@@ -48,66 +53,88 @@ def user_key(user: str) -> int:
 
 
 def _keys(event: Searchable) -> tuple[int, ...]:
-    return uuid_key(event.uuid), type_key(event.event_type), *map(user_key, event.users())
+    return uuid_key(event.uuid), type_key(event.event_type), *map(user_key, event.users)
+
+
+class AddedEvent(NamedTuple):
+    """An event that a transaction has stored: its row, and what was read of its body."""
+
+    seq: int
+    org: int
+    event: Event
+    essentials: Essentials | None
 
 
 class Indexer:
-    """Writes the rows of the index, in small steps. Runs on the writer's thread."""
+    """Writes the rows of the index, in small steps. Runs on the writer's thread.
+
+    It learns of new events as they are committed. Those of which it did not, because the forwarder has just started or
+    an earlier step failed, it reads from the store.
+    """
 
     def __init__(self) -> None:
         self._at: int | None = None  # the last event that was read
-        self._begin()
+        self._seen: dict[addresses.Key, Micros] = {}
+        self._rows: list[tuple[int, Micros, Micros, bytes]] = []  # of whole blocks
+        self._begin_block()
 
-    def _begin(self) -> None:
+    def _begin_block(self) -> None:
         self._keys: set[int] = set()
         self._readable = True
-        self._published: list[Micros] = []
+        self._from, self._to = LAST, FIRST  # when the first and the last of its events happened
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits to be written that a step is due at once."""
+        return len(self._seen) >= _MOST_SEEN
+
+    def add(self, added: Iterable[AddedEvent]) -> None:
+        """Note events that were committed just now, in the order of `seq`; write nothing yet."""
+        for seq, org, event, essentials in added:
+            if self._at == seq - 1:
+                self._note(seq, org, event.published, searchable_from(event, essentials))
 
     def step(self, db: sqlite3.Connection) -> bool:
-        """Read the next 256 events, and write the row of a block once it is whole.
+        """Read up to 256 events that were not noted yet; write the rows of whole blocks, and addresses.
 
-        Return whether there may be more events to read now.
+        Return whether there may be more events to read now. If the step is not committed, use a new indexer: this one
+        takes for written what is not.
         """
-        try:
-            return self._step(db)
-        except BaseException:
-            self._at = None  # the block is read again
-            raise
-
-    def _step(self, db: sqlite3.Connection) -> bool:
-        held, last = db.execute(
-            "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(block) FROM event_index)"
+        held, last, stored = db.execute(
+            "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(block) FROM event_index), stored FROM counters"
         ).fetchone()
-        if held is None:
-            return False
-        begin = 0 if last is None else (last + 1) * BLOCK
-        if self._at is None or self._at < held - 1:
-            self._at = max(begin, held - 1)
-            self._begin()
-        block = self._at // BLOCK
-        end = (block + 1) * BLOCK
-        count, newest, orgs, published, text = db.execute(_EVENTS, (self._at, end)).fetchone()
-        if not count:
-            return False
-        times = [int(at) for at in published.split(",")]
-        seen: list[tuple[int, str, str, Micros]] = []
-        for org, at, body in zip(orgs.split(","), times, text.split(_SEPARATOR), strict=True):
-            event = searchable(body.encode())
-            if event is None:
-                self._readable = False
-                continue
+        if self._at is None or (held is not None and self._at < held - 1):
+            indexed = 0 if last is None else (last + 1) * BLOCK
+            self._at = stored if held is None else max(indexed, held - 1)
+            self._begin_block()
+        count = self._read(db, self._at)
+        addresses.note(db, self._seen)
+        db.executemany("INSERT OR REPLACE INTO event_index VALUES (?, ?, ?, ?)", self._rows)
+        self._seen, self._rows = {}, []
+        return count == _ROWS
+
+    def _read(self, db: sqlite3.Connection, after: int) -> int:
+        count, orgs, published, text = db.execute(_EVENTS, (after,)).fetchone()
+        if count:
+            parts = zip(orgs.split(","), published.split(","), text.split(_SEPARATOR), strict=True)
+            for seq, (org, at, body) in enumerate(parts, after + 1):
+                self._note(seq, int(org), int(at), searchable(body.encode()))
+        return int(count)
+
+    def _note(self, seq: int, org: int, at: Micros, event: Searchable | None) -> None:
+        self._at = seq
+        self._from, self._to = min(self._from, at), max(self._to, at)
+        if event is None:
+            self._readable = False
+        else:
             self._keys.update(_keys(event))
-            if user_at := event.user_at():
-                seen.append((int(org), *user_at, at))
-        addresses.note(db, seen)
-        self._published += (min(times), max(times))
-        self._at = int(newest)
-        if newest == end:
+            if event.user_at:
+                key = org, *event.user_at
+                self._seen[key] = max(at, self._seen.get(key, at))
+        if not seq % BLOCK:
             keys = array("I", sorted(self._keys)).tobytes() if self._readable else b""
-            row = (block, min(self._published), max(self._published), keys)
-            db.execute("INSERT OR REPLACE INTO event_index VALUES (?, ?, ?, ?)", row)
-            self._begin()
-        return bool(newest == end or count == _ROWS)
+            self._rows.append((seq // BLOCK - 1, self._from, self._to, keys))
+            self._begin_block()
 
 
 def candidates(

@@ -3,12 +3,14 @@
 import math
 import sqlite3
 import time
+from collections.abc import Iterable
 
 from forwarder import logs
+from forwarder.core.errors import StoreMovedError
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.connection import Operation, WriteConnection
-from forwarder.store.sqlite.event_index import Indexer
+from forwarder.store.sqlite.event_index import AddedEvent, Indexer
 from forwarder.store.sqlite.prune import Pruner
 
 _INTERVAL = 5.0  # seconds, after a step that found nothing
@@ -37,12 +39,17 @@ class Maintenance:
         """When the next step is due, by the monotonic clock, in seconds."""
         return min(self._next_prune, self._next_index)
 
-    def run(self, *, idle: bool) -> None:
-        """Do what is due. `idle` says that no operation was queued for a while.
+    def run(self, added: Iterable[AddedEvent], *, idle: bool) -> None:
+        """Do what is due.
+
+        Args:
+            added: the events that were committed since the last call.
+            idle: whether no operation was queued for a while.
 
         Raises:
             StoreMovedError: the store's files were moved or replaced.
         """
+        self._indexer.add(added)
         now = time.monotonic()
         if idle or now >= self._next_wal_check:
             self._connection.check_files()
@@ -57,7 +64,7 @@ class Maintenance:
             self._next_wal_check = now + _WAL_INTERVAL
             if schema.file_bytes(self._connection.wal) > _WAL_LIMIT:
                 self._checkpoint(timeout_ms=20)
-        if now >= self._next_index:
+        if now >= self._next_index or self._indexer.is_full:
             # In a transaction of its own: on a full disk, pruning must not fail with it.
             self._next_index = now + _INTERVAL
             if self._step(lambda tx: self._indexer.step(tx.db)):
@@ -85,6 +92,9 @@ class Maintenance:
         """Commit one step of maintenance; return whether there may be more to do now."""
         try:
             return self._connection.transact(step)[0]
-        except sqlite3.Error as error:  # a disk error: the next append reports it
-            self._connection.recover(error)
+        except (sqlite3.Error, StoreMovedError) as error:
+            self._indexer = Indexer()
+            if isinstance(error, StoreMovedError):
+                raise
+            self._connection.recover(error)  # a disk error: the next append reports it
             return False

@@ -1,11 +1,12 @@
-"""What is read from the body of an event to find it again: its uuid, type and users, and the address of a sign-in."""
+"""What an event is found by: its uuid, type and users; and for reactions, the user and the address of a sign-in."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from forwarder.core.action_event import EVENT_TYPE as ACTION_EVENT_TYPE
-from forwarder.core.event import decode_leniently
+from forwarder.core.event import Event, decode_leniently
+from forwarder.core.event_digest import NO_ACTOR, NO_CLIENT, NO_OUTCOME, Essentials
 
 _MAX_ID = 100  # characters of a user's id
 
@@ -27,8 +28,8 @@ class _Outcome(msgspec.Struct, gc=False):
     result: Any = None
 
 
-class Searchable(msgspec.Struct, gc=False):
-    """The fields of one event."""
+class _Fields(msgspec.Struct, gc=False):
+    """The fields of an event, whatever their types are."""
 
     uuid: str
     event_type: str = msgspec.field(name="eventType")
@@ -37,19 +38,8 @@ class Searchable(msgspec.Struct, gc=False):
     outcome: _Outcome | _Other = None
     target: msgspec.Raw = msgspec.Raw(b"null")
 
-    def users(self) -> list[str]:
-        """Return the id and the login of the actor, in lower case; leave out one that the event lacks.
-
-        For an event that reports an action of a reaction, return the ids and logins of its targets.
-        """
-        return [
-            text.lower()
-            for actor in self._actors()
-            for text in (actor.id, actor.login)
-            if isinstance(text, str) and text
-        ]
-
-    def _actors(self) -> list[_Actor]:
+    def actors(self) -> list[_Actor]:
+        """Return who did it; for an event that reports an action of a reaction, to whom it was done."""
         if self.event_type != ACTION_EVENT_TYPE:
             return [self.actor] if isinstance(self.actor, _Actor) else []
         try:
@@ -57,30 +47,65 @@ class Searchable(msgspec.Struct, gc=False):
         except (msgspec.MsgspecError, RecursionError):
             return []
 
-    def user_at(self) -> tuple[str, str] | None:
-        """Return (address, user's id) of a successful event of a user; None for any other event."""
-        actor, client, outcome = self.actor, self.client, self.outcome
-        if (
-            isinstance(actor, _Actor)
-            and isinstance(client, _Client)
-            and isinstance(outcome, _Outcome)
-            and outcome.result in ("SUCCESS", "ALLOW")
-            and actor.type == "User"
-            and isinstance(actor.id, str)
-            and 0 < len(actor.id) <= _MAX_ID
-            and isinstance(client.address, str)
-        ):
-            return client.address, actor.id
-        return None
 
-
-_decode = msgspec.json.Decoder(Searchable).decode
+_decode = msgspec.json.Decoder(_Fields).decode
 _decode_actors = msgspec.json.Decoder(list[_Actor]).decode
+
+
+class Searchable(NamedTuple):
+    """What one event is found by.
+
+    Attributes:
+        users: the id and the login of the actor, in lower case, without those that the event lacks. For an event that
+            reports an action of a reaction, those of its targets.
+        user_at: (address, user's id) of a successful event of a user; None for any other event.
+    """
+
+    uuid: str
+    event_type: str
+    users: list[str]
+    user_at: tuple[str, str] | None
 
 
 def searchable(body: bytes) -> Searchable | None:
     """Read `body`; None if it cannot be read."""
     try:
-        return decode_leniently(_decode, body)[0]
+        fields = decode_leniently(_decode, body)[0]
     except (msgspec.MsgspecError, RecursionError):
         return None
+    users = [text for actor in fields.actors() for text in _names(actor.id, actor.login)]
+    actor, client, outcome = fields.actor, fields.client, fields.outcome
+    user_at = None
+    if isinstance(actor, _Actor) and isinstance(client, _Client) and isinstance(outcome, _Outcome):
+        user_at = _user_at(actor.type, actor.id, outcome.result, client.address)
+    return Searchable(fields.uuid, fields.event_type, users, user_at)
+
+
+def searchable_from(event: Event, essentials: Essentials | None) -> Searchable | None:
+    """Return `searchable(event.body)`, from what `read_essentials` has read of the body: a third of the time."""
+    if essentials is None or event.event_type == ACTION_EVENT_TYPE:
+        return searchable(event.body)
+    actor, client = essentials.actor or NO_ACTOR, essentials.client or NO_CLIENT
+    result = (essentials.outcome or NO_OUTCOME).result
+    return Searchable(
+        event.uuid,
+        event.event_type,
+        _names(actor.id, actor.login),
+        _user_at(actor.type, actor.id, result, client.address),
+    )
+
+
+def _names(*names: Any) -> list[str]:
+    return [name.lower() for name in names if isinstance(name, str) and name]
+
+
+def _user_at(actor_type: Any, actor_id: Any, result: Any, address: Any) -> tuple[str, str] | None:
+    if (
+        result in ("SUCCESS", "ALLOW")
+        and actor_type == "User"
+        and isinstance(actor_id, str)
+        and 0 < len(actor_id) <= _MAX_ID
+        and isinstance(address, str)
+    ):
+        return address, actor_id
+    return None

@@ -10,12 +10,13 @@ from typing import Any
 
 from forwarder.core.errors import StoreFullError
 from forwarder.core.event import OKTA_SOURCES, Event, MalformedEvent, Source
-from forwarder.core.event_digest import digest
+from forwarder.core.event_digest import digest, digest_from, read_essentials
 from forwarder.core.outcome import RejectReason
 from forwarder.core.ports import Appended, Batch
 from forwarder.core.time import SECOND, Micros
 from forwarder.store.dead_letters import RECEIVER
 from forwarder.store.sqlite import action_rows, prune
+from forwarder.store.sqlite.event_index import AddedEvent
 
 _SMALL = 1024 * 1024
 """Bytes of bodies that one statement inserts; larger ones go in row by row, because a statement keeps a copy
@@ -96,6 +97,7 @@ class Transaction:
         now: when the transaction began.
         stored: events ever stored, including this transaction; also the last `seq`.
         rejected: malformed events ever received, without those that became events in a replay.
+        added: the events that were stored, for the index.
     """
 
     def __init__(self, db: sqlite3.Connection, now: Micros, max_size: int) -> None:
@@ -105,6 +107,7 @@ class Transaction:
         self.now = now
         counters = db.execute("SELECT stored, duplicates, rejected, alerts, actions FROM counters").fetchone()
         self.stored, self._duplicates, self.rejected, self._alerts, self._actions = self._before = counters
+        self.added: list[AddedEvent] = []
         self._orgs: dict[str, int] = {}
         self._envelope: tuple[str, bytes | str] = ("", "")  # the last one: its events come together
         self._max_size = max_size
@@ -166,21 +169,25 @@ class Transaction:
         since = self.now // SECOND
         # An event from the log has 0 copies by the log, not NULL: `claims` asks whether the log has shown the
         # event.
+        essentials = [
+            read_essentials(event.body) if event.source in OKTA_SOURCES else None for event in events
+        ]
         keys = [
             (
                 *self._key(event),
                 since,
                 0 if event.source is Source.LOG else None,
-                digest(event) if event.source in OKTA_SOURCES else None,
+                digest_from(event, read) if event.source in OKTA_SOURCES else None,
             )
-            for event in events
+            for event, read in zip(events, essentials, strict=True)
         ]
         new = [is_new for piece in _pieces(keys) for is_new in self._add_ids(piece)]
         rows = []
         size = 0  # bytes
-        for event, (org, uuid, *_), is_new in zip(events, keys, new, strict=True):
+        for event, read, (org, uuid, *_), is_new in zip(events, essentials, keys, new, strict=True):
             if is_new:
                 self.stored += 1
+                self.added.append(AddedEvent(self.stored, org, event, read))
                 details = event.event_type, event.published, event.received_at, event.source.value
                 envelope = self._envelope_key(event.envelope_id)
                 size += len(event.body) + len(event.event_type) + 2 * len(uuid) + len(envelope)

@@ -26,6 +26,7 @@ from forwarder.metrics import Metrics
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import operations, schema
 from forwarder.store.sqlite.connection import Operation, WriteConnection, is_disk_error
+from forwarder.store.sqlite.event_index import AddedEvent
 from forwarder.store.sqlite.maintenance import Maintenance
 from forwarder.store.sqlite.transaction import Transaction
 
@@ -54,8 +55,11 @@ class PendingOperation(msgspec.Struct, eq=False):
 _Result = tuple[PendingOperation, Any, Exception | None]
 
 
-def run_group(tx: Transaction, group: Sequence[PendingOperation]) -> list[Any]:
-    """Run the operations of `group` in order, and return their results. Consecutive batches are appended together."""
+def run_group(tx: Transaction, group: Sequence[PendingOperation]) -> tuple[list[Any], list[AddedEvent]]:
+    """Run the operations of `group` in order; consecutive batches are appended together.
+
+    Return the results, and the events that were stored.
+    """
     results: list[Any] = []
     batches: list[Batch] = []
     for pending in group:
@@ -65,7 +69,8 @@ def run_group(tx: Transaction, group: Sequence[PendingOperation]) -> list[Any]:
         results += tx.append(batches)
         batches = []
         results.append(pending.work(tx))
-    return results + tx.append(batches)
+    results += tx.append(batches)
+    return results, tx.added
 
 
 class Writer:
@@ -91,6 +96,7 @@ class Writer:
         self._settings = settings
         self._connection = connection
         self._maintenance = Maintenance(connection, settings)
+        self._added: list[AddedEvent] = []  # since the last maintenance
         self._duration = metrics.store_commit_duration
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
@@ -99,9 +105,8 @@ class Writer:
         self._queued_bytes = 0  # gathered and in the queue; used on the event loop only
         self._closed = False
         self._moved = False  # whether the store's files were moved or replaced
-        self._damaged = (
-            False  # whether the last try to store an event found damage, which a probe may not meet
-        )
+        # Whether the last try to store an event found damage, which a probe may not meet.
+        self._damaged = False
         self._next_probe = 0.0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -199,7 +204,7 @@ class Writer:
     def _commit(self, group: list[PendingOperation]) -> None:
         started = time.perf_counter()
         try:
-            results, stored = self._connection.transact(partial(run_group, group=group))
+            (results, added), stored = self._connection.transact(partial(run_group, group=group))
         except sqlite3.Error as error:
             if is_disk_error(error):
                 self._connection.recover(error)
@@ -223,6 +228,7 @@ class Writer:
                 self._set_ready()
             done = zip(group, results, strict=True)
             self._complete([(pending, result, None) for pending, result in done], stored)
+            self._added += added
 
     def _retry_individually(self, group: list[PendingOperation], error: Exception) -> None:
         """Run each operation of a failed group in its own transaction, so that only those with an error fail.
@@ -276,7 +282,8 @@ class Writer:
         if self.not_ready_reason is not None and not self._damaged and now >= self._next_probe:
             self._next_probe = now + _PROBE_INTERVAL
             self._probe()
-        self._maintenance.run(idle=idle)
+        added, self._added = self._added, []
+        self._maintenance.run(added, idle=idle)
 
     def _probe(self) -> None:
         """Check, by a test write, whether events can be stored again; without it, a POST would have to fail first."""

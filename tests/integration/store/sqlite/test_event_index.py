@@ -1,15 +1,18 @@
 """The index of the log: which blocks a search reads."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from forwarder.core.event import Source, read_event
+from forwarder.core.ports import Batch
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.event_index import (
     BLOCK,
+    AddedEvent,
     Indexer,
     candidates,
     forget,
@@ -18,6 +21,7 @@ from forwarder.store.sqlite.event_index import (
     uuid_key,
 )
 from forwarder.store.sqlite.searchable import searchable
+from forwarder.store.sqlite.transaction import Transaction
 
 TYPE = "user.session.start"
 
@@ -25,7 +29,7 @@ TYPE = "user.session.start"
 def users(text: str) -> list[str]:
     event = searchable(text.encode())
     assert event is not None
-    return event.users()
+    return event.users
 
 
 @pytest.fixture
@@ -159,4 +163,56 @@ def test_an_event_without_an_actor_is_indexed(db: sqlite3.Connection) -> None:
     text = f'{{"uuid":"id-5","eventType":"{TYPE}","published":"2026-01-01T12:00:00Z"}}'
     assert users(text) == []
     store(db, 1, BLOCK, _5=text)
+    assert index(db) == [0]
+
+
+def append(db: sqlite3.Connection, first: int, last: int) -> Sequence[AddedEvent]:
+    """Store events as the writer does."""
+    tx = Transaction(db, 0, 1 << 30)
+    events = [
+        read_event(body(seq, f"user{seq}@acme.test").encode(), org="acme", source=Source.HOOK, received_at=0)
+        for seq in range(first, last + 1)
+    ]
+    tx.append([Batch(events)])
+    tx.commit()
+    return tx.added
+
+
+def rows(db: sqlite3.Connection) -> list[tuple[object, ...]]:
+    return db.execute("SELECT * FROM event_index ORDER BY block").fetchall()
+
+
+@pytest.mark.parametrize("unnoted", [[], [1], [2], [3, 4], [5]])
+def test_events_noted_at_their_commit_are_indexed_as_those_read_from_the_store(
+    db: sqlite3.Connection, unnoted: list[int]
+) -> None:
+    indexer = Indexer()
+    indexer.step(db)
+    for number in range(6):
+        added = append(db, number * BLOCK // 2 + 1, (number + 1) * BLOCK // 2)
+        if number not in unnoted:
+            indexer.add(added)
+    assert index(db, indexer) == [0, 1, 2]
+    noted = rows(db)
+    db.execute("DELETE FROM event_index")
+    assert index(db) == [0, 1, 2]
+    assert rows(db) == noted
+
+
+def test_noted_events_are_not_read_again(db: sqlite3.Connection) -> None:
+    indexer = Indexer()
+    indexer.step(db)
+    indexer.add(append(db, 1, BLOCK + 5))
+    db.execute("UPDATE events SET body = '[]'")
+    assert not indexer.step(db)
+    assert ranges(db, user_key("nobody")) == [1]
+
+
+def test_a_step_that_was_not_committed_is_done_again_by_a_new_indexer(db: sqlite3.Connection) -> None:
+    indexer = Indexer()
+    indexer.step(db)
+    indexer.add(append(db, 1, BLOCK))
+    db.execute("BEGIN")
+    indexer.step(db)
+    db.execute("ROLLBACK")
     assert index(db) == [0]
