@@ -1,6 +1,5 @@
 """`/api/v1/groups`, and the groups of a user."""
 
-import re
 from typing import Any
 
 import msgspec
@@ -10,11 +9,11 @@ from litestar.params import FromPath
 from forwarder.core.time import iso
 from forwarder.emulator.events.fixtures import entity
 from forwarder.emulator.groups.groups import EmulatedGroup
-from forwarder.emulator.http.errors import decode, forbidden, invalid
+from forwarder.emulator.http.errors import decode, forbidden
 from forwarder.emulator.http.responses import OktaRequest, caller, org, paged, set_effect
+from forwarder.emulator.http.search import matching
 from forwarder.emulator.iam.views import standard_role
 
-_FILTER = re.compile(r'\s*(id|type)\s+eq\s+"([^"]*)"\s*')
 _GROUP = "/groups/{group_id:str}"
 _MEMBER = f"{_GROUP}/users/{{user_id:str}}"
 
@@ -34,12 +33,7 @@ async def _list(request: OktaRequest) -> list[dict[str, Any]]:
     found = [
         group.view(emulator.settings.url) for group in emulator.groups.all(request.query_params.get("q", ""))
     ]
-    if text := request.query_params.get("filter", ""):
-        match = _FILTER.fullmatch(text)
-        if match is None:
-            raise invalid("filter", "filter: only `id eq` and `type eq` are supported")
-        found = [group for group in found if group[match[1]] == match[2]]
-    return paged(request, found, 10_000)
+    return paged(request, matching(request, found), 10_000)
 
 
 @post("/groups", status_code=200)
@@ -49,6 +43,17 @@ async def _create(request: OktaRequest) -> dict[str, Any]:
     group.description = body.profile.description
     target = [entity(group.id, "UserGroup", group.name)]
     emulator.report_change("group.lifecycle.create", caller(request), target=target)
+    return group.view(emulator.settings.url)
+
+
+@put(_GROUP)
+async def _replace(request: OktaRequest, group_id: FromPath[str]) -> dict[str, Any]:
+    emulator = org(request)
+    group = emulator.groups.find(group_id)
+    profile = decode(await request.body(), _GroupSpec, "group").profile
+    before = (group.name, group.description)
+    emulator.groups.replace(group, profile.name, profile.description, caller(request))
+    set_effect(request, changed=(group.name, group.description) != before)
     return group.view(emulator.settings.url)
 
 
@@ -92,7 +97,7 @@ async def _apps(request: OktaRequest, group_id: FromPath[str]) -> list[dict[str,
 @put(_MEMBER, status_code=204)
 async def _add(request: OktaRequest, group_id: FromPath[str], user_id: FromPath[str]) -> None:
     emulator = org(request)
-    group, user = emulator.groups.find(group_id), emulator.users.find(user_id)
+    group, user = emulator.groups.find(group_id), emulator.users.in_path(user_id)
     was_member = user.id in group.members
     emulator.groups.add(group, user, caller(request))
     set_effect(request, changed=not was_member)
@@ -101,7 +106,7 @@ async def _add(request: OktaRequest, group_id: FromPath[str], user_id: FromPath[
 @delete(_MEMBER)
 async def _remove(request: OktaRequest, group_id: FromPath[str], user_id: FromPath[str]) -> None:
     emulator = org(request)
-    group, user = emulator.groups.find(group_id), emulator.users.find(user_id)
+    group, user = emulator.groups.find(group_id), emulator.users.in_path(user_id)
     was_member = user.id in group.members
     emulator.groups.remove(group, user, caller(request))
     set_effect(request, changed=was_member)
@@ -110,7 +115,7 @@ async def _remove(request: OktaRequest, group_id: FromPath[str], user_id: FromPa
 @get("/users/{user_id:str}/groups")
 async def _groups_of(request: OktaRequest, user_id: FromPath[str]) -> list[dict[str, Any]]:
     emulator = org(request)
-    found = emulator.groups.of(emulator.users.find(user_id))
+    found = emulator.groups.of(emulator.users.in_path(user_id))
     return paged(request, [group.view(emulator.settings.url) for group in found], 200)
 
 
@@ -129,4 +134,4 @@ def _app(group: EmulatedGroup, number: int, label: str) -> dict[str, Any]:
     }
 
 
-GROUP_ROUTES = (_list, _create, _delete, _show, _members, _roles, _apps, _add, _remove, _groups_of)
+GROUP_ROUTES = (_list, _create, _replace, _delete, _show, _members, _roles, _apps, _add, _remove, _groups_of)

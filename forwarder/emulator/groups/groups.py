@@ -109,11 +109,24 @@ class EmulatedGroups:
         Raises:
             OktaApiError: another group has this name, or the name is empty.
         """
-        if not name or any(group.name == name for group in self._groups.values()):
-            raise invalid("name", "name: An object with this field already exists, or the field is empty.")
+        self._require_free(name)
         group = EmulatedGroup(okta_id("00g", self._random), name, self._clock.now())
         self._groups[group.id] = group
         return group
+
+    def replace(self, group: EmulatedGroup, name: str, description: str | None, caller: Caller) -> None:
+        """Set the profile of a group, and write an event; do nothing if it is the same.
+
+        Raises:
+            OktaApiError: the group's type forbids it, another group has this name, or the name is empty.
+        """
+        _require_changeable(group)
+        if (name, description) == (group.name, group.description):
+            return
+        if name != group.name:
+            self._require_free(name)
+        group.name, group.description = name, description
+        self._report("group.profile.update", caller, target=[entity(group.id, "UserGroup", group.name)])
 
     def delete(self, group: EmulatedGroup) -> None:
         """Delete a group, without an event."""
@@ -144,6 +157,10 @@ class EmulatedGroups:
         if user.id in group.members:
             group.members.discard(user.id)
             self._change("group.user_membership.remove", group, user, caller)
+
+    def _require_free(self, name: str) -> None:
+        if not name or any(group.name == name for group in self._groups.values()):
+            raise invalid("name", "name: An object with this field already exists, or the field is empty.")
 
     def _change(self, event_type: str, group: EmulatedGroup, user: EmulatedUser, caller: Caller) -> None:
         self._report(event_type, caller, target=[user.entity(), entity(group.id, "UserGroup", group.name)])

@@ -7,7 +7,7 @@
 | `DELETE /api/v1/eventHooks/{id}` | 204; 403 while it is ACTIVE |
 | `POST /api/v1/eventHooks/{id}/lifecycle/{activate, deactivate, verify}` | 200; 400 if verification failed |
 | `GET /api/v1/logs` | 200; polling or bounded: system_log/query.py |
-| `GET /api/v1/users` | 200, in pages; `q`, and `filter` by id, status or login |
+| `GET /api/v1/users` | 200, in pages; `q`, `filter` and `search` |
 | `GET /api/v1/users/{id or login}`, `…/groups`, `…/roles`, `…/risk` | 200; `me` is the admin who made the API token |
 | `POST /api/v1/users/{id}/lifecycle/{suspend, unsuspend, expire_password}` | 200; 400 if the status forbids it |
 | `DELETE /api/v1/users/{id}/sessions` | 204 |
@@ -16,7 +16,7 @@
 | `POST /api/v1/users/{id}/factors/{factor}/verify` | 201 WAITING; 403, 404, 410, 423 or 504 if the factor cannot be asked |
 | `GET, DELETE /api/v1/users/{id}/factors/{factor}/transactions/{id}` | 200 with `factorResult`; 204 after cancelling it |
 | `GET /api/v1/groups`, `…/{id}`, `…/{id}/users`, `…/{id}/roles`, `…/{id}/apps` | 200, in pages |
-| `POST /api/v1/groups`, `DELETE …/{id}` | 200, 204 |
+| `POST /api/v1/groups`, `PUT, DELETE …/{id}` | 200, 204 |
 | `GET, POST /api/v1/groups/rules`, `GET, DELETE …/{id}`, lifecycle | 200, 202, 204; the rules are not run |
 | `PUT, DELETE /api/v1/groups/{id}/users/{user}` | 204; 403 in a group that is not of type OKTA_GROUP |
 | `GET, POST /api/v1/zones`, `GET, PUT, DELETE /api/v1/zones/{id}`, lifecycle | 200, 204: zones/zones.py |

@@ -58,7 +58,7 @@ def paged(request: OktaRequest, items: Sequence[dict[str, Any]], most: int) -> l
     """
     query = request.query_params
     limit = query.get("limit", "")
-    size = min(most, int(limit)) if limit.isdecimal() and int(limit) else most
+    size = min(most, int(limit[:9])) if limit.isdecimal() and int(limit[:9]) else most
     ids = [item["id"] for item in items]
     start = ids.index(query["after"]) + 1 if query.get("after") in ids else 0
     page, url = list(items[start : start + size]), f"{org(request).settings.url}{request.url.path}"

@@ -29,7 +29,7 @@ class _Verify(msgspec.Struct, rename="camel"):
 
 
 def _find(request: OktaRequest, user_id: str, factor_id: str) -> tuple[EmulatedUser, Factor]:
-    user = org(request).users.find(user_id)
+    user = org(request).users.in_path(user_id)
     for factor in user.factors:
         if factor.id == factor_id:
             return user, factor
@@ -42,7 +42,7 @@ def _user_url(request: OktaRequest, user: EmulatedUser) -> str:
 
 @get(_FACTORS)
 async def _list(request: OktaRequest, user_id: FromPath[str]) -> list[dict[str, Any]]:
-    user = org(request).users.find(user_id)
+    user = org(request).users.in_path(user_id)
     return [factor.view(_user_url(request, user), user.login, user.created) for factor in user.factors]
 
 

@@ -1,6 +1,5 @@
 """`/api/v1/users`: status, life cycle, sessions, risk and roles of users; and the global token revocation."""
 
-import re
 from typing import Any
 
 from litestar import Response, delete, get, post, put
@@ -8,18 +7,17 @@ from litestar.params import FromPath
 
 from forwarder.emulator.http.errors import OktaApiError, decode, invalid
 from forwarder.emulator.http.responses import OktaRequest, caller, org, paged, set_effect
+from forwarder.emulator.http.search import matching
 from forwarder.emulator.iam.access import check_access
 from forwarder.emulator.iam.views import standard_role
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.users.directory import EmulatedUser
 
 _USER = "/users/{user_id:str}"
-_FILTER = re.compile(r'\s*(id|status|profile\.login)\s+eq\s+"([^"]*)"\s*')
 
 
 def _find(request: OktaRequest, user_id: str) -> EmulatedUser:
-    users = org(request).users
-    return users.owner if user_id == "me" else users.find(user_id)
+    return org(request).users.in_path(user_id)
 
 
 @get("/users")
@@ -29,13 +27,7 @@ async def _list(request: OktaRequest) -> list[dict[str, Any]]:
     by = caller(request)
     found = [user for user in emulator.users.all() if by.by_token or _may_read(emulator, by.id, user)]
     found = [user for user in found if _begins(user, begins)]
-    if text := query.get("filter") or query.get("search", ""):
-        match = _FILTER.fullmatch(text)
-        if match is None:
-            raise invalid("filter", "filter: only `id`, `status` and `profile.login` with `eq` are emulated")
-        name = match[1].removeprefix("profile.")
-        found = [user for user in found if getattr(user, name).casefold() == match[2].casefold()]
-    return paged(request, [user.view(emulator.settings.url) for user in found], 200)
+    return paged(request, matching(request, [user.view(emulator.settings.url) for user in found]), 200)
 
 
 def _may_read(emulator: Emulator, client_id: str, user: EmulatedUser) -> bool:

@@ -123,6 +123,14 @@ class UserDirectory:
                 return user
         raise not_found(f"{key} (User)")
 
+    def in_path(self, key: str) -> EmulatedUser:
+        """Return the user that a path names: `me` is the admin who made the API token, any other key is for `find`.
+
+        Raises:
+            OktaApiError: no user has this id or login.
+        """
+        return self.owner if key == "me" else self.find(key)
+
     def create(self, login: str, name: str) -> EmulatedUser:
         """Add a user, who is ACTIVE.
 

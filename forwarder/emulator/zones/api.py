@@ -1,16 +1,15 @@
 """`/api/v1/zones`."""
 
-import re
 from typing import Any
 
 from litestar import delete, get, post, put
 from litestar.params import FromPath
 
-from forwarder.emulator.http.errors import decode, invalid, not_found
+from forwarder.emulator.http.errors import decode, not_found
 from forwarder.emulator.http.responses import OktaRequest, caller, org, paged, set_effect
+from forwarder.emulator.http.search import matching
 from forwarder.emulator.zones.spec import ZoneSpec
 
-_FILTER = re.compile(r'\s*(id|usage)\s+eq\s+"([^"]*)"\s*')
 _ZONE = "/zones/{zone_id:str}"
 
 
@@ -18,12 +17,7 @@ _ZONE = "/zones/{zone_id:str}"
 async def _list(request: OktaRequest) -> list[dict[str, Any]]:
     emulator = org(request)
     found = [zone.view(emulator.settings.url) for zone in emulator.zones.all()]
-    if text := request.query_params.get("filter", ""):
-        match = _FILTER.fullmatch(text)
-        if match is None:
-            raise invalid("filter", "filter: only `id eq` and `usage eq` are supported")
-        found = [zone for zone in found if zone[match[1]] == match[2]]
-    return paged(request, found, 10_000)
+    return paged(request, matching(request, found), 10_000)
 
 
 @post("/zones", status_code=200)

@@ -1,5 +1,7 @@
 """The groups of the emulated org."""
 
+import pytest
+
 from tests.integration.emulator.helpers import Service, assert_error, running
 
 GROUPS = "/api/v1/groups"
@@ -65,3 +67,56 @@ async def test_a_group_is_made_and_deleted_as_by_terraform() -> None:
         assert_error(await service.client.get(path), 404, "E0000007")
         everyone = await group_id(service, "Everyone")
         assert_error(await service.client.delete(f"{GROUPS}/{everyone}"), 403, "E0000006")
+
+
+async def test_a_group_is_replaced_as_by_terraform() -> None:
+    async with running() as service:
+        made = (await service.client.post(GROUPS, json={"profile": {"name": "Step-up"}})).json()
+        path, body = f"{GROUPS}/{made['id']}", {"profile": {"name": "Ask again", "description": "by push"}}
+        for _ in range(2):
+            answer = await service.client.put(path, json=body)
+            assert (answer.status_code, answer.json()["profile"]) == (200, body["profile"])
+        assert (await service.client.get(path)).json()["profile"] == body["profile"]
+        changes = [event["eventType"] for event in (await service.client.get("/api/v1/logs")).json()]
+        assert changes == ["group.lifecycle.create", "group.profile.update"]
+        taken = {"profile": {"name": "Everyone"}}
+        assert_error(await service.client.put(path, json=taken), 400, "E0000001")
+        everyone = f"{GROUPS}/{await group_id(service, 'Everyone')}"
+        assert_error(await service.client.put(everyone, json=body), 403, "E0000038")
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "found"),
+    [
+        (GROUPS, {"search": 'profile.name eq "everyone"'}, 1),
+        (GROUPS, {"search": 'profile.name sw "Contr" or type eq "BUILT_IN"'}, 2),
+        (GROUPS, {"filter": 'lastMembershipUpdated gt "2199-01-01T00:00:00.000Z"'}, 0),
+        ("/api/v1/users", {"search": 'profile.email eq "ADMIN@example.com" and status eq "ACTIVE"'}, 1),
+        ("/api/v1/users", {"filter": 'status eq "STAGED" or status eq "RECOVERY"'}, 0),
+        ("/api/v1/zones", {"filter": 'name eq "LegacyIpZone"'}, 1),
+        ("/api/v1/zones", {"filter": "not (system eq true)"}, 0),
+    ],
+)  # fmt: skip
+async def test_lists_are_filtered_as_the_caller_asks(path: str, asked: dict[str, str], found: int) -> None:
+    async with running() as service:
+        answer = await service.client.get(path, params=asked)
+        assert (answer.status_code, len(answer.json())) == (200, found)
+
+
+@pytest.mark.parametrize("asked", ['profile.nmae eq "x"', "type eq", 'id in ["a"]', "profile.name eq x"])
+async def test_a_search_that_the_org_cannot_answer_is_refused(asked: str) -> None:
+    async with running() as service:
+        for name in ("search", "filter"):
+            assert_error(await service.client.get(GROUPS, params={name: asked}), 400, "E0000001")
+
+
+async def test_every_path_of_a_user_takes_me() -> None:
+    async with running() as service:
+        for part in ("", "/groups", "/roles", "/risk", "/factors"):
+            assert (await service.client.get(f"/api/v1/users/me{part}")).status_code == 200
+
+
+async def test_an_absurd_limit_is_the_largest_one() -> None:
+    async with running() as service:
+        answer = await service.client.get(GROUPS, params={"limit": "9" * 5_000})
+        assert (answer.status_code, len(answer.json()) > 1) == (200, True)

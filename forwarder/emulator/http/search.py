@@ -1,0 +1,64 @@
+"""The parameters `filter` and `search` of lists, evaluated on the objects as the API shows them.
+
+Okta evaluates them without case. It refuses attributes that it does not know; here, those that no object of the list has.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from forwarder.core.errors import RuleFileError
+from forwarder.emulator.http.errors import invalid
+from forwarder.emulator.http.responses import OktaRequest
+from forwarder.rules.conditions import event_fields
+from forwarder.rules.conditions.compiler import compiled
+from forwarder.rules.conditions.condition import And, Condition, Not, Or
+from forwarder.rules.conditions.event_fields import Reading
+from forwarder.rules.conditions.okta_filter import Comparison, parse_filter
+
+
+def matching(request: OktaRequest, items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return those of `items` that match the parameters `filter` and `search` of a request.
+
+    Raises:
+        OktaApiError: Okta would refuse one of the parameters.
+    """
+    readings = [Reading(_folded(item)) for item in items]
+    found = list(zip(items, readings, strict=True))
+    for name in ("filter", "search"):
+        if text := request.query_params.get(name, "").strip():
+            try:
+                test = compiled(_checked(parse_filter(text), readings))
+            except (RuleFileError, RecursionError) as error:
+                raise invalid(name, f"{name}: {error}") from error
+            found = [(item, reading) for item, reading in found if test(reading)]
+    return [item for item, _ in found]
+
+
+def _checked(condition: Condition, readings: Sequence[Reading]) -> Condition:
+    """Return `condition` with its values in lower case.
+
+    Raises:
+        RuleFileError: it compares in another way than Okta does, or no object has an attribute that it names.
+    """
+    match condition:
+        case And(parts) | Or(parts):
+            return type(condition)(tuple(_checked(part, readings) for part in parts))
+        case Not(part):
+            return Not(_checked(part, readings))
+        case Comparison(attribute=attribute):
+            presence = event_fields.presence(attribute)
+            if readings and not any(reading[presence] for reading in readings):
+                raise RuleFileError(f"no object has the attribute {attribute!r}")
+            return msgspec.structs.replace(condition, value=condition.value.lower())
+    raise RuleFileError("only comparisons with one value are emulated")
+
+
+def _folded(value: Any) -> Any:
+    """Return `value` with its texts in lower case."""
+    if isinstance(value, dict):
+        return {key: _folded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_folded(inner) for inner in value]
+    return value.lower() if isinstance(value, str) else value
