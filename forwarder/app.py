@@ -77,6 +77,7 @@ class Forwarder:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self.settings = settings
+        self._started_with = settings
         self.metrics = Metrics(logs.lines_written)
         self.metrics.build_info.info({"version": version("okta-forwarder")})
         self._clock = clock
@@ -278,7 +279,6 @@ class Forwarder:
         Raises:
             ForwarderError: the new settings cannot be used. Nothing has changed.
         """
-        old = self.settings
         # First everything that can fail. Each part compares the new settings with those that it runs with, because a
         # reload that failed may have asked for others.
         context = _new_context(self.server, settings.receiver.tls, "receiver.tls")
@@ -302,7 +302,7 @@ class Forwarder:
         await self._reactions.apply(reactions)
         await self._heartbeat.start(settings)
         await self._record_configuration()
-        for section in _needs_restart(old, settings):
+        for section in _needs_restart(self._started_with, settings):
             text = "the changed section takes effect after a restart"
             _logger.warning(text, action="restart_needed", section=section)
         _logger.info("the configuration was reloaded", action="reloaded")
@@ -324,10 +324,11 @@ class Forwarder:
         self.metrics.config_reloaded_at.set(self._clock.now() / SECOND)
 
 
-def _needs_restart(old: Settings, new: Settings) -> list[str]:
-    """Return the sections that differ between `old` and `new` and that a reload does not apply."""
-    sections = [name for name in ("store", "log") if getattr(old, name) != getattr(new, name)]
-    listeners = (("ops", old.ops, new.ops), ("receiver", old.receiver, new.receiver))
+def _needs_restart(started: Settings, new: Settings) -> list[str]:
+    """Return the sections of `new` that a reload does not apply, and that differ from `started`, with which this process
+    started."""
+    sections = [name for name in ("store", "log") if getattr(started, name) != getattr(new, name)]
+    listeners = (("ops", started.ops, new.ops), ("receiver", started.receiver, new.receiver))
     return sections + [
         name
         for name, before, after in listeners

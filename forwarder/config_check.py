@@ -17,7 +17,7 @@ from forwarder.config.file import unread_variables
 from forwarder.config.hosts import Listen, is_loopback
 from forwarder.config.types import Secret
 from forwarder.core.errors import StoreError
-from forwarder.files import can_create_in
+from forwarder.files import can_create_in, cannot_write
 from forwarder.okta.settings import org_origin
 from forwarder.react.settings.values import Mode
 from forwarder.react.settings.written import written
@@ -69,8 +69,7 @@ def _file_rights_problems(settings: Settings) -> Iterator[str]:
         for file in (path, lock_path(name)) if key not in wrong else ():
             exists, folder = os.path.exists(file), _nearest(file)  # noqa: PTH110  # as above
             if not can_create_in(folder) or (exists and not os.access(file, os.R_OK | os.W_OK)):
-                target = file if exists else folder
-                yield f"{key}: this user cannot write to {target}; let the forwarder's user write to it"
+                yield f"{key}: {cannot_write(file if exists else folder)}"
                 break
 
 
@@ -333,10 +332,12 @@ def problems(settings: Settings, table: Mapping[str, Finder] = PROBLEMS) -> list
 def new_problems(settings: Settings, running: Settings) -> list[str]:
     """Return the problems of `settings` that `running`, the settings in force, does not have as well.
 
-    A disk that is not mounted must not keep a rotated secret out. The disks of sinks that stay as they are, which may
-    hang, are not looked at.
+    A disk that is not mounted must not keep a rotated secret out. The disks of sinks whose files stay where they are,
+    which may hang, are not looked at.
     """
-    changed = {name: sink for name, sink in settings.sinks.items() if sink != running.sinks.get(name)}
+    places = {name: getattr(sink, "path", sink) for name, sink in running.sinks.items()}
+    sinks = settings.sinks.items()
+    changed = {name: sink for name, sink in sinks if getattr(sink, "path", sink) != places.get(name)}
     before = {name: sink for name, sink in running.sinks.items() if name in changed}
     known = problems(running.model_copy(update={"sinks": before}))
     found = problems(settings.model_copy(update={"sinks": changed}))

@@ -2,14 +2,15 @@
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from forwarder import logs
 from forwarder.core.backoff import Backoff
-from forwarder.core.errors import ForwarderError, StoreError
+from forwarder.core.errors import ForwarderError, SinkError, StoreError
 from forwarder.core.ports import Clock, EventLog, Sink
 from forwarder.deliver.worker import Worker
 from forwarder.files import read_small
@@ -22,13 +23,16 @@ from forwarder.store.engine import Store
 RELOAD_GRACE = 5.0
 """For how many seconds a sink may go on delivering before a reload replaces or removes it."""
 
+_CLOSE_GRACE = 2.0
+"""For how many seconds a reload or a stop waits until a sink is closed."""
+
 _logger = logs.get("app")
 
 
 class BuiltSink(NamedTuple):
     """A new sink, and in `content` the digests of the files that its settings name.
 
-    `sink` is None if it must be built later: it writes the same file as the old sink, which still has the file open.
+    `sink` is None if it must be built later: it writes the file of a running sink, which still has the file open.
     """
 
     content: tuple[str, ...]
@@ -51,6 +55,8 @@ class Delivery:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._settings: dict[str, SinkSettings] = {}
         self._files: dict[str, object] = {}
+        self._written: dict[str, Path] = {}  # the real paths of the files that running sinks write
+        self._closing: dict[str, asyncio.Task[None]] = {}  # sinks that could not be closed in time
 
     async def start(self, sinks: Mapping[str, SinkSettings]) -> None:
         """Start every sink of `sinks`.
@@ -62,7 +68,7 @@ class Delivery:
         await self._store.detach_except(sinks)
         await self._warn_of_removed_sinks()
         for name, settings in sinks.items():
-            self._settings[name], self._files[name] = settings, _content(settings)
+            self._note(name, settings, _content(settings))
             self._sinks[name] = registry.build(name, settings, self._clock)
         for name in sinks:
             self._deliver(name, sinks[name], *logs_and_positions[name])
@@ -80,7 +86,9 @@ class Delivery:
                 if new == old and content == self._files.get(name):
                     continue
                 sink = None
-                if not _same_file(old, new):
+                if (
+                    _written_file(new) not in self._written.values()
+                ):  # only one sink at a time can lock a file
                     sink = registry.build(name, new, self._clock)
                     unused.push_async_callback(sink.close)
                 built[name] = BuiltSink(content, sink)
@@ -90,8 +98,12 @@ class Delivery:
     async def apply(self, sinks: Mapping[str, SinkSettings], built: BuiltSinks) -> None:
         """Replace sinks with the new ones in `built`, the result of `build`. Stop each sink that is not in `sinks`."""
         removed = self._settings.keys() - sinks.keys()
-        await asyncio.gather(*(self._stop_sink(name) for name in removed))
-        await asyncio.gather(*(self._exchange(name, sinks[name], new) for name, new in built.items()))
+        changed = self._settings.keys() & built.keys()
+        # All end before one starts: the file of one may be that of another now.
+        await asyncio.gather(*(self._end(name) for name in removed | changed))
+        for name in removed:
+            self._forget(name)
+        await asyncio.gather(*(self._begin(name, sinks[name], new) for name, new in built.items()))
         if removed:
             try:
                 await self._store.detach_except(sinks)
@@ -112,7 +124,7 @@ class Delivery:
 
     async def close(self) -> None:
         """Close the sinks."""
-        await asyncio.gather(*(sink.close() for sink in self._sinks.values()))
+        await asyncio.gather(*(self._close(name) for name in list(self._sinks)))
 
     def _deliver(self, name: str, settings: SinkSettings, log: EventLog, position: int) -> None:
         worker = Worker(
@@ -128,41 +140,75 @@ class Delivery:
         self.workers[name] = worker
         self._tasks[name] = asyncio.create_task(worker.run(), name=f"deliver {name}")
 
-    async def _stop_sink(self, name: str) -> None:
-        await self.workers.pop(name).stop(RELOAD_GRACE)
-        await self._sinks.pop(name).close()
-        del self._tasks[name], self._settings[name], self._files[name]
+    def _note(self, name: str, settings: SinkSettings, content: object) -> None:
+        self._settings[name], self._files[name] = settings, content
+        self._written.pop(name, None)
+        if file := _written_file(settings):
+            self._written[name] = file
+
+    def _forget(self, name: str) -> None:
+        for kept in (self.workers, self._tasks, self._settings, self._files, self._written):
+            kept.pop(name, None)
         self._metrics.forget(sink=name)
 
-    async def _exchange(self, name: str, settings: SinkSettings, built: BuiltSink) -> None:
-        """Stop the running sink `name`, if there is one, and start the new one. Retry until this succeeds.
-
-        The new sink sends all batches again for which the old one got no result. No error ends the retries:
-        without a worker, the sink would deliver nothing until the next start.
-        """
+    async def _end(self, name: str) -> None:
+        """Stop the worker of the sink `name`, or the tries to start it, and close the sink."""
         if name in self.workers:
             await self.workers[name].stop(RELOAD_GRACE)
-            await self._sinks[name].close()
-        self._settings[name], self._files[name] = settings, built.content
-        new, attempt = built.sink, 0
-        while True:
-            try:
-                new = new or registry.build(name, settings, self._clock)
-                self._sinks[name] = new
-                # Only the store knows the position: the last settlement may be committed after the old worker ended.
-                log, position = await self._store.log(name, settings.start)
-                break
-            except ForwarderError as error:
-                attempt += 1
-                if attempt == 1:
-                    _logger.error(  # noqa: TRY400  # an operator acts on the text
-                        "the changed sink cannot start yet",
-                        action="reload_waits",
-                        sink=name,
-                        error=str(error),
-                    )
-                await self._clock.sleep(Backoff().delay(attempt))
-        self._deliver(name, settings, log, position)
+        self._tasks[name].cancel()
+        await asyncio.gather(self._tasks[name], return_exceptions=True)
+        await self._close(name)
+
+    async def _close(self, name: str) -> None:
+        """Close the sink `name`, if it is built. After _CLOSE_GRACE seconds, go on while it closes: if its disk hangs, a
+        reload must still end, or later ones, with a new secret, would wait for it."""
+        sink = self._sinks.pop(name, None)
+        if sink is None:
+            return
+        closing = asyncio.create_task(sink.close(), name=f"close {name}")
+        _, late = await asyncio.wait([closing], timeout=_CLOSE_GRACE)
+        if late:
+            self._closing[name] = closing
+            _logger.warning(
+                "a sink cannot be closed yet, perhaps because its disk hangs; everything else goes on",
+                action="sink_not_closed",
+                sink=name,
+            )
+
+    async def _begin(self, name: str, settings: SinkSettings, built: BuiltSink) -> None:
+        """Start the new sink `name`. If that fails, go on trying in the background until it succeeds.
+
+        The new sink sends all batches again for which an old one got no result.
+        """
+        self._note(name, settings, built.content)
+        if built.sink is not None:
+            self._sinks[name] = built.sink
+        try:
+            await self._try_to_begin(name, settings)
+        except ForwarderError as error:
+            _logger.error(  # noqa: TRY400  # an operator acts on the text
+                "the changed sink cannot start yet", action="reload_waits", sink=name, error=str(error)
+            )
+            self._tasks[name] = asyncio.create_task(self._begin_later(name, settings), name=f"start {name}")
+
+    async def _begin_later(self, name: str, settings: SinkSettings) -> None:
+        """Try to start the sink `name` until it succeeds. Without a worker, it would deliver nothing until the next start
+        of the forwarder."""
+        attempt, begun = 0, False
+        while not begun:
+            attempt += 1
+            await self._clock.sleep(Backoff().delay(attempt))
+            with suppress(ForwarderError):
+                await self._try_to_begin(name, settings)
+                begun = True
+
+    async def _try_to_begin(self, name: str, settings: SinkSettings) -> None:
+        if name in self._closing and not self._closing[name].done():
+            raise SinkError("the sink before it is not closed yet")  # to open its file could hang
+        if name not in self._sinks:
+            self._sinks[name] = registry.build(name, settings, self._clock)
+        # Only the store knows the position: the last settlement may be committed after the old worker ended.
+        self._deliver(name, settings, *await self._store.log(name, settings.start))
 
     async def _warn_of_removed_sinks(self) -> None:
         try:
@@ -179,9 +225,9 @@ class Delivery:
             )
 
 
-def _same_file(old: SinkSettings | None, new: SinkSettings) -> bool:
-    """Whether `old` and `new` write the same file. Only one sink at a time can lock a file."""
-    return isinstance(old, FileSinkSettings) and isinstance(new, FileSinkSettings) and old.path == new.path
+def _written_file(settings: SinkSettings) -> Path | None:
+    """Return the real path of the file that a sink with `settings` writes; None if it writes none."""
+    return Path(os.path.realpath(settings.path)) if isinstance(settings, FileSinkSettings) else None
 
 
 def _content(settings: SinkSettings) -> tuple[str, ...]:

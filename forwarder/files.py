@@ -136,6 +136,13 @@ def can_create_in(folder: Path) -> bool:
         return False
 
 
+def cannot_write(path: Path) -> str:
+    """Return why this user cannot write to the file or folder `path`, and what to do."""
+    if is_full(path if path.is_dir() else path.parent):
+        return f"the disk of {path} is full; free some space or inodes"
+    return f"this user cannot write to {path}; let the forwarder's user write to it"
+
+
 def sync_directory(directory: Path) -> None:
     """Call fsync on `directory`, so that files created or renamed in it survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

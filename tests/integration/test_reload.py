@@ -7,7 +7,9 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -184,6 +186,96 @@ async def test_a_file_sink_keeps_its_file_through_a_reload(here: Path) -> None:
         await post(forwarder.server.address, "old-secret", 2)
         await until(lambda: len((here / "archive.ndjson").read_text().splitlines()) == 2)
     assert "eventType" in (here / "archive.ndjson").read_text().splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        {"renamed": "archive.ndjson", "second": "second.ndjson"},
+        {"archive": "second.ndjson", "second": "archive.ndjson"},
+        {"archive": "link/archive.ndjson", "second": "second.ndjson"},
+        {"second": "archive.ndjson"},
+    ],
+    ids=["renamed", "exchanged", "by a link", "passed on"],
+)
+async def test_a_file_passes_from_one_sink_to_another_in_a_reload(
+    here: Path, lines: list[Any], after: dict[str, str]
+) -> None:
+    (here / "link").symlink_to(here)
+
+    def sinks(files: dict[str, str]) -> dict[str, Any]:
+        return {name: {"kind": "file", "path": str(here / file)} for name, file in files.items()}
+
+    before = {"archive": "archive.ndjson", "second": "second.ndjson"}
+    async with running(read(config(here, sinks=sinks(before)))) as forwarder:
+        await post(forwarder.server.address, "old-secret", 1)
+        await until((here / "archive.ndjson").read_text)
+        await forwarder.reload(read(config(here, sinks=sinks(after))))
+        await post(forwarder.server.address, "old-secret", 2)
+        for file in {here / name for name in after.values()}:
+            await until(lambda: len(file.read_text().splitlines()) >= 2)  # noqa: B023  # it is awaited here
+    assert "reload_waits" not in [line["action"] for line in lines]
+
+
+class _HangingDisk:
+    """The disk of `archive.ndjson`, which hangs in a sync until `end` is set."""
+
+    def __init__(self) -> None:
+        self.is_reached, self.end = threading.Event(), threading.Event()
+        self._fsync = os.fsync
+
+    def fsync(self, file: int) -> None:
+        if Path(f"/proc/self/fd/{file}").readlink().name == "archive.ndjson":
+            self.is_reached.set()
+            self.end.wait()
+        self._fsync(file)
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[_HangingDisk]:
+    disk = _HangingDisk()
+    monkeypatch.setattr(os, "fsync", disk.fsync)
+    yield disk
+    disk.end.set()
+
+
+async def test_a_disk_that_hangs_holds_up_neither_a_reload_nor_the_stop(
+    here: Path, lines: list[Any], hanging: _HangingDisk
+) -> None:
+    changed = {"kind": "file", "path": str(here / "archive.ndjson"), "format": "raw"}
+    other = {"kind": "file", "path": str(here / "other.ndjson")}
+    async with running(read(config(here))) as forwarder, asyncio.timeout(60):
+        await post(forwarder.server.address, "old-secret", 1)
+        await until(hanging.is_reached.is_set)
+        for secret, sinks in (("one", {"archive": changed}), ("two", {"other": other})):
+            orgs = {"acme": {"secrets": [secret]}}
+            await forwarder.reload(read(config(here, orgs=orgs, sinks=sinks)))
+            assert await post(forwarder.server.address, secret, 2) == 200
+        assert "sink_not_closed" in [line["action"] for line in lines]
+
+
+async def test_a_changed_sink_starts_when_the_disk_of_the_old_one_is_back(
+    here: Path, hanging: _HangingDisk
+) -> None:
+    changed = {"kind": "file", "path": str(here / "archive.ndjson"), "format": "raw"}
+    async with running(read(config(here))) as forwarder:
+        await post(forwarder.server.address, "old-secret", 1)
+        await until(hanging.is_reached.is_set)
+        await forwarder.reload(read(config(here, sinks={"archive": changed})))
+        hanging.end.set()
+        await until(lambda: b"eventType" in (here / "archive.ndjson").read_bytes())
+        assert await post(forwarder.server.address, "old-secret", 2) == 200
+        await until(lambda: len((here / "archive.ndjson").read_text().splitlines()) >= 2)
+
+
+async def test_what_waits_for_a_restart_is_named_by_each_reload_until_it_is_taken_back(
+    here: Path, lines: list[Any]
+) -> None:
+    store = config(here)["store"]
+    async with running(read(config(here))) as forwarder:
+        for size in ("1GiB", "1GiB", "10GiB"):
+            await forwarder.reload(read(config(here, store=store | {"max_size": size})))
+    assert [line["section"] for line in lines if line["action"] == "restart_needed"] == ["store", "store"]
 
 
 # --- an org that is gone
@@ -519,6 +611,23 @@ def test_what_the_settings_in_force_suffer_too_keeps_no_reload_out(here: Path) -
     assert new_problems(read(config(here, **changes)), running) == []
     changes["sinks"]["archive"]["format"] = "raw"
     assert new_problems(read(config(here, **changes)), running) == []
+
+
+def test_a_reload_does_not_look_at_the_disk_of_a_file_that_stays_where_it_is(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = tempfile.TemporaryFile
+
+    def create(dir: Path) -> Any:  # noqa: A002  # as in tempfile
+        assert dir.name != "archive", "its disk may hang"
+        return real(dir=dir)
+
+    (here / "archive").mkdir()
+    archive = {"kind": "file", "path": str(here / "archive/okta.ndjson")}
+    running = read(config(here, sinks={"archive": archive}))
+    changed = read(config(here, sinks={"archive": archive | {"delivery": {"timeout": "3s"}}}))
+    monkeypatch.setattr(tempfile, "TemporaryFile", create)
+    assert new_problems(changed, running) == []
 
 
 async def test_a_process_starts_with_what_may_pass_and_names_it(here: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
-from forwarder.files import can_create_in, is_full, sync_directory
+from forwarder.files import can_create_in, cannot_write, is_full, sync_directory
 from forwarder.store.settings import real_path
 from forwarder.store.sqlite.migrations import STEPS
 from forwarder.store.sqlite.open_files import OpenFiles
@@ -239,9 +239,7 @@ def check_path(path: Path) -> None:
     if not folder.is_dir():
         raise StoreError(f"there is no folder {folder}; create it, and let the forwarder's user write to it")
     if not can_create_in(folder):
-        raise StoreError(
-            f"this user cannot write to the folder {folder}; let the forwarder's user write to it"
-        )
+        raise StoreError(cannot_write(folder))
     if os.path.lexists(path):
         _check_header(path, version_of(STEPS))
 

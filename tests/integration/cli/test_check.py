@@ -133,7 +133,7 @@ MISTAKES = {
     "a client certificate alone": (OTLP, "https://c:4318, cert_file: HERE/cert.pem", "sinks.traces: `cert_file` and `key_file`"),
     "an expired client certificate": (OTLP, "https://c:4318, cert_file: HERE/old.pem, key_file: HERE/old.key", "sinks.traces.cert_file: "),
     "a folder that is not there": (STORE, "HERE/nothing/forwarder.db", "store.path: there is no folder HERE/nothing"),
-    "a folder that nobody can write to": (STORE, "/proc/forwarder.db", "store.path: this user cannot write to the folder /proc"),
+    "a folder that nobody can write to": (STORE, "/proc/forwarder.db", "store.path: this user cannot write to /proc"),
     "a folder as store": (STORE, "HERE/store", "store.path: HERE/store is not a file"),
     "another file as store": (STORE, "HERE/text", "store.path: HERE/text is not a store of the forwarder"),
     "the WAL as archive": (ARCHIVE, "HERE/store/forwarder.db-wal", "sinks.archive.path: is a file of the store"),

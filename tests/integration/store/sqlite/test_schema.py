@@ -1,5 +1,8 @@
+import errno
+import os
 import sqlite3
 import stat
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -120,6 +123,17 @@ async def test_a_wal_without_its_store_is_not_mixed_into_a_new_one(path: Path) -
 def test_a_missing_directory_is_named(path: Path) -> None:
     with pytest.raises(StoreError, match="No such file or directory"):
         schema.open_writer(path.parent / "nowhere" / "store.db")
+
+
+def test_a_folder_without_a_free_inode_is_on_a_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    no_inode = os.statvfs_result((4096, 4096, 1000, 900, 900, 6, 0, 0, 0, 255))
+    monkeypatch.setattr(tempfile, "TemporaryFile", fail)
+    monkeypatch.setattr(os, "statvfs", lambda _: no_inode)
+    with pytest.raises(StoreError, match=f"the disk of {path.parent} is full"):
+        schema.check_path(path)
 
 
 def test_half_a_store_left_by_a_crash_is_replaced(path: Path) -> None:
