@@ -123,6 +123,8 @@ def is_full(folder: Path) -> bool:
         status = os.statvfs(folder)
     except OSError:
         return False
+    if not status.f_blocks:
+        return False  # a file system without a disk, such as /proc
     has_inodes = status.f_favail > 0 or not status.f_files  # some file systems have no fixed number
     return status.f_bavail * status.f_frsize < _TINY or not has_inodes
 
