@@ -15,7 +15,7 @@ import ecs_logging
 import structlog
 
 from forwarder.core.ports import Clock
-from forwarder.core.printable import printable, printable_line
+from forwarder.core.printable import has_styles, printable, printable_line
 from forwarder.core.redaction import redact_all
 
 Logger = structlog.typing.FilteringBoundLogger
@@ -140,7 +140,7 @@ def _make_printable(_: Any, __: str, line: structlog.typing.EventDict) -> struct
 
 
 def _has_colors() -> bool:
-    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    return sys.stderr.isatty() and has_styles(os.environ)
 
 
 def get(room: str) -> Logger:

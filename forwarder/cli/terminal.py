@@ -1,12 +1,12 @@
 """Prints the output of commands. Text from outside cannot control the terminal, secrets are redacted, and NO_COLOR
-(no-color.org) is respected."""
+(no-color.org) and TERM=dumb are respected."""
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from forwarder.core.printable import printable
+from forwarder.core.printable import has_styles, printable
 from forwarder.core.redaction import redact
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def echo(text: str = "", *, err: bool = False, fg: str | None = None) -> None:
     """Print `text` and a newline, with secrets redacted: to stderr if `err` is True, and in the colour `fg`."""
-    click.secho(printable(redact(text)), err=err, fg=None if os.environ.get("NO_COLOR") else fg)
+    safe = printable(redact(text))
+    click.echo(click.style(safe, fg=fg) if fg and has_styles(os.environ) else safe, err=err)
 
 
 def console(*, stderr: bool = False) -> "Console":
@@ -34,11 +35,12 @@ def console(*, stderr: bool = False) -> "Console":
         def render_str(self, text: str, **options: Any) -> "Text":
             return super().render_str(printable(redact(text)), **options)
 
-        def render(self, *renderable: Any) -> "Iterable[Segment]":
-            for segment in super().render(*renderable):
+        def render(self, *renderable: Any, **options: Any) -> "Iterable[Segment]":
+            for segment in super().render(*renderable, **options):
                 yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
-    safe = SafeConsole(stderr=stderr, markup=False, highlight=False, emoji=False)
+    colors: Literal["auto"] | None = "auto" if has_styles(os.environ) else None  # None: no bold text either
+    safe = SafeConsole(stderr=stderr, markup=False, highlight=False, emoji=False, color_system=colors)
     if not safe.is_terminal:
         safe.width = 10_000
     return safe

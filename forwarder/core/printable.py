@@ -1,6 +1,7 @@
 """Makes text safe for a terminal: senders choose what events, names of hooks and errors of sinks contain."""
 
 import re
+from collections.abc import Mapping
 
 # C0 and C1 controls except newline and tab; characters that change the direction of text; line separators; lone
 # surrogates, which cannot be encoded; invisible characters that hide text.
@@ -18,6 +19,11 @@ def printable(text: str) -> str:
 def printable_line(text: str) -> str:
     """Do the same as `printable`, and also escape newlines and tabs, so that the text stays in one line and column."""
     return printable(text).replace("\n", r"\n").replace("\t", r"\t")
+
+
+def has_styles(environment: Mapping[str, str]) -> bool:
+    """Whether a terminal may get colours and bold text: not with NO_COLOR (no-color.org), and not if it knows no escapes."""
+    return not environment.get("NO_COLOR") and environment.get("TERM") not in ("dumb", "unknown")
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -54,6 +54,23 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch, value: str, *, c
     assert text.count("\x1b[31m") == (2 if colored else 0)
 
 
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_a_terminal_that_wants_no_styles_gets_no_escapes(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    table = Table(title="title")
+    table.add_column("column")
+    table.add_row(Text("cell", style="bold red"))
+    text = shown(
+        lambda: terminal.echo("plain"),
+        lambda: terminal.echo("text", fg="red"),
+        lambda: terminal.console().print(table),
+    )
+    assert "cell" in text
+    assert "\x1b" not in text
+
+
 def test_a_table_that_is_piped_does_not_wrap(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     table = Table(box=None)
