@@ -17,7 +17,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from forwarder.store.sqlite.transaction import decode_uuid
+from forwarder.store.sqlite.encoded_uuid import decode_uuid
 from tests.e2e.okta import envelope, happenings
 from tests.stack.emulator import TOKEN, EmulatorProcess
 from tests.stack.forwarder import SECRET, ForwarderProcess

@@ -15,8 +15,8 @@ from forwarder.core.time import SECOND
 from forwarder.store.dead_letters import RECEIVER
 from forwarder.store.lives import FEW, ActionOf, AlertOf, Life, Malformed, Search, SearchResult, SinkLife
 from forwarder.store.sqlite import action_rows, event_index
+from forwarder.store.sqlite.encoded_uuid import decode_uuid, encode_uuid
 from forwarder.store.sqlite.searchable import searchable
-from forwarder.store.sqlite.transaction import decode_uuid, encode_uuid
 
 _EVENT = "seq, name, uuid, event_type, published, received_at, via, envelope_id, body"
 _SKEW = 60 * SECOND

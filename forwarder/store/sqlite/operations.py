@@ -17,7 +17,8 @@ from forwarder.core.time import Micros
 from forwarder.store.dead_letters import RECEIVER
 from forwarder.store.rule_counts import NONE, HeldBack
 from forwarder.store.sqlite import action_rows, rule_hours
-from forwarder.store.sqlite.transaction import Transaction, decode_uuid
+from forwarder.store.sqlite.encoded_uuid import decode_uuid
+from forwarder.store.sqlite.transaction import Transaction
 
 _COPY = """
 INSERT INTO dead_letters (sink, seq, state, count, reason, detail, at,

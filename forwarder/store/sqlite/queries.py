@@ -16,8 +16,8 @@ from forwarder.core.time import SECOND, Micros
 from forwarder.store.dead_letters import DeadLetter, DeadLetterSelection
 from forwarder.store.gaps import Gap, Gaps
 from forwarder.store.ledger import Ledger, SinkLedger
+from forwarder.store.sqlite.encoded_uuid import decode_uuid, encode_uuid
 from forwarder.store.sqlite.schema import file_bytes, wal_path
-from forwarder.store.sqlite.transaction import decode_uuid, encode_uuid
 
 _DEAD_LETTER = "SELECT id, sink, seq, state, count, reason, detail, at, org, uuid, event_type"
 _SELECTED = """

@@ -1,6 +1,6 @@
 -- The store, version 9; migrations.STEPS migrates older files. Times are microseconds since 1970 (UTC) unless a
 -- comment says otherwise. A canonical lower-case uuid is encoded as 16 bytes with its time first
--- (transaction.py), anything else is text.
+-- (encoded_uuid.py), anything else is text.
 
 CREATE TABLE orgs (
   id INTEGER PRIMARY KEY,            -- replaces the name in other tables

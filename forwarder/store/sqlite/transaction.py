@@ -1,6 +1,5 @@
 """One transaction of the writer, with the append: the only code that puts events into the store."""
 
-import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +15,7 @@ from forwarder.core.ports import Appended, Batch
 from forwarder.core.time import SECOND, Micros
 from forwarder.store.dead_letters import RECEIVER
 from forwarder.store.sqlite import action_rows, prune
+from forwarder.store.sqlite.encoded_uuid import encode_uuid
 from forwarder.store.sqlite.event_index import AddedEvent
 
 _SMALL = 1024 * 1024
@@ -65,28 +65,6 @@ _COUNT_COPIES = {
         ),
     )
 }
-
-
-# A uuid is stored as 16 bytes with the time first, so that new rows land beside each other. Okta's event ids are version-1
-# uuids, which start with their fastest-changing bytes: as text, each new one would land on another page of the index. Only
-# the canonical lower-case spelling is encoded; any other id stays text. SQLite never treats a BLOB as equal to a TEXT, and
-# `decode_uuid(encode_uuid(x)) == x` for every x, so ids in different spellings have different keys.
-_CANONICAL = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
-
-
-def encode_uuid(uuid: str) -> bytes | str:
-    """Return the stored form of `uuid`: 16 bytes if it is spelled canonically, else the text itself."""
-    if not _CANONICAL(uuid):
-        return uuid
-    return bytes.fromhex(uuid[14:18] + uuid[9:13] + uuid[0:8] + uuid[19:23] + uuid[24:])
-
-
-def decode_uuid(key: bytes | str) -> str:
-    """Return the uuid that `encode_uuid` made `key` of, as it was spelled."""
-    if isinstance(key, str):
-        return key
-    digits = key.hex()
-    return f"{digits[8:16]}-{digits[4:8]}-{digits[0:4]}-{digits[16:20]}-{digits[20:32]}"
 
 
 class Transaction:

@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from forwarder.store.sqlite.transaction import decode_uuid, encode_uuid
+from forwarder.store.sqlite.encoded_uuid import decode_uuid, encode_uuid
 
 
 @given(st.uuids())
