@@ -45,6 +45,12 @@ def _insert(table: str, columns: int) -> dict[int, str]:
     return {rows: insert + ", ".join([row] * rows) for rows in _LENGTHS}
 
 
+_USED = (
+    "((SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count)) "
+    "* (SELECT page_size FROM pragma_page_size)"
+)
+# One statement, for the same reason as the long ones above.
+_BEFORE = f"SELECT stored, duplicates, rejected, alerts, actions, {_USED} FROM counters"  # noqa: S608 - constants
 _INSERT_IDS = _insert("known (org, uuid, since, log_copies, digest)", 5)
 _INSERT_EVENTS = _insert("events", 9)
 _INSERT_PENDING = _insert("awaited", 6)
@@ -83,15 +89,16 @@ class Transaction:
         db.execute("BEGIN IMMEDIATE")
         self.db = db
         self.now = now
-        counters = db.execute("SELECT stored, duplicates, rejected, alerts, actions FROM counters").fetchone()
-        self.stored, self._duplicates, self.rejected, self._alerts, self._actions = self._before = counters
+        *counters, used = db.execute(_BEFORE).fetchone()
+        self._before = tuple(counters)
+        self.stored, self._duplicates, self.rejected, self._alerts, self._actions = counters
         self.added: list[AddedEvent] = []
         self._orgs: dict[str, int] = {}
         self._envelope: tuple[str, bytes | str] = ("", "")  # the last one: its events come together
         self._max_size = max_size
         self._reserve = min(_ACTION_BYTES, max_size // 16)
         self._room = max_size - min(_WAL_BYTES, max(0, max_size - _TINY) // 8) - self._reserve
-        self._free_bytes = self._room - _used_bytes(db)
+        self._free_bytes = self._room - used
 
     def commit(self) -> None:
         """Commit; when this returns, the data is on disk (fsynced). On sqlite3.Error, the caller rolls back."""
@@ -322,5 +329,4 @@ def _pieces(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...
 
 def _used_bytes(db: sqlite3.Connection) -> int:
     """Return the size of the pages in use, in bytes. SQLite reuses free pages before the file grows."""
-    pages = db.execute("PRAGMA page_count").fetchone()[0] - db.execute("PRAGMA freelist_count").fetchone()[0]
-    return int(pages * db.execute("PRAGMA page_size").fetchone()[0])
+    return int(db.execute(f"SELECT {_USED}").fetchone()[0])
