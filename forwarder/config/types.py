@@ -54,9 +54,12 @@ def _amount(value: Any, units: Mapping[str, float], largest: float, what: str, e
     unit = match and (units.get(match[2]) or units.get(match[2].upper()))
     if not match or not unit:
         raise ValueError(f"{shown(value)} is not a {what}; write a number with a unit, as in {examples}")
-    if float(match[1]) * unit > largest:
+    amount, least = float(match[1]) * unit, min(units.values())
+    if amount > largest:
         raise ValueError(f"{shown(value)} is too much; write at most {_text(largest, units)}")
-    return float(match[1]) * unit
+    if 0 < amount < least:
+        raise ValueError(f"{shown(value)} is too little; write at least {_text(least, units)}")
+    return amount
 
 
 def _bytes(value: Any) -> int:
@@ -165,8 +168,7 @@ class Secret:
         if isinstance(written, str):
             if not written.strip():
                 raise ValueError("the secret is empty")
-            if re.fullmatch(r"\$\{?[A-Za-z_]\w*\}?|%[A-Za-z_]\w*%", written):
-                raise ValueError("variables are not replaced in a text; write {env: NAME}")
+            _refuse_source(written)
             return cls(_encodable(written))
         if (
             not isinstance(written, dict)
@@ -212,6 +214,18 @@ class Secret:
         return {"anyOf": [text, *named]}
 
 
+def _refuse_source(text: str) -> None:
+    """Raise ValueError if `text` is not a secret, but says where one is. The message does not show it."""
+    if re.fullmatch(r"\$\{?[A-Za-z_]\w*\}?|%[A-Za-z_]\w*%", text):
+        raise ValueError("variables are not replaced in a text; write {env: NAME}")
+    if re.match(r"(env|file):\S", text):
+        raise ValueError(
+            "is a text, not a source; write {env: NAME} or {file: path}, with a blank after the colon"
+        )
+    if text.startswith("/") and os.path.isfile(text):  # noqa: PTH113  # pathlib's may raise
+        raise ValueError("is the path of a file, not its content; write {file: path}")
+
+
 def _read_source(kind: str, name: str) -> str:
     if kind == "env":
         if name in os.environ:
@@ -248,6 +262,8 @@ def _path(written: Any) -> Any:
             raise ValueError("is not a path; write one like /var/lib/forwarder/forwarder.db")
         if written.startswith("~"):
             raise ValueError("`~` is not replaced; write the whole path")
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", written):
+            raise ValueError("is a URL; write a path on the disk, like /var/lib/forwarder/forwarder.db")
         if re.search(r"%[YmdH]|\$\{?\w|\{\{", written):
             raise ValueError("variables and dates are not replaced in a path; write it as it is on the disk")
         if any(len(name) > _LONGEST_NAME for name in os.fsencode(written).split(b"/")):

@@ -131,6 +131,8 @@ class ElasticsearchSinkSettings(SinkSettings):
             raise ValueError("write `retention` or `ilm_policy`, not both")
         if len({urlsplit(host).scheme for host in self.hosts}) > 1:
             raise ValueError("`hosts` must be all http or all https")
+        if len(set(self.hosts)) < len(self.hosts):  # the client refuses it
+            raise ValueError("`hosts` has a node twice; write each node once")
         return self
 
     def file_problems(self) -> Iterator[tuple[str, str]]:

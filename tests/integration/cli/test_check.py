@@ -182,6 +182,11 @@ MISTAKES = {
     "a long name of a file": (ARCHIVE, f"HERE/{'n' * 256}", "sinks.archive.path: a name in it is longer than 255 bytes"),
     "two documents": (OPS, f"---\n{OPS}", "HERE/forwarder.yaml: line 16, column 1: but found another document; a configuration is one document"),
     "a secret for the name of its variable": (SECRET, "{env: aB3hunter2}", "orgs.acme.secrets[0]: `env` needs the name of a variable"),
+    "a source without a blank": (SECRET, "env:ACME_SECRET", "orgs.acme.secrets[0]: is a text, not a source"),
+    "a path for a secret": (SECRET, "HERE/token", "orgs.acme.secrets[0]: is the path of a file, not its content"),
+    "a URL for a path": (ARCHIVE, "s3://bucket/okta.ndjson", "sinks.archive.path: is a URL"),
+    "a node twice": (ES, "https://es, https://es:443/", "sinks.siem.hosts: has a node twice"),
+    "a time that is too short": (RECEIVER, f"{RECEIVER}, header_timeout: 0.005ms", "receiver.header_timeout: '0.005ms' is too little"),
     "a blank secret": (SECRET, "{file: HERE/blank}", "orgs.acme.secrets[0]: file HERE/blank is empty"),
     "a key twice": (OPS, f"{OPS}\n{OPS}", "HERE/forwarder.yaml: line "),
     "lists without end": (OPS, "x: " + "[" * 5000, "HERE/forwarder.yaml: is nested too deeply"),
@@ -464,6 +469,14 @@ def test_no_problem_shows_what_may_be_a_secret(here: Path, case: str) -> None:
     assert done.exit_code == 2, done.output
     assert secret not in done.output
     assert "1234567" not in done.output
+
+
+def test_the_output_is_no_archive_when_it_is_a_pipe(here: Path) -> None:
+    read, write = os.pipe()
+    result = check(here, changed(ARCHIVE, f"/proc/self/fd/{write}"))
+    os.close(read)
+    os.close(write)
+    assert f"sinks.archive.path: /proc/self/fd/{write} is not a file" in result.output
 
 
 def test_the_hint_about_a_private_key_is_not_redacted(here: Path) -> None:
