@@ -55,7 +55,8 @@ def list_command(config: Path, sink: str | None, reason: str | None, limit: int,
     for letter in letters:
         terminal.echo(_json(letter) if as_json else _line(letter))
     if not letters and not as_json:
-        terminal.echo("There are no dead letters.")
+        matching = " that match; see all: forwarder dead-letters list" if sink or reason else "."
+        terminal.echo(f"There are no dead letters{matching}")
 
 
 @dead_letters.command()
@@ -151,7 +152,7 @@ def _check_all(ids: tuple[int, ...], done: int) -> None:
     """Exit with 1 if `done`, the number of changed dead letters, is less than the number of `ids`."""
     if len(ids) > done:
         terminal.echo(
-            f"{len(ids) - done} of {len(ids)} dead letters were skipped: not found, being sent again, "
+            f"{len(ids) - done} of {count(len(ids), 'dead letter')} skipped: not found, being sent again, "
             "still malformed, or unattributed. See: forwarder dead-letters list",
             fg="red",
             err=True,

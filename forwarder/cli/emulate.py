@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -116,8 +117,9 @@ async def _serve(listen: "Listen", settings: "EmulatorSettings", hook: tuple[str
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with serve(settings, listen, SystemClock()) as (emulator, address):
+        hook_id = _add_hook(emulator, *hook) if hook else ""
         echo(f"The emulated Okta org listens on http://{address} (Ctrl-C stops it).", err=True)
-        verifying = asyncio.create_task(_verify(emulator, *hook)) if hook else None
+        verifying = asyncio.create_task(_verify(emulator, hook_id, hook[0])) if hook else None
         await stop.wait()
         if verifying is not None:
             verifying.cancel()
@@ -175,24 +177,41 @@ def _key(path: str | None, app: str, flag: str) -> "Secret":
     if path is None:
         raise click.UsageError(f"{app} needs {flag}: the key that signs its assertions")
     try:
-        key = Secret.read({"file": path})
+        key = Secret.read({"file": str(Path(path).absolute())})  # a message names only what is surely a path
         read_key(key.reveal())
     except (ValueError, KeyFormatError) as error:
         raise click.UsageError(f"{flag}: {error}") from None
     return key
 
 
-async def _verify(emulator: "Emulator", uri: str, secret: str, header: str) -> None:
-    """Create the hook, and retry its verification until it succeeds, because the receiver may start later."""
+def _add_hook(emulator: "Emulator", uri: str, secret: str, header: str) -> str:
+    """Create the hook of `--hook`, and return its id.
+
+    Raises:
+        click.UsageError: Okta would refuse it.
+    """
     from forwarder.emulator.http.errors import OktaApiError
 
-    hook = emulator.add_hook(uri, secret, header=header)
+    try:
+        return emulator.add_hook(uri, secret, header=header).id
+    except OktaApiError as error:
+        raise click.UsageError(f"--hook: {'; '.join(error.causes) or error.summary}") from None
+
+
+async def _verify(emulator: "Emulator", hook_id: str, uri: str) -> None:
+    """Retry the verification of a hook until it succeeds, because the receiver may start later."""
+    from forwarder.emulator.http.errors import OktaApiError
+
     while True:
         try:
-            await emulator.verify(hook.id)
+            await emulator.verify(hook_id)
         except OktaApiError:
-            echo(f"{uri} did not answer the challenge; the next attempt is in 2 s", err=True)
+            echo(
+                f"{uri} did not echo the challenge: it does not listen yet, expects another secret, or cannot answer it; the next "
+                "attempt is in 2 s",
+                err=True,
+            )
             await emulator.clock.sleep(2)
         else:
-            echo(f"{uri} is verified; hook {hook.id} delivers events to it", err=True)
+            echo(f"{uri} is verified; hook {hook_id} delivers events to it", err=True)
             return

@@ -164,7 +164,8 @@ def _print_table(
         if left_out[reason]:
             echo(f"  {left_out[reason]:>4}  left out: {meaning}")
     if problems:
-        echo(f"  {len(problems):>4}  files or rules cannot be read:")
+        what = "file or rule" if len(problems) == 1 else "files or rules"
+        echo(f"  {len(problems):>4}  {what} cannot be read:")
 
 
 def _print_unknown(found: "list[tuple[Path, Coverage]]") -> None:

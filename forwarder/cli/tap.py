@@ -166,7 +166,11 @@ def _source(config: Path, url: str | None, token: str | None, wanted: "TapOption
     from forwarder.store.engine import open_commands
 
     if url is None:
-        store = load_settings(config, secrets=False).store
+        settings = load_settings(config, secrets=False)
+        store, org = settings.store, wanted.filter.org
+        if org and org not in settings.orgs:  # the store may still have events of it
+            known = ", ".join(settings.orgs)
+            echo(f"--org: the configuration has no org {org!r}; it has {known}", fg="yellow", err=True)
         return from_store(store, open_commands(store, SystemClock()), wanted)
     if wanted.since is not None or not wanted.follow:
         raise click.UsageError(

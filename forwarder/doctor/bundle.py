@@ -73,7 +73,9 @@ def write(path: Path, files: Mapping[str, str]) -> None:
     except FileExistsError:
         raise ForwarderError(f"{path} exists already; choose another name") from None
     except OSError as error:
-        raise ForwarderError(f"{path} cannot be written: {error.strerror}") from error
+        raise ForwarderError(
+            f"{path} cannot be written: {error.strerror}; name a file in a folder that exists and that you may write"
+        ) from error
     with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
         for name, text in files.items():
             content = text.encode(errors="replace")

@@ -153,7 +153,7 @@ class EmulatorSettings(Section):
     token: Secret
     clients: dict[str, ClientSettings] = Field(default_factory=dict)
     url: str = "http://127.0.0.1:8085"
-    rate: float = Field(0.0, ge=0)
+    rate: float = Field(0.0, ge=0, le=100_000)
     seed: int | None = None
     faults: Faults = Faults()
     batch: int = Field(10, ge=1)

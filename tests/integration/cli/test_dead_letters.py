@@ -222,3 +222,12 @@ def test_nothing_of_an_event_or_a_sink_steers_a_terminal(
     assert not {"\x07", "\x08", "\x9b", "\u202e"}.intersection(text)
     assert "\x1b]" not in text
     assert "\x1b[2J" not in text
+
+
+def test_a_list_that_a_filter_empties_does_not_say_that_there_are_none(config: Path) -> None:
+    done = run(config, "dead-letters", "list", "--reason", "nothing")
+    assert done.output == "There are no dead letters that match; see all: forwarder dead-letters list\n"
+
+
+def test_one_skipped_dead_letter_is_one(config: Path) -> None:
+    assert "1 of 1 dead letter skipped: not found" in run(config, "dead-letters", "replay", "999").output

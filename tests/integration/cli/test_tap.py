@@ -262,3 +262,10 @@ def test_another_server_is_not_taken_for_a_forwarder(config: Path) -> None:
         server.shutdown()
     assert done.exit_code == 1
     assert "has no live stream (404); name the forwarder's ops listener" in done.stderr
+
+
+def test_an_org_that_the_configuration_lacks_is_said(config: Path) -> None:
+    fill(config, happened(1))
+    done = run(config, "--no-follow", "--org", "acmee")
+    assert (done.exit_code, numbers(done)) == (0, [])
+    assert "--org: the configuration has no org 'acmee'; it has acme" in done.stderr

@@ -142,6 +142,8 @@ def test_a_demo_without_an_end_does_not_exit() -> None:
         (["--ciba-client", "0oa2", "--ciba-key", __file__], "--ciba-key: this is not a key"),
         (["--log-delay", "5"], "--log-delay"),
         (["--quota", "0"], "--quota"),
+        (["--rate", "inf"], "--rate: Input should be less than or equal to 100000"),
+        (["--client", "0oa1", "--client-key", "key.pem"], "key.pem cannot be read"),
     ],
 )
 def test_a_wrong_flag_of_the_emulator_ends_with_2(flags: list[str], expected: str) -> None:
