@@ -88,6 +88,18 @@ def _refuse_link(status: os.stat_result) -> None:
         raise OSError(errno.EMLINK, _LINK)
 
 
+def give_to_owner(descriptor: int, of: Path) -> None:
+    """If this process runs as root, make the owner of `of` the owner of the open file too: the forwarder, which runs as
+    that user, must be able to open the file later.
+
+    Raises:
+        OSError: `of` does not exist, or the owner cannot be changed.
+    """
+    if os.geteuid() == 0:
+        owner = of.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
 def lock_owner(path: Path) -> int | None:
     """Return the pid of the process that holds the lock of `lock_file` on `path`, without locking it.
 

@@ -14,7 +14,7 @@ import msgspec
 
 from forwarder.core.errors import OktaError
 from forwarder.core.ports import Clock
-from forwarder.files import lock_file, read_small, sync_directory
+from forwarder.files import give_to_owner, lock_file, read_small, sync_directory
 from forwarder.okta.zones.zone import Zone
 
 _POLL_INTERVAL = 0.1  # seconds
@@ -96,7 +96,7 @@ class ZoneRecord:
                 new.unlink()
             descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                _give_to_owner(descriptor, self.path.parent)
+                give_to_owner(descriptor, self.path.parent)
                 file.write(msgspec.json.format(msgspec.json.encode(tree)))
                 file.flush()
                 os.fsync(file.fileno())
@@ -131,15 +131,7 @@ class ZoneRecord:
                 " write permission on it"
             ) from error
         try:
-            _give_to_owner(descriptor, self.lock_path.parent)
+            give_to_owner(descriptor, self.lock_path.parent)
             yield
         finally:
             os.close(descriptor)
-
-
-def _give_to_owner(descriptor: int, folder: Path) -> None:
-    """If this process runs as root, make the owner of `folder` the owner of the open file too: the forwarder runs as that
-    user."""
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)

@@ -3,10 +3,11 @@
 import errno
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from forwarder.core.errors import StoreError, StoreFullError, StoreLockedError
-from forwarder.files import lock_file
+from forwarder.files import give_to_owner, lock_file
 from forwarder.store.settings import lock_path
 
 _POLL_INTERVAL = 0.02  # seconds
@@ -36,6 +37,8 @@ class FileLock:
                     )
                 time.sleep(_POLL_INTERVAL)
             self._descriptor = descriptor
+            with suppress(FileNotFoundError):  # a new store is root's own, like its lock file
+                give_to_owner(descriptor, store)
             self._write_pid(path)
         except OSError as error:
             self.release()

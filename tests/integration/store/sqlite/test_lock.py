@@ -41,6 +41,15 @@ def test_a_released_lock_can_be_taken_again(path: Path) -> None:
     FileLock(path).release()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_after_a_command_of_root_the_user_of_the_store_can_lock_it(path: Path) -> None:
+    path.touch()
+    os.chown(path, 65534, 65533)
+    FileLock(path).release()
+    status = path.with_name(path.name + ".lock").stat()
+    assert (status.st_uid, status.st_gid) == (65534, 65533)
+
+
 def test_a_missing_directory_is_named(path: Path) -> None:
     with pytest.raises(StoreError, match=r"No such file or directory.*create the directory .*nowhere"):
         FileLock(path.parent / "nowhere" / "store.db")
