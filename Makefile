@@ -14,7 +14,7 @@ CODE := forwarder tests tools
 CLIENT8 := .cache/es8
 # More arguments for pytest, as in: make unit ARGS="--lf -x"
 ARGS ?=
-QUICK := "not real and not slow"
+QUICK := "not real and not slow and not long"
 # Seconds of the receiver's fuzzer and of the kill tests; .ci/run sets them higher.
 export FORWARDER_FUZZ_SECONDS ?= 10
 export FORWARDER_CHAOS_SECONDS ?= 20
@@ -68,11 +68,12 @@ run: setup ## set up and run the demo: an emulated Okta org, the forwarder, and 
 	$(BIN)/forwarder demo
 
 # Compiling the Collector takes two minutes, so the servers are fetched while everything else is set up and the checks and
-# the quick tests run. Then come the tests that run for a set time or wait, side by side; last those of the real servers, of
-# which each of two workers starts its own. A part that fails does not keep the others from showing what else does.
+# the tests without real servers run. Then come the tests that run for a set time or wait, side by side; last those of the
+# real servers, of which each of two workers starts its own. A part that fails does not keep the others from showing what
+# else does.
 test: ## set up and run all checks and all tests, the real servers included
 	@failed=0; \
-	echo "setting up, fetching the real servers, and meanwhile running the checks and the quick tests:"; \
+	echo "setting up, fetching the real servers, and meanwhile running the checks and the tests without real servers:"; \
 	$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target stack check coverage || failed=1; \
 	echo "the tests with the older client, the fuzzer and the kills, side by side:"; \
 	$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target clients fuzz chaos || failed=1; \
@@ -80,13 +81,14 @@ test: ## set up and run all checks and all tests, the real servers included
 	exit $$failed
 
 unit: dev ## the pure tests
-	$(BIN)/pytest -q tests/unit -m "not exhaustive" -p tests.forks --hypothesis-profile=inner $(ARGS)
+	$(BIN)/pytest -q tests/unit -m "not long" -p tests.forks --hypothesis-profile=inner $(ARGS)
 
-quick: dev ## run every test that needs no real server, in some minutes
-	$(BIN)/pytest -q -m $(QUICK) -p tests.forks --hypothesis-profile=inner $(ARGS)
+# With more processes than cores: these tests wait about as long as they compute.
+quick: dev ## run all tests that need no real server and take less than 0.1 s each, in a minute
+	$(BIN)/pytest -q -m $(QUICK) -p tests.forks --forks=4 --hypothesis-profile=inner $(ARGS)
 
-coverage: dev ## the quick tests, with the coverage of the package held to its floor
-	$(BIN)/pytest -q -m $(QUICK) --numprocesses=auto --maxprocesses=4 --dist=worksteal --cov=forwarder --cov-report=term:skip-covered --cov-report=html:.cache/coverage --cov-fail-under=93 $(ARGS)
+coverage: dev ## run all tests that need no real server, with the coverage of the package held to its floor
+	$(BIN)/pytest -q -m "not real and not slow" --numprocesses=auto --maxprocesses=4 --dist=worksteal --cov=forwarder --cov-report=term:skip-covered --cov-report=html:.cache/coverage --cov-fail-under=93 $(ARGS)
 
 # The tests of the Elasticsearch sink once more, with the older major of its client.
 clients: $(CLIENT8)/.complete

@@ -63,7 +63,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "slow: takes tens of seconds, or the whole machine; runs after all others"
     )
-    config.addinivalue_line("markers", "exhaustive: tries very much of one kind; `make unit` leaves it out")
+    config.addinivalue_line(
+        "markers", "long: takes more than 0.1 s; `make unit` and `make quick` leave it out"
+    )
     config.addinivalue_line(
         "markers", "needs_data(path): needs public data beside the project; see tests/shared_data.py"
     )

@@ -61,6 +61,7 @@ def sidecar() -> dict[str, Any]:
     return {part["kind"]: part for part in yaml.safe_load_all(SIDECAR.read_text())}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 def test_the_sidecar_is_what_kubernetes_accepts(sidecar: dict[str, Any], version: str) -> None:
     for part in sidecar.values():

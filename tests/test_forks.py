@@ -44,6 +44,7 @@ def _run(folder: Path, more: str, *arguments: str) -> tuple[int, str]:
     return found.returncode, found.stdout
 
 
+@pytest.mark.long
 def test_every_test_runs_once_and_its_report_is_as_without_forks(tmp_path: Path) -> None:
     more = """
 def test_wrong():
@@ -60,6 +61,7 @@ def test_skipped():
     assert "printed" in text
 
 
+@pytest.mark.long
 def test_after_as_many_failures_as_allowed_no_more_tests_begin(tmp_path: Path) -> None:
     more = """
 @pytest.mark.parametrize("number", range(1000))
@@ -72,6 +74,7 @@ def test_wrong(number):
     assert "1000 failed" not in text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("signal", ["SIGSEGV", "SIGKILL"])
 def test_a_test_that_ends_its_process_fails_the_run_and_is_named(tmp_path: Path, signal: str) -> None:
     code, text = _run(tmp_path, f"def test_crash(): os.kill(os.getpid(), signal.{signal})")
@@ -80,6 +83,7 @@ def test_a_test_that_ends_its_process_fails_the_run_and_is_named(tmp_path: Path,
     assert "50 passed in" in text
 
 
+@pytest.mark.long
 def test_what_is_left_behind_fails_the_run(tmp_path: Path) -> None:
     more = """
 def test_left():

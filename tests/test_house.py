@@ -18,6 +18,7 @@ CATALOGUE = ROOT / "forwarder" / "core" / "catalogue.py"
 SOURCES = sorted(path for path in (ROOT / "forwarder").rglob("*.py") if path != CATALOGUE)
 
 
+@pytest.mark.long
 def test_no_module_takes_part_in_a_circle_of_imports() -> None:
     graph = grimp.build_graph("forwarder", cache_dir=None)  # lazy and TYPE_CHECKING imports included
     imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
@@ -29,12 +30,14 @@ def test_a_file_has_at_most_350_lines() -> None:
     assert {path: count for path, count in lines.items() if count > MAX_FILE_LINES} == {}
 
 
+@pytest.mark.long
 def test_a_function_has_at_most_50_lines() -> None:
     assert {
         name: lines for path in SOURCES for name, lines in _functions(path) if lines > MAX_FUNCTION_LINES
     } == {}
 
 
+@pytest.mark.long
 def test_a_class_name_stands_for_one_class() -> None:
     places: dict[str, list[str]] = {}
     for path in SOURCES:
@@ -66,6 +69,7 @@ def test_one_job_of_the_checks_is_required() -> None:
     assert re.search(r"^  required:$", workflow, re.MULTILINE)
 
 
+@pytest.mark.long
 def test_the_workflows_are_safe() -> None:
     tool = Path(sys.executable).parent / "zizmor"
     done = subprocess.run(

@@ -110,6 +110,7 @@ async def pipe(factory: Factory, tmp_path: Path) -> AsyncIterator[Pipe]:
             yield Pipe(running, settings)
 
 
+@pytest.mark.long
 async def test_every_event_arrives(pipe: Pipe) -> None:
     events = await pipe.append(50)
     async with pipe.worker():
@@ -133,6 +134,7 @@ async def test_an_outage_delays_and_loses_nothing(pipe: Pipe, fault: Fault) -> N
     assert pipe.store.delivered[NAME] == 40
 
 
+@pytest.mark.long
 async def test_a_sink_that_hangs_loses_nothing(pipe: Pipe) -> None:
     events = await pipe.append(20)
     await pipe.fail(Fault.SILENT)
@@ -200,6 +202,7 @@ async def test_rejected_events_are_dead_letters_until_they_are_sent_again(pipe: 
     assert pipe.store.delivered[NAME] == 30
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", SPOILED)
 async def test_events_that_spoil_their_requests_hold_up_no_other_and_become_dead_letters(
     pipe: Pipe, fault: Fault
@@ -216,6 +219,7 @@ async def test_events_that_spoil_their_requests_hold_up_no_other_and_become_dead
     await pipe.assert_all_accounted(events)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", SPOILED.values())
 async def test_in_an_outage_no_event_becomes_a_dead_letter(pipe: Pipe, fault: Fault) -> None:
     events = await pipe.append(12)

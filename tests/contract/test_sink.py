@@ -165,6 +165,7 @@ async def test_a_batch_that_is_too_large_is_halved(running: Running) -> None:
     assert sorted(await running.peer.received()) == sorted(uuids(batch))
 
 
+@pytest.mark.long
 async def test_a_send_that_is_cancelled_while_the_peer_is_silent_leaves_the_sink_usable(
     running: Running,
 ) -> None:

@@ -89,6 +89,7 @@ def lock(file: Path) -> Any:
     return descriptor
 
 
+@pytest.mark.long
 async def test_a_reload_applies_secrets_and_sinks(forwarder: Forwarder, tmp_path: Path) -> None:
     await forwarder.reload(settings(tmp_path, secret="new", form="raw"))
     assert (await post(forwarder, "old"))[1] == 401
@@ -102,11 +103,13 @@ async def test_a_reload_applies_secrets_and_sinks(forwarder: Forwarder, tmp_path
     lock(tmp_path / "old.ndjson").close()
 
 
+@pytest.mark.long
 async def test_a_reload_moves_a_path(forwarder: Forwarder, tmp_path: Path) -> None:
     await forwarder.reload(settings(tmp_path, path="/elsewhere"))
     assert (await post(forwarder, "old"))[1] == 404
 
 
+@pytest.mark.long
 async def test_a_reload_with_a_sink_that_cannot_be_built_changes_nothing(
     forwarder: Forwarder, tmp_path: Path
 ) -> None:
@@ -124,6 +127,7 @@ async def assert_unchanged(forwarder: Forwarder, directory: Path) -> None:
     assert forwarder.settings == settings(directory)
 
 
+@pytest.mark.long
 async def test_the_status_is_never_green_while_okta_is_refused(forwarder: Forwarder) -> None:
     async def status() -> Any:
         async with httpx.AsyncClient(trust_env=False) as client:
@@ -153,6 +157,7 @@ def damage(file: Path, table: str) -> None:
         damaged.write(b"\xff" * size)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("table", ["dead_letters_by_state", "positions", "counters", "events", "orgs"])
 async def test_a_damaged_table_leaves_metrics_status_and_readiness_answered(
     tmp_path: Path, table: str
@@ -213,6 +218,7 @@ async def get(forwarder: Forwarder, path: str) -> httpx.Response:
         return await client.get(f"http://{forwarder.ops.address}{path}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", NAMED_CHANGES)
 async def test_a_removed_store_file_is_answered_503_within_two_seconds_and_nothing_acknowledged_later_is_lost(
     tmp_path: Path, change: Callable[[Path], None]
@@ -249,6 +255,7 @@ async def test_a_removed_store_file_is_answered_503_within_two_seconds_and_nothi
     assert {*acknowledged} <= {one.event.uuid for one in held}
 
 
+@pytest.mark.long
 async def test_a_damaged_index_of_the_dead_letters_leaves_delivery_going(tmp_path: Path) -> None:
     with structlog.testing.capture_logs() as lines:
         forwarder = Forwarder(settings(tmp_path), SystemClock())
@@ -265,6 +272,7 @@ async def test_a_damaged_index_of_the_dead_letters_leaves_delivery_going(tmp_pat
     assert "is damaged" in line["error"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("key", ["receiver", "ops"])
 async def test_a_port_in_use_is_named_with_its_key(forwarder: Forwarder, tmp_path: Path, key: str) -> None:
     taken = {"receiver": forwarder.server, "ops": forwarder.ops}[key].address
@@ -287,6 +295,7 @@ def _threads_take_turns_as_in_the_product() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_threads_take_turns_as_in_the_product")
 async def test_a_scrape_of_a_thousand_series_leaves_the_event_loop_free(forwarder: Forwarder) -> None:
     for number in range(1000):
@@ -305,6 +314,7 @@ async def test_a_scrape_of_a_thousand_series_leaves_the_event_loop_free(forwarde
     assert min(pauses) < 0.02  # the best of five: other programs of the machine pause it too
 
 
+@pytest.mark.long
 async def test_open_connections_are_measured_by_listener(forwarder: Forwarder) -> None:
     def connections(listener: str) -> float | None:
         labels = {"listener": listener}
@@ -320,6 +330,7 @@ async def test_open_connections_are_measured_by_listener(forwarder: Forwarder) -
     assert connections("ops") == 0
 
 
+@pytest.mark.long
 def test_the_libraries_of_what_is_not_configured_are_not_loaded() -> None:
     unwanted = "{'elasticsearch', 'elastic_transport', 'urllib3', 'grpc', 'opentelemetry', 'okta', 'aiohttp', 'faker'}"
     code = f"import sys, forwarder.process; print(sorted({unwanted} & sys.modules.keys()))"
@@ -327,6 +338,7 @@ def test_the_libraries_of_what_is_not_configured_are_not_loaded() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.long
 async def test_a_reload_exchanges_the_token_of_the_page(forwarder: Forwarder, tmp_path: Path) -> None:
     async def status(token: str) -> int:
         far = {"X-Forwarded-For": "192.0.2.1", "Authorization": f"Bearer {token}"}
@@ -343,6 +355,7 @@ async def test_a_reload_exchanges_the_token_of_the_page(forwarder: Forwarder, tm
         assert (await status(token), await status(other)) == (200, 401)
 
 
+@pytest.mark.long
 async def test_two_replays_to_one_sink_at_once_are_refused(forwarder: Forwarder, tmp_path: Path) -> None:
     for seed in range(1, 4):
         await post(forwarder, "old", seed)

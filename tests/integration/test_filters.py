@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 from click.testing import CliRunner
 
 from forwarder.app import Forwarder
@@ -79,6 +80,7 @@ def written(directory: Path, sink: str) -> Counter[str]:
     return Counter(msgspec.json.decode(line)["eventType"] for line in lines)
 
 
+@pytest.mark.long
 async def test_each_sink_gets_its_own_types_and_the_ledger_adds_up(tmp_path: Path) -> None:
     tree = config(
         tmp_path,
@@ -118,6 +120,7 @@ async def test_each_sink_gets_its_own_types_and_the_ledger_adds_up(tmp_path: Pat
     }
 
 
+@pytest.mark.long
 async def test_a_reload_changes_the_filter_and_the_redaction_of_later_events(tmp_path: Path) -> None:
     async with running(config(tmp_path, siem={"only": ["user.session.start"]})) as forwarder:
         await post(forwarder, TYPES, seed=1)

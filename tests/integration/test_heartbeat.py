@@ -153,6 +153,7 @@ async def until(siem: FakeElasticsearch, count: int, stream: str = STREAM) -> No
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.long
 async def test_a_reload_turns_it_on_and_off_and_to_another_namespace(
     tmp_path: Path, siem: FakeElasticsearch
 ) -> None:

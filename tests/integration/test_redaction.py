@@ -85,6 +85,7 @@ def _logging_as_it_was(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:  # 
     structlog.reset_defaults()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_logging_as_it_was")
 @pytest.mark.parametrize("of_events", [False, True])
 async def test_a_server_that_echoes_the_request_puts_no_secret_into_log_status_and_dead_letters(

@@ -94,6 +94,7 @@ async def until(true: Callable[[], object]) -> None:
 # --- all or nothing
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "broken",
     [
@@ -281,6 +282,7 @@ async def test_what_waits_for_a_restart_is_named_by_each_reload_until_it_is_take
 # --- an org that is gone
 
 
+@pytest.mark.long
 async def test_an_org_that_is_taken_out_is_polled_no_more_and_not_in_the_status(here: Path) -> None:
     async with OktaServer() as okta:
         polled = {"url": okta.url, "api": {"token": TOKEN}, "secrets": ["other-secret"], "path": "/other"}
@@ -298,6 +300,7 @@ async def test_an_org_that_is_taken_out_is_polled_no_more_and_not_in_the_status(
             assert len(okta.calls) == calls
 
 
+@pytest.mark.long
 async def test_a_refused_reload_leaves_the_polling_alone(here: Path) -> None:
     async with OktaServer() as okta:
         org = {"url": okta.url, "api": {"token": TOKEN}, "secrets": ["old-secret"]}
@@ -315,6 +318,7 @@ async def test_a_refused_reload_leaves_the_polling_alone(here: Path) -> None:
 # --- files that change in place
 
 
+@pytest.mark.long
 async def test_a_certificate_that_was_renewed_in_place_is_served_after_a_reload(here: Path) -> None:
     tls = make_certificate(here)
     receiver = {"listen": "127.0.0.1:0", "tls": {"cert": str(tls.cert), "key": str(tls.key)}}
@@ -339,6 +343,7 @@ async def test_a_certificate_that_was_renewed_in_place_is_served_after_a_reload(
         assert forwarder.metrics.registry.get_sample_value(name, labels) == end.timestamp()
 
 
+@pytest.mark.long
 async def test_the_ops_listener_serves_its_certificate_and_a_renewed_one_after_a_reload(
     here: Path, lines: list[Any]
 ) -> None:
@@ -391,6 +396,7 @@ async def test_hosts_that_are_allowed_by_a_reload_are_answered(here: Path, lines
     assert "restart_needed" not in [line["action"] for line in lines]
 
 
+@pytest.mark.long
 async def test_a_renewed_certificate_is_served_without_a_signal_and_named(here: Path) -> None:
     def issue(name: str) -> Certificate:
         (here / name).mkdir()
@@ -436,6 +442,7 @@ async def test_a_renewed_certificate_is_served_without_a_signal_and_named(here: 
         assert len(there.actions("reload_failed")) == 1
 
 
+@pytest.mark.long
 async def test_a_ca_that_was_mended_in_place_is_used_after_a_reload(
     here: Path, certificate: Certificate
 ) -> None:
@@ -513,6 +520,7 @@ class Process:
         return str(self.actions("started")[0]["receiver"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "broken",
     ["log: {{ level }}", "? [a, b]", "x: 2024-99-99", 'orgs: {a: {secrets: ["\\ud800x"]}}', 'orgs: {a: {url: "https://[::1"}}', "[" * 5000, "\t", None],
@@ -545,6 +553,7 @@ async def test_no_broken_configuration_ends_the_reloads(here: Path, broken: str 
         assert await post(address, "old-secret") == 401
 
 
+@pytest.mark.long
 async def test_a_signal_with_a_bad_section_of_reactions_is_refused_and_shown(here: Path) -> None:
     async with Process(here) as there:
         address = await there.started()
@@ -561,6 +570,7 @@ async def test_a_signal_with_a_bad_section_of_reactions_is_refused_and_shown(her
         assert await post(address, "new-secret") == 401
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "refused",
     [
@@ -585,6 +595,7 @@ def test_a_reload_refuses_what_check_refuses_with_the_same_line(here: Path, refu
     assert line in checked.output
 
 
+@pytest.mark.long
 async def test_a_process_keeps_its_sink_when_the_new_path_is_a_folder(here: Path) -> None:
     async with Process(here) as there:
         address = await there.started()
@@ -630,6 +641,7 @@ def test_a_reload_does_not_look_at_the_disk_of_a_file_that_stays_where_it_is(
     assert new_problems(changed, running) == []
 
 
+@pytest.mark.long
 async def test_a_process_starts_with_what_may_pass_and_names_it(here: Path) -> None:
     old = make_expired_certificate(here)
     sinks = {
@@ -643,6 +655,7 @@ async def test_a_process_starts_with_what_may_pass_and_names_it(here: Path) -> N
         assert named == ["sinks.disk.path", "sinks.siem.ca_file"]
 
 
+@pytest.mark.long
 async def test_a_broken_configuration_and_a_changed_secret_are_one_line(here: Path) -> None:
     async with Process(here) as there:
         address = await there.started()
@@ -656,6 +669,7 @@ async def test_a_broken_configuration_and_a_changed_secret_are_one_line(here: Pa
         assert await post(address, "new-secret") == 200
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["fifo", "folder", "unreadable"])
 async def test_a_secret_file_that_cannot_be_read_is_a_refused_reload_until_it_is_repaired(
     here: Path, kind: str
@@ -682,6 +696,7 @@ async def test_a_secret_file_that_cannot_be_read_is_a_refused_reload_until_it_is
             assert await there.process.wait() == 0
 
 
+@pytest.mark.long
 async def test_a_hangup_in_the_first_second_does_not_end_it(here: Path) -> None:
     async with Process(here) as there:
         await asyncio.sleep(0.3)  # the interpreter has started, and imports
@@ -692,6 +707,7 @@ async def test_a_hangup_in_the_first_second_does_not_end_it(here: Path) -> None:
         assert there.process.returncode is None
 
 
+@pytest.mark.long
 async def test_a_second_sigterm_ends_it_at_once(here: Path) -> None:
     async with Process(here) as there:
         address = await there.started()
@@ -710,6 +726,7 @@ async def test_a_second_sigterm_ends_it_at_once(here: Path) -> None:
         writer.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["check --help", "check --config nowhere.yaml", "--version"])
 def test_an_output_that_cannot_be_written_is_one_line_and_ends_with_1(command: str) -> None:
     done = subprocess.run(  # a shell redirects
@@ -739,6 +756,7 @@ def test_a_file_that_cannot_be_used_is_not_taken_for_the_output(
     assert capfd.readouterr().err == "/nowhere/file: No such file or directory\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "<&- >&- 2>&-"])
 async def test_without_its_streams_it_runs_all_the_same(here: Path, streams: str) -> None:
     with socket.socket() as free:

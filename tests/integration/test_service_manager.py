@@ -93,6 +93,7 @@ def write(directory: Path, **changes: Any) -> None:
     (directory / "forwarder.yaml").write_text(yaml.safe_dump(tree | changes))
 
 
+@pytest.mark.long
 def test_a_start_a_reload_and_a_stop_are_told(manager: Manager, start: Any, tmp_path: Path) -> None:
     process = start(NOTIFY_SOCKET=manager.address)
     ready, status = manager.next()
@@ -119,12 +120,14 @@ def test_a_start_a_reload_and_a_stop_are_told(manager: Manager, start: Any, tmp_
     assert process.wait(DEADLINE) == 0
 
 
+@pytest.mark.long
 def test_a_start_that_fails_is_never_called_ready(manager: Manager, start: Any, tmp_path: Path) -> None:
     write(tmp_path, sinks={})
     assert start(NOTIFY_SOCKET=manager.address, WATCHDOG_USEC="20000").wait(DEADLINE) == 2
     assert manager.waiting() == []
 
 
+@pytest.mark.long
 def test_signs_of_life_come_at_half_of_the_watchdogs_time(manager: Manager, start: Any) -> None:
     process = start(NOTIFY_SOCKET=manager.address, WATCHDOG_USEC="1000000")
     manager.next()
@@ -137,6 +140,7 @@ def test_signs_of_life_come_at_half_of_the_watchdogs_time(manager: Manager, star
     assert process.wait(DEADLINE) == 0
 
 
+@pytest.mark.long
 def test_what_the_watchdog_ends_says_where_it_hung(manager: Manager, start: Any, tmp_path: Path) -> None:
     process = start(NOTIFY_SOCKET=manager.address, WATCHDOG_USEC="60000000")
     manager.next()
@@ -148,6 +152,7 @@ def test_what_the_watchdog_ends_says_where_it_hung(manager: Manager, start: Any,
     assert "forwarder/process.py" in log
 
 
+@pytest.mark.long
 async def test_a_loop_that_hangs_gives_no_sign_of_life(manager: Manager) -> None:
     environment = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "40000"}
     alive = asyncio.create_task(ServiceManager(environment).keep_alive())
@@ -168,6 +173,7 @@ def test_an_abstract_socket_is_understood() -> None:
     manager.socket.close()
 
 
+@pytest.mark.long
 def test_a_manager_that_does_not_listen_stops_nothing(tmp_path: Path) -> None:
     absent = ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "nobody")})
     absent.ready("fine")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +51,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.long
 @examples(10)
 @given(
     steps=STEPS,

@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from typing import Any, get_args
 
+import pytest
 import yaml
 from pydantic import BaseModel
 
@@ -10,10 +11,12 @@ from forwarder.sink_settings import DeliverySettings
 from tools.make_configuration import SECTIONS, TARGET, page
 
 
+@pytest.mark.long
 def test_the_page_of_the_configuration_is_what_the_code_says() -> None:
     assert TARGET.read_text(encoding="utf-8") == page(), "run tools/make_configuration.py"
 
 
+@pytest.mark.long
 def test_a_default_is_yaml_and_no_meaning_contradicts_its_unit() -> None:
     rows = [line.split(" | ") for line in page().splitlines() if line.startswith("| `")]
     for _, default, meaning in rows:
@@ -24,6 +27,7 @@ def test_a_default_is_yaml_and_no_meaning_contradicts_its_unit() -> None:
         assert "See below" not in meaning
 
 
+@pytest.mark.long
 def test_every_key_has_a_meaning() -> None:
     bare = [line for line in page().splitlines() if line.startswith("| `") and line.endswith("|  |")]
     assert not bare

@@ -25,6 +25,7 @@ def scan(text: bytes, most: int = 1000) -> tuple[list[bytes], int]:
     return [bytes(element) for element in elements], len(steps)
 
 
+@pytest.mark.long
 @given(st.lists(_values, max_size=5), st.sampled_from([None, 0, 3]))
 def test_what_the_scanner_splits_is_what_json_reads(values: list[object], indent: int | None) -> None:
     text = json.dumps(values, indent=indent, ensure_ascii=False).encode(errors="replace")
@@ -32,7 +33,7 @@ def test_what_the_scanner_splits_is_what_json_reads(values: list[object], indent
     assert [json.loads(element) for element in elements] == json.loads(text)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 @pytest.mark.parametrize("separator", [b",", b", ", b" ,\n"])
 @pytest.mark.parametrize(
     "odd", [b'{"x":NaN}', b"[" * 2000 + b"]" * 2000, b'{"x":"},{"}', b'{"x":"}, {"}', b"7"]
@@ -90,7 +91,7 @@ MEGABYTES = [
 ]
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 @pytest.mark.parametrize("element", MEGABYTES, ids=lambda element: element[:9].decode())
 def test_a_megabyte_of_anything_is_scanned_in_time_that_grows_with_its_length(element: bytes) -> None:
     try:

@@ -91,11 +91,12 @@ async def test_one_line_of_a_key_per_interval_with_the_number_of_suppressed_ones
     assert {line["action"] for line in lines} == {"a"}
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 def test_the_page_of_the_log_lines_is_what_the_code_says() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m tools.make_log_page"
 
 
+@pytest.mark.long
 def test_every_action_of_the_code_is_on_the_page() -> None:
     text = PAGE.read_text(encoding="utf-8")
     sources = "".join(

@@ -56,6 +56,7 @@ def problems_of(tree: dict[str, Any]) -> list[str]:
     return caught.value.problems
 
 
+@pytest.mark.long
 def test_the_promised_configuration_is_accepted(secrets: Path, tmp_path: Path) -> None:
     file = tmp_path / "forwarder.yaml"
     file.write_text(CONTRACT.replace("TOKEN_FILE", str(secrets)))
@@ -280,6 +281,7 @@ def test_an_org_with_a_hook_needs_a_secret_for_it() -> None:
     ]
 
 
+@pytest.mark.long
 def test_the_configuration_has_a_json_schema() -> None:
     schema = Settings.model_json_schema()
     definitions = schema["$defs"]
@@ -301,6 +303,7 @@ def filtered(**keys: Any) -> dict[str, Any]:
     return smallest(sinks={"archive": {"kind": "file", "path": "/tmp/x.ndjson", **keys}})
 
 
+@pytest.mark.long
 def test_a_sink_takes_event_types_with_stars_and_fields_of_okta() -> None:
     (sink,) = read(
         filtered(only=["user.session.*"], redact=["actor.alternateId", "displayMessage"])
@@ -314,6 +317,7 @@ def test_a_sink_takes_event_types_with_stars_and_fields_of_okta() -> None:
     assert sink.accepts is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
@@ -344,6 +348,7 @@ def test_a_filter_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch)
     assert not sink.accepts("zone.create")
 
 
+@pytest.mark.long
 def test_a_relative_path_counts_from_where_the_command_was_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,7 @@ async def there(tmp_path: Path) -> AsyncIterator[Scene]:
         yield scene
 
 
+@pytest.mark.long
 async def test_a_time_range_is_fetched_with_a_running_forwarder_and_without_one(there: Scene) -> None:
     code, said = await there.run("--since", "1h")
     assert code == 0, said
@@ -95,12 +96,14 @@ async def test_a_time_range_is_fetched_with_a_running_forwarder_and_without_one(
         assert scrape("forwarder_events_duplicate_total", {"org": "acme", "via": "log"}) >= 1203  # type: ignore[operator]
 
 
+@pytest.mark.long
 async def test_a_running_forwarder_without_the_org_says_so(there: Scene) -> None:
     async with there.forwarder(orgs={"other": {"secrets": ["first-secret"]}}):
         code, said = await there.run("--since", "1h")
         assert (code, "does not read the System Log of acme" in said) == (1, True), said
 
 
+@pytest.mark.long
 async def test_a_store_that_another_process_holds_is_left_alone(there: Scene) -> None:
     store = await there.open()
     try:
@@ -110,6 +113,7 @@ async def test_a_store_that_another_process_holds_is_left_alone(there: Scene) ->
         await store.close()
 
 
+@pytest.mark.long
 async def test_without_a_store_there_is_an_error_and_none_is_created(there: Scene) -> None:
     there.folder = there.folder / "empty"
     there.folder.mkdir()
@@ -117,6 +121,7 @@ async def test_without_a_store_there_is_an_error_and_none_is_created(there: Scen
     assert (code, "there is no store at" in said, there.store.exists()) == (1, True, False), said
 
 
+@pytest.mark.long
 async def test_a_dry_run_estimates_and_fetches_nothing(there: Scene) -> None:
     code, said = await there.run("--since", "1h", "--dry-run", "--rate-share", "0.3")
     assert code == 0, said
@@ -125,6 +130,7 @@ async def test_a_dry_run_estimates_and_fetches_nothing(there: Scene) -> None:
     assert commands(there.store).ledger().stored == 0
 
 
+@pytest.mark.long
 async def test_later_events_are_left_to_polling(there: Scene) -> None:
     store = await there.open()
     now = SystemClock().now()
@@ -136,6 +142,7 @@ async def test_later_events_are_left_to_polling(there: Scene) -> None:
     assert "left to the forwarder's own polling" in said
 
 
+@pytest.mark.long
 async def test_an_error_of_okta_ends_with_1_and_its_reason(there: Scene) -> None:
     url = there.org.settings.url
     orgs = {"acme": {"url": url, "secrets": ["first-secret"], "api": {"token": "00wrong0token"}}}
@@ -143,6 +150,7 @@ async def test_an_error_of_okta_ends_with_1_and_its_reason(there: Scene) -> None
     assert (code, "E0000011" in said) == (1, True), said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "text"),
     [

@@ -358,6 +358,7 @@ def changed(right: str, wrong: str) -> str:
     return GOOD.replace(right, wrong, 1) if right else GOOD
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_natural_mistake_is_refused_with_its_place(here: Path, mistake: str) -> None:
     right, wrong, expected = MISTAKES[mistake]
@@ -507,6 +508,7 @@ def test_a_variable_that_is_nested_too_deeply_is_refused(here: Path, monkeypatch
     assert "store: write keys with values" in done.output
 
 
+@pytest.mark.long
 def test_run_refuses_what_check_refuses_with_the_same_line(here: Path) -> None:
     for mistake in ("no scheme", "the WAL as archive", "a folder as archive", "a folder that is not there"):
         right, wrong, _ = MISTAKES[mistake]

@@ -193,6 +193,7 @@ def test_a_piped_table_does_not_wrap(config: Path) -> None:
 ODD = "\x1b]0;owned\x07\x1b[2J\r\x08\x9b31m\u202egnp.exe"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", [("list",), ("show", "1"), ("discard", "--all"), ("list", "--json")])
 def test_nothing_of_an_event_or_a_sink_steers_a_terminal(
     tmp_path: Path, config: Path, words: tuple[str, ...]

@@ -418,6 +418,7 @@ async def test_elasticsearch_says_whether_the_document_is_there(tmp_path: Path) 
         assert len(server.requests) == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [

@@ -75,6 +75,7 @@ async def there(tmp_path: Path) -> AsyncIterator[Scene]:
         yield Scene(org, receiver, tmp_path)
 
 
+@pytest.mark.long
 async def test_create_makes_a_live_hook_and_refuses_a_second_one(there: Scene) -> None:
     code, output = await there.run("create")
     assert code == 0, output
@@ -95,6 +96,7 @@ async def test_sync_shows_what_differs_changes_it_and_then_finds_nothing(there: 
     assert (code, "is up to date" in output) == (0, True)
 
 
+@pytest.mark.long
 async def test_the_running_forwarder_knows_at_once_what_a_command_has_changed(there: Scene) -> None:
     await there.run("list")
     tree = yaml.safe_load((there.folder / "forwarder.yaml").read_text())
@@ -165,6 +167,7 @@ async def test_verify_that_fails_tells_why_and_ends_with_1(there: Scene) -> None
     assert (code, "ACTIVE and VERIFIED" in output) == (0, True)
 
 
+@pytest.mark.long
 async def test_deactivate_is_undone_by_sync(there: Scene) -> None:
     await there.run("sync")
     code, output = await there.run("deactivate")

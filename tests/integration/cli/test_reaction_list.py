@@ -209,6 +209,7 @@ def test_an_export_has_everything_that_may_be_shown_oldest_first(config: Path) -
     assert "the alert" not in everything
 
 
+@pytest.mark.long
 def test_very_many_actions_are_exported_in_steps(config: Path, tmp_path: Path) -> None:
     write(tmp_path / "store.db", *[action(alert=f"{number}", planned_at=NOW) for number in range(450)])
     lines = run(config, "export").output.splitlines()

@@ -72,6 +72,7 @@ def with_device(event: Event, device: str) -> Event:
     return msgspec.structs.replace(event, body=json.dumps(body).encode())
 
 
+@pytest.mark.long
 async def test_a_replay_equals_what_live_evaluation_alerted(tmp_path: Path) -> None:
     chance = Random(5)
     events = [with_device(event, f"guo{chance.randrange(3)}") for event in shifted(day(5, 200))]
@@ -87,6 +88,7 @@ async def test_a_replay_equals_what_live_evaluation_alerted(tmp_path: Path) -> N
     assert report["events"] == len(events)
 
 
+@pytest.mark.long
 async def test_a_replay_with_few_users_and_alerts_in_memory_finds_the_same(tmp_path: Path) -> None:
     chance = Random(6)
     events = [with_device(event, f"guo{chance.randrange(4)}") for event in shifted(day(6, 200))]

@@ -94,6 +94,7 @@ def test_each_filter_selects(config: Path) -> None:
     assert (none.exit_code, none.stdout, none.stderr) == (0, "", "0 events shown\n")
 
 
+@pytest.mark.long
 def test_the_newest_are_found_behind_many_that_do_not_match(config: Path) -> None:
     wanted = [happened(number, "user.session.end") for number in (1, 2, 3)]
     fill(config, *wanted, *(happened(number) for number in range(10, 1_600)))
@@ -138,6 +139,7 @@ def with_sinks(config: Path, **sinks: Any) -> None:
     config.write_text(json.dumps(tree))
 
 
+@pytest.mark.long
 def test_it_shows_what_a_sink_gets_filtered_redacted_and_in_its_form(config: Path) -> None:
     fill(config, happened(1), happened(2, "user.account.lock"), alert_event(at=NOON + 9 * SECOND))
     shared = {"redact": ["actor.alternateId", "client.ipAddress"]}
@@ -255,6 +257,7 @@ def test_a_refusal_of_the_ops_listener_says_what_is_missing(config: Path) -> Non
     assert "`ops.listen`" in done.stderr
 
 
+@pytest.mark.long
 def test_another_server_is_not_taken_for_a_forwarder(config: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -127,6 +127,7 @@ async def test_without_declared_zones_there_is_nothing_to_refuse(there: Scene) -
     assert (code, "acme declares no zones." in output) == (0, True)
 
 
+@pytest.mark.long
 async def test_a_zone_is_staged_shown_and_activated(there: Scene) -> None:
     await there.exempt("127.0.0.1")
     code, output = await there.run("sync", "--dry-run")
@@ -165,6 +166,7 @@ async def test_a_zone_is_staged_shown_and_activated(there: Scene) -> None:
     assert shown["contents"] == {"places": ["IR", "KP", "UA-43"]}
 
 
+@pytest.mark.long
 async def test_every_kind_of_zone_is_made_and_then_up_to_date(there: Scene) -> None:
     await there.exempt("127.0.0.1")
     code, output = await there.run("sync", "--activate", "--json", zones=KINDS)
@@ -215,6 +217,7 @@ async def test_a_zone_that_terraform_writes_again_with_the_same_content_is_up_to
     assert (code, "differs" in output, output.count("✓"), there.changes) == (0, False, 4, []), output
 
 
+@pytest.mark.long
 async def test_zones_of_terraform_and_the_exempt_zone_stay_as_they_are(there: Scene) -> None:
     await there.exempt("127.0.0.1", "198.51.100.0/24")
     hosts = [{"type": "RANGE", "value": "203.0.113.5-203.0.113.9"}, {"type": "CIDR", "value": "192.0.2.4/24"}]

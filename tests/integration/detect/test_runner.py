@@ -54,6 +54,7 @@ async def test_an_alert_is_stored_delivered_and_counted_apart(tmp_path: Path) ->
         assert sample("forwarder_rule_state_keys") > 0  # type: ignore[operator]
 
 
+@pytest.mark.long
 async def test_restarts_in_the_middle_of_a_shuffled_day_change_no_pair(tmp_path: Path) -> None:
     events = shifted(day(3, 200))
     wanted = expected(events)
@@ -144,6 +145,7 @@ async def test_orgs_that_are_not_named_are_not_evaluated(tmp_path: Path) -> None
         assert await stored(forwarder) == []
 
 
+@pytest.mark.long
 async def test_from_post_to_alert_in_the_store_takes_less_than_a_second(tmp_path: Path) -> None:
     """At 100 events a second, each of which alerts: p95 of the time from `received_at` to the alert."""
     async with running(settings(tmp_path, again="1s")) as forwarder:
@@ -228,6 +230,7 @@ async def test_the_status_shows_no_rules_where_none_are_configured(tmp_path: Pat
         assert (await forwarder.status.gather())["rules"] is None
 
 
+@pytest.mark.long
 async def test_rules_that_cannot_start_say_so_and_try_again(tmp_path: Path) -> None:
     async with opened(tmp_path / "store.db") as store:
         await store.append(Batch(cursor=("rules", "not a number")), timeout=5)

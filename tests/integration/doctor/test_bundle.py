@@ -5,12 +5,15 @@ import stat
 import tarfile
 from pathlib import Path
 
+import pytest
+
 from tests.integration.doctor.scene import SECRET, Scene
 from tests.integration.doctor.test_machine import post
 
 KEY = "planted-id:planted-key-of-the-bundle"
 
 
+@pytest.mark.long
 async def test_a_bundle_has_the_state_and_no_secret_and_no_event(tmp_path: Path) -> None:
     there = Scene(tmp_path, "https://acme.okta.com", {"api": None, "hook": None})
     there.sections["sinks"] = {

@@ -68,6 +68,7 @@ async def test_a_damaged_store_is_named_and_left_as_it_is(settled: Scene) -> Non
     assert settled.store.read_bytes() == pages
 
 
+@pytest.mark.long
 async def test_a_store_that_is_too_large_for_the_time_is_skipped_and_not_called_damaged(there: Scene) -> None:
     there.sections["store"] = {"path": str(there.store), "max_size": "50MiB"}
     async with there.forwarder():

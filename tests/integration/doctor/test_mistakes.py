@@ -156,6 +156,7 @@ async def world(tmp_path: Path, certificate: Certificate) -> AsyncIterator[World
             )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MISTAKES)
 async def test_a_natural_mistake_is_named_with_what_fixes_it(world: World, name: str) -> None:
     mistake = MISTAKES[name](world)

@@ -30,6 +30,7 @@ def there(tmp_path: Path, org: Emulator) -> Scene:
     return Scene(tmp_path, org.settings.url)
 
 
+@pytest.mark.long
 async def test_all_is_well_with_a_hook_and_a_running_forwarder(there: Scene) -> None:
     async with there.forwarder():
         assert (await there.command("hooks", "sync"))[0] == 0
@@ -51,6 +52,7 @@ async def test_before_the_first_start_only_what_must_be_done_is_named(there: Sce
     assert not there.store.exists()
 
 
+@pytest.mark.long
 async def test_a_hook_that_somebody_changed_is_named_with_what_differs(there: Scene, org: Emulator) -> None:
     async with there.forwarder():
         await there.command("hooks", "sync")
@@ -113,6 +115,7 @@ async def test_a_clock_that_is_off_is_named(tmp_path: Path) -> None:
     assert "timedatectl" in found.of("okta.clock")["mend"]
 
 
+@pytest.mark.long
 async def test_a_secret_that_the_running_forwarder_does_not_know_is_named(there: Scene) -> None:
     async with there.forwarder():
         there.org = {"secrets": ["planted-second-secret-77aa1c"]}
@@ -122,6 +125,7 @@ async def test_a_secret_that_the_running_forwarder_does_not_know_is_named(there:
     assert "forwarder hooks sync --org acme --resend-secret" in row["mend"]
 
 
+@pytest.mark.long
 async def test_events_with_another_secret_are_in_what_the_forwarder_reports(
     there: Scene, org: Emulator
 ) -> None:

@@ -77,6 +77,7 @@ async def exempt(scene: ReactionOrg, *addresses: str) -> None:
         assert (await client.put(f"/api/v1/zones/{zone['id']}", json=body)).status_code == 200
 
 
+@pytest.mark.long
 async def test_an_org_that_has_all_that_reactions_need_passes(there: ReactionOrg) -> None:
     async def answer(request: Any) -> Reply:
         shown = {"Content-Type": "application/json"}
@@ -158,6 +159,7 @@ def no_protected_group(scene: ReactionOrg) -> None:
     scene.reactions["protect"]["groups"] = ["Brake-glass"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("stage", "check", "seen", "fix"),
     [
@@ -183,6 +185,7 @@ async def test_a_fault_in_the_org_is_named_with_what_fixes_it(
     assert fix in found["mend"]
 
 
+@pytest.mark.long
 async def test_a_protected_user_whom_the_org_does_not_have_is_named(tmp_path: Path) -> None:
     async with reaction_org(tmp_path, admin=True) as scene:
         scene.reactions["protect"]["users"] = ["glas@corp.example"]
@@ -190,6 +193,7 @@ async def test_a_protected_user_whom_the_org_does_not_have_is_named(tmp_path: Pa
     assert "the org has no user glas@corp.example" in found["seen"]
 
 
+@pytest.mark.long
 async def test_a_super_administrator_is_a_warning_because_okta_then_keeps_no_guard(tmp_path: Path) -> None:
     async with reaction_org(tmp_path, admin=True) as scene:
         found = await fault(scene, "reactions.role")
@@ -200,6 +204,7 @@ async def test_a_super_administrator_is_a_warning_because_okta_then_keeps_no_gua
     )
 
 
+@pytest.mark.long
 async def test_a_scope_that_the_app_was_not_granted_is_a_fault(tmp_path: Path) -> None:
     async with reaction_org(tmp_path, admin=True, scopes=["okta.logs.read"]) as scene:
         found = await fault(scene, "okta.log")
@@ -207,6 +212,7 @@ async def test_a_scope_that_the_app_was_not_granted_is_a_fault(tmp_path: Path) -
     assert "Grant the service app each scope of `api.scopes`" in found["mend"]
 
 
+@pytest.mark.long
 async def test_look_ups_without_the_scope_to_read_groups_are_a_fault(tmp_path: Path) -> None:
     async with reaction_org(tmp_path, admin=True) as scene:
         scene.reactions = reactions_of("revoke_sessions")
@@ -224,6 +230,7 @@ async def test_an_api_token_whose_id_is_unknown_is_a_warning(there: ReactionOrg)
     assert "orgs.acme.api.token_id" in found["mend"]
 
 
+@pytest.mark.long
 async def test_push_factors_that_are_hidden_from_here_are_a_fault(there: ReactionOrg) -> None:
     there.reactions = reactions_of(PUSH)
     await with_role(there)
@@ -235,6 +242,7 @@ async def test_push_factors_that_are_hidden_from_here_are_a_fault(there: Reactio
     assert "this machine's address" in found["mend"]
 
 
+@pytest.mark.long
 async def test_a_blocklist_that_could_lock_the_forwarder_out_is_a_fault(there: ReactionOrg) -> None:
     there.reactions = reactions_of(BLOCK, "revoke_sessions")
     there.org_settings = {"egress": ["203.0.113.7"], "blocklist": {"activate": True}}
@@ -244,6 +252,7 @@ async def test_a_blocklist_that_could_lock_the_forwarder_out_is_a_fault(there: R
     assert "203.0.113.7 (orgs.acme.egress) is not in the zone DefaultExemptIpZone" in found[-1]["seen"]
 
 
+@pytest.mark.long
 async def test_a_blocklist_that_blocks_nothing_is_a_warning(there: ReactionOrg) -> None:
     there.reactions = reactions_of(BLOCK, "revoke_sessions")
     there.org_settings = {"egress": ["203.0.113.7"]}
@@ -254,6 +263,7 @@ async def test_a_blocklist_that_blocks_nothing_is_a_warning(there: ReactionOrg) 
     assert "orgs.acme.blocklist.activate: true" in found["mend"]
 
 
+@pytest.mark.long
 async def test_a_blocklist_without_room_is_a_fault(there: ReactionOrg) -> None:
     there.reactions = reactions_of(BLOCK, "revoke_sessions")
     there.org_settings = {"egress": ["203.0.113.7"]}
@@ -271,6 +281,7 @@ async def test_a_blocklist_without_room_is_a_fault(there: ReactionOrg) -> None:
     assert "the zone forwarder-blocklist is full (1,000 entries), so block_ip fails" in found["seen"]
 
 
+@pytest.mark.long
 async def test_an_authorization_server_of_ciba_that_is_not_there_is_a_fault(there: ReactionOrg) -> None:
     ciba = {"client_id": "0oaciba", "private_key": pem(rsa_key())}
     there.reactions = reactions_of(CIBA, "revoke_sessions", ciba=ciba)
@@ -282,6 +293,7 @@ async def test_an_authorization_server_of_ciba_that_is_not_there_is_a_fault(ther
     assert "reactions.ciba.server" in found["mend"]
 
 
+@pytest.mark.long
 async def test_keys_and_receivers_that_nobody_reaches_are_faults(there: ReactionOrg) -> None:
     there.reactions = reactions_of(
         "risk_event",
@@ -306,6 +318,7 @@ async def test_a_clock_that_is_off_by_more_than_a_minute_is_a_fault(tmp_path: Pa
     assert "s behind Okta's" in found["seen"]
 
 
+@pytest.mark.long
 async def test_doctor_runs_the_checks_of_reactions_too(there: ReactionOrg) -> None:
     await with_role(there)
     no_group(there)
@@ -320,6 +333,7 @@ async def test_without_reactions_there_is_nothing_to_check(there: ReactionOrg) -
     assert code == 2
 
 
+@pytest.mark.long
 async def test_a_person_reads_each_fault_with_what_fixes_it(there: ReactionOrg) -> None:
     await with_role(there)
     no_group(there)

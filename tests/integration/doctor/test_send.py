@@ -23,6 +23,7 @@ async def org() -> AsyncIterator[Emulator]:
         yield org
 
 
+@pytest.mark.long
 async def test_the_event_is_found_in_every_sink_with_its_seconds(tmp_path: Path, org: Emulator) -> None:
     there = Scene(tmp_path, org.settings.url)
     async with FakeElasticsearch() as server, FakeOtlpHttp() as collector:
@@ -57,6 +58,7 @@ async def test_an_org_without_a_hook_is_tried_at_the_receiver_itself(tmp_path: P
     assert found.verdict("sink.event", "archive") == "ok", found.rows
 
 
+@pytest.mark.long
 async def test_without_send_nothing_is_sent(tmp_path: Path, org: Emulator) -> None:
     async with HookReceiver() as receiver:
         there = Scene(tmp_path, org.settings.url, {"hook": {"uri": receiver.url}})
@@ -78,6 +80,7 @@ async def test_an_address_that_accepts_any_secret_is_named_before_anything_is_se
     assert all(SECRET not in call.headers.values() for call in receiver.posts)
 
 
+@pytest.mark.long
 async def test_an_address_of_another_forwarder_is_named(tmp_path: Path, org: Emulator) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -90,6 +93,7 @@ async def test_an_address_of_another_forwarder_is_named(tmp_path: Path, org: Emu
     assert "`orgs.acme.hook.uri`" in row["mend"]
 
 
+@pytest.mark.long
 async def test_an_event_that_still_waits_is_named_with_its_sink(tmp_path: Path, org: Emulator) -> None:
     there = Scene(tmp_path, org.settings.url)
     there.sections["sinks"] = {"siem": {"kind": "elasticsearch", "hosts": ["http://127.0.0.1:9"]}}
@@ -99,6 +103,7 @@ async def test_an_event_that_still_waits_is_named_with_its_sink(tmp_path: Path, 
     assert (row["verdict"], "still waits for the sink" in row["seen"]) == ("fail", True)
 
 
+@pytest.mark.long
 async def test_an_event_that_the_sink_rejects_is_named_with_its_error(tmp_path: Path, org: Emulator) -> None:
     there = Scene(tmp_path, org.settings.url)
     async with FakeElasticsearch() as server:

@@ -58,6 +58,7 @@ async def test_an_unknown_user_emits_nothing() -> None:
         assert service.org.ledger().events == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "value", [None, 5, "x", [], {}, {"ipAddress": 5}, {"ipChain": None}, "2017-09-31T01:00:00Z"]
 )

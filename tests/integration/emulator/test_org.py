@@ -195,6 +195,7 @@ async def test_several_posts_are_on_their_way_but_no_more_than_allowed() -> None
 # --- answers
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("status", [200, 204, 202])
 async def test_a_2xx_is_delivered(status: int) -> None:
     async with HookReceiver() as receiver, org() as emulator:
@@ -573,6 +574,7 @@ async def test_a_preview_of_a_logged_event_delivers_it_again() -> None:
             await emulator.preview(hook.id, "no-such-event")
 
 
+@pytest.mark.long
 async def test_the_same_seed_makes_the_same_events_and_drops_the_same_of_them() -> None:
     ledgers = []
     for _ in range(2):
@@ -587,6 +589,7 @@ async def test_the_same_seed_makes_the_same_events_and_drops_the_same_of_them() 
     assert ledgers[0] == ledgers[1]
 
 
+@pytest.mark.long
 async def test_types_take_turns() -> None:
     async with org() as emulator:
         await emulator.emit(len(HOOK_TYPES) * 2, HOOK_TYPES)

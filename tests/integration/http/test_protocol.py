@@ -209,6 +209,7 @@ async def test_a_trailer_does_not_pass_for_a_header() -> None:
 # Not a request
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "junk",
     [

@@ -44,6 +44,7 @@ async def test_a_client_gets_the_status_and_each_event_as_it_comes() -> None:
         assert message.data["user_agent"] == "<img src=x onerror=alert(1)>"
 
 
+@pytest.mark.long
 async def test_a_filter_selects_on_the_server() -> None:
     store = MemoryEvents()
     query = "type=user.session.*&type=policy.*&actor=ADA&outcome=failure&org=acme&source=hook&status=false"
@@ -69,6 +70,7 @@ async def test_the_whole_event_comes_along_in_the_form_that_is_asked_for(view: s
     assert names[view] in whole
 
 
+@pytest.mark.long
 async def test_a_client_resumes_after_the_last_event_that_it_has_seen() -> None:
     store = MemoryEvents()
     store.append(events(5))
@@ -117,6 +119,7 @@ async def crowd(store: MemoryEvents) -> None:
         await asyncio.sleep(0.1)
 
 
+@pytest.mark.long
 async def test_a_client_that_does_not_read_is_skipped_and_told() -> None:
     store = MemoryEvents()
     async with serving(store) as (server, _), raw_stream(server, "view=raw&status=false") as reader:
@@ -136,6 +139,7 @@ async def test_a_parameter_that_is_not_known_or_not_valid_is_named() -> None:
             assert (answer.status_code, word in answer.json()["error"]) == (400, True)
 
 
+@pytest.mark.long
 async def test_the_status_is_gathered_once_for_all_clients_and_never_without_any() -> None:
     store, status = MemoryEvents(), FakeStatus()
     async with serving(store, status) as (server, ops):
@@ -157,6 +161,7 @@ async def test_the_status_is_gathered_once_for_all_clients_and_never_without_any
         assert (status.gathered, store.reads) == (gathered, reads)
 
 
+@pytest.mark.long
 async def test_streams_above_the_limit_are_refused() -> None:
     async with serving(MemoryEvents()) as (server, ops), AsyncExitStack() as streams:
         for _ in range(MAX_CLIENTS - 1):
@@ -171,6 +176,7 @@ async def test_streams_above_the_limit_are_refused() -> None:
             await tail.next("status")
 
 
+@pytest.mark.long
 async def test_a_stop_ends_open_streams_at_once_also_one_that_is_not_read() -> None:
     store = MemoryEvents()
     loop = asyncio.get_running_loop()

@@ -55,6 +55,7 @@ def named(name: str, state: ActionState) -> Callable[[list[Action]], bool]:
     return lambda found: any(one.name == name and one.state is state for one in found)
 
 
+@pytest.mark.long
 async def test_a_denial_is_acted_on_once_and_makes_no_alert_and_no_second_prompt(tmp_path: Path) -> None:
     async with okta_org() as org:
         wanted = settings(tmp_path, org, DO)
@@ -88,6 +89,7 @@ async def test_a_denial_is_acted_on_once_and_makes_no_alert_and_no_second_prompt
         assert len([call for call in org.calls.all() if call.path.endswith("/verify")]) == 1
 
 
+@pytest.mark.long
 async def test_a_prompt_that_is_out_when_the_forwarder_stops_is_taken_back(tmp_path: Path) -> None:
     async with okta_org() as org:
         wanted = settings(tmp_path, org, DO)

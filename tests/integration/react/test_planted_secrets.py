@@ -50,6 +50,7 @@ def planted_in(text: str) -> list[str]:
     return [secret for secret in PLANTED if secret in text]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("key", [KEY, json.dumps(JWK)], ids=["PEM", "JWK"])
 async def test_no_secret_is_in_what_a_running_forwarder_and_its_commands_show(
     tmp_path: Path, key: str

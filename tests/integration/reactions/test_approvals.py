@@ -39,6 +39,7 @@ async def waiting(forwarder: Forwarder, org: Emulator) -> Action:
     return next(one for one in found if one.waits_for is Waits.APPROVAL and one.key not in known)
 
 
+@pytest.mark.long
 async def test_a_preview_of_the_link_changes_nothing_and_shows_no_data(tmp_path: Path) -> None:
     async with okta_org() as org, running(wanted(tmp_path, org)) as forwarder, client(forwarder) as bot:
         action = await waiting(forwarder, org)
@@ -53,6 +54,7 @@ async def test_a_preview_of_the_link_changes_nothing_and_shows_no_data(tmp_path:
         assert forwarder._reactions.book.get(action.key) == action
 
 
+@pytest.mark.long
 async def test_a_token_decides_about_its_action_once(tmp_path: Path) -> None:
     async with (
         okta_org() as org,
@@ -78,6 +80,7 @@ async def test_a_token_decides_about_its_action_once(tmp_path: Path) -> None:
         assert any("refused by ops.token" in one.detail for one in found)
 
 
+@pytest.mark.long
 async def test_a_named_proxy_says_who_decides_and_others_cannot(tmp_path: Path) -> None:
     proxy = {"header": "X-Forwarded-User", "from": ["127.0.0.1"]}
     async with okta_org() as org, running(wanted(tmp_path, org, proxy=proxy)) as forwarder:

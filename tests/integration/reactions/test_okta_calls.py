@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from forwarder.clock import SystemClock
 from forwarder.core.time import SECOND
 from forwarder.emulator.org import Emulator
@@ -74,6 +76,7 @@ async def test_an_error_of_okta_after_the_effect_is_not_repeated_and_honours_ret
     assert 6 <= (answer.again_at - before) / SECOND <= 9
 
 
+@pytest.mark.long
 async def test_a_lost_answer_may_have_been_carried_out() -> None:
     async with scene(timeout=0.3, no_response=1.0) as (org, calls):
         answer = await calls.call(*suspend(org))
@@ -103,6 +106,7 @@ async def test_a_wrong_token_is_a_refusal_with_a_hint() -> None:
     assert "API token is wrong" in answer.text
 
 
+@pytest.mark.long
 async def test_a_change_that_waited_long_for_its_turn_is_not_sent() -> None:
     clock = ManualClock()
     faults = Faults(changes=ChangeFaults(no_response=1.0))

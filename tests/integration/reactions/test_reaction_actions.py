@@ -58,6 +58,7 @@ def with_group(org: Emulator) -> None:
     group.name = "Step-up"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ACTIONS)
 async def test_an_action_changes_its_target_and_what_is_timed_ends(tmp_path: Path, name: str) -> None:
     do, look, after, end = ACTIONS[name]
@@ -76,6 +77,7 @@ async def test_an_action_changes_its_target_and_what_is_timed_ends(tmp_path: Pat
             assert look(org, user) == end
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ACTIONS)
 async def test_shadow_records_the_request_that_enforce_sends(tmp_path: Path, name: str) -> None:
     do, look, _, _ = ACTIONS[name]

@@ -80,6 +80,7 @@ def changing(org: Emulator) -> list[str]:
     return [call.path.partition("?")[0].rsplit("/", 1)[-1] for call in org.calls.all()]
 
 
+@pytest.mark.long
 async def test_a_forged_event_with_the_right_secret_suspends_and_asks_nobody(tmp_path: Path) -> None:
     async with okta_org() as org:
         user = victim(org)
@@ -100,6 +101,7 @@ async def test_a_forged_event_with_the_right_secret_suspends_and_asks_nobody(tmp
         assert user.id not in org.groups.named("Step-up").members
 
 
+@pytest.mark.long
 async def test_a_forged_event_with_the_uuid_of_a_real_one_is_not_confirmed_by_it(tmp_path: Path) -> None:
     """The real one is about another user: with only the uuid compared, it would confirm what the hook was told."""
     async with okta_org() as org:
@@ -128,6 +130,7 @@ async def test_a_forged_event_with_the_uuid_of_a_real_one_is_not_confirmed_by_it
         assert org.prompts.all() == ()
 
 
+@pytest.mark.long
 async def test_no_real_event_differs_in_its_two_copies(tmp_path: Path) -> None:
     """All types that hooks carry, with the odd events that the emulated org makes."""
     async with okta_org(edge_case_share=0.3, odd_types=True) as org:
@@ -146,6 +149,7 @@ async def test_no_real_event_differs_in_its_two_copies(tmp_path: Path) -> None:
             assert (status["okta"]["acme"]["log"]["differing"], status["duplicates"] > 100) == (0, True)
 
 
+@pytest.mark.long
 async def test_a_forged_event_that_comes_after_the_real_one_leads_to_nothing(tmp_path: Path) -> None:
     async with okta_org() as org:
         user, name = victim(org), str(uuid.uuid1())
@@ -164,6 +168,7 @@ async def test_a_forged_event_that_comes_after_the_real_one_leads_to_nothing(tmp
         assert len({one.alert for one in found}) == 2
 
 
+@pytest.mark.long
 async def test_the_two_copies_of_a_real_event_confirm_it(tmp_path: Path) -> None:
     async with okta_org() as org:
         user = victim(org)
@@ -199,6 +204,7 @@ detection: {selection: {eventType: group.user_membership.add}, condition: select
 APP = "0oattacked"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by", ["token", "app"])
 async def test_our_own_change_of_a_group_leads_to_nothing(tmp_path: Path, by: str) -> None:
     key = rsa_key()
@@ -239,6 +245,7 @@ async def test_our_own_change_of_a_group_leads_to_nothing(tmp_path: Path, by: st
 # Floods
 
 
+@pytest.mark.long
 async def test_after_a_flood_of_cheap_alerts_sessions_of_another_user_are_still_revoked(
     tmp_path: Path,
 ) -> None:
@@ -286,6 +293,7 @@ detection: {selection: {eventType: user.account.lock}, condition: selection}
 # Who is protected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("written", "login"),
     [
@@ -314,6 +322,7 @@ async def test_a_protected_login_is_spared_in_every_form(tmp_path: Path, written
         assert changing(org) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["role of a group", "role", "protected group"])
 async def test_who_becomes_an_admin_between_approval_and_call_is_spared(tmp_path: Path, way: str) -> None:
     """Approved by hand, and made an admin before the forwarder comes to the call."""
@@ -346,6 +355,7 @@ async def test_who_becomes_an_admin_between_approval_and_call_is_spared(tmp_path
 ODD = "100%s \r\nX-Evil: 1\r\n \x00 \x1b[31m \u202egnp.exe %00 {user} \u2028 end"
 
 
+@pytest.mark.long
 async def test_odd_characters_in_names_reach_no_call_line_or_terminal(tmp_path: Path) -> None:
     secret = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtMQ=="
     async with okta_org() as org, webhook_receiver(secret) as soc:
@@ -423,6 +433,7 @@ detection: {selection: {eventType: user.risk.change}, condition: selection}
 """
 
 
+@pytest.mark.long
 async def test_a_risk_that_we_report_to_okta_does_not_come_back_as_a_report(tmp_path: Path) -> None:
     """Okta answers each report with a `user.risk.change` of its own, which the rule matches."""
     key = pem(rsa_key())

@@ -51,6 +51,7 @@ async def says(forwarder: Forwarder, text: str, *, gone: bool = False) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "broken",
     [
@@ -86,6 +87,7 @@ async def test_a_reload_with_a_bad_section_is_refused_whole_and_the_old_one_goes
             assert (row.outcome, row.name) == (Outcome.DONE, "revoke_sessions")
 
 
+@pytest.mark.long
 async def test_a_reload_changes_what_the_next_alert_leads_to_and_undoes_nothing(tmp_path: Path) -> None:
     async with okta_org() as org:
         user, other = person(org), org.users.create("other@example.com", "Other")
@@ -108,6 +110,7 @@ async def test_a_reload_changes_what_the_next_alert_leads_to_and_undoes_nothing(
             assert org.groups.named("Step-up").members == {user.id}
 
 
+@pytest.mark.long
 async def test_live_effects_in_an_org_whose_api_a_reload_removes_are_said_and_undone_once_it_is_back(
     tmp_path: Path,
 ) -> None:
@@ -150,6 +153,7 @@ async def test_live_effects_in_an_org_whose_api_a_reload_removes_are_said_and_un
             assert (row.end, user.id in org.groups.named("Step-up").members) == (End.UNDONE, False)
 
 
+@pytest.mark.long
 async def test_a_protected_group_that_the_org_does_not_have_is_said_at_the_start_and_after_each_reload(
     tmp_path: Path,
 ) -> None:
@@ -186,6 +190,7 @@ async def test_a_protected_group_that_the_org_does_not_have_is_said_at_the_start
         ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scope", ["", "prompt", "A sign-in"])
 async def test_a_pause_withdraws_a_push_that_is_out_and_its_end_leads_to_nothing(
     tmp_path: Path, scope: str
@@ -216,6 +221,7 @@ async def test_a_pause_withdraws_a_push_that_is_out_and_its_end_leads_to_nothing
             assert user.sessions == 1
 
 
+@pytest.mark.long
 async def test_a_denial_that_comes_during_a_pause_leads_to_nothing(tmp_path: Path) -> None:
     """The user answers before the push is withdrawn, and the poll shows it during the pause."""
     async with okta_org() as org:

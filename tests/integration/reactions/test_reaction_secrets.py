@@ -34,6 +34,7 @@ async def echo(call: Call) -> Reply:
     return Reply(400, {"content-type": "application/json"}, json.dumps(told).encode())
 
 
+@pytest.mark.long
 async def test_what_servers_echo_puts_no_secret_into_rows_exports_events_and_log(tmp_path: Path) -> None:
     async with okta_org() as org, Receiver(echo) as server:
         do: list[Any] = [{"notify": "soc"}, {"risk_event": "risk"}, {"suspend": {"for": "1h"}}]

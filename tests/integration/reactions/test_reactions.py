@@ -15,6 +15,7 @@ from tests.integration.reactions.scene import LaterClock, command, ended, runnin
 pytestmark = pytest.mark.timeout(120)
 
 
+@pytest.mark.long
 async def test_a_sign_in_ends_the_sessions_of_its_user_within_seconds(tmp_path: Path) -> None:
     async with okta_org() as org, running(settings(tmp_path, org, ["revoke_sessions"])) as forwarder:
         began = time.monotonic()
@@ -41,6 +42,7 @@ async def test_shadow_shows_the_request_and_calls_nothing(tmp_path: Path) -> Non
         assert org.calls.all() == ()
 
 
+@pytest.mark.long
 async def test_a_suspension_waits_for_a_human_and_is_undone_by_hand(tmp_path: Path) -> None:
     async with okta_org() as org, webhook_receiver("whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtMQ==") as soc:
         org.groups.create("Break-glass")
@@ -81,6 +83,7 @@ async def test_a_suspension_waits_for_a_human_and_is_undone_by_hand(tmp_path: Pa
             assert "no open action" in await command(wanted, "undo", "abcdef012345", "--why", "x", fails=True)
 
 
+@pytest.mark.long
 async def test_an_action_that_a_human_refuses_is_never_done(tmp_path: Path) -> None:
     async with okta_org() as org:
         wanted = settings(tmp_path, org, [{"suspend": {"for": "1h"}}])
@@ -97,6 +100,7 @@ async def test_an_action_that_a_human_refuses_is_never_done(tmp_path: Path) -> N
             assert (row.outcome, row.reason, org.calls.all()) == (Outcome.REFUSED, Reason.APPROVAL, ())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["", "revoke_sessions", "A sign-in"])
 async def test_a_pause_holds_at_once_and_across_a_restart(tmp_path: Path, what: str) -> None:
     async with okta_org() as org:
@@ -120,6 +124,7 @@ async def test_a_pause_holds_at_once_and_across_a_restart(tmp_path: Path, what: 
             assert already in await command(wanted, "resume", *arguments, fails=True)
 
 
+@pytest.mark.long
 async def test_a_pause_is_kept_while_no_forwarder_runs_and_ends_by_itself(tmp_path: Path) -> None:
     async with okta_org() as org:
         wanted = settings(tmp_path, org, ["revoke_sessions"])
@@ -133,6 +138,7 @@ async def test_a_pause_is_kept_while_no_forwarder_runs_and_ends_by_itself(tmp_pa
         assert "did you mean suspend" in await command(wanted, "pause", "suspnd", "--why", "x", fails=True)
 
 
+@pytest.mark.long
 async def test_a_timed_effect_survives_a_restart_and_ends(tmp_path: Path) -> None:
     async with okta_org() as org:
         group = next(each for each in org.groups.all() if each.type == "OKTA_GROUP" and not each.roles)
@@ -149,6 +155,7 @@ async def test_a_timed_effect_survives_a_restart_and_ends(tmp_path: Path) -> Non
             assert row.target.id not in group.members
 
 
+@pytest.mark.long
 async def test_an_okta_that_hangs_delays_no_sink_and_no_webhook(tmp_path: Path) -> None:
     secret = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtMQ=="
     hanging = ChangeFaults(delay="10m")

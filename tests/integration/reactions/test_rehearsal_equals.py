@@ -61,6 +61,7 @@ def replayed(wanted: Settings) -> ReplayReport:
     return Replay(store, wanted.rules, rules, 0, rehearsal=rehearsal(wanted, rules)).run()
 
 
+@pytest.mark.long
 async def test_enforcing_does_what_the_replay_said(tmp_path: Path) -> None:
     limits = {"per_user": "2/1h", "per_rule": "9/1h", "mending": "6/1h", "timed": "4/1h"}
     async with okta_org() as org:

@@ -35,6 +35,7 @@ def log() -> Iterator[io.StringIO]:
     logging.root.setLevel(level)
 
 
+@pytest.mark.long
 async def test_no_secret_and_no_body_is_found_in_logs_metrics_errors_or_reprs(log: io.StringIO) -> None:
     store, clock = MemoryStore(), ManualClock()
     async with listening(store, {"acme": org(secrets=[RIGHT])}, clock) as served:

@@ -307,6 +307,7 @@ async def test_payloads_that_okta_really_sent_are_stored_byte_for_byte() -> None
     assert not store.malformed
 
 
+@pytest.mark.long
 async def test_a_hundred_thousand_events_do_not_hold_up_another_post() -> None:
     element = json.dumps(event("1", padding="x")).encode()
     raw = b'{"data":{"events":[' + b",".join([element] * 80_000) + b"]}}"
@@ -357,6 +358,7 @@ async def test_many_half_sent_bodies_do_not_fill_the_memory_and_small_posts_are_
     assert len(store.events) == 21
 
 
+@pytest.mark.long
 async def test_many_gzip_bombs_do_not_fill_the_memory() -> None:
     bomb = gzip.compress(b" " * 1_000_000)
     store = MemoryStore()

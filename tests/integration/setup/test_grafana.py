@@ -37,6 +37,7 @@ def held(grafana: FakeGrafana) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 def test_a_first_run_makes_the_folder_and_every_dashboard(grafana: FakeGrafana) -> None:
     done = run(grafana)
     assert done.exit_code == 0
@@ -49,6 +50,7 @@ def test_a_first_run_makes_the_folder_and_every_dashboard(grafana: FakeGrafana) 
     assert f"dashboard “Forwarder: health” created: {address}" in done.output
 
 
+@pytest.mark.long
 def test_a_second_run_writes_nothing(grafana: FakeGrafana) -> None:
     run(grafana)
     grafana.calls.clear()
@@ -58,6 +60,7 @@ def test_a_second_run_writes_nothing(grafana: FakeGrafana) -> None:
     assert done.output.count("up to date") == len(SHIPPED) + 1
 
 
+@pytest.mark.long
 def test_a_change_made_in_grafana_is_replaced(grafana: FakeGrafana) -> None:
     run(grafana)
     grafana.dashboards["okta-forwarder-health"]["title"] = "changed"
@@ -66,6 +69,7 @@ def test_a_change_made_in_grafana_is_replaced(grafana: FakeGrafana) -> None:
     assert done.output.count(" replaced") == 1
 
 
+@pytest.mark.long
 def test_a_dashboard_that_was_moved_is_moved_back(grafana: FakeGrafana) -> None:
     run(grafana)
     grafana.meta["okta-forwarder-health"]["folderUid"] = "elsewhere"
@@ -73,6 +77,7 @@ def test_a_dashboard_that_was_moved_is_moved_back(grafana: FakeGrafana) -> None:
     assert grafana.meta["okta-forwarder-health"]["folderUid"] == "okta-forwarder"
 
 
+@pytest.mark.long
 def test_a_dry_run_writes_nothing_and_says_what_it_would_write(grafana: FakeGrafana) -> None:
     done = run(grafana, "--dry-run", "--prometheus", "http://prometheus:9090")
     assert done.exit_code == 0
@@ -85,6 +90,7 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would_write(grafana: FakeGraf
     assert grafana.writes == []
 
 
+@pytest.mark.long
 def test_a_dashboard_of_another_is_left_alone(grafana: FakeGrafana) -> None:
     other = {"uid": "okta-forwarder-health", "title": "Mine", "tags": [], "id": 7, "version": 1}
     grafana.dashboards["okta-forwarder-health"] = other
@@ -95,6 +101,7 @@ def test_a_dashboard_of_another_is_left_alone(grafana: FakeGrafana) -> None:
     assert set(grafana.dashboards) == set(SHIPPED)
 
 
+@pytest.mark.long
 def test_a_dashboard_from_a_file_of_grafana_is_left_to_it(grafana: FakeGrafana) -> None:
     run(grafana)
     grafana.meta["okta-forwarder-health"]["provisioned"] = True
@@ -105,6 +112,7 @@ def test_a_dashboard_from_a_file_of_grafana_is_left_to_it(grafana: FakeGrafana) 
     assert "Grafana loads it from a file (provisioning)" in done.output
 
 
+@pytest.mark.long
 def test_data_sources_are_written_only_if_asked_and_keep_what_was_added(grafana: FakeGrafana) -> None:
     words = ("--prometheus", "http://prometheus:9090", "--elasticsearch", "http://es:9200")
     assert run(grafana, *words).exit_code == 0
@@ -123,6 +131,7 @@ def test_data_sources_are_written_only_if_asked_and_keep_what_was_added(grafana:
     assert (found["url"], found["basicAuthUser"]) == ("http://es2:9200", "reader")
 
 
+@pytest.mark.long
 def test_the_panels_link_to_the_runbook_that_is_named(grafana: FakeGrafana) -> None:
     page = "https://wiki.example.com/runbook"
     run(grafana, "--runbook-url", page, "--folder", "SOC")
@@ -132,6 +141,7 @@ def test_the_panels_link_to_the_runbook_that_is_named(grafana: FakeGrafana) -> N
     assert grafana.folders["okta-forwarder"]["title"] == "SOC"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("login", ["token", "user"])
 def test_credentials_are_read_from_where_they_are(
     grafana: FakeGrafana, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, login: str
@@ -150,6 +160,7 @@ def test_credentials_are_read_from_where_they_are(
     assert held(grafana) == SHIPPED
 
 
+@pytest.mark.long
 def test_missing_rights_are_named_and_no_secret_is_shown(
     grafana: FakeGrafana, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,7 @@ def test_a_dry_run_writes_nothing_and_names_every_object(kibana: FakeKibana) -> 
     assert kibana.imports == []
 
 
+@pytest.mark.long
 def test_each_space_gets_objects_of_its_own_and_keeps_them(kibana: FakeKibana) -> None:
     kibana.spaces.add("soc")
     for _ in range(2):
@@ -113,6 +114,7 @@ def test_each_space_gets_objects_of_its_own_and_keeps_them(kibana: FakeKibana) -
 # --- who may
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("written", ["encoded", "id:key"])
 def test_an_api_key_is_read_from_the_environment(
     kibana: FakeKibana, monkeypatch: pytest.MonkeyPatch, written: str

@@ -153,6 +153,7 @@ async def test_a_second_apply_changes_nothing(there: ReactionOrg) -> None:
     assert len(there.org.calls.all()) == calls
 
 
+@pytest.mark.long
 async def test_with_the_role_okta_itself_refuses_what_no_action_needs(there: ReactionOrg) -> None:
     await run(there, "--apply")
     api = ApiSettings.model_validate(there.app())
@@ -175,6 +176,7 @@ async def test_with_the_role_okta_itself_refuses_what_no_action_needs(there: Rea
         await client.close()
 
 
+@pytest.mark.long
 async def test_what_an_action_no_longer_needs_is_taken_away_again(there: ReactionOrg) -> None:
     await run(there, "--apply")
     there.reactions = reactions_of("revoke_sessions")
@@ -192,6 +194,7 @@ async def test_what_an_action_no_longer_needs_is_taken_away_again(there: Reactio
     assert path_of(there, "Step-up") not in resources
 
 
+@pytest.mark.long
 async def test_a_group_into_which_an_administrator_comes_leaves_the_set(there: ReactionOrg) -> None:
     there.group("Guests", "cem@corp.example")
     await run(there, "--apply")
@@ -202,6 +205,7 @@ async def test_a_group_into_which_an_administrator_comes_leaves_the_set(there: R
     assert held(there)[ACTS][1] == sorted([path_of(there, "Guests") + "/users", path_of(there, "Step-up")])
 
 
+@pytest.mark.long
 async def test_a_new_group_comes_into_the_set_only_by_name(there: ReactionOrg) -> None:
     await run(there, "--apply")
     there.group("Guests", "cem@corp.example")
@@ -274,6 +278,7 @@ async def test_without_an_action_that_needs_it_no_role_is_made(there: ReactionOr
     assert not there.org.admin_roles.roles()
 
 
+@pytest.mark.long
 async def test_an_app_that_may_not_manage_roles_is_told_what_to_do(there: ReactionOrg) -> None:
     arguments = ["setup", "okta-role", "-c", str(there.write()), "--apply"]
     done = await asyncio.to_thread(CliRunner().invoke, main, arguments)

@@ -100,6 +100,7 @@ def test_show_of_a_wrong_configuration_ends_with_2(config: Path) -> None:
     assert "store.maxsize: unknown key; did you mean `max_size`?" in done.output
 
 
+@pytest.mark.long
 def test_the_schema_in_the_repository_is_what_the_code_says() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert run("schema").output == TARGET.read_text(encoding="utf-8"), "python -m tools.make_config_schema"

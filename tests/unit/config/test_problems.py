@@ -47,7 +47,7 @@ def tree_with(place: tuple[Any, ...], value: object) -> dict[str, Any]:
 PLACES = sorted(set(places(Settings)), key=str)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: ".".join(map(str, place)))
 def test_no_problem_is_said_in_a_programmers_words(place: tuple[Any, ...]) -> None:
     if place[0] == "sinks" and len(place) < 3:

@@ -87,6 +87,7 @@ def test_one_half_of_a_surrogate_pair_in_a_name_changes_nothing() -> None:
     assert digest(stored(odd)) == of(EVENT)
 
 
+@pytest.mark.long
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(), lambda each: st.lists(each) | st.dictionaries(st.text(), each)

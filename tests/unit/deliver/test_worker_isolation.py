@@ -331,6 +331,7 @@ async def test_an_event_that_fails_alone_is_given_up_although_the_window_behind_
     assert (rig.position, rig.dead) == (200, [1])
 
 
+@pytest.mark.long
 async def test_others_get_through_a_stream_in_which_every_fourth_event_spoils_its_request() -> None:
     rig, sink, worker = spoiled(FAILURES["reset"], *range(1, 200, 4), tries=4)
     with structlog.testing.capture_logs():

@@ -101,6 +101,7 @@ def _may_be_an_attribute(value: Any) -> bool:
     return type(value) in (bool, float) or (type(value) is str and value.encode().decode() == value)
 
 
+@pytest.mark.long
 @given(damaged_events() | log_events())
 @examples(50)
 def test_whatever_okta_sends_every_attribute_has_a_name_and_a_value_that_otlp_can_carry(raw: Json) -> None:

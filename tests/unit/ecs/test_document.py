@@ -286,6 +286,7 @@ def _unfit(value: dict[str, Any], types: dict[str, str], path: str = "") -> list
     return found
 
 
+@pytest.mark.long
 @shared_data.needs(shared_data.FIELDS)
 @given(damaged_events() | log_events())
 @examples(50)
@@ -297,6 +298,7 @@ def test_whatever_okta_sends_every_field_fits_elastics_mapping(raw: Json) -> Non
     assert _unfit(made, types) == []
 
 
+@pytest.mark.long
 @given(damaged_events() | log_events(), st.sampled_from([True, False]))
 @examples(50)
 def test_whatever_okta_sends_the_document_can_be_written_and_holds_nothing_empty(

@@ -46,6 +46,7 @@ def test_all_fixtures_are_here() -> None:
     assert len(folders) == 74
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fixture", shared_data.fixtures(), ids=str)
 def test_a_fixture_becomes_elastics_document_but_for_what_we_want_otherwise(fixture: Fixture) -> None:
     assert ours(fixture) == wanted(fixture)
@@ -59,6 +60,7 @@ def test_the_page_of_the_mapping_lists_the_wanted_differences_and_no_others() ->
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("difference", WANTED, ids=lambda difference: difference.amend.__name__.strip("_"))
 def test_a_wanted_difference_is_still_one(difference: wanted_differences.Wanted) -> None:
     concerned = [fixture for fixture in shared_data.fixtures() if fixture.folder in difference.folders]

@@ -79,6 +79,7 @@ def test_a_key_that_is_repaired_never_takes_the_place_of_a_neighbour(*, option: 
         assert (data if option else data["flattened"]) == {"a\ufffdb": "own"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", PLACES)
 def test_of_very_many_keys_the_first_are_kept_and_the_others_are_one_text(place: str) -> None:
     many = {f"k{number}": "v" for number in range(5_000)}

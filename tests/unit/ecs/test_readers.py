@@ -120,6 +120,7 @@ def test_clean_leaves_nothing_empty_and_changes_nothing_twice(value: Any) -> Non
     assert readers.clean(once) == once
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", [1_000_000])
 def test_cleaning_is_linear(width: int) -> None:
     began = time.process_time()

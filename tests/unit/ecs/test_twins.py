@@ -27,7 +27,7 @@ def test_a_hook_event_and_its_system_log_twin_give_equal_documents(
     assert log_view(hooked) == log_view(event_of(logged))
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 @given(logged=log_events(), nulls=st.booleans())
 @examples(3)
 def test_so_do_twins_of_every_type_of_the_catalogue(*, logged: Json, nulls: bool) -> None:

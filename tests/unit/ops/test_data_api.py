@@ -60,6 +60,7 @@ async def test_an_event_is_shown_in_every_form(data: FakeData) -> None:
         assert (missing.status_code, "no event 3" in missing.json()["error"]) == (404, True)
 
 
+@pytest.mark.long
 async def test_dead_letters_are_listed_by_a_filter_and_shown_with_their_body(data: FakeData) -> None:
     async with client(data) as ops:
         assert (await ops.get("/api/dead-letters?sink=siem&limit=1")).json()["dead_letters"] == [{"id": 2}]
@@ -72,6 +73,7 @@ async def test_dead_letters_are_listed_by_a_filter_and_shown_with_their_body(dat
             assert (await ops.get(f"/api/dead-letters?{query}")).status_code == 400
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("body", "changed"),
     [
@@ -112,6 +114,7 @@ async def test_an_unclear_request_changes_nothing(data: FakeData, body: bytes, s
     assert answer.json()["error"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -146,6 +149,7 @@ async def test_without_a_token_in_the_configuration_nothing_can_be_changed(data:
     assert rights == {"may_read": True, "may_change": False, "token_configured": False}
 
 
+@pytest.mark.long
 async def test_a_page_learns_what_its_reader_may_do(data: FakeData) -> None:
     async with client(data) as ops:
         assert (await ops.get("/api/access")).json()["may_change"] is False

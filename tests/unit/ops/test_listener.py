@@ -94,6 +94,7 @@ async def test_it_leaves_the_log_lines_of_the_process_as_they_are(monkeypatch: p
     assert logging.root.handlers == [own]
 
 
+@pytest.mark.long
 async def test_a_request_that_fails_is_logged() -> None:
     status = FakeStatus()
     status.failure = OSError("the disk is gone")
@@ -116,6 +117,7 @@ KNOWN = [
 PRIVATE = ["forwarder.monitoring.svc:9464", "forwarder.monitoring.svc.cluster.local", "siem.corp.internal"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", ["/", "/api/status", "/metrics", "/nope"])
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:9464", "127.0.0.1.evil.example", "localhost.evil.com"]

@@ -219,7 +219,7 @@ async def test_a_prompt_that_a_crash_hit_while_it_was_sent_is_never_sent_again(s
     assert (scene.row(prompt).answer, scene.row(prompt).outcome) == ("unknown", Outcome.UNKNOWN)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
 async def test_under_faults_crashes_and_redeliveries_no_effect_is_twice_and_every_effect_ends(
     seed: int,

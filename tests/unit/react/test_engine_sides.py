@@ -75,6 +75,7 @@ def notify(scene: Scene, to: str, number: int) -> Action:
     return sends(scene, "notify", to, f"n{number}", ActionTarget("alert", f"n{number}"))
 
 
+@pytest.mark.long
 async def test_a_webhook_that_hangs_delays_neither_another_webhook_nor_an_org_nor_an_undo(
     scene: Scene,
 ) -> None:
@@ -126,6 +127,7 @@ async def test_what_hangs_for_one_user_delays_no_other_user(scene: Scene) -> Non
     assert {scene.row(one).outcome for one in slow} == {Outcome.DONE}
 
 
+@pytest.mark.long
 async def test_prompts_that_are_polled_keep_no_undo_and_no_call_of_their_org_waiting(scene: Scene) -> None:
     async def hang(action: Action) -> PromptProgress:
         await asyncio.Event().wait()
@@ -141,7 +143,7 @@ async def test_prompts_that_are_polled_keep_no_undo_and_no_call_of_their_org_wai
     assert scene.row(undone).state is ActionState.ENDED
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 async def test_an_action_that_fails_unexpectedly_rests_and_takes_no_slot_meanwhile(scene: Scene) -> None:
     failures = 0
 

@@ -114,6 +114,7 @@ async def test_what_cannot_be_undone_fails_when_okta_refuses_to_show_whether_it_
     assert scene.row(call).outcome is Outcome.FAILED
 
 
+@pytest.mark.long
 async def test_an_action_that_becomes_late_while_the_guards_look_is_refused(scene: GuardedScene) -> None:
     scene.okta.slow = 601.0
     await scene.add(revoke := scene.action("expire_password", approve=False))
@@ -165,6 +166,7 @@ class _Half:
         return seen.is_there
 
 
+@pytest.mark.long
 async def test_half_of_an_effect_is_undone_in_time_when_a_guard_stops_the_other_half(
     scene: GuardedScene,
 ) -> None:
@@ -205,7 +207,7 @@ _STEPS = st.lists(
 )
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 @examples(40)
 @given(steps=_STEPS)
 async def test_each_action_ends_or_waits_for_a_time_ahead(steps: list[tuple[Any, ...]]) -> None:

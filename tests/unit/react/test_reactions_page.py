@@ -18,6 +18,7 @@ PAGE = (ROOT / "docs" / "reactions.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
 def test_each_configuration_of_the_page_is_accepted(
     block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

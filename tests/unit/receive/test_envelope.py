@@ -78,6 +78,7 @@ async def test_a_content_length_of_thousands_of_digits_is_400(digits: str) -> No
     assert caught.value.status == 400
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [0, 1, 256 * 1024, 256 * 1024 + 1, 3_000_000])
 async def test_gzip_of_any_size_is_inflated(size: int) -> None:
     for plain in (random.Random(1).randbytes(size), b"a" * size):
@@ -306,6 +307,7 @@ async def test_a_byte_order_mark_is_accepted() -> None:
     assert len((await read(b"\xef\xbb\xbf" + envelope(good(1))))[0]) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "body",
     [
@@ -322,7 +324,7 @@ async def test_a_byte_order_mark_is_accepted() -> None:
         b'{"data":{"events":[1,]}}',
         envelope(good(1)) + b"x",
         envelope(good(1))[:-2],
-        pytest.param(b"[" * 1_000_000, marks=pytest.mark.exhaustive),
+        pytest.param(b"[" * 1_000_000, marks=pytest.mark.long),
         b'{"a":' * 100_000,
         envelope(good(1, rb',"x":"\ud800"'))[:-1],
         envelope(good(1)).decode().encode("utf-16"),
@@ -334,7 +336,7 @@ async def test_an_invalid_envelope_is_400(body: bytes) -> None:
     assert await refused(body) == 400
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 async def test_every_one_of_a_hundred_thousand_events_is_read_in_short_steps() -> None:
     element = good(1)
     body = envelope(*[element] * 100_000)
@@ -355,7 +357,7 @@ LARGE = {
 }
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 @pytest.mark.parametrize("body", LARGE.values(), ids=LARGE.keys())
 async def test_a_large_body_of_any_kind_is_read_in_short_steps(body: bytes) -> None:
     began = time.process_time()

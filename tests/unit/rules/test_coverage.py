@@ -114,6 +114,7 @@ def test_what_the_rest_of_the_query_forbids_is_no_unknown_type(tmp_path: Path) -
     assert (needs.fed_by, needs.unknown) == (FedBy.HOOKS, {})
 
 
+@pytest.mark.long
 @shared_data.needs(shared_data.RULES)
 def test_the_public_rules_are_judged_as_by_hand() -> None:
     expected = json.loads(shared_data.RULES.read_text(encoding="utf-8"))

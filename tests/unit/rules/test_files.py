@@ -97,6 +97,7 @@ def test_a_folder_is_read_at_any_depth_and_other_files_in_it_are_passed_over(tmp
     assert ([rule.name for rule in rules], problems) == (["A rule", "A rule"], [])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [

@@ -48,6 +48,7 @@ def query(chance: random.Random) -> str:
     return f"({parts[0]})" + "".join(f" {chance.choice(['and', 'or', 'AND'])} {part}" for part in parts[1:])
 
 
+@pytest.mark.long
 def test_generated_filters_agree(tmp_path: Path) -> None:
     chance = random.Random(7)
     queries = sorted({query(chance) for _ in range(300)})
@@ -61,6 +62,7 @@ def test_generated_filters_agree(tmp_path: Path) -> None:
         assert matched == {number for number, each in enumerate(queries) if read_filter(each)(event)}
 
 
+@pytest.mark.long
 @shared_data.needs(shared_data.DETECTIONS)
 def test_oktas_catalogue_loads_and_agrees() -> None:
     files = sorted(shared_data.DETECTIONS.glob("*.yml"))

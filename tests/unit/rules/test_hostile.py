@@ -43,6 +43,7 @@ def at_once() -> Iterator[None]:
     assert time.process_time() - started < 10
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", ["*a" * 50 + "*b", "a*" * 500, "?*" * 200 + "b", "*" * 5000 + "b"])
 def test_a_wildcard_of_many_stars_is_matched_at_once(text: str) -> None:
     with at_once():
@@ -91,7 +92,7 @@ def test_a_regular_expression_that_cannot_be_matched_is_refused(text: str) -> No
         full_match(text)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 def test_a_long_query_is_read_at_once_or_refused(tmp_path: Path) -> None:
     with at_once():
         many = judge(
@@ -107,7 +108,7 @@ def test_a_long_query_is_read_at_once_or_refused(tmp_path: Path) -> None:
             read_kql("a " * 200_000)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 def test_a_long_list_of_types_is_judged_at_once(tmp_path: Path) -> None:
     names = [*list(EVENT_TYPES)[:300], *(f"no.such.{n}" for n in range(5_000))]
     detection = {"s": {"eventtype": names}, "condition": "s"}
@@ -195,6 +196,7 @@ MANY = "".join(f"  s{n}: {{eventType: x{n}.y}}\n" for n in range(1000))
 STARS = "  s: {eventType: [" + ", ".join(f"'*u{n}*s*e*'" for n in range(5000)) + "]}\n  condition: s\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
@@ -221,6 +223,7 @@ def test_a_small_file_with_a_high_cost_is_a_problem_at_once(
     assert [expected in problem.text for problem in problems] == [True]
 
 
+@pytest.mark.long
 def test_only_so_many_names_of_a_run_get_a_suggestion() -> None:
     known = {"user.session.start": ()}
     suggestions = Suggestions(known)
@@ -255,6 +258,7 @@ def test_all_types_are_judged_at_once_as_each_by_itself(condition: Condition) ->
     assert (types(found) if found else set()) == expected
 
 
+@pytest.mark.long
 def test_rules_check_refuses_too_many_patterns_as_coverage_does(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text(f"{OKTA}{STARS}")
     with at_once():

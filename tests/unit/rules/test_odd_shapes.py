@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ VALUES = st.recursive(
 DOCUMENTS = st.lists(st.dictionaries(KEYS, VALUES, max_size=6), min_size=1, max_size=3)
 
 
+@pytest.mark.long
 @settings(examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(documents=DOCUMENTS, suffix=st.sampled_from([".yml", ".json", ".ndjson"]))
 def test_an_odd_document_is_read_left_out_or_a_problem(

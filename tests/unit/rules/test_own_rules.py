@@ -22,6 +22,7 @@ def test_the_rules_load_without_lists_and_nothing_about_them_is_doubtful() -> No
     assert len(FILES) == 9
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_rule_has_tests_that_pass(file: Path) -> None:
     results, problems, untested = run_tests([file], {})
@@ -41,6 +42,7 @@ def test_whatever_alerts_has_tags_and_false_positives() -> None:
         assert each.description, each.title
 
 
+@pytest.mark.long
 def test_no_country_is_listed_by_default() -> None:
     event: dict[str, Any] = {"eventType": "user.session.start", "outcome": {"result": "SUCCESS"}}
     for country in ("IR", "KP", "??", ""):

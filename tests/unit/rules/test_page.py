@@ -1,9 +1,12 @@
 """docs/rules.md says of each public rule what feeds it."""
 
+import pytest
+
 from tests import shared_data
 from tests.e2e import rules_page
 
 
+@pytest.mark.long
 @shared_data.needs(shared_data.RULES)
 def test_the_page_tells_what_feeds_each_rule() -> None:
     def without_verdict(table: str) -> list[list[str]]:

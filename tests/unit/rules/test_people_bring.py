@@ -240,6 +240,7 @@ def test_a_binary_file_of_filters_is_one_problem(tmp_path: Path) -> None:
     assert [problem.text for problem in read(tmp_path / "filters")[1]] == ["is a binary file"]
 
 
+@pytest.mark.long
 @shared_data.needs(shared_data.RULES)
 def test_oktas_public_catalogue_is_read() -> None:
     folder = shared_data.RULES.parent.parent / "okta" / "detections"

@@ -21,6 +21,7 @@ PIECES = (
 )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "read", [read_kql, read_lucene, read_esql, read_okta_filter, read_eql], ids=lambda read: read.__name__
 )

@@ -123,6 +123,7 @@ def test_a_query_reads_the_chosen_data_source(query: Asked) -> None:
     assert query.target["datasource"] == query.panel["datasource"]
 
 
+@pytest.mark.long
 @each_query
 def test_a_query_selects_by_what_is_chosen_and_reads_what_the_forwarder_has(query: Asked) -> None:
     for selector, inside in selectors(query.target["expr"]):
@@ -148,6 +149,7 @@ def _only_asks_whether_it_exists(expression: str) -> bool:
     return "unless" in expression
 
 
+@pytest.mark.long
 @each_query
 def test_what_is_drawn_over_time_follows_the_interval(query: Asked) -> None:
     windows = re.findall(r"\[(\$?[a-z0-9_]+)\]", query.target["expr"])
@@ -191,6 +193,7 @@ def faults(schema: str, value: Any) -> list[str]:
     return [f"{'.'.join(map(str, error.absolute_path))}: {error.message}" for error in found]
 
 
+@pytest.mark.long
 @each_file
 def test_grafanas_published_types_allow_the_dashboard(path: Path) -> None:
     shown = dashboard(path)
@@ -200,6 +203,7 @@ def test_grafanas_published_types_allow_the_dashboard(path: Path) -> None:
     assert faults("dashboard", shown) == []
 
 
+@pytest.mark.long
 @each_panel
 def test_grafanas_published_types_allow_the_panel(name: str, panel: dict[str, Any]) -> None:
     options = f"{panel['type']}.Options"

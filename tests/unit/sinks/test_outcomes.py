@@ -65,6 +65,7 @@ def test_an_unknown_status_is_a_retry(status: int) -> None:
     )
 
 
+@pytest.mark.long
 @given(status=st.integers(-1, 1_000), events=st.integers(2, 5_000))
 def test_no_status_rejects_a_whole_batch(status: int, events: int) -> None:
     assert outcomes.request_verdict(status, events).reject is None
@@ -200,6 +201,7 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | No
     assert retry_after(value, NOON) == seconds
 
 
+@pytest.mark.long
 @given(st.text())
 def test_no_retry_after_header_breaks_the_sink(value: str) -> None:
     seconds = retry_after(value, NOON)

@@ -206,6 +206,7 @@ async def test_an_order_that_cannot_be_is_refused(service: Service, wrong: objec
     assert (await service.client.get("/emulator/ledger")).json()["events"] == []
 
 
+@pytest.mark.long
 async def test_a_big_order_does_not_hold_up_other_calls(service: Service) -> None:
     order = asyncio.create_task(service.client.post("/emulator/events", json={"count": 3000}))
     seen = 0

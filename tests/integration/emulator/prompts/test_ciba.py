@@ -96,6 +96,7 @@ async def answers(service: Service, **order: Any) -> None:
     assert (await service.client.post("/emulator/answers", json=order)).status_code == 200
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("server", ["", "/default"])
 async def test_an_approval_is_redeemed_once_for_a_signed_id_token(server: str) -> None:
     clock = ManualClock()
@@ -356,6 +357,7 @@ async def test_an_app_without_the_grant_and_a_service_app_ask_nobody() -> None:
         refused(answer, 400, "access_denied", web)
 
 
+@pytest.mark.long
 async def test_an_auth_req_id_is_worth_nothing_to_another_app_or_server() -> None:
     clock = ManualClock()
     async with running(clock, clients=CLIENTS) as service:
@@ -392,6 +394,7 @@ async def test_the_record_of_calls_holds_no_secret() -> None:
         assert "the+secret" not in text
 
 
+@pytest.mark.long
 async def test_a_lost_answer_to_the_last_poll_spends_the_request() -> None:
     clock = ManualClock()
     async with running(clock, clients=CLIENTS) as service:

@@ -47,6 +47,7 @@ async def logged(service: Service, event_type: str) -> list[dict[str, Any]]:
     return [event for event in events if event["eventType"] == event_type]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("answer", "result", "outcome", "reason"),
     [("approve", "SUCCESS", "SUCCESS", None), ("deny", "REJECTED", "FAILURE", "INVALID_CREDENTIALS")],

@@ -162,6 +162,7 @@ async def test_a_token_that_breaks_a_rule_is_refused_with_its_word(change: dict[
         assert user.risk is None
 
 
+@pytest.mark.long
 async def test_a_signature_counts_only_if_a_published_key_made_it() -> None:
     async with sender() as (sends, user):
         claims = sends.claims(user)

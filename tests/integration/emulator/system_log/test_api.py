@@ -107,6 +107,7 @@ async def test_a_bounded_reader_reads_what_was_published_between_and_comes_to_an
         assert links(page).keys() == {"self"}
 
 
+@pytest.mark.long
 async def test_bounded_pages_are_in_the_order_of_published_to_the_microsecond() -> None:
     async with running(ManualClock(), edge_case_share=1) as service:
         await service.org.emit(200)
@@ -279,6 +280,7 @@ async def test_a_caller_that_disconnects_from_a_silent_log_ends_the_call(service
     service.org.faults = service.org.faults.model_validate({})
 
 
+@pytest.mark.long
 async def test_shares_of_faults_hit_some_calls(service: Service) -> None:
     await service.client.put("/emulator/faults", json={"log": {"rate_limited": 0.3, "server_error": 0.3}})
     statuses = [(await service.client.get(LOGS)).status_code for _ in range(60)]

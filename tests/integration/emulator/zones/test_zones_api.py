@@ -162,6 +162,7 @@ async def test_the_zone_of_exempt_addresses_is_changed_only_as_such_and_stays_ac
         assert (await system(service, "DefaultExemptIpZone"))["gateways"] == gateways
 
 
+@pytest.mark.long
 async def test_a_system_zone_holds_more_addresses() -> None:
     async with running() as service:
         zone = await system(service, "DefaultExemptIpZone")
@@ -204,6 +205,7 @@ async def test_a_bad_proxy_is_called_a_proxy() -> None:
         ]
 
 
+@pytest.mark.long
 async def test_an_org_has_at_most_100_zones_and_25000_blocked_gateways() -> None:
     async with running() as service:
         many = [{"type": "CIDR", "value": "192.0.2.0/24"}] * 1000

@@ -159,6 +159,7 @@ async def test_tries_are_bounded(server: OktaServer, client: OktaClient) -> None
     assert len(server.calls) == PATIENCE.attempts
 
 
+@pytest.mark.long
 async def test_a_connection_that_breaks_or_stays_silent_is_tried_again(server: OktaServer) -> None:
     client = token_client(server, RetryPolicy(attempts=3, timeout=0.3, backoff=PATIENCE.backoff))
     server.answers.extend([Reply(hang_up=True), Reply(silent=True)])
@@ -260,6 +261,7 @@ def test_an_address_that_is_no_orgs_is_refused(url: str, fault: str) -> None:
         OktaClient(url, ApiSettings(token=Secret(TOKEN)), 0.3, ManualClock())
 
 
+@pytest.mark.long
 def test_the_sdk_is_not_imported_before_the_first_call() -> None:
     look = "import sys; import forwarder.okta.api.client; sys.exit({'okta', 'aiohttp', 'jwt'} & set(sys.modules) != set())"
     assert subprocess.run([sys.executable, "-c", look], check=False, timeout=30).returncode == 0
@@ -304,6 +306,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_told(certificate: Certif
     assert receiver.calls == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", [LOGS, HOOKS])
 async def test_a_response_that_inflates_without_end_is_not_held_in_memory(
     server: OktaServer, client: OktaClient, path: str

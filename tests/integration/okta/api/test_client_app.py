@@ -59,6 +59,7 @@ async def bound(server: OktaServer) -> AsyncIterator[OktaClient]:
     await client.close()
 
 
+@pytest.mark.long
 async def test_a_token_is_bound_by_dpop_with_the_servers_nonce(server: OktaServer, bound: OktaClient) -> None:
     await bound.call("GET", LOGS, query={"limit": "1"})
     await bound.call("POST", f"{HOOKS}/who1/lifecycle/verify")
@@ -82,6 +83,7 @@ async def test_a_token_is_bound_by_dpop_with_the_servers_nonce(server: OktaServe
     assert proof["nonce"] == "the-apis-own"
 
 
+@pytest.mark.long
 async def test_a_jwk_serves_as_well_and_names_its_key(server: OktaServer) -> None:
     jwk = _jwk() | {"kid": "key-7", "key_ops": ["sign"], "ext": True}
     client = app_client(server, json.dumps(jwk), dpop=False)
@@ -90,6 +92,7 @@ async def test_a_jwk_serves_as_well_and_names_its_key(server: OktaServer) -> Non
     assert jwt.get_unverified_header(server.token_calls[0].form["client_assertion"])["kid"] == "key-7"
 
 
+@pytest.mark.long
 async def test_a_pem_key_is_named_by_its_id(server: OktaServer) -> None:
     settings = ApiSettings(client_id=CLIENT_ID, private_key=Secret(KEY), key_id="key-8", dpop=False)
     client = OktaClient(server.url, settings, 1.0, server.clock)
@@ -98,6 +101,7 @@ async def test_a_pem_key_is_named_by_its_id(server: OktaServer) -> None:
     assert jwt.get_unverified_header(server.token_calls[0].form["client_assertion"])["kid"] == "key-8"
 
 
+@pytest.mark.long
 async def test_without_dpop_the_token_is_a_bearers(server: OktaServer, client: OktaClient) -> None:
     await client.call("GET", LOGS)
     assert len(server.token_calls) == 1
@@ -105,6 +109,7 @@ async def test_without_dpop_the_token_is_a_bearers(server: OktaServer, client: O
     assert "dpop" not in server.api_calls[0].headers
 
 
+@pytest.mark.long
 async def test_a_token_near_its_end_is_replaced(server: OktaServer, client: OktaClient) -> None:
     server.expires_in = 299  # less than the five minutes that a token must have left
     for _ in range(3):
@@ -112,6 +117,7 @@ async def test_a_token_near_its_end_is_replaced(server: OktaServer, client: Okta
     assert server.tokens == 3
 
 
+@pytest.mark.long
 async def test_a_revoked_token_is_replaced_at_once(server: OktaServer, client: OktaClient) -> None:
     await client.call("GET", LOGS)
     server.revoke()
@@ -119,6 +125,7 @@ async def test_a_revoked_token_is_replaced_at_once(server: OktaServer, client: O
     assert server.tokens == 2
 
 
+@pytest.mark.long
 async def test_an_app_whose_every_token_is_refused_gives_up(server: OktaServer, client: OktaClient) -> None:
     server.otherwise = refusal(401, "E0000011", "Invalid token provided")
     with pytest.raises(OktaRefusedError, match=r"service app.*still active"):
@@ -126,6 +133,7 @@ async def test_an_app_whose_every_token_is_refused_gives_up(server: OktaServer, 
     assert len(server.api_calls) == 2
 
 
+@pytest.mark.long
 async def test_a_token_endpoint_in_trouble_is_asked_again(server: OktaServer, client: OktaClient) -> None:
     server.token_answers.extend(
         [refusal(503, "E0000009", "Internal Server Error"), Reply(429, b"<html>", content_type="text/html")]
@@ -135,6 +143,7 @@ async def test_a_token_endpoint_in_trouble_is_asked_again(server: OktaServer, cl
     assert len(server.api_calls) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "answer",
     [
@@ -154,6 +163,7 @@ async def test_a_token_endpoint_that_gives_no_token_is_no_answer(
     assert server.api_calls == []
 
 
+@pytest.mark.long
 async def test_an_app_that_must_prove_possession_and_does_not_is_told_so(
     server: OktaServer, client: OktaClient
 ) -> None:
@@ -163,6 +173,7 @@ async def test_an_app_that_must_prove_possession_and_does_not_is_told_so(
     assert caught.value.code == "invalid_dpop_proof"
 
 
+@pytest.mark.long
 async def test_a_scope_that_is_not_granted_is_told_with_what_to_do(
     server: OktaServer, client: OktaClient
 ) -> None:
@@ -174,6 +185,7 @@ async def test_a_scope_that_is_not_granted_is_told_with_what_to_do(
     assert (caught.value.status, caught.value.code) == (400, "invalid_scope")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("code", "hint"),
     [
@@ -190,6 +202,7 @@ async def test_what_the_token_endpoint_says_is_told(
         await client.call("GET", LOGS)
 
 
+@pytest.mark.long
 async def test_dpop_advice_is_in_our_words_not_in_the_sdks(server: OktaServer, bound: OktaClient) -> None:
     server.token_answers.append(oauth_refusal(400, "invalid_dpop_proof", "iat is off"))
     with pytest.raises(OktaRefusedError, match=r"invalid_dpop_proof: iat is off\).*the clock") as caught:
@@ -197,6 +210,7 @@ async def test_dpop_advice_is_in_our_words_not_in_the_sdks(server: OktaServer, b
     assert "SDK" not in str(caught.value)
 
 
+@pytest.mark.long
 async def test_a_wrong_key_is_told_with_what_to_check(server: OktaServer, client: OktaClient) -> None:
     server.public_key = OTHER_PUBLIC
     with pytest.raises(OktaRefusedError, match=r"invalid_client.*`api\.client_id`.*`api\.private_key`"):
@@ -228,6 +242,7 @@ async def test_a_key_that_cannot_sign_is_told_and_not_shown(server: OktaServer, 
     assert server.calls == []
 
 
+@pytest.mark.long
 async def test_signing_a_call_costs_little(server: OktaServer, bound: OktaClient) -> None:
     await bound.call("GET", LOGS)
     before = time.process_time()  # not of the wall: other processes must not matter

@@ -47,6 +47,7 @@ async def told(client: OktaClient, method: str, path: str) -> str:
     return str(caught.value)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("method", "path", "scope", "permission"),
     [
@@ -70,12 +71,14 @@ async def test_a_right_that_is_missing_is_named_as_scope_and_as_permission(
     assert permission in of_token
 
 
+@pytest.mark.long
 async def test_the_roles_that_may_read_the_log_are_named(by_app: OktaClient) -> None:
     text = await told(by_app, "GET", LOGS)
     assert "Report Administrator" in text
     assert "Read-only Administrator" in text
 
 
+@pytest.mark.long
 async def test_another_endpoint_is_told_without_a_guess(by_app: OktaClient, by_token: OktaClient) -> None:
     assert "lacks a scope" in await told(by_app, "GET", "/api/v1/users")
     assert "lacks a permission" in await told(by_token, "GET", "/api/v1/users")
@@ -119,6 +122,7 @@ class _Everything(logging.Handler):
         self.lines.append(logging.Formatter("%(name)s %(message)s").format(record))
 
 
+@pytest.mark.long
 async def test_no_secret_is_in_an_error_a_line_of_the_log_or_a_repr(server: OktaServer) -> None:
     handler, lines = _Everything(), list[str]()
     logging.root.addHandler(handler)

@@ -1,3 +1,5 @@
+import pytest
+
 from forwarder.metrics import Metrics
 from forwarder.okta.settings import ReconcileSettings
 from forwarder.okta.system_log.pages import SystemLog
@@ -8,6 +10,7 @@ from tests.fakes.okta_org import okta_org
 from tests.fakes.store import MemoryStore
 
 
+@pytest.mark.long
 async def test_an_emulated_org_is_read_whole_page_by_page() -> None:
     async with (
         okta_org(log_only_share=0.5, edge_case_share=0.5, odd_types=True) as org,

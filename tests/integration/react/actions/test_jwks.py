@@ -40,6 +40,7 @@ async def published(forwarder: Forwarder) -> list[str]:
     return [key["kid"] for key in json.loads(answer.content)["keys"]]
 
 
+@pytest.mark.long
 async def test_a_key_file_that_changes_is_published_without_a_signal(tmp_path: Path) -> None:
     old, new = pem(rsa_key()), pem(rsa_key("other"))
     (tmp_path / "secret").write_text("hook-secret")
@@ -63,6 +64,7 @@ async def test_a_key_file_that_changes_is_published_without_a_signal(tmp_path: P
         await serves(new)
 
 
+@pytest.mark.long
 async def test_a_reload_publishes_the_new_key_beside_the_old_one_and_then_alone(tmp_path: Path) -> None:
     old, new = pem(rsa_key()), pem(rsa_key("other"))
     old_id, new_id = signing_key(old).kid, signing_key(new).kid

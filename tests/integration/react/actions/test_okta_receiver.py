@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from forwarder.app import Forwarder
@@ -109,6 +110,7 @@ async def scene(here: Path) -> AsyncIterator[Scene]:
             await forwarder.stop(grace=0)
 
 
+@pytest.mark.long
 async def test_a_risk_event_counts_once_for_the_user_and_only_after_the_registration(tmp_path: Path) -> None:
     async with scene(tmp_path) as there:
         (line,) = await there.problems()
@@ -138,6 +140,7 @@ async def test_the_org_says_nothing_about_a_user_that_it_does_not_know(tmp_path:
         assert there.received() == ["unknown_subject", "accepted"]
 
 
+@pytest.mark.long
 async def test_a_change_of_the_key_as_the_docs_tell_it_loses_no_event(tmp_path: Path) -> None:
     async with scene(tmp_path) as there:
         await there.client.post(PROVIDERS_PATH, json=there.registration())
@@ -159,6 +162,7 @@ async def test_a_change_of_the_key_as_the_docs_tell_it_loses_no_event(tmp_path: 
         assert there.received().count("accepted") == 5
 
 
+@pytest.mark.long
 async def test_what_differs_in_the_org_is_found(tmp_path: Path) -> None:
     async with scene(tmp_path) as there:
         body = there.registration()

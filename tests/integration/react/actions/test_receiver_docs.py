@@ -97,6 +97,7 @@ async def test_the_code_for_risk_events_accepts_a_genuine_one_and_no_other() -> 
             await asyncio.to_thread(risk_event, foreign, "risk", keys)
 
 
+@pytest.mark.long
 def test_the_configuration_and_the_key_of_the_page_are_accepted(tmp_path: Path) -> None:
     (text,) = (text for language, text in BLOCKS if language == "yaml")
     (command,) = re.findall(r"`(openssl genpkey [^`]*)`", PAGE)

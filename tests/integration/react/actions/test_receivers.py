@@ -180,6 +180,7 @@ async def test_a_url_that_is_a_secret_is_used_whole_and_shown_by_its_host(
     assert gone.text.startswith(f"{host}/***: nothing listens there")
 
 
+@pytest.mark.long
 async def test_a_silent_server_may_have_received_it() -> None:
     async with webhook_receiver(b"x") as receiver:
         receiver.replies.append(Reply(None))

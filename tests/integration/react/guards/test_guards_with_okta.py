@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from forwarder.clock import SystemClock
 from forwarder.config.types import Secret
 from forwarder.core.action import ActionState, ActionTarget, Approval, Reason, Waits
@@ -113,6 +115,7 @@ async def test_a_token_that_okta_does_not_know_cannot_say_who_is_protected() -> 
         assert await org.verdict() == (Decision.REFUSE, Reason.PROTECTED)
 
 
+@pytest.mark.long
 async def test_a_service_app_that_manages_users_and_groups_may_look_them_up() -> None:
     """With the scopes of the example in the documents, which has none to read."""
     key, scopes = rsa_key(), ("okta.logs.read", "okta.users.manage", "okta.groups.manage")

@@ -14,6 +14,7 @@ TRUE = {"approve": {"approved", "unknown"}, "deny": {"denied", "unknown"}, "none
 """What may be said after a crash: what the phone said, or that it is not known."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by", WAYS)
 async def test_a_process_that_ends_at_any_wait_of_a_send_asks_at_most_once(by: str) -> None:
     async with scene() as made:
@@ -36,6 +37,7 @@ async def test_a_process_that_ends_at_any_wait_of_a_send_asks_at_most_once(by: s
         never_early(made)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by", WAYS)
 @pytest.mark.parametrize("phone", ["approve", "deny"])
 async def test_a_process_that_ends_at_any_wait_of_a_poll_learns_the_answer_or_says_unknown(
@@ -61,6 +63,7 @@ async def test_a_process_that_ends_at_any_wait_of_a_poll_learns_the_answer_or_sa
         never_early(made)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by", WAYS)
 @pytest.mark.parametrize(
     ("phone", "word"), [("approve", "approved"), ("deny", "denied"), ("none", "timeout")]

@@ -23,6 +23,7 @@ def never_early(made: Scene) -> None:
         assert all(later - earlier >= 4.9 * SECOND for earlier, later in pairwise([each.asked, *each.polls]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("by", "server"), [("push", None), ("ciba", None), ("ciba", "default")])
 @pytest.mark.parametrize(
     ("phone", "word", "polls"), [("approve", "approved", 3), ("deny", "denied", 3), ("none", "timeout", 12)]
@@ -43,6 +44,7 @@ async def test_the_answer_of_the_phone_is_the_word(
         assert row.row.handle == ""
 
 
+@pytest.mark.long
 async def test_ciba_shows_what_happened_and_the_code_of_the_alert() -> None:
     async with scene() as made:
         row = driven(made, "ciba", title="Sign-in 100% \x1b[31m", settings={"expires": 60})
@@ -106,6 +108,7 @@ async def test_a_service_that_fails_while_it_sends_leaves_the_answer_unknown(by:
         assert "E0000067" in row.row.detail
 
 
+@pytest.mark.long
 async def test_slow_down_lengthens_the_interval_for_good() -> None:
     async with scene() as made:
         made.phone("approve", 42, fault="slow_down")
@@ -158,6 +161,7 @@ async def test_a_send_that_may_have_been_carried_out_is_unknown_and_never_repeat
         assert len([path for path, _ in made.calls() if path.endswith(("/verify", "/bc/authorize"))]) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by", WAYS)
 @pytest.mark.parametrize(
     ("fault", "after"),
@@ -181,6 +185,7 @@ async def test_a_poll_that_is_refused_comes_again_when_okta_says(
         never_early(made)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by", WAYS)
 async def test_an_answer_that_okta_never_gives_is_unknown_some_time_after_its_end(by: str) -> None:
     async with scene(push_lifetime="1m") as made:
@@ -206,6 +211,7 @@ async def test_tokens_that_were_lost_with_the_response_are_no_timeout() -> None:
         assert "lost" in row.row.detail
 
 
+@pytest.mark.long
 async def test_a_lost_poll_before_the_answer_changes_nothing() -> None:
     async with scene() as made:
         row = driven(made, "ciba", settings={"expires": 30})

@@ -160,6 +160,7 @@ FORGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", FORGED)
 async def test_any_other_token_leaves_the_answer_unknown(case: str) -> None:
     token, why = FORGED[case]
@@ -260,6 +261,7 @@ async def test_a_server_that_is_down_was_surely_not_asked() -> None:
         await prompts.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", [None, *FORGED])
 async def test_no_token_assertion_or_key_is_in_a_row_a_log_or_an_object(
     case: str | None, caplog: pytest.LogCaptureFixture

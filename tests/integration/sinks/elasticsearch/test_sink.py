@@ -508,6 +508,7 @@ async def test_a_body_that_cannot_be_inflated_is_sent_again(
     assert (outcome.retry, outcome.reason) == ([1], RetryReason.UNKNOWN)
 
 
+@pytest.mark.long
 async def test_a_response_that_drips_times_out_as_a_whole(server: FakeElasticsearch) -> None:
     server.always = Reply(200, b"{", drip=0.02)
     outcome = await send_once(server, stored(1), delivery={"timeout": "500ms"})

@@ -43,6 +43,7 @@ async def test_a_raw_line_is_the_event_as_received(tmp_path: Path) -> None:
     assert (tmp_path / "okta.ndjson").read_bytes() == body + b"\n"
 
 
+@pytest.mark.long
 @given(
     value=st.recursive(
         st.none() | st.integers() | st.text(),
@@ -122,6 +123,7 @@ def _write_in_another_process(path: str, said: Any) -> None:
         said.put("it was let in")
 
 
+@pytest.mark.long
 async def test_a_second_process_on_the_same_file_is_refused_with_a_reason(tmp_path: Path) -> None:
     path = tmp_path / "okta.ndjson"
     context = multiprocessing.get_context("spawn")

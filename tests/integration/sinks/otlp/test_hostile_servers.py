@@ -89,6 +89,7 @@ def sockets() -> int:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", DRIPS)
 async def test_a_dripping_server_leaks_no_thread_and_no_descriptor(kind: str) -> None:
     scheme, start, piece = DRIPS[kind]
@@ -153,6 +154,7 @@ async def test_a_response_of_a_gigabyte_is_not_held_in_memory(kind: str) -> None
     assert peak() - before < _MORE
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("status", [200, 400, 503])
 @pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip", "deflate"])
 async def test_a_response_that_inflates_without_end_is_not_held_in_memory(status: int, encoding: str) -> None:
@@ -189,6 +191,7 @@ server.wait_for_termination()
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("compression", "size"), [("none", 5 << 20), ("none", 400 << 20), ("gzip", 50 << 20), ("gzip", 400 << 20)]
 )
@@ -313,6 +316,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long
 async def test_grpc_writes_nothing_to_stderr() -> None:
     async def http1(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
@@ -334,6 +338,7 @@ async def test_grpc_writes_nothing_to_stderr() -> None:
     assert (process.returncode, written.decode()) == (0, "")
 
 
+@pytest.mark.long
 async def test_an_untrusted_grpc_server_leaves_stderr_empty_too(certificate: Any) -> None:
     cert, key = certificate
     credentials = grpc.ssl_server_credentials([(key.read_bytes(), cert.read_bytes())])

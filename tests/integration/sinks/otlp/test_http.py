@@ -151,6 +151,7 @@ async def test_a_400_that_quotes_an_address_rejects_its_event(server: FakeOtlpHt
     assert [rejection.reason for rejection in outcome.rejected] == [RejectReason.MALFORMED]
 
 
+@pytest.mark.long
 async def test_a_truncated_response_is_a_retry(server: FakeOtlpHttp) -> None:
     server.always = Answer(headers={"Content-Length": "10"}, body=b"\x0a")
     outcome = await send(server.url, timeout="300ms")

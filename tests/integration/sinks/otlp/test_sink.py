@@ -185,6 +185,7 @@ async def test_a_busy_server_gets_one_request_and_its_retry_after_is_passed_on(
     assert len(server.requests) == 1
 
 
+@pytest.mark.long
 async def test_a_silent_server_takes_no_longer_than_the_timeout(server: Server, connect: Connect) -> None:
     sink = connect(timeout="300ms")
     server.answers.append(Answer(silent=True))
@@ -281,6 +282,7 @@ async def test_the_event_loop_is_not_blocked(
     assert (await connect(compression="gzip").send(batch)).delivered == seqs(batch)
 
 
+@pytest.mark.long
 async def test_a_secret_is_in_no_outcome_and_no_repr(server: Server, connect: Connect) -> None:
     sink = connect(timeout="300ms", headers={"authorization": Secret("Bearer s3cr3t-canary")})
     outcomes = []

@@ -49,6 +49,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long
 async def test_a_row_that_was_committed_survives_a_kill_with_its_event_and_the_cursor(path: Path) -> None:
     for lines in (1, 3, 50):
         with subprocess.Popen([sys.executable, "-c", _REACTOR, str(path)], stdout=subprocess.PIPE) as reactor:
@@ -162,6 +163,7 @@ def came(number: int, at: int) -> Event:
     return Event("acme", one.uuid, one.event_type, at, at, Source.HOOK, "", msgspec.json.encode(body))
 
 
+@pytest.mark.long
 async def test_a_store_of_an_older_version_knows_the_addresses_of_the_events_that_it_holds(
     path: Path,
 ) -> None:
@@ -188,6 +190,7 @@ async def test_a_store_of_an_older_version_knows_the_addresses_of_the_events_tha
         assert db.execute("SELECT block FROM event_index").fetchall() == [(0,), (1,), (2,)]
 
 
+@pytest.mark.long
 async def test_addresses_are_dropped_after_eight_days_and_one_in_use_stays(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, sinks=()) as store:
@@ -203,6 +206,7 @@ async def test_addresses_are_dropped_after_eight_days_and_one_in_use_stays(path:
         assert await store.users_at("acme", "203.0.113.9", 0) == 1
 
 
+@pytest.mark.long
 def test_with_very_many_addresses_rows_are_kept_for_less_long(path: Path) -> None:
     with closing(schema.open_writer(path)) as db:
         day = 8 * DAY_MICROS // 10

@@ -74,6 +74,7 @@ async def test_a_backup_of_a_running_store_holds_everything_and_can_be_used_as_a
         assert await restored.replay(DeadLetterSelection(sink="archive")) == 1
 
 
+@pytest.mark.long
 async def test_while_events_are_stored_a_backup_ends_and_is_of_one_moment(path: Path, target: Path) -> None:
     done = asyncio.Event()
     acknowledged: list[Event] = []
@@ -108,6 +109,7 @@ async def test_while_events_are_stored_a_backup_ends_and_is_of_one_moment(path: 
     assert len(held) % 5 == 0  # whole commits only
 
 
+@pytest.mark.long
 async def test_a_cancelled_backup_leaves_nothing_and_the_store_goes_on(path: Path, target: Path) -> None:
     begun = asyncio.Event()
     async with opened(path) as store:

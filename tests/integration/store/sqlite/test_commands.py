@@ -58,6 +58,7 @@ async def test_an_error_of_the_running_forwarder_reaches_the_command(path: Path)
             await asyncio.to_thread(commands(path, CLOCK).replay, DeadLetterSelection())
 
 
+@pytest.mark.long
 async def test_a_store_locked_by_a_process_without_a_socket_is_left_alone(path: Path) -> None:
     async with opened(path) as store:
         await fill(store)
@@ -67,6 +68,7 @@ async def test_a_store_locked_by_a_process_without_a_socket_is_left_alone(path: 
     lock.release()
 
 
+@pytest.mark.long
 async def test_a_starting_forwarder_waits_for_a_command_that_writes(path: Path) -> None:
     async with opened(path):
         pass

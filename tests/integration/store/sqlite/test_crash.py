@@ -5,6 +5,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from forwarder.store.sqlite import schema
 from tests.integration.store.helpers import commands, opened, view
 
@@ -57,6 +59,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.long
 async def test_after_a_kill_the_cursor_is_exactly_behind_the_stored_pages(path: Path) -> None:
     for kills, lines in enumerate((1, 3, 20), 1):
         with subprocess.Popen([sys.executable, "-c", _READER, str(path)], stdout=subprocess.PIPE) as reader:
@@ -75,6 +78,7 @@ async def test_after_a_kill_the_cursor_is_exactly_behind_the_stored_pages(path: 
         assert never_came in {15 * number for number in range(kills + 1)}
 
 
+@pytest.mark.long
 async def test_acknowledged_events_survive_a_kill(path: Path) -> None:
     acknowledged: list[str] = []
     for lines in (1, 40, 300):

@@ -182,6 +182,7 @@ def rows(db: sqlite3.Connection) -> list[tuple[object, ...]]:
     return db.execute("SELECT * FROM event_index ORDER BY block").fetchall()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unnoted", [[], [1], [2], [3, 4], [5]])
 def test_events_noted_at_their_commit_are_indexed_as_those_read_from_the_store(
     db: sqlite3.Connection, unnoted: list[int]

@@ -60,6 +60,7 @@ async def test_events_that_a_sink_waits_for_fill_the_store_and_are_never_dropped
     assert path.stat().st_size <= 1.1 * 1024 * 1024
 
 
+@pytest.mark.long
 async def test_a_full_store_accepts_events_again_once_sinks_have_settled_some(path: Path) -> None:
     async with opened(path, max_size="1MiB") as store:
         acknowledged = await fill(store)
@@ -75,6 +76,7 @@ async def test_a_full_store_accepts_events_again_once_sinks_have_settled_some(pa
         assert (await store.ledger()).balanced
 
 
+@pytest.mark.long
 async def test_a_full_store_drops_settled_bodies_early_oldest_first(path: Path) -> None:
     async with opened(path, max_size="1MiB") as store:
         for number in range(1, 201):
@@ -128,6 +130,7 @@ async def full_by_page_count(store: SqliteStore) -> AsyncIterator[None]:
     await limit(1_000_000_000)
 
 
+@pytest.mark.long
 async def test_a_full_disk_refuses_all_and_loses_nothing(path: Path) -> None:
     async with opened(path) as store:
         async with full_by_page_count(store):
@@ -177,6 +180,7 @@ def tmpfs(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
+@pytest.mark.long
 async def test_a_really_full_disk_is_survived_and_used_again_when_there_is_space(tmpfs: Path) -> None:
     ballast = tmpfs / "ballast"
     async with opened(tmpfs / "store.db") as store:
@@ -208,6 +212,7 @@ def writes_fail() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.long
 async def test_after_an_io_error_the_file_is_reopened_and_nothing_acknowledged_is_missing(path: Path) -> None:
     async with opened(path) as store:
         acknowledged = events(5)
@@ -228,6 +233,7 @@ async def test_after_an_io_error_the_file_is_reopened_and_nothing_acknowledged_i
         assert (await store.ledger()).balanced
 
 
+@pytest.mark.long
 async def test_after_an_io_error_nothing_is_stored_while_the_old_wal_cannot_be_checkpointed(
     path: Path,
 ) -> None:
@@ -246,6 +252,7 @@ async def test_after_an_io_error_nothing_is_stored_while_the_old_wal_cannot_be_c
         assert (await store.ledger()).balanced
 
 
+@pytest.mark.long
 async def test_a_missing_file_is_not_created_again(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch([event()]), timeout=5)
@@ -281,6 +288,7 @@ _ids = itertools.count()
 _SMALL = {"uuid": "", "eventType": "user.session.start", "published": "2026-01-01T12:00:00.000Z"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "post",
     [

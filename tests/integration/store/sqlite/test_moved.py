@@ -159,6 +159,7 @@ async def append_some(store: SqliteStore, count: int = 5) -> tuple[list[Event], 
     return accepted, refused
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("idle", [False, True], ids=["at_once", "idle"])
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_moved_removed_or_replaced_store_accepts_nothing_and_says_so_once(
@@ -185,6 +186,7 @@ async def test_a_moved_removed_or_replaced_store_accepts_nothing_and_says_so_onc
         assert lines[0]["reason"] == store.not_ready_reason
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", [remove_wal_and_shm, remove_wal, remove_shm])
 async def test_what_was_acknowledged_before_its_wal_was_removed_is_in_the_store_of_the_next_start(
     path: Path, change: Callable[[Path], None]
@@ -199,6 +201,7 @@ async def test_what_was_acknowledged_before_its_wal_was_removed_is_in_the_store_
         assert (await store.ledger()).balanced
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", [replace_by_link, replace_by_link_to_hard_link])
 async def test_what_was_acknowledged_before_a_link_replaced_the_store_is_in_the_store_of_the_next_start(
     path: Path, change: Callable[[Path], None]
@@ -213,6 +216,7 @@ async def test_what_was_acknowledged_before_a_link_replaced_the_store_is_in_the_
         assert (await store.ledger()).balanced
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["backup", "copy"])
 @pytest.mark.parametrize("size", ["same", "smaller"])
 async def test_a_store_that_was_overwritten_by_an_earlier_copy_accepts_nothing_and_says_so_once(
@@ -274,6 +278,7 @@ async def test_a_copy_that_replaced_the_store_holds_everything_after_the_next_st
         assert (await store.ledger()).balanced
 
 
+@pytest.mark.long
 async def test_a_store_whose_files_are_put_back_accepts_events_again(path: Path) -> None:
     acknowledged = events(5)
     async with opened(path) as store:
@@ -290,6 +295,7 @@ async def test_a_store_whose_files_are_put_back_accepts_events_again(path: Path)
         assert (await held(store))[-1] == more
 
 
+@pytest.mark.long
 async def test_a_settlement_that_was_committed_before_the_files_moved_counts_once(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(3)), timeout=5)
@@ -335,6 +341,7 @@ async def test_a_link_that_leads_elsewhere_now_is_noticed(path: Path) -> None:
         assert "link" in (store.not_ready_reason or "")
 
 
+@pytest.mark.long
 async def test_a_linked_store_file_has_its_wal_beside_the_real_file(path: Path) -> None:
     link = path.with_name("link.db")
     async with opened(path):
@@ -387,6 +394,7 @@ def _store_in_another_process(path: Path) -> Iterator[None]:
         process.kill()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["the_same", "symlink", "hard_link", "directory"])
 async def test_two_forwarders_never_share_a_store_by_another_name_or_without_its_lock_file(
     path: Path, name: str
@@ -437,6 +445,7 @@ async def test_every_file_of_a_running_store_is_known_to_be_one_by_any_name(path
 _VACUUM = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('VACUUM'); db.close()"
 
 
+@pytest.mark.long
 async def test_a_store_that_sqlite_made_smaller_is_still_the_same(path: Path) -> None:
     async with opened(path, retention="1s") as store:
         for _ in range(20):

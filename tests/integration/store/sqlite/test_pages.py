@@ -34,6 +34,7 @@ async def test_a_page_with_known_and_repeated_events_stores_each_once(path: Path
         assert [one.event for one in held] == [known, twice, *new]
 
 
+@pytest.mark.long
 async def test_missed_events_of_several_steps_are_all_counted(path: Path) -> None:
     pending = [logged() for _ in range(501)]
     async with opened(path) as store:

@@ -125,6 +125,7 @@ async def test_the_uuid_of_an_event_that_is_held_is_never_forgotten(path: Path) 
         assert (await store.append(Batch([one]), timeout=5)).duplicates == 1
 
 
+@pytest.mark.long
 async def test_uuids_of_all_orgs_and_spellings_are_forgotten(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, sinks=()) as store:
@@ -140,6 +141,7 @@ async def test_uuids_of_all_orgs_and_spellings_are_forgotten(path: Path) -> None
         assert (await store.append(Batch(old), timeout=5)).duplicates == 0
 
 
+@pytest.mark.long
 async def test_the_store_prunes_by_itself(path: Path) -> None:
     clock = ManualClock(NOON)
     async with opened(path, clock) as store:
@@ -152,6 +154,7 @@ async def test_the_store_prunes_by_itself(path: Path) -> None:
         assert (await store.ledger()).balanced
 
 
+@pytest.mark.long
 async def test_freed_space_is_used_again(path: Path) -> None:
     clock = ManualClock()
     sizes = []
@@ -171,6 +174,7 @@ async def test_freed_space_is_used_again(path: Path) -> None:
     assert sizes[-1] < 1.2 * sizes[0]
 
 
+@pytest.mark.long
 async def test_a_drained_store_at_rest_is_at_most_1_4_times_its_bodies(path: Path) -> None:
     async with opened(path) as store:
         batch = [event(size=1300 + number % 3500) for number in range(1000)]
@@ -183,6 +187,7 @@ async def test_a_drained_store_at_rest_is_at_most_1_4_times_its_bodies(path: Pat
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+@pytest.mark.long
 async def test_an_idle_store_checkpoints_its_wal(path: Path) -> None:
     log = path.with_name(path.name + "-wal")
     async with opened(path) as store:
@@ -193,6 +198,7 @@ async def test_an_idle_store_checkpoints_its_wal(path: Path) -> None:
             assert db.execute("SELECT COUNT(*) FROM events").fetchone() == (20,)
 
 
+@pytest.mark.long
 async def test_a_step_of_maintenance_that_fails_is_not_repeated_at_once(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -210,6 +210,7 @@ async def test_a_range_is_of_the_times_of_reception_and_of_types_and_an_org(path
         assert (await planned(path, ALL, only("user.session.end"))).filtered == 5
 
 
+@pytest.mark.long
 async def test_after_a_kill_it_goes_on_and_delivers_none_twice(path: Path) -> None:
     got: list[int] = []
     async with opened(path) as store:
@@ -246,6 +247,7 @@ async def test_it_keeps_to_the_rate(path: Path) -> None:
         assert sink.monotonic() == pytest.approx(60 / 20)
 
 
+@pytest.mark.long
 async def test_while_the_sink_takes_nothing_no_more_are_taken_and_it_says_so(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(1_000)), timeout=5)
@@ -290,6 +292,7 @@ async def test_an_empty_store_has_nothing_to_deliver(path: Path) -> None:
 FATES = ("delivered", "dead", "filtered")
 
 
+@pytest.mark.long
 @examples(40)
 @given(
     before=st.integers(0, 4),

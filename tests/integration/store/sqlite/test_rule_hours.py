@@ -3,6 +3,8 @@
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND
@@ -43,6 +45,7 @@ async def test_hours_before_the_time_asked_for_do_not_count(path: Path) -> None:
         assert (await store.view.rule_counts(first))[SPRAY.id] == RuleCounts(1, 0, 5, first)
 
 
+@pytest.mark.long
 async def test_counts_outlive_the_bodies_of_alerts_but_not_eight_days(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, sinks=(), retention="1s") as store:

@@ -59,6 +59,7 @@ async def test_everything_survives_a_restart(path: Path) -> None:
         assert (ledger.stored, ledger.duplicates, ledger.rejected) == (5, 2, 1)
 
 
+@pytest.mark.long
 async def test_a_second_forwarder_on_the_store_is_refused_and_learns_the_pid(path: Path) -> None:
     async with opened(path) as store:
         second = await asyncio.to_thread(
@@ -238,6 +239,7 @@ async def test_a_disk_that_hangs_makes_the_store_not_ready_until_it_commits_agai
         assert (await store.append(Batch([late]), timeout=5)).duplicates == 1
 
 
+@pytest.mark.long
 async def test_a_disk_that_hangs_does_not_fill_the_memory(path: Path) -> None:
     async with opened(path) as store:
         async with disk_that_hangs(store):
@@ -251,6 +253,7 @@ async def test_a_disk_that_hangs_does_not_fill_the_memory(path: Path) -> None:
         assert (await store.ledger()).stored == 6 - len(refused)
 
 
+@pytest.mark.long
 async def test_a_post_of_90_000_elements_keeps_no_neighbour_waiting(path: Path) -> None:
     async with opened(path) as store:
         large = [Batch(events(20_000), [malformed_event()] * 10_000) for _ in range(3)]
@@ -268,6 +271,7 @@ async def test_a_post_of_90_000_elements_keeps_no_neighbour_waiting(path: Path) 
         assert (len(again.stored), again.duplicates) == (0, 20_000)
 
 
+@pytest.mark.long
 async def test_a_large_page_commits_its_cursor_with_its_last_step(path: Path) -> None:
     async with opened(path, max_size="4MiB") as store:
         with pytest.raises(StoreError):

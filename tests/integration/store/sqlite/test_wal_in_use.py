@@ -1,6 +1,7 @@
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 import structlog
 
 from forwarder.core.ports import Batch
@@ -9,6 +10,7 @@ from tests.integration.store.helpers import event, opened
 from tests.integration.store.sqlite.test_full import until
 
 
+@pytest.mark.long
 async def test_a_wal_that_a_reader_keeps_from_being_emptied_is_a_log_line_and_a_number(path: Path) -> None:
     with structlog.testing.capture_logs() as lines:
         async with opened(path) as store:

@@ -57,6 +57,7 @@ def test_there_are_as_many_eligible_types_as_okta_documents() -> None:
     assert len(ELIGIBLE) == 264
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("odd", [0.0, 1.0])
 def test_an_event_of_every_type_of_the_catalogue_is_read_as_that_event(odd: float) -> None:
     made = generator(edge_case_share=odd)
@@ -96,7 +97,7 @@ def test_both_shapes_differ_only_by_nulls_and_the_place_of_the_ip_chain(
     assert known(hook) == known(log)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 def test_a_hook_event_has_no_nulls_but_in_change_details_and_a_log_event_spells_them_out() -> None:
     for event in sample()[:1500]:
         hook, log = both(event)
@@ -135,6 +136,7 @@ def test_common_types_are_frequent_and_rare_ones_occur() -> None:
     assert seen.keys() <= set(ELIGIBLE)
 
 
+@pytest.mark.long
 def test_log_only_share_is_the_share_of_types_that_hooks_cannot_carry() -> None:
     unhooked = sum(event.event_type not in ELIGIBLE for event in sample(2000, log_only_share=0.75))
     assert 1400 < unhooked < 1600
@@ -161,6 +163,7 @@ def test_a_job_has_the_system_as_actor_and_almost_no_client() -> None:
         assert job["securityContext"] == {}
 
 
+@pytest.mark.long
 def test_types_that_declare_change_details_have_them_and_no_others() -> None:
     made = generator()
     for event_type in EVENT_TYPES:
@@ -203,6 +206,7 @@ def test_there_are_no_edge_cases_by_default() -> None:
         assert hook["displayMessage"]
 
 
+@pytest.mark.long
 def test_without_odd_types_every_event_fits_the_models_of_okta() -> None:
     for hook in hooks(500, edge_case_share=1.0, odd_types=False):
         assert isinstance(hook["version"], str)

@@ -268,6 +268,7 @@ async def test_an_event_that_the_hook_did_not_deliver_is_missed_within_two_polls
         assert there.sample("events_missed_total") == 1
 
 
+@pytest.mark.long
 async def test_an_event_that_the_hook_delivered_first_is_not_pending(there: Scene) -> None:
     async with there.running():
         await there.deliver("a")

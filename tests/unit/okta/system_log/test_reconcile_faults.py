@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 import structlog.testing
 from hypothesis import given
 from hypothesis import strategies as st
@@ -137,6 +138,7 @@ class Run:
             pass
 
 
+@pytest.mark.long
 @examples(200)
 @given(script=st.lists(steps, max_size=25))
 def test_no_event_is_lost_or_doubled_under_any_sequence_of_faults(

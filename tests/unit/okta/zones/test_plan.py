@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from forwarder.okta.zones.plan import ZonePlan, ZoneStep, plan
 from forwarder.okta.zones.record import Made
 from forwarder.okta.zones.settings import ZoneSettings
@@ -101,6 +103,7 @@ def test_the_limit_of_zones_in_an_org_is_kept_and_system_zones_do_not_count() ->
     assert step(*full[:99], zone()).action == "none"
 
 
+@pytest.mark.long
 def test_the_limit_of_blocked_entries_in_an_org_is_kept() -> None:
     gateways = [{"type": "CIDR", "value": "203.0.113.0/24"}] * 1000
     full = [zone(f"z{n}", type="IP", gateways=gateways, locations=None) for n in range(25)]

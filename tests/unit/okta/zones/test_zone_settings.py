@@ -121,6 +121,7 @@ def test_the_zone_of_the_action_is_not_declared_too() -> None:
     assert settings({"forwarder-blocklist": {"ips": ["203.0.113.7"]}}, blocklist={"zone": "other"})
 
 
+@pytest.mark.long
 def test_a_service_app_needs_the_scope() -> None:
     key = rsa.generate_private_key(65537, 2048)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()

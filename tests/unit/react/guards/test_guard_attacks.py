@@ -164,6 +164,7 @@ async def test_a_look_up_counts_for_a_minute_at_most() -> None:
     assert await scene.verdict(action("revoke_sessions", 2)) == (Decision.REFUSE, Reason.PROTECTED)
 
 
+@pytest.mark.long
 async def test_a_flood_of_cheap_alerts_spends_one_kind_s_budget_and_sessions_are_still_revoked() -> None:
     scene = Scene()
     scene.store.polled = {f"event-{number}" for number in range(1000)}
@@ -210,6 +211,7 @@ async def test_a_flood_on_one_rule_leaves_the_others_whole() -> None:
     assert await scene.verdict(action("revoke_sessions", 91)) == (Decision.GO, None)
 
 
+@pytest.mark.long
 async def test_a_flood_of_forged_events_acts_on_nobody_and_asks_okta_little() -> None:
     scene = Scene()
     scene.okta.log.clear()
@@ -419,6 +421,7 @@ async def test_no_sequence_of_alerts_gets_over_a_limit(
         assert len(actions) <= limits["mending"]
 
 
+@pytest.mark.long
 async def test_a_flood_of_forged_users_costs_few_look_ups_and_lets_a_genuine_alert_through() -> None:
     scene = Scene()
     for number in range(600):

@@ -307,6 +307,7 @@ async def test_a_deleted_user_is_no_target() -> None:
 # address
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "address",
     [

@@ -133,7 +133,7 @@ def test_the_rows_of_the_store_restore_what_the_process_knew() -> None:
             assert covered(before, event(at, actor=user)) == covered(after, event(at, actor=user))
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 def test_what_is_long_past_is_forgotten_where_there_is_much() -> None:
     muted = Muted()
     for number in range(10_001):

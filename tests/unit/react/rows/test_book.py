@@ -379,6 +379,7 @@ def test_prompts_that_were_refused_are_not_kept_however_many() -> None:
     assert kept.subject == b""
 
 
+@pytest.mark.long
 def test_a_judgement_looks_at_no_prompts_of_other_users_that_are_over() -> None:
     """Measured before: 400 ms for each judgement with 40,000 prompts, on the event loop."""
     book = Book()
@@ -425,6 +426,7 @@ def test_what_no_limit_looks_back_to_is_forgotten() -> None:
     assert len(book._acts) <= 3 * 25
 
 
+@pytest.mark.long
 def test_many_rows_cost_little_each() -> None:
     """Measured: 0.1 ms for a row that comes, is judged and ends, so a busy minute of 1,000 alerts takes 0.1 s."""
     book = Book()

@@ -129,6 +129,7 @@ def problems_of(tree: dict[str, Any]) -> list[str]:
     return caught.value.problems
 
 
+@pytest.mark.long
 def test_the_promised_section_is_read(folder: Path) -> None:
     settings = read(tree_of(folder)).reactions
     assert settings.mode is Mode.SHADOW
@@ -205,6 +206,7 @@ TIMED = {"suspend": {"for": "4h"}}
 PUSH: dict[str, Any] = {"by": "push"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [

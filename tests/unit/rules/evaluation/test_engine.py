@@ -57,7 +57,7 @@ def test_a_day_in_its_order_alerts_what_the_definitions_say(rules: Ruleset, seed
     assert pairs(feed(engine_of(rules), events)) == expected(events)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
 def test_ten_shuffles_and_doublings_of_a_day_alert_the_same(rules: Ruleset, seed: int) -> None:
     events, chance = day(seed, 160), Random(seed)
@@ -68,7 +68,7 @@ def test_ten_shuffles_and_doublings_of_a_day_alert_the_same(rules: Ruleset, seed
         assert pairs(feed(engine_of(rules), mixed)) == wanted
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(40))
 def test_a_day_that_is_cut_by_kills_alerts_the_same(rules: Ruleset, seed: int) -> None:
     """After each kill a new engine reads the store again: events before its position, and all alerts."""
@@ -172,7 +172,7 @@ def test_an_old_group_is_forgotten_without_being_counted_as_evicted(rules: Rules
     assert (len(engine.groups) < 10, engine.groups.evicted) == (True, 0)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 def test_a_million_events_of_one_group_stay_few_in_memory(rules: Ruleset) -> None:
     engine = engine_of(rules)
     same = made(1, NOON, "beta", "u1", "192.0.2.1")
@@ -183,6 +183,7 @@ def test_a_million_events_of_one_group_stay_few_in_memory(rules: Ruleset) -> Non
     assert max(len(group.entries) for group in engine.groups.all()) <= 4096
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("order", ["as published", "shuffled"])
 @pytest.mark.parametrize(
     ("kind", "condition"),
@@ -245,6 +246,7 @@ def test_the_alert_lists_its_events_and_who_completed_it(rules: Ruleset) -> None
     assert alert.rule.ruleset == "rules.yml"
 
 
+@pytest.mark.long
 def test_an_alert_names_the_fields_that_its_aliases_stand_for_also_through_a_chain(tmp_path: Path) -> None:
     text = RULES + (
         "---\ntitle: Outer\nid: outer\n"

@@ -40,6 +40,7 @@ def rule(detection: dict[str, Any]) -> str:
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
+@pytest.mark.long
 @shared_data.needs(shared_data.SIGMA)
 def test_our_trees_of_sigmas_rules_for_okta_are_those_of_pysigma() -> None:
     files = sorted(shared_data.SIGMA.glob("*.yml"))
@@ -122,7 +123,7 @@ def condition(chance: random.Random, names: list[str], depth: int = 0) -> str:
     return word.join(condition(chance, names, depth + 1) for _ in range(chance.randint(2, 3)))
 
 
-@pytest.mark.exhaustive
+@pytest.mark.long
 @pytest.mark.parametrize("start", range(0, 500, 50))
 def test_our_trees_of_generated_rules_are_those_of_pysigma(start: int, tmp_path: Path) -> None:
     for seed in range(start, start + 50):
@@ -242,6 +243,7 @@ filter:
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "condition", ["not selection", "not 1 of sel*", "not (selection or selection)", "not all of them"]
 )

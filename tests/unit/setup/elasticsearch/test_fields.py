@@ -71,6 +71,7 @@ def documents(**options: bool) -> set[str]:
 FREE = re.compile(r"okta\.(debug_context\.debug_data|device|target\.changeDetails\.(from|to))\.")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [{}, {"remove_flattened_debug": True}, {"okta_geo": True}])
 def test_every_field_of_every_document_is_mapped(options: dict[str, bool]) -> None:
     mapped = leaves(fields.mappings(()))

@@ -59,6 +59,7 @@ def test_only_what_wins_or_ties_is_in_our_way() -> None:
     ] * 3
 
 
+@pytest.mark.long
 def test_a_hostile_pattern_takes_no_time_and_no_recursion() -> None:
     assert not patterns_overlap("*a" * 200 + "b", "a*" * 200 + "c")
     assert patterns_overlap("*a" * 200, "a" * 1_200)

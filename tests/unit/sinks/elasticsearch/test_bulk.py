@@ -141,6 +141,7 @@ def test_an_item_without_a_status_is_sent_again(answered: Any) -> None:
     assert verdict_of(answered) == outcomes.UNKNOWN
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("events", [1, 5])
 @pytest.mark.parametrize(
     "kind", ["media_type_header_exception", "illegal_argument_exception", "parse_exception", ""]

@@ -11,6 +11,7 @@ KEY = "c2VjcmV0LWtleS1pZDpzZWNyZXQta2V5"
 PASSWORD = "correct horse battery staple"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [

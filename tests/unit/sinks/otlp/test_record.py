@@ -85,6 +85,7 @@ def test_a_uuid_that_is_not_text_is_unmappable() -> None:
         record(event(b"{}", uuid="u-\ud800"))
 
 
+@pytest.mark.long
 @given(values=st.dictionaries(st.sampled_from(PLACES), JSON), published=st.datetimes())
 def test_every_value_of_okta_can_be_encoded(values: dict[str, object], published: datetime) -> None:
     original = event(json.dumps(values).encode(), published=to_micros(published))

@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ def objects(*keys: str, **values: list[str]) -> st.SearchStrategy[Any]:
 ACTORS = objects("id", "type", "alternateId", type=["User", "SystemPrincipal"], id=["00u1", "U" * 101])
 
 
+@pytest.mark.long
 @given(
     actor=ACTORS,
     client=objects("ipAddress", ipAddress=["203.0.113.9"]),
