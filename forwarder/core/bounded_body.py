@@ -5,6 +5,11 @@ import zlib
 from forwarder.core.errors import ForwarderError
 
 _GZIP = 16 + zlib.MAX_WBITS
+_STEP = 64 * 1024
+_FREE_MEMBERS = 1_000
+_MEMBER_BYTES = 1024
+"""Above _FREE_MEMBERS, each member of a gzip body must have so many inflated bytes on average. An empty one has 20 bytes,
+and takes longer to inflate than 10 KiB of text. Programs that write many members give each some 10 KiB."""
 
 
 class BodyTooLargeError(ForwarderError):
@@ -32,6 +37,7 @@ class BoundedBody:
             raise BodyEncodingError(f"its content encoding is {encoding[:40]!r}, and only gzip is supported")
         self._limit = limit
         self._inflater = zlib.decompressobj(_GZIP) if encoding.endswith("gzip") else None
+        self._members = 1
         self._received = 0
         self._body = bytearray()
 
@@ -40,7 +46,7 @@ class BoundedBody:
 
         Raises:
             BodyTooLargeError: the body is larger than the limit.
-            BodyEncodingError: the body is not valid gzip.
+            BodyEncodingError: the body is not valid gzip, or has very many members.
         """
         self._received += len(piece)
         if self._received > self._limit:
@@ -49,15 +55,26 @@ class BoundedBody:
             self._body += piece
             return
         try:
-            while piece:
-                if self._inflater.eof:  # gzip may have several members
-                    self._inflater = zlib.decompressobj(_GZIP)
-                self._body += self._inflater.decompress(piece, self._limit - len(self._body) + 1)
-                if len(self._body) > self._limit:
-                    raise self._too_large()
-                piece = self._inflater.unused_data
+            for start in range(0, len(piece), _STEP):  # each member copies what is left of a step
+                self._inflate(piece[start : start + _STEP])
         except zlib.error:
             raise BodyEncodingError("its content encoding is gzip, but the body is not valid gzip") from None
+
+    def _inflate(self, piece: bytes) -> None:
+        assert self._inflater is not None
+        while piece:
+            if self._inflater.eof:  # gzip may have several members, and zeros after the last one
+                piece = piece.lstrip(b"\0")
+                if not piece:
+                    return
+                self._inflater = zlib.decompressobj(_GZIP)
+                self._members += 1
+                if self._members > _FREE_MEMBERS + len(self._body) // _MEMBER_BYTES:
+                    raise BodyEncodingError("its content encoding is gzip, but it has too many members")
+            self._body += self._inflater.decompress(piece, self._limit - len(self._body) + 1)
+            if len(self._body) > self._limit:
+                raise self._too_large()
+            piece = self._inflater.unused_data
 
     def finish(self) -> bytes:
         """Return the whole body, inflated.

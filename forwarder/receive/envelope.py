@@ -1,9 +1,6 @@
 """Reads the body of a POST from Okta: receive, inflate, and split it into events."""
 
 import asyncio
-import gzip
-import io
-import zlib
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,6 +9,7 @@ import msgspec
 
 from forwarder import event_reader
 from forwarder.cooperative import run_in_steps
+from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
 from forwarder.core.errors import BadRequestError, ForwarderError, JsonStructureError
 from forwarder.core.event import Source, is_short
 from forwarder.core.ports import Batch
@@ -60,9 +58,10 @@ async def read_body(headers: Headers, receive: Receive, limit: int, held: HeldBo
     try:
         async with held.inflating:
             body = await asyncio.to_thread(inflate, body, limit)
-    except (zlib.error, OSError, EOFError):
-        raise BadRequestError(400, "Content-Encoding is gzip, but the body is not valid gzip") from None
-    _check_size(len(body), limit)
+    except BodyTooLargeError:
+        raise _too_large(limit) from None
+    except BodyEncodingError as error:
+        raise BadRequestError(400, f"the body cannot be read: {error}") from None
     held.grow(len(body))
     return body
 
@@ -92,19 +91,25 @@ async def _receive_next(receive: Receive, held: HeldBody) -> MutableMapping[str,
 
 def _check_size(size: int, limit: int) -> None:
     if size > limit:
-        raise BadRequestError(413, f"the body is larger than {limit} bytes")
+        raise _too_large(limit)
+
+
+def _too_large(limit: int) -> BadRequestError:
+    return BadRequestError(413, f"the body is larger than {limit} bytes")
 
 
 def inflate(body: bytes, limit: int) -> bytes:
-    """Inflate gzip; return at most `limit + 1` bytes, so that the caller can see that the body is too large.
+    """Inflate gzip.
 
     Raises:
-        zlib.error, OSError, EOFError: `body` is not gzip, or incomplete.
+        BodyTooLargeError: it is larger than `limit` bytes, as sent or inflated.
+        BodyEncodingError: `body` is not gzip, or incomplete.
     """
     if not body:
-        raise EOFError
-    with gzip.GzipFile(fileobj=io.BytesIO(body)) as stream:
-        return stream.read(limit + 1)
+        raise BodyEncodingError("its content encoding is gzip, but it is empty")
+    inflated = BoundedBody("gzip", limit)
+    inflated.feed(body)
+    return inflated.finish()
 
 
 class _Data(msgspec.Struct):

@@ -1,4 +1,5 @@
 import gzip
+import time
 import tracemalloc
 import zlib
 
@@ -37,6 +38,31 @@ def test_every_member_of_gzip_is_read() -> None:
     packed = gzip.compress(TEXT) + gzip.compress(b"") + gzip.compress(b"end")
     assert read("gzip", packed) == TEXT + b"end"
     assert read("gzip", *bytewise(packed)) == TEXT + b"end"
+
+
+def test_zeros_after_gzip_are_padding() -> None:
+    packed = gzip.compress(TEXT) + bytes(1000)
+    assert read("gzip", packed) == read("gzip", *bytewise(packed)) == TEXT
+
+
+def test_so_many_members_as_programs_write_are_read() -> None:
+    blocks = [TEXT * 2] * 1500
+    assert read("gzip", b"".join(map(gzip.compress, blocks)), limit=100_000_000) == b"".join(blocks)
+
+
+@pytest.mark.parametrize("size", [100, 100_000, 10_000_000])
+def test_many_empty_members_are_refused_before_they_cost_time(size: int) -> None:
+    empty = gzip.compress(b"") * 100_000
+    body = BoundedBody("gzip", 10_000_000)
+    started = time.process_time()
+
+    def feed() -> None:
+        for start in range(0, len(empty), size):
+            body.feed(empty[start : start + size])
+
+    with pytest.raises(BodyEncodingError, match="too many members"):
+        feed()
+    assert time.process_time() - started < 1
 
 
 def test_an_empty_body_is_empty_whatever_its_encoding() -> None:
