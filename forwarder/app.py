@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from forwarder import logs, tls
 from forwarder.control import ControlRequest, ControlServer, Handler, Report, WatchRequest, never
@@ -283,6 +284,7 @@ class Forwarder:
         # reload that failed may have asked for others.
         context = _new_context(self.server, settings.receiver.tls, "receiver.tls")
         ops_context = _new_context(self.ops, settings.ops.tls, "ops.tls")
+        asked, settings = settings, _in_force(self._started_with, settings)
         endpoints = self.receiver.build(settings.orgs, settings.receiver)
         public = settings.reactions.public_documents
         orgs = self._orgs.build(settings)
@@ -302,9 +304,10 @@ class Forwarder:
         await self._reactions.apply(reactions)
         await self._heartbeat.start(settings)
         await self._record_configuration()
-        for section in _needs_restart(self._started_with, settings):
-            text = "the changed section takes effect after a restart"
-            _logger.warning(text, action="restart_needed", section=section)
+        for section in ("store", "log", "ops", "receiver"):
+            if getattr(asked, section) != getattr(settings, section):
+                text = "the changed section takes effect after a restart"
+                _logger.warning(text, action="restart_needed", section=section)
         _logger.info("the configuration was reloaded", action="reloaded")
 
     async def _record_configuration(self) -> None:
@@ -324,16 +327,15 @@ class Forwarder:
         self.metrics.config_reloaded_at.set(self._clock.now() / SECOND)
 
 
-def _needs_restart(started: Settings, new: Settings) -> list[str]:
-    """Return the sections of `new` that a reload does not apply, and that differ from `started`, with which this process
-    started."""
-    sections = [name for name in ("store", "log") if getattr(started, name) != getattr(new, name)]
-    listeners = (("ops", started.ops, new.ops), ("receiver", started.receiver, new.receiver))
-    return sections + [
-        name
-        for name, before, after in listeners
-        if (before.listen, before.tls is None) != (after.listen, after.tls is None)
-    ]
+def _in_force(started: Settings, asked: Settings) -> Settings:
+    """Return the settings in force after a reload with `asked`: a reload does not apply the store, the log, the addresses
+    of the listeners, and whether these serve HTTPS. They stay as in `started`, with which this process started."""
+    kept: dict[str, Any] = {"store": started.store, "log": started.log}
+    for name in ("ops", "receiver"):
+        before, after = getattr(started, name), getattr(asked, name)
+        tls = after.tls if before.tls and after.tls else before.tls
+        kept[name] = after.model_copy(update={"listen": before.listen, "tls": tls})
+    return asked.model_copy(update=kept)
 
 
 def _new_context(server: Server, wanted: TlsSettings | None, path: str) -> ssl.SSLContext | None:

@@ -10,9 +10,12 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from forwarder import logs
 from forwarder.core.ports import Clock
 from forwarder.settings import Settings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+
+_logger = logs.get("app")
 
 Gather = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -52,7 +55,10 @@ class Heartbeat:
                 open_streams.push_async_callback(stream.close)
             while True:
                 due = self._clock.monotonic() + interval
-                status = await self._gather()
-                now = self._clock.now()
-                await asyncio.gather(*(stream.write(status, now) for stream in streams))
+                try:
+                    status = await self._gather()
+                    now = self._clock.now()
+                    await asyncio.gather(*(stream.write(status, now) for stream in streams))
+                except Exception:  # one failed heartbeat must not prevent the later ones
+                    _logger.exception("a heartbeat failed", action="heartbeat_error")
                 await self._clock.sleep(due - self._clock.monotonic())

@@ -194,7 +194,11 @@ async def log_hourly(gather: Callable[[], Awaitable[Mapping[str, Any]]], clock: 
     """
     while True:
         await clock.sleep(3600)
-        status = await gather()
+        try:
+            status = await gather()
+        except Exception:  # one failed line must not prevent the later ones
+            _logger.exception("the hourly line failed", action="heartbeat_error")
+            continue
         sinks = status["sinks"]
         _logger.info(
             "the forwarder is running",

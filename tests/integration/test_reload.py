@@ -269,6 +269,14 @@ async def test_a_changed_sink_starts_when_the_disk_of_the_old_one_is_back(
         await until(lambda: len((here / "archive.ndjson").read_text().splitlines()) >= 2)
 
 
+async def test_the_status_shows_the_size_of_the_store_in_force(here: Path) -> None:
+    store = config(here)["store"]
+    async with running(read(config(here, store=store | {"max_size": "1GiB"}))) as forwarder:
+        await forwarder.reload(read(config(here, store={"path": str(here / "b.db"), "max_size": "2GiB"})))
+        assert (await forwarder.status.gather())["store_max_bytes"] == 1 << 30
+        assert forwarder.settings.store.path == here / "store.db"
+
+
 async def test_what_waits_for_a_restart_is_named_by_each_reload_until_it_is_taken_back(
     here: Path, lines: list[Any]
 ) -> None:

@@ -43,6 +43,9 @@ _OTHER_TEMPLATE = (
     " {through}). So Elasticsearch guesses the types of fields, and rules and dashboards miss events; run `forwarder setup"
     " elasticsearch --rollover`, or, if you have a template of your own, set `pipeline` in the sink"
 )
+_CONFLICT = "version_conflict_engine_exception"
+"""The only error that says that a document with this `_id` is there already."""
+
 _FAILURE_STORE = ResponseVerdict(reject=RejectReason.FAILURE_STORE)
 _OPERATOR_MUST_ACT = {"index_closed_exception", "validation_exception"}
 _HINTS = {
@@ -126,11 +129,11 @@ def _item(item: Any, sent: str | None) -> tuple[ResponseVerdict, str]:
     if sent is not None and answered is not None and answered != sent:
         return outcomes.REFUSED, f"{_OTHER_ID} (sent {sent[:100]!r}, answered {str(answered)[:100]!r})"
     verdict = outcomes.item_verdict(status)
-    if "error" in result and verdict == outcomes.DELIVERED and status != 409:
+    kind, reason = _error(result)
+    if "error" in result and verdict == outcomes.DELIVERED and (status, kind) != (409, _CONFLICT):
         verdict = outcomes.UNKNOWN
     if verdict == outcomes.DELIVERED:
         return verdict, ""
-    kind, reason = _error(result)
     detail = _detail(kind, reason, status)
     if status == 400 and (kind in _OPERATOR_MUST_ACT or reason.startswith("pipeline with id [")):
         return outcomes.REFUSED, detail

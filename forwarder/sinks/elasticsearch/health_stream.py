@@ -10,6 +10,7 @@ from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
 
 from forwarder import logs
 from forwarder.ecs.health import HEALTH_DATASET, health_document
+from forwarder.sinks import outcomes
 from forwarder.sinks.elasticsearch import bulk
 from forwarder.sinks.elasticsearch.client import connect
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
@@ -77,7 +78,10 @@ class HealthStream:
             status, reason = result["status"], result.get("error", {}).get("reason", "")
         except (TypeError, ValueError, KeyError, AttributeError):
             return "the response has no result for the document"
-        return "" if status < 300 or status == 409 else _explained(status, str(reason))
+        if type(status) is not int:
+            return "the response has no status for the document"
+        written = outcomes.item_verdict(status) == outcomes.DELIVERED
+        return "" if written else _explained(status, str(reason))
 
 
 def _explained(status: int, reason: str) -> str:

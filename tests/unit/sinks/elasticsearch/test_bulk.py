@@ -62,6 +62,10 @@ def test_a_document_that_is_there_already_is_delivered() -> None:
     assert verdict_of(item(409, "version_conflict_engine_exception", "exists")) == outcomes.DELIVERED
 
 
+def test_a_conflict_for_another_reason_is_no_delivery() -> None:
+    assert verdict_of(item(409, "illegal_state_exception", "closing")) == outcomes.UNKNOWN
+
+
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
