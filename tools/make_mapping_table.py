@@ -186,8 +186,9 @@ key either: in free objects a key is cut at {MAX_NAME} characters, NUL becomes U
 dots, or with more than three dots, gets `_` for each of them. A free object keeps {MAX_KEYS} keys, those of its inner objects
 included, of which small ones come first; the others become one text in `{REST}`. So does a key of the debug data that
 would take the field of another one.
-`version`, `legacyEventType`, `actor.detailEntry`, postal codes outside the IP chain, other keys of
-`transaction.detail` and `securityContext` are left out, as in Elastic's documents.
+`version`, `legacyEventType`, `actor.detailEntry`, postal codes outside the IP chain, and every key that no table of this page names
+(of `client`, `outcome`, `authenticationContext`, `securityContext`, `transaction.detail`, a target, or the event itself) are left
+out, as in Elastic's documents. A file with `format: raw` and the option `preserve_original_event` keep the event as received.
 """
 
 _ACTIONS = """\
