@@ -36,6 +36,8 @@ from forwarder.rules.elastic.rules import elastic_maker
 from forwarder.rules.yaml_rules import collected, is_sigma, yaml_rule
 
 _MAX_BYTES = 64 << 20
+_MAX_PATTERNS = 20_000
+"""Of all rules of a file; each takes about a millisecond. Elastic's public rules have less than a tenth together."""
 _LOGSOURCE = re.compile(r"^logsource:(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
 _KEY_OF_A_RULE = re.compile(
     r"""(?ix) \[ \[? (?:rule|hunt) \b
@@ -167,7 +169,22 @@ def _read(path: Path) -> Iterator[Found | _Broken]:
             yield _Broken(UnreadableRule(place, problem or document.problem), document.text)
         else:
             documents.append((place, document.value))
-    yield from rules(documents)
+    yield from _bounded(path, rules(documents))
+
+
+def _bounded(path: Path, found: "Iterator[Found | _Broken]") -> "Iterator[Found | _Broken]":
+    """Yield what `found` has, up to the rule with which the patterns of event types in the file would take minutes."""
+    left = _MAX_PATTERNS
+    for each in found:
+        if isinstance(each, Rule):
+            left -= sum(map(check_patterns, each.conditions))
+        if left < 0:
+            problem = (
+                f"its rules compare event types with more than {_MAX_PATTERNS:,} patterns; split the file"
+            )
+            yield UnreadableRule(str(path), problem)
+            return
+        yield each
 
 
 def _mode_and_size(path: Path) -> tuple[int, int]:

@@ -145,8 +145,9 @@ def named(condition: Condition, *, positive: bool = True) -> Iterator[Pattern]:
             yield from named(part, positive=not positive)
 
 
-def check_patterns(condition: Condition) -> None:
-    """Check that it takes seconds at most to look up the event types that `condition` names.
+def check_patterns(condition: Condition) -> int:
+    """Check that it takes seconds at most to look up the event types that `condition` names. Return how many patterns it has
+    that each type must be compared with.
 
     Raises:
         RuleFileError: it has too many patterns that each type must be compared with.
@@ -164,6 +165,7 @@ def check_patterns(condition: Condition) -> None:
             raise RuleFileError(
                 f"compares the event type with more than {_MAX_PATTERNS:,} patterns; name the types, or split the rule"
             )
+    return _MAX_PATTERNS - left
 
 
 def possible(condition: Condition, event_type: str) -> bool | None:

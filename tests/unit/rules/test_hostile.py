@@ -264,3 +264,12 @@ def test_rules_check_refuses_too_many_patterns_as_coverage_does(tmp_path: Path) 
     with at_once():
         _, (problem,) = read_rules([tmp_path / "a.yml"])
     assert "more than 2,000 patterns" in problem.text
+
+
+def test_a_file_of_many_rules_with_many_patterns_is_a_problem_at_once(tmp_path: Path) -> None:
+    query = " or ".join(f"a{number}*" for number in range(1_500))
+    rule = json.dumps({"name": "Okta", "language": "kuery", "query": f"event.action: ({query})"})
+    (tmp_path / "rules.ndjson").write_text(f"{rule}\n" * 40)
+    with at_once():
+        rules, problems = read(tmp_path / "rules.ndjson")
+    assert (len(rules), ["split the file" in problem.text for problem in problems]) == (13, [True])
