@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,3 +80,24 @@ def test_the_secrets_of_the_unit_are_where_the_page_says() -> None:
     assert f"LoadCredential={name}:" in unit
     tree["orgs"]["acme"]["secrets"] = ["a-secret-for-this-test-0123456789"]
     assert read(tree).orgs
+
+
+def test_the_commands_of_the_page_find_the_program_and_the_configuration_of_the_unit() -> None:
+    unit = (ROOT / "deploy" / "systemd" / "okta-forwarder.service").read_text()
+    program, _, _, config = re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)[0].split()
+    folder = program.removesuffix("/forwarder")
+    assert f"export PATH={folder}:$PATH FORWARDER_CONFIG={config}" in (ROOT / "docs/install.md").read_text()
+
+
+def test_a_restore_as_the_page_says_keeps_the_record_of_zones(tmp_path: Path) -> None:
+    (store := tmp_path / "store").mkdir()
+    for suffix in ("", "-wal", "-shm", ".lock", ".zones"):
+        (store / f"forwarder.db{suffix}").write_text("old")
+    (backup := tmp_path / "backup").mkdir()
+    (backup / "2026-11-28.db").write_text("new")
+    (block,) = [block for block in fenced(ROOT / "docs" / "commands.md", "sh") if "mkdir" in block]
+    block = block.replace("/var/lib/forwarder", str(store)).replace("/var/backups/okta", str(backup))
+    stubs = "systemctl() { :; }; forwarder() { :; }\n"
+    subprocess.run(["sh", "-ec", stubs + block], check=True, timeout=30)
+    there = {path.name: path.read_text() for path in store.iterdir() if path.is_file()}
+    assert there == {"forwarder.db": "new", "forwarder.db.zones": "old"}
