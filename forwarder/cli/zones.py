@@ -84,7 +84,7 @@ def sync(
     """Create and update the declared zones: show what differs, change only that, read the zones again and compare.
 
     A new zone is staged as an INACTIVE blocklist, which --activate activates. An ACTIVE blocklist stays ACTIVE, and a
-    change of it is in force at once. Zones that are not declared, and zones that others made, are left alone.
+    change of it is in force about a minute later. Zones that are not declared, and zones that others made, are left alone.
     """
     name, settings, org_settings = _select(config, org)
     known = {*org_settings.zones, org_settings.blocklist.zone}
