@@ -21,6 +21,8 @@ _LANGUAGE = comparisons.Language(
         "contains": comparisons.contains,
         "match": comparisons.same_in_any_case,
         "match_phrase": comparisons.same_in_any_case,
+        "mv_contains": comparisons.same,
+        "term": comparisons.same,
     },
     wrappers={"to_lower": str.lower, "to_upper": str.upper} | dict.fromkeys(_UNCHANGED, str),
     queries={"kql": read_kql, "qstr": read_lucene},

@@ -21,6 +21,7 @@ START, END, LOCK = "user.session.start", "user.session.end", "user.account.lock"
         (r'where event.action RLIKE "user\\.session\\.(start|end)"', {START, END}),
         ('where event.action rlike """user\\.session\\.start"""', {START}),
         ('where STARTS_WITH(event.action, "user.session.")', under("user.session.")),
+        (f'where mv_contains(event.action, "{START}") or term(event.action, "{LOCK}")', {START, LOCK}),
         (f'where TO_UPPER(event.action) == "{START.upper()}"', {START}),
         (f'where okta.`event_type`::keyword == "{START}"', {START}),
         (f'where event.action : "{START}" and match(event.action, "{LOCK}")', set()),  # no event is both
