@@ -58,7 +58,8 @@ def _file_path_problems(settings: Settings) -> Iterator[str]:
         if problem := place_problem(name):
             yield f"{key}: {problem}"
         elif os.path.exists(name) and not os.path.isfile(name):  # noqa: PTH110, PTH113  # pathlib's may raise
-            yield f"{key}: {name} is not a file; name the file to write, as in {name}/okta.ndjson"
+            inside = path if path.is_dir() else Path("/var/lib/forwarder")  # nothing lies below a device
+            yield f"{key}: {name} is not a file; name the file to write, as in {inside / 'okta.ndjson'}"
         elif not folder.is_dir():
             yield f"{key}: {folder} is not a folder; name a file in a folder"
 

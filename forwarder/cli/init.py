@@ -141,7 +141,12 @@ def _write(config: Path, answers: _Answers) -> None:
     from forwarder.settings import load, read
 
     text = _text(answers, config)
-    read(without_secrets(yaml.safe_load(text), Secret.unread), files=False)
+    wanted = read(without_secrets(yaml.safe_load(text), Secret.unread), files=False)
+    names = (
+        ("file.path", "store.path") if os.path.lexists(answers.store) else ("file.path",)
+    )  # its folder is made below
+    if problems := config_check.problems(wanted, {name: config_check.FATAL[name] for name in names}):
+        raise SettingsError(problems)
     try:
         for folder, mode in (
             (answers.secrets, 0o700),

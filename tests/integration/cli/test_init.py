@@ -134,6 +134,12 @@ def test_it_overwrites_nothing() -> None:
         (("--public-url", "http://hooks.acme.com/x"), "must begin with https://"),
         (("--sink-address", "es internal"), "has a blank"),
         (("--sink", "syslog"), "--sink"),
+        (("--store", "/dev/null"), "store.path: /dev/null is not a file"),
+        (
+            ("--sink", "file", "--sink-address", "/dev/full"),
+            "path: /dev/full is not a file; name the file to write, as in /var",
+        ),
+        (("--sink", "file", "--sink-address", "/"), "as in /okta.ndjson"),
     ],
 )
 def test_a_wrong_option_ends_with_2_and_leaves_nothing(
