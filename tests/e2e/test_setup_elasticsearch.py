@@ -6,6 +6,7 @@ The server of these tests has no data stream that our template could make, so ea
 import asyncio
 import base64
 import json
+import re
 import shutil
 import urllib.error
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from tests.e2e.streams import Stream
 from tests.stack import elasticsearch as elasticsearch_part
 from tests.stack.elasticsearch import Elasticsearch
 from tests.stack.forwarder import ForwarderProcess
+from tests.stack.process import ROOT
+from tests.test_docs import fenced
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
@@ -286,6 +289,19 @@ async def test_the_rights_that_the_docs_list_are_enough(server: Elasticsearch) -
     assert told.fine
     assert len(told.of("done")) == len(OURS)
     assert (await prepare(server, api_key=key(server, NEEDED))).of("done") == []
+
+
+async def test_the_keys_that_the_page_creates_are_enough(elasticsearch_server: ElasticsearchFactory) -> None:
+    server = await asyncio.to_thread(lambda: elasticsearch_server(users=USERS))
+    (block,) = [block for block in fenced(ROOT / "docs" / "elasticsearch.md", "sh") if "api_key" in block]
+    events, setup = (
+        str(server.call("POST", "/_security/api_key", json.loads(body))["encoded"])
+        for body in re.findall(r"-d '([^']+)'", block)
+    )
+    assert (await prepare(server, api_key=setup)).fine
+    stream = Stream(server)
+    await deliver(stream, of_every_type("hook")[:20], api_key=events)
+    assert (await prepare(server, namespace=stream.namespace, api_key=setup)).of("done") == []
 
 
 @pytest.mark.parametrize("right", NEEDED["cluster"])
