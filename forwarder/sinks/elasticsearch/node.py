@@ -25,6 +25,10 @@ LIMIT = 3 * 1024 * 1024
 In the worst case, the decoded JSON takes 25 times as much memory."""
 
 
+_READ_TYPES = ("application/", "text/")
+"""The beginnings of the content types that the client can decode. It decodes a body without a type as JSON or text."""
+
+
 class TooLargeError(elastic_transport.TransportError):
     """The response is larger than `LIMIT`."""
 
@@ -88,12 +92,10 @@ class Node(elastic_transport.BaseAsyncNode):
             ) from error
         except httpx.RequestError as error:
             raise elastic_transport.ConnectionError(unreachable(self.base_url, error)) from error
-        received = elastic_transport.HttpHeaders(response.headers)
-        received.pop("warning", None)  # the client would raise a Python warning, which may be an error
         meta = elastic_transport.ApiResponseMeta(
             status=response.status_code,
             http_version="1.1",
-            headers=received,
+            headers=_headers(response),
             duration=response.elapsed.total_seconds(),
             node=self.config,
         )
@@ -102,6 +104,15 @@ class Node(elastic_transport.BaseAsyncNode):
     async def close(self) -> None:  # type: ignore[override]  # as above
         """Close the connections."""
         await self._client.aclose()
+
+
+def _headers(response: httpx.Response) -> elastic_transport.HttpHeaders:
+    """Return the headers of `response` without those for which the client would raise something."""
+    received = elastic_transport.HttpHeaders(response.headers)
+    received.pop("warning", None)  # a Python warning, which may be an error
+    if not str(received.get("content-type", "")).startswith(_READ_TYPES):
+        received.pop("content-type", None)  # an error that hides the status
+    return received
 
 
 async def _content(response: httpx.Response) -> bytes:
