@@ -324,7 +324,9 @@ def test_an_error_of_sqlite_on_a_full_disk_names_the_full_disk(
     error.sqlite_errorcode = code
     assert "check the disk and the permissions" in str(schema.to_store_error(path, error))
     monkeypatch.setattr(
-        os, "statvfs", lambda _: SimpleNamespace(f_bavail=0, f_frsize=4096, f_files=9, f_favail=9)
+        os,
+        "statvfs",
+        lambda _: SimpleNamespace(f_blocks=1000, f_bavail=0, f_frsize=4096, f_files=9, f_favail=9),
     )
     found = schema.to_store_error(path, error)
     assert isinstance(found, StoreFullError)
