@@ -28,6 +28,7 @@ _MAX_PATH = 100  # bytes of a socket's path; the kernel allows 107
 _MAX_REQUEST = 4 * 1024 * 1024  # bytes; the command line that gives a request's ids is at most 2 MiB
 _REQUEST_TIMEOUT = 10.0  # seconds
 _REPLY_TIMEOUT = 300.0  # seconds
+_WATCH_INTERVAL = 2.0  # seconds
 
 _ERRORS = (
     "StoreFullError", "StoreTimeoutError", "StoreError", "OktaUnreachableError", "OktaError", "ReactionError",
@@ -98,6 +99,8 @@ class ControlServer:
         self._handlers = handlers
         self._decode = msgspec.json.Decoder(Union[tuple(handlers)]).decode  # noqa: UP007 - made at run time
         self._server: asyncio.Server | None = None
+        self._inode = 0  # of the socket
+        self._watching: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -106,29 +109,53 @@ class ControlServer:
         Raises:
             StoreError: the socket cannot be created.
         """
+        self._server = await self._listen()
+        self._watching = asyncio.create_task(self._watch(), name="control socket")
+
+    async def _watch(self) -> None:
+        """Listen again if another program removed the socket. Without it, no command would reach this forwarder until a
+        restart."""
+        while True:
+            await asyncio.sleep(_WATCH_INTERVAL)
+            if self._server is None or self._has_path():
+                continue
+            with contextlib.suppress(StoreError):
+                old, self._server = self._server, await self._listen()
+                old.close()
+
+    def _has_path(self) -> bool:
+        return os.path.lexists(self._path)
+
+    async def _listen(self) -> asyncio.Server:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._path.unlink(missing_ok=True)
             with _short_address(self._path) as address:
                 listener.bind(address)
             self._path.chmod(0o600)  # no process can connect before `listen`
+            self._inode = self._path.lstat().st_ino
             listener.listen()
         except OSError as error:
             listener.close()
             raise StoreError(f"the control socket {self._path} cannot be created: {error}") from error
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=_MAX_REQUEST)
+        return await asyncio.start_unix_server(self._serve, sock=listener, limit=_MAX_REQUEST)
 
     async def close(self) -> None:
         """Stop listening and cancel the running commands. Safe to call twice."""
         if self._server is None:
             return
+        if self._watching is not None:
+            self._tasks.add(self._watching)
         self._server.close()
         self._server = None
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with contextlib.suppress(OSError):  # the next start removes it
-            self._path.unlink()
+            if (
+                self._path.lstat().st_ino == self._inode
+            ):  # else it is of another forwarder, on a store that replaced ours
+                self._path.unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

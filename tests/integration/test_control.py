@@ -203,6 +203,22 @@ async def test_the_socket_belongs_to_its_user_alone_and_is_removed(path: Path) -
     assert not socket.exists()
 
 
+async def test_a_socket_that_was_removed_comes_back(path: Path) -> None:
+    async with serving(path), asyncio.timeout(20):
+        control.socket_path(path).unlink()
+        while await ask(path, Count(1)) is None:
+            await asyncio.sleep(0.05)
+
+
+async def test_the_socket_of_another_forwarder_is_left_alone(path: Path, tmp_path: Path) -> None:
+    async with serving(path):
+        control.socket_path(path).rename(tmp_path / "moved")
+        other = ControlServer(path, {Count: Handlers().count})
+        await other.start()
+    assert await ask(path, Count(1)) == 1
+    await other.close()
+
+
 async def test_a_socket_that_cannot_be_removed_does_not_prevent_the_close(path: Path) -> None:
     socket = control.socket_path(path)
     async with serving(path):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,15 @@ from forwarder.files import give_to_owner, lock_file
 from forwarder.store.settings import lock_path
 
 _POLL_INTERVAL = 0.02  # seconds
+
+
+def check_lock_file(store: Path) -> None:
+    """Raise StoreError if the lock file of `store` is there, and cannot be one."""
+    path = lock_path(store)
+    with suppress(FileNotFoundError):
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise _explained(OSError(errno.EMLINK, ""), store, path)
 
 
 class FileLock:

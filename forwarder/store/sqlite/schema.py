@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
 from forwarder.files import can_create_in, cannot_write, is_full, sync_directory
-from forwarder.store.settings import real_path
+from forwarder.store.settings import real_path, store_files
+from forwarder.store.sqlite.lock import check_lock_file
 from forwarder.store.sqlite.migrations import STEPS
 from forwarder.store.sqlite.open_files import OpenFiles
 
@@ -242,6 +243,12 @@ def check_path(path: Path) -> None:
         raise StoreError(cannot_write(folder))
     if os.path.lexists(path):
         _check_header(path, version_of(STEPS))
+    for file in sorted(store_files(path) - {real_path(path)}):
+        if file.is_dir():
+            raise StoreError(
+                f"{file} is a folder, and the store needs a file there; remove it, or correct store.path"
+            )
+    check_lock_file(path)
 
 
 def _check_header(path: Path, newest: int) -> None:

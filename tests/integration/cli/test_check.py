@@ -134,6 +134,8 @@ MISTAKES = {
     "an expired client certificate": (OTLP, "https://c:4318, cert_file: HERE/old.pem, key_file: HERE/old.key", "sinks.traces.cert_file: "),
     "a folder that is not there": (STORE, "HERE/nothing/forwarder.db", "store.path: there is no folder HERE/nothing"),
     "a folder that nobody can write to": (STORE, "/proc/forwarder.db", "store.path: this user cannot write to /proc"),
+    "a folder where the store has its socket": (STORE, "HERE/busy/forwarder.db", "store.path: HERE/busy/forwarder.db.control is a folder"),
+    "a link for a lock": (STORE, "HERE/linked/forwarder.db", "store.path: the lock file HERE/linked/forwarder.db.lock is a link"),
     "a folder as store": (STORE, "HERE/store", "store.path: HERE/store is not a file"),
     "another file as store": (STORE, "HERE/text", "store.path: HERE/text is not a store of the forwarder"),
     "the WAL as archive": (ARCHIVE, "HERE/store/forwarder.db-wal", "sinks.archive.path: is a file of the store"),
@@ -303,8 +305,9 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir()
     (folder / "link").symlink_to(folder / "store")
     (folder / "loop").symlink_to(folder / "loop")
-    for name in ("archive", "held.lock", "folder"):
-        (folder / name).mkdir()
+    for name in ("archive", "held.lock", "folder", "busy/forwarder.db.control", "linked"):
+        (folder / name).mkdir(parents=True)
+    (folder / "linked/forwarder.db.lock").symlink_to(folder / "text")
     certificate(folder, "cert", NOW - DAY, NOW + 300 * DAY)
     certificate(folder, "soon", NOW - DAY, NOW + 3 * DAY)
     certificate(folder, "old", NOW - 20 * DAY, NOW - DAY)

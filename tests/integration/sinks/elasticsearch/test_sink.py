@@ -381,7 +381,9 @@ async def test_retry_after_is_passed_on(
     assert (outcome.reason, outcome.wait) == (RetryReason.THROTTLED, wait)
 
 
-@pytest.mark.parametrize("kind", ["application/json", "text/html", "Text/HTML", "application/xml", "image/png", "x", ""])
+@pytest.mark.parametrize(
+    "kind", ["application/json", "text/html", "Text/HTML", "application/xml", "image/png", "x", ""]
+)
 async def test_the_status_counts_whatever_the_body_of_a_proxy_is(
     server: FakeElasticsearch, sink: ElasticsearchSink, kind: str
 ) -> None:
