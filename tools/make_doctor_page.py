@@ -26,12 +26,13 @@ forwarder doctor --bundle bundle.tar.gz   # for a bug report
 | exit code | meaning |
 |---|---|
 | 0 | nothing fails; there may be warnings |
-| 1 | a check fails; with `--strict`, or warns |
+| 1 | a check fails or, with `--strict`, warns |
 | 2 | wrong usage, or a configuration that cannot be loaded |
 
 Each check has `--timeout` (5s). A check that needs another one is skipped if that fails: `because okta.reachable
-failed`. `--json` prints `{"ok", "checks": [{"id", "group", "verdict", "seen", "mend", "url", "seconds"}]}`; `ok` is false
-if a check fails. Ids are stable; a check of several orgs or sinks has a row for each, and `seen` begins with its name.
+failed`; the one that failed is shown too, and counts. `--json` prints `{"ok", "checks": [{"id", "group", "verdict",
+"seen", "mend", "url", "seconds"}]}`; `ok` is false if a check fails. Ids are stable; a check of several orgs or sinks has
+a row for each, and `seen` begins with its name.
 A verdict is `ok`, `warn`, `fail` or `skip` (not checked; `seen` says why).
 
 The bundle has the table, the configuration in force with `***` for each secret, the ledger's counts, the status and

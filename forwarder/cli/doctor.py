@@ -106,7 +106,7 @@ def doctor(  # noqa: PLR0913  # as many as it has options
     chosen = with_needs(CHECKS, selected, select(CHECKS, (), skipped, kinds))
     rows = asyncio.run(_run(chosen, settings, timeout, bundle))
     shown = {check.id for check in selected}
-    rows = [row for row in rows if row.id in shown]
+    rows = [row for row in rows if row.id in shown or row.verdict == "fail"]
     print_rows(rows, as_json=as_json, quiet=quiet)
     bad = {"fail", "warn"} if strict else {"fail"}
     if any(row.verdict in bad for row in rows):

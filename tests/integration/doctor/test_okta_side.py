@@ -105,6 +105,15 @@ async def test_a_wrong_host_of_the_org_is_named_and_what_needs_it_is_skipped(the
     assert found.of("hook.exists")["seen"] == "acme: because okta.reachable failed"
 
 
+async def test_a_check_that_cannot_run_shows_what_it_needs_and_fails(there: Scene) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        there.url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        found = await there.doctor("hook.state")
+    assert found.of("hook.state")["seen"] == "acme: because okta.reachable failed"
+    assert (found.code, found.bad) == (1, {"okta.reachable": "fail"})
+
+
 async def test_a_clock_that_is_off_is_named(tmp_path: Path) -> None:
     behind = ManualClock(to_micros(datetime.now(UTC)) - 600_000_000)
     async with OktaServer(clock=behind) as server:
