@@ -52,7 +52,9 @@ class TokenEndpoint:
         Raises:
             ApiError: the org issues no token for this request.
         """
-        if form.get("grant_type") != "client_credentials":
+        if not form.get("grant_type"):
+            raise oauth_error(400, "invalid_request", "The request lacks the parameter grant_type.")
+        if form["grant_type"] != "client_credentials":
             raise oauth_error(400, "unsupported_grant_type", "The grant_type must be client_credentials.")
         client_id = self._clients.by_assertion(form, self._url)
         client = self._settings[client_id]

@@ -248,6 +248,7 @@ async def test_what_is_no_assertion_or_no_proof_is_refused(caller: Caller, wrong
     ("changes", "status", "code"),
     [
         ({"grant_type": "password"}, 400, "unsupported_grant_type"),
+        ({"grant_type": ""}, 400, "invalid_request"),
         ({"client_assertion_type": "x"}, 401, "invalid_client"),
         ({"scope": "okta.apps.manage"}, 400, "invalid_scope"),
         ({"scope": ""}, 400, "invalid_scope"),
