@@ -188,7 +188,7 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
         few = org["accepted_seconds_ago"] is not None and refused < _FEW
         yield Problem(Level.WARNING if few else Level.CRITICAL, text, hint, "ForwarderSecretRefused")
     elif from_okta := org.get("refused_from_okta"):
-        text = f"Okta's requests to {name} were refused (401) {from_okta:,} times within an hour, while others were accepted"
+        text = f"Okta's requests to {name} were refused (401) {count(from_okta, 'time')} within an hour, while others were accepted"
         hint = (
             f"look for a second hook in Okta that sends an old secret; see `orgs.{name}.secrets`, and "
             "`secret_refused` in the log"

@@ -12,6 +12,7 @@ from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
 from forwarder.core.errors import SettingsError, StoreError
 from forwarder.core.time import SECOND, Micros, iso
+from forwarder.core.wording import count
 from forwarder.settings import Settings
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def _print_plan(plan: "BackfillPlan") -> None:
     if plan.began < plan.since:
         echo(f"The last backfill stopped at {since}; it resumes there.")
     calls = -(-plan.events // LIMIT) + 1
-    text = f"{since} to {until}: roughly {plan.events:,} events in {calls:,} calls"
+    text = f"{since} to {until}: roughly {count(plan.events, 'event')} in {count(calls, 'call')}"
     if plan.calls_per_minute is not None:
         duration = _duration(calls / plan.calls_per_minute)
         text += f", {plan.calls_per_minute:,} a minute by our share of Okta's rate limit: {duration}"
@@ -201,9 +202,11 @@ def _print_plan(plan: "BackfillPlan") -> None:
 
 
 def _describe(progress: "BackfillProgress") -> str:
-    text = f"{iso(progress.reached, 'seconds')}  {progress.read:,} events, {progress.new:,} of them new"
+    text = (
+        f"{iso(progress.reached, 'seconds')}  {count(progress.read, 'event')}, {progress.new:,} of them new"
+    )
     if progress.malformed:
-        text += f", {progress.malformed:,} malformed events (`forwarder dead-letters list`)"
+        text += f", {count(progress.malformed, 'malformed event')} (`forwarder dead-letters list`)"
     return f"{text}; waits: {progress.waits}" if progress.waits else text
 
 

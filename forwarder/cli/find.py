@@ -19,6 +19,7 @@ from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError, SettingsError, SinkError
 from forwarder.core.event_types import unknown_event_type
 from forwarder.core.time import SECOND, Micros, iso
+from forwarder.core.wording import days
 
 if TYPE_CHECKING:
     from forwarder.cli.find_view import Documents
@@ -108,7 +109,7 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
     if as_json:
         echo(json.dumps(answer, indent=2))
     else:
-        find_output.show(answer, retention=f"{settings.store.retention / 86400:g} days")
+        find_output.show(answer, retention=days(settings.store.retention))
         find_output.show_malformed(answer)
         for line in answer.get("not_found", ()):
             echo(line)
@@ -258,9 +259,9 @@ def _documents_elsewhere(documents: "Documents") -> Iterator[str]:
 
 
 def _not_found(settings: "Settings", found: "SearchResult", search: "Search") -> Iterator[str]:
-    window = settings.store.dedup_window / 86400
+    window = days(settings.store.dedup_window)
     if search.uuid is not None:
-        yield f"{search.uuid} was never stored here, or more than {window:g} days ago (store.dedup_window)."
+        yield f"{search.uuid} was never stored here, or more than {window} ago (store.dedup_window)."
     else:
         held = f" The oldest event was received {iso(found.oldest, 'seconds')}." if found.oldest else ""
         yield f"No event in the store matches.{held}"

@@ -8,6 +8,7 @@ import msgspec
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.core.event import decode_leniently
 from forwarder.core.time import Micros, iso
+from forwarder.core.wording import agrees, count
 from forwarder.okta.system_log.event_details import targets_any_hook, targets_hook
 from forwarder.store.lives import Life, SearchResult, SinkLife
 
@@ -134,9 +135,10 @@ def _why_waiting(sink: SinkLife, live: Mapping[str, Any] | None) -> str:
         wait = worker["next_try_in_seconds"]
         then = f"; next try in {wait:.0f} s" if wait is not None else ""
         return f"{replay}{sink.sink} is {worker['state']}: {worker['last_error']}{then}"
-    if worker["held"]:
-        return f"{replay}{worker['held']:,} events wait to be sent again: {worker['last_error']}"
-    return f"{replay}{worker['waiting']:,} events wait, and {sink.sink} accepts them"
+    held, waiting = worker["held"], worker["waiting"]
+    if held:
+        return f"{replay}{count(held, 'event')} {agrees(held, 'waits', 'wait')} to be sent again: {worker['last_error']}"
+    return f"{replay}{count(waiting, 'event')} {agrees(waiting, 'waits', 'wait')}, and {sink.sink} accepts {agrees(waiting, 'it', 'them')}"
 
 
 def _time(at: Micros | None) -> str | None:

@@ -15,6 +15,7 @@ import msgspec
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.time import Micros
+from forwarder.core.wording import agrees, count
 from forwarder.ops.event_view import EventFilter, Form, in_form, line, made
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ def from_store(
             return
         position = tail.held()[1] if wanted.since is None else tail.received_since(wanted.since) - 1
         if wanted.since is not None and _is_incomplete(tail, position, wanted.since):
-            yield Notice(f"{position:,} older events are no longer held (store.retention)")
+            yield Notice(
+                f"{count(position, 'older event')} {agrees(position, 'is', 'are')} no longer held (store.retention)"
+            )
         if wanted.follow:
             alone = "no forwarder runs on this store; only the events in it are shown"
             yield Notice(alone if running is None else "events as they come; Ctrl-C ends")
@@ -101,7 +104,9 @@ def _read(
         oldest, newest = tail.held()
         skipped = min(oldest - 1, newest) - position
         if skipped > 0:
-            yield Notice(f"{skipped:,} events were skipped: the store has dropped them")
+            yield Notice(
+                f"{count(skipped, 'event')} {agrees(skipped, 'was', 'were')} skipped: the store has dropped them"
+            )
             position += skipped
         events = tail.events(position, limit=_EVENTS, max_bytes=_BYTES)
         for stored in events:

@@ -9,6 +9,7 @@ import msgspec
 
 from forwarder.cli.tap_store import Notice, TapOptions
 from forwarder.core.errors import ForwarderError
+from forwarder.core.wording import agrees, count
 
 _WHERE = "name the forwarder's ops listener, `ops.listen` of its configuration: --url http://HOST:9464"
 _SILENCE = 40.0  # seconds; the stream has a comment every 15 s
@@ -65,7 +66,9 @@ def _events(lines: Iterator[str], ends_at: float | None) -> Iterator[dict[str, A
             yield msgspec.json.decode(value)
         elif key == "data" and kind == "skipped":
             skipped = msgspec.json.decode(value)["events"]
-            yield Notice(f"{skipped:,} events were skipped: this command or the connection is too slow")
+            yield Notice(
+                f"{count(skipped, 'event')} {agrees(skipped, 'was', 'were')} skipped: this command or the connection is too slow"
+            )
 
 
 def _refusal(url: str, response: httpx.Response) -> str:

@@ -4,3 +4,14 @@
 def count(number: int, noun: str) -> str:
     """Return `number` with `noun` in the singular or the plural, as in "1 event" and "2,000 events"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def agrees(number: int, one: str, many: str) -> str:
+    """Return the form of a verb for `number` things: `one` for 1, else `many`."""
+    return one if number == 1 else many
+
+
+def days(seconds: float) -> str:
+    """Return a time in days, as in "1 day" and "0.5 days"."""
+    number = seconds / 86_400
+    return "1 day" if number == 1 else f"{number:g} days"

@@ -7,6 +7,7 @@ import httpx
 
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.core.time import from_http_date, iso
+from forwarder.core.wording import agrees, count
 from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, ok, skip, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import explain, request, until
@@ -93,7 +94,8 @@ async def _polling(context: Context, name: str) -> Found:
         fix = log["error"] or "lower the load on the org's rate limit, or raise `reconcile.rate_share`"
         return warn(f"reading the System Log is {behind:,.0f} s behind", fix)
     return ok(
-        f"reading the System Log is {behind:,.0f} s behind; {log['missed']:,} events were missed by the hook"
+        f"reading the System Log is {behind:,.0f} s behind; {count(log['missed'], 'event')} "
+        f"{agrees(log['missed'], 'was', 'were')} missed by the hook"
     )
 
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import httpx
 
 from forwarder.core.errors import OktaError
+from forwarder.core.wording import count
 from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, from_line, ok, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import explain, request
@@ -63,7 +64,7 @@ async def _push(context: Context, name: str) -> Found:
     except OktaError as error:
         return refused(name, "the factors of a user cannot be read", error, "okta.users.manage")
     return fail(
-        f"no active push factor of {len(users)} users is visible from here, so a prompt by push cannot reach them",
+        f"no active push factor of {count(len(users), 'user')} is visible from here, so a prompt by push cannot reach them",
         "let users set up Okta Verify with push; if they have it, add this machine's address to the network zone "
         "in the authenticator's policy, because which factors Okta lists depends on the address that asks",
     )

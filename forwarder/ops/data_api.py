@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from forwarder import logs
 from forwarder.core.errors import ForwarderError
 from forwarder.core.redaction import redact_all
+from forwarder.core.wording import count
 from forwarder.ops.api import AnyRequest, Handlers
 from forwarder.ops.event_view import as_json, forms, line
 from forwarder.ops.history import History
@@ -93,9 +94,7 @@ def _change_routes(data: StoreData) -> Handlers:
             selected = replace(selected, last=newest[0]["id"] if newest else 0)
             found = (await data.dead_letters(selected, 0))["events"]
             if found != wanted.events:
-                text = (
-                    f"{found:,} events match by now, not {wanted.events:,}; nothing was changed, look again"
-                )
+                text = f"by now {found:,} match, not {count(wanted.events, 'event')}; nothing was changed, look again"
                 return _json({"error": text}, 409)
         done = await work(selected)
         client = request.client.host if request.client else ""

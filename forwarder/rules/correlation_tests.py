@@ -10,6 +10,7 @@ import msgspec
 
 from forwarder.core.event import Event, Source
 from forwarder.core.time import Micros, to_micros
+from forwarder.core.wording import count
 from forwarder.rules.conditions.event_fields import Reading
 from forwarder.rules.conditions.explanation import explanation
 from forwarder.rules.evaluation.engine import RuleEngine, Timing
@@ -93,7 +94,8 @@ def _missing(
     say why."""
     single = {each.id: each for each in ruleset.rules if each.id in rule.rules}
     counts = [
-        f"{each.title!r} matched {matched.get(id_, 0)} of {len(logs)} events" for id_, each in single.items()
+        f"{each.title!r} matched {matched.get(id_, 0)} of {count(len(logs), 'event')}"
+        for id_, each in single.items()
     ]
     wanted = f"{rule.type} {rule.operator} {rule.value}" + (f" of {rule.field}" if rule.field else "")
     by = f", by {', '.join(rule.group_by)}" if rule.group_by else ""

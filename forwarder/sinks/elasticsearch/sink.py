@@ -36,6 +36,7 @@ from forwarder.core.event import OKTA_SOURCES, Event, StoredEvent
 from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Clock
 from forwarder.core.time import retry_after
+from forwarder.core.wording import count
 from forwarder.ecs.by_source import document_of
 from forwarder.ecs.document import document
 from forwarder.ecs.raw import raw_document
@@ -113,7 +114,7 @@ class ElasticsearchSink:
             return outcomes.batch_outcome(seqs, _no_response(error), error.message)
         items = bulk.items(response.body, len(seqs), [id_ for id_, _ in lines])
         if items is None:
-            text = f"the response does not have a result for each of the {len(seqs)} events that were sent"
+            text = f"the response does not have a result for each event; sent: {count(len(seqs), 'event')}"
             return outcomes.batch_outcome(seqs, outcomes.UNKNOWN, text)
         if stream:
             items = [stream.verdict(verdict, detail) for verdict, detail in items]
