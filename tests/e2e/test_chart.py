@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from forwarder.react.settings.section import JWKS_PATH
+from forwarder.receive.settings import ReceiverSettings
 from forwarder.settings import Settings, load
 from tests.conftest import require
 from tests.pod_security import violations
@@ -113,6 +114,12 @@ def test_an_ingress_passes_the_paths_of_the_orgs_and_nothing_else(tmp_path: Path
     paths = {path["path"] for path in rule["http"]["paths"] if path["pathType"] == "Exact"}
     assert paths == {org.path for org in _settings(found, tmp_path).orgs.values()}
     assert len(paths) == len(rule["http"]["paths"]) == 2
+
+
+def test_an_ingress_of_nginx_passes_bodies_as_large_as_the_forwarder_takes() -> None:
+    ingress = _one(_parts("-f", _values("elastic")), "Ingress")
+    assert ReceiverSettings().max_body == 10 << 20
+    assert ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"] == "10m"
 
 
 def test_an_ingress_passes_the_public_keys_only_if_the_forwarder_serves_them() -> None:
