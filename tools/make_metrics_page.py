@@ -14,6 +14,9 @@ Labels are bounded: `org` and `sink` come from the configuration, `event_type` f
 `other`), all others from fixed lists. The event types that matter most for security exist at 0 from the start, so that a
 rate sees their first event. `via` is `hook` or `log` (the System Log). Times in `_timestamp_seconds` are Unix times.
 
+Alerts and recording rules on them: [config/prometheus/forwarder.rules.yml](../config/prometheus/forwarder.rules.yml), for a
+scrape job with the name `forwarder`; the [runbook](runbook.md) has a section for each alert.
+
 | metric | kind | labels | meaning |
 |---|---|---|---|
 """
