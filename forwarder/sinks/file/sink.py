@@ -81,7 +81,8 @@ class FileSink:
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._file.append, data)
         except (OSError, SinkError) as error:
-            detail = f"{self._settings.path}: {_message(error)}"
+            # It may be the lock file or the folder that cannot be used.
+            detail = f"{getattr(error, 'filename', None) or self._settings.path}: {_message(error)}"
             return BatchResult(retry=seqs, reason=RetryReason.DISK, detail=detail, pause=True, whole=True)
         return BatchResult(delivered=seqs)
 

@@ -104,6 +104,16 @@ async def test_a_directory_that_goes_away_is_waited_for(tmp_path: Path) -> None:
     assert uuids(directory / "okta.ndjson") == ["u-1", "u-2"]
 
 
+async def test_the_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "okta.ndjson"
+    async with sink_at(path) as sink:
+        await sink.send(batch(1, 1))
+        path.with_name("okta.ndjson.lock").unlink()
+        path.with_name("okta.ndjson.lock").mkdir()
+        result = await sink.send(batch(2, 1))
+    assert result.detail == f"{path}.lock: Is a directory"
+
+
 async def test_a_file_that_cannot_be_opened_at_the_start_is_tried_with_each_batch(tmp_path: Path) -> None:
     (tmp_path / "archive").write_text("not a directory")
     with structlog.testing.capture_logs() as lines:
