@@ -7,9 +7,11 @@ event, and no line has an event's body.
 
 import logging
 import os
+import select
+import stat
 import sys
 from importlib.metadata import version
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import ecs_logging
 import structlog
@@ -68,7 +70,7 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
     )
     # Otherwise Python would print a line that cannot be written as it is, with every secret in it.
     logging.raiseExceptions = False
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_stream())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -87,6 +89,53 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
     # These libraries log each failed try; the worker logs only once that a sink fails, and why.
     logging.getLogger("elastic_transport").setLevel(logging.ERROR)
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+
+
+_PATIENCE = 500  # milliseconds
+_ATOMIC = select.PIPE_BUF
+"""Bytes that a pipe takes at once, or not at all, if it can take any."""
+
+
+class _Pipe:
+    """A pipe or a socket, to which a log line is written only as far as its reader takes it.
+
+    Without this, a collector of logs that hangs would stop the event loop, and no POST would be answered. After
+    _PATIENCE in vain, lines are dropped until the reader goes on. The next line says how many.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self._dropped = 0
+        self._is_cut = False  # whether the last line was written only in part
+
+    def write(self, line: str) -> None:
+        if not self._poll.poll(0 if self._dropped else _PATIENCE):
+            self._dropped += 1
+            return
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            text = "log lines were dropped, because nothing read them"
+            get("app").warning(text, action="lines_dropped", lines=dropped)
+        data = ("\n" if self._is_cut else "").encode() + line.encode(errors="backslashreplace")
+        while data and self._poll.poll(_PATIENCE):
+            data = data[os.write(self._descriptor, data[:_ATOMIC]) :]
+        self._is_cut = bool(data)
+
+    def flush(self) -> None:
+        """Do nothing, because `write` keeps nothing back."""
+
+
+def _stream() -> TextIO:
+    """Return stderr. If it is a pipe or a socket, return it as a stream that never blocks."""
+    try:
+        mode = os.fstat(sys.stderr.fileno()).st_mode
+    except (OSError, ValueError):
+        return sys.stderr
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+        return cast("TextIO", _Pipe(sys.stderr.fileno()))
+    return sys.stderr
 
 
 def _ecs_renderers() -> list[structlog.typing.Processor]:

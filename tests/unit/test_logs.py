@@ -2,7 +2,10 @@
 
 import json
 import logging
+import os
 import re
+import sys
+import time
 from collections.abc import Iterator
 from importlib.metadata import version
 
@@ -52,6 +55,41 @@ def test_a_line_is_a_json_object_in_the_fields_of_ecs(capsys: pytest.CaptureFixt
     }
     written = {level: count - before[level] for level, count in logs.lines_written.items()}
     assert written == {"debug": 0, "info": 0, "warning": 1, "error": 1, "critical": 0}
+
+
+@pytest.mark.usefixtures("_logging_as_it_was")
+def test_a_reader_that_hangs_holds_up_nothing_and_learns_how_many_lines_it_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as reader, os.fdopen(write, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        logs.setup(json=True)
+        started = time.monotonic()
+        for number in range(1_000):
+            logs.get("receive").warning("x" * 5_000, action="secret_refused", number=number)
+        assert time.monotonic() - started < 5
+        os.set_blocking(read, False)
+        while reader.read():
+            pass
+        os.set_blocking(read, True)
+        logs.get("receive").warning("again", action="secret_refused")
+        stderr.close()
+        lines = filter(None, reader.read().splitlines())  # an empty one ends a line that was cut
+    said, again = (json.loads(line) for line in lines)
+    assert said["event"]["action"] == "lines_dropped"
+    assert 900 < said["okta_forwarder"]["lines"] < 1_000
+    assert again["message"] == "again"
+
+
+@pytest.mark.usefixtures("_logging_as_it_was")
+def test_a_reader_that_is_gone_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        logs.setup(json=True)
+        logs.get("receive").warning("nobody reads this", action="secret_refused")
 
 
 @pytest.mark.usefixtures("_logging_as_it_was")
