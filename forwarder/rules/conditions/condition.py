@@ -12,6 +12,7 @@ import msgspec
 
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.regex import full_match
+from forwarder.rules.legacy_types import became
 
 _MAX_PATTERNS = 2_000
 """Each pattern with wildcards and each regular expression takes about a millisecond for all event types."""
@@ -121,6 +122,11 @@ def is_type_field(field: str) -> bool:
     return folded in _TYPE_FIELDS or folded.endswith((".eventtype", ".event.action"))
 
 
+def _is_legacy_field(field: str) -> bool:
+    """Whether a field of this name holds the type of Okta's old Events API."""
+    return field.lower().replace("_", "").rpartition(".")[2] == "legacyeventtype"
+
+
 def compared(field: str, pattern: Pattern | None) -> Condition:
     """Return the condition that `field` matches `pattern`. It is Unknown if the pattern is None or matches
     everything, or if the field is neither the event type nor the source of a document."""
@@ -128,6 +134,8 @@ def compared(field: str, pattern: Pattern | None) -> Condition:
         return Unknown()
     if is_type_field(field):
         return TypeIs(pattern)
+    if _is_legacy_field(field) and pattern.literal and (event_type := became(pattern.text)):
+        return Unknown((TypeIs(exactly(event_type)),))  # several old names became one type
     source = _SOURCE.get(field.lower())
     return Known(pattern.matches(source)) if source else Unknown()
 

@@ -12,7 +12,7 @@ from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.coverage import FedBy, counts, coverage
 from forwarder.rules.legacy_types import became
 from tests import shared_data
-from tests.unit.rules.helpers import judge, read
+from tests.unit.rules.helpers import judge, read, types
 
 CATALOGUE = {
     "user.session.start": ("event-hook-eligible",),
@@ -136,3 +136,21 @@ def test_the_public_rules_are_judged_as_by_hand() -> None:
         for each in expected
     ]
     assert list(counts(found).values()) == [20, 17, 11, 13, 0]
+
+
+@pytest.mark.parametrize(
+    ("language", "query", "found"),
+    [
+        ("filter", 'legacyEventType eq "core.user_auth.login_failed"', {"user.session.start"}),
+        ("filter", 'legacyEventType in ["api.token.create", "app.auth.sso"]', {"system.api_token.create", "user.authentication.sso"}),
+        ("filter", 'eventType eq "zone.create" and not legacyEventType eq "app.auth.sso"', {"zone.create"}),
+        ("filter", 'legacyEventType eq "core.nothing.known"', set()),
+        ("kuery", "okta.legacy_event_type: core.user_auth.login_failed", {"user.session.start"}),
+        ("esql", 'from logs-okta* | where okta.legacyEventType == "api.token.revoke"', {"system.api_token.revoke"}),
+    ],
+)  # fmt: skip
+def test_an_old_name_in_the_field_of_old_names_is_the_type_that_it_became(
+    language: str, query: str, found: set[str], tmp_path: Path
+) -> None:
+    needs = judge(tmp_path, language, query)
+    assert (types(needs), needs.unknown) == (found, {})
