@@ -70,6 +70,13 @@ def test_the_shell_understands_every_command(page: Path) -> None:
         shlex.split(block, comments=True)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_writes_no_secret_that_every_user_can_read(page: Path) -> None:
+    for line in "".join(fenced(page, "sh")).splitlines():
+        if "openssl rand" in line and re.search(r"> *[\w./-]", line):
+            assert "umask 077" in line, line
+
+
 def test_the_secrets_of_the_unit_are_where_the_page_says() -> None:
     (text, *_) = fenced(ROOT / "docs" / "install.md", "yaml")
     tree = yaml.safe_load(text) | {"sinks": {"archive": {"kind": "file", "path": "/var/lib/forwarder/a"}}}
