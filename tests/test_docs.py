@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from forwarder.cli.main import main
 from forwarder.settings import read
@@ -68,6 +70,22 @@ def test_every_command_of_a_page_exists_with_its_options(page: Path) -> None:
 def test_the_shell_understands_every_command(page: Path) -> None:
     for block in fenced(page, "sh"):
         shlex.split(block, comments=True)
+
+
+def test_the_exception_and_the_tests_of_the_page_fit_our_rules(tmp_path: Path) -> None:
+    _, exception, tests = fenced(ROOT / "docs" / "rules.md", "yaml")
+    rules = tmp_path / "rules"
+    shutil.copytree(ROOT / "config" / "rules", rules)
+    (rules / "scanner.yml").write_text(exception.replace("until: 20", "until: 29"))  # has not ended yet
+    (rules / "listed_country.tests.yml").write_text(tests)
+    (config := tmp_path / "forwarder.yaml").write_text(
+        "orgs: {acme: {secrets: [a-secret-for-this-test-0123456789]}}\n"
+        f"sinks: {{archive: {{kind: file, path: {tmp_path}/a}}}}\n"
+        f"rules: {{files: [{rules}], lists: {{embargo: [IR]}}}}\n"
+    )
+    for command in ("check", "test"):
+        done = CliRunner().invoke(main, ["rules", command, "-c", str(config)])
+        assert done.exit_code == 0, done.output
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
