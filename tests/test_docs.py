@@ -95,6 +95,15 @@ def test_a_page_writes_no_secret_that_every_user_can_read(page: Path) -> None:
             assert "umask 077" in line, line
 
 
+def test_the_first_configuration_of_the_readme_is_a_good_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = re.findall(
+        r"^   ```yaml\n(.*?)^   ```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    for name in re.findall(r"\{env: (\w+)\}", block):
+        monkeypatch.setenv(name, "a-secret-for-this-test-0123456789")
+    assert read(yaml.safe_load(block)).sinks
+
+
 def test_the_secrets_of_the_unit_are_where_the_page_says() -> None:
     (text, *_) = fenced(ROOT / "docs" / "install.md", "yaml")
     tree = yaml.safe_load(text) | {"sinks": {"archive": {"kind": "file", "path": "/var/lib/forwarder/a"}}}
