@@ -29,7 +29,7 @@ def yaml_rule(written: dict[Any, Any]) -> Callable[[], Rule | LeftOut] | None:
         return partial(_okta_detection, found)
     if "correlation" in found or isinstance(found.get("filter"), dict):
         return partial(LeftOut, SkipReason.REFERENCE)
-    if isinstance(found.get("query"), str) and has_reader(found):
+    if isinstance(found.get("query"), str | list) and has_reader(found):
         return partial(elastic_rule, found)
     if "query" in found or "search" in found:  # osquery, Sentinel, Splunk
         return partial(_without_reader, found)

@@ -41,8 +41,10 @@ def elastic_maker(found: dict[str, Any]) -> Callable[[], Rule | LeftOut] | None:
 
 
 def has_reader(found: dict[str, Any]) -> bool:
-    """Whether `found` names a language, and its queries can be read."""
-    return bool(found.get("language")) and any(language in _LANGUAGES for language in _languages(found))
+    """Whether `found` names a language that can be read, or is a rule of Elastic's without one, which means KQL."""
+    if not found.get("language"):
+        return found.get("type") in _KINDS and any(found.get(key) for key in (*_SIGNS, *_SOURCES))
+    return any(language in _LANGUAGES for language in _languages(found))
 
 
 def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:

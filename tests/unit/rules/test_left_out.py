@@ -71,6 +71,8 @@ def test_a_rule_about_okta_that_cannot_be_used_is_named(name: str, found: Any, t
         ("a.json", [SIGMA]),
         ("a.ndjson", SIGMA),
         ("a.json", {"items": [{**ELASTIC, "query": "event.action: zone.create"}]}),
+        ("a.yml", {"name": "n", "type": "query", "index": ["logs-okta*"], "query": "event.action: zone.create"}),
+        ("a.yml", {"name": "n", "language": ["EQL"], "query": ['any where event.action == "zone.create"']}),
         ("a.yml", {"title": "t", "Detection": {"okta_systemlog": ZONES}}),
         ("a.yml", {"title": "t", "detection": {"Okta_SystemLog": {"OIE": ZONES}}}),
     ],
