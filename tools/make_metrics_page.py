@@ -15,7 +15,8 @@ Labels are bounded: `org` and `sink` come from the configuration, `event_type` f
 rate sees their first event. `via` is `hook` or `log` (the System Log). Times in `_timestamp_seconds` are Unix times.
 
 Alerts and recording rules on them: [config/prometheus/forwarder.rules.yml](../config/prometheus/forwarder.rules.yml), for a
-scrape job with the name `forwarder`; the [runbook](runbook.md) has a section for each alert.
+scrape job with the name `forwarder`; the [runbook](runbook.md) has a section for each alert. How to
+route them, and which one silences which: [config/prometheus/alertmanager.yaml](../config/prometheus/alertmanager.yaml).
 
 | metric | kind | labels | meaning |
 |---|---|---|---|
