@@ -39,6 +39,11 @@ class Maintenance:
         """When the next step is due, by the monotonic clock, in seconds."""
         return min(self._next_prune, self._next_index)
 
+    def postpone(self, seconds: float) -> None:
+        """Let no step be due for `seconds`. After an error, the writer would try again at once, and keep a core busy."""
+        later = time.monotonic() + seconds
+        self._next_prune, self._next_index = max(self._next_prune, later), max(self._next_index, later)
+
     def run(self, added: Iterable[AddedEvent], *, idle: bool) -> None:
         """Do what is due.
 

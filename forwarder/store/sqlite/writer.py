@@ -177,8 +177,10 @@ class Writer:
                     self._maintain(idle=not group)
                 except StoreMovedError as error:
                     self._abandon(error)
+                    self._maintenance.postpone(_IDLE)
                 except Exception:  # without this thread nothing is ever stored again
                     _logger.exception("maintenance of the store failed", action="store_maintenance_failed")
+                    self._maintenance.postpone(_IDLE)
         self._connection.close()
 
     def _next_group(self) -> tuple[list[PendingOperation], bool]:

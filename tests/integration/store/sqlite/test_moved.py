@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -214,6 +215,17 @@ async def test_what_was_acknowledged_before_a_link_replaced_the_store_is_in_the_
     async with opened(path) as store:
         assert (await held(store))[:5] == acknowledged
         assert (await store.ledger()).balanced
+
+
+async def test_a_store_that_was_moved_keeps_no_core_busy(path: Path) -> None:
+    async with opened(path) as store:
+        await store.append(Batch(events(1)), timeout=5)
+        move_all(path)
+        await until(lambda: store.not_ready_reason is not None)
+        await asyncio.sleep(6)  # until a step of maintenance is due
+        started = time.process_time()
+        await asyncio.sleep(2)
+        assert time.process_time() - started < 0.5
 
 
 @pytest.mark.long
