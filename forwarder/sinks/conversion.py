@@ -11,8 +11,13 @@ from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason
 from forwarder.sinks.outcomes import kept
+from forwarder.threads import in_daemon_thread
 
 _T = TypeVar("_T")
+
+_LARGE = 32 * 1024
+"""Bytes of a body from which on an event is converted in a thread. A megabyte of objects takes half a second, in which no
+POST would be answered; Okta's own events have some kilobytes."""
 
 
 class Conversion(Generic[_T]):
@@ -42,13 +47,18 @@ class Conversion(Generic[_T]):
             cooperative = Cooperative()
             for stored in batch:
                 try:
-                    converted.append(self._convert(stored.event))
+                    converted.append(await self._converted(stored.event))
                     seqs.append(stored.seq)
                 except Exception as error:  # noqa: BLE001  # see above
                     rejected.append(Rejection(stored.seq, RejectReason.UNMAPPABLE, kept(_detail(error))))
                 await cooperative.yield_if_due()
         result = await send(seqs, converted) if seqs else BatchResult()
         return replace(result, rejected=[*rejected, *result.rejected]) if rejected else result
+
+    async def _converted(self, event: Event) -> _T:
+        if len(event.body) < _LARGE:
+            return self._convert(event)
+        return await in_daemon_thread(lambda: self._convert(event), "convert")
 
 
 def _detail(error: Exception) -> str:

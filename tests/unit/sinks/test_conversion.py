@@ -1,7 +1,10 @@
 """Each event of a batch is converted and sent, or rejected alone."""
 
 import asyncio
+import threading
 from time import perf_counter
+
+from msgspec import structs
 
 from forwarder.cooperative import HOLD_SECONDS
 from forwarder.core.errors import UnmappableError
@@ -70,3 +73,37 @@ async def test_of_two_batches_in_flight_one_is_converted_and_sent_before_the_oth
     conversion, batch = Conversion(convert), stored(2)
     await asyncio.gather(conversion.send(batch, send), conversion.send(batch, send))
     assert steps == 2 * [batch[0].event.uuid, batch[1].event.uuid, "sent"]
+
+
+async def test_a_large_event_holds_no_post_up() -> None:
+    answered = threading.Event()
+
+    def convert(event: Event) -> bool:
+        return len(event.body) < 1_000_000 or answered.wait(10)
+
+    async def send(_seqs: list[int], converted: list[bool]) -> BatchResult:
+        assert converted == [True, True, True]
+        return BatchResult(delivered=[1, 2, 3])
+
+    batch = stored(3)
+    large = structs.replace(batch[1].event, body=b" " * 1_000_000)
+    batch[1] = StoredEvent(2, large)
+    async with asyncio.TaskGroup() as group:
+        sending = group.create_task(Conversion(convert).send(batch, send))
+        group.create_task(asyncio.to_thread(answered.set))  # needs a turn of the loop
+    assert sending.result().delivered == [1, 2, 3]
+
+
+async def test_an_error_in_a_large_event_rejects_it_alone() -> None:
+    def convert(event: Event) -> int:
+        if len(event.body) > 1_000_000:
+            raise UnmappableError("no")
+        return len(event.body)
+
+    async def send(seqs: list[int], _converted: list[int]) -> BatchResult:
+        return BatchResult(delivered=seqs)
+
+    batch = stored(2)
+    batch[0] = StoredEvent(1, structs.replace(batch[0].event, body=b" " * 1_000_001))
+    result = await Conversion(convert).send(batch, send)
+    assert (result.delivered, [each.seq for each in result.rejected]) == ([2], [1])
