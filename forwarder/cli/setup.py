@@ -10,6 +10,7 @@ import click
 from forwarder.cli.common import SINK, config_option, load_settings
 from forwarder.cli.okta_role import okta_role
 from forwarder.cli.setup_output import SECRET_SOURCE, secret_source, show
+from forwarder.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from forwarder.config.types import Section
@@ -51,7 +52,7 @@ def elasticsearch_command(
     from forwarder.setup.elasticsearch.bodies import Options, retention_of, target_of
     from forwarder.setup.elasticsearch.run import setup as prepare
 
-    sink = _sink(load_settings(config), name, override)
+    sink = _sink(load_settings(config, secrets="sinks"), name, override)
     target = target_of(sink)
     options = Options(retention_of(sink), dry_run=dry_run, rollover=rollover)
 
@@ -72,6 +73,7 @@ def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "
 
     Raises:
         click.UsageError: there is no such sink, `name` is None and there are several, or an option is invalid.
+        SettingsError: a file that the sink names cannot be used.
     """
     from pydantic import ValidationError
 
@@ -86,6 +88,8 @@ def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "
         listed = ", ".join(known) or "the configuration has none"
         raise click.UsageError(f"name an elasticsearch sink with --sink: {listed}")
     sink = known[name]
+    if problems := [f"sinks.{name}.{key}: {problem}" for key, problem in sink.file_problems()]:
+        raise SettingsError(problems)
     chosen = {key: value for key, value in override.items() if value}
     if not chosen:
         return sink
