@@ -53,7 +53,7 @@ class _Whole(Essentials, kw_only=True, gc=False):
     published: datetime
 
 
-NO_ACTOR, NO_CLIENT, NO_OUTCOME = _Who(), _Client(), _Outcome()
+_NO_ACTOR, _NO_CLIENT, _NO_OUTCOME = _Who(), _Client(), _Outcome()
 
 _decode = msgspec.json.Decoder(Essentials).decode
 _encode = msgspec.json.Encoder().encode
@@ -92,7 +92,11 @@ def digest_of(event: Mapping[str, Any]) -> bytes | None:
 
 
 def _digest(event_type: str, published: Micros, event: Essentials) -> bytes:
-    actor, outcome, client = event.actor or NO_ACTOR, event.outcome or NO_OUTCOME, event.client or NO_CLIENT
+    actor, outcome, client = (
+        event.actor or _NO_ACTOR,
+        event.outcome or _NO_OUTCOME,
+        event.client or _NO_CLIENT,
+    )
     targets = [(one.id or "", one.type or "") for one in event.target or ()]
     if len(targets) > 1:
         targets.sort()

@@ -75,7 +75,7 @@ def _by_fields(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
 
 def _is_of(user: str, body: bytes) -> bool:
     event = searchable(body)
-    return event is not None and user in event.users
+    return event is not None and user in event.users()
 
 
 def _by_uuid(db: sqlite3.Connection, search: Search) -> Iterator[Life]:

@@ -1,14 +1,17 @@
 """What an event is found by: its uuid, type and users; and for reactions, the user and the address of a sign-in."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from forwarder.core.action_event import EVENT_TYPE as ACTION_EVENT_TYPE
 from forwarder.core.event import Event, decode_leniently
-from forwarder.core.event_digest import NO_ACTOR, NO_CLIENT, NO_OUTCOME, Essentials
+from forwarder.core.event_digest import Essentials
 
 _MAX_ID = 100  # characters of a user's id
+_MAX_NAME = 256  # characters of an id or a login by which an event is found; Okta's have at most 100
+_SUCCESSES = ("SUCCESS", "ALLOW")
 
 _Other = str | int | float | bool | list[Any] | None
 """What a sender may write in place of an object; the other fields of the event are read all the same."""
@@ -52,19 +55,23 @@ _decode = msgspec.json.Decoder(_Fields).decode
 _decode_actors = msgspec.json.Decoder(list[_Actor]).decode
 
 
-class Searchable(NamedTuple):
+class Searchable(msgspec.Struct, gc=False):
     """What one event is found by.
 
     Attributes:
-        users: the id and the login of the actor, in lower case, without those that the event lacks. For an event that
-            reports an action of a reaction, those of its targets.
+        names: the id and the login of the actor, without one that the event lacks or that is longer than any of Okta's. For
+            an event that reports an action of a reaction, those of its targets.
         user_at: (address, user's id) of a successful event of a user; None for any other event.
     """
 
     uuid: str
     event_type: str
-    users: list[str]
+    names: Sequence[str]
     user_at: tuple[str, str] | None
+
+    def users(self) -> list[str]:
+        """Return `names` in lower case, as users are searched for."""
+        return [name.lower() for name in self.names]
 
 
 def searchable(body: bytes) -> Searchable | None:
@@ -73,39 +80,45 @@ def searchable(body: bytes) -> Searchable | None:
         fields = decode_leniently(_decode, body)[0]
     except (msgspec.MsgspecError, RecursionError):
         return None
-    users = [text for actor in fields.actors() for text in _names(actor.id, actor.login)]
+    names = [
+        name
+        for actor in fields.actors()
+        for name in (actor.id, actor.login)
+        if isinstance(name, str) and 0 < len(name) <= _MAX_NAME
+    ]
     actor, client, outcome = fields.actor, fields.client, fields.outcome
     user_at = None
-    if isinstance(actor, _Actor) and isinstance(client, _Client) and isinstance(outcome, _Outcome):
-        user_at = _user_at(actor.type, actor.id, outcome.result, client.address)
-    return Searchable(fields.uuid, fields.event_type, users, user_at)
+    if (
+        isinstance(actor, _Actor)
+        and isinstance(client, _Client)
+        and isinstance(outcome, _Outcome)
+        and outcome.result in _SUCCESSES
+        and actor.type == "User"
+        and isinstance(actor.id, str)
+        and 0 < len(actor.id) <= _MAX_ID
+        and isinstance(client.address, str)
+    ):
+        user_at = client.address, actor.id
+    return Searchable(fields.uuid, fields.event_type, names, user_at)
 
 
 def searchable_from(event: Event, essentials: Essentials | None) -> Searchable | None:
     """Return `searchable(event.body)`, from what `read_essentials` has read of the body: a third of the time."""
     if essentials is None or event.event_type == ACTION_EVENT_TYPE:
         return searchable(event.body)
-    actor, client = essentials.actor or NO_ACTOR, essentials.client or NO_CLIENT
-    result = (essentials.outcome or NO_OUTCOME).result
-    return Searchable(
-        event.uuid,
-        event.event_type,
-        _names(actor.id, actor.login),
-        _user_at(actor.type, actor.id, result, client.address),
-    )
-
-
-def _names(*names: Any) -> list[str]:
-    return [name.lower() for name in names if isinstance(name, str) and name]
-
-
-def _user_at(actor_type: Any, actor_id: Any, result: Any, address: Any) -> tuple[str, str] | None:
+    actor, client, outcome = essentials.actor, essentials.client, essentials.outcome
+    if actor is None:
+        return Searchable(event.uuid, event.event_type, (), None)
+    user_at = None
     if (
-        result in ("SUCCESS", "ALLOW")
-        and actor_type == "User"
-        and isinstance(actor_id, str)
-        and 0 < len(actor_id) <= _MAX_ID
-        and isinstance(address, str)
+        client is not None
+        and outcome is not None
+        and outcome.result in _SUCCESSES
+        and actor.type == "User"
+        and actor.id
+        and len(actor.id) <= _MAX_ID
+        and client.address is not None
     ):
-        return address, actor_id
-    return None
+        user_at = client.address, actor.id
+    names = [name for name in (actor.id, actor.login) if name and len(name) <= _MAX_NAME]
+    return Searchable(event.uuid, event.event_type, names, user_at)

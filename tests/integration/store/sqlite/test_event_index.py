@@ -29,7 +29,7 @@ TYPE = "user.session.start"
 def users(text: str) -> list[str]:
     event = searchable(text.encode())
     assert event is not None
-    return event.users
+    return event.users()
 
 
 @pytest.fixture
