@@ -203,6 +203,7 @@ async def test_the_socket_belongs_to_its_user_alone_and_is_removed(path: Path) -
     assert not socket.exists()
 
 
+@pytest.mark.long
 async def test_a_socket_that_was_removed_comes_back(path: Path) -> None:
     async with serving(path), asyncio.timeout(20):
         control.socket_path(path).unlink()

@@ -240,6 +240,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[_HangingDisk]:
     disk.end.set()
 
 
+@pytest.mark.long
 async def test_a_disk_that_hangs_holds_up_neither_a_reload_nor_the_stop(
     here: Path, lines: list[Any], hanging: _HangingDisk
 ) -> None:
@@ -255,6 +256,7 @@ async def test_a_disk_that_hangs_holds_up_neither_a_reload_nor_the_stop(
         assert "sink_not_closed" in [line["action"] for line in lines]
 
 
+@pytest.mark.long
 async def test_a_changed_sink_starts_when_the_disk_of_the_old_one_is_back(
     here: Path, hanging: _HangingDisk
 ) -> None:

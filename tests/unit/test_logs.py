@@ -57,6 +57,7 @@ def test_a_line_is_a_json_object_in_the_fields_of_ecs(capsys: pytest.CaptureFixt
     assert written == {"debug": 0, "info": 0, "warning": 1, "error": 1, "critical": 0}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_logging_as_it_was")
 def test_a_reader_that_hangs_holds_up_nothing_and_learns_how_many_lines_it_missed(
     monkeypatch: pytest.MonkeyPatch,

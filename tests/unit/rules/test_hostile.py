@@ -266,6 +266,7 @@ def test_rules_check_refuses_too_many_patterns_as_coverage_does(tmp_path: Path) 
     assert "more than 2,000 patterns" in problem.text
 
 
+@pytest.mark.long
 def test_a_file_of_many_rules_with_many_patterns_is_a_problem_at_once(tmp_path: Path) -> None:
     query = " or ".join(f"a{number}*" for number in range(1_500))
     rule = json.dumps({"name": "Okta", "language": "kuery", "query": f"event.action: ({query})"})

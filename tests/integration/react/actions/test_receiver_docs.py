@@ -44,10 +44,12 @@ async def accept(_: object) -> Reply:
     return Reply()
 
 
-async def test_the_code_for_webhooks_accepts_a_genuine_one_and_no_other() -> None:
+async def test_the_code_for_webhooks_accepts_a_genuine_one_and_no_other(tmp_path: Path) -> None:
     is_genuine = code("is_genuine")
     (made,) = (text for language, text in BLOCKS if language == "sh" and "whsec_" in text)
-    secret = subprocess.run(["bash", "-c", made.partition(">")[0]], capture_output=True, text=True, check=True).stdout.strip()  # fmt: skip
+    subprocess.run(["bash", "-c", made], cwd=tmp_path, check=True)
+    assert (tmp_path / "soc-webhook").stat().st_mode & 0o077 == 0
+    secret = (tmp_path / "soc-webhook").read_text().strip()
     assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
     async with Receiver(accept) as server:
         settings = ReactionsSettings(

@@ -217,6 +217,7 @@ async def test_what_was_acknowledged_before_a_link_replaced_the_store_is_in_the_
         assert (await store.ledger()).balanced
 
 
+@pytest.mark.long
 async def test_a_store_that_was_moved_keeps_no_core_busy(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(1)), timeout=5)

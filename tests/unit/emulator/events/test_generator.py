@@ -116,6 +116,7 @@ def test_the_uuid_is_of_version_1_and_holds_the_time_of_the_event(published: Mic
     assert (uuid.time - GREGORIAN) // 10_000 == published // 1000
 
 
+@pytest.mark.long
 def test_no_two_events_share_a_uuid() -> None:
     events = sample()
     assert len({event.uuid for event in events}) == len(events)

@@ -114,6 +114,7 @@ def test_a_field_that_the_table_gains_is_mapped_by_its_reader() -> None:
             assert name in mapped
 
 
+@pytest.mark.long
 def test_what_no_document_fills_is_listed_once_and_with_a_reason() -> None:
     unfilled = [name for listed in fields.UNFILLED.values() for name in listed]
     assert len(unfilled) == len(set(unfilled))
