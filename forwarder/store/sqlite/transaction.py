@@ -9,7 +9,7 @@ from typing import Any
 
 from forwarder.core.errors import StoreFullError
 from forwarder.core.event import OKTA_SOURCES, Event, MalformedEvent, Source
-from forwarder.core.event_digest import digest, digest_from, read_essentials
+from forwarder.core.event_digest import digest_from, read_essentials
 from forwarder.core.outcome import RejectReason
 from forwarder.core.ports import Appended, Batch
 from forwarder.core.time import SECOND, Micros
@@ -73,6 +73,10 @@ _COUNT_COPIES = {
 }
 
 
+_Known = tuple[int, bytes | str, int, int | None, bytes | None]
+"""A row to insert into `known`: org, encoded uuid, since, log_copies, digest."""
+
+
 class Transaction:
     """A transaction of a group of operations, which is committed or rolled back as a whole.
 
@@ -117,7 +121,7 @@ class Transaction:
             StoreFullError: there is not enough space.
         """
         events = [event for batch in batches for event in batch.events]
-        new = self._add(events)
+        keys, new = self._add(events)
         is_new = iter(new)
         stored_by_batch = []
         for batch in batches:
@@ -136,10 +140,12 @@ class Transaction:
         # After all inserts, so that this also clears the entry of an earlier batch of the group.
         differing: set[tuple[int, bytes | str]] = set()
         if not all(new):
-            copies = [event for event, first in zip(events, new, strict=True) if not first]
-            self._clear_pending(event for event in copies if event.source is Source.HOOK)
             for source in OKTA_SOURCES:
-                differing |= self._count_copies(source, [each for each in copies if each.source is source])
+                rows = zip(events, keys, new, strict=True)
+                copies = [key for event, key, first in rows if not first and event.source is source]
+                if source is Source.HOOK:
+                    self._clear_pending(copies)
+                differing |= self._count_copies(source, copies)
         return [
             Appended(
                 stored,
@@ -149,15 +155,15 @@ class Transaction:
             for batch, stored in zip(batches, stored_by_batch, strict=True)
         ]
 
-    def _add(self, events: Sequence[Event]) -> list[bool]:
-        """Store those of `events` that are new; return for each event whether it is new."""
+    def _add(self, events: Sequence[Event]) -> tuple[list[_Known], list[bool]]:
+        """Store those of `events` that are new; return for each event its row in `known`, and whether it is new."""
         since = self.now // SECOND
         # An event from the log has 0 copies by the log, not NULL: `claims` asks whether the log has shown the
         # event.
         essentials = [
             read_essentials(event.body) if event.source in OKTA_SOURCES else None for event in events
         ]
-        keys = [
+        keys: list[_Known] = [
             (
                 *self._key(event),
                 since,
@@ -188,7 +194,7 @@ class Transaction:
             small = sum(len(row[-1]) for row in piece) <= _SMALL
             for part in (piece,) if small else ([row] for row in piece):
                 self.db.execute(_INSERT_EVENTS[len(part)], [*chain.from_iterable(part)])
-        return new
+        return keys, new
 
     def _add_ids(self, keys: Sequence[tuple[Any, ...]]) -> list[bool]:
         """Insert the rows `keys` into `known`; return for each row whether it is new."""
@@ -214,29 +220,28 @@ class Transaction:
         for piece in _pieces(rows):
             self.db.execute(_INSERT_PENDING[len(piece)], [*chain.from_iterable(piece)])
 
-    def _clear_pending(self, events: Iterable[Event]) -> None:
-        """Delete the pending or missed entries of `events`, which the hook has delivered now."""
-        self.db.executemany("DELETE FROM awaited WHERE org = ? AND uuid = ?", map(self._key, events))
+    def _clear_pending(self, copies: Iterable[_Known]) -> None:
+        """Delete the pending or missed entries of `copies`, which the hook has delivered now."""
+        self.db.executemany("DELETE FROM awaited WHERE org = ? AND uuid = ?", (row[:2] for row in copies))
 
     def _named(self, keys: set[tuple[int, bytes | str]], events: Sequence[Event]) -> tuple[str, ...]:
         """Return the uuids of those of `events` that came from the System Log and have one of `keys`."""
         of_log = (event for event in events if event.source is Source.LOG)
         return tuple(event.uuid for event in of_log if self._key(event) in keys)
 
-    def _count_copies(self, source: Source, events: Sequence[Event]) -> set[tuple[int, bytes | str]]:
-        """Count `events`, further copies of known events that came by `source`.
+    def _count_copies(self, source: Source, rows: Sequence[_Known]) -> set[tuple[int, bytes | str]]:
+        """Count `rows`, those of further copies of known events that came by `source`.
 
         A copy from the System Log whose digest is not that of the stored event is recorded as differing. Return the
         keys of events for which this is the first copy from the System Log and differs.
         """
-        copies = Counter(map(self._key, events))
-        digests = {self._key(event): digest(event) for event in events} if source is Source.LOG else {}
+        copies = Counter(row[:2] for row in rows)
+        digests = {row[:2]: row[4] for row in rows} if source is Source.LOG else {}
         differing: set[tuple[int, bytes | str]] = set()
         while copies:
             once = list(copies)
             for piece in _pieces(once):
-                rows = ((*key, digests.get(key)) for key in piece)
-                values = (self.now // SECOND, *chain.from_iterable(rows))
+                values = (self.now // SECOND, *chain.from_iterable((*key, digests.get(key)) for key in piece))
                 found = self.db.execute(_COUNT_COPIES[source][len(piece)], values).fetchall()
                 differing.update((org, uuid) for org, uuid, is_other in found if is_other)
             copies -= Counter(once)
