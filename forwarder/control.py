@@ -152,9 +152,8 @@ class ControlServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with contextlib.suppress(OSError):  # the next start removes it
-            if (
-                self._path.lstat().st_ino == self._inode
-            ):  # else it is of another forwarder, on a store that replaced ours
+            # With another inode, it is of another forwarder, on a store that replaced ours.
+            if self._path.lstat().st_ino == self._inode:
                 self._path.unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

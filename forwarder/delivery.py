@@ -86,9 +86,8 @@ class Delivery:
                 if new == old and content == self._files.get(name):
                     continue
                 sink = None
-                if (
-                    _written_file(new) not in self._written.values()
-                ):  # only one sink at a time can lock a file
+                # Only one sink at a time can lock a file.
+                if _written_file(new) not in self._written.values():
                     sink = registry.build(name, new, self._clock)
                     unused.push_async_callback(sink.close)
                 built[name] = BuiltSink(content, sink)

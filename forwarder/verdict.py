@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.wording import count
+from forwarder.core.wording import agrees, count
 
 _RECENT = 3600.0
 """For how many seconds a failure is shown as a problem, such as a delivery that Okta gave up on. The System Log has
@@ -122,7 +122,7 @@ def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _removed_sinks(status: Mapping[str, Any]) -> Iterator[Problem]:
     for name, events in status.get("removed_sinks", {}).items():
-        wait = "waits" if events == 1 else "wait"
+        wait = agrees(events, "waits", "wait")
         text = f"{count(events, 'event')} {wait} for {name}, which is no longer configured"
         hint = f"add a sink with this name to the configuration, or run `forwarder forget-sink {name}`"
         yield Problem(Level.WARNING, text, hint, "ForwarderStoreFilling")
@@ -147,7 +147,7 @@ def _reaction_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
     if not reactions:
         return
     if overdue := reactions["overdue_undos"]:
-        verb = "is" if overdue == 1 else "are"
+        verb = agrees(overdue, "is", "are")
         text = f"{count(overdue, 'effect')} of reactions should have ended and {verb} still there"
         if reason := next((each["detail"] for each in reactions["live"] if each["detail"]), ""):
             text = f"{text}: {reason}"

@@ -142,9 +142,8 @@ def _write(config: Path, answers: _Answers) -> None:
 
     text = _text(answers, config)
     wanted = read(without_secrets(yaml.safe_load(text), Secret.unread), files=False)
-    names = (
-        ("file.path", "store.path") if os.path.lexists(answers.store) else ("file.path",)
-    )  # its folder is made below
+    # The folder of a new store is made below.
+    names = ("file.path", "store.path") if os.path.lexists(answers.store) else ("file.path",)
     if problems := config_check.problems(wanted, {name: config_check.FATAL[name] for name in names}):
         raise SettingsError(problems)
     try:

@@ -11,7 +11,7 @@ from forwarder.cli.rule_check import check
 from forwarder.cli.rule_replay import list_rules, replay
 from forwarder.cli.rule_test import test
 from forwarder.cli.terminal import console, echo
-from forwarder.core.wording import count
+from forwarder.core.wording import agrees, count
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -164,7 +164,7 @@ def _print_table(
         if left_out[reason]:
             echo(f"  {left_out[reason]:>4}  left out: {meaning}")
     if problems:
-        what = "file or rule" if len(problems) == 1 else "files or rules"
+        what = agrees(len(problems), "file or rule", "files or rules")
         echo(f"  {len(problems):>4}  {what} cannot be read:")
 
 

@@ -7,7 +7,7 @@ def count(number: int, noun: str) -> str:
 
 
 def agrees(number: int, one: str, many: str) -> str:
-    """Return the form of a verb for `number` things: `one` for 1, else `many`."""
+    """Return the words for `number` things, as the form of a verb: `one` for 1, else `many`."""
     return one if number == 1 else many
 
 

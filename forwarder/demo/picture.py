@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from forwarder.core.printable import printable_line
+from forwarder.core.wording import count
 from forwarder.demo.snapshot import HOOK, LOG_ONLY, MISSED, SINK, EventRow, Snapshot
 
 _SOURCES = {
@@ -103,7 +104,7 @@ def _head(name: str) -> Text:
 
 
 def _number(number: int, noun: str) -> Text:
-    return Text(f"{number:,} {noun}" + ("" if number == 1 else "s"))
+    return Text(count(number, noun))
 
 
 def _state(words: str, *, good: bool) -> Text:

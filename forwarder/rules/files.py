@@ -172,7 +172,7 @@ def _read(path: Path) -> Iterator[Found | _Broken]:
     yield from _bounded(path, rules(documents))
 
 
-def _bounded(path: Path, found: "Iterator[Found | _Broken]") -> "Iterator[Found | _Broken]":
+def _bounded(path: Path, found: Iterator[Found | _Broken]) -> Iterator[Found | _Broken]:
     """Yield what `found` has, up to the rule with which the patterns of event types in the file would take minutes."""
     left = _MAX_PATTERNS
     for each in found:

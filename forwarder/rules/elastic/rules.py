@@ -43,7 +43,7 @@ def elastic_maker(found: dict[str, Any]) -> Callable[[], Rule | LeftOut] | None:
 def has_reader(found: dict[str, Any]) -> bool:
     """Whether `found` names a language that can be read, or is a rule of Elastic's without one, which means KQL."""
     if not found.get("language"):
-        return found.get("type") in _KINDS and any(found.get(key) for key in (*_SIGNS, *_SOURCES))
+        return found.get("type") in _KINDS and _has_key_of_elastics(found)
     return any(language in _LANGUAGES for language in _languages(found))
 
 
@@ -94,7 +94,11 @@ def _is_query_dsl(found: dict[str, Any]) -> bool:
 
 def _is_elastics(found: dict[str, Any]) -> bool:
     """Whether `found` has a key or a type that Elastic's rules have, and that other products' rules with a `query` lack."""
-    return found.get("type") in _KINDS or any(found.get(key) for key in (*_SIGNS, *_SOURCES))
+    return found.get("type") in _KINDS or _has_key_of_elastics(found)
+
+
+def _has_key_of_elastics(found: dict[str, Any]) -> bool:
+    return any(found.get(key) for key in (*_SIGNS, *_SOURCES))
 
 
 def _is_of_another_product(found: dict[str, Any], queries: str) -> bool:

@@ -25,9 +25,9 @@ BLOCK = 1024
 """Events in a block. To find one event of 1,000,000, a search reads 12 MB of hashes and one block: 25 ms."""
 
 _ROWS = 256  # events in a step: 4 ms, and up to 14 where the cores are busy
-_LARGE = (
-    65536  # bytes of a body; a block with a larger one is always read, so that a step needs little memory
-)
+_LARGE = 65536
+"""Bytes of a body. A larger one is not read again for the index, so that a step needs little memory: its block is always read
+by a search."""
 _SEPARATOR = "\x1e"  # a control character, which JSON always escapes
 
 _EVENTS = f"""
