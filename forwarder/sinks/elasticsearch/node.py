@@ -86,6 +86,7 @@ class Node(elastic_transport.BaseAsyncNode):
                     content = await _content(response)
                 finally:
                     await response.aclose()
+                    del response.stream  # else a cycle keeps the request's body until a garbage collection
         except (httpx.TimeoutException, TimeoutError) as error:
             raise elastic_transport.ConnectionTimeout(
                 f"{self.base_url}: no response within {timeout} s"
