@@ -1,30 +1,61 @@
 """Runs blocking calls beside the event loop, in threads that do not keep the process from ending."""
 
 import asyncio
+import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
+_MOST_IDLE = 8
+"""How many threads are kept for the next calls. The event loop waits until a new thread has started, which takes longer
+than many calls."""
+
 
 async def in_daemon_thread(call: Callable[[], _T], name: str) -> _T:
-    """Run `call` in a new daemon thread called `name`; return its result, or raise its exception.
+    """Run `call` in a daemon thread, called `name` meanwhile; return its result, or raise its exception.
 
     A thread of an executor is not suitable: if it hangs, the process cannot end.
     """
     future: Future[_T] = Future()
-
-    def work() -> None:
-        if not future.set_running_or_notify_cancel():
-            return
-        try:
-            result = call()
-        except BaseException as error:  # noqa: BLE001  # it is raised where it is awaited
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-
-    threading.Thread(target=work, name=name, daemon=True).start()
+    try:
+        thread = _idle.pop()
+    except IndexError:
+        thread = _Thread()
+    thread.name = name
+    thread.calls.put((call, future))
     return await asyncio.wrap_future(future)
+
+
+class _Thread(threading.Thread):
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
+        self.start()
+
+    def run(self) -> None:
+        while self._run_next():
+            pass
+
+    def _run_next(self) -> bool:
+        """Run the next call; return whether this thread is kept."""
+        call, future = self.calls.get()
+        result, failure = None, None
+        if future.set_running_or_notify_cancel():
+            try:
+                result = call()
+            except BaseException as error:  # noqa: BLE001  # it is raised where it is awaited
+                failure = error
+        # Before the result is known, so that the next call finds this thread.
+        if kept := len(_idle) < _MOST_IDLE:
+            _idle.append(self)
+        if failure is not None:
+            future.set_exception(failure)
+        elif not future.cancelled():
+            future.set_result(result)
+        return kept
+
+
+_idle: list[_Thread] = []
