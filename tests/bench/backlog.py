@@ -29,11 +29,11 @@ def backlog(work: Path, server: Elasticsearch, events: int, seconds: float) -> l
     target = Target(server)
     ours = forwarder(work / "backlog", {"siem": target.sink()})
     with running(ours):
-        idle, _ = resident(ours.pid)
+        idle = resident(ours.pid)
         piled = load(ours.port, count=events)
         if piled.accepted != events:
             raise RuntimeError(f"of {events} POSTs with every sink down: {said(piled)}")
-        before, _ = resident(ours.pid)
+        before = resident(ours.pid)
         server.start()
         target.prepare()
         started = time.perf_counter()
@@ -80,7 +80,7 @@ def _drain(ours: ForwarderProcess, sink: str, posting: "subprocess.Popen[bytes]"
     """Wait until all is delivered and `posting` is over: what came of it, and the most memory that was seen."""
     most = 0.0
     while posting.poll() is None or look(ours.store).sinks[sink].waiting:
-        most = max(most, resident(ours.pid)[0])
+        most = max(most, resident(ours.pid))
         time.sleep(_LOOK)
     return finish(posting), most
 

@@ -26,7 +26,7 @@ from tests.stack.elasticsearch import Elasticsearch
 from tests.stack.forwarder import ForwarderProcess
 
 BATCH = 500
-_POLL = 0.02
+_POLL = 0.05
 
 
 class Target:

@@ -91,16 +91,30 @@ def running(server: ServerProcess, core: int | None = None) -> Iterator[None]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What the process has used of all cores so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
+    """What the process and its children have used of all cores so far."""
+    ticks = 0
+    for process in family(pid):
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        ticks += sum(
+            map(int, fields[11 : 15 if process == pid else 13])
+        )  # of the parent, with children that have ended
+    return ticks / _TICK
 
 
-def resident(pid: int) -> tuple[float, float]:
-    """Megabytes that the process holds now, and at most so far."""
-    lines = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    now, most = (int(lines[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "VmHWM"))
-    return now, most
+def resident(pid: int) -> float:
+    """Megabytes that the process and its children hold now."""
+    return sum(
+        int(line.split()[1]) * 1024 / 1e6
+        for process in family(pid)
+        for line in Path(f"/proc/{process}/status").read_text().splitlines()
+        if line.startswith("VmRSS:")
+    )
+
+
+def family(pid: int) -> list[int]:
+    """The process and its children."""
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return [pid, *(int(child) for thread in threads for child in thread.read_text().split())]
 
 
 def load(port: int, **options: Any) -> Result:
