@@ -69,7 +69,7 @@ where that comes from. An editor completes and checks the file by `config/forwar
 """
 
 DELIVERY = """How events are sent to the sink. `elasticsearch` has `concurrency: 2`; `otlp` has `concurrency: 2`,
-`batch_events: 200` and `batch_bytes: 1MiB`."""
+`batch_events: 100` and `batch_bytes: 1MiB`."""
 
 LIMITS = """How many actions there may be. A rate is a count and a time, as in `20/1h`; the time slides. What is over a limit
 waits for a human. Each limit counts alone, so that cheap alerts cannot spend the limit of others."""

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 
 from forwarder.cooperative import Cooperative
-from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason
+from forwarder.sinks.conversion_process import ConversionProcess
+from forwarder.sinks.converter import Failure, attempt
 from forwarder.sinks.outcomes import kept
 from forwarder.threads import in_daemon_thread
 
@@ -27,8 +29,10 @@ class Conversion(Generic[_T]):
     most, and a batch is complete, and on its way, as early as possible.
     """
 
-    def __init__(self, convert: Callable[[Event], _T]) -> None:
+    def __init__(self, convert: Callable[[Event], _T], *, in_child: bool = False) -> None:
+        """Args: `in_child`: convert large batches in a child process; `convert` must be picklable."""
         self._convert = convert
+        self._process = ConversionProcess(convert) if in_child else None
         self._turn = asyncio.Lock()
 
     async def send(
@@ -36,35 +40,41 @@ class Conversion(Generic[_T]):
     ) -> BatchResult:
         """Convert each event of `batch`, send the converted events, and return the result for the whole batch.
 
-        An event for which the function raises an exception is rejected, whatever the exception is. So a bug in the
-        conversion makes a dead letter of this event, which can be replayed, and does not stop the sink. `send` gets the
-        `seq` numbers and the converted events; it is not called if no event could be converted.
+        An event that cannot be converted is rejected. `send` gets the `seq` numbers and the converted events; it is not
+        called if no event could be converted.
         """
         seqs: list[int] = []
         converted: list[_T] = []
         rejected: list[Rejection] = []
         async with self._turn:
-            cooperative = Cooperative()
-            for stored in batch:
-                try:
-                    converted.append(await self._converted(stored.event))
-                    seqs.append(stored.seq)
-                except Exception as error:  # noqa: BLE001  # see above
-                    rejected.append(Rejection(stored.seq, RejectReason.UNMAPPABLE, kept(_detail(error))))
-                await cooperative.yield_if_due()
-        result = await send(seqs, converted) if seqs else BatchResult()
-        return replace(result, rejected=[*rejected, *result.rejected]) if rejected else result
+            results = await self._results([stored.event for stored in batch])
+        for stored, result in zip(batch, results, strict=True):
+            if isinstance(result, Failure):
+                rejected.append(Rejection(stored.seq, RejectReason.UNMAPPABLE, kept(result.detail)))
+            else:
+                seqs.append(stored.seq)
+                converted.append(result)
+        sent = await send(seqs, converted) if seqs else BatchResult()
+        return replace(sent, rejected=[*rejected, *sent.rejected]) if rejected else sent
 
-    async def _converted(self, event: Event) -> _T:
-        if len(event.body) < _LARGE:
-            return self._convert(event)
-        return await in_daemon_thread(lambda: self._convert(event), "convert")
+    def close(self) -> None:
+        """End the child process."""
+        if self._process:
+            self._process.close()
 
-
-def _detail(error: Exception) -> str:
-    if isinstance(error, UnmappableError):
-        return str(error)
-    return f"the event cannot be converted: {type(error).__name__}: {error}"
+    async def _results(self, events: Sequence[Event]) -> list[_T | Failure]:
+        results = await self._process.convert(events) if self._process else None
+        if results is not None:
+            return results
+        results = []
+        cooperative = Cooperative()
+        for event in events:
+            if len(event.body) < _LARGE:
+                results.append(attempt(self._convert, event))
+            else:
+                results.append(await in_daemon_thread(partial(attempt, self._convert, event), "convert"))
+            await cooperative.yield_if_due()
+        return results
 
 
 async def send_beside(

@@ -19,7 +19,7 @@ _PRINTABLE = re.compile(r"[\x20-\x7e]*")
 
 class _Delivery(DeliverySettings):
     # A class, not only default values, so that the other keys of `delivery` keep their defaults if one key is set.
-    batch_events: int = Field(default=200, ge=1, le=5_000)
+    batch_events: int = Field(default=100, ge=1, le=5_000)
     # By default, a gRPC server accepts messages of at most 4 MiB.
     batch_bytes: Size = Field(default="1MiB", validate_default=True, ge=1024)
     concurrency: int = Field(default=2, ge=1, le=8)

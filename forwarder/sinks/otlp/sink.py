@@ -29,13 +29,14 @@ class OtlpSink:
         self._connect = exporter_factory(settings, clock)
         self._timeout = settings.delivery.timeout
         self._idle: list[Exporter] = []
-        self._records = Conversion(record)
+        self._records = Conversion(record, in_child=True)
         self._limited_logger = logs.RateLimitedLogger(logs.get("sinks"), clock, interval=60.0)
 
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         return await self._records.send(batch, self._send_records)
 
     async def close(self) -> None:
+        self._records.close()
         while self._idle:
             self._idle.pop().close()
 

@@ -1,0 +1,150 @@
+"""Converts large batches in a child process, on another core than the event loop's.
+
+To convert an event takes most of the time that a sink needs for it. In this process the conversion and the answers to
+Okta would take turns, because Python runs one thread at a time.
+"""
+
+import asyncio
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from forwarder import logs
+from forwarder.core.event import Event
+from forwarder.sinks.converter import Failure
+from forwarder.threads import in_daemon_thread
+
+_T = TypeVar("_T")
+
+LEAST_EVENTS = 50
+"""The least events of a batch for the child. Batches are smaller unless there is a backlog, and cost the event loop little."""
+
+IDLE_SECONDS = 60.0
+"""How long the child is kept without a batch. It takes some 35 MB."""
+
+PAUSE_SECONDS = 3600.0
+"""How long no child is started after one has ended by itself: where the memory is too small, it would end again."""
+
+_LEAST_CORES = 2
+_COMMAND = (sys.executable, "-c", "from forwarder.sinks.converter import serve; serve()")
+
+_logger = logs.get("sinks")
+
+
+class ConversionProcess(Generic[_T]):
+    """A child process that converts with one function. It is started for the first large batch, and ended when idle."""
+
+    def __init__(self, convert: Callable[[Event], _T]) -> None:
+        """Args: `convert` must be picklable."""
+        self._function = convert
+        self._child: _Child | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._paused_until = 0.0
+
+    async def convert(self, events: Sequence[Event]) -> list[_T | Failure] | None:
+        """Convert each of `events`; None if the caller has to do it: the batch is small, or no child is ready.
+
+        Calls must not overlap. A call that is cancelled ends the child, so that the next call cannot get its results.
+        """
+        loop = asyncio.get_running_loop()
+        if len(events) < LEAST_EVENTS or _cores() < _LEAST_CORES or loop.time() < self._paused_until:
+            return None
+        if self._idle:
+            self._idle.cancel()
+        child = self._child = self._child or _Child(self._function)
+        results: list[_T | Failure] | None = None
+        try:
+            if child.is_ready():
+                results = await in_daemon_thread(partial(child.convert, events), "convert")
+        except Exception as error:  # noqa: BLE001  # whatever it is, the events can be converted here
+            self._paused_until = loop.time() + PAUSE_SECONDS
+            self._log_end(error)
+            self.close()
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        else:
+            self._idle = loop.call_later(IDLE_SECONDS, self.close)
+        return results
+
+    def close(self) -> None:
+        """End the child."""
+        if self._idle:
+            self._idle.cancel()
+        if self._child:
+            self._child.end()
+        self._child = None
+
+    def _log_end(self, error: Exception) -> None:
+        _logger.warning(
+            "the process that converts events for a sink has ended; events are converted in the main process now",
+            action="conversion_process_ended",
+            error=f"{type(error).__name__}: {error}",
+            hint="no event is lost, but answers to Okta take longer while there is a backlog; another process is started"
+            " in an hour. It needs some 50 MB: look whether the memory limit ended it",
+        )
+
+
+class _Child:
+    """The child and its pipes."""
+
+    def __init__(self, function: Callable[[Event], Any]) -> None:
+        """Start the child, in a thread."""
+        self._ready = False
+        self._failure: Exception | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended = False
+        self._lock = threading.Lock()
+        threading.Thread(target=self._start, args=(function,), name="convert-start", daemon=True).start()
+
+    def is_ready(self) -> bool:
+        """Whether the child has started. Raises the exception if it cannot start."""
+        if self._failure:
+            raise self._failure
+        return self._ready
+
+    def convert(self, events: object) -> Any:
+        """Return the child's results for `events`. Blocks the thread. Raises an exception if the child has ended."""
+        assert self._process
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(pickle.dumps(events, pickle.HIGHEST_PROTOCOL))
+        self._process.stdin.flush()
+        return pickle.load(self._process.stdout)  # noqa: S301  # from our own child
+
+    def end(self) -> None:
+        """Kill the child, in a thread. A `convert` that runs in another thread ends with an exception."""
+        threading.Thread(target=self._end, name="convert-end", daemon=True).start()
+
+    def _start(self, function: Callable[[Event], Any]) -> None:
+        try:
+            with self._lock:
+                if self._ended:
+                    return
+                self._process = subprocess.Popen(  # noqa: S603  # a constant
+                    _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                )
+            self.convert(function)
+        except Exception as error:  # noqa: BLE001  # as above
+            self._failure = error
+        else:
+            self._ready = True
+
+    def _end(self) -> None:
+        with self._lock:
+            self._ended = True
+        if self._process:
+            self._process.kill()
+            with suppress(OSError), self._process:
+                pass
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,63 @@
+"""The child process that converts events, and the conversion of one event, which is the same in both processes.
+
+`conversion_process` starts the child. This module imports little, because the child has a memory of its own.
+"""
+
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from forwarder.core.errors import UnmappableError
+from forwarder.core.event import Event
+
+_T = TypeVar("_T")
+
+_NICENESS = 10
+"""Where cores are few, the answers to Okta come first."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why an event cannot be converted."""
+
+    detail: str
+
+
+def attempt(convert: Callable[[Event], _T], event: Event) -> _T | Failure:
+    """Convert `event`. Whatever exception the conversion raises becomes a Failure.
+
+    So a bug in the conversion makes a dead letter of this event, which can be replayed, and does not stop the sink.
+    """
+    try:
+        return convert(event)
+    except UnmappableError as error:
+        return Failure(str(error))
+    except Exception as error:  # noqa: BLE001  # see above
+        return Failure(f"the event cannot be converted: {type(error).__name__}: {error}")
+
+
+def serve() -> None:
+    """Read a function from stdin, then lists of events, and answer each on stdout: the function with None, a list of events
+    with the list of results. All are pickles.
+
+    Ends when the parent closes stdin, also because it was killed. A signal for the whole process group, such as Ctrl-C,
+    is the parent's to handle: it may have batches to deliver.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    os.nice(_NICENESS)
+    requests, results = sys.stdin.buffer, sys.stdout.buffer
+    convert = pickle.load(requests)  # noqa: S301  # from the parent
+    answer: list[object] | None = None
+    while True:
+        results.write(pickle.dumps(answer, pickle.HIGHEST_PROTOCOL))
+        results.flush()
+        try:
+            events = pickle.load(requests)  # noqa: S301  # from the parent
+        except EOFError:
+            return
+        answer = [attempt(convert, event) for event in events]

@@ -1,0 +1,196 @@
+"""Large batches are converted in a child process, if there is one; nothing depends on it."""
+
+import asyncio
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from forwarder.core.event import Event
+from forwarder.core.outcome import BatchResult
+from forwarder.sinks import conversion_process
+from forwarder.sinks.conversion import Conversion
+from forwarder.sinks.conversion_process import LEAST_EVENTS, ConversionProcess
+from forwarder.sinks.converter import Failure, attempt
+from forwarder.sinks.otlp.record import record
+from tests.contract.sinks import stored_events
+
+pytestmark = pytest.mark.long
+
+EVENTS = [stored.event for stored in stored_events(LEAST_EVENTS)]
+UUIDS = [event.uuid for event in EVENTS]
+uuid = attrgetter("uuid")
+
+
+@pytest.fixture(autouse=True)
+def _two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+
+
+async def convert(process: ConversionProcess[Any], events: list[Event] = EVENTS) -> list[Any]:
+    """Convert in the child, once it has started."""
+    async with asyncio.timeout(30):
+        while (results := await process.convert(events)) is None:
+            await asyncio.sleep(0.01)
+    return results
+
+
+def children() -> list[int]:
+    threads = Path("/proc/self/task").glob("*/children")
+    return [int(child) for thread in threads for child in thread.read_text().split()]
+
+
+@pytest.fixture(autouse=True)
+async def _no_child_is_left(_two_cores: None) -> AsyncIterator[None]:
+    yield
+    await until(lambda: not children())
+
+
+async def until(true: Callable[[], Any]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+async def test_the_child_converts_as_this_process_does() -> None:
+    events = [*EVENTS, Event("acme", "u", "t", 0, 0, EVENTS[0].source, "", b"no json")]
+    process = ConversionProcess(record)
+    assert await convert(process, events) == [attempt(record, event) for event in events]
+    assert isinstance(attempt(record, events[-1]), Failure)
+    process.close()
+
+
+async def test_the_batch_is_converted_here_until_the_child_has_started() -> None:
+    conversion = Conversion(uuid, in_child=True)
+    batch = stored_events(LEAST_EVENTS)
+    sent: list[list[str]] = []
+
+    async def send(seqs: list[int], uuids: list[str]) -> BatchResult:
+        sent.append(uuids)
+        return BatchResult(delivered=seqs)
+
+    await conversion.send(batch, send)
+    await until(children)
+    await conversion.send(batch, send)
+    assert sent == [[stored.event.uuid for stored in batch]] * 2
+    conversion.close()
+
+
+async def test_a_small_batch_starts_no_child() -> None:
+    assert await ConversionProcess(uuid).convert(EVENTS[1:]) is None
+    assert children() == []
+
+
+async def test_one_core_has_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    assert await ConversionProcess(uuid).convert(EVENTS) is None
+    assert children() == []
+
+
+async def test_a_child_that_is_killed_is_said_once_and_the_batch_is_converted_here() -> None:
+    process = ConversionProcess(uuid)
+    await convert(process)
+    with capture_logs() as lines:
+        os.kill(children()[0], signal.SIGKILL)
+        assert await process.convert(EVENTS) is None
+        assert await process.convert(EVENTS) is None
+    assert [line["action"] for line in lines] == ["conversion_process_ended"]
+
+
+async def test_after_a_pause_another_child_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversion_process, "PAUSE_SECONDS", 0.0)
+    process = ConversionProcess(uuid)
+    await convert(process)
+    os.kill(children()[0], signal.SIGKILL)
+    assert await process.convert(EVENTS) is None
+    assert await convert(process) == UUIDS
+    process.close()
+
+
+async def test_a_child_that_cannot_start_is_said_and_the_batch_is_converted_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process = ConversionProcess(uuid)
+    monkeypatch.setattr(conversion_process, "_COMMAND", (sys.executable, "-c", "import no_such_module"))
+    with capture_logs() as lines:
+        await process.convert(EVENTS)
+        async with asyncio.timeout(10):
+            while not lines:
+                assert await process.convert(EVENTS) is None
+                await asyncio.sleep(0.01)
+        monkeypatch.setattr(conversion_process, "_COMMAND", ("/no/such/python",))
+        process = ConversionProcess(uuid)
+        while len(lines) == 1:
+            assert await process.convert(EVENTS) is None
+            await asyncio.sleep(0.01)
+    assert [line["action"] for line in lines] == 2 * ["conversion_process_ended"]
+
+
+async def test_a_call_after_one_that_was_cancelled_gets_its_own_results() -> None:
+    process = ConversionProcess(uuid)
+    await convert(process)
+    os.kill(children()[0], signal.SIGSTOP)
+    hanging = asyncio.create_task(process.convert(EVENTS[::-1]))
+    await asyncio.sleep(0)
+    hanging.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await hanging
+    await until(lambda: not children())
+    assert await convert(process) == UUIDS
+    process.close()
+
+
+async def test_the_child_ends_when_it_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversion_process, "IDLE_SECONDS", 0.0)
+    process = ConversionProcess(uuid)
+    await process.convert(EVENTS)
+
+
+async def test_a_signal_to_the_whole_group_does_not_end_the_child() -> None:
+    process = ConversionProcess(uuid)
+    await convert(process)
+    child = children()[0]
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(child, number)
+    assert await convert(process) == UUIDS
+    assert children() == [child]
+    process.close()
+
+
+_PARENT = """
+import asyncio, os, pickle, sys
+from operator import attrgetter
+from pathlib import Path
+from forwarder.sinks.conversion_process import ConversionProcess
+
+async def main():
+    os.sched_getaffinity = lambda _: {0, 1}
+    process, events = ConversionProcess(attrgetter("uuid")), pickle.load(sys.stdin.buffer)
+    while await process.convert(events) is None:
+        await asyncio.sleep(0.01)
+    print(Path(f"/proc/self/task/{os.getpid()}/children").read_text(), flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def test_the_child_ends_when_its_parent_is_killed() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", _PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with parent:
+        assert parent.stdin
+        assert parent.stdout
+        parent.stdin.write(pickle.dumps(EVENTS))
+        parent.stdin.flush()
+        child = Path("/proc") / parent.stdout.readline().decode().strip()
+        assert child.exists()
+        parent.kill()
+    await until(lambda: not child.exists() or "(zombie)" in (child / "status").read_text())
