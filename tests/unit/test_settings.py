@@ -87,7 +87,7 @@ def test_one_key_of_delivery_leaves_the_other_defaults_of_its_kind_of_sink() -> 
     traces = {"kind": "otlp", "endpoint": "http://otel:4318", "delivery": delivery}
     sinks = read(smallest(sinks={"siem": siem, "traces": traces})).sinks
     assert (sinks["siem"].delivery.concurrency, sinks["siem"].delivery.batch_events) == (2, 500)
-    assert (sinks["traces"].delivery.concurrency, sinks["traces"].delivery.batch_events) == (2, 200)
+    assert (sinks["traces"].delivery.concurrency, sinks["traces"].delivery.batch_events) == (2, 100)
     assert sinks["traces"].delivery.batch_bytes == 1024 * 1024
 
 

@@ -38,6 +38,7 @@ def run(*words: Any) -> Result:
     return CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
 
 
+@pytest.mark.long
 def test_every_command_has_a_help_that_says_what_it_does() -> None:
     def walk(command: Any, path: list[str]) -> None:
         shown = run(*path, "--help")

@@ -46,6 +46,7 @@ def run(*words: Any) -> Result:
     return CliRunner().invoke(main, ["config", *map(str, words)], catch_exceptions=False)
 
 
+@pytest.mark.long
 def test_show_gives_values_in_force_with_their_origin(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORWARDER__RECEIVER__LISTEN", "0.0.0.0:9000")
     done = run("show", "--config", config)
@@ -60,6 +61,7 @@ def test_show_gives_values_in_force_with_their_origin(config: Path, monkeypatch:
     assert shown["sinks"]["siem"]["delivery"]["concurrency"] == 2  # the default of this kind
 
 
+@pytest.mark.long
 def test_show_hides_secrets_and_names_their_sources_without_reading_them(config: Path) -> None:
     for words in (["show"], ["show", "--json"], ["show", "--changed"]):
         done = run(*words, "--config", config)
@@ -72,6 +74,7 @@ def test_show_hides_secrets_and_names_their_sources_without_reading_them(config:
     assert shown["ops"]["token"] == {"file": "/nowhere/token"}
 
 
+@pytest.mark.long
 def test_what_show_prints_is_the_same_configuration_again(config: Path) -> None:
     shown = yaml.safe_load(run("show", "--config", config).output)
     again = config.with_name("again.yaml")

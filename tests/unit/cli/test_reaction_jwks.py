@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from click.testing import CliRunner, Result
 
@@ -22,6 +23,7 @@ def run(here: Path, **sections: Any) -> Result:
     return CliRunner().invoke(main, ["reactions", "jwks", "-c", str(file)], catch_exceptions=False)
 
 
+@pytest.mark.long
 def test_it_prints_the_public_keys_and_needs_no_other_secret(tmp_path: Path) -> None:
     (tmp_path / "set.pem").write_text(pem(rsa_key()))
     keys = {"key": {"file": str(tmp_path / "set.pem")}, "previous_key": pem(rsa_key("other"))}

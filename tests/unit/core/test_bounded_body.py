@@ -45,6 +45,7 @@ def test_zeros_after_gzip_are_padding() -> None:
     assert read("gzip", packed) == read("gzip", *bytewise(packed)) == TEXT
 
 
+@pytest.mark.long
 def test_so_many_members_as_programs_write_are_read() -> None:
     blocks = [TEXT * 2] * 1500
     assert read("gzip", b"".join(map(gzip.compress, blocks)), limit=100_000_000) == b"".join(blocks)

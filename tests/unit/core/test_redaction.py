@@ -50,6 +50,7 @@ def test_a_secret_is_hidden_in_every_form_that_a_server_may_echo(echo: str) -> N
     )
 
 
+@pytest.mark.long
 @given(st.text(min_size=8, max_size=60), st.text(max_size=5), st.text(max_size=5))
 def test_base64_of_a_secret_is_hidden_whatever_stands_before_and_after_it(
     secret: str, before: str, after: str
@@ -128,6 +129,7 @@ def test_a_secret_that_was_replaced_stays_hidden() -> None:
     assert made.redact("first-value-1 second-value-2") == "*** ***"
 
 
+@pytest.mark.long
 def test_secrets_that_change_for_years_do_not_fill_the_memory() -> None:
     made = redactor("the-first-one-0", *(f"value-{number:06}" for number in range(2000)))
     assert made.redact("value-001999 the-first-one-0") == "*** the-first-one-0"
@@ -139,6 +141,7 @@ def test_every_text_of_a_decoded_json_is_redacted() -> None:
     assert made.redact_all(before) == {"a": ["***", 1, None, ["x ***"]], "b": {"c": "***"}}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "parts",
     [

@@ -17,6 +17,7 @@ from tests.unit.ecs.okta_events import Json, event_of, hook_twin, log_events, si
 OPTIONS = st.sampled_from([DocumentOptions(), DocumentOptions(remove_flattened_debug=True, okta_geo=True)])
 
 
+@pytest.mark.long
 @given(logged=log_events(), options=OPTIONS, nulls=st.booleans())
 @examples(100)
 def test_a_hook_event_and_its_system_log_twin_give_equal_documents(

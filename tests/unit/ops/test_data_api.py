@@ -50,6 +50,7 @@ def client(data: FakeData, token: str | None = TOKEN) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:9464")
 
 
+@pytest.mark.long
 async def test_an_event_is_shown_in_every_form(data: FakeData) -> None:
     async with client(data) as ops:
         shown = (await ops.get("/api/events/7")).json()

@@ -112,6 +112,7 @@ async def test_a_refusal_is_final(scene: Scene) -> None:
     assert (row.outcome, row.error_id, row.detail) == (Outcome.FAILED, "oae1", "refused with 403")
 
 
+@pytest.mark.long
 async def test_an_undo_goes_on_until_okta_answers(scene: Scene) -> None:
     await scene.add(suspend := scene.action("suspend"))
     scene.okta.faults = ["before"] * 20
@@ -160,6 +161,7 @@ async def test_shadow_records_the_request_and_calls_nothing(scene: Scene) -> Non
     assert (row.request.method, row.request.path) == ("PUT", "/api/v1/groups/00g1/users/00u1")
 
 
+@pytest.mark.long
 async def test_a_later_action_moves_the_end_of_a_live_one(scene: Scene) -> None:
     await scene.add(first := scene.action("suspend"))
     await scene.pass_time(1800)

@@ -129,6 +129,7 @@ def test_an_event_names_the_hooks_that_should_deliver_it() -> None:
         assert "targetEventHookIds" not in body["debugContext"]["debugData"]
 
 
+@pytest.mark.long
 def test_common_types_are_frequent_and_rare_ones_occur() -> None:
     seen = Counter(event.event_type for event in sample())
     assert seen["user.authentication.sso"] > 600
@@ -216,6 +217,7 @@ def test_without_odd_types_every_event_fits_the_models_of_okta() -> None:
         assert hook["outcome"]["result"] != "PARTIAL"
 
 
+@pytest.mark.long
 def test_every_edge_case_occurs() -> None:
     bodies = hooks(500, edge_case_share=1.0)
     seen = {

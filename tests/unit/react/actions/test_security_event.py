@@ -38,6 +38,7 @@ def events(**receivers: Any) -> SecurityEvents:
     return SecurityEvents(settings, {"acme": "https://acme.okta.com/"}, ManualClock())
 
 
+@pytest.mark.long
 def test_okta_gets_its_own_event_about_the_login() -> None:
     assert events().claims("okta", RISK) == {
         "iss": "https://fw.example",

@@ -95,6 +95,7 @@ async def test_a_link_to_another_host_is_followed_to_none_but_the_org() -> None:
     assert okta.calls[-1] == f"{PATH}/groups?after=2"  # a path; the port adds the org
 
 
+@pytest.mark.long
 async def test_what_is_kept_is_bounded() -> None:
     okta = org()
     directory = Directory(okta)

@@ -26,6 +26,7 @@ def test_a_token_signed_with_the_key_is_valid_by_the_key_set() -> None:
     assert jwt.decode(token, found, ["RS256"]) == {"a": 1}
 
 
+@pytest.mark.long
 def test_a_key_has_the_same_id_in_each_form_and_after_each_start() -> None:
     key = rsa_key()
     jwk = RSAAlgorithm.to_jwk(key)

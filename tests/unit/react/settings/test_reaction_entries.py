@@ -176,6 +176,7 @@ def test_what_is_not_written_has_the_promised_defaults() -> None:
     assert not settings.on
 
 
+@pytest.mark.long
 def test_what_config_show_prints_is_read_again_as_the_same(folder: Path) -> None:
     settings = read(tree_of(folder))
     shown = yaml.safe_load(yaml.safe_dump(settings.reactions.model_dump(mode="json", by_alias=True)))

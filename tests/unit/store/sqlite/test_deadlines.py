@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from forwarder.store.sqlite.store import Deadlines
 
 
@@ -20,6 +22,7 @@ def futures(count: int) -> list[asyncio.Future[Any]]:
     return [asyncio.get_running_loop().create_future() for _ in range(count)]
 
 
+@pytest.mark.long
 async def test_each_future_expires_at_its_own_time_in_any_order() -> None:
     watched, expired = deadlines()
     late, soon, at_once = futures(3)
@@ -45,6 +48,7 @@ async def test_a_done_or_cancelled_future_does_not_expire() -> None:
     assert expired == [(last, 0.01)]
 
 
+@pytest.mark.long
 async def test_watching_resumes_after_a_pause() -> None:
     watched, expired = deadlines()
     for _ in range(2):
