@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterable
 
 from forwarder import logs
-from forwarder.core.errors import StoreMovedError
+from forwarder.core.errors import StoreError, StoreMovedError
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import schema
-from forwarder.store.sqlite.connection import Operation, WriteConnection
+from forwarder.store.sqlite.connection import Operation, WriteConnection, is_disk_error
 from forwarder.store.sqlite.event_index import AddedEvent, Indexer
 from forwarder.store.sqlite.prune import Pruner
 
@@ -32,6 +32,7 @@ class Maintenance:
         self._pruner = Pruner(settings)
         self._indexer = Indexer()
         self._wal_warning_due = math.inf
+        self._reported: set[str] = set()  # errors
         self._next_prune = self._next_index = self._next_wal_check = 0.0
 
     @property
@@ -101,5 +102,18 @@ class Maintenance:
             self._indexer = Indexer()
             if isinstance(error, StoreMovedError):
                 raise
-            self._connection.recover(error)  # a disk error: the next append reports it
+            if is_disk_error(error):
+                self._connection.recover(error)  # the next append reports it
+            else:
+                self._report(schema.to_store_error(self._path, error))
             return False
+
+    def _report(self, error: StoreError) -> None:
+        """Log `error`, once for each kind of step, because the step fails every few seconds from now on."""
+        if str(error) not in self._reported:
+            self._reported.add(str(error))
+            _logger.error(
+                "maintenance of the store failed: events are stored, but old ones may not be dropped",
+                action="store_maintenance_failed",
+                error=str(error),
+            )

@@ -5,6 +5,7 @@ come before any write.
 """
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -34,6 +35,11 @@ _MAGIC = b"SQLite format 3\x00"
 _AUTOCHECKPOINT = 256  # pages, so 4 MiB: keeps the checkpoint inside a commit at about 3 ms
 _MAYBE_FULL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 _UNCHANGED = "The file is left as it is."
+
+_DAMAGE = frozenset(
+    {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT}
+)
+"""The last two mean that another program changed the tables: our statements fit those of `schema.sql`."""
 
 
 def wal_path(path: Path) -> Path:
@@ -151,11 +157,11 @@ def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STE
 
 def to_store_error(path: Path, error: sqlite3.Error) -> StoreError:
     """Return the StoreError to raise for `error` of SQLite on the store at `path`."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     # When SQLite cannot create or enlarge its WAL or `-shm` file, it does not say that the disk is full.
     if code == sqlite3.SQLITE_FULL or (code in _MAYBE_FULL and is_full(path.parent)):
         return StoreFullError(f"the disk of the store {path} is full ({error}); free some space")
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if code in _DAMAGE:
         return StoreFormatError(
             f"the store {path} is damaged ({error}); restore it from a backup, or move it away. {_UNCHANGED}"
         )
@@ -194,6 +200,10 @@ def _connect(uri: str) -> sqlite3.Connection:
     )
 
 
+def _schema() -> str:
+    return resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+
+
 def _create_if_missing(path: Path) -> None:
     """Create an empty store if `path` does not exist.
 
@@ -210,11 +220,10 @@ def _create_if_missing(path: Path) -> None:
     for leftover in (new, wal_path(new), new.with_name(new.name + "-journal")):
         leftover.unlink(missing_ok=True)
     os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # only our user may read events
-    schema = resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
     with closing(_connect(_uri(new, "rw"))) as db:
         db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.executescript(f"BEGIN; {schema} PRAGMA user_version = {version_of(STEPS)}; COMMIT;")
+        db.executescript(f"BEGIN; {_schema()} PRAGMA user_version = {version_of(STEPS)}; COMMIT;")
         db.execute("PRAGMA journal_mode = wal")
     new.rename(path)
     sync_directory(path.parent)
@@ -273,7 +282,7 @@ def _check_header(path: Path, newest: int) -> None:
 
 
 def _check_content(db: sqlite3.Connection, path: Path, version: int) -> None:
-    """Read a row of the main tables; raise StoreFormatError or sqlite3.Error if that shows damage.
+    """Read a row of the main tables, and look for the others; raise StoreFormatError or sqlite3.Error if that shows damage.
 
     To check the whole file would delay a restart for minutes.
     """
@@ -285,6 +294,9 @@ def _check_content(db: sqlite3.Connection, path: Path, version: int) -> None:
     db.execute("SELECT uuid FROM known LIMIT 1").fetchone()
     if version > 1:
         db.execute("SELECT uuid FROM awaited LIMIT 1").fetchone()
+    if version == version_of(STEPS):
+        for table in re.findall(r"^CREATE TABLE (\w+)", _schema(), re.MULTILINE):
+            db.execute(f"SELECT 1 FROM {table} LIMIT 0")  # noqa: S608 - a constant
     if counters is None or (last is not None and last > counters[0]):
         raise StoreFormatError(
             f"the store {path} is damaged: its newest event is number {last}, but it has counted only "

@@ -77,6 +77,13 @@ _Known = tuple[int, bytes | str, int, int | None, bytes | None]
 """A row to insert into `known`: org, encoded uuid, since, log_copies, digest."""
 
 
+class _NoCountersError(sqlite3.DatabaseError):
+    """Another program emptied the table `counters`."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    sqlite_errorname = "SQLITE_CORRUPT"
+
+
 class Transaction:
     """A transaction of a group of operations, which is committed or rolled back as a whole.
 
@@ -93,7 +100,10 @@ class Transaction:
         db.execute("BEGIN IMMEDIATE")
         self.db = db
         self.now = now
-        *counters, used = db.execute(_BEFORE).fetchone()
+        row = db.execute(_BEFORE).fetchone()
+        if row is None:
+            raise _NoCountersError("its table counters is empty")
+        *counters, used = row
         self._before = tuple(counters)
         self.stored, self._duplicates, self.rejected, self._alerts, self._actions = counters
         self.added: list[AddedEvent] = []

@@ -105,7 +105,7 @@ class Writer:
         self._queued_bytes = 0  # gathered and in the queue; used on the event loop only
         self._closed = False
         self._moved = False  # whether the store's files were moved or replaced
-        # Whether the last try to store an event found damage, which a probe may not meet.
+        # Whether damage was found, which a probe may not meet, and no event was stored since.
         self._damaged = False
         self._next_probe = 0.0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -211,12 +211,11 @@ class Writer:
             if is_disk_error(error):
                 self._connection.recover(error)
                 failure = schema.to_store_error(self._settings.path, error)
-                self._damaged = isinstance(failure, StoreFormatError)
                 if any(pending.size for pending in group):
-                    self._set_not_ready(str(failure))
+                    self._set_not_ready(failure)
                 self._complete([(pending, None, failure) for pending in group], None)
             else:
-                self._retry_individually(group, StoreError(f"the store refuses the operation: {error}"))
+                self._retry_individually(group, schema.to_store_error(self._settings.path, error))
         except StoreMovedError as error:
             self._complete([(pending, None, error) for pending in group], None)
             self._abandon(error)
@@ -226,7 +225,7 @@ class Writer:
             self._retry_individually(group, error)
         else:
             self._duration.observe(time.perf_counter() - started)
-            if any(pending.size for pending in group):
+            if added or (not self._damaged and any(pending.size for pending in group)):
                 self._set_ready()
             done = zip(group, results, strict=True)
             self._complete([(pending, result, None) for pending, result in done], stored)
@@ -244,20 +243,24 @@ class Writer:
         # Only for a POST: a page of the System Log can be fetched again, and a POST may fit where a page does
         # not.
         work = group[0].work
-        if isinstance(error, StoreFullError) and isinstance(work, Batch) and work.source is Source.HOOK:
-            self._set_not_ready(str(error))
+        is_post = isinstance(work, Batch) and work.source is Source.HOOK
+        if is_post and isinstance(error, StoreFullError | StoreFormatError):
+            self._set_not_ready(error)
         self._complete([(group[0], None, error)], None)
 
     def _abandon(self, error: StoreMovedError) -> None:
         """Stop storing until the files are put back, or until a restart."""
-        self._set_not_ready(str(error), is_new=not self._moved)
-        self._moved = True
+        self._set_not_ready(error)
         self._connection.abandon()
 
-    def _set_not_ready(self, reason: str, *, is_new: bool = False) -> None:
+    def _set_not_ready(self, error: StoreError) -> None:
+        is_damage, is_move = isinstance(error, StoreFormatError), isinstance(error, StoreMovedError)
+        is_new = (is_damage and not self._damaged) or (is_move and not self._moved)
         if is_new or self.not_ready_reason is None:
-            _logger.error("events cannot be stored", action="store_unready", reason=reason)
-        self.not_ready_reason = reason
+            _logger.error("events cannot be stored", action="store_unready", reason=str(error))
+        self._damaged = self._damaged or is_damage
+        self._moved = self._moved or is_move
+        self.not_ready_reason = str(error)
 
     def _set_ready(self) -> None:
         self._moved = self._damaged = False
