@@ -21,7 +21,6 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND
 from forwarder.delivery import Delivery
 from forwarder.detect.runner import RuleRunner
-from forwarder.gauges import count_connections, set_certificates
 from forwarder.heartbeat import Heartbeat
 from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.server import Server
@@ -32,8 +31,8 @@ from forwarder.okta.system_log.backfill import BackfillRequest, backlog
 from forwarder.okta_orgs import OktaOrgs
 from forwarder.operator_view import OperatorView
 from forwarder.ops.listener import OpsListener
+from forwarder.react.operator_requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
 from forwarder.react.prompts.muted import Muted
-from forwarder.react.requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
 from forwarder.reactions.reactions import Reactions
 from forwarder.reactions.runner import ReactionRunner
 from forwarder.receive.receiver import HookReceiver
@@ -41,6 +40,7 @@ from forwarder.receive.refusals import Refusals
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.settings import Settings
 from forwarder.status import Status, StatusRequest, log_hourly
+from forwarder.status_gauges import count_connections, set_certificates
 from forwarder.store.backup import BackupRequest
 from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
 from forwarder.store.engine import open_store

@@ -19,8 +19,8 @@ from forwarder.config.types import Secret
 from forwarder.core.errors import StoreError
 from forwarder.files import can_create_in, cannot_write
 from forwarder.okta.settings import org_origin
-from forwarder.react.settings.values import Mode
-from forwarder.react.settings.written import written
+from forwarder.react.settings.types import Mode
+from forwarder.react.settings.written_actions import written
 from forwarder.reaction_check import reaction_warnings
 from forwarder.rules.load import read_rules
 from forwarder.rules.review import value_warnings

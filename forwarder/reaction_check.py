@@ -12,7 +12,7 @@ from forwarder.react.prompts.muted import is_factor_event
 from forwarder.react.settings.problems import OrgAccess, org_problems, problems, rule_problems
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.warnings import rule_warnings, warnings
-from forwarder.rules.evaluation.reach import Reach
+from forwarder.rules.evaluation.matched_types import Reach
 from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
 from forwarder.rules.sigma.correlation import Correlation
 

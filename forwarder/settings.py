@@ -19,7 +19,7 @@ from forwarder.config.types import Secret, Section
 from forwarder.core.errors import SettingsError
 from forwarder.core.event import Source
 from forwarder.http.settings import TlsSettings, tls_context
-from forwarder.okta.hooks.rule_types import desired_types
+from forwarder.okta.hooks.needed_event_types import desired_types
 from forwarder.okta.settings import ApiSettings, HookSettings, OrgUrl, ReconcileSettings
 from forwarder.okta.zones.addresses import parse_range
 from forwarder.okta.zones.settings import ZONE_SCOPE, OrgZones, zone_problems

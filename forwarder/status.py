@@ -16,7 +16,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.redaction import redact_all
 from forwarder.core.time import Micros, iso, seconds_between
 from forwarder.deliver.worker import Worker
-from forwarder.gauges import set_gauges
+from forwarder.health_verdict import problems, verdict
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
 from forwarder.okta.hooks.watch import HookState
@@ -25,9 +25,9 @@ from forwarder.okta.system_log.reconcile import ReconcileState
 from forwarder.receive.auth import endpoint_path
 from forwarder.receive.refusals import Refusals, Refused
 from forwarder.settings import OrgSettings, Settings
+from forwarder.status_gauges import set_gauges
 from forwarder.store.engine import Store
 from forwarder.store.ledger import Ledger, SinkLedger
-from forwarder.verdict import problems, verdict
 
 _logger = logs.get("app")
 

@@ -4,7 +4,7 @@ Types other than those that matter most for security have no series before their
 first value of a series: `_grown` adds it.
 """
 
-from forwarder.core.security_types import SECURITY_TYPES, SECURITY_TYPES_OF_LOG
+from forwarder.core.security_event_types import SECURITY_TYPES, SECURITY_TYPES_OF_LOG
 from tools.grafana_panels import ORG, Dashboard, Panel, Query, Row
 
 _ALERT = "ForwarderNoEvents"

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from forwarder.core.doctor_event import EVENT_TYPE, TEXT, UUID_PREFIX
+from forwarder.doctor.all_checks import CHECKS
 from forwarder.doctor.check import Check, CheckKind
-from forwarder.doctor.table import CHECKS
 
 PAGE = Path(__file__).parent.parent / "docs" / "doctor.md"
 _HEAD = """# forwarder doctor

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import msgspec
 
-from forwarder.ecs import readers
+from forwarder.ecs import value_readers
 from forwarder.ecs.attributes import attribute_name
 from forwarder.ecs.document import ECS_VERSION
 from forwarder.ecs.fields import FIELDS
-from forwarder.ecs.readers import MAX_KEYS, MAX_NAME, REST
+from forwarder.ecs.value_readers import MAX_KEYS, MAX_NAME, REST
 
 TARGET = Path(__file__).parent.parent / "docs" / "mapping.md"
 
@@ -282,7 +282,7 @@ def page() -> str:
     """The text of docs/mapping.md."""
     plain = [_row(f"`{row.okta}`", row.ecs, _rule(row.read)) for row in FIELDS]
     derived = [_row(row.okta, row.ecs, row.rule, row.otlp) for row in DERIVED]
-    read = dict.fromkeys(row.read for row in FIELDS if row.read is not readers.text)
+    read = dict.fromkeys(row.read for row in FIELDS if row.read is not value_readers.text)
     legend = [f"- `{reader.__name__}`: {' '.join((reader.__doc__ or '').split())}" for reader in read]
     differences = [f"| {fields} | {why} |" for fields, why in DIFFERENCES.values()]
     sections = (
@@ -304,11 +304,11 @@ def page() -> str:
 
 
 def _sentence() -> str:
-    return (readers.text.__doc__ or "").partition(": ")[2]
+    return (value_readers.text.__doc__ or "").partition(": ")[2]
 
 
 def _rule(read: object) -> str:
-    return "" if read is readers.text else f"`{getattr(read, '__name__', '')}`"
+    return "" if read is value_readers.text else f"`{getattr(read, '__name__', '')}`"
 
 
 def _row(okta: str, ecs: tuple[str, ...], rule: str, otlp: str = "") -> str:

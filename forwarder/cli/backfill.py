@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forwarder.cli.common import ORG, choose_org, config_option, load_settings
+from forwarder.cli.options import ORG, choose_org, config_option, load_settings
 from forwarder.cli.terminal import console, echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock

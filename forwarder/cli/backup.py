@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from forwarder.cli import terminal
-from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.options import config_option, load_settings
 from forwarder.clock import SystemClock
 from forwarder.core.wording import count
 

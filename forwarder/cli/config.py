@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from forwarder.cli.common import config_option, find_config
+from forwarder.cli.options import config_option, find_config
 from forwarder.core.printable import printable
 from forwarder.core.redaction import redact_all
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder.cli import terminal
-from forwarder.cli.common import SINK, config_option, load_settings
+from forwarder.cli.options import SINK, config_option, load_settings
 from forwarder.clock import SystemClock
 from forwarder.core.time import iso
 from forwarder.core.wording import count

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.options import config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.core.errors import SettingsError
 from forwarder.core.wording import count
@@ -85,8 +85,8 @@ def doctor(  # noqa: PLR0913  # as many as it has options
     Exit codes: 0 nothing fails, 1 a check fails, 2 wrong usage, or a configuration that cannot be loaded.
     """
     from forwarder.doctor import offline as offline_part
+    from forwarder.doctor.all_checks import CHECKS
     from forwarder.doctor.runner import select, with_needs
-    from forwarder.doctor.table import CHECKS
 
     _refuse_unknown((*checks, *skipped), CHECKS)
     if bundle is not None and bundle.exists():

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from forwarder.cli import find_output
-from forwarder.cli.common import ORG, config_option, load_settings
+from forwarder.cli.options import ORG, config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import MomentParam
 from forwarder.clock import SystemClock
@@ -24,7 +24,7 @@ from forwarder.core.wording import days
 if TYPE_CHECKING:
     from forwarder.cli.find_view import Documents
     from forwarder.settings import Settings
-    from forwarder.store.lives import Search, SearchResult
+    from forwarder.store.event_life import Search, SearchResult
 
 _TIMEOUT = 2.0
 """Seconds to wait for Elasticsearch, or for the running forwarder."""
@@ -94,7 +94,7 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
     Exit codes: 0 found, 1 not found, or the store cannot be read, 2 wrong usage or configuration.
     """
     from forwarder.store.engine import open_commands
-    from forwarder.store.lives import Search
+    from forwarder.store.event_life import Search
 
     _check_usage(uuid, user, event_type, around, within)
     settings, secrets_missing = _settings(config)

@@ -8,7 +8,7 @@ from forwarder.cli import terminal
 from forwarder.cli.terminal import echo
 from forwarder.core.printable import printable_line
 from forwarder.core.wording import count
-from forwarder.store.lives import FEW
+from forwarder.store.event_life import FEW
 
 _SOURCES = {
     "hook": "the event hook",

@@ -10,7 +10,7 @@ from forwarder.core.event import decode_leniently
 from forwarder.core.time import Micros, iso
 from forwarder.core.wording import agrees, count
 from forwarder.okta.system_log.event_details import targets_any_hook, targets_hook
-from forwarder.store.lives import Life, SearchResult, SinkLife
+from forwarder.store.event_life import Life, SearchResult, SinkLife
 
 Documents = Mapping[str, Mapping[str, str] | str]
 """For each sink, the index of each document that was found, by `document_key`; or a text that says why no search was

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forwarder.cli.common import ORG, config_option, load_settings
+from forwarder.cli.options import ORG, config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from forwarder.cli.common import choose_org, load_settings
+from forwarder.cli.options import choose_org, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.clock import SystemClock
 from forwarder.core.errors import SettingsError
@@ -57,7 +57,7 @@ def load_desired_hook(
     Raises:
         SettingsError: the org lacks `url`, `api` or `hook`, or Okta would refuse the hook; lists all problems.
     """
-    from forwarder.okta.hooks.rule_types import desired_types
+    from forwarder.okta.hooks.needed_event_types import desired_types
 
     selection = _select(config, name, hook_id)
     problems = _missing(selection, hook=True)

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from forwarder.cli.common import ORG, config_option
 from forwarder.cli.hook_output import hook_as_json, print_differences, print_hook, print_state, steps, title
 from forwarder.cli.hook_selection import HookSelection, connect, load_desired_hook, select
+from forwarder.cli.options import ORG, config_option
 from forwarder.cli.terminal import echo
 from forwarder.core.errors import ForwarderError, OktaError
 from forwarder.core.wording import count

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from forwarder.cli.common import config_option
+from forwarder.cli.options import config_option
 from forwarder.cli.terminal import echo
 from forwarder.core.errors import ForwarderError, SettingsError
 
@@ -221,7 +221,7 @@ def _text(answers: _Answers, config: Path) -> str:
 
 
 def _print_next(config: Path, answers: _Answers) -> None:
-    from forwarder.cli.common import DEFAULT_CONFIG
+    from forwarder.cli.options import DEFAULT_CONFIG
 
     option = "" if config == DEFAULT_CONFIG else f" -c {config}"
     steps = []

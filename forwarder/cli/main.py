@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from forwarder import logs
-from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.options import config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.core.errors import ForwarderError, SettingsError
 from forwarder.core.wording import count

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from forwarder.cli.common import ORG, choose_org, config_option, load_settings
+from forwarder.cli.options import ORG, choose_org, config_option, load_settings
 from forwarder.cli.setup_output import SECRET_SOURCE, secret_source, show
 from forwarder.cli.terminal import echo
 from forwarder.clock import SystemClock

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder.cli import terminal
-from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.options import config_option, load_settings
 from forwarder.cli.reaction_list import paused
 from forwarder.cli.time_option import DurationParam
 from forwarder.clock import SystemClock
@@ -22,7 +22,7 @@ from forwarder.core.time import SECOND, iso
 if TYPE_CHECKING:
     from forwarder.control import ControlRequest
     from forwarder.react.guards.pauses import Pauses
-    from forwarder.react.requests import ApproveRequest, UndoRequest
+    from forwarder.react.operator_requests import ApproveRequest, UndoRequest
     from forwarder.settings import Settings
 
 _TIMEOUT = 10.0
@@ -53,7 +53,7 @@ def approve(config: Path, id_: str) -> None:
 
     Needs a running forwarder.
     """
-    from forwarder.react.requests import ApproveRequest
+    from forwarder.react.operator_requests import ApproveRequest
 
     found = _ask(load_settings(config, secrets=False), ApproveRequest(id_, _who(), given=True))
     terminal.echo(f"Approved {_about(found)}; see: forwarder reactions show {found['key'][:12]}")
@@ -67,7 +67,7 @@ def refuse(config: Path, id_: str) -> None:
 
     Needs a running forwarder.
     """
-    from forwarder.react.requests import ApproveRequest
+    from forwarder.react.operator_requests import ApproveRequest
 
     found = _ask(load_settings(config, secrets=False), ApproveRequest(id_, _who(), given=False))
     terminal.echo(f"Refused {_about(found)}.")
@@ -88,7 +88,7 @@ def undo(config: Path, id_: str, *, why: str) -> None:
 
     Needs a running forwarder.
     """
-    from forwarder.react.requests import UndoRequest
+    from forwarder.react.operator_requests import UndoRequest
 
     found = _ask(load_settings(config, secrets=False), UndoRequest(id_, _who(), why))
     terminal.echo(f"Undoing {_about(found)}; see: forwarder reactions show {found['key'][:12]}")
@@ -115,7 +115,7 @@ def pause(config: Path, what: str | None, *, seconds: float | None, why: str) ->
     answered are withdrawn, and answers to prompts have no effect. Live effects still end in time. The store keeps the
     pause, even while no forwarder runs.
     """
-    from forwarder.react.requests import PauseRequest
+    from forwarder.react.operator_requests import PauseRequest
 
     settings = load_settings(config, secrets=False)
     scope, title = _scope(settings, what)
@@ -136,7 +136,7 @@ def pause(config: Path, what: str | None, *, seconds: float | None, why: str) ->
 @click.argument("what", required=False, metavar="[RULE|ACTION]")
 def resume(config: Path, what: str | None) -> None:
     """End a pause; without a name, every pause."""
-    from forwarder.react.requests import ResumeRequest
+    from forwarder.react.operator_requests import ResumeRequest
 
     settings = load_settings(config, secrets=False)
     scope = None if what is None else _paused_scope(settings, what)

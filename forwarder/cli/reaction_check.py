@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from forwarder.cli.common import ORG, config_option, load_settings
 from forwarder.cli.doctor import print_rows
+from forwarder.cli.options import ORG, config_option, load_settings
 from forwarder.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def check(config: Path, org: str | None, *, as_json: bool) -> None:
 
 async def _run(settings: "Settings", org: str | None) -> "list[CheckRow]":
     from forwarder.clock import SystemClock
+    from forwarder.doctor.all_checks import CHECKS
     from forwarder.doctor.context import Context
     from forwarder.doctor.runner import run
-    from forwarder.doctor.table import CHECKS
 
     checks = [each for each in CHECKS if each.group == "reactions" or each.id in _BESIDE]
     context = Context(settings, SystemClock(), _TIMEOUT)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.options import config_option, load_settings
 from forwarder.core.errors import SettingsError
 
 

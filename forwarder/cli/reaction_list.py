@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from forwarder.cli import terminal
-from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.options import config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock

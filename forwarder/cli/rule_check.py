@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from forwarder.cli.common import DEFAULT_CONFIG, config_option, load_settings
+from forwarder.cli.options import DEFAULT_CONFIG, config_option, load_settings
 from forwarder.cli.terminal import console, echo
 from forwarder.core.wording import count
 

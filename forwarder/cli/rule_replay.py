@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from forwarder.cli.common import config_option, load_settings
+from forwarder.cli.options import config_option, load_settings
 from forwarder.cli.terminal import console, echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock

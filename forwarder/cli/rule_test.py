@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from forwarder.cli.common import config_option
+from forwarder.cli.options import config_option
 from forwarder.cli.rule_check import rules_section
 from forwarder.cli.terminal import echo
 from forwarder.core.wording import count

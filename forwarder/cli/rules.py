@@ -175,7 +175,7 @@ def _print_unknown(found: "list[tuple[Path, Coverage]]") -> None:
 
 
 def _hint(name: str, near: str | None) -> str:
-    from forwarder.rules.legacy_types import is_legacy
+    from forwarder.rules.legacy_event_types import is_legacy
 
     if is_legacy(name):
         return f"; this name of the old Events API is now {near}" if near else ""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from forwarder.cli.common import SINK, config_option, load_settings
 from forwarder.cli.okta_role import okta_role
+from forwarder.cli.options import SINK, config_option, load_settings
 from forwarder.cli.setup_output import SECRET_SOURCE, secret_source, show
 from forwarder.core.errors import SettingsError
 
@@ -49,8 +49,8 @@ def elasticsearch_command(
     differently if a feature is missing. The exit code is 1 if events of this sink would not be readable.
     docs/elasticsearch.md lists the privileges that the credentials need.
     """
-    from forwarder.setup.elasticsearch.bodies import Options, retention_of, target_of
     from forwarder.setup.elasticsearch.run import setup as prepare
+    from forwarder.setup.elasticsearch.template_bodies import Options, retention_of, target_of
 
     sink = _sink(load_settings(config, secrets="sinks"), name, override)
     target = target_of(sink)
@@ -145,7 +145,7 @@ def kibana_command(*, dry_run: bool, **options: Any) -> None:
     """
     from forwarder.setup.kibana.run import setup as import_objects
     from forwarder.setup.kibana.settings import KibanaSettings
-    from forwarder.setup.kibana.shipped import shipped
+    from forwarder.setup.kibana.shipped_objects import shipped
 
     settings = _from_options(KibanaSettings, options)
     if not import_objects(settings, shipped(), show, dry_run=dry_run):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forwarder.cli.common import ORG, config_option, load_settings
+from forwarder.cli.options import ORG, config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import DurationParam, MomentParam
 from forwarder.clock import SystemClock

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from forwarder.cli.common import ORG, choose_org, config_option, load_settings
+from forwarder.cli.options import ORG, choose_org, config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.cli.zone_output import (
     ZoneReport,

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from typing import Any, ClassVar, Self
 from urllib.parse import SplitResult, urlsplit
 
-from forwarder.config.plain import shown
+from forwarder.config.error_texts import shown
 from forwarder.config.types import ParsedText
 
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")

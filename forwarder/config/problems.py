@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
 
-from forwarder.config.plain import plain
+from forwarder.config.error_texts import plain
 
 _NAMES = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 Name = Annotated[str, StringConstraints(pattern=_NAMES)]

@@ -14,7 +14,7 @@ from forwarder.app import Forwarder
 from forwarder.core.errors import StoreError
 from forwarder.core.wording import count
 from forwarder.demo.disk import Disk
-from forwarder.demo.keys import listening
+from forwarder.demo.keyboard import listening
 from forwarder.demo.picture import Picture
 from forwarder.demo.snapshot import SINK, Snapshot, Watcher
 from forwarder.emulator.org import Emulator

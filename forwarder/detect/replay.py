@@ -14,7 +14,7 @@ from forwarder.core.alert import Alert, rule_of, to_event
 from forwarder.core.event import OKTA_SOURCES, Event, Source, StoredEvent
 from forwarder.core.sighting import PLACES
 from forwarder.core.time import SECOND, Micros, iso
-from forwarder.detect.scratch import Scratch
+from forwarder.detect.replay_file import Scratch
 from forwarder.detect.users import MOST as MOST_USERS
 from forwarder.detect.users import Decoded, Users
 from forwarder.ecs.decode import decode_object

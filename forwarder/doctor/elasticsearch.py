@@ -12,7 +12,7 @@ from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, fr
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import certificate_end, until
 from forwarder.settings import Settings
-from forwarder.setup.elasticsearch import bodies
+from forwarder.setup.elasticsearch import template_bodies
 from forwarder.setup.elasticsearch.capabilities import check_privileges
 from forwarder.setup.elasticsearch.cluster import Cluster, ClusterResponse, reason
 from forwarder.setup.elasticsearch.inspect import Deviation, find_deviations, find_wrong_types
@@ -160,14 +160,14 @@ async def _templates(context: Context, name: str) -> Found:
         try:
             found = await find_deviations(
                 cluster,
-                bodies.target_of(sink),
-                bodies.retention_of(sink),
+                template_bodies.target_of(sink),
+                template_bodies.retention_of(sink),
                 beside=bool(context.settings.rules.files or context.settings.ops.heartbeat),
             )
         except SetupError as error:
             return fail(str(error), f"correct this, then run `forwarder setup elasticsearch --sink {name}`")
     return [_judged(each, f"run `forwarder setup elasticsearch --sink {name}`") for each in found] or ok(
-        f"templates and pipeline are those of version {bodies.VERSION}"
+        f"templates and pipeline are those of version {template_bodies.VERSION}"
     )
 
 

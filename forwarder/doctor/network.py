@@ -11,9 +11,9 @@ import httpx
 import msgspec
 
 from forwarder.config_check import SOON
+from forwarder.connection_errors import INSPECTED, why_unreachable
 from forwarder.doctor.check import Finding, fail, ok, warn
 from forwarder.threads import in_daemon_thread
-from forwarder.unreachable import INSPECTED, why_unreachable
 
 _LIMIT = 64 * 1024
 """How many bytes of a response are read."""

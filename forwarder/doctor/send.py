@@ -21,7 +21,7 @@ from forwarder.setup.elasticsearch.documents import find_documents
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.store.engine import open_commands
-from forwarder.store.lives import Search, SinkLife
+from forwarder.store.event_life import Search, SinkLife
 from forwarder.threads import in_daemon_thread
 
 _HEADING = "Test event"

@@ -12,7 +12,7 @@ from forwarder.core.event import Event
 from forwarder.ecs.alert import ALERT_MODULE
 from forwarder.ecs.document import ECS_VERSION, DocumentOptions, decoded, iso, timestamp
 from forwarder.ecs.fields import object_at
-from forwarder.ecs.readers import clean, email, ip, outcome
+from forwarder.ecs.value_readers import clean, email, ip, outcome
 
 ACTION_DATASET = "okta_forwarder.action"
 

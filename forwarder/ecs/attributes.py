@@ -11,11 +11,11 @@ from forwarder.core.time import iso
 from forwarder.ecs.action import action_fields
 from forwarder.ecs.alert import ALERT_MODULE, alert_fields
 from forwarder.ecs.categories import classes
-from forwarder.ecs.copying import copying_function
+from forwarder.ecs.copy_fields import copying_function
 from forwarder.ecs.decode import encode
 from forwarder.ecs.document import DocumentOptions, copy_objects, decoded, event_tags, mapped
 from forwarder.ecs.fields import FIELDS, new_builder
-from forwarder.ecs.readers import json_object, location, text
+from forwarder.ecs.value_readers import json_object, location, text
 
 AttributeValue = str | bool | int | float | Sequence[str] | Sequence[bool] | Sequence[int] | Sequence[float]
 """The type of an attribute's value; all items of a list have the same type."""

@@ -13,12 +13,12 @@ from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event
 from forwarder.core.time import SECOND, Micros
 from forwarder.ecs.categories import classes
-from forwarder.ecs.copying import copying_function
-from forwarder.ecs.debug import debug_data
+from forwarder.ecs.copy_fields import copying_function
+from forwarder.ecs.debug_data import debug_data
 from forwarder.ecs.decode import decode
 from forwarder.ecs.fields import DocumentBuilder, build, names_under, new_builder, object_at
-from forwarder.ecs.readers import clean, objects
 from forwarder.ecs.targets import targets
+from forwarder.ecs.value_readers import clean, objects
 
 ECS_VERSION = "8.11.0"
 DATASET = "okta.system"

@@ -1,6 +1,6 @@
 """The table `FIELDS`: to which fields of a document each value of an Okta event is copied. docs/mapping.md shows it.
 
-`copying.py` copies the values; all mapping that is more than that is in `document.py`, `debug.py` and `targets.py`.
+`copy_fields.py` copies the values; all mapping that is more than that is in `document.py`, `debug_data.py` and `targets.py`.
 """
 
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.ecs.readers import email, flag, integer, ip, json_object, location, outcome, text, texts
+from forwarder.ecs.value_readers import email, flag, integer, ip, json_object, location, outcome, text, texts
 
 
 class Field(msgspec.Struct, frozen=True):

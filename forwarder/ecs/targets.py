@@ -4,7 +4,7 @@ from typing import Any
 
 from forwarder.ecs.decode import encode
 from forwarder.ecs.fields import DocumentBuilder
-from forwarder.ecs.readers import clean, objects, text
+from forwarder.ecs.value_readers import clean, objects, text
 
 _NAMES = (("id", "id"), ("type", "type"), ("alternateId", "alternate_id"), ("displayName", "display_name"))
 _DETAILS = ("methodTypeUsed", "methodUsedVerifiedProperties")

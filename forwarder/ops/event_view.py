@@ -11,11 +11,11 @@ from forwarder.core.errors import ForwarderError
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.time import iso
 from forwarder.ecs.attributes import record_for_json
-from forwarder.ecs.by_source import document_of
 from forwarder.ecs.decode import decode, decode_object
 from forwarder.ecs.document import DocumentOptions
+from forwarder.ecs.document_by_source import document_of
 from forwarder.ecs.fields import object_at
-from forwarder.ecs.readers import objects, text
+from forwarder.ecs.value_readers import objects, text
 
 _RAISED = (ForwarderError, ValueError, RecursionError)
 _OPTIONS = DocumentOptions()

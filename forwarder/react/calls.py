@@ -14,9 +14,9 @@ from forwarder.core.backoff import Backoff
 from forwarder.core.time import SECOND
 from forwarder.react.actions.okta import Act
 from forwarder.react.guards.judgement import Judgement
-from forwarder.react.parts import Parts
 from forwarder.react.ports import Answer, Seen
-from forwarder.react.prompts.port import PromptProgress, lost
+from forwarder.react.prompts.results import PromptProgress, lost
+from forwarder.react.replaceable_parts import Parts
 from forwarder.react.rows.rows import Rows, answered, lasts
 
 _BACKOFF = Backoff(base=1.0, cap=60.0)

@@ -18,7 +18,7 @@ from forwarder import logs
 from forwarder.core.action import Action, ActionState, EffectKind
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.calls import Calls
-from forwarder.react.parts import Parts
+from forwarder.react.replaceable_parts import Parts
 from forwarder.react.rows.rows import Rows
 from forwarder.react.schedule import subject_of
 from forwarder.react.undo import Undo

@@ -31,8 +31,8 @@ from forwarder.react.settings.actions import (
     UserRiskSettings,
 )
 from forwarder.react.settings.section import ReactionsSettings
-from forwarder.react.settings.values import Mode
-from forwarder.react.settings.written import chooses
+from forwarder.react.settings.types import Mode
+from forwarder.react.settings.written_actions import chooses
 from forwarder.react.targets import address_of, user_of
 
 _LEVELS = ("low", "medium", "high")

@@ -19,8 +19,8 @@ from forwarder.react.guards.judgement import Decision, Judgement
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.plan import Plans
 from forwarder.react.ports import Answer, Seen
-from forwarder.react.prompts.port import LONGEST
-from forwarder.react.rows.book import Book, horizon_of
+from forwarder.react.prompts.results import LONGEST
+from forwarder.react.rows.rows_in_memory import Book, horizon_of
 from forwarder.react.settings.guards import GuardSettings, Protect
 
 NOT_JUDGED: Mapping[str, str] = {

@@ -7,7 +7,7 @@ from forwarder.react.plan import Plans
 from forwarder.react.rehearsal import Rehearsal
 from forwarder.react.settings.guards import GuardSettings, Limit, Network, Protect
 from forwarder.react.settings.limits import LimitsSettings, ProtectSettings
-from forwarder.react.settings.values import Mode, Rate
+from forwarder.react.settings.types import Mode, Rate
 from forwarder.reaction_check import known_rules
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.settings import OrgSettings, Settings

@@ -14,14 +14,14 @@ from forwarder.react.actions.outside import Notify, RiskEvent
 from forwarder.react.actions.security_event import SecurityEvents
 from forwarder.react.actions.webhook import Webhooks
 from forwarder.react.announce import approval_requests
-from forwarder.react.findings import ReactionFinding, missing_groups, stranded_effects
 from forwarder.react.guards.guards import Guards
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.plan import Plans
 from forwarder.react.ports import Answer, Seen
+from forwarder.react.prompts.asking import Prompts
 from forwarder.react.prompts.oauth import CibaApp
-from forwarder.react.prompts.prompts import Prompts
-from forwarder.react.rows.book import Book, horizon_of
+from forwarder.react.rows.rows_in_memory import Book, horizon_of
+from forwarder.react.runtime_problems import ReactionFinding, missing_groups, stranded_effects
 from forwarder.reaction_check import known_rules
 from forwarder.reactions.guard_settings import guard_settings
 from forwarder.reactions.okta_calls import OktaCalls

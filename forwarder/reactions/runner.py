@@ -21,14 +21,14 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.react.engine import ActionEngine
-from forwarder.react.findings import ReactionFinding
 from forwarder.react.guards.pauses import CURSOR as PAUSES
 from forwarder.react.guards.pauses import Pause, Pauses
 from forwarder.react.metrics import ReactionMetrics
-from forwarder.react.parts import Parts
-from forwarder.react.requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
-from forwarder.react.rows.book import Book
+from forwarder.react.operator_requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
+from forwarder.react.replaceable_parts import Parts
 from forwarder.react.rows.rows import Rows
+from forwarder.react.rows.rows_in_memory import Book
+from forwarder.react.runtime_problems import ReactionFinding
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.summary import summary
 from forwarder.store.engine import Store

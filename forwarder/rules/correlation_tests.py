@@ -16,7 +16,7 @@ from forwarder.rules.conditions.explanation import explanation
 from forwarder.rules.evaluation.engine import RuleEngine, Timing
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.rules.sigma.correlation import Correlation
-from forwarder.rules.sigma.exception import RuleException
+from forwarder.rules.sigma.rule_exception import RuleException
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 """The time of the first event of a test, if it has no `published`; the next ones are a second apart."""

@@ -21,7 +21,7 @@ from forwarder.rules.conditions.condition import (
     possible,
 )
 from forwarder.rules.conditions.rule import Rule
-from forwarder.rules.legacy_types import became, is_legacy
+from forwarder.rules.legacy_event_types import became, is_legacy
 
 _MAX_SUGGESTIONS = 500
 """How many names of all rules get a suggestion; each suggestion takes some milliseconds."""

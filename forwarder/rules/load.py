@@ -19,12 +19,12 @@ from forwarder.rules.conditions.documents import Document, yaml_documents
 from forwarder.rules.conditions.okta_filter import parse_filter
 from forwarder.rules.evaluation.ruleset import DetectionRule, RuleProblem, Ruleset, with_ids
 from forwarder.rules.files import filter_lines, has_suffix, is_folder, read_text, real_path, walk
-from forwarder.rules.nearest import did_you_mean
 from forwarder.rules.sigma.correlation import Correlation, read_correlation
-from forwarder.rules.sigma.described import KEYS, Described, description_of, made_id, report_unknown_keys
 from forwarder.rules.sigma.detections import Report, about_okta, detection_tree, line_of
-from forwarder.rules.sigma.exception import RuleException, read_exception
+from forwarder.rules.sigma.metadata import KEYS, Described, description_of, made_id, report_unknown_keys
 from forwarder.rules.sigma.modifiers import Lists
+from forwarder.rules.sigma.rule_exception import RuleException, read_exception
+from forwarder.rules.suggestion import did_you_mean
 from forwarder.rules.yaml_rules import collected, okta_filters
 
 _SUFFIXES = (".yml", ".yaml", ".txt")

@@ -16,8 +16,8 @@ from forwarder.rules.coverage import Coverage, coverage
 from forwarder.rules.evaluation.countries import COUNTRY_FIELD, UNKNOWN, country_code
 from forwarder.rules.evaluation.ruleset import DetectionRule, RuleProblem, Ruleset
 from forwarder.rules.sigma.correlation import Correlation
-from forwarder.rules.sigma.described import Described
 from forwarder.rules.sigma.detections import about_types
+from forwarder.rules.sigma.metadata import Described
 
 EVENT_FIELDS = (
     "actor", "authenticationContext", "client", "debugContext", "device", "displayMessage", "eventType", "forwarder",

@@ -21,9 +21,9 @@ from forwarder.rules.evaluation.ruleset import DetectionRule, RuleProblem, Rules
 from forwarder.rules.files import exists, has_suffix, is_folder, read_text, real_path, walk
 from forwarder.rules.load import TESTS, read_rules
 from forwarder.rules.sigma.correlation import Correlation
-from forwarder.rules.sigma.described import Described
-from forwarder.rules.sigma.exception import RuleException
+from forwarder.rules.sigma.metadata import Described
 from forwarder.rules.sigma.modifiers import Lists
+from forwarder.rules.sigma.rule_exception import RuleException
 
 _RULE_SUFFIXES = (".yml", ".yaml", ".txt")
 _KEYS = ("Name", "ExpectedResult", "Log", "Logs", "Rule", "Mocks")

@@ -32,9 +32,9 @@ from functools import cache
 import msgspec
 from msgspec.structs import replace
 
+from forwarder.connection_errors import error_chain
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.core.redaction import redact_start
-from forwarder.unreachable import error_chain
 
 DETAIL_LIMIT = 1_000
 """The maximum number of characters that are kept of a sink's own text. Some servers quote the whole request."""

@@ -7,8 +7,8 @@ import msgspec
 
 from forwarder.core.event import OKTA_SOURCES, Event
 from forwarder.ecs.attributes import record_for_json
-from forwarder.ecs.by_source import document_of
 from forwarder.ecs.document import DocumentOptions
+from forwarder.ecs.document_by_source import document_of
 from forwarder.ecs.raw import raw_document
 from forwarder.sink_settings import SinkSettings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings

@@ -13,14 +13,14 @@ from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.backup import Backup, OnProgress
 from forwarder.store.dead_letters import DeadLetter, DeadLetterSelection
+from forwarder.store.event_life import Search, SearchResult
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import Ledger
-from forwarder.store.lives import Search, SearchResult
 from forwarder.store.redelivery import Accepts, Range, RedeliveryCheckpoint, RedeliveryPlan
 from forwarder.store.rule_counts import NONE, HeldBack, RuleCounts
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import schema
-from forwarder.store.sqlite.commands import SqliteCommands
+from forwarder.store.sqlite.operator_commands import SqliteCommands
 from forwarder.store.sqlite.store import SqliteStore
 
 

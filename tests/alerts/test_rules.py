@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from forwarder.cli.main import main
-from forwarder.doctor.table import CHECKS
+from forwarder.doctor.all_checks import CHECKS
 from forwarder.metrics import Metrics
 
 ROOT = Path(__file__).parent.parent.parent
@@ -123,7 +123,7 @@ def test_every_section_of_the_runbook_is_an_alert_or_of_the_doctor() -> None:
     sections = re.findall(r"^## (.+)$", RUNBOOK, re.MULTILINE)
     alerts = list(dict.fromkeys(each["alert"] for each in ALERTS))
     assert sections[: len(alerts)] == alerts
-    of_the_status = {"Rules"}  # forwarder/verdict.py
+    of_the_status = {"Rules"}  # forwarder/health_verdict.py
     assert set(sections[len(alerts) :]) == {check.heading for check in CHECKS} - set(alerts) | of_the_status
 
 

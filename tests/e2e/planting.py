@@ -16,7 +16,7 @@ import msgspec
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.core.event import Event, Source, read_event
 from forwarder.core.time import Micros
-from forwarder.ecs import readers
+from forwarder.ecs import value_readers
 from forwarder.ecs.fields import FIELDS
 from forwarder.emulator.events.generator import Generator
 from forwarder.emulator.events.payloads import hook_shape
@@ -165,7 +165,7 @@ def _set(raw: dict[str, Any], field: str, value: Any) -> bool:
         row = _PATHS[field]
         if value != ANY or _at(raw, row.okta) is None:
             # Okta writes truth as a word where it is a text.
-            word = str(value).lower() if isinstance(value, bool) and row.read is readers.text else value
+            word = str(value).lower() if isinstance(value, bool) and row.read is value_readers.text else value
             _put(raw, row.okta, text if isinstance(word, str) else word)
     else:
         return False

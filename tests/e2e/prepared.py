@@ -10,9 +10,9 @@ from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.event import Source, StoredEvent, read_event
 from forwarder.emulator.events.generator import Generator
 from forwarder.setup.elasticsearch.admin import ElasticsearchAdmin
-from forwarder.setup.elasticsearch.bodies import Options, Retention, SetupTarget
 from forwarder.setup.elasticsearch.cluster import UntilReady
 from forwarder.setup.elasticsearch.run import setup
+from forwarder.setup.elasticsearch.template_bodies import Options, Retention, SetupTarget
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.elasticsearch.sink import ElasticsearchSink
 from tests.e2e.streams import Stream

@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from forwarder.setup.elasticsearch import bodies, health
+from forwarder.setup.elasticsearch import health, template_bodies
 from tests.conftest import require
 from tests.e2e.esql_columns import columns
 from tests.e2e.okta import envelope, happenings
@@ -118,7 +118,7 @@ def test_it_is_mapped_and_says_what_the_ledger_says(
     assert last["event"]["ingested"], "the pipeline of setup has run"
     name = f"metrics-okta_forwarder.health-{process.tree['sinks']['siem']['namespace']}"
     (mapping,) = server.call("GET", f"/{name}/_mapping").values()
-    assert mapping["mappings"]["_meta"]["okta-forwarder"]["version"] == bodies.VERSION
+    assert mapping["mappings"]["_meta"]["okta-forwarder"]["version"] == template_bodies.VERSION
     properties = mapping["mappings"]["properties"]["okta_forwarder"]["properties"]["health"]["properties"]
     assert (properties["waiting"]["type"], properties["states"]["type"]) == ("long", "keyword")
     assert properties["balanced"]["type"] == "boolean"

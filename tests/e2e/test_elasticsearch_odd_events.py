@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from forwarder.setup.elasticsearch.bodies import NAME
+from forwarder.setup.elasticsearch.template_bodies import NAME
 from tests.conftest import ElasticsearchFactory
 from tests.e2e.prepared import deliver, prepare, search
 from tests.e2e.streams import Stream, made

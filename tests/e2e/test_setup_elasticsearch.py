@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.elasticsearch.bodies import Retention
+from forwarder.setup.elasticsearch.template_bodies import Retention
 from tests.conftest import ElasticsearchFactory, require
 from tests.e2e.prepared import deliver, of_every_type, prepare, search
 from tests.e2e.streams import Stream

@@ -2,7 +2,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.core.event import Source
-from forwarder.core.security_types import SECURITY_TYPES, SECURITY_TYPES_OF_LOG
+from forwarder.core.security_event_types import SECURITY_TYPES, SECURITY_TYPES_OF_LOG
 from forwarder.event_metrics import StoredEventMetrics
 from forwarder.metrics import Metrics, event_type_label
 from tools.make_metrics_page import PAGE, page

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from forwarder.core.errors import SettingsError
-from forwarder.okta.hooks.rule_types import desired_types
+from forwarder.okta.hooks.needed_event_types import desired_types
 from forwarder.settings import Settings, load, read
 
 ROOT = Path(__file__).parents[2]

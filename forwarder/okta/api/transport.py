@@ -11,11 +11,11 @@ from urllib.request import getproxies, proxy_bypass
 
 import msgspec
 
+from forwarder.connection_errors import why_unreachable
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
 from forwarder.okta.api.errors import NoResponseError
 from forwarder.okta.api.metrics import ApiMetrics
 from forwarder.okta.api.rate_limits import RateLimits
-from forwarder.unreachable import why_unreachable
 
 TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105  # a path, not a secret
 

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping
 
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE, RELEASE
-from forwarder.core.security_types import SECURITY_TYPES
+from forwarder.core.security_event_types import SECURITY_TYPES
 
 ALL_ELIGIBLE = "all-eligible"
 SECURITY = "security"

@@ -11,6 +11,7 @@ import httpx
 import msgspec
 
 from forwarder import tls
+from forwarder.connection_errors import INSPECTED, why_unreachable
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
 from forwarder.core.errors import SettingsError
 from forwarder.core.ports import Clock
@@ -18,7 +19,6 @@ from forwarder.core.printable import printable_line
 from forwarder.core.redaction import redact, redact_start
 from forwarder.core.time import SECOND, retry_after
 from forwarder.react.ports import Answer
-from forwarder.unreachable import INSPECTED, why_unreachable
 
 _LIMIT = 64 * 1024
 """The most bytes of a response that are read."""

@@ -7,11 +7,11 @@ from typing import Any
 
 import httpx
 
+from forwarder.connection_errors import why_unreachable
 from forwarder.core.printable import printable_line
 from forwarder.react.ports import Answer, OktaCall
-from forwarder.react.settings.keys import PRIVATE_MEMBERS
 from forwarder.react.settings.section import JWKS_PATH, SetSettings
-from forwarder.unreachable import why_unreachable
+from forwarder.react.settings.signing_keys import PRIVATE_MEMBERS
 
 PROVIDERS_PATH = "/api/v1/security-events-providers"
 PROVIDERS_SCOPE = "okta.securityEventsProviders.read"

@@ -21,8 +21,8 @@ from forwarder.core.printable import printable_line
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.actions.poster import Poster, PostServer, usual_hint
 from forwarder.react.ports import NOT_CONFIGURED, Answer
-from forwarder.react.settings.keys import ALGORITHM, SigningKey, signing_key
 from forwarder.react.settings.section import ReactionsSettings
+from forwarder.react.settings.signing_keys import ALGORITHM, SigningKey, signing_key
 
 OKTA_EVENT = "https://schemas.okta.com/secevent/okta/event-type/user-risk-change"
 CAEP_EVENT = "https://schemas.openid.net/secevent/caep/event-type/risk-level-change"

@@ -4,7 +4,7 @@ import msgspec
 
 from forwarder.react.guards.judgement import Case
 from forwarder.react.prompts.caps import Cap, over_cap
-from forwarder.react.rows.book import Book
+from forwarder.react.rows.rows_in_memory import Book
 from forwarder.react.settings.guards import GuardSettings, Limit
 
 LIMIT_OF = {"day": "prompt_per_user", "org": "prompts_at_once"}

@@ -8,7 +8,7 @@ import msgspec
 
 from forwarder.core.action import Action, ActionState, EffectKind, Outcome
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.prompts.port import Reply
+from forwarder.react.prompts.results import Reply
 
 DAY = 86_400 * SECOND
 

@@ -17,7 +17,7 @@ from forwarder.react.ports import Answer, OktaCall
 from forwarder.react.prompts.id_token import IdTokens
 from forwarder.react.prompts.message import message_of
 from forwarder.react.prompts.oauth import AuthorizationServer
-from forwarder.react.prompts.port import (
+from forwarder.react.prompts.results import (
     INTERVAL,
     Handle,
     PollResult,

@@ -13,7 +13,7 @@ from forwarder.core.action import Action, ActionState, ActionStore, EffectKind, 
 from forwarder.core.errors import StoreFormatError
 from forwarder.core.event import Event
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.prompts.port import LONGEST, Reply
+from forwarder.react.prompts.results import LONGEST, Reply
 
 FACTOR_EVENTS = ("user.authentication.auth_via_mfa", "system.push.", "user.mfa.", "device.custom_push.")
 """Event types about factors: one name, and the beginnings of the others."""

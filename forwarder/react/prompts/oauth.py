@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from forwarder.connection_errors import why_unreachable
 from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
 from forwarder.core.redaction import redact_start
 from forwarder.core.time import SECOND, Micros, from_http_date, retry_after
 from forwarder.react.actions.poster import content_of
 from forwarder.react.ports import Answer
-from forwarder.react.settings.keys import signing_key
-from forwarder.unreachable import why_unreachable
+from forwarder.react.settings.signing_keys import signing_key
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _LIFETIME = 300  # seconds

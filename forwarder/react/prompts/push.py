@@ -12,7 +12,7 @@ from forwarder.core.action import Action, ActionRequest
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros, to_micros
 from forwarder.react.ports import Answer, OktaCall
-from forwarder.react.prompts.port import (
+from forwarder.react.prompts.results import (
     LONGEST,
     Handle,
     PollResult,

@@ -15,7 +15,7 @@ from forwarder.core.ports import Batch, Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.metrics import ReactionMetrics
 from forwarder.react.ports import Answer
-from forwarder.react.rows.book import Book
+from forwarder.react.rows.rows_in_memory import Book
 
 
 class Rows:

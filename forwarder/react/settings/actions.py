@@ -18,7 +18,7 @@ from forwarder.config.problems import Name
 from forwarder.config.types import Section
 from forwarder.core.action import ASKS, KINDS, EffectKind
 from forwarder.react.prompts.message import template_problem
-from forwarder.react.settings.values import Approve, EffectTime, Mode, Text, WrittenMode
+from forwarder.react.settings.types import Approve, EffectTime, Mode, Text, WrittenMode
 
 ANSWERS = ("approved", "denied", "timeout", "unreachable", "unknown")
 """How a prompt may end."""

@@ -5,13 +5,13 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints
 
 from forwarder.config.types import Secret, Section
-from forwarder.react.settings import keys
-from forwarder.react.settings.values import Network, Rate, Text
+from forwarder.react.settings import signing_keys
+from forwarder.react.settings.types import Network, Rate, Text
 
 
 def _private_key(secret: Secret) -> Secret:
     if secret.is_read:
-        keys.signing_key(secret.reveal())
+        signing_keys.signing_key(secret.reveal())
     return secret
 
 

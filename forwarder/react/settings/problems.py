@@ -9,8 +9,8 @@ from forwarder.core.action import WITHOUT_USER
 from forwarder.react.ports import KnownRule
 from forwarder.react.settings.actions import AddToGroupSettings, NotifySettings, OnSettings, RiskEventSettings
 from forwarder.react.settings.section import ReactionsSettings
-from forwarder.react.settings.values import Mode
-from forwarder.react.settings.written import (
+from forwarder.react.settings.types import Mode
+from forwarder.react.settings.written_actions import (
     WrittenAction,
     chooses,
     prompt_of,

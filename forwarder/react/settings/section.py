@@ -14,10 +14,10 @@ from forwarder.config.hosts import is_loopback, split_http_url, split_url
 from forwarder.config.problems import Name
 from forwarder.config.types import Duration, PathStr, Secret, Section
 from forwarder.core.action import EffectKind
-from forwarder.react.settings import keys
+from forwarder.react.settings import signing_keys
 from forwarder.react.settings.actions import OnSettings
 from forwarder.react.settings.limits import CibaSettings, LimitsSettings, ProtectSettings
-from forwarder.react.settings.values import Mode, WaitingTime, WrittenMode
+from forwarder.react.settings.types import Mode, WaitingTime, WrittenMode
 
 JWKS_PATH = "/.well-known/jwks.json"
 """Where the receiver's listener serves the public keys."""
@@ -75,13 +75,13 @@ def _webhook_secret(secret: Secret) -> Secret:
 
 def _private_key(secret: Secret) -> Secret:
     if secret.is_read:
-        keys.signing_key(secret.reveal())
+        signing_keys.signing_key(secret.reveal())
     return secret
 
 
 def _any_key(secret: Secret) -> Secret:
     if secret.is_read:
-        keys.public_jwk(secret.reveal())
+        signing_keys.public_jwk(secret.reveal())
     return secret
 
 
@@ -189,7 +189,7 @@ class SetSettings(Section):
     @model_validator(mode="after")
     def _two_keys(self) -> Self:
         if self.previous_key and self.previous_key.is_read and self.key.is_read:
-            one, other = (keys.public_jwk(key.reveal()) for key in (self.key, self.previous_key))
+            one, other = (signing_keys.public_jwk(key.reveal()) for key in (self.key, self.previous_key))
             if one["n"] == other["n"]:
                 raise ValueError("`previous_key` is the same key as `key`; remove it, or write the other key")
             if one["kid"] == other["kid"]:
@@ -206,7 +206,7 @@ class SetSettings(Section):
     def key_set(self) -> bytes:
         """Return the public keys as JWKS."""
         texts = [key.reveal() for key in (self.key, self.previous_key) if key]
-        return keys.key_set(texts)
+        return signing_keys.key_set(texts)
 
 
 class ReactionsSettings(Section):

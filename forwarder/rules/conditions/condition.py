@@ -12,7 +12,7 @@ import msgspec
 
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.regex import full_match
-from forwarder.rules.legacy_types import became
+from forwarder.rules.legacy_event_types import became
 
 _MAX_PATTERNS = 2_000
 """Each pattern with wildcards and each regular expression takes about a millisecond for all event types."""

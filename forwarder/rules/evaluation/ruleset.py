@@ -12,8 +12,8 @@ from forwarder.rules.conditions.event_fields import Event, Reading
 from forwarder.rules.conditions.okta_filter import Comparison, ValueSet
 from forwarder.rules.conditions.values import FieldReference, FieldTest
 from forwarder.rules.sigma.correlation import Correlation
-from forwarder.rules.sigma.described import Described
-from forwarder.rules.sigma.exception import RuleException
+from forwarder.rules.sigma.metadata import Described
+from forwarder.rules.sigma.rule_exception import RuleException
 
 _MAX_TYPES = 2000
 """Event types whose rules are remembered; Okta has some 1,200."""

@@ -8,8 +8,8 @@ from typing import Any
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.documents import Plain
 from forwarder.rules.conditions.values import Number, Truth, plain_value
-from forwarder.rules.sigma.described import KEYS, Described, description_of, report_unknown_keys
 from forwarder.rules.sigma.detections import Report, line_of
+from forwarder.rules.sigma.metadata import KEYS, Described, description_of, report_unknown_keys
 
 TYPES = ("event_count", "value_count", "temporal", "temporal_ordered")
 OPERATORS = ("lt", "lte", "gt", "gte", "eq", "neq")

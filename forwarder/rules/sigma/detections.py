@@ -28,8 +28,8 @@ from forwarder.rules.conditions.reader import TokenReader, tokenize
 from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.conditions.values import KEYWORDS, Expression, FieldTest, Text, Value, Wild
 from forwarder.rules.evaluation.countries import CODES, COUNTRY_FIELD, UNKNOWN, not_a_code
-from forwarder.rules.nearest import did_you_mean
 from forwarder.rules.sigma.modifiers import Lists, check_modifiers, modified
+from forwarder.rules.suggestion import did_you_mean
 
 _TOKENS = re.compile(r"(?P<skip>\s+)|(?P<mark>[()])|(?P<word>[^\s()|]+)|(?P<text>\|.*)", re.DOTALL)
 _MAX_TESTS = 100_000

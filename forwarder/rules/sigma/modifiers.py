@@ -24,7 +24,7 @@ from forwarder.rules.conditions.values import (
     plain_value,
     text_value,
 )
-from forwarder.rules.nearest import did_you_mean, known_names
+from forwarder.rules.suggestion import did_you_mean, known_names
 
 _MAX_EXPANDED = 10_000
 """How many values one `expand` may make from its lists."""

@@ -2,7 +2,7 @@
 
 from forwarder.ecs.action import ACTION_DATASET
 from forwarder.ecs.alert import ALERT_MODULE
-from forwarder.setup.elasticsearch.beside import BesideStream, shared
+from forwarder.setup.elasticsearch.other_templates import BesideStream, shared
 
 _ACTION = f"{ALERT_MODULE}.action"
 _FIELDS: dict[str, str] = {

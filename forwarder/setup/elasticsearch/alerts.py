@@ -1,7 +1,7 @@
 """The data stream for alerts (ecs/alert.py), for which setup writes templates."""
 
 from forwarder.ecs.alert import ALERT_DATASET, ALERT_MODULE
-from forwarder.setup.elasticsearch.beside import BesideStream, shared
+from forwarder.setup.elasticsearch.other_templates import BesideStream, shared
 
 _ROOTS = {
     "@timestamp",

@@ -3,17 +3,17 @@
 from typing import Any
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.elasticsearch import actions, alerts, bodies, health
-from forwarder.setup.elasticsearch.bodies import Capabilities, Retention
+from forwarder.setup.elasticsearch import actions, alerts, health, template_bodies
 from forwarder.setup.elasticsearch.cluster import Cluster
 from forwarder.setup.elasticsearch.fields import FALLBACKS
+from forwarder.setup.elasticsearch.template_bodies import Capabilities, Retention
 
 CLUSTER_PRIVILEGES = ("monitor", "manage_index_templates", "manage_ingest_pipelines")
 INDEX_PRIVILEGES = ("view_index_metadata",)
 ROLLOVER_PRIVILEGES = ("manage",)
 
 _BESIDE = tuple(stream.pattern for stream in (alerts.STREAM, actions.STREAM, health.STREAM))
-_PROBE = f"{bodies.OWNER}-probe-*"
+_PROBE = f"{template_bodies.OWNER}-probe-*"
 _PROBE_PRIORITY = 1_999_999_987  # no other template should have it: Elasticsearch would refuse ours
 
 
@@ -36,7 +36,7 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> fr
         "cluster": [*CLUSTER_PRIVILEGES, *(["read_ilm"] if ilm else [])],
         "index": [
             {
-                "names": [bodies.PATTERN, *_BESIDE],
+                "names": [template_bodies.PATTERN, *_BESIDE],
                 "privileges": [*INDEX_PRIVILEGES, *(ROLLOVER_PRIVILEGES if rollover else ())],
             }
         ],
@@ -89,14 +89,14 @@ async def find_capabilities(cluster: Cluster) -> Capabilities:
         settings=frozenset(
             [
                 name
-                for name, value in bodies.OPTIONAL_SETTINGS.items()
+                for name, value in template_bodies.OPTIONAL_SETTINGS.items()
                 if await _takes(cluster, settings={name: value})
             ]
         ),
         components=frozenset(
             [
                 name
-                for name in (*bodies.STACK_BEFORE, bodies.STACK_AFTER)
+                for name in (*template_bodies.STACK_BEFORE, template_bodies.STACK_AFTER)
                 if await cluster.find(f"/_component_template/{name}")
             ]
         ),

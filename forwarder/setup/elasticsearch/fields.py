@@ -8,7 +8,7 @@ type here.
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from forwarder.ecs import readers
+from forwarder.ecs import value_readers
 from forwarder.ecs.document import DATASET
 from forwarder.ecs.fields import FIELDS
 
@@ -16,15 +16,15 @@ Mapping = dict[str, Any]
 """The part of a mapping for one field or one object."""
 
 _BY_READER: dict[Callable[[Any], Any], str] = {
-    readers.text: "keyword",
-    readers.texts: "keyword",
-    readers.email: "keyword",
-    readers.outcome: "keyword",
-    readers.ip: "ip",
-    readers.flag: "boolean",
-    readers.integer: "integer",
-    readers.location: "geo_point",
-    readers.json_object: "flattened",
+    value_readers.text: "keyword",
+    value_readers.texts: "keyword",
+    value_readers.email: "keyword",
+    value_readers.outcome: "keyword",
+    value_readers.ip: "ip",
+    value_readers.flag: "boolean",
+    value_readers.integer: "integer",
+    value_readers.location: "geo_point",
+    value_readers.json_object: "flattened",
 }
 
 _DEBUG = "okta.debug_context.debug_data"

@@ -2,7 +2,7 @@
 
 from forwarder.ecs.alert import ALERT_MODULE
 from forwarder.ecs.health import HEALTH_DATASET
-from forwarder.setup.elasticsearch.beside import BesideStream
+from forwarder.setup.elasticsearch.other_templates import BesideStream
 
 _HEALTH = f"{ALERT_MODULE}.health"
 _FIELDS: dict[str, str] = {

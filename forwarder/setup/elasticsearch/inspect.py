@@ -5,16 +5,16 @@ from typing import Any
 
 import msgspec
 
-from forwarder.setup.elasticsearch.bodies import Options, Retention, SetupTarget
 from forwarder.setup.elasticsearch.capabilities import find_capabilities
 from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
-from forwarder.setup.elasticsearch.package import Template, conflicts, package
+from forwarder.setup.elasticsearch.elastic_package import Template, conflicts, package
 from forwarder.setup.elasticsearch.run import (
     read_steps,
     read_steps_beside,
     read_templates,
     setup_beside_fleet,
 )
+from forwarder.setup.elasticsearch.template_bodies import Options, Retention, SetupTarget
 
 _TYPES = {"source.ip": "ip", "@timestamp": "date", "user.name": "keyword"}
 """Field → type. If Elasticsearch guesses another type for one of these, no error shows it, but rules miss events."""

@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.elasticsearch import actions, alerts, bodies, health
-from forwarder.setup.elasticsearch.bodies import Body, Capabilities, Options, Retention, SetupTarget
+from forwarder.setup.elasticsearch import actions, alerts, health, template_bodies
 from forwarder.setup.elasticsearch.capabilities import check_privileges, degradations, find_capabilities
 from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
-from forwarder.setup.elasticsearch.package import Package, Template, conflicts, package
+from forwarder.setup.elasticsearch.elastic_package import Package, Template, conflicts, package
 from forwarder.setup.elasticsearch.stream import sync_data_stream
+from forwarder.setup.elasticsearch.template_bodies import Body, Capabilities, Options, Retention, SetupTarget
 from forwarder.setup.message import Reporter
 
 _BESIDE = (alerts.STREAM, actions.STREAM, health.STREAM)
@@ -114,7 +114,7 @@ async def setup_beside_fleet(
             "fault",
             "this sink sends finished documents, and that pipeline would mark each of them as an error. In the sink, set"
             " one of three: `document_format: raw` (Elastic's pipeline creates the documents),"
-            f" `pipeline: {bodies.NAME}` (our pipeline processes our documents; this command then creates it), or"
+            f" `pipeline: {template_bodies.NAME}` (our pipeline processes our documents; this command then creates it), or"
             " `pipeline: _none` (no pipeline processes our documents)",
         )
         return False
@@ -149,9 +149,9 @@ async def _prepare(cluster: Cluster, target: SetupTarget, options: Options, repo
     for step in steps:
         await step.take(cluster, options, report)
     report("info", _kept(options.retention))
-    wanted = bodies.component_template(has, options.retention)["template"]["mappings"]["_meta"]
+    wanted = template_bodies.component_template(has, options.retention)["template"]["mappings"]["_meta"]
     readable = await sync_data_stream(
-        cluster, target.data_stream, bodies.fingerprint(wanted), options, report
+        cluster, target.data_stream, template_bodies.fingerprint(wanted), options, report
     )
     return await _sync_beside(cluster, has, target, options, report) and readable
 
@@ -169,7 +169,9 @@ async def _sync_beside(
             continue
         meta = stream.component_template(has, options.retention)["template"]["mappings"]["_meta"]
         name = stream.pattern.removesuffix("*") + target.namespace
-        fine = await sync_data_stream(cluster, name, bodies.fingerprint(meta), options, report) and fine
+        fine = (
+            await sync_data_stream(cluster, name, template_bodies.fingerprint(meta), options, report) and fine
+        )
     return fine
 
 
@@ -241,12 +243,12 @@ async def read_steps(cluster: Cluster, has: Capabilities, retention: Retention) 
     Raises:
         SetupError: one of them exists, but setup did not create it, or a newer version of setup did.
     """
-    component = bodies.component_template(has, retention)
-    template = bodies.index_template(has, retention)
+    component = template_bodies.component_template(has, retention)
+    template = template_bodies.index_template(has, retention)
     return [
         await _pipeline_step(cluster, has),
-        await _template_step(cluster, "component_template", bodies.COMPONENT, component),
-        await _template_step(cluster, "index_template", bodies.NAME, template),
+        await _template_step(cluster, "component_template", template_bodies.COMPONENT, component),
+        await _template_step(cluster, "index_template", template_bodies.NAME, template),
     ]
 
 
@@ -257,10 +259,10 @@ async def _template_step(cluster: Cluster, kind: str, name: str, wanted: Body) -
 
 
 async def _pipeline_step(cluster: Cluster, has: Capabilities) -> SetupStep:
-    path = f"/_ingest/pipeline/{bodies.NAME}"
+    path = f"/_ingest/pipeline/{template_bodies.NAME}"
     found = await cluster.find(path)
-    stored = found[bodies.NAME] if found else None
-    return _own_step(f"ingest pipeline {bodies.NAME}", path, stored, bodies.pipeline(has))
+    stored = found[template_bodies.NAME] if found else None
+    return _own_step(f"ingest pipeline {template_bodies.NAME}", path, stored, template_bodies.pipeline(has))
 
 
 def _own_step(what: str, path: str, stored: Body | None, wanted: Body) -> SetupStep:
@@ -271,15 +273,15 @@ def _own_step(what: str, path: str, stored: Body | None, wanted: Body) -> SetupS
 def _check_owner(what: str, stored: Body | None) -> None:
     if stored is None:
         return
-    version = bodies.version_of(stored.get("_meta"))
+    version = template_bodies.version_of(stored.get("_meta"))
     if version is None:
         raise SetupError(
-            f"{what} exists, but this command did not create it (no `_meta.managed_by: {bodies.OWNER}`);"
+            f"{what} exists, but this command did not create it (no `_meta.managed_by: {template_bodies.OWNER}`);"
             " remove or rename it. Nothing was changed."
         )
-    if version > bodies.VERSION:
+    if version > template_bodies.VERSION:
         raise SetupError(
-            f"the {what} has version {version}, from a newer forwarder; this one writes version {bodies.VERSION}."
+            f"the {what} has version {version}, from a newer forwarder; this one writes version {template_bodies.VERSION}."
             " Run the newer forwarder's command. Nothing was changed."
         )
 

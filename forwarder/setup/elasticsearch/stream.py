@@ -3,9 +3,9 @@
 from typing import Any
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.elasticsearch import bodies
-from forwarder.setup.elasticsearch.bodies import Options
+from forwarder.setup.elasticsearch import template_bodies
 from forwarder.setup.elasticsearch.cluster import Cluster
+from forwarder.setup.elasticsearch.template_bodies import Options
 from forwarder.setup.message import Reporter
 
 
@@ -40,10 +40,14 @@ async def _mapping(
 ) -> None:
     answer = await cluster.get(f"/{index}/_mapping?filter_path=*.mappings._meta")
     meta: Any = answer.get(index, {}).get("mappings", {}).get("_meta") if isinstance(answer, dict) else None
-    if bodies.fingerprint(meta) == wanted:
+    if template_bodies.fingerprint(meta) == wanted:
         report("same", f"data stream {name}: its current index has this mapping")
         return
-    since = "was created before this template" if bodies.fingerprint(meta) is None else "has an older mapping"
+    since = (
+        "was created before this template"
+        if template_bodies.fingerprint(meta) is None
+        else "has an older mapping"
+    )
     if not options.rollover or options.dry_run:
         verb = (
             "would start a new one"

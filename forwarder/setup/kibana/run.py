@@ -9,7 +9,7 @@ import re
 from forwarder.core.errors import SetupError
 from forwarder.setup.kibana.client import Kibana, WrittenObject
 from forwarder.setup.kibana.settings import KibanaSettings
-from forwarder.setup.kibana.shipped import SavedObject
+from forwarder.setup.kibana.shipped_objects import SavedObject
 from forwarder.setup.message import Reporter
 
 OLDEST = (8, 9)

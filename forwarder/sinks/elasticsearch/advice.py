@@ -5,7 +5,7 @@ import ssl
 
 import httpx
 
-from forwarder.unreachable import error_chain
+from forwarder.connection_errors import error_chain
 
 _OTHER_NAMES = {62, 64}  # OpenSSL: the certificate is for another host name, or for another address
 _OUTDATED = {9, 10}  # OpenSSL: the certificate is not valid yet, or no longer valid

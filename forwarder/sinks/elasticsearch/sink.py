@@ -37,8 +37,8 @@ from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Clock
 from forwarder.core.time import retry_after
 from forwarder.core.wording import count
-from forwarder.ecs.by_source import document_of
 from forwarder.ecs.document import document
+from forwarder.ecs.document_by_source import document_of
 from forwarder.ecs.raw import raw_document
 from forwarder.sinks import outcomes
 from forwarder.sinks.conversion import Conversion, send_beside

@@ -12,8 +12,8 @@ from forwarder.core.errors import SinkError
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Clock
-from forwarder.ecs.by_source import document_of
 from forwarder.ecs.document import DocumentOptions
+from forwarder.ecs.document_by_source import document_of
 from forwarder.sinks.conversion import Conversion
 from forwarder.sinks.file.lines import LineFile
 from forwarder.sinks.file.settings import FileSinkSettings

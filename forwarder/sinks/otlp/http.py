@@ -21,6 +21,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.sdk._logs.export import LogRecordExporter
 from urllib3.exceptions import HTTPError
 
+from forwarder.connection_errors import error_chain
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
 from forwarder.core.ports import Clock
 from forwarder.core.time import retry_after
@@ -35,7 +36,6 @@ from forwarder.sinks.otlp.exporter import (
     decoded_response,
 )
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
-from forwarder.unreachable import error_chain
 
 _CUT = "it has fewer bytes than `Content-Length` says, or neither this header nor a body"
 _PROTOBUF = ("application/x-protobuf", "application/protobuf")

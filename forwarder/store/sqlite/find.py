@@ -13,7 +13,7 @@ from forwarder.core.event import BACKFILL, Source
 from forwarder.core.event_types import EventTypes
 from forwarder.core.time import SECOND
 from forwarder.store.dead_letters import RECEIVER
-from forwarder.store.lives import FEW, ActionOf, AlertOf, Life, Malformed, Search, SearchResult, SinkLife
+from forwarder.store.event_life import FEW, ActionOf, AlertOf, Life, Malformed, Search, SearchResult, SinkLife
 from forwarder.store.sqlite import action_rows, event_index
 from forwarder.store.sqlite.encoded_uuid import decode_uuid, encode_uuid
 from forwarder.store.sqlite.searchable import searchable

@@ -26,8 +26,8 @@ from forwarder.store.sqlite.backup import back_up
 from forwarder.store.sqlite.connection import Reader, WriteConnection
 from forwarder.store.sqlite.lock import FileLock
 from forwarder.store.sqlite.open_files import OpenFiles
+from forwarder.store.sqlite.operator_view import SqliteView
 from forwarder.store.sqlite.sink_log import News, SinkLog
-from forwarder.store.sqlite.view import SqliteView
 from forwarder.store.sqlite.writer import Writer
 
 _LOCK_TIMEOUT = 1.0  # seconds to wait for a command that writes to the store

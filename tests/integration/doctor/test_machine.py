@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from forwarder.cli.main import main
 from forwarder.clock import SystemClock
+from forwarder.doctor.all_checks import CHECKS
 from forwarder.doctor.check import Finding
 from forwarder.doctor.context import Context
-from forwarder.doctor.table import CHECKS
 from forwarder.settings import read
 from forwarder.store.sqlite.lock import FileLock
 from tests.conftest import require

@@ -16,7 +16,7 @@ from forwarder.clock import SystemClock
 from forwarder.core.time import SECOND
 from forwarder.emulator.groups.rules import RuleSpec
 from forwarder.okta.zones.record import ZoneRecord
-from forwarder.react.settings.keys import key_set
+from forwarder.react.settings.signing_keys import key_set
 from tests.fakes.clock import ManualClock
 from tests.fakes.keys import pem, rsa_key
 from tests.fakes.reaction_org import ADMIN_TOKEN, ReactionOrg, reaction_org, reactions_of

@@ -15,8 +15,8 @@ from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, Micros
 from forwarder.metrics import Metrics
 from forwarder.react.guards.pauses import CURSOR, Pauses
-from forwarder.react.requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
-from forwarder.react.rows.book import DAY
+from forwarder.react.operator_requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
+from forwarder.react.rows.rows_in_memory import DAY
 from forwarder.react.settings.guards import Limit
 from forwarder.reactions.runner import ReactionRunner
 from forwarder.store.sqlite.store import SqliteStore

@@ -15,7 +15,7 @@ from forwarder.core.errors import SetupError
 from forwarder.setup.kibana.client import Kibana
 from forwarder.setup.kibana.run import setup
 from forwarder.setup.kibana.settings import KibanaSettings
-from forwarder.setup.kibana.shipped import SavedObject, saved_objects, shipped
+from forwarder.setup.kibana.shipped_objects import SavedObject, saved_objects, shipped
 from tests.certificates import Certificate
 from tests.fakes.kibana import Answer, FakeKibana, Stored, api_key, basic
 from tests.fakes.reporter import Message, into

@@ -9,7 +9,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from forwarder.cli.main import main
-from forwarder.react.settings.keys import signing_key
+from forwarder.react.settings.signing_keys import signing_key
 from tests.fakes.keys import pem, rsa_key
 
 

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from forwarder.cli.main import main
-from forwarder.setup.elasticsearch.bodies import elastic_time
+from forwarder.setup.elasticsearch.template_bodies import elastic_time
 
 SIEM = "{kind: elasticsearch, hosts: ['http://127.0.0.1:9']}"
 

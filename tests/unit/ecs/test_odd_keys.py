@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from forwarder.ecs.document import DocumentOptions, document
-from forwarder.ecs.readers import MAX_KEYS, MAX_NAME, REST
+from forwarder.ecs.value_readers import MAX_KEYS, MAX_NAME, REST
 from tests.unit.ecs.odd_keys import ODD_KEYS
 from tests.unit.ecs.okta_events import Json, bare, event_of
 

@@ -14,7 +14,7 @@ from forwarder.react.guards.guards import Guards
 from forwarder.react.guards.judgement import Decision, Judgement
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.ports import Answer, Seen
-from forwarder.react.rows.book import Book
+from forwarder.react.rows.rows_in_memory import Book
 from forwarder.react.settings.guards import GuardSettings, Limit, Protect
 from tests.fakes.actions import HOUR, USER
 from tests.fakes.clock import ManualClock

@@ -10,7 +10,7 @@ import pytest
 from forwarder.core.action import Action, ActionState, Approval, End, Outcome, Reason, Waits
 from forwarder.core.time import SECOND
 from forwarder.react.guards.judgement import Decision, Judgement
-from forwarder.react.prompts.port import PromptProgress, Reply
+from forwarder.react.prompts.results import PromptProgress, Reply
 from tests.unit.react.scene import Scene
 
 

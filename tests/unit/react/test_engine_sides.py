@@ -18,7 +18,7 @@ from forwarder.core.action import (
 )
 from forwarder.react.actions import okta as actions
 from forwarder.react.ports import Answer, Seen
-from forwarder.react.prompts.port import PromptProgress
+from forwarder.react.prompts.results import PromptProgress
 from tests.unit.react.scene import Scene
 
 change = msgspec.structs.replace

@@ -13,7 +13,7 @@ from forwarder.core.event import Event
 from forwarder.react.plan import Plans
 from forwarder.react.ports import KnownRule
 from forwarder.react.settings.section import ReactionsSettings
-from forwarder.react.settings.values import Mode
+from forwarder.react.settings.types import Mode
 from tests.fakes.alert import SPRAY, alert, trigger
 from tests.fakes.clock import NOON
 

@@ -22,7 +22,7 @@ from forwarder.core.action import (
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.actions.outside import Notify
 from forwarder.react.actions.webhook import Webhooks
-from forwarder.react.guards.late import LONGEST
+from forwarder.react.guards.deadlines import LONGEST
 from forwarder.react.ports import Answer, Seen
 from forwarder.react.settings.guards import Limit
 from tests.examples import examples

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from forwarder.core.catalogue import EVENT_TYPES
-from forwarder.rules import legacy_types
+from forwarder.rules import legacy_event_types
 from forwarder.rules.conditions.condition import TypeIs, exactly, wildcard
 from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.coverage import FedBy, counts, coverage
-from forwarder.rules.legacy_types import became
+from forwarder.rules.legacy_event_types import became
 from tests import shared_data
 from tests.unit.rules.helpers import judge, read, types
 
@@ -85,8 +85,8 @@ def test_a_name_of_the_events_api_gets_the_type_that_it_became_or_no_hint(name: 
 
 
 def test_all_that_names_of_the_events_api_became_exists() -> None:
-    assert {became(name) for name in legacy_types.NAMES} <= EVENT_TYPES.keys()
-    assert not legacy_types.NAMES & EVENT_TYPES.keys()
+    assert {became(name) for name in legacy_event_types.NAMES} <= EVENT_TYPES.keys()
+    assert not legacy_event_types.NAMES & EVENT_TYPES.keys()
 
 
 def test_a_type_in_another_case_is_the_type_where_the_language_says_so() -> None:

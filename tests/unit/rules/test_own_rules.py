@@ -9,7 +9,7 @@ from sigma.collection import SigmaCollection
 from forwarder.rules.load import TESTS, load
 from forwarder.rules.review import reviewed, warnings
 from forwarder.rules.rule_tests import run_tests
-from forwarder.rules.sigma.described import Described
+from forwarder.rules.sigma.metadata import Described
 from tests.stack.process import ROOT
 
 FOLDER = ROOT / "config" / "rules"

@@ -8,7 +8,7 @@ import pytest
 
 from forwarder.rules.conditions.rule import SkipReason
 from forwarder.rules.coverage import coverage
-from forwarder.rules.legacy_types import became
+from forwarder.rules.legacy_event_types import became
 from tests.unit.rules.helpers import judge, left_out, read, types
 
 RULE = {"name": "A rule", "integration": ["okta"], "query": "event.action: zone.create"}

@@ -11,7 +11,7 @@ import pytest
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError
-from forwarder.react.settings.keys import signing_key
+from forwarder.react.settings.signing_keys import signing_key
 from forwarder.settings import Settings, read
 from tests.fakes.keys import pem, rsa_key
 from tests.fakes.receivers import fetched

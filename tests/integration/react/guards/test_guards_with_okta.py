@@ -19,7 +19,7 @@ from forwarder.react.guards.directory import Directory
 from forwarder.react.guards.guards import Guards
 from forwarder.react.guards.judgement import Decision
 from forwarder.react.guards.pauses import Pauses
-from forwarder.react.rows.book import Book
+from forwarder.react.rows.rows_in_memory import Book
 from forwarder.react.settings.guards import GuardSettings, Protect
 from forwarder.reactions.okta_calls import OktaCalls
 from tests.fakes.actions import action

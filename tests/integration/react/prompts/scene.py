@@ -17,9 +17,9 @@ from forwarder.emulator.settings import Faults
 from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.settings import ApiSettings
+from forwarder.react.prompts.asking import Prompts
 from forwarder.react.prompts.oauth import CibaApp
-from forwarder.react.prompts.port import PromptProgress, Reply, lost
-from forwarder.react.prompts.prompts import Prompts
+from forwarder.react.prompts.results import PromptProgress, Reply, lost
 from forwarder.reactions.okta_calls import OktaCalls
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.keys import pem, public_pem, rsa_key

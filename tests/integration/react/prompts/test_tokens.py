@@ -20,9 +20,9 @@ from forwarder.core.action import Action
 from forwarder.core.redaction import redact
 from forwarder.core.time import SECOND
 from forwarder.react.ports import Answer
+from forwarder.react.prompts.asking import Prompts
 from forwarder.react.prompts.oauth import CibaApp
-from forwarder.react.prompts.port import PromptProgress
-from forwarder.react.prompts.prompts import Prompts
+from forwarder.react.prompts.results import PromptProgress
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.hook_receiver import Call
 from tests.fakes.keys import pem, rsa_key

@@ -10,7 +10,7 @@ from forwarder.core.event import BACKFILL, Event, Source
 from forwarder.core.ports import Batch, Settlement
 from forwarder.core.time import SECOND, Micros
 from forwarder.store.dead_letters import DeadLetterSelection
-from forwarder.store.lives import Search, SearchResult, SinkLife
+from forwarder.store.event_life import Search, SearchResult, SinkLife
 from forwarder.store.sqlite.event_index import BLOCK, Indexer
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock

@@ -18,7 +18,7 @@ from forwarder.core.event import Event, Source
 from forwarder.core.ports import Batch, Settlement
 from forwarder.core.time import SECOND, Micros
 from forwarder.store.dead_letters import DeadLetterSelection
-from forwarder.store.lives import Search
+from forwarder.store.event_life import Search
 from forwarder.store.redelivery import (
     Range,
     RedeliverRequest,

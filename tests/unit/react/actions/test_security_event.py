@@ -16,9 +16,9 @@ from forwarder.react.actions.security_event import (
     SecurityEvents,
     signed,
 )
-from forwarder.react.settings.keys import key_set, signing_key
 from forwarder.react.settings.section import ReactionsSettings
-from forwarder.rules.sigma.described import LEVELS as RULE_LEVELS
+from forwarder.react.settings.signing_keys import key_set, signing_key
+from forwarder.rules.sigma.metadata import LEVELS as RULE_LEVELS
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.keys import pem, rsa_key
 from tests.fakes.receivers import verified

@@ -5,8 +5,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from forwarder.core.action import Action, ActionTarget, EffectKind, key_of
-from forwarder.react.prompts.port import PromptProgress
-from forwarder.react.prompts.prompts import Prompts
+from forwarder.react.prompts.asking import Prompts
+from forwarder.react.prompts.results import PromptProgress
 from tests.fakes.clock import NOON
 
 

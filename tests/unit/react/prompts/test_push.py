@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from forwarder.core.time import SECOND
 from forwarder.react.ports import Answer
-from forwarder.react.prompts.port import PromptProgress
-from forwarder.react.prompts.prompts import Prompts
+from forwarder.react.prompts.asking import Prompts
+from forwarder.react.prompts.results import PromptProgress
 from tests.fakes.clock import NOON, ManualClock
 from tests.unit.react.prompts.rows import ask, prompt
 

@@ -10,8 +10,8 @@ from forwarder.core.errors import StoreError
 from forwarder.core.ports import Batch
 from forwarder.metrics import Metrics
 from forwarder.react.metrics import ReactionMetrics
-from forwarder.react.rows.book import Book
 from forwarder.react.rows.rows import Rows
+from forwarder.react.rows.rows_in_memory import Book
 from tests.fakes.actions import action
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore

@@ -13,8 +13,8 @@ from forwarder.core.event import Event, Source, read_event
 from forwarder.ecs.document import DocumentOptions, document
 from forwarder.ecs.fields import FIELDS
 from forwarder.emulator.events.generator import Generator
-from forwarder.setup.elasticsearch import actions, alerts, bodies, fields, health
-from forwarder.setup.elasticsearch.bodies import Capabilities, Retention
+from forwarder.setup.elasticsearch import actions, alerts, fields, health, template_bodies
+from forwarder.setup.elasticsearch.template_bodies import Capabilities, Retention
 from tests import shared_data
 from tests.fakes.clock import NOON
 from tests.unit.ecs import wanted_differences
@@ -22,8 +22,8 @@ from tests.unit.ecs import wanted_differences
 FULL = Capabilities(
     processors=frozenset({"user_agent", "geoip"}),
     missing_types=frozenset(),
-    settings=frozenset(bodies.OPTIONAL_SETTINGS),
-    components=frozenset({*bodies.STACK_BEFORE, bodies.STACK_AFTER}),
+    settings=frozenset(template_bodies.OPTIONAL_SETTINGS),
+    components=frozenset({*template_bodies.STACK_BEFORE, template_bodies.STACK_AFTER}),
     lifecycle=True,
     ilm=True,
 )
@@ -154,12 +154,14 @@ SEEN = {
 def test_a_change_of_what_is_written_raises_the_version() -> None:
     """Else a cluster could hold two different templates of one version, and a downgrade would go unnoticed."""
     written = [
-        bodies.pipeline(FULL),
-        bodies.component_template(FULL, Retention()),
-        bodies.index_template(FULL, Retention()),
+        template_bodies.pipeline(FULL),
+        template_bodies.component_template(FULL, Retention()),
+        template_bodies.index_template(FULL, Retention()),
         *(stream.component_template(FULL, Retention()) for stream in BESIDE),
         *(stream.index_template(FULL, Retention()) for stream in BESIDE),
     ]
-    digest = bodies.digest(written)
-    assert SEEN[bodies.VERSION] == digest, f"raise bodies.VERSION and note its digest here: {digest}"
-    assert max(SEEN) == bodies.VERSION
+    digest = template_bodies.digest(written)
+    assert SEEN[template_bodies.VERSION] == digest, (
+        f"raise template_bodies.VERSION and note its digest here: {digest}"
+    )
+    assert max(SEEN) == template_bodies.VERSION

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.elasticsearch.bodies import Options, Retention, SetupTarget
 from forwarder.setup.elasticsearch.cluster import AdminApi, UntilReady
 from forwarder.setup.elasticsearch.run import setup
+from forwarder.setup.elasticsearch.template_bodies import Options, Retention, SetupTarget
 from tests.fakes.clock import ManualClock
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.reporter import Message, into

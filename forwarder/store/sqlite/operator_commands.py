@@ -25,9 +25,9 @@ from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.backup import Backup, BackupProgress, BackupRequest, OnProgress, check_target
 from forwarder.store.dead_letters import DeadLetter, DeadLetterSelection, DiscardRequest, ReplayRequest
+from forwarder.store.event_life import Search, SearchResult
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import ForgetSinkRequest, Ledger
-from forwarder.store.lives import Search, SearchResult
 from forwarder.store.redelivery import Accepts, Range, RedeliveryPlan
 from forwarder.store.rule_counts import RuleCounts
 from forwarder.store.settings import StoreSettings, real_path

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarder.setup.elasticsearch.package import Template, conflicts, patterns_overlap
+from forwarder.setup.elasticsearch.elastic_package import Template, conflicts, patterns_overlap
 
 STREAM = "logs-okta.system-default"
 

@@ -7,9 +7,9 @@ from forwarder.core.action import Action, ActionRequest
 from forwarder.core.event import Event
 from forwarder.core.time import Micros
 from forwarder.react.actions.okta import Act
-from forwarder.react.findings import ReactionFinding
 from forwarder.react.guards.judgement import Judgement
-from forwarder.react.prompts.port import PromptProgress
+from forwarder.react.prompts.results import PromptProgress
+from forwarder.react.runtime_problems import ReactionFinding
 
 
 class Judge(Protocol):

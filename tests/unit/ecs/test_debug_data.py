@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from forwarder.ecs.document import DocumentOptions, document
-from forwarder.ecs.readers import MAX_KEYS, REST
+from forwarder.ecs.value_readers import MAX_KEYS, REST
 from tests.unit.ecs.okta_events import bare, event_of
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from forwarder.ecs.fields import FIELDS, DocumentBuilder
-from forwarder.ecs.readers import text
+from forwarder.ecs.value_readers import text
 
 _Target = tuple[str, str]  # (path of an object in the draft, name in it)
 

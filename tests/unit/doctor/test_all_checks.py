@@ -8,8 +8,8 @@ import pytest
 
 from forwarder import config_check
 from forwarder.cli.main import main
+from forwarder.doctor.all_checks import CHECKS
 from forwarder.doctor.check import Check, CheckKind, slug
-from forwarder.doctor.table import CHECKS
 from tools.make_doctor_page import PAGE, page
 
 ROOT = Path(__file__).parent.parent.parent.parent

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from forwarder.rules.nearest import did_you_mean, known_names
 from forwarder.rules.sigma.detections import Report, line_of
+from forwarder.rules.suggestion import did_you_mean, known_names
 
 LEVELS = ("informational", "low", "medium", "high", "critical")
 _STATUSES = ("stable", "test", "experimental", "deprecated", "unsupported")

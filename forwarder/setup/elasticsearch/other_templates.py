@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import msgspec
 
 from forwarder.ecs.alert import ALERT_MODULE
-from forwarder.setup.elasticsearch import bodies, fields
-from forwarder.setup.elasticsearch.bodies import Body, Capabilities, Retention
+from forwarder.setup.elasticsearch import fields, template_bodies
+from forwarder.setup.elasticsearch.template_bodies import Body, Capabilities, Retention
 
 _CONSTANT = ("data_stream.type", "data_stream.dataset", "event.module", "event.dataset")
 
@@ -38,7 +38,7 @@ class BesideStream(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """The name of the index template."""
-        return f"{bodies.OWNER}-{self.what}"
+        return f"{template_bodies.OWNER}-{self.what}"
 
     @property
     def component(self) -> str:
@@ -53,11 +53,13 @@ class BesideStream(msgspec.Struct, frozen=True):
     def component_template(self, has: Capabilities, retention: Retention) -> Body:
         """Build the component template, which has the mapping and the settings of every backing index."""
         values = dict(zip(_CONSTANT, (self.kind, self.dataset, ALERT_MODULE, self.dataset), strict=True))
-        return bodies.component_body(fields.mapped(self.types, has.missing_types, values), has, retention)
+        return template_bodies.component_body(
+            fields.mapped(self.types, has.missing_types, values), has, retention
+        )
 
     def index_template(self, has: Capabilities, retention: Retention) -> Body:
         """Build the index template. Data streams that match `pattern` are created from it and the component template."""
-        template = bodies.template_body(self.pattern, self.component, self.custom, has, retention)
+        template = template_bodies.template_body(self.pattern, self.component, self.custom, has, retention)
         if self.kind == "logs":
             return template
         # The component templates that Elasticsearch has built in are for logs only.

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
-from forwarder.config.plain import shown
+from forwarder.config.error_texts import shown
 from forwarder.config.types import Duration, ParsedText
 
 _MINUTE, _DAY = 60.0, 86_400.0

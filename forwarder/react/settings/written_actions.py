@@ -15,7 +15,7 @@ from forwarder.react.settings.actions import (
     RiskEventSettings,
 )
 from forwarder.react.settings.section import ReactionsSettings
-from forwarder.react.settings.values import Mode
+from forwarder.react.settings.types import Mode
 
 
 class WrittenAction(msgspec.Struct, frozen=True):

@@ -17,8 +17,8 @@ from forwarder.react.ports import Okta
 from forwarder.react.prompts.ciba import Ciba
 from forwarder.react.prompts.id_token import IdTokens
 from forwarder.react.prompts.oauth import AuthorizationServer, CibaApp
-from forwarder.react.prompts.port import Handle, Ids, PollResult, PromptProgress, Reply
 from forwarder.react.prompts.push import Push
+from forwarder.react.prompts.results import Handle, Ids, PollResult, PromptProgress, Reply
 
 _SLOWER = 5.0
 """Seconds by which `slow_down` lengthens the interval, for good."""

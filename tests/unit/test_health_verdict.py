@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-import forwarder.verdict
-from forwarder.verdict import Level, Problem, Verdict, problems
-from forwarder.verdict import verdict as summary
+import forwarder.health_verdict
+from forwarder.health_verdict import Level, Problem, Verdict, problems
+from forwarder.health_verdict import verdict as summary
 
 ORG: dict[str, Any] = {
     "api": True,
@@ -123,8 +123,8 @@ def test_events_that_fail_while_a_sink_accepts_others_are_a_problem() -> None:
 
 
 def test_every_problem_names_a_section_of_the_runbook() -> None:
-    source = Path(forwarder.verdict.__file__).read_text(encoding="utf-8")
-    runbook = (Path(forwarder.verdict.__file__).parent.parent / "docs" / "runbook.md").read_text(
+    source = Path(forwarder.health_verdict.__file__).read_text(encoding="utf-8")
+    runbook = (Path(forwarder.health_verdict.__file__).parent.parent / "docs" / "runbook.md").read_text(
         encoding="utf-8"
     )
     sections = re.findall(r'"((?:Forwarder|Okta API|Elasticsearch|Rules)\w*)"', source)

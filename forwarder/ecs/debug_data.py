@@ -7,7 +7,7 @@ from typing import Any
 
 from forwarder.ecs.decode import encode
 from forwarder.ecs.fields import FIELDS, DocumentBuilder, names_under, object_at
-from forwarder.ecs.readers import (
+from forwarder.ecs.value_readers import (
     MAX_DEPTH,
     MAX_KEYS,
     REST,

@@ -8,8 +8,8 @@ from typing import Any
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.compiler import Test, compiled
 from forwarder.rules.conditions.condition import And, Condition, Not, Or
-from forwarder.rules.sigma.described import KEYS, Described, description_of, report_unknown_keys
 from forwarder.rules.sigma.detections import Report, detection_tree, line_of
+from forwarder.rules.sigma.metadata import KEYS, Described, description_of, report_unknown_keys
 from forwarder.rules.sigma.modifiers import Lists
 
 _SECTION = ("rules", "condition")

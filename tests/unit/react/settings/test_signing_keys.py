@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import RSAAlgorithm
 
-from forwarder.react.settings.keys import PRIVATE_MEMBERS, key_set, public_jwk, signing_key
+from forwarder.react.settings.signing_keys import PRIVATE_MEMBERS, key_set, public_jwk, signing_key
 from tests.fakes.keys import pem, public_pem, rsa_key
 
 

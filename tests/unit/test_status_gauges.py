@@ -1,7 +1,7 @@
 from typing import Any
 
-from forwarder.gauges import set_gauges
 from forwarder.metrics import Metrics
+from forwarder.status_gauges import set_gauges
 from forwarder.store.ledger import PLACES
 
 SINK: dict[str, Any] = {

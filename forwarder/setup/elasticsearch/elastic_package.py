@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.setup.elasticsearch import bodies
+from forwarder.setup.elasticsearch import template_bodies
 
 
 class Template(msgspec.Struct, frozen=True):
@@ -24,7 +24,7 @@ class Template(msgspec.Struct, frozen=True):
 
     @property
     def ours(self) -> bool:
-        return bodies.version_of(self.body.get("_meta")) is not None
+        return template_bodies.version_of(self.body.get("_meta")) is not None
 
     def covers(self, pattern: str) -> bool:
         """Whether there can be a name that matches this template and also `pattern`."""
@@ -59,18 +59,18 @@ def conflicts(templates: Sequence[Template], data_stream: str) -> list[str]:
     `data_stream`."""
     lines = []
     for template in templates:
-        if template.name == bodies.NAME:
+        if template.name == template_bodies.NAME:
             if not template.ours:
                 lines.append(f"the index template {template.name} exists, but this command did not create it")
-        elif template.priority == bodies.PRIORITY and template.covers(bodies.PATTERN):
+        elif template.priority == template_bodies.PRIORITY and template.covers(template_bodies.PATTERN):
             lines.append(
                 f"the index template {template.name} has the priority {template.priority}, as ours has, and its patterns"
-                f" {template.patterns} overlap {bodies.PATTERN}: Elasticsearch accepts only one of the two templates"
+                f" {template.patterns} overlap {template_bodies.PATTERN}: Elasticsearch accepts only one of the two templates"
             )
-        elif template.priority > bodies.PRIORITY and template.covers(data_stream):
+        elif template.priority > template_bodies.PRIORITY and template.covers(data_stream):
             lines.append(
                 f"the index template {template.name} (priority {template.priority}, patterns {template.patterns})"
-                f" has a higher priority than ours ({bodies.PRIORITY}) for {data_stream}"
+                f" has a higher priority than ours ({template_bodies.PRIORITY}) for {data_stream}"
             )
     return lines
 
