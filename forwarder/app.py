@@ -33,8 +33,8 @@ from forwarder.operator_view import OperatorView
 from forwarder.ops.listener import OpsListener
 from forwarder.react.operator_requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
 from forwarder.react.prompts.muted import Muted
-from forwarder.reactions.reactions import Reactions
-from forwarder.reactions.runner import ReactionRunner
+from forwarder.reaction_runner.build import Reactions
+from forwarder.reaction_runner.runner import ReactionRunner
 from forwarder.receive.receiver import HookReceiver
 from forwarder.receive.refusals import Refusals
 from forwarder.rules.evaluation.ruleset import Ruleset

@@ -43,7 +43,7 @@ def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) ->
     guards, and names those that it did not judge.
     """
     from forwarder.detect.replay import Replay
-    from forwarder.reactions.guard_settings import rehearsal
+    from forwarder.reaction_runner.guard_settings import rehearsal
     from forwarder.store.engine import open_commands
 
     settings, rules = _loaded(config)

@@ -19,7 +19,7 @@ from forwarder.react.actions.receiver_checks import check_jwks, check_provider
 from forwarder.react.actions.security_event import SecurityEvents
 from forwarder.react.actions.webhook import Webhooks
 from forwarder.react.settings.written_actions import prompt_of
-from forwarder.reactions.okta_calls import OrgCalls
+from forwarder.reaction_runner.okta_calls import OrgCalls
 from forwarder.settings import Settings
 from forwarder.setup.okta_role.groups import pages
 from forwarder.setup.okta_role.needs import concerned

@@ -12,7 +12,7 @@ from forwarder.doctor.okta import with_api
 from forwarder.react.guards.directory import Directory, LookUpError
 from forwarder.react.settings.actions import AddToGroupSettings
 from forwarder.react.settings.guards import Protect
-from forwarder.reactions.okta_calls import OktaCalls
+from forwarder.reaction_runner.okta_calls import OktaCalls
 from forwarder.settings import Settings
 from forwarder.setup.okta_role.groups import pages
 from forwarder.setup.okta_role.iam import Iam, Named

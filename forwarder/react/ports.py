@@ -1,4 +1,4 @@
-"""The interfaces that reactions need from other packages. `reactions/` implements them."""
+"""The interfaces that reactions need from other packages. `reaction_runner/` implements them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol

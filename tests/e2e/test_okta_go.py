@@ -22,7 +22,7 @@ from forwarder.settings import read
 from tests.fakes.keys import pem, public_pem, rsa_key
 from tests.fakes.okta_org import TOKEN, okta_org
 from tests.fakes.reaction_org import ADMIN_TOKEN, APP, reaction_org
-from tests.integration.reactions.scene import TREES, ended, running, settings, until
+from tests.integration.reaction_runner.scene import TREES, ended, running, settings, until
 from tests.stack import okta_go
 
 pytestmark = [

@@ -21,7 +21,7 @@ from forwarder.settings import Settings
 from tests.conftest import require
 from tests.e2e.test_status_page import LOOKS, opened, post, tab_to
 from tests.fakes.okta_org import okta_org
-from tests.integration.reactions.scene import RULE, LaterClock, command, running, settings, until
+from tests.integration.reaction_runner.scene import RULE, LaterClock, command, running, settings, until
 from tests.stack import browser as real
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(180)]

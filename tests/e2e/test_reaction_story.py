@@ -21,7 +21,7 @@ from tests.e2e.streams import Stream
 from tests.fakes.keys import pem, rsa_key
 from tests.fakes.okta_org import TOKEN, okta_org
 from tests.fakes.receivers import risk_receiver
-from tests.integration.reactions.scene import TREES, command, running, until
+from tests.integration.reaction_runner.scene import TREES, command, running, until
 from tests.stack.elasticsearch import Elasticsearch
 from tests.stack.process import ROOT
 

@@ -1,4 +1,4 @@
-"""The settings of the guards. `reactions/guard_settings.py` makes them from the configuration, again at each
+"""The settings of the guards. `reaction_runner/guard_settings.py` makes them from the configuration, again at each
 reload."""
 
 from collections.abc import Mapping

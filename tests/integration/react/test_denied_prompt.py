@@ -17,7 +17,7 @@ from forwarder.emulator.org import Emulator
 from forwarder.emulator.prompts.prompts import Phone
 from forwarder.emulator.users.directory import EmulatedUser
 from tests.fakes.okta_org import okta_org
-from tests.integration.reactions.scene import RULE, rows, running, settings, until
+from tests.integration.reaction_runner.scene import RULE, rows, running, settings, until
 
 pytestmark = pytest.mark.timeout(120)
 

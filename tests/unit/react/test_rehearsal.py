@@ -8,7 +8,7 @@ from forwarder.core.alert import to_event
 from forwarder.core.event import Event, Source
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.rehearsal import Rehearsal, Would
-from forwarder.reactions.guard_settings import rehearsal
+from forwarder.reaction_runner.guard_settings import rehearsal
 from forwarder.rules.conditions.condition import TypeIs, exactly
 from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
 from forwarder.settings import read

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from forwarder.core.action import ActionState, ActionTarget
 from forwarder.core.errors import OktaError, OktaUnreachableError
 from forwarder.okta.zones.blocklist import Listed, ZoneFullError, ZoneRefusedError
-from forwarder.reactions.zone_action import BlockIp
+from forwarder.reaction_runner.zone_action import BlockIp
 from tests.fakes.actions import action
 from tests.fakes.okta_client import passing
 from tests.fakes.okta_zones import refusal

@@ -20,7 +20,7 @@ from forwarder.react.actions.receiver_checks import PROVIDERS_PATH, check_jwks, 
 from forwarder.react.actions.security_event import Risk, SecurityEvents
 from forwarder.react.ports import Answer
 from forwarder.react.settings.section import SetSettings
-from forwarder.reactions.okta_calls import OktaCalls
+from forwarder.reaction_runner.okta_calls import OktaCalls
 from forwarder.settings import Settings, read
 from tests.fakes.keys import pem, rsa_key
 from tests.fakes.okta_org import TOKEN

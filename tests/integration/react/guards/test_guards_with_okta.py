@@ -21,7 +21,7 @@ from forwarder.react.guards.judgement import Decision
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.rows.rows_in_memory import Book
 from forwarder.react.settings.guards import GuardSettings, Protect
-from forwarder.reactions.okta_calls import OktaCalls
+from forwarder.reaction_runner.okta_calls import OktaCalls
 from tests.fakes.actions import action
 from tests.fakes.keys import pem, public_pem, rsa_key
 from tests.fakes.okta_org import TOKEN, okta_org

@@ -20,7 +20,7 @@ from forwarder.okta.settings import ApiSettings
 from forwarder.react.prompts.asking import Prompts
 from forwarder.react.prompts.oauth import CibaApp
 from forwarder.react.prompts.results import PromptProgress, Reply, lost
-from forwarder.reactions.okta_calls import OktaCalls
+from forwarder.reaction_runner.okta_calls import OktaCalls
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.keys import pem, public_pem, rsa_key
 from tests.fakes.okta_org import TOKEN, okta_org

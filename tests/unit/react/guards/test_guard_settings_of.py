@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 from forwarder.core.action import EffectKind
 from forwarder.react.settings.guards import Limit
-from forwarder.reactions.guard_settings import guard_settings
+from forwarder.reaction_runner.guard_settings import guard_settings
 from forwarder.settings import read
 
 TREE = {

@@ -18,7 +18,7 @@ from forwarder.react.guards.pauses import CURSOR, Pauses
 from forwarder.react.operator_requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
 from forwarder.react.rows.rows_in_memory import DAY
 from forwarder.react.settings.guards import Limit
-from forwarder.reactions.runner import ReactionRunner
+from forwarder.reaction_runner.runner import ReactionRunner
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.alert import alert_event
 from tests.fakes.clock import ManualClock

@@ -23,9 +23,9 @@ from forwarder.react.prompts.oauth import CibaApp
 from forwarder.react.rows.rows_in_memory import Book, horizon_of
 from forwarder.react.runtime_problems import ReactionFinding, missing_groups, stranded_effects
 from forwarder.reaction_check import known_rules
-from forwarder.reactions.guard_settings import guard_settings
-from forwarder.reactions.okta_calls import OktaCalls
-from forwarder.reactions.zone_action import BlockIp
+from forwarder.reaction_runner.guard_settings import guard_settings
+from forwarder.reaction_runner.okta_calls import OktaCalls
+from forwarder.reaction_runner.zone_action import BlockIp
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.settings import Settings
 from forwarder.setup.okta_role.needs import concerned

@@ -13,11 +13,11 @@ from forwarder.clock import SystemClock
 from forwarder.core.action import Action, Outcome, Waits
 from forwarder.detect.replay import Replay, ReplayReport
 from forwarder.emulator.events.changed import changed
-from forwarder.reactions.guard_settings import rehearsal
+from forwarder.reaction_runner.guard_settings import rehearsal
 from forwarder.settings import Settings
 from forwarder.store.engine import open_commands
 from tests.fakes.okta_org import okta_org
-from tests.integration.reactions.scene import running, settings, until
+from tests.integration.reaction_runner.scene import running, settings, until
 
 pytestmark = pytest.mark.timeout(180)
 

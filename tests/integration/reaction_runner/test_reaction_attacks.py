@@ -22,7 +22,7 @@ from forwarder.settings import Settings, read
 from tests.fakes.keys import pem, public_pem, rsa_key
 from tests.fakes.okta_org import TOKEN, okta_org
 from tests.fakes.receivers import webhook_receiver
-from tests.integration.reactions.scene import RULE, TREES, command, rows, running, settings, until
+from tests.integration.reaction_runner.scene import RULE, TREES, command, rows, running, settings, until
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -19,7 +19,7 @@ from forwarder.emulator.prompts.prompts import Phone
 from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.settings import Settings, read
 from tests.fakes.okta_org import okta_org
-from tests.integration.reactions.scene import TREES, command, running, settings, until
+from tests.integration.reaction_runner.scene import TREES, command, running, settings, until
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -13,7 +13,7 @@ from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import ChangeFaults, Faults
 from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.settings import ApiSettings
-from forwarder.reactions.okta_calls import OktaCalls, OrgCalls
+from forwarder.reaction_runner.okta_calls import OktaCalls, OrgCalls
 from tests.fakes.clock import ManualClock
 from tests.fakes.okta_org import TOKEN, okta_org
 

@@ -11,7 +11,7 @@ from forwarder.core.action import Action, Outcome
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.users.directory import EmulatedUser
 from tests.fakes.okta_org import okta_org
-from tests.integration.reactions.scene import LaterClock, ended, running, settings, until
+from tests.integration.reaction_runner.scene import LaterClock, ended, running, settings, until
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -10,7 +10,7 @@ from forwarder.core.action import ActionState, Outcome, Reason, Waits
 from forwarder.emulator.settings import ChangeFaults, Faults
 from tests.fakes.okta_org import okta_org
 from tests.fakes.receivers import webhook_receiver
-from tests.integration.reactions.scene import LaterClock, command, ended, running, settings, until
+from tests.integration.reaction_runner.scene import LaterClock, command, ended, running, settings, until
 
 pytestmark = pytest.mark.timeout(120)
 

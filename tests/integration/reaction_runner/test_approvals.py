@@ -11,7 +11,7 @@ from forwarder.core.action import Action, ActionState, Outcome, Waits
 from forwarder.emulator.org import Emulator
 from forwarder.settings import Settings
 from tests.fakes.okta_org import okta_org
-from tests.integration.reactions.scene import running, settings, until
+from tests.integration.reaction_runner.scene import running, settings, until
 
 TOKEN = "the-token-of-the-approval-tests"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

@@ -18,7 +18,7 @@ from tests.fakes.hook_receiver import Call
 from tests.fakes.keys import pem, rsa_key
 from tests.fakes.okta_org import TOKEN, okta_org
 from tests.fakes.receivers import Receiver, Reply
-from tests.integration.reactions.scene import TREES, settings, until
+from tests.integration.reaction_runner.scene import TREES, settings, until
 
 pytestmark = pytest.mark.timeout(120)
 
