@@ -7,6 +7,7 @@ Okta would take turns, because Python runs one thread at a time.
 import asyncio
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -32,7 +33,18 @@ PAUSE_SECONDS = 3600.0
 """How long no child is started after one has ended by itself: where the memory is too small, it would end again."""
 
 _LEAST_CORES = 2
-_COMMAND = (sys.executable, "-c", "from forwarder.sinks.converter import serve; serve()")
+_SCRIPT = """
+import pickle, sys
+sys.path = pickle.load(sys.stdin.buffer)
+from forwarder.sinks.converter import serve
+serve()
+"""
+_COMMAND = (sys.executable, "-I" if sys.flags.isolated else "-P", "-c", _SCRIPT)
+"""By `-P`, nothing is imported from the working directory, unless the parent does so too."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Do not reach the child. If one is sent to the whole process group, such as Ctrl-C, or to all processes of a service, the
+parent handles it: it may have batches to deliver."""
 
 _logger = logs.get("sinks")
 
@@ -111,11 +123,9 @@ class _Child:
 
     def convert(self, events: object) -> Any:
         """Return the child's results for `events`. Blocks the thread. Raises an exception if the child has ended."""
+        self._write(events)
         assert self._process
-        assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(pickle.dumps(events, pickle.HIGHEST_PROTOCOL))
-        self._process.stdin.flush()
         return pickle.load(self._process.stdout)  # noqa: S301  # from our own child
 
     def end(self) -> None:
@@ -123,6 +133,7 @@ class _Child:
         threading.Thread(target=self._end, name="convert-end", daemon=True).start()
 
     def _start(self, function: Callable[[Event], Any]) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # the child inherits it
         try:
             with self._lock:
                 if self._ended:
@@ -130,11 +141,18 @@ class _Child:
                 self._process = subprocess.Popen(  # noqa: S603  # a constant
                     _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
                 )
+            self._write([path for path in sys.path if isinstance(path, str)])
             self.convert(function)
         except Exception as error:  # noqa: BLE001  # as above
             self._failure = error
         else:
             self._ready = True
+
+    def _write(self, request: object) -> None:
+        assert self._process
+        assert self._process.stdin
+        self._process.stdin.write(pickle.dumps(request, pickle.HIGHEST_PROTOCOL))
+        self._process.stdin.flush()
 
     def _end(self) -> None:
         with self._lock:

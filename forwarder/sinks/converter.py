@@ -5,7 +5,6 @@
 
 import os
 import pickle
-import signal
 import sys
 from collections.abc import Callable
 from typing import TypeVar
@@ -44,13 +43,13 @@ def serve() -> None:
     """Read a function from stdin, then lists of events, and answer each on stdout: the function with None, a list of events
     with the list of results. All are pickles.
 
-    Ends when the parent closes stdin, also because it was killed. A signal for the whole process group, such as Ctrl-C,
-    is the parent's to handle: it may have batches to deliver.
+    Ends when the parent closes stdin, also because it was killed.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     os.nice(_NICENESS)
-    requests, results = sys.stdin.buffer, sys.stdout.buffer
+    requests = sys.stdin.buffer
+    # `sys.stdout` may write a part only, with PYTHONUNBUFFERED, and also has what a library prints.
+    results = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
     convert = pickle.load(requests)  # noqa: S301  # from the parent
     answer: list[object] | None = None
     while True:

@@ -1,6 +1,7 @@
 """Large batches are converted in a child process, if there is one; nothing depends on it."""
 
 import asyncio
+import importlib
 import os
 import pickle
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from forwarder.core.event import Event
@@ -148,19 +150,67 @@ async def test_a_call_after_one_that_was_cancelled_gets_its_own_results() -> Non
     process.close()
 
 
+async def test_no_module_of_the_working_directory_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("pickle", "forwarder"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    process = ConversionProcess(uuid)
+    assert await convert(process) == UUIDS
+    process.close()
+
+
+async def test_the_child_imports_from_where_its_parent_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "module_of_the_test.py").write_text("def convert(event): return event.uuid")
+    monkeypatch.syspath_prepend(tmp_path)
+    process = ConversionProcess(importlib.import_module("module_of_the_test").convert)
+    assert await convert(process) == UUIDS
+    process.close()
+
+
+async def test_what_the_conversion_prints_does_not_come_between_the_results() -> None:
+    process = ConversionProcess(print)
+    assert await convert(process) == [None] * len(EVENTS)
+    process.close()
+
+
+async def test_a_child_that_is_stopped_while_it_writes_goes_on_where_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+    events = [replace(event, body=bytes(100_000)) for event in EVENTS]
+    process = ConversionProcess(attrgetter("body"))
+    await convert(process)
+    child = children()[0]
+    async with asyncio.timeout(30):
+        for _ in range(20):
+            converting = asyncio.create_task(process.convert(events))
+            while not converting.done():
+                os.kill(child, signal.SIGSTOP)
+                os.kill(child, signal.SIGCONT)
+                await asyncio.sleep(0.001)
+            assert await converting == [event.body for event in events]
+    process.close()
+
+
 async def test_the_child_ends_when_it_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conversion_process, "IDLE_SECONDS", 0.0)
     process = ConversionProcess(uuid)
     await process.convert(EVENTS)
 
 
-async def test_a_signal_to_the_whole_group_does_not_end_the_child() -> None:
+async def test_a_signal_to_the_whole_group_does_not_end_the_child_even_while_it_starts() -> None:
     process = ConversionProcess(uuid)
-    await convert(process)
+    assert await process.convert(EVENTS) is None
+    await until(children)
     child = children()[0]
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        os.kill(child, number)
-    assert await convert(process) == UUIDS
+    for _ in range(2):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(child, number)
+        assert await convert(process) == UUIDS
     assert children() == [child]
     process.close()
 
