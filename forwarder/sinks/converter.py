@@ -7,6 +7,8 @@ import os
 import pickle
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -45,7 +47,7 @@ def serve() -> None:
 
     Ends when the parent closes stdin, also because it was killed.
     """
-    os.nice(_NICENESS)
+    _yield_to_parent()
     requests = sys.stdin.buffer
     # `sys.stdout` may write a part only, with PYTHONUNBUFFERED, and also has what a library prints.
     results = os.fdopen(os.dup(1), "wb")
@@ -60,3 +62,11 @@ def serve() -> None:
         except EOFError:
             return
         answer = [attempt(convert, event) for event in events]
+
+
+def _yield_to_parent() -> None:
+    """Lower the priority, and have the kernel end this process first where memory is short. A sandbox may forbid either."""
+    with suppress(OSError):
+        os.nice(_NICENESS)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")

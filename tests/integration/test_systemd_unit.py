@@ -65,3 +65,10 @@ def test_its_folders_are_those_of_the_product(service: configparser.SectionProxy
     assert StoreSettings().path.parent == state
     (config,) = re.findall(r"-c (\S+)", service["ExecStart"])
     assert Path(config).parent == Path("/etc") / service["ConfigurationDirectory"]
+
+
+def test_it_lets_the_child_process_have_a_lower_priority_and_be_killed(
+    service: configparser.SectionProxy,
+) -> None:
+    assert "setpriority" in service["SystemCallFilter"].split()  # the last line, which is added to the others
+    assert service["OOMPolicy"] == "continue"

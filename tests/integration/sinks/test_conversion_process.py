@@ -196,6 +196,32 @@ async def test_a_child_that_is_stopped_while_it_writes_goes_on_where_it_was(
     process.close()
 
 
+_WITHOUT_SETPRIORITY = """
+import ctypes, os, platform, struct, sys
+
+number = {"x86_64": 141, "aarch64": 140}[platform.machine()]
+program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in (
+    (0x20, 0, 0, 0),            # load the number of the system call
+    (0x15, 0, 1, number),       # if it is setpriority:
+    (0x06, 0, 0, 0x00050001),   # EPERM
+    (0x06, 0, 0, 0x7FFF0000),   # else allow it
+)))
+library = ctypes.CDLL(None)
+assert not library.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+assert not library.prctl(22, 2, struct.pack("HP", 4, ctypes.addressof(program)), 0, 0)  # PR_SET_SECCOMP
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+async def test_a_child_that_may_not_lower_its_priority_converts(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = (sys.executable, "-c", _WITHOUT_SETPRIORITY, *conversion_process._COMMAND)
+    monkeypatch.setattr(conversion_process, "_COMMAND", command)
+    process = ConversionProcess(uuid)
+    assert await convert(process) == UUIDS
+    assert os.getpriority(os.PRIO_PROCESS, children()[0]) == os.getpriority(os.PRIO_PROCESS, 0)
+    process.close()
+
+
 async def test_the_child_ends_when_it_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conversion_process, "IDLE_SECONDS", 0.0)
     process = ConversionProcess(uuid)
@@ -212,6 +238,13 @@ async def test_a_signal_to_the_whole_group_does_not_end_the_child_even_while_it_
             os.kill(child, number)
         assert await convert(process) == UUIDS
     assert children() == [child]
+    process.close()
+
+
+async def test_where_memory_is_short_the_child_ends_before_its_parent() -> None:
+    process = ConversionProcess(uuid)
+    await convert(process)
+    assert Path(f"/proc/{children()[0]}/oom_score_adj").read_text() == "1000\n"
     process.close()
 
 
