@@ -69,9 +69,9 @@ class ConversionProcess(Generic[_T]):
             return None
         if self._idle:
             self._idle.cancel()
-        child = self._child = self._child or _Child(self._function)
         results: list[_T | Failure] | None = None
         try:
+            child = self._child = self._child or _Child(self._function)
             if child.is_ready():
                 results = await in_daemon_thread(partial(child.convert, events), "convert")
         except Exception as error:  # noqa: BLE001  # whatever it is, the events can be converted here
@@ -130,7 +130,10 @@ class _Child:
 
     def end(self) -> None:
         """Kill the child, in a thread. A `convert` that runs in another thread ends with an exception."""
-        threading.Thread(target=self._end, name="convert-end", daemon=True).start()
+        try:
+            threading.Thread(target=self._end, name="convert-end", daemon=True).start()
+        except RuntimeError:  # the limit of threads is reached
+            self._end()
 
     def _start(self, function: Callable[[Event], Any]) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # the child inherits it

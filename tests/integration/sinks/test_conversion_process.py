@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from operator import attrgetter
 from pathlib import Path
@@ -220,6 +221,20 @@ async def test_a_child_that_may_not_lower_its_priority_converts(monkeypatch: pyt
     assert await convert(process) == UUIDS
     assert os.getpriority(os.PRIO_PROCESS, children()[0]) == os.getpriority(os.PRIO_PROCESS, 0)
     process.close()
+
+
+async def test_without_threads_the_batch_is_converted_here_and_no_child_is_left() -> None:
+    process = ConversionProcess(uuid)
+    await convert(process)
+    size = threading.stack_size(1 << 46)  # more than there is, so no thread can start
+    try:
+        with capture_logs() as lines:
+            assert await ConversionProcess(uuid).convert(EVENTS) is None
+        process.close()
+        assert children() == []
+    finally:
+        threading.stack_size(size)
+    assert [line["action"] for line in lines] == ["conversion_process_ended"]
 
 
 async def test_the_child_ends_when_it_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
