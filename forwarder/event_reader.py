@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from forwarder.cooperative import Cooperative, run_in_steps
 from forwarder.core.errors import NotAnEventError
 from forwarder.core.event import (
     SURELY_EXAMINED,
@@ -19,6 +18,7 @@ from forwarder.core.event import (
 )
 from forwarder.core.time import Micros
 from forwarder.json_scanner import check_end, scan_list
+from forwarder.yielding import Cooperative, run_in_steps
 
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 

@@ -22,7 +22,7 @@ from forwarder.core.ports import Clock
 from forwarder.deliver.batching import AdaptiveBatchSize, Pending, RetryQueue, accepts_new_events
 from forwarder.deliver.health import Health, SinkState
 from forwarder.deliver.metrics import DeliveryMetrics
-from forwarder.deliver.result import DeadLetterLimit
+from forwarder.deliver.sending import DeadLetterLimit
 from forwarder.deliver.window import Window
 from forwarder.sink_settings import DeliverySettings
 

@@ -26,7 +26,7 @@ from forwarder.core.ports import Clock, EventLog, Sink
 from forwarder.deliver.batching import Pending
 from forwarder.deliver.health import Health, SinkState
 from forwarder.deliver.metrics import DeliveryMetrics
-from forwarder.deliver.result import send_batch
+from forwarder.deliver.sending import send_batch
 from forwarder.deliver.state import DeliveryState
 from forwarder.deliver.window import Window
 from forwarder.metrics import Metrics

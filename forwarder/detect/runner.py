@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 from forwarder import logs
-from forwarder.cooperative import Cooperative
 from forwarder.core.alert import to_event
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import StoreError
@@ -30,6 +29,7 @@ from forwarder.rules.evaluation.engine import RuleEngine, Timing, content_of
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.rules.settings import RulesSettings
 from forwarder.store.engine import Store
+from forwarder.yielding import Cooperative
 
 A = TypeVar("A")
 T = TypeVar("T")

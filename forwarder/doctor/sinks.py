@@ -9,7 +9,7 @@ from forwarder.doctor.check import Check, CheckVerdict, Found, fail, from_line, 
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import certificate_end, until
 from forwarder.settings import Settings
-from forwarder.sinks import outcomes
+from forwarder.sinks import response_verdicts
 from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 from forwarder.threads import in_daemon_thread
@@ -46,9 +46,9 @@ async def _export(context: Context, name: str) -> Found:
         result = await in_daemon_thread(lambda: exporter.export(b"", 0), "otlp")
     finally:
         exporter.close()
-    if result.verdict == outcomes.DELIVERED:
+    if result.verdict == response_verdicts.DELIVERED:
         return ok(f"{settings.endpoint} accepts an empty request")
-    detail = outcomes.kept(result.detail)
+    detail = response_verdicts.kept(result.detail)
     return from_line(CheckVerdict.FAIL, detail, f"check `sinks.{name}.endpoint`, and the log of that server")
 
 

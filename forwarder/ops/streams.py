@@ -19,11 +19,11 @@ from typing import Any
 import msgspec
 
 from forwarder import logs
-from forwarder.cooperative import Cooperative
 from forwarder.core.errors import ForwarderError
 from forwarder.core.ports import Clock
 from forwarder.ops.event_view import EventFilter, Form, in_form, line
 from forwarder.ops.ports import Events, StatusSource
+from forwarder.yielding import Cooperative
 
 MAX_CLIENTS = 32
 MOST_BEHIND = 1_000

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from forwarder import event_reader
-from forwarder.cooperative import run_in_steps
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
 from forwarder.core.errors import BadRequestError, ForwarderError, JsonStructureError
 from forwarder.core.event import Source, is_short
@@ -16,6 +15,7 @@ from forwarder.core.ports import Batch
 from forwarder.core.time import Micros
 from forwarder.json_scanner import Scan, Scanner, check_end, scan_list, scan_object, scan_value
 from forwarder.receive.body_budget import HeldBody, OverloadedError
+from forwarder.yielding import run_in_steps
 
 Headers = list[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -32,7 +32,6 @@ from forwarder import logs
 from forwarder.core.errors import BadRequestError, StoreError, StoreTimeoutError
 from forwarder.core.event import Source
 from forwarder.core.ports import Clock, EventStore
-from forwarder.event_metrics import StoredEventMetrics
 from forwarder.event_reader import describe_malformed
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
@@ -42,6 +41,7 @@ from forwarder.receive.envelope import ClientDisconnectedError, Headers, Receive
 from forwarder.receive.public import public_answer
 from forwarder.receive.refusals import Refusals
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings
+from forwarder.stored_event_metrics import StoredEventMetrics
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]

@@ -7,13 +7,13 @@ from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 
-from forwarder.cooperative import Cooperative
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason
 from forwarder.sinks.conversion_process import ConversionProcess
 from forwarder.sinks.converter import Failure, attempt
-from forwarder.sinks.outcomes import kept
+from forwarder.sinks.response_verdicts import kept
 from forwarder.threads import in_daemon_thread
+from forwarder.yielding import Cooperative
 
 _T = TypeVar("_T")
 

@@ -3,8 +3,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.core.event import Source
 from forwarder.core.security_event_types import SECURITY_TYPES, SECURITY_TYPES_OF_LOG
-from forwarder.event_metrics import StoredEventMetrics
 from forwarder.metrics import Metrics, event_type_label
+from forwarder.stored_event_metrics import StoredEventMetrics
 from tools.make_metrics_page import PAGE, page
 
 # What users rely on: a change breaks their dashboards and alerts.

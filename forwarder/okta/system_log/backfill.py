@@ -14,10 +14,10 @@ from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.core.event import Source
 from forwarder.core.ports import Clock, EventStore
 from forwarder.core.time import SECOND, Micros
-from forwarder.event_metrics import StoredEventMetrics
 from forwarder.metrics import Metrics
 from forwarder.okta.system_log.pages import CIRCLE, CURSOR_EXPIRED, LogPage, SystemLog
 from forwarder.okta.system_log.reconcile import COMMIT_TIMEOUT, Cursor, cursor_name
+from forwarder.stored_event_metrics import StoredEventMetrics
 
 PAUSE = 5.0
 """Seconds between two checks whether a waiting backfill may continue."""

@@ -15,7 +15,6 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from forwarder import event_reader, logs
-from forwarder.cooperative import Cooperative
 from forwarder.core.errors import JsonStructureError, OktaError, OktaTooLargeError
 from forwarder.core.event import BACKFILL, Event, MalformedEvent, Source
 from forwarder.core.ports import Batch, Clock
@@ -23,6 +22,7 @@ from forwarder.core.time import Micros, iso
 from forwarder.logs import RateLimitedLogger
 from forwarder.okta.api.port import Api, Response
 from forwarder.okta.system_log.event_details import targets_hook
+from forwarder.yielding import Cooperative
 
 PATH = "/api/v1/logs"
 LIMIT = 1000

@@ -15,12 +15,12 @@ from forwarder.core.errors import OktaError, OktaRefusedError, StoreError
 from forwarder.core.event import Source
 from forwarder.core.ports import Appended, Batch, Clock, EventStore
 from forwarder.core.time import SECOND, Micros, iso, seconds_between
-from forwarder.event_metrics import StoredEventMetrics
 from forwarder.metrics import Metrics
 from forwarder.okta.hooks.hook_alerts import HookAlerts
 from forwarder.okta.settings import ReconcileSettings
 from forwarder.okta.system_log.event_details import targets_any_hook
 from forwarder.okta.system_log.pages import CIRCLE, CURSOR_EXPIRED, LogPage, SystemLog, expected_by_hook
+from forwarder.stored_event_metrics import StoredEventMetrics
 
 REWIND: Micros = 3600 * SECOND
 """When the cursor is lost, reading starts again this long before the newest event read.

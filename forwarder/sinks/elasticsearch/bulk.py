@@ -22,9 +22,9 @@ from forwarder.core.event import Source
 from forwarder.core.outcome import RejectReason
 from forwarder.ecs.action import ACTION_DATASET
 from forwarder.ecs.alert import ALERT_DATASET
-from forwarder.sinks import outcomes
+from forwarder.sinks import response_verdicts
 from forwarder.sinks.elasticsearch.settings import SETUP_NAME
-from forwarder.sinks.outcomes import ResponseVerdict
+from forwarder.sinks.response_verdicts import ResponseVerdict
 
 PIPELINES = "items.*.executed_pipelines"
 
@@ -122,25 +122,28 @@ def _item(item: Any, sent: str | None) -> tuple[ResponseVerdict, str]:
     result = item.get("create") if isinstance(item, dict) else None
     status = result.get("status") if isinstance(result, dict) else None
     if not isinstance(result, dict) or type(status) is not int:
-        return outcomes.UNKNOWN, "the response has no status for this event"
+        return response_verdicts.UNKNOWN, "the response has no status for this event"
     if result.get("failure_store") == "used":
         return _FAILURE_STORE, "Elasticsearch put the document into the failure store of the data stream"
     answered = result.get("_id")
     if sent is not None and answered is not None and answered != sent:
-        return outcomes.REFUSED, f"{_OTHER_ID} (sent {sent[:100]!r}, answered {str(answered)[:100]!r})"
-    verdict = outcomes.item_verdict(status)
+        return (
+            response_verdicts.REFUSED,
+            f"{_OTHER_ID} (sent {sent[:100]!r}, answered {str(answered)[:100]!r})",
+        )
+    verdict = response_verdicts.item_verdict(status)
     kind, reason = _error(result)
-    if "error" in result and verdict == outcomes.DELIVERED and (status, kind) != (409, _CONFLICT):
-        verdict = outcomes.UNKNOWN
-    if verdict == outcomes.DELIVERED:
+    if "error" in result and verdict == response_verdicts.DELIVERED and (status, kind) != (409, _CONFLICT):
+        verdict = response_verdicts.UNKNOWN
+    if verdict == response_verdicts.DELIVERED:
         return verdict, ""
     detail = _detail(kind, reason, status)
     if status == 400 and (kind in _OPERATOR_MUST_ACT or reason.startswith("pipeline with id [")):
-        return outcomes.REFUSED, detail
+        return response_verdicts.REFUSED, detail
     if (
         kind == "fail_processor_exception"
     ):  # the status is 500, but it is the operator's pipeline that rejects the event
-        return outcomes.MAPPING, detail
+        return response_verdicts.MAPPING, detail
     return verdict, detail or f"the response has status {status} for this event"
 
 
@@ -152,10 +155,10 @@ def request_error(status: int, body: Any, events: int) -> tuple[ResponseVerdict,
     kind, reason = _error(body) if isinstance(body, dict) else ("", _text(body))
     detail = f"HTTP {status}: {_detail(kind, reason, status)}".rstrip(": ")
     if status in (400, 422) and kind != "action_request_validation_exception":
-        return outcomes.REFUSED, detail
-    verdict = outcomes.request_verdict(status, events)
+        return response_verdicts.REFUSED, detail
+    verdict = response_verdicts.request_verdict(status, events)
     # The client library raises an error for some 2xx responses too. Without their items, the outcome is unknown.
-    return outcomes.UNKNOWN if verdict == outcomes.DELIVERED else verdict, detail
+    return response_verdicts.UNKNOWN if verdict == response_verdicts.DELIVERED else verdict, detail
 
 
 class Beside(msgspec.Struct, frozen=True):
@@ -177,7 +180,7 @@ class Beside(msgspec.Struct, frozen=True):
         A verdict that would pause the sink is replaced by a rejection, so that Okta's events are still delivered. The
         verdicts for wrong credentials and for redirects stay, because these affect Okta's events too.
         """
-        if not verdict.pause or verdict in (outcomes.UNAUTHORIZED, outcomes.REDIRECT):
+        if not verdict.pause or verdict in (response_verdicts.UNAUTHORIZED, response_verdicts.REDIRECT):
             return verdict, detail
         hint = _BESIDE_HINT.format(what=self.what, dataset=self.dataset, setup=SETUP, reason=self.reason)
         return ResponseVerdict(reject=self.reason), f"{hint} ({detail})"

@@ -10,7 +10,7 @@ from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
 
 from forwarder import logs
 from forwarder.ecs.health import HEALTH_DATASET, health_document
-from forwarder.sinks import outcomes
+from forwarder.sinks import response_verdicts
 from forwarder.sinks.elasticsearch import bulk
 from forwarder.sinks.elasticsearch.client import connect
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
@@ -80,7 +80,7 @@ class HealthStream:
             return "the response has no result for the document"
         if type(status) is not int:
             return "the response has no status for the document"
-        written = outcomes.item_verdict(status) == outcomes.DELIVERED
+        written = response_verdicts.item_verdict(status) == response_verdicts.DELIVERED
         return "" if written else _explained(status, str(reason))
 
 

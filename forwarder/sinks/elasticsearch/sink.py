@@ -40,14 +40,14 @@ from forwarder.core.wording import count
 from forwarder.ecs.document import document
 from forwarder.ecs.document_by_source import document_of
 from forwarder.ecs.raw import raw_document
-from forwarder.sinks import outcomes
+from forwarder.sinks import response_verdicts
 from forwarder.sinks.conversion import Conversion, send_beside
 from forwarder.sinks.elasticsearch import bulk
 from forwarder.sinks.elasticsearch.bulk import Beside
 from forwarder.sinks.elasticsearch.client import connect
 from forwarder.sinks.elasticsearch.node import TooLargeError
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
-from forwarder.sinks.outcomes import ResponseVerdict
+from forwarder.sinks.response_verdicts import ResponseVerdict
 
 
 class ElasticsearchSink:
@@ -99,30 +99,30 @@ class ElasticsearchSink:
         except UnsupportedProductError:
             # The client checks the product only in the response, so the server may have acted on the request.
             text = "the server is not Elasticsearch (no X-Elastic-Product header); check `hosts`"
-            return outcomes.batch_outcome(seqs, outcomes.REFUSED, text)
+            return response_verdicts.batch_outcome(seqs, response_verdicts.REFUSED, text)
         except ApiError as error:
             verdict, detail = bulk.request_error(error.meta.status, error.body, len(seqs))
             if stream:
                 verdict, detail = stream.verdict(verdict, detail)
-            return outcomes.batch_outcome(seqs, verdict, detail, self._wait(error.meta))
+            return response_verdicts.batch_outcome(seqs, verdict, detail, self._wait(error.meta))
         except TooLargeError as error:
             # The response is too long because it has a long text about each event; half a batch has a shorter response.
-            return outcomes.batch_outcome(
+            return response_verdicts.batch_outcome(
                 seqs, ResponseVerdict(RetryReason.UNKNOWN, split=len(seqs) > 1), error.message
             )
         except elastic_transport.TransportError as error:
-            return outcomes.batch_outcome(seqs, _no_response(error), error.message)
+            return response_verdicts.batch_outcome(seqs, _no_response(error), error.message)
         items = bulk.items(response.body, len(seqs), [id_ for id_, _ in lines])
         if items is None:
             text = f"the response does not have a result for each event; sent: {count(len(seqs), 'event')}"
-            return outcomes.batch_outcome(seqs, outcomes.UNKNOWN, text)
+            return response_verdicts.batch_outcome(seqs, response_verdicts.UNKNOWN, text)
         if stream:
             items = [stream.verdict(verdict, detail) for verdict, detail in items]
         elif self._asks_for_pipelines:
             warning = bulk.template_warning(response.body, raw=self._settings.document_format == "raw")
             self._warning = self._warning if warning is None else warning
             self._asks_for_pipelines = warning != ""
-        return outcomes.item_outcomes(seqs, items, self._wait(response.meta))
+        return response_verdicts.item_outcomes(seqs, items, self._wait(response.meta))
 
     async def _bulk(self, body: bytes) -> ObjectApiResponse[Any]:
         ask = self._asks_for_pipelines
@@ -156,12 +156,12 @@ class ElasticsearchSink:
         await self._client.close()
 
 
-def _no_response(error: elastic_transport.TransportError) -> outcomes.ResponseVerdict:
+def _no_response(error: elastic_transport.TransportError) -> response_verdicts.ResponseVerdict:
     """Return the verdict for a request that got no response, but raised `error`."""
-    if outcomes.error_verdict(error) is outcomes.TLS_UNTRUSTED:
-        return outcomes.TLS_UNTRUSTED
+    if response_verdicts.error_verdict(error) is response_verdicts.TLS_UNTRUSTED:
+        return response_verdicts.TLS_UNTRUSTED
     if isinstance(error, elastic_transport.ConnectionTimeout):
-        return outcomes.TIMEOUT
+        return response_verdicts.TIMEOUT
     if isinstance(error, elastic_transport.ConnectionError):
-        return outcomes.CONNECTION
-    return outcomes.UNKNOWN
+        return response_verdicts.CONNECTION
+    return response_verdicts.UNKNOWN

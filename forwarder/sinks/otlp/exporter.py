@@ -8,9 +8,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.sdk._logs.export import LogRecordExporter
 
 from forwarder.core.ports import Clock
-from forwarder.sinks import outcomes
+from forwarder.sinks import response_verdicts
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
-from forwarder.sinks.outcomes import ResponseVerdict
+from forwarder.sinks.response_verdicts import ResponseVerdict
 
 RESPONSE_LIMIT = 64 * 1024
 """The maximum size of a response in bytes. A real response has a few hundred at most."""
@@ -34,8 +34,10 @@ class ExportResult(msgspec.Struct, frozen=True):
     answered: bool = True
 
 
-NO_RESPONSE = ExportResult(outcomes.UNKNOWN, "the request was started, but not answered", answered=False)
-_NO_REQUEST = ExportResult(outcomes.UNKNOWN, "the exporter made no request", answered=False)
+NO_RESPONSE = ExportResult(
+    response_verdicts.UNKNOWN, "the request was started, but not answered", answered=False
+)
+_NO_REQUEST = ExportResult(response_verdicts.UNKNOWN, "the exporter made no request", answered=False)
 
 
 class Exporter(ABC):

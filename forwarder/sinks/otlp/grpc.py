@@ -18,7 +18,7 @@ from opentelemetry.sdk._logs.export import LogRecordExporter
 
 from forwarder.core.outcome import RetryReason
 from forwarder.files import read_small
-from forwarder.sinks import outcomes
+from forwarder.sinks import response_verdicts
 from forwarder.sinks.otlp import advice
 from forwarder.sinks.otlp.exporter import (
     NO_RESPONSE,
@@ -78,10 +78,12 @@ class GrpcExporter(Exporter):
         """Return the result of a call that ended with the status OK and the response `content`."""
         message = decoded_response(content)
         if message is None:
-            return ExportResult(outcomes.REFUSED, f"{self.settings.url}: not the response of an OTLP server")
+            return ExportResult(
+                response_verdicts.REFUSED, f"{self.settings.url}: not the response of an OTLP server"
+            )
         partial = message.partial_success
         refused = max(partial.rejected_log_records, 0)
-        return ExportResult(outcomes.DELIVERED, partial.error_message, refused=refused)
+        return ExportResult(response_verdicts.DELIVERED, partial.error_message, refused=refused)
 
     def failed(self, call: Any) -> ExportResult:
         """Return the result of a `call` that ended with another status than OK."""
@@ -89,8 +91,8 @@ class GrpcExporter(Exporter):
         if _RESPONSE_TOO_LARGE in text or (_EITHER_TOO_LARGE in text and self.records == 1):
             # This is not a rejection: the server may have accepted the event, and its next response may be shorter.
             detail = f"{self.settings.url}: the response is larger than {RESPONSE_LIMIT >> 10} KiB ({text})"
-            return ExportResult(outcomes.UNKNOWN, detail, answered=False)
-        verdict = outcomes.grpc_verdict(code, self.records, text)
+            return ExportResult(response_verdicts.UNKNOWN, detail, answered=False)
+        verdict = response_verdicts.grpc_verdict(code, self.records, text)
         answered = verdict.retry not in (RetryReason.CONNECTION, RetryReason.TIMEOUT, RetryReason.UNKNOWN)
         detail = f"{code}: {text}" if text else code
         detail = advice.grpc_status(self.settings.url, detail, uses_tls=self.settings.uses_tls)

@@ -25,7 +25,7 @@ from forwarder.connection_errors import error_chain
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
 from forwarder.core.ports import Clock
 from forwarder.core.time import retry_after
-from forwarder.sinks import outcomes
+from forwarder.sinks import response_verdicts
 from forwarder.sinks.otlp import advice
 from forwarder.sinks.otlp.connection import AbortableAdapter
 from forwarder.sinks.otlp.exporter import (
@@ -119,14 +119,14 @@ class _Session(requests.Session):
         except (OSError, HTTPError) as error:  # requests' own errors are OSErrors
             causes = list(error_chain(error))
             timed_out = any(isinstance(cause, requests.Timeout | TimeoutError) for cause in causes)
-            verdict = outcomes.TIMEOUT if timed_out else outcomes.error_verdict(error)
-            if verdict == outcomes.UNKNOWN:
-                verdict = outcomes.CONNECTION
+            verdict = response_verdicts.TIMEOUT if timed_out else response_verdicts.error_verdict(error)
+            if verdict == response_verdicts.UNKNOWN:
+                verdict = response_verdicts.CONNECTION
             detail = advice.no_response(exporter.settings.url, causes)
             exporter.result = ExportResult(verdict, detail, answered=False)
             raise _NotAcceptedError from error
         exporter.result = result = self._read(response, content)
-        if result.verdict != outcomes.DELIVERED:
+        if result.verdict != response_verdicts.DELIVERED:
             raise _NotAcceptedError
         return response
 
@@ -134,28 +134,30 @@ class _Session(requests.Session):
         settings, status = self._exporter.settings, response.status_code
         content = _plain(response, received)
         detail = _detail(response, content)
-        verdict = outcomes.request_verdict(status, self._exporter.records)
+        verdict = response_verdicts.request_verdict(status, self._exporter.records)
         wait = retry_after(response.headers.get("Retry-After"), self._exporter.clock.now())
         if not settings.uses_tls and advice.is_plain_http_to_tls(status, received):
             hint = "this port expects TLS; write `https://` in `endpoint`"
-            return ExportResult(outcomes.REFUSED, f"{advice.posted(settings.url)}: {hint} ({detail})")
+            return ExportResult(
+                response_verdicts.REFUSED, f"{advice.posted(settings.url)}: {hint} ({detail})"
+            )
         if verdict.pause:
             hint = advice.http_status(settings, status)
             return ExportResult(verdict, f"{advice.posted(settings.url)}: {detail}; {hint}", wait)
-        if verdict != outcomes.DELIVERED:
+        if verdict != response_verdicts.DELIVERED:
             return ExportResult(verdict, detail, wait)
         if _is_cut(response, received):
             text = (
                 f"{advice.posted(settings.url)}: {detail}, but the response is perhaps not complete: {_CUT}"
             )
-            return ExportResult(outcomes.CONNECTION, text, answered=False)
+            return ExportResult(response_verdicts.CONNECTION, text, answered=False)
         message = _decode(response, content)
         if message is None:
             # If this counted as delivered, all events would be lost at a web server that answers 200 to everything.
             hint = advice.http_status(settings, status)
             detail = detail if received else f"{detail} without a body, of the type {_kind(response)}"
             text = f"{advice.posted(settings.url)}: this is not the response of an OTLP server: {detail[:500]}; {hint}"
-            return ExportResult(outcomes.REFUSED, text)
+            return ExportResult(response_verdicts.REFUSED, text)
         partial = message.partial_success
         return ExportResult(verdict, partial.error_message, refused=max(partial.rejected_log_records, 0))
 

@@ -1,7 +1,7 @@
 """The sink `otlp`. It sends one request per batch with the SDK's exporter.
 
 The exporter is called directly, and not through a processor of the SDK, because processors silently drop records if a
-server is slow. `outcomes` has the verdict for each status. This module handles responses that accept a request but not
+server is slow. `response_verdicts` has the verdict for each status. This module handles responses that accept a request but not
 all of its records. A second copy of a record has the same `log.record.uid`, so readers of the logs can recognize it.
 """
 
@@ -13,7 +13,7 @@ from forwarder import logs
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, RejectReason
 from forwarder.core.ports import Clock
-from forwarder.sinks import outcomes
+from forwarder.sinks import response_verdicts
 from forwarder.sinks.conversion import Conversion
 from forwarder.sinks.otlp.exporter import Exporter, ExportResult
 from forwarder.sinks.otlp.record import EncodedRecord, record, request
@@ -42,12 +42,12 @@ class OtlpSink:
 
     async def _send_records(self, seqs: list[int], records: list[EncodedRecord]) -> BatchResult:
         result = await self._export(request(records), len(records))
-        if result.verdict != outcomes.DELIVERED:
-            return outcomes.batch_outcome(seqs, result.verdict, result.detail, result.wait)
+        if result.verdict != response_verdicts.DELIVERED:
+            return response_verdicts.batch_outcome(seqs, result.verdict, result.detail, result.wait)
         if result.refused >= len(seqs):
-            rejected = outcomes.ResponseVerdict(reject=RejectReason.PARTIAL_SUCCESS)
-            return outcomes.batch_outcome(seqs, rejected, result.detail)
-        detail = outcomes.kept(result.detail)
+            rejected = response_verdicts.ResponseVerdict(reject=RejectReason.PARTIAL_SUCCESS)
+            return response_verdicts.batch_outcome(seqs, rejected, result.detail)
+        detail = response_verdicts.kept(result.detail)
         if detail and not result.refused:
             self._limited_logger.warning(
                 "the OTLP server accepted the events with a warning",
@@ -69,10 +69,10 @@ class OtlpSink:
             answered = result.answered
         except TimeoutError:
             text = f"no complete response within {self._timeout:g} s"
-            result = ExportResult(outcomes.TIMEOUT, text, answered=False)
+            result = ExportResult(response_verdicts.TIMEOUT, text, answered=False)
         except Exception as error:  # noqa: BLE001  # whatever a library raises, the events must be sent again
             text = f"{type(error).__name__}: {error}"
-            result = ExportResult(outcomes.error_verdict(error), text, answered=False)
+            result = ExportResult(response_verdicts.error_verdict(error), text, answered=False)
         finally:
             if answered:
                 self._idle.append(exporter)

@@ -6,12 +6,12 @@ from time import perf_counter
 
 from msgspec import structs
 
-from forwarder.cooperative import HOLD_SECONDS
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import BatchResult, RejectReason
 from forwarder.sinks.conversion import Conversion
-from forwarder.sinks.outcomes import DETAIL_LIMIT
+from forwarder.sinks.response_verdicts import DETAIL_LIMIT
+from forwarder.yielding import HOLD_SECONDS
 from tests.unit.deliver.helpers import events
 
 

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from forwarder.core.outcome import RejectReason, RetryReason
-from forwarder.sinks import outcomes
+from forwarder.sinks import response_verdicts
 from forwarder.sinks.elasticsearch import bulk
-from forwarder.sinks.outcomes import ResponseVerdict
+from forwarder.sinks.response_verdicts import ResponseVerdict
 
 
 def item(status: int, kind: str = "", reason: str = "", **more: Any) -> dict[str, Any]:
@@ -55,15 +55,15 @@ def test_one_uuid_of_two_orgs_makes_two_ids() -> None:
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_a_document_that_was_created_is_delivered(status: int) -> None:
-    assert verdict_of(item(status)) == outcomes.DELIVERED
+    assert verdict_of(item(status)) == response_verdicts.DELIVERED
 
 
 def test_a_document_that_is_there_already_is_delivered() -> None:
-    assert verdict_of(item(409, "version_conflict_engine_exception", "exists")) == outcomes.DELIVERED
+    assert verdict_of(item(409, "version_conflict_engine_exception", "exists")) == response_verdicts.DELIVERED
 
 
 def test_a_conflict_for_another_reason_is_no_delivery() -> None:
-    assert verdict_of(item(409, "illegal_state_exception", "closing")) == outcomes.UNKNOWN
+    assert verdict_of(item(409, "illegal_state_exception", "closing")) == response_verdicts.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_plain_index_in_the_way_pauses_and_says_so() -> None:
 
 def test_a_document_in_the_failure_store_is_not_delivered() -> None:
     assert verdict_of(item(201, failure_store="used")).reject is RejectReason.FAILURE_STORE
-    assert verdict_of(item(201, failure_store="not_applicable_or_unknown")) == outcomes.DELIVERED
+    assert verdict_of(item(201, failure_store="not_applicable_or_unknown")) == response_verdicts.DELIVERED
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_response_that_does_not_name_every_event_is_ignored(answer: Any) -> No
     [None, {}, {"index": {"status": 201}}, {"create": {}}, {"create": {"status": "201"}}, {"create": 201}],
 )
 def test_an_item_without_a_status_is_sent_again(answered: Any) -> None:
-    assert verdict_of(answered) == outcomes.UNKNOWN
+    assert verdict_of(answered) == response_verdicts.UNKNOWN
 
 
 @pytest.mark.long
@@ -192,5 +192,5 @@ def test_a_server_older_than_the_client_is_recognized() -> None:
 )
 def test_the_servers_text_is_kept_in_every_form(body: Any, words: str) -> None:
     verdict, kept = bulk.request_error(503, body, 1)
-    assert verdict == outcomes.SERVER
+    assert verdict == response_verdicts.SERVER
     assert kept == words

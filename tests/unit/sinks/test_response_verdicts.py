@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from forwarder.core.outcome import RejectReason, RetryReason
 from forwarder.core.time import retry_after
-from forwarder.sinks import outcomes
-from forwarder.sinks.outcomes import ResponseVerdict
+from forwarder.sinks import response_verdicts
+from forwarder.sinks.response_verdicts import ResponseVerdict
 from tests.fakes.clock import NOON
 
 CODES = st.sampled_from([200, 201, 302, 400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 0, 999])
@@ -17,11 +17,15 @@ CODES = st.sampled_from([200, 201, 302, 400, 401, 403, 404, 409, 413, 422, 429, 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 def test_an_accepted_request_is_delivered(status: int) -> None:
-    assert outcomes.request_verdict(status, 10) == outcomes.item_verdict(status) == ResponseVerdict()
+    assert (
+        response_verdicts.request_verdict(status, 10)
+        == response_verdicts.item_verdict(status)
+        == ResponseVerdict()
+    )
 
 
 def test_a_conflict_of_one_item_is_delivered_because_it_is_there_already() -> None:
-    assert outcomes.item_verdict(409) == ResponseVerdict()
+    assert response_verdicts.item_verdict(409) == ResponseVerdict()
 
 
 @pytest.mark.parametrize(
@@ -50,8 +54,8 @@ def test_a_conflict_of_one_item_is_delivered_because_it_is_there_already() -> No
 )
 def test_a_failed_request_is_sent_again(status: int, reason: RetryReason, *, pause: bool) -> None:
     assert (
-        outcomes.request_verdict(status, 10)
-        == outcomes.item_verdict(status)
+        response_verdicts.request_verdict(status, 10)
+        == response_verdicts.item_verdict(status)
         == ResponseVerdict(reason, pause=pause)
     )
 
@@ -59,8 +63,8 @@ def test_a_failed_request_is_sent_again(status: int, reason: RetryReason, *, pau
 @pytest.mark.parametrize("status", [-1, 0, 100, 199, 600, 999])
 def test_an_unknown_status_is_a_retry(status: int) -> None:
     assert (
-        outcomes.request_verdict(status, 1)
-        == outcomes.item_verdict(status)
+        response_verdicts.request_verdict(status, 1)
+        == response_verdicts.item_verdict(status)
         == ResponseVerdict(RetryReason.UNKNOWN)
     )
 
@@ -68,22 +72,22 @@ def test_an_unknown_status_is_a_retry(status: int) -> None:
 @pytest.mark.long
 @given(status=st.integers(-1, 1_000), events=st.integers(2, 5_000))
 def test_no_status_rejects_a_whole_batch(status: int, events: int) -> None:
-    assert outcomes.request_verdict(status, events).reject is None
+    assert response_verdicts.request_verdict(status, events).reject is None
 
 
 def test_a_batch_too_large_is_split_and_one_event_too_large_is_rejected() -> None:
-    assert outcomes.request_verdict(413, 2) == ResponseVerdict(RetryReason.TOO_LARGE, split=True)
+    assert response_verdicts.request_verdict(413, 2) == ResponseVerdict(RetryReason.TOO_LARGE, split=True)
     assert (
-        outcomes.request_verdict(413, 1)
-        == outcomes.item_verdict(413)
+        response_verdicts.request_verdict(413, 1)
+        == response_verdicts.item_verdict(413)
         == ResponseVerdict(reject=RejectReason.TOO_LARGE)
     )
 
 
 def test_a_malformed_batch_is_split_until_the_malformed_event_is_alone() -> None:
-    assert outcomes.request_verdict(400, 2) == ResponseVerdict(RetryReason.UNKNOWN, split=True)
-    assert outcomes.request_verdict(400, 1) == ResponseVerdict(reject=RejectReason.MALFORMED)
-    assert outcomes.item_verdict(400) == ResponseVerdict(reject=RejectReason.MAPPING)
+    assert response_verdicts.request_verdict(400, 2) == ResponseVerdict(RetryReason.UNKNOWN, split=True)
+    assert response_verdicts.request_verdict(400, 1) == ResponseVerdict(reject=RejectReason.MALFORMED)
+    assert response_verdicts.item_verdict(400) == ResponseVerdict(reject=RejectReason.MAPPING)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +107,7 @@ def test_a_malformed_batch_is_split_until_the_malformed_event_is_alone() -> None
     ],
 )
 def test_what_a_grpc_code_means(code: str, verdict: ResponseVerdict) -> None:
-    assert outcomes.grpc_verdict(code, 10) == verdict
+    assert response_verdicts.grpc_verdict(code, 10) == verdict
 
 
 @pytest.mark.parametrize(
@@ -119,35 +123,42 @@ def test_what_a_grpc_code_means(code: str, verdict: ResponseVerdict) -> None:
     ],
 )
 def test_a_grpc_message_too_large_is_recognized_by_the_text_of_each_server(code: str, detail: str) -> None:
-    assert outcomes.grpc_verdict(code, 2, detail) == ResponseVerdict(RetryReason.TOO_LARGE, split=True)
-    assert outcomes.grpc_verdict(code, 1, detail) == ResponseVerdict(reject=RejectReason.TOO_LARGE)
+    assert response_verdicts.grpc_verdict(code, 2, detail) == ResponseVerdict(
+        RetryReason.TOO_LARGE, split=True
+    )
+    assert response_verdicts.grpc_verdict(code, 1, detail) == ResponseVerdict(reject=RejectReason.TOO_LARGE)
 
 
 @pytest.mark.parametrize(
     ("detail", "verdict"),
     [
-        ("failed to connect to all addresses; last error: Connection refused", outcomes.CONNECTION),
-        ("errors resolving otel.test:4317: Domain name not found", outcomes.CONNECTION),
-        ("failed to connect to all addresses; last error: CERTIFICATE_VERIFY_FAILED", outcomes.TLS_UNTRUSTED),
-        ("the queue is full", outcomes.SERVER),
+        ("failed to connect to all addresses; last error: Connection refused", response_verdicts.CONNECTION),
+        ("errors resolving otel.test:4317: Domain name not found", response_verdicts.CONNECTION),
+        (
+            "failed to connect to all addresses; last error: CERTIFICATE_VERIFY_FAILED",
+            response_verdicts.TLS_UNTRUSTED,
+        ),
+        ("the queue is full", response_verdicts.SERVER),
     ],
 )
 def test_an_unreachable_grpc_server_differs_from_a_busy_one(detail: str, verdict: ResponseVerdict) -> None:
-    assert outcomes.grpc_verdict("UNAVAILABLE", 2, detail) == verdict
+    assert response_verdicts.grpc_verdict("UNAVAILABLE", 2, detail) == verdict
 
 
 def test_a_grpc_message_too_large_differs_from_a_busy_server() -> None:
     words = "grpc: received message larger than max (4823449 vs. 4194304)"
-    assert outcomes.grpc_verdict("RESOURCE_EXHAUSTED", 10, words) == ResponseVerdict(
+    assert response_verdicts.grpc_verdict("RESOURCE_EXHAUSTED", 10, words) == ResponseVerdict(
         RetryReason.TOO_LARGE, split=True
     )
-    assert outcomes.grpc_verdict("RESOURCE_EXHAUSTED", 1, words) == ResponseVerdict(
+    assert response_verdicts.grpc_verdict("RESOURCE_EXHAUSTED", 1, words) == ResponseVerdict(
         reject=RejectReason.TOO_LARGE
     )
 
 
 def test_one_malformed_event_over_grpc_is_rejected() -> None:
-    assert outcomes.grpc_verdict("INVALID_ARGUMENT", 1) == ResponseVerdict(reject=RejectReason.MALFORMED)
+    assert response_verdicts.grpc_verdict("INVALID_ARGUMENT", 1) == ResponseVerdict(
+        reject=RejectReason.MALFORMED
+    )
 
 
 class _ClientError(Exception):
@@ -178,7 +189,7 @@ def _wrapped(cause: BaseException) -> Exception:
     ],
 )
 def test_what_a_missing_response_means(error: Exception, verdict: ResponseVerdict) -> None:
-    assert outcomes.error_verdict(error) == verdict
+    assert response_verdicts.error_verdict(error) == verdict
 
 
 @pytest.mark.parametrize(
@@ -209,7 +220,7 @@ def test_no_retry_after_header_breaks_the_sink(value: str) -> None:
 
 
 def test_a_whole_request_that_failed_concerns_the_sink_and_a_split_does_not() -> None:
-    down = outcomes.batch_outcome([1, 2], outcomes.SERVER, "busy", wait=3.0)
+    down = response_verdicts.batch_outcome([1, 2], response_verdicts.SERVER, "busy", wait=3.0)
     assert (down.retry, down.reason, down.detail, down.wait, down.whole) == (
         [1, 2],
         RetryReason.SERVER,
@@ -217,20 +228,21 @@ def test_a_whole_request_that_failed_concerns_the_sink_and_a_split_does_not() ->
         3.0,
         True,
     )
-    large = outcomes.batch_outcome([1, 2], outcomes.SPLIT_TOO_LARGE)
+    large = response_verdicts.batch_outcome([1, 2], response_verdicts.SPLIT_TOO_LARGE)
     assert (large.retry, large.split, large.whole) == ([1, 2], True, False)
 
 
 def test_an_item_that_pauses_gives_the_reason_over_one_that_does_not() -> None:
-    outcome = outcomes.item_outcomes(
-        [1, 2, 3], [(outcomes.THROTTLED, "slow"), (outcomes.FORBIDDEN, "no"), (ResponseVerdict(), "")]
+    outcome = response_verdicts.item_outcomes(
+        [1, 2, 3],
+        [(response_verdicts.THROTTLED, "slow"), (response_verdicts.FORBIDDEN, "no"), (ResponseVerdict(), "")],
     )
     assert (outcome.delivered, outcome.retry) == ([3], [1, 2])
     assert (outcome.reason, outcome.detail, outcome.pause) == (RetryReason.FORBIDDEN, "no", True)
 
 
 def test_an_event_missing_in_the_response_is_sent_again() -> None:
-    outcome = outcomes.item_outcomes([1, 2], [(ResponseVerdict(), "")])
+    outcome = response_verdicts.item_outcomes([1, 2], [(ResponseVerdict(), "")])
     assert (outcome.delivered, outcome.retry, outcome.reason) == ([1], [2], RetryReason.UNKNOWN)
 
 
@@ -238,8 +250,12 @@ def test_an_event_missing_in_the_response_is_sent_again() -> None:
 def test_every_event_has_exactly_one_outcome(statuses: list[int], forgotten: int) -> None:
     seqs = list(range(1, len(statuses) + forgotten + 1))
     for outcome in (
-        outcomes.item_outcomes(seqs, [(outcomes.item_verdict(status), "words") for status in statuses]),
-        outcomes.batch_outcome(seqs, outcomes.request_verdict(statuses[0], len(seqs)), "words"),
+        response_verdicts.item_outcomes(
+            seqs, [(response_verdicts.item_verdict(status), "words") for status in statuses]
+        ),
+        response_verdicts.batch_outcome(
+            seqs, response_verdicts.request_verdict(statuses[0], len(seqs)), "words"
+        ),
     ):
         parts = [*outcome.delivered, *outcome.retry, *(rejection.seq for rejection in outcome.rejected)]
         assert sorted(parts) == seqs
@@ -248,5 +264,7 @@ def test_every_event_has_exactly_one_outcome(statuses: list[int], forgotten: int
 
 def test_the_detail_is_shortened() -> None:
     words = "x" * 100_000
-    outcome = outcomes.item_outcomes([1, 2], [(outcomes.MAPPING, words), (outcomes.SERVER, words)])
-    assert len(outcome.rejected[0].detail) == len(outcome.detail) == outcomes.DETAIL_LIMIT
+    outcome = response_verdicts.item_outcomes(
+        [1, 2], [(response_verdicts.MAPPING, words), (response_verdicts.SERVER, words)]
+    )
+    assert len(outcome.rejected[0].detail) == len(outcome.detail) == response_verdicts.DETAIL_LIMIT

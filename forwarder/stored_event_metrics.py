@@ -2,12 +2,12 @@
 
 from functools import cache, partial
 
-from forwarder.cooperative import Cooperative
 from forwarder.core.event import Source
 from forwarder.core.ports import Appended
 from forwarder.core.security_event_types import SECURITY_TYPES, SECURITY_TYPES_OF_LOG
 from forwarder.core.time import SECOND, seconds_between
 from forwarder.metrics import Metrics, event_type_label
+from forwarder.yielding import Cooperative
 
 
 class StoredEventMetrics:

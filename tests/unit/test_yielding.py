@@ -1,6 +1,6 @@
 import asyncio
 
-from forwarder.cooperative import Cooperative
+from forwarder.yielding import Cooperative
 
 
 async def test_long_work_lets_others_run_in_between() -> None:
