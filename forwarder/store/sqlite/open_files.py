@@ -6,6 +6,7 @@ the open files, and everything that it commits there is lost when the process en
 
 import fcntl
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from forwarder.core.errors import StoreLockedError, StoreMovedError
 from forwarder.store.settings import real_path
 
 _STORE, _WAL, _SHM = "", "-wal", "-shm"
+_FRAME_HEADER = 24  # bytes, before the page of each frame of the WAL
 
 
 class _Seen(NamedTuple):
@@ -32,8 +34,8 @@ class OpenFiles:
     """The open files of a store. The main file stays locked until `close`.
 
     The lock is on the inode, so it does not depend on the names of the store and of its lock file. No other code of
-    this process may open and close the main file: POSIX then drops SQLite's own locks on it, and any other program
-    that reads the store would remove its WAL.
+    this process may open and close the main file or the `-shm` file: POSIX then drops SQLite's own locks on it, and
+    any other program that reads the store would remove its WAL.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,6 +49,7 @@ class OpenFiles:
         self._real = real_path(path)
         self._has_links = self._real != Path(os.path.abspath(path))  # noqa: PTH100  # `absolute` keeps `..`
         self.wal = _beside(self._real, _WAL)
+        self._shm = -1  # a descriptor of the `-shm` file
         self._descriptor = os.open(self._real, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,16 +65,24 @@ class OpenFiles:
 
     def close(self) -> None:
         """Unlock the store. Call it after SQLite has closed it. Safe to call twice."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        for descriptor in (self._descriptor, self._shm):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._descriptor = self._shm = -1
 
     def opened(self) -> None:
         """Remember the WAL and the `-shm` file, after SQLite has opened or created them."""
         for suffix in (_WAL, _SHM):
             if suffix not in self._seen:
                 self._seen[suffix] = _seen(_beside(self._real, suffix).stat())
+                if suffix == _SHM:
+                    self._open_shm()
         self._header = self._header or self._read_header()
+
+    def _open_shm(self) -> None:
+        before, self._shm = self._shm, os.open(_beside(self._real, _SHM), os.O_RDONLY | os.O_CLOEXEC)
+        if before >= 0:  # of a file that SQLite has removed
+            os.close(before)
 
     def closed(self) -> None:
         """Forget the WAL and the `-shm` file if SQLite removed them, as it does when the last connection closes."""
@@ -150,11 +161,29 @@ class OpenFiles:
         except OSError:
             return _Change.GONE
         change = self._rewritten(before, now) if suffix == _STORE else None
-        if suffix != _STORE and now.size < before.size:
+        if suffix != _STORE and now.size < before.size and (suffix == _SHM or not self._is_whole(path)):
             change = _Change.TRUNCATED
         if change is None:
             self._seen[suffix] = now
         return change
+
+    def _is_whole(self, wal: str) -> bool:
+        """Whether the WAL, which is shorter now, has every frame that SQLite counts in its `-shm` file.
+
+        It has if another process, such as `sqlite3` with `PRAGMA wal_checkpoint(TRUNCATE)`, copied all frames into the
+        main file: SQLite then counts none. The formats: https://sqlite.org/walformat.html
+        """
+        index = os.pread(self._shm, 48, 0) if self._shm >= 0 else b""
+        frames, salt = int.from_bytes(index[16:20], sys.byteorder), index[32:40]
+        if len(index) < 48 or not index[12]:  # is not initialized
+            return False
+        if not frames:
+            return True
+        with open(wal, "rb", buffering=0) as file:  # noqa: PTH123  # SQLite has no locks on it
+            header = file.read(32)
+            size = _FRAME_HEADER + int.from_bytes(header[8:12], "big")  # of a frame with its page
+            salts = [header[16:24], *(os.pread(file.fileno(), 8, 40 + n * size) for n in range(frames))]
+            return set(salts) == {salt} and os.fstat(file.fileno()).st_size >= 32 + frames * size
 
     def _rewritten(self, before: _Seen, now: _Seen) -> "_Change | None":
         """Return what another program than SQLite did to the content of the main file."""

@@ -1,0 +1,73 @@
+"""Another process checkpoints the WAL under the running forwarder, or truncates it."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import structlog
+
+from forwarder.core.errors import StoreMovedError
+from forwarder.core.ports import Batch
+from forwarder.store.sqlite.schema import wal_path
+from tests.integration.store.helpers import event, events, opened
+from tests.integration.store.sqlite.test_full import held, until
+
+_CHECKPOINT = (
+    "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]);"
+    "print(db.execute(f'PRAGMA wal_checkpoint({sys.argv[2]})').fetchone()[0]); db.close()"
+)
+
+
+async def checkpoint(path: Path, mode: str) -> None:
+    """Checkpoint the store at `path` in another process."""
+    command = [sys.executable, "-c", _CHECKPOINT, str(path), mode]
+    done = await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    assert done.stdout == b"0\n"  # it was not busy
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", ["PASSIVE", "FULL", "RESTART", "TRUNCATE"])
+async def test_a_checkpoint_by_another_process_stops_and_loses_nothing(path: Path, mode: str) -> None:
+    acknowledged = []
+    with structlog.testing.capture_logs() as lines:
+        async with opened(path) as store:
+            for _ in range(5):
+                more = events(3)
+                await store.append(Batch(more), timeout=5)
+                await checkpoint(path, mode)
+                await store.ledger()  # opens the files for reading
+                more += [one := event(size=50_000)]
+                await store.append(Batch([one]), timeout=5)
+                acknowledged += more
+            assert await held(store) == acknowledged
+            await until(lambda: wal_path(path).stat().st_size == 0)
+            assert store.not_ready_reason is None
+    assert lines == []
+    async with opened(path) as store:
+        assert await held(store) == acknowledged
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kept", [0, 1000, 20_000], ids=["none", "a part of a frame", "a frame"])
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_wal_that_another_program_truncated_is_no_checkpoint(
+    path: Path, kept: int, *, restarted: bool
+) -> None:
+    async with opened(path) as store:
+        for one in events(30):
+            await store.append(Batch([one]), timeout=5)
+        if restarted:  # the WAL begins again, and is longer than its frames
+            await checkpoint(path, "RESTART")
+            for one in events(3):
+                await store.append(Batch([one]), timeout=5)
+        os.truncate(wal_path(path), kept)
+        if not restarted:  # else the next commit may be before the next check, and is found by its place
+            await asyncio.sleep(0.1)
+        for one in events(3):
+            with pytest.raises(StoreMovedError, match=r"store\.db-wal was truncated"):
+                await store.append(Batch([one]), timeout=5)
+        await asyncio.sleep(1.5)  # a probe would be due
+        assert "was truncated" in (store.not_ready_reason or "")
