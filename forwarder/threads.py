@@ -26,7 +26,10 @@ async def in_daemon_thread(call: Callable[[], _T], name: str) -> _T:
         thread = _Thread()
     thread.name = name
     thread.calls.put((call, future))
-    return await asyncio.wrap_future(future)
+    try:
+        return await asyncio.wrap_future(future)
+    finally:
+        del future  # as in `_run_next`
 
 
 class _Thread(threading.Thread):
@@ -53,6 +56,7 @@ class _Thread(threading.Thread):
             _idle.append(self)
         if failure is not None:
             future.set_exception(failure)
+            del future, failure  # else a cycle with the traceback keeps the call until a garbage collection
         elif not future.cancelled():
             future.set_result(result)
         return kept

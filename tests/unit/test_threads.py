@@ -1,7 +1,10 @@
 """Blocking calls run in daemon threads beside the event loop."""
 
 import asyncio
+import gc
 import threading
+import weakref
+from functools import partial
 
 import pytest
 
@@ -11,6 +14,22 @@ from forwarder.threads import in_daemon_thread
 async def test_an_exception_is_raised_where_the_call_is_awaited() -> None:
     with pytest.raises(ZeroDivisionError):
         await in_daemon_thread(lambda: 1 // 0, "call")
+
+
+async def test_what_a_call_that_raised_has_used_is_freed_without_a_garbage_collection() -> None:
+    async def fail() -> weakref.ref[frozenset[int]]:
+        used = frozenset((1,))
+        with pytest.raises(TypeError):
+            await in_daemon_thread(partial(hash, [used]), "call")
+        return weakref.ref(used)
+
+    gc.disable()
+    try:
+        used = await fail()
+        await in_daemon_thread(lambda: None, "call")  # now the thread has ended the first call
+        assert used() is None
+    finally:
+        gc.enable()
 
 
 async def test_calls_one_after_the_other_share_a_thread_and_calls_at_once_do_not() -> None:
