@@ -11,6 +11,7 @@ ForwarderError
 │   ├── StoreMovedError      the store's files were moved, replaced or rewritten
 │   ├── StoreFormatError     the file is not a store, is damaged, or has a newer version
 │   ├── StoreFullError       the disk is full, or `max_size` is reached
+│   │   └── StoreTooSmallError   a batch is too large for `max_size`
 │   └── StoreTimeoutError    a batch was not committed in time
 ├── SinkError                a sink cannot be built or used as configured
 ├── SetupError               `setup` cannot prepare the other system
@@ -75,6 +76,10 @@ class StoreFormatError(StoreError):
 
 class StoreFullError(StoreError):
     """The disk is full, or events that still wait for sinks fill `store.max_size`."""
+
+
+class StoreTooSmallError(StoreFullError):
+    """A batch is too large for `store.max_size`, even if no sink waits for events."""
 
 
 class StoreTimeoutError(StoreError):

@@ -1,6 +1,6 @@
 """The interfaces between packages: the store, the sinks and the clock. Only `app` chooses the implementations."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -31,6 +31,23 @@ class Batch(msgspec.Struct, frozen=True):
     cursor: tuple[str, str] | None = None
     expected_by_hook: frozenset[str] = frozenset()
 
+    @property
+    def length(self) -> int:
+        """The number of events, or that of malformed elements if it is larger."""
+        return max(len(self.events), len(self.malformed))
+
+    def split(self, most: int) -> Iterator["Batch"]:
+        """Split the batch into parts of up to `most` events and malformed elements each; only the last has the cursor."""
+        for first in range(0, self.length, most):
+            last = first + most
+            yield Batch(
+                self.events[first:last],
+                self.malformed[first:last],
+                self.source,
+                self.cursor if last >= self.length else None,
+                self.expected_by_hook,
+            )
+
 
 class Appended(msgspec.Struct, frozen=True):
     """The result of an append.
@@ -57,6 +74,7 @@ class EventStore(Protocol):
 
         Raises:
             StoreFullError: there is not enough space.
+            StoreTooSmallError: there will never be enough space for the whole batch; parts of it may fit.
             StoreTimeoutError: the batch was not committed within `timeout` seconds. It may still be committed later:
                 neither a timeout nor a cancellation prevents that.
             StoreError: the commit failed for another reason.

@@ -5,6 +5,7 @@ each page as a checkpoint, and the next backfill after an interruption resumes t
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -15,7 +16,7 @@ from forwarder.core.event import Source
 from forwarder.core.ports import Clock, EventStore
 from forwarder.core.time import SECOND, Micros
 from forwarder.metrics import Metrics
-from forwarder.okta.system_log.pages import CIRCLE, CURSOR_EXPIRED, LogPage, SystemLog
+from forwarder.okta.system_log.pages import CIRCLE, CURSOR_EXPIRED, LogPage, SystemLog, append_in_parts
 from forwarder.okta.system_log.reconcile import COMMIT_TIMEOUT, Cursor, cursor_name
 from forwarder.stored_event_metrics import StoredEventMetrics
 
@@ -208,12 +209,16 @@ class Backfill:
         # The batch names no events to expect by hook, so none becomes pending: the store no longer knows what the hook
         # delivered long ago.
         batch = page.batch((self._checkpoint, msgspec.json.encode(checkpoint).decode()))
-        appended = await self._store.append(batch, timeout=COMMIT_TIMEOUT)
-        await self._metrics.count(appended, len(page.malformed), backfill=True)
+        new = 0
+        async for part, appended in append_in_parts(
+            partial(self._store.append, timeout=COMMIT_TIMEOUT), batch
+        ):
+            await self._metrics.count(appended, len(part.malformed), backfill=True)
+            new += len(appended.stored)
         return BackfillProgress(
             checkpoint.reached,
             before.read + len(page.events),
-            before.new + len(appended.stored),
+            before.new + new,
             before.malformed + len(page.malformed),
         )
 

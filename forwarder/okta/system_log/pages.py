@@ -8,16 +8,16 @@ There are two kinds of requests, and Okta orders the events differently for each
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
 from forwarder import event_reader, logs
-from forwarder.core.errors import JsonStructureError, OktaError, OktaTooLargeError
+from forwarder.core.errors import JsonStructureError, OktaError, OktaTooLargeError, StoreTooSmallError
 from forwarder.core.event import BACKFILL, Event, MalformedEvent, Source
-from forwarder.core.ports import Batch, Clock
+from forwarder.core.ports import Appended, Batch, Clock
 from forwarder.core.time import Micros, iso
 from forwarder.logs import RateLimitedLogger
 from forwarder.okta.api.port import Api, Response
@@ -174,3 +174,27 @@ async def expected_by_hook(events: Sequence[Event], hook_id: str) -> frozenset[s
             uuids.add(event.uuid)
         await cooperative.yield_if_due()
     return frozenset(uuids)
+
+
+async def append_in_parts(
+    append: Callable[[Batch], Awaitable[Appended]], batch: Batch
+) -> AsyncIterator[tuple[Batch, Appended]]:
+    """Append `batch`; if it is too large for the store, append it in parts. Yield each part and its result.
+
+    Only the last part has the cursor, so after a crash the page is read again.
+
+    Raises:
+        StoreTooSmallError: a single event is too large for the store.
+        StoreError: as `append`. The earlier parts are stored.
+    """
+    parts = [batch]
+    while parts:
+        part = parts.pop()
+        try:
+            appended = await append(part)
+        except StoreTooSmallError:
+            if part.length <= 1:
+                raise
+            parts += reversed([*part.split((part.length + 1) // 2)])
+        else:
+            yield part, appended

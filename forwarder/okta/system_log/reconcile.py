@@ -11,7 +11,7 @@ import msgspec
 
 from forwarder import logs
 from forwarder.core.backoff import Backoff
-from forwarder.core.errors import OktaError, OktaRefusedError, StoreError
+from forwarder.core.errors import OktaError, OktaRefusedError, StoreError, StoreTooSmallError
 from forwarder.core.event import Source
 from forwarder.core.ports import Appended, Batch, Clock, EventStore
 from forwarder.core.time import SECOND, Micros, iso, seconds_between
@@ -19,7 +19,14 @@ from forwarder.metrics import Metrics
 from forwarder.okta.hooks.hook_alerts import HookAlerts
 from forwarder.okta.settings import ReconcileSettings
 from forwarder.okta.system_log.event_details import targets_any_hook
-from forwarder.okta.system_log.pages import CIRCLE, CURSOR_EXPIRED, LogPage, SystemLog, expected_by_hook
+from forwarder.okta.system_log.pages import (
+    CIRCLE,
+    CURSOR_EXPIRED,
+    LogPage,
+    SystemLog,
+    append_in_parts,
+    expected_by_hook,
+)
 from forwarder.stored_event_metrics import StoredEventMetrics
 
 REWIND: Micros = 3600 * SECOND
@@ -243,13 +250,13 @@ class Reconciler:
             hook_id=hook_id,
         )
         batch = page.batch((cursor_name(self._log.org), msgspec.json.encode(cursor).decode()))
-        appended = await self._append(batch)
-        if appended.stored:
-            self._record_success()
+        async for part, appended in append_in_parts(self._append, batch):
+            if appended.stored:
+                self._record_success()
+            self.alerts.scan(appended.stored, hook_id)
+            await self._metrics.count(appended, len(part.malformed))
+            self._note_differing(appended)
         self.state.complete_until = cursor.complete_until
-        self.alerts.scan(appended.stored, hook_id)
-        await self._metrics.count(appended, len(page.malformed))
-        self._note_differing(appended)
         return cursor
 
     def _note_differing(self, appended: Appended) -> None:
@@ -274,6 +281,8 @@ class Reconciler:
             try:
                 return await self._store.append(batch, timeout=COMMIT_TIMEOUT)
             except StoreError as error:
+                if isinstance(error, StoreTooSmallError) and batch.length > 1:
+                    raise  # its parts may fit
                 await self._clock.sleep(self._record_failure(error))
 
     async def _mark_missed(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -92,7 +92,7 @@ class SqliteStore:
         self._lock.release()
 
     async def append(self, batch: Batch, *, timeout: float) -> Appended:
-        if len(batch.events) + len(batch.malformed) <= _ELEMENTS_AT_ONCE:
+        if batch.length <= _ELEMENTS_AT_ONCE:
             return await self._append(batch, timeout)
         # In steps, so that other batches are committed in between. If a step fails, the earlier ones stay
         # committed: the answer is 503, and at the next try their events count as duplicates.
@@ -100,7 +100,7 @@ class SqliteStore:
         stored: list[Event] = []
         differing: list[str] = []
         duplicates = 0
-        for step in _steps(batch):
+        for step in batch.split(_ELEMENTS_AT_ONCE):
             appended = await self._append(step, until - asyncio.get_running_loop().time())
             stored += appended.stored
             differing += appended.differing
@@ -248,20 +248,6 @@ class SqliteStore:
             step = partial(operation, ids=ids[first : first + _DEAD_LETTERS_AT_ONCE])
             count += await self._writer.submit(step)
         return count
-
-
-def _steps(batch: Batch) -> Iterator[Batch]:
-    """Split a large batch into batches of up to 5,000 events; only the last has the cursor."""
-    length = max(len(batch.events), len(batch.malformed))
-    for first in range(0, length, _ELEMENTS_AT_ONCE):
-        last = first + _ELEMENTS_AT_ONCE
-        yield Batch(
-            batch.events[first:last],
-            batch.malformed[first:last],
-            batch.source,
-            batch.cursor if last >= length else None,
-            batch.expected_by_hook,
-        )
 
 
 class Deadlines:

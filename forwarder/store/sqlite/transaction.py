@@ -7,31 +7,19 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
-from forwarder.core.errors import StoreFullError
 from forwarder.core.event import OKTA_SOURCES, Event, MalformedEvent, Source
 from forwarder.core.event_digest import digest_from, read_essentials
 from forwarder.core.outcome import RejectReason
 from forwarder.core.ports import Appended, Batch
 from forwarder.core.time import SECOND, Micros
 from forwarder.store.dead_letters import RECEIVER
-from forwarder.store.sqlite import action_rows, prune
+from forwarder.store.sqlite import action_rows, prune, space
 from forwarder.store.sqlite.encoded_uuid import encode_uuid
 from forwarder.store.sqlite.event_index import AddedEvent
 
 _SMALL = 1024 * 1024
 """Bytes of bodies that one statement inserts; larger ones go in row by row, because a statement keeps a copy
 of what was bound to it last."""
-
-_PAGE_OVERHEAD = 1.25
-"""Bytes on disk per byte to store: a page is never quite full."""
-
-_WAL_BYTES = 8 * 1024 * 1024
-"""Bytes of `max_size` that are reserved for the WAL, but at most an eighth of the bytes above `_TINY`."""
-
-_TINY = 4 * 1024 * 1024
-
-_ACTION_BYTES = 8 * 1024 * 1024
-"""Bytes of `max_size` that are reserved for changes of earlier actions, but at most a sixteenth of it."""
 
 _LENGTHS = (64, 32, 16, 8, 4, 2, 1)
 """Rows go in by statements of these lengths. sqlite3 releases the GIL at every step, and taking it back from
@@ -110,8 +98,8 @@ class Transaction:
         self._orgs: dict[str, int] = {}
         self._envelope: tuple[str, bytes | str] = ("", "")  # the last one: its events come together
         self._max_size = max_size
-        self._reserve = min(_ACTION_BYTES, max_size // 16)
-        self._room = max_size - min(_WAL_BYTES, max(0, max_size - _TINY) // 8) - self._reserve
+        self._reserve = space.reserve(max_size)
+        self._room = space.room(max_size)
         self._free_bytes = self._room - used
 
     def commit(self) -> None:
@@ -298,8 +286,9 @@ class Transaction:
 
         Raises:
             StoreFullError: this is not enough: sinks still wait for the other bodies.
+            StoreTooSmallError: `size` is too much for `max_size`, even if no sink waits.
         """
-        need = int(size * _PAGE_OVERHEAD)
+        need = space.on_disk(size)
         if self._free_bytes < need:
             freed = prune.drop_settled(self.db, at_least=need)
             if freed < need:
@@ -308,10 +297,7 @@ class Transaction:
             # Only whole pages become free, so a small drop may not show yet, but together with the next one
             # it will.
             if self._free_bytes < need and freed < size:
-                raise StoreFullError(
-                    f"the store is full: sinks wait for {self._max_size} bytes of events (store.max_size); "
-                    "repair the sinks, or raise max_size"
-                )
+                raise space.full_error(need, self._max_size)
         self._free_bytes -= need
 
     def _envelope_key(self, envelope_id: str) -> bytes | str:
