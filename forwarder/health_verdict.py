@@ -15,6 +15,9 @@ supplied the event by then."""
 _SILENT = 24 * 3600.0
 """Seconds without a request after which an org without `api` counts as silent."""
 
+_BEHIND = 900.0
+"""Seconds that the System Log may be behind. Above it, it does not replace a hook, as in the alert ForwarderHookDown."""
+
 _FEW = 3
 """If a hook worked before, fewer refused requests than this may well come from another sender than Okta."""
 
@@ -198,8 +201,9 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
     hook, log = org["hook"], org["log"]
     if hook and hook["condition"] in _HOOK_HINTS:
         text = f"Okta sends nothing to the hook of {name}: it is {hook['condition']}"
-        level, hint = Level.WARNING if log else Level.CRITICAL, _HOOK_HINTS[hook["condition"]]
-        yield Problem(level, text, hint, "ForwarderHookDown")
+        is_replaced = not (log and log["error"] and (log["complete_up_to_seconds_ago"] or 0) > _BEHIND)
+        level = Level.WARNING if is_replaced else Level.CRITICAL
+        yield Problem(level, text, _HOOK_HINTS[hook["condition"]], "ForwarderHookDown")
     elif hook and hook["error"]:
         yield Problem(Level.WARNING, f"the hook of {name} cannot be checked", hook["error"], "Okta API")
     if log and log["error"]:

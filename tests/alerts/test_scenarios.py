@@ -141,7 +141,7 @@ SINK_DOWN = {
     sink("ledger_events", place="waiting"): "0x60 60+60",
 }
 HOOK_DOWN = {series("forwarder_hook_verified", org="acme"): "1x60 0"}
-WITHOUT_LOG = {series("forwarder_org_source_enabled", org="acme", via="log"): "0"}
+LOG_BEHIND = {series("forwarder_reconcile_lag_seconds", org="acme"): "60x60 60+60"}
 ALL_SILENT = {received("hook"): "5", received("log"): "5"}
 
 # Each: what changes, after how many minutes to look, and what fires then. `a x60 b`: for an hour a, then b.
@@ -214,10 +214,10 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
         "80m",
         [("ForwarderHookDown", "warning")],
     ),
-    "the hook is unverified, and there is no other source": (
-        HOOK_DOWN | WITHOUT_LOG,
-        "80m",
-        [("ForwarderHookDown", "critical")],
+    "the hook is unverified, and the System Log is not read": (
+        HOOK_DOWN | LOG_BEHIND,
+        "100m",
+        [("ForwarderHookDown", "critical"), ("ForwarderReconcileBehind", "warning")],
     ),
     "Okta warns about its quota": (
         {series("forwarder_hook_quota_warnings_total", org="acme"): "0x60 1"},
@@ -267,7 +267,7 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
         [("ForwarderEventsMissed", "warning")],
     ),
     "the System Log is not read": (
-        {series("forwarder_reconcile_lag_seconds", org="acme"): "60x60 60+60"},
+        LOG_BEHIND,
         "100m",
         [("ForwarderReconcileBehind", "warning")],
     ),

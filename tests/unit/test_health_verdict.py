@@ -78,6 +78,16 @@ def test_a_hook_that_okta_does_not_use_is_named_with_the_command_that_mends_it(
     assert (problem.level, condition in problem.text, command in problem.hint) == (Level.WARNING, True, True)
 
 
+@pytest.mark.parametrize(("behind", "level"), [(600.0, Level.WARNING), (1000.0, Level.CRITICAL)])
+def test_a_hook_that_okta_does_not_use_is_critical_once_the_system_log_is_behind_too(
+    behind: float, level: Level
+) -> None:
+    log = {"error": "Okta refuses the token", "complete_up_to_seconds_ago": behind}
+    hook = {"condition": "inactive", "error": None}
+    found = verdict(org={"hook": hook, "log": log})
+    assert [problem.level for problem in found if problem.runbook == "ForwarderHookDown"] == [level]
+
+
 def test_a_hook_that_cannot_be_checked_is_named() -> None:
     (problem,) = verdict(org={"hook": {"condition": "unknown", "error": "Okta refuses the token"}})
     assert problem == Problem(
