@@ -127,7 +127,8 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
         matches raised no alert.
 
         Raises:
-            StoreError: the commit failed. Nothing was stored, so the call may be repeated.
+            StoreError: the commit failed, or was not confirmed. Repeat the call with the same position: nothing counts
+                twice.
         """
 
     @property

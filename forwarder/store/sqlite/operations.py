@@ -16,7 +16,7 @@ from forwarder.core.sighting import Sighting
 from forwarder.core.time import Micros
 from forwarder.store.dead_letters import RECEIVER
 from forwarder.store.rule_counts import NONE, HeldBack
-from forwarder.store.sqlite import action_rows, rule_hours
+from forwarder.store.sqlite import action_rows, queries, rule_hours
 from forwarder.store.sqlite.encoded_uuid import decode_uuid
 from forwarder.store.sqlite.transaction import Transaction
 
@@ -265,7 +265,12 @@ def discard(tx: Transaction, ids: Iterable[int]) -> int:
 def commit_rules(
     tx: Transaction, batch: Batch, noted: Iterable[Sighting], held_back: HeldBack = NONE
 ) -> Appended:
-    """See `store.engine.Store.commit_rules`. A sighting replaces the one of the same user, kind and value."""
+    """See `store.engine.Store.commit_rules`. A sighting replaces the one of the same user, kind and value.
+
+    If an earlier call reported an error but was committed, its position is stored, and `held_back` is counted already.
+    """
+    if batch.cursor is not None and queries.cursor(tx.db, batch.cursor[0]) == batch.cursor[1]:
+        held_back = NONE
     (appended,) = tx.append([batch])
     rows = [(tx.org(one.org), one.user, one.kind, one.value, one.since, one.last, one.data) for one in noted]
     tx.db.executemany("INSERT OR REPLACE INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?)", rows)

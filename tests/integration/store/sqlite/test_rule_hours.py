@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from forwarder.core.errors import StoreError
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND
@@ -14,6 +15,8 @@ from forwarder.store.sqlite.migrations import STEPS
 from tests.fakes.alert import SPRAY, alert_event
 from tests.fakes.clock import NOON, ManualClock
 from tests.integration.store.helpers import commands, event, opened, prune
+from tests.integration.store.sqlite.test_full import until
+from tests.integration.store.sqlite.test_moved import move_directory
 
 EXCEPTION, AGAIN = (SPRAY.id, "exception"), (SPRAY.id, "again")
 
@@ -32,6 +35,24 @@ async def test_alerts_and_what_was_held_back_are_counted_once_with_the_position(
         assert await store.view.rule_counts(clock.now() - 24 * HOUR) == wanted
     assert commands(path).rule_counts(0) == wanted
     assert wanted[SPRAY.id].held_back == 6
+
+
+@pytest.mark.long
+async def test_what_was_committed_before_the_files_moved_is_counted_once(tmp_path: Path) -> None:
+    path, clock = tmp_path / "state" / "store.db", ManualClock()
+    path.parent.mkdir()
+    async with opened(path, clock) as store:
+        await store.append(Batch([event()]), timeout=5)
+        batch, held_back = Batch(alerts("a"), cursor=("rules", "1")), {EXCEPTION: 3, AGAIN: 2}
+        move_directory(path)
+        with pytest.raises(StoreError):  # it was committed, to files that the next start would not find
+            await store.commit_rules(batch, [], held_back)
+        path.parent.with_name("elsewhere").rename(path.parent)
+        await until(lambda: store.not_ready_reason is None)
+        await store.commit_rules(batch, [], held_back)
+        assert await store.view.rule_counts(0) == {SPRAY.id: RuleCounts(1, 3, 2, clock.now())}
+        await store.commit_rules(Batch(cursor=("rules", "2")), [], held_back)
+        assert (await store.view.rule_counts(0))[SPRAY.id].held_back == 10
 
 
 async def test_hours_before_the_time_asked_for_do_not_count(path: Path) -> None:
