@@ -306,12 +306,12 @@ async def test_a_scrape_of_a_thousand_series_leaves_the_event_loop_free(forwarde
             scrape = asyncio.create_task(client.get(f"http://{forwarder.ops.address}/metrics"))
             longest = 0.0
             while not scrape.done():
-                before = time.monotonic()
+                before = time.process_time()  # of all threads: other programs of the machine do not count
                 await asyncio.sleep(0)
-                longest = max(longest, time.monotonic() - before)
+                longest = max(longest, time.process_time() - before)
             assert scrape.result().text.count("\n") > 1000
             pauses.append(longest)
-    assert min(pauses) < 0.02  # the best of five: other programs of the machine pause it too
+    assert min(pauses) < 0.02
 
 
 @pytest.mark.long
