@@ -78,7 +78,7 @@ def _sink_files(settings: Settings) -> Iterator[tuple[str, Path, Path]]:
     """Yield the key of each file that a sink writes, the path in the settings, and the real path."""
     for name, sink in settings.sinks.items():
         if isinstance(sink, FileSinkSettings):
-            yield f"sinks.{name}.path", sink.path, Path(os.path.realpath(sink.path))
+            yield f"sinks.{name}.path", sink.path, sink.real_path
 
 
 def _nearest(path: Path) -> Path:

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -226,7 +225,7 @@ class Delivery:
 
 def _written_file(settings: SinkSettings) -> Path | None:
     """Return the real path of the file that a sink with `settings` writes; None if it writes none."""
-    return Path(os.path.realpath(settings.path)) if isinstance(settings, FileSinkSettings) else None
+    return settings.real_path if isinstance(settings, FileSinkSettings) else None
 
 
 def _content(settings: SinkSettings) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from forwarder.settings import OrgSettings, Settings
 from forwarder.status_gauges import set_gauges
 from forwarder.store.engine import Store
 from forwarder.store.ledger import Ledger, SinkLedger
+from forwarder.store.settings import real_path
 
 _logger = logs.get("app")
 
@@ -244,7 +245,7 @@ class _Disk(NamedTuple):
 def _disk_usage(store: Path) -> _Disk:
     """Return size and free space of the file system of `store` in bytes; zeros if its folder is gone."""
     try:
-        total, _, free = shutil.disk_usage(store.parent)
+        total, _, free = shutil.disk_usage(real_path(store).parent)
     except OSError:
         return _Disk(0, 0)
     return _Disk(total, free)

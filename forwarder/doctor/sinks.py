@@ -61,7 +61,7 @@ async def _certificate(context: Context, name: str) -> Found:
 async def _room(context: Context, name: str) -> Found:
     sink = context.settings.sinks[name]
     assert isinstance(sink, FileSinkSettings)
-    total, free = await in_daemon_thread(lambda: _space(sink.path), "disk")
+    total, free = await in_daemon_thread(lambda: _space(sink.real_path), "disk")
     seen = f"{free / 1e9:,.1f} GB of {total / 1e9:,.1f} GB are free for {sink.path}"
     fix = f"remove old files there, or set `sinks.{name}.max_files`"
     if not free:
@@ -71,7 +71,7 @@ async def _room(context: Context, name: str) -> Found:
 
 def _space(path: Path) -> tuple[int, int]:
     """Return the size and the free space of the file system that will hold `path`, in bytes."""
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    folder = next(parent for parent in path.parents if parent.exists())
     total, _, free = shutil.disk_usage(folder)
     return total, free
 

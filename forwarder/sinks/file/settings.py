@@ -1,5 +1,7 @@
 """Settings of a sink of kind `file`."""
 
+import os
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -28,3 +30,8 @@ class FileSinkSettings(SinkSettings):
     rotate_bytes: Size = Field(default="256MiB", validate_default=True, ge=1024)
     rotate_age: Duration = Field(default="1d", validate_default=True, ge=1)
     max_files: int | None = Field(default=None, ge=0, le=1_000_000)
+
+    @property
+    def real_path(self) -> Path:
+        """The file that the sink writes, with the links in `path` resolved as they are now."""
+        return Path(os.path.realpath(self.path))
