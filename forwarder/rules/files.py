@@ -66,6 +66,10 @@ class _Broken(msgspec.Struct, frozen=True):
         return names_event_type(self.text)
 
 
+_Counted = tuple[Found | _Broken, int]
+"""A rule, and how many patterns it has that each event type must be compared with."""
+
+
 def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Found]]:
     """Yield the rules of files and folders, each with its file. Yield a Problem instead of raising an
     exception.
@@ -172,12 +176,11 @@ def _read(path: Path) -> Iterator[Found | _Broken]:
     yield from _bounded(path, rules(documents))
 
 
-def _bounded(path: Path, found: Iterator[Found | _Broken]) -> Iterator[Found | _Broken]:
+def _bounded(path: Path, found: Iterator[_Counted]) -> Iterator[Found | _Broken]:
     """Yield what `found` has, up to the rule with which the patterns of event types in the file would take minutes."""
     left = _MAX_PATTERNS
-    for each in found:
-        if isinstance(each, Rule):
-            left -= sum(map(check_patterns, each.conditions))
+    for each, patterns in found:
+        left -= patterns
         if left < 0:
             problem = (
                 f"its rules compare event types with more than {_MAX_PATTERNS:,} patterns; split the file"
@@ -232,14 +235,14 @@ Documents = Iterable[tuple[str, Any]]
 """Decoded documents, each with its place."""
 
 
-def _elastic(documents: Documents) -> Iterator[Found | _Broken]:
+def _elastic(documents: Documents) -> Iterator[_Counted]:
     for place, value in documents:
         for rule in rule_objects(value):
             if make := yaml_rule(rule) if is_sigma(rule) else elastic_maker(rule):
                 yield _made(place, rule, make)
 
 
-def _yaml(documents: Documents) -> Iterator[Found | _Broken]:
+def _yaml(documents: Documents) -> Iterator[_Counted]:
     for place, value in collected(documents):
         for rule in rule_objects(value):
             if make := yaml_rule(rule):
@@ -256,30 +259,28 @@ def filter_lines(text: str) -> Iterator[Document]:
             yield Document(text=line, line=number, value=query)
 
 
-def _filters(documents: Documents) -> Iterator[Found | _Broken]:
+def _filters(documents: Documents) -> Iterator[_Counted]:
     for place, query in documents:
         yield _made(place, {"query": query}, partial(filter_rule, query))
 
 
-def _made(place: str, rule: dict[Any, Any], make: Callable[[], Rule | LeftOut]) -> Found | _Broken:
+def _made(place: str, rule: dict[Any, Any], make: Callable[[], Rule | LeftOut]) -> _Counted:
     """Return what `make` makes of `rule`, or its problem, so that a broken rule does not keep the next rules
-    from being read."""
+    from being read; and how many patterns it has that each type must be compared with."""
     name = rule.get("title") or rule.get("name")
     about = f"rule {name!r}: " if name else ""
     try:
         found = make()
-        for condition in found.conditions if isinstance(found, Rule) else ():
-            check_patterns(condition)
+        conditions = found.conditions if isinstance(found, Rule) else ()
+        return found, sum(map(check_patterns, conditions))
     except RuleFileError as error:
         problem = f"{about}{error}"
     except RecursionError:
         problem = f"{about}its query is nested too deeply"
-    else:
-        return found
-    return _Broken(UnreadableRule(place, problem), str(rule), is_rule=True)
+    return _Broken(UnreadableRule(place, problem), str(rule), is_rule=True), 0
 
 
-_Format = tuple[Callable[[str], Iterator[Document]], Callable[[Documents], Iterator[Found | _Broken]]]
+_Format = tuple[Callable[[str], Iterator[Document]], Callable[[Documents], Iterator[_Counted]]]
 
 _FORMATS: dict[str, _Format] = {
     ".toml": (toml_documents, _elastic),
