@@ -90,6 +90,9 @@ class WriteConnection:
         if self._db is None or time.monotonic() - self._checked_at > _UNCHECKED:
             self.check_files()
         db = self._db = self._db or self._reconnect()
+        if self._files.was_emptied:
+            self._files.was_emptied = False
+            self._count_again(db)
         changes = db.total_changes
         try:
             tx = Transaction(db, self._clock.now(), self._max_size)
@@ -158,9 +161,13 @@ class WriteConnection:
                 self.dirty = bool(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
             db.execute(f"PRAGMA busy_timeout = {schema.BUSY_TIMEOUT}")
             if not self.dirty:
-                # SQLite counts up from the first page as it last read it: make it read that page again.
-                db.execute("PRAGMA shrink_memory")
-                self._is_counted = False
+                self._count_again(db)
+
+    def _count_again(self, db: sqlite3.Connection) -> None:
+        """Let the next commit change SQLite's change counter, because the WAL was checkpointed."""
+        # SQLite counts up from the first page as it last read it: make it read that page again.
+        db.execute("PRAGMA shrink_memory")
+        self._is_counted = False
 
     def _reconnect(self) -> sqlite3.Connection:
         """Open the file again after an I/O error.

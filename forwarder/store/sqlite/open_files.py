@@ -33,6 +33,9 @@ class _Seen(NamedTuple):
 class OpenFiles:
     """The open files of a store. The main file stays locked until `close`.
 
+    Attributes:
+        was_emptied: whether a check found that another process has checkpointed the WAL. The reader resets it.
+
     The lock is on the inode, so it does not depend on the names of the store and of its lock file. No other code of
     this process may open and close the main file or the `-shm` file: POSIX then drops SQLite's own locks on it, and
     any other program that reads the store would remove its WAL.
@@ -45,6 +48,7 @@ class OpenFiles:
             StoreLockedError: another process has the store open, by this or by another name.
             OSError: the file cannot be opened.
         """
+        self.was_emptied = False
         self._path = path
         self._real = real_path(path)
         self._has_links = self._real != Path(os.path.abspath(path))  # noqa: PTH100  # `absolute` keeps `..`
@@ -161,8 +165,11 @@ class OpenFiles:
         except OSError:
             return _Change.GONE
         change = self._rewritten(before, now) if suffix == _STORE else None
-        if suffix != _STORE and now.size < before.size and (suffix == _SHM or not self._is_whole(path)):
-            change = _Change.TRUNCATED
+        if suffix != _STORE and now.size < before.size:
+            if suffix == _WAL and self._is_whole(path):
+                self.was_emptied = True
+            else:
+                change = _Change.TRUNCATED
         if change is None:
             self._seen[suffix] = now
         return change

@@ -14,6 +14,7 @@ from forwarder.core.ports import Batch
 from forwarder.store.sqlite.schema import wal_path
 from tests.integration.store.helpers import event, events, opened
 from tests.integration.store.sqlite.test_full import held, until
+from tests.integration.store.sqlite.test_moved import overwrite
 
 _CHECKPOINT = (
     "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]);"
@@ -48,6 +49,24 @@ async def test_a_checkpoint_by_another_process_stops_and_loses_nothing(path: Pat
     assert lines == []
     async with opened(path) as store:
         assert await held(store) == acknowledged
+
+
+@pytest.mark.long
+async def test_a_copy_made_after_a_checkpoint_by_another_process_is_an_earlier_copy_later(path: Path) -> None:
+    wal = wal_path(path)
+    async with opened(path) as store:
+        await until(lambda: wal.stat().st_size == 0)
+        await store.append(Batch([event()]), timeout=5)
+        await checkpoint(path, "TRUNCATE")
+        copy = path.read_bytes()
+        await asyncio.sleep(0.1)  # until the files are checked again
+        await store.append(Batch([event(size=100)]), timeout=5)
+        await until(lambda: wal.stat().st_size == 0)
+        await store._writer.submit(lambda _: None)  # the checkpoint has ended
+        overwrite(path, copy)
+        os.truncate(path, len(copy))
+        await until(lambda: store.not_ready_reason is not None, seconds=2)
+        assert "was overwritten by another program" in (store.not_ready_reason or "")
 
 
 @pytest.mark.long
