@@ -253,7 +253,7 @@ async def test_nothing_of_a_failed_commit_stays_and_it_may_be_tried_again(tmp_pa
     async with opened(tmp_path / "store.db", max_size="1MiB") as store:
         batch = Batch([reported("a")], source=Source.ACTION, cursor=("react", "7"))
         large = action(subject=bytes(3 * 2**20), target=ActionTarget("user", "00u2"))
-        with pytest.raises(StoreError, match="the store is full"):
+        with pytest.raises(StoreError, match="do not fit into the store"):
             await store.commit_actions(batch, [action(), large])
         assert await store.load_actions(0) == []
         assert await store.cursor("react") is None

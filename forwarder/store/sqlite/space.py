@@ -47,6 +47,6 @@ def full_error(need: int, max_size: int) -> StoreFullError:
     while need > _MOST * room(least * _MIB):
         least += 1
     return StoreTooSmallError(
-        f"{need} bytes of events that came together do not fit into the store of {max_size} bytes; "
+        f"{need} bytes that belong together do not fit into the store of {max_size} bytes; "
         f"raise store.max_size to at least {least}MiB"
     )
