@@ -58,7 +58,7 @@ async def test_a_page_that_is_larger_than_the_store_is_stored_in_parts(tmp_path:
                 else:
                     await _backfill(log, store, clock)
         await deliver(store, clock.seen)
-        assert clock.seen == org.ledger().events
+        assert sorted(clock.seen) == sorted(org.ledger().events)  # a backfill reads them by `published`
         assert (await store.ledger()).balanced
 
 
