@@ -18,7 +18,7 @@ from tests.bench import bodies
 from tests.bench.load import Result
 from tests.stack.collector import Collector
 from tests.stack.forwarder import ForwarderProcess
-from tests.stack.process import ROOT, ServerProcess, answers, free_port
+from tests.stack.process import ROOT, ServerProcess, answers, children, free_port
 
 HERE = Path(__file__).parent
 CORES = tuple(sorted(os.sched_getaffinity(0)))
@@ -113,8 +113,7 @@ def resident(pid: int) -> float:
 
 def family(pid: int) -> list[int]:
     """The process and its children."""
-    threads = Path(f"/proc/{pid}/task").glob("*/children")
-    return [pid, *(int(child) for thread in threads for child in thread.read_text().split())]
+    return [pid, *children(pid)]
 
 
 def load(port: int, **options: Any) -> Result:

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +30,7 @@ from forwarder.clock import SystemClock
 from forwarder.config_check import new_problems, problems
 from forwarder.core.errors import ForwarderError
 from forwarder.settings import Settings, load, read
+from tests import waiting
 from tests.certificates import Certificate, make_certificate, make_expired_certificate
 from tests.e2e.okta import envelope, happenings
 from tests.fakes.okta_server import TOKEN, OktaServer
@@ -85,10 +87,7 @@ async def post(address: object, secret: str, seed: int = 1) -> int:
     return response.status_code
 
 
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not true():
-            await asyncio.sleep(0.02)
+until = partial(waiting.until, seconds=20)
 
 
 # --- all or nothing

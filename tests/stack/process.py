@@ -46,6 +46,12 @@ def answers(port: int, path: str, headers: Mapping[str, str] | None = None) -> b
         connection.close()
 
 
+def children(pid: int | None = None) -> list[int]:
+    """Return the numbers of the processes that `pid`, or this process, has started and not waited for."""
+    threads = Path(f"/proc/{pid or os.getpid()}/task").glob("*/children")
+    return [int(child) for thread in threads for child in thread.read_text().split()]
+
+
 class ServerProcess:
     """A process group, its log and its end. Subclasses say what to run and when it is ready.
 

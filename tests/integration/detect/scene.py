@@ -1,10 +1,10 @@
 """A running forwarder with rules."""
 
-import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from forwarder.clock import SystemClock
 from forwarder.core.event import Event, Source
 from forwarder.core.time import SECOND, iso
 from forwarder.settings import Settings, read
+from tests import waiting
 from tests.e2e.okta import envelope
 from tests.unit.rules.days import RULES, made
 
@@ -82,10 +83,7 @@ def pairs(alerts: Iterable[Event]) -> set[tuple[str, str]]:
     return {(about["rule"]["id"], *about["group"].values()) for about in found}
 
 
-async def until(true: Callable[[], Any]) -> None:
-    async with asyncio.timeout(30):
-        while not true():
-            await asyncio.sleep(0.01)
+until = partial(waiting.until, seconds=30)
 
 
 async def evaluated(forwarder: Forwarder) -> None:

@@ -20,6 +20,7 @@ from tests.certificates import Certificate
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.store import MemoryStore
 from tests.integration.receive.helpers import Client, Listening, envelope, event, listening, post
+from tests.waiting import until
 
 HELLO = bytes.fromhex("1603010200010001fc0303")
 """The first bytes of a TLS handshake."""
@@ -43,12 +44,6 @@ def lines() -> Iterator[list[Any]]:
 
 def actions(lines: list[Any]) -> set[str]:
     return {line["action"] for line in lines}
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager

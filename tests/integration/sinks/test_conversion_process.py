@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from forwarder.sinks.conversion_process import LEAST_EVENTS, ConversionProcess
 from forwarder.sinks.converter import Failure, attempt
 from forwarder.sinks.otlp.record import record
 from tests.contract.sinks import stored_events
+from tests.stack.process import children
+from tests.waiting import until
 
 pytestmark = pytest.mark.long
 
@@ -46,21 +48,10 @@ async def convert(process: ConversionProcess[Any], events: list[Event] = EVENTS)
     return results
 
 
-def children() -> list[int]:
-    threads = Path("/proc/self/task").glob("*/children")
-    return [int(child) for thread in threads for child in thread.read_text().split()]
-
-
 @pytest.fixture(autouse=True)
 async def _no_child_is_left(_two_cores: None) -> AsyncIterator[None]:
     yield
     await until(lambda: not children())
-
-
-async def until(true: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 async def test_the_child_converts_as_this_process_does() -> None:

@@ -15,7 +15,7 @@ from forwarder.core.errors import StoreError, StoreFormatError
 from forwarder.core.ports import Batch
 from forwarder.store.sqlite import schema
 from tests.integration.store.helpers import event, events, malformed_event, opened, page
-from tests.integration.store.sqlite.test_full import until
+from tests.waiting import until
 
 _RUN = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.executescript(sys.argv[2]); db.close()"
 

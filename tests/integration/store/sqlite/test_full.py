@@ -22,17 +22,11 @@ from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON
 from tests.integration.store.helpers import delivered, event, events, opened, rejections, settle, view
+from tests.waiting import until
 
 LEAST = 26
 """Events of 20 kB that fit into 1 MiB beside 28 pages of 16 KiB, the first one of each table and index, and the sixteenth that
 is kept for actions."""
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Return when `condition` holds; fail when it does not within `seconds`."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def fill(store: SqliteStore, size: int = 20_000) -> list[Event]:

@@ -23,7 +23,8 @@ from forwarder.store.settings import is_store_file, store_files
 from forwarder.store.sqlite.open_files import OpenFiles
 from forwarder.store.sqlite.store import SqliteStore
 from tests.integration.store.helpers import answering, event, events, opened, settle, view
-from tests.integration.store.sqlite.test_full import held, until
+from tests.integration.store.sqlite.test_full import held
+from tests.waiting import until
 
 ALL = ("", "-wal", "-shm", ".lock")
 

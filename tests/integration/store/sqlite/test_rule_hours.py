@@ -15,8 +15,8 @@ from forwarder.store.sqlite.migrations import STEPS
 from tests.fakes.alert import SPRAY, alert_event
 from tests.fakes.clock import NOON, ManualClock
 from tests.integration.store.helpers import commands, event, opened, prune
-from tests.integration.store.sqlite.test_full import until
 from tests.integration.store.sqlite.test_moved import move_directory
+from tests.waiting import until
 
 EXCEPTION, AGAIN = (SPRAY.id, "exception"), (SPRAY.id, "again")
 

@@ -13,8 +13,9 @@ from forwarder.core.errors import StoreMovedError
 from forwarder.core.ports import Batch
 from forwarder.store.sqlite.schema import wal_path
 from tests.integration.store.helpers import event, events, opened
-from tests.integration.store.sqlite.test_full import held, until
+from tests.integration.store.sqlite.test_full import held
 from tests.integration.store.sqlite.test_moved import overwrite
+from tests.waiting import until
 
 _CHECKPOINT = (
     "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]);"

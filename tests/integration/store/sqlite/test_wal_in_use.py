@@ -7,7 +7,7 @@ import structlog
 from forwarder.core.ports import Batch
 from forwarder.store.sqlite import schema
 from tests.integration.store.helpers import event, opened
-from tests.integration.store.sqlite.test_full import until
+from tests.waiting import until
 
 
 @pytest.mark.long
