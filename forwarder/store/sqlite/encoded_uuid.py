@@ -7,14 +7,13 @@ BLOB as equal to a TEXT, and `decode_uuid(encode_uuid(x)) == x` for every x, so 
 
 import re
 
-_CANONICAL = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
+_canonical = re.compile("([0-9a-f]{8})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{12})").fullmatch
 
 
 def encode_uuid(uuid: str) -> bytes | str:
     """Return the stored form of `uuid`: 16 bytes if it is spelled canonically, else the text itself."""
-    if not _CANONICAL(uuid):
-        return uuid
-    return bytes.fromhex(uuid[14:18] + uuid[9:13] + uuid[0:8] + uuid[19:23] + uuid[24:])
+    match = _canonical(uuid)
+    return bytes.fromhex("".join(match.group(3, 2, 1, 4, 5))) if match else uuid
 
 
 def decode_uuid(key: bytes | str) -> str:

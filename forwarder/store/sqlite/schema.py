@@ -194,6 +194,12 @@ def _connect_reader(path: Path, *, live: bool = False) -> sqlite3.Connection:
     return db
 
 
+# Without these two, sqlite3 asks each bytes object and each None that it binds for a method `__conform__`, which none has:
+# that takes a tenth of an append.
+sqlite3.register_adapter(bytes, bytes)
+sqlite3.register_adapter(type(None), lambda none: none)
+
+
 def _connect(uri: str) -> sqlite3.Connection:
     return sqlite3.connect(
         uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT / 1000
