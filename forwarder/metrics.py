@@ -9,13 +9,14 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
 from forwarder.core.catalogue import EVENT_TYPES
+from forwarder.histogram import Histogram
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # they double every scrape
 
@@ -175,7 +176,7 @@ class Metrics:
         self.ready = self._gauge("ready", "1 while events can be stored, as /readyz says.")
         self.store_commit_duration = self._histogram(
             "store_commit_duration_seconds", "A commit with its fsync.", _COMMIT
-        )
+        ).labels()
 
     def _declare_okta(self) -> None:
         self.org_source_enabled = self._gauge(
@@ -250,14 +251,14 @@ class Metrics:
         )
         self.rule_evaluation = self._histogram(
             "rule_evaluation_seconds", "Time to evaluate all rules on one event.", _EVALUATION
-        )
+        ).labels()
         self.rule_state_keys = self._gauge(
             "rule_state_keys", "Groups (such as users) that the rules remember."
         )
         self.rule_state_evicted = self._counter(
             "rule_state_evicted_total", "Groups forgotten because there were more than `rules.max_keys`."
         )
-        self.rule_lag = self._histogram("rule_lag_seconds", "From `published` to the alert.", _LAG)
+        self.rule_lag = self._histogram("rule_lag_seconds", "From `published` to the alert.", _LAG).labels()
 
     def _declare_reactions(self) -> None:
         self.reactions = self._counter(
@@ -299,7 +300,7 @@ class Metrics:
 
     def _histogram(self, name: str, meaning: str, buckets: Iterable[float], *labels: str) -> Histogram:
         self._declare(name, "histogram", labels, meaning)
-        return Histogram(f"forwarder_{name}", meaning, labels, buckets=tuple(buckets), registry=self.registry)
+        return Histogram(f"forwarder_{name}", meaning, labels, buckets, self.registry)
 
     def forget(self, **label: str) -> None:
         """Remove the gauges of a sink or org that no longer runs, given as a label such as `sink="siem"`."""
