@@ -29,6 +29,51 @@ BACKFILL = "backfill"
 """The `envelope_id` of an event that a backfill read from the System Log."""
 
 
+class Who(msgspec.Struct, gc=False):
+    """An actor or a target of an event."""
+
+    id: str | None = None
+    type: str | None = None
+    login: str | None = msgspec.field(name="alternateId", default=None)
+
+
+class GeographicalContext(msgspec.Struct, gc=False):
+    """Where the client was."""
+
+    country: str | None = None
+
+
+class Client(msgspec.Struct, gc=False):
+    """From where an event came."""
+
+    address: str | None = msgspec.field(name="ipAddress", default=None)
+    place: GeographicalContext | None = msgspec.field(name="geographicalContext", default=None)
+
+
+class Result(msgspec.Struct, gc=False):
+    """How it ended."""
+
+    result: str | None = None
+    reason: str | None = None
+
+
+class Head(msgspec.Struct, kw_only=True, gc=False):
+    """The three keys that every event must have. All other keys may be absent or null."""
+
+    uuid: str
+    event_type: str = msgspec.field(name="eventType")
+    published: datetime
+
+
+class Essentials(Head, kw_only=True, gc=False):
+    """Also the fields that decisions of rules and reactions depend on: users, outcome and address."""
+
+    actor: Who | None = None
+    target: list[Who] | None = None
+    outcome: Result | None = None
+    client: Client | None = None
+
+
 class Event(msgspec.Struct, frozen=True, gc=False):
     """One Okta LogEvent, or an event of the forwarder itself.
 
@@ -42,6 +87,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         received_at: when the forwarder received it, by its own clock.
         envelope_id: the `eventId` of the hook's POST; `BACKFILL` if a backfill read the event; else empty.
         body: the JSON object, byte for byte as received.
+        essentials: if `read_event` has read the event, and its source is Okta: more of its fields. None if one of them has a
+            type that Okta does not send.
     """
 
     org: str
@@ -52,6 +99,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     source: Source
     envelope_id: str
     body: bytes
+    essentials: Essentials | None = None
 
 
 class StoredEvent(msgspec.Struct, frozen=True, gc=False):
@@ -162,15 +210,8 @@ def is_short(text: str) -> bool:
     return len(text) <= _MAX_ID and (text.isascii() or len(text.encode(errors="replace")) <= _MAX_ID)
 
 
-class _Head(msgspec.Struct):
-    """The three keys that every event must have. All other keys may be absent or null."""
-
-    uuid: str
-    event_type: str = msgspec.field(name="eventType")
-    published: datetime
-
-
-_decode_head = msgspec.json.Decoder(_Head).decode
+_decode_head = msgspec.json.Decoder(Head).decode
+_decode_essentials = msgspec.json.Decoder(Essentials).decode
 
 
 def read_event(
@@ -188,9 +229,7 @@ def read_event(
         NotAnEventError: `body` is not a JSON object with a `uuid`, an `eventType` and a readable `published`.
     """
     try:
-        head, text = (
-            decode_leniently(_decode_head, body) if repaired is None else (_decode_head(repaired), repaired)
-        )
+        head, essentials, text = _read(body, source, repaired)
         body.decode()  # msgspec skips the other keys, so only this finds an invalid byte in them
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise NotAnEventError(str(error)) from error
@@ -206,4 +245,23 @@ def read_event(
     published = to_micros(head.published)
     if not FIRST <= published <= LAST:  # a time zone can cause this, as in 0001-01-01T00:00:00+01:00
         raise NotAnEventError("`published` is not in the years 1 to 9999")
-    return Event(org, head.uuid, head.event_type, published, received_at, source, envelope_id, body)
+    return Event(
+        org, head.uuid, head.event_type, published, received_at, source, envelope_id, body, essentials
+    )
+
+
+def _read(body: bytes, source: Source, repaired: bytes | None) -> tuple[Head, Essentials | None, bytes]:
+    """Return the head and the essentials of `body`, and the text from which they were decoded."""
+    if source in OKTA_SOURCES:
+        try:  # one parse for both: each takes 5 of the 100 µs of a POST
+            essentials, text = _decode(_decode_essentials, body, repaired)
+        except msgspec.ValidationError:
+            pass
+        else:
+            return essentials, essentials, text
+    head, text = _decode(_decode_head, body, repaired)
+    return head, None, text
+
+
+def _decode(decode: Callable[[bytes], T], body: bytes, repaired: bytes | None) -> tuple[T, bytes]:
+    return decode_leniently(decode, body) if repaired is None else (decode(repaired), repaired)

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from forwarder.core.event import Event
-from forwarder.core.event_digest import Essentials
 from forwarder.core.time import Micros
 from forwarder.store.sqlite import addresses
 from forwarder.store.sqlite.searchable import Searchable, searchable, searchable_from
@@ -54,12 +53,11 @@ def user_key(user: str) -> int:
 
 
 class AddedEvent(msgspec.Struct, gc=False):
-    """An event that a transaction has stored: its row, and what was read of its body."""
+    """An event that a transaction has stored, with its number in the store and that of its org."""
 
     seq: int
     org: int
     event: Event
-    essentials: Essentials | None
 
 
 class Indexer:
@@ -85,7 +83,7 @@ class Indexer:
         for one in added:
             if self._at == one.seq - 1:
                 event = one.event
-                self._note(one.seq, one.org, event.published, searchable_from(event, one.essentials))
+                self._note(one.seq, one.org, event.published, searchable_from(event))
 
     def step(self, db: sqlite3.Connection) -> bool:
         """Read up to 256 events that were not noted yet; write the rows of whole blocks, and addresses.

@@ -7,7 +7,6 @@ import msgspec
 
 from forwarder.core.action_event import EVENT_TYPE as ACTION_EVENT_TYPE
 from forwarder.core.event import Event, decode_leniently
-from forwarder.core.event_digest import Essentials
 
 _MAX_ID = 100  # characters of a user's id
 _MAX_NAME = 256  # characters of an id or a login by which an event is found; Okta's have at most 100
@@ -102,8 +101,9 @@ def searchable(body: bytes) -> Searchable | None:
     return Searchable(fields.uuid, fields.event_type, names, user_at)
 
 
-def searchable_from(event: Event, essentials: Essentials | None) -> Searchable | None:
-    """Return `searchable(event.body)`, from what `read_essentials` has read of the body: a third of the time."""
+def searchable_from(event: Event) -> Searchable | None:
+    """Return `searchable(event.body)`, from what was read of the body before: a third of the time."""
+    essentials = event.essentials
     if essentials is None or event.event_type == ACTION_EVENT_TYPE:
         return searchable(event.body)
     actor, client, outcome = essentials.actor, essentials.client, essentials.outcome

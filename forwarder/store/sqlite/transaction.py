@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from forwarder.core.event import OKTA_SOURCES, Event, MalformedEvent, Source
-from forwarder.core.event_digest import digest_from, read_essentials
+from forwarder.core.event_digest import digest
 from forwarder.core.outcome import RejectReason
 from forwarder.core.ports import Appended, Batch
 from forwarder.core.time import SECOND, Micros
@@ -158,25 +158,22 @@ class Transaction:
         since = self.now // SECOND
         # An event from the log has 0 copies by the log, not NULL: `claims` asks whether the log has shown the
         # event.
-        essentials = [
-            read_essentials(event.body) if event.source in OKTA_SOURCES else None for event in events
-        ]
         keys: list[_Known] = [
             (
                 *self._key(event),
                 since,
                 0 if event.source is Source.LOG else None,
-                digest_from(event, read) if event.source in OKTA_SOURCES else None,
+                digest(event) if event.source in OKTA_SOURCES else None,
             )
-            for event, read in zip(events, essentials, strict=True)
+            for event in events
         ]
         new = [is_new for piece in _pieces(keys) for is_new in self._add_ids(piece)]
         rows = []
         size = 0  # bytes
-        for event, read, (org, uuid, *_), is_new in zip(events, essentials, keys, new, strict=True):
+        for event, (org, uuid, *_), is_new in zip(events, keys, new, strict=True):
             if is_new:
                 self.stored += 1
-                self.added.append(AddedEvent(self.stored, org, event, read))
+                self.added.append(AddedEvent(self.stored, org, event))
                 details = event.event_type, event.published, event.received_at, event.source.value
                 envelope = self._envelope_key(event.envelope_id)
                 size += len(event.body) + len(event.event_type) + 2 * len(uuid) + len(envelope)

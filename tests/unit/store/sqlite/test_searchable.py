@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from forwarder.core.action_event import EVENT_TYPE as ACTION_EVENT_TYPE
 from forwarder.core.event import Source, read_event
-from forwarder.core.event_digest import read_essentials
 from forwarder.store.sqlite.searchable import searchable, searchable_from
 
 VALUES = st.none() | st.integers() | st.text(max_size=8)
@@ -44,7 +43,7 @@ ACTORS = objects(
 def test_what_the_digest_has_read_of_an_event_says_what_a_reading_of_its_own_says(**parts: Any) -> None:
     body = {"uuid": "e1", "eventType": parts.pop("event_type"), "published": "2026-01-01T12:00:00Z", **parts}
     event = read_event(msgspec.json.encode(body), org="acme", source=Source.HOOK, received_at=0)
-    found = searchable_from(event, read_essentials(event.body))
+    found = searchable_from(event)
     alone = searchable(event.body)
     assert found is not None
     assert alone is not None
@@ -57,7 +56,7 @@ def test_a_sign_in_is_found_by_its_user_and_says_from_where_it_came() -> None:
     "actor":{"id":"00U1","type":"User","alternateId":"Ada@acme.test"},"client":{"ipAddress":"203.0.113.9"},
     "outcome":{"result":"SUCCESS"},"target":[{"id":"00u2","alternateId":"eve@acme.test"}]}"""
     event = read_event(body, org="acme", source=Source.HOOK, received_at=0)
-    found = searchable_from(event, read_essentials(body))
+    found = searchable_from(event)
     assert found is not None
     assert (found.uuid, found.event_type) == ("e1", "user.session.start")
     assert (found.users(), found.user_at) == (["00u1", "ada@acme.test"], ("203.0.113.9", "00U1"))
@@ -66,6 +65,6 @@ def test_a_sign_in_is_found_by_its_user_and_says_from_where_it_came() -> None:
 def test_a_name_longer_than_any_of_okta_s_is_not_kept() -> None:
     body = {"uuid": "e1", "eventType": "x", "published": "2026-01-01T12:00:00Z", "actor": {"id": "u" * 257}}
     event = read_event(msgspec.json.encode(body), org="acme", source=Source.HOOK, received_at=0)
-    found = searchable_from(event, read_essentials(event.body))
+    found = searchable_from(event)
     assert found is not None
     assert found.users() == []
