@@ -11,9 +11,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from forwarder import logs
@@ -32,7 +34,11 @@ IDLE_SECONDS = 60.0
 PAUSE_SECONDS = 3600.0
 """How long no child is started after one has ended by itself: where the memory is too small, it would end again."""
 
+START_SECONDS = 60.0
+"""A child that has not started by then is ended. It takes a second, and a few on a slow machine."""
+
 _LEAST_CORES = 2
+_CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _SCRIPT = """
 import pickle, sys
 sys.path = pickle.load(sys.stdin.buffer)
@@ -112,13 +118,16 @@ class _Child:
         self._failure: Exception | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = False
+        self._began = time.monotonic()
         self._lock = threading.Lock()
         threading.Thread(target=self._start, args=(function,), name="convert-start", daemon=True).start()
 
     def is_ready(self) -> bool:
-        """Whether the child has started. Raises the exception if it cannot start."""
+        """Whether the child has started. Raises an exception if it cannot start, or hangs."""
         if self._failure:
             raise self._failure
+        if not self._ready and time.monotonic() - self._began > START_SECONDS:
+            raise TimeoutError(f"it has not started in {START_SECONDS:.0f} s")
         return self._ready
 
     def convert(self, events: object) -> Any:
@@ -166,6 +175,12 @@ class _Child:
                 pass
 
 
-def _cores() -> int:
+def _cores() -> float:
     """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        # The quota of a container or of a service: https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files
+        own = next((line[4:] for line in _OWN_CGROUP.read_text().splitlines() if line.startswith("0::/")), "")
+        quota, period = (_CGROUPS / own / "cpu.max").read_text().split()
+        return cores if quota == "max" else min(cores, int(quota) / int(period))
+    return cores

@@ -128,6 +128,42 @@ async def test_a_child_that_cannot_start_is_said_and_the_batch_is_converted_here
     assert [line["action"] for line in lines] == 2 * ["conversion_process_ended"]
 
 
+async def test_a_child_that_hangs_while_it_starts_is_said_and_the_batch_is_converted_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(conversion_process, "_COMMAND", ("sleep", "60"))
+    process = ConversionProcess(uuid)
+    with capture_logs() as lines:
+        assert await process.convert(EVENTS) is None
+        assert lines == []
+        monkeypatch.setattr(conversion_process, "START_SECONDS", 0.0)
+        assert await process.convert(EVENTS) is None
+        assert await process.convert(EVENTS) is None
+    assert [line["action"] for line in lines] == ["conversion_process_ended"]
+    assert "has not started" in lines[0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("quota", "has_child"),
+    [("max 100000", True), ("200000 100000", True), ("150000 100000", False), ("", True)],
+)
+async def test_less_than_two_cores_by_the_quota_of_a_container_or_a_service_have_no_child(
+    quota: str, expected: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = tmp_path / "cgroup"
+    own.write_text("1:name=systemd:/\n0::/system.slice/forwarder.service\n")
+    limits = tmp_path / "system.slice/forwarder.service"
+    limits.mkdir(parents=True)
+    if quota:
+        (limits / "cpu.max").write_text(f"{quota}\n")
+    monkeypatch.setattr(conversion_process, "_OWN_CGROUP", own)
+    monkeypatch.setattr(conversion_process, "_CGROUPS", tmp_path)
+    process = ConversionProcess(uuid)
+    assert await process.convert(EVENTS) is None
+    await until(lambda: len(children()) == expected)
+    process.close()
+
+
 async def test_a_call_after_one_that_was_cancelled_gets_its_own_results() -> None:
     process = ConversionProcess(uuid)
     await convert(process)
