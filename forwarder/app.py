@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from forwarder import logs, tls
-from forwarder.control import ControlRequest, ControlServer, Handler, Report, WatchRequest, never
+from forwarder.control_socket import ControlRequest, ControlServer, Handler, Report, WatchRequest, never
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND
-from forwarder.delivery import Delivery
 from forwarder.detect.runner import RuleRunner
 from forwarder.heartbeat import Heartbeat
 from forwarder.http.connections import ConnectionLimiter
@@ -29,8 +28,8 @@ from forwarder.metrics import Metrics
 from forwarder.okta.hooks.watch import CheckHookRequest
 from forwarder.okta.system_log.backfill import BackfillRequest, backlog
 from forwarder.okta_orgs import OktaOrgs
-from forwarder.operator_view import OperatorView
 from forwarder.ops.listener import OpsListener
+from forwarder.ops_data import OpsData
 from forwarder.react.operator_requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
 from forwarder.react.prompts.muted import Muted
 from forwarder.reaction_runner.build import Reactions
@@ -39,11 +38,12 @@ from forwarder.receive.receiver import HookReceiver
 from forwarder.receive.refusals import Refusals
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.settings import Settings
+from forwarder.sink_workers import Delivery
 from forwarder.status import Status, StatusRequest, log_hourly
 from forwarder.status_gauges import count_connections, set_certificates
 from forwarder.store.backup import BackupRequest
 from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
-from forwarder.store.engine import open_store
+from forwarder.store.interface import open_store
 from forwarder.store.ledger import ForgetSinkRequest
 from forwarder.store.redelivery import RedeliverRequest, RedeliveryProgress, redeliver
 
@@ -181,7 +181,7 @@ class Forwarder:
             self.metrics,
             self.status,
             self.store.view,
-            OperatorView(self.store),
+            OpsData(self.store),
             lambda: self.store.not_ready_reason,
             approvals=self._reactions,
             token=lambda: self.settings.ops.token,

@@ -17,19 +17,19 @@ from forwarder.config.file import unread_variables
 from forwarder.config.hosts import Listen, is_loopback
 from forwarder.config.types import Secret
 from forwarder.core.errors import StoreError
-from forwarder.files import can_create_in, cannot_write
 from forwarder.okta.settings import org_origin
 from forwarder.react.settings.types import Mode
 from forwarder.react.settings.written_actions import written
 from forwarder.reaction_check import reaction_warnings
 from forwarder.rules.load import read_rules
 from forwarder.rules.review import value_warnings
+from forwarder.safe_files import can_create_in, cannot_write
 from forwarder.settings import Settings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.file.paths import lock_path, place_problem
 from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
-from forwarder.store.engine import check_path
+from forwarder.store.interface import check_path
 
 SOON = timedelta(days=14)
 """A certificate or a key that ends within this time should be renewed now."""

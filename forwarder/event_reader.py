@@ -17,8 +17,8 @@ from forwarder.core.event import (
     replace_lone_surrogates_in_steps,
 )
 from forwarder.core.time import Micros
+from forwarder.event_loop_steps import Cooperative, run_in_steps
 from forwarder.json_scanner import check_end, scan_list
-from forwarder.yielding import Cooperative, run_in_steps
 
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from forwarder.control import Report
+from forwarder.control_socket import Report
 from forwarder.core.errors import OktaError
 from forwarder.core.event import OKTA_SOURCES
 from forwarder.core.ports import Clock, EventStore

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from forwarder import logs
-from forwarder.control import ControlRequest
+from forwarder.control_socket import ControlRequest
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.redaction import redact_all
@@ -26,7 +26,7 @@ from forwarder.receive.auth import endpoint_path
 from forwarder.receive.refusals import Refusals, Refused
 from forwarder.settings import OrgSettings, Settings
 from forwarder.status_gauges import set_gauges
-from forwarder.store.engine import Store
+from forwarder.store.interface import Store
 from forwarder.store.ledger import Ledger, SinkLedger
 from forwarder.store.settings import real_path
 

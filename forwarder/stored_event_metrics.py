@@ -6,8 +6,8 @@ from forwarder.core.event import Source
 from forwarder.core.ports import Appended
 from forwarder.core.security_event_types import SECURITY_TYPES, SECURITY_TYPES_OF_LOG
 from forwarder.core.time import SECOND, seconds_between
+from forwarder.event_loop_steps import Cooperative
 from forwarder.metrics import Metrics, event_type_label
-from forwarder.yielding import Cooperative
 
 
 class StoredEventMetrics:

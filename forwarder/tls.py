@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-from forwarder.files import read_small
+from forwarder.safe_files import read_small
 
 _TOO_WEAK = "has a certificate with a key or a signature that OpenSSL refuses as too weak"
 

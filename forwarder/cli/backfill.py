@@ -62,7 +62,7 @@ def backfill(
 
     Exit codes: 0 fetched, 1 Okta or the store refused, or you stopped it, 2 wrong usage or configuration.
     """
-    from forwarder.control import ask
+    from forwarder.control_socket import ask
     from forwarder.okta.system_log.backfill import BackfillRequest
 
     settings = load_settings(config)
@@ -116,7 +116,7 @@ async def _run_here(settings: Settings, request: "BackfillRequest", share: float
     from forwarder.okta.system_log.backfill import Backfill, backlog
     from forwarder.okta.system_log.pages import PATH, SystemLog
     from forwarder.store.dead_letters import DeadLetterSelection
-    from forwarder.store.engine import open_commands, open_store
+    from forwarder.store.interface import open_commands, open_store
 
     org = settings.orgs[request.org]
     assert org.url is not None

@@ -32,7 +32,7 @@ def backup(config: Path, file: Path, *, as_json: bool) -> None:
     """
     import msgspec
 
-    from forwarder.store.engine import open_commands
+    from forwarder.store.interface import open_commands
 
     commands = open_commands(load_settings(config, secrets=False).store, SystemClock())
     status = terminal.console(stderr=True).status("Copying the store")

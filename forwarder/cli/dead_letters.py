@@ -13,7 +13,7 @@ from forwarder.core.wording import count
 from forwarder.store.dead_letters import RECEIVER, DeadLetter, DeadLetterSelection
 
 if TYPE_CHECKING:
-    from forwarder.store.engine import StoreCommands
+    from forwarder.store.interface import StoreCommands
 
 _ID = click.IntRange(0, 2**63 - 1)  # as SQLite's integers
 _SHOWN = 20  # the most malformed events that are printed after a replay
@@ -123,7 +123,7 @@ def discard(
 
 def _commands(config: Path, sink: str | None = None) -> "StoreCommands":
     """Return the commands of the store. `sink` must be one of the configuration, or a removed one that the store knows."""
-    from forwarder.store.engine import open_commands
+    from forwarder.store.interface import open_commands
 
     settings = load_settings(config, secrets=False)
     commands = open_commands(settings.store, SystemClock())

@@ -93,8 +93,8 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
 
     Exit codes: 0 found, 1 not found, or the store cannot be read, 2 wrong usage or configuration.
     """
-    from forwarder.store.engine import open_commands
     from forwarder.store.event_life import Search
+    from forwarder.store.interface import open_commands
 
     _check_usage(uuid, user, event_type, around, within)
     settings, secrets_missing = _settings(config)
@@ -173,7 +173,7 @@ def _answer(
 
 def _live(store: Path) -> Mapping[str, Any] | None:
     """Return the state of the running forwarder; None if none runs, or if it does not answer."""
-    from forwarder.control import ask
+    from forwarder.control_socket import ask
     from forwarder.status import StatusRequest
 
     try:

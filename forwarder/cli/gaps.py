@@ -45,7 +45,7 @@ def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None,
     Exit codes: 0 nothing was missed, 1 events were missed, or the store cannot be read, 2 wrong usage or
     configuration.
     """
-    from forwarder.store.engine import open_commands
+    from forwarder.store.interface import open_commands
 
     settings = load_settings(config, secrets=False)
     shown = limit if limit is not None or as_json else _SHOWN

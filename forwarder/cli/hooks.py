@@ -218,7 +218,7 @@ def _run_change(
     selection: HookSelection, act: Callable[[HookAdmin], Awaitable[None]], *, dry_run: bool
 ) -> None:
     """Call `_run`, then let the running forwarder check the hook at once, not only after `check_interval`."""
-    from forwarder.control import ask
+    from forwarder.control_socket import ask
     from forwarder.okta.hooks.watch import CheckHookRequest
 
     try:

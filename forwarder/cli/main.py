@@ -75,7 +75,7 @@ def run(config: Path) -> None:
     127.0.0.1:9464) has /livez, /readyz, /metrics and a status page. Log lines go to stderr.
     """
     from forwarder import config_check
-    from forwarder.process import run_until_signal
+    from forwarder.forwarder_process import run_until_signal
     from forwarder.settings import load
 
     settings = load(config)

@@ -20,7 +20,7 @@ from forwarder.core.printable import printable_line
 from forwarder.core.time import SECOND, iso
 
 if TYPE_CHECKING:
-    from forwarder.control import ControlRequest
+    from forwarder.control_socket import ControlRequest
     from forwarder.react.guards.pauses import Pauses
     from forwarder.react.operator_requests import ApproveRequest, UndoRequest
     from forwarder.settings import Settings
@@ -164,7 +164,7 @@ def _ask(settings: "Settings", request: "ApproveRequest | UndoRequest") -> dict[
 
 def _how_it_ended(settings: "Settings", id_: str) -> str:
     """Return what became of an action that has ended, perhaps by another operator; empty if it has not ended."""
-    from forwarder.store.engine import open_commands
+    from forwarder.store.interface import open_commands
 
     found = open_commands(settings.store, SystemClock()).find_actions(id_) if _ID_BEGIN.fullmatch(id_) else []
     if len(found) != 1 or found[0].is_open:
@@ -174,7 +174,7 @@ def _how_it_ended(settings: "Settings", id_: str) -> str:
 
 
 def _try(settings: "Settings", request: "ControlRequest") -> Any | None:
-    from forwarder.control import ask
+    from forwarder.control_socket import ask
 
     try:
         return ask(settings.store.path, request, timeout=_TIMEOUT)
@@ -190,7 +190,7 @@ def _change_here(settings: "Settings", change: "Callable[[Pauses, int], Pauses]"
     from forwarder.core.ports import Batch
     from forwarder.metrics import Metrics
     from forwarder.react.guards.pauses import CURSOR, Pauses
-    from forwarder.store.engine import open_store
+    from forwarder.store.interface import open_store
 
     async def write() -> bool:
         clock = SystemClock()
@@ -209,7 +209,7 @@ def _change_here(settings: "Settings", change: "Callable[[Pauses, int], Pauses]"
 
 def _paused_scope(settings: "Settings", what: str) -> str:
     """Return the id of the rule `what`, even if it is a paused rule that was removed, or the name of the action."""
-    from forwarder.store.engine import open_commands
+    from forwarder.store.interface import open_commands
 
     pauses = paused(open_commands(settings.store, SystemClock()))
     found = {one.scope for one in pauses if what and what in {one.scope, one.title}}

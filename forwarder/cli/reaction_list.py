@@ -21,7 +21,7 @@ from forwarder.core.wording import count
 
 if TYPE_CHECKING:
     from forwarder.react.guards.pauses import Pause
-    from forwarder.store.engine import StoreCommands
+    from forwarder.store.interface import StoreCommands
 
 _ID = re.compile(r"[0-9a-f]{1,64}")
 _COLOURS = {Outcome.DONE: "green", Outcome.FAILED: "red", Outcome.UNKNOWN: "red", Outcome.REFUSED: "yellow"}
@@ -127,7 +127,7 @@ def _pause(pause: "Pause") -> str:
 
 
 def _commands(config: Path) -> "StoreCommands":
-    from forwarder.store.engine import open_commands
+    from forwarder.store.interface import open_commands
 
     return open_commands(load_settings(config, secrets=False).store, SystemClock())
 

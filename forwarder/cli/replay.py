@@ -88,7 +88,7 @@ def replay(  # noqa: PLR0913 - one for each option
 
     Exit codes: 0 done, 1 stopped, refused or rejected again, 2 wrong usage or configuration.
     """
-    from forwarder.store.engine import open_commands
+    from forwarder.store.interface import open_commands
     from forwarder.store.redelivery import Range
 
     settings = load_settings(config, secrets=False)
@@ -159,9 +159,9 @@ def _print_plan(
 def _deliver(settings: "Settings", sink: str, chosen: "Range | None", rate: float, *, as_json: bool) -> None:
     import msgspec
 
-    from forwarder.control import ask
+    from forwarder.control_socket import ask
     from forwarder.store.dead_letters import DeadLetterSelection
-    from forwarder.store.engine import open_commands
+    from forwarder.store.interface import open_commands
     from forwarder.store.redelivery import RedeliverRequest, RedeliveryProgress
 
     commands = open_commands(settings.store, SystemClock())

@@ -44,7 +44,7 @@ def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) ->
     """
     from forwarder.detect.replay import Replay
     from forwarder.reaction_runner.guard_settings import rehearsal
-    from forwarder.store.engine import open_commands
+    from forwarder.store.interface import open_commands
 
     settings, rules = _loaded(config)
     known = _all(rules)
@@ -74,7 +74,7 @@ def list_rules(config: Path, *, as_json: bool) -> None:
     "held back" counts, for 7 days, the matches that an exception held back, and those within `rules.again` after an
     alert. The store counts by the hour, so 24 hours and 7 days begin with a whole hour.
     """
-    from forwarder.store.engine import open_commands
+    from forwarder.store.interface import open_commands
 
     settings, rules = _loaded(config)
     commands = open_commands(settings.store, SystemClock())

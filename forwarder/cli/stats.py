@@ -33,7 +33,7 @@ def stats(config: Path, *, as_json: bool) -> None:
     For each sink, delivered + dead + discarded + skipped + filtered + waiting = stored; if not, the exit code is 1.
     `rejected` counts malformed events; they are dead letters of the receiver.
     """
-    from forwarder.store.engine import open_commands
+    from forwarder.store.interface import open_commands
 
     settings = load_settings(config, secrets=False)
     ledger = open_commands(settings.store, SystemClock()).ledger()
@@ -65,7 +65,7 @@ def forget_sink(config: Path, name: str, *, yes: bool) -> None:
 
     Events that wait for other sinks stay. If you configure the sink again, it begins as a new one.
     """
-    from forwarder.store.engine import open_commands
+    from forwarder.store.interface import open_commands
 
     settings = load_settings(config, secrets=False)
     if name in settings.sinks:

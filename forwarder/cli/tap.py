@@ -163,7 +163,7 @@ def _as_sent(config: Path, sink: str | None, fields: tuple[str, ...]) -> tuple[A
 
 def _source(config: Path, url: str | None, token: str | None, wanted: "TapOptions") -> Iterator[Any]:
     from forwarder.cli.tap_store import from_store
-    from forwarder.store.engine import open_commands
+    from forwarder.store.interface import open_commands
 
     if url is None:
         settings = load_settings(config, secrets=False)

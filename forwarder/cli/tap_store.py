@@ -19,7 +19,7 @@ from forwarder.core.wording import agrees, count
 from forwarder.ops.event_view import EventFilter, Form, in_form, line, made
 
 if TYPE_CHECKING:
-    from forwarder.store.engine import StoreCommands, Tail
+    from forwarder.store.interface import StoreCommands, Tail
     from forwarder.store.settings import StoreSettings
 
 _PACE = 0.2  # seconds between two looks at the store
@@ -71,7 +71,7 @@ def from_store(
         BrokenPipeError: stdout is a closed pipe.
         StoreError: there is no store, or it cannot be read.
     """
-    from forwarder.control import attached
+    from forwarder.control_socket import attached
 
     with ExitStack() as stack:
         tail = stack.enter_context(commands.tail())

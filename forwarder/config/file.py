@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from forwarder.core.errors import SettingsError
-from forwarder.files import read_small
+from forwarder.safe_files import read_small
 
 ENV_PREFIX = "FORWARDER__"
 _NEARLY = re.compile(

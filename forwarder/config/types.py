@@ -22,7 +22,7 @@ from pydantic_core import core_schema
 
 from forwarder.config.error_texts import shown
 from forwarder.core import redaction
-from forwarder.files import read_small
+from forwarder.safe_files import read_small
 
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}

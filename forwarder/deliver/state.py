@@ -21,9 +21,9 @@ from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryRe
 from forwarder.core.ports import Clock
 from forwarder.deliver.batching import AdaptiveBatchSize, Pending, RetryQueue, accepts_new_events
 from forwarder.deliver.health import Health, SinkState
+from forwarder.deliver.log_window import Window
 from forwarder.deliver.metrics import DeliveryMetrics
 from forwarder.deliver.sending import DeadLetterLimit
-from forwarder.deliver.window import Window
 from forwarder.sink_settings import DeliverySettings
 
 WINDOW_BATCHES = 20

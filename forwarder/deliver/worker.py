@@ -1,6 +1,6 @@
 """The delivery loop, one worker for each sink: read, send with a timeout, settle, wait.
 
-Up to `concurrency` batches are in flight at once, and their results arrive in any order; `window.py` moves
+Up to `concurrency` batches are in flight at once, and their results arrive in any order; `log_window.py` moves
 the position only over finished events. Events to send again wait in a queue until they are due (`state.py`):
 
 - single events failed, but the sink works: they wait, and new events are sent meanwhile, up to
@@ -25,10 +25,10 @@ from forwarder.core.outcome import BatchResult
 from forwarder.core.ports import Clock, EventLog, Sink
 from forwarder.deliver.batching import Pending
 from forwarder.deliver.health import Health, SinkState
+from forwarder.deliver.log_window import Window
 from forwarder.deliver.metrics import DeliveryMetrics
 from forwarder.deliver.sending import send_batch
 from forwarder.deliver.state import DeliveryState
-from forwarder.deliver.window import Window
 from forwarder.metrics import Metrics
 from forwarder.sink_settings import DeliverySettings
 

@@ -11,7 +11,7 @@ from forwarder.app import Forwarder
 from forwarder.demo.snapshot import SINK
 from forwarder.demo.view import program
 from forwarder.emulator.org import Emulator
-from forwarder.store.engine import open_commands
+from forwarder.store.interface import open_commands
 
 _LISTED = 5
 """The most missed events that are listed; `forwarder gaps` lists all."""

@@ -25,7 +25,7 @@ from forwarder.rules.evaluation.engine import Evaluation, RuleEngine, Timing
 from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
 from forwarder.rules.settings import RulesSettings
 from forwarder.rules.sigma.correlation import Correlation
-from forwarder.store.engine import StoreCommands
+from forwarder.store.interface import StoreCommands
 
 _EVENTS, _BYTES = 1000, 8 * 1024 * 1024  # in one read
 _HOUR = 3600 * SECOND

@@ -23,13 +23,13 @@ from forwarder.detect.metrics import RuleMetrics
 from forwarder.detect.status import DAY, rule_rows
 from forwarder.detect.users import Decoded, Users
 from forwarder.ecs.decode import decode, decode_object
+from forwarder.event_loop_steps import Cooperative
 from forwarder.metrics import Metrics
 from forwarder.react.prompts.muted import Muted
 from forwarder.rules.evaluation.engine import RuleEngine, Timing, content_of
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.rules.settings import RulesSettings
-from forwarder.store.engine import Store
-from forwarder.yielding import Cooperative
+from forwarder.store.interface import Store
 
 A = TypeVar("A")
 T = TypeVar("T")

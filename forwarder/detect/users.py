@@ -9,7 +9,7 @@ from typing import Any
 from forwarder.core.event import Event
 from forwarder.core.sighting import Sighting
 from forwarder.rules.evaluation.derived import UserHistory, derive, user_of
-from forwarder.store.engine import SightingReader
+from forwarder.store.interface import SightingReader
 
 MOST = 20_000
 """Users in memory: about 4 kB each."""

@@ -8,12 +8,12 @@ from typing import Any
 import httpx
 import msgspec
 
-from forwarder import config_check, control
+from forwarder import config_check, control_socket
 from forwarder.config.hosts import Listen
 from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, ok, skip, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import request
-from forwarder.files import lock_owner
+from forwarder.safe_files import lock_owner
 from forwarder.settings import Settings
 from forwarder.store.settings import lock_path
 from forwarder.threads import in_daemon_thread
@@ -23,7 +23,7 @@ _NO_FORWARDER = "because no forwarder runs on this store"
 
 async def _running(context: Context, _: str) -> Found:
     path = context.settings.store.path
-    context.runs = await in_daemon_thread(lambda: control.is_running(path), "control")
+    context.runs = await in_daemon_thread(lambda: control_socket.is_running(path), "control")
     owner = await in_daemon_thread(lambda: lock_owner(lock_path(path)), "lock")
     if context.runs:
         return ok("a forwarder runs on this store" + (f" (pid {owner})" if owner else ""))

@@ -20,8 +20,8 @@ from forwarder.settings import Settings
 from forwarder.setup.elasticsearch.documents import find_documents
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.file.settings import FileSinkSettings
-from forwarder.store.engine import open_commands
 from forwarder.store.event_life import Search, SinkLife
+from forwarder.store.interface import open_commands
 from forwarder.threads import in_daemon_thread
 
 _HEADING = "Test event"

@@ -21,9 +21,9 @@ import msgspec
 from forwarder import logs
 from forwarder.core.errors import ForwarderError
 from forwarder.core.ports import Clock
+from forwarder.event_loop_steps import Cooperative
 from forwarder.ops.event_view import EventFilter, Form, in_form, line
 from forwarder.ops.ports import Events, StatusSource
-from forwarder.yielding import Cooperative
 
 MAX_CLIENTS = 32
 MOST_BEHIND = 1_000

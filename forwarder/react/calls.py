@@ -12,12 +12,12 @@ import msgspec
 from forwarder.core.action import Action, ActionRequest, ActionState, EffectKind, Outcome, Reason, Waits
 from forwarder.core.backoff import Backoff
 from forwarder.core.time import SECOND
+from forwarder.react.action_rows.changes import Rows, answered, lasts
 from forwarder.react.actions.okta import Act
+from forwarder.react.engine_ports import Parts
 from forwarder.react.guards.judgement import Judgement
 from forwarder.react.ports import Answer, Seen
 from forwarder.react.prompts.results import PromptProgress, lost
-from forwarder.react.replaceable_parts import Parts
-from forwarder.react.rows.rows import Rows, answered, lasts
 
 _BACKOFF = Backoff(base=1.0, cap=60.0)
 _NO_ANSWER = Answer(0, text="the forwarder stopped before an answer came")

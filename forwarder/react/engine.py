@@ -17,9 +17,9 @@ from weakref import WeakValueDictionary
 from forwarder import logs
 from forwarder.core.action import Action, ActionState, EffectKind
 from forwarder.core.time import SECOND, Micros
+from forwarder.react.action_rows.changes import Rows
 from forwarder.react.calls import Calls
-from forwarder.react.replaceable_parts import Parts
-from forwarder.react.rows.rows import Rows
+from forwarder.react.engine_ports import Parts
 from forwarder.react.schedule import subject_of
 from forwarder.react.undo import Undo
 

@@ -9,8 +9,8 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros, seconds_between
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
+from forwarder.react.action_rows.in_memory import Book
 from forwarder.react.guards.pauses import Pauses
-from forwarder.react.rows.rows_in_memory import Book
 from forwarder.react.settings.actions import ANSWERS
 from forwarder.react.settings.limits import LimitsSettings
 from forwarder.react.summary import is_overdue

@@ -1,6 +1,6 @@
 """The requests of an operator to the running forwarder."""
 
-from forwarder.control import ControlRequest
+from forwarder.control_socket import ControlRequest
 
 
 class ApproveRequest(ControlRequest, frozen=True, tag="reactions approve"):

@@ -14,13 +14,13 @@ from forwarder.core.action import Action, ActionState, Claim, EffectKind, Outcom
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, Micros
+from forwarder.react.action_rows.in_memory import Book, horizon_of
 from forwarder.react.guards.guards import MANY_USERS, Guards
 from forwarder.react.guards.judgement import Decision, Judgement
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.plan import Plans
 from forwarder.react.ports import Answer, Seen
 from forwarder.react.prompts.results import LONGEST
-from forwarder.react.rows.rows_in_memory import Book, horizon_of
 from forwarder.react.settings.guards import GuardSettings, Protect
 
 NOT_JUDGED: Mapping[str, str] = {

@@ -8,9 +8,9 @@ import msgspec
 
 from forwarder.core.action import Action, Waits
 from forwarder.core.time import SECOND, Micros, iso
+from forwarder.react.action_rows.in_memory import Book
+from forwarder.react.action_rows.limit_hits import Trip
 from forwarder.react.guards.pauses import Pause, Pauses
-from forwarder.react.rows.limit_hits import Trip
-from forwarder.react.rows.rows_in_memory import Book
 
 OVERDUE: Micros = 60 * SECOND
 """How long after its end an effect may still be live before it counts as overdue."""

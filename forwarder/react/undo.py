@@ -8,9 +8,9 @@ from forwarder import logs
 from forwarder.core.action import Action, ActionState, End
 from forwarder.core.backoff import Backoff
 from forwarder.logs import RateLimitedLogger
+from forwarder.react.action_rows.changes import Rows, answered
+from forwarder.react.engine_ports import Parts
 from forwarder.react.ports import Answer
-from forwarder.react.replaceable_parts import Parts
-from forwarder.react.rows.rows import Rows, answered
 
 _BACKOFF = Backoff(base=1.0, cap=30.0)
 """The pause stays below a minute: an effect should be undone within a minute after Okta answers again."""

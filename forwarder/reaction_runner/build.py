@@ -9,6 +9,7 @@ from forwarder.core.time import Micros
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.zones.blocklist import Blocklist
 from forwarder.okta.zones.build import protected_by, zone_writer
+from forwarder.react.action_rows.in_memory import Book, horizon_of
 from forwarder.react.actions import okta as actions
 from forwarder.react.actions.outside import Notify, RiskEvent
 from forwarder.react.actions.security_event import SecurityEvents
@@ -20,7 +21,6 @@ from forwarder.react.plan import Plans
 from forwarder.react.ports import Answer, Seen
 from forwarder.react.prompts.asking import Prompts
 from forwarder.react.prompts.oauth import CibaApp
-from forwarder.react.rows.rows_in_memory import Book, horizon_of
 from forwarder.react.runtime_problems import ReactionFinding, missing_groups, stranded_effects
 from forwarder.reaction_check import known_rules
 from forwarder.reaction_runner.guard_settings import guard_settings

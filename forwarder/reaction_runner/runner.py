@@ -20,18 +20,18 @@ from forwarder.core.errors import ReactionError, StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
+from forwarder.react.action_rows.changes import Rows
+from forwarder.react.action_rows.in_memory import Book
 from forwarder.react.engine import ActionEngine
+from forwarder.react.engine_ports import Parts
 from forwarder.react.guards.pauses import CURSOR as PAUSES
 from forwarder.react.guards.pauses import Pause, Pauses
 from forwarder.react.metrics import ReactionMetrics
 from forwarder.react.operator_requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
-from forwarder.react.replaceable_parts import Parts
-from forwarder.react.rows.rows import Rows
-from forwarder.react.rows.rows_in_memory import Book
 from forwarder.react.runtime_problems import ReactionFinding
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.summary import summary
-from forwarder.store.engine import Store
+from forwarder.store.interface import Store
 
 CURSOR = "reactions"
 """The name under which the store keeps the position: the last alert that was planned."""

@@ -13,9 +13,9 @@ from forwarder.core.errors import BadRequestError, ForwarderError, JsonStructure
 from forwarder.core.event import Source, is_short
 from forwarder.core.ports import Batch
 from forwarder.core.time import Micros
+from forwarder.event_loop_steps import run_in_steps
 from forwarder.json_scanner import Scan, Scanner, check_end, scan_list, scan_object, scan_value
 from forwarder.receive.body_budget import HeldBody, OverloadedError
-from forwarder.yielding import run_in_steps
 
 Headers = list[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

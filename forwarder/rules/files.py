@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import RuleFileError
-from forwarder.files import read_small
 from forwarder.rules.conditions.condition import check_patterns
 from forwarder.rules.conditions.documents import (
     Document,
@@ -34,6 +33,7 @@ from forwarder.rules.conditions.rule import (
 from forwarder.rules.containers import rule_objects
 from forwarder.rules.elastic.rules import elastic_maker
 from forwarder.rules.yaml_rules import collected, is_sigma, yaml_rule
+from forwarder.safe_files import read_small
 
 _MAX_BYTES = 64 << 20
 _MAX_PATTERNS = 20_000

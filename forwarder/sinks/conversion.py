@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason
+from forwarder.event_loop_steps import Cooperative
 from forwarder.sinks.conversion_process import ConversionProcess
 from forwarder.sinks.converter import Failure, attempt
 from forwarder.sinks.response_verdicts import kept
 from forwarder.threads import in_daemon_thread
-from forwarder.yielding import Cooperative
 
 _T = TypeVar("_T")
 

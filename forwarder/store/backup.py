@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from forwarder.control import ControlRequest
+from forwarder.control_socket import ControlRequest
 from forwarder.core.errors import StoreError
 from forwarder.store.settings import is_store_file
 

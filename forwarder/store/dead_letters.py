@@ -2,7 +2,7 @@
 
 import msgspec
 
-from forwarder.control import ControlRequest
+from forwarder.control_socket import ControlRequest
 from forwarder.core.time import Micros
 
 RECEIVER = "receiver"

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.control import ControlRequest
+from forwarder.control_socket import ControlRequest
 from forwarder.core.time import Micros
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from forwarder.control import ControlRequest
+from forwarder.control_socket import ControlRequest
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
@@ -104,7 +104,7 @@ class RedeliveryCheckpoint(msgspec.Struct, frozen=True):
 
 
 class RedeliveryStore(Protocol):
-    """The part of `store.engine.Store` that a redelivery needs. The methods are described there."""
+    """The part of `store.interface.Store` that a redelivery needs. The methods are described there."""
 
     async def cursor(self, name: str) -> str | None: ...
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import field_validator
 
 from forwarder.config.types import Duration, PathStr, Section, Size
-from forwarder.files import identities
+from forwarder.safe_files import identities
 
 _MIN_SIZE = 1024 * 1024
 

@@ -22,7 +22,7 @@ from forwarder.clock import SystemClock
 from forwarder.core.event import Event, Source
 from forwarder.core.ports import Batch, Settlement
 from forwarder.metrics import Metrics
-from forwarder.store.engine import open_commands
+from forwarder.store.interface import open_commands
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.store import SqliteStore
 

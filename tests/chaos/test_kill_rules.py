@@ -9,7 +9,7 @@ from random import Random
 import httpx
 import pytest
 
-from forwarder.store.engine import open_commands
+from forwarder.store.interface import open_commands
 from forwarder.store.settings import StoreSettings
 from tests.e2e.okta import HEADERS, envelope
 from tests.fakes.clock import ManualClock

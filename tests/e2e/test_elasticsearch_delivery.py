@@ -18,7 +18,7 @@ from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
 from forwarder.sink_settings import DeliverySettings
 from forwarder.store.dead_letters import DeadLetterSelection
-from forwarder.store.engine import open_commands
+from forwarder.store.interface import open_commands
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.store import SqliteStore
 from tests.conftest import ElasticsearchFactory

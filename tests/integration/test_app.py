@@ -19,9 +19,9 @@ import structlog
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
 from forwarder.config.types import Secret
-from forwarder.control import ask
+from forwarder.control_socket import ask
 from forwarder.core.errors import SettingsError, SinkError, StoreError, StoreFormatError
-from forwarder.process import SWITCH_INTERVAL
+from forwarder.forwarder_process import SWITCH_INTERVAL
 from forwarder.settings import Settings, read
 from forwarder.store.redelivery import Range, RedeliverRequest
 from tests.e2e.okta import envelope, happenings
@@ -333,7 +333,7 @@ async def test_open_connections_are_measured_by_listener(forwarder: Forwarder) -
 @pytest.mark.long
 def test_the_libraries_of_what_is_not_configured_are_not_loaded() -> None:
     unwanted = "{'elasticsearch', 'elastic_transport', 'urllib3', 'grpc', 'opentelemetry', 'okta', 'aiohttp', 'faker'}"
-    code = f"import sys, forwarder.process; print(sorted({unwanted} & sys.modules.keys()))"
+    code = f"import sys, forwarder.forwarder_process; print(sorted({unwanted} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

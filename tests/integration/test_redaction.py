@@ -19,7 +19,7 @@ from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError
 from forwarder.settings import read
 from forwarder.store.dead_letters import DeadLetterSelection
-from forwarder.store.engine import open_commands
+from forwarder.store.interface import open_commands
 from tests.e2e.okta import HEADERS, envelope, happenings
 
 KEY = "Q2ZHY0JDZGJrU0ZX"

@@ -149,7 +149,7 @@ def test_what_the_watchdog_ends_says_where_it_hung(manager: Manager, start: Any,
     assert process.wait(DEADLINE) == -signal.SIGABRT
     log = (tmp_path / "log").read_text()
     assert "Fatal Python error: Aborted" in log
-    assert "forwarder/process.py" in log
+    assert "forwarder/forwarder_process.py" in log
 
 
 @pytest.mark.long

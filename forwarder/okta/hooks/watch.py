@@ -9,7 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from forwarder import logs
-from forwarder.control import ControlRequest
+from forwarder.control_socket import ControlRequest
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.core.ports import Clock

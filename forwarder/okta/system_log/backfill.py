@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from forwarder.control import ControlRequest
+from forwarder.control_socket import ControlRequest
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.core.event import Source
 from forwarder.core.ports import Clock, EventStore

@@ -19,10 +19,10 @@ from forwarder.core.errors import JsonStructureError, OktaError, OktaTooLargeErr
 from forwarder.core.event import BACKFILL, Event, MalformedEvent, Source
 from forwarder.core.ports import Appended, Batch, Clock
 from forwarder.core.time import Micros, iso
+from forwarder.event_loop_steps import Cooperative
 from forwarder.logs import RateLimitedLogger
 from forwarder.okta.api.port import Api, Response
 from forwarder.okta.system_log.event_details import targets_hook
-from forwarder.yielding import Cooperative
 
 PATH = "/api/v1/logs"
 LIMIT = 1000

@@ -14,8 +14,8 @@ import msgspec
 
 from forwarder.core.errors import OktaError
 from forwarder.core.ports import Clock
-from forwarder.files import give_to_owner, lock_file, read_small, sync_directory
 from forwarder.okta.zones.zone import Zone
+from forwarder.safe_files import give_to_owner, lock_file, read_small, sync_directory
 
 _POLL_INTERVAL = 0.1  # seconds
 

@@ -26,6 +26,8 @@ import msgspec
 from forwarder.core.action import Action, ActionState, ActionStore, EffectKind, Reason, Waits
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
+from forwarder.react.action_rows.in_memory import DAY, Book
+from forwarder.react.action_rows.own_events import why_own
 from forwarder.react.guards.addresses import why_not_blocked
 from forwarder.react.guards.approval import ask, asks
 from forwarder.react.guards.confirmation import Confirmation
@@ -35,8 +37,6 @@ from forwarder.react.guards.judgement import AGAIN, Case, Decision, Judgement, r
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.guards.prompt_limits import LIMIT_OF, cap_of
 from forwarder.react.ports import Looks, Okta
-from forwarder.react.rows.own_events import why_own
-from forwarder.react.rows.rows_in_memory import DAY, Book
 from forwarder.react.settings.guards import GuardSettings
 
 AGE_AFTER_A_WAIT: Micros = 10 * SECOND

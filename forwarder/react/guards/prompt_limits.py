@@ -2,9 +2,9 @@
 
 import msgspec
 
+from forwarder.react.action_rows.in_memory import Book
 from forwarder.react.guards.judgement import Case
 from forwarder.react.prompts.caps import Cap, over_cap
-from forwarder.react.rows.rows_in_memory import Book
 from forwarder.react.settings.guards import GuardSettings, Limit
 
 LIMIT_OF = {"day": "prompt_per_user", "org": "prompts_at_once"}

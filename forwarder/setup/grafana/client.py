@@ -6,7 +6,7 @@ from typing import Any, NoReturn, Self
 import httpx
 
 from forwarder.core.errors import SetupError
-from forwarder.setup import web
+from forwarder.setup import http_client
 from forwarder.setup.grafana.settings import GrafanaSettings
 
 
@@ -20,7 +20,7 @@ class Grafana:
         if settings.token:
             headers["authorization"] = f"Bearer {settings.token.reveal()}"
         auth = (settings.user, settings.password.reveal()) if settings.user and settings.password else None
-        self._client = web.client(headers, settings.ca_file, auth)
+        self._client = http_client.client(headers, settings.ca_file, auth)
 
     def __enter__(self) -> Self:
         return self
@@ -33,10 +33,10 @@ class Grafana:
     def version(self) -> str | None:
         """Return the version of Grafana, as in `12.1.0`; None if Grafana does not show it."""
         answer = self._ask("GET", "/api/health")
-        body = web.json_object(answer)
+        body = http_client.json_object(answer)
         if "database" not in body:
             raise SetupError(
-                f"{self._url} is not a Grafana: /api/health answers {answer.status_code}: {web.message_of(answer)}\n"
+                f"{self._url} is not a Grafana: /api/health answers {answer.status_code}: {http_client.message_of(answer)}\n"
                 "Give the address that you open in a browser, with its sub-path if it has one."
             )
         if body["database"] != "ok":
@@ -51,23 +51,23 @@ class Grafana:
             return None
         if answer.status_code != 200:
             self._fail(answer, f"show {what}")
-        return web.json_object(answer)
+        return http_client.json_object(answer)
 
     def send(self, method: str, path: str, body: Any, what: str) -> dict[str, Any]:
         """Send `body` as JSON, and return the response. `what` names the written object in error messages."""
         answer = self._ask(method, path, json=body)
         if answer.status_code not in {200, 201}:
             self._fail(answer, f"write {what}")
-        return web.json_object(answer)
+        return http_client.json_object(answer)
 
     def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:
             answer = self._client.request(method, f"{self._url}{path}", **more)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise web.no_response(self._url, error) from error
+            raise http_client.no_response(self._url, error) from error
         if answer.status_code == 401:
             raise SetupError(
-                f"Grafana does not accept these credentials, or there are none (401): {web.message_of(answer)}"
+                f"Grafana does not accept these credentials, or there are none (401): {http_client.message_of(answer)}"
             )
         if answer.is_redirect:
             raise SetupError(f"{self._url} redirects to {answer.headers.get('location')}; give that address")
@@ -77,6 +77,8 @@ class Grafana:
         if answer.status_code == 403:
             raise SetupError(
                 f"these credentials may not {what} (403). The service account needs the role Editor, or Admin to write data "
-                f"sources. Grafana says: {web.message_of(answer)}"
+                f"sources. Grafana says: {http_client.message_of(answer)}"
             )
-        raise SetupError(f"Grafana did not {what}: it answers {answer.status_code}: {web.message_of(answer)}")
+        raise SetupError(
+            f"Grafana did not {what}: it answers {answer.status_code}: {http_client.message_of(answer)}"
+        )

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 
 from forwarder.core.errors import SetupError
-from forwarder.setup import web
+from forwarder.setup import http_client
 from forwarder.setup.kibana.settings import DEFAULT_SPACE, KibanaSettings
 
 _DOWN = {"critical", "unavailable"}
@@ -52,7 +52,7 @@ class Kibana:
         self._settings = settings
         # Kibana refuses a change if the request has no header kbn-xsrf; the value does not matter.
         headers = {"kbn-xsrf": "okta-forwarder", **_authorization(settings)}
-        self._client = web.client(headers, settings.ca_file)
+        self._client = http_client.client(headers, settings.ca_file)
 
     def __enter__(self) -> Self:
         return self
@@ -70,13 +70,13 @@ class Kibana:
         """
         url = self._settings.url
         answer = self._ask("GET", f"{url}/api/status")
-        body = web.json_object(answer)
+        body = http_client.json_object(answer)
         status = body.get("status")
         if not isinstance(status, dict):
             if answer.status_code == 503:
-                raise SetupError(f"Kibana at {url} is not ready: {web.message_of(answer)}")
+                raise SetupError(f"Kibana at {url} is not ready: {http_client.message_of(answer)}")
             raise SetupError(
-                f"{url} is not a Kibana: /api/status answers {answer.status_code}: {web.message_of(answer)}\n"
+                f"{url} is not a Kibana: /api/status answers {answer.status_code}: {http_client.message_of(answer)}\n"
                 "Give the address that you open in a browser, without /app, and with the base path if it has one."
             )
         overall = status.get("overall", {})
@@ -117,7 +117,7 @@ class Kibana:
         )
         if answer.status_code != 200:
             self._fail(answer, "import dashboards")
-        result = web.json_object(answer)
+        result = http_client.json_object(answer)
         return Imported(
             written=[
                 WrittenObject(
@@ -133,10 +133,10 @@ class Kibana:
         try:
             answer = self._client.request(method, url, **more)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise web.no_response(self._settings.url, error) from error
+            raise http_client.no_response(self._settings.url, error) from error
         if answer.status_code == 401:
             raise SetupError(
-                f"Kibana does not accept these credentials, or there are none (401): {web.message_of(answer)}"
+                f"Kibana does not accept these credentials, or there are none (401): {http_client.message_of(answer)}"
             )
         if answer.is_redirect:
             raise SetupError(
@@ -148,9 +148,11 @@ class Kibana:
     def _fail(self, answer: httpx.Response, what: str) -> NoReturn:
         if answer.status_code == 403:
             raise SetupError(
-                f"these credentials may not {what} (403). {_PRIVILEGES}. Kibana says: {web.message_of(answer)}"
+                f"these credentials may not {what} (403). {_PRIVILEGES}. Kibana says: {http_client.message_of(answer)}"
             )
-        raise SetupError(f"Kibana did not {what}: it answers {answer.status_code}: {web.message_of(answer)}")
+        raise SetupError(
+            f"Kibana did not {what}: it answers {answer.status_code}: {http_client.message_of(answer)}"
+        )
 
 
 def _authorization(settings: KibanaSettings) -> dict[str, str]:

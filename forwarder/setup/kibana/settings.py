@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from forwarder.config.types import Secret, Section
-from forwarder.setup.web import address
+from forwarder.setup.http_client import address
 
 DEFAULT_SPACE = "default"
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")

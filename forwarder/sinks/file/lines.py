@@ -24,7 +24,7 @@ from forwarder import logs
 from forwarder.core.errors import SinkError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros, to_datetime
-from forwarder.files import lock_file, sync_directory
+from forwarder.safe_files import lock_file, sync_directory
 from forwarder.sinks.file.content import end_of_last_line, is_ours
 from forwarder.sinks.file.paths import lock_path, rotated_path
 from forwarder.sinks.file.settings import FileSinkSettings

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from forwarder.files import FileIdentity, identities
+from forwarder.safe_files import FileIdentity, identities
 
 
 def lock_path(path: Path) -> Path:

@@ -17,7 +17,7 @@ from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk._logs.export import LogRecordExporter
 
 from forwarder.core.outcome import RetryReason
-from forwarder.files import read_small
+from forwarder.safe_files import read_small
 from forwarder.sinks import response_verdicts
 from forwarder.sinks.otlp import advice
 from forwarder.sinks.otlp.exporter import (

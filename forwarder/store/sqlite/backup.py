@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
-from forwarder.files import lock_file, sync_directory
+from forwarder.safe_files import lock_file, sync_directory
 from forwarder.store.backup import Backup, BackupProgress, OnProgress, check_target, part_path
 from forwarder.store.settings import lock_path
 from forwarder.store.sqlite import queries, schema

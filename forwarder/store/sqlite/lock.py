@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from forwarder.core.errors import StoreError, StoreFullError, StoreLockedError
-from forwarder.files import give_to_owner, lock_file
+from forwarder.safe_files import give_to_owner, lock_file
 from forwarder.store.settings import lock_path
 
 _POLL_INTERVAL = 0.02  # seconds

@@ -42,7 +42,7 @@ def mark_missed(tx: Transaction, org: str, before: Micros, limit: int) -> int:
 
 
 def attach(tx: Transaction, sink: str, start: Start) -> int:
-    """Attach `sink`, as `store.engine.Store.log` does, and return its position.
+    """Attach `sink`, as `store.interface.Store.log` does, and return its position.
 
     Raises StoreError for a reserved name.
     """
@@ -94,14 +94,14 @@ def _note(  # noqa: PLR0913  # a row has as many columns
 
 
 def detach_except(tx: Transaction, sinks: Collection[str]) -> None:
-    """See `store.engine.Store.detach_except`."""
+    """See `store.interface.Store.detach_except`."""
     for (sink,) in tx.db.execute("SELECT sink FROM positions WHERE attached").fetchall():
         if sink not in sinks:
             tx.db.execute("UPDATE positions SET attached = 0 WHERE sink = ?", (sink,))
 
 
 def forget_sink(tx: Transaction, sink: str, *, running: bool) -> int:
-    """Do what `store.engine.StoreCommands.forget_sink` says; `running` says whether a forwarder runs."""
+    """Do what `store.interface.StoreCommands.forget_sink` says; `running` says whether a forwarder runs."""
     row = tx.db.execute("SELECT attached FROM positions WHERE sink = ?", (sink,)).fetchone()
     if row is None:
         raise StoreError(f"the store knows no sink {sink}; see: forwarder stats")
@@ -208,7 +208,7 @@ def _must_be_one(rows: int, sink: str, seq: int) -> None:
 
 
 def replay(tx: Transaction, ids: Iterable[int]) -> int:
-    """Mark the dead letters `ids` to be sent again; see `store.engine.StoreCommands.replay`.
+    """Mark the dead letters `ids` to be sent again; see `store.interface.StoreCommands.replay`.
 
     Return how many of them now wait for their sink, or were stored as events.
     """
@@ -246,7 +246,7 @@ def _receive_again(tx: Transaction, number: int) -> bool:
 
 
 def discard(tx: Transaction, ids: Iterable[int]) -> int:
-    """Remove the dead letters `ids` for good; see `store.engine.StoreCommands.discard`."""
+    """Remove the dead letters `ids` for good; see `store.interface.StoreCommands.discard`."""
     count = 0
     for number in ids:
         deleted = tx.db.execute(
@@ -265,7 +265,7 @@ def discard(tx: Transaction, ids: Iterable[int]) -> int:
 def commit_rules(
     tx: Transaction, batch: Batch, noted: Iterable[Sighting], held_back: HeldBack = NONE
 ) -> Appended:
-    """See `store.engine.Store.commit_rules`. A sighting replaces the one of the same user, kind and value.
+    """See `store.interface.Store.commit_rules`. A sighting replaces the one of the same user, kind and value.
 
     If an earlier call reported an error but was committed, its position is stored, and `held_back` is counted already.
     """

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from forwarder.control import ask
+from forwarder.control_socket import ask
 from forwarder.core.action import Action
 from forwarder.core.errors import StoreFormatError
 from forwarder.core.event import StoredEvent
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class SqliteCommands:
-    """`store.engine.StoreCommands` for SQLite; the methods are described there."""
+    """`store.interface.StoreCommands` for SQLite; the methods are described there."""
 
     def __init__(self, settings: StoreSettings, clock: Clock) -> None:
         self._settings = settings

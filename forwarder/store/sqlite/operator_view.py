@@ -23,7 +23,7 @@ class StoreNews(Protocol):
 
 
 class SqliteView:
-    """`store.engine.StoreView` on an SQLite file; the methods are described there.
+    """`store.interface.StoreView` on an SQLite file; the methods are described there.
 
     It has its own connection, so that a query of an operator delays neither a sink nor the status.
     """

@@ -48,7 +48,7 @@ def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> list
 
 
 def alerts(db: sqlite3.Connection, since: Micros) -> list[StoredEvent]:
-    """See `store.engine.StoreCommands.alerts`."""
+    """See `store.interface.StoreCommands.alerts`."""
     rows = db.execute(
         "SELECT seq, name, uuid, event_type, published, received_at, via, envelope_id, body "
         "FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org WHERE received_at >= ? ORDER BY seq",
@@ -58,7 +58,7 @@ def alerts(db: sqlite3.Connection, since: Micros) -> list[StoredEvent]:
 
 
 def alerts_after(db: sqlite3.Connection, after: int, limit: int) -> list[StoredEvent]:
-    """See `store.engine.Store.alerts_after`."""
+    """See `store.interface.Store.alerts_after`."""
     rows = db.execute(
         "SELECT seq, name, uuid, event_type, published, received_at, via, envelope_id, body "
         "FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org WHERE seq > ? ORDER BY seq LIMIT ?",
@@ -85,7 +85,7 @@ def first_received(db: sqlite3.Connection, first: int, last: int, at: Micros) ->
 
 
 def held(db: sqlite3.Connection) -> tuple[int, int]:
-    """See `store.engine.Tail.held`."""
+    """See `store.interface.Tail.held`."""
     oldest, newest = db.execute(
         "SELECT (SELECT MIN(seq) FROM events), (SELECT stored FROM counters)"
     ).fetchone()
@@ -93,7 +93,7 @@ def held(db: sqlite3.Connection) -> tuple[int, int]:
 
 
 def received_since(db: sqlite3.Connection, at: Micros) -> int:
-    """See `store.engine.StoreCommands.received_since`."""
+    """See `store.interface.StoreCommands.received_since`."""
     with snapshot(db):  # else events may be dropped between two queries
         return first_received(db, *held(db), at - RECEIPT_SLACK)
 
@@ -204,7 +204,7 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
 
 
 def damage(db: sqlite3.Connection, timeout: float) -> list[str] | None:
-    """See `store.engine.StoreCommands.damage`."""
+    """See `store.interface.StoreCommands.damage`."""
     until = time.monotonic() + timeout
     db.set_progress_handler(lambda: time.monotonic() > until, 10_000)
     try:
@@ -219,7 +219,7 @@ def damage(db: sqlite3.Connection, timeout: float) -> list[str] | None:
 
 
 def gaps(db: sqlite3.Connection, org: str | None, since: Micros | None, limit: int | None) -> Gaps:
-    """See `store.engine.StoreCommands.gaps`."""
+    """See `store.interface.StoreCommands.gaps`."""
     matching = {"org": org, "since": since, "limit": -1 if limit is None else _known(limit)}
     with snapshot(db):
         orgs = [name for (name,) in db.execute("SELECT name FROM orgs ORDER BY name") if org in (None, name)]
@@ -244,7 +244,7 @@ def gaps(db: sqlite3.Connection, org: str | None, since: Micros | None, limit: i
 
 
 def dead_letters(db: sqlite3.Connection, which: DeadLetterSelection, limit: int) -> list[DeadLetter]:
-    """See `store.engine.StoreCommands.dead_letters`."""
+    """See `store.interface.StoreCommands.dead_letters`."""
     rows = db.execute(
         f"{_DEAD_LETTER} FROM dead_letters WHERE {_SELECTED} ORDER BY id DESC LIMIT :limit",
         {**_parameters(which), "limit": _known(limit)},
@@ -253,7 +253,7 @@ def dead_letters(db: sqlite3.Connection, which: DeadLetterSelection, limit: int)
 
 
 def count_dead_letters(db: sqlite3.Connection, which: DeadLetterSelection) -> dict[tuple[str, str], int]:
-    """See `store.engine.StoreCommands.count_dead_letters`."""
+    """See `store.interface.StoreCommands.count_dead_letters`."""
     rows = db.execute(
         f"SELECT sink, reason, SUM(count) FROM dead_letters WHERE state = 'dead' AND {_SELECTED} "
         "GROUP BY sink, reason ORDER BY sink, reason",
@@ -263,13 +263,13 @@ def count_dead_letters(db: sqlite3.Connection, which: DeadLetterSelection) -> di
 
 
 def dead_letter(db: sqlite3.Connection, number: int) -> DeadLetter | None:
-    """See `store.engine.StoreCommands.dead_letter`."""
+    """See `store.interface.StoreCommands.dead_letter`."""
     row = db.execute(f"{_DEAD_LETTER}, body FROM dead_letters WHERE id = ?", (_known(number),)).fetchone()
     return None if row is None else _dead_letter(row)
 
 
 def as_of_now(db: sqlite3.Connection, which: DeadLetterSelection) -> DeadLetterSelection:
-    """See `store.engine.StoreCommands.as_of_now`."""
+    """See `store.interface.StoreCommands.as_of_now`."""
     last, until = db.execute(
         f"SELECT MAX(id), MAX(at) FROM dead_letters WHERE state = 'dead' AND {_SELECTED}", _parameters(which)
     ).fetchone()

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
-from forwarder.files import can_create_in, cannot_write, is_full, sync_directory
+from forwarder.safe_files import can_create_in, cannot_write, is_full, sync_directory
 from forwarder.store.settings import real_path, store_files
 from forwarder.store.sqlite.lock import check_lock_file
 from forwarder.store.sqlite.migrations import STEPS
@@ -250,7 +250,7 @@ def _check(path: Path, newest: int) -> None:
 
 
 def check_path(path: Path) -> None:
-    """See `store.engine.check_path`."""
+    """See `store.interface.check_path`."""
     folder = real_path(path).parent
     if not folder.is_dir():
         raise StoreError(f"there is no folder {folder}; create it, and let the forwarder's user write to it")

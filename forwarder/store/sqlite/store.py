@@ -40,7 +40,7 @@ _POLL_INTERVAL = 0.05  # seconds between two checks of the deadlines, and so the
 
 
 class SqliteStore:
-    """`store.engine.Store` on an SQLite file; the methods are described there."""
+    """`store.interface.Store` on an SQLite file; the methods are described there."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class SqliteStore:
 
     @classmethod
     async def open(cls, settings: StoreSettings, clock: Clock, metrics: Metrics) -> Self:
-        """See `store.engine.open_store`."""
+        """See `store.interface.open_store`."""
         lock = await asyncio.to_thread(FileLock, settings.path, timeout=_LOCK_TIMEOUT)
         try:
             db, files = await asyncio.to_thread(schema.open_store, settings.path)
@@ -204,7 +204,7 @@ class SqliteStore:
             await reader.close()  # waits until the thread has removed an unfinished file
 
     async def replay(self, which: DeadLetterSelection) -> int:
-        """Do `StoreCommands.replay` of `store.engine` in small steps. An error does not undo earlier steps."""
+        """Do `StoreCommands.replay` of `store.interface` in small steps. An error does not undo earlier steps."""
         try:
             return await self._for_each(which, operations.replay)
         finally:
@@ -235,7 +235,7 @@ class SqliteStore:
         return await self._query_reader.run(partial(redelivery.waiting, sink=sink))
 
     async def discard(self, which: DeadLetterSelection) -> int:
-        """Do `StoreCommands.discard` of `store.engine` in small steps. An error does not undo earlier steps."""
+        """Do `StoreCommands.discard` of `store.interface` in small steps. An error does not undo earlier steps."""
         return await self._for_each(which, operations.discard)
 
     async def forget_sink(self, sink: str, *, running: bool = True) -> int:

@@ -11,7 +11,7 @@ from forwarder.store.sqlite import queries, schema
 
 
 class SqliteTail:
-    """`store.engine.Tail` on one connection; the methods are described there.
+    """`store.interface.Tail` on one connection; the methods are described there.
 
     Each query is a transaction of its own, so between queries it blocks neither checkpoints nor the dropping of bodies.
     """

@@ -15,7 +15,7 @@ from forwarder.core.alert import EVENT_TYPE
 from forwarder.core.event import Event
 from forwarder.core.time import SECOND
 from forwarder.detect.replay import Replay
-from forwarder.store.engine import open_commands
+from forwarder.store.interface import open_commands
 from forwarder.store.settings import StoreSettings
 from tests.fakes.clock import ManualClock
 from tests.integration.detect.scene import evaluated, post, running, settings, shifted, stored

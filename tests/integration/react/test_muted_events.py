@@ -16,7 +16,7 @@ from forwarder.detect.runner import RuleRunner
 from forwarder.metrics import Metrics
 from forwarder.react.prompts.muted import Muted
 from forwarder.rules.settings import RulesSettings
-from forwarder.store.engine import open_commands
+from forwarder.store.interface import open_commands
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock

@@ -15,7 +15,7 @@ from forwarder.detect.replay import Replay, ReplayReport
 from forwarder.emulator.events.changed import changed
 from forwarder.reaction_runner.guard_settings import rehearsal
 from forwarder.settings import Settings
-from forwarder.store.engine import open_commands
+from forwarder.store.interface import open_commands
 from tests.fakes.okta_org import okta_org
 from tests.integration.reaction_runner.scene import running, settings, until
 

@@ -14,9 +14,9 @@ from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, Micros
 from forwarder.metrics import Metrics
+from forwarder.react.action_rows.in_memory import DAY
 from forwarder.react.guards.pauses import CURSOR, Pauses
 from forwarder.react.operator_requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
-from forwarder.react.rows.rows_in_memory import DAY
 from forwarder.react.settings.guards import Limit
 from forwarder.reaction_runner.runner import ReactionRunner
 from forwarder.store.sqlite.store import SqliteStore

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from forwarder.control import ControlRequest, ControlServer, Handler
+from forwarder.control_socket import ControlRequest, ControlServer, Handler
 from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Batch, Clock, EventLog, Settlement, Start
@@ -16,7 +16,7 @@ from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.backup import BackupRequest
 from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
-from forwarder.store.engine import StoreCommands, open_commands
+from forwarder.store.interface import StoreCommands, open_commands
 from forwarder.store.ledger import ForgetSinkRequest
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.event_index import Indexer

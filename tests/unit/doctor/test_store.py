@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from forwarder.doctor.store import on_network
-from forwarder.files import file_system_of
+from forwarder.safe_files import file_system_of
 
 MOUNTS = """/dev/sda1 / ext4 rw,relatime 0 0
 tmpfs /run tmpfs rw 0 0

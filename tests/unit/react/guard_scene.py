@@ -10,11 +10,11 @@ import msgspec
 from forwarder.core.action import Action, ActionState, Claim, Outcome, Waits
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, Micros
+from forwarder.react.action_rows.in_memory import Book
 from forwarder.react.guards.guards import Guards
 from forwarder.react.guards.judgement import Decision, Judgement
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.ports import Answer, Seen
-from forwarder.react.rows.rows_in_memory import Book
 from forwarder.react.settings.guards import GuardSettings, Limit, Protect
 from tests.fakes.actions import HOUR, USER
 from tests.fakes.clock import ManualClock

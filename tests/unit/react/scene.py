@@ -22,14 +22,14 @@ from forwarder.core.event import Event
 from forwarder.core.ports import Batch
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
+from forwarder.react.action_rows.changes import Rows
+from forwarder.react.action_rows.in_memory import Book
 from forwarder.react.actions import okta as actions
 from forwarder.react.engine import ActionEngine
 from forwarder.react.guards.judgement import Decision, Judgement
 from forwarder.react.metrics import ReactionMetrics
 from forwarder.react.ports import Answer
 from forwarder.react.prompts.results import PromptProgress
-from forwarder.react.rows.rows import Rows
-from forwarder.react.rows.rows_in_memory import Book
 from forwarder.react.runtime_problems import ReactionFinding
 from tests.fakes.clock import ManualClock, settle
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from forwarder.core.action import Action, ActionState, ActionTarget
-from forwarder.react.rows.rows_in_memory import Book
+from forwarder.react.action_rows.in_memory import Book
 from tests.fakes.actions import action
 from tests.fakes.clock import NOON
 

@@ -6,8 +6,8 @@ import msgspec
 
 from forwarder.core.action import Action, ActionState, ActionTarget, Approval, Outcome, Reason, Waits
 from forwarder.core.time import SECOND
+from forwarder.react.action_rows.in_memory import DAY, Book
 from forwarder.react.guards.pauses import Pauses
-from forwarder.react.rows.rows_in_memory import DAY, Book
 from forwarder.react.summary import summary
 from tests.fakes.actions import HOUR, action
 from tests.fakes.clock import NOON

@@ -9,9 +9,9 @@ from msgspec import structs
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import BatchResult, RejectReason
+from forwarder.event_loop_steps import HOLD_SECONDS
 from forwarder.sinks.conversion import Conversion
 from forwarder.sinks.response_verdicts import DETAIL_LIMIT
-from forwarder.yielding import HOLD_SECONDS
 from tests.unit.deliver.helpers import events
 
 

@@ -15,11 +15,11 @@ from forwarder.emulator.org import Emulator
 from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.settings import ApiSettings
+from forwarder.react.action_rows.in_memory import Book
 from forwarder.react.guards.directory import Directory
 from forwarder.react.guards.guards import Guards
 from forwarder.react.guards.judgement import Decision
 from forwarder.react.guards.pauses import Pauses
-from forwarder.react.rows.rows_in_memory import Book
 from forwarder.react.settings.guards import GuardSettings, Protect
 from forwarder.reaction_runner.okta_calls import OktaCalls
 from tests.fakes.actions import action

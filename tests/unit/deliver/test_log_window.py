@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason
 from forwarder.deliver.batching import Pending
-from forwarder.deliver.window import Window
+from forwarder.deliver.log_window import Window
 from tests.unit.deliver.helpers import events
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from forwarder.core.action import Action, ActionState
 from forwarder.core.time import Micros
-from forwarder.react.rows.recent_actions import acted_at
+from forwarder.react.action_rows.recent_actions import acted_at
 
 K = TypeVar("K")
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import structlog
 
-from forwarder import control
-from forwarder.control import ControlRequest, ControlServer, Report, WatchRequest, attached, never
+from forwarder import control_socket
+from forwarder.control_socket import ControlRequest, ControlServer, Report, WatchRequest, attached, never
 from forwarder.core import errors
 from forwarder.core.errors import (
     ForwarderError,
@@ -94,7 +94,7 @@ async def serving(path: Path, handlers: Handlers | None = None) -> AsyncIterator
 
 
 async def ask(path: Path, request: ControlRequest, report: Callable[[Any], None] = print, **more: Any) -> Any:
-    return await asyncio.to_thread(control.ask, path, request, report, **more)
+    return await asyncio.to_thread(control_socket.ask, path, request, report, **more)
 
 
 async def test_a_command_gets_its_progress_and_its_result(path: Path) -> None:
@@ -197,7 +197,7 @@ async def test_a_request_that_never_ends_is_cut_off(path: Path) -> None:
 
 
 async def test_the_socket_belongs_to_its_user_alone_and_is_removed(path: Path) -> None:
-    socket = control.socket_path(path)
+    socket = control_socket.socket_path(path)
     async with serving(path):
         assert stat.S_IMODE(socket.stat().st_mode) == 0o600
     assert not socket.exists()
@@ -206,14 +206,14 @@ async def test_the_socket_belongs_to_its_user_alone_and_is_removed(path: Path) -
 @pytest.mark.long
 async def test_a_socket_that_was_removed_comes_back(path: Path) -> None:
     async with serving(path), asyncio.timeout(20):
-        control.socket_path(path).unlink()
+        control_socket.socket_path(path).unlink()
         while await ask(path, Count(1)) is None:
             await asyncio.sleep(0.05)
 
 
 async def test_the_socket_of_another_forwarder_is_left_alone(path: Path, tmp_path: Path) -> None:
     async with serving(path):
-        control.socket_path(path).rename(tmp_path / "moved")
+        control_socket.socket_path(path).rename(tmp_path / "moved")
         other = ControlServer(path, {Count: Handlers().count})
         await other.start()
     assert await ask(path, Count(1)) == 1
@@ -221,7 +221,7 @@ async def test_the_socket_of_another_forwarder_is_left_alone(path: Path, tmp_pat
 
 
 async def test_a_socket_that_cannot_be_removed_does_not_prevent_the_close(path: Path) -> None:
-    socket = control.socket_path(path)
+    socket = control_socket.socket_path(path)
     async with serving(path):
         socket.unlink()
         socket.mkdir()
@@ -242,7 +242,7 @@ async def test_a_silent_client_does_not_delay_the_close(path: Path) -> None:
 
 
 async def test_the_socket_of_a_dead_forwarder_is_replaced(path: Path, tmp_path: Path) -> None:
-    socket, stale = control.socket_path(path), tmp_path / "stale"
+    socket, stale = control_socket.socket_path(path), tmp_path / "stale"
     async with serving(path):
         socket.rename(stale)
     stale.rename(socket)

@@ -17,7 +17,7 @@ from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError, SettingsError
 from forwarder.core.ports import Clock
-from forwarder.files import read_small
+from forwarder.safe_files import read_small
 from forwarder.service_manager import ServiceManager
 from forwarder.settings import Settings
 

@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from forwarder.core.action import Action, ActionState, ActionTarget, EffectKind, Waits
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.rows.limit_hits import Trips
-from forwarder.react.rows.open_prompts import Asked
-from forwarder.react.rows.own_events import REPORTS
-from forwarder.react.rows.recent_actions import Acts, acted_at, scopes_of
+from forwarder.react.action_rows.limit_hits import Trips
+from forwarder.react.action_rows.open_prompts import Asked
+from forwarder.react.action_rows.own_events import REPORTS
+from forwarder.react.action_rows.recent_actions import Acts, acted_at, scopes_of
 from forwarder.react.schedule import Schedule
 from forwarder.react.settings.guards import Limit
 

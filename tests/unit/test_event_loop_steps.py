@@ -1,6 +1,6 @@
 import asyncio
 
-from forwarder.yielding import Cooperative
+from forwarder.event_loop_steps import Cooperative
 
 
 async def test_long_work_lets_others_run_in_between() -> None:

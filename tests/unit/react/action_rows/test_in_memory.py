@@ -7,7 +7,7 @@ import pytest
 
 from forwarder.core.action import Action, ActionState, ActionTarget, End, Outcome, Reason, Waits
 from forwarder.core.time import SECOND
-from forwarder.react.rows.rows_in_memory import DAY, Book, horizon_of
+from forwarder.react.action_rows.in_memory import DAY, Book, horizon_of
 from forwarder.react.settings.guards import Limit
 from tests.fakes.actions import HOUR, action
 from tests.fakes.clock import NOON

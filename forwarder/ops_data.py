@@ -6,10 +6,10 @@ from typing import Any
 from forwarder.core.time import iso
 from forwarder.ops.ports import DeadLetterFilter
 from forwarder.store.dead_letters import DeadLetter, DeadLetterSelection
-from forwarder.store.engine import Store
+from forwarder.store.interface import Store
 
 
-class OperatorView:
+class OpsData:
     """Implements `ops.ports.StoreData` with the store of the running forwarder."""
 
     def __init__(self, store: Store) -> None:

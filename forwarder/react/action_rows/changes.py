@@ -13,9 +13,9 @@ from forwarder.core.errors import StoreError, StoreFormatError
 from forwarder.core.event import Source
 from forwarder.core.ports import Batch, Clock
 from forwarder.core.time import SECOND, Micros
+from forwarder.react.action_rows.in_memory import Book
 from forwarder.react.metrics import ReactionMetrics
 from forwarder.react.ports import Answer
-from forwarder.react.rows.rows_in_memory import Book
 
 
 class Rows:

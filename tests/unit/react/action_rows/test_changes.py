@@ -9,9 +9,9 @@ from forwarder.core.action import Action
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Batch
 from forwarder.metrics import Metrics
+from forwarder.react.action_rows.changes import Rows
+from forwarder.react.action_rows.in_memory import Book
 from forwarder.react.metrics import ReactionMetrics
-from forwarder.react.rows.rows import Rows
-from forwarder.react.rows.rows_in_memory import Book
 from tests.fakes.actions import action
 from tests.fakes.clock import ManualClock
 from tests.fakes.store import MemoryStore

@@ -12,12 +12,12 @@ from forwarder.core.backoff import Backoff
 from forwarder.core.errors import ForwarderError, SinkError, StoreError
 from forwarder.core.ports import Clock, EventLog, Sink
 from forwarder.deliver.worker import Worker
-from forwarder.files import read_small
 from forwarder.metrics import Metrics
+from forwarder.safe_files import read_small
 from forwarder.sink_settings import SinkSettings
 from forwarder.sinks import registry
 from forwarder.sinks.file.settings import FileSinkSettings
-from forwarder.store.engine import Store
+from forwarder.store.interface import Store
 
 RELOAD_GRACE = 5.0
 """For how many seconds a sink may go on delivering before a reload replaces or removes it."""
