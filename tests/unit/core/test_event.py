@@ -1,3 +1,4 @@
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
@@ -128,3 +129,18 @@ def test_an_over_long_id_or_event_type_is_none(key: str) -> None:
     for text in ("x" * 257, "x" * 1_000_000, "ü" * 129, "€" * 86):
         with pytest.raises(NotAnEventError, match="at most 256 bytes"):
             read(head(**{key: f'"{text}"'}))
+
+
+@pytest.mark.parametrize(
+    "targets", [300, 20_000, 200_000], ids=["a small event", "an event of 60 kB", "a large event"]
+)
+def test_an_event_with_many_empty_targets_holds_little_more_memory_than_its_body(targets: int) -> None:
+    bodies = [head(target="[" + ",".join(["{}"] * targets) + "]", uuid=f'"u{n}"') for n in range(10)]
+    tracemalloc.start()
+    try:
+        events = [read(body) for body in bodies]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(events) == 10
+    assert held < sum(map(len, bodies))

@@ -82,6 +82,13 @@ def test_another_event_under_the_same_uuid_has_another_digest(copy: dict[str, An
     assert of(copy) != of(EVENT)
 
 
+@pytest.mark.parametrize("targets", [300, 20_000, 100_000])
+def test_an_event_of_any_size_has_the_digest_of_its_fields(targets: int) -> None:
+    event = EVENT | {"target": [{}] * targets}
+    assert of(event) == digest_of(event)
+    assert of(event) != of(event | {"actor": None})
+
+
 def test_one_half_of_a_surrogate_pair_in_a_name_changes_nothing() -> None:
     odd = msgspec.json.encode(EVENT).replace(b'"Jane"', b'"Jane \\ud83d"')
     assert digest(stored(odd)) == of(EVENT)
