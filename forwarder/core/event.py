@@ -218,6 +218,8 @@ _LARGE = 65_536
 """Bytes of a body. Okta's events have about 3,000. A larger one is read on the event loop only for its head."""
 _LEAST_TARGET = 32
 """Bytes of a body for each target, if the essentials are kept. Okta writes more than 100."""
+_LEAST_OBJECT = 16
+"""Bytes of a large body for each object. Its digest takes more than 100 bytes of memory for each target."""
 
 
 def read_event(
@@ -272,7 +274,9 @@ def _read(body: bytes, source: Source, repaired: bytes | None) -> tuple[Head, Es
 
 
 def read_essentials(body: bytes) -> Essentials | None:
-    """Read the body of an event of Okta; None if a field has a type that Okta does not send."""
+    """Read the body of an event of Okta; None if it has a type, or so many empty objects, as Okta does not send."""
+    if len(body) > _LARGE and body.count(b"{") * _LEAST_OBJECT > len(body):
+        return None
     try:
         return decode_leniently(_decode_essentials, body)[0]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
