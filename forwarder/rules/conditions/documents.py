@@ -88,7 +88,8 @@ def yaml_documents(text: str) -> Iterator[Document]:
     line, shared, copied = 1, 0, 0
     for part in re.split(r"(?m)^(?=(?:---|\.\.\.)(?:\s|$))", text):
         document = part.removeprefix("...")  # `...` ends the document before
-        if re.search(r"(?m)^(?!%)[^\S\n]*[^\s#]", document):  # more than comments and directives
+        # More than comments and directives; `---` begins a document, and may be all of it.
+        if re.search(r"(?m)^(?!%)[^\S\n]*[^\s#]", document.removeprefix("---")):
             found = _decoded(document, "YAML", _yaml, line=line)
             copied += shared
             shared += _shared(found.value)

@@ -294,6 +294,14 @@ def test_a_file_in_a_folder_may_have_all_its_rules_commented_out(tmp_path: Path)
         load([quiet])
 
 
+def test_a_document_of_comments_alone_is_no_problem_beside_a_rule(tmp_path: Path) -> None:
+    text = written(tmp_path, rule()).read_text()
+    for around in ("# license\n---\n{}", "---\n# title: later\n---\n{}", "{}---\n", "{}...\n--- # end\n"):
+        file = tmp_path / "one.yml"
+        file.write_text(around.format(text))
+        assert len(load([file]).rules) == 1
+
+
 @pytest.mark.parametrize(
     ("document", "said"),
     [
