@@ -24,9 +24,10 @@ _TOKENS = re.compile(
     re.VERBOSE,
 )
 _COMMENT = re.compile(
-    r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|(?:^|(?<=\s))(?:\#|//)[^\n]*""", re.VERBOSE | re.MULTILINE
+    r"""("(?:\\.|[^"\\])*+"?|'(?:\\.|[^'\\])*+'?)|(?:^|(?<=\s))(?:\#|//)[^\n]*""",
+    re.VERBOSE | re.MULTILINE | re.DOTALL,
 )
-"""A quoted text, which stays, or a comment."""
+"""A quoted text, which stays, or a comment. A quote that nothing closes reaches to the end, so each character is read once."""
 _PATTERNS = {"eq": same, "in": same, "co": contains, "sw": starts, "ew": ends}
 _CLOSING = {"(": ")", "[": "]"}
 

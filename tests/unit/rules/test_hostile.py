@@ -208,6 +208,8 @@ STARS = "  s: {eventType: [" + ", ".join(f"'*u{n}*s*e*'" for n in range(5000)) +
         ("a.json", json.dumps({"name": "t", "query": f"event.action: ({' or '.join(f'a{n}*' for n in range(3000))})"}), "more than 2,000"),
         ("a.yml", f"action: global\n{OKTA}{MANY}" + "---\ntitle: t\ndetection: {condition: s1}\n" * 200, "copy more than 100,000 values"),
         ("a.yml", f"{OKTA}  s: {{eventType: a.b}}\n  condition: s\n" + "---\naction: repeat\ntitle: t\n" * 2000, "copy more than 100,000 values"),
+        ("a.txt", '"' + r'\"' * 30_000, "cannot read"),
+        ("a.yml", "title: t\ndetection:\n  okta_systemlog: |\n    '" + r"\'" * 30_000, "cannot read"),
         ("a.toml", "a" + ".a" * 50_000 + " = 1\n", "nested too deeply"),
         ("a.toml", "[" + "'a' . " * 50_000 + "a]\n", "nested too deeply"),
         ("a.toml", "b = {a" + ".a" * 50_000 + " = 1}\n", "nested too deeply"),
