@@ -157,7 +157,7 @@ class _Named:
         if quantifier not in _QUANTIFIERS:
             raise RuleFileError(f"its condition has {quantifier!r} before `of`; write 1, any or all")
         self._spend(len(self._parts))
-        pattern = "*" if which == "them" else which
+        pattern = "*" if which.lower() == "them" else which
         chosen = [
             name
             for name in self._parts

@@ -55,6 +55,7 @@ def test_a_selection_names_types(selection: Any, expected: set[str]) -> None:
         ("1 of t*", {END, LOCK}),
         ("any of them", {START, END, LOCK}),
         ("all of t*", set()),
+        ("1 OF THEM", {START, END, LOCK}),
         (["two", "three"], {END, LOCK}),
         ("one | count() by actor.id > 5", {START, END}),
     ],
