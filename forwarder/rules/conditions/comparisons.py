@@ -10,6 +10,7 @@ another index (`lookup join`, `enrich`).
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 
 import msgspec
 
@@ -206,9 +207,11 @@ class Conditions:
         match arguments:
             case [[QueryToken("text", query)], *_] if function in self._language.queries:
                 return self._language.queries[function](query)
+            # After the values come the options of a full text search: `match(field, "a", {"operator": "AND"})`.
             case [first, *rest] if function in self._language.functions:
                 field, more = self._field(first)
-                texts = [text for written in rest for text in _texts(*written)]
+                values = takewhile(lambda written: written and written[0].text != "{", rest)
+                texts = [text for written in values for text in _texts(*written)]
                 test = self._language.functions[function]
                 return self._any_of(field, test, texts) if field and not more else None
         return None
