@@ -8,6 +8,7 @@
 
 import hmac
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from forwarder.core.ports import Clock
 from forwarder.emulator.http.errors import insufficient_scope, invalid_token, oauth_error
@@ -73,7 +74,7 @@ class Authenticator:
         if (scheme == "dpop") != (token.key is not None):
             raise invalid_token("Send a token that is bound to a key as DPoP, and any other token as Bearer.")
         if token.key is not None:
-            url = self._settings.url + path
+            url = self._settings.url + quote(path)
             if self._proofs.check(headers.get("dpop"), method, url, token=presented)[0] != token.key:
                 raise oauth_error(
                     401, "invalid_dpop_key_binding", "The access token is bound to another key."

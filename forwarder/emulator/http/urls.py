@@ -1,13 +1,13 @@
 """Compares URLs in different spellings."""
 
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 _PORTS = {"http": 80, "https": 443}
 
 
 def same_url(one: object, other: str) -> bool:
     """Whether two values are the same URL. The case of the host does not count, nor does an explicit default
-    port, nor an empty path instead of `/`."""
+    port, nor an empty path instead of `/`, nor which characters of a part of the path are percent-encoded."""
     return isinstance(one, str) and normalized(one) == normalized(other)
 
 
@@ -24,4 +24,5 @@ def normalized(url: str) -> str:
     user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
     if port is not None and port != _PORTS.get(parts.scheme):
         host += f":{port}"
-    return parts._replace(netloc=user + host, path=parts.path or "/").geturl()
+    path = "/".join(quote(unquote(part), safe="") for part in parts.path.split("/"))
+    return parts._replace(netloc=user + host, path=path or "/").geturl()

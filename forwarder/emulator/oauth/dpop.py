@@ -26,6 +26,9 @@ _LEEWAY = 300.0
 _NONCE_INTERVAL = 86_400.0
 _NONCE_LIFETIME = 3 * 86_400.0
 
+_KEY_ERRORS = (jwt.PyJWTError, KeyError, ValueError, TypeError, NotImplementedError)
+"""What PyJWT raises for a key or a token that it cannot read; NotImplementedError for a JWK with the `alg` `none`."""
+
 _PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 """The private members of a JWK."""
 
@@ -80,7 +83,8 @@ class ProofValidator:
         if token is not None and claims.get("ath") != token_hash:
             raise _invalid("The DPoP proof JWT's 'ath' claim does not match the access token.")
         now, issued, jti = self._clock.now() / SECOND, claims.get("iat"), claims.get("jti")
-        if not isinstance(issued, int | float) or abs(now - issued) > _LEEWAY:
+        # No arithmetic with `issued`: it may be too large for a float.
+        if not isinstance(issued, int | float) or not now - _LEEWAY <= issued <= now + _LEEWAY:
             raise _invalid("The DPoP proof JWT's 'iat' claim is missing, too old or in the future.")
         if not isinstance(jti, str) or not jti:
             raise _invalid("The DPoP proof JWT's 'jti' claim is missing.")
@@ -116,7 +120,7 @@ def read_key(text: str) -> Any:
             key = serialization.load_pem_private_key(text.strip().encode(), password=None)
         else:
             key = serialization.load_pem_public_key(text.strip().encode())
-    except (jwt.PyJWTError, KeyError, ValueError, TypeError) as error:
+    except _KEY_ERRORS as error:
         raise KeyFormatError("this is not a key; give the key as PEM or JWK") from error
     key = key.public_key() if hasattr(key, "public_key") else key
     if not isinstance(key, RSAPublicKey | EllipticCurvePublicKey):
@@ -135,7 +139,7 @@ def _verified(proof: str) -> tuple[Any, dict[str, Any]]:
             raise _invalid("The DPoP proof JWT must carry a public 'jwk' and no private one.")
         key = jwt.PyJWK(jwk).key
         return key, msgspec.json.decode(jwt.PyJWS().decode(proof, key, ALGORITHMS), type=dict[str, Any])
-    except (jwt.PyJWTError, KeyError, ValueError, TypeError) as error:
+    except _KEY_ERRORS as error:
         raise _invalid("The DPoP proof JWT is malformed, or its signature is invalid.") from error
 
 

@@ -31,6 +31,8 @@ OTHERS = (
         ("http://a", "http://a:80/", True),
         ("http://[::1]:80/x", "http://[::1]/x", True),
         ("https://a:443/x?y=1", "https://A/x?y=1", True),
+        ("https://a/u%40b%2fc", "https://a/u@b%2Fc", True),
+        ("https://a/u%2Fb", "https://a/u/b", False),
         ("https://a:80", "https://a", False),
         ("https://a/x", "https://a/X", False),
         ("https://a/x", "https://a/x/", False),

@@ -268,10 +268,13 @@ PROOFS: list[tuple[dict[str, Any], str]] = [
     ({"iat": NOW - 600}, "iat"),
     ({"iat": NOW + 600}, "iat"),
     ({"iat": None}, "iat"),
+    ({"iat": 10**400}, "iat"),
+    ({"iat": -(10**400)}, "iat"),
     ({"jti": None}, "jti"),
     ({"header": {"typ": "JWT"}}, "typ"),
     ({"header": {"jwk": None}}, "jwk"),
     ({"header": {"jwk": {"kty": "oct"}}}, "malformed"),
+    ({"header": {"jwk": jwk("proof") | {"alg": "none"}}}, "malformed"),
     ({"header": {"jwk": jwk("proof", private=True)}}, "jwk"),
     ({"header": {"jwk": jwk("strange")}}, "signature"),
 ]
@@ -309,6 +312,12 @@ async def test_a_proof_for_the_url_with_its_query_opens_nothing(caller: Caller) 
     token = await caller.token()
     answer = await caller.get(f"{LOGS}?limit=3", token, caller.api_proof(token, f"{LOGS}?limit=3"))
     assert_oauth(answer, 400, "invalid_dpop_proof", "htu")
+
+
+@pytest.mark.parametrize("login", ["user01%40example.com", "user01@example.com", "user01%40example%2ecom"])
+async def test_a_proof_for_a_path_with_escapes_opens_the_api(caller: Caller, login: str) -> None:
+    token, path = await caller.token(scope="okta.users.read"), f"/api/v1/users/{login}"
+    assert (await caller.get(path, token, caller.api_proof(token, path))).status_code == 200
 
 
 async def test_a_proof_by_another_key_opens_nothing(caller: Caller) -> None:

@@ -21,7 +21,10 @@ PUBLIC = KEY.public_key().public_bytes(
 )
 
 
-@pytest.mark.parametrize("wrong", ["x", "{}", '{"kty":"oct","k":"x"}', "-----BEGIN PUBLIC KEY-----\nx\n"])
+@pytest.mark.parametrize(
+    "wrong",
+    ["x", "{}", '{"kty":"oct","k":"x"}', '{"kty":"RSA","alg":"none"}', "-----BEGIN PUBLIC KEY-----\nx\n"],
+)
 def test_a_text_that_is_not_a_key_is_refused_at_the_start(wrong: str) -> None:
     settings = EmulatorSettings(token="t", clients={"0oa1": {"keys": [wrong]}})
     with pytest.raises(KeyFormatError):
