@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from forwarder.config.file import ENV_PREFIX, Environment, read_yaml, without_secrets
 from forwarder.config.problems import Describer, Name, causes
 from forwarder.config.types import Secret, Section
+from forwarder.config.variables import variable_problems
 from forwarder.core.errors import SettingsError
 from forwarder.core.event import Source
 from forwarder.http.settings import TlsSettings, tls_context
@@ -257,6 +258,7 @@ def _joint_problems(
         ruleset, problems = read_rules(settings.rules.files, settings.rules.lists)
         yield from _rule_problems(settings, problems)
         ruleset = None if problems or "rules" not in sound else ruleset
+    yield from variable_problems(settings)
     yield from validate_endpoints(settings.orgs, settings.receiver)
     yield from _sink_problems(settings, path)
     if settings.receiver.listen.overlaps(settings.ops.listen):

@@ -1,5 +1,7 @@
 """Reads what the operator wrote: a YAML file, and environment variables that override it."""
 
+import contextlib
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -14,6 +16,9 @@ from forwarder.core.errors import SettingsError
 from forwarder.safe_files import read_small
 
 ENV_PREFIX = "FORWARDER__"
+SOURCES = frozenset({"env", "file"})
+"""What may name the source of a secret, as in `{env: NAME}`."""
+
 _NEARLY = re.compile(
     r"FORWARDER_(?!_)(.+__|(ORGS|RECEIVER|STORE|SINKS|RECONCILE|RULES|REACTIONS|OPS|LOG)_)", re.IGNORECASE
 )
@@ -143,7 +148,7 @@ def without_secrets(tree: Any, unread: Callable[[dict[str, str]], Any]) -> Any:
         return [without_secrets(item, unread) for item in tree]
     if not isinstance(tree, dict):
         return tree
-    if len(tree) == 1 and tree.keys() <= {"env", "file"} and isinstance(next(iter(tree.values())), str):
+    if len(tree) == 1 and tree.keys() <= SOURCES and isinstance(next(iter(tree.values())), str):
         return unread(tree)
     return {key: without_secrets(value, unread) for key, value in tree.items()}
 
@@ -172,7 +177,7 @@ class Environment(EnvSettingsSource):
             section = name.removeprefix(ENV_PREFIX).partition("__")[0]
             if name.startswith(ENV_PREFIX) and section.upper() not in sections:
                 data[section.lower()] = ""  # reported as an unknown key, as it would be in the file
-        respelled: dict[str, Any] = _respell(data, self._written)
+        respelled: dict[str, Any] = _respell(_with_sources(data), self._written)
         return respelled
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
@@ -181,6 +186,18 @@ class Environment(EnvSettingsSource):
             return super().decode_complex_value(field_name, field, value)
         except (ValueError, RecursionError):
             return value
+
+
+def _with_sources(data: Any) -> Any:
+    """Return `data` with each text that is the source of a secret as JSON, as in `{"env": "NAME"}`, as a mapping."""
+    if isinstance(data, dict):
+        return {key: _with_sources(value) for key, value in data.items()}
+    if isinstance(data, str) and data.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            source = json.loads(data)
+            if len(source) == 1 and source.keys() <= SOURCES:
+                return source
+    return data
 
 
 def _respell(data: Any, written: Any) -> Any:

@@ -21,6 +21,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 from forwarder.config.error_texts import shown
+from forwarder.config.variables import has_variable
 from forwarder.core import redaction
 from forwarder.safe_files import read_small
 
@@ -180,6 +181,10 @@ class Secret:
         value = _read_source(kind, name)
         if not value.strip():
             raise ValueError(f"{kind} {name} is empty")
+        if has_variable(value):
+            raise ValueError(
+                f"{kind} {name} contains a variable that nothing replaces; write its value there"
+            )
         return cls(_encodable(value), written)
 
     def __repr__(self) -> str:
@@ -216,11 +221,16 @@ class Secret:
 
 def _refuse_source(text: str) -> None:
     """Raise ValueError if `text` is not a secret, but says where one is. The message does not show it."""
-    if re.fullmatch(r"\$\{?[A-Za-z_]\w*\}?|%[A-Za-z_]\w*%", text):
+    if has_variable(text) or re.fullmatch(r"([A-Za-z]+ )?(\$[A-Za-z_]\w*|%[A-Za-z_]\w*%)", text):
         raise ValueError("variables are not replaced in a text; write {env: NAME}")
     if re.match(r"(env|file):\S", text):
         raise ValueError(
             "is a text, not a source; write {env: NAME} or {file: path}, with a blank after the colon"
+        )
+    if re.fullmatch(r"""\s*\{\s*["']?(env|file)["']?\s*:[^{}]*\}\s*""", text):
+        raise ValueError(
+            "is a text, not a source; write {env: NAME} or {file: path} without quotes around it, and as JSON in an "
+            "environment variable"
         )
     if text.startswith("/") and os.path.isfile(text):  # noqa: PTH113  # pathlib's may raise
         raise ValueError("is the path of a file, not its content; write {file: path}")

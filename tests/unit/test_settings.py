@@ -206,6 +206,19 @@ def test_a_misspelled_variable_is_a_problem_like_a_misspelled_key(monkeypatch: p
     assert problems_of(smallest()) == ["reciever: unknown key; did you mean `receiver`?"]
 
 
+def test_a_variable_may_name_the_source_of_a_secret_as_json(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("planted:key\n")
+    monkeypatch.setenv("FORWARDER__OPS__TOKEN", '{"env": "HOME"}')
+    monkeypatch.setenv("FORWARDER__SINKS__SIEM__API_KEY", f'{{"file":"{tmp_path / "key"}"}}')
+    sinks = {"siem": {"kind": "elasticsearch", "hosts": ["https://es"]}}
+    settings = read({"orgs": {"acme": {"secrets": ["x"]}}, "sinks": sinks})
+    assert settings.ops.token
+    assert settings.ops.token.source == "env HOME"
+    assert settings.sinks["siem"].api_key.reveal() == "planted:key"  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("variable", ["FORWARDER__RECEIVER", "FORWARDER__ORGS__ACME__SECRETS"])
 def test_a_variable_that_is_not_json_is_reported_beside_the_others(
     monkeypatch: pytest.MonkeyPatch, variable: str
