@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import OktaError
+from forwarder.core.event import decode_leniently
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros, from_http_date
 from forwarder.okta.api.addresses import links_of
@@ -87,7 +88,7 @@ class OrgCalls:
 
 def _carried_out(response: RawResponse) -> Answer:
     try:
-        body = msgspec.json.decode(response.content) if response.content else None
+        body = decode_leniently(msgspec.json.decode, response.content)[0] if response.content else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         body = None
     return Answer(

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from forwarder.core.event import decode_leniently
+
 
 class Response(msgspec.Struct, frozen=True):
     """A 2xx response. `links` maps each `rel` in the `link` headers, as in `next`, to its address."""
@@ -19,7 +21,7 @@ class Response(msgspec.Struct, frozen=True):
         Raises:
             msgspec.DecodeError: the body is not JSON.
         """
-        return msgspec.json.decode(self.content) if self.content else None
+        return decode_leniently(msgspec.json.decode, self.content)[0] if self.content else None
 
 
 class Api(Protocol):

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from forwarder.clock import SystemClock
-from forwarder.core.time import SECOND
+from forwarder.core.time import SECOND, iso
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import ChangeFaults, Faults
+from forwarder.emulator.system_log.log import LogEntry
 from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.settings import ApiSettings
 from forwarder.reaction_runner.okta_calls import OktaCalls, OrgCalls
@@ -45,6 +46,17 @@ async def test_a_call_that_is_carried_out_returns_its_body_and_oktas_request_id(
         answer = await calls.call("GET", f"/api/v1/users/{user.id}")
     assert (answer.ok, answer.status, answer.body["id"]) == (True, 200, user.id)
     assert answer.request_id
+
+
+async def test_half_of_a_surrogate_pair_in_an_event_hides_no_event_of_the_system_log() -> None:
+    at = SystemClock().now()
+    head = f'"uuid": "u-1", "eventType": "user.session.start", "published": "{iso(at)}"'
+    body = ("{" + head + r', "actor": {"alternateId": "jane \ud83d"}}').encode()
+    async with scene() as (org, calls):
+        org.system_log.append([LogEntry(at, body)], at=at)
+        answer = await calls.call("GET", "/api/v1/logs", query={"since": iso(at - SECOND)})
+    actors = [event["actor"] for event in answer.body if event["uuid"] == "u-1"]
+    assert actors == [{"alternateId": "jane \ufffd"}]
 
 
 async def test_a_refusal_says_why_with_oktas_error_id_and_what_to_do() -> None:
