@@ -32,6 +32,7 @@ _TAKEN = frozenset(
 """Names of fields whose type and meaning are fixed, so that no other key may become such a field."""
 _PARSED = ("logOnlySecurityData", "tunnels", "behaviors", "risk")
 _MAX_CACHED = 1_000  # characters of one entry: 256 entries of the worst texts take 8 MB
+_COMMA = re.compile(", ")
 _NEXT_PAIR = re.compile(r",\s+(?=[^\s=,]+\s*=)")
 
 
@@ -77,12 +78,12 @@ def _parse(written: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], dict[s
     left = KeysLeft(MAX_KEYS - len(written), fair=True)
     for key, value in sorted(written, key=lambda item: len(item[1]) if type(item[1]) is str else _MAX_CACHED):
         inner: Any
-        if type(value) is not str or key not in ("behaviors", "risk"):
+        if type(value) is not str or key not in ("behaviors", "risk") or value.lstrip().startswith('{"'):
             inner = parsed_json(value, MAX_DEPTH - 1, left)
         elif key == "behaviors":
-            inner = _pairs(value, _within_braces(value).split(", "), left) or None
+            inner = _pairs(value, _split(_within_braces(value), _COMMA), left) or None
         else:
-            parts = _NEXT_PAIR.split(_within_braces(value))
+            parts = _split(_within_braces(value), _NEXT_PAIR)
             inner = _pairs(value, parts, left) or None
             # Reasons may hold commas of their own; Elastic then keeps the string too.
             if inner is value or value.count(", ") >= len(parts):
@@ -100,6 +101,22 @@ _parse_cached = lru_cache(maxsize=256)(_parse)
 
 def _within_braces(written: str) -> str:
     return written.strip().removeprefix("{").removesuffix("}")
+
+
+def _split(text: str, separator: re.Pattern[str]) -> list[str]:
+    """Split `text` at each `separator` that is outside of braces: an inner object is one value. If braces lack their
+    counterpart, they are characters like others."""
+    if "{" not in text or text.count("{") != text.count("}"):
+        return separator.split(text)
+    parts: list[str] = []
+    start = at = depth = 0
+    for found in separator.finditer(text):
+        depth += text.count("{", at, found.start()) - text.count("}", at, found.start())
+        at = found.start()
+        if depth <= 0:
+            parts.append(text[start:at])
+            start = found.end()
+    return [*parts, text[start:]]
 
 
 def _pairs(written: str, parts: list[str], keys_left: KeysLeft) -> dict[str, str] | str:

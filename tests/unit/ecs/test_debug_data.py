@@ -110,7 +110,9 @@ def test_empty_behaviors_and_an_empty_risk_with_blanks_are_nothing(empty: str) -
 
 
 @pytest.mark.parametrize(
-    "unit", ["a, ", ", ", ",", "a=b, ", " ", "{", "}", "=", "a ", ",  ", "a=b,", "\t", ", a "], ids=repr
+    "unit",
+    ["a, ", ", ", ",", "a=b, ", " ", "{", "}", "=", "a ", ",  ", "a=b,", "\t", ", a ", "{a=b}, "],
+    ids=repr,
 )
 @pytest.mark.parametrize("key", ["risk", "behaviors", "logOnlySecurityData", "tunnels"])
 def test_reading_a_string_takes_time_in_step_with_its_length(key: str, unit: str) -> None:
@@ -135,6 +137,25 @@ def test_an_odd_risk_is_kept_as_it_was(odd: str) -> None:
     assert "risk_level" not in made
 
 
+@pytest.mark.parametrize(
+    ("key", "written", "kept"),
+    [
+        ("risk", "{level=HIGH, cause={level=LOW, reasons=x}}", {"level": "HIGH", "cause": "{level=LOW, reasons=x}"}),
+        ("risk", "{cause={a={b=1,  c=2}, d=3}, level=HIGH} ", {"cause": "{a={b=1,  c=2}, d=3}", "level": "HIGH"}),
+        ("behaviors", "{Old={x=1, New IP=POSITIVE}, New City=POSITIVE}", {"Old": "{x=1, New IP=POSITIVE}", "New City": "POSITIVE"}),
+        ("risk", "{cause={x=1, level=HIGH}", {"cause": "{x=1", "level": "HIGH"}),
+        ("risk", "{cause=}x, level=HIGH}", {"cause": "}x", "level": "HIGH"}),
+    ],
+)  # fmt: skip
+def test_an_object_within_a_risk_or_behaviors_is_a_text_and_changes_no_neighbour(
+    key: str, written: str, kept: dict[str, str]
+) -> None:
+    made = debug({key: written})
+    assert made["flattened"][key] == kept
+    assert made.get("risk_level", "HIGH") == "HIGH"
+    assert made.get("risk_behaviors", ["New City"]) == ["New City"]
+
+
 def test_a_risk_that_is_an_object_already_is_read_too() -> None:
     made = debug({"risk": {"level": "HIGH", "reasons": ["A", "B"]}, "behaviors": {"New IP": "POSITIVE"}})
     assert (made["risk_level"], made["risk_reasons"], made["risk_behaviors"]) == (
@@ -142,6 +163,14 @@ def test_a_risk_that_is_an_object_already_is_read_too() -> None:
         ["A", "B"],
         ["New IP"],
     )
+
+
+def test_a_risk_and_behaviors_written_as_json_are_read_too() -> None:
+    made = debug({"risk": ' {"level": "HIGH", "reasons": "A, B"}', "behaviors": '{"New IP": "POSITIVE"}\n'})
+    assert (made["risk_level"], made["risk_reasons"]) == ("HIGH", ["A", "B"])
+    assert made["risk_behaviors"] == ["New IP"]
+    assert made["flattened"]["risk"] == {"level": "HIGH", "reasons": "A, B"}
+    assert debug({"risk": '{"level": "HIGH"'})["flattened"]["risk"] == '{"level": "HIGH"'
 
 
 def test_what_okta_only_logs_wins_over_what_it_acted_on() -> None:
