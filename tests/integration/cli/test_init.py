@@ -2,6 +2,8 @@
 
 import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,14 @@ def test_five_questions_make_a_configuration_that_check_accepts(tmp_path: Path) 
     assert tree["store"]["path"] == str(store)
     assert run("check").exit_code == 0
     assert "forwarder setup elasticsearch" in done.output
+
+
+def test_a_question_is_aborted_where_stdin_is_closed() -> None:
+    command = f"{sys.executable} -m forwarder init <&-"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith("]: Aborted!\n")
+    assert not Path("config").exists()
 
 
 @pytest.mark.parametrize("sink", ["elasticsearch", "otlp", "file"])
