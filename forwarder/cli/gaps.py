@@ -15,6 +15,7 @@ from forwarder.core.event import Source
 from forwarder.core.time import Micros, iso
 
 if TYPE_CHECKING:
+    from forwarder.settings import Settings
     from forwarder.store.gaps import Gaps
 
 _SHOWN = 100
@@ -40,7 +41,8 @@ def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None,
     None of them is lost: they are stored from the System Log and delivered to every sink. The output has the
     number of events of each type, then the events, newest first. An event leaves the list if the hook delivers it
     later, or after `store.dedup_window`. A pending event may still come in time. If the System Log of an org is no
-    longer read, its pending events stay undecided. Works with and without a running forwarder.
+    longer read, its pending events stay undecided. Names the orgs of which it cannot be known. Works with and without
+    a running forwarder.
 
     Exit codes: 0 nothing was missed, 1 events were missed, or the store cannot be read, 2 wrong usage or
     configuration.
@@ -54,12 +56,28 @@ def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None,
         raise click.BadParameter(
             f"there is no org {org!r}; the configuration has {', '.join(settings.orgs)}", param_hint="--org"
         )
+    _say_what_is_unknown(settings, found, org)
     judged = {name for name, each in settings.orgs.items() if Source.LOG in each.sources}
+    known = {name for name in settings.orgs if org in {None, name}} <= judged & found.read
     if as_json:
         echo(json.dumps(_json(found, judged), indent=2))
     else:
-        _print(found, judged)
+        _print(found, judged, known=known)
     raise SystemExit(1 if found.count else 0)
+
+
+def _say_what_is_unknown(settings: "Settings", found: "Gaps", chosen: str | None) -> None:
+    """Name the orgs of which it is unknown what their hooks missed."""
+    for name, org in settings.orgs.items():
+        if chosen not in {None, name}:
+            continue
+        if org.api is None:
+            text = f"what its hook missed is unknown, because its System Log is not read; set orgs.{name}.api"
+        elif name not in found.read:
+            text = "what its hook missed is unknown, because its System Log was not read yet; run: forwarder doctor okta"
+        else:
+            continue
+        echo(f"{name}: {text}", fg="yellow", err=True)
 
 
 def _json(found: "Gaps", judged: Collection[str]) -> dict[str, Any]:
@@ -86,7 +104,7 @@ def _json(found: "Gaps", judged: Collection[str]) -> dict[str, Any]:
     }
 
 
-def _print(found: "Gaps", judged: Collection[str]) -> None:
+def _print(found: "Gaps", judged: Collection[str], *, known: bool) -> None:
     for org, types in found.missed.items():
         open_now = f"{found.pending[org]:,} pending"
         if org not in judged:
@@ -102,5 +120,5 @@ def _print(found: "Gaps", judged: Collection[str]) -> None:
     more = found.count - len(found.events)
     if more:
         echo(f"… and {more:,} older; --limit or --json lists them")
-    if not found.count:
+    if not found.count and known:
         echo("Nothing was missed.", fg="green")

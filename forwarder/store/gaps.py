@@ -29,11 +29,13 @@ class Gaps(msgspec.Struct, frozen=True):
         missed: by org, how many events of each type are missed; empty for an org without missed events.
         pending: by org, how many events are pending: the hook may still deliver them.
         events: the missed events, newest first, up to the limit of the query.
+        read: the orgs whose System Log was read at least once; what others missed is unknown.
     """
 
     missed: dict[str, dict[str, int]]
     pending: dict[str, int]
     events: list[Gap]
+    read: set[str]
 
     @property
     def count(self) -> int:

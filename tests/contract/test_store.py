@@ -175,14 +175,14 @@ async def test_each_sink_has_its_own_position(store: AnyStore) -> None:
 async def test_a_page_is_stored_with_its_cursor_and_its_malformed_events(store: AnyStore) -> None:
     known = event("a")
     await store.append(Batch([known]), timeout=5)
-    assert await store.cursor("log/acme") is None
+    assert await store.cursor("log:acme") is None
     first, second = logged("b", size=100), logged("c")
     appended = await store.append(page(first, logged("a"), second, malformed=[malformed_event()]), timeout=5)
     assert (list(appended.stored), appended.duplicates) == ([first, second], 1)
     assert await stored_events(store) == [(1, known), (2, first), (3, second)]
-    assert await store.cursor("log/acme") == "next"
+    assert await store.cursor("log:acme") == "next"
     await store.append(page(cursor="after it"), timeout=5)
-    assert (await store.cursor("log/acme"), await store.cursor("log/other")) == ("after it", None)
+    assert (await store.cursor("log:acme"), await store.cursor("log:other")) == ("after it", None)
 
 
 async def test_an_event_that_the_hook_does_not_deliver_is_missed_once(store: AnyStore) -> None:
@@ -259,7 +259,7 @@ async def test_the_same_uuid_of_two_orgs_is_pending_for_each(store: AnyStore) ->
     assert await store.mark_missed("other", NOON + 1) == 0
     assert await store.mark_missed("unknown", NOON + 1) == 0
     assert await store.mark_missed("acme", NOON + 1) == 1
-    assert (await store.cursor("log/acme"), await store.cursor("log/other")) == ("acme", "other")
+    assert (await store.cursor("log:acme"), await store.cursor("log:other")) == ("acme", "other")
 
 
 async def test_a_hook_copy_at_the_same_time_as_the_log_leaves_nothing_pending(store: AnyStore) -> None:

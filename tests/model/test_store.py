@@ -83,7 +83,7 @@ class StoreMachine(RuleBasedStateMachine):
             for name, _, ago in names
         ]
         hooked = frozenset(one.uuid for one, (_, hook, _) in zip(events, names, strict=True) if hook)
-        return Batch(events, [malformed_event()] * malformed, Source.LOG, (f"log/{org}", cursor), hooked)
+        return Batch(events, [malformed_event()] * malformed, Source.LOG, (f"log:{org}", cursor), hooked)
 
     @rule(
         org=st.sampled_from("ab"),
@@ -314,7 +314,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert sum(gaps.pending.values()) == len(self.model.pending)
         for org in "ab":
             assert gaps.pending.get(org, 0) == sum(one.org == org for one in self.model.pending.values())
-            assert self.run(self.store.cursor(f"log/{org}")) == self.model.cursors.get(f"log/{org}")
+            assert self.run(self.store.cursor(f"log:{org}")) == self.model.cursors.get(f"log:{org}")
 
     def expected(self, sink: Sink) -> tuple[int, ...]:
         replaying = sum(sink.letters.values())

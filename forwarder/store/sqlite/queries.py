@@ -223,7 +223,8 @@ def gaps(db: sqlite3.Connection, org: str | None, since: Micros | None, limit: i
     matching = {"org": org, "since": since, "limit": -1 if limit is None else _known(limit)}
     with snapshot(db):
         orgs = [name for (name,) in db.execute("SELECT name FROM orgs ORDER BY name") if org in (None, name)]
-        found = Gaps({name: {} for name in orgs}, dict.fromkeys(orgs, 0), [])
+        read = {name for (name,) in db.execute("SELECT substr(name, 5) FROM cursors WHERE name LIKE 'log:%'")}
+        found = Gaps({name: {} for name in orgs}, dict.fromkeys(orgs, 0), [], read)
         for name, event_type, count in db.execute(
             f"SELECT name, event_type, COUNT(*) {_GAPS} missed_at IS NOT NULL AND {_MATCHING} "
             "GROUP BY name, event_type ORDER BY name, COUNT(*) DESC, event_type",

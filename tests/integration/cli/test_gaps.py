@@ -11,10 +11,9 @@ from click.testing import CliRunner, Result
 from forwarder.cli.main import main
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
-from forwarder.core.ports import Batch
 from forwarder.core.time import FIRST
 from tests.fakes.clock import NOON, ManualClock
-from tests.integration.store.helpers import event, logged, opened, page
+from tests.integration.store.helpers import logged, opened, page
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def fill(config: Path, *, missed: int, pending: int = 0) -> list[str]:
 
     async def work() -> None:
         async with opened(config.with_name("store.db"), ManualClock(NOON + 20)) as store:
-            await store.append(Batch([event(org="calm")]), timeout=5)
+            await store.append(page(logged(org="calm")), timeout=5)
             await store.append(page(*late, *young, logged(), expected=[*late, *young]), timeout=5)
             assert await store.mark_missed("acme", NOON + 5) == missed
 
@@ -79,6 +78,21 @@ def test_what_is_only_pending_is_not_a_failure(config: Path) -> None:
     assert "Nothing was missed." in done.output
 
 
+@pytest.mark.parametrize("how", ["no api", "never read"])
+def test_nothing_was_missed_is_said_only_of_an_org_whose_system_log_was_read(config: Path, how: str) -> None:
+    fill(config, missed=0)
+    tree = json.loads(config.read_text())
+    tree["orgs"]["blind"] = tree["orgs"]["calm"] | {"path": "/blind", "url": "https://blind.okta.com"}
+    if how == "no api":
+        del tree["orgs"]["blind"]["api"]
+    config.write_text(json.dumps(tree))
+    done = run(config)
+    assert "blind: what its hook missed is unknown, because its System Log " in done.stderr
+    assert "Nothing was missed" not in done.output
+    assert "Nothing was missed" in run(config, "--org", "acme").output
+    assert json.loads(run(config, "--json").stdout)["missed"] == 0
+
+
 @pytest.mark.parametrize("how", ["its api was removed", "it was renamed"])
 def test_what_nobody_judges_any_more_is_not_called_pending(config: Path, how: str) -> None:
     fill(config, missed=1, pending=2)
@@ -91,7 +105,7 @@ def test_what_nobody_judges_any_more_is_not_called_pending(config: Path, how: st
     done = run(config)
     assert done.exit_code == 1
     assert "acme: 1 missed, 2 never decided, because its System Log is no longer read" in done.output
-    whole = json.loads(run(config, "--json").output)
+    whole = json.loads(run(config, "--json").stdout)
     assert (whole["missed"], whole["pending"], whole["undecided"]) == (1, 0, 2)
     assert whole["orgs"]["acme"]["pending"] == 0
 

@@ -73,7 +73,7 @@ def page(
     """A page of the System Log; our hook should deliver the events of `expected` too."""
     org = events[0].org if events else "acme"
     return Batch(
-        events, malformed, Source.LOG, (f"log/{org}", cursor), frozenset(one.uuid for one in expected)
+        events, malformed, Source.LOG, (f"log:{org}", cursor), frozenset(one.uuid for one in expected)
     )
 
 

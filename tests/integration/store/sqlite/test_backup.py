@@ -68,7 +68,7 @@ async def test_a_backup_of_a_running_store_holds_everything_and_can_be_used_as_a
         assert (await restored.ledger()).sinks == ledger.sinks
         held = await view(restored).read(0, limit=100, max_bytes=10**9)
         assert [one.event for one in held] == [*stored, missed]
-        assert await restored.cursor("log/acme") == "here"
+        assert await restored.cursor("log:acme") == "here"
         again = await restored.append(Batch([*stored, event()]), timeout=5)  # duplicates are still known
         assert (len(again.stored), again.duplicates) == (1, 20)
         assert await restored.replay(DeadLetterSelection(sink="archive")) == 1

@@ -46,7 +46,7 @@ from tests.integration.store.helpers import event, logged, opened, page
 
 async def main():
     async with opened(Path(sys.argv[1])) as store:
-        number = int(await store.cursor("log/acme") or 0)
+        number = int(await store.cursor("log:acme") or 0)
         while True:
             number += 1
             events = [logged(f"{number}-{place}", size=500) for place in range(60)]
@@ -68,7 +68,7 @@ async def test_after_a_kill_the_cursor_is_exactly_behind_the_stored_pages(path: 
             reader.send_signal(signal.SIGKILL)
             acknowledged += [int(line) for line in reader.stdout if line.endswith(b"\n")]
         async with opened(path) as store:
-            last = int(await store.cursor("log/acme") or 0)
+            last = int(await store.cursor("log:acme") or 0)
             uuids = [stored.event.uuid for stored in await view(store).read(0, limit=10**6, max_bytes=10**9)]
         assert last >= acknowledged[-1]
         assert uuids == [f"{number}-{place}" for number in range(1, last + 1) for place in range(60)]

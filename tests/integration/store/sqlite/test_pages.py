@@ -16,15 +16,15 @@ async def test_a_page_with_known_and_repeated_events_stores_each_once(path: Path
     async with opened(path) as store:
         known, twice = logged("known"), logged("twice")
         await store.append(page(known), timeout=5)
-        assert await store.cursor("log/acme") == "next"
-        assert await store.cursor("log/other") is None
+        assert await store.cursor("log:acme") == "next"
+        assert await store.cursor("log:other") is None
         new = [logged(size=3000) for _ in range(200)]
         whole = page(
             twice, *new, known, twice, expected=new[:3], malformed=[malformed_event()], cursor="later"
         )
         appended = await store.append(whole, timeout=5)
         assert (list(appended.stored), appended.duplicates) == ([twice, *new], 2)
-        assert await store.cursor("log/acme") == "later"
+        assert await store.cursor("log:acme") == "later"
         assert (await store.append(page(cursor="end"), timeout=5)).duplicates == 0
         ledger = await store.ledger()
         assert (ledger.stored, ledger.duplicates, ledger.rejected) == (202, 2, 1)
@@ -57,7 +57,7 @@ async def test_a_full_store_says_so_and_keeps_its_cursor(path: Path) -> None:
         with pytest.raises(StoreFullError, match=r"store\.max_size"):
             await store.append(page(logged(size=400_000), cursor="lost"), timeout=5)
         assert store.not_ready_reason is None  # POSTs may fit where a page does not
-        assert await store.cursor("log/acme") == "held"
+        assert await store.cursor("log:acme") == "held"
 
 
 async def test_a_slow_disk_is_reported_as_a_timeout(path: Path) -> None:

@@ -277,6 +277,6 @@ async def test_a_large_page_commits_its_cursor_with_its_last_step(path: Path) ->
         with pytest.raises(StoreError):
             await store.append(page(*[logged() for _ in range(30_000)]), timeout=5)
         assert 0 < (await store.ledger()).stored < 30_000
-        assert await store.cursor("log/acme") is None
+        assert await store.cursor("log:acme") is None
         await store.append(page(logged()), timeout=5)
-        assert await store.cursor("log/acme") == "next"
+        assert await store.cursor("log:acme") == "next"
