@@ -66,7 +66,13 @@ from forwarder.emulator.groups.rules_api import GROUP_RULE_ROUTES
 from forwarder.emulator.hooks.api import HOOK_ROUTES
 from forwarder.emulator.hooks.preview import Previewed
 from forwarder.emulator.http.auth import API_TOKEN
-from forwarder.emulator.http.errors import ApiError, decode, decode_section, too_many_requests
+from forwarder.emulator.http.errors import (
+    ApiError,
+    decode,
+    decode_section,
+    too_many_requests,
+    wrong_media_type,
+)
 from forwarder.emulator.http.recording import recorded
 from forwarder.emulator.http.responses import (
     OktaRequest,
@@ -234,6 +240,10 @@ async def _admit(request: OktaRequest) -> None:
     set_rate_limit(request, limit)
     if not allowed:
         raise too_many_requests()
+    # `curl -d` names the type of a form.
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in {"", "application/json"} and await request.body():
+        raise wrong_media_type()
 
 
 @get("/.well-known/okta-organization")

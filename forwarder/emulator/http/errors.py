@@ -76,6 +76,12 @@ def not_json() -> OktaApiError:
     return OktaApiError(400, "E0000003", "The request body was not well-formed.")
 
 
+def wrong_media_type() -> OktaApiError:
+    """Return the error that refuses a body whose `Content-Type` is not JSON's."""
+    summary = "Bad request.  Accept and/or Content-Type headers likely do not match supported values."
+    return OktaApiError(400, "E0000021", summary)
+
+
 def invalid_token(*causes: str) -> OktaApiError:
     """Return the error that refuses an API token, or, with a cause, an access token."""
     headers = _bearer_challenge("invalid_token", causes[0]) if causes else None

@@ -91,6 +91,35 @@ async def test_every_answer_has_oktas_headers(service: Service) -> None:
         assert answer.headers["content-type"].startswith("application/json")
 
 
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/x-www-form-urlencoded", 400),
+        ("text/plain; charset=utf-8", 400),
+        ("application/json; charset=utf-8", 200),
+        ("Application/JSON", 200),
+        (None, 200),
+    ],
+)
+async def test_a_body_of_another_type_than_json_is_refused(
+    service: Service, kind: str | None, status: int
+) -> None:
+    headers = {"content-type": kind} if kind else {}
+    body = json.dumps(spec("https://hooks.example.com/okta/events"))
+    answer = await service.client.post(HOOKS, content=body, headers=headers)
+    if status == 400:
+        error = assert_error(answer, 400, "E0000021")
+        assert "Content-Type" in error["errorSummary"]
+    assert (answer.status_code, len((await service.client.get(HOOKS)).json())) == (status, status == 200)
+
+
+async def test_a_call_without_a_body_may_have_any_type(service: Service) -> None:
+    hook = await service.create("https://hooks.example.com/okta/events")
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    answer = await service.client.post(hook["_links"]["deactivate"]["href"], headers=headers)
+    assert answer.status_code == 200
+
+
 async def test_when_the_minutes_calls_are_spent_okta_says_so() -> None:
     async with running(calls_per_minute=6) as service:
         remaining = [(await service.client.get(HOOKS)).headers["x-rate-limit-remaining"] for _ in range(3)]
