@@ -38,7 +38,7 @@ from forwarder.receive.receiver import HookReceiver
 from forwarder.receive.refusals import Refusals
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.settings import Settings
-from forwarder.sink_workers import Delivery
+from forwarder.sink_workers import SinkWorkers
 from forwarder.status import Status, StatusRequest, log_hourly
 from forwarder.status_gauges import count_connections, set_certificates
 from forwarder.store.backup import BackupRequest
@@ -130,7 +130,7 @@ class Forwarder:
     async def _start_store(self) -> None:
         self.store = await open_store(self.settings.store, self._clock, self.metrics)
         self._stops["store"] = self.store.close
-        self._delivery = Delivery(self.store, self.metrics, self._clock)
+        self._delivery = SinkWorkers(self.store, self.metrics, self._clock)
         self._rules = RuleRunner(self.store, self.metrics, self._clock, self._muted)
         self._orgs = OktaOrgs(self.store, self.metrics, self._clock, self._backlog)
         self._reactions = ReactionRunner(self.store, self.metrics, self._clock, self._muted.note)
@@ -232,7 +232,7 @@ class Forwarder:
             rules,
             self._orgs.client,
             self.store,
-            book=runner.book,
+            memory=runner.memory,
             pauses=lambda: runner.pauses,
             clock=self._clock,
         )

@@ -42,7 +42,7 @@ BuiltSinks = Mapping[str, BuiltSink]
 """The sinks that a reload adds or changes, by name."""
 
 
-class Delivery:
+class SinkWorkers:
     """The running sinks and their workers. `workers` has the workers, by the name of the sink."""
 
     def __init__(self, store: Store, metrics: Metrics, clock: Clock) -> None:

@@ -179,7 +179,7 @@ class Calls:
     def _moved(self, action: Action, found: Judgement) -> list[Action]:
         """Return the live row whose end moves, because `action` would have the same effect for longer; empty if
         there is none."""
-        live = self._rows.book.get(found.moves) if found.moves else None
+        live = self._rows.memory.get(found.moves) if found.moves else None
         until = self._rows.clock.now() + lasts(action)
         if live is None or live.state is not ActionState.LIVE or until <= (live.undo_due or 0):
             return []

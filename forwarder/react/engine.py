@@ -56,7 +56,7 @@ class ActionEngine:
             while True:
                 now = self._rows.clock.now()
                 self._report()
-                for action in self._rows.book.startable(now, self._working.values(), _AT_ONCE):
+                for action in self._rows.memory.startable(now, self._working.values(), _AT_ONCE):
                     self._working[action.key] = action
                     task = asyncio.create_task(self._keep(action), name=f"action {action.id}")
                     self._tasks.add(task)
@@ -74,16 +74,16 @@ class ActionEngine:
         next poll shows whether the user answered before."""
         out = {ActionState.CALLING, ActionState.PROMPTING}
         for found in [
-            one for one in self._rows.book.open() if one.kind is EffectKind.PROMPT and one.state in out
+            one for one in self._rows.memory.open() if one.kind is EffectKind.PROMPT and one.state in out
         ]:
             async with self.lock(found):
-                action = self._rows.book.get(found.key)  # it may have been answered while this waited
+                action = self._rows.memory.get(found.key)  # it may have been answered while this waited
                 if action is not None and action.state is ActionState.PROMPTING and covers(action):
                     await self._parts().prompts.cancel(action)
 
     async def _wait(self, now: Micros) -> None:
         """Return when the next action is due, or when a row has changed."""
-        first = self._rows.book.next_due() or now + int(_IDLE * SECOND)
+        first = self._rows.memory.next_due() or now + int(_IDLE * SECOND)
         changed = asyncio.ensure_future(self._rows.changed.wait())
         pause = asyncio.ensure_future(self._rows.clock.sleep(min(_IDLE, max(0.001, (first - now) / SECOND))))
         try:
@@ -99,20 +99,20 @@ class ActionEngine:
         key = action.key
         try:
             async with self.lock(action):
-                found = self._rows.book.get(key)  # it may have changed while this waited
+                found = self._rows.memory.get(key)  # it may have changed while this waited
                 if found is None or found.due is None:
                     return
                 if found.due <= self._rows.clock.now():
                     await self._work(found)
                 else:  # the clock was set back
-                    self._rows.book.postpone(key, found.due)
+                    self._rows.memory.postpone(key, found.due)
         except Exception:
             _logger.exception(
                 "an action failed; it is tried again. This is a bug: please report it",
                 action="reaction_failed",
                 id=action.id,
             )
-            self._rows.book.postpone(key, self._rows.clock.now() + _PAUSE)
+            self._rows.memory.postpone(key, self._rows.clock.now() + _PAUSE)
         finally:
             del self._working[key]
             self._rows.changed.set()

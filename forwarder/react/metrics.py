@@ -9,7 +9,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros, seconds_between
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
-from forwarder.react.action_rows.in_memory import Book
+from forwarder.react.action_rows.in_memory import ActionsInMemory
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.settings.actions import ANSWERS
 from forwarder.react.settings.limits import LimitsSettings
@@ -56,7 +56,7 @@ class ReactionMetrics:
             self._metrics.reactions_limit_tripped.labels(action.approval.why).inc()
         self._log(action)
 
-    def state(self, book: Book, pauses: Pauses, now: Micros) -> None:
+    def state(self, memory: ActionsInMemory, pauses: Pauses, now: Micros) -> None:
         """Set the gauges: actions that wait, live effects, overdue undos, pauses. At most once a second."""
         if 0 <= now - self._reported < SECOND:
             return
@@ -66,8 +66,8 @@ class ReactionMetrics:
         since = min((pause.at for pause in on), default=0)
         self._metrics.reactions_paused_since.set(since / SECOND)
         for waits in Waits:
-            self._metrics.reactions_waiting.labels(waits.value).set(book.count_waiting(waits))
-        lasting = book.lasting()
+            self._metrics.reactions_waiting.labels(waits.value).set(memory.count_waiting(waits))
+        lasting = memory.lasting()
         live = Counter(each.name for each in lasting)
         for name in (name for name, kind in KINDS.items() if kind is EffectKind.TIMED):
             self._metrics.reactions_live.labels(name).set(live[name])

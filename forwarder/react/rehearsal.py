@@ -14,7 +14,7 @@ from forwarder.core.action import Action, ActionState, Claim, EffectKind, Outcom
 from forwarder.core.event import Event
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.action_rows.in_memory import Book, horizon_of
+from forwarder.react.action_rows.in_memory import ActionsInMemory, horizon_of
 from forwarder.react.guards.guards import MANY_USERS, Guards
 from forwarder.react.guards.judgement import Decision, Judgement
 from forwarder.react.guards.pauses import Pauses
@@ -71,9 +71,9 @@ class Rehearsal:
         self._would: list[Would] = []
         self._plans = plans
         self._now: Micros = 0
-        self._book = Book(horizon_of(settings.limits.values()))
-        self._past = past = _Past(self._book)
-        self._guards = Guards(settings, past, past, past, self._book, pauses=Pauses, clock=self)
+        self._memory = ActionsInMemory(horizon_of(settings.limits.values()))
+        self._past = past = _Past(self._memory)
+        self._guards = Guards(settings, past, past, past, self._memory, pauses=Pauses, clock=self)
 
     def event(self, event: Event, raw: Mapping[str, Any]) -> None:
         """Note from which address the user of an event came."""
@@ -84,7 +84,7 @@ class Rehearsal:
         call. `at` must not be earlier than in the last call."""
         self._go_on(at)
         for action in self._plans.plan(alert, at):
-            self._book.put(action)
+            self._memory.put(action)
             if action.is_open:
                 self._judge(action)
             else:
@@ -119,10 +119,10 @@ class Rehearsal:
     def _go_on(self, at: Micros) -> None:
         """Work on the actions that become due until `at`: effects end, prompts time out, waiting actions are
         judged again."""
-        while (due := self._book.next_due()) is not None and due <= at:
+        while (due := self._memory.next_due()) is not None and due <= at:
             self._now = max(self._now, due)
-            for action in self._book.due(due):
-                found = self._book.get(action.key)
+            for action in self._memory.due(due):
+                found = self._memory.get(action.key)
                 if found is not None and found.due is not None and found.due <= due:
                     self._work(found)
         self._now = max(self._now, at)
@@ -174,7 +174,7 @@ class Rehearsal:
     def _end(self, action: Action, found: Judgement) -> None:
         verdicts = {Decision.WAIT: "ask", Decision.NO_OP: "no_op", Decision.REFUSE: "refuse"}
         self._put(action, state=ActionState.ENDED, outcome=Outcome.REFUSED, reason=found.reason, due=None)
-        live = self._book.get(found.moves) if found.moves else None
+        live = self._memory.get(found.moves) if found.moves else None
         if live is not None:
             until = self._now + round(action.settings["for"] * SECOND)
             if until > (live.undo_due or 0):
@@ -183,12 +183,12 @@ class Rehearsal:
 
     def _follow(self, prompt: Action, answer: str) -> None:
         for action in self._plans.answered(prompt, answer, self._now):
-            self._book.put(action)
+            self._memory.put(action)
             if action.is_open:
                 self._judge(action)
 
     def _put(self, action: Action, **changes: Any) -> None:
-        self._book.put(msgspec.structs.replace(action, **changes))
+        self._memory.put(msgspec.structs.replace(action, **changes))
 
     def _note(self, action: Action, verdict: str, reason: str) -> None:
         target = action.target
@@ -210,8 +210,8 @@ class Rehearsal:
 class _Past:
     """Stands in for Okta and the store when the guards ask: its answers come from the rehearsal itself."""
 
-    def __init__(self, book: Book) -> None:
-        self._book = book
+    def __init__(self, memory: ActionsInMemory) -> None:
+        self._memory = memory
         self.login = ""  # of the user whose action is judged
         self._risks: dict[tuple[str, str], str] = {}
         self._expired: set[tuple[str, str]] = set()
@@ -262,7 +262,7 @@ class _Past:
     async def look(self, action: Action) -> Seen:
         """Return the state that the rehearsal's own actions left."""
         user = action.org, action.target.id
-        so = self._book.live(action) is not None
+        so = self._memory.live(action) is not None
         if action.name == "user_risk":
             so = self._risks.get(user) == action.settings["level"]
         elif action.name == "expire_password":

@@ -8,8 +8,8 @@ import msgspec
 
 from forwarder.core.action import Action, Waits
 from forwarder.core.time import SECOND, Micros, iso
-from forwarder.react.action_rows.in_memory import Book
-from forwarder.react.action_rows.limit_hits import Trip
+from forwarder.react.action_rows.in_memory import ActionsInMemory
+from forwarder.react.action_rows.limit_hits import LimitHit
 from forwarder.react.guards.pauses import Pause, Pauses
 
 OVERDUE: Micros = 60 * SECOND
@@ -27,25 +27,25 @@ _LONGEST = 300
 texts."""
 
 
-def summary(mode: str, book: Book, pauses: Pauses, now: Micros) -> dict[str, Any]:
+def summary(mode: str, memory: ActionsInMemory, pauses: Pauses, now: Micros) -> dict[str, Any]:
     """Return the mode, what waits and for what, which effects are live and when they end, what is paused, and which limits
     were reached."""
-    asking = book.waiting(Waits.APPROVAL, _CHOICE)
-    others = [*book.waiting(Waits.CONFIRMATION, _CHOICE), *book.waiting(Waits.RETRY, _CHOICE)]
-    live, paused = book.lasting(), pauses.on(now)
+    asking = memory.waiting(Waits.APPROVAL, _CHOICE)
+    others = [*memory.waiting(Waits.CONFIRMATION, _CHOICE), *memory.waiting(Waits.RETRY, _CHOICE)]
+    live, paused = memory.lasting(), pauses.on(now)
     return {
         "mode": mode,
-        "waiting_approvals": book.count_waiting(Waits.APPROVAL),
+        "waiting_approvals": memory.count_waiting(Waits.APPROVAL),
         "approvals": [_asking(one) for one in heapq.nsmallest(_MOST, asking, key=_urgency)],
-        "waiting_confirmation": book.count_waiting(Waits.CONFIRMATION),
-        "waiting_retry": book.count_waiting(Waits.RETRY),
+        "waiting_confirmation": memory.count_waiting(Waits.CONFIRMATION),
+        "waiting_retry": memory.count_waiting(Waits.RETRY),
         "waiting": [_waiting(one) for one in _first(others, lambda one: one.due)],
         "live_effects": len(live),
         "overdue_undos": sum(is_overdue(one, now) for one in live),
         "live": [_live(one, now) for one in _first(live, lambda one: one.undo_due)],
         "paused": len(paused),
         "pauses": [_pause(one) for one in paused[:_MOST]],
-        "limits": [_limit(one) for one in book.trips.found(now)],
+        "limits": [_limit(one) for one in memory.limit_hits.found(now)],
     }
 
 
@@ -108,8 +108,8 @@ def _pause(pause: Pause) -> dict[str, Any]:
     return pause.as_json() | {"text": _short(pause.text), "why": _short(pause.why)}
 
 
-def _limit(trip: Trip) -> dict[str, Any]:
-    return {"limit": trip.limit, "last": _time(trip.last), "last_hour": trip.hour, "last_day": trip.day}
+def _limit(hit: LimitHit) -> dict[str, Any]:
+    return {"limit": hit.limit, "last": _time(hit.last), "last_hour": hit.hour, "last_day": hit.day}
 
 
 def _time(at: Micros | None) -> str | None:

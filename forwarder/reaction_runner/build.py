@@ -9,7 +9,7 @@ from forwarder.core.time import Micros
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.zones.blocklist import Blocklist
 from forwarder.okta.zones.build import protected_by, zone_writer
-from forwarder.react.action_rows.in_memory import Book, horizon_of
+from forwarder.react.action_rows.in_memory import ActionsInMemory, horizon_of
 from forwarder.react.actions import okta as actions
 from forwarder.react.actions.outside import Notify, RiskEvent
 from forwarder.react.actions.security_event import SecurityEvents
@@ -41,11 +41,11 @@ class Reactions:
         client: Callable[[str], OktaClient | None],
         store: ActionStore,
         *,
-        book: Book,
+        memory: ActionsInMemory,
         pauses: Callable[[], Pauses],
         clock: Clock,
     ) -> None:
-        """Build all parts; connect to nothing yet. `book`, `store` and `pauses` outlive this object.
+        """Build all parts; connect to nothing yet. `memory`, `store` and `pauses` outlive this object.
 
         Raises:
             SettingsError: a certificate cannot be used.
@@ -73,7 +73,7 @@ class Reactions:
         self.prompts = Prompts(okta, _ciba_apps(settings), clock)
         values = guard_settings(settings, self._plans.modes)
         self.horizon = horizon_of(values.limits.values())
-        self.judge = Guards(values, okta, _Looks(self.acts), store, book, pauses=pauses, clock=clock)
+        self.judge = Guards(values, okta, _Looks(self.acts), store, memory, pauses=pauses, clock=clock)
 
     def plan(self, alert: Event, at: Micros) -> Sequence[Action]:
         """Return the actions that the configuration has for `alert`."""

@@ -21,7 +21,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.react.action_rows.changes import Rows
-from forwarder.react.action_rows.in_memory import Book
+from forwarder.react.action_rows.in_memory import ActionsInMemory
 from forwarder.react.engine import ActionEngine
 from forwarder.react.engine_ports import Parts
 from forwarder.react.guards.pauses import CURSOR as PAUSES
@@ -53,7 +53,7 @@ class ReactionRunner:
     """Runs the reactions of one forwarder.
 
     Attributes:
-        book: the rows of open actions, and what later actions need to know of ended ones.
+        memory: the rows of open actions, and what later actions need to know of ended ones.
         pauses: the pauses that operators have set.
     """
 
@@ -64,10 +64,10 @@ class ReactionRunner:
         self._store = store
         self._clock = clock
         self._metrics = ReactionMetrics(metrics, clock)
-        self.book = Book()
+        self.memory = ActionsInMemory()
         self.pauses = Pauses()
         self._parts: Parts | None = None
-        self._rows = Rows(store, self.book, self._metrics, clock, note)
+        self._rows = Rows(store, self.memory, self._metrics, clock, note)
         self._engine = ActionEngine(self._current, self._rows, self._report)
         self._tasks: list[asyncio.Task[None]] = []
         self._findings: Sequence[ReactionFinding] = ()
@@ -79,9 +79,9 @@ class ReactionRunner:
         """Use `parts` from now on; None means that there are no reactions. The orgs' APIs must be started before
         the first call."""
         # Longer limits look further back, so they need older rows.
-        if parts is not None and self._tasks and parts.horizon > self.book.horizon:
+        if parts is not None and self._tasks and parts.horizon > self.memory.horizon:
             since = self._clock.now() - parts.horizon
-            self.book.widen(await self._reading(partial(self._store.load_actions, since)), parts.horizon)
+            self.memory.widen(await self._reading(partial(self._store.load_actions, since)), parts.horizon)
         old, self._parts = self._parts, parts
         if parts is not None and not self._tasks:
             await self._begin(parts)
@@ -112,7 +112,7 @@ class ReactionRunner:
             StoreError: the store cannot be read.
         """
         now = self._clock.now()
-        self.book.fill(await self._store.load_actions(now - parts.horizon), parts.horizon)
+        self.memory.fill(await self._store.load_actions(now - parts.horizon), parts.horizon)
         self.pauses = Pauses.load(await self._store.cursor(PAUSES), now)
         written = await self._store.cursor(CURSOR)
         position = self._store.view.newest if written is None else int(written)
@@ -136,7 +136,7 @@ class ReactionRunner:
             await self._clock.sleep(Backoff().cap)
 
     def _report(self) -> None:
-        self._metrics.state(self.book, self.pauses, self._clock.now())
+        self._metrics.state(self.memory, self.pauses, self._clock.now())
 
     # Plans
 
@@ -157,7 +157,7 @@ class ReactionRunner:
                 if parts
                 else []
             )
-            new = [row for row in rows if self.book.get(row.key) is None]
+            new = [row for row in rows if self.memory.get(row.key) is None]
             ended = [row for row in new if not row.is_open]
             position = alerts[-1].seq
             await self._rows.commit(new, ended, (CURSOR, str(position)))
@@ -186,7 +186,7 @@ class ReactionRunner:
         Okta."""
         while True:
             self._applied.clear()
-            found = await self._current().findings(self.book.effects())
+            found = await self._current().findings(self.memory.effects())
             for finding in found:
                 if finding not in self._findings:
                     _logger.warning(
@@ -239,7 +239,7 @@ class ReactionRunner:
 
     def shown(self, id_: str) -> dict[str, Any] | None:
         """Return the open action with the id `id_`, ready for JSON; None if there is none."""
-        action = self.book.get(id_) if len(id_) >= _SHORTEST_ID else None
+        action = self.memory.get(id_) if len(id_) >= _SHORTEST_ID else None
         return None if action is None else as_json(action)
 
     async def decide(self, id_: str, by: str, *, given: bool) -> dict[str, Any]:
@@ -249,10 +249,10 @@ class ReactionRunner:
     def gather(self, settings: ReactionsSettings) -> dict[str, Any] | None:
         """Return the reactions' part of the status; None without reactions."""
         now = self._clock.now()
-        if not (settings.on or self.book.open() or self.pauses.on(now)):
+        if not (settings.on or self.memory.open() or self.pauses.on(now)):
             return None
         findings = [msgspec.structs.asdict(finding) for finding in self._findings]
-        return summary(settings.mode, self.book, self.pauses, now) | {"findings": findings}
+        return summary(settings.mode, self.memory, self.pauses, now) | {"findings": findings}
 
     async def undo(self, request: UndoRequest) -> Action:
         """Undo a live action now, and hold its target: no action on it for 24 hours.
@@ -337,7 +337,7 @@ class ReactionRunner:
         self._check_begun()
         if len(id_) < _SHORTEST_ID:  # a mistyped id must not match another action
             raise ReactionError(f"{id_} is too short; write at least {_SHORTEST_ID} characters of the id")
-        if (action := self.book.get(id_)) is None:
+        if (action := self.memory.get(id_)) is None:
             raise ReactionError(
                 f"there is no open action {id_}; see whether it has ended: forwarder reactions show {id_}"
             )

@@ -23,7 +23,7 @@ VARIABLES = {
 """As Grafana fills them in when everything is chosen; the data source is scraped twice a second."""
 
 
-class Asked(msgspec.Struct, frozen=True):
+class OpenPrompts(msgspec.Struct, frozen=True):
     """A query of a panel, as it is in the file."""
 
     dashboard: str
@@ -45,11 +45,11 @@ def panels(path: Path) -> list[Json]:
     return [panel for panel in dashboard(path)["panels"] if panel["type"] != "row"]
 
 
-def asked(path: Path) -> Iterator[Asked]:
+def asked(path: Path) -> Iterator[OpenPrompts]:
     """Every query of a dashboard."""
     for panel in panels(path):
         for target in panel["targets"]:
-            yield Asked(path.stem, panel, target)
+            yield OpenPrompts(path.stem, panel, target)
 
 
 def search(target: Json, namespace: str, since: str) -> Json:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.certificates import Certificate
 from tests.conftest import require
-from tests.e2e.grafana import SHOWN, Asked, asked, filled
+from tests.e2e.grafana import SHOWN, OpenPrompts, asked, filled
 from tests.stack import prometheus as prometheus_part
 from tests.stack.emulator import TOKEN, EmulatorProcess
 from tests.stack.forwarder import SECRET, ForwarderProcess
@@ -80,7 +80,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, certificate: Certificat
             part.kill()
 
 
-def series(server: Prometheus, query: Asked) -> list[dict[str, Any]]:
+def series(server: Prometheus, query: OpenPrompts) -> list[dict[str, Any]]:
     """What the panel draws: values over the time shown, or those of its end."""
     expression = filled(query.target["expr"])
     if query.target.get("instant"):
@@ -94,7 +94,7 @@ def series(server: Prometheus, query: Asked) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=str)
-def test_a_panel_shows_numbers(query: Asked, prometheus: Prometheus) -> None:
+def test_a_panel_shows_numbers(query: OpenPrompts, prometheus: Prometheus) -> None:
     deadline = time.monotonic() + 90
     while not (found := series(prometheus, query)):
         assert time.monotonic() < deadline, f"empty: {filled(query.target['expr'])}"

@@ -9,7 +9,7 @@ import pytest
 
 from forwarder.core.time import to_micros
 from forwarder.ecs.health import health_document
-from tests.e2e.grafana import Asked, Json, asked, dashboard, rows, search
+from tests.e2e.grafana import Json, OpenPrompts, asked, dashboard, rows, search
 from tests.e2e.test_kibana import made
 from tests.fakes.status import org, sound_status
 from tests.stack.elasticsearch import Elasticsearch
@@ -60,7 +60,7 @@ def namespace(prepared_elasticsearch: Elasticsearch) -> str:
     return name
 
 
-def shown(server: Elasticsearch, query: Asked, namespace: str) -> list[Json]:
+def shown(server: Elasticsearch, query: OpenPrompts, namespace: str) -> list[Json]:
     since = dashboard(FILE)["time"]["from"]
     answer: Any = server.call("POST", f"/{READS}/_search", search(query.target, namespace, since))
     assert answer["_shards"]["failed"] == 0
@@ -69,7 +69,7 @@ def shown(server: Elasticsearch, query: Asked, namespace: str) -> list[Json]:
 
 @pytest.mark.parametrize("query", SEARCHES, ids=str)
 def test_a_search_finds_what_its_panel_shows(
-    query: Asked, prepared_elasticsearch: Elasticsearch, namespace: str
+    query: OpenPrompts, prepared_elasticsearch: Elasticsearch, namespace: str
 ) -> None:
     found = shown(prepared_elasticsearch, query, namespace)
     assert found

@@ -13,7 +13,7 @@ from forwarder.core.errors import StoreError, StoreFormatError
 from forwarder.core.event import Source
 from forwarder.core.ports import Batch, Clock
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.action_rows.in_memory import Book
+from forwarder.react.action_rows.in_memory import ActionsInMemory
 from forwarder.react.metrics import ReactionMetrics
 from forwarder.react.ports import Answer
 
@@ -22,7 +22,7 @@ class Rows:
     """Stores changes of rows.
 
     Attributes:
-        book: the rows in memory.
+        memory: the rows in memory.
         clock: the time.
         changed: set after each change.
     """
@@ -30,13 +30,13 @@ class Rows:
     def __init__(
         self,
         store: ActionStore,
-        book: Book,
+        memory: ActionsInMemory,
         metrics: ReactionMetrics,
         clock: Clock,
         note: Callable[[Action], None],
     ) -> None:
         """Args: `note` is called with every row right before it is stored in `store`."""
-        self.book = book
+        self.memory = memory
         self.clock = clock
         self.changed = asyncio.Event()
         self._store = store
@@ -56,7 +56,7 @@ class Rows:
         while True:
             try:
                 left_out = await self._store.commit_actions(batch, rows)
-                # The try that failed may have been committed all the same: then the store has a row, the book has not.
+                # The try that failed may have been committed all the same: then the store has a row, memory has not.
                 stored = await self._load(now) if attempt and left_out else []
                 break
             except StoreError as error:
@@ -65,10 +65,10 @@ class Rows:
                 await self.clock.sleep(Backoff().delay(attempt))
         for row in rows:
             if row.key not in left_out:
-                self.book.put(row)
+                self.memory.put(row)
         for row in stored:
-            if row.key in left_out and self.book.get(row.key) is None:
-                self.book.put(row)
+            if row.key in left_out and self.memory.get(row.key) is None:
+                self.memory.put(row)
         for row in news:
             self._metrics.changed(row, now)
         self.changed.set()

@@ -1,6 +1,6 @@
 """The rows of actions in memory: the open rows, and what limits, holds and guards need to know of ended rows.
 
-The book is filled from the store at the start; after each commit, `put` adds the committed row. No method awaits, so its
+It is filled from the store at the start; after each commit, `put` adds the committed row. No method awaits, so its
 result holds until the caller's next await.
 """
 
@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from forwarder.core.action import Action, ActionState, ActionTarget, EffectKind, Waits
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.action_rows.limit_hits import Trips
-from forwarder.react.action_rows.open_prompts import Asked
+from forwarder.react.action_rows.limit_hits import LimitHits
+from forwarder.react.action_rows.open_prompts import OpenPrompts
 from forwarder.react.action_rows.own_events import REPORTS
-from forwarder.react.action_rows.recent_actions import Acts, acted_at, scopes_of
+from forwarder.react.action_rows.recent_actions import RecentActions, acted_at, scopes_of
 from forwarder.react.schedule import Schedule
 from forwarder.react.settings.guards import Limit
 
@@ -42,11 +42,11 @@ def place_of(action: Action) -> Place:
     return action.org, action.name, target.kind, _canonical(target), str(action.settings.get("group", ""))
 
 
-class Book:
+class ActionsInMemory:
     """The rows in memory. Their number depends on the open actions, the limits, and a day's undos by hand.
 
     Attributes:
-        trips: how often limits held actions back.
+        limit_hits: how often limits held actions back.
     """
 
     def __init__(self, horizon: Micros = DAY) -> None:
@@ -64,9 +64,9 @@ class Book:
         self._held: dict[tuple[str, str, str], Action] = {}
         self._requests: dict[str, None] = {}
         self._reports: dict[tuple[str, str], Action] = {}  # by org and user: the last report of a risk
-        self._acts = Acts(self.horizon)
-        self._asked = Asked(self.horizon)
-        self.trips = Trips()
+        self._recent = RecentActions(self.horizon)
+        self._prompts = OpenPrompts(self.horizon)
+        self.limit_hits = LimitHits()
 
     def fill(self, actions: Iterable[Action], horizon: Micros = DAY) -> None:
         """Replace all rows with `actions`, which `ActionStore.load_actions` returned for the last `horizon`."""
@@ -77,13 +77,13 @@ class Book:
 
     def widen(self, actions: Iterable[Action], horizon: Micros) -> None:
         """From now on, look back as far as `horizon`, if that is further than before. Remember the ended rows of
-        `actions`, which `ActionStore.load_actions` returned; skip the open rows, which are in the book already
+        `actions`, which `ActionStore.load_actions` returned; skip the open rows, which are in memory already
         and may have changed since."""
         if horizon <= self.horizon:
             return
         self.horizon = horizon
-        self._acts.widen(horizon)
-        self._asked.horizon = horizon
+        self._recent.widen(horizon)
+        self._prompts.horizon = horizon
         for action in actions:
             if not action.is_open:
                 self._remember(action)
@@ -99,7 +99,7 @@ class Book:
         acted = acted_at(action) is not None
         self._release(action.key, keep=acted)
         if old is not None and acted_at(old) is not None and not acted:
-            self._acts.remove(old)  # its call was certainly not sent
+            self._recent.remove(old)  # its call was certainly not sent
         self._index(action)
         if action.is_open:
             self._open[action.key] = action
@@ -187,7 +187,7 @@ class Book:
     def prompts(self, action: Action) -> Iterator[Action]:
         """Return the prompts that count for `action`: prompts of its org that are out or claimed, and earlier
         prompts to its user. The rows are without their alerts."""
-        return self._asked.beside(action)
+        return self._prompts.beside(action)
 
     # Limits
 
@@ -195,7 +195,7 @@ class Book:
         """Return the name of the first limit that has no room for `action`; empty if all have."""
         for name, scope, item in scopes_of(action, shadow=shadow):
             limit = limits.get(name)
-            if limit and self._acts.count(scope, now - limit.micros, besides=item) >= limit.count:
+            if limit and self._recent.count(scope, now - limit.micros, besides=item) >= limit.count:
                 return name
         return ""
 
@@ -203,11 +203,11 @@ class Book:
         """Count `action` and reserve its place, so that no action with the same effect passes the guards
         meanwhile. The claim ends when the row is put, or by `release`."""
         self._claims[action.key] = action, shadow
-        self._acts.add(action, now, shadow=shadow)
+        self._recent.add(action, now, shadow=shadow)
         if not shadow:
             self._occupy(action)
             if action.kind is EffectKind.PROMPT:
-                self._asked.claim(action)
+                self._prompts.claim(action)
 
     def release(self, key: str) -> None:
         """End the claim of the action with this key, if there is one."""
@@ -230,11 +230,11 @@ class Book:
         claimed, _ = self._claims.pop(key)
         row = self._open.get(key, claimed)
         if not keep and acted_at(row) is None:
-            self._acts.remove(claimed)
+            self._recent.remove(claimed)
         self._vacate(claimed)
         self._place(row)
         if row.kind is EffectKind.PROMPT:
-            self._asked.put(row)
+            self._prompts.put(row)
 
     def _place(self, action: Action) -> None:
         """Note whether an action has a live effect, or may have one."""
@@ -261,17 +261,17 @@ class Book:
         store."""
         is_known = old is not None and old.approval is not None
         if new.approval is not None and new.approval.limit and not is_known:
-            self.trips.add(new.approval.limit, new.planned_at)
+            self.limit_hits.add(new.approval.limit, new.planned_at)
 
     def _remember(self, action: Action) -> None:
         """Note everything of a row that still counts after it has ended."""
         if (acted := acted_at(action)) is not None:
             at, shadow = acted
-            self._acts.add(action, at, shadow=shadow)
+            self._recent.add(action, at, shadow=shadow)
         if action.undone_by.startswith("hand"):
             self._hold(action)
         if action.kind is EffectKind.PROMPT:
-            self._asked.put(action)
+            self._prompts.put(action)
         if action.request_id:
             _keep(self._requests, action.request_id, None)
         if action.name in REPORTS and action.called_at is not None:

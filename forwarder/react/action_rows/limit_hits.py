@@ -9,7 +9,7 @@ _HOUR = 60  # minutes
 _DAY = 24 * _HOUR
 
 
-class Trip(NamedTuple):
+class LimitHit(NamedTuple):
     """One limit that was reached.
 
     Attributes:
@@ -23,7 +23,7 @@ class Trip(NamedTuple):
     day: int
 
 
-class Trips:
+class LimitHits:
     """Counts by limit and minute; keeps two days of minutes for each limit."""
 
     def __init__(self) -> None:
@@ -40,14 +40,14 @@ class Trips:
             newest = max(minutes)
             self._minutes[limit] = {each: n for each, n in minutes.items() if each > newest - _DAY}
 
-    def found(self, now: Micros) -> list[Trip]:
+    def found(self, now: Micros) -> list[LimitHit]:
         """Return the limits that were reached in the last day, the most recent first."""
         minute = now // _MINUTE
-        trips = [
-            Trip(limit, self._last[limit], _sum(minutes, minute - _HOUR), _sum(minutes, minute - _DAY))
+        hits = [
+            LimitHit(limit, self._last[limit], _sum(minutes, minute - _HOUR), _sum(minutes, minute - _DAY))
             for limit, minutes in self._minutes.items()
         ]
-        return sorted((trip for trip in trips if trip.day), key=lambda trip: -trip.last)
+        return sorted((hit for hit in hits if hit.day), key=lambda hit: -hit.last)
 
 
 def _sum(minutes: dict[int, int], after: int) -> int:

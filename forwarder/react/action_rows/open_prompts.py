@@ -15,7 +15,7 @@ K = TypeVar("K")
 _OUT = {ActionState.CALLING, ActionState.PROMPTING}
 
 
-class Asked:
+class OpenPrompts:
     """Prompts that users got, or would have got in shadow. The limits keep their number small; prompts that are
     more than `horizon` older than the one put last are dropped."""
 

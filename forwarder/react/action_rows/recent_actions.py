@@ -25,7 +25,7 @@ def scopes_of(action: Action, *, shadow: bool) -> list[tuple[str, Scope, str]]:
     return scopes
 
 
-class Acts:
+class RecentActions:
     """Counts, for each scope, the recent alerts or actions. The limits keep their number small.
 
     Drops actions that are more than `horizon` older than the action added last.

@@ -26,7 +26,7 @@ import msgspec
 from forwarder.core.action import Action, ActionState, ActionStore, EffectKind, Reason, Waits
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.action_rows.in_memory import DAY, Book
+from forwarder.react.action_rows.in_memory import DAY, ActionsInMemory
 from forwarder.react.action_rows.own_events import why_own
 from forwarder.react.guards.addresses import why_not_blocked
 from forwarder.react.guards.approval import ask, asks
@@ -69,18 +69,18 @@ class Guards:
         okta: Okta,
         looks: Looks,
         store: ActionStore,
-        book: Book,
+        memory: ActionsInMemory,
         *,
         pauses: Callable[[], Pauses],
         clock: Clock,
     ) -> None:
-        """Judge by `settings`. A reload makes new guards; `book` and `pauses` stay."""
+        """Judge by `settings`. A reload makes new guards; `memory` and `pauses` stay."""
         self.directory = Directory(okta)
         self._settings = settings
         self._fresh: Micros = round(settings.fresh * SECOND)
         self._looks = looks
         self._store = store
-        self._book = book
+        self._memory = memory
         self._pauses = pauses
         self._clock = clock
         self._confirmation = Confirmation(okta, store)
@@ -105,7 +105,7 @@ class Guards:
     async def judge(self, action: Action, now: Micros) -> Judgement:
         """Say whether `action` may be carried out now.
 
-        GO and SHADOW claim the action's place in the book, and count it for the limits. The claim lasts until the row is
+        GO and SHADOW claim the action's place in the memory, and count it for the limits. The claim lasts until the row is
         put, the action is judged again, or the claim is released.
 
         Raises:
@@ -120,9 +120,9 @@ class Guards:
             )
         finally:
             if acts:
-                self._book.claim(action, case.now, shadow=case.in_shadow)
+                self._memory.claim(action, case.now, shadow=case.in_shadow)
             else:
-                self._book.release(action.key)
+                self._memory.release(action.key)
         if judgement.waits_for is not Waits.RETRY:
             self._failing.pop(action.key, None)
         if judgement.verdict is Decision.WAIT:
@@ -143,7 +143,7 @@ class Guards:
         """Return the live effects on users and addresses that have become protected; call it once a minute. If a look-up
         fails, the effect stays. If there are many users, those whose last look-up is oldest are looked up first."""
         now = self._clock.now()
-        effects = self._book.effects()
+        effects = self._memory.effects()
         found = [one for one in effects if one.target.kind == "ip" and self._why_not_blocked(one)]
         on_users = [one for one in effects if one.target.kind == "user"]
         self._checked = {one.key: self._checked.get(one.key, 0) for one in on_users}
@@ -181,13 +181,13 @@ class Guards:
         case.now = self._clock.now()
 
     async def _own(self, case: Case) -> Judgement | None:
-        why = why_own(case.action, self._settings.own.get(case.action.org, frozenset()), self._book)
+        why = why_own(case.action, self._settings.own.get(case.action.org, frozenset()), self._memory)
         return refuse(Reason.OWN, why) if why else None
 
     async def _flooded(self, case: Case) -> Judgement | None:
         """If many actions wait for a human already, let an action over a limit wait too, without a look-up of its user: a
         flood of cheap alerts must not use up Okta's rate limit. The user is looked up once a human approves the action."""
-        if self._book.count_waiting(Waits.APPROVAL) < _FLOOD or case.is_pending or case.in_shadow:
+        if self._memory.count_waiting(Waits.APPROVAL) < _FLOOD or case.is_pending or case.in_shadow:
             return None
         return await self._limit(case) if case.action.kind is not EffectKind.PROMPT else None
 
@@ -249,7 +249,7 @@ class Guards:
             if seen.answer.may_help_again:
                 return repeat(case, Reason.STATE, text, seen.answer)
             return refuse(Reason.STATE, text)
-        if seen.is_so and not case.is_repeated and self._book.live(case.action) is None:
+        if seen.is_so and not case.is_repeated and self._memory.live(case.action) is None:
             text = "the target was in this state already, and stays in it: no action of this store caused it"
             return Judgement(Decision.NO_OP, Reason.STATE, f"{text}; {seen.text}" if seen.text else text)
         return None
@@ -257,10 +257,10 @@ class Guards:
     async def _live(self, case: Case) -> Judgement | None:
         action, now = case.action, case.now
         if action.kind is EffectKind.PROMPT:
-            cap = cap_of(case, self._book, self._settings)
+            cap = cap_of(case, self._memory, self._settings)
             if cap is not None and cap.which == "live":
                 return Judgement(Decision.NO_OP, Reason.LIVE, cap.detail)
-        other = self._book.live(action)
+        other = self._memory.live(action)
         if other is None:
             return None
         if case.in_shadow:
@@ -276,7 +276,9 @@ class Guards:
 
     async def _hold(self, case: Case) -> Judgement | None:
         action = case.action
-        held = None if action.target.kind == "alert" else self._book.held(action.org, action.target, case.now)
+        held = (
+            None if action.target.kind == "alert" else self._memory.held(action.org, action.target, case.now)
+        )
         if held is None:
             return None
         return refuse(Reason.HOLD, f"{held.id} ({held.name}) was undone by hand in the last 24h")
@@ -301,7 +303,7 @@ class Guards:
     async def _move(self, case: Case) -> Judgement | None:
         """Judge a second action whose effect is live already: it is a NO_OP, and the end of the effect moves. This
         guard comes after those that may stop the action."""
-        other = self._book.live(case.action)
+        other = self._memory.live(case.action)
         if other is None:
             return None
         return Judgement(
@@ -312,11 +314,14 @@ class Guards:
         action, now = case.action, case.now
         if case.is_repeated or case.is_approved or action.kind is EffectKind.QUIET:
             return None
-        if action.kind is EffectKind.PROMPT and (cap := cap_of(case, self._book, self._settings)) is not None:
+        if (
+            action.kind is EffectKind.PROMPT
+            and (cap := cap_of(case, self._memory, self._settings)) is not None
+        ):
             if cap.which == "day" or case.in_shadow:
                 return ask(case, self._settings.approve_within, Reason.LIMIT, LIMIT_OF[cap.which], cap.detail)
             return wait(Reason.LIMIT, cap.detail, Waits.RETRY, cap.until or now + AGAIN)
-        over = self._book.over(action, self._settings.limits, now, shadow=case.in_shadow)
+        over = self._memory.over(action, self._settings.limits, now, shadow=case.in_shadow)
         if not over:
             return None
         limit = self._settings.limits[over]

@@ -51,7 +51,7 @@ async def test_a_preview_of_the_link_changes_nothing_and_shows_no_data(tmp_path:
             await bot.post(f"/approve/{action.id}", json={"token": "x", "given": True})
         ).status_code == 401
         assert org.calls.all() == ()
-        assert forwarder._reactions.book.get(action.key) == action
+        assert forwarder._reactions.memory.get(action.key) == action
 
 
 @pytest.mark.long

@@ -241,14 +241,14 @@ async def test_a_longer_limit_that_a_reload_sets_counts_what_was_before(
     limits = {"timed": Limit(2, 7 * 86400)}
     row = parts.action("suspend", alert="new")
     await runner.apply(parts)
-    assert runner.book.over(row, limits, clock.now(), shadow=False) == ""
+    assert runner.memory.over(row, limits, clock.now(), shadow=False) == ""
     longer = Planned(clock)
     longer.horizon = 7 * DAY
     await runner.apply(longer)
-    assert runner.book.over(row, limits, clock.now(), shadow=False) == "timed"
-    assert [one.alert for one in runner.book.prompts(parts.action("prompt"))] == ["prompt 3"]
+    assert runner.memory.over(row, limits, clock.now(), shadow=False) == "timed"
+    assert [one.alert for one in runner.memory.prompts(parts.action("prompt"))] == ["prompt 3"]
     await runner.apply(parts)
-    assert runner.book.horizon == 7 * DAY
+    assert runner.memory.horizon == 7 * DAY
 
 
 async def test_what_changes_while_a_reload_reads_the_past_stays_changed(
@@ -267,4 +267,4 @@ async def test_what_changes_while_a_reload_reads_the_past_stays_changed(
     longer = Planned(parts.clock)
     longer.horizon = 7 * DAY
     await runner.apply(longer)
-    assert [one.state for one in runner.book.open()] == [ActionState.UNDOING]
+    assert [one.state for one in runner.memory.open()] == [ActionState.UNDOING]

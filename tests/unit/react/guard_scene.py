@@ -10,7 +10,7 @@ import msgspec
 from forwarder.core.action import Action, ActionState, Claim, Outcome, Waits
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.action_rows.in_memory import Book
+from forwarder.react.action_rows.in_memory import ActionsInMemory
 from forwarder.react.guards.guards import Guards
 from forwarder.react.guards.judgement import Decision, Judgement
 from forwarder.react.guards.pauses import Pauses
@@ -99,7 +99,7 @@ class Scene:
         )
         self.store = FakeStore()
         self.looks = FakeLooks()
-        self.book = Book()
+        self.memory = ActionsInMemory()
         self.pauses = Pauses()
         self.reload(change(settings, **changes))
 
@@ -110,7 +110,7 @@ class Scene:
             self.okta,
             self.looks,
             self.store,
-            self.book,
+            self.memory,
             pauses=lambda: self.pauses,
             clock=self.clock,
         )
@@ -120,7 +120,7 @@ class Scene:
         return self.clock.now()
 
     async def judge(self, action: Action) -> Judgement:
-        self.book.put(action)
+        self.memory.put(action)
         return await self.guards.judge(action, self.now)
 
     async def verdict(self, action: Action) -> tuple[Decision, Any]:
@@ -137,7 +137,7 @@ class Scene:
             due=judgement.until,
             approval=judgement.approval or action.approval,
         )
-        self.book.put(row)
+        self.memory.put(row)
         return row
 
     def approve(self, row: Action, *, given: bool = True) -> Action:
@@ -146,7 +146,7 @@ class Scene:
         assert row.approval is not None
         approval = change(row.approval, given=given, by="ada", at=self.now)
         decided = change(row, approval=approval, due=self.now)
-        self.book.put(decided)
+        self.memory.put(decided)
         return decided
 
     def done(self, action: Action, seconds: float = HOUR / SECOND) -> Action:
@@ -163,7 +163,7 @@ class Scene:
             waits_for=None,
             reason=None,
         )
-        self.book.put(row)
+        self.memory.put(row)
         return row
 
     async def carry_out(self, action: Action) -> bool:

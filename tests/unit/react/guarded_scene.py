@@ -15,7 +15,7 @@ from tests.unit.react.scene import FakeGuards, Scene
 
 
 class _RealGuards(FakeGuards):
-    """The guards over the book of the scene, which each start replaces; looks at the scene's targets."""
+    """The guards over the memory of the scene, which each start replaces; looks at the scene's targets."""
 
     def __init__(self, scene: "GuardedScene") -> None:
         super().__init__({})
@@ -24,10 +24,10 @@ class _RealGuards(FakeGuards):
 
     async def judge(self, action: Action, now: Micros) -> Judgement:
         scene = self._scene
-        if self._made is None or self._made[:2] != (scene.book, scene.settings):
-            store, book, clock = scene.store, scene.book, scene.clock
-            guards = Guards(scene.settings, scene.okta, self, store, book, pauses=Pauses, clock=clock)
-            self._made = (book, scene.settings, guards)
+        if self._made is None or self._made[:2] != (scene.memory, scene.settings):
+            store, memory, clock = scene.store, scene.memory, scene.clock
+            guards = Guards(scene.settings, scene.okta, self, store, memory, pauses=Pauses, clock=clock)
+            self._made = (memory, scene.settings, guards)
         return await self._made[2].judge(action, now)
 
     async def look(self, action: Action) -> Seen:
@@ -48,7 +48,7 @@ class GuardedScene(Scene):
     async def decide(self, *, given: bool) -> None:
         """Let a human decide about what waits for one."""
         now = self.clock.now()
-        for row in [one for one in self.book.open() if one.waits_for is Waits.APPROVAL]:
+        for row in [one for one in self.memory.open() if one.waits_for is Waits.APPROVAL]:
             assert row.approval is not None
             approval = msgspec.structs.replace(row.approval, given=given, by="ada", at=now)
             await self.add(msgspec.structs.replace(row, approval=approval, due=now))

@@ -23,7 +23,7 @@ from forwarder.core.ports import Batch
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.react.action_rows.changes import Rows
-from forwarder.react.action_rows.in_memory import Book
+from forwarder.react.action_rows.in_memory import ActionsInMemory
 from forwarder.react.actions import okta as actions
 from forwarder.react.engine import ActionEngine
 from forwarder.react.guards.judgement import Decision, Judgement
@@ -236,7 +236,7 @@ class Scene:
         self.judge = FakeGuards(self.acts)
         self.prompts = FakePrompts()
         self.horizon = 86_400_000_000
-        self.book = Book()
+        self.memory = ActionsInMemory()
         self.after: dict[str, list[Action]] = {}
         self.announcements: list[Action] = []
         self.metrics = Metrics()
@@ -262,10 +262,10 @@ class Scene:
         """Close nothing."""
 
     async def start(self) -> None:
-        self.book = Book()
-        self.book.fill(await self.store.load_actions(0))
+        self.memory = ActionsInMemory()
+        self.memory.fill(await self.store.load_actions(0))
         metrics = ReactionMetrics(self.metrics, self.clock)
-        self.rows = Rows(self.store, self.book, metrics, self.clock, lambda _: None)
+        self.rows = Rows(self.store, self.memory, metrics, self.clock, lambda _: None)
         self.engine = ActionEngine(lambda: self, self.rows, lambda: None)
         self._task = asyncio.create_task(self.engine.run())
         await self.rest()

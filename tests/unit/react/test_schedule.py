@@ -3,7 +3,7 @@
 import msgspec
 
 from forwarder.core.action import Action, ActionState, ActionTarget
-from forwarder.react.action_rows.in_memory import Book
+from forwarder.react.action_rows.in_memory import ActionsInMemory
 from tests.fakes.actions import action
 from tests.fakes.clock import NOON
 
@@ -18,43 +18,43 @@ def alert(number: int) -> list[Action]:
     return [change(row, target=target) if row.target.kind == "user" else row for row in rows]
 
 
-def start(book: Book, *working: Action, at_once: int = 8) -> list[Action]:
-    return book.startable(NOON, working, at_once)
+def start(memory: ActionsInMemory, *working: Action, at_once: int = 8) -> list[Action]:
+    return memory.startable(NOON, working, at_once)
 
 
 def test_what_an_alert_plans_is_started_in_the_order_of_do() -> None:
     for number in range(50):
-        book = Book()
+        memory = ActionsInMemory()
         rows = alert(number)
         for row in rows:
-            book.put(row)
-        assert [row.name for row in book.due(NOON)] == list(DO)
-        started = [row.name for row in start(book)]
+            memory.put(row)
+        assert [row.name for row in memory.due(NOON)] == list(DO)
+        started = [row.name for row in start(memory)]
         assert started == ["revoke_sessions", "block_ip", "notify"]  # the others wait for the user's first
-        book.put(change(rows[0], state=ActionState.ENDED))
-        assert [row.name for row in start(book, rows[3], rows[4])] == ["add_to_group"]
+        memory.put(change(rows[0], state=ActionState.ENDED))
+        assert [row.name for row in start(memory, rows[3], rows[4])] == ["add_to_group"]
 
 
 def test_after_a_restart_what_an_alert_plans_is_started_in_the_same_order() -> None:
     for number in range(50):
-        book = Book()
-        book.put(action("revoke_sessions", 99))
-        book.fill(alert(number))
-        assert [row.name for row in book.due(NOON)] == list(DO)
+        memory = ActionsInMemory()
+        memory.put(action("revoke_sessions", 99))
+        memory.fill(alert(number))
+        assert [row.name for row in memory.due(NOON)] == list(DO)
 
 
 def test_what_waited_together_begins_in_the_order_in_which_it_came() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     rows = [action(number=number) for number in range(20)]
     for row in rows:
-        book.put(row)
+        memory.put(row)
     for row in reversed(rows):
-        book.put(change(row, state=ActionState.WAITING, due=NOON - 1))
-    assert [row.alert for row in book.due(NOON)] == [row.alert for row in rows]
+        memory.put(change(row, state=ActionState.WAITING, due=NOON - 1))
+    assert [row.alert for row in memory.due(NOON)] == [row.alert for row in rows]
 
 
 def test_each_lane_has_slots_of_its_own() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     users = [ActionTarget("user", f"00u{number}") for number in range(40)]
     calls = [action("revoke_sessions", number, target=users[number]) for number in range(10)]
     undos = [
@@ -67,35 +67,35 @@ def test_each_lane_has_slots_of_its_own() -> None:
     other = action("revoke_sessions", 30, target=users[30], org="other")
     hooks = [action("notify", number, settings={"to": to}) for number, to in ((1, "a"), (2, "a"), (3, "b"))]
     for row in [*calls, *polls, *hooks, *undos, other]:
-        book.put(row)
-    started = start(book, at_once=2)
+        memory.put(row)
+    started = start(memory, at_once=2)
     assert started == [*undos[:2], *calls[:2], *polls[:2], *hooks, other]
-    assert start(book, *started, at_once=2) == []
-    assert start(book, *started[1:], at_once=2) == [undos[0]]
+    assert start(memory, *started, at_once=2) == []
+    assert start(memory, *started[1:], at_once=2) == [undos[0]]
 
 
 def test_a_target_in_work_takes_up_no_slots_of_the_others() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     same = [action("revoke_sessions", number) for number in range(10)]
     other = action("revoke_sessions", 10, target=ActionTarget("user", "00uother"))
     for row in [*same, other]:
-        book.put(row)
-    assert start(book, same[0], at_once=2) == [other]
+        memory.put(row)
+    assert start(memory, same[0], at_once=2) == [other]
 
 
 def test_an_undo_comes_before_the_next_action_on_its_target() -> None:
-    book = Book()
-    book.put(action("revoke_sessions", 1))
-    book.put(undo := action("suspend", 2, state=ActionState.LIVE))
-    assert start(book) == [undo]
+    memory = ActionsInMemory()
+    memory.put(action("revoke_sessions", 1))
+    memory.put(undo := action("suspend", 2, state=ActionState.LIVE))
+    assert start(memory) == [undo]
 
 
 def test_a_row_that_rests_is_due_again_then_or_when_it_is_put() -> None:
-    book = Book()
-    book.put(row := action())
-    book.postpone(row.key, NOON + 5)
-    assert (start(book), book.next_due()) == ([], NOON + 5)
-    assert book.startable(NOON + 5, [], 8) == [row]
-    book.postpone(row.key, NOON + 9)
-    book.put(row)
-    assert start(book) == [row]
+    memory = ActionsInMemory()
+    memory.put(row := action())
+    memory.postpone(row.key, NOON + 5)
+    assert (start(memory), memory.next_due()) == ([], NOON + 5)
+    assert memory.startable(NOON + 5, [], 8) == [row]
+    memory.postpone(row.key, NOON + 9)
+    memory.put(row)
+    assert start(memory) == [row]

@@ -6,7 +6,7 @@ import msgspec
 
 from forwarder.core.action import Action, ActionState, ActionTarget, Approval, Outcome, Reason, Waits
 from forwarder.core.time import SECOND
-from forwarder.react.action_rows.in_memory import DAY, Book
+from forwarder.react.action_rows.in_memory import DAY, ActionsInMemory
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.summary import summary
 from tests.fakes.actions import HOUR, action
@@ -18,10 +18,10 @@ change = msgspec.structs.replace
 
 
 def shown(*rows: Action, now: int = NOON, pauses: Pauses = NO_PAUSES) -> dict[str, Any]:
-    book = Book()
+    memory = ActionsInMemory()
     for row in rows:
-        book.put(row)
-    return summary("enforce", book, pauses, now)
+        memory.put(row)
+    return summary("enforce", memory, pauses, now)
 
 
 def asking(number: int = 0, why: str = "asks", **more: Any) -> Action:
@@ -135,14 +135,14 @@ def test_a_pause_says_who_why_and_until_when() -> None:
 
 
 def test_an_action_over_a_limit_counts_once_whatever_becomes_of_it() -> None:
-    book = Book()
-    book.put(row := asking(1, "timed"))
+    memory = ActionsInMemory()
+    memory.put(row := asking(1, "timed"))
     approved = Approval(NOON + HOUR, "timed", by="ada", at=NOON, given=True)
-    book.put(change(row, approval=approved))
-    book.put(change(row, approval=approved, state=ActionState.LIVE, called_at=NOON, undo_due=NOON + HOUR))
-    book.put(asking(2, "timed", planned_at=NOON + MINUTE))
-    book.put(asking(3))
-    assert summary("enforce", book, Pauses(), NOON + MINUTE)["limits"] == [
+    memory.put(change(row, approval=approved))
+    memory.put(change(row, approval=approved, state=ActionState.LIVE, called_at=NOON, undo_due=NOON + HOUR))
+    memory.put(asking(2, "timed", planned_at=NOON + MINUTE))
+    memory.put(asking(3))
+    assert summary("enforce", memory, Pauses(), NOON + MINUTE)["limits"] == [
         {"limit": "timed", "last": "2026-01-01T12:01:00.000Z", "last_hour": 2, "last_day": 2}
     ]
 
@@ -165,15 +165,15 @@ def test_limits_are_counted_by_hour_and_day_and_the_last_one_comes_first() -> No
 
 def test_ended_rows_that_are_read_from_the_store_count_as_trips() -> None:
     ended = change(asking(1, "per_rule"), state=ActionState.ENDED, outcome=Outcome.REFUSED, due=None)
-    book = Book()
-    book.fill([ended])
-    (trip,) = summary("enforce", book, Pauses(), NOON)["limits"]
-    assert (trip["limit"], trip["last_day"]) == ("per_rule", 1)
+    memory = ActionsInMemory()
+    memory.fill([ended])
+    (hit,) = summary("enforce", memory, Pauses(), NOON)["limits"]
+    assert (hit["limit"], hit["last_day"]) == ("per_rule", 1)
 
 
 def test_trips_of_years_take_little_memory() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     for minute in range(6000):
-        book.trips.add("timed", NOON + minute * MINUTE)
-    assert book.trips.found(NOON + 5999 * MINUTE)[0][2:] == (60, 1440)
-    assert len(book.trips._minutes["timed"]) <= 2880
+        memory.limit_hits.add("timed", NOON + minute * MINUTE)
+    assert memory.limit_hits.found(NOON + 5999 * MINUTE)[0][2:] == (60, 1440)
+    assert len(memory.limit_hits._minutes["timed"]) <= 2880

@@ -12,7 +12,7 @@ from jsonschema import Draft7Validator
 
 from forwarder.setup.elasticsearch import fields, health
 from tests.alerts.test_rules import FOREIGN, OF_PROMETHEUS, RUNBOOK, declared, nodes
-from tests.e2e.grafana import Asked, asked, dashboard, filled, panels
+from tests.e2e.grafana import OpenPrompts, asked, dashboard, filled, panels
 from tests.stack.process import ROOT
 from tools.make_grafana import DASHBOARDS, TARGET, files
 
@@ -119,13 +119,13 @@ def test_a_panel_says_what_it_shows_and_where_help_is(name: str, panel: dict[str
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=str)
-def test_a_query_reads_the_chosen_data_source(query: Asked) -> None:
+def test_a_query_reads_the_chosen_data_source(query: OpenPrompts) -> None:
     assert query.target["datasource"] == query.panel["datasource"]
 
 
 @pytest.mark.long
 @each_query
-def test_a_query_selects_by_what_is_chosen_and_reads_what_the_forwarder_has(query: Asked) -> None:
+def test_a_query_selects_by_what_is_chosen_and_reads_what_the_forwarder_has(query: OpenPrompts) -> None:
     for selector, inside in selectors(query.target["expr"]):
         found = {matcher.name for matcher in selector.matchers.matchers}
         if selector.name in WITHOUT_JOB:
@@ -151,7 +151,7 @@ def _only_asks_whether_it_exists(expression: str) -> bool:
 
 @pytest.mark.long
 @each_query
-def test_what_is_drawn_over_time_follows_the_interval(query: Asked) -> None:
+def test_what_is_drawn_over_time_follows_the_interval(query: OpenPrompts) -> None:
     windows = re.findall(r"\[(\$?[a-z0-9_]+)\]", query.target["expr"])
     if query.target.get("instant"):
         assert "$__rate_interval" not in windows, "it would show the last moments only"
@@ -160,7 +160,7 @@ def test_what_is_drawn_over_time_follows_the_interval(query: Asked) -> None:
 
 
 @pytest.mark.parametrize("query", [one for one in QUERIES if "expr" not in one.target], ids=str)
-def test_a_search_says_which_documents_it_wants_and_groups_what_it_counts(query: Asked) -> None:
+def test_a_search_says_which_documents_it_wants_and_groups_what_it_counts(query: OpenPrompts) -> None:
     text, of_events = query.target["query"], "event.dataset:okta.system AND " in query.target["query"]
     assert of_events != ("event.dataset:okta_forwarder.health AND " in text)
     assert "data_stream.namespace:$namespace" in text

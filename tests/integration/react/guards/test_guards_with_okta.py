@@ -15,7 +15,7 @@ from forwarder.emulator.org import Emulator
 from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.settings import ApiSettings
-from forwarder.react.action_rows.in_memory import Book
+from forwarder.react.action_rows.in_memory import ActionsInMemory
 from forwarder.react.guards.directory import Directory
 from forwarder.react.guards.guards import Guards
 from forwarder.react.guards.judgement import Decision
@@ -44,7 +44,7 @@ class Org:
     def reload(self, **changes: Any) -> None:
         settings = change(SETTINGS, **changes)
         self.guards = Guards(
-            settings, self.okta, FakeLooks(), FakeStore(), Book(), pauses=Pauses, clock=self.clock
+            settings, self.okta, FakeLooks(), FakeStore(), ActionsInMemory(), pauses=Pauses, clock=self.clock
         )
 
     async def verdict(self, name: str = "revoke_sessions", number: int = 0, **more: Any) -> Any:
@@ -63,7 +63,9 @@ async def scene(token: str = TOKEN, api: ApiSettings | None = None, **changes: A
             org.settings.url, api or ApiSettings(token=token), 1.0, clock, retry=RetryPolicy(timeout=5.0)
         )
         okta = OktaCalls({"acme": client}.get, clock)
-        guards = Guards(SETTINGS, okta, FakeLooks(), FakeStore(), Book(), pauses=Pauses, clock=clock)
+        guards = Guards(
+            SETTINGS, okta, FakeLooks(), FakeStore(), ActionsInMemory(), pauses=Pauses, clock=clock
+        )
         try:
             yield Org(org, okta, guards, org.users.create("plain@corp.example", "Plain User"), clock)
         finally:

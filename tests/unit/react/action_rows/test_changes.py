@@ -10,7 +10,7 @@ from forwarder.core.errors import StoreError
 from forwarder.core.ports import Batch
 from forwarder.metrics import Metrics
 from forwarder.react.action_rows.changes import Rows
-from forwarder.react.action_rows.in_memory import Book
+from forwarder.react.action_rows.in_memory import ActionsInMemory
 from forwarder.react.metrics import ReactionMetrics
 from tests.fakes.actions import action
 from tests.fakes.clock import ManualClock
@@ -36,22 +36,22 @@ class FailsOnce(MemoryStore):
 async def test_an_action_whose_commit_was_not_confirmed_is_carried_out_without_a_restart(
     *, committed: bool
 ) -> None:
-    clock, book = ManualClock(), Book()
+    clock, memory = ManualClock(), ActionsInMemory()
     store = FailsOnce(clock)
     store.committed = committed
-    rows = Rows(store, book, ReactionMetrics(Metrics(), clock), clock, lambda _: None)
+    rows = Rows(store, memory, ReactionMetrics(Metrics(), clock), clock, lambda _: None)
     planned = action()
     commit = asyncio.create_task(rows.commit([planned]))
     await clock.asleep()
     await clock.advance(60)
     await commit
-    assert book.due(clock.now()) == [planned]
+    assert memory.due(clock.now()) == [planned]
 
 
 async def test_an_action_that_was_planned_before_and_is_over_is_not_planned_again() -> None:
-    clock, book = ManualClock(), Book()
+    clock, memory = ManualClock(), ActionsInMemory()
     store = MemoryStore(clock)
-    rows = Rows(store, book, ReactionMetrics(Metrics(), clock), clock, lambda _: None)
+    rows = Rows(store, memory, ReactionMetrics(Metrics(), clock), clock, lambda _: None)
     await store.commit_actions(Batch(), [action()])
     await rows.commit([action()])
-    assert book.open() == []
+    assert memory.open() == []

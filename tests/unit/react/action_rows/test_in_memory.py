@@ -7,7 +7,7 @@ import pytest
 
 from forwarder.core.action import Action, ActionState, ActionTarget, End, Outcome, Reason, Waits
 from forwarder.core.time import SECOND
-from forwarder.react.action_rows.in_memory import DAY, Book, horizon_of
+from forwarder.react.action_rows.in_memory import DAY, ActionsInMemory, horizon_of
 from forwarder.react.settings.guards import Limit
 from tests.fakes.actions import HOUR, action
 from tests.fakes.clock import NOON
@@ -42,211 +42,213 @@ def user(number: int) -> ActionTarget:
 
 
 def test_a_row_is_due_until_it_is_put_and_the_longest_due_comes_first() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     first, second, later = (action(number=number, due=NOON + number) for number in range(3))
     for row in (later, second, first):
-        book.put(row)
-    assert book.next_due() == NOON
-    assert book.due(NOON + 1) == [first, second]
-    assert book.due(NOON + 1) == [first, second]
-    assert book.next_due() == NOON + 2
-    book.put(change(first, state=ActionState.CALLING, due=NOON + 9))
-    book.put(change(second, state=ActionState.ENDED, due=None))
-    assert book.due(NOON + 2) == [later]
-    assert book.next_due() == NOON + 9
+        memory.put(row)
+    assert memory.next_due() == NOON
+    assert memory.due(NOON + 1) == [first, second]
+    assert memory.due(NOON + 1) == [first, second]
+    assert memory.next_due() == NOON + 2
+    memory.put(change(first, state=ActionState.CALLING, due=NOON + 9))
+    memory.put(change(second, state=ActionState.ENDED, due=None))
+    assert memory.due(NOON + 2) == [later]
+    assert memory.next_due() == NOON + 9
 
 
 def test_what_waits_is_counted_by_what_for_and_what_began_first_comes_first() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     first, second, third = (
         action(number=number, state=ActionState.WAITING, waits_for=Waits.CONFIRMATION) for number in range(3)
     )
     for row in (first, second, third):
-        book.put(row)
-    book.put(again := change(first, detail="asked once more", due=NOON + 1))
-    assert book.waiting(Waits.CONFIRMATION, most=2) == [again, second]
-    book.put(asks := change(again, waits_for=Waits.APPROVAL))
-    assert [book.count_waiting(each) for each in (Waits.CONFIRMATION, Waits.APPROVAL, Waits.RETRY)] == [
+        memory.put(row)
+    memory.put(again := change(first, detail="asked once more", due=NOON + 1))
+    assert memory.waiting(Waits.CONFIRMATION, most=2) == [again, second]
+    memory.put(asks := change(again, waits_for=Waits.APPROVAL))
+    assert [memory.count_waiting(each) for each in (Waits.CONFIRMATION, Waits.APPROVAL, Waits.RETRY)] == [
         2,
         1,
         0,
     ]
-    assert book.waiting(Waits.APPROVAL, most=9) == [asks]
-    book.put(change(asks, state=ActionState.ENDED, outcome=Outcome.REFUSED))
-    book.put(change(second, state=ActionState.CALLING))
-    assert [book.count_waiting(each) for each in (Waits.CONFIRMATION, Waits.APPROVAL)] == [1, 0]
+    assert memory.waiting(Waits.APPROVAL, most=9) == [asks]
+    memory.put(change(asks, state=ActionState.ENDED, outcome=Outcome.REFUSED))
+    memory.put(change(second, state=ActionState.CALLING))
+    assert [memory.count_waiting(each) for each in (Waits.CONFIRMATION, Waits.APPROVAL)] == [1, 0]
 
 
 def test_what_has_something_to_undo_is_known_until_it_is_undone() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     row = live(action("add_to_group"))
     for state in (ActionState.LIVE, ActionState.UNDOING):
-        book.put(now := change(row, state=state))
-        assert book.lasting() == [now]
-    book.put(change(row, state=ActionState.ENDED, end=End.UNDONE))
-    assert book.lasting() == []
-    book.put(row)
-    book.fill([])
-    assert (book.lasting(), book.count_waiting(Waits.APPROVAL)) == ([], 0)
+        memory.put(now := change(row, state=state))
+        assert memory.lasting() == [now]
+    memory.put(change(row, state=ActionState.ENDED, end=End.UNDONE))
+    assert memory.lasting() == []
+    memory.put(row)
+    memory.fill([])
+    assert (memory.lasting(), memory.count_waiting(Waits.APPROVAL)) == ([], 0)
 
 
 def test_a_row_that_waits_for_a_human_is_open_and_never_due() -> None:
-    book = Book()
-    book.put(row := action())
-    book.put(waiting := change(row, state=ActionState.WAITING, waits_for=Waits.APPROVAL, due=None))
-    assert book.open() == [waiting]
-    assert book.due(NOON + DAY) == []
-    assert book.next_due() is None
+    memory = ActionsInMemory()
+    memory.put(row := action())
+    memory.put(waiting := change(row, state=ActionState.WAITING, waits_for=Waits.APPROVAL, due=None))
+    assert memory.open() == [waiting]
+    assert memory.due(NOON + DAY) == []
+    assert memory.next_due() is None
 
 
 def test_a_planned_row_never_replaces_one_that_went_on() -> None:
-    book = Book()
-    book.put(row := action())
-    book.put(went_on := change(row, state=ActionState.CALLING))
-    book.put(row)
-    assert book.get(row.key) is went_on
+    memory = ActionsInMemory()
+    memory.put(row := action())
+    memory.put(went_on := change(row, state=ActionState.CALLING))
+    memory.put(row)
+    assert memory.get(row.key) is went_on
 
 
 def test_a_row_is_found_by_its_short_id_while_it_is_open() -> None:
-    book = Book()
-    book.put(row := action())
-    book.put(action(number=1))
-    assert book.get(row.id) is row
-    assert book.get("") is None
-    book.put(called(row))
-    assert book.get(row.id) is None
+    memory = ActionsInMemory()
+    memory.put(row := action())
+    memory.put(action(number=1))
+    assert memory.get(row.id) is row
+    assert memory.get("") is None
+    memory.put(called(row))
+    assert memory.get(row.id) is None
 
 
 @pytest.mark.parametrize("state", [ActionState.CALLING, ActionState.LIVE, ActionState.UNDOING])
 def test_an_effect_is_live_from_its_call_until_it_is_undone(state: ActionState) -> None:
-    book = Book()
-    book.put(made := change(live(action()), state=state))
-    assert book.live(action(number=1)) is made
-    assert book.live(made) is None
-    book.put(change(made, state=ActionState.ENDED, end=End.UNDONE, undone_at=NOON))
-    assert book.live(action(number=1)) is None
+    memory = ActionsInMemory()
+    memory.put(made := change(live(action()), state=state))
+    assert memory.live(action(number=1)) is made
+    assert memory.live(made) is None
+    memory.put(change(made, state=ActionState.ENDED, end=End.UNDONE, undone_at=NOON))
+    assert memory.live(action(number=1)) is None
 
 
 def test_an_effect_may_be_live_while_a_call_whose_answer_was_lost_waits_to_be_repeated() -> None:
-    book = Book()
-    book.put(row := action())
-    book.put(lost := change(row, state=ActionState.WAITING, waits_for=Waits.RETRY, called_at=NOON))
-    assert book.live(action(number=1)) is lost
+    memory = ActionsInMemory()
+    memory.put(row := action())
+    memory.put(lost := change(row, state=ActionState.WAITING, waits_for=Waits.RETRY, called_at=NOON))
+    assert memory.live(action(number=1)) is lost
 
 
 def test_only_the_same_org_action_target_and_group_are_the_same_effect() -> None:
-    book = Book()
-    book.put(live(row := action("add_to_group", settings={"group": "00g1"})))
+    memory = ActionsInMemory()
+    memory.put(live(row := action("add_to_group", settings={"group": "00g1"})))
     others = [
         action("add_to_group", 1, settings={"group": "00g2"}),
         action("add_to_group", 1, settings={"group": "00g1"}, org="other"),
         action("add_to_group", 1, settings={"group": "00g1"}, target=user(1)),
         action("suspend", 1),
     ]
-    assert [book.live(other) for other in others] == [None] * 4
-    same = book.live(action("add_to_group", 1, settings={"group": "00g1"}))
+    assert [memory.live(other) for other in others] == [None] * 4
+    same = memory.live(action("add_to_group", 1, settings={"group": "00g1"}))
     assert same is not None
     assert same.key == row.key
 
 
 def test_two_writings_of_an_address_are_one_target() -> None:
-    book = Book()
-    book.put(live(row := action("block_ip", target=ActionTarget("ip", "2606:4700:0:0::1111"))))
-    found = book.live(action("block_ip", 1, target=ActionTarget("ip", "2606:4700::1111")))
+    memory = ActionsInMemory()
+    memory.put(live(row := action("block_ip", target=ActionTarget("ip", "2606:4700:0:0::1111"))))
+    found = memory.live(action("block_ip", 1, target=ActionTarget("ip", "2606:4700::1111")))
     assert found is not None
     assert found.key == row.key
 
 
 def test_a_mending_action_is_never_live() -> None:
-    book = Book()
-    book.put(change(action("revoke_sessions"), state=ActionState.CALLING, called_at=NOON))
-    assert book.live(action("revoke_sessions", 1)) is None
+    memory = ActionsInMemory()
+    memory.put(change(action("revoke_sessions"), state=ActionState.CALLING, called_at=NOON))
+    assert memory.live(action("revoke_sessions", 1)) is None
 
 
 def test_a_target_is_held_for_24_hours_after_its_effect_was_undone_by_hand() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     row = live(action())
-    book.put(undoing := change(row, state=ActionState.UNDOING, undone_by="hand: ada"))
-    assert book.held("acme", row.target, NOON + 9 * DAY) is undoing
-    book.put(undone := change(undoing, state=ActionState.ENDED, end=End.UNDONE, undone_at=NOON, due=None))
-    assert book.held("acme", row.target, NOON + DAY - 1) is undone
-    assert book.held("acme", row.target, NOON + DAY) is None
-    assert book.held("other", row.target, NOON) is None
-    assert book.held("acme", user(1), NOON) is None
+    memory.put(undoing := change(row, state=ActionState.UNDOING, undone_by="hand: ada"))
+    assert memory.held("acme", row.target, NOON + 9 * DAY) is undoing
+    memory.put(undone := change(undoing, state=ActionState.ENDED, end=End.UNDONE, undone_at=NOON, due=None))
+    assert memory.held("acme", row.target, NOON + DAY - 1) is undone
+    assert memory.held("acme", row.target, NOON + DAY) is None
+    assert memory.held("other", row.target, NOON) is None
+    assert memory.held("acme", user(1), NOON) is None
 
 
 def test_an_effect_whose_time_was_over_holds_nothing() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     ended = change(
         live(action()), state=ActionState.ENDED, end=End.UNDONE, undone_at=NOON, undone_by="time", due=None
     )
-    book.put(ended)
-    assert book.held("acme", ended.target, NOON) is None
+    memory.put(ended)
+    assert memory.held("acme", ended.target, NOON) is None
 
 
 def test_holds_that_are_over_are_forgotten() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     for number in range(50):
         at = NOON + number * DAY
         row = live(action(number=number, target=user(number)))
-        book.put(change(row, state=ActionState.ENDED, undone_at=at, undone_by="hand: ada", due=None))
-    assert len(book._held) <= 2
+        memory.put(change(row, state=ActionState.ENDED, undone_at=at, undone_by="hand: ada", due=None))
+    assert len(memory._held) <= 2
 
 
 def test_per_user_and_per_rule_count_alerts_and_a_kind_counts_actions() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     for name in ("suspend", "revoke_sessions", "expire_password"):
-        book.put(called(action(name)))
+        memory.put(called(action(name)))
     again = action("revoke_sessions", 1)
-    assert book.over(again, LIMITS, NOON, shadow=False) == ""  # one alert acted, and two mending actions
-    book.put(called(again))
-    assert book.over(action("suspend", 2), LIMITS, NOON, shadow=False) == "per_user"
-    assert book.over(action("suspend", 1), LIMITS, NOON, shadow=False) == ""  # the alert acted already
+    assert memory.over(again, LIMITS, NOON, shadow=False) == ""  # one alert acted, and two mending actions
+    memory.put(called(again))
+    assert memory.over(action("suspend", 2), LIMITS, NOON, shadow=False) == "per_user"
+    assert memory.over(action("suspend", 1), LIMITS, NOON, shadow=False) == ""  # the alert acted already
     other = action("revoke_sessions", 3, target=user(1))
-    assert book.over(other, LIMITS, NOON, shadow=False) == "mending"
-    assert book.over(action("suspend", 3, target=user(1)), LIMITS, NOON, shadow=False) == ""
+    assert memory.over(other, LIMITS, NOON, shadow=False) == "mending"
+    assert memory.over(action("suspend", 3, target=user(1)), LIMITS, NOON, shadow=False) == ""
 
 
 def test_a_limit_looks_back_for_its_time_only() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     for number in range(2):
-        book.put(called(action(number=number), NOON + number * SECOND))
+        memory.put(called(action(number=number), NOON + number * SECOND))
     next_one = action(number=2)
-    assert book.over(next_one, LIMITS, NOON + HOUR - 1, shadow=False) == "per_user"
-    assert book.over(next_one, LIMITS, NOON + HOUR, shadow=False) == ""
+    assert memory.over(next_one, LIMITS, NOON + HOUR - 1, shadow=False) == "per_user"
+    assert memory.over(next_one, LIMITS, NOON + HOUR, shadow=False) == ""
 
 
 def test_what_was_refused_or_is_quiet_counts_for_no_limit() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     for number in range(9):
         row = action(number=number)
-        book.put(change(row, state=ActionState.ENDED, outcome=Outcome.REFUSED, reason=Reason.LATE, due=None))
-        book.put(called(action("user_risk", number)))
-    assert book.over(action(number=10), LIMITS, NOON, shadow=False) == ""
-    assert book.over(action("user_risk", 10), LIMITS, NOON, shadow=False) == ""
+        memory.put(
+            change(row, state=ActionState.ENDED, outcome=Outcome.REFUSED, reason=Reason.LATE, due=None)
+        )
+        memory.put(called(action("user_risk", number)))
+    assert memory.over(action(number=10), LIMITS, NOON, shadow=False) == ""
+    assert memory.over(action("user_risk", 10), LIMITS, NOON, shadow=False) == ""
 
 
 def test_a_retry_is_not_counted_against_itself() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     rows = [action(number=number) for number in range(2)]
     for row in rows:
-        book.put(change(row, state=ActionState.WAITING, waits_for=Waits.RETRY, called_at=NOON))
-    assert book.over(rows[0], LIMITS, NOON, shadow=False) == ""
+        memory.put(change(row, state=ActionState.WAITING, waits_for=Waits.RETRY, called_at=NOON))
+    assert memory.over(rows[0], LIMITS, NOON, shadow=False) == ""
 
 
 def test_shadows_have_a_count_of_their_own() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     for number in range(2):
         shadow = change(
             action(number=number, mode="shadow"), state=ActionState.ENDED, outcome=Outcome.SHADOW, due=None
         )
-        book.put(change(shadow, reason=Reason.SHADOW))
-    assert book.over(action(number=2), LIMITS, NOON, shadow=False) == ""
-    assert book.over(action(number=2), LIMITS, NOON, shadow=True) == "per_user"
+        memory.put(change(shadow, reason=Reason.SHADOW))
+    assert memory.over(action(number=2), LIMITS, NOON, shadow=False) == ""
+    assert memory.over(action(number=2), LIMITS, NOON, shadow=True) == "per_user"
 
 
 def test_a_shadow_over_a_limit_would_have_waited_so_it_does_not_count() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     for number in range(5):
         row = change(
             action(number=number),
@@ -255,81 +257,81 @@ def test_a_shadow_over_a_limit_would_have_waited_so_it_does_not_count() -> None:
             reason=Reason.LIMIT,
             due=None,
         )
-        book.put(row)
-    assert book.over(action(number=9), LIMITS, NOON, shadow=True) == ""
+        memory.put(row)
+    assert memory.over(action(number=9), LIMITS, NOON, shadow=True) == ""
 
 
 def test_limits_of_one_org_are_not_spent_by_another() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     for number in range(9):
-        book.put(called(action(number=number, org="other")))
-    assert book.over(action(number=10), LIMITS, NOON, shadow=False) == ""
+        memory.put(called(action(number=number, org="other")))
+    assert memory.over(action(number=10), LIMITS, NOON, shadow=False) == ""
 
 
 def test_a_claim_keeps_the_place_and_counts_until_it_is_released() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     rows = [action(number=number) for number in range(3)]
     for row in rows:
-        book.put(row)
-    book.claim(rows[0], NOON)
-    assert book.live(rows[1]) == rows[0]
-    book.claim(rows[1], NOON)
-    assert book.over(rows[2], LIMITS, NOON, shadow=False) == "per_user"
-    book.release(rows[1].key)
-    assert book.over(rows[2], LIMITS, NOON, shadow=False) == ""
-    book.put(change(rows[0], state=ActionState.ENDED, outcome=Outcome.REFUSED, due=None))
-    assert book.live(rows[2]) is None
-    book.claim(rows[1], NOON)
-    assert book.over(rows[2], LIMITS, NOON, shadow=False) == ""
+        memory.put(row)
+    memory.claim(rows[0], NOON)
+    assert memory.live(rows[1]) == rows[0]
+    memory.claim(rows[1], NOON)
+    assert memory.over(rows[2], LIMITS, NOON, shadow=False) == "per_user"
+    memory.release(rows[1].key)
+    assert memory.over(rows[2], LIMITS, NOON, shadow=False) == ""
+    memory.put(change(rows[0], state=ActionState.ENDED, outcome=Outcome.REFUSED, due=None))
+    assert memory.live(rows[2]) is None
+    memory.claim(rows[1], NOON)
+    assert memory.over(rows[2], LIMITS, NOON, shadow=False) == ""
 
 
 def test_a_claim_counts_on_once_its_call_is_stored() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     rows = [action(number=number) for number in range(3)]
     for row in rows[:2]:
-        book.put(row)
-        book.claim(row, NOON)
-        book.put(change(row, state=ActionState.CALLING, called_at=NOON))
-        book.release(row.key)
-    assert book.over(rows[2], LIMITS, NOON, shadow=False) == "per_user"
-    assert book.live(rows[2]) is not None
+        memory.put(row)
+        memory.claim(row, NOON)
+        memory.put(change(row, state=ActionState.CALLING, called_at=NOON))
+        memory.release(row.key)
+    assert memory.over(rows[2], LIMITS, NOON, shadow=False) == "per_user"
+    assert memory.live(rows[2]) is not None
 
 
 def test_a_call_that_surely_did_not_leave_uses_up_no_limit() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     rows = [action(number=number, target=user(number)) for number in range(4)]
     for row in rows[:3]:
-        book.put(row)
-        book.claim(row, NOON)
-        book.put(calling := change(row, state=ActionState.CALLING, called_at=NOON))
-    assert book.over(rows[3], LIMITS, NOON, shadow=False) == "timed"
-    book.put(unsent := change(calling, state=ActionState.WAITING, called_at=None, due=NOON + 1))
-    assert book.over(rows[3], LIMITS, NOON, shadow=False) == ""
-    book.claim(unsent, NOON + 1)
-    book.put(change(calling, called_at=NOON + 1))
-    assert book.over(rows[3], LIMITS, NOON + 1, shadow=False) == "timed"
+        memory.put(row)
+        memory.claim(row, NOON)
+        memory.put(calling := change(row, state=ActionState.CALLING, called_at=NOON))
+    assert memory.over(rows[3], LIMITS, NOON, shadow=False) == "timed"
+    memory.put(unsent := change(calling, state=ActionState.WAITING, called_at=None, due=NOON + 1))
+    assert memory.over(rows[3], LIMITS, NOON, shadow=False) == ""
+    memory.claim(unsent, NOON + 1)
+    memory.put(change(calling, called_at=NOON + 1))
+    assert memory.over(rows[3], LIMITS, NOON + 1, shadow=False) == "timed"
 
 
 def test_our_own_calls_are_known_by_okta_s_request_id() -> None:
-    book = Book()
-    book.put(change(called(action()), request_id="req-1"))
-    book.put(change(called(action()), request_id="req-2"))  # the same row, when it was undone
-    assert book.made("req-1")
-    assert book.made("req-2")
-    assert not book.made("req-3")
+    memory = ActionsInMemory()
+    memory.put(change(called(action()), request_id="req-1"))
+    memory.put(change(called(action()), request_id="req-2"))  # the same row, when it was undone
+    assert memory.made("req-1")
+    assert memory.made("req-2")
+    assert not memory.made("req-3")
 
 
 def test_prompts_of_the_last_day_and_open_ones_are_kept() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     old, out, new = (action("prompt", number) for number in range(3))
-    book.put(called(old, NOON))
-    book.put(change(out, state=ActionState.PROMPTING, called_at=NOON))
-    book.put(called(new, NOON + DAY))
-    assert [row.alert for row in book.prompts(action("prompt", 9))] == [out.alert, new.alert]
+    memory.put(called(old, NOON))
+    memory.put(change(out, state=ActionState.PROMPTING, called_at=NOON))
+    memory.put(called(new, NOON + DAY))
+    assert [row.alert for row in memory.prompts(action("prompt", 9))] == [out.alert, new.alert]
 
 
 def test_prompts_that_count_are_those_out_in_the_org_and_those_of_the_user() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     mine, others = called(action("prompt", 1)), called(action("prompt", 2, target=user(2)))
     out = change(action("prompt", 3, target=user(3)), state=ActionState.PROMPTING, called_at=NOON)
     elsewhere = change(action("prompt", 4, org="other"), state=ActionState.PROMPTING, called_at=NOON)
@@ -337,57 +339,57 @@ def test_prompts_that_count_are_those_out_in_the_org_and_those_of_the_user() -> 
         action("prompt", 5), state=ActionState.ENDED, outcome=Outcome.SHADOW, reason=Reason.SHADOW, due=None
     )
     for row in (mine, others, out, elsewhere, shadow):
-        book.put(row)
-    found = {row.alert for row in book.prompts(action("prompt", 9))}
+        memory.put(row)
+    found = {row.alert for row in memory.prompts(action("prompt", 9))}
     assert found == {mine.alert, out.alert, shadow.alert}
 
 
 def test_a_prompt_that_is_claimed_is_out_until_its_row_is_put_or_it_is_released() -> None:
-    book = Book()
-    book.put(row := action("prompt"))
+    memory = ActionsInMemory()
+    memory.put(row := action("prompt"))
 
     def out() -> list[ActionState]:
-        return [one.state for one in book.prompts(action("prompt", 9, target=user(9)))]
+        return [one.state for one in memory.prompts(action("prompt", 9, target=user(9)))]
 
-    book.claim(row, NOON, shadow=True)
+    memory.claim(row, NOON, shadow=True)
     assert out() == []
-    book.claim(row, NOON)
+    memory.claim(row, NOON)
     assert out() == [ActionState.CALLING]
-    book.release(row.key)
+    memory.release(row.key)
     assert out() == []
-    book.claim(row, NOON)
-    book.put(change(row, state=ActionState.WAITING, waits_for=Waits.RETRY))
+    memory.claim(row, NOON)
+    memory.put(change(row, state=ActionState.WAITING, waits_for=Waits.RETRY))
     assert out() == []
-    book.claim(row, NOON)
-    book.put(change(row, state=ActionState.CALLING, called_at=NOON))
-    book.put(change(row, state=ActionState.PROMPTING, called_at=NOON))
+    memory.claim(row, NOON)
+    memory.put(change(row, state=ActionState.CALLING, called_at=NOON))
+    memory.put(change(row, state=ActionState.PROMPTING, called_at=NOON))
     assert out() == [ActionState.PROMPTING]
-    book.put(called(row))
+    memory.put(called(row))
     assert out() == []
 
 
 def test_prompts_that_were_refused_are_not_kept_however_many() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     for number in range(2000):
         row = action("prompt", number, target=user(number), subject=b"x" * 4000)
-        book.put(row)
+        memory.put(row)
         over = change(row, state=ActionState.ENDED, due=None, reason=Reason.LIMIT)
-        book.put(change(over, outcome=Outcome.REFUSED if number % 2 else Outcome.SHADOW))
-    assert len(book._asked) == 0
-    book.put(change(action("prompt", subject=b"x" * 4000), state=ActionState.PROMPTING, called_at=NOON))
-    (kept,) = book.prompts(action("prompt", 1))
+        memory.put(change(over, outcome=Outcome.REFUSED if number % 2 else Outcome.SHADOW))
+    assert len(memory._asked) == 0
+    memory.put(change(action("prompt", subject=b"x" * 4000), state=ActionState.PROMPTING, called_at=NOON))
+    (kept,) = memory.prompts(action("prompt", 1))
     assert kept.subject == b""
 
 
 @pytest.mark.long
 def test_a_judgement_looks_at_no_prompts_of_other_users_that_are_over() -> None:
     """Measured before: 400 ms for each judgement with 40,000 prompts, on the event loop."""
-    book = Book()
+    memory = ActionsInMemory()
     for number in range(5000):
-        book.put(called(action("prompt", number, target=user(number))))
+        memory.put(called(action("prompt", number, target=user(number))))
     started = time.perf_counter()
     for number in range(1000):
-        assert len(list(book.prompts(action("prompt", 30_000, target=user(number))))) == 1
+        assert len(list(memory.prompts(action("prompt", 30_000, target=user(number))))) == 1
     assert time.perf_counter() - started < 5
 
 
@@ -403,15 +405,15 @@ def test_after_a_restart_the_book_says_the_same() -> None:
         ),
         action("suspend", 3, due=NOON + 5),
     ]
-    book = Book()
-    book.put(action(number=99))
-    book.fill(rows)
-    assert [row.alert for row in book.open()] == ["alert-1", "alert-3"]
-    assert [row.alert for row in book.effects()] == ["alert-1"]
-    assert book.held("acme", user(2), NOON) is not None
-    assert book.live(action("suspend", 4)) is not None
-    assert book.over(action("suspend", 5), LIMITS, NOON, shadow=False) == "per_user"
-    assert book.next_due() == NOON + 5
+    memory = ActionsInMemory()
+    memory.put(action(number=99))
+    memory.fill(rows)
+    assert [row.alert for row in memory.open()] == ["alert-1", "alert-3"]
+    assert [row.alert for row in memory.effects()] == ["alert-1"]
+    assert memory.held("acme", user(2), NOON) is not None
+    assert memory.live(action("suspend", 4)) is not None
+    assert memory.over(action("suspend", 5), LIMITS, NOON, shadow=False) == "per_user"
+    assert memory.next_due() == NOON + 5
 
 
 def test_the_book_reaches_back_as_far_as_the_longest_limit_and_at_least_a_day() -> None:
@@ -420,16 +422,16 @@ def test_the_book_reaches_back_as_far_as_the_longest_limit_and_at_least_a_day() 
 
 
 def test_what_no_limit_looks_back_to_is_forgotten() -> None:
-    book = Book()
+    memory = ActionsInMemory()
     for number in range(100):
-        book.put(called(action(number=number, target=user(number)), NOON + number * HOUR))
-    assert len(book._acts) <= 3 * 25
+        memory.put(called(action(number=number, target=user(number)), NOON + number * HOUR))
+    assert len(memory._acts) <= 3 * 25
 
 
 @pytest.mark.long
 def test_many_rows_cost_little_each() -> None:
     """Measured: 0.1 ms for a row that comes, is judged and ends, so a busy minute of 1,000 alerts takes 0.1 s."""
-    book = Book()
+    memory = ActionsInMemory()
     rows = [action(number=number, target=user(number)) for number in range(4000)]
     ended = [
         change(row, state=ActionState.ENDED, outcome=Outcome.REFUSED, reason=Reason.LATE, due=None)
@@ -438,10 +440,10 @@ def test_many_rows_cost_little_each() -> None:
     started = time.perf_counter()
     for lap in range(2):
         for row, end in zip(rows, ended, strict=True):
-            book.put(row)
-            book.live(row)
-            book.over(row, LIMITS, NOON + lap, shadow=False)
-            book.put(end)
+            memory.put(row)
+            memory.live(row)
+            memory.over(row, LIMITS, NOON + lap, shadow=False)
+            memory.put(end)
     assert time.perf_counter() - started < 8
-    assert book.open() == []
-    assert len(book._schedule) <= 3000
+    assert memory.open() == []
+    assert len(memory._schedule) <= 3000

@@ -286,7 +286,7 @@ async def test_an_uuid_that_is_none_is_not_put_into_a_filter() -> None:
 async def test_our_own_change_of_a_group_feeds_no_rule() -> None:
     scene = Scene()
     ours = change(scene.done(action("add_to_group", settings=GROUP)), request_id="req-1")
-    scene.book.put(ours)
+    scene.memory.put(ours)
     for made_by in (("0oaforwarder", "t-1"), ("00uadmin", "00Tforwarder", "t-2"), ("00uadmin", "req-1")):
         row = action("revoke_sessions", 1, rule="group_changed", made_by=made_by)
         assert await scene.verdict(row) == (Decision.REFUSE, Reason.OWN)

@@ -50,7 +50,7 @@ def state(scene: Scene, row: Action) -> Action:
 
 def live(scene: Scene, row: Action) -> Action:
     other = action(row.name, 90, settings=row.settings, target=row.target)
-    scene.book.put(change(other, state=ActionState.CALLING, called_at=scene.now))
+    scene.memory.put(change(other, state=ActionState.CALLING, called_at=scene.now))
     return row
 
 
@@ -58,7 +58,7 @@ def hold(scene: Scene, row: Action) -> Action:
     undone = action(
         "suspend", 91, target=row.target, state=ActionState.ENDED, undone_at=scene.now, undone_by="hand:ada"
     )
-    scene.book.put(undone)
+    scene.memory.put(undone)
     return row
 
 

@@ -127,7 +127,7 @@ async def test_an_event_of_the_future_means_that_a_clock_is_off() -> None:
 @pytest.mark.parametrize("name", CALLS)
 async def test_what_our_own_credential_did_leads_to_nothing(name: str, made_by: str) -> None:
     scene = Scene()
-    scene.book.put(
+    scene.memory.put(
         change(action("revoke_sessions", 50), state=ActionState.ENDED, request_id="req-7", due=None)
     )
     assert await scene.verdict(action(name, made_by=("00uadmin", made_by))) == refused(Reason.OWN)
@@ -176,7 +176,7 @@ async def test_a_risk_of_oktas_own_after_our_report_still_leads_to_other_actions
 
 async def test_a_report_in_shadow_has_no_echo() -> None:
     scene = Scene()
-    scene.book.put(change(action("risk_event"), state=ActionState.ENDED, outcome=Outcome.SHADOW, due=None))
+    scene.memory.put(change(action("risk_event"), state=ActionState.ENDED, outcome=Outcome.SHADOW, due=None))
     assert await scene.verdict(action("risk_event", 1, trigger="user.risk.change")) == GO
 
 
@@ -445,12 +445,12 @@ async def test_a_second_effect_waits_while_the_first_is_being_made_or_undone() -
     waiting = (Decision.WAIT, Reason.LIVE)
     assert await scene.verdict(second) == waiting  # claimed
     for state in (ActionState.CALLING, ActionState.UNDOING):
-        scene.book.put(change(first, state=state, called_at=scene.now))
+        scene.memory.put(change(first, state=state, called_at=scene.now))
         assert await scene.verdict(second) == waiting
     live = scene.done(first)
-    scene.book.put(change(live, undo_due=scene.now))  # to be undone right now
+    scene.memory.put(change(live, undo_due=scene.now))  # to be undone right now
     assert await scene.verdict(second) == waiting
-    scene.book.put(change(live, state=ActionState.ENDED, due=None))
+    scene.memory.put(change(live, state=ActionState.ENDED, due=None))
     assert await scene.verdict(second) == GO
 
 
@@ -471,7 +471,7 @@ async def test_a_target_is_held_for_a_day_after_a_human_undid_an_effect_on_it(na
         undone_at=scene.now,
         undone_by="hand:ada",
     )
-    scene.book.put(undone)
+    scene.memory.put(undone)
     await scene.clock.advance(2 * 3600)  # so that no limit speaks
     assert await scene.verdict(action(name)) == refused(Reason.HOLD)
     await scene.clock.advance(22 * 3600)
@@ -679,7 +679,7 @@ async def test_a_shadow_never_waits_for_a_human_and_says_that_enforce_would() ->
     shadow = change(
         action("revoke_sessions", 1, mode="shadow"), state=ActionState.ENDED, outcome=Outcome.SHADOW
     )
-    scene.book.put(change(shadow, reason=Reason.SHADOW, due=None))
+    scene.memory.put(change(shadow, reason=Reason.SHADOW, due=None))
     over = await scene.judge(action("revoke_sessions", 2, mode="shadow"))
     assert (over.verdict, over.reason, over.limit) == (Decision.SHADOW, Reason.LIMIT, "per_user")
     assert "enforce would wait for a human" in over.detail
@@ -708,7 +708,7 @@ def asked(number: int, target: ActionTarget = USER, **more: Any) -> Any:
 
 async def test_a_user_is_asked_one_thing_at_a_time() -> None:
     scene = Scene()
-    scene.book.put(asked(1))
+    scene.memory.put(asked(1))
     found = await scene.judge(action("prompt"))
     assert (found.verdict, found.reason, found.moves) == (Decision.NO_OP, Reason.LIVE, "")
 
@@ -721,7 +721,7 @@ async def test_two_prompts_to_one_user_at_once_are_one() -> None:
 
 async def test_a_second_prompt_in_a_day_waits_for_a_human() -> None:
     scene = Scene()
-    scene.book.put(asked(1, state=ActionState.ENDED, outcome=Outcome.DONE, answer="denied", due=None))
+    scene.memory.put(asked(1, state=ActionState.ENDED, outcome=Outcome.DONE, answer="denied", due=None))
     found = await scene.judge(action("prompt"))
     assert (found.verdict, found.reason, found.waits_for) == (Decision.WAIT, Reason.LIMIT, Waits.APPROVAL)
 
@@ -729,7 +729,7 @@ async def test_a_second_prompt_in_a_day_waits_for_a_human() -> None:
 async def test_a_sixth_prompt_of_an_org_waits_until_one_is_answered() -> None:
     scene = Scene()
     for number in range(5):
-        scene.book.put(asked(number, ActionTarget("user", f"00u{number}")))
+        scene.memory.put(asked(number, ActionTarget("user", f"00u{number}")))
     found = await scene.judge(action("prompt", 9))
     assert (found.verdict, found.reason, found.waits_for) == (Decision.WAIT, Reason.LIMIT, Waits.RETRY)
     assert (await scene.judge(action("prompt", 9, mode="shadow"))).verdict is Decision.SHADOW
@@ -737,13 +737,13 @@ async def test_a_sixth_prompt_of_an_org_waits_until_one_is_answered() -> None:
 
 async def test_the_limits_of_prompts_are_the_settings() -> None:
     scene = Scene(limits={"prompt_per_user": Limit(2, 3600)}, prompts_at_once=1)
-    scene.book.put(asked(1, state=ActionState.ENDED, outcome=Outcome.DONE, answer="denied", due=None))
+    scene.memory.put(asked(1, state=ActionState.ENDED, outcome=Outcome.DONE, answer="denied", due=None))
     assert await scene.verdict(action("prompt")) == (Decision.GO, None)
-    scene.book.put(asked(2, state=ActionState.ENDED, outcome=Outcome.DONE, answer="denied", due=None))
+    scene.memory.put(asked(2, state=ActionState.ENDED, outcome=Outcome.DONE, answer="denied", due=None))
     found = await scene.judge(action("prompt"))
     assert (found.reason, found.limit) == (Reason.LIMIT, "prompt_per_user")
     await scene.clock.advance(3600)
-    scene.book.put(asked(3, ActionTarget("user", "00uanother")))
+    scene.memory.put(asked(3, ActionTarget("user", "00uanother")))
     found = await scene.judge(action("prompt", published=scene.now))
     assert (found.reason, found.waits_for) == (Reason.LIMIT, Waits.RETRY)
 
