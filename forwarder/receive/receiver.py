@@ -1,6 +1,6 @@
 """The hook receiver: the endpoint that Okta posts to. Its answers, in the order in which they are decided:
 
-    the path of a public document                         200   to GET and HEAD, else 405; see `receive/public.py`
+    the path of a public document                         200   to GET and HEAD, else 405; see `receive/public_documents.py`
     any other path                                        404
     a method other than GET and POST                      405   Allow: GET, POST
     the forwarder is stopping                             503
@@ -38,7 +38,7 @@ from forwarder.metrics import Metrics
 from forwarder.receive.auth import AuthFailure, Keyring, keyrings
 from forwarder.receive.body_budget import BodyBudget, OverloadedError, budget_for
 from forwarder.receive.envelope import ClientDisconnectedError, Headers, Receive, parse, read_body
-from forwarder.receive.public import public_answer
+from forwarder.receive.public_documents import public_answer
 from forwarder.receive.refusals import Refusals
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings
 from forwarder.stored_event_metrics import StoredEventMetrics

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason
 from forwarder.event_loop_steps import Cooperative
+from forwarder.sinks.conversion_child import Failure, attempt
 from forwarder.sinks.conversion_process import ConversionProcess
-from forwarder.sinks.converter import Failure, attempt
 from forwarder.sinks.response_verdicts import kept
 from forwarder.threads import in_daemon_thread
 

@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from forwarder import logs
 from forwarder.core.event import Event
-from forwarder.sinks.converter import Failure
+from forwarder.sinks.conversion_child import Failure
 from forwarder.threads import in_daemon_thread
 
 _T = TypeVar("_T")
@@ -42,7 +42,7 @@ _CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _SCRIPT = """
 import pickle, sys
 sys.path = pickle.load(sys.stdin.buffer)
-from forwarder.sinks.converter import serve
+from forwarder.sinks.conversion_child import serve
 serve()
 """
 _COMMAND = (sys.executable, "-I" if sys.flags.isolated else "-P", "-c", _SCRIPT)

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from forwarder.core.time import to_micros
-from forwarder.ecs.health import health_document
+from forwarder.ecs.health_document import health_document
 from tests.e2e.grafana import Json, OpenPrompts, asked, dashboard, rows, search
 from tests.e2e.test_kibana import made
 from tests.fakes.status import org, sound_status

@@ -13,7 +13,7 @@ from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.core.event import Source, read_event
 from forwarder.core.time import to_micros
 from forwarder.ecs.document import DocumentOptions, document
-from forwarder.ecs.health import health_document
+from forwarder.ecs.health_document import health_document
 from forwarder.emulator.events.generator import Generator
 from forwarder.setup.elasticsearch import fields as mapped
 from forwarder.setup.elasticsearch import health

@@ -1,7 +1,7 @@
-"""The data stream for health documents (ecs/health.py), for which setup writes templates."""
+"""The data stream for health documents (ecs/health_document.py), for which setup writes templates."""
 
 from forwarder.ecs.alert import ALERT_MODULE
-from forwarder.ecs.health import HEALTH_DATASET
+from forwarder.ecs.health_document import HEALTH_DATASET
 from forwarder.setup.elasticsearch.other_templates import BesideStream
 
 _HEALTH = f"{ALERT_MODULE}.health"

@@ -9,7 +9,7 @@ import elastic_transport
 from elasticsearch import ApiError, AsyncElasticsearch, UnsupportedProductError
 
 from forwarder import logs
-from forwarder.ecs.health import HEALTH_DATASET, health_document
+from forwarder.ecs.health_document import HEALTH_DATASET, health_document
 from forwarder.sinks import response_verdicts
 from forwarder.sinks.elasticsearch import bulk
 from forwarder.sinks.elasticsearch.client import connect

@@ -14,7 +14,7 @@ from forwarder.config.types import Duration, PathStr, Secret, Section
 from forwarder.ecs.action import ACTION_DATASET
 from forwarder.ecs.alert import ALERT_DATASET
 from forwarder.ecs.document import DATASET, DocumentOptions
-from forwarder.ecs.health import HEALTH_DATASET
+from forwarder.ecs.health_document import HEALTH_DATASET
 from forwarder.sink_settings import DeliverySettings, SinkSettings
 
 SETUP_NAME = "okta-forwarder"

@@ -21,8 +21,8 @@ from forwarder.core.event import Event
 from forwarder.core.outcome import BatchResult
 from forwarder.sinks import conversion_process
 from forwarder.sinks.conversion import Conversion
+from forwarder.sinks.conversion_child import Failure, attempt
 from forwarder.sinks.conversion_process import LEAST_EVENTS, ConversionProcess
-from forwarder.sinks.converter import Failure, attempt
 from forwarder.sinks.otlp.record import record
 from tests.contract.sinks import stored_events
 from tests.stack.process import children

@@ -375,7 +375,7 @@ def test_prompts_that_were_refused_are_not_kept_however_many() -> None:
         memory.put(row)
         over = change(row, state=ActionState.ENDED, due=None, reason=Reason.LIMIT)
         memory.put(change(over, outcome=Outcome.REFUSED if number % 2 else Outcome.SHADOW))
-    assert len(memory._asked) == 0
+    assert len(memory._prompts) == 0
     memory.put(change(action("prompt", subject=b"x" * 4000), state=ActionState.PROMPTING, called_at=NOON))
     (kept,) = memory.prompts(action("prompt", 1))
     assert kept.subject == b""
@@ -425,7 +425,7 @@ def test_what_no_limit_looks_back_to_is_forgotten() -> None:
     memory = ActionsInMemory()
     for number in range(100):
         memory.put(called(action(number=number, target=user(number)), NOON + number * HOUR))
-    assert len(memory._acts) <= 3 * 25
+    assert len(memory._recent) <= 3 * 25
 
 
 @pytest.mark.long

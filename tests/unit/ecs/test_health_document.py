@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from forwarder.ecs.health import health_document
+from forwarder.ecs.health_document import health_document
 from forwarder.setup.elasticsearch import health
 from tests.fakes.clock import NOON
 from tests.fakes.status import org, sound_status
