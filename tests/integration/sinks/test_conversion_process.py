@@ -144,8 +144,7 @@ async def test_a_child_that_hangs_while_it_starts_is_said_and_the_batch_is_conve
 
 
 @pytest.mark.parametrize(
-    ("quota", "has_child"),
-    [("max 100000", True), ("200000 100000", True), ("150000 100000", False), ("", True)],
+    ("quota", "expected"), [("max 100000", 1), ("200000 100000", 1), ("150000 100000", 0), ("", 1)]
 )
 async def test_less_than_two_cores_by_the_quota_of_a_container_or_a_service_have_no_child(
     quota: str, expected: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
