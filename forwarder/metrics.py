@@ -218,7 +218,9 @@ class Metrics:
             "org",
         )
         self.reconcile_lag = self._gauge(
-            "reconcile_lag_seconds", "Age of the time up to which the System Log is stored.", "org"
+            "reconcile_lag_seconds",
+            "How far the store is behind the System Log: every older event is stored.",
+            "org",
         )
         self.events_differing = self._counter(
             "events_differing_total",

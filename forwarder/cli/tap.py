@@ -74,7 +74,7 @@ _COLUMNS = (
     "--token",
     envvar="FORWARDER_OPS_TOKEN",
     show_envvar=True,
-    help="The `ops.token` for --url; safer in the environment variable.",
+    help="The `ops.token` for --url; safer in the environment variable than here.",
 )
 def tap(  # noqa: PLR0913 - one for each option
     config: Path,

@@ -136,14 +136,14 @@ class Health:
     def set_aside(self, event: Event, detail: str) -> None:
         """Log that `event` fails again and again while the sink accepts other events."""
         self._set_aside_logger.error(
-            "an event fails again and again while the sink accepts others; it waits apart and is tried again",
+            "an event keeps failing while the sink accepts others; it is set aside and tried again",
             action="event_set_aside",
             sink=self._sink,
             org=event.org,
             uuid=event.uuid,
             event_type=event.event_type,
             detail=detail[:300],
-            hint="find out why the sink, or a proxy before it, refuses this event; the detail is the answer",
+            hint="find out why the sink, or a proxy in front of it, refuses this event; the detail shows its response",
         )
 
     def recovered(self, *, delivered: bool) -> None:

@@ -93,7 +93,7 @@ async def _access(context: Context, name: str) -> Found:
     unknown = " (whether universal_logout is allowed is not known before its first use)" * (
         "universal_logout" in names
     )
-    return ok(f"the credentials may look up users as the guards do{unknown}")
+    return ok(f"the credentials are allowed to look up users, which the guards need{unknown}")
 
 
 async def _role(context: Context, name: str) -> Found:

@@ -62,12 +62,13 @@ class Plans:
         return found
 
     def plan(self, event: Event, at: Micros) -> list[Action]:
-        """Return the actions of an alert, in the order of the configuration. Each is planned and due at once; or
-        refused, if the alert has no target for it, or several.
+        """Return the actions of an alert, in the order of the configuration.
+
+        An action is planned, and due at once, if the alert has exactly one target for it; otherwise it is refused.
 
         Args:
-            event: the alert, as the store holds it.
-            at: the time now.
+            event: the event of the alert, as the store holds it.
+            at: the current time.
         """
         alert = decode(event.body)
         found = alert["forwarder"]["alert"]

@@ -15,12 +15,13 @@ _NOBODY = ActionTarget("user", "")
 
 
 def user_of(alert: Mapping[str, Any], where: str | None = None) -> tuple[ActionTarget, str]:
-    """Return the user that an alert is about, and an empty text; or a target without id, and why there is no
-    user.
+    """Return a pair: the user that an alert is about, and why there is none.
+
+    If there is one, the second is empty; if not, the first is a target without an id.
 
     Args:
         alert: the decoded body of the alert.
-        where: `actor` or `target`; None for the actor if that is a user, else the target.
+        where: which user, `actor` or `target`; None for the actor if it is a user, else for the target.
     """
     actor = list(_users([alert.get("actor")]))
     if where == "actor" or (where is None and actor):

@@ -158,9 +158,11 @@ class Feed:
     def group_of(
         self, inner: Mapping[str, str], reading: Callable[[str], str | None]
     ) -> tuple[str, ...] | None:
-        """Return the group to which a result of an inner correlation belongs. Its values come from `inner`,
-        the group of that result, or else from the event, through `reading`. Return None if a value is
-        missing."""
+        """Return the group to which a result of an inner correlation belongs; None if a value of it is missing.
+
+        Each value is taken from `inner`, the inner correlation's own group, if it is there, else from the event, by
+        `reading`.
+        """
         found = [inner.get(field) or inner.get(name) or reading(field) for name, field in self._pairs]
         return tuple(value for value in found if value) if all(found) else None
 

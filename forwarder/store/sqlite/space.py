@@ -27,7 +27,7 @@ def on_disk(size: int) -> int:
 
 
 def reserve(max_size: int) -> int:
-    """Return the bytes of `max_size` that are reserved for changes of earlier actions."""
+    """Return how many bytes of `max_size`, the limit of the store, are kept free for updates of stored actions."""
     return min(_ACTION_BYTES, max_size // 16)
 
 
