@@ -218,9 +218,7 @@ class Metrics:
             "org",
         )
         self.reconcile_lag = self._gauge(
-            "reconcile_lag_seconds",
-            "How far the store is behind the System Log: every older event is stored.",
-            "org",
+            "reconcile_lag_seconds", "How far the store is behind the System Log.", "org"
         )
         self.events_differing = self._counter(
             "events_differing_total",

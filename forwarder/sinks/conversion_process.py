@@ -64,6 +64,7 @@ class ConversionProcess(Generic[_T]):
         self._child: _Child | None = None
         self._idle: asyncio.TimerHandle | None = None
         self._paused_until = 0.0
+        self._has_cores: bool | None = None  # not known yet
 
     async def convert(self, events: Sequence[Event]) -> list[_T | Failure] | None:
         """Convert each of `events`; None if the caller has to do it: the batch is small, or no child is ready.
@@ -71,12 +72,16 @@ class ConversionProcess(Generic[_T]):
         Calls must not overlap. A call that is cancelled ends the child, so that the next call cannot get its results.
         """
         loop = asyncio.get_running_loop()
-        if len(events) < LEAST_EVENTS or _cores() < _LEAST_CORES or loop.time() < self._paused_until:
+        if len(events) < LEAST_EVENTS or self._has_cores is False or loop.time() < self._paused_until:
             return None
         if self._idle:
             self._idle.cancel()
         results: list[_T | Failure] | None = None
         try:
+            if self._has_cores is None:
+                self._has_cores = await in_daemon_thread(_cores, "convert") >= _LEAST_CORES
+            if not self._has_cores:
+                return None
             child = self._child = self._child or _Child(self._function)
             if child.is_ready():
                 results = await in_daemon_thread(partial(child.convert, events), "convert")

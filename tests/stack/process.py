@@ -47,9 +47,20 @@ def answers(port: int, path: str, headers: Mapping[str, str] | None = None) -> b
 
 
 def children(pid: int | None = None) -> list[int]:
-    """Return the numbers of the processes that `pid`, or this process, has started and not waited for."""
+    """Return the numbers of the processes that `pid`, or this process, has started and not waited for.
+
+    The resource tracker of multiprocessing is left out: once a test has spawned a process, it stays until the end.
+    """
     threads = Path(f"/proc/{pid or os.getpid()}/task").glob("*/children")
-    return [int(child) for thread in threads for child in thread.read_text().split()]
+    found = [int(child) for thread in threads for child in thread.read_text().split()]
+    return [child for child in found if b"multiprocessing.resource_tracker" not in _command_line(child)]
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended meanwhile
+        return b""
 
 
 class ServerProcess:

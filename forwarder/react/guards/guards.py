@@ -105,7 +105,7 @@ class Guards:
     async def judge(self, action: Action, now: Micros) -> Judgement:
         """Say whether `action` may be carried out now.
 
-        GO and SHADOW claim the action's place in the memory, and count it for the limits. The claim lasts until the row is
+        GO and SHADOW claim the action's place in memory, and count it for the limits. The claim lasts until the row is
         put, the action is judged again, or the claim is released.
 
         Raises:
@@ -275,10 +275,8 @@ class Guards:
         return None
 
     async def _hold(self, case: Case) -> Judgement | None:
-        action = case.action
-        held = (
-            None if action.target.kind == "alert" else self._memory.held(action.org, action.target, case.now)
-        )
+        org, target = case.action.org, case.action.target
+        held = None if target.kind == "alert" else self._memory.held(org, target, case.now)
         if held is None:
             return None
         return refuse(Reason.HOLD, f"{held.id} ({held.name}) was undone by hand in the last 24h")
@@ -314,15 +312,12 @@ class Guards:
         action, now = case.action, case.now
         if case.is_repeated or case.is_approved or action.kind is EffectKind.QUIET:
             return None
-        if (
-            action.kind is EffectKind.PROMPT
-            and (cap := cap_of(case, self._memory, self._settings)) is not None
-        ):
+        cap = cap_of(case, self._memory, self._settings) if action.kind is EffectKind.PROMPT else None
+        if cap is not None:
             if cap.which == "day" or case.in_shadow:
                 return ask(case, self._settings.approve_within, Reason.LIMIT, LIMIT_OF[cap.which], cap.detail)
             return wait(Reason.LIMIT, cap.detail, Waits.RETRY, cap.until or now + AGAIN)
-        over = self._memory.over(action, self._settings.limits, now, shadow=case.in_shadow)
-        if not over:
+        if not (over := self._memory.over(action, self._settings.limits, now, shadow=case.in_shadow)):
             return None
         limit = self._settings.limits[over]
         text = f"more than {limit.count} in {time_of(limit.seconds)} (reactions.limits.{over})"
