@@ -66,7 +66,7 @@ def _holders(emulator: Emulator, path: str, key: str) -> Iterator[str]:
         return
     yield f"{api}/users"
     try:
-        user = emulator.users.find(key)
+        user = emulator.users.in_path(key)
     except OktaApiError:
         return
     for group in emulator.groups.of(user):

@@ -124,12 +124,17 @@ class UserDirectory:
         raise not_found(f"{key} (User)")
 
     def in_path(self, key: str) -> EmulatedUser:
-        """Return the user that a path names: `me` is the admin who made the API token, any other key is for `find`.
+        """Return the user that a path names: by `me`, the admin who made the API token; by an id, a login, or the part of
+        a login before the `@`.
 
         Raises:
-            OktaApiError: no user has this id or login.
+            OktaApiError: no user has this id or login, or several have this part of a login.
         """
-        return self.owner if key == "me" else self.find(key)
+        if key == "me":
+            return self.owner
+        short = key.casefold()
+        found = [user for user in self.all() if user.login.partition("@")[0].casefold() == short]
+        return found[0] if len(found) == 1 and key not in self._users else self.find(key)
 
     def create(self, login: str, name: str) -> EmulatedUser:
         """Add a user, who is ACTIVE.

@@ -31,6 +31,16 @@ async def test_a_user_is_found_by_id_and_by_login_in_any_case() -> None:
         assert_error(await service.client.get(f"{USERS}/00unobody"), 404, "E0000007")
 
 
+async def test_a_path_may_name_a_user_by_the_login_before_the_at_unless_several_have_it() -> None:
+    async with running(ManualClock()) as service:
+        for login in ("ada@corp.example", "Ben.Ray@corp.example", "ben.ray@other.example"):
+            assert (await service.client.post("/emulator/users", json={"login": login})).status_code == 200
+        found = await service.client.get("/api/v1/users/ADA")
+        assert found.json()["profile"]["login"] == "ada@corp.example"
+        assert (await service.client.post("/api/v1/users/ada/lifecycle/suspend")).status_code == 200
+        assert_error(await service.client.get("/api/v1/users/ben.ray"), 404, "E0000007")
+
+
 async def test_users_are_listed_in_pages_and_found_by_name_status_and_login() -> None:
     async with running() as service:
         answer = await service.client.get(USERS, params={"limit": 40})
