@@ -90,8 +90,7 @@ class WriteConnection:
         if self._db is None or time.monotonic() - self._checked_at > _UNCHECKED:
             self.check_files()
         db = self._db = self._db or self._reconnect()
-        if self._files.was_emptied:
-            self._files.was_emptied = False
+        if self._files.was_checkpointed:
             self._count_again(db)
         changes = db.total_changes
         try:
@@ -165,6 +164,7 @@ class WriteConnection:
 
     def _count_again(self, db: sqlite3.Connection) -> None:
         """Let the next commit change SQLite's change counter, because the WAL was checkpointed."""
+        self._files.was_checkpointed = False
         # SQLite counts up from the first page as it last read it: make it read that page again.
         db.execute("PRAGMA shrink_memory")
         self._is_counted = False

@@ -34,7 +34,8 @@ class OpenFiles:
     """The open files of a store. The main file stays locked until `close`.
 
     Attributes:
-        was_emptied: whether a check found that another process has checkpointed the WAL. The reader resets it.
+        was_checkpointed: whether a check found that the WAL was checkpointed: inside a commit, or by another process.
+            The reader resets it.
 
     The lock is on the inode, so it does not depend on the names of the store and of its lock file. No other code of
     this process may open and close the main file or the `-shm` file: POSIX then drops SQLite's own locks on it, and
@@ -48,7 +49,7 @@ class OpenFiles:
             StoreLockedError: another process has the store open, by this or by another name.
             OSError: the file cannot be opened.
         """
-        self.was_emptied = False
+        self.was_checkpointed = False
         self._path = path
         self._real = real_path(path)
         self._has_links = self._real != Path(os.path.abspath(path))  # noqa: PTH100  # `absolute` keeps `..`
@@ -167,7 +168,7 @@ class OpenFiles:
         change = self._rewritten(before, now) if suffix == _STORE else None
         if suffix != _STORE and now.size < before.size:
             if suffix == _WAL and self._is_whole(path):
-                self.was_emptied = True
+                self.was_checkpointed = True
             else:
                 change = _Change.TRUNCATED
         if change is None:
@@ -206,6 +207,7 @@ class OpenFiles:
         if steps >= 2**31 or any(header[part] != self._header[part] for part in _CONSTANT):
             return _Change.OVERWRITTEN
         self._header = header
+        self.was_checkpointed = True
         return None
 
     def _read_header(self) -> bytes:

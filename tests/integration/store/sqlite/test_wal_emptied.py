@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import structlog
 
-from forwarder.core.errors import StoreMovedError
+from forwarder.core.errors import StoreError, StoreMovedError
 from forwarder.core.ports import Batch
 from forwarder.store.sqlite.schema import wal_path
+from forwarder.store.sqlite.store import SqliteStore
 from tests.integration.store.helpers import event, events, opened
 from tests.integration.store.sqlite.test_full import held
 from tests.integration.store.sqlite.test_moved import overwrite
@@ -53,12 +54,15 @@ async def test_a_checkpoint_by_another_process_stops_and_loses_nothing(path: Pat
 
 
 @pytest.mark.long
-async def test_a_copy_made_after_a_checkpoint_by_another_process_is_an_earlier_copy_later(path: Path) -> None:
+@pytest.mark.parametrize("mode", ["PASSIVE", "TRUNCATE"])
+async def test_a_copy_made_after_a_checkpoint_by_another_process_is_an_earlier_copy_later(
+    path: Path, mode: str
+) -> None:
     wal = wal_path(path)
     async with opened(path) as store:
         await until(lambda: wal.stat().st_size == 0)
         await store.append(Batch([event()]), timeout=5)
-        await checkpoint(path, "TRUNCATE")
+        await checkpoint(path, mode)
         copy = path.read_bytes()
         await asyncio.sleep(0.1)  # until the files are checked again
         await store.append(Batch([event(size=100)]), timeout=5)
@@ -68,6 +72,26 @@ async def test_a_copy_made_after_a_checkpoint_by_another_process_is_an_earlier_c
         os.truncate(path, len(copy))
         await until(lambda: store.not_ready_reason is not None, seconds=2)
         assert "was overwritten by another program" in (store.not_ready_reason or "")
+
+
+@pytest.mark.long
+async def test_a_copy_made_between_two_checkpoints_inside_commits_is_an_earlier_copy_later(
+    path: Path,
+) -> None:
+    async def commit_until_checkpointed(store: SqliteStore) -> None:
+        written = path.stat().st_mtime_ns
+        while path.stat().st_mtime_ns == written:
+            await store.append(Batch([event(size=200_000)]), timeout=5)
+
+    async with opened(path) as store:
+        await commit_until_checkpointed(store)
+        copy = path.read_bytes()
+        await commit_until_checkpointed(store)
+        await commit_until_checkpointed(store)
+        with path.open("r+b") as file:
+            file.write(copy)
+        with pytest.raises(StoreError, match="overwritten by another program"):
+            await store.append(Batch([event()]), timeout=5)
 
 
 @pytest.mark.long
