@@ -18,6 +18,7 @@ from forwarder.config.hosts import Listen, is_loopback
 from forwarder.config.types import Secret
 from forwarder.core.errors import StoreError
 from forwarder.okta.settings import org_origin
+from forwarder.okta.zones.settings import zone_warnings
 from forwarder.react.settings.types import Mode
 from forwarder.react.settings.written_actions import written
 from forwarder.reaction_check import reaction_warnings
@@ -256,19 +257,7 @@ def _rule_warnings(settings: Settings) -> Iterator[str]:
 
 def _zone_warnings(settings: Settings) -> Iterator[str]:
     for name, org in settings.orgs.items():
-        if org.zones and not org.egress:
-            yield (
-                f"orgs.{name}.egress: is not set, so `zones sync` changes nothing unless Okta's System Log shows from where"
-                " the forwarder calls; set it, as in [203.0.113.7]"
-            )
-        for zone_name, zone in org.zones.items():
-            key = f"orgs.{name}.zones.{zone_name}"
-            if len(zone.conditions) > 1:
-                keys = " and ".join(zone.conditions)
-                yield f"{key}: blocks only addresses that match {keys} together; if one should be enough, write a zone for each"
-            for text, each in zip(zone.ips, zone.ranges, strict=True):
-                if "/" in text and text != each.text:
-                    yield f"{key}.ips: {text} blocks all of {each.text}; write {each.text}, or one address without /"
+        yield from (f"orgs.{name}.{warning}" for warning in zone_warnings(org))
 
 
 def _reaction_warnings(settings: Settings) -> Iterator[str]:

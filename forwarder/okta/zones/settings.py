@@ -262,3 +262,19 @@ def zone_problems(settings: OrgZones, protected: Mapping[str, AddressRange]) -> 
             for key, each in never.items():
                 if listed.overlaps(each):
                     yield f"zones.{name}.ips: {listed.text} would block {key}; remove it, or list smaller ranges"
+
+
+def zone_warnings(org: OrgZones) -> Iterable[str]:
+    """Yield a line for each declaration of `org` that works, but does less or more than it seems."""
+    if org.zones and not org.egress:
+        yield (
+            "egress: is not set, so `zones sync` changes nothing unless Okta's System Log shows from where"
+            " the forwarder calls; set it, as in [203.0.113.7]"
+        )
+    for name, zone in org.zones.items():
+        if len(zone.conditions) > 1:
+            keys = " and ".join(zone.conditions)
+            yield f"zones.{name}: blocks only addresses that match {keys} together; if one should be enough, write a zone for each"
+        for text, each in zip(zone.ips, zone.ranges, strict=True):
+            if "/" in text and text != each.text:
+                yield f"zones.{name}.ips: {text} blocks all of {each.text}; write {each.text}, or one address without /"
