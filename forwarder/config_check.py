@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from forwarder import tls
 from forwarder.config.file import unread_variables
-from forwarder.config.hosts import Listen, is_loopback
+from forwarder.config.hosts import Listen, is_loopback, is_public
 from forwarder.config.types import Secret
 from forwarder.core.errors import StoreError
 from forwarder.okta.settings import org_origin
@@ -192,6 +192,12 @@ def _org_warnings(settings: Settings) -> Iterator[str]:
                 f"orgs.{name}.url: is the org of orgs.{first}, whose System Log is then read twice, so sinks get each "
                 f"event twice; remove `api` from one of the two"
             )
+        if (
+            org.hook
+            and not is_loopback(urlsplit(org.url or "").hostname or "")
+            and not is_public(urlsplit(org.hook.uri).hostname or "")
+        ):
+            yield f"orgs.{name}.hook.uri: Okta posts from the internet, which cannot reach this host; write the public name"
         if org.hook and urlsplit(org.hook.uri).path.rstrip("/") != org.path.rstrip("/"):
             yield (
                 f"orgs.{name}.hook.uri: its path differs from orgs.{name}.path ({org.path}); "
@@ -202,6 +208,8 @@ def _org_warnings(settings: Settings) -> Iterator[str]:
 def _listener_warnings(settings: Settings) -> Iterator[str]:
     if settings.receiver.commit_timeout >= _OKTA_WAITS:
         yield "receiver.commit_timeout: Okta waits 3 s for an answer, and would not see a later one; set 2s"
+    if settings.receiver.body_timeout < _OKTA_WAITS:
+        yield "receiver.body_timeout: Okta may need 3 s for a body, and never retries the 408 that ends it; set 10s"
     if not is_loopback(settings.receiver.listen.host) and not settings.receiver.tls:
         yield (
             "receiver.listen: other machines can connect by plain HTTP, which shows the hook's secret to the network; "

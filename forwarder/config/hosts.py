@@ -81,6 +81,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+_NOT_PUBLIC = ("internal", "lan", "local", "localhost")
+
+
+def is_public(host: str) -> bool:
+    """Whether `host` may be reached from the internet, as far as the text shows it; no name is looked up."""
+    try:
+        return ip_address(host).is_global
+    except ValueError:
+        return "." in host and host.lower().rpartition(".")[2] not in _NOT_PUBLIC
+
+
 def _addresses(host: str) -> set[str]:
     if host.lower() == "localhost":
         return {"127.0.0.1", "::1"}
