@@ -76,7 +76,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise SettingsError([f"{path}: {_one_line(error)}"]) from None
     if tree is None:
         tree = {}
-    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
+    if not isinstance(tree, dict):
         hint = "see docs/configuration.md"
         raise SettingsError([f"{path}: the configuration must be a mapping of sections; {hint}"])
     return tree
@@ -120,8 +120,8 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
             )
         if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *other` may be there several times
             continue
-        if key_node.tag == _BOOL:  # the key `on`, or an org named `no`
-            key_node.tag = yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG
+        # Always a text: otherwise `on` is a boolean, and 123 a number.
+        key_node.tag = yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG
         key = loader.construct_object(key_node)
         if key in seen:
             raise _error("the key is written twice", key_node)

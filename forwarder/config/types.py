@@ -270,6 +270,8 @@ def _path(written: Any) -> Any:
     if isinstance(written, str):
         if not written.strip() or "\0" in written:
             raise ValueError("is not a path; write one like /var/lib/forwarder/forwarder.db")
+        if written != written.strip():
+            raise ValueError("begins or ends with a blank or a line break; remove it")
         if written.startswith("~"):
             raise ValueError("`~` is not replaced; write the whole path")
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", written):
@@ -281,7 +283,16 @@ def _path(written: Any) -> Any:
     return written
 
 
+def _file(written: Any) -> Any:
+    if isinstance(written, str) and written.endswith("/") and written.strip("/"):
+        raise ValueError("ends with `/`, as a folder does; name the file in it")
+    return written
+
+
 PathStr = Annotated[Path, BeforeValidator(_path), PlainSerializer(str)]
+
+NewFileStr = Annotated[PathStr, BeforeValidator(_file)]
+"""The path of a file that the forwarder creates."""
 
 
 def meanings(model: type[BaseModel]) -> dict[str, str]:

@@ -109,6 +109,17 @@ OrgUrl = Annotated[str, AfterValidator(_org_url)]
 """The URL of an org. It is checked that credentials may be sent to this URL."""
 
 
+_ID_OF_TOKENS = "^00T[A-Za-z0-9]{1,40}$"
+
+
+def _token_id(written: str) -> str:
+    if not re.fullmatch(_ID_OF_TOKENS, written):
+        raise ValueError(
+            "is not the id of a token; write the one in Security > API > Tokens, which begins with 00T"
+        )
+    return written
+
+
 class ApiSettings(Section):
     """Credentials for Okta's API: those of an API token, or those of a service app.
 
@@ -126,7 +137,12 @@ class ApiSettings(Section):
     """
 
     token: Secret | None = None
-    token_id: Annotated[str, StringConstraints(pattern=r"^00T[A-Za-z0-9]{1,40}$")] | None = None
+    token_id: (
+        Annotated[
+            str, AfterValidator(_token_id), WithJsonSchema({"type": "string", "pattern": _ID_OF_TOKENS})
+        ]
+        | None
+    ) = None
     client_id: str | None = None
     private_key: Secret | None = None
     key_id: str | None = None

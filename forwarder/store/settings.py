@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import field_validator
 
-from forwarder.config.types import Duration, PathStr, Section, Size
+from forwarder.config.types import Duration, NewFileStr, Section, Size
 from forwarder.safe_files import identities
 
 _MIN_SIZE = 1024 * 1024
@@ -64,7 +64,7 @@ class StoreSettings(Section):
         dedup_window: how long an event's uuid is remembered.
     """
 
-    path: PathStr = Path("/var/lib/forwarder/forwarder.db")
+    path: NewFileStr = Path("/var/lib/forwarder/forwarder.db")
     max_size: Size = "10GiB"  # type: ignore[assignment]  # validated from text, as an operator writes it
     retention: Duration = "7d"  # type: ignore[assignment]  # as above
     dedup_window: Duration = "30d"  # type: ignore[assignment]  # as above

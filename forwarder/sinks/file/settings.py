@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from forwarder.config.types import Duration, PathStr, Size
+from forwarder.config.types import Duration, NewFileStr, Size
 from forwarder.sink_settings import SinkSettings
 
 
@@ -25,7 +25,7 @@ class FileSinkSettings(SinkSettings):
     """
 
     kind: Literal["file"] = "file"
-    path: PathStr
+    path: NewFileStr
     format: Literal["ecs", "raw"] = "ecs"
     rotate_bytes: Size = Field(default="256MiB", validate_default=True, ge=1024)
     rotate_age: Duration = Field(default="1d", validate_default=True, ge=1)

@@ -68,7 +68,9 @@ class OtlpSinkSettings(SinkSettings):
     @field_validator("endpoint")
     @classmethod
     def _check_endpoint(cls, written: str) -> str:
-        split_http_url(written, "`headers`")
+        signal = re.search(r"/v1/(traces|metrics)/?$", split_http_url(written, "`headers`").path)
+        if signal:
+            raise ValueError(f"is for {signal[1]}, not for logs; remove the path, or write /v1/logs")
         return written
 
     @field_validator("headers")

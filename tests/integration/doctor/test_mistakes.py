@@ -87,7 +87,7 @@ def written(world: World, name: str, content: str, mode: int) -> dict[str, str]:
 
 def not_found(world: World) -> str:
     world.http.always = Answer(404, text="404 page not found")
-    return f"{world.http.url}/v1/traces"
+    return f"{world.http.url}/v1/nothing"
 
 
 STRONG = "nGm1GZq0mVjxNKKWnmWWPmTc0y4pJv6V"
