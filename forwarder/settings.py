@@ -13,7 +13,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from forwarder.config.file import ENV_PREFIX, Environment, read_yaml, without_secrets
+from forwarder.config.file import ENV_PREFIX, Environment, read_yaml, secrets_unread, without_secrets
 from forwarder.config.problems import Describer, Name, causes
 from forwarder.config.types import Secret, Section
 from forwarder.config.variables import variable_problems
@@ -181,10 +181,11 @@ def load(path: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) ->
         SettingsError: the configuration has problems; lists all, each with its path and a hint. Never shows a secret.
     """
     tree = read_yaml(path)
-    if isinstance(secrets, str):
-        section = {secrets: tree[secrets]} if secrets in tree else {}
+    if secrets is True:
+        return read(tree, path)
+    section = {secrets: tree[secrets]} if secrets in tree else {}
+    with secrets_unread(Secret.unread, secrets or None):
         return read(without_secrets(tree, Secret.unread) | section, path, files=False)
-    return read(tree if secrets else without_secrets(tree, Secret.unread), path, files=secrets)
 
 
 def read(tree: Mapping[str, Any], path: Path | None = None, *, files: bool = True) -> Settings:

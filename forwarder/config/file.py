@@ -4,7 +4,8 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,20 @@ def without_secrets(tree: Any, unread: Callable[[dict[str, str]], Any]) -> Any:
     return {key: without_secrets(value, unread) for key, value in tree.items()}
 
 
+_Unread = Callable[[dict[str, str]], Any]
+_unread: ContextVar[tuple[_Unread, str | None] | None] = ContextVar("unread", default=None)
+
+
+@contextlib.contextmanager
+def secrets_unread(unread: _Unread, but: str | None = None) -> Iterator[None]:
+    """Let `Environment` do as `without_secrets` does, except in the section `but`."""
+    token = _unread.set((unread, but))
+    try:
+        yield
+    finally:
+        _unread.reset(token)
+
+
 def unread_variables() -> list[str]:
     """Return the environment variables that look like keys of the configuration, and are not read: before the section,
     they have one underscore."""
@@ -177,7 +192,11 @@ class Environment(EnvSettingsSource):
             section = name.removeprefix(ENV_PREFIX).partition("__")[0]
             if name.startswith(ENV_PREFIX) and section.upper() not in sections:
                 data[section.lower()] = ""  # reported as an unknown key, as it would be in the file
-        respelled: dict[str, Any] = _respell(_with_sources(data), self._written)
+        data = _with_sources(data)
+        if given := _unread.get():
+            unread, but = given
+            data = {key: item if key == but else without_secrets(item, unread) for key, item in data.items()}
+        respelled: dict[str, Any] = _respell(data, self._written)
         return respelled
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:

@@ -219,6 +219,20 @@ def test_a_variable_may_name_the_source_of_a_secret_as_json(
     assert settings.sinks["siem"].api_key.reveal() == "planted:key"  # type: ignore[union-attr]
 
 
+def test_a_command_that_needs_no_secret_does_not_read_one_that_a_variable_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FORWARDER__OPS__TOKEN", '{"file": "/nowhere/token"}')
+    monkeypatch.setenv("FORWARDER__ORGS__ACME__SECRETS", '[{"env": "NOT_SET"}]')
+    (tmp_path / "forwarder.yaml").write_text(json.dumps(smallest()))
+    token = load(tmp_path / "forwarder.yaml", secrets=False).ops.token
+    assert token
+    assert (token.source, token.is_read) == ("file /nowhere/token", False)
+    assert load(tmp_path / "forwarder.yaml", secrets="sinks").ops.token == token
+    with pytest.raises(SettingsError, match="NOT_SET"):
+        load(tmp_path / "forwarder.yaml")
+
+
 @pytest.mark.parametrize("variable", ["FORWARDER__RECEIVER", "FORWARDER__ORGS__ACME__SECRETS"])
 def test_a_variable_that_is_not_json_is_reported_beside_the_others(
     monkeypatch: pytest.MonkeyPatch, variable: str
