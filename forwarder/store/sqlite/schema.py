@@ -264,6 +264,10 @@ def check_path(path: Path) -> None:
                 f"{file} is a folder, and the store needs a file there; remove it, or correct store.path"
             )
     check_lock_file(path)
+    for suffix in ("", "-wal", "-shm", ".lock"):  # after a start by root, they may belong to root
+        file = Path(f"{real_path(path)}{suffix}")
+        if file.exists() and not os.access(file, os.R_OK | os.W_OK):
+            raise StoreError(cannot_write(file))
 
 
 def _check_header(path: Path, newest: int) -> None:

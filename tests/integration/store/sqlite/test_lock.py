@@ -9,6 +9,7 @@ import pytest
 
 from forwarder.core.errors import StoreError, StoreFullError, StoreLockedError
 from forwarder.store.sqlite.lock import FileLock
+from forwarder.store.sqlite.schema import check_path
 
 _HOLD = """
 import sys
@@ -48,6 +49,18 @@ def test_after_a_command_of_root_the_user_of_the_store_can_lock_it(path: Path) -
     FileLock(path).release()
     status = path.with_name(path.name + ".lock").stat()
     assert (status.st_uid, status.st_gid) == (65534, 65533)
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", ".lock"])
+def test_a_file_of_the_store_that_belongs_to_another_user_is_named_before_the_start(
+    path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    file = Path(f"{path}{suffix}")
+    file.touch()
+    check_path(path)
+    monkeypatch.setattr(os, "access", lambda asked, _: Path(asked) != file)  # root may write everywhere
+    with pytest.raises(StoreError, match=f"this user cannot write to {re.escape(str(file))};"):
+        check_path(path)
 
 
 def test_a_missing_directory_is_named(path: Path) -> None:
