@@ -69,8 +69,8 @@ run: setup ## set up and run the demo: an emulated Okta org, the forwarder, and 
 
 # Compiling the Collector takes two minutes, so the servers are fetched while everything else is set up and the checks and
 # the tests without real servers run. Then come the tests that run for a set time or wait, side by side; last those of the
-# real servers, of which each of two workers starts its own. A part that fails does not keep the others from showing what
-# else does.
+# real servers, of which each of three workers starts its own: two left almost half of two cores idle. A part that fails does
+# not keep the others from showing what else does.
 test: ## set up and run all checks and all tests, the real servers included
 	@failed=0; \
 	echo "setting up, fetching the real servers, and meanwhile running the checks and the tests without real servers:"; \
@@ -98,7 +98,7 @@ fuzz chaos: dev
 	$(BIN)/pytest -q tests/$@
 
 slow: dev
-	$(BIN)/pytest -q -m "real or slow" --ignore=tests/fuzz --ignore=tests/chaos --durations=15 --numprocesses=2 --dist=loadfile
+	$(BIN)/pytest -q -m "real or slow" --ignore=tests/fuzz --ignore=tests/chaos --durations=15 --numprocesses=3 --dist=loadfile
 
 check: dev ## format, lint, types, layers, lock files
 	$(BIN)/ruff format --check --quiet $(CODE)
