@@ -21,7 +21,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 from forwarder.config.error_texts import shown
-from forwarder.config.variables import has_variable
+from forwarder.config.variables import is_variable
 from forwarder.core import redaction
 from forwarder.safe_files import read_small
 
@@ -181,10 +181,8 @@ class Secret:
         value = _read_source(kind, name)
         if not value.strip():
             raise ValueError(f"{kind} {name} is empty")
-        if has_variable(value):
-            raise ValueError(
-                f"{kind} {name} contains a variable that nothing replaces; write its value there"
-            )
+        if is_variable(value):
+            raise ValueError(f"{kind} {name} is a variable that nothing replaces; write its value there")
         return cls(_encodable(value), written)
 
     def __repr__(self) -> str:
@@ -221,7 +219,7 @@ class Secret:
 
 def _refuse_source(text: str) -> None:
     """Raise ValueError if `text` is not a secret, but says where one is. The message does not show it."""
-    if has_variable(text) or re.fullmatch(r"([A-Za-z]+ )?(\$[A-Za-z_]\w*|%[A-Za-z_]\w*%)", text):
+    if is_variable(text) or re.fullmatch(r"([A-Za-z]+ )?(\$[A-Za-z_]\w*|%[A-Za-z_]\w*%)", text):
         raise ValueError("variables are not replaced in a text; write {env: NAME}")
     if re.match(r"(env|file):\S", text):
         raise ValueError(

@@ -6,13 +6,20 @@ from typing import Any
 
 from pydantic import BaseModel
 
-_ANYWHERE = re.compile(r"\$\{[A-Za-z_]\w*(:?[-+?=][^{}]*)?\}|\{\{.*\}\}")
+_VARIABLE = r"\$\{[A-Za-z_]\w*(:?[-+?=][^{}]*)?\}|\{\{.*\}\}"
+_ANYWHERE = re.compile(_VARIABLE)
 _ALONE = re.compile(r"\$[A-Z_][A-Z0-9_]*")
+_SECRET = re.compile(rf"\s*([A-Za-z]+ )?({_VARIABLE}|{_ALONE.pattern})\s*")
 
 
 def has_variable(text: str) -> bool:
     """Whether `text` has a variable of a shell, as in `${NAME:-x}`, or of a template, as in `{{ name }}`."""
     return bool(_ANYWHERE.search(text) or _ALONE.fullmatch(text))
+
+
+def is_variable(secret: str) -> bool:
+    """Whether `secret` is nothing but a variable, perhaps behind a scheme such as `Bearer`. A real one may contain anything."""
+    return bool(_SECRET.fullmatch(secret))
 
 
 def variable_problems(value: Any, path: str = "") -> Iterator[str]:

@@ -93,3 +93,8 @@ def test_a_secret_never_shows_itself() -> None:
     shown = [repr(secret), str(secret), f"{secret}", f"{secret!r}", repr([secret]), "%s" % secret]  # noqa: UP031
     shown.append(TypeAdapter(Secret).dump_json(secret).decode())
     assert not any("s3cr3t" in text for text in shown)
+
+
+def test_a_secret_may_contain_what_looks_like_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OKTA_SECRET", "9f${x}-{{q}}-4c1e77a0b2d8")
+    assert Secret.read({"env": "OKTA_SECRET"}).reveal() == "9f${x}-{{q}}-4c1e77a0b2d8"
