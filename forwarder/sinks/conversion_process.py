@@ -72,7 +72,7 @@ class ConversionProcess(Generic[_T]):
         Calls must not overlap. A call that is cancelled ends the child, so that the next call cannot get its results.
         """
         loop = asyncio.get_running_loop()
-        if len(events) < LEAST_EVENTS or self._has_cores is False or loop.time() < self._paused_until:
+        if len(events) < LEAST_EVENTS or loop.time() < self._paused_until:
             return None
         if self._idle:
             self._idle.cancel()
