@@ -44,16 +44,7 @@ class OpsData:
             "missed": found.count,
             "types": found.missed,
             "pending": found.pending,
-            "events": [
-                {
-                    "org": gap.org,
-                    "uuid": gap.uuid,
-                    "event_type": gap.event_type,
-                    "published": iso(gap.published, "milliseconds"),
-                    "read_from_log_at": iso(gap.since, "milliseconds"),
-                }
-                for gap in found.events
-            ],
+            "events": [gap.row() for gap in found.events],
         }
 
 

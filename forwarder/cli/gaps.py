@@ -90,17 +90,7 @@ def _json(found: "Gaps", judged: Collection[str]) -> dict[str, Any]:
             org: {"missed": sum(types.values()), "pending": pending[org], "types": types}
             for org, types in found.missed.items()
         },
-        "events": [
-            {
-                "org": gap.org,
-                "uuid": gap.uuid,
-                "event_type": gap.event_type,
-                "published": iso(gap.published, "milliseconds"),
-                "read_from_log_at": iso(gap.since, "milliseconds"),
-                "missed_at": iso(gap.missed_at, "milliseconds"),
-            }
-            for gap in found.events
-        ],
+        "events": [{**gap.row(), "missed_at": iso(gap.missed_at, "milliseconds")} for gap in found.events],
     }
 
 

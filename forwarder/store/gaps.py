@@ -2,7 +2,7 @@
 
 import msgspec
 
-from forwarder.core.time import Micros
+from forwarder.core.time import Micros, iso
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -20,6 +20,16 @@ class Gap(msgspec.Struct, frozen=True):
     published: Micros
     since: Micros
     missed_at: Micros
+
+    def row(self) -> dict[str, str]:
+        """Return what an operator is shown of the event, ready for JSON."""
+        return {
+            "org": self.org,
+            "uuid": self.uuid,
+            "event_type": self.event_type,
+            "published": iso(self.published, "milliseconds"),
+            "read_from_log_at": iso(self.since, "milliseconds"),
+        }
 
 
 class Gaps(msgspec.Struct, frozen=True):
