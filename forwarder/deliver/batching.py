@@ -1,4 +1,4 @@
-"""The size of the next batch, and the queue of events to send again. Pure: no clock, no I/O."""
+"""The size of the next batch, and the queue of events to send again. This module uses neither a clock nor I/O."""
 
 import heapq
 from collections.abc import Iterable, Sequence
@@ -15,13 +15,15 @@ class Pending(msgspec.Struct, gc=False):
     """An event without a final outcome.
 
     Attributes:
-        replay: whether it is a dead letter that an operator sends again; if not, it was read from the log.
-        attempt: failed tries of this event while the sink accepted other events.
-        max_batch: how many events a batch with this event may have; 0 means no special limit. Each split
-            halves `max_batch`, so that one bad event is found while all other batches keep their size.
-        failed_requests: how many requests with this event failed as a whole.
-        failed_after: how many batches the sink had accepted when such a request last failed.
-        lone_tries: how many requests with only this event failed, while the sink accepted other events.
+        stored: the event and its `seq`.
+        replay: whether the event is a dead letter that an operator sends again. If not, it was read from the log.
+        attempt: the number of failed tries to send this event while the sink accepted other events.
+        max_batch: the most events that a batch with this event may have; 0 means no special limit. When a batch fails,
+            it is halved again and again in order to find one bad event. Only the events of this batch get a smaller
+            `max_batch`, so all other batches keep their size.
+        failed_requests: the number of requests with this event that failed as a whole.
+        failed_after: the number of batches that the sink had accepted when such a request last failed.
+        lone_tries: the number of requests with only this event that failed while the sink accepted other events.
     """
 
     stored: StoredEvent
@@ -34,15 +36,15 @@ class Pending(msgspec.Struct, gc=False):
 
     @property
     def is_suspect(self) -> bool:
-        """Whether at least two requests with this event failed as a whole, perhaps because of it.
+        """Whether at least two requests with this event failed as a whole, perhaps because of this event.
 
-        A suspect shares batches with other suspects only.
+        Such an event is called a suspect. A suspect is only sent together with other suspects.
         """
         return self.failed_requests > 1
 
     @property
     def kind(self) -> tuple[bool, int]:
-        """The key for sharing a batch: only events with the same `kind` are sent together."""
+        """The key by which events are put into batches: only events with the same `kind` are sent together."""
         return self.replay, self.max_batch
 
     @property
@@ -51,37 +53,40 @@ class Pending(msgspec.Struct, gc=False):
 
     @property
     def size(self) -> int:
-        """Bytes of the body."""
+        """The size of the event's body in bytes."""
         return len(self.stored.event.body)
 
 
 class AdaptiveBatchSize:
     """Chooses `current`, the number of events in the next batch.
 
-    A batch that was too large or timed out halves `current`, and successes raise it. "Too large" is a fixed
-    limit of the server, so after it the size grows slowly: otherwise the server would reject every second
-    batch. A timeout is most often an outage, so after a timeout the size doubles with each success.
+    `current` is halved when a batch was too large or timed out, and grows with batches that the sink accepts. A server
+    calls a batch too large because of a fixed limit. So after that, `current` grows slowly: otherwise the server would
+    reject every second batch. The cause of a timeout is most often an outage. So after a timeout, `current` doubles with
+    each accepted batch.
     """
 
     def __init__(self, limit: int) -> None:
         self.current = limit
         self._limit = limit
-        self._safe = limit  # the largest size that no server has called too large
+        self._safe = (
+            limit  # up to this size, `current` may double: the sink has not called such a batch too large
+        )
         self._successes = 0
 
     def too_large(self, events: int) -> None:
-        """Shrink: the sink called a batch of `events` too large."""
+        """Reduce `current`, because the sink called a batch with the number `events` of events too large."""
         self.timed_out(events)
         self._safe, self._successes = self.current, 0
 
     def timed_out(self, events: int) -> None:
-        """Shrink: the sink did not answer a batch of `events` in time."""
+        """Reduce `current`, because the sink did not answer a batch with the number `events` of events in time."""
         self.current = max(1, min(self.current, events) // 2)
 
     def succeeded(self, events: int) -> None:
-        """Record that the sink accepted a batch of `events`, and grow if it is time to.
+        """Record that the sink accepted a batch with the number `events` of events, and raise `current` if it may grow.
 
-        A batch of fewer than `current` events changes nothing.
+        A batch with fewer than `current` events changes nothing, because it does not show that `current` may grow.
         """
         if events < self.current or self.current == self._limit:
             return
@@ -96,21 +101,21 @@ class AdaptiveBatchSize:
 
 
 class RetryQueue:
-    """Events to send again, in the order in which they are due; events due at the same time in `seq` order."""
+    """Events to send again, in the order in which they are due. Events that are due at the same time are in `seq` order."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Pending]] = []
 
     def schedule(self, events: Iterable[Pending], due: float = 0.0) -> None:
-        """Queue `events`; they are due at `due`, in seconds of the monotonic clock. 0 means now."""
+        """Queue `events`, to be sent again at the time `due`, in seconds of the monotonic clock. 0 means now."""
         for pending in events:
             heapq.heappush(self._heap, (due, pending.seq, pending))
 
     def take(self, now: float, *, limit: int, max_bytes: int) -> list[Pending]:
         """Remove and return the next batch of events that are due at `now`; empty if no event is due.
 
-        The batch has at most `limit` events, and their bodies have at most `max_bytes` together, but one
-        event is returned however large it is. All events of the batch have the same `Pending.kind`.
+        The batch has at most `limit` events, all with the same `Pending.kind`, whose bodies together have at most
+        `max_bytes`. The first event is returned even if its body is larger.
         """
         batch: list[Pending] = []
         size = 0
@@ -126,7 +131,7 @@ class RetryQueue:
 
     @property
     def next_due(self) -> float | None:
-        """When the next event is due, in seconds of the monotonic clock; None if the queue is empty."""
+        """The time when the next event is due, in seconds of the monotonic clock; None if the queue is empty."""
         return self._heap[0][0] if self._heap else None
 
     def __len__(self) -> int:
@@ -134,5 +139,5 @@ class RetryQueue:
 
 
 def accepts_new_events(batch: Sequence[Pending]) -> bool:
-    """Return whether events that were never sent may join `batch`."""
+    """Return whether events that were not sent before may be added to `batch`."""
     return not batch or batch[0].kind == (False, 0)

@@ -1,4 +1,4 @@
-"""Whether a sink works, when to try it again, and the log lines about it."""
+"""Whether a sink works, when the worker tries a failing sink again, and the log lines about both."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -15,7 +15,7 @@ from forwarder.core.time import Micros
 _logger = logs.get("deliver")
 
 _LOG_INTERVAL = 300.0
-"""Seconds between two log lines about continuing failures or rejections."""
+"""The least number of seconds between two log lines about failures, or about rejections, that go on."""
 
 _HINTS = {
     RetryReason.CONNECTION: "check the address, the network and, for TLS, the certificate and `ca_file`",
@@ -36,23 +36,23 @@ _PAUSED_BACKOFF = Backoff(base=5.0, cap=15.0)
 class SinkState(StrEnum):
     """The state of a sink's worker."""
 
-    RUNNING = "running"  # the sink accepts events
-    IDLE = "idle"  # nothing waits for the sink
-    RETRYING = "retrying"  # the last try failed; another follows
-    PAUSED = "paused"  # an operator must act; the sink is probed now and then
-    STOPPED = "stopped"
+    RUNNING = "running"  # the sink works, and batches are in flight
+    IDLE = "idle"  # the sink works, and no batch is in flight
+    RETRYING = "retrying"  # the last try failed, and the worker will try again
+    PAUSED = "paused"  # an operator must act; the worker still tries again from time to time
+    STOPPED = "stopped"  # the worker has ended
 
 
 class Health:
     """Whether one sink works.
 
     Attributes:
-        attempt: failed tries since the sink last worked; 0 while it works.
-        resume_at: when the sink may be tried again, in seconds of the monotonic clock.
-        last_failure: the detail of the last failure, of the sink or of a single event; a recovery does not clear it.
-        hint: what an operator should do about a sink that fails; empty while it works.
-        last_success: when events were last delivered.
-        warning: a known problem of a sink that accepts events all the same; empty if there is none.
+        attempt: the number of failed tries since the sink last worked; 0 while it works.
+        resume_at: the time when the sink may be tried again, in seconds of the monotonic clock.
+        last_failure: the detail of the last failure of the sink or of a single event. A recovery does not clear it.
+        hint: what an operator should do about the failing sink; empty while the sink works.
+        last_success: when events were last delivered; None if none were delivered yet.
+        warning: a problem of the sink that does not prevent it from accepting events; empty if no problem is known.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class Health:
         self._failing_since = 0.0
         self._failure_logger = logs.RateLimitedLogger(_logger, clock, _LOG_INTERVAL)
         self._set_aside_logger = logs.RateLimitedLogger(_logger, clock)
-        self._rejections = 0  # not logged yet
+        self._rejections = 0  # rejected events that no log line has counted yet
         self._rejections_logged = -_LOG_INTERVAL
         up.set(1)
 
     @property
     def failing(self) -> bool:
-        """Whether the sink as a whole failed, and has not worked since."""
+        """Whether the sink failed as a whole, not only for single events, and has not worked since."""
         return self.attempt > 0
 
     @property
@@ -89,18 +89,21 @@ class Health:
 
     @property
     def state(self) -> SinkState:
-        """RUNNING, RETRYING or PAUSED. `DeliveryState` adds IDLE, and the worker adds STOPPED."""
+        """RUNNING while the sink works, else RETRYING or PAUSED. `DeliveryState` adds IDLE, and the worker adds STOPPED."""
         if not self.failing:
             return SinkState.RUNNING
         return SinkState.PAUSED if self._paused else SinkState.RETRYING
 
     @property
     def seconds_to_next_try(self) -> float | None:
-        """Seconds until a failing sink is tried again; None while it works."""
+        """The number of seconds until the failing sink is tried again; None while the sink works."""
         return max(0.0, self.resume_at - self._clock.monotonic()) if self.failing else None
 
     def failed(self, result: BatchResult) -> None:
-        """Record and log that the sink as a whole failed, and set the next try: later after each failure in a row."""
+        """Record and log that the sink failed as a whole, and set the time of the next try.
+
+        The delay grows with each failure in a row.
+        """
         now = self._clock.monotonic()
         if not self.failing:
             self._failing_since = now
@@ -126,9 +129,9 @@ class Health:
             self._failure_logger.warning(text, action="sink_failing", **fields)
 
     def retry_delay(self, attempt: int, result: BatchResult) -> float:
-        """Return how many seconds events wait that the sink refused one by one, `attempt` times so far.
+        """Return the number of seconds after which events are sent again that failed while the sink accepted others.
 
-        `result.detail` becomes `last_failure`.
+        `attempt` is the number of their failed tries so far. `result.detail` becomes `last_failure`.
         """
         self.last_failure = result.detail
         return self._backoff.delay(attempt, self._random(), result.wait)
@@ -136,18 +139,18 @@ class Health:
     def set_aside(self, event: Event, detail: str) -> None:
         """Log that `event` fails again and again while the sink accepts other events."""
         self._set_aside_logger.error(
-            "an event keeps failing while the sink accepts others; it is set aside and tried again",
+            "an event fails again and again while the sink accepts other events; it waits apart and is tried again",
             action="event_set_aside",
             sink=self._sink,
             org=event.org,
             uuid=event.uuid,
             event_type=event.event_type,
             detail=detail[:300],
-            hint="find out why the sink, or a proxy in front of it, refuses this event; the detail shows its response",
+            hint="the detail shows the response; find out why the sink, or a proxy in front of it, refuses this event",
         )
 
     def recovered(self, *, delivered: bool) -> None:
-        """Record that the sink works: it accepted events (if `delivered`) or only rejected single events."""
+        """Record that the sink works: it has accepted events if `delivered`, else it has only rejected single events."""
         if self.failing:
             _logger.info(
                 "the sink works again",
@@ -163,13 +166,16 @@ class Health:
             self.last_success = self._clock.now()
 
     def warned(self, text: str) -> None:
-        """Record `text` as `warning`, and log it if it is new; an empty text clears the warning."""
+        """Record `text` as the `warning`, and log a text that is new. An empty text clears the warning."""
         if text and text != self.warning:
             _logger.warning(text, action="sink_warning", sink=self._sink)
         self.warning = text
 
     def rejected(self, events: int, detail: str) -> None:
-        """Log the number of rejected events, at most every 5 minutes; `detail` is the sink's text about one of them."""
+        """Count rejected events, and log their number at most every 5 minutes.
+
+        `events` is the number of events that were rejected now, `detail` is the sink's text about one of them.
+        """
         self._rejections += events
         now = self._clock.monotonic()
         if not events or now - self._rejections_logged < _LOG_INTERVAL:

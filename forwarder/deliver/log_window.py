@@ -1,12 +1,12 @@
-"""The window: the part of the log between a sink's position and the newest event read for the sink. No I/O.
+"""The window of a sink: the part of the log from the sink's position to the newest event that was read for the sink.
 
-Because of three invariants, nothing is lost:
+This module uses no I/O. No event is lost, because of three invariants:
 
-- An event that was read is unfinished until it is delivered, rejected or filtered; a retry does not finish it.
-- The position moves only over finished events, in the order of the log, and only after the store has
-  committed the move. So a crash loses outcomes, never events: everything in the window is sent again.
-- A settlement is built once, and offered unchanged until the store has taken it. A store that has committed
-  the settlement already refuses it, so no event is counted twice.
+- An event that was read is unfinished until it is delivered, rejected or filtered. A retry does not finish it.
+- The position moves only over finished events, in the order of the log, and only after the store has committed the new
+  position. So a crash can lose the outcomes of events, but no event: all events of the window are sent again.
+- A settlement (the results that the store commits together) is built once. The same object is given to the store until
+  the store confirms the commit. If the store had committed it already, it counts nothing twice.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,17 +19,15 @@ from forwarder.deliver.batching import Pending
 
 
 class _Finished(Enum):
-    """How an event that was not rejected ended.
-
-    If the `_Outcome` of an event is a text, the event counts as an unattributed rejection, and the text is
-    the detail.
-    """
+    """The outcome of an event that was not rejected."""
 
     DELIVERED = auto()
     FILTERED = auto()
 
 
 _Outcome = Rejection | str | _Finished
+"""The outcome of a finished event. A text means that the event counts as an unattributed rejection: the sink rejected so
+many events without saying which ones, and the text is its message."""
 
 
 class Window:
@@ -38,34 +36,39 @@ class Window:
     Attributes:
         position: the `seq` up to which every event is finished, as committed in the store.
         read_to: the `seq` of the newest event that was read.
-        bytes: the size of the bodies of all unfinished events.
-        replaying: seqs of the replays that are not settled yet.
+        bytes: the size of the bodies of all unfinished events, in bytes.
+        replaying: the `seq` numbers of the replays that are not settled yet.
     """
 
     def __init__(self, position: int, accepts: Callable[[str], bool] | None = None) -> None:
-        """Begin at `position`. Events whose type `accepts` does not accept are filtered; None accepts all."""
+        """Begin at `position`. Events for whose type `accepts` returns False are filtered; None means that none are."""
         self.position = position
         self._accepts = accepts
         self.read_to = position
         self.bytes = 0
         self.replaying: set[int] = set()
-        self._sizes: dict[int, int] = {}  # of unfinished events
-        self._finished: dict[int, _Outcome] = {}  # events that are finished but not settled
-        self._unsettled: Settlement | None = None
+        self._sizes: dict[int, int] = {}  # `seq` of each unfinished event → bytes of its body
+        self._finished: dict[
+            int, _Outcome
+        ] = {}  # `seq` → outcome of each event that is finished but not settled
+        self._unsettled: Settlement | None = None  # the settlement that the store has not confirmed yet
 
     @property
     def events(self) -> int:
-        """How many events of the log were read and are not settled, finished ones included."""
+        """The number of events of the log that were read and are not settled. Some of them may be finished."""
         return self.read_to - self.position
 
     def add(self, events: Sequence[StoredEvent]) -> list[Pending]:
-        """Add the next events of the log; return the events to send, without the filtered ones."""
+        """Add the next events of the log, and return those to send, without the filtered ones."""
         if events:
             self.read_to = events[-1].seq
         return self._measure([Pending(stored) for stored in self._filter(events)])
 
     def add_replays(self, events: Sequence[StoredEvent]) -> list[Pending]:
-        """Add dead letters to send again, except those already in the window; return the events to send."""
+        """Add dead letters that an operator sends again, except those that are in the window already.
+
+        Return the events to send, without the filtered ones.
+        """
         new = [stored for stored in events if stored.seq not in self.replaying]
         self.replaying.update(stored.seq for stored in new)
         return self._measure([Pending(stored, replay=True) for stored in self._filter(new)])
@@ -86,7 +89,7 @@ class Window:
         return added
 
     def finish(self, result: BatchResult) -> None:
-        """Record which events of a batch are delivered or rejected, as the checked `result` says."""
+        """Record as finished the events that are delivered or rejected according to the checked `result`."""
         outcomes: dict[int, _Outcome] = dict.fromkeys(result.delivered, _Finished.DELIVERED)
         outcomes |= dict.fromkeys(result.delivered[: result.unattributed], result.detail)
         outcomes |= {rejection.seq: rejection for rejection in result.rejected}
@@ -94,9 +97,9 @@ class Window:
         self._finished |= outcomes
 
     def settlement(self) -> Settlement | None:
-        """Return the settlement for the store to commit next; None if there are no results to commit.
+        """Return the settlement that the store should commit next; None if there are no results to commit.
 
-        Until `settled` is called, return the same settlement again.
+        Until `settled` is called, each call returns the same object, so that a repeated commit counts nothing twice.
         """
         if self._unsettled is not None:
             return self._unsettled
@@ -113,7 +116,7 @@ class Window:
                 filtered.append(position)
             elif isinstance(outcome, str):
                 unattributed, detail = unattributed + 1, outcome
-        # The position passed the seq of each replay before, so no event that is read from the log now has it.
+        # No event of the log in the window has the `seq` of a replay: replays are of events before the position.
         replays = {seq: self._finished.pop(seq) for seq in sorted(self.replaying & self._finished.keys())}
         if position > self.position or replays:
             filtered_replays = [seq for seq, outcome in replays.items() if outcome is _Finished.FILTERED]
@@ -133,7 +136,7 @@ class Window:
         return self._unsettled
 
     def settled(self) -> Settlement:
-        """Move the position after the store has committed the last settlement; return this settlement."""
+        """Move the position, and return the settlement. Call this after the store has committed the last settlement."""
         settlement, self._unsettled = self._unsettled, None
         assert settlement is not None
         self.position = settlement.position

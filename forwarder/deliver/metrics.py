@@ -10,9 +10,9 @@ from forwarder.metrics import Metrics
 
 
 class DeliveryMetrics:
-    """The metrics of one worker. Every series exists from the start, so that a rate begins at 0.
+    """The metrics of one worker. Every series exists from the start, so that it starts at 0 and a rate is right.
 
-    Delivered and dead-lettered events are counted when they are settled, so that the counters agree with the ledger.
+    Delivered events and dead letters are counted when they are settled, so that the counters agree with the ledger.
     """
 
     def __init__(self, sink: str, metrics: Metrics) -> None:
@@ -26,22 +26,22 @@ class DeliveryMetrics:
         self._batch_duration = metrics.batch_duration.labels(sink)
 
     def sent(self, events: int, seconds: float) -> None:
-        """Count a batch that was answered or cancelled after `seconds`."""
+        """Record a batch that was answered or cancelled after `seconds`. `events` is the number of its events."""
         self._batch_events.observe(events)
         self._batch_duration.observe(seconds)
 
     def delivered(self, events: Iterable[Pending], now: Micros) -> None:
-        """Observe the lag of delivered events at `now`, except replays: their age says nothing about the pipeline."""
+        """Record the lag of `events`, which were delivered at `now`. Replays are left out: they are old by intention."""
         for pending in events:
             if not pending.replay:
                 self._lag.observe(seconds_between(pending.stored.event.published, now) or 0.0)
 
     def retried(self, reason: RetryReason) -> None:
-        """Count a try after which at least one event must be sent again."""
+        """Count a request after which at least one event must be sent again for `reason`."""
         self._retries[reason].inc()
 
     def set_aside(self, events: int) -> None:
-        """Set the number of events that fail again and again while the sink accepts other events."""
+        """Set the gauge of the number of events that fail again and again while the sink accepts other events."""
         self._set_aside.set(events)
 
     def settled(self, settlement: Settlement) -> None:

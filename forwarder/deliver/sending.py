@@ -1,7 +1,7 @@
-"""Send one batch, and check the sink's result.
+"""Sends one batch, checks the sink's result, and limits the number of dead letters.
 
-Even if a sink has a bug, the worker gets a result in which each event has exactly one outcome. An event that the
-sink's result leaves out or names twice is sent again: a second copy is harmless, a lost event is not.
+Even if a sink has a bug, the worker gets a result in which each event has exactly one outcome. An event that the sink's
+result leaves out or names twice is sent again, because a second copy is harmless and a lost event is not.
 """
 
 import asyncio
@@ -23,9 +23,10 @@ _DETAIL_LIMIT = 1_000
 
 
 async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: float) -> BatchResult:
-    """Send `batch` once, and return the checked result. Does not raise if the sink fails.
+    """Send `batch` to `sink` once, and return the checked result. `name` is the sink's name, for log lines.
 
-    After `timeout` seconds the try is cancelled. The outcome is unknown then, so every event is a retry.
+    If the sink fails, this raises no exception: the result says that each event must be sent again. The same is true if
+    the sink has not answered after `timeout` seconds. The call is cancelled then, and its outcome is unknown.
     """
     try:
         async with asyncio.timeout(timeout):
@@ -36,7 +37,7 @@ async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: f
     except asyncio.CancelledError:
         if (task := asyncio.current_task()) is not None and task.cancelling():
             raise
-        return _retry_all(batch, RetryReason.UNKNOWN, "the sink cancelled the try by itself")
+        return _retry_all(batch, RetryReason.UNKNOWN, "the sink cancelled its own call")
     except Exception as error:
         _logger.exception(
             "the sink raised an exception; its events are sent again. This is a bug: please report it",
@@ -48,7 +49,7 @@ async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: f
         )
     if errors:
         _logger.error(
-            "the sink's result does not match its batch; events in doubt are sent again. "
+            "the sink's result does not match the batch; events without a clear outcome are sent again. "
             "This is a bug: please report it",
             action="sink_result_invalid",
             sink=name,
@@ -58,14 +59,15 @@ async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: f
 
 
 def checked(batch: Sequence[Pending], result: BatchResult) -> tuple[BatchResult, int]:
-    """Return `result` with exactly one outcome for each event in `batch`, in order, and the number of errors.
+    """Return `result`, corrected so that each event in `batch` has exactly one outcome, and the number of errors in it.
 
-    An error is an event that the sink left out, named twice, or named though it was not sent.
+    An error is an event of the batch that the sink's result leaves out or names twice, or an event that the result names
+    although it was not in the batch. The events of the corrected result are in the order of the batch.
 
-    Unattributed rejections count as dead: the sink says how many events it rejected, but not which. If it
-    rejected all of `delivered`, or if the batch consists of replays, the first `unattributed` events of
-    `delivered` become ordinary rejections: these replays stay dead letters. Otherwise the events stay in
-    `delivered`, and only their number counts.
+    `result.unattributed` is the number of events that the sink rejected without saying which ones. They are among
+    `result.delivered`. If the sink rejected all of these, or if the batch consists of replays, the first `unattributed`
+    of them become ordinary rejections, so that these replays stay dead letters. Otherwise they stay in `delivered`, and
+    the ledger counts only their number as dead.
     """
     named = Counter([*result.delivered, *result.retry, *(rejection.seq for rejection in result.rejected)])
     seqs = [pending.seq for pending in batch]
@@ -90,10 +92,10 @@ def _retry_all(batch: Sequence[Pending], reason: RetryReason, detail: str) -> Ba
 
 
 class DeadLetterLimit:
-    """Stops a sink that rejects everything from turning the whole store into dead letters.
+    """Prevents that a sink which rejects everything turns the whole store into dead letters.
 
-    `reached` is True once more than `limit` events in a row were rejected, until an event is delivered. Meanwhile
-    the sink gets one event at a time. A limit of 0 means no limit.
+    `reached` becomes True when the sink has rejected more than `limit` events in a row, and False when it accepts an
+    event. While it is True, the worker sends one event at a time. A `limit` of 0 means that there is no limit.
     """
 
     def __init__(self, limit: int) -> None:
@@ -102,10 +104,12 @@ class DeadLetterLimit:
         self._streak = 0
 
     def apply(self, result: BatchResult, *, replay: bool) -> tuple[BatchResult, list[int]]:
-        """Return the checked `result` without the rejections over the limit, and the seqs of events to send again.
+        """Remove the rejections over the limit from the checked `result`.
 
-        Rejections of a `replay` do not count. Nor do alerts and events of actions whose data stream is
-        missing or refuses them. A delivery sets the count back to 0.
+        Return the new result, and the `seq` numbers of the events whose rejections were removed. The caller must send these
+        events again. A delivered event sets the count back to 0. Two kinds of rejections do not
+        count: those of replays (`replay` says whether the batch consists of replays), and those of alerts and events of
+        actions whose own data stream is missing or refuses them.
         """
         if not self._limit:
             return result, []

@@ -1,15 +1,17 @@
-"""The delivery state of one sink: the batches in flight, the retries, and which events to send next. No I/O.
+"""The delivery state of one sink: the batches in flight, the retries, and which events are sent next. It uses no I/O.
 
-`worker.py` reads the log, sends batches and settles as this state says.
+The worker (`worker.py`) asks this state what to do, reads the log, sends the batches, and commits the results.
 
-A failed request does not say whether the sink fails, or whether one bad event makes each request with it fail. So:
+A failed request does not show whether the sink fails, or whether one bad event makes each request with this event fail. So:
 
-- After the first failure only probes are sent, one at a time. Each has fewer events, and other ones.
-- An event that was in two failed requests is a suspect. Suspects share no batch with other events, and once
-  the sink works they have their own slot in flight, so that they delay no other event. A batch of suspects
-  that fails is halved.
-- A suspect that fails alone, though the sink accepted a batch since the event's last failure, has used one of
-  its `lone_tries`. After the last one it is a dead letter. While the sink accepts nothing, no try is used.
+- After the first failure, the worker sends only probes (small batches), one at a time. Each probe has fewer events than the
+  one before, and other events.
+- An event that was in two failed requests is a suspect. Suspects are never in one batch with other events. Once the sink
+  works, one batch of suspects may be in flight beside the other batches, so that suspects delay no other event. If a batch
+  of suspects fails, it is halved.
+- If a suspect is sent alone and fails, although the sink has accepted a batch since the suspect's last failure, it has used
+  one of its `lone_tries`. After its last lone try, the suspect becomes a dead letter. While the sink accepts nothing, a
+  suspect uses no lone try, because then the sink may be the cause.
 """
 
 import asyncio
@@ -27,28 +29,29 @@ from forwarder.deliver.sending import DeadLetterLimit
 from forwarder.sink_settings import DeliverySettings
 
 WINDOW_BATCHES = 20
-"""How many batches of events may be read beyond the position, as while single events wait for a retry."""
+"""How many events may be read beyond the sink's position, in multiples of `batch_events`. New events are read and sent up
+to this limit while single events wait for a retry."""
 
 WINDOW_BYTES = 4
-"""The limit for the bodies of all unfinished events in memory, in multiples of `batch_bytes`."""
+"""The limit for the size of the bodies of all unfinished events in memory, in multiples of `batch_bytes`."""
 
 PROBE_EVENTS = 20
-"""Events in the first probe of a sink that failed as a whole; each further probe has half as many. To convert
-a full batch for every try would keep a core busy during an outage, when the receiver needs it most."""
+"""The number of events in the first probe of a sink that failed as a whole. Each further probe has half as many. If each
+probe were a full batch, its conversion would keep a core busy during an outage, when the hook receiver needs it most."""
 
 _PROBES_OF_OTHERS = 3
-"""After so many probes without suspects, one has suspects: perhaps all other events make requests fail."""
+"""After so many probes without suspects in a row, a probe has suspects, because the other events may be the bad ones."""
 
 _TOLERATED = 10
-"""How many requests with suspects may fail in a row before the sink counts as failing: to find one bad event
-among 500, a batch is halved nine times."""
+"""If more requests with suspects than this fail in a row, the sink counts as failing. It is enough to find one bad event in
+a batch of 500, for which the batch is halved nine times."""
 
 _ALARM_AFTER = 3
-"""After so many failed tries of an event, while the sink accepts others, a log line names the event."""
+"""After so many failed tries of an event while the sink accepts other events, a log line names the event."""
 
 
 class InFlightBatch(NamedTuple):
-    """A batch that was sent and not answered yet; `attempt` is `Health.attempt` at the time when it was sent."""
+    """A batch that was sent and not answered yet. `attempt` is the value of `Health.attempt` when the batch was sent."""
 
     events: list[Pending]
     attempt: int
@@ -59,12 +62,12 @@ class InFlightBatch(NamedTuple):
 
 
 class DeliveryState:
-    """The batches in flight, the retries, and which events one sink gets next.
+    """The delivery state of one sink.
 
     Attributes:
         in_flight: the batches that were sent and not answered yet, by the tasks that send them.
-        queue: events to send again, except suspects.
-        suspects: suspects to send again: events that perhaps make their requests fail.
+        queue: the events to send again that are not suspects.
+        suspects: the suspects to send again.
     """
 
     def __init__(
@@ -83,10 +86,10 @@ class DeliveryState:
         self._clock = clock
         self.queue = RetryQueue()
         self.suspects = RetryQueue()
-        self._accepted = 0  # batches of which the sink accepted at least one event
-        self._failed_in_a_row = 0  # failed requests since the last accepted batch
-        self._probes_of_others = 0
-        self._set_aside: set[int] = set()  # events that the log has named
+        self._accepted = 0  # the number of batches of which the sink accepted at least one event
+        self._failed_in_a_row = 0  # the number of failed requests since the last accepted batch
+        self._probes_of_others = 0  # the number of probes without suspects since the last batch of suspects
+        self._set_aside: set[int] = set()  # the `seq` of each unfinished event that a log line has named
         self._window_events = WINDOW_BATCHES * settings.batch_events
         self._window_bytes = WINDOW_BYTES * settings.batch_bytes
         self._size = AdaptiveBatchSize(settings.batch_events)
@@ -96,27 +99,24 @@ class DeliveryState:
 
     @property
     def may_send(self) -> bool:
-        """Whether one more batch may be sent now. A failing sink gets one at a time, when its next try is due."""
+        """Whether one more batch may be sent now. A failing sink gets one batch at a time, and only when its try is due."""
         if self._health.failing:
             return self._health.may_try and not self.in_flight
         return sum(not batch.is_suspect for batch in self.in_flight.values()) < self._settings.concurrency
 
     @property
     def suspects_may_be_sent(self) -> bool:
-        """Whether a batch of suspects may be sent now: one at a time, beside the other batches.
-
-        A failing sink gets suspects only as a probe.
-        """
+        """Whether a batch of suspects may be sent now: one beside the other batches, or to a failing sink, as a probe."""
         if self._health.failing:
             return self.may_send
         return not any(batch.is_suspect for batch in self.in_flight.values())
 
     @property
     def suspects_are_next(self) -> bool:
-        """Whether suspects, if any are due, are sent before other events.
+        """Whether suspects that are due must be sent before other events.
 
-        If the sink works, they are sent whenever their slot is free; if it fails, only after three probes in
-        a row without suspects.
+        If the sink works, that is so whenever a batch of suspects may be sent. If the sink fails, it is so only after
+        three probes in a row without suspects.
         """
         return self.suspects_may_be_sent and (
             not self._health.failing or self._probes_of_others >= _PROBES_OF_OTHERS
@@ -124,20 +124,20 @@ class DeliveryState:
 
     @property
     def next_wakeup(self) -> float | None:
-        """When the next retry or probe is due, in seconds of the monotonic clock; None if no time is known."""
+        """The time when the next retry or probe is due, in seconds of the monotonic clock; None if no time is known."""
         if self._health.failing and not self._health.may_try:
             return None if self.in_flight else self._health.resume_at
         queues = [self.queue] * self.may_send + [self.suspects] * self.suspects_may_be_sent
         return min((queue.next_due for queue in queues if queue.next_due is not None), default=None)
 
     def take_due(self, queue: RetryQueue) -> list[Pending]:
-        """Remove events of `queue` whose retry is due, at most one batch, and return them. New events may join them."""
+        """Remove from `queue` the next events whose retry is due, at most one batch, and return them."""
         return queue.take(
             self._clock.monotonic(), limit=self._batch_events, max_bytes=self._settings.batch_bytes
         )
 
     def capacity(self, batch: Sequence[Pending] = ()) -> tuple[int, int]:
-        """Return (events, bytes of bodies) that may be read from the log to join `batch`; (0, 0) if none may."""
+        """Return how many events, and bytes of their bodies, may be read from the log and added to `batch`; else (0, 0)."""
         if not accepts_new_events(batch):
             return 0, 0
         settings, window = self._settings, self._window
@@ -148,14 +148,16 @@ class DeliveryState:
         return (events, size) if events > 0 and size > 0 else (0, 0)
 
     def add(self, batch: list[Pending], events: Sequence[StoredEvent]) -> bool:
-        """Add the next `events` of the log, read as `capacity` allows, to the window and to `batch`.
+        """Add the next `events` of the log, read within the limits of `capacity`, to the window and to `batch`.
 
-        Return whether `batch` has space for more, because some of `events` were filtered.
+        Return whether `batch` has space for more events, because some of `events` were filtered.
         """
         size = sum(pending.size for pending in batch)
         new = self._window.add(events)
         if batch and new and size + new[0].size > self._settings.batch_bytes:
-            self.queue.schedule(new)  # a read returns at least one event, however large: it goes alone
+            self.queue.schedule(
+                new
+            )  # a read returns the first event even if it is too large: it is sent alone
             return False
         batch.extend(new)
         return len(new) < len(events)
@@ -172,13 +174,13 @@ class DeliveryState:
 
     @property
     def state(self) -> SinkState:
-        """The state of the worker, except STOPPED, which only the worker knows."""
+        """The state of the worker, except for STOPPED, which only the worker knows."""
         idle = self._health.state is SinkState.RUNNING and not self.in_flight
         return SinkState.IDLE if idle else self._health.state
 
     @property
     def set_aside(self) -> int:
-        """How many events fail again and again while the sink accepts other events."""
+        """The number of events that fail again and again while the sink accepts other events."""
         return len(self._set_aside)
 
     def start(self, task: asyncio.Task[BatchResult], events: list[Pending]) -> None:
@@ -205,24 +207,24 @@ class DeliveryState:
             sink_failed = self._schedule_retry(batch, result)
         else:
             self._size.succeeded(len(batch.events))
-        if over_limit:  # these events wait behind those that were not tried yet
+        if over_limit:  # sent again after the events that were due before, which may show that the sink works
             self._schedule(_select(batch, over_limit), self._clock.monotonic())
             reason = RetryReason.DEAD_LETTER_LIMIT
             self._metrics.retried(reason)
-            if self._limit.reached:  # the sink accepted no event after them
+            if self._limit.reached:  # still reached, so the sink has accepted no later event of the batch
                 self._health.failed(BatchResult(reason=reason, detail=rejection_detail, pause=True))
         if result.made_progress and not sink_failed and not self._limit.reached:
             self._health.recovered(delivered=bool(result.delivered))
         self._metrics.set_aside(self.set_aside)
 
     def _schedule_retry(self, batch: InFlightBatch, result: BatchResult) -> bool:
-        """Queue the events of `batch` that `result` says to retry; return whether the sink as a whole failed."""
+        """Queue the events of `batch` that `result` names for a retry, and return whether the sink failed as a whole."""
         assert result.reason is not None
         self._metrics.retried(result.reason)
         retry = _select(batch, result.retry)
         if result.split and len(batch.events) > 1:
-            # Only a batch of the usual size shows that this size is too large; the halves look for one bad
-            # event.
+            # If the batch is itself a half (it has a `max_batch`), its failure does not show that the usual size is
+            # too large: halves are sent to find one bad event.
             if result.reason is RetryReason.TOO_LARGE and not batch.events[0].max_batch:
                 self._size.too_large(len(batch.events))
             self._halve(batch, retry)
@@ -232,7 +234,8 @@ class DeliveryState:
             self._size.timed_out(len(batch.events))
         request_failed = result.whole or result.pause
         if not request_failed and not result.made_progress:
-            # Events that failed one by one before, and fail again, must not hold up all others.
+            # The sink refused each event separately. If all of them failed in this way before, only these events are
+            # delayed, so that they do not hold up all others. Else the sink counts as failing.
             request_failed = self._health.failing or any(pending.attempt == 0 for pending in batch.events)
         if request_failed:
             return self._retry_request(batch, retry, result)
@@ -240,7 +243,7 @@ class DeliveryState:
         return False
 
     def _retry_request(self, batch: InFlightBatch, retry: list[Pending], result: BatchResult) -> bool:
-        """Queue the events `retry` of a request that failed as a whole; return whether the sink as a whole failed."""
+        """Queue the events `retry` of a request that failed as a whole, and return whether the sink counts as failing."""
         fails_alone, was_suspect = self._fails_alone(batch), batch.is_suspect
         known = any(pending.lone_tries for pending in retry)
         too_many = self._failed_in_a_row >= _TOLERATED and not known
@@ -254,7 +257,8 @@ class DeliveryState:
             self._extend_window()
         now = self._clock.monotonic()
         if sink_failed:
-            # Suspects take turns, so that each probe has different ones; the other events keep their order.
+            # Suspects go to the end of their queue, so that each probe has other suspects. The other events keep
+            # their order.
             for pending in retry:
                 self._schedule([pending], now if pending.is_suspect else 0.0)
         elif len(batch.events) > 1:
@@ -262,13 +266,13 @@ class DeliveryState:
             self._schedule(retry, 0.0)
         else:
             self._retry_apart(retry, result)
-        # Of batches that were in flight together, only the first one that fails is reported.
+        # Only the first failure of the batches that were in flight together counts as a failed try of the sink.
         if sink_failed and batch.attempt >= self._health.attempt:
             self._health.failed(result)
         return sink_failed
 
     def _retry_apart(self, retry: list[Pending], result: BatchResult) -> None:
-        """Queue events that failed while the sink accepts other events, with a delay that grows with each try."""
+        """Queue the events `retry`, which failed while the sink accepts others. The delay grows with each try."""
         for pending in retry:
             pending.attempt += 1
         most = max(max(pending.attempt, pending.failed_requests) for pending in retry)
@@ -286,49 +290,55 @@ class DeliveryState:
             pending.max_batch = (len(batch.events) + 1) // 2
 
     def _schedule(self, events: Iterable[Pending], due: float) -> None:
-        """Queue `events` until `due`, in `suspects` or in `queue`."""
+        """Queue `events` in `suspects` or in `queue`, to be sent again at the time `due`."""
         for pending in events:
             (self.suspects if pending.is_suspect else self.queue).schedule([pending], due)
 
     # Events that make their requests fail
 
     def _extend_window(self) -> None:
-        """Allow one more event in the window if suspects fill it.
+        """Allow one more event in the window if unfinished events fill it.
 
-        Before a suspect can be said to fail by itself, the sink must accept another event, which needs space.
+        A suspect counts as the cause of its failures only after the sink has accepted another event. So there must be
+        space in the window for another event.
         """
         size = WINDOW_BYTES * self._settings.batch_bytes
         self._window_events = max(WINDOW_BATCHES * self._settings.batch_events, self._window.events + 1)
         self._window_bytes = min(2 * size, max(size, self._window.bytes + 1))
 
     def _fails_alone(self, batch: InFlightBatch) -> bool:
-        """Whether a failure of `batch` is caused by its only event, a suspect.
+        """Whether a failure of `batch` is caused by its only event.
 
-        That is so if the sink works, and accepted a batch since the event's last failure.
+        That is so if this event is a suspect, the sink works, and the sink has accepted a batch since the last failure of
+        the event.
         """
         pending = batch.events[0]
         works = not self._health.failing and self._accepted > pending.failed_after
         return works and pending.is_suspect and len(batch.events) == 1
 
     def _give_up(self, batch: InFlightBatch, result: BatchResult) -> BatchResult:
-        """Return `result`, or a rejection if the only event of `batch` has used all its `lone_tries`."""
+        """Return a rejection in place of `result` if the only event of `batch` has now used all its `lone_tries`."""
         pending, limit = batch.events[0], self._settings.lone_tries
         if not (limit and self._fails_alone(batch) and _counts(result)) or pending.lone_tries + 1 < limit:
             return result
         event = pending.stored.event
         detail = (
-            f"event {event.uuid} failed {limit} times alone, while others were delivered: {result.detail}"
+            f"event {event.uuid} was sent alone and failed {limit} times, while other events were delivered: "
+            f"{result.detail}"
         )
         return BatchResult(rejected=[Rejection(pending.seq, RejectReason.FAILS_ALONE, detail)])
 
 
 def _counts(result: BatchResult) -> bool:
-    """Whether `result` uses a lone try: the request failed as a whole, and not because the sink is too busy."""
+    """Whether a request with this `result` uses a lone try of its event.
+
+    It does if the request failed as a whole, unless the sink was only too busy.
+    """
     request_failed = bool(result.retry) and (result.whole or result.pause)
     return request_failed and result.reason is not RetryReason.THROTTLED
 
 
 def _select(batch: InFlightBatch, seqs: Iterable[int]) -> list[Pending]:
-    """Return the events of `batch` whose seqs are in `seqs`."""
+    """Return the events of `batch` with the `seq` numbers `seqs`, in the order of the batch."""
     wanted = set(seqs)
     return [pending for pending in batch.events if pending.seq in wanted]

@@ -1,16 +1,16 @@
-"""The delivery loop, one worker for each sink: read, send with a timeout, settle, wait.
+"""The delivery loop. Each sink has one worker, which reads events, sends them with a timeout, commits the results, and waits.
 
-Up to `concurrency` batches are in flight at once, and their results arrive in any order; `log_window.py` moves
-the position only over finished events. Events to send again wait in a queue until they are due (`state.py`):
+Up to `concurrency` batches are in flight at once, and their results arrive in any order. The position (`log_window.py`)
+moves only over finished events. Events to send again wait in a queue until they are due (`state.py`):
 
-- single events failed, but the sink works: they wait, and new events are sent meanwhile, up to
-  `WINDOW_BATCHES` batches beyond the position;
-- the sink as a whole failed: nothing is sent until its next try, then one batch as a probe;
-- a batch was too large, or one event makes it fail: it is sent again at once, in halves;
-- an event fails alone while the sink accepts others: it waits apart, and is a dead letter after `lone_tries`.
+- If single events fail but the sink works, these events wait. New events are sent meanwhile, up to `WINDOW_BATCHES` batches
+  beyond the position.
+- If the sink fails as a whole, nothing is sent until its next try is due. Then one batch is sent as a probe.
+- If a batch is too large, or one of its events makes it fail, its events are sent again in halves.
+- If an event fails alone while the sink accepts others, it waits apart. After `lone_tries` failures it is a dead letter.
 
-Only the loop changes the state; the task of a batch only returns its result. No failure of the sink or of
-the store ends the loop: only `stop` and cancellation do.
+Only the loop changes the state. The task that sends a batch only returns the result. No failure of the sink or of the store
+ends the loop; only `stop` and a cancellation end it.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ from forwarder.sink_settings import DeliverySettings
 _logger = logs.get("deliver")
 
 _REPLAYS = 100
-"""How many dead letters that are sent again are read at a time."""
+"""The most replays (dead letters that are sent again) that are read at a time."""
 
 _ABORT_GRACE = 2.0
-"""Seconds after the grace of a stop, in which the sink cancels its batches and the store ends a commit."""
+"""When the worker ends, it waits up to so many seconds for the cancelled batches and for a running commit."""
 
 
 class Worker:
@@ -57,8 +57,19 @@ class Worker:
         accepts: Callable[[str], bool] | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
-        """Args: `position` is the sink's position in `log`; `accepts` says whether the sink gets events of a type, None
-        means all types; `random` returns numbers from [0, 1)."""
+        """Create the worker; `run` starts the delivery.
+
+        Args:
+            name: the name of the sink.
+            sink: the sink.
+            log: the part of the store that the sink uses.
+            position: the sink's position in `log`.
+            settings: the sink's settings for delivery.
+            metrics: the metrics of the forwarder.
+            clock: the source of the time.
+            accepts: a function that returns whether the sink gets events of a type; None if the sink gets all events.
+            random: a function that returns random numbers from [0, 1).
+        """
         self._name = name
         self._sink = sink
         self._log = log
@@ -70,7 +81,7 @@ class Worker:
         self.health = Health(name, backoff, clock, random, self._metrics.up)
         self._window = Window(position, accepts)
         self._state = DeliveryState(settings, self._window, self.health, self._metrics, clock)
-        # The store's count is never negative, so the first turn reads the replays.
+        # -1 differs from any count of the store, so the first turn of the loop reads the replays.
         self._replay_requests = -1
         self._more_replays = False
         self._store_failures = 0
@@ -97,9 +108,10 @@ class Worker:
             self._ended.set()
 
     async def stop(self, grace: float) -> None:
-        """Deliver the waiting events as long as the sink accepts them, then end `run`; return when it has ended.
+        """Deliver the waiting events as long as the sink accepts them, then end `run`. Return when `run` has ended.
 
-        After `grace` seconds, batches in flight are cancelled. Events that are not settled stay in the store.
+        After `grace` seconds, the batches in flight are cancelled. Events whose results are not committed stay in the
+        store, and are sent again after the next start.
         """
         self._stopping.set()
         if self._runner is None:
@@ -116,29 +128,29 @@ class Worker:
 
     @property
     def in_flight(self) -> int:
-        """How many events were sent and are not answered yet."""
+        """The number of events that were sent and not answered yet."""
         return sum(len(batch.events) for batch in self._state.in_flight.values())
 
     @property
     def held(self) -> int:
-        """How many events wait to be sent again."""
+        """The number of events that wait to be sent again."""
         return len(self._state.queue) + len(self._state.suspects)
 
     @property
     def set_aside(self) -> int:
-        """How many events fail again and again while the sink accepts other events."""
+        """The number of events that fail again and again while the sink accepts other events."""
         return self._state.set_aside
 
     # The loop
 
     async def _turn(self) -> bool:
-        """Run one iteration of the loop; return whether it was the last."""
+        """Run one iteration of the loop, and return whether the loop must end."""
         try:
             for task in [task for task in self._state.in_flight if task.done()]:
                 self._state.complete(task)
             await self._launch()
             if await self._settle():
-                return False  # there may be more capacity now
+                return False  # no wait, because the window may have space for more events now
             if self._stopping.is_set() and not self._state.in_flight:
                 return True
             await self._wait()
@@ -149,8 +161,11 @@ class Worker:
         return False
 
     async def _launch(self) -> None:
-        """Send as many batches as may be in flight. A batch does not wait until it is full: available events are sent
-        at once, and more arrive while other batches are in flight."""
+        """Send as many batches as may be in flight.
+
+        A batch does not wait until it is full. The events that are available are sent at once, and while batches are in
+        flight, more events arrive for the next ones.
+        """
         state = self._state
         if state.suspects_are_next:
             self._start(state.take_due(state.suspects))
@@ -182,7 +197,7 @@ class Worker:
                 return batch
 
     async def _read_replays(self) -> None:
-        """Read up to 100 dead letters that an operator sends again; read more only when these are settled."""
+        """Read up to 100 dead letters that an operator sends again, unless some that were read are not settled yet."""
         requests = self._log.replay_requests
         if requests != self._replay_requests:
             self._replay_requests, self._more_replays = requests, True
@@ -198,19 +213,20 @@ class Worker:
         return result
 
     async def _settle(self) -> bool:
-        """Commit the results that are ready; return whether there were any."""
+        """Commit the results that are ready, and return whether there were any."""
         settlement = self._window.settlement()
         if settlement is None:
             return False
         self._settling = asyncio.create_task(self._log.settle(settlement))
-        # A commit cannot be recalled: if this wait is cancelled, `_abort_in_flight` still learns how it ended.
+        # A commit that was started cannot be stopped. So if this wait is cancelled, the task of the commit continues, and
+        # `_abort_in_flight` waits for its result.
         await asyncio.shield(self._settling)
         self._settling = None
         self._metrics.settled(self._window.settled())
         return True
 
     async def _wait(self) -> None:
-        """Wait for the first of: a result, a new event, a due retry, or `stop`."""
+        """Wait for a result, a new event, a retry that becomes due, or `stop`, whichever comes first."""
         state = self._state
         waits: list[Coroutine[Any, Any, Any]] = []
         if not self._stopping.is_set():
@@ -222,9 +238,10 @@ class Worker:
         await _first_of(waits, self._state.in_flight)
 
     async def _wait_for_store(self, error: Exception) -> None:
-        """Wait after an error of the store, longer after each error in a row; log the first one.
+        """Wait after an error of the store: longer after each error in a row. Log the first error.
 
-        Results that the store did not commit stay in the window.
+        No result is lost: the results that the store has not committed stay in the window, and the next turn of the loop
+        commits them.
         """
         self._store_failures += 1
         delay = Backoff().delay(self._store_failures, self._random())
@@ -244,7 +261,10 @@ class Worker:
         await _first_of(waits)
 
     async def _abort_in_flight(self) -> None:
-        """Cancel the batches in flight. Wait up to 2 s for them and a running commit, and count a commit that succeeds."""
+        """Cancel the batches in flight, and wait up to 2 seconds for them and for a running commit.
+
+        If this commit succeeds, its events are counted in the metrics.
+        """
         for task in self._state.in_flight:
             task.cancel()
         last = {*self._state.in_flight, self._settling} if self._settling else {*self._state.in_flight}
@@ -258,9 +278,9 @@ class Worker:
 async def _first_of(
     waits: Iterable[Coroutine[Any, Any, Any]], tasks: Iterable[asyncio.Task[Any]] = ()
 ) -> None:
-    """Wait until the first of `waits` and `tasks` is done, then cancel the remaining `waits`.
+    """Wait until one of `waits` or of `tasks` is done, then cancel the remaining `waits`.
 
-    If one of `waits` raised an error, raise it. `tasks` are not cancelled, and their errors are not raised here.
+    If one of `waits` raised an exception, raise it here. `tasks` are not cancelled, and their exceptions are not raised here.
     """
     own = [asyncio.ensure_future(wait) for wait in waits]
     try:

@@ -21,7 +21,7 @@ class BackupRequest(ControlRequest, frozen=True, tag="backup"):
 
 
 class BackupProgress(msgspec.Struct, frozen=True):
-    """How far a backup has come: `copied` of `total` bytes."""
+    """The progress of a running backup: the number of bytes copied so far, and the number to copy in total."""
 
     copied: int
     total: int
@@ -33,10 +33,11 @@ class Backup(msgspec.Struct, frozen=True):
     Attributes:
         file: the path of the backup.
         bytes: the size of the file.
-        stored: events that the store had ever stored when the backup was made.
-        events: events whose bodies the backup holds.
-        waiting: by sink, how many events wait for it.
-        imbalances: as `Ledger.imbalances`; the store has the same, because the backup is an exact copy.
+        stored: the number of events that were ever stored, up to the moment of the backup.
+        events: the number of events whose bodies the backup holds.
+        waiting: for each sink, by its name, the number of events that still wait for the sink.
+        imbalances: the `Ledger.imbalances` of the backup. The store has the same imbalances, because the backup is
+            an exact copy.
     """
 
     file: str
@@ -51,16 +52,19 @@ OnProgress = Callable[[BackupProgress], None]
 
 
 def check_target(store: Path, target: Path) -> None:
-    """Raise StoreError if `target` exists, is a file of `store` itself, or has no folder. Writes nothing."""
+    """Raise StoreError if no backup of `store` can be written to the new file `target`. Writes nothing.
+
+    That is so if `target` exists, is a file of the store itself, or is in a folder that does not exist.
+    """
     for written in (target, part_path(target)):
         if is_store_file(store, written):
             raise StoreError(f"{written} is a file of the store itself; name another file")
     if target.is_symlink() or target.exists():
-        raise StoreError(f"{target} exists, and a backup overwrites nothing; name another file")
+        raise StoreError(f"{target} exists, and a backup never overwrites a file; name another file")
     if not target.parent.is_dir():
         raise StoreError(f"there is no folder {target.parent}; create it")
 
 
 def part_path(target: Path) -> Path:
-    """Return the file that holds the backup to `target` until it is complete."""
+    """Return the path of the file to which the backup is written; when it is complete, it is renamed to `target`."""
     return Path(f"{target}.part")  # `with_name` would refuse an empty name

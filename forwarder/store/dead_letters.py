@@ -10,14 +10,15 @@ RECEIVER = "receiver"
 
 
 class DeadLetterSelection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Selects the dead letters that match every given field; all dead letters if no field is given.
+    """Selects dead letters. A dead letter must match every field that is not None; without fields, all match.
 
     Attributes:
-        ids: the ids of dead letters.
-        sink: the sink that rejected the event; `receiver` for malformed events.
-        reason: a `core.outcome.RejectReason`.
-        last: the highest id; leaves out dead letters that came later.
-        until: the latest time of rejection; leaves out events that were rejected, or rejected again, later.
+        ids: the ids of the dead letters.
+        sink: the name of the sink that rejected the event; `receiver` for malformed events.
+        reason: the reason of the rejection, a `core.outcome.RejectReason`.
+        last: the highest id. Dead letters with a higher id do not match; they were added later.
+        until: the latest time of the last rejection. An event that was rejected, or rejected again, after this time does
+            not match.
     """
 
     ids: tuple[int, ...] | None = None
@@ -40,20 +41,24 @@ class DiscardRequest(ControlRequest, frozen=True, tag="discard"):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """An event that a sink rejected, a malformed event, or a number of unattributed rejections.
+    """An event that a sink rejected, or a malformed event.
+
+    A dead letter can also be unattributed: then it stands for a number of events of one batch that the sink rejected
+    without saying which ones.
 
     Attributes:
-        id: never used twice.
-        sink: the sink that rejected it; `receiver` for a malformed event.
-        seq: the event's number in the log; None for a malformed event and for unattributed rejections.
-        state: `dead`, or `replaying` while it is sent again.
-        count: how many events it stands for; more than 1 only if unattributed.
-        reason: a `core.outcome.RejectReason`.
-        detail: the sink's message.
-        at: when it was last rejected.
-        org: the org's name; empty if unattributed.
-        uuid: the event's uuid; empty if malformed or unattributed, and so is `event_type`.
-        body: as received; None if unattributed, and in a list of dead letters.
+        id: the id of the dead letter. No id is used twice.
+        sink: the name of the sink that rejected the event; `receiver` for a malformed event.
+        seq: the event's number in the log; None for a malformed event and for an unattributed dead letter.
+        state: `dead`, or `replaying` while the event is sent again.
+        count: the number of events that the dead letter stands for; 1 unless it is unattributed.
+        reason: the reason of the rejection, a `core.outcome.RejectReason`.
+        detail: the sink's message; for a malformed event, what is wrong with it.
+        at: when the event was last rejected.
+        org: the org's name; empty for an unattributed dead letter.
+        uuid: the event's uuid; empty for a malformed event and for an unattributed dead letter.
+        event_type: the event's type; empty in the same cases as `uuid`.
+        body: the event as received. None for an unattributed dead letter, and wherever dead letters are listed.
     """
 
     id: int
@@ -71,5 +76,5 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     @property
     def unattributed(self) -> bool:
-        """Whether the sink did not say which events it rejected. Such a dead letter cannot be sent again."""
+        """Whether the sink did not say which events it rejected. The events of such a dead letter cannot be sent again."""
         return not self.org

@@ -1,4 +1,4 @@
-"""The life of one event, as `forwarder find` shows it: what the store knows about it, and where it is for each sink."""
+"""What `forwarder find` shows of an event: what the store knows about the event, and its place in the ledger of each sink."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -8,7 +8,7 @@ import msgspec
 from forwarder.core.time import Micros
 
 FEW = 3
-"""Up to so many events are shown in full, one below the other; more events are shown as a table."""
+"""The most events that `forwarder find` shows in full, one below the other. It shows more events as a table."""
 
 
 class Search(msgspec.Struct, frozen=True):
@@ -16,12 +16,12 @@ class Search(msgspec.Struct, frozen=True):
 
     Attributes:
         uuid: Okta's id of the event.
-        user: the actor's id or login, in any case.
-        event_type: Okta's dotted name, with `*` for any part of it.
+        user: the id or the login of the event's actor; upper and lower case are the same.
+        event_type: Okta's dotted name of the event's type; a `*` in it stands for any text.
         since: the earliest time of publication.
         until: the latest time of publication.
         org: the org's name.
-        limit: how many events to return at most; the newest are returned.
+        limit: the most events to return. If more events match, the newest are returned.
     """
 
     uuid: str | None = None
@@ -34,18 +34,22 @@ class Search(msgspec.Struct, frozen=True):
 
 
 Place = Literal["delivered", "waiting", "dead", "discarded", "skipped", "filtered", "finished"]
-"""The places of the ledger, and `finished`: neither `waiting` nor `dead`, but the store does not know which place."""
+"""Where an event is for a sink: a place of the ledger, or `finished` if the store knows only that the event neither waits
+for the sink nor is a dead letter."""
 
 
 class SinkLife(msgspec.Struct, frozen=True):
     """Where an event is for one sink.
 
     Attributes:
-        at: when it came to `place`; None if it waits, or if the store does not know.
-        detail: why the sink rejected it.
-        dead_letter: the id of its dead letter; None if it has none.
-        replaying: whether it waits because its dead letter is sent again.
-        unattributed: how many events of the same batch the sink rejected without saying which.
+        sink: the name of the sink.
+        place: the place of the event.
+        at: when the event came to `place`; None if the event waits, or if the store does not know the time.
+        detail: the reason why the sink rejected the event; empty if the event is not a dead letter.
+        dead_letter: the id of the event's dead letter; None if the event is not a dead letter.
+        replaying: whether the event waits because its dead letter is sent again.
+        unattributed: the number of events, among those committed together with this one, that the sink rejected without
+            saying which ones. This event may be one of them.
         attached: whether the sink is configured.
     """
 
@@ -60,7 +64,7 @@ class SinkLife(msgspec.Struct, frozen=True):
 
 
 class AlertOf(msgspec.Struct, frozen=True):
-    """An alert that names an event. `uuid` is that of the alert, `rule` the title of the rule."""
+    """An alert that names an event as one of its causes. `uuid` is the uuid of the alert, `rule` is the rule's title."""
 
     uuid: str
     rule: str
@@ -73,8 +77,8 @@ class ActionOf(msgspec.Struct, frozen=True):
     Attributes:
         id: the short id of the action.
         action: the name of the action.
-        about: what the action does and to whom, as text.
-        state: how far the action has come, as text.
+        about: a text that says what the action does, and to whom.
+        state: the state of the action, as a text.
     """
 
     id: str
@@ -87,18 +91,23 @@ class Life(msgspec.Struct, frozen=True):
     """What the store knows about one event.
 
     Attributes:
-        stored_at: to the second; None if its uuid is forgotten.
-        seq: its number in the log; None once its body was dropped.
-        event_type: empty once its body was dropped; so is `source`, and `published` and `received_at` are
-            None.
-        source: `hook`, `log`, `backfill`, `alert` for an alert of a rule, or `action` for what a reaction did.
-        body: as received; None once it was dropped.
-        hook_copies: further copies that came by the hook; `log_copies`: by the System Log.
-        copied_at: when the last of these copies came, to the second.
-        pending_since: when the System Log showed it, if the hook should have delivered it and has not.
-        missed_at: when it was marked as missed, if it was.
-        alerts: the alerts that name it; looked up only if at most `FEW` events are found.
-        actions: the actions that it or its alerts led to; looked up only when `alerts` is.
+        stored_at: when the event was stored, to the second; None if the store has forgotten the event's uuid.
+        sinks: where the event is for each sink.
+        seq: the event's number in the log; None once its body was dropped.
+        event_type: the event's type; empty once its body was dropped.
+        published: when the event happened, by Okta's clock; None once its body was dropped.
+        received_at: when the event was received, by our clock; None once its body was dropped.
+        source: `hook`, `log`, `backfill`, `alert` for an alert of a rule, or `action` for a report of a reaction's
+            action; empty once the event's body was dropped.
+        body: the event as received; None once it was dropped.
+        hook_copies: the number of later copies of the event that the hook delivered.
+        log_copies: the number of later copies of the event that came from the System Log.
+        copied_at: when the last later copy came, to the second; None if none came.
+        pending_since: when the event was read from the System Log, if the hook should have delivered the event and has
+            not; else None.
+        missed_at: when the event was marked as missed; None if it was not.
+        alerts: the alerts that name the event. They are looked up only if a search finds at most `FEW` events.
+        actions: the actions that the event or its alerts led to. They are looked up only when `alerts` are.
     """
 
     org: str
@@ -121,7 +130,7 @@ class Life(msgspec.Struct, frozen=True):
 
 
 class Malformed(msgspec.Struct, frozen=True):
-    """A malformed event with the searched uuid in its text. It is a dead letter of the receiver."""
+    """A malformed event whose text contains the uuid that is searched for. It is a dead letter of the receiver."""
 
     dead_letter: int
     org: str
@@ -133,11 +142,11 @@ class SearchResult(msgspec.Struct, frozen=True):
     """The result of a search.
 
     Attributes:
-        lives: the events, newest first.
-        more: whether more events match than `Search.limit`.
-        malformed: malformed events that may be the searched event; only for a search by uuid.
+        lives: the events that were found, newest first.
+        more: whether more events match than `Search.limit` allows.
+        malformed: the malformed events that may be the event searched for; always empty unless the search is by uuid.
         oldest: when the oldest event with a body was received; None if the store holds no bodies.
-        cursors: by org, how far its System Log was read: the stored text of the cursor.
+        cursors: for each org, by its name, how far its System Log was read, as the stored text of the cursor.
     """
 
     lives: Sequence[Life]

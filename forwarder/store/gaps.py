@@ -9,9 +9,9 @@ class Gap(msgspec.Struct, frozen=True):
     """A missed event.
 
     Attributes:
-        published: when it happened, by Okta's clock.
-        since: when we received it from the System Log, by our clock.
-        missed_at: when it was marked as missed.
+        published: when the event happened, by Okta's clock.
+        since: when the forwarder read the event from the System Log, by our clock.
+        missed_at: when the event was marked as missed, by our clock.
     """
 
     org: str
@@ -22,7 +22,7 @@ class Gap(msgspec.Struct, frozen=True):
     missed_at: Micros
 
     def row(self) -> dict[str, str]:
-        """Return what an operator is shown of the event, ready for JSON."""
+        """Return what an operator sees of the event, as values for JSON."""
         return {
             "org": self.org,
             "uuid": self.uuid,
@@ -33,13 +33,15 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 class Gaps(msgspec.Struct, frozen=True):
-    """Missed and pending events. An event is forgotten `store.dedup_window` after its arrival.
+    """Missed events, and pending events: those that the hook may still deliver.
+
+    The store forgets such an event when the time `store.dedup_window` has passed since it was stored.
 
     Attributes:
-        missed: by org, how many events of each type are missed; empty for an org without missed events.
-        pending: by org, how many events are pending: the hook may still deliver them.
+        missed: for each org, the number of missed events by their type; empty for an org without missed events.
+        pending: for each org, the number of pending events.
         events: the missed events, newest first, up to the limit of the query.
-        read: the orgs whose System Log was read at least once; what others missed is unknown.
+        read: the orgs whose System Log was read at least once. For other orgs, it is not known what the hook missed.
     """
 
     missed: dict[str, dict[str, int]]
@@ -49,5 +51,5 @@ class Gaps(msgspec.Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """How many events are missed, including those that `events` does not list."""
+        """The number of missed events, including those that `events` does not list."""
         return sum(sum(types.values()) for types in self.missed.values())

@@ -1,4 +1,4 @@
-"""The interfaces of a store engine, and how to open the configured engine: SQLite, the only one so far."""
+"""The interfaces of a store engine, and functions that open the engine. SQLite is the only engine so far."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -27,15 +27,15 @@ from forwarder.store.sqlite.store import SqliteStore
 class StoreView(Protocol):
     """Read access for an operator to the store of a running forwarder.
 
-    Each query raises StoreError if the store cannot be read.
+    Each method that reads the store raises StoreError if the store cannot be read.
     """
 
     @property
     def newest(self) -> int:
-        """The `seq` of the newest event; 0 if there is none."""
+        """The `seq` of the newest event; 0 if no event was ever stored."""
 
     async def wait(self, after: int) -> None:
-        """Return when there is an event with `seq > after`. May return too early, so check, and wait again."""
+        """Wait until an event with `seq > after` is stored. May return too early, so check for the event, and wait again."""
 
     async def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         """See `core.ports.EventLog.read`."""
@@ -60,15 +60,15 @@ class StoreView(Protocol):
 
 
 class Tail(Protocol):
-    """Reads the events of a store that a forwarder in another process may write to.
+    """Reads the events of a store while a forwarder in another process may write to the store.
 
-    The methods block, and raise StoreError if the store cannot be read.
+    The methods block. They raise StoreError if the store cannot be read.
     """
 
     def held(self) -> tuple[int, int]:
-        """Return two `seq`: of the oldest event whose body is held, and of the newest event stored.
+        """Return (the `seq` of the oldest event whose body the store holds, the `seq` of the newest event).
 
-        If no body is held, the first number is one more than the second.
+        If the store holds no bodies, the first number is one more than the second.
         """
 
     def received_since(self, at: Micros) -> int:
@@ -79,10 +79,10 @@ class Tail(Protocol):
 
 
 class SightingReader(Protocol):
-    """The part of the store that the rules use: what users were seen with."""
+    """The part of the store from which the rules read what each user was seen with, such as countries and devices."""
 
     async def sightings(self, org: str, users: Collection[str]) -> Sequence[Sighting]:
-        """Return the sightings of `users` of `org`: for example their countries and devices.
+        """Return all sightings of `users`, given by their ids in Okta, in the org `org`.
 
         Raises:
             StoreError: the store cannot be read.
@@ -97,22 +97,22 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
         """Read access for an operator."""
 
     async def close(self) -> None:
-        """Commit the queued operations, then release everything. Safe to call twice."""
+        """Commit the queued operations, then close the store's files and unlock them. Safe to call twice."""
 
     async def log(self, sink: str, start: Start) -> tuple[EventLog, int]:
-        """Return the log for `sink`, and the sink's position.
+        """Attach `sink` to the store, and return its log and its position.
 
-        A sink that the store does not know begins at `start`. From now on, no body is dropped before the sink
-        has finished its event.
+        A sink that the store does not know begins at `start`. From now on, the store does not drop the body of an event
+        before the sink has finished the event.
 
         Raises:
-            StoreError: the name of the sink is reserved, or the position could not be committed.
+            StoreError: the name of the sink is reserved, or the change could not be committed.
         """
 
     async def detach_except(self, sinks: Collection[str]) -> None:
-        """Detach all sinks but `sinks`: bodies may be dropped without waiting for them.
+        """Detach all sinks except `sinks`. The store may then drop a body that a detached sink has not finished.
 
-        Call it after `log` was called for each of `sinks`.
+        Call this after `log` was called for each of `sinks`.
 
         Raises:
             StoreError: the change could not be committed.
@@ -123,23 +123,25 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
     ) -> Appended:
         """Commit the results of the rules in one transaction, and return which alerts are new.
 
-        `batch` has the alerts and the position of the rules, `noted` the sightings of users, `held_back` how many
-        matches raised no alert.
+        Args:
+            batch: the alerts, and as the cursor, the new position of the rules.
+            noted: the new or changed sightings of users.
+            held_back: the numbers of matches that raised no alert.
 
         Raises:
-            StoreError: the commit failed, or was not confirmed. Repeat the call with the same position: nothing counts
-                twice.
+            StoreError: the commit failed, or was not confirmed. Call this again with the same position: if the first call
+                was committed after all, the second call counts nothing twice.
         """
 
     @property
     def alert_commits(self) -> int:
-        """How many commits of alerts this process has tried."""
+        """The number of commits of alerts that this process has tried."""
 
     async def wait_for_alerts(self, commits: int) -> None:
-        """Wait until `alert_commits` differs from `commits`, so that only alerts wake reactions, not every event."""
+        """Wait until `alert_commits` differs from `commits`. So reactions wake up only for alerts, not for every event."""
 
     async def alerts_after(self, after: int, *, limit: int) -> Sequence[StoredEvent]:
-        """Return up to `limit` alerts with `seq > after` whose bodies are held, oldest first.
+        """Return up to `limit` alerts with `seq > after` whose bodies the store holds, oldest first.
 
         Raises:
             StoreError: the store cannot be read.
@@ -147,40 +149,44 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
 
     @property
     def not_ready_reason(self) -> str | None:
-        """Why the last try to store an event failed; None while events can be stored."""
+        """The reason why events cannot be stored now, as a text; None while they can be stored."""
 
     async def ledger(self) -> Ledger:
-        """Return where every event is, for each sink. Fast enough for every scrape of the metrics.
+        """Return where every event is, for each sink. This is fast enough for each scrape of the metrics.
 
         Raises:
             StoreError: the store cannot be read.
         """
 
     async def backup(self, target: Path, on_progress: OnProgress) -> Backup:
-        """Do the same as `StoreCommands.backup`. A cancellation stops the backup."""
+        """Do the same as `StoreCommands.backup`. If this call is cancelled, the backup stops, and no file is left."""
 
     async def redelivery_bounds(self, chosen: Range) -> tuple[int, int]:
-        """Return the first and the last `seq` between which the events of the range `chosen` are.
+        """Return (first `seq`, last `seq`): all events of the range `chosen` are from the first to the last.
 
-        If the store holds no event that may be in the range, the first number is one more than the last.
+        Events outside the range may be between them. If the store holds no event that may be in the range, the first
+        number is one more than the last.
         """
 
     async def redelivery_step(
         self, chosen: Range, accepts: Accepts, *, after: int, last: int, limit: int
     ) -> tuple[list[int], int]:
-        """Return the `seq` of up to `limit` events of `chosen` that the sink accepts, and how far it looked.
+        """Look through events from `after` + 1 up to `last` for those that must be delivered again.
 
-        Looks at events after `after` and up to `last`. The second number is the `after` for the next call.
+        Returns:
+            The `seq` numbers of up to `limit` events that are in the range `chosen` and whose types the sink accepts;
+            and the `seq` of the last event looked at, which is the `after` for the next call.
         """
 
     async def redeliver(self, sink: str, seqs: list[int], checkpoint: RedeliveryCheckpoint) -> int:
-        """Make a replay of each event in `seqs` that `sink` has finished, and return how many replays were made.
+        """Make replays for `sink` of the events `seqs`, and return the number of replays made.
 
-        Stores `checkpoint`, with that number added to `taken`, in the same transaction.
+        No replay is made of an event that waits for the sink, is a dead letter of the sink, or was discarded. The same
+        transaction stores `checkpoint`, with the number of replays added to its `taken`.
         """
 
     async def waiting_replays(self, sink: str) -> int:
-        """Return how many replays wait for `sink`."""
+        """Return the number of replays that wait for `sink`."""
 
     async def replay(self, which: DeadLetterSelection) -> int:
         """See `StoreCommands.replay`."""
@@ -199,50 +205,58 @@ class StoreCommands(Protocol):
     """
 
     def ledger(self) -> Ledger:
-        """Return where every event is, for each sink. Slow: counts waiting events by reading all their bodies."""
+        """Return where every event is, for each sink. Slow, because it reads all waiting events to count them."""
 
     def damage(self, timeout: float) -> Sequence[str] | None:
-        """Check the whole store, and return a line for each damage found; empty if the store is sound.
+        """Check the whole file of the store, and return a line of text for each damage; no lines if there is none.
 
-        None if `timeout` seconds are not enough.
+        Return None if the check is not finished after `timeout` seconds.
         """
 
     def backup(self, target: Path, on_progress: OnProgress) -> Backup:
-        """Copy the store into one new file, check the copy, and fsync it. Events are stored and delivered meanwhile.
+        """Copy the store into the new file `target`, check the copy, and fsync it.
+
+        A running forwarder continues to store and to deliver events meanwhile. `on_progress` is called for each part that
+        was copied.
 
         Raises:
-            StoreError: the copy cannot be written, `target` exists, or the store is damaged. No file is left.
+            StoreError: the copy cannot be written, `target` exists, or the store is damaged. No file of the backup is left.
         """
 
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
-        """Return missed and pending events, of `org` only and published at `since` or later if these are given.
+        """Return the missed and the pending events.
 
-        Lists up to `limit` missed events; all of them if `limit` is None.
+        Args:
+            org: the name of the org whose events are returned; None for all orgs.
+            since: the earliest time of publication of the events; None for any time.
+            limit: the most missed events to list; None to list all. The numbers of events are always complete.
         """
 
     def tail(self) -> AbstractContextManager[Tail]:
-        """Open the store to read its events in order, and new events as they are stored."""
+        """Open the store to read its events in order, and also those that are stored while it is open."""
 
     def find(self, search: Search) -> SearchResult:
-        """Return the events that match `search`, and for each event where it is for each sink."""
+        """Return the events that match `search`, each with its place for each sink."""
 
     def events(self, after: int, *, limit: int, max_bytes: int) -> Sequence[StoredEvent]:
         """See `core.ports.EventLog.read`."""
 
     def received_since(self, at: Micros) -> int:
-        """Return the `seq` of the first event received at `at` or later, or of one up to a minute earlier.
+        """Return a `seq` from which on a reader finds every event that was received at `at` or later.
 
-        If all events were received before that, return the `seq` after the newest one.
+        The event with this `seq` may have been received up to a minute before `at`, because events are not stored exactly
+        in the order in which they were received. If no event was received at `at` or later, the result may be one more
+        than the newest `seq`.
         """
 
     def alerts(self, since: Micros) -> Sequence[StoredEvent]:
-        """Return the alerts that were stored at `since` or later and whose bodies are held, oldest first."""
+        """Return the alerts that were stored at `since` or later and whose bodies the store holds, oldest first."""
 
     def actions(self, since: Micros) -> Sequence[Action]:
         """Return all open actions, and the ended actions that changed at `since` or later, oldest first."""
 
     def newest_actions(self, since: Micros, *, only_open: bool, limit: int | None) -> Sequence[Action]:
-        """Return up to `limit` actions planned at `since` or later, newest first; all if `limit` is None."""
+        """Return up to `limit` (open) actions planned at `since` or later, newest first; all of them if `limit` is None."""
 
     def find_actions(self, begin: str) -> Sequence[Action]:
         """Return up to ten actions whose keys begin with `begin`."""
@@ -257,50 +271,52 @@ class StoreCommands(Protocol):
         """See `SightingReader.sightings`."""
 
     def rule_counts(self, since: Micros) -> Mapping[str, RuleCounts]:
-        """Return the counts of each rule, by its id, from the hour of `since` on; only rules that have counts."""
+        """Return the counts from the hour of `since` on of each rule, by the rule's id. Leaves out rules without counts."""
 
     def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> RedeliveryPlan:
-        """Count the events of `chosen` that would be delivered to `sink` again, and those that would not."""
+        """Count the events of the range `chosen` that would be delivered to `sink` again, and those that would not."""
 
     def dead_letters(self, which: DeadLetterSelection, *, limit: int = 100) -> Sequence[DeadLetter]:
-        """Return up to `limit` of the selected dead letters, newest first, without bodies."""
+        """Return up to `limit` of the selected dead letters, newest first, without their bodies."""
 
     def count_dead_letters(self, which: DeadLetterSelection) -> Mapping[tuple[str, str], int]:
-        """Return how many events the selected dead letters stand for, by (sink, reason).
+        """Return the number of events that the selected dead letters stand for, by (sink, reason).
 
         Leaves out dead letters that are being sent again.
         """
 
     def as_of_now(self, which: DeadLetterSelection) -> DeadLetterSelection:
-        """Return `which` limited to the present: later rejections do not match it.
+        """Return a selection of those dead letters that match `which` now, so that later rejections do not match.
 
-        Also leaves out dead letters that are being sent again now, even if they are rejected again.
+        Dead letters that are being sent again now do not match either, even if the sink rejects them again later.
         """
 
     def dead_letter(self, number: int) -> DeadLetter | None:
-        """Return the dead letter with the id `number`, with its body; None if it does not exist."""
+        """Return the dead letter with the id `number`, including its body; None if no dead letter has this id."""
 
     def replay(self, which: DeadLetterSelection) -> int:
-        """Send the selected dead letters again, and return how many.
+        """Mark the selected dead letters to be sent again, and return their number.
 
-        If no forwarder runs, the next start sends them. Unattributed rejections cannot be sent. Malformed
-        events are parsed again, and stored if this version can read them.
+        The running forwarder sends them now; if no forwarder runs, the next one that starts does. Malformed events are
+        parsed again instead: those that this version can read are stored as events, and count in the result.
+        Unattributed dead letters are left out, because they have no bodies.
         """
 
     def discard(self, which: DeadLetterSelection) -> int:
-        """Remove the selected dead letters for good, except those being sent again.
+        """Remove the selected dead letters for good, except those that are being sent again.
 
-        Return how many events they stood for.
+        Return the number of events that the removed dead letters stood for.
         """
 
     def forget_sink(self, sink: str) -> int:
-        """Forget a sink that is no longer configured, and its dead letters.
+        """Forget `sink`, which must no longer be configured: its position, its counts and its dead letters.
 
-        Return how many events the dead letters stood for.
-        No event waits for the sink any more. If it is configured again, it begins as a new sink.
+        After that, no event waits for the sink. If it is configured again, it begins as a new sink.
+
+        Return the number of events that the dead letters stood for.
 
         Raises:
-            StoreError: the store does not know the sink, or the running forwarder delivers to it.
+            StoreError: the store does not know the sink, or the running forwarder delivers to the sink.
         """
 
 
@@ -309,9 +325,9 @@ async def open_store(settings: StoreSettings, clock: Clock, metrics: Metrics) ->
 
     Raises:
         StoreLockedError: another process uses the store.
-        StoreFormatError: the file is not our store, or damaged, or of a newer version. It is left unchanged.
+        StoreFormatError: the file is not our store, is damaged, or has a newer version. The file is left unchanged.
         StoreFullError: the disk is full.
-        StoreError: the directory is missing or not writable, or another error.
+        StoreError: the directory is missing or not writable, or the store cannot be opened for another reason.
     """
     return await SqliteStore.open(settings, clock, metrics)
 
@@ -325,6 +341,7 @@ def check_path(path: Path) -> None:
     """Check quickly, without changing anything, whether a store can be opened or created at `path`.
 
     Raises:
-        StoreError: the folder is missing or not writable, or `path` is not our store or of a newer version.
+        StoreError: the folder is missing or not writable; or the file at `path` is not a store of the forwarder, or has a
+            newer version.
     """
     schema.check_path(path)

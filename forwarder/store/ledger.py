@@ -1,8 +1,9 @@
-"""The ledger: where every stored event is. `stored = delivered + dead + discarded + skipped + filtered + waiting`.
+"""The ledger: for each sink, where every stored event is.
 
-The equation is true for each sink, and its two sides have separate sources: `stored` is a counter that each
-commit of events increases; `delivered`, `discarded`, `skipped` and `filtered` are counters of the sink;
-`dead` is counted from the dead letters in the store, `waiting` from its events.
+For each sink, `stored = delivered + dead + discarded + skipped + filtered + waiting` must be true. If an event were lost
+or counted twice, the equation would show it, because the two sides have separate sources: `stored` is one counter for the
+whole store, which each commit of events increases; `delivered`, `discarded`, `skipped` and `filtered` are counters of the
+sink; `dead` is the number of the sink's dead letters in the store, and `waiting` is counted from the events in the store.
 """
 
 from collections.abc import Mapping
@@ -21,21 +22,24 @@ class ForgetSinkRequest(ControlRequest, frozen=True, tag="forget_sink"):
 
 
 PLACES = ("delivered", "dead", "discarded", "skipped", "filtered", "waiting")
-"""Where a stored event can be, for a sink. The attributes of `SinkLedger` with these names sum to `stored`."""
+"""The places where a stored event can be for a sink. The sum of the attributes of `SinkLedger` with these names must be
+`Ledger.stored`."""
 
 
 class SinkLedger(msgspec.Struct, frozen=True):
-    """Where the stored events are for one sink.
+    """The numbers of stored events in each place, for one sink.
 
     Attributes:
-        delivered: accepted by the sink.
-        dead: rejected by the sink, and kept as dead letters.
-        discarded: dead letters that an operator removed.
-        skipped: stored before the sink began, or dropped while it was not configured.
-        filtered: kept from the sink by its settings (`only`, `except`).
-        waiting: after the position, most of them still to be sent; also dead letters that are sent again.
-        position: every event up to here is finished.
-        oldest: when the oldest waiting event of the log was received; None if none waits.
+        delivered: the number of events that the sink accepted.
+        dead: the number of events that the sink rejected, and that are dead letters.
+        discarded: the number of dead letters that an operator removed.
+        skipped: the number of events that the sink never gets: those from before its start, and those whose bodies were
+            dropped while it was not configured.
+        filtered: the number of events that the sink's settings (`only`, `except`) exclude.
+        waiting: the number of events after the position (most are not sent yet, some may be finished but not committed),
+            plus the number of dead letters that are sent again.
+        position: the `seq` up to which the sink has finished every event.
+        oldest: when the oldest event after the position was received; None if there is none.
     """
 
     delivered: int
@@ -49,19 +53,22 @@ class SinkLedger(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """Where every event is, for each sink.
+    """The counts of the store, and for each sink where every stored event is.
 
     Attributes:
-        stored: events ever stored, alerts of rules and events of actions included.
-        duplicates: copies of events that were stored already.
-        rejected: malformed events ever received; each became a dead letter of the receiver.
-        sinks: by name, the sinks that were configured when a forwarder last ran on the store.
-        events: events whose bodies are held.
-        bytes: the size on disk, with the WAL.
-        wal_bytes: the size of the WAL.
-        removed: by sink that is no longer configured, how many events wait for it, dead letters included.
-        alerts: how many of `stored` are alerts of rules.
-        actions: how many of `stored` report actions of reactions.
+        stored: the number of events ever stored, including alerts of rules and events that report actions.
+        duplicates: the number of copies of events that were stored already.
+        rejected: the number of malformed events ever received, each of which became a dead letter of the receiver. An
+            event that a replay could read after all no longer counts.
+        sinks: the ledger of each sink, by its name, for the sinks that were configured when a forwarder last ran on
+            the store.
+        events: the number of events whose bodies the store holds.
+        bytes: the size of the store on disk in bytes, including the WAL.
+        wal_bytes: the size of the WAL in bytes.
+        removed: for each sink that is no longer configured, by its name, the number of events that wait for it or are
+            its dead letters; a sink without any is left out.
+        alerts: the number of events among `stored` that are alerts of rules.
+        actions: the number of events among `stored` that report actions of reactions.
     """
 
     stored: int
@@ -77,13 +84,13 @@ class Ledger(msgspec.Struct, frozen=True):
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes of the events that wait for the slowest sink, estimated from their number."""
+        """The size in bytes of the events that wait for the slowest sink, estimated from their number."""
         waiting = max((sink.waiting for sink in self.sinks.values()), default=0)
         return round(self.bytes * min(1.0, waiting / self.events)) if self.events else 0
 
     @property
     def imbalances(self) -> list[str]:
-        """One line for each sink whose numbers do not add up to `stored`."""
+        """One line of text for each sink whose numbers do not add up to `stored`."""
         return [
             f"{name}: {total} accounted for, {self.stored} stored"
             for name, sink in self.sinks.items()
@@ -92,7 +99,7 @@ class Ledger(msgspec.Struct, frozen=True):
 
     @property
     def balanced(self) -> bool:
-        """Whether every event is accounted for."""
+        """Whether the numbers of each sink add up to `stored`."""
         return not self.imbalances
 
     def as_json(self) -> dict[str, Any]:

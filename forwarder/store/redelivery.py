@@ -1,9 +1,11 @@
-"""Delivers events of a time range to one sink again, from the bodies that the store still holds.
+"""Delivers the events of a time range to one sink again, as far as the store still holds their bodies.
 
-Each event becomes a replay, like a dead letter that is sent again: it leaves its place in the ledger (`delivered`, for
-example), counts as waiting, and ends in the place that the sink's answer gives it. So the ledger always adds up, the
-sink's position does not change, and new events are delivered meanwhile. The events are taken in steps, each in one
-transaction with its checkpoint: after a kill, the redelivery can continue there, and takes no event twice.
+Each event becomes a replay, as a dead letter does that is sent again. It leaves its place in the ledger (for example
+`delivered`), counts as waiting, and ends in the place that the sink's answer gives it. So the ledger always adds up, the
+position of the sink does not change, and new events are delivered meanwhile.
+
+Replays are made in steps. Each step is one transaction, which also stores a checkpoint. So after a kill, the redelivery can
+continue at the checkpoint, and makes no second replay of an event.
 """
 
 from collections.abc import Callable
@@ -16,18 +18,20 @@ from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
 
-_STEP = 100  # events in one transaction
+_STEP = 100  # the most events in one transaction
 _MOST_WAITING = 500
-"""While so many replays wait for the sink, no more are made: each has its own copy of the body."""
+"""While so many replays wait for the sink, no more are made, because each replay is a copy of the event's body."""
 _PAUSE = 0.5  # seconds between two checks of how many replays still wait
 
 
 class Range(msgspec.Struct, frozen=True):
-    """The events that were received from `since` on and before `until`.
+    """Selects the events that were received at `since` or later, and before `until`.
 
     Attributes:
-        types: event types, with `*` for any part; one of them must match. Empty for all.
-        org: the org's name; empty for all.
+        since: the start of the time range.
+        until: the end of the time range.
+        types: event types, of which an event must have one; a `*` stands for any text. Empty for all types.
+        org: the name of the org; empty for all orgs.
     """
 
     since: Micros
@@ -40,8 +44,9 @@ class RedeliverRequest(ControlRequest, frozen=True, tag="redeliver"):
     """Asks the running forwarder to deliver events to a sink again.
 
     Attributes:
-        range: the events; None to continue the interrupted redelivery.
-        rate: events per second.
+        sink: the name of the sink.
+        range: the events to deliver again; None to continue the interrupted redelivery.
+        rate: the most events to deliver per second.
     """
 
     sink: str
@@ -50,15 +55,17 @@ class RedeliverRequest(ControlRequest, frozen=True, tag="redeliver"):
 
 
 class RedeliveryPlan(msgspec.Struct, frozen=True):
-    """How many events of a range will be delivered again, and how many are left out, by the reason.
+    """The number of events of a range that will be delivered again, and the numbers of those that are left out.
 
     Attributes:
-        events: those that will be delivered again.
-        waiting: left out because they still wait for the sink, and will be delivered without a replay.
-        dead: left out because they are dead letters of the sink; `forwarder dead-letters` replays them.
-        discarded: left out because they were dead letters, which an operator discarded.
-        filtered: left out because the sink's settings (`only`, `except`) exclude them.
-        gone: left out because their bodies were dropped; received in the range, and of any type.
+        events: the number of events that will be delivered again.
+        waiting: the number of events left out because they still wait for the sink, which will get them anyway.
+        dead: the number of events left out because they are dead letters of the sink; `forwarder dead-letters` can
+            replay them.
+        discarded: the number of events left out because an operator has discarded their dead letters.
+        filtered: the number of events left out because the sink's settings (`only`, `except`) exclude them.
+        gone: the number of events left out because their bodies were dropped. Their types are not known any more, so
+            this counts events of all types that were received in the range.
         oldest: when the oldest event with a body was received; None if the store holds no bodies.
     """
 
@@ -72,11 +79,11 @@ class RedeliveryPlan(msgspec.Struct, frozen=True):
 
 
 class RedeliveryProgress(msgspec.Struct, frozen=True):
-    """How far a redelivery has come.
+    """The progress of a redelivery.
 
     Attributes:
-        taken: events that became replays, including those before an interruption.
-        waiting: replays that the sink has not finished.
+        taken: the number of events that became replays, including those from before an interruption.
+        waiting: the number of replays that the sink has not finished.
         waits: a text that says why no more replays are made now; empty while more are made.
     """
 
@@ -86,14 +93,14 @@ class RedeliveryProgress(msgspec.Struct, frozen=True):
 
 
 class RedeliveryCheckpoint(msgspec.Struct, frozen=True):
-    """Where a redelivery continues.
+    """The stored state of a redelivery, with which it can continue after an interruption.
 
     Attributes:
-        range: the events of the redelivery.
-        after: the `seq` up to which events were taken.
-        last: the `seq` of the last event of the range.
-        taken: how many events became replays.
-        done: whether all events were taken.
+        range: the events to deliver again.
+        after: the `seq` up to which the events have become replays, or were left out.
+        last: the `seq` after which no event is in the range.
+        taken: the number of events that became replays.
+        done: whether no event of the range is left.
     """
 
     range: Range
@@ -104,7 +111,7 @@ class RedeliveryCheckpoint(msgspec.Struct, frozen=True):
 
 
 class RedeliveryStore(Protocol):
-    """The part of `store.interface.Store` that a redelivery needs. The methods are described there."""
+    """The part of `store.interface.Store` that a redelivery needs; that class describes the methods."""
 
     async def cursor(self, name: str) -> str | None: ...
 
@@ -120,11 +127,11 @@ class RedeliveryStore(Protocol):
 
 
 Accepts = Callable[[str], bool] | None
-"""Whether the sink gets events of a type; None if it gets all."""
+"""A function that returns whether the sink gets events of a type; None if the sink gets all events."""
 
 
 def checkpoint_name(sink: str) -> str:
-    """Return the name of the cursor in which the checkpoint for `sink` is stored."""
+    """Return the name of the cursor in which the store keeps the checkpoint of the redelivery to `sink`."""
     return f"redelivery:{sink}"
 
 
@@ -135,9 +142,9 @@ async def redeliver(
     accepts: Accepts,
     report: Callable[[RedeliveryProgress], None],
 ) -> RedeliveryProgress:
-    """Make replays of all events of `request.range`, and return when the sink has finished them.
+    """Make replays of all events of `request.range`, and return when the sink has finished the replays.
 
-    Without a range, continue the interrupted redelivery. `report` is called at each step.
+    If the range is None, continue the interrupted redelivery. Calls `report` after each step, and while it waits.
 
     Raises:
         StoreError: the store cannot be used, or no redelivery was interrupted.

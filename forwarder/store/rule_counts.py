@@ -1,4 +1,7 @@
-"""Counts of what each rule did, by the hour. They stay after the bodies of the alerts are dropped."""
+"""For each rule and hour, the numbers of alerts and of matches that raised no alert.
+
+The store keeps these counts longer than the bodies of the alerts.
+"""
 
 from collections.abc import Mapping
 
@@ -9,19 +12,23 @@ from forwarder.core.time import SECOND, Micros
 HOUR = 3600 * SECOND
 
 HeldBack = Mapping[tuple[str, str], int]
-"""How many matches raised no alert, by (id of the rule, reason); a reason is `exception` or `again`."""
+"""The number of matches that raised no alert, by (id of the rule, reason).
+
+The reason `exception` means that a configured exception matches the event. The reason `again` means that the rule alerted
+about the same group less than `rules.again` ago.
+"""
 
 NONE: HeldBack = {}
 
 
 class RuleCounts(msgspec.Struct, frozen=True):
-    """Counts of what one rule did in a number of whole hours, by our clock.
+    """The counts of one rule, added up over some whole hours of our clock.
 
     Attributes:
-        alerts: alerts stored.
-        by_exception: matches that raised no alert because of an exception.
-        by_again: alerts that were not raised again because of `rules.again`.
-        last_alert: when the last alert was stored; None if there were none.
+        alerts: the number of alerts that were stored.
+        by_exception: the number of matches that raised no alert because of a configured exception.
+        by_again: the number of matches that raised no alert because of the setting `rules.again`.
+        last_alert: when the last alert was stored; None if there was no alert.
     """
 
     alerts: int = 0
@@ -31,5 +38,5 @@ class RuleCounts(msgspec.Struct, frozen=True):
 
     @property
     def held_back(self) -> int:
-        """How many matches raised no alert: `by_exception` and `by_again` together."""
+        """The number of matches that raised no alert: the sum of `by_exception` and `by_again`."""
         return self.by_exception + self.by_again

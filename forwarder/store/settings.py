@@ -29,12 +29,12 @@ _MAX_NAME = 255 - max(map(len, _SUFFIXES))
 
 
 def real_path(path: Path) -> Path:
-    """Return `path` with links resolved: SQLite puts its other files beside the real file, not beside a link."""
+    """Return `path` with its links resolved, because SQLite puts its other files beside the real file, not beside a link."""
     return Path(os.path.realpath(path))
 
 
 def lock_path(path: Path) -> Path:
-    """Return the lock file of the store at `path`: the process that writes to the store locks it."""
+    """Return the path of the lock file of the store at `path`. The process that writes to the store locks this file."""
     real = real_path(path)
     return real.with_name(real.name + ".lock")
 
@@ -46,7 +46,7 @@ def store_files(path: Path) -> frozenset[Path]:
 
 
 def is_store_file(path: Path, file: Path) -> bool:
-    """Whether `file` is one of the files of the store at `path`, perhaps by a link or another name."""
+    """Whether `file` is one of the files of the store at `path`, perhaps by way of a link or under another name."""
     return not identities(file).isdisjoint(identities(*store_files(path)))
 
 
@@ -56,12 +56,13 @@ class StoreSettings(Section):
     Attributes:
         path: the file of the store. Beside it are files with the same name and `-wal`, `-shm`, `.lock`,
             `.control` or `.zones` appended.
-        max_size: the most that the store may hold. Events that a sink still waits for are never dropped to
-            make space; when they alone fill the store, new events are refused (503). A sixteenth of the size,
-            at most 8 MiB, is reserved for changes of actions, so that they are undone in time.
-        retention: how long an event's body is kept after it was received; longer if a sink still waits for
-            the event.
-        dedup_window: how long an event's uuid is remembered.
+        max_size: the largest size of the store. Events that a sink has not finished are never dropped to make
+            space. When they alone fill the store, the forwarder refuses new events (HTTP 503). A sixteenth of
+            this size, at most 8 MiB, is reserved for changes of the state of actions, so that actions can be
+            undone in time even if the store is full.
+        retention: how long the store keeps an event's body after the event was received. A body is kept longer
+            if a sink has not finished the event.
+        dedup_window: how long the store remembers an event's uuid, in order to recognize a later copy.
     """
 
     path: NewFileStr = Path("/var/lib/forwarder/forwarder.db")

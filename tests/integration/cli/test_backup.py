@@ -65,7 +65,7 @@ def test_a_backup_that_cannot_be_made_ends_with_1(config: Path, tmp_path: Path) 
     run(config, "backup", tmp_path / "backup.db")
     done = run(config, "backup", tmp_path / "backup.db")
     assert done.exit_code == 1
-    assert "exists, and a backup overwrites nothing" in done.output
+    assert "exists, and a backup never overwrites a file" in done.output
 
 
 def test_a_restored_backup_has_the_ledger_of_the_store(config: Path, tmp_path: Path) -> None:
