@@ -15,16 +15,22 @@ from forwarder.core.time import SECOND, Micros
 from forwarder.ecs.categories import classes
 from forwarder.ecs.copy_fields import copying_function
 from forwarder.ecs.debug_data import debug_data
-from forwarder.ecs.decode import decode
+from forwarder.ecs.decode import decode, encode
 from forwarder.ecs.fields import DocumentBuilder, build, names_under, new_builder, object_at
-from forwarder.ecs.targets import targets
-from forwarder.ecs.value_readers import clean, objects
+from forwarder.ecs.value_readers import clean, objects, text
 
 ECS_VERSION = "8.11.0"
 DATASET = "okta.system"
 
 _UTC_TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", re.ASCII)
 _DEVICE_NAMED = names_under("device")
+_TARGET_NAMES = (
+    ("id", "id"),
+    ("type", "type"),
+    ("alternateId", "alternate_id"),
+    ("displayName", "display_name"),
+)
+_TARGET_DETAILS = ("methodTypeUsed", "methodUsedVerifiedProperties")
 
 
 class DocumentOptions(msgspec.Struct, frozen=True):
@@ -111,7 +117,7 @@ def copy_objects(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool
     _device(raw, draft)
     _ip_chain(raw, draft)
     debug_data(raw, draft, flattened=flattened)
-    targets(raw, draft)
+    _targets(raw, draft)
 
 
 def event_tags(event: Event, more: Iterable[str] = ()) -> list[str]:
@@ -181,6 +187,50 @@ def _hop(hop: dict[str, Any]) -> dict[str, Any]:
     if type(place) is dict and "postalCode" in place:
         place["postal_code"] = place.pop("postalCode")
     return hop
+
+
+def _targets(raw: dict[str, Any], draft: DocumentBuilder) -> None:
+    """Add `okta.target` to `draft`, and `user.target` from the first user and the first group in the list."""
+    found = [made for item in objects(raw.get("target")) if (made := _target(item))]
+    if not found:
+        return
+    draft["okta"]["target"] = found
+    kinds = [made.get("type", "").lower() for made in found]
+    if "user" in kinds:
+        _copy_target(found[kinds.index("user")], "full_name", draft["user.target"])
+    if "usergroup" in kinds:
+        _copy_target(found[kinds.index("usergroup")], "name", draft["user.target.group"])
+
+
+def _target(item: dict[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, name in _TARGET_NAMES:
+        value = item.get(key)
+        if value and (type(value) is str or (value := text(value))):
+            made[name] = value
+    entry, changes = item.get("detailEntry"), item.get("changeDetails")
+    if type(entry) is dict:
+        details = {key: value for key in _TARGET_DETAILS if (value := text(entry.get(key)))}
+        if details:
+            made["detailEntry"] = details
+    if type(changes) is dict:
+        cleaned = {side: clean(changes[side]) for side in ("from", "to") if type(changes.get(side)) is dict}
+        sides = {side: _as_text(values) for side, values in cleaned.items() if values}
+        if sides:
+            made["changeDetails"] = sides
+    return made
+
+
+def _as_text(values: dict[str, Any]) -> dict[str, str]:
+    """Return `values` with all values as text: the same attribute may be a string in one event and an object in another."""
+    return {key: value if type(value) is str else encode(value) for key, value in values.items()}
+
+
+def _copy_target(made: dict[str, Any], name: str, into: dict[str, Any]) -> None:
+    if "display_name" in made:
+        into[name] = made["display_name"]
+    if "id" in made:
+        into["id"] = made["id"]
 
 
 def _related(draft: DocumentBuilder) -> None:

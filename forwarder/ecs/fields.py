@@ -1,6 +1,6 @@
 """The table `FIELDS`: to which fields of a document each value of an Okta event is copied. docs/mapping.md shows it.
 
-`copy_fields.py` copies the values; all mapping that is more than that is in `document.py`, `debug_data.py` and `targets.py`.
+`copy_fields.py` copies the values; all mapping that is more than that is in `document.py` and `debug_data.py`.
 """
 
 from collections.abc import Callable
