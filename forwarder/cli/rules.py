@@ -74,8 +74,8 @@ def coverage(files: tuple[Path, ...], *, as_json: bool) -> None:
     others are shown anyway), or there is no rule.
     """  # noqa: D301  # click looks for a real backspace, which a raw docstring would not have
     from forwarder.rules import coverage as judge
+    from forwarder.rules.any_format import read_files
     from forwarder.rules.conditions.rule import LeftOut, SkipReason, UnreadableRule
-    from forwarder.rules.files import read_files
 
     found: list[tuple[Path, Coverage]] = []
     problems: list[UnreadableRule] = []

@@ -1,103 +1,15 @@
-"""Reads files of detection rules in every supported format."""
+"""Finds files of rules in folders, and reads the text of a file."""
 
 import json
 import os
-import re
 import stat
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from forwarder.core.errors import RuleFileError
-from forwarder.rules.conditions.condition import check_patterns
-from forwarder.rules.conditions.documents import (
-    Document,
-    json_documents,
-    line_documents,
-    toml_documents,
-    yaml_documents,
-)
-from forwarder.rules.conditions.okta_filter import filter_rule, without_comments
-from forwarder.rules.conditions.rule import (
-    RULES_LEFT_OUT,
-    LeftOut,
-    Rule,
-    SkipReason,
-    UnreadableRule,
-    mentions_okta,
-    names_event_type,
-)
-from forwarder.rules.containers import rule_objects
-from forwarder.rules.elastic.rules import elastic_maker
-from forwarder.rules.yaml_rules import collected, is_sigma, yaml_rule
+from forwarder.rules.conditions.rule import UnreadableRule
 from forwarder.safe_files import read_small
 
-_MAX_BYTES = 64 << 20
-_MAX_PATTERNS = 20_000
-"""Of all rules of a file; each takes about a millisecond. Elastic's public rules have less than a tenth together."""
-_LOGSOURCE = re.compile(r"^logsource:(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
-_KEY_OF_A_RULE = re.compile(
-    r"""(?ix) \[ \[? (?:rule|hunt) \b
-      | \b (?: query | detection | logsource | correlation | okta_systemlog | rule_id | event_?type | event\.action ) ["']? \s* [:=]"""
-)
-
-Found = Rule | UnreadableRule | LeftOut
-
-
-class _Broken(msgspec.Struct, frozen=True):
-    """A document that cannot be decoded, or (`is_rule`) a rule that cannot be used; `text` is all of it."""
-
-    problem: UnreadableRule
-    text: str
-    is_rule: bool = False
-
-    @property
-    def is_about_okta(self) -> bool:
-        """Whether it may be a rule about Okta. A broken Sigma rule still names its product, and a document without a key of
-        a rule is none: a checkout also holds templates and settings."""
-        source = _LOGSOURCE.search(self.text)
-        if source and "product" in source[1]:
-            return "okta" in source[1].lower()
-        if self.is_rule or _KEY_OF_A_RULE.search(self.text):
-            return mentions_okta(self.text)
-        return names_event_type(self.text)
-
-
-_Counted = tuple[Found | _Broken, int]
-"""A rule, and how many patterns it has that each event type must be compared with."""
-
-
-def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Found]]:
-    """Yield the rules of files and folders, each with its file. Yield a Problem instead of raising an
-    exception.
-
-    The suffix decides the format: `.toml`, `.json`, `.ndjson` or `.jsonl`, `.yml` or `.yaml`; a file with any
-    other suffix has a System Log filter on each line. In a folder, only files with one of the named suffixes
-    are read, at any depth, but not in hidden folders; what cannot be read there and is not about Okta is
-    left out.
-    """
-    for path in paths:
-        if is_folder(path):
-            yield from _folder(path)
-        else:
-            found = [each.problem if isinstance(each, _Broken) else each for each in _read(path)]
-            yield from ((path, each) for each in found or [UnreadableRule(str(path), "contains no rule")])
-
-
-def _folder(folder: Path) -> Iterator[tuple[Path, Found]]:
-    rules = False
-    files, problems = walk(folder)
-    yield from ((folder, problem) for problem in problems)
-    for file in files:
-        for found in _read_inside(file):
-            rules = rules or not isinstance(found, LeftOut) or found.reason in RULES_LEFT_OUT
-            yield file, found
-    if not rules:
-        text = f"contains no rule that can be read; rules are in files with the suffix {', '.join(_FORMATS)}"
-        yield folder, UnreadableRule(str(folder), text)
+MAX_BYTES = 64 << 20
 
 
 def walk(folder: Path) -> tuple[list[Path], list[UnreadableRule]]:
@@ -119,12 +31,12 @@ def walk(folder: Path) -> tuple[list[Path], list[UnreadableRule]]:
 
 def is_folder(path: Path) -> bool:
     """Whether `path` is a folder; false also where access is denied and for a loop of links."""
-    return stat.S_ISDIR(_mode_and_size(path)[0])
+    return stat.S_ISDIR(mode_and_size(path)[0])
 
 
 def exists(path: Path) -> bool:
     """Whether `path` leads to a file or a folder; false also where access is denied."""
-    return _mode_and_size(path)[0] != 0
+    return mode_and_size(path)[0] != 0
 
 
 def real_path(path: Path) -> Path:
@@ -140,57 +52,7 @@ def has_suffix(file: Path, suffixes: tuple[str, ...]) -> bool:
     return file.name.lower().endswith(suffixes)
 
 
-def _read_inside(file: Path) -> Iterator[Found]:
-    if file.suffix.lower() not in _FORMATS:
-        yield LeftOut(SkipReason.OTHER_FORMAT)
-        return
-    mode, size = _mode_and_size(file)
-    if not stat.S_ISREG(mode) or size > _MAX_BYTES:
-        yield LeftOut(SkipReason.NO_FILE)
-        return
-    empty = True
-    for found in _read(file):
-        empty = False
-        if not isinstance(found, _Broken):
-            yield found
-        else:
-            yield found.problem if found.is_about_okta else LeftOut(SkipReason.UNREADABLE)
-    if empty:
-        yield LeftOut(SkipReason.NO_RULE)
-
-
-def _read(path: Path) -> Iterator[Found | _Broken]:
-    try:
-        text, problem = read_text(path)
-    except RuleFileError as error:
-        yield UnreadableRule(str(path), str(error))
-        return
-    decode, rules = _FORMATS.get(path.suffix.lower(), (filter_lines, _filters))
-    documents = []
-    for document in decode(text):
-        place = f"{path}:{document.line}" if document.line else str(path)
-        if document.problem:
-            yield _Broken(UnreadableRule(place, problem or document.problem), document.text)
-        else:
-            documents.append((place, document.value))
-    yield from _bounded(path, rules(documents))
-
-
-def _bounded(path: Path, found: Iterator[_Counted]) -> Iterator[Found | _Broken]:
-    """Yield what `found` has, up to the rule with which the patterns of event types in the file would take minutes."""
-    left = _MAX_PATTERNS
-    for each, patterns in found:
-        left -= patterns
-        if left < 0:
-            problem = (
-                f"its rules compare event types with more than {_MAX_PATTERNS:,} patterns; split the file"
-            )
-            yield UnreadableRule(str(path), problem)
-            return
-        yield each
-
-
-def _mode_and_size(path: Path) -> tuple[int, int]:
+def mode_and_size(path: Path) -> tuple[int, int]:
     """Return the mode and size of a file; 0 and 0 if it does not exist or access is denied."""
     try:
         found = path.stat()
@@ -207,7 +69,7 @@ def read_text(path: Path) -> tuple[str, str]:
         RuleFileError: the file cannot be read.
     """
     try:
-        return _decoded(read_small(path, _MAX_BYTES))
+        return _decoded(read_small(path, MAX_BYTES))
     except (OSError, ValueError) as error:
         raise RuleFileError(getattr(error, "strerror", None) or str(error)) from None
 
@@ -229,64 +91,3 @@ def _decoded(contents: bytes) -> tuple[str, str]:
         problem = "is a binary file"
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text.replace("\n\ufeff", "\n"), problem  # `cat` leaves the mark of each file
-
-
-Documents = Iterable[tuple[str, Any]]
-"""Decoded documents, each with its place."""
-
-
-def _elastic(documents: Documents) -> Iterator[_Counted]:
-    for place, value in documents:
-        for rule in rule_objects(value):
-            if make := yaml_rule(rule) if is_sigma(rule) else elastic_maker(rule):
-                yield _made(place, rule, make)
-
-
-def _yaml(documents: Documents) -> Iterator[_Counted]:
-    for place, value in collected(documents):
-        for rule in rule_objects(value):
-            if make := yaml_rule(rule):
-                yield _made(place, rule, make)
-
-
-def filter_lines(text: str) -> Iterator[Document]:
-    """Yield the System Log filter on each line; `#` and `//` begin comments."""
-    if "\0" in text:
-        yield Document(text, problem="is a binary file")
-        return
-    for number, line in enumerate(text.split("\n"), 1):
-        if query := without_comments(line):
-            yield Document(text=line, line=number, value=query)
-
-
-def _filters(documents: Documents) -> Iterator[_Counted]:
-    for place, query in documents:
-        yield _made(place, {"query": query}, partial(filter_rule, query))
-
-
-def _made(place: str, rule: dict[Any, Any], make: Callable[[], Rule | LeftOut]) -> _Counted:
-    """Return what `make` makes of `rule`, or its problem, so that a broken rule does not keep the next rules
-    from being read; and how many patterns it has that each type must be compared with."""
-    name = rule.get("title") or rule.get("name")
-    about = f"rule {name!r}: " if name else ""
-    try:
-        found = make()
-        conditions = found.conditions if isinstance(found, Rule) else ()
-        return found, sum(map(check_patterns, conditions))
-    except RuleFileError as error:
-        problem = f"{about}{error}"
-    except RecursionError:
-        problem = f"{about}its query is nested too deeply"
-    return _Broken(UnreadableRule(place, problem), str(rule), is_rule=True), 0
-
-
-_Format = tuple[Callable[[str], Iterator[Document]], Callable[[Documents], Iterator[_Counted]]]
-
-_FORMATS: dict[str, _Format] = {
-    ".toml": (toml_documents, _elastic),
-    ".json": (json_documents, _elastic),
-    ".ndjson": (line_documents, _elastic),
-    ".jsonl": (line_documents, _elastic),
-    ".yml": (yaml_documents, _yaml),
-    ".yaml": (yaml_documents, _yaml),
-}

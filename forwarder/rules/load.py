@@ -1,7 +1,8 @@
-"""Loads the rules that the forwarder runs. It is strict, because a misread rule alerts on the wrong events,
-or never.
+"""Loads the rules that the forwarder runs. See `any_format.py` for rules of which only the event types matter.
 
-`load` returns all rules, or raises all problems at once, each with its file and line.
+`load` is strict, because a misread rule alerts on the wrong events or never: it returns all rules, or raises one error
+with all problems, each with its file and line. `files.py` reads the files, `documents.py` splits them into documents,
+and this module decides whether a document is a rule, a correlation or an exception.
 """
 
 import re
@@ -15,17 +16,17 @@ import msgspec
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.compiler import compiled
 from forwarder.rules.conditions.condition import Condition, Or
-from forwarder.rules.conditions.documents import Document, yaml_documents
-from forwarder.rules.conditions.okta_filter import parse_filter
+from forwarder.rules.conditions.okta_filter import filter_lines, parse_filter
+from forwarder.rules.documents import Document, yaml_documents
 from forwarder.rules.evaluation.ruleset import DetectionRule, RuleProblem, Ruleset, with_ids
-from forwarder.rules.files import filter_lines, has_suffix, is_folder, read_text, real_path, walk
+from forwarder.rules.files import has_suffix, is_folder, read_text, real_path, walk
+from forwarder.rules.rule_objects import collected, okta_filters
 from forwarder.rules.sigma.correlation import Correlation, read_correlation
 from forwarder.rules.sigma.detections import Report, about_okta, detection_tree, line_of
 from forwarder.rules.sigma.metadata import KEYS, Described, description_of, made_id, report_unknown_keys
 from forwarder.rules.sigma.modifiers import Lists
 from forwarder.rules.sigma.rule_exception import RuleException, read_exception
 from forwarder.rules.suggestion import did_you_mean
-from forwarder.rules.yaml_rules import collected, okta_filters
 
 _SUFFIXES = (".yml", ".yaml", ".txt")
 TESTS = (".tests.yml", ".tests.yaml")

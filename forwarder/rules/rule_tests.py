@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import RuleFileError
-from forwarder.rules.conditions.documents import Mapping as YamlMapping
-from forwarder.rules.conditions.documents import yaml_documents
 from forwarder.rules.conditions.event_fields import Reading
 from forwarder.rules.conditions.explanation import explanation
 from forwarder.rules.correlation_tests import RuleTest, correlation_failure, times_of
+from forwarder.rules.documents import Mapping as YamlMapping
+from forwarder.rules.documents import yaml_documents
 from forwarder.rules.evaluation.ruleset import DetectionRule, RuleProblem, Ruleset
 from forwarder.rules.files import exists, has_suffix, is_folder, read_text, real_path, walk
 from forwarder.rules.load import TESTS, read_rules

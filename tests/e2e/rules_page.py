@@ -2,9 +2,9 @@
 
 import msgspec
 
+from forwarder.rules.any_format import read_files
 from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.coverage import coverage
-from forwarder.rules.files import read_files
 from tests.shared_data import RULES
 from tests.stack.process import ROOT
 

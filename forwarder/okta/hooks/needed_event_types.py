@@ -7,9 +7,9 @@ import msgspec
 
 from forwarder.okta.hooks.event_type_presets import event_type_problems, resolve
 from forwarder.okta.settings import HookSettings
+from forwarder.rules.any_format import read_files
 from forwarder.rules.conditions.rule import Rule, UnreadableRule
 from forwarder.rules.coverage import coverage
-from forwarder.rules.files import read_files
 
 
 class RuleTypes(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from forwarder.rules.conditions.comparisons import contains, ends, same, starts
 from forwarder.rules.conditions.condition import And, Condition, Not, Or, Unknown, compared
 from forwarder.rules.conditions.reader import QueryToken, TokenReader, tokenize
 from forwarder.rules.conditions.rule import Rule
+from forwarder.rules.documents import Document
 
 _MAX_NAME = 100
 OPERATORS = ("eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "pr")
@@ -164,3 +165,13 @@ def filter_types(condition: Condition) -> Condition:
         case Comparison() if condition.operator in _PATTERNS:
             return compared(condition.attribute, _PATTERNS[condition.operator](condition.value))
     return condition
+
+
+def filter_lines(text: str) -> Iterator[Document]:
+    """Yield the System Log filter on each line; `#` and `//` begin comments."""
+    if "\0" in text:
+        yield Document(text, problem="is a binary file")
+        return
+    for number, line in enumerate(text.split("\n"), 1):
+        if query := without_comments(line):
+            yield Document(text=line, line=number, value=query)

@@ -12,7 +12,7 @@ import msgspec
 
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.condition import Unknown
-from forwarder.rules.conditions.documents import Plain
+from forwarder.rules.documents import Plain
 
 
 class Wild(Enum):

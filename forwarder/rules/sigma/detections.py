@@ -23,10 +23,10 @@ from forwarder.rules.conditions.condition import (
     compared,
     expression,
 )
-from forwarder.rules.conditions.documents import Mapping as YamlMapping
 from forwarder.rules.conditions.reader import TokenReader, tokenize
 from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.conditions.values import KEYWORDS, Expression, FieldTest, Text, Value, Wild
+from forwarder.rules.documents import Mapping as YamlMapping
 from forwarder.rules.evaluation.countries import CODES, COUNTRY_FIELD, UNKNOWN, not_a_code
 from forwarder.rules.sigma.modifiers import Lists, check_modifiers, modified
 from forwarder.rules.suggestion import did_you_mean

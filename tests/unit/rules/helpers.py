@@ -5,9 +5,9 @@ from collections import Counter
 from pathlib import Path
 
 from forwarder.core.catalogue import EVENT_TYPES
+from forwarder.rules.any_format import read_files
 from forwarder.rules.conditions.rule import LeftOut, Rule, SkipReason, UnreadableRule
 from forwarder.rules.coverage import Coverage, coverage
-from forwarder.rules.files import read_files
 
 
 def read(path: Path) -> tuple[list[Rule], list[UnreadableRule]]:

@@ -9,9 +9,9 @@ import pytest
 
 from forwarder.emulator.http.errors import OktaApiError
 from forwarder.emulator.system_log.filter import read_filter
-from forwarder.rules.conditions.documents import yaml_documents
+from forwarder.rules.documents import yaml_documents
 from forwarder.rules.load import RulesError, load
-from forwarder.rules.yaml_rules import okta_filters
+from forwarder.rules.rule_objects import okta_filters
 from tests import shared_data
 
 EVENTS: list[dict[str, Any]] = [

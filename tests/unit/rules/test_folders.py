@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from forwarder.rules.any_format import read_files
 from forwarder.rules.conditions.rule import Rule, UnreadableRule
 from forwarder.rules.coverage import coverage
-from forwarder.rules.files import read_files
 from forwarder.rules.load import read_rules
 from forwarder.rules.rule_tests import run_tests
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from forwarder.rules.any_format import read_files
 from forwarder.rules.conditions.rule import LeftOut, Rule, UnreadableRule
 from forwarder.rules.coverage import coverage
-from forwarder.rules.files import read_files
 from tests.examples import examples
 
 WORDS = st.sampled_from(

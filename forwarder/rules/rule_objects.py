@@ -1,5 +1,9 @@
-"""Tells the kinds of rules in YAML apart: Sigma, Okta's catalogue of detections, and kinds without a
-reader."""
+"""Decides which objects of a decoded document are rules, and of which kind.
+
+`documents.py` has split the file into documents and decoded them. The functions here find the rules inside other
+objects, merge the collections of older Sigma rules, and choose the reader for a rule: the reader for Sigma, for Okta's
+catalogue or for Elastic. Some kinds of rules have no reader.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -8,7 +12,6 @@ from typing import Any, TypeVar
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.okta_filter import is_filter, read_okta_filter, without_comments
 from forwarder.rules.conditions.rule import LeftOut, Rule, SkipReason, mentions_okta, refusal
-from forwarder.rules.containers import lower_keys
 from forwarder.rules.elastic.rules import elastic_maker, elastic_rule, has_reader
 from forwarder.rules.sigma.detections import about_okta, sigma_rule
 
@@ -16,6 +19,45 @@ T = TypeVar("T")
 
 _OTHER_LANGUAGES = ("explanation", "splunk", "spl", "datadog", "elastic", "sigma", "sentinel", "chronicle")
 _ENGINES = ("oie", "classic")
+_CONTAINERS = ("rule", "hunt", "attributes", "params", "rules", "data", "saved_objects", "items")
+_RULE_KEYS = ("query", "detection", "logsource", "correlation", "analysistype")
+
+
+def rule_objects(found: Any) -> Iterator[dict[Any, Any]]:
+    """Yield each object in `found` that may be a rule. An object without a key of a rule that contains other
+    objects, such as a saved object of Kibana, is not one itself."""
+    if isinstance(found, list):
+        for item in found:
+            yield from rule_objects(item)
+    elif isinstance(found, dict):
+        inner = [] if _is_rule(found) else [item for key, item in found.items() if _contains(key, item)]
+        if not inner:
+            yield found
+        # Beside the inner object, a saved object has the name, and Elastic's TOML the integration.
+        about = _about(found)
+        yield from ({**about, **rule} for rule in rule_objects(inner))
+
+
+def lower_keys(found: dict[Any, Any]) -> dict[Any, Any]:
+    """Return `found` with its keys also in lower case."""
+    return {str(key).lower(): value for key, value in found.items()} | found
+
+
+def _is_rule(found: dict[Any, Any]) -> bool:
+    return any(str(key).lower() in _RULE_KEYS for key in found)
+
+
+def _contains(key: Any, item: Any) -> bool:
+    """Whether `item` below `key` holds rules: below a key that usually does, or as a Sigma rule."""
+    if isinstance(item, dict):
+        return key in _CONTAINERS or ("detection" in item and "logsource" in item)
+    return isinstance(item, list) and key in _CONTAINERS
+
+
+def _about(found: dict[Any, Any]) -> dict[Any, Any]:
+    beside = found.get("metadata")
+    sources = (beside if isinstance(beside, dict) else {}, found)
+    return {key: source[key] for source in sources for key in ("name", "integration") if key in source}
 
 
 def yaml_rule(written: dict[Any, Any]) -> Callable[[], Rule | LeftOut] | None:

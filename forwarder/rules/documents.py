@@ -1,4 +1,7 @@
-"""Decodes files of rules: TOML, JSON and YAML. Nothing in a file can crash a reader or make it run for long."""
+"""Splits the text of a file of rules into documents, and decodes each as TOML, JSON or YAML.
+
+No text, however odd, crashes the process or takes a decoder longer than seconds.
+"""
 
 import json
 import re
