@@ -1,8 +1,9 @@
 """Accepts the connections of a listener.
 
-uvloop's own server is not used. After one failed `accept`, as with too many open files, it closes its socket
-for good and logs nothing. And it hands over a TLS connection only after its handshake, so the limit of
-connections would not count connections that are in their handshake.
+uvloop's own server is not used, for two reasons. If one `accept` fails, for example because the process has
+too many open files, uvloop closes the listening socket and logs nothing. And uvloop hands over a TLS
+connection only after the handshake, so the limit of connections would not count the connections that are
+still in their handshake.
 """
 
 import asyncio
@@ -15,14 +16,15 @@ from forwarder.config.hosts import Listen
 from forwarder.http.connections import ConnectionLimiter
 
 _BACKLOG = 2048
-_ACCEPTS_PER_TURN = 32  # of the event loop
+_ACCEPTS_PER_TURN = 32  # in one turn of the event loop
 _TRY_AGAIN = (BlockingIOError, InterruptedError, ConnectionAbortedError)
 
 
 class Acceptor:
     """The listening sockets of one address.
 
-    A socket that cannot accept pauses until `resume`; new clients wait in the kernel's queue meanwhile.
+    A socket that cannot accept connections now is paused until `resume` is called. Meanwhile, new clients
+    wait in the kernel's queue.
     """
 
     def __init__(self, limiter: ConnectionLimiter, take: Callable[[socket.socket], None]) -> None:
@@ -36,7 +38,8 @@ class Acceptor:
         """Listen on every address to which `listen.host` resolves.
 
         Raises:
-            OSError: the host does not resolve, or one of its addresses cannot be listened on.
+            OSError: the host does not resolve, or the system refuses to listen on one of the host's
+                addresses.
         """
         loop = asyncio.get_running_loop()
         try:
@@ -79,7 +82,8 @@ class Acceptor:
             if not self._limiter.has_room():
                 self._pause(listener)
                 self._limiter.log(
-                    "new connections wait: too many are being answered or closed", "connections_full"
+                    "new connections wait: too many connections are being answered or closed",
+                    "connections_full",
                 )
                 return
             try:
@@ -101,7 +105,7 @@ class Acceptor:
     def _log_failure(self, error: OSError) -> None:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._limiter.log(
-            "new connections cannot be accepted and wait",
+            "new connections cannot be accepted now; they wait until the next try",
             "accept_failed",
             error=os.strerror(error.errno or 0),
             open_files_limit=limit,

@@ -1,4 +1,6 @@
-"""Tracks a listener's connections, closes those past their deadline, and evicts waiting ones above the limit."""
+"""Tracks the connections of a listener. Closes the connections whose deadline has passed. If there are more
+connections than the limit, evicts (closes early) the connections that have waited longest for their
+client."""
 
 import asyncio
 import math
@@ -15,23 +17,30 @@ EVICTION_GRACE = 0.25
 """Seconds that a connection may wait before it can be evicted."""
 
 HARD_LIMIT_FACTOR = 2
-"""Above this many times the limit, the connection that waits longest is evicted, even after a short wait."""
+"""The hard limit is this many times `max_connections`. Above the hard limit, the connection that has waited
+longest is evicted, however short its wait."""
 
 SWEEP_BATCH = 20
-"""The most connections that one sweep closes, so that a crowd of clients that reconnect at once delays no POST."""
+"""The largest number of connections that one sweep evicts, and also the largest number that it closes at
+their deadline. So many clients that reconnect at the same time do not delay a POST."""
 
 CLOSING_ROOM = 64
-"""How many sockets may be open beyond the hard limit, but at most `max_connections`. They belong to evicted
-connections that are still closing, or to connections in service, which are never evicted."""
+"""The number of sockets that may be open beyond the hard limit, or `max_connections` if that is smaller.
+These sockets belong to evicted connections that are still closing, or to connections in service, which are
+never evicted."""
 
 
 class Connection(Protocol):
-    """A `protocol.GuardedProtocol`. It began to wait on its client at `since`, and that wait must end at
-    `deadline`, both by `clock.monotonic`."""
+    """A connection of a listener: the part of `protocol.GuardedProtocol` that the limiter uses.
+
+    Attributes:
+        since: when the connection began to wait for its client, by `clock.monotonic`.
+        deadline: when this wait must end, by `clock.monotonic`.
+    """
 
     since: float
     deadline: float
-    transport: asyncio.Transport  # only after the TLS handshake
+    transport: asyncio.Transport  # set only after the TLS handshake
 
     def evict(self) -> str: ...
     def expire(self) -> bool: ...
@@ -42,16 +51,16 @@ class ConnectionLimiter:
     """The connections of one listener.
 
     Attributes:
-        waiting: the connections that wait on their client, the longest wait first.
+        waiting: the connections that wait for their client, the longest wait first.
         closing: evicted connections whose sockets are still open.
         empty: set while there are no connections.
         listener: the address of the listener, for log lines.
     """
 
     def __init__(self, limits: ListenerLimits, clock: Clock, on_evict: Callable[[str], None]) -> None:
-        """Args: `on_evict` is called with the reason why a waiting connection is closed: `handshake`, `idle`
-        or `half_sent` above the limit, `deadline` for a request past its deadline. A reload may replace
-        `limits`."""
+        """Args: `on_evict` is called when a waiting connection is closed, with the reason: `handshake`,
+        `idle` or `half_sent` if there are too many connections, `deadline` if the deadline of a partial
+        request has passed. A reload may replace `limits`."""
         self.limits = limits
         self.clock = clock
         self.connections: set[Connection] = set()
@@ -64,7 +73,7 @@ class ConnectionLimiter:
         self._logger = RateLimitedLogger(logs.get("http"), clock)
 
     def log(self, text: str, action: str, *key: str, **fields: object) -> None:
-        """Log a warning about this listener; lines with the same `action` and `key` are limited together."""
+        """Log a warning about this listener. Lines with the same `action` and `key` share one rate limit."""
         self._logger.warning(text, *key, action=action, listener=self.listener, **fields)
 
     def has_room(self) -> bool:
@@ -73,11 +82,12 @@ class ConnectionLimiter:
         return len(self.connections) + len(self.closing) < HARD_LIMIT_FACTOR * most + min(CLOSING_ROOM, most)
 
     def add(self, connection: Connection) -> None:
-        """Track a new connection. Above the hard limit, evict another connection at once, never `connection`.
+        """Track a new connection. If the hard limit is now exceeded, evict one other connection immediately.
 
-        Between the limit and the hard limit, `sweep` evicts little by little: a burst of connections is
-        accepted before the first byte of any is read, and clients that reconnect as soon as they are evicted
-        would otherwise evict each other without end.
+        Between the limit and the hard limit, only `sweep` evicts connections, a few at a time. The reason:
+        the listener accepts a whole burst of connections before it reads the first byte of any of them. If
+        each new connection evicted another one, clients that reconnect immediately would evict each other
+        without end.
         """
         self.connections.add(connection)
         self.empty.clear()
@@ -85,17 +95,17 @@ class ConnectionLimiter:
             self._evict(1, keep=connection)
 
     def _evict(self, count: int, *, before: float = math.inf, keep: Connection | None = None) -> None:
-        """Evict up to `count` of the connections that have waited longest, if their wait began at `before` or
-        earlier. Stop at `keep`."""
+        """Evict up to `count` connections, the longest wait first. Stop at the first connection that is
+        `keep`, or whose wait began after `before`."""
         for oldest in list(islice(self.waiting, count)):
             if oldest is keep or oldest.since > before:
                 return
-            self._forget(oldest)  # before its socket has closed, so that the next `add` does not count it
+            self._forget(oldest)  # now, while its socket is still open: the next `add` must not count it
             self.closing.add(oldest)
             reason = oldest.evict()
             self._on_evict(reason)
             self.log(
-                "too many connections; those that waited longest for their client are closed",
+                "too many connections; the connections that waited longest for their client are closed",
                 "connections_evicted",
                 reason,
                 reason=reason,
@@ -118,7 +128,8 @@ class ConnectionLimiter:
             self.empty.set()
 
     def sweep(self) -> None:
-        """Evict connections above the limit, and close those past their deadline: up to 20 of each."""
+        """Evict connections above the limit, and close connections whose deadline has passed: up to
+        SWEEP_BATCH of each kind."""
         now = self.clock.monotonic()
         excess = len(self.connections) - self.limits.max_connections
         if excess > 0:

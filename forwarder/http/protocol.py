@@ -1,10 +1,11 @@
 """uvicorn's HTTP protocol with deadlines and limits.
 
-uvicorn itself waits without end for the rest of a request and takes headers of any size. Here a connection
-is either in service (a complete request awaits its response) or waiting on its client (idle, partial head or
-body, unread response, TLS handshake). Each wait has a deadline. Above the limit of connections, the
-connection that has waited longest is evicted. A connection in service never is, so a complete POST is
-answered, however many others are idle.
+uvicorn itself waits without end for the rest of a request, and accepts headers of any size. Here, a
+connection is either in service or waiting for its client. It is in service while a complete request has no
+response yet. It waits for its client during the TLS handshake, while it is idle, while a request is
+incomplete, and while the client does not read a response. Each wait has a deadline. Above the limit of
+connections, the connection that has waited longest is evicted (closed early). A connection in service is
+never evicted, so a complete POST is answered, however many other connections are open.
 """
 
 import asyncio
@@ -24,21 +25,21 @@ from forwarder.http.connections import ConnectionLimiter
 from forwarder.http.head import has_host, without_upgrade
 from forwarder.http.settings import MAX_URL
 
-_MAX_HEADERS = 256  # a header of 5 bytes takes 100 in memory
-_MAX_PIPELINED = 16  # requests that wait behind the one in service; uvicorn itself reads on without end
-_LINGER_SECONDS = 2.0  # for a client to read an answer that came before it had sent everything
-_TLS_SHUTDOWN_SECONDS = 0.2  # for a client to confirm the end; all data was handed to the kernel before
-_CHUNK_OVERHEAD = 8  # bytes that may be sent for each byte of a chunked body; chunks of one byte take 6
+_MAX_HEADERS = 256  # a header of 5 bytes takes 100 bytes of memory
+_MAX_PIPELINED = 16  # requests that wait behind the request in service; uvicorn itself has no limit
+_LINGER_SECONDS = 2.0  # for a client to read an answer that was sent before its request was complete
+_TLS_SHUTDOWN_SECONDS = 0.2  # for a client to confirm the end of TLS; the kernel already has all data
+_CHUNK_OVERHEAD = 8  # bytes that may be sent for each byte of a chunked body; a chunk of one byte takes 6
 
 
 class Phase(Enum):
     """What the client has sent of its next request."""
 
-    HANDSHAKE = "handshake"  # nothing, and the connection is not open yet
+    HANDSHAKE = "handshake"  # nothing: the connection is not open yet
     IDLE = "idle"  # nothing
-    HEAD = "head"
-    BODY = "body"
-    LINGER = "linger"  # its input is thrown away, and the connection closes soon
+    HEAD = "head"  # a part of the head
+    BODY = "body"  # the whole head, but not the whole body
+    LINGER = "linger"  # not relevant: further input is discarded, and the connection closes soon
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -49,14 +50,14 @@ class GuardedProtocol(HttpToolsProtocol):
         self._limiter = limiter
         self._phase = Phase.HANDSHAKE
         self._opening: asyncio.Task[Any] | None = None
-        self._unanswered = 0  # complete requests without an answer; more than one if the client pipelines
-        self._read_no_more = False  # no request after the complete ones is read
-        self._upgrades = False  # the head asks for another protocol
-        self._error_status = 0  # set by a callback of the parser
-        self._now = 0.0  # when the last bytes came
-        self._received = 0  # bytes of the request that the client is sending, as sent
-        self._body_size = 0
-        self._completed = 0
+        self._unanswered = 0  # complete requests without an answer; above 1 if the client pipelines
+        self._read_no_more = False  # further input is ignored; the connection closes after the due answers
+        self._upgrades = False  # whether the head asks for another protocol
+        self._error_status = 0  # status of the refusal, set by a callback of the parser; 0 for no refusal
+        self._now = 0.0  # when the last bytes arrived
+        self._received = 0  # bytes of the current request that have arrived, with the chunk headers
+        self._body_size = 0  # bytes of its body that have arrived
+        self._completed = 0  # the number of complete requests so far
         self.since = 0.0
         self.deadline = 0.0
 
@@ -65,12 +66,13 @@ class GuardedProtocol(HttpToolsProtocol):
     def _wait_for_client(self, seconds: float) -> None:
         now = self._limiter.clock.monotonic()
         self.deadline = now + seconds
-        if self not in self._limiter.waiting:  # a slow sender keeps its first start
+        if self not in self._limiter.waiting:  # a client that sends slowly keeps the start of its first wait
             self.since = now
             self._limiter.waiting[self] = None
 
     def _update_deadline(self) -> None:
-        """Set the deadline for the client's next input; none while a complete request awaits its response."""
+        """Set the deadline for the client's next input. There is no deadline while a complete request has no
+        response yet."""
         limits = self._limiter.limits
         if self._unanswered:
             self._limiter.waiting.pop(self, None)
@@ -82,8 +84,8 @@ class GuardedProtocol(HttpToolsProtocol):
     # The beginning
 
     def open(self, accepted: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Serve `accepted`, with TLS if `tls` is set. Limits and deadlines apply during the handshake
-        too."""
+        """Serve the accepted connection, with TLS if `tls` is not None. Limits and deadlines also apply
+        during the TLS handshake."""
         self._wait_for_client(self._limiter.limits.header_timeout)
         options: dict[str, Any] = {"ssl": tls, "ssl_shutdown_timeout": _TLS_SHUTDOWN_SECONDS} if tls else {}
         opening = self.loop.connect_accepted_socket(lambda: self, accepted, **options)
@@ -97,7 +99,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._limiter.remove(self)
         accepted.close()
-        if not opening.cancelled() and isinstance(error, ssl.SSLError):  # not if a client just disconnects
+        if not opening.cancelled() and isinstance(error, ssl.SSLError):  # a disconnect is not logged
             self._limiter.log("a TLS handshake failed", "tls_handshake_failed", error=error.reason)
 
     # Called by the transport
@@ -115,11 +117,11 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self._limiter.remove(self)
         if self.cycle is not None and not self.cycle.more_body:
-            # The request is complete, so it is served and stored. uvicorn would hide an unread body from the app.
+            # The request is complete, so the app serves it. uvicorn would hide the unread body from the app.
             self.cycle.disconnected = False
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Stop reading. Return whether to stay open for answers that are due (never with TLS)."""
+        """Stop reading. Return whether to stay open until all answers are sent (never with TLS)."""
         self._read_no_more = True
         return self._unanswered > 0 and self.scheme == "http"
 
@@ -137,7 +139,7 @@ class GuardedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             status = self._error_status or 400
         if completed != self._completed or phase is not self._phase:
-            self._update_deadline()  # once for all of `data`: the deadline is not checked before this returns
+            self._update_deadline()  # once for all of `data`: nothing checks the deadline before the end
         if status:
             self._refuse(status)
         elif completed != self._completed:
@@ -146,7 +148,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(431)
 
     def _is_overlong(self) -> bool:
-        """Whether an incomplete request has a too large head or trailer, or chunks of mostly extensions."""
+        """Whether an incomplete request is too large: its head, its trailer, or what its chunks have besides
+        the body."""
         limit = self._limiter.limits.max_header_bytes + _CHUNK_OVERHEAD * self._body_size
         return self._received > limit or len(self.headers or ()) > _MAX_HEADERS
 
@@ -154,7 +157,7 @@ class GuardedProtocol(HttpToolsProtocol):
         while True:
             try:
                 self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:  # the parser would read no body
+            except httptools.HttpParserUpgrade as upgrade:  # after this, the parser would not read the body
                 method, version = self.parser.get_method(), self.parser.get_http_version()
                 data = without_upgrade(method, self.url, version, self.headers) + data[upgrade.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
@@ -175,14 +178,14 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["state"]["began"] = self._now
-        self.scope["state"]["abort"] = self.transport.abort  # for a response that never ends
+        self.scope["state"]["abort"] = self.transport.abort  # for an app whose response never ends by itself
         self._phase = Phase.HEAD
         self._body_size = 0
 
     def on_headers_complete(self) -> None:
         self._upgrades = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         if self._upgrades:
-            return  # `_feed` begins again
+            return  # `_feed` parses the head again, without the `Upgrade` header
         limit = self._limiter.limits.max_header_bytes
         header_sizes = (len(name) + len(value) + 4 for name, value in self.headers)
         if len(self.url) > MAX_URL:
@@ -194,15 +197,15 @@ class GuardedProtocol(HttpToolsProtocol):
         elif not has_host(self.headers, self.parser.get_http_version()):
             self._error_status = 400
         elif len(self.pipeline) >= _MAX_PIPELINED:
-            self._error_status = 400  # not sent: earlier requests are answered, then the connection ends
+            self._error_status = 400  # not sent: earlier requests are answered, then the connection closes
         if self._error_status:
-            raise ValueError  # httptools wraps it; `data_received` answers
+            raise ValueError  # httptools raises HttpParserError instead; `data_received` sends the status
         super().on_headers_complete()
-        self.headers = []  # a trailer must not pass for a header
+        self.headers = []  # a trailer must not be taken for a header
         self._phase = Phase.BODY
         self.cycle.transport = cast("asyncio.Transport", self)
         if self.expect_100_continue:
-            # If refused early, the client may send the body or not: its next request could start anywhere.
+            # After an early refusal, the client may leave the body out. Then its next request cannot be found.
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -221,7 +224,7 @@ class GuardedProtocol(HttpToolsProtocol):
     # Responses
 
     def on_response_complete(self) -> None:
-        """Serve the next request or wait for it. uvicorn's own method would start a timer each time."""
+        """Serve the next request, or wait for one. uvicorn's own method would start a timer each time."""
         self.server_state.total_requests += 1
         early = not self.pipeline and self.cycle.more_body  # answered before the request was complete
         if not early:
@@ -237,7 +240,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._update_deadline()
 
-    # The transport that uvicorn writes a response to. The connection may be gone, or may have to stay open a while.
+    # The transport to which uvicorn writes responses. The connection may be gone, or must stay open a while.
 
     def is_closing(self) -> bool:
         return self.transport.is_closing()
@@ -247,8 +250,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.write(data)
 
     def close(self) -> None:
-        """Close. A client that still sends gets _LINGER_SECONDS to read its answer: a reset would discard
-        it."""
+        """Close the connection. If the client is still sending, give it _LINGER_SECONDS to read the answer
+        first: an immediate close would send a TCP reset, and the client would lose the answer."""
         if self._phase in (Phase.HEAD, Phase.BODY) and not self.transport.is_closing():
             self._linger()
         else:
@@ -264,19 +267,20 @@ class GuardedProtocol(HttpToolsProtocol):
         self._wait_for_client(_LINGER_SECONDS)
 
     def _refuse(self, status: int) -> None:
-        """Answer an invalid or partial request with `status`, once earlier ones are answered, and close."""
+        """Answer an invalid or partial request with `status`, and close the connection. If earlier requests
+        have no answer yet, do not send `status`: the connection closes after their answers."""
         if self.headers:
-            self.headers.clear()  # the connection may linger
+            self.headers.clear()  # frees memory: the connection may stay open for a while
         if self.transport.is_closing():
             return
         if self._unanswered:
-            self._read_no_more = True  # earlier requests are answered first
+            self._read_no_more = True  # the connection closes after the answers to the earlier requests
             return
         if not self._answered_early():
             self._answer(status)
         self._linger()
         self._limiter.log(
-            "a request was refused before it was read",
+            "an invalid or incomplete request was refused",
             "request_refused",
             str(status),
             status=status,
@@ -288,7 +292,8 @@ class GuardedProtocol(HttpToolsProtocol):
         return self._phase is Phase.BODY and self.cycle.response_started
 
     def _answer(self, status: int) -> None:
-        """Send `status` in place of the app's answer. An app that still reads the body gets a disconnect."""
+        """Send `status` instead of the app's answer. If the app is still reading the body, it gets the ASGI
+        message of a disconnected client."""
         line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         self.transport.write(line.encode() + b"content-length: 0\r\nconnection: close\r\n\r\n")
         cycle: RequestResponseCycle | None = self.cycle
@@ -300,25 +305,26 @@ class GuardedProtocol(HttpToolsProtocol):
     # Called by the limiter
 
     def evict(self) -> str:
-        """Close at once; answer 503 to a partial request, so that its client retries. Return the reason for
-        the metric: `handshake`, `idle` or `half_sent`."""
+        """Close the connection without waiting. If part of a request has arrived, answer 503 first, so that
+        the client retries. Return the reason for the metric: `handshake`, `idle` or `half_sent`."""
         if self._phase is Phase.HANDSHAKE:
             self._cancel_opening()
             return "handshake"
         if self._phase is Phase.IDLE and not self.flow.write_paused:
-            self.transport.abort()  # everything is sent; do not wait for the end of TLS
+            self.transport.abort()  # all answers are sent; do not wait for the end of TLS
             return "idle"
         half_sent = self._phase in (Phase.HEAD, Phase.BODY)
         if half_sent and not self.flow.write_paused and not self._answered_early():
             self._answer(503)
         if self.transport.get_write_buffer_size():
-            self.transport.abort()  # the client may never read
+            self.transport.abort()  # the client may never read the rest of the answer
         else:
             self.transport.close()
         return "half_sent"
 
     def expire(self) -> bool:
-        """Close after the deadline; answer 408 to a partial request. Return whether there was one."""
+        """Close the connection, because its deadline has passed. If part of a request has arrived, answer 408
+        first. Return whether part of a request had arrived."""
         self._limiter.waiting.pop(self, None)
         phase = self._phase
         if phase is Phase.HANDSHAKE:
@@ -336,7 +342,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._opening.cancel()
 
     def shutdown(self) -> None:
-        """Close the connection when the request in service is answered; at once if there is none."""
+        """Close the connection: after the answer to the request in service, or now if there is no request."""
         if self._phase is Phase.HANDSHAKE:
             self._limiter.remove(self)
             self._cancel_opening()

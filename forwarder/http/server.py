@@ -1,7 +1,7 @@
 """Runs one ASGI app on one listener, inside the running event loop.
 
 uvicorn's own `Server` handles the process's signals, calls `sys.exit` if the port is in use, and answers 500
-to requests that it cancels. So only its protocol and its configuration are used.
+to requests that it cancels. So this module uses only uvicorn's protocol and configuration.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from forwarder.http.protocol import GuardedProtocol
 from forwarder.http.settings import ListenerLimits
 
 _SWEEP_INTERVAL = 0.1
-_RESERVED_FILES = 512  # for the store, the sinks, and the other listener, which has 264 at most
+_RESERVED_FILES = 512  # for the store, the sinks, and the other listener, which needs at most 264
 _FLUSH_TIMEOUT = 1.0  # for the last answers to be sent
 
 
@@ -37,8 +37,8 @@ class Server:
     def __init__(
         self, app: Any, listen: Listen, limiter: ConnectionLimiter, tls: ssl.SSLContext | None = None
     ) -> None:
-        """Args: `app` is an ASGI 3 app and gets no lifespan events; with port 0 in `listen`, the system chooses
-        one; `limiter` is for this listener alone."""
+        """Args: `app` is an ASGI 3 app and gets no lifespan events; with port 0 in `listen`, the system
+        chooses a free port; `limiter` belongs to this listener alone."""
         self._listen = listen
         self._limiter = limiter
         self.tls = tls
@@ -61,14 +61,15 @@ class Server:
 
     @property
     def address(self) -> Listen:
-        """The address of the listener, with the real port if port 0 was configured and it listens."""
+        """The host and port on which the listener listens; the configured ones while it does not listen."""
         if self._acceptor.address is None:
             return self._listen
         host, port = self._acceptor.address
         return Listen(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
     async def start(self, key: str = "--listen") -> None:
-        """Start to listen. `key` is the name of the setting or option with the address, for the error.
+        """Start to listen. `key` is the name of the setting or option that has the address, for the error
+        message.
 
         Raises:
             SettingsError: the listener cannot listen on the address.
@@ -80,7 +81,7 @@ class Server:
         except OSError as error:
             number = error.errno or 0  # negative if the host has no address
             reason = os.strerror(number) if number > 0 else error.strerror or str(error)
-            hint = "choose another address or stop what uses it"
+            hint = "choose another address, or stop the process that uses it"
             raise SettingsError([f"{key}: cannot listen on {self._listen}: {reason}; {hint}"]) from None
         self._limiter.listener = str(self.address)
         self._sweeper = asyncio.create_task(self._sweep(), name="sweeper")
@@ -89,8 +90,8 @@ class Server:
         GuardedProtocol(self._config, self._state, self._limiter).open(accepted, self.tls)
 
     def reload(self, limits: ListenerLimits) -> None:
-        """Apply `limits`, also to open connections. Lower `max_connections` if too few open files are
-        allowed."""
+        """Apply `limits`, also to connections that are already open. If the process may not open enough
+        files, use a lower `max_connections` and log a warning."""
         files = raise_open_files_limit(HARD_LIMIT_FACTOR * limits.max_connections + _RESERVED_FILES)
         possible = most_connections(files)
         if possible < limits.max_connections:
@@ -104,8 +105,8 @@ class Server:
         self._limiter.limits = limits
 
     async def stop(self, grace: float | None = None) -> None:
-        """Stop listening, finish the requests in progress, and close all connections. Safe to call twice. Requests
-        are cancelled after `grace` seconds; if it is None, after the `grace` of the limits."""
+        """Stop listening, finish the requests in progress, and close all connections. Cancel the requests
+        that take longer than `grace` seconds; None means the `grace` of the limits. Safe to call twice."""
         self._acceptor.close()
         for connection in list(self._limiter.connections):
             connection.shutdown()
@@ -125,7 +126,7 @@ class Server:
     async def _drain(self, grace: float) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + grace
-        # More requests may begin meanwhile, on open connections.
+        # Meanwhile, more requests may begin on open connections.
         while self._state.tasks and (left := until - loop.time()) > 0:
             await asyncio.wait(set(self._state.tasks), timeout=left)
         late = set(self._state.tasks)
@@ -133,7 +134,7 @@ class Server:
             task.cancel()
         if late:
             self._logger.warning(
-                "requests took too long and were cancelled; answered 503, so that their senders try again",
+                "requests took too long and were cancelled; answered 503, so that the clients retry",
                 action="requests_cancelled",
                 requests=len(late),
                 after_seconds=grace,
@@ -148,17 +149,19 @@ class Server:
                 self._acceptor.resume()
             except Exception:  # the deadlines of the other connections must still be checked
                 self._logger.exception(
-                    "closing late connections failed; it is tried again", action="connection_sweep_failed"
+                    "closing connections whose deadline has passed failed; the listener tries again",
+                    action="connection_sweep_failed",
                 )
 
 
 def most_connections(files: int) -> int:
-    """Return how many connections one listener may have if the process may open `files` files."""
+    """Return the largest number of connections of one listener if the process may open `files` files."""
     return max((files - min(_RESERVED_FILES, files * 3 // 4)) // HARD_LIMIT_FACTOR, 1)
 
 
 def raise_open_files_limit(wanted: int) -> int:
-    """Raise this process's limit of open files to `wanted`, or as near as allowed; return the limit."""
+    """Raise this process's limit of open files to `wanted`, or as far as the system allows. Return the
+    resulting limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     if soft == unlimited or soft >= wanted:

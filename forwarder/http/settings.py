@@ -9,7 +9,7 @@ from forwarder.config.types import Duration, PathStr, Section, Size
 from forwarder.core.errors import SettingsError
 
 MAX_URL = 8192
-"""The longest request target in bytes; above it, the answer is 414."""
+"""The largest size of a request target (path and query) in bytes. A larger target is answered 414."""
 
 
 HTTP_HEADERS = frozenset(
@@ -35,8 +35,8 @@ class TlsSettings(Section):
     """The certificate of a listener.
 
     Attributes:
-        cert: a PEM file, with the chain to its issuer.
-        key: its private key, a PEM file without a password.
+        cert: a PEM file with the certificate, followed by the chain to its issuer.
+        key: a PEM file with the private key of the certificate, without a password.
     """
 
     cert: PathStr
@@ -47,17 +47,18 @@ class ListenerLimits(Section):
     """What a listener allows its clients.
 
     Attributes:
-        max_connections: above this, the connection that has been idle or incomplete for the longest time is
-            closed. A burst may exceed it for a moment.
-        header_timeout: how long a request may take from its first byte to the end of its headers; the first
-            request of a connection, from the start of the connection.
+        max_connections: the largest number of open connections. Above it, the connection that has been idle
+            or incomplete for the longest time is closed. A burst of connections may exceed this number for a
+            moment.
+        header_timeout: how long a request may take from its first byte to the end of its headers. For the
+            first request of a connection, the time counts from the start of the connection.
         body_timeout: how long the body may take after the headers. Okta itself gives up after 3 s, so a value
-            below 3 s would refuse requests that Okta still waits for. A slower sender is a proxy with a slow
-            client, or an attack.
+            below 3 s would refuse requests that Okta still waits for. Only a proxy with a slow client, or an
+            attacker, is slower.
         keep_alive: how long a connection may stay idle between two requests.
-        max_header_bytes: the largest size of the request line and the headers together; above it, the answer
-            is 431.
-        grace: how long requests in progress may take when the forwarder stops.
+        max_header_bytes: the largest size of the request line and the headers together. A larger request is
+            answered 431.
+        grace: how long requests in progress may still take when the forwarder stops.
     """
 
     max_connections: int = Field(default=1000, ge=8, le=1_000_000)

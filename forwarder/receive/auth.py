@@ -1,6 +1,6 @@
 """Identifies the org of a request by its secret.
 
-A `Keyring` is immutable. A reload builds a new one and swaps it in, so that no request sees half of a change.
+A `Keyring` is immutable. A reload replaces it by a new keyring, so that no request sees half of a change.
 """
 
 import hmac
@@ -11,22 +11,22 @@ from forwarder.receive.settings import HookEndpointSettings
 
 
 class AuthFailure(StrEnum):
-    """Why a request has no valid secret; the value of a metric's label."""
+    """Why a request has no valid secret. The values are also values of a metric's label."""
 
-    MISSING = "missing"  # no header with a secret
-    WRONG = "wrong"  # no live secret has this value
-    DUPLICATE = "duplicate"  # the header is there more than once, so it is unclear which one counts
+    MISSING = "missing"  # the request does not have the header
+    WRONG = "wrong"  # the value of the header is not one of the valid secrets
+    DUPLICATE = "duplicate"  # the request has the header more than once, so it is unclear which value counts
 
 
 class Keyring:
-    """The live secrets of one path. No `repr` shows them.
+    """The valid secrets of the orgs that share one path. No `repr` shows the secrets.
 
     Attributes:
-        open_challenge: whether the verification GET needs no secret: an org of this path has
-            `challenge_needs_secret: false`.
+        open_challenge: whether a verification GET without a secret is answered, because an org of this path
+            has `challenge_needs_secret: false`.
         path: the URL path to which the hooks of these orgs post.
-        default_org: the org for which a request without a valid secret is counted: the only org of this path;
-            the empty string if several orgs share the path.
+        default_org: the org in whose metrics a request without a valid secret is counted. This is the only
+            org of this path, or the empty string if several orgs share the path.
     """
 
     def __init__(self, path: str, orgs: Mapping[str, HookEndpointSettings]) -> None:
@@ -41,8 +41,9 @@ class Keyring:
         self._headers = {header for _, header, _ in self._keys}
 
     def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> str | AuthFailure:
-        """Return the org whose secret the request carries, or why the request is rejected. Names in `headers`
-        are in lower case. Always compares all secrets, so that timing reveals nothing about a near match."""
+        """Return the org whose secret the request carries, or why the request is rejected. The names in
+        `headers` must be in lower case. This method always compares all secrets, so that timing reveals
+        nothing about a near match."""
         presented = [(name, value.strip(b" \t")) for name, value in headers if name in self._headers]
         if not presented:
             return AuthFailure.MISSING
@@ -62,7 +63,8 @@ def endpoint_path(org: HookEndpointSettings) -> str:
 
 
 def keyrings(orgs: Mapping[str, HookEndpointSettings]) -> dict[str, Keyring]:
-    """Build one keyring for each path. An org without secrets has no hook, so no keyring includes it."""
+    """Build one keyring for each path. An org without secrets has no hook, so it is in none of the
+    keyrings."""
     paths: dict[str, dict[str, HookEndpointSettings]] = {}
     for name, org in orgs.items():
         if org.secrets:

@@ -1,7 +1,8 @@
 """Limits the memory of all request bodies together, from their first byte to the commit.
 
-Above the limit, the largest body that is still being received is evicted; if several are equally large, the
-oldest of them. So neither many half-sent bodies nor a few huge ones delay the answer to a small POST.
+Above the limit, the largest body that is still being received is evicted: it is dropped, and its POST is
+answered 503. If several bodies are equally large, the oldest is evicted. So neither many half-sent bodies nor
+a few huge bodies delay the answer to a small POST.
 """
 
 import asyncio
@@ -11,7 +12,8 @@ from typing import Self
 from forwarder.core.errors import ForwarderError
 
 _FREE = 65_536
-"""So many bytes of each body do not count: `max_connections` limits how many bodies there are."""
+"""The number of bytes of each body that do not count. Small bodies need no limit here: `max_connections`
+limits their number."""
 
 _LEAST = 32 * 1024 * 1024
 _LARGEST_BODIES = 4
@@ -30,10 +32,10 @@ class BodyBudget:
     """Counts the bytes of all bodies that are in memory. The first _FREE bytes of each body do not count.
 
     Attributes:
-        limit: in bytes. A reload may change it.
-        held: counted bytes of all bodies.
-        inflating: a lock, so that only one body at a time is inflated, because its bytes are counted
-            afterwards.
+        limit: the largest number of bytes that may be counted at one time. A reload may change it.
+        held: the number of counted bytes of all bodies together.
+        inflating: a lock for inflating a body. Only one body at a time is inflated, because the bytes of the
+            result are counted only afterwards.
     """
 
     def __init__(self, limit: int) -> None:
@@ -43,7 +45,8 @@ class BodyBudget:
         self._large: dict[HeldBody, None] = {}  # the oldest first
 
     def body(self) -> "HeldBody":
-        """Return the counter of a new body, a context manager that releases its bytes at the end."""
+        """Return a counter for a new body. The counter is a context manager: when it ends, the bytes of the
+        body no longer count."""
         return HeldBody(self)
 
     def charge(self, body: "HeldBody", size: int) -> None:
@@ -75,9 +78,9 @@ class HeldBody:
     """Counts the bytes of one body. Call `grow` in the task that receives the body: `evict` cancels it.
 
     Attributes:
-        charged: bytes of the body that count in the budget.
-        receiving: whether the body is still incomplete; only then it may be evicted.
-        evicted: whether the body was dropped to free memory, and its task cancelled.
+        charged: the number of bytes of the body that count in the budget.
+        receiving: whether the body is still incomplete. Only an incomplete body may be evicted.
+        evicted: whether the body was dropped to free memory, and its task was cancelled.
     """
 
     def __init__(self, budget: BodyBudget) -> None:

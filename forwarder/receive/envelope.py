@@ -1,4 +1,4 @@
-"""Reads the body of a POST from Okta: receive, inflate, and split it into events."""
+"""Reads the body of a POST from Okta: receives it, inflates it, and splits it into events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
@@ -20,7 +20,7 @@ from forwarder.receive.body_budget import HeldBody, OverloadedError
 Headers = list[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-_MOST_DIGITS = 19  # of a size in bytes
+_MOST_DIGITS = 19  # in the value of `Content-Length`
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -29,10 +29,10 @@ class ClientDisconnectedError(ForwarderError):
 
 
 async def read_body(headers: Headers, receive: Receive, limit: int, held: HeldBody) -> bytes:
-    """Receive a body and undo its `Content-Encoding`.
+    """Receive a body, and inflate it if its `Content-Encoding` is gzip.
 
     Neither the body as sent nor the inflated body may be larger than `limit` bytes. `held` counts the bytes
-    of both.
+    of both bodies.
 
     Raises:
         BadRequestError: 413 as soon as the body exceeds `limit`; 415 for an encoding other than gzip;
@@ -43,7 +43,7 @@ async def read_body(headers: Headers, receive: Receive, limit: int, held: HeldBo
     encoding = b""
     for name, value in headers:
         if name == b"content-length":
-            # The parser refuses anything but digits. But it accepts any number of zeros, and `int` does not.
+            # The HTTP parser accepts only digits, but any number of zeros. `int` refuses too many digits.
             if len(value) > _MOST_DIGITS:
                 raise BadRequestError(400, "Content-Length has too many digits")
             _check_size(int(value), limit)
@@ -102,11 +102,11 @@ def inflate(body: bytes, limit: int) -> bytes:
     """Inflate gzip.
 
     Raises:
-        BodyTooLargeError: it is larger than `limit` bytes, as sent or inflated.
-        BodyEncodingError: `body` is not gzip, or incomplete.
+        BodyTooLargeError: `body` or the inflated body is larger than `limit` bytes.
+        BodyEncodingError: `body` is not gzip, or is incomplete.
     """
     if not body:
-        raise BodyEncodingError("its content encoding is gzip, but it is empty")
+        raise BodyEncodingError("its content encoding is gzip, but the body is empty")
     inflated = BoundedBody("gzip", limit)
     inflated.feed(body)
     return inflated.finish()
@@ -117,7 +117,8 @@ class _Data(msgspec.Struct):
 
 
 class _Envelope(msgspec.Struct, kw_only=True):
-    """The parts of the body that are read. Okta's id of the POST is `eventId`, in early drafts `eventID`."""
+    """The parts of the body that the forwarder reads. Okta's id of the POST is in `eventId`; in early drafts
+    of Okta's format it was in `eventID`."""
 
     data: _Data
     event_id: msgspec.Raw = msgspec.field(name="eventId", default_factory=msgspec.Raw)
@@ -155,14 +156,14 @@ async def _split(body: bytes) -> tuple[str, Sequence[bytes | msgspec.Raw]]:
         try:
             envelope = _decode(body)
         except (msgspec.MsgspecError, RecursionError):
-            pass  # only the scanner can tell whether the envelope itself is wrong, or one of its elements
+            pass  # only the scanner can find out whether the envelope itself or one of its elements is wrong
         else:
             if len(envelope.data.events) <= event_reader.most_elements(body):
                 return _envelope_id(envelope.event_id, envelope.draft_event_id), envelope.data.events
     scanned = _ScannedEnvelope()
     check_end(body, await run_in_steps(scanned.scan(body)))
     if scanned.elements is None:
-        raise JsonStructureError("there is none")
+        raise JsonStructureError("there is no such list")
     return _envelope_id(*(scanned.ids.get(key, b"") for key in _ID_KEYS)), scanned.elements
 
 
@@ -170,7 +171,8 @@ _ID_KEYS = (b'"eventId"', b'"eventID"')
 
 
 class _ScannedEnvelope:
-    """The ids and elements that the JSON scanner finds in an envelope. The last of repeated keys counts."""
+    """The ids and elements that the JSON scanner finds in an envelope. If a key is repeated, its last value
+    counts."""
 
     def __init__(self) -> None:
         self.elements: list[bytes | msgspec.Raw] | None = None
@@ -195,7 +197,8 @@ class _ScannedEnvelope:
 
 
 def _envelope_id(*candidates: bytes | msgspec.Raw) -> str:
-    """Return the first of `candidates` that is a valid id of a POST, for tracing; empty if none is valid."""
+    """Return the first of `candidates` that is a valid id of a POST. The id is used for tracing; it is empty
+    if no candidate is valid."""
     for raw in candidates:
         try:
             text = _decode_text(raw)

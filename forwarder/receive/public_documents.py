@@ -1,11 +1,13 @@
-"""Answers requests for public JSON documents on the listener that Okta posts to. The requests need no secret,
-and the documents contain none. They are encoded in advance, so that a flood of requests costs little."""
+"""Answers requests for public JSON documents, on the listener that Okta posts to. The requests need no
+secret, and the documents contain no secret. The documents are encoded in advance, so that a flood of requests
+costs little."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
 
 _MAX_AGE = 300
-"""Seconds that a client may cache a document. A new key is published this long before it signs."""
+"""The number of seconds that a client may cache a document. A new signing key is published this long before
+its first use."""
 
 _HEADERS = (
     (b"content-type", b"application/json"),
@@ -29,7 +31,7 @@ class PublicAnswer(NamedTuple):
 
 
 def public_answer(method: str, document: bytes) -> PublicAnswer:
-    """Return the answer to a request for `document`: 200 to GET and HEAD, else 405."""
+    """Return the answer to a request for `document`: 200 if the method is GET or HEAD, else 405."""
     if method not in ("GET", "HEAD"):
         return PublicAnswer(405, (*_NOT_ALLOWED, (b"content-length", b"0")), b"")
     length = (b"content-length", str(len(document)).encode())

@@ -4,20 +4,21 @@
     any other path                                        404
     a method other than GET and POST                      405   Allow: GET, POST
     the forwarder is stopping                             503
-    no secret, a wrong one, its header twice              401   before anything else of the request is read
-    GET   a good challenge                                200   {"verification": "…"}
-          none, two, or a malformed one                   400
+    no secret, a wrong secret, or its header twice        401   before anything else of the request is read
+    GET   one valid challenge                             200   {"verification": "…"}
+          no challenge, two, or a malformed one           400
     POST  body larger than `max_body`, also inflated      413
           Content-Encoding other than gzip and identity   415
           no JSON object with a list at `data.events`     400
           all bodies together take too much memory        503
           the store is full, broken or too slow           503
           any unexpected error                            503
-          its events are committed and fsynced            200   also if there are none, or all are known
+          its events are committed and fsynced            200   also without events, or if all are duplicates
 
-The body is empty except for the challenge. Okta retries a 5xx and a timeout once, and a 4xx never. So 4xx
-means that a retry cannot help, and our own trouble is 503. A malformed element of `data.events` becomes a dead
-letter of the receiver, in the same commit as its neighbours, and does not change the answer.
+The body of an answer is empty, except for the answer to a challenge. Okta retries once after a 5xx or a
+timeout, and never after a 4xx. So the answer is 4xx only if a retry cannot help, and any problem of the
+forwarder itself is answered 503. A malformed element of `data.events` becomes a dead letter of the receiver,
+in the same commit as the other elements. It does not change the answer.
 """
 
 import asyncio
@@ -46,9 +47,9 @@ from forwarder.stored_event_metrics import StoredEventMetrics
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-_STATUSES = (200, 400, 401, 404, 405, 413, 415, 503)  # every one that the receiver answers
+_STATUSES = (200, 400, 401, 404, 405, 413, 415, 503)  # every status that the receiver answers
 _CHALLENGE_HEADER = b"x-okta-verification-challenge"
-# Okta sends 40 characters of base64url; none of the characters allowed here can do harm in the answer.
+# Okta sends 40 characters of base64url. The characters that are allowed here do no harm in the answer.
 _CHALLENGE = re.compile(rb"[A-Za-z0-9_~.+/=-]{1,512}")
 _HEADERS = {405: (b"allow", b"GET, POST"), 503: (b"connection", b"close")}
 
@@ -62,13 +63,14 @@ class HookAnswer(NamedTuple):
 
 
 class ReceiveMetrics:
-    """The series of one org, or of the empty name for requests that belong to no known org.
+    """The metrics of one org. Requests that belong to no known org are counted for an org with an empty name.
 
     Attributes:
-        requests: answers by status.
-        auth_failures: requests without a valid secret.
-        challenges: verification GETs, by outcome.
-        ack: seconds from the first byte of a POST to its answer; the empty name has no `ack` and no `stored`.
+        requests: the number of answers, by HTTP status.
+        auth_failures: the number of requests without a valid secret, by reason.
+        challenges: the number of verification GETs, by outcome.
+        ack: the seconds from the first byte of a POST to its answer. The org with an empty name has no `ack`
+            and no `stored`.
     """
 
     def __init__(self, metrics: Metrics, org: str) -> None:
@@ -82,7 +84,8 @@ class ReceiveMetrics:
 
 
 class Endpoints(NamedTuple):
-    """What `HookReceiver.apply` installs: keyrings by path, settings, metrics of new orgs, and the router."""
+    """What `HookReceiver.apply` starts to use: the keyrings by path, the settings, the metrics of new orgs,
+    and the router."""
 
     keyrings: dict[str, Keyring]
     settings: ReceiverSettings
@@ -130,7 +133,8 @@ class HookReceiver:
         return Endpoints(keys, settings, metrics, self._build_router(keys))
 
     def apply(self, endpoints: "Endpoints") -> None:
-        """Serve with the paths, secrets and limits of `endpoints`. Requests in progress keep the old ones."""
+        """Use the paths, secrets and limits of `endpoints` for all new requests. Requests in progress keep
+        the old ones."""
         self._metrics |= endpoints.metrics
         self._keyrings, self._settings, self._router = (
             endpoints.keyrings,
@@ -154,7 +158,7 @@ class HookReceiver:
             answer = public_answer(scope["method"], document)
             self._metrics[""].requests[answer.status].inc()
             return answer.send(send)
-        if b"//" in path or b"%2f" in path.lower():  # the router would treat each of them as one slash
+        if b"//" in path or b"%2f" in path.lower():  # the router would treat `//` and `%2f` as one slash
             self._log_unknown_path(scope)
             return self._send(HookAnswer("", 404), send)
         return self._router(scope, receive, send)  # type: ignore[arg-type]  # Litestar has types of its own
@@ -184,10 +188,13 @@ class HookReceiver:
         return Response(b"", status_code=code, media_type="text/plain")
 
     def _log_unknown_path(self, scope: Any) -> None:
-        if scope["method"] == "POST":  # a hook, perhaps
+        if scope["method"] == "POST":  # it may come from a hook
             path, hint = scope["path"][:100], "compare the hook's address with orgs.*.path"
             self._logger.warning(
-                "a POST came to a path of no org: 404", action="path_refused", path=path, hint=hint
+                "a POST came to a path that belongs to no org; answered 404",
+                action="path_refused",
+                path=path,
+                hint=hint,
             )
 
     async def _serve(self, keyring: Keyring, scope: Scope, receive: Receive, send: Send) -> None:
@@ -196,7 +203,7 @@ class HookReceiver:
         except ClientDisconnectedError:
             return
         except asyncio.CancelledError:
-            # The forwarder stops. The events may be stored or not, so Okta must send them again.
+            # The forwarder stops. It is unknown whether the events are stored, so Okta must send them again.
             await self._send(HookAnswer(keyring.default_org, 503), send)
             raise
         except Exception as error:  # noqa: BLE001  # Okta needs an answer, whatever it is
@@ -205,7 +212,8 @@ class HookReceiver:
         await self._send(answer, send)
 
     def _log_internal_error(self, error: Exception) -> None:
-        """Log the class and the traceback of `error`; not its `repr`, which may show bytes of the request."""
+        """Log the class and the traceback of `error`, but not its `repr`, which may show bytes of the
+        request."""
         kind = type(error).__name__
         self._logger.error(
             "a request failed with an internal error; answered 503, so that its sender tries again",
@@ -230,7 +238,7 @@ class HookReceiver:
         if method not in ("GET", "POST"):
             return HookAnswer(keyring.default_org, 405)
         if self._closing:
-            text = "a request came while the forwarder stops; answered 503, so that its sender tries again"
+            text = "a request came while the forwarder was stopping; answered 503, so that the sender retries"
             self._logger.warning(text, action="stopping_refused")
             return HookAnswer(keyring.default_org, 503)
         headers: Headers = scope["headers"]
@@ -272,7 +280,7 @@ class HookReceiver:
             org=keyring.default_org,
             path=keyring.path,
             client=address,
-            hint=f"have Okta send one of {secrets}: forwarder hooks sync --resend-secret, or by hand in Okta",
+            hint=f"make Okta send one of {secrets}: forwarder hooks sync --resend-secret, or by hand in Okta",
         )
         return HookAnswer(keyring.default_org, 401)
 
@@ -296,7 +304,7 @@ class HookReceiver:
         )
 
     async def _handle_post(self, org: str, headers: Headers, receive: Receive) -> int:
-        """Commit the events of a POST that carried the org's secret; return the status to answer."""
+        """Commit the events of a POST that carried the org's secret. Return the HTTP status of the answer."""
         settings = self._settings
         received_at = self._clock.now()
         with self._bodies.body() as held:
@@ -311,10 +319,10 @@ class HookReceiver:
             except (StoreError, OverloadedError) as error:
                 self._log_not_stored(org, error)
                 return 503
-        # From here on every event of this POST is on disk, so 200 is true whatever happens to the answer.
+        # From here on, every event of this POST is on disk, so the answer is 200 whatever happens next.
         await self._metrics[org].stored.count(appended, len(batch.malformed))
         if batch.malformed:
-            text = "elements of a POST are not events; they are dead letters"
+            text = "elements of a POST are not events; they became dead letters"
             self._logger.warning(
                 text, org, action="malformed_events", org=org, **describe_malformed(batch.malformed)
             )
@@ -323,7 +331,7 @@ class HookReceiver:
     def _log_bad_request(self, org: str, error: BadRequestError) -> None:
         too_large = "; if Okta sent it, raise `receiver.max_body`" if error.status == 413 else ""
         self._logger.warning(
-            "a POST is not a readable event hook; Okta does not send it again",
+            "the body of a POST cannot be read as events; Okta does not send it again",
             org,
             str(error.status),
             action="hook_refused",

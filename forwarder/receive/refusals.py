@@ -11,7 +11,8 @@ _RECENT = 20
 _HOUR: Micros = 3600 * SECOND
 _MOST_TEXT = 200  # characters
 OKTA = "Okta-Integrations"
-"""The user agent of Okta's requests. Others may send it too: then a person looks for a problem in vain."""
+"""The user agent of Okta's requests. Other clients can send it too; the status then reports a problem that
+does not exist."""
 _RELEVANT: Micros = 24 * 3600 * SECOND
 
 
@@ -34,7 +35,8 @@ class OrgRequests(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """One request without a valid secret: when, to which path, from which address, and why."""
+    """One request without a valid secret: when it came, to which path, from which address, and why it was
+    refused."""
 
     at: Micros
     path: str
@@ -44,7 +46,8 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Refusals:
-    """The latest requests with and without a valid secret. Counts up to 1,000 refusals a path.
+    """The latest requests with and without a valid secret. Up to 1,000 refused requests are counted for each
+    path.
 
     Attributes:
         recent: the last refused requests, oldest first.
@@ -63,7 +66,8 @@ class Refusals:
     def refuse(
         self, path: str, now: Micros, *, client: str = "", reason: str = "", user_agent: str = ""
     ) -> None:
-        """Record a request without a valid secret. `path` must be a configured one: each takes memory."""
+        """Record a request without a valid secret. `path` must be a configured path, because each new path
+        takes memory."""
         self._refused.setdefault(path, deque(maxlen=_KEPT)).append(now)
         if user_agent == OKTA:
             self._from_okta.setdefault(path, deque(maxlen=_KEPT)).append(now)

@@ -16,15 +16,16 @@ _NOT_IN_A_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class ReceiverSettings(ListenerLimits):
-    """The listener that Okta posts to.
+    """Settings of the listener that Okta posts to.
 
     Attributes:
-        listen: host and port.
-        max_body: the largest body of a POST, as sent and as inflated; a larger one is answered 413. The
-            default is generous, because Okta never retries a 4xx.
-        commit_timeout: how long the store may take; after that the answer is 503. Keep it below Okta's own
-            timeout of 3 s, so that Okta gets the answer.
-        tls: serve HTTPS. Without it, a proxy in front of the forwarder must do that.
+        listen: host and port on which the receiver listens.
+        max_body: the largest body of a POST, both as sent and after inflating. A larger body is answered 413.
+            The default is generous, because Okta never retries after a 4xx.
+        commit_timeout: how long the store may take to commit the events of a POST. After that, the answer is
+            503. Keep this time below Okta's own timeout of 3 s, so that Okta gets the answer.
+        tls: the certificate for HTTPS. Without a certificate, a proxy in front of the forwarder must serve
+            HTTPS.
     """
 
     listen: Listen = Listen("127.0.0.1:8080")
@@ -37,7 +38,9 @@ def _validate_path(value: str) -> str:
     if not _PATH.fullmatch(value) or {".", ".."}.intersection(value.split("/")):
         raise ValueError("must begin with `/` and have only characters of a URL's path, as in /okta/events")
     if "*" in value:
-        raise ValueError("is compared as it stands, without wildcards; write one path, as in /okta/events")
+        raise ValueError(
+            "must not contain `*`: a path is compared as it stands; write one path, as in /okta/events"
+        )
     if len(value) > MAX_URL:
         raise ValueError(f"is longer than {MAX_URL} characters, the most that a request may have; shorten it")
     return value
@@ -66,7 +69,9 @@ def _validate_header(value: str) -> str:
 def _validate_secret(secret: Secret) -> Secret:
     value = secret.reveal().strip(" \t")
     if not value or _NOT_IN_A_HEADER.search(value):
-        raise ValueError("cannot be sent in a header: it is blank or holds a line break or control character")
+        raise ValueError(
+            "cannot be sent in a header: it is blank, or contains a line break or another control character"
+        )
     return secret
 
 
@@ -75,11 +80,13 @@ class HookEndpointSettings(Section):
 
     Attributes:
         path: the URL path to which the hook posts.
-        header: the name of the header that carries the secret, in upper or lower case.
-        secrets: the values that the header may have. All are valid at the same time, so that a rotation loses
-            no event. Each is compared as a whole, with its scheme (such as Bearer) if it has one. Required
-            unless the org is only polled (`api`, no hook).
-        challenge_needs_secret: whether the verification GET must carry the secret too, as Okta's does.
+        header: the name of the header that carries the secret. Upper and lower case do not matter.
+        secrets: the values that the header may have. All of them are valid at the same time, so that a
+            rotation loses no event. Each value is compared as a whole, including its scheme (such as Bearer)
+            if it has a scheme. Required, unless the forwarder only polls the org (with `api`, without a
+            hook).
+        challenge_needs_secret: whether the verification GET must carry the secret too. Okta's verification
+            GET carries it.
     """
 
     path: Annotated[str, AfterValidator(_validate_path)] = "/okta/events"
@@ -89,14 +96,15 @@ class HookEndpointSettings(Section):
 
 
 def validate_endpoints(orgs: Mapping[str, HookEndpointSettings], receiver: ReceiverSettings) -> Iterator[str]:
-    """Yield a line for each secret that two orgs share, or that `receiver` never lets through: path, problem, hint. No
-    line shows the secret."""
+    """Yield one line for each secret that two orgs share, and for each secret that is too long for the header
+    limit of `receiver`. A line has the path in the configuration, the problem and a hint, but not the
+    secret."""
     owners: dict[tuple[str, str, str], str] = {}
     for name, org in orgs.items():
         for number, secret in enumerate(org.secrets):
             value = secret.reveal().strip(" \t")
             if len(org.path) + len(org.header) + len(value) >= receiver.max_header_bytes:
-                problem = "no request with it fits into receiver.max_header_bytes"
+                problem = "a request with this secret is larger than receiver.max_header_bytes"
                 yield f"orgs.{name}.secrets[{number}]: {problem}; make a shorter one: openssl rand -base64 32"
             owner = owners.setdefault((org.path.rstrip("/"), org.header.lower(), value), name)
             if owner != name:

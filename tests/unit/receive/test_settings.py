@@ -79,7 +79,9 @@ def test_a_value_that_no_request_can_carry_is_a_problem(
 def test_a_secret_that_no_request_has_room_for_is_a_problem() -> None:
     orgs = {"a": HookEndpointSettings(secrets=["s", "planted" * 10_000])}
     (problem,) = validate_endpoints(orgs, ReceiverSettings())
-    assert problem.startswith("orgs.a.secrets[1]: no request with it fits into receiver.max_header_bytes; ")
+    assert problem.startswith(
+        "orgs.a.secrets[1]: a request with this secret is larger than receiver.max_header_bytes; "
+    )
     assert not list(validate_endpoints(orgs, ReceiverSettings(max_header_bytes="80KB")))
 
 
