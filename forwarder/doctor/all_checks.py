@@ -1,4 +1,7 @@
-"""The table of all checks, in the order in which they are shown. A check comes after those that it needs."""
+"""The table of all checks, in the order in which `doctor` shows them.
+
+Each check comes after the checks that it needs.
+"""
 
 from collections.abc import Sequence
 

@@ -1,5 +1,7 @@
-"""Makes a bundle for a bug report: what `doctor` saw, and the state of the forwarder. It has no event and no
-secret."""
+"""Makes a bundle for a bug report: what `doctor` saw, and the state of the forwarder.
+
+The bundle contains no event and no secret.
+"""
 
 import contextlib
 import io
@@ -23,26 +25,27 @@ from forwarder.doctor.network import request
 
 _ABOUT = """A support bundle of okta-forwarder, written by `forwarder doctor --bundle`.
 
-It has host names, names of orgs and sinks, event types, counts, and error texts of servers. It has no event and no secret.
-Please read it before you send it.
+The bundle contains host names, names of orgs and sinks, event types, counts, and error texts of servers. It contains no
+event and no secret. Please read the files before you send them.
 
 {files}
 """
 
 _WHAT = {
     "doctor.json": "what each check saw",
-    "config.json": "the configuration in force, with defaults; every secret is ***",
+    "config.json": "the configuration in force, with defaults; *** stands for a secret",
     "versions.txt": "the versions of Python, the system and every library",
-    "ledger.json": "counts of events, and for each sink the counts by their state",
+    "ledger.json": "the number of stored events, and for each sink the numbers of delivered, waiting and other events",
     "status.json": "what the running forwarder reports about itself",
     "metrics.txt": "the metrics of the running forwarder",
 }
 
 
 async def collect(context: Context, rows: Sequence[CheckRow]) -> dict[str, str]:
-    """Return the text of each file of the bundle, by name, with secrets redacted.
+    """Return the text of each file of the bundle, by name of the file. Secrets in the texts are redacted.
 
-    Files about the running forwarder are left out if none runs, and the ledger if the store was not read.
+    If no forwarder runs, the files about the running forwarder are left out. If no check has read the store, the
+    ledger is left out.
     """
     files = {
         "doctor.json": _json([msgspec.to_builtins(row) for row in rows]),
@@ -63,10 +66,10 @@ async def collect(context: Context, rows: Sequence[CheckRow]) -> dict[str, str]:
 
 
 def write(path: Path, files: Mapping[str, str]) -> None:
-    """Write the bundle to a new file that only this user can read.
+    """Write the bundle to the new file `path`. Only the current user may read the file.
 
     Raises:
-        ForwarderError: `path` exists, or cannot be written.
+        ForwarderError: the file exists already, or cannot be written.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -74,7 +77,7 @@ def write(path: Path, files: Mapping[str, str]) -> None:
         raise ForwarderError(f"{path} exists already; choose another name") from None
     except OSError as error:
         raise ForwarderError(
-            f"{path} cannot be written: {error.strerror}; name a file in a folder that exists and that you may write"
+            f"{path} cannot be written: {error.strerror}; name a file in a folder that exists and in which you may write"
         ) from error
     with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
         for name, text in files.items():

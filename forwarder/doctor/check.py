@@ -18,18 +18,21 @@ class CheckVerdict(StrEnum):
 
     OK = "ok"
     WARN = "warn"
-    """What was checked works, but an operator should look at it."""
+    """The checked part works, but an operator should look at it."""
     FAIL = "fail"
-    """What was checked does not work."""
+    """The checked part does not work."""
     SKIP = "skip"
-    """The check could not run; `seen` says why."""
+    """The check could not run; the field `seen` of the finding says why."""
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One result of a check: `seen` says what the check saw, `fix` which command or step corrects it.
+    """One result of a check.
 
-    `heading` is the section of the runbook about the finding; if it is empty, the `heading` of the check is
-    used.
+    Attributes:
+        verdict: how good or bad the result is.
+        seen: what the check saw.
+        fix: the command or the step that corrects the problem; empty if there is no problem.
+        heading: the section of the runbook about this result. If it is empty, the section of the check applies.
     """
 
     verdict: CheckVerdict
@@ -44,12 +47,12 @@ def ok(seen: str) -> Finding:
 
 
 def warn(seen: str, fix: str) -> Finding:
-    """Return a finding with the verdict `warn`: it works, but an operator should look at it."""
+    """Return a finding with the verdict `warn`: the checked part works, but an operator should look at it."""
     return Finding(CheckVerdict.WARN, seen, fix)
 
 
 def fail(seen: str, fix: str) -> Finding:
-    """Return a finding with the verdict `fail`: something does not work."""
+    """Return a finding with the verdict `fail`: the checked part does not work."""
     return Finding(CheckVerdict.FAIL, seen, fix)
 
 
@@ -59,27 +62,32 @@ def skip(seen: str, fix: str = "") -> Finding:
 
 
 def from_line(verdict: CheckVerdict, line: str, fix: str) -> Finding:
-    """Make a finding of `line`, written as "what is wrong; how to fix it". Use `fix` if the second part is
-    missing."""
+    """Return a finding made of `line`, a text of the form "what is wrong; how to fix it".
+
+    `fix` is used if `line` has no second part.
+    """
     seen, _, hint = line.partition("; ")
     return Finding(verdict, seen, hint or fix)
 
 
 class CheckKind(StrEnum):
-    """How far a check goes: it reads only files, asks other systems, or sends something."""
+    """How far a check goes: whether it only reads files, asks other systems, or sends something."""
 
     OFFLINE = "offline"
     """Reads the configuration and the files that it names; `forwarder check` also runs these checks."""
     ONLINE = "online"
     """Asks other systems, and changes nothing."""
     SEND = "send"
-    """Sends something; only with --send."""
+    """Sends something; such a check runs only with the option --send."""
 
 
 Found = Finding | Sequence[Finding]
 Run = Callable[["Context", str], Coroutine[Any, Any, Found]]
-"""Runs a check on one subject: the name of an org or a sink, or an empty string for a check without
-subjects."""
+"""Runs a check on one subject.
+
+A subject is the part that is checked, as the name of an org or of a sink. For a check without subjects, it is an
+empty string.
+"""
 
 
 def _whole(_: Settings) -> Iterable[str]:
@@ -90,14 +98,14 @@ class Check(msgspec.Struct, frozen=True):
     """One check.
 
     Attributes:
-        id: a stable name; the part before the dot is the group.
+        id: the stable name of the check; the part before the dot is the group.
         what: what the check examines, as a phrase.
         heading: the section of docs/runbook.md about the check.
         run: runs the check on one subject.
         subjects: returns the subjects of the check, such as names of orgs or sinks.
         needs: ids of earlier checks in the table; if one of these fails, this check is skipped.
         kind: how far the check goes.
-        late: the verdict if the check does not end in time.
+        late: the verdict if the check takes longer than its time limit.
     """
 
     id: str
@@ -111,7 +119,7 @@ class Check(msgspec.Struct, frozen=True):
 
     @property
     def group(self) -> str:
-        """The part of the forwarder that the check is about: the part of `id` before the dot."""
+        """The part of `id` before the dot. It names the part of the forwarder that the check is about."""
         return self.id.partition(".")[0]
 
     @property
@@ -121,22 +129,22 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class CheckRow(msgspec.Struct, frozen=True):
-    """One line of the table, as `--json` prints it."""
+    """One line of the output: a finding of a check on a subject, as `doctor --json` prints it."""
 
     id: str
     group: str
     verdict: CheckVerdict
     seen: str
-    fix: str = msgspec.field(name="mend")  # scripts read the key by this name
+    fix: str = msgspec.field(name="mend")  # the name of the key in the output: scripts of operators use it
     url: str
     seconds: float
 
 
 def section_url(heading: str) -> str:
-    """Return the link to a section of the runbook."""
+    """Return the link to the section `heading` of the runbook."""
     return f"docs/runbook.md#{slug(heading)}"
 
 
 def slug(heading: str) -> str:
-    """Return the anchor that GitHub gives a heading."""
+    """Return the anchor that GitHub makes for `heading` on a page."""
     return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")

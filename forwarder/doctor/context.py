@@ -1,4 +1,4 @@
-"""What the checks of one run share: the settings, the clients, and what an earlier check learned."""
+"""The data that the checks of one run share: the settings, the API clients, and results of earlier checks."""
 
 import asyncio
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Sent(NamedTuple):
-    """A test event that `doctor --send` has posted: its uuid, and when, in seconds of the monotonic clock."""
+    """A test event that `doctor --send` has posted. `at` is the time of the post on the monotonic clock, in seconds."""
 
     uuid: str
     at: float
@@ -32,13 +32,13 @@ class Context:
     Attributes:
         settings: the valid configuration.
         clock: the clock of this machine.
-        timeout: seconds that each check may take.
-        status: the status of the running forwarder; None if no forwarder runs, or if it does not answer.
-        runs: whether a forwarder runs on the store.
-        ledger: the ledger of the store; None if it was not read.
-        hooks: the event hooks of each org, by its name.
-        sent: the test event of each org, by its name.
-        ahead: by how many seconds this machine's clock is ahead of Okta's, by name of the org.
+        timeout: the number of seconds that each check may take.
+        status: the status of the running forwarder; None before a check has got it.
+        runs: whether a forwarder runs on the store, as the check `forwarder.running` saw.
+        ledger: the ledger of the store; None before a check has read it.
+        hooks: the event hooks of each org, by name of the org.
+        sent: the test event of each org, by name of the org.
+        ahead: the number of seconds by which this machine's clock is ahead of Okta's, by name of the org.
     """
 
     settings: Settings
@@ -53,8 +53,10 @@ class Context:
     _clients: "dict[str, OktaClient]" = field(default_factory=dict)
 
     async def prepare(self) -> None:
-        """Import the libraries that the checks use. An import takes a second, which must not count for a
-        check."""
+        """Import the libraries that the checks use.
+
+        An import takes a second. That second must not count as time of the check that needs the library first.
+        """
         modules = [_LIBRARIES[sink.kind] for sink in self.settings.sinks.values() if sink.kind in _LIBRARIES]
         if any(org.api for org in self.settings.orgs.values()):
             modules.append("okta.request_executor")
@@ -66,7 +68,10 @@ class Context:
         return self.settings.orgs[name]
 
     def okta(self, name: str) -> "OktaClient":
-        """Return an API client of the org `name`, which must have an `api`. It does not retry calls."""
+        """Return a client for the API of the org `name`. The client does not retry calls.
+
+        The settings of the org must have `url` and `api`.
+        """
         from forwarder.okta.api.client import OktaClient, RetryPolicy  # noqa: PLC0415  # only where it is used
 
         if name not in self._clients:

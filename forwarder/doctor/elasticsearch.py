@@ -1,5 +1,4 @@
-"""Checks of an Elasticsearch sink: its hosts, its credentials and their rights, the templates and the
-mapping."""
+"""Checks of an Elasticsearch sink: the hosts, the credentials and their rights, the templates and the mapping."""
 
 import asyncio
 from collections.abc import Iterable
@@ -45,8 +44,10 @@ def _sink(settings: Settings, name: str) -> ElasticsearchSinkSettings:
 
 
 def admin(context: Context, name: str, hosts: tuple[str, ...] = ()) -> "ElasticsearchAdmin":
-    """Return a client for the cluster of the sink `name`. It uses the sink's hosts, or only `hosts` if
-    given."""
+    """Return a client for the cluster of the sink `name`.
+
+    The client sends to `hosts`; if `hosts` is empty, to the hosts in the settings of the sink.
+    """
     from forwarder.setup.elasticsearch.admin import ElasticsearchAdmin  # noqa: PLC0415  # its library takes a second
 
     sink = _sink(context.settings, name)
@@ -68,7 +69,7 @@ async def _ask(context: Context, name: str, host: str) -> Finding:
             answer = await cluster.call("GET", "/")
     except SinkError as error:
         return from_line(CheckVerdict.FAIL, str(error), f"check `sinks.{name}.hosts`")
-    if answer.status in {401, 403}:  # the next checks say more
+    if answer.status in {401, 403}:  # the checks of the credentials and rights say more
         return ok(f"{host} answers")
     if answer.status != 200 or not isinstance(answer.body, dict):
         fix = f"check `sinks.{name}.hosts`: the address may be that of a proxy or of another server"
@@ -102,7 +103,7 @@ async def _credentials(context: Context, name: str) -> Found:
 
 
 async def _key(context: Context, name: str) -> Found:
-    """Check when the API key of the sink expires. Every key has the right to read its own expiry."""
+    """Check when the API key of the sink expires. Elasticsearch lets every key read data about itself."""
     async with admin(context, name) as cluster:
         answer = await cluster.call("GET", "/_security/_authenticate")
         about = answer.body.get("api_key") if isinstance(answer.body, dict) else None

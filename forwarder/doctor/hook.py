@@ -1,4 +1,4 @@
-"""Checks of the event hook: its state in Okta, and whether its public address answers as Okta needs."""
+"""Checks of the event hook: the state of the hook in Okta, and whether its public address answers as Okta expects."""
 
 import secrets
 from urllib.parse import urlsplit
@@ -17,18 +17,18 @@ from forwarder.okta.settings import HookSettings
 
 _HEADING = "Hook address"
 OKTA_WAITS = 3.0
-"""How many seconds Okta waits for a response."""
+"""The number of seconds that Okta waits for a response of the hook's address."""
 
 
 def hook_settings(context: Context, name: str) -> HookSettings:
-    """Return the section `hook` of the org `name`, which must have one."""
+    """Return the section `hook` of the org `name`. The org must have this section."""
     settings = context.org(name).hook
     assert settings is not None
     return settings
 
 
 def wanted(context: Context, name: str) -> DesiredHook:
-    """Return the hook of the org `name` as the configuration wants it."""
+    """Return the hook that the configuration describes for the org `name`."""
     org, settings = context.org(name), hook_settings(context, name)
     return desired_hook(settings, desired_types(settings)[1], org.header, org.secrets)
 
@@ -95,8 +95,10 @@ def _some(names: tuple[str, ...]) -> str:
 
 
 async def _reachable(context: Context, name: str) -> Found:
-    """Check that the host of the public URL answers GET / with any status, and that its certificate does not
-    expire soon."""
+    """Check that the host of the hook's public URL answers `GET /`, and that its certificate does not expire soon.
+
+    Any HTTP status is accepted.
+    """
     settings = hook_settings(context, name)
     parts = urlsplit(settings.uri)
     root = f"{parts.scheme}://{parts.netloc}/"
@@ -146,13 +148,16 @@ def _not_echoed(name: str, desired: DesiredHook, status: int) -> Found:
 
 
 def answered(name: str, header: str, status: int) -> str:
-    """Return what to do if the public URL of the hook answers with an unexpected HTTP `status`.
+    """Return what the operator can do if the public URL of the hook answers with an unexpected HTTP `status`.
 
-    `header` is the header that carries the secret of the hook.
+    Args:
+        name: the name of the org.
+        header: the name of the header in which Okta sends the secret of the hook.
+        status: the HTTP status of the answer.
     """
     if status == 401:
         return (
-            "reload the forwarder there (SIGHUP), so that it knows the secret; then run "
+            "reload the forwarder that answers there (SIGHUP), so that it knows the secret; then run "
             f"`forwarder hooks sync --org {name} --resend-secret`; if there is a proxy in front, let it forward "
             f"the header {header}"
         )

@@ -1,4 +1,4 @@
-"""Checks of the running forwarder and of the ports."""
+"""Checks of the running forwarder and of the ports of its listeners."""
 
 import contextlib
 import socket
@@ -30,7 +30,7 @@ async def _running(context: Context, _: str) -> Found:
     if owner:
         return warn(
             f"the process with pid {owner} holds the store, but no forwarder answers",
-            "if it is a `backfill` or `replay`, wait for its end; else stop it, then start `forwarder run`",
+            "if the process is a `backfill` or `replay`, wait for its end; else stop it, then start `forwarder run`",
         )
     return warn("no forwarder runs on this store", "start it with `forwarder run`")
 
@@ -42,14 +42,14 @@ async def _answers(context: Context, _: str) -> Found:
     url = f"{ops_url(context.settings)}/api/status"
     headers = {"authorization": f"Bearer {ops.token.reveal()}"} if ops.token else {}
     try:
-        # This machine connects to itself, so its name need not be in the certificate.
+        # The connection stays on this machine and uses a loopback address, which the certificate need not name.
         answer = await request("GET", url, headers=headers, timeout=context.timeout, verify=False)
         status = msgspec.json.decode(answer.body, type=dict[str, Any])
     except (httpx.HTTPError, OSError, msgspec.MsgspecError):
         status = {}
     else:
         if answer.status in {401, 403}:
-            fix = "set `ops.token`, or let `ops.listen` be a loopback address; then restart the forwarder"
+            fix = "set `ops.token`, or set `ops.listen` to a loopback address; then restart the forwarder"
             return fail(f"{url} shows the state only to loopback addresses, or with `ops.token`", fix)
     if "problems" not in status:
         fix = "if `ops.listen` was changed after the forwarder started, restart the forwarder"
@@ -59,7 +59,7 @@ async def _answers(context: Context, _: str) -> Found:
 
 
 async def _problems(context: Context, _: str) -> Found:
-    """Return the problems that the running forwarder reports, the same as on its status page."""
+    """Return the problems that the running forwarder reports. The status page shows the same problems."""
     assert context.status is not None
     return [
         Finding(
@@ -73,7 +73,10 @@ async def _problems(context: Context, _: str) -> Found:
 
 
 def reachable(listen: Listen) -> str:
-    """Return `listen` as this machine can reach it: a loopback address in place of 0.0.0.0 or [::]."""
+    """Return the `host:port` by which this machine reaches the listener at `listen`.
+
+    The host is a loopback address if the listener listens on all addresses (0.0.0.0 or [::]).
+    """
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen.host, listen.host)  # noqa: S104
     return f"[{host}]:{listen.port}" if ":" in host else f"{host}:{listen.port}"
 
@@ -97,7 +100,7 @@ async def _port(context: Context, key: str) -> Found:
             return await _ours(context, key, listen)
         return fail(
             f"the forwarder runs, but nothing listens at {listen}",
-            "it was started with another address; restart it to apply the configuration",
+            "the forwarder was started with another address; restart it to apply the configuration",
         )
     other = (
         f"stop that program (`ss -ltnp 'sport = :{listen.port}'` shows it), or choose another port in `{key}`"
@@ -117,9 +120,9 @@ def _is_occupied(listen: Listen) -> bool:
 
 
 def _can_bind(key: str, listen: Listen, other: str) -> Finding:
-    """Check that this user may listen at `listen`, by binding a socket for a moment.
+    """Check that the current user may listen at `listen`, by binding a socket for a moment.
 
-    `other` says what to do if another program has the port.
+    `other` is the advice to the operator if another program uses the port.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -155,7 +158,7 @@ async def _ours(context: Context, key: str, listen: Listen) -> Found:
         return ok(f"the forwarder listens at {listen}")
     return fail(
         f"the program that listens at {listen} is not this forwarder",
-        f"`ss -ltnp 'sport = :{listen.port}'` shows it; if `{key}` was changed, restart the forwarder",
+        f"`ss -ltnp 'sport = :{listen.port}'` shows that program; if `{key}` was changed, restart the forwarder",
     )
 
 

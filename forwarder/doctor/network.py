@@ -1,4 +1,4 @@
-"""Sends the HTTP requests of checks, and explains why one got no response."""
+"""Sends the HTTP requests of checks, and explains why a request got no response."""
 
 import socket
 import ssl
@@ -16,11 +16,15 @@ from forwarder.doctor.check import Finding, fail, ok, warn
 from forwarder.threads import in_daemon_thread
 
 _LIMIT = 64 * 1024
-"""How many bytes of a response are read."""
+"""The number of bytes of a response body after which no more is read."""
 
 
 class ProbeResponse(msgspec.Struct, frozen=True):
-    """A response of any status; `certificate_end` is None without TLS, or if the certificate is not checked."""
+    """An HTTP response, whatever its status.
+
+    `certificate_end` is the time when the server's certificate expires. It is None if the request did not use TLS,
+    or did not verify the certificate.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -38,10 +42,10 @@ async def request(  # noqa: PLR0913  # as in HTTP
     verify: bool = True,
     limit: int = _LIMIT,
 ) -> ProbeResponse:
-    """Send one request, through the proxy in the environment variables if there is one. Redirects are not
-    followed.
+    """Send one request, and return the response. Redirects are not followed.
 
-    Stops reading the body when it has more than `limit` bytes.
+    If environment variables such as HTTPS_PROXY name a proxy, the request goes through that proxy. At most about
+    `limit` bytes of the body are read.
 
     Raises:
         httpx.HTTPError, OSError: there was no response; `explain` makes a finding of the error.
@@ -64,8 +68,10 @@ async def request(  # noqa: PLR0913  # as in HTTP
 
 @cache
 def _context(*, verify: bool) -> ssl.SSLContext:
-    """Return the TLS context for all requests with this `verify`. It is made once, because reading the CA
-    certificates takes 0.1 s."""
+    """Return the TLS context for all requests with this `verify`.
+
+    The result is cached, because reading the CA certificates takes 0.1 s.
+    """
     context = ssl.create_default_context()
     if not verify:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -77,17 +83,18 @@ def _end(text: str | None) -> datetime | None:
 
 
 async def resolve(host: str, port: int) -> None:
-    """Check that the name `host` can be resolved to an address.
+    """Check that `host` can be resolved to an address.
 
     Raises:
-        OSError: the name cannot be resolved.
+        OSError: `host` cannot be resolved.
     """
     await in_daemon_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), "resolve")
 
 
 async def certificate_end(host: str, port: int) -> datetime | None:
-    """Return when a TLS server's certificate expires, even if its CA is unknown; None if the server sends
-    none.
+    """Return when the certificate of a TLS server expires; None if the server sends no certificate.
+
+    The certificate is not verified, so it may be from an unknown CA.
 
     Raises:
         OSError: no TLS connection could be made.
@@ -112,8 +119,10 @@ async def certificate_end(host: str, port: int) -> datetime | None:
 def until(end: datetime | None, what: str, fix: str) -> Finding:
     """Return a finding about a certificate or a key that expires at `end`.
 
-    `end` is None if there is no expiry date, or if it is unknown. `what` names the certificate or key, `fix`
-    says what to do if it has expired or expires soon.
+    Args:
+        end: the expiry date; None if there is no such date, or if it is unknown.
+        what: a phrase that names the certificate or the key.
+        fix: what the operator can do if the certificate or the key has expired or expires soon.
     """
     now = datetime.now(UTC)
     if end is None:
@@ -126,10 +135,13 @@ def until(end: datetime | None, what: str, fix: str) -> Finding:
 
 
 def explain(url: str, error: BaseException, key: str, untrusted: str = INSPECTED) -> Finding:
-    """Return a finding that says why a request to `url` got no response, and what to do.
+    """Return a finding that says why a request to `url` got no response, and what the operator can do.
 
-    `error` is the exception of the request, and `key` is the key of the configuration that has the URL.
-    `untrusted` says what to do if the certificate is from an unknown CA.
+    Args:
+        url: the URL of the request.
+        error: the exception that the request raised.
+        key: the key of the configuration that contains the URL.
+        untrusted: what the operator can do if the certificate is from an unknown CA.
     """
     seen, fix = why_unreachable(error, key, untrusted)
     return fail(f"{url}: {seen}", fix)

@@ -1,4 +1,4 @@
-"""The offline checks. `forwarder check` runs the same ones; the tables of `config_check` define them."""
+"""The offline checks, which `forwarder check` also runs. They are defined by the tables of `config_check`."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,8 +12,11 @@ CONFIGURATION = "Configuration"
 _CORRECT = "correct the configuration, then run `forwarder check`"
 
 _FIXES = {"hook.path": "write the path of `orgs.NAME.path` into `hook.uri`, then run `forwarder hooks sync`"}
-"""What to do, by the id of a check. It replaces the second part of the check's lines, which only says what
-will happen."""
+"""What the operator can do, by id of the check.
+
+A line of `config_check` has two parts: what is wrong, and how to fix it. For these checks the second part only says
+what will happen, so the text from this table replaces it.
+"""
 
 
 async def _valid(context: Context, _: str) -> Found:
@@ -22,8 +25,10 @@ async def _valid(context: Context, _: str) -> Found:
 
 
 def _offline(id_: str, what: str, heading: str, sound: str) -> Check:
-    """Return a check that reports the problems and warnings of `config_check` for `id_`; if there are none,
-    the text `sound`."""
+    """Return a check that reports the problems and warnings that `config_check` finds for the check `id_`.
+
+    `sound` is what the check says if nothing is found.
+    """
 
     def look(settings: Settings) -> list[Finding]:
         return [
@@ -116,9 +121,9 @@ CHECKS = (
     ),
     _offline(
         "rules.state",
-        "exceptions that have ended, correlations that look back further than the store",
+        "exceptions of rules that have ended, correlations that look back further than the store keeps events",
         CONFIGURATION,
-        "no exception has ended, and the store keeps events for long enough",
+        "no exception of a rule has ended, and the store keeps events for long enough",
     ),
     _offline(
         "zone.declaration",
@@ -136,7 +141,7 @@ CHECKS = (
 
 
 def refused(problems: Iterable[str]) -> list[CheckRow]:
-    """Return the rows for a configuration that cannot be loaded."""
+    """Return a row for each of `problems`, the reasons why the configuration cannot be loaded."""
     return [
         CheckRow(VALID.id, VALID.group, CheckVerdict.FAIL, finding.seen, finding.fix, VALID.url, 0.0)
         for finding in (from_line(CheckVerdict.FAIL, problem, _CORRECT) for problem in problems)

@@ -1,4 +1,4 @@
-"""Checks of an org: its address, the clock, the credentials, how far its System Log was read."""
+"""Checks of an Okta org: its address, its clock, our credentials, and how far its System Log was read."""
 
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -16,10 +16,10 @@ from forwarder.okta.system_log.pages import PATH
 from forwarder.settings import Settings
 
 _KNOWN_TO_ALL = "/.well-known/okta-organization"
-"""A path that Okta answers without credentials."""
+"""A path of Okta's API that needs no credentials."""
 
-_SKEW = 5.0  # seconds; in DPoP proofs, Okta allows a few more
-_MUCH = 60.0
+_SKEW = 5.0  # seconds that the two clocks may differ; Okta itself accepts DPoP proofs with a few seconds more
+_MUCH = 60.0  # seconds of difference that make the check fail
 _BEHIND = 900.0  # seconds, as in the alert ForwarderReconcileBehind
 _HEADING = "Okta API"
 
@@ -105,12 +105,12 @@ def with_url(settings: Settings) -> Iterable[str]:
 
 
 def with_api(settings: Settings) -> Iterable[str]:
-    """Return the names of the orgs that have the section `api`: credentials for Okta's API."""
+    """Return the names of the orgs that have the section `api`, which has the credentials for Okta's API."""
     return [name for name, org in settings.orgs.items() if org.api]
 
 
 def with_hook(settings: Settings) -> Iterable[str]:
-    """Return the names of the orgs that have the section `hook`: the forwarder manages their hook."""
+    """Return the names of the orgs that have the section `hook`, so that the forwarder manages their hook."""
     return [name for name, org in settings.orgs.items() if org.hook]
 
 

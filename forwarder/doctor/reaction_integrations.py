@@ -1,5 +1,7 @@
-"""Checks of what reactions use besides users and groups: push, CIBA, the blocklist, the keys, webhooks and
-receivers."""
+"""Checks of what reactions use besides users and groups.
+
+These are prompts by push and CIBA, the blocklist of block_ip, the keys of `reactions.set`, webhooks and receivers.
+"""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -25,7 +27,7 @@ from forwarder.setup.okta_role.groups import pages
 from forwarder.setup.okta_role.needs import concerned
 
 _CIBA = "urn:openid:params:grant-type:ciba"
-_SCARCE = 50  # entries of the blocklist
+_SCARCE = 50  # free entries of the blocklist, at which the check warns
 _MOST_USERS = 10
 
 
@@ -52,21 +54,23 @@ def _blocking(settings: Settings) -> Iterable[str]:
 
 
 async def _push(context: Context, name: str) -> Found:
-    """Check that Okta lists a push factor of some user. Which factors Okta lists depends on this machine's
-    address."""
+    """Check that Okta lists an active push factor of at least one user.
+
+    Which factors Okta lists depends on the address of this machine.
+    """
     try:
         users = (await users_of(context, name))[:_MOST_USERS]
         for user in users:
             path = f"/api/v1/users/{quote(str(user.get('id')))}/factors"
             factors = await pages(context.okta(name), path)
             if any(each.get("factorType") == "push" and each.get("status") == "ACTIVE" for each in factors):
-                return ok("push factors are visible from this machine's address")
+                return ok("Okta lists push factors to this machine's address")
     except OktaError as error:
         return refused(name, "the factors of a user cannot be read", error, "okta.users.manage")
     return fail(
-        f"no active push factor of {count(len(users), 'user')} is visible from here, so a prompt by push cannot reach them",
-        "let users set up Okta Verify with push; if they have it, add this machine's address to the network zone "
-        "in the authenticator's policy, because which factors Okta lists depends on the address that asks",
+        f"Okta lists no active push factor for {count(len(users), 'user')}, so a prompt by push cannot reach them",
+        "let users set up Okta Verify with push; if they have done so, add this machine's address to the network zone "
+        "in the authenticator's policy, because which factors Okta lists depends on the address of the caller",
     )
 
 
@@ -102,13 +106,13 @@ async def _zone(context: Context, name: str) -> Found:
             warn(f"the zone {zone} has room for {state.room} more entries", "shorten `for` of block_ip")
         )
     if not state.blocks and (state.zone_id or not org.blocklist.activate):
-        what = "is INACTIVE" if state.zone_id else "will be INACTIVE when it is created"
+        what = "is INACTIVE" if state.zone_id else "will be INACTIVE when block_ip creates it"
         fix = (
-            "activate it in the Admin Console"
+            "activate the zone in the Admin Console"
             if state.zone_id
             else f"set `orgs.{name}.blocklist.activate: true`"
         )
-        found.append(warn(f"the zone {zone} {what}, so what block_ip lists there is not blocked", fix))
+        found.append(warn(f"the zone {zone} {what}, so Okta does not block the addresses in the zone", fix))
     return found or ok(f"the zone {zone} has room for {state.room:,} more entries")
 
 
@@ -132,7 +136,10 @@ async def _ciba(context: Context, name: str) -> Found:
     except (ValueError, AttributeError):
         shown, grants = {}, None
     if answer.status != 200 or not shown:
-        return fail(f"{address} answers {answer.status}, without metadata", "check `reactions.ciba.server`")
+        return fail(
+            f"{address} answers {answer.status} without the server's metadata",
+            "check `reactions.ciba.server`",
+        )
     if isinstance(grants, list) and _CIBA not in grants:
         return fail(
             f"the authorization server {issuer} does not offer CIBA",
@@ -199,7 +206,7 @@ def _with_receivers(settings: Settings) -> Iterable[str]:
 
 _NEEDS = ("okta.reachable",)
 CHECKS = (
-    Check("reactions.push", "push factors are visible from this machine", HEADING, _push, _pushing, _NEEDS),
+    Check("reactions.push", "Okta lists push factors to this machine", HEADING, _push, _pushing, _NEEDS),
     Check("reactions.ciba", "the authorization server of `reactions.ciba`", HEADING, _ciba, _by_ciba, _NEEDS),
     Check(
         "reactions.zone",

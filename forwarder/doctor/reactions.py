@@ -1,5 +1,7 @@
-"""Checks of what reactions need in an org: the right to read users, the admin role, the protected users and
-groups, and the groups of add_to_group."""
+"""Checks of what reactions need in an org.
+
+These are the right to read users, the admin role, the protected users and groups, and the groups of add_to_group.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -24,13 +26,15 @@ _HARMLESS = {"Read-only Administrator", "Read Only Administrator", "Report Admin
 
 
 def names_in(settings: Settings, org: str) -> set[str]:
-    """Return the names of the actions that reactions may take in `org`, without those that are off."""
+    """Return the names of the actions that reactions may take in `org`. Actions that are off are left out."""
     return {each.do.name for each in concerned(settings.reactions, org)}
 
 
 def orgs_with(*actions: str, settings: Settings) -> Iterable[str]:
-    """Return the names of the orgs with `api` in which reactions may take one of `actions` that is not
-    off."""
+    """Return the names of the orgs in which reactions may take at least one of `actions`.
+
+    Orgs without the section `api`, and actions that are off, are left out.
+    """
     return [name for name in with_api(settings) if names_in(settings, name) & set(actions)]
 
 
@@ -43,21 +47,27 @@ def _acting(settings: Settings) -> Iterable[str]:
 
 
 def refused(name: str, what: str, error: OktaError, scope: str) -> Finding:
-    """Return a finding that says what Okta refuses to show, and how to allow it.
+    """Return a finding that says what Okta refuses to show, and how the operator can allow it.
 
-    `what` says what cannot be read, `scope` is the scope that is probably missing.
+    Args:
+        name: the name of the org.
+        what: a phrase that says what cannot be read.
+        error: Okta's refusal.
+        scope: the scope that is probably missing.
     """
     hint = error.hint if isinstance(error, OktaRefusedError) else ""
     seen = str(error).removesuffix(hint).removesuffix(". ")
-    # If one scope was not granted, Okta refuses the token with all its scopes, and names that scope.
+    # If one requested scope was not granted, Okta refuses to issue a token at all, and names that scope.
     return fail(f"{what}: {seen}", hint if hint and "invalid_scope" in seen else _grant(name, scope))
 
 
 async def users_of(context: Context, name: str) -> list[Mapping[str, Any]]:
-    """Return some active users of the org `name`: those on the first page that the credentials may read.
+    """Return some active users of the org `name`.
+
+    Only the first page of the users that the credentials may read is looked at.
 
     Raises:
-        OktaError: Okta refuses or does not respond.
+        OktaError: Okta refuses the call or does not respond.
     """
     found = (await context.okta(name).call("GET", "/api/v1/users", query=_SAMPLE)).json()
     listed = found if isinstance(found, list) else []
@@ -65,15 +75,15 @@ async def users_of(context: Context, name: str) -> list[Mapping[str, Any]]:
 
 
 async def _access(context: Context, name: str) -> Found:
-    """Check that a user can be looked up, in the same way as before each action on a user."""
+    """Check that a user can be looked up. The guards of reactions do the same before each action on a user."""
     try:
         users = await users_of(context, name)
     except OktaError as error:
         return refused(name, "users cannot be read", error, "okta.users.read")
     if not users:
         return fail(
-            "the credentials may read no active user, so no action can be carried out",
-            f"let the admin role include users: run `forwarder setup okta-role --org {name}`",
+            "the credentials may not read any active user, so no action can be carried out",
+            f"add users to the admin role: run `forwarder setup okta-role --org {name}`",
         )
     user_id = str(users[0].get("id"))
     protect = context.settings.reactions.protect
@@ -90,7 +100,7 @@ async def _access(context: Context, name: str) -> Found:
             await context.okta(name).call("GET", f"/api/v1/users/{quote(user_id)}/risk")
         except OktaError as error:
             return refused(name, "a user's risk cannot be read", error, "okta.userRisk.manage")
-    unknown = " (whether universal_logout is allowed is not known before its first use)" * (
+    unknown = " (only the first universal_logout shows whether that action is allowed)" * (
         "universal_logout" in names
     )
     return ok(f"the credentials are allowed to look up users, which the guards need{unknown}")
@@ -102,8 +112,8 @@ async def _role(context: Context, name: str) -> Found:
     if api.client_id is None:
         if api.token_id is None:
             return warn(
-                "the id of the API token is unknown, so events that the forwarder causes look like those of the token's "
-                "admin, and may lead to actions",
+                "the id of the API token is unknown, so events that the forwarder causes look like events that the token's "
+                "admin causes, and reactions may act on them",
                 f"set `orgs.{name}.api.token_id` (00T…, under Security > API > Tokens), or use a service app",
             )
         return ok(f"the API token {api.token_id} has the rights of the admin who made it")
@@ -114,7 +124,7 @@ async def _role(context: Context, name: str) -> Found:
         permissions = {permission for role in custom for permission in await iam.permissions(role)}
     except OktaError as error:
         judge = fail if context.settings.reactions.protect.admins else warn
-        seen = f"the app's admin roles cannot be read; it may have none: {error}"
+        seen = f"the app's admin roles cannot be read; perhaps the app has no admin role: {error}"
         return judge(seen, f"run {run}, and grant the app the scope okta.roles.read")
     if not held:
         return fail(f"the app {api.client_id} has no admin role, so Okta refuses its calls", f"run {run}")
@@ -136,7 +146,7 @@ def _included(permission: str, permissions: set[str]) -> bool:
 async def _protected(context: Context, name: str) -> Found:
     protect, directory = context.settings.reactions.protect, _directory(context)
     judge = fail if len(list(_acting(context.settings))) < 2 else warn
-    fix = "correct it: as it is written, it protects no user"
+    fix = "correct this entry: as it is written, it protects no user"
     found: list[Finding] = []
     try:
         unknown = await directory.unknown_groups(name, protect.groups)
@@ -149,7 +159,7 @@ async def _protected(context: Context, name: str) -> Found:
         except OktaRefusedError as error:
             if error.status == 404:
                 found.append(judge(f"`reactions.protect.users`: the org has no user {login}", fix))
-            elif error.status != 403:  # with the role of `setup okta-role`, a protected user cannot be read
+            elif error.status != 403:  # expected: the role of `setup okta-role` cannot read protected users
                 found.append(
                     refused(name, f"the protected user {login} cannot be read", error, "okta.users.read")
                 )
@@ -158,7 +168,7 @@ async def _protected(context: Context, name: str) -> Found:
             "no user and no group is protected", "name your break-glass accounts in `reactions.protect`"
         )
     return found or ok(
-        f"the org has all that `reactions.protect` names: {_listed([*protect.users, *protect.groups])}"
+        f"the org has every user and group in `reactions.protect`: {_listed([*protect.users, *protect.groups])}"
     )
 
 
@@ -176,51 +186,44 @@ async def _groups(context: Context, name: str) -> Found:
 
 
 async def _group(context: Context, name: str, key: str) -> list[Finding]:
-    """Return the problems of the group to which an action adds users; `key` is its name or ID."""
-    api = context.okta(name)
+    """Return the problems of a group to which the action add_to_group adds users.
+
+    `key` is the name or the id of the group, as written in the settings.
+    """
     named = [
         each
-        for each in await pages(api, "/api/v1/groups", {"q": key, "limit": "200"})
+        for each in await pages(context.okta(name), "/api/v1/groups", {"q": key, "limit": "200"})
         if (each.get("profile") or {}).get("name") == key
     ] or await _by_id(context, name, key)
     if not named:
-        return [fail(f"add_to_group: the org has no group {key}", "create it, or correct its name")]
+        return [fail(f"add_to_group: the org has no group {key}", "create the group, or correct its name")]
     if len(named) > 1:
-        return [fail(f"add_to_group: {len(named)} groups are called {key}", "write the id of one of them")]
-    if named[0].get("type") != "OKTA_GROUP":
-        kind = named[0].get("type")
-        return [
-            fail(
-                f"add_to_group: {key} is of type {kind}, so the API cannot change its members",
-                "name an OKTA_GROUP",
-            )
-        ]
-    path = f"/api/v1/groups/{quote(str(named[0].get('id')))}"
+        seen = f"add_to_group: {len(named)} groups have the name {key}"
+        return [fail(seen, "write the id of the group instead")]
+    if (kind := named[0].get("type")) != "OKTA_GROUP":
+        seen = f"add_to_group: {key} is of type {kind}, so the API cannot change its members"
+        return [fail(seen, "name an OKTA_GROUP")]
+    return await _side_effects(context, name, key, str(named[0].get("id")))
+
+
+async def _side_effects(context: Context, name: str, key: str, group_id: str) -> list[Finding]:
+    """Return why adding a user to the group, or removing one, would do more than that: roles, apps and rules."""
+    api, path = context.okta(name), f"/api/v1/groups/{quote(group_id)}"
     found = []
     if roles := await pages(api, f"{path}/roles"):
         role = roles[0].get("label") or roles[0].get("type")
-        found.append(
-            fail(
-                f"add_to_group: {key} gives its users the admin role {role}",
-                "remove the role, or name another group",
-            )
-        )
+        seen = f"add_to_group: {key} gives its users the admin role {role}"
+        found.append(fail(seen, "remove the role, or name another group"))
     if apps := await pages(api, f"{path}/apps"):
-        found.append(
-            fail(
-                f"add_to_group: {key} gives its users the app {apps[0].get('label')}",
-                "remove the group from the app, or name a group that is only a condition in sign-in policies",
-            )
+        seen = f"add_to_group: {key} gives its users the app {apps[0].get('label')}"
+        fix = "remove the group from the app, or name a group that only sign-in policies use, as a condition"
+        found.append(fail(seen, fix))
+    if rules := [rule for rule in await pages(api, "/api/v1/groups/rules") if group_id in _feeds(rule)]:
+        seen = (
+            f"add_to_group: the group rule {rules[0].get('name')} also adds users to {key}, so the undo of an action "
+            "may not remove the user"
         )
-    if rules := [
-        rule for rule in await pages(api, "/api/v1/groups/rules") if named[0].get("id") in _feeds(rule)
-    ]:
-        found.append(
-            fail(
-                f"add_to_group: the group rule {rules[0].get('name')} fills {key} too, so undoing an action may not remove the user",
-                "remove the group from the rule, or name another group",
-            )
-        )
+        found.append(fail(seen, "remove the group from the rule, or name another group"))
     return found
 
 
@@ -228,7 +231,10 @@ async def _by_id(context: Context, name: str, key: str) -> list[Mapping[str, Any
     try:
         found = (await context.okta(name).call("GET", f"/api/v1/groups/{quote(key, safe='')}")).json()
     except OktaRefusedError as error:
-        if error.status in {403, 404}:  # 403 too: the role cannot include a group that does not exist
+        if error.status in {
+            403,
+            404,
+        }:  # Okta answers 403 if our role does not cover the id, as for an unknown group
             return []
         raise
     return [found] if isinstance(found, Mapping) else []
@@ -247,8 +253,8 @@ def _directory(context: Context) -> Directory:
 
 def _grant(name: str, scope: str) -> str:
     return (
-        f"an app needs two things: the scope {scope}, granted to it (Applications > the app > Okta API Scopes) and listed in "
-        f"`orgs.{name}.api.scopes`; and an admin role: `forwarder setup okta-role --org {name}`"
+        f"a service app needs two things: the scope {scope}, granted to the app (Applications > the app > Okta API Scopes) and "
+        f"listed in `orgs.{name}.api.scopes`; and an admin role: `forwarder setup okta-role --org {name}`"
     )
 
 

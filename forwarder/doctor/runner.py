@@ -1,4 +1,4 @@
-"""Runs checks side by side. Each has a time limit, and starts after the checks that it needs."""
+"""Runs checks at the same time. Each check has a time limit, and starts after the checks that it needs."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -25,8 +25,14 @@ _BLOCKED = "because "
 def select(
     checks: Sequence[Check], wanted: Collection[str], skipped: Collection[str], kinds: Collection[CheckKind]
 ) -> list[Check]:
-    """Return the checks of `kinds` whose id or group is in `wanted` and not in `skipped`. If `wanted` is
-    empty, every check counts as wanted."""
+    """Return the checks that an operator wants to run.
+
+    Args:
+        checks: the checks to select from.
+        wanted: ids and groups of checks to include; if it is empty, all are included.
+        skipped: ids and groups of checks to leave out.
+        kinds: the kinds of checks to include.
+    """
     return [
         check
         for check in checks
@@ -37,7 +43,10 @@ def select(
 
 
 def with_needs(checks: Sequence[Check], selected: Sequence[Check], usable: Sequence[Check]) -> list[Check]:
-    """Return the checks in `selected`, and those in `usable` that they need, in the order of `checks`."""
+    """Return the checks in `selected`, and the checks in `usable` that those need, directly or indirectly.
+
+    The result has the order of `checks`, the table of all checks.
+    """
     needed = {check.id for check in selected}
     for check in reversed(checks):
         if check.id in needed:
@@ -47,8 +56,10 @@ def with_needs(checks: Sequence[Check], selected: Sequence[Check], usable: Seque
 
 
 async def run(checks: Sequence[Check], context: Context) -> list[CheckRow]:
-    """Run `checks` side by side; return their rows in the same order. A check must come after those that it
-    needs."""
+    """Run `checks` at the same time, and return their rows in the order of `checks`.
+
+    In `checks`, each check must come after the checks that it needs.
+    """
     tasks: dict[tuple[str, str], _Rows] = {}
     ran = {check.id for check in checks}
     for check in checks:
@@ -64,11 +75,18 @@ async def run(checks: Sequence[Check], context: Context) -> list[CheckRow]:
 def _of(
     tasks: Mapping[tuple[str, str], _Rows], need: str, subject: str, peers: Collection[str]
 ) -> Sequence[_Rows]:
-    """Return the tasks of the check `need` that must end before a check of `subject`.
+    """Return the tasks of the check `need` that must end before another check may run on `subject`.
 
-    If `need` has a task for `subject`, or a task without a subject, only that task. Otherwise, if `need` runs
-    on subjects of the same kind (on some of `peers`), no task, because it does not run on this subject. If it
-    runs on subjects of another kind, as on orgs for a check of a sink, all its tasks.
+    There are three cases:
+    1. `need` has a task for `subject`, or a task without a subject. Only this task is returned.
+    2. `need` runs on other subjects of the same kind, that is, on some of `peers`. No task is returned.
+    3. `need` runs on subjects of another kind, as on orgs if `subject` is a sink. All its tasks are returned.
+
+    Args:
+        tasks: the tasks that were started, by check and subject.
+        need: the id of the needed check.
+        subject: the subject of the check that needs `need`.
+        peers: all subjects of the check that needs `need`.
     """
     for key in ((need, subject), (need, "")):
         if key in tasks:
@@ -100,9 +118,10 @@ async def _run(
 
 
 async def _blocked(before: Sequence[tuple[str, Sequence[_Rows] | None]]) -> Finding | None:
-    """Wait for the needed checks. Return a finding that says why the check cannot run; None if it can.
+    """Wait for the needed checks. Return a finding that says why a check cannot run; None if the check can run.
 
-    A needed check with several tasks counts as passed if one of them passed.
+    `before` has the id of each needed check with its tasks, or with None if that check is not part of this run. A
+    needed check with several tasks counts as passed if at least one task passed.
     """
     for need, tasks in before:
         if tasks is None:
@@ -123,8 +142,10 @@ def _blocking(need: str, rows: Sequence[CheckRow]) -> Finding | None:
 
 
 def _reason(seen: str) -> str:
-    """Return the original reason from `seen`, the text of a check that was skipped because of another
-    check."""
+    """Return the original reason from `seen`, the text of a skipped check.
+
+    If that check was itself skipped because of an earlier check, the reason of the earlier check is returned.
+    """
     return seen.rpartition(_BLOCKED)[2]
 
 
@@ -137,6 +158,6 @@ async def _look(check: Check, subject: str, context: Context) -> Sequence[Findin
         return (Finding(check.late, seen, f"try `forwarder doctor {check.id} --timeout 60s`"),)
     except ForwarderError as error:
         return (from_line(CheckVerdict.FAIL, str(error), f"see {check.url}"),)
-    except Exception as error:  # noqa: BLE001  # one broken check must not hide what the others found
+    except Exception as error:  # noqa: BLE001  # an error in one check must not hide the results of the others
         return (fail(f"the check itself failed ({type(error).__name__}: {error})", "report this as a bug"),)
     return (found,) if isinstance(found, Finding) else found

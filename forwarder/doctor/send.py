@@ -1,4 +1,7 @@
-"""The checks of `--send`: a wrong secret is refused, and a marked event reaches every sink through the public address."""
+"""The checks of `doctor --send`, which post to the public address of the hook.
+
+They check that a wrong secret is refused, and that a marked event reaches every sink.
+"""
 
 import asyncio
 import secrets
@@ -27,7 +30,7 @@ from forwarder.threads import in_daemon_thread
 _HEADING = "Test event"
 _POLL = 0.1  # seconds
 _TAIL = 1 << 20
-"""How many bytes at the end of a file are searched for the event."""
+"""The number of bytes at the end of a file that are searched for the event."""
 
 
 def _with_secret(settings: Settings) -> Iterable[str]:
@@ -39,10 +42,10 @@ def _sinks(settings: Settings) -> Iterable[str]:
 
 
 def _address(context: Context, name: str) -> tuple[str, str]:
-    """Return the URL to post events of the org `name` to, and its key in the configuration.
+    """Return the URL to which events of the org `name` are posted, and the configuration key of that URL.
 
-    The URL is the public URL of the hook; without a section `hook`, it is that of the receiver on this
-    machine.
+    The URL is the public URL of the hook. If the org has no section `hook`, it is the URL by which this machine
+    reaches the receiver.
     """
     org, receiver = context.org(name), context.settings.receiver
     if org.hook:
@@ -68,7 +71,7 @@ async def _post(context: Context, name: str, secret: str, body: object) -> Probe
 
 
 async def _refuses(context: Context, name: str) -> Found:
-    """Check that a POST with a random secret, and without events, is refused with 401."""
+    """Check that the receiver answers 401 to a POST with a random secret. The POST contains no events."""
     answer = await _post(context, name, Secret(secrets.token_urlsafe(30)).reveal(), {"data": {"events": []}})
     if isinstance(answer, Finding):
         return answer
@@ -109,7 +112,7 @@ async def _send(context: Context, name: str) -> Found:
 
 
 async def _received(context: Context, sink: str) -> Found:
-    """Check that each test event that was sent gets into the store and then into `sink`."""
+    """Check that each posted test event reaches the store, and then `sink`."""
     until = context.clock.monotonic() + context.timeout * 0.9
     return [await _follow(context, org, sent, sink, until) for org, sent in context.sent.items()]
 
@@ -142,7 +145,7 @@ async def _follow(context: Context, org: str, sent: Sent, sink: str, until: floa
 def _late(context: Context, org: str, sent: Sent, sink: str, *, is_stored: bool) -> Finding:
     waited = f"after {context.clock.monotonic() - sent.at:.1f} s"
     if is_stored:
-        fix = f"see what `forwarder doctor` and `forwarder stats` say about {sink}, or wait longer: --timeout 60s"
+        fix = f"see what `forwarder doctor` and `forwarder stats` say about {sink}, or wait longer with --timeout 60s"
         return fail(f"the event {sent.uuid} still waits for the sink {waited}", fix)
     url, key = _address(context, org)
     fix = f"let {key} lead to the forwarder that uses this store; {url} seems to lead to another forwarder"
@@ -150,23 +153,24 @@ def _late(context: Context, org: str, sent: Sent, sink: str, *, is_stored: bool)
 
 
 def _places(context: Context, uuid: str) -> Mapping[str, SinkLife] | None:
-    """Return the state of the event `uuid` for each sink, by name; None if it is not in the store."""
+    """Return the state of the event `uuid` for each sink, by name of the sink; None if the event is not stored."""
     found = open_commands(context.settings.store, context.clock).find(Search(uuid=uuid))
     return {life.sink: life for life in found.lives[0].sinks} if found.lives else None
 
 
 async def _look(context: Context, name: str, uuid: str, until: float) -> str | None:
-    """Search the sink `name` for the event until `until`; return a phrase about the result.
+    """Search the sink `name` for the event `uuid`, and return a phrase about the result.
 
-    Return None if this kind of sink cannot be searched. `until` is a time of the monotonic clock.
+    Return None if this kind of sink cannot be searched. In Elasticsearch, the search is repeated until `until`, a
+    time of the monotonic clock.
     """
     sink = context.settings.sinks[name]
     if isinstance(sink, FileSinkSettings):
         is_there = await in_daemon_thread(lambda: uuid.encode() in _tail(sink.path), "file")
         return (
-            "it is in the file"
+            "the event is in the file"
             if is_there
-            else "it is not at the end of the file, which may have been rotated"
+            else "the event is not at the end of the file, perhaps because the file was rotated"
         )
     if not isinstance(sink, ElasticsearchSinkSettings):
         return None
@@ -175,7 +179,7 @@ async def _look(context: Context, name: str, uuid: str, until: float) -> str | N
             if await find_documents(sink, sink.data_stream, [uuid], context.timeout):
                 return "found by a search"
         except SinkError as error:
-            return f"the search for it failed: {error}"
+            return f"the search for the event failed: {error}"
         if context.clock.monotonic() >= until:
             return "not found by a search yet, because the index was not refreshed"
         await asyncio.sleep(_POLL)

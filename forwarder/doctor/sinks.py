@@ -14,7 +14,7 @@ from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 from forwarder.threads import in_daemon_thread
 
-_LITTLE = 1_000_000_000  # bytes
+_LITTLE = 1_000_000_000  # free bytes, below which the check warns
 _LITTLE_SHARE = 0.05
 
 
@@ -37,7 +37,7 @@ def _endpoint(settings: Settings, name: str) -> OtlpSinkSettings:
 
 
 async def _export(context: Context, name: str) -> Found:
-    """Check that the OTLP server accepts an export request without log records."""
+    """Check that the OTLP server accepts a request to export no log records."""
     from forwarder.sinks.otlp.sink import exporter_factory  # noqa: PLC0415  # its libraries take a second
 
     settings = _endpoint(context.settings, name)
@@ -63,7 +63,7 @@ async def _room(context: Context, name: str) -> Found:
     assert isinstance(sink, FileSinkSettings)
     total, free = await in_daemon_thread(lambda: _space(sink.real_path), "disk")
     seen = f"{free / 1e9:,.1f} GB of {total / 1e9:,.1f} GB are free for {sink.path}"
-    fix = f"remove old files there, or set `sinks.{name}.max_files`"
+    fix = f"remove old files in its folder, or set `sinks.{name}.max_files`"
     if not free:
         return fail(seen, fix)
     return warn(seen, fix) if free < _LITTLE or free / total < _LITTLE_SHARE else ok(seen)
@@ -88,7 +88,7 @@ CHECKS = (
     ),
     Check(
         "file.disk",
-        "room for the files that sinks write",
+        "free space for the files that sinks write",
         "ForwarderDiskFilling",
         _room,
         _files,

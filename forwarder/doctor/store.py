@@ -14,10 +14,10 @@ from forwarder.store.interface import StoreCommands, open_commands
 from forwarder.store.settings import StoreSettings, real_path
 from forwarder.threads import in_daemon_thread
 
-_LEAST_FREE = 1_000_000_000  # bytes, as in the alert ForwarderDiskFilling
+_LEAST_FREE = 1_000_000_000  # bytes that must be free, as in the alert ForwarderDiskFilling
 _LEAST_SHARE = 0.05
 _LONG = 300.0
-"""Seconds that an event may wait before an operator should look, as in the alert ForwarderSinkBehind."""
+"""The number of seconds that an event may wait before the check warns, as in the alert ForwarderSinkBehind."""
 
 _NETWORK = {
     "nfs",
@@ -33,7 +33,7 @@ _NETWORK = {
     "fuse.s3fs",
     "fuse.gcsfuse",
 }
-"""File systems whose locks and syncs a store cannot rely on."""
+"""Network file systems: the store cannot rely on their locks and on fsync."""
 
 
 async def _local(context: Context, _: str) -> Found:
@@ -49,8 +49,10 @@ def _mounts() -> str:
 
 
 def on_network(folder: Path, kind: str) -> Finding:
-    """Return a finding that says whether the store's `folder` is on a network file system. `kind` is the type
-    of its file system."""
+    """Return a finding that says whether the store's `folder` is on a network file system.
+
+    `kind` is the type of the file system, as in /proc/mounts; empty if it is unknown.
+    """
     if kind in _NETWORK:
         fix = "move the store to a local disk: stop the forwarder, move its files, set `store.path`"
         return fail(f"{folder} is on a network file system ({kind}), which can lose acknowledged events", fix)
@@ -66,12 +68,12 @@ def _room(settings: StoreSettings) -> Finding:
     total, _used, free = shutil.disk_usage(folder)
     seen = f"{free / 1e9:,.1f} GB of {total / 1e9:,.1f} GB are free in {folder}"
     if free < _LEAST_FREE or free / total < _LEAST_SHARE:
-        return fail(seen, f"free space there (`du -xh {folder}` shows what takes it), or move `store.path`")
+        return fail(seen, f"free some space (`du -xh {folder}` shows what uses it), or move `store.path`")
     path = real_path(settings.path)
     held = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*") if file.is_file())
     if free + held < settings.max_size:
         return warn(
-            f"{seen}, less than `store.max_size` ({settings.max_size / 1e9:,.1f} GB) may need",
+            f"{seen}; the store may need more, because `store.max_size` is {settings.max_size / 1e9:,.1f} GB",
             f"set `store.max_size` to {(free + held) * 0.8 / 1e9:.0f}GB at most, and restart",
         )
     return ok(seen)
@@ -122,7 +124,7 @@ async def _removed(context: Context, _: str) -> Found:
             else f"configure a sink with this name again, or run `forwarder forget-sink {name}`",
         )
         for name, events in context.ledger.removed.items()
-    ] or ok("no event is kept for a sink that is gone")
+    ] or ok("no event is kept for a removed sink")
 
 
 async def _dead_letters(context: Context, _: str) -> Found:
@@ -162,7 +164,9 @@ def _sinks(settings: Settings) -> Iterable[str]:
 
 CHECKS = (
     Check("store.local", "the store is on a local disk", "Configuration", _local, needs=("store.path",)),
-    Check("store.disk", "room on the store's disk", "ForwarderDiskFilling", _disk, needs=("store.path",)),
+    Check(
+        "store.disk", "free space on the store's disk", "ForwarderDiskFilling", _disk, needs=("store.path",)
+    ),
     Check(
         "store.sound",
         "the store's file is not damaged",
@@ -181,7 +185,7 @@ CHECKS = (
     ),
     Check(
         "store.removed-sinks",
-        "events kept for sinks that are gone",
+        "events kept for removed sinks",
         "ForwarderStoreFilling",
         _removed,
         needs=("store.ledger",),
@@ -205,4 +209,4 @@ WAITING = (
         needs=("store.ledger", "forwarder.running"),
     ),
 )
-"""Checks that need to know whether a forwarder runs."""
+"""Checks of the store that come later in the table, because they need to know whether a forwarder runs."""

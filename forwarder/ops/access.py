@@ -3,12 +3,13 @@
     read     a person on this machine, or a person who has `ops.token`
     change   a person who has `ops.token`
 
-The token is sent as `Authorization: Bearer …`, never as a cookie, so that no other web page can act for the
-person. A person whom the proxy of `ops.proxy` names in its header has both rights.
+Clients send the token as `Authorization: Bearer …`, never as a cookie, so that a page of another site cannot act
+for the person. If the settings have `ops.proxy`, this proxy names the user of each request in a header, and that
+user has both rights.
 
-A person is on this machine if the connection comes from it, no header says that a proxy forwards the request,
-and the request is for `localhost` or a loopback address. The last condition is against DNS rebinding: another
-web page cannot fulfil it.
+A person counts as on this machine if all three conditions hold: the connection comes from this machine, no header
+says that a proxy forwarded the request, and the request is for `localhost` or a loopback address. The last
+condition protects against DNS rebinding: in such an attack, the request is for the attacker's host name.
 """
 
 import hmac
@@ -45,7 +46,7 @@ class Access:
     def __init__(
         self, token: Callable[[], Secret | None], proxy: Callable[[], ProxySettings | None] = lambda: None
     ) -> None:
-        """Args: `token` and `proxy` return the current `ops.token` and `ops.proxy`: a reload may change them."""
+        """`token` and `proxy` return the settings `ops.token` and `ops.proxy` in force: a reload may change them."""
         self._token = token
         self._proxy = proxy
         self._logger = RateLimitedLogger(logs.get("ops"), SystemClock())
@@ -57,11 +58,14 @@ class Access:
         return _cross_site(scope) or self._without_token(scope, _CHANGE) or _not_json(scope)
 
     def person(self, scope: Scope) -> str:
-        """Return the user of a request that may change something: the name from the proxy, or `ops.token`."""
+        """Return who sent a request that is allowed to change something.
+
+        This is the user whom the proxy names. If no proxy does, it is the text `ops.token`.
+        """
         return self._named(scope) or "ops.token"
 
     def _named(self, scope: Scope) -> str:
-        """Return the user whom a trusted proxy names in its header; empty if the request has no such name."""
+        """Return the user whom a trusted proxy names in its header; an empty string if no such proxy names a user."""
         proxy, client = self._proxy(), scope.get("client")
         if proxy is None or not client or not proxy.trusts(client[0]):
             return ""
@@ -123,7 +127,7 @@ def _is_loopback(name: str) -> bool:
 def _cross_site(scope: Scope) -> Refusal | None:
     """Return the refusal of a request from a page of another site; None for other requests.
 
-    Browsers send `Origin` always, but `Sec-Fetch-Site` only over TLS or to this machine.
+    Two headers are checked: browsers always send `Origin`, but `Sec-Fetch-Site` only over TLS or to this machine.
     """
     site = _header(scope, b"sec-fetch-site")
     origin = _header(scope, b"origin")

@@ -1,4 +1,7 @@
-"""The routes of the status, the live stream and the rights. `access.py` has already checked each request."""
+"""The routes of the status, the live stream and the sender's rights.
+
+The listener lets `access.py` decide about a request before one of these routes gets it.
+"""
 
 from collections.abc import Mapping
 from typing import Any

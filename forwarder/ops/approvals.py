@@ -1,12 +1,12 @@
-"""The page on which a human approves or refuses an action, and its data.
+"""The page on which a human approves or refuses an action, and the routes for its data and the decision.
 
-    GET  /approve/ID        the page; it holds no data, and to fetch it changes nothing
-    GET  /api/reactions/ID  the action, and a token that decides about it once
-    POST /approve/ID        {"token": …, "given": true}: the decision
+    GET  /approve/ID        the page; the page contains no data, and a GET changes nothing
+    GET  /api/reactions/ID  the action, and a token for one decision about this action
+    POST /approve/ID        {"token": …, "given": true}: the decision; false refuses the action
 
-A program that shows a preview of a message fetches the links in it, so a GET never decides. The GET of the
-API, which needs the right to read, returns a new token. The token is valid for one decision about one action,
-and is kept in memory only.
+A GET never decides, because a program that shows a preview of a message fetches the links in the message. Each
+GET of the API returns a new token; the sender needs the right to read. The token is valid for one decision about
+one action. Tokens are kept in memory only, so a restart of the forwarder makes them invalid.
 """
 
 import hmac
@@ -27,17 +27,19 @@ from forwarder.ops.page_files import page_response
 
 _MOST_TOKENS = 1_000
 _LIFE: Micros = 15 * 60 * SECOND
-"""How long an open page can decide about its action; after that it must be loaded again."""
+"""How long a token is valid. After that, the person must load the page again to decide."""
 
 
 class Approvals(Protocol):
-    """What the ops listener needs to show an action and to decide about it."""
+    """The interface through which the ops listener shows an action and passes on a person's decision."""
 
     def shown(self, id_: str) -> dict[str, Any] | None:
-        """Return the action with the id `id_`, ready for JSON; None if it has ended or does not exist."""
+        """Return the action with the id `id_`, ready for JSON; None if the action has ended or does not exist."""
 
     async def decide(self, id_: str, by: str, *, given: bool) -> dict[str, Any]:
-        """Approve (if `given`) or refuse the action `id_`, by decision of the person `by`; return the action.
+        """Approve the action `id_` if `given` is true, else refuse it; return the action.
+
+        `by` is the name of the person who decided.
 
         Raises:
             ForwarderError: the action does not wait for approval.
@@ -54,10 +56,10 @@ class OneTimeTokens:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._made: dict[str, tuple[str, Micros]] = {}  # by token: the action, and when the token expires
+        self._made: dict[str, tuple[str, Micros]] = {}  # token -> the action's id, and when the token expires
 
     def mint(self, action: str) -> str:
-        """Return a new token for `action`; if there are too many tokens, the oldest become invalid."""
+        """Return a new token for `action`. Only the newest 1,000 tokens stay valid."""
         while len(self._made) >= _MOST_TOKENS:
             del self._made[next(iter(self._made))]
         token = secrets.token_urlsafe(24)
@@ -65,7 +67,7 @@ class OneTimeTokens:
         return token
 
     def use(self, token: str, action: str) -> bool:
-        """Return whether `token` is valid for `action`, and make it invalid for further use."""
+        """Return whether `token` is valid for `action`. A valid token becomes invalid: each token works once."""
         found = next(
             (each for each in self._made if hmac.compare_digest(each.encode(), token.encode())), None
         )

@@ -25,9 +25,15 @@ _logger = logs.get("ops")
 
 
 class _Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The dead letters to replay or discard: those in `ids`, those that match `sink` and `reason`, or `all`.
+    """The body of a request to replay or discard dead letters.
 
-    `events` is how many matching events the sender saw; if another number matches by now, nothing is changed.
+    Attributes:
+        ids: select only dead letters with these ids.
+        sink: select only dead letters of this sink.
+        reason: select only dead letters with this reason.
+        all: select every dead letter; needed if no other key selects.
+        events: the number of matching events that the sender of the request saw. If that number has changed
+            since, nothing is changed. None: do not compare.
     """
 
     ids: tuple[int, ...] | None = None
@@ -131,7 +137,7 @@ def _json(value: Any, status: int = 200) -> Response[bytes]:
 
 
 def handle_error(_: AnyRequest, error: Exception) -> Response[bytes]:
-    """Return the response to an error that a person can fix: 400 for a wrong parameter, else 503."""
+    """Return the response to an expected error: 400 for a wrong parameter, 503 if the forwarder cannot answer."""
     return _json({"error": str(error)}, 400 if isinstance(error, QueryError) else 503)
 
 

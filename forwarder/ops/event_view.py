@@ -1,4 +1,7 @@
-"""One event as an operator sees it: a line of the live stream, and its raw, ECS and OTLP forms. Pure."""
+"""Shows one event to an operator: as a line of the live stream, and as a whole in the form raw, ECS or OTLP.
+
+These functions do no I/O.
+"""
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -33,9 +36,11 @@ class EventFilter(msgspec.Struct, frozen=True):
     """Selects events that match every given field.
 
     Attributes:
-        types: patterns of event types, as in `user.session.*`; one must match.
-        actor: a part of the actor's id, login or name; case does not matter.
-        outcome: as in SUCCESS; case does not matter.
+        types: patterns of event types, as in `user.session.*`; the type of the event must match at least one.
+        actor: a part of the actor's id, login or name, in upper or lower case.
+        outcome: the result of the event, as in SUCCESS, in upper or lower case.
+        org: the name of the org in the configuration.
+        source: how the event reached the forwarder: a value of `Source`.
     """
 
     types: tuple[str, ...] = ()
@@ -45,7 +50,7 @@ class EventFilter(msgspec.Struct, frozen=True):
     source: str = ""
 
     def may_match(self, event: Event) -> bool:
-        """Whether the org, the source and the type match: a quick check, for which the body is not decoded."""
+        """Whether the org, the source and the type match. This check is fast: it does not decode the event's body."""
         return (
             (not self.org or event.org == self.org)
             and (not self.source or event.source.value == self.source)
@@ -53,7 +58,10 @@ class EventFilter(msgspec.Struct, frozen=True):
         )
 
     def matches(self, line: Mapping[str, Any]) -> bool:
-        """Whether an event for which `may_match` is True matches the other fields too; `line` is its line."""
+        """Whether the actor and the outcome match too. Call this if `may_match` is True.
+
+        `line` is the result of the function `line` for the event.
+        """
         if self.outcome and (line["outcome"] or "").casefold() != self.outcome.casefold():
             return False
         actor = self.actor.casefold()
@@ -63,7 +71,7 @@ class EventFilter(msgspec.Struct, frozen=True):
 
 
 def line(stored: StoredEvent) -> dict[str, Any]:
-    """Return the fields of an event that the live stream shows; None for a field that the event lacks."""
+    """Return the fields of an event that the live stream shows. A field that the event lacks is None."""
     event = stored.event
     raw = decode_object(event.body) or {}
     actor, outcome = object_at(raw, "actor"), object_at(raw, "outcome")
@@ -91,17 +99,20 @@ def line(stored: StoredEvent) -> dict[str, Any]:
 
 
 def forms(event: Event) -> dict[str, Any]:
-    """Return the event in every form, for JSON; a form that cannot be made has the key `error` instead."""
+    """Return the event in every form, for JSON, by name of the form.
+
+    If a form cannot be made, its value is an object with the key `error`.
+    """
     return {form.value: in_form(event, form) for form in Form}
 
 
 def in_form(event: Event, form: Form) -> Any:
-    """Return the event in `form`, for JSON; an object with the key `error` if that cannot be made."""
+    """Return the event in `form`, for JSON. If the form cannot be made, return an object with the key `error`."""
     return made(_MAKERS[form], event)
 
 
 def made(make: Callable[[Event], Any], event: Event) -> Any:
-    """Return `make(event)`; if that raises an error, an object with the key `error`."""
+    """Return `make(event)`. If `make` raises an expected error, return an object with the key `error`."""
     try:
         return make(event)
     except _RAISED as error:
@@ -109,7 +120,10 @@ def made(make: Callable[[Event], Any], event: Event) -> Any:
 
 
 def as_json(body: bytes | None) -> Any:
-    """Return `body` as a value for a JSON document: the JSON as it is, anything else as a string. None stays None."""
+    """Return `body` as a value for a JSON document.
+
+    JSON is returned unchanged, other text as a string, and None as None.
+    """
     if body is None:
         return None
     try:

@@ -18,8 +18,8 @@ _logger = logs.get("ops")
 class History:
     """The last 120 samples of the status.
 
-    Samples are taken even if no page is open, so that a page shows the hour before it was opened. A sample
-    costs as much as a scrape.
+    `run` takes a sample each 30 s even if no browser has the page open, so that a newly opened page shows the last
+    hour. A sample costs as much as a scrape of the metrics.
     """
 
     def __init__(self, status: StatusSource, clock: Clock) -> None:
@@ -37,7 +37,7 @@ class History:
             await self._clock.sleep(INTERVAL)
 
     def add(self, status: Mapping[str, Any]) -> None:
-        """Add a sample of `status`: the numbers that the page draws."""
+        """Add a sample: the numbers in `status` that the page draws as trend lines."""
         sinks = {
             name: {
                 "delivered": sink["delivered"],

@@ -1,8 +1,8 @@
-"""Decides by the header `Host` whether a request may see the page and the metrics.
+"""Decides by the header `Host` whether the listener serves a request.
 
-This protects against DNS rebinding: an attacker makes the host name of their own web page resolve to this
-listener, so that the page reads the listener through the browser of a person who may read it. The `Host` of
-such a request is the attacker's name.
+This protects against DNS rebinding. In this attack, an attacker lets the host name of their own web page resolve to
+the address of this listener. The page, in the browser of a person who may read the status page, can then read
+the status page too. The header `Host` of such a request contains the attacker's host name.
 """
 
 import ipaddress
@@ -14,7 +14,11 @@ _PRIVATE = {"local", "localhost", "internal", "svc", "lan", "intranet", "arpa", 
 
 
 class KnownHosts:
-    """The hosts that a request may name: IP addresses, names that an attacker cannot own, and `names`."""
+    """The host names that a request may have in `Host`.
+
+    These are all IP addresses, all names that an attacker cannot own, the name of this machine, and the names in
+    the setting `ops.allowed_hosts`.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
         self.allow(names)
@@ -30,7 +34,7 @@ class KnownHosts:
 
 
 def _normalized(host: str) -> str:
-    """Return the name or address in the header `Host`, in lower case, without the port and a final dot."""
+    """Return the name or address in `host`, a value of the header `Host`: lower case, no port, no final dot."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].rstrip(".").lower()

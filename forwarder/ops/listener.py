@@ -1,17 +1,17 @@
 """The ops listener: liveness, readiness, metrics, status page and its API.
 
     GET /livez        200 while the process serves
-    GET /readyz       200, or 503 with the reason if a POST from Okta could not be stored;
-                      a sink that is down leaves it 200: events are safe in the store
-    GET /metrics      Prometheus text or OpenMetrics, as `Accept` asks
-    GET /             the status page, which reads /api
-    GET /api/status   the ledger and the state of every part, as JSON
+    GET /readyz       200 if the forwarder can store a POST from Okta, else 503 with the reason;
+                      also 200 while a sink is down, because the events are safe in the store
+    GET /metrics      the metrics as Prometheus text or OpenMetrics, by the header `Accept`
+    GET /             the status page, which gets its data from the paths below /api
+    GET /api/status   the counts of events and the state of every part, as JSON
     GET /api/events   the live stream; docs/status-page.md describes parameters and events
     GET /approve/ID   a page about an action that waits for a human; the decision is a POST (approvals.py)
 
-HEAD is answered like GET, without the body. Except for the two probes, a request whose `Host` is unknown is
-refused with 403. The paths below /api show personal data, so `access.py` decides who may read them; a scraper
-of the metrics needs no secret.
+The response to HEAD is the response to GET without the body. A request with an unknown name in its header `Host`
+gets 403, except on /livez and /readyz. The paths below /api show personal data, so `access.py` decides who may
+read them. The metrics contain no personal data: a scraper needs no secret.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ class OpsListener:
         history: the samples for the trend lines; the caller must run `history.run()` in a task.
     """
 
-    def __init__(  # noqa: PLR0913  # it shows every part
+    def __init__(  # noqa: PLR0913  # the listener shows every part of the forwarder
         self,
         metrics: Metrics,
         status: StatusSource,
@@ -77,7 +77,10 @@ class OpsListener:
         allowed_hosts: Iterable[str] = (),
         clock: Clock | None = None,
     ) -> None:
-        """Serve the given parts. `token` and `proxy` return the current `ops.token` and `ops.proxy`."""
+        """Build the routes for the given parts.
+
+        `token` and `proxy` return the settings `ops.token` and `ops.proxy` in force: a reload may change them.
+        """
         self._clock = clock or SystemClock()
         self._streams = Streams(events, status, self._clock)
         self._access = Access(token, proxy)
@@ -95,7 +98,7 @@ class OpsListener:
         return self._streams.clients
 
     def allow_hosts(self, names: Iterable[str]) -> None:
-        """Replace `allowed_hosts` with `names`."""
+        """Replace the names of the setting `ops.allowed_hosts` with `names`."""
         self._known_hosts.allow(names)
 
     def close_streams(self) -> None:
@@ -107,8 +110,8 @@ def _guarded(routes: ASGIApp, known_hosts: KnownHosts, access: Access) -> ASGIAp
     logger = RateLimitedLogger(_logger, SystemClock())
 
     async def serve(scope: Any, receive: Receive, send: Any) -> None:
-        # The path as the routes read it: the checks here must be about the route that serves, for
-        # `//api/status` too.
+        # Litestar normalizes the path before it chooses a route. The checks below must see the same path, or
+        # `//api/status` would pass them.
         scope = scope | {"path": normalize_path(scope["path"])}
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if hosts and hosts[0] not in known_hosts and scope["path"] not in _PROBES:
@@ -125,7 +128,7 @@ def _guarded(routes: ASGIApp, known_hosts: KnownHosts, access: Access) -> ASGIAp
                 await _answer(send, refusal.status, b"application/json", body)
                 return
         if scope["method"] == "HEAD":
-            scope = scope | {"method": "GET"}  # the server sends no body all the same
+            scope = scope | {"method": "GET"}  # uvicorn still leaves out the body
             scope.setdefault("state", {})["head"] = True
         await routes(scope, receive, send)
 

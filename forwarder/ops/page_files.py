@@ -1,4 +1,4 @@
-"""The files of the status page, as they are in `page/`; nothing is built."""
+"""Serves the files of the status page from the folder `page/`. The files need no build step."""
 
 import re
 from importlib.resources import files
@@ -29,22 +29,25 @@ def _read() -> dict[str, str]:
     }
 
 
-_CONTENTS = _read()  # at the import: a read would block the event loop
+_CONTENTS = _read()  # when this module is imported, because reading files later would block the event loop
 
 
 def base_path(prefix: str) -> str:
-    """Return `prefix`, the path under which a proxy serves the page, with a final slash; `/` if it is invalid."""
+    """Return `prefix` with a final slash, or `/` if `prefix` is invalid.
+
+    `prefix` is the path under which a proxy serves the page.
+    """
     return prefix.rstrip("/") + "/" if _PREFIX.fullmatch(prefix) else "/"
 
 
 def page_response(request: AnyRequest, name: str) -> Response[str]:
-    """Return the page `name` as a response; its links are relative to the path in `X-Forwarded-Prefix`."""
+    """Return the page `name` as a response. The links on the page begin with the path in `X-Forwarded-Prefix`."""
     base = base_path(request.headers.get("x-forwarded-prefix", ""))
     return Response(_CONTENTS[name].replace("{base}", base), headers=_HEADERS)
 
 
 def page_routes() -> Handlers:
-    """Return the routes of the status page and of its files, which contain no data of the store."""
+    """Return the routes of the status page and of its files. None of these contains data of the store."""
     contents = {name: text.encode() for name, text in _CONTENTS.items() if not name.endswith(".html")}
 
     @get("/", media_type=MediaType.HTML)

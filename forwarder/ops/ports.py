@@ -16,7 +16,7 @@ class StatusSource(Protocol):
         ...
 
     async def refresh_gauges(self) -> None:
-        """Set the gauges that are computed from the state. Call it before a scrape."""
+        """Set the gauges that are computed from the state. Call this before the metrics are rendered."""
         ...
 
 
@@ -25,15 +25,19 @@ class Events(Protocol):
 
     @property
     def newest(self) -> int:
-        """The `seq` of the newest event; 0 if there is none."""
+        """The `seq` of the newest event; 0 if the store has never held an event."""
 
     async def wait(self, after: int) -> None:
-        """Return when there is an event with `seq > after`. May return too early, so check, and wait again."""
+        """Wait until the store has an event with `seq > after`.
+
+        This may return too early, so the caller must check `newest`, and call it again if necessary.
+        """
 
     async def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         """Return up to `limit` events with `seq > after`, in the order of `seq`.
 
-        Their bodies have at most `max_bytes` together, but the first event is returned however large it is.
+        The bodies of these events have at most `max_bytes` in total. The first event is returned even if it alone
+        is larger.
 
         Raises:
             ForwarderError: the store cannot be read.
@@ -41,11 +45,18 @@ class Events(Protocol):
 
 
 NotReadyReason = Callable[[], str | None]
-"""Returns why a POST could not be stored; None if it could."""
+"""Returns why the forwarder cannot store a POST from Okta now; None if it can."""
 
 
 class DeadLetterFilter(msgspec.Struct, frozen=True):
-    """Selects the dead letters that match every given field; all without any. `last` is the highest id."""
+    """Selects the dead letters that match every given field; without a field, all dead letters.
+
+    Attributes:
+        ids: the ids of the dead letters.
+        sink: the name of the sink that rejected the event; `receiver` for malformed events.
+        reason: why the event was rejected, in one word such as `mapping`.
+        last: select only dead letters whose id is not higher.
+    """
 
     ids: tuple[int, ...] | None = None
     sink: str | None = None
@@ -54,19 +65,25 @@ class DeadLetterFilter(msgspec.Struct, frozen=True):
 
 
 class StoreData(Protocol):
-    """Dead letters and missed events, ready for JSON. Methods raise ForwarderError if the store fails."""
+    """The dead letters and the missed events in the store, ready for JSON.
+
+    Every method raises ForwarderError if the store cannot be used.
+    """
 
     async def dead_letters(self, wanted: DeadLetterFilter, limit: int) -> dict[str, Any]:
-        """Return the number of `wanted` events, by sink and reason, and the newest `limit` dead letters."""
+        """Return the numbers of `wanted` events by sink and reason, and the newest `limit` `wanted` dead letters."""
 
     async def dead_letter(self, number: int) -> tuple[dict[str, Any], bytes | None] | None:
-        """Return the dead letter `number` and the body of its event, if any; None if it does not exist."""
+        """Return the dead letter with the id `number`, and the body of its event.
+
+        The body is None if the store no longer has it. The whole result is None if there is no such dead letter.
+        """
 
     async def replay(self, wanted: DeadLetterFilter) -> int:
-        """Send the `wanted` dead letters again; return their number."""
+        """Send the `wanted` dead letters again; return the number of those that will be sent."""
 
     async def discard(self, wanted: DeadLetterFilter) -> int:
-        """Remove the `wanted` dead letters for good; return the number of their events."""
+        """Remove the `wanted` dead letters for good; return the number of events in them."""
 
     async def gaps(self, limit: int) -> dict[str, Any]:
-        """Return the number of events that the hook missed, and the newest `limit` of them."""
+        """Return the number of missed events (those that the hook did not deliver), and the newest `limit` of them."""

@@ -14,7 +14,7 @@ _STREAM = {"type", "actor", "outcome", "org", "source", "since", "backlog", "sta
 
 
 class QueryError(ValueError):
-    """A parameter of a URL has an invalid name or value; the message says which and why."""
+    """A parameter of a URL has an invalid name or value. The message names the parameter and the reason."""
 
 
 def parameters(query_string: bytes, known: set[str]) -> dict[str, list[str]]:
@@ -47,7 +47,9 @@ def number(values: dict[str, list[str]], name: str, default: T, low: int, high: 
 
 
 def stream_query(query_string: bytes, last_event_id: str | None) -> StreamQuery:
-    """Return the request of a client of the live stream. The header `Last-Event-ID` overrides `since`.
+    """Return what a client of the live stream asks for, from the parameters of its URL.
+
+    `last_event_id` is the value of the header `Last-Event-ID`. If it is a position, it overrides `since`.
 
     Raises:
         QueryError: a parameter has an invalid name or value.

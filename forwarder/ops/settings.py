@@ -22,7 +22,7 @@ _NOT_OF_A_PROXY = {
     *("authorization", "connection", "cookie", "expect", "forwarded", "host", "origin", "proxy-authorization", "referer"),
     *("transfer-encoding", "upgrade", "user-agent", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"),
 }  # fmt: skip
-"""Headers that a client may send, or that do not say who the user is."""
+"""Headers that `ops.proxy.header` must not name: clients send them themselves, or they do not name the user."""
 
 
 def _validate_header(name: str) -> str:
@@ -64,7 +64,7 @@ class ProxySettings(Section):
     ]
 
     def trusts(self, address: str) -> bool:
-        """Whether a connection from `address` comes from the proxy."""
+        """Whether `address` is an address of the proxy."""
         try:
             found = ip_address(address)
         except ValueError:

@@ -1,14 +1,15 @@
-"""The live stream of the ops listener: the status each second, and the events as they come (server-sent events).
+"""The live stream of the ops listener: the status each second, and each new event (as server-sent events).
 
-    id: 4711                       the position in the store; `Last-Event-ID` resumes there
+    id: 4711                       the client's position in the store; with `Last-Event-ID`, the stream resumes there
     event: event                   one event as JSON, with the fields of `event_view.line`
     event: status                  what /api/status returns
-    event: skipped                 {"events": 250}: so many were left out, because the client reads too slowly, or the
-                                   store has dropped them
+    event: skipped                 {"events": 250}: the number of events that were left out, because the client reads
+                                   too slowly, or because the store has dropped their bodies
 
-Each client has a position in the store, and gets more events from there whenever it can take them, as a sink
-does. So nothing is queued for a client: events that wait for a slow client are in the store, and a client
-that is too far behind is moved forward. Nothing runs while there is no client.
+Each client has a position in the store, as a sink has. Whenever the client can take more, the events after that
+position are read from the store and sent. So no queue is needed: events that a slow client has not read yet
+are in the store. If a client is too far behind, its position is moved forward. Nothing runs while no client is
+connected.
 """
 
 import asyncio
@@ -27,17 +28,17 @@ from forwarder.ops.ports import Events, StatusSource
 
 MAX_CLIENTS = 32
 MOST_BEHIND = 1_000
-"""Events that a client may be behind before it is moved to the newest ones."""
+"""The number of events that a client may be behind. If there are more, its position is moved forward."""
 _RESUMED = 100
-"""How many of the newest events such a client gets."""
+"""The number of events that a client is behind after its position was moved forward."""
 STATUS_INTERVAL = 1.0
 _PING_INTERVAL = 15.0
 _PACE = 0.25
-"""Seconds between two reads: with 200 events/s, one read for each event would cost five times as much."""
-_MOST_EVENTS = 1_000  # of one read
-_MOST_BYTES = 4 * 1024 * 1024  # likewise
+"""Seconds between two reads of the store. At 200 events/s, a read for each event would cost five times as much."""
+_MOST_EVENTS = 1_000  # in one read of the store
+_MOST_BYTES = 4 * 1024 * 1024  # in one read of the store
 _END_TIMEOUT = 0.2
-"""Seconds for a client to take the end of its stream when the forwarder stops."""
+"""The number of seconds in which a client must take the end of its stream, when the forwarder stops."""
 
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -50,14 +51,15 @@ _logger = logs.get("ops")
 
 
 class StreamQuery(msgspec.Struct, frozen=True):
-    """The request of a client of the live stream.
+    """What a client of the live stream asks for.
 
     Attributes:
-        filter: the events to send.
-        since: send the events after this `seq`; -N: start with the newest N events; None: only new events.
-        backlog: the maximum number of stored events to send at the start; older ones are skipped.
-        status: also send the status each second.
-        form: also send the whole event, in this form.
+        filter: selects the events to send.
+        since: the `seq` after which the stream begins. A negative number -N begins with the newest N events,
+            None with the next new event.
+        backlog: the maximum number of stored events to send at the start; older events are skipped.
+        status: whether to send the status each second too.
+        form: the form in which to add the whole event to each line; None adds nothing.
     """
 
     filter: EventFilter = EventFilter()
@@ -68,7 +70,7 @@ class StreamQuery(msgspec.Struct, frozen=True):
 
 
 class StatusFeed:
-    """The status as JSON for all clients; it is gathered at most once a second."""
+    """The status as JSON, shared by all clients, so that it is gathered about once a second at most."""
 
     def __init__(self, status: StatusSource, clock: Clock) -> None:
         self._status = status
@@ -97,15 +99,15 @@ class Streams:
 
     @property
     def full(self) -> bool:
-        """Whether there are so many clients that no other client is served."""
+        """Whether the maximum number of clients is connected, so that a further client is refused."""
         return self.clients >= MAX_CLIENTS
 
     def close(self) -> None:
-        """End every stream; streams that are opened later end at once."""
+        """End every stream. A stream that a client opens later ends immediately."""
         self._closing.set()
 
     def open(self, query: StreamQuery) -> "StreamResponse":
-        """Return the response that streams to one client."""
+        """Return the response that sends the stream to one client."""
         return StreamResponse(self, query)
 
     @contextlib.contextmanager
@@ -122,7 +124,7 @@ class Streams:
         await self._closing.wait()
 
     async def produce(self, query: StreamQuery, send: Any) -> None:
-        """Send events and the status to one client, by calls of `send`, until cancelled."""
+        """Send events and the status to one client until cancelled. Each call of `send` sends one chunk."""
         position, skipped = self._begin(query)
         if skipped:
             await send(_skipped(skipped, position))
@@ -145,10 +147,10 @@ class Streams:
             until = min(status_at if query.status else ping_at, ping_at) - self._clock.monotonic()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._events.wait(position), max(until, 0.0))
-                await self._clock.sleep(_PACE)  # events that come meanwhile are sent together
+                await self._clock.sleep(_PACE)  # so that events of this time are read together
 
     def _begin(self, query: StreamQuery) -> tuple[int, int]:
-        """Return the `seq` after which the stream begins, and how many requested events are skipped."""
+        """Return the `seq` after which the stream begins, and the number of requested events that are skipped."""
         newest = self._events.newest
         if query.since is None:
             return newest, 0
@@ -159,7 +161,7 @@ class Streams:
     async def _read_on(self, position: int, query: StreamQuery, frames: list[bytes]) -> tuple[int, bool]:
         """Append the next events after `position` to `frames`.
 
-        Returns the new position, and whether the store has more events after it.
+        Returns the new position, and whether the store has more events to read now.
         """
         newest = self._events.newest
         if newest - position > max(query.backlog, MOST_BEHIND):
@@ -237,7 +239,11 @@ class StreamResponse:
 
 
 async def _disconnected(receive: Any) -> None:
-    """Wait until the client disconnects: after the end of the request, the server sends no other message."""
+    """Wait until the client disconnects.
+
+    The first messages from the server are the parts of the request. The next message says that the client has
+    disconnected.
+    """
     while (await receive()).get("more_body"):
         pass
     await receive()

@@ -163,15 +163,15 @@ def no_protected_group(scene: ReactionOrg) -> None:
 @pytest.mark.parametrize(
     ("stage", "check", "seen", "fix"),
     [
-        (no_role, "reactions.role", "acme: the app's admin roles cannot be read; it may have none", "setup okta-role --org acme --apply"),
+        (no_role, "reactions.role", "acme: the app's admin roles cannot be read; perhaps the app has no admin role", "setup okta-role --org acme --apply"),
         (narrower_role, "reactions.role", "acme: the app's roles lack okta.users.lifecycle.suspend", "setup okta-role --org acme --apply"),
-        (no_users, "reactions.access", "acme: the credentials may read no active user", "setup okta-role"),
+        (no_users, "reactions.access", "acme: the credentials may not read any active user", "setup okta-role"),
         (role_on_group, "reactions.group", "acme: add_to_group: Step-up gives its users the admin role Help Desk", "name another group"),
         (app_on_group, "reactions.group", "acme: add_to_group: Step-up gives its users the app Payroll", "remove the group from the app"),
-        (rule_on_group, "reactions.group", "acme: add_to_group: the group rule All of sales fills Step-up", "remove the group from the rule"),
-        (no_group, "reactions.group", "acme: add_to_group: the org has no group Step-up", "create it"),
+        (rule_on_group, "reactions.group", "acme: add_to_group: the group rule All of sales also adds users to Step-up", "remove the group from the rule"),
+        (no_group, "reactions.group", "acme: add_to_group: the org has no group Step-up", "create the group"),
         (built_in, "reactions.group", "acme: add_to_group: Step-up is of type APP_GROUP", "name an OKTA_GROUP"),
-        (no_protected_group, "reactions.protected", "acme: `reactions.protect.groups`: the org has no group Brake-glass", "correct it"),
+        (no_protected_group, "reactions.protected", "acme: `reactions.protect.groups`: the org has no group Brake-glass", "correct this entry"),
     ],
 )  # fmt: skip
 async def test_a_fault_in_the_org_is_named_with_what_fixes_it(
@@ -238,7 +238,7 @@ async def test_push_factors_that_are_hidden_from_here_are_a_fault(there: Reactio
     for user in there.org.users.all():
         user.factors = []
     found = await fault(there, "reactions.push")
-    assert "no active push factor of 2 users is visible from here" in found["seen"]
+    assert "Okta lists no active push factor for 2 users" in found["seen"]
     assert "this machine's address" in found["mend"]
 
 
@@ -340,6 +340,6 @@ async def test_a_person_reads_each_fault_with_what_fixes_it(there: ReactionOrg) 
     code, output = await command(there, "reactions", "check", "--org", "acme")
     assert code == 1
     assert "acme: add_to_group: the org has no group Step-up" in output
-    assert "to fix it: create it, or correct its name" in output
+    assert "to fix it: create the group, or correct its name" in output
     code, _ = await command(there, "reactions", "check", "--org", "other")
     assert code == 2

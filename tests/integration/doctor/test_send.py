@@ -44,7 +44,7 @@ async def test_the_event_is_found_in_every_sink_with_its_seconds(tmp_path: Path,
     assert f"accepted the event {UUID_PREFIX}" in found.of("hook.event")["seen"]
     assert "found by a search after" in found.of("sink.event", "siem")["seen"]
     assert "delivered within" in found.of("sink.event", "traces")["seen"]
-    assert "it is in the file" in found.of("sink.event", "archive")["seen"]
+    assert "the event is in the file" in found.of("sink.event", "archive")["seen"]
     assert found.verdict("sink.event", "some") == "skip"
     assert (document["event"]["action"], document["okta"]["display_message"]) == (EVENT_TYPE, TEXT)
     written = json.loads((tmp_path / "okta.ndjson").read_text())
