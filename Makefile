@@ -84,7 +84,7 @@ unit: dev ## the pure tests
 	$(BIN)/pytest -q tests/unit -m "not long" -p tests.forks --hypothesis-profile=inner $(ARGS)
 
 # With more processes than cores: these tests wait about as long as they compute.
-quick: dev ## run all tests that need no real server and take less than 0.1 s each, in a minute or two
+quick: dev ## run all short tests that need no real server, in about a minute
 	$(BIN)/pytest -q -m $(QUICK) -p tests.forks --forks=4 --hypothesis-profile=inner $(ARGS)
 
 coverage: dev ## run all tests that need no real server, with the coverage of the package held to its floor

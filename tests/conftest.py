@@ -64,7 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "slow: takes tens of seconds, or the whole machine; runs after all others"
     )
     config.addinivalue_line(
-        "markers", "long: takes more than 0.1 s; `make unit` and `make quick` leave it out"
+        "markers",
+        "long: takes 10 ms in tests/unit, or 0.1 s elsewhere; `make unit` and `make quick` leave it out",
     )
     config.addinivalue_line(
         "markers", "needs_data(path): needs public data beside the project; see tests/shared_data.py"

@@ -72,6 +72,7 @@ def test_the_shell_understands_every_command(page: Path) -> None:
         shlex.split(block, comments=True)
 
 
+@pytest.mark.long
 def test_the_exception_and_the_tests_of_the_page_fit_our_rules(tmp_path: Path) -> None:
     _, exception, tests = fenced(ROOT / "docs" / "rules.md", "yaml")
     rules = tmp_path / "rules"

@@ -174,6 +174,7 @@ async def test_a_sink_that_pauses_recovers_by_itself(pipe: Pipe) -> None:
     await pipe.assert_all_accounted(events)
 
 
+@pytest.mark.long
 async def test_batches_that_are_too_large_arrive_in_parts(pipe: Pipe) -> None:
     events = await pipe.append(30)
     await pipe.fail(Fault.TOO_LARGE)

@@ -75,6 +75,7 @@ async def test_every_event_is_delivered_and_the_peer_has_it(running: Running) ->
     assert sorted(await running.peer.received()) == sorted(uuids(batch))
 
 
+@pytest.mark.long
 async def test_whatever_happens_every_event_has_exactly_one_outcome(running: Running) -> None:
     chance = random.Random(7)
     first = 1

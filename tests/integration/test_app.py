@@ -195,6 +195,7 @@ async def test_a_damaged_table_leaves_metrics_status_and_readiness_answered(
     assert "store_unreadable" in [line["action"] for line in lines]
 
 
+@pytest.mark.long
 async def test_a_removed_sink_with_waiting_events_is_warned_of_at_the_start(tmp_path: Path) -> None:
     with structlog.testing.capture_logs() as lines:
         forwarder = Forwarder(

@@ -175,6 +175,7 @@ async def test_a_reload_turns_it_on_and_off_and_to_another_namespace(
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "heartbeat"]
 
 
+@pytest.mark.long
 async def test_it_says_what_the_status_page_says(tmp_path: Path, siem: FakeElasticsearch) -> None:
     forwarder = Forwarder(settings(tmp_path, siem, "1s"), SystemClock())
     await forwarder.start()

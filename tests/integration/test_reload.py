@@ -128,6 +128,7 @@ async def test_a_refused_reload_changes_nothing_under_load(here: Path, broken: d
         await until(lambda: len((here / "archive.ndjson").read_text().splitlines()) == 40)
 
 
+@pytest.mark.long
 async def test_rules_that_cannot_run_are_refused_again_and_change_nothing(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +146,7 @@ async def test_rules_that_cannot_run_are_refused_again_and_change_nothing(
         assert ((await forwarder.status.gather())["rules"] or {}).get("loaded")
 
 
+@pytest.mark.long
 async def test_after_the_repair_a_refused_reload_is_applied(here: Path, certificate: Certificate) -> None:
     async with running(read(config(here))) as forwarder:
         ca = here / "ca.pem"
@@ -159,6 +161,7 @@ async def test_after_the_repair_a_refused_reload_is_applied(here: Path, certific
         assert list((await forwarder.status.gather())["sinks"]) == ["siem"]
 
 
+@pytest.mark.long
 async def test_a_reload_adds_and_removes_sinks(here: Path, lines: list[Any]) -> None:
     more = {"second": {"kind": "file", "path": str(here / "second.ndjson"), "start": "oldest"}}
     sinks = config(here)["sinks"]
@@ -177,6 +180,7 @@ async def test_a_reload_adds_and_removes_sinks(here: Path, lines: list[Any]) -> 
     assert "restart_needed" not in [line["action"] for line in lines]
 
 
+@pytest.mark.long
 async def test_a_file_sink_keeps_its_file_through_a_reload(here: Path) -> None:
     raw = {"kind": "file", "path": str(here / "archive.ndjson"), "format": "raw"}
     async with running(read(config(here))) as forwarder:
@@ -188,6 +192,7 @@ async def test_a_file_sink_keeps_its_file_through_a_reload(here: Path) -> None:
     assert "eventType" in (here / "archive.ndjson").read_text().splitlines()[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "after",
     [
@@ -387,6 +392,7 @@ async def test_the_ops_listener_serves_its_certificate_and_a_renewed_one_after_a
         assert [line["section"] for line in lines if line["action"] == "restart_needed"] == ["ops"]
 
 
+@pytest.mark.long
 async def test_hosts_that_are_allowed_by_a_reload_are_answered(here: Path, lines: list[Any]) -> None:
     async with running(read(config(here))) as forwarder:
 

@@ -1,6 +1,7 @@
 """Our histogram shows what prometheus_client's own shows for the same values."""
 
 import prometheus_client
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
@@ -11,6 +12,7 @@ from forwarder.histogram import Histogram
 BOUNDS = (0.5, 1, 2.5, 1e6)
 
 
+@pytest.mark.long
 @given(
     st.lists(
         st.tuples(st.sampled_from("ab"), st.floats(min_value=0, max_value=1e9) | st.sampled_from(BOUNDS))

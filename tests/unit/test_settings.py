@@ -91,6 +91,7 @@ def test_one_key_of_delivery_leaves_the_other_defaults_of_its_kind_of_sink() -> 
     assert sinks["traces"].delivery.batch_bytes == 1024 * 1024
 
 
+@pytest.mark.long
 def test_the_example_and_the_one_of_compose_are_accepted(
     secrets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +220,7 @@ def test_a_variable_may_name_the_source_of_a_secret_as_json(
     assert settings.sinks["siem"].api_key.reveal() == "planted:key"  # type: ignore[union-attr]
 
 
+@pytest.mark.long
 def test_a_command_that_needs_no_secret_does_not_read_one_that_a_variable_names(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -246,6 +248,7 @@ def test_a_variable_that_is_not_json_is_reported_beside_the_others(
     assert problems[1] == "stroe: unknown key; did you mean `store`?"
 
 
+@pytest.mark.long
 def test_a_command_that_needs_no_secret_reads_the_rest_without_them(tmp_path: Path) -> None:
     file = tmp_path / "forwarder.yaml"
     file.write_text(CONTRACT.replace("TOKEN_FILE", str(tmp_path / "not there")))
@@ -423,6 +426,7 @@ def test_a_command_without_secrets_needs_none_of_a_service_app_either(tmp_path: 
         load(file)
 
 
+@pytest.mark.long
 def test_a_hook_reads_the_filters_in_folders_of_rules_too(tmp_path: Path) -> None:
     folder = tmp_path / "rules"
     folder.mkdir()

@@ -1,5 +1,7 @@
 from typing import Any
 
+import pytest
+
 from forwarder.metrics import Metrics
 from forwarder.status_gauges import set_gauges
 from forwarder.store.ledger import PLACES
@@ -36,6 +38,7 @@ def gauge(metrics: Metrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(f"forwarder_{name}", labels)
 
 
+@pytest.mark.long
 def test_a_scrape_repeats_the_status() -> None:
     metrics = Metrics()
     set_gauges(metrics, STATUS, NOW)

@@ -167,6 +167,7 @@ async def test_wrong_usage_ends_with_2(there: Scene, words: list[str], text: str
     assert (code, text in said) == (2, True), said
 
 
+@pytest.mark.long
 async def test_an_org_without_credentials_cannot_be_asked(there: Scene) -> None:
     code, said = await there.run("--since", "1h", orgs={"acme": {"secrets": ["first-secret"]}})
     assert (code, "`url` and `api` are needed" in said) == (2, True), said

@@ -437,6 +437,7 @@ VALUES = st.one_of(
 )  # fmt: skip
 
 
+@pytest.mark.long
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(number=st.integers(0, 200), value=VALUES)
 @example(number=3, value="9" * 400)
@@ -453,6 +454,7 @@ def test_no_value_of_any_key_ends_with_a_traceback(here: Path, number: int, valu
     assert isinstance(done.exception, SystemExit | None), done.exception
 
 
+@pytest.mark.long
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text() | st.text(alphabet="{}[]?:,&*!|>-'\"%@` \n\ta0"))
 def test_no_text_ends_with_a_traceback(here: Path, text: str) -> None:

@@ -89,6 +89,7 @@ def test_discard_says_how_many_of_what_before_it_asks(config: Path) -> None:
     assert len(letters(config, "receiver")) == 3
 
 
+@pytest.mark.long
 def test_a_dead_letter_that_comes_while_discard_asks_is_kept(config: Path) -> None:
     async def another() -> None:
         async with opened(config.with_name("store.db"), sinks=()) as store:
@@ -105,6 +106,7 @@ def test_a_dead_letter_that_comes_while_discard_asks_is_kept(config: Path) -> No
     assert len(letters(config, "receiver")) == 1
 
 
+@pytest.mark.long
 def test_a_replay_that_is_rejected_again_while_discard_asks_is_kept(config: Path) -> None:
     sent = run(config, "dead-letters", "replay", letters(config, "archive")[0]["id"])
     assert sent.exit_code == 0
@@ -125,6 +127,7 @@ def test_a_replay_that_is_rejected_again_while_discard_asks_is_kept(config: Path
     assert [letter["state"] for letter in letters(config, "archive")] == ["dead"]
 
 
+@pytest.mark.long
 def test_discard_without_a_question_still_says_what(config: Path) -> None:
     done = run(config, "dead-letters", "discard", "--all", "--yes", "--sink", "receiver")
     assert done.exit_code == 0
@@ -138,6 +141,7 @@ def test_discard_of_nothing_asks_nothing(config: Path) -> None:
     assert (done.exit_code, done.output) == (0, "0 dead letters discarded.\n")
 
 
+@pytest.mark.long
 def test_a_replay_of_an_element_that_is_still_malformed_says_so(config: Path) -> None:
     first, late, last = sorted(letters(config, "receiver"), key=lambda letter: int(letter["id"]))
     done = run(config, "dead-letters", "replay", "--all", "--sink", "receiver")
@@ -156,6 +160,7 @@ def test_a_replay_of_a_sink_says_nothing_of_malformed_events(config: Path) -> No
     assert done.output == "1 dead letter will be sent again.\n"
 
 
+@pytest.mark.long
 def test_stats_names_a_removed_sink_until_it_is_forgotten(config: Path) -> None:
     shown = run(config, "stats")
     assert shown.exit_code == 0

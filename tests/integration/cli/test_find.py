@@ -153,6 +153,7 @@ async def test_a_duplicate_a_missed_event_and_one_of_a_backfill_say_so(tmp_path:
     assert "by a backfill of the System Log" in shown["came"]
 
 
+@pytest.mark.long
 async def test_whether_okta_named_our_hook_is_known_from_the_last_poll(tmp_path: Path) -> None:
     config = configured(tmp_path)
     named, other, none, unfit = (
@@ -202,6 +203,7 @@ async def test_a_malformed_event_is_found_as_a_dead_letter_of_the_receiver(tmp_p
     assert "forwarder dead-letters show 1" in result.stdout
 
 
+@pytest.mark.long
 async def test_the_alerts_that_rules_made_of_an_event_are_shown_and_are_found_themselves(
     tmp_path: Path,
 ) -> None:
@@ -229,6 +231,7 @@ async def test_the_alerts_that_rules_made_of_an_event_are_shown_and_are_found_th
         assert "hooks carry" not in text
 
 
+@pytest.mark.long
 async def test_the_actions_that_came_of_an_event_are_listed_with_it_and_with_its_alert(
     tmp_path: Path,
 ) -> None:
@@ -308,6 +311,7 @@ def test_a_search_without_a_match_names_the_oldest_event(tmp_path: Path) -> None
 # --- several events
 
 
+@pytest.mark.long
 def test_many_events_are_a_table_and_few_are_lives(tmp_path: Path) -> None:
     config = configured(tmp_path)
     fill(config, *(happened(n, user="eve@acme.test" if n == 9 else "ada@acme.test") for n in range(1, 10)))
@@ -389,6 +393,7 @@ async def documents(config: Path, *words: Any) -> tuple[int, dict[str, Any]]:
     return result.exit_code, json.loads(result.stdout)
 
 
+@pytest.mark.long
 async def test_elasticsearch_says_whether_the_document_is_there(tmp_path: Path) -> None:
     async with FakeElasticsearch() as server:
         config = configured(tmp_path, {"kind": "elasticsearch", "hosts": [server.url]})

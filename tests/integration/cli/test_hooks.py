@@ -86,6 +86,7 @@ async def test_create_makes_a_live_hook_and_refuses_a_second_one(there: Scene) -
     assert (code, "already exists" in output) == (1, True)
 
 
+@pytest.mark.long
 async def test_sync_shows_what_differs_changes_it_and_then_finds_nothing(there: Scene) -> None:
     await there.run("sync")
     wider = {"events": ["user.session.start", "user.account.lock"]}
@@ -119,6 +120,7 @@ async def test_the_running_forwarder_knows_at_once_what_a_command_has_changed(th
         await forwarder.stop(grace=0)
 
 
+@pytest.mark.long
 async def test_a_dry_run_changes_nothing(there: Scene) -> None:
     code, output = await there.run("create", "--dry-run")
     assert (code, "would create and verify" in output) == (0, True)
@@ -143,6 +145,7 @@ async def test_the_last_of_several_secrets_is_sent(there: Scene) -> None:
     assert "second-secret" not in output
 
 
+@pytest.mark.long
 async def test_a_secret_that_the_receiver_does_not_know_never_reaches_okta(there: Scene) -> None:
     await there.run("sync")
     there.secrets = ("first-secret", "second-secret")
@@ -177,6 +180,7 @@ async def test_deactivate_is_undone_by_sync(there: Scene) -> None:
     assert (code, there.hook.live) == (0, True), output
 
 
+@pytest.mark.long
 async def test_delete_asks_first(there: Scene) -> None:
     await there.run("sync")
     code, output = await there.run("delete")
@@ -187,6 +191,7 @@ async def test_delete_asks_first(there: Scene) -> None:
     assert (code, "has no event hook forwarder" in output) == (1, True)
 
 
+@pytest.mark.long
 async def test_show_and_list_tell_what_okta_has(there: Scene) -> None:
     other = there.org.add_hook("https://other.example.com/", "x", name="other")
     await there.run("sync")
@@ -202,6 +207,7 @@ async def test_show_and_list_tell_what_okta_has(there: Scene) -> None:
     assert (code, "Okta sends no events to other" in output) == (1, True)
 
 
+@pytest.mark.long
 async def test_a_hook_made_by_hand_is_taken_over_by_its_id(there: Scene) -> None:
     there.org.add_hook(there.receiver.url, "first-secret", name="by hand", types=["user.session.start"])
     code, output = await there.run("sync")
@@ -240,6 +246,7 @@ async def test_an_org_without_hook_says_what_is_missing(there: Scene) -> None:
     assert (code, "orgs.acme.hook: is needed here" in output) == (2, True), output
 
 
+@pytest.mark.long
 async def test_the_org_must_be_named_where_several_could_be_meant(there: Scene) -> None:
     def org(name: str) -> dict[str, Any]:
         return {

@@ -49,6 +49,7 @@ def test_five_questions_make_a_configuration_that_check_accepts(tmp_path: Path) 
     assert "forwarder setup elasticsearch" in done.output
 
 
+@pytest.mark.long
 def test_a_question_is_aborted_where_stdin_is_closed() -> None:
     command = f"{sys.executable} -m forwarder init <&-"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)

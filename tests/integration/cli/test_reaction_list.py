@@ -216,6 +216,7 @@ def test_very_many_actions_are_exported_in_steps(config: Path, tmp_path: Path) -
     assert len(lines) == len({json.loads(line)["key"] for line in lines}) == 454
 
 
+@pytest.mark.long
 def test_the_list_says_first_what_is_paused_why_by_whom_and_until_when(config: Path) -> None:
     assert run(config, "pause", "suspend", "--why", "an\x1b[2J audit", "--for", "2h").exit_code == 0
     assert run(config, "pause", "--why", "maintenance").exit_code == 0
@@ -281,6 +282,7 @@ def test_show_says_who_undid_an_effect_and_why(config: Path, tmp_path: Path) -> 
     assert "undone by" not in output
 
 
+@pytest.mark.long
 def test_a_rule_that_is_paused_is_named_by_its_title_and_resumed_when_it_is_not_loaded(config: Path) -> None:
     (config.parent / "rules").mkdir()
     rule = {"title": "A sign-in", "id": "7d0a1f5e-4f7c-4a57-9d1c-2f7e0a3b9c11", "level": "high"}
@@ -305,6 +307,7 @@ async def test_they_work_beside_a_running_forwarder(config: Path, tmp_path: Path
         assert names(output)[0] == "notify"
 
 
+@pytest.mark.long
 def test_without_an_action_it_says_so(config: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.yaml"
     other.write_text(config.read_text().replace("store.db", "other.db"))

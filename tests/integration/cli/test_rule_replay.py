@@ -109,6 +109,7 @@ async def test_a_replay_with_few_users_and_alerts_in_memory_finds_the_same(tmp_p
     assert whole.alerts_left_out == 0
 
 
+@pytest.mark.long
 async def test_it_reports_matches_users_hours_and_what_was_held_back(tmp_path: Path) -> None:
     events = shifted(
         [made(n, n * SECOND, "alone", f"u{n % 2}", "192.0.2.1") for n in range(6)]
@@ -134,6 +135,7 @@ REACTIONS: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 async def test_it_says_what_enforce_would_have_done(tmp_path: Path) -> None:
     events = [
         with_device(event, "guo1")
@@ -174,6 +176,7 @@ async def test_it_says_what_enforce_would_have_done(tmp_path: Path) -> None:
     assert "not judged" not in run(tmp_path, "replay").output
 
 
+@pytest.mark.long
 async def test_what_is_too_old_to_alert_live_is_shown_apart(tmp_path: Path) -> None:
     old = made(1, 0, "alone", "u7", "192.0.2.1")
     await fill(tmp_path, [[old, *shifted([made(2, 0, "gamma", "u1", "192.0.2.1")])]])
@@ -182,6 +185,7 @@ async def test_what_is_too_old_to_alert_live_is_shown_apart(tmp_path: Path) -> N
     assert (report["too_old"], rule["alerts"], rule["alerts_too_old"]) == (1, 0, 1)
 
 
+@pytest.mark.long
 async def test_the_list_shows_what_feeds_a_rule_and_its_alerts(tmp_path: Path) -> None:
     await fill(tmp_path, [shifted([made(n, n * SECOND, "alpha", "u1", "192.0.2.1") for n in range(9)])])
     rows = {row["id"]: row for row in json.loads(run(tmp_path, "list", "--json").output)["rules"]}
@@ -193,6 +197,7 @@ async def test_the_list_shows_what_feeds_a_rule_and_its_alerts(tmp_path: Path) -
     assert "Many" in run(tmp_path, "list").output
 
 
+@pytest.mark.long
 async def test_the_list_counts_what_exceptions_held_back_with_what_again_held_back(tmp_path: Path) -> None:
     robot = [made(n, n * SECOND, "alone", "u0", "192.0.2.1") for n in range(3)]
     person = [made(10 + n, n * SECOND, "alone", "u1", "192.0.2.1") for n in range(5)]
@@ -215,6 +220,7 @@ def test_without_a_store_it_says_so(tmp_path: Path) -> None:
     assert (result.exit_code, "there is no store" in result.output) == (1, True)
 
 
+@pytest.mark.long
 async def test_alerts_are_found_in_the_store_by_time(tmp_path: Path) -> None:
     alerts = await fill(tmp_path, [shifted([made(1, 0, "alone", "u1", "192.0.2.1")])])
     commands = open_commands(StoreSettings(path=tmp_path / "store.db"), ManualClock())

@@ -71,6 +71,7 @@ def numbers(done: Result) -> list[int]:
     return [int(json.loads(line)["uuid"].removeprefix("uuid-")) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.long
 def test_each_filter_selects(config: Path) -> None:
     fill(
         config,
@@ -175,6 +176,7 @@ def test_it_shows_what_a_sink_gets_filtered_redacted_and_in_its_form(config: Pat
     assert (row["uuid"], row["actor"], row["client_ip"]) == ("uuid-1", "[redacted]", "[redacted]")
 
 
+@pytest.mark.long
 def test_fields_are_redacted_in_every_format_and_filters_still_find_them(config: Path) -> None:
     broken = msgspec.structs.replace(happened(2), body=b'{"actor":{"alternateId":"ada@acme.test"}')
     fill(config, happened(1), broken)
@@ -199,6 +201,7 @@ async def test_it_says_how_many_are_no_longer_held(config: Path) -> None:
     assert done.stderr == "2 older events are no longer held (store.retention)\n"
 
 
+@pytest.mark.long
 async def test_a_slow_reader_is_told_what_it_missed(config: Path) -> None:
     clock, path = ManualClock(), config.with_name("store.db")
     async with opened(path, clock, sinks=("archive",), retention="1h") as store:

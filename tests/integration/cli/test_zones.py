@@ -87,6 +87,7 @@ async def there(tmp_path: Path) -> AsyncIterator[Scene]:
         yield Scene(org, client, tmp_path)
 
 
+@pytest.mark.long
 async def test_nothing_is_written_unless_the_forwarder_is_exempt(there: Scene) -> None:
     for words in (("sync",), ("sync", "--activate"), ("sync", "--dry-run"), ("show",)):
         code, output = await there.run(*words)
@@ -203,6 +204,7 @@ def as_terraform_writes(zone: dict[str, Any]) -> dict[str, Any]:
     return body | {key: {side: found for side, found in both.items() if found} for key, both in sides.items()}
 
 
+@pytest.mark.long
 async def test_a_zone_that_terraform_writes_again_with_the_same_content_is_up_to_date(there: Scene) -> None:
     await there.exempt("127.0.0.1")
     await there.run("sync", "--activate", zones=KINDS)
@@ -241,6 +243,7 @@ async def test_zones_of_terraform_and_the_exempt_zone_stay_as_they_are(there: Sc
     assert len(after) == len(before) + 1
 
 
+@pytest.mark.long
 async def test_a_change_of_an_active_zone_is_in_force_at_once_and_says_what_changes(there: Scene) -> None:
     await there.exempt("127.0.0.1")
     await there.run("sync", "--activate")
@@ -267,6 +270,7 @@ async def test_zones_of_others_are_adopted_only_by_name(there: Scene) -> None:
     assert (code, "is ACTIVE" in output, len(there.changes)) == (0, True, 1), output
 
 
+@pytest.mark.long
 async def test_a_zone_that_is_not_declared_any_more_is_named_and_stays(there: Scene) -> None:
     await there.exempt("127.0.0.1")
     await there.run("sync", "--activate")
@@ -296,6 +300,7 @@ async def test_what_the_operator_states_as_egress_must_be_exempt(there: Scene) -
     assert "203.0.113.7 (" not in output
 
 
+@pytest.mark.long
 async def test_what_reactions_protect_must_be_exempt(there: Scene) -> None:
     await there.exempt("127.0.0.1", "198.51.100.0/25")
     code, output = await there.run("sync", "--activate", protect=("198.51.100.0/24",))

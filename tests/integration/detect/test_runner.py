@@ -36,6 +36,7 @@ from tests.unit.rules.days import RULES, day, expected, made
 pytestmark = pytest.mark.timeout(180)
 
 
+@pytest.mark.long
 async def test_an_alert_is_stored_delivered_and_counted_apart(tmp_path: Path) -> None:
     async with running(settings(tmp_path)) as forwarder:
         await evaluated(forwarder)
@@ -71,6 +72,7 @@ async def test_restarts_in_the_middle_of_a_shuffled_day_change_no_pair(tmp_path:
     assert len({alert.uuid for alert in alerts}) == len(alerts)
 
 
+@pytest.mark.long
 async def test_new_rules_know_the_past_and_do_not_alert_about_it(tmp_path: Path) -> None:
     only_alone = "---\n" + RULES.split("---")[3]
     async with running(settings(tmp_path, only_alone)) as forwarder:
@@ -85,6 +87,7 @@ async def test_new_rules_know_the_past_and_do_not_alert_about_it(tmp_path: Path)
         assert pairs(await stored(forwarder)) == {("many", "u2")}
 
 
+@pytest.mark.long
 async def test_a_reload_with_the_same_rules_reads_no_event_again(tmp_path: Path) -> None:
     async with running(settings(tmp_path)) as forwarder:
         await until(lambda: forwarder._rules._engine)
@@ -98,6 +101,7 @@ async def test_a_reload_with_the_same_rules_reads_no_event_again(tmp_path: Path)
         await until(lambda: b"forwarder.alert" in content(tmp_path / "archive.ndjson"))
 
 
+@pytest.mark.long
 async def test_a_bad_file_leaves_the_old_rules_at_work(tmp_path: Path) -> None:
     async with running(settings(tmp_path)) as forwarder:
         await evaluated(forwarder)
@@ -118,6 +122,7 @@ detection:
 """
 
 
+@pytest.mark.long
 async def test_what_users_were_seen_with_is_known_after_a_restart(tmp_path: Path) -> None:
     now = time.time_ns() // 1000
     person = {"actor": {"id": "00u1", "type": "User"}, "outcome": {"result": "SUCCESS"}}
@@ -138,6 +143,7 @@ async def test_what_users_were_seen_with_is_known_after_a_restart(tmp_path: Path
         await until(lambda: b"New device" in content(tmp_path / "archive.ndjson"))
 
 
+@pytest.mark.long
 async def test_orgs_that_are_not_named_are_not_evaluated(tmp_path: Path) -> None:
     wanted = settings(tmp_path, orgs=[])
     async with running(wanted) as forwarder:
@@ -195,6 +201,7 @@ filter:
 """
 
 
+@pytest.mark.long
 async def test_the_status_shows_what_each_rule_did_also_after_a_restart(tmp_path: Path) -> None:
     wanted = settings(tmp_path, RULES + _ROBOT)
     events = [made(n, n * SECOND, "alone", f"u{n % 2}", "192.0.2.1") for n in range(6)]
@@ -222,6 +229,7 @@ async def test_the_status_shows_what_each_rule_did_also_after_a_restart(tmp_path
     assert {row["last_alert_seconds_ago"] for row in others} == {None}
 
 
+@pytest.mark.long
 async def test_the_status_shows_no_rules_where_none_are_configured(tmp_path: Path) -> None:
     wanted = settings(tmp_path)
     async with running(wanted) as forwarder:

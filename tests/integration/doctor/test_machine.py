@@ -49,6 +49,7 @@ async def post(there: Scene, *uuids: str) -> None:
     assert answer.status_code == 200
 
 
+@pytest.mark.long
 async def test_an_org_without_api_has_no_row_of_okta_but_its_address(settled: Scene) -> None:
     found = await settled.doctor("--skip", "okta.reachable")
     assert found.bad == {"forwarder.running": "warn"}
@@ -56,6 +57,7 @@ async def test_an_org_without_api_has_no_row_of_okta_but_its_address(settled: Sc
     assert (await settled.doctor("--skip", "okta", "--strict")).code == 1
 
 
+@pytest.mark.long
 async def test_a_damaged_store_is_named_and_left_as_it_is(settled: Scene) -> None:
     pages = bytearray(settled.store.read_bytes())
     pages[16384 + 100 :] = b"\x5a" * (len(pages) - 16384 - 100)
@@ -82,6 +84,7 @@ async def test_a_store_that_is_too_large_for_the_time_is_skipped_and_not_called_
     assert (finding.verdict, "--timeout" in finding.fix) == ("skip", True)
 
 
+@pytest.mark.long
 async def test_a_disk_that_is_smaller_than_the_store_may_grow_is_a_warning(settled: Scene) -> None:
     settled.sections["store"] = {"path": str(settled.store), "max_size": "1000TB"}
     row = (await settled.doctor("store.disk")).of("store.disk")
@@ -97,6 +100,7 @@ async def test_a_missing_folder_is_named_as_check_names_it(there: Scene) -> None
     assert found.of("store.path")["mend"].startswith("create it")
 
 
+@pytest.mark.long
 async def test_another_program_at_a_port_is_told_from_our_own_forwarder(there: Scene) -> None:
     async with HookReceiver() as other:
         there.port = int(other.url.split(":")[2].split("/")[0])
@@ -110,6 +114,7 @@ async def test_another_program_at_a_port_is_told_from_our_own_forwarder(there: S
         assert (await there.doctor("listener.port")).bad == {}
 
 
+@pytest.mark.long
 async def test_a_listener_that_a_reload_did_not_move_is_named(there: Scene) -> None:
     async with there.forwarder():
         there.ops_port = Scene(there.folder, "").ops_port
@@ -131,6 +136,7 @@ async def test_a_port_below_1024_needs_a_right(there: Scene) -> None:
     assert row["verdict"] == ("ok" if bindable else "fail")
 
 
+@pytest.mark.long
 async def test_dead_letters_are_a_warning_with_the_commands(there: Scene) -> None:
     async with there.forwarder():
         async with httpx.AsyncClient() as client:
@@ -143,6 +149,7 @@ async def test_dead_letters_are_a_warning_with_the_commands(there: Scene) -> Non
     assert "forwarder dead-letters list --sink receiver" in row["mend"]
 
 
+@pytest.mark.long
 async def test_events_kept_for_a_sink_that_is_gone_are_named(there: Scene) -> None:
     there.sections["sinks"] = {"old": {"kind": "elasticsearch", "hosts": ["http://127.0.0.1:9"]}}
     async with there.forwarder():
@@ -158,6 +165,7 @@ async def test_events_kept_for_a_sink_that_is_gone_are_named(there: Scene) -> No
     assert "`forwarder forget-sink old`" in row["mend"]
 
 
+@pytest.mark.long
 async def test_what_the_running_forwarder_reports_is_a_row_each(there: Scene) -> None:
     there.sections["sinks"] = {"siem": {"kind": "elasticsearch", "hosts": ["http://127.0.0.1:9"]}}
     async with there.forwarder():
@@ -197,6 +205,7 @@ async def test_the_offline_part_opens_no_connection_and_says_what_check_says(the
     assert f"warning: {row['seen']}; {row['mend']}" in said
 
 
+@pytest.mark.long
 async def test_a_process_that_holds_the_store_and_is_no_forwarder_is_named(settled: Scene) -> None:
     lock = FileLock(settled.store)
     try:
@@ -209,6 +218,7 @@ async def test_a_process_that_holds_the_store_and_is_no_forwarder_is_named(settl
     )
 
 
+@pytest.mark.long
 async def test_the_state_of_a_forwarder_that_asks_for_its_token_is_read_with_it(there: Scene) -> None:
     address = next(iter(_own_addresses()), None)
     require(None if address else "needs an address of this machine that is not loopback")

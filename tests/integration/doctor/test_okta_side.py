@@ -171,6 +171,7 @@ async def test_a_proxy_that_does_not_reach_the_receiver_is_named(
     ), row
 
 
+@pytest.mark.long
 async def test_a_hook_address_whose_certificate_is_from_a_private_ca_is_named(
     tmp_path: Path, org: Emulator, certificate: Certificate
 ) -> None:

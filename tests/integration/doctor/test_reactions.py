@@ -222,6 +222,7 @@ async def test_look_ups_without_the_scope_to_read_groups_are_a_fault(tmp_path: P
     assert "okta.groups.read" in found["mend"]
 
 
+@pytest.mark.long
 async def test_an_api_token_whose_id_is_unknown_is_a_warning(there: ReactionOrg) -> None:
     there.org_settings = {"api": {"token": ADMIN_TOKEN}}
     found = await fault(there, "reactions.role")
@@ -327,6 +328,7 @@ async def test_doctor_runs_the_checks_of_reactions_too(there: ReactionOrg) -> No
     assert "add_to_group: the org has no group Step-up" in output
 
 
+@pytest.mark.long
 async def test_without_reactions_there_is_nothing_to_check(there: ReactionOrg) -> None:
     there.reactions = {}
     code, _ = await command(there, "reactions", "check")

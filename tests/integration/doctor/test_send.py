@@ -51,6 +51,7 @@ async def test_the_event_is_found_in_every_sink_with_its_seconds(tmp_path: Path,
     assert written["event"]["id"].startswith(UUID_PREFIX)
 
 
+@pytest.mark.long
 async def test_an_org_without_a_hook_is_tried_at_the_receiver_itself(tmp_path: Path) -> None:
     there = Scene(tmp_path, "https://acme.okta.com", {"api": None, "hook": None})
     async with there.forwarder():

@@ -60,6 +60,7 @@ def siem(*hosts: str, **changes: Any) -> dict[str, Any]:
     return {"kind": "elasticsearch", "hosts": list(hosts), "api_key": KEY} | changes
 
 
+@pytest.mark.long
 async def test_a_sound_cluster_lacks_only_our_templates(tmp_path: Path) -> None:
     async with cluster() as server:
         found = await look(tmp_path, siem(server.url), "elasticsearch")
@@ -76,6 +77,7 @@ async def test_a_sound_cluster_lacks_only_our_templates(tmp_path: Path) -> None:
     assert [request.method for request in server.requests if request.method == "PUT"] == []
 
 
+@pytest.mark.long
 async def test_a_template_of_another_owner_that_takes_the_data_stream_is_named(tmp_path: Path) -> None:
     async with cluster() as server:
         other = {"name": "everything", "index_template": {"index_patterns": ["logs-*"], "priority": 100}}
@@ -149,6 +151,7 @@ async def test_http_for_https_and_https_for_http_are_named(tmp_path: Path, certi
     assert "write `http://`" in to_plain.of("elasticsearch.reachable")["mend"]
 
 
+@pytest.mark.long
 async def test_a_private_ca_is_named_with_the_key_that_trusts_it(
     tmp_path: Path, certificate: Certificate
 ) -> None:
@@ -201,6 +204,7 @@ async def test_an_otlp_server_is_asked_with_an_empty_request(tmp_path: Path, fak
     assert (row["verdict"], "who are you" in row["seen"]) == ("fail", True)
 
 
+@pytest.mark.long
 async def test_an_otlp_server_of_a_private_ca_that_ends_soon(tmp_path: Path) -> None:
     own = make_certificate(tmp_path)
     async with FakeOtlpHttp(tls(own)) as server:

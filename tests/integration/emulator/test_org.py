@@ -343,6 +343,7 @@ async def test_an_event_whose_delay_ends_while_its_hook_is_deleted_is_dropped() 
 # --- faults
 
 
+@pytest.mark.long
 async def test_dropped_events_never_come_and_the_ledger_names_them() -> None:
     async with HookReceiver() as receiver, org(faults=Faults(drop=0.3)) as emulator:
         hook = await verified(emulator, receiver)

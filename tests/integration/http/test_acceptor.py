@@ -69,6 +69,7 @@ async def post_by_tls(served: Listening, trust: ssl.SSLContext, uuid: str) -> in
         return (await client.answer()).status
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("first", [b"", HELLO, b"GET / HTTP/1.1\r\n\r\n"])
 async def test_half_tls_handshakes_are_counted_and_evicted_so_that_a_post_is_answered(
     tls: ssl.SSLContext, trust: ssl.SSLContext, first: bytes, lines: list[Any]

@@ -93,6 +93,7 @@ async def test_half_a_request_is_408_after_its_deadline_however_it_drips(
     assert [e.event.uuid for e in store.events] == ["2"]
 
 
+@pytest.mark.long
 async def test_a_connection_stays_for_the_next_request_as_long_as_keep_alive_says() -> None:
     clock = ManualClock()
     async with listening(clock=clock) as served, await served.connect() as client:
@@ -104,6 +105,7 @@ async def test_a_connection_stays_for_the_next_request_as_long_as_keep_alive_say
         assert await client.ended() == b""
 
 
+@pytest.mark.long
 async def test_a_slow_commit_does_not_count_against_the_client() -> None:
     clock = ManualClock()
     store = MemoryStore()
@@ -117,6 +119,7 @@ async def test_a_slow_commit_does_not_count_against_the_client() -> None:
         assert (await client.answer()).status == 200
 
 
+@pytest.mark.long
 async def test_a_client_that_does_not_read_its_answers_is_cut_off() -> None:
     clock = ManualClock()
     async with listening(clock=clock) as served:

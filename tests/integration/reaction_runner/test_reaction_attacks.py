@@ -410,6 +410,7 @@ async def test_odd_characters_in_names_reach_no_call_line_or_terminal(tmp_path: 
 # Times
 
 
+@pytest.mark.long
 async def test_an_event_far_ahead_of_the_clock_is_refused_and_said_so(tmp_path: Path) -> None:
     async with okta_org() as org:
         user = victim(org)

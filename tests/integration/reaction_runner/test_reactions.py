@@ -27,6 +27,7 @@ async def test_a_sign_in_ends_the_sessions_of_its_user_within_seconds(tmp_path: 
         assert call.path == f"/api/v1/users/{row.target.id}/sessions?oauthTokens=true"
 
 
+@pytest.mark.long
 async def test_shadow_shows_the_request_and_calls_nothing(tmp_path: Path) -> None:
     do = ["revoke_sessions", {"suspend": {"for": "1h"}}]
     async with okta_org() as org, running(settings(tmp_path, org, do, mode="shadow")) as forwarder:

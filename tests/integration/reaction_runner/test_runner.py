@@ -202,6 +202,7 @@ async def test_the_answer_to_a_refusal_shows_the_action_as_ended(
     assert (await runner.decide(waits.id, "ann", given=False))["state"] == "ended"
 
 
+@pytest.mark.long
 async def test_a_protected_target_whose_effect_ended_meanwhile_does_not_keep_the_others(
     runner: ReactionRunner, store: BusyStore, parts: Planned
 ) -> None:

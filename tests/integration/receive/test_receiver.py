@@ -329,6 +329,7 @@ async def test_a_content_length_of_thousands_of_digits_is_400(length: str) -> No
         assert not [line for line in lines if line["action"] == "request_failed"]
 
 
+@pytest.mark.long
 async def test_many_half_sent_bodies_do_not_fill_the_memory_and_small_posts_are_answered() -> None:
     store = MemoryStore()
     body = b"x" * 1_000_000

@@ -62,6 +62,7 @@ def test_a_first_run_makes_every_object(kibana: FakeKibana) -> None:
         assert kibana.held()[saved["type"], saved["id"]] == saved
 
 
+@pytest.mark.long
 def test_a_second_run_replaces_the_same_objects(kibana: FakeKibana) -> None:
     run(kibana)
     before = kibana.held()
@@ -80,6 +81,7 @@ def test_what_is_not_ours_is_left_alone(kibana: FakeKibana) -> None:
     assert set(kibana.held()) == OURS | {("dashboard", "mine")}
 
 
+@pytest.mark.long
 def test_a_change_made_in_kibana_is_replaced(kibana: FakeKibana) -> None:
     run(kibana)
     name = ("dashboard", "okta-forwarder-overview")
@@ -127,6 +129,7 @@ def test_an_api_key_is_read_from_the_environment(
     assert set(kibana.held()) == OURS
 
 
+@pytest.mark.long
 def test_a_password_is_read_from_a_file(kibana: FakeKibana, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("planted-word\n")
     kibana.logins = {basic("ada", "planted-word"): {"default"}}
@@ -266,6 +269,7 @@ def test_an_object_without_what_it_refers_to_is_told(kibana: FakeKibana) -> None
     assert "it needs index-pattern okta-forwarder-events, which does not exist" in told[-1].text
 
 
+@pytest.mark.long
 def test_objects_that_kibana_says_nothing_of_are_a_fault(kibana: FakeKibana) -> None:
     told: list[Message] = []
     line = shipped()[0].line

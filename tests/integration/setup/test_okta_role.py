@@ -62,6 +62,7 @@ def path_of(scene: ReactionOrg, name: str) -> str:
     return f"/api/v1/groups/{scene.org.groups.named(name).id}"
 
 
+@pytest.mark.long
 async def test_without_apply_it_shows_the_changes_and_makes_none(there: ReactionOrg) -> None:
     code, output = await run(there)
     assert code == 0
@@ -81,6 +82,7 @@ async def test_without_apply_it_shows_the_changes_and_makes_none(there: Reaction
     assert not there.org.admin_roles.sets()
 
 
+@pytest.mark.long
 async def test_apply_gives_the_app_just_what_the_actions_need(there: ReactionOrg) -> None:
     code, output = await run(there, "--apply")
     assert code == 0, output
@@ -145,6 +147,7 @@ async def test_admin_roles_of_a_preview_org_are_named_as_okta_names_them_there(
     assert name in found.comparisons[1].grant.resources
 
 
+@pytest.mark.long
 async def test_a_second_apply_changes_nothing(there: ReactionOrg) -> None:
     await run(there, "--apply")
     calls = len(there.org.calls.all())
@@ -262,6 +265,7 @@ async def test_it_says_what_a_custom_role_cannot_give(there: ReactionOrg) -> Non
         assert f"this role does not allow {name}, because Okta does not document the permission" in output
 
 
+@pytest.mark.long
 async def test_a_standard_role_of_the_app_is_told(tmp_path: Path) -> None:
     async with reaction_org(tmp_path, admin=True) as scene:
         await run(scene, "--apply")
@@ -286,6 +290,7 @@ async def test_an_app_that_may_not_manage_roles_is_told_what_to_do(there: Reacti
     assert "for this run, name an API token of a Super Administrator with --token env:NAME" in done.output
 
 
+@pytest.mark.long
 async def test_with_an_api_token_the_role_is_made_and_given_to_nobody(there: ReactionOrg) -> None:
     there.org_settings = {"api": {"token": ADMIN_TOKEN}}
     code, output = await run(there, "--apply")

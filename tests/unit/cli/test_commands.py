@@ -54,6 +54,7 @@ def test_every_command_has_a_help_that_says_what_it_does() -> None:
     assert {"run", "check", "demo", "stats", "dead-letters", "emulate-okta"} <= main.commands.keys()
 
 
+@pytest.mark.long
 def test_a_wrong_configuration_ends_with_2_and_every_problem(config: Path) -> None:
     tree = json.loads(config.read_text())
     tree["recever"], tree["ops"] = {}, {"listen": "x"}
@@ -71,6 +72,7 @@ def test_a_config_that_is_not_there_ends_with_2(tmp_path: Path) -> None:
     assert "cannot be read" in done.output
 
 
+@pytest.mark.long
 def test_without_a_store_there_is_no_ledger(config: Path) -> None:
     for command in (["stats"], ["dead-letters", "list"], ["dead-letters", "replay", "--all"]):
         done = run(*command, "--config", config)
@@ -79,6 +81,7 @@ def test_without_a_store_there_is_no_ledger(config: Path) -> None:
     assert not (config.parent / "store.db").exists()
 
 
+@pytest.mark.long
 def test_the_ledger_and_the_dead_letters_need_no_secret(config: Path) -> None:
     tree = json.loads(config.read_text())
     tree["orgs"]["acme"]["secrets"] = [{"env": "NOT_SET_ANYWHERE"}]
@@ -90,6 +93,7 @@ def test_the_ledger_and_the_dead_letters_need_no_secret(config: Path) -> None:
         assert "there is no store at" in done.output
 
 
+@pytest.mark.long
 def test_a_missing_certificate_is_a_problem_of_the_configuration(config: Path) -> None:
     tree = json.loads(config.read_text())
     tree["receiver"] = {"tls": {"cert": "/nowhere/cert.pem", "key": "/nowhere/key.pem"}}
@@ -102,6 +106,7 @@ def test_a_missing_certificate_is_a_problem_of_the_configuration(config: Path) -
         assert "sinks.siem.ca_file: " in done.output
 
 
+@pytest.mark.long
 def test_a_demo_that_cannot_make_its_folder_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run("demo", "--events", 3, "--exit", "--dir", tmp_path / "file" / "demo")

@@ -82,6 +82,7 @@ def test_what_show_prints_is_the_same_configuration_again(config: Path) -> None:
     assert yaml.safe_load(run("show", "--config", again).output) == shown
 
 
+@pytest.mark.long
 def test_show_changed_leaves_the_defaults_out(config: Path) -> None:
     shown = yaml.safe_load(run("show", "--changed", "--config", config).output)
     assert shown["log"] == {"level": "warning"}
@@ -89,6 +90,7 @@ def test_show_changed_leaves_the_defaults_out(config: Path) -> None:
     assert shown["sinks"]["siem"]["delivery"] == {"timeout": "500ms"}
 
 
+@pytest.mark.long
 def test_show_as_json_names_the_origin_of_every_key(config: Path) -> None:
     shown = json.loads(run("show", "--json", "--config", config).output)
     assert shown["config"]["ops"]["listen"] == "[::1]:9464"
@@ -96,6 +98,7 @@ def test_show_as_json_names_the_origin_of_every_key(config: Path) -> None:
     assert shown["from"]["log.format"] == "default"
 
 
+@pytest.mark.long
 def test_show_of_a_wrong_configuration_ends_with_2(config: Path) -> None:
     config.write_text(FULL.replace("max_size", "maxsize"))
     done = run("show", "--config", config)
@@ -114,6 +117,7 @@ def problems(text: str) -> list[str]:
     return [f"{error.json_path} {error.message}" for error in found]
 
 
+@pytest.mark.long
 def test_every_example_configuration_is_valid_and_names_the_schema() -> None:
     examples = sorted((ROOT / "config").glob("forwarder.*.yaml"))
     assert len(examples) >= 2
@@ -152,6 +156,7 @@ def test_the_schema_finds_what_the_forwarder_would_refuse(right: str, wrong: str
     assert problems(FULL.replace(right, wrong, 1))
 
 
+@pytest.mark.long
 def test_a_key_that_the_schema_has_is_one_that_the_forwarder_takes() -> None:
     """The defaults of the schema, written into a file, are accepted."""
     tree: dict[str, Any] = {

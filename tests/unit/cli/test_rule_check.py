@@ -52,6 +52,7 @@ def written(folder: Path, text: str, name: str = "rules.yml") -> Path:
     return path
 
 
+@pytest.mark.long
 def test_each_rule_is_shown_with_what_feeds_it(tmp_path: Path) -> None:
     written(tmp_path, RULE + CORRELATION)
     written(tmp_path, '# a comment\neventType eq "user.session.end"\nactor.id pr\n', "filters.txt")
@@ -67,6 +68,7 @@ def test_each_rule_is_shown_with_what_feeds_it(tmp_path: Path) -> None:
     assert "3 rules, 1 correlation, 0 exceptions" in result.stdout
 
 
+@pytest.mark.long
 def test_all_problems_are_shown_at_once_with_file_line_and_hint(tmp_path: Path) -> None:
     one = written(
         tmp_path, RULE.replace("endswith", "endwith").replace("level: high", "levle: high"), "a.yml"
@@ -90,6 +92,7 @@ def test_all_problems_are_shown_at_once_with_file_line_and_hint(tmp_path: Path) 
         assert line in result.stderr
 
 
+@pytest.mark.long
 def test_what_can_be_loaded_and_is_probably_a_mistake_exits_1(tmp_path: Path) -> None:
     text = (
         RULE.replace("zone.delete", "zone.dellete")
@@ -142,6 +145,7 @@ def test_a_field_that_groups_or_excepts_and_does_not_exist_is_a_warning(tmp_path
     assert "Holiday: Okta's events have no field 'usr', so usr.id is never there" in result.stderr
 
 
+@pytest.mark.long
 def test_a_rule_whose_events_no_source_delivers_is_a_warning(tmp_path: Path) -> None:
     path = written(tmp_path, 'eventType eq "zone.delete"\n', "filters.txt")
     hooks_only = configured(tmp_path, "{files: [filters.txt]}")
@@ -168,6 +172,7 @@ def test_without_files_and_without_a_configuration_the_command_says_what_it_need
     assert (result.exit_code, "set `rules.files`" in result.output) == (2, True), result.output
 
 
+@pytest.mark.long
 def test_tests_beside_a_rule_pass(tmp_path: Path) -> None:
     written(tmp_path, RULE)
     tests = written(tmp_path, TESTS, "rules.tests.yml")

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from forwarder.cli.main import main
@@ -21,6 +22,7 @@ def written(path: Path, *queries: str) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_rules_whose_types_all_exist_are_a_success(tmp_path: Path) -> None:
     result = run(
         written(
@@ -37,6 +39,7 @@ def test_rules_whose_types_all_exist_are_a_success(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_type_that_does_not_exist_exits_1_and_is_told_with_a_hint(tmp_path: Path) -> None:
     path = written(tmp_path / "rules.json", "event.action: user.session.begin")
     result = run(path)
@@ -58,6 +61,7 @@ def test_what_cannot_be_read_is_told_and_the_others_are_shown(tmp_path: Path) ->
     assert f"{tmp_path / 'none.yml'}: No such file" in result.stderr
 
 
+@pytest.mark.long
 def test_json_tells_all_of_it(tmp_path: Path) -> None:
     path = written(
         tmp_path / "rules.json",
@@ -99,6 +103,7 @@ def test_problems_are_in_the_json_too(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.long
 def test_what_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
     written(tmp_path / "rules.json", "event.action: user.session.start")
     (tmp_path / "splunk.yml").write_text("title: t\ndetection: {splunk: index=okta}\n")
@@ -136,6 +141,7 @@ CHECKOUTS = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 def test_whole_checkouts_of_public_rules_exit_0_and_name_what_they_left_out(tmp_path: Path) -> None:
     for name, text in CHECKOUTS.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -171,6 +177,7 @@ def test_a_folder_without_a_readable_rule_is_said_and_exits_2(tmp_path: Path) ->
     assert f"{tmp_path}: contains no rule that can be read" in result.stderr
 
 
+@pytest.mark.long
 def test_a_rule_cannot_steer_the_terminal(tmp_path: Path) -> None:
     path = tmp_path / "rules.json"
     rule = {"name": "Okta \x1b[2J\x9b\ud800\x7f", "query": "event.action: a\x1b[31m.b"}

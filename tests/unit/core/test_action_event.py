@@ -200,6 +200,7 @@ def test_an_action_without_a_user_has_no_target_and_names_what_it_is_about() -> 
     assert body(notify)["displayMessage"] == "Password spray: notify: done"
 
 
+@pytest.mark.long
 def test_a_body_or_a_state_that_is_large_is_only_in_the_row() -> None:
     entries = {"gateways": [f"192.0.2.{number}" for number in range(5000)]}
     one = replace(

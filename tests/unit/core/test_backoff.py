@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,6 +8,7 @@ ATTEMPTS = st.integers(1, 10_000)
 RANDOMS = st.floats(0, 1, exclude_max=True)
 
 
+@pytest.mark.long
 @given(ATTEMPTS, RANDOMS)
 def test_a_delay_never_passes_the_cap(attempt: int, random: float) -> None:
     assert 0 <= Backoff(base=0.5, cap=30).delay(attempt, random) <= 30

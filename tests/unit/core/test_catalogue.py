@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE, RELEASE
 from tests import shared_data
 
@@ -9,6 +11,7 @@ def test_the_catalogue_holds_oktas_public_types() -> None:
     assert sum(HOOK_ELIGIBLE in tags for tags in EVENT_TYPES.values()) == 264
 
 
+@pytest.mark.long
 @shared_data.needs(shared_data.EVENT_TYPES)
 def test_the_catalogue_is_oktas() -> None:
     source = json.loads(shared_data.EVENT_TYPES.read_text())

@@ -105,6 +105,7 @@ def test_an_object_without_its_three_keys_is_not_an_event(body: bytes) -> None:
         read(body)
 
 
+@pytest.mark.long
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_a_moment_survives_the_way_to_microseconds_and_back(at: datetime) -> None:
     assert to_datetime(to_micros(at)) == at
@@ -131,6 +132,7 @@ def test_an_over_long_id_or_event_type_is_none(key: str) -> None:
             read(head(**{key: f'"{text}"'}))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "targets", [300, 20_000, 200_000], ids=["a small event", "an event of 60 kB", "a large event"]
 )

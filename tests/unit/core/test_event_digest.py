@@ -83,6 +83,7 @@ def test_another_event_under_the_same_uuid_has_another_digest(copy: dict[str, An
     assert of(copy) != of(EVENT)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("targets", [300, 3_000, 100_000])
 def test_an_event_of_any_size_has_the_digest_of_its_fields(targets: int) -> None:
     event = EVENT | {"target": [{"id": "00u2", "type": "User"}] * targets}
@@ -90,6 +91,7 @@ def test_an_event_of_any_size_has_the_digest_of_its_fields(targets: int) -> None
     assert of(event) != of(event | {"actor": None})
 
 
+@pytest.mark.long
 def test_a_digest_of_millions_of_empty_targets_takes_little_memory() -> None:
     event = stored(msgspec.json.encode(EVENT | {"target": [{}] * 1_000_000}))
     tracemalloc.start()
@@ -133,6 +135,7 @@ def test_an_empty_part_is_as_good_as_none(key: str) -> None:
 _names: Callable[[], st.SearchStrategy[str]] = lambda: st.text(max_size=5)  # noqa: E731
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(_names(), _names()), min_size=2, max_size=2, unique=True))
 def test_no_two_targets_are_read_as_one(targets: list[tuple[str, str]]) -> None:
     one, other = ([{"id": id_, "type": kind}] for id_, kind in targets)

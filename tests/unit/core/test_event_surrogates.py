@@ -40,6 +40,7 @@ def test_looking_stops_after_as_many_escapes_as_allowed() -> None:
     assert replace_lone_surrogates(rb"\ud800\ud800\ud800", 2) == rb"\ufffd\ufffd\ud800"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shift", range(12))
 def test_no_escape_is_missed_where_one_step_ends(shift: int) -> None:
     text = b"x" * shift + rb"\\\n\ud83d\ude00\ud800\\ud800\u00e4" * 2_000
@@ -52,6 +53,7 @@ def test_a_broken_escape_is_passed_over() -> None:
     assert replace_lone_surrogates(rb"\ud8zz\u\ud800" + b"\\") == rb"\ud8zz\u\ufffd" + b"\\"
 
 
+@pytest.mark.long
 @given(st.lists(st.sampled_from(["\\\\", '\\"', "\\ud83d", "\\ude00", "\\ud800", "x", "ud800", "\\u00e4"])))
 def test_repaired_text_reads_as_python_reads_it_with_its_halves_replaced(parts: list[str]) -> None:
     text = "".join(parts)

@@ -163,6 +163,7 @@ def test_a_text_of_any_shape_takes_no_longer_per_character(parts: list[str]) -> 
             assert time.process_time() - began < 0.25, begin + part
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("before", "secret", "after"),
     [

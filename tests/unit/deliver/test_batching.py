@@ -1,5 +1,6 @@
 """The size of the next batch, and which retries share it."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +60,7 @@ def test_a_batch_that_did_not_fill_the_size_proves_nothing_about_it() -> None:
     assert size.current == 50
 
 
+@pytest.mark.long
 @given(
     st.integers(1, 5_000),
     st.lists(st.tuples(st.sampled_from(["too_large", "timed_out", "succeeded"]), st.integers(1, 5_000))),

@@ -1,5 +1,6 @@
 """When a failing sink is tried again, and what the log says."""
 
+import pytest
 import structlog
 
 from forwarder.core.backoff import Backoff
@@ -110,6 +111,7 @@ def test_the_detail_of_a_failure_is_short_in_the_log() -> None:
     assert len(lines[0]["detail"]) == 300
 
 
+@pytest.mark.long
 def test_every_pause_has_a_hint() -> None:
     for reason in RetryReason:
         with structlog.testing.capture_logs() as lines:

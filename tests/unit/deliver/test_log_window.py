@@ -1,5 +1,6 @@
 """The position moves only over finished events, and the settlements add up."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,6 +86,7 @@ def test_replays_do_not_move_the_position() -> None:
     assert window.replaying == set()
 
 
+@pytest.mark.long
 @given(
     order=st.permutations(range(1, 13)),
     dead=st.sets(st.integers(1, 12)),

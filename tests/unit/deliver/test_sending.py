@@ -105,6 +105,7 @@ def test_a_sound_result_stays_as_it_is() -> None:
     assert (result.rejection_detail, result.made_progress, errors) == ("no to 1", True, 0)
 
 
+@pytest.mark.long
 @given(delivered=SEQS, retry=SEQS, rejected=SEQS, unattributed=st.integers(0, 20))
 def test_whatever_a_sink_says_each_event_has_one_outcome(
     delivered: list[int], retry: list[int], rejected: list[int], unattributed: int

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 import structlog
 
 from forwarder.core.errors import StoreError, StoreFullError
@@ -156,6 +157,7 @@ async def test_while_the_store_cannot_settle_the_worker_waits_and_keeps_its_outc
     assert [line["action"] for line in lines] == ["delivery_store_error"]
 
 
+@pytest.mark.long
 async def test_metrics_have_their_series_from_the_start() -> None:
     rig = Rig()
     rig.worker()
@@ -196,6 +198,7 @@ async def test_the_status_shows_what_the_worker_does() -> None:
     assert worker.state is SinkState.STOPPED
 
 
+@pytest.mark.long
 async def test_a_long_backlog_is_drained() -> None:
     rig = Rig()
     await rig.append(5_000)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +38,7 @@ async def test_events_of_other_types_are_filtered_and_the_position_moves_over_th
         assert not here.dead
 
 
+@pytest.mark.long
 async def test_events_that_are_all_filtered_are_settled_without_a_request() -> None:
     here = rig(batch_events=10)
     await here.append(1234, event_type=OTHER)
@@ -96,6 +98,7 @@ async def test_a_dead_letter_that_is_filtered_by_now_is_not_sent_again() -> None
         assert (here.dead, here.store.waiting(SINK), here.store.filtered[SINK]) == ([], 0, [2])
 
 
+@pytest.mark.long
 @examples(20)
 @given(
     kinds=st.lists(st.tuples(st.sampled_from([WANTED, OTHER]), st.integers(1, 12)), max_size=8),

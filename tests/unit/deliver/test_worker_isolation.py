@@ -74,6 +74,7 @@ def uuid(rig: Rig, seq: int) -> str:
     return rig.store.events[seq - 1].event.uuid
 
 
+@pytest.mark.long
 @every_failure
 @pytest.mark.parametrize("chance", [0.1, 0.999])
 async def test_events_posted_after_one_that_spoils_its_requests_arrive_within_a_minute_and_the_one_is_named(
@@ -93,6 +94,7 @@ async def test_events_posted_after_one_that_spoils_its_requests_arrive_within_a_
             assert [line["uuid"] for line in lines if line["action"] == "event_set_aside"] == [uuid(rig, 1)]
 
 
+@pytest.mark.long
 @every_failure
 @pytest.mark.parametrize("seq", [1, 31])
 async def test_thirty_of_thirty_one_events_are_delivered_and_the_one_is_a_named_dead_letter(
@@ -118,6 +120,7 @@ async def test_thirty_of_thirty_one_events_are_delivered_and_the_one_is_a_named_
     )
 
 
+@pytest.mark.long
 async def test_events_that_wait_apart_are_in_a_metric_until_they_are_finished() -> None:
     rig, _, worker = spoiled(FAILURES["5xx"], 3, tries=6)
     await rig.append(8)
@@ -133,6 +136,7 @@ async def test_events_that_wait_apart_are_in_a_metric_until_they_are_finished() 
     assert rig.metric("events_dead_lettered_total", reason="fails_alone") == 1
 
 
+@pytest.mark.long
 @silent_or_forbidden
 async def test_several_events_that_spoil_one_batch_are_all_found(failure: BatchResult) -> None:
     rig, sink, worker = spoiled(failure, 2, 3, 17, 60, tries=3)
@@ -146,6 +150,7 @@ async def test_several_events_that_spoil_one_batch_are_all_found(failure: BatchR
     assert sorted(sink.delivered) == [n for n in range(1, 85) if n not in (2, 3, 17, 60)]
 
 
+@pytest.mark.long
 @silent_or_forbidden
 async def test_an_outage_sets_no_event_aside_and_makes_no_dead_letter(failure: BatchResult) -> None:
     rig, sink, worker = spoiled(failure, tries=1)
@@ -165,6 +170,7 @@ async def test_an_outage_sets_no_event_aside_and_makes_no_dead_letter(failure: B
     assert {line["action"] for line in lines} <= {"sink_failing", "sink_paused", "sink_recovered"}
 
 
+@pytest.mark.long
 async def test_a_long_outage_ends_with_few_requests() -> None:
     rig, sink, worker = spoiled(FAILURES["reset"])
     sink.down = True
@@ -179,6 +185,7 @@ async def test_a_long_outage_ends_with_few_requests() -> None:
     assert len(sink.batches) - before < 30
 
 
+@pytest.mark.long
 @silent_or_forbidden
 async def test_an_event_that_is_the_only_one_is_only_sent_again(failure: BatchResult) -> None:
     rig, _, worker = spoiled(failure, 1, tries=1)
@@ -190,6 +197,7 @@ async def test_an_event_that_is_the_only_one_is_only_sent_again(failure: BatchRe
     assert (rig.dead, rig.position) == ([], 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("after", [5, 13, 21, 40])
 async def test_an_outage_that_begins_while_an_event_is_searched_makes_no_dead_letter(after: float) -> None:
     rig, sink, worker = spoiled(FAILURES["silent"], 7, tries=2)
@@ -209,6 +217,7 @@ async def test_an_outage_that_begins_while_an_event_is_searched_makes_no_dead_le
     assert sorted(sink.delivered) == [n for n in range(1, 42) if n != 7]
 
 
+@pytest.mark.long
 async def test_a_revoked_key_pauses_a_sink_that_has_an_event_set_aside_and_makes_no_dead_letter() -> None:
     rig, sink, worker = spoiled(FAILURES["403"], 3, tries=5)
     await rig.append(9)
@@ -252,6 +261,7 @@ async def test_an_event_set_aside_takes_no_slot_of_the_others() -> None:
             assert rig.position == 4
 
 
+@pytest.mark.long
 async def test_an_event_that_is_throttled_alone_is_never_given_up() -> None:
     rig, sink, worker = spoiled(BatchResult(reason=RetryReason.THROTTLED, whole=True), 2, tries=2)
     await rig.append(4)
@@ -267,6 +277,7 @@ async def test_an_event_that_is_throttled_alone_is_never_given_up() -> None:
     assert rig.position == 24
 
 
+@pytest.mark.long
 async def test_without_a_limit_of_lone_tries_an_event_waits_without_end_and_longer_after_each() -> None:
     rig, sink, worker = spoiled(FAILURES["reset"], 2, tries=0)
     await rig.append(4)
@@ -280,6 +291,7 @@ async def test_without_a_limit_of_lone_tries_an_event_waits_without_end_and_long
     assert sum(seqs == [2] for seqs in sink.batches) < 60
 
 
+@pytest.mark.long
 async def test_a_new_worker_finds_the_event_again() -> None:
     rig, sink, worker = spoiled(FAILURES["403"], 5, tries=3)
     await rig.append(31)
@@ -294,6 +306,7 @@ async def test_a_new_worker_finds_the_event_again() -> None:
     assert (rig.position, rig.dead) == (41, [5])
 
 
+@pytest.mark.long
 async def test_a_dead_letter_that_fails_alone_again_is_a_dead_letter_again_and_holds_up_no_other() -> None:
     rig, sink, worker = spoiled(FAILURES["reset"], 5, tries=2)
     await rig.append(9)
@@ -317,6 +330,7 @@ async def test_a_dead_letter_that_fails_alone_again_is_a_dead_letter_again_and_h
     assert rig.store.delivered[SINK] == 27
 
 
+@pytest.mark.long
 @silent_or_forbidden
 async def test_an_event_that_fails_alone_is_given_up_although_the_window_behind_it_is_full(
     failure: BatchResult,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import hypothesis
+import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,6 +123,7 @@ ANSWERS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.long
 @examples(40)
 @given(
     script=st.lists(ANSWERS, max_size=25),
@@ -171,6 +173,7 @@ def test_nothing_is_lost_and_everything_ends_in_one_place(
         asyncio.run(deliver(), debug=DEBUG)
 
 
+@pytest.mark.long
 @examples(25)
 @given(
     script=st.lists(ANSWERS, max_size=12),

@@ -1,5 +1,6 @@
 """The dead-letter limit, and dead letters that an operator sends again."""
 
+import pytest
 import structlog
 
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason
@@ -69,6 +70,7 @@ async def test_a_delivered_event_between_starts_the_count_again() -> None:
             assert (rig.position, len(rig.dead), worker.state) == (9, 6, SinkState.IDLE)
 
 
+@pytest.mark.long
 async def test_without_a_limit_everything_may_be_rejected() -> None:
     with structlog.testing.capture_logs():
         async with working(500, dead_letter_limit=0) as (rig, _):
@@ -125,6 +127,7 @@ async def test_replays_do_not_share_a_batch_with_new_events() -> None:
             assert (await rig.called()).seqs == [4]
 
 
+@pytest.mark.long
 async def test_more_replays_than_fit_are_sent_some_at_a_time_until_none_is_left() -> None:
     with structlog.testing.capture_logs():
         async with working(250, dead_letter_limit=0, batch_events=250) as (rig, _):

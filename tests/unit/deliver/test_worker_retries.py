@@ -174,6 +174,7 @@ async def test_a_paused_sink_alarms_once_is_tried_slowly_and_recovers_by_itself(
     assert lines[-1]["action"] == "sink_recovered"
 
 
+@pytest.mark.long
 async def test_a_pause_that_lasts_is_logged_again_after_five_minutes() -> None:
     with structlog.testing.capture_logs() as lines:
         async with working(1) as (rig, _):

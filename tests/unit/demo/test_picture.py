@@ -52,6 +52,7 @@ def drawn(seen: Snapshot, width: int, height: int, *, plugged: bool = True) -> l
     return out.getvalue().rstrip("\n").split("\n")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (200, 60)])
 @pytest.mark.parametrize("rows", [0, 3, 100])
 def test_it_fills_the_terminal_and_is_no_larger(width: int, height: int, rows: int) -> None:
@@ -76,6 +77,7 @@ def test_no_number_is_cut_off_at_80_columns(number: int) -> None:
         assert any(text in line for line in lines), text
 
 
+@pytest.mark.long
 def test_an_unplugged_sink_and_a_silent_hook_are_seen() -> None:
     text = "\n".join(drawn(snapshot(hook="unverified"), 80, 24, plugged=False))
     assert "unplugged" in text
@@ -83,6 +85,7 @@ def test_an_unplugged_sink_and_a_silent_hook_are_seen() -> None:
     assert "● unverified" in text
 
 
+@pytest.mark.long
 def test_the_newest_events_are_last_and_say_how_they_came() -> None:
     rows = (
         row(1, event_type="too.old"),

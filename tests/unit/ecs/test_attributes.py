@@ -123,6 +123,7 @@ def test_numbers_and_characters_that_otlp_cannot_carry_become_text() -> None:
     assert found[debug + "half"] == "\ufffd"
 
 
+@pytest.mark.long
 def test_many_objects_without_a_name_in_common_stay_one_text() -> None:
     chain = [{f"name{n}": n} for n in range(2000)]
     found = attributes(bare(request={"ipChain": chain}))

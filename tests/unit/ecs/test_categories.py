@@ -58,6 +58,7 @@ def elastics() -> dict[str, tuple[set[str], set[str]]]:
     return found
 
 
+@pytest.mark.long
 def test_every_type_of_the_catalogue_gets_a_category_and_a_type_of_ecs() -> None:
     for event_type in EVENT_TYPES:
         categories, types = classes(event_type)

@@ -109,6 +109,7 @@ def test_empty_behaviors_and_an_empty_risk_with_blanks_are_nothing(empty: str) -
     assert debug({"behaviors": empty, "risk": empty}) is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "unit",
     ["a, ", ", ", ",", "a=b, ", " ", "{", "}", "=", "a ", ",  ", "a=b,", "\t", ", a ", "{a=b}, "],

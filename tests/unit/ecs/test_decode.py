@@ -8,6 +8,7 @@ from forwarder.ecs.decode import decode
 from tests.unit.ecs.okta_events import free
 
 
+@pytest.mark.long
 @given(free())
 def test_it_reads_what_the_standard_library_wrote(value: object) -> None:
     assert decode(json.dumps(value).encode()) == value

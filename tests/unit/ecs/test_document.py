@@ -313,6 +313,7 @@ def test_whatever_okta_sends_the_document_can_be_written_and_holds_nothing_empty
     ]
 
 
+@pytest.mark.long
 @given(st.sampled_from(sorted(EVENT_TYPES)))
 def test_catalogue_tags_are_the_documents_tags(event_type: str) -> None:
     assert set(mapped(bare(eventType=event_type))["tags"]) == {

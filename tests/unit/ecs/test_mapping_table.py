@@ -3,6 +3,7 @@
 from fnmatch import fnmatchcase
 from typing import Any
 
+import pytest
 from hypothesis import given
 
 from forwarder.ecs.attributes import log_view
@@ -35,6 +36,7 @@ def test_the_page_is_up_to_date() -> None:
     assert TARGET.read_text(encoding="utf-8") == page(), "run `python tools/make_mapping_table.py`"
 
 
+@pytest.mark.long
 @given(log_events())
 @examples(30)
 def test_a_document_has_no_field_that_the_page_does_not_name(raw: Json) -> None:

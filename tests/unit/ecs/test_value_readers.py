@@ -46,6 +46,7 @@ def test_an_integer_has_64_bits(value: object, number: int | None) -> None:
     assert value_readers.integer(value) == number
 
 
+@pytest.mark.long
 @given(st.ip_addresses().map(str) | st.from_regex(r"[0-9.]{1,16}", fullmatch=True) | st.text())
 def test_an_ip_is_what_the_library_says(value: str) -> None:
     try:
@@ -114,6 +115,7 @@ def test_what_lies_too_deep_becomes_its_json_text() -> None:
     assert value == '{"a":' * 24 + "1" + "}" * 24
 
 
+@pytest.mark.long
 @given(free())
 def test_clean_leaves_nothing_empty_and_changes_nothing_twice(value: Any) -> None:
     once = value_readers.clean(value)

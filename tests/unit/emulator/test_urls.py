@@ -57,6 +57,7 @@ def proof(url: str, number: int) -> str:
     return jwt.encode(claims, KEY, "ES256", header)
 
 
+@pytest.mark.long
 def test_a_proof_may_name_the_own_port() -> None:
     proofs = ProofValidator(ManualClock())
     for number, org in enumerate(SPELLINGS):

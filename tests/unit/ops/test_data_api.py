@@ -97,6 +97,7 @@ async def test_what_is_selected_is_changed_and_logged(
     assert [line["action"] for line in lines] == ["dead_letters_changed"] * 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -142,6 +143,7 @@ async def test_a_change_needs_the_token_and_must_not_come_from_another_site(
     assert (answer.status_code, bool(data.replayed)) == (status, status == 200)
 
 
+@pytest.mark.long
 async def test_without_a_token_in_the_configuration_nothing_can_be_changed(data: FakeData) -> None:
     async with client(data, token=None) as ops:
         answer = await ops.post("/api/dead-letters/replay", json={"all": True}, headers=SIGNED)
@@ -159,6 +161,7 @@ async def test_a_page_learns_what_its_reader_may_do(data: FakeData) -> None:
     assert far.json() == {"may_read": False, "may_change": False, "token_configured": True}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", ["//api/status", "/api//status", "///api/events/7", "//api/dead-letters/1"])
 async def test_no_spelling_of_a_path_shows_data_to_another_machine(data: FakeData, path: str) -> None:
     async with client(data) as ops:
@@ -168,6 +171,7 @@ async def test_no_spelling_of_a_path_shows_data_to_another_machine(data: FakeDat
         assert (await ops.get(url, headers=SIGNED)).status_code == 200
 
 
+@pytest.mark.long
 async def test_no_spelling_of_a_path_changes_anything_without_the_token(data: FakeData) -> None:
     async with client(data) as ops:
         url = "http://127.0.0.1:9464//api/dead-letters/discard"
@@ -175,6 +179,7 @@ async def test_no_spelling_of_a_path_changes_anything_without_the_token(data: Fa
     assert (answer.status_code, data.discarded) == (401, [])
 
 
+@pytest.mark.long
 async def test_a_dead_letter_that_comes_after_the_events_were_counted_is_kept() -> None:
     class Busy(FakeData):
         async def dead_letters(self, wanted: DeadLetterFilter, limit: int) -> dict[str, Any]:

@@ -55,12 +55,14 @@ class FakeStatus:
         return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
 
+@pytest.mark.long
 async def test_it_is_alive_and_ready() -> None:
     async with FakeStatus().client() as client:
         assert (await client.get("/livez")).status_code == 200
         assert (await client.get("/readyz")).status_code == 200
 
 
+@pytest.mark.long
 async def test_it_is_not_ready_while_a_post_could_not_be_stored_and_says_why() -> None:
     status = FakeStatus()
     status.not_ready_reason = "the disk is full"
@@ -72,6 +74,7 @@ async def test_it_is_not_ready_while_a_post_could_not_be_stored_and_says_why() -
         assert (await client.get("/readyz")).status_code == 200
 
 
+@pytest.mark.long
 async def test_a_scrape_refreshes_the_gauges_first() -> None:
     status = FakeStatus()
     async with status.client() as client:
@@ -80,12 +83,14 @@ async def test_a_scrape_refreshes_the_gauges_first() -> None:
     assert status.refreshes == 1
 
 
+@pytest.mark.long
 async def test_everything_else_is_not_found_or_not_allowed() -> None:
     async with FakeStatus().client() as client:
         assert (await client.get("/nope")).status_code == 404
         assert (await client.post("/metrics")).status_code == 405
 
 
+@pytest.mark.long
 async def test_it_leaves_the_log_lines_of_the_process_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     own = logging.NullHandler()
     monkeypatch.setattr(logging.root, "handlers", [own])
@@ -131,12 +136,14 @@ async def test_a_request_for_an_unknown_host_is_refused_and_logged(path: str, ho
     assert [(line["action"], line["host"]) for line in lines] == [("ops_host_refused", host)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("host", [*KNOWN, *PRIVATE, "siem.example.com", "SIEM.example.com:9464"])
 async def test_a_known_host_is_answered(host: str) -> None:
     async with FakeStatus().client("siem.example.com") as client:
         assert (await client.get("/metrics", headers={"Host": host})).status_code == 200
 
 
+@pytest.mark.long
 async def test_probes_answer_to_every_name() -> None:
     async with FakeStatus().client() as client:
         for path in ("/livez", "/readyz"):

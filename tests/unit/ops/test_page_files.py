@@ -36,6 +36,7 @@ def test_the_vendored_library_is_the_published_file_with_its_licence() -> None:
     assert "BSD 3-Clause" in (PAGE / "lit-html.LICENSE").read_text()
 
 
+@pytest.mark.long
 async def test_the_page_and_its_files_come_with_a_policy_that_allows_nothing_inline() -> None:
     async with client() as ops:
         page = await ops.get("/")
@@ -64,12 +65,14 @@ def test_every_file_draws_by_the_template_that_makes_texts_harmless() -> None:
     assert using == {"html.js"}
 
 
+@pytest.mark.long
 async def test_other_files_are_not_served() -> None:
     async with client() as ops:
         for path in ("/page/nope.js", "/page/lit-html.LICENSE", "/page/index.html", "/page/..%2flistener.py"):
             assert (await ops.get(path)).status_code == 404
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("prefix", "base"),
     [

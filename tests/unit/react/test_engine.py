@@ -35,6 +35,7 @@ async def test_a_row_is_stored_before_its_call_leaves(scene: Scene) -> None:
     assert row.request.path == "/api/v1/users/00u1/lifecycle/suspend"
 
 
+@pytest.mark.long
 async def test_an_effect_is_undone_when_its_time_is_over(scene: Scene) -> None:
     await scene.add(suspend := scene.action("suspend"), group := scene.action("add_to_group"))
     assert scene.okta.members == {"00u1"}
@@ -45,6 +46,7 @@ async def test_an_effect_is_undone_when_its_time_is_over(scene: Scene) -> None:
     assert {scene.row(one).end for one in (suspend, group)} == {End.UNDONE}
 
 
+@pytest.mark.long
 async def test_an_undo_that_leaves_something_in_force_says_so_in_the_row(scene: Scene) -> None:
     await scene.add(group := scene.action("add_to_group"))
     scene.okta.note = "a larger entry is still there"
@@ -52,6 +54,7 @@ async def test_an_undo_that_leaves_something_in_force_says_so_in_the_row(scene: 
     assert (scene.row(group).end, scene.row(group).detail) == (End.UNDONE, "a larger entry is still there")
 
 
+@pytest.mark.long
 async def test_what_others_changed_since_is_not_undone(scene: Scene) -> None:
     await scene.add(suspend := scene.action("suspend"))
     await scene.pass_time(10)
@@ -62,6 +65,7 @@ async def test_what_others_changed_since_is_not_undone(scene: Scene) -> None:
     assert scene.row(suspend).end is End.NOT_OURS
 
 
+@pytest.mark.long
 async def test_a_user_who_is_gone_leaves_nothing_to_undo(scene: Scene) -> None:
     await scene.add(suspend := scene.action("suspend"))
     scene.okta.gone.add("00u1")
@@ -69,6 +73,7 @@ async def test_a_user_who_is_gone_leaves_nothing_to_undo(scene: Scene) -> None:
     assert scene.row(suspend).end is End.NOT_OURS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["after", "lost"])
 async def test_a_call_that_worked_and_said_otherwise_has_one_effect_and_is_undone(
     scene: Scene, fault: str
@@ -103,6 +108,7 @@ async def test_a_call_over_the_limit_is_repeated_after_the_reset_and_not_before(
     assert scene.row(revoke).outcome is Outcome.DONE
 
 
+@pytest.mark.long
 async def test_a_refusal_is_final(scene: Scene) -> None:
     scene.okta.faults = ["403"]
     await scene.add(revoke := scene.action("revoke_sessions"))
@@ -121,6 +127,7 @@ async def test_an_undo_goes_on_until_okta_answers(scene: Scene) -> None:
     assert scene.okta.status["00u1"] == "ACTIVE"
 
 
+@pytest.mark.long
 async def test_a_guard_that_stops_a_repetition_does_not_hide_what_was_done(scene: Scene) -> None:
     scene.okta.faults = ["after"]
     scene.judge.say["suspend"] = lambda action: (
@@ -144,6 +151,7 @@ async def test_a_guard_that_stops_a_repetition_of_what_was_not_done_fails_it(sce
     assert (row.outcome, row.reason) == (Outcome.FAILED, Reason.LATE)
 
 
+@pytest.mark.long
 async def test_what_is_so_already_is_not_called_and_not_undone(scene: Scene) -> None:
     scene.okta.set_status("00u1", "SUSPENDED")
     await scene.add(suspend := scene.action("suspend"))
@@ -210,6 +218,7 @@ async def test_a_prompt_is_polled_when_due_and_its_answer_leads_on(scene: Scene)
     assert scene.okta.calls == [("DELETE", "/api/v1/users/00u1/sessions?oauthTokens=true")]
 
 
+@pytest.mark.long
 async def test_a_prompt_that_a_crash_hit_while_it_was_sent_is_never_sent_again(scene: Scene) -> None:
     prompt = scene.action("prompt", by="push")
     await scene.crash()

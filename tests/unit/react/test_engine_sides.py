@@ -94,6 +94,7 @@ async def test_a_webhook_that_hangs_delays_neither_another_webhook_nor_an_org_no
     assert len(scene.engine._tasks) <= 8
 
 
+@pytest.mark.long
 async def test_a_receiver_that_hangs_holds_back_nothing_else_about_its_users(scene: Scene) -> None:
     users = [f"00u{number}" for number in range(24)]
     await scene.rows.commit(

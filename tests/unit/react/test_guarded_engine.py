@@ -17,6 +17,7 @@ async def scene() -> AsyncIterator[GuardedScene]:
     await made.crash()
 
 
+@pytest.mark.long
 async def test_calls_that_never_left_in_an_outage_leave_the_limit_to_the_next_alert(
     scene: GuardedScene,
 ) -> None:

@@ -340,6 +340,7 @@ def _everything(found: Plans, about: Event) -> list[Action]:
     return rows
 
 
+@pytest.mark.long
 @given(_entries, _alerts, _modes)
 def test_the_same_alert_has_the_same_keys_each_once(
     entries: list[dict[str, Any]], about: Event, mode: str
@@ -350,6 +351,7 @@ def test_the_same_alert_has_the_same_keys_each_once(
     assert len({row.key for row in once}) == len(once)
 
 
+@pytest.mark.long
 @given(_entries, _alerts, _modes)
 def test_no_plan_goes_beyond_its_alert(entries: list[dict[str, Any]], about: Event, mode: str) -> None:
     raw = msgspec.json.decode(about.body)
@@ -365,6 +367,7 @@ def test_no_plan_goes_beyond_its_alert(entries: list[dict[str, Any]], about: Eve
             assert row.target.id == about.uuid
 
 
+@pytest.mark.long
 @given(_entries, _alerts, _modes)
 def test_no_action_is_stronger_than_the_ceiling(
     entries: list[dict[str, Any]], about: Event, mode: str

@@ -47,6 +47,7 @@ def old(scene: GuardedScene, name: str, **settings: Any) -> Action:
     return change(scene.action(name, **settings), planned_at=planned, published=planned)
 
 
+@pytest.mark.long
 async def test_a_quiet_action_that_asks_is_refused_when_no_human_approved_it_in_time(
     scene: GuardedScene,
 ) -> None:
@@ -60,6 +61,7 @@ async def test_a_quiet_action_that_asks_is_refused_when_no_human_approved_it_in_
     assert (len(scene.store.log), scene.okta.looks) == (commits + 1, looks)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["before", "unsent"])
 async def test_a_quiet_action_fails_a_day_after_it_was_planned(scene: GuardedScene, fault: str) -> None:
     scene.okta.faults = [fault] * 100
@@ -72,6 +74,7 @@ async def test_a_quiet_action_fails_a_day_after_it_was_planned(scene: GuardedSce
     assert "24h" in row.detail
 
 
+@pytest.mark.long
 async def test_a_quiet_action_whose_event_is_never_confirmed_ends_after_a_day(scene: GuardedScene) -> None:
     scene.guard(confirm=frozenset({EffectKind.QUIET}))
     scene.store.logged = False

@@ -90,6 +90,7 @@ async def test_several_gzip_streams_in_a_row_are_one_body() -> None:
     assert await receive_body(encoded(b" X-GZip "), received(two), 100) == b"abc"
 
 
+@pytest.mark.long
 async def test_a_bomb_is_stopped_at_the_limit() -> None:
     assert await status(bomb(100, 1_000_000), limit=1_000_000) == 413
     assert await status(gzip.compress(b"a" * 101, mtime=0), limit=100) == 413
@@ -247,6 +248,7 @@ async def test_one_poison_element_costs_only_itself(bad: bytes) -> None:
         assert events[0].envelope_id == malformed[0].envelope_id == "p"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("separator", [b",", b", "])
 async def test_a_truncated_element_costs_only_itself(separator: bytes) -> None:
     whole = good(2, b',"actor":{"id":"a,{b}","type":"User"}')
@@ -289,6 +291,7 @@ async def test_half_of_a_surrogate_pair_costs_neither_its_event_nor_a_neighbour(
     assert events[0].envelope_id == "p"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [9_999, 10_001, 20_000, 43_000, 44_000])
 async def test_any_number_of_halves_of_surrogate_pairs_is_accepted(count: int) -> None:
     odd = good(1, b',"x":"' + count * rb"\ud800" + b'"')
@@ -366,6 +369,7 @@ async def test_a_large_body_of_any_kind_is_read_in_short_steps(body: bytes) -> N
     assert (time.process_time() - began) / turns.count < 0.02  # seconds of CPU that a step may take
 
 
+@pytest.mark.long
 async def test_a_thousand_invalid_elements_are_a_thousand_malformed_events() -> None:
     events, malformed = await read(envelope(good(1), *[b"1"] * 1_000))
     assert (len(events), len(malformed)) == (1, 1_000)

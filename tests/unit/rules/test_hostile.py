@@ -51,6 +51,7 @@ def test_a_wildcard_of_many_stars_is_matched_at_once(text: str) -> None:
         assert wildcard(f"*{text}*".replace("b", "a"), one="?").matches("a" * 600)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "text", ["(a+)+!", "(.*)*" * 8 + "!", ".*a" * 20 + "!", r"((\w+\.?)*)*$!", "(a|aa|a.)+!"]
 )  # fmt: skip
@@ -180,6 +181,7 @@ def test_a_file_that_cannot_be_decoded_is_a_problem(name: str, text: str, tmp_pa
     assert (rules, len(problems)) == ([], 1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("entry", ["[{0}]", "{{<<: [{0}]}}", "{{x: [{0}]}}"])
 def test_a_billion_laughs_are_a_problem_at_once(entry: str, tmp_path: Path) -> None:
     levels = ["a0: &a0 {b: c}"]
@@ -247,6 +249,7 @@ CONDITIONS = st.recursive(
 )
 
 
+@pytest.mark.long
 @given(condition=CONDITIONS)
 def test_all_types_are_judged_at_once_as_each_by_itself(condition: Condition) -> None:
     names = ("a", "b", "ab")

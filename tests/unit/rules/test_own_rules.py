@@ -16,6 +16,7 @@ FOLDER = ROOT / "config" / "rules"
 FILES = sorted(file for file in FOLDER.glob("*.yml") if not file.name.endswith(TESTS))
 
 
+@pytest.mark.long
 def test_the_rules_load_without_lists_and_nothing_about_them_is_doubtful() -> None:
     found = load([FOLDER])
     assert warnings(found, reviewed(found)) == []
@@ -31,6 +32,7 @@ def test_a_rule_has_tests_that_pass(file: Path) -> None:
     assert {result.test.expected for result in results} == {True, False}
 
 
+@pytest.mark.long
 def test_whatever_alerts_has_tags_and_false_positives() -> None:
     found = load([FOLDER])
     alerting: list[Described] = [rule for rule in found.rules if rule.alerts]

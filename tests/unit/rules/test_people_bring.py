@@ -199,6 +199,7 @@ def test_an_empty_folder_is_a_problem(tmp_path: Path) -> None:
     assert len(read(tmp_path)[1]) == 1
 
 
+@pytest.mark.long
 def test_a_checkout_is_read_whatever_lies_in_it(tmp_path: Path) -> None:
     written(tmp_path / "okta.yml", OKTA)
     (tmp_path / "bom.yml").write_bytes(b"\xef\xbb\xbf" + OKTA.replace("\n", "\r\n").encode())

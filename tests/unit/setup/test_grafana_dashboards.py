@@ -48,6 +48,7 @@ def selectors(expression: str) -> Iterator[tuple[Any, str]]:
             yield node, inside
 
 
+@pytest.mark.long
 def test_the_files_are_what_the_tool_makes() -> None:
     shipped = {path.name: path.read_text(encoding="utf-8") for path in TARGET.iterdir()}
     assert shipped == files(), "run `python -m tools.make_grafana`"
@@ -216,6 +217,7 @@ def test_grafanas_published_types_allow_the_panel(name: str, panel: dict[str, An
         assert faults(f"{panel['type']}.FieldConfig", custom) == []
 
 
+@pytest.mark.long
 def test_a_dashboard_that_grafana_would_not_understand_is_found() -> None:
     shown = dashboard(FILES[0])
     shown["panels"][1]["gridPos"]["w"] = "wide"

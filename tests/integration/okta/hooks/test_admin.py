@@ -87,6 +87,7 @@ async def test_a_second_sync_finds_nothing_to_do(there: Scene) -> None:
     assert await there.sync(wanted) == []
 
 
+@pytest.mark.long
 async def test_other_events_keep_the_hook_verified_and_the_secret_alive(there: Scene) -> None:
     await there.sync(there.wanted())
     assert await there.sync(there.wanted(types=TYPES | {"user.account.lock"})) == [

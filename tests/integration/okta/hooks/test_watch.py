@@ -152,6 +152,7 @@ async def test_while_okta_does_not_answer_what_was_known_stays(
     assert actions == ["hook_live", "hook_unknown", "hook_unknown", "hook_live"]
 
 
+@pytest.mark.long
 async def test_it_looks_at_once_and_then_at_the_set_interval(there: Scene) -> None:
     running = asyncio.create_task(there.watch(check_interval="30s").run())
     await there.clock.asleep()
@@ -189,6 +190,7 @@ async def test_a_deactivated_hook_is_left_alone_by_healing(there: Scene) -> None
     assert there.api.changes == []
 
 
+@pytest.mark.long
 async def test_healing_that_fails_is_tried_again_ever_more_rarely(
     there: Scene, told: list[dict[str, Any]]
 ) -> None:

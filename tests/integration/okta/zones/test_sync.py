@@ -66,6 +66,7 @@ async def test_one_command_can_create_and_activate(there: Scene) -> None:
     ]
 
 
+@pytest.mark.long
 async def test_a_large_address_zone_is_created_although_a_policy_zone_holds_only_150(there: Scene) -> None:
     many = {"hosts": {"ips": [f"203.0.{n // 250}.{n % 250}" for n in range(1000)]}}
     (applied,) = await there.sync(many)
@@ -200,6 +201,7 @@ async def test_all_pages_of_the_list_are_read(there: Scene) -> None:
     assert (len(found.zones), found.plan.is_empty) == (9, True)
 
 
+@pytest.mark.long
 async def test_only_one_process_writes_and_another_waits_and_then_says_so(there: Scene) -> None:
     writer = there.writer
     async with writer.writing():

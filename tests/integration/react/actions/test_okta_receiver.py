@@ -130,6 +130,7 @@ async def test_a_risk_event_counts_once_for_the_user_and_only_after_the_registra
         assert there.user.risk[0] == "LOW"
 
 
+@pytest.mark.long
 async def test_the_org_says_nothing_about_a_user_that_it_does_not_know(tmp_path: Path) -> None:
     async with scene(tmp_path) as there:
         await there.client.post(PROVIDERS_PATH, json=there.registration())

@@ -78,6 +78,7 @@ async def test_keys_that_nobody_serves_are_a_problem() -> None:
     )
 
 
+@pytest.mark.long
 async def test_a_running_forwarder_serves_what_the_check_expects(tmp_path: Any) -> None:
     tree = {
         "orgs": {"acme": {"secrets": ["hook-secret"]}},

@@ -69,6 +69,7 @@ async def test_the_code_for_webhooks_accepts_a_genuine_one_and_no_other(tmp_path
     assert not is_genuine(old.headers, old.body, secret)
 
 
+@pytest.mark.long
 async def test_the_code_for_risk_events_accepts_a_genuine_one_and_no_other() -> None:
     risk_event = code("risk_event")
 

@@ -238,6 +238,7 @@ async def test_a_reload_that_closes_the_client_leaves_an_answer() -> None:
 # --- risk events
 
 
+@pytest.mark.long
 async def test_a_receiver_that_checks_the_signature_accepts_a_risk_event() -> None:
     async with risk_receiver(ISSUER, "risk", keys_of(KEY)) as receiver:
         answer = await report(
@@ -335,6 +336,7 @@ def lines() -> Iterator[list[Any]]:
         yield lines
 
 
+@pytest.mark.long
 async def test_a_server_that_echoes_everything_gives_no_secret_back(lines: list[Any]) -> None:
     async def echo(call: Any) -> Reply:
         return Reply(400, body=json.dumps({"description": f"{call.headers} {call.body.decode()}"}).encode())

@@ -83,6 +83,7 @@ async def test_a_user_whom_nothing_protects_is_acted_on() -> None:
         assert await org.verdict() == (Decision.GO, None)
 
 
+@pytest.mark.long
 async def test_protected_logins_groups_and_admins_of_the_org_are_spared() -> None:
     async with scene() as org:
         spared = (Decision.REFUSE, Reason.PROTECTED)

@@ -91,6 +91,7 @@ async def test_restarts_between_polls_change_neither_the_answer_nor_the_pace(
         never_early(made)
 
 
+@pytest.mark.long
 async def test_a_slow_down_that_was_not_stored_is_kept_to_after_the_restart() -> None:
     async with scene() as made:
         made.phone("deny", 60, fault="slow_down")
@@ -148,6 +149,7 @@ async def test_a_push_is_taken_back_on_stop_and_a_quicker_denial_is_not_lost() -
         never_early(made)
 
 
+@pytest.mark.long
 async def test_a_ciba_request_cannot_be_taken_back_and_goes_on_after_the_start() -> None:
     async with scene() as made:
         made.phone("deny", 20)

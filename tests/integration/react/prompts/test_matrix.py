@@ -198,6 +198,7 @@ async def test_an_answer_that_okta_never_gives_is_unknown_some_time_after_its_en
         never_early(made)
 
 
+@pytest.mark.long
 async def test_tokens_that_were_lost_with_the_response_are_no_timeout() -> None:
     async with scene() as made:
         made.phone("approve", 1)

@@ -113,6 +113,7 @@ def _with(row: Action, progress: PromptProgress) -> Action:
     return replace(row, handle=progress.handle)
 
 
+@pytest.mark.long
 async def test_a_token_that_names_org_app_and_user_is_an_approval() -> None:
     async with asked() as (server, prompts, row, _):
         assert (await prompts.poll(row)).answer == "approved"
@@ -171,6 +172,7 @@ async def test_any_other_token_leaves_the_answer_unknown(case: str) -> None:
     assert why in progress.detail
 
 
+@pytest.mark.long
 async def test_a_key_that_the_server_has_changed_is_fetched() -> None:
     async with asked(lambda claims: signed(claims, by="new", kid="k2")) as (server, prompts, row, clock):
         tokens = server.replies
@@ -251,6 +253,7 @@ async def test_each_answer_to_a_poll_has_its_meaning(reply: Reply, answer: str |
             assert progress.due == clock.now() + (30 if reply.headers else 10) * SECOND
 
 
+@pytest.mark.long
 async def test_a_server_that_is_down_was_surely_not_asked() -> None:
     async with asked() as (_, _, row, clock):
         app = CibaApp("http://127.0.0.1:1", APP, pem(rsa_key()))

@@ -158,6 +158,7 @@ async def test_an_event_that_cannot_be_a_document_is_rejected_alone(
     assert ([reject.seq for reject in alone.rejected], len(server.requests)) == ([2], 1)
 
 
+@pytest.mark.long
 async def test_a_long_batch_lets_other_tasks_run(
     server: FakeElasticsearch, sink: ElasticsearchSink, loop_guard: BlockBuster
 ) -> None:
@@ -595,6 +596,7 @@ async def test_a_certificate_for_another_name_is_not_trusted(
     assert tls_server.requests == []
 
 
+@pytest.mark.long
 async def test_the_usual_mistakes_are_one_sentence_with_the_address_once_and_what_to_do(
     server: FakeElasticsearch, tls_server: FakeElasticsearch, certificate: Certificate
 ) -> None:

@@ -225,6 +225,7 @@ SEARCHES: list[tuple[dict[str, object], list[int]]] = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("indexed", [False, True], ids=["not indexed", "indexed"])
 async def test_events_are_found_by_user_type_time_and_org(path: Path, *, indexed: bool) -> None:
     ours = [

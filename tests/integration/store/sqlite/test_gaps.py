@@ -92,6 +92,7 @@ async def test_a_gap_is_forgotten_together_with_the_id_of_its_event(path: Path) 
         assert commands(path).gaps().count == 4
 
 
+@pytest.mark.long
 async def test_pruning_in_many_steps_forgets_old_rows_and_keeps_young_ones(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, sinks=()) as store:

@@ -21,6 +21,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.long
 def test_a_second_holder_learns_the_pid_of_the_first(path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE

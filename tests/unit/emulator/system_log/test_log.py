@@ -136,6 +136,7 @@ def test_what_is_too_old_is_left_out_without_a_word(now: Now, events: list[LogEn
     assert bounded(log, ALL) == events[6:]
 
 
+@pytest.mark.long
 def test_twenty_thousand_events_are_read_to_the_end(now: Now) -> None:
     log = EmulatedSystemLog(100_000, now)
     many = [LogEntry(number, b"{}") for number in range(20_000)]

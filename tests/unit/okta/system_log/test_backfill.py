@@ -254,6 +254,7 @@ async def test_an_unreadable_checkpoint_is_ignored(there: Scene) -> None:
     assert await there.remaining(1, 2) == (1, 2)
 
 
+@pytest.mark.long
 async def test_the_estimate_is_right_where_events_come_evenly(there: Scene) -> None:
     there.happened(*(f"u{n}" for n in range(1000)), at=NOON - HOUR, apart=HOUR // 1000)
     task = there.backfill(SystemLog("acme", URL, there.api, there.clock, limit=20))

@@ -65,6 +65,7 @@ async def test_one_poison_event_does_not_stop_the_log(bad: bytes) -> None:
     assert page.next_link
 
 
+@pytest.mark.long
 async def test_an_event_that_only_just_can_be_read_does_not_stop_the_log() -> None:
     # How deep a parser can go depends on the depth of the call.
     for levels in range(900, 1000):
@@ -170,6 +171,7 @@ async def test_without_a_hook_nothing_is_expected_by_it() -> None:
     ).expected_by_hook == frozenset()
 
 
+@pytest.mark.long
 async def test_a_large_page_lets_other_tasks_run() -> None:
     bodies = [event(f"u{n}", NOON, hooks=[HOOK], displayMessage="x" * 10_000) for n in range(1000)]
     began = time.process_time()

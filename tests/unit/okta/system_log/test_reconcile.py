@@ -416,6 +416,7 @@ async def test_a_page_that_links_to_itself_is_not_followed_without_end_and_loses
     assert there.store.uuids == list("abcdefgh")
 
 
+@pytest.mark.long
 async def test_a_server_that_always_links_to_itself_is_asked_ever_less_often(there: Scene) -> None:
     there.api.faults.extend(["circle"] * 1000)
     async with there.running():

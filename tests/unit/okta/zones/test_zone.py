@@ -105,6 +105,7 @@ def test_an_enhanced_zone_is_compared_with_what_it_excludes() -> None:
     assert (difference.what, difference.has) == ("excluded places", ("BE-VAN",))
 
 
+@pytest.mark.long
 def test_a_new_zone_is_staged_as_one_that_blocks_nothing_and_fits_its_smaller_limit() -> None:
     many = ZoneSettings(ips=tuple(f"203.0.{n // 250}.{n % 250}" for n in range(1000)))
     desired = desired_zone("blocked", many)

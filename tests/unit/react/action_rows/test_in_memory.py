@@ -368,6 +368,7 @@ def test_a_prompt_that_is_claimed_is_out_until_its_row_is_put_or_it_is_released(
     assert out() == []
 
 
+@pytest.mark.long
 def test_prompts_that_were_refused_are_not_kept_however_many() -> None:
     memory = ActionsInMemory()
     for number in range(2000):

@@ -58,6 +58,7 @@ def test_okta_gets_its_own_event_about_the_login() -> None:
     }
 
 
+@pytest.mark.long
 def test_others_get_the_event_of_caep() -> None:
     assert events().claims("risk", RISK) == {
         "iss": "https://fw.example",
@@ -111,6 +112,7 @@ def test_each_level_of_a_rule_is_a_level_of_a_risk() -> None:
     assert LEVELS.keys() == set(RULE_LEVELS)
 
 
+@pytest.mark.long
 def test_the_signature_is_right_by_the_published_keys() -> None:
     key = signing_key(pem(rsa_key()))
     claims = events().claims("okta", RISK)

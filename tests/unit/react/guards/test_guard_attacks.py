@@ -54,6 +54,7 @@ async def test_a_protected_login_is_known_in_every_case_and_form(login: str) -> 
     )
 
 
+@pytest.mark.long
 @given(st.text(min_size=1), st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]))
 def test_all_forms_of_a_name_fold_to_one(name: str, form: str) -> None:
     assert folded(unicodedata.normalize(form, name)) == folded(name)  # type: ignore[arg-type]
@@ -180,6 +181,7 @@ async def test_a_flood_of_cheap_alerts_spends_one_kind_s_budget_and_sessions_are
     assert await scene.verdict(action("prompt", 902)) == (Decision.GO, None)
 
 
+@pytest.mark.long
 async def test_a_flood_of_alerts_over_a_limit_costs_okta_little_and_spares_the_protected() -> None:
     scene = Scene(limits={"per_rule": Limit(1, 3600)})
     rows = []
@@ -339,6 +341,7 @@ def protect(scene: Scene, ways: set[str], groups: int) -> None:
         scene.okta.group_roles["00gops"] = ["SUPER_ADMIN"]
 
 
+@pytest.mark.long
 @given(
     ways=protections(),
     groups=st.integers(0, 6),
@@ -365,6 +368,7 @@ async def test_no_sequence_of_answers_lets_a_protected_target_through(  # all th
         await scene.clock.advance(pause)
 
 
+@pytest.mark.long
 @given(
     spoiled=st.lists(st.none() | malformed(), min_size=1, max_size=12),
     name=st.sampled_from(["revoke_sessions", "add_to_group"]),
@@ -388,6 +392,7 @@ async def test_an_action_goes_only_if_each_look_up_of_its_user_succeeded(
     assert (found.verdict is Decision.GO) == all(answer is None for answer in given_away)
 
 
+@pytest.mark.long
 @given(
     order=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, 900)), max_size=40),
     limits=st.fixed_dictionaries(

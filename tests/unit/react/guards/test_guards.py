@@ -768,6 +768,7 @@ async def test_live_effects_on_a_newly_protected_user_or_address_are_found() -> 
     assert [row.key for row in await scene.guards.newly_protected()] == [blocked.key]
 
 
+@pytest.mark.long
 async def test_users_with_many_live_effects_are_looked_up_in_turns() -> None:
     scene = Scene(limits={})
     scene.store.polled = {f"event-{number}" for number in range(50)}

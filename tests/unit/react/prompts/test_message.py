@@ -57,6 +57,7 @@ def test_an_odd_alert_still_makes_a_message(subject: bytes) -> None:
     assert text("From {city} {ip} {country}", subject=subject).startswith("From. Code ")
 
 
+@pytest.mark.long
 @given(st.text(), st.text(), st.text(max_size=80))
 def test_every_message_is_one_to_fifty_of_the_alphabet_and_ends_with_the_code(
     title: str, city: str, login: str

@@ -183,11 +183,13 @@ def test_what_config_show_prints_is_read_again_as_the_same(folder: Path) -> None
     assert read(tree_of(folder, **shown)).reactions == settings.reactions
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("word", [False, "off", "no"])
 def test_the_word_off_is_understood_though_yaml_makes_it_false(folder: Path, word: Any) -> None:
     assert read(tree_of(folder, mode=word, on=[])).reactions.mode is Mode.OFF
 
 
+@pytest.mark.long
 def test_the_word_on_is_understood_though_yaml_makes_it_true(folder: Path) -> None:
     path = folder / "forwarder.yaml"
     path.write_text(PROMISED)
@@ -296,6 +298,7 @@ def test_a_mistake_is_refused_with_its_path_and_a_hint(
     assert "planted" not in line
 
 
+@pytest.mark.long
 def test_all_mistakes_of_the_section_are_refused_together(folder: Path) -> None:
     tree = tree_of(
         folder,
@@ -351,6 +354,7 @@ def test_the_rest_of_the_file_is_checked_beside_a_mistake_in_the_section(folder:
     ]
 
 
+@pytest.mark.long
 def test_actions_need_the_api_of_every_org_that_they_are_about(folder: Path) -> None:
     tree = tree_of(folder, on=entry("revoke_sessions", {"add_to_group": {"group": "G", "for": "1h"}}))
     tree["orgs"]["beta"] = {"secrets": ["b"], "path": "/beta"}
@@ -363,6 +367,7 @@ def test_actions_need_the_api_of_every_org_that_they_are_about(folder: Path) -> 
     assert read(tree).reactions.on[0].orgs == ("acme",)
 
 
+@pytest.mark.long
 def test_confirmation_is_refused_where_no_system_log_is_read(folder: Path) -> None:
     tree = tree_of(folder, on=[], receivers={}, set=None)
     del tree["orgs"]["acme"]["api"]
@@ -372,6 +377,7 @@ def test_confirmation_is_refused_where_no_system_log_is_read(folder: Path) -> No
     read(tree)
 
 
+@pytest.mark.long
 def test_what_is_off_needs_nothing_so_that_it_can_always_be_switched_off(folder: Path) -> None:
     tree = tree_of(folder, on=entry("universal_logout", mode="off"))
     assert read(tree).reactions.on[0].mode is Mode.OFF
@@ -379,6 +385,7 @@ def test_what_is_off_needs_nothing_so_that_it_can_always_be_switched_off(folder:
     assert read(tree).reactions.mode is Mode.OFF
 
 
+@pytest.mark.long
 def test_risk_events_of_one_org_are_not_sent_to_another(folder: Path) -> None:
     tree = tree_of(folder, on=entry({"risk_event": "okta"}))
     tree["orgs"]["beta"] = {"secrets": ["b"], "path": "/beta"}
@@ -388,6 +395,7 @@ def test_risk_events_of_one_org_are_not_sent_to_another(folder: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_an_app_for_ciba_is_of_one_org(folder: Path) -> None:
     tree = tree_of(folder, on=entry({"prompt": {"by": "ciba"}}))
     tree["orgs"]["beta"] = tree["orgs"]["acme"] | {"url": "https://beta.okta.com", "path": "/beta"}
@@ -402,6 +410,7 @@ def test_without_rules_no_alert_leads_to_anything(folder: Path) -> None:
     assert line.startswith("reactions.on: there are no rules whose alerts could lead to actions")
 
 
+@pytest.mark.long
 def test_an_api_token_has_the_rights_of_its_admin_and_needs_its_id_to_know_itself(folder: Path) -> None:
     tree = tree_of(folder, mode="enforce", on=entry("universal_logout"))
     tree["orgs"]["acme"]["api"] = {"token": "00planted-token"}
@@ -412,6 +421,7 @@ def test_an_api_token_has_the_rights_of_its_admin_and_needs_its_id_to_know_itsel
     assert problems_of(tree)[0].startswith("orgs.acme.api.token_id")
 
 
+@pytest.mark.long
 def test_a_mistyped_scope_is_refused_and_a_scope_of_another_use_is_not(folder: Path) -> None:
     tree = tree_of(folder, on=[])
     tree["orgs"]["acme"]["api"]["scopes"] = ["okta.logs.read", "okta.devices.read", "okta.userTypes.read"]
@@ -441,6 +451,7 @@ def test_what_is_unwise_is_said(folder: Path, changes: dict[str, Any], warning: 
     assert any(line.startswith(warning) for line in warnings_of(tree_of(folder, **changes)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("choice", "warning"),
     [
@@ -459,6 +470,7 @@ def test_an_entry_to_which_no_rule_can_lead_is_said_with_the_path_of_its_key(
     assert [line[: len(warning or "")] for line in found] == ([warning] if warning else [])
 
 
+@pytest.mark.long
 def test_a_level_that_no_rule_has_is_said_with_the_levels_that_rules_have(folder: Path) -> None:
     tree = tree_of(folder, on=[{"level": "low", "do": ["revoke_sessions"]}])
     rules = (folder / "rules.yml").read_text()
@@ -490,6 +502,7 @@ def test_nothing_is_said_about_what_is_off(folder: Path) -> None:
     assert warnings_of(tree_of(folder, mode="off", on=entry({"prompt": PUSH}, TIMED, mode="off"))) == []
 
 
+@pytest.mark.long
 def test_what_a_human_needs_to_approve_is_asked_for(folder: Path) -> None:
     soc = {"soc": {"url": "https://soc.example/okta", "secret": "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtMQ=="}}
     tree = tree_of(folder, on=entry(TIMED, {"notify": "soc"}), webhooks=soc)

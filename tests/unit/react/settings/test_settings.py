@@ -32,6 +32,7 @@ def signed(**changes: Any) -> dict[str, Any]:
     return {"issuer": "https://fw.example", "key": pem(rsa_key())} | changes
 
 
+@pytest.mark.long
 def test_the_promised_receivers_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOC_WEBHOOK_SECRET", "planted-soc-secret")
     (tmp_path / "set.pem").write_text(pem(rsa_key()))

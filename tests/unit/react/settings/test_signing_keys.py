@@ -46,6 +46,7 @@ def test_the_id_is_the_thumbprint_of_rfc_7638() -> None:
     assert public_jwk(jwk)["kid"] == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
 
 
+@pytest.mark.long
 def test_a_jwk_keeps_the_id_that_it_carries() -> None:
     jwk = json.dumps(RSAAlgorithm.to_jwk(rsa_key(), as_dict=True) | {"kid": "mine"})
     assert signing_key(jwk).kid == "mine"

@@ -51,6 +51,7 @@ def engine_of(rules: Ruleset, **timing: Any) -> RuleEngine:
 # --- order
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(8))
 def test_a_day_in_its_order_alerts_what_the_definitions_say(rules: Ruleset, seed: int) -> None:
     events = day(seed)
@@ -157,6 +158,7 @@ def test_what_is_older_than_max_age_is_left_to_the_replay(rules: Ruleset) -> Non
 # --- bounds
 
 
+@pytest.mark.long
 def test_more_groups_than_max_keys_drop_the_oldest_and_count_it(rules: Ruleset) -> None:
     engine = engine_of(rules, max_keys=100)
     feed(engine, [made(n, NOON, "alpha", f"u{n}", f"ip-{n}") for n in range(500)])

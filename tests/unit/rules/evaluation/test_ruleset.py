@@ -182,6 +182,7 @@ def test_a_condition_joins_selections(condition: Any, expected: bool, tmp_path: 
     assert bool(found.matches(EVENT)) is expected
 
 
+@pytest.mark.long
 def test_only_rules_of_the_event_type_are_tried_and_none_is_missed(tmp_path: Path) -> None:
     types = [*(f"a.type.{number}" for number in range(30)), "user.session.start"]
     by_type = [rule(f"of {name}", detection={"s": {"eventType": name}, "condition": "s"}) for name in types]

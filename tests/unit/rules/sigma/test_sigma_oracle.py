@@ -257,6 +257,7 @@ def test_an_exception_joined_to_its_rules_is_what_pysigma_makes_of_them(
     assert joined == their_rules(text)
 
 
+@pytest.mark.long
 def test_the_specifications_exception_is_refused_because_pysigma_would_make_it_a_trigger(
     tmp_path: Path,
 ) -> None:

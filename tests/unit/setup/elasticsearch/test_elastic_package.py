@@ -30,6 +30,7 @@ def test_patterns_overlap_where_a_name_fits_both(one: str, other: str, *, wanted
     assert patterns_overlap(other, one) is wanted
 
 
+@pytest.mark.long
 @given(st.text("ab-*", max_size=8), st.text("ab-", max_size=8))
 def test_a_name_overlaps_a_pattern_exactly_where_it_fits(pattern: str, name: str) -> None:
     import fnmatch  # noqa: PLC0415  # the oracle

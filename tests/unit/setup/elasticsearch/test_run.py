@@ -178,6 +178,7 @@ async def test_a_policy_that_is_not_there_is_a_fault_and_nothing_is_written() ->
     assert cluster.written == []
 
 
+@pytest.mark.long
 async def test_a_data_stream_that_is_there_gets_the_new_retention_as_well() -> None:
     cluster = FakeCluster()
     await run(cluster)

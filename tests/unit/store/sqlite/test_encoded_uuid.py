@@ -7,6 +7,7 @@ from hypothesis import given
 from forwarder.store.sqlite.encoded_uuid import decode_uuid, encode_uuid
 
 
+@pytest.mark.long
 @given(st.uuids())
 def test_a_canonical_uuid_takes_16_bytes_and_is_decoded_as_it_was(name: uuid.UUID) -> None:
     key = encode_uuid(str(name))
