@@ -14,7 +14,7 @@ from forwarder.core.backoff import Backoff
 from forwarder.core.time import SECOND
 from forwarder.react.action_rows.changes import Rows, answered, lasts
 from forwarder.react.actions.okta import Act
-from forwarder.react.engine_ports import Parts
+from forwarder.react.engine_parts import Parts
 from forwarder.react.guards.judgement import Judgement
 from forwarder.react.ports import Answer, Seen
 from forwarder.react.prompts.results import PromptProgress, lost

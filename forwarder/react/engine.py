@@ -14,14 +14,18 @@ import asyncio
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
+import msgspec
+
 from forwarder import logs
-from forwarder.core.action import Action, ActionState, EffectKind
+from forwarder.core.action import Action, ActionState, EffectKind, End
+from forwarder.core.backoff import Backoff
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.action_rows.changes import Rows
+from forwarder.logs import RateLimitedLogger
+from forwarder.react.action_rows.changes import Rows, answered
 from forwarder.react.calls import Calls
-from forwarder.react.engine_ports import Parts
+from forwarder.react.engine_parts import Parts
+from forwarder.react.ports import Answer
 from forwarder.react.schedule import subject_of
-from forwarder.react.undo import Undo
 
 _AT_ONCE = 8
 """How many actions of one org, webhook or receiver are worked on at a time. Undos are counted separately, and so are
@@ -31,6 +35,9 @@ _IDLE = 5.0
 """The longest pause between two looks at the rows, in seconds: if the clock was set, a row may be due unnoticed."""
 
 _PAUSE: Micros = 60 * SECOND  # after an unexpected exception
+
+_UNDO_BACKOFF = Backoff(base=1.0, cap=30.0)
+"""The pause stays below a minute: an effect should be undone within a minute after Okta answers again."""
 
 _logger = logs.get("react")
 
@@ -45,7 +52,7 @@ class ActionEngine:
         self._rows = rows
         self._report = report
         self._calls = Calls(parts, rows)
-        self._undo = Undo(parts, rows)
+        self._undo = _Undo(parts, rows)
         self._working: dict[str, Action] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
@@ -130,3 +137,55 @@ class ActionEngine:
             await self._undo.undo(action)
         else:
             await self._calls.judge(action)
+
+
+class _Undo:
+    """Undoes the effects of timed actions. Tries until the effect is undone, or others have changed it."""
+
+    def __init__(self, parts: Callable[[], Parts], rows: Rows) -> None:
+        self._parts = parts
+        self._rows = rows
+        self._limited = RateLimitedLogger(_logger, rows.clock, interval=600.0)
+
+    async def undo(self, action: Action) -> None:
+        """Try once to undo a LIVE or UNDOING action, and store the result."""
+        act = self._parts().acts[action.name]
+        seen = await act.look(action)
+        if seen.answer.status == 404:
+            await self._end(action, End.NOT_OURS, f"nothing is left to undo: {seen.answer.text}")
+        elif not seen.answer.ok:
+            await self._again(action, seen.answer)
+        elif not seen.is_there and action.state is ActionState.UNDOING:
+            await self._end(action, End.UNDONE, "")  # an earlier call did it
+        elif not act.is_ours(action, seen):
+            text = "others have changed the target since, so it is left as it is"
+            await self._end(action, End.NOT_OURS, f"{text}; {seen.text}" if seen.text else text)
+        else:
+            undoing = msgspec.structs.replace(action, state=ActionState.UNDOING, due=self._rows.clock.now())
+            await self._rows.commit([undoing])
+            answer = await act.call(undoing, act.undo_request(undoing, seen))
+            if answer.ok:
+                await self._end(answered(undoing, answer), End.UNDONE, answer.text)
+            else:
+                await self._again(undoing, answer)
+
+    async def _again(self, action: Action, answer: Answer) -> None:
+        self._limited.warning(
+            "an action cannot be undone yet; the undo is tried again until it succeeds",
+            action="undo_failed",
+            id=action.id,
+            error=answer.text,
+        )
+        await self._rows.commit([self._rows.later(action, answer, _UNDO_BACKOFF)])
+
+    async def _end(self, action: Action, end: End, detail: str) -> None:
+        ended = msgspec.structs.replace(
+            action,
+            state=ActionState.ENDED,
+            end=end,
+            detail=detail,
+            undone_at=self._rows.clock.now(),
+            undone_by=action.undone_by or "time",
+            due=None,
+        )
+        await self._rows.commit([ended], [ended])

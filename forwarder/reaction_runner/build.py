@@ -32,7 +32,7 @@ from forwarder.setup.okta_role.needs import concerned
 
 
 class Reactions:
-    """Implements `react.parts.Parts` for one configuration."""
+    """Implements `react.engine_parts.Parts` for one configuration."""
 
     def __init__(  # noqa: PLR0913  # it joins them
         self,

@@ -23,7 +23,7 @@ from forwarder.metrics import Metrics
 from forwarder.react.action_rows.changes import Rows
 from forwarder.react.action_rows.in_memory import ActionsInMemory
 from forwarder.react.engine import ActionEngine
-from forwarder.react.engine_ports import Parts
+from forwarder.react.engine_parts import Parts
 from forwarder.react.guards.pauses import CURSOR as PAUSES
 from forwarder.react.guards.pauses import Pause, Pauses
 from forwarder.react.metrics import ReactionMetrics
