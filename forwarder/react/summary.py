@@ -9,7 +9,7 @@ import msgspec
 from forwarder.core.action import Action, Waits
 from forwarder.core.time import SECOND, Micros, iso
 from forwarder.react.action_rows.in_memory import ActionsInMemory
-from forwarder.react.action_rows.limit_hits import LimitHit
+from forwarder.react.action_rows.limit_counts import LimitHit
 from forwarder.react.guards.pauses import Pause, Pauses
 
 OVERDUE: Micros = 60 * SECOND

@@ -11,10 +11,13 @@ from typing import TypeVar
 
 from forwarder.core.action import Action, ActionState, ActionTarget, EffectKind, Waits
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.action_rows.limit_hits import LimitHits
-from forwarder.react.action_rows.open_prompts import OpenPrompts
-from forwarder.react.action_rows.own_events import REPORTS
-from forwarder.react.action_rows.recent_actions import RecentActions, acted_at, scopes_of
+from forwarder.react.action_rows.limit_counts import (
+    LimitHits,
+    OpenPrompts,
+    RecentActions,
+    acted_at,
+    scopes_of,
+)
 from forwarder.react.schedule import Schedule
 from forwarder.react.settings.guards import Limit
 
@@ -25,6 +28,9 @@ HOLD: Micros = DAY
 
 _MOST_REQUESTS = 20_000
 """How many ids of our own calls to Okta are remembered, and how many users whose risk was reported."""
+
+REPORTS = frozenset({"risk_event", "user_risk"})
+"""Actions that report a risk of a user. After such a report, Okta itself sends events about that user's risk."""
 
 _KEY = 64  # characters; a shorter text is an id, the beginning of a key
 

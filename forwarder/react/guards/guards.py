@@ -27,13 +27,13 @@ from forwarder.core.action import Action, ActionState, ActionStore, EffectKind, 
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.action_rows.in_memory import DAY, ActionsInMemory
-from forwarder.react.action_rows.own_events import why_own
 from forwarder.react.guards.addresses import why_not_blocked
 from forwarder.react.guards.approval import ask, asks
 from forwarder.react.guards.confirmation import Confirmation
 from forwarder.react.guards.deadlines import why_late
 from forwarder.react.guards.directory import AGE, Directory, LookUpError, why_protected
 from forwarder.react.guards.judgement import AGAIN, Case, Decision, Judgement, refuse, repeat, time_of, wait
+from forwarder.react.guards.own_events import why_own
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.guards.prompt_limits import LIMIT_OF, cap_of
 from forwarder.react.ports import Looks, Okta

@@ -5,13 +5,9 @@ without end. Nothing in such an event says what caused it, so for a while after 
 count as an echo. Because Okta may have found one of these risks itself, an echo stops only further reports, not other actions.
 """
 
-from typing import Protocol
-
 from forwarder.core.action import Action
 from forwarder.core.time import SECOND, Micros
-
-REPORTS = frozenset({"risk_event", "user_risk"})
-"""Actions that report a risk of a user. After such a report, Okta itself sends events about that user's risk."""
+from forwarder.react.action_rows.in_memory import REPORTS, ActionsInMemory
 
 ECHO: Micros = 600 * SECOND
 """How long after a report an event about that user's risk may be its echo."""
@@ -20,24 +16,14 @@ _SKEW: Micros = 60 * SECOND  # Okta's clock may be this far behind ours
 _ECHOES = ("user.risk.", "policy.entity_risk.", "security.events.provider.")
 
 
-class OwnCallMemory(Protocol):
-    """The memory of our own calls."""
-
-    def made(self, request_id: str) -> bool:
-        """Whether `request_id` is Okta's id of one of our own calls."""
-
-    def reported(self, action: Action) -> Action | None:
-        """Return the last report of a risk of the user of `action`; None if there is none."""
-
-
-def why_own(action: Action, own: frozenset[str], calls: OwnCallMemory) -> str:
+def why_own(action: Action, own: frozenset[str], memory: ActionsInMemory) -> str:
     """Return what shows that the forwarder itself caused the event of `action`, as a text for a person; empty if
     nothing shows it. `own` has the ids of our credential."""
-    if any(by in own or calls.made(by) for by in action.made_by):
+    if any(by in own or memory.made(by) for by in action.made_by):
         return "the forwarder itself caused the event; exclude the forwarder's changes in the rule"
     if action.name not in REPORTS or not action.trigger.startswith(_ECHOES):
         return ""
-    report = calls.reported(action)
+    report = memory.reported(action)
     if report is None or not -_SKEW <= action.published - (report.called_at or 0) <= ECHO:
         return ""
     return (

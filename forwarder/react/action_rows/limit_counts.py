@@ -1,0 +1,200 @@
+"""What the limits count: recent actions, recent prompts, and how often each limit held actions back."""
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import chain
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from forwarder.core.action import Action, ActionState, EffectKind, Outcome, Reason
+from forwarder.core.time import SECOND, Micros
+
+K = TypeVar("K")
+
+_MINUTE: Micros = 60 * SECOND
+_HOUR = 60  # minutes
+_DAY = 24 * _HOUR
+
+_OUT = {ActionState.CALLING, ActionState.PROMPTING}
+
+Scope = tuple[str, ...]
+"""The key of a separate count: the limit's name, `shadow` or `enforce`, the org, and the user or the rule if the
+limit has one."""
+
+
+def scopes_of(action: Action, *, shadow: bool) -> list[tuple[str, Scope, str]]:
+    """Return the limits that count an action, each as its name, its scope, and the item to count. The item is
+    the alert for `per_user` and `per_rule`, and the action for the limit of its kind. Quiet actions count for
+    no limit."""
+    if action.kind is EffectKind.QUIET:
+        return []
+    mode = "shadow" if shadow else "enforce"
+    scopes: list[tuple[str, Scope, str]] = []
+    if action.target.kind == "user":
+        scopes.append(("per_user", ("per_user", mode, action.org, action.target.id), action.alert))
+    scopes.append(("per_rule", ("per_rule", mode, action.org, action.rule), action.alert))
+    scopes.append((action.kind.value, (action.kind.value, mode, action.org), action.key))
+    return scopes
+
+
+class RecentActions:
+    """Counts, for each scope, the recent alerts or actions. The limits keep their number small.
+
+    Drops actions that are more than `horizon` older than the action added last.
+    """
+
+    def __init__(self, horizon: Micros) -> None:
+        self._horizon = horizon
+        # By scope, then by item: the actions of the item, each with the time when it acted.
+        self._found: dict[Scope, dict[str, dict[str, Micros]]] = {}
+        self._order: deque[tuple[Micros, Scope, str, str]] = deque()
+
+    def add(self, action: Action, at: Micros, *, shadow: bool) -> None:
+        """Count an action that acts at `at`. If it acted before, only the later time counts."""
+        for _, scope, item in scopes_of(action, shadow=shadow):
+            actions = self._found.setdefault(scope, {}).setdefault(item, {})
+            if actions.get(action.key, at - 1) < at:
+                actions[action.key] = at
+                self._order.append((at, scope, item, action.key))
+        while self._order and self._order[0][0] <= at - self._horizon:
+            added, scope, item, key = self._order.popleft()
+            if self._found.get(scope, {}).get(item, {}).get(key) == added:  # it did not act again since
+                self._drop(scope, item, key)
+
+    def widen(self, horizon: Micros) -> None:
+        """Keep actions for `horizon` from now on."""
+        self._horizon = horizon
+
+    def remove(self, action: Action) -> None:
+        """Stop counting an action: it did not act after all."""
+        for shadow in (False, True):
+            for _, scope, item in scopes_of(action, shadow=shadow):
+                self._drop(scope, item, action.key)
+
+    def count(self, scope: Scope, since: Micros, *, besides: str) -> int:
+        """Return how many items of `scope` acted after `since`, without the item `besides`."""
+        found = self._found.get(scope, {})
+        return sum(item != besides and max(at.values()) > since for item, at in found.items())
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def _drop(self, scope: Scope, item: str, key: str) -> None:
+        items = self._found.get(scope, {})
+        actions = items.get(item, {})
+        actions.pop(key, None)
+        if not actions:
+            items.pop(item, None)
+        if not items:
+            self._found.pop(scope, None)
+
+
+def acted_at(action: Action) -> tuple[Micros, bool] | None:
+    """Return when the action of a row acted, and whether only in shadow; None if it did not act."""
+    if action.called_at is not None:
+        return action.called_at, False
+    if action.outcome is Outcome.SHADOW and action.reason is not Reason.LIMIT:
+        return action.seen_at or action.planned_at, True
+    return None
+
+
+class OpenPrompts:
+    """Prompts that users got, or would have got in shadow. The limits keep their number small; prompts that are
+    more than `horizon` older than the one put last are dropped."""
+
+    def __init__(self, horizon: Micros) -> None:
+        self.horizon = horizon
+        self._out: dict[str, dict[str, Action]] = {}  # by org
+        self._over: dict[tuple[str, str], dict[str, Action]] = {}  # by org and user
+        self._order: dict[str, Action] = {}  # the prompts that are over, in the order in which they were put
+
+    def put(self, action: Action) -> None:
+        """Note a prompt's current row, without its alert."""
+        self._drop(action)
+        small = msgspec.structs.replace(action, subject=b"", request=None, before=None, after=None)
+        if action.state in _OUT:
+            self._out.setdefault(action.org, {})[action.key] = small
+        elif not action.is_open and (acted := acted_at(action)) is not None:
+            self._over.setdefault(_user(action), {})[action.key] = self._order[action.key] = small
+            self._forget(acted[0] - self.horizon)
+
+    def claim(self, action: Action) -> None:
+        """Count a prompt that is about to be sent as out."""
+        self.put(msgspec.structs.replace(action, state=ActionState.CALLING))
+
+    def beside(self, action: Action) -> Iterator[Action]:
+        """Return the prompts that are out in the org of `action`, and those of its user that are over."""
+        out, over = self._out.get(action.org, {}), self._over.get(_user(action), {})
+        return chain(out.values(), over.values())
+
+    def __len__(self) -> int:
+        return len(self._order) + sum(map(len, self._out.values()))
+
+    def _forget(self, until: Micros) -> None:
+        while self._order:
+            first = next(iter(self._order.values()))
+            if (acted := acted_at(first)) is not None and acted[0] > until:
+                return
+            self._drop(first)
+
+    def _drop(self, action: Action) -> None:
+        self._order.pop(action.key, None)
+        _remove(self._out, action.org, action.key)
+        _remove(self._over, _user(action), action.key)
+
+
+def _user(action: Action) -> tuple[str, str]:
+    return action.org, action.target.id
+
+
+def _remove(rows: dict[K, dict[str, Action]], where: K, key: str) -> None:
+    if (found := rows.get(where)) is not None:
+        found.pop(key, None)
+        if not found:
+            del rows[where]
+
+
+class LimitHit(NamedTuple):
+    """One limit that was reached.
+
+    Attributes:
+        last: when the last action that the limit held back was planned.
+        hour, day: how many actions it held back in the last hour and in the last day, to the minute.
+    """
+
+    limit: str
+    last: Micros
+    hour: int
+    day: int
+
+
+class LimitHits:
+    """Counts by limit and minute; keeps two days of minutes for each limit."""
+
+    def __init__(self) -> None:
+        self._minutes: dict[str, dict[int, int]] = {}
+        self._last: dict[str, Micros] = {}
+
+    def add(self, limit: str, at: Micros) -> None:
+        """Count an action that was planned at `at`, and is over `limit`."""
+        minutes = self._minutes.setdefault(limit, {})
+        minute = at // _MINUTE
+        minutes[minute] = minutes.get(minute, 0) + 1
+        self._last[limit] = max(at, self._last.get(limit, at))
+        if len(minutes) > 2 * _DAY:
+            newest = max(minutes)
+            self._minutes[limit] = {each: n for each, n in minutes.items() if each > newest - _DAY}
+
+    def found(self, now: Micros) -> list[LimitHit]:
+        """Return the limits that were reached in the last day, the most recent first."""
+        minute = now // _MINUTE
+        hits = [
+            LimitHit(limit, self._last[limit], _sum(minutes, minute - _HOUR), _sum(minutes, minute - _DAY))
+            for limit, minutes in self._minutes.items()
+        ]
+        return sorted((hit for hit in hits if hit.day), key=lambda hit: -hit.last)
+
+
+def _sum(minutes: dict[int, int], after: int) -> int:
+    return sum(count for minute, count in minutes.items() if minute > after)
