@@ -1,10 +1,11 @@
-"""The folder of the demo's sink. It can be taken away, like a disk that is unmounted."""
+"""The folder of the demo's sink. A user of the demo can take it away, like a disk that is unplugged."""
 
 from pathlib import Path
 
 
 class Disk:
-    """A folder that can be unplugged: a file then takes its path, so that nothing can be written into the folder."""
+    """A folder that can be unplugged. While it is unplugged, a file has its path, so that the sink cannot
+    write into the folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

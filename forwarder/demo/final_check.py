@@ -14,11 +14,12 @@ from forwarder.emulator.org import Emulator
 from forwarder.store.interface import open_commands
 
 _LISTED = 5
-"""The most missed events that are listed; `forwarder gaps` lists all."""
+"""The largest number of missed events to print; `forwarder gaps` lists all of them."""
 
 
 async def verdict(forwarder: Forwarder, emulator: Emulator, console: Console, config: Path) -> int:
-    """Print whether all events are stored and delivered, and dropped ones marked as missed. Return 0 if so, else 1."""
+    """Print whether every event is stored and delivered, and whether every event that the hook dropped is
+    marked as missed. Return the exit code of the demo: 0 if both are true, else 1."""
     status, ledger = await forwarder.status.gather(), emulator.ledger()
     happened = [*ledger.events, *ledger.own]
     gaps = open_commands(forwarder.settings.store, emulator.clock).gaps()
@@ -26,10 +27,10 @@ async def verdict(forwarder: Forwarder, emulator: Emulator, console: Console, co
     problems = await asyncio.to_thread(_problems, status, happened, file)
     if {gap.uuid for gap in gaps.events} != ledger.dropped:
         problems.append(
-            f"Okta dropped {len(ledger.dropped):,} events, but {gaps.count:,} are marked as missed"
+            f"Okta dropped {len(ledger.dropped):,} events, but {gaps.count:,} events are marked as missed"
         )
     if gaps.count:
-        console.print(f"{gaps.count:,} events never arrived by the hook; they were read from the System Log:")
+        console.print(f"The hook missed {gaps.count:,} events; the forwarder read them from the System Log:")
     for gap in gaps.events[:_LISTED]:
         console.print(f"  [yellow]missed[/] {gap.uuid} {gap.event_type}", soft_wrap=True)
     if gaps.count > _LISTED:
@@ -44,21 +45,29 @@ async def verdict(forwarder: Forwarder, emulator: Emulator, console: Console, co
 
 
 def _problems(status: dict[str, Any], happened: list[str], file: Path) -> list[str]:
-    """Return a line for each count in `status`, or in the `file` of the sink, that differs from `happened`.
+    """Compare the forwarder's counts and the sink's file with the events that happened. Return one line for
+    each difference.
 
-    `happened` has the uuids of all events of the emulated org.
+    Args:
+        status: the status of the forwarder.
+        happened: the uuids of all events of the emulated org.
+        file: the NDJSON file that the sink has written.
     """
     problems = []
     stored = status["stored"]
     if stored != len(happened):
         problems.append(f"{len(happened):,} events happened, but {stored:,} are stored")
     if not status["balanced"]:
-        problems.append("the ledger does not balance: what became of the events does not add up to `stored`")
+        problems.append(
+            "the ledger does not balance: the sinks have not counted each stored event exactly once"
+        )
     for name, sink in status["sinks"].items():
         if sink["delivered"] + sink["dead"] != stored:
             problems.append(f"sink {name}: {sink['delivered']:,} of {stored:,} events are delivered")
     with file.open(encoding="utf-8") as lines:
         written = [json.loads(line)["event"]["id"] for line in lines]
     if not status["sinks"][SINK]["dead"] and sorted(written) != sorted(happened):
-        problems.append(f"{len(happened):,} events happened, but the file has {len(written):,} lines")
+        problems.append(
+            f"{len(happened):,} events happened, but the {len(written):,} lines of the file are not these events"
+        )
     return problems

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def listening(keys: Mapping[str, Callable[[], None]]) -> Iterator[None]:
-    """Inside the `with` block, call the function in `keys` for each key that is pressed, if stdin is a terminal.
+    """While the `with` block runs, call the function that `keys` has for each pressed key. Do nothing if
+    stdin is not a terminal.
 
-    Restores the terminal at the end of the block. Ctrl-C still sends SIGINT.
+    The settings of the terminal are restored at the end of the block. Ctrl-C still sends SIGINT.
     """
     if not sys.stdin.isatty():
         yield

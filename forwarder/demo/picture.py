@@ -1,4 +1,5 @@
-"""Draws a snapshot: the pipeline, and below it the newest events. Needs at least 80 columns and 24 lines."""
+"""Draws a snapshot of the demo: the pipeline at the top, and a list of the newest events below. Needs a
+terminal of at least 80 columns and 24 lines."""
 
 from collections.abc import Sequence
 
@@ -16,23 +17,26 @@ _SOURCES = {
     MISSED: ("System Log, missed by the hook", "bold yellow"),
 }
 _WIDTHS = (13, 3, 17, 4, 17, 3, 16)
-"""The widths of the parts of the pipeline, and of the arrows between them, which do not stretch: 80 with the gaps."""
+"""The widths of the columns of the pipeline: parts and arrows in turn. With the gaps between the columns, the
+sum is 80."""
 
 _STRETCHES = 10
+"""A column with at least this width grows with the terminal; the columns of arrows do not."""
+
 _WIDE = 110
-"""From this number of columns on, the list shows more of each event."""
+"""In a terminal with at least this number of columns, the list also shows address and country."""
 
 _PIPE_LINES = 8
-_OTHER_LINES = 7  # title, blank lines, the heading of the list, the legend, where to look
+_OTHER_LINES = 7  # title, blank lines, the heading of the list, the legend, the address of the status page
 
 
 class Picture:
-    """A picture of the demo, for `rich`, as large as the terminal.
+    """A picture of the demo, as large as the terminal. The library `rich` prints it.
 
     Args:
         snapshot: the numbers and events to show.
         page: the address of the status page.
-        plugged: whether the folder of the sink is in its place; False if it is unplugged.
+        plugged: whether the sink can write into its folder; False after the user has unplugged the folder.
     """
 
     def __init__(self, snapshot: Snapshot, page: str, *, plugged: bool) -> None:
@@ -52,7 +56,7 @@ class Picture:
             _list(self._snapshot.rows[-rows:], rows, wide=wide),
             Text(),
             _legend(),
-            Text.assemble(("more  ", "dim"), self._page),
+            Text.assemble(("status page  ", "dim"), self._page),
         )
 
     def _title(self) -> RenderableType:
@@ -80,7 +84,7 @@ class Picture:
             ("", "│", f"{seen.refused:,} refused", "  │", "left out", "", sink[2]),
             ("", "└─►", _head("System Log"), "──┘", "", "", sink[3]),
             ("", "", _number(seen.by_log, "event"), "", "", "", ""),
-            ("", "", Text(f"{seen.log_only:,} only there", "cyan"), "", "", "", ""),
+            ("", "", Text(f"{seen.log_only:,} in log only", "cyan"), "", "", "", ""),
             ("", "", Text(f"{seen.missed:,} missed", "bold yellow"), "", "", "", ""),
         ]  # fmt: skip
         for part in parts:
@@ -92,7 +96,7 @@ class Picture:
         if not self._plugged:
             state = _state("unplugged", good=False)
         elif seen.next_try is not None:
-            state = Text(f"● next try {seen.next_try:.0f} s", "yellow")
+            state = Text(f"● retry in {seen.next_try:.0f} s", "yellow")
         else:
             state = _state("up", good=True)
         waiting = Text(f"{seen.waiting:,} waiting", "bold yellow" if seen.waiting else "")

@@ -30,21 +30,25 @@ _OKTA_PORT, _RECEIVER_PORT, _OPS_PORT = 8085, 8080, 9464
 _SECRET, _TOKEN = "the-secret-of-the-demo", "the-token-of-the-demo"
 
 _SETTLE_TIMEOUT = 120.0
-"""Seconds to wait for the last event at the end, in addition to 10 ms for each event."""
+"""The longest time to wait for the last event at the end, in seconds, in addition to 10 ms for each event."""
 
 
 def prepare(folder: Path) -> Path:
-    """Empty `folder`, which must be new or made by a demo. Write a configuration there, and return its path.
+    """Make an empty folder with a configuration for the demo, and return the path of the configuration.
+
+    If `folder` exists, it must be empty or made by an earlier demo; its old files are deleted.
 
     Raises:
-        SettingsError: `folder` contains files that no demo made.
+        SettingsError: `folder` contains files that were not made by a demo.
         StoreLockedError: a demo is running in `folder`.
         OSError: `folder` cannot be written.
     """
     config = folder / "forwarder.yaml"
     if folder.exists() and any(folder.iterdir()):
         if not config.exists() or not config.read_text(encoding="utf-8").startswith(_MARK):
-            raise SettingsError([f"--dir {folder}: contains files that no demo made; choose another folder"])
+            raise SettingsError(
+                [f"--dir {folder}: contains files that were not made by a demo; choose another folder"]
+            )
         FileLock(folder / "store.db").release()
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,10 +78,12 @@ async def run(config: Path, events: int | None, *, rate: float, seed: int, leave
 
     Args:
         config: the path that `prepare` returned.
-        events: how many events happen at once, including those about the hook; None for `rate` events per second.
+        events: the number of events that the org emits immediately, including its events about the hook. If
+            None, the org emits `rate` events per second.
         rate: events per second, if `events` is None.
         seed: the seed of the random events of the emulated org.
-        leave: end when all `events` are accounted for; the exit code is 1 if they are not.
+        leave: whether the demo ends by itself, after all events are stored and delivered or after a timeout.
+            The exit code is 1 if an event is lost, duplicated or not marked as missed.
     """
     clock, stop = SystemClock(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -118,7 +124,7 @@ async def run(config: Path, events: int | None, *, rate: float, seed: int, leave
 
 
 async def _create_hook(settings: Settings, clock: SystemClock) -> None:
-    """Create and verify the hook over the org's API, as `forwarder hooks sync` does."""
+    """Create and verify the hook by calls of the org's API, as `forwarder hooks sync` does."""
     org = settings.orgs[ORG]
     assert org.url and org.api and org.hook  # noqa: PT018  # all from `prepare`
     types = resolve(org.hook.events)
@@ -131,7 +137,8 @@ async def _create_hook(settings: Settings, clock: SystemClock) -> None:
 
 
 async def _settled(forwarder: Forwarder, emulator: Emulator, stop: asyncio.Event, timeout: float) -> None:
-    """Wait until all events are stored and delivered, and the dropped ones are marked as missed.
+    """Wait until all events are stored and delivered, and all events that the hook dropped are marked as
+    missed.
 
     Also returns after `timeout` seconds, or when `stop` is set.
     """
@@ -148,7 +155,7 @@ async def _settled(forwarder: Forwarder, emulator: Emulator, stop: asyncio.Event
 
 
 def _free_port(usual: int) -> int:
-    """Return a free TCP port on the loopback address: `usual` if it is free."""
+    """Return a free TCP port of the loopback address: `usual` if that port is free, else another."""
     for wanted in (usual, 0):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

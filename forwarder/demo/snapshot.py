@@ -15,8 +15,8 @@ from forwarder.okta.hooks.event_type_presets import ALL_ELIGIBLE, resolve
 ORG, SINK = "demo", "archive"
 
 HOOK, LOG_ONLY, MISSED = "hook", "log", "missed"
-"""How an event came: by the hook; from the System Log, because only the log has its type; or from the System Log,
-although hooks carry its type."""
+"""How the forwarder got an event: by the hook; from the System Log, because hooks cannot carry its event
+type; or from the System Log, although hooks can carry its type, so the hook missed it."""
 
 _MOST_ROWS = 100
 _MOST_BYTES = 1 << 20
@@ -40,6 +40,15 @@ class Snapshot(NamedTuple):
     """The numbers of the demo at one moment, and its newest events.
 
     `happened` = `on_the_way` + `stored`; `stored` = `by_hook` + `by_log` = `delivered` + `waiting` + `dead`.
+
+    Attributes:
+        happened: the number of events of the emulated org.
+        on_the_way: the number of these events that the forwarder has not stored yet.
+        log_only: the number of events from the System Log whose types hooks cannot carry.
+        missed: the number of events from the System Log that the hook should have delivered.
+        refused: the number of requests to the hook receiver that were not answered 200.
+        hook: the state of the hook, such as `live`.
+        next_try: the seconds until the sink tries again; None if it does not wait for a retry.
     """
 
     happened: int
@@ -124,7 +133,8 @@ def _row(stored: StoredEvent) -> EventRow:
 
 
 def _counted(forwarder: Forwarder, counter: str, label: str) -> Mapping[str, int]:
-    """Return the sums of the attribute `counter` of the forwarder's metrics, by the value of `label`."""
+    """Return the values of one counter of the forwarder, added up for each value of `label`. `counter` is the
+    name of the counter's attribute of `Metrics`."""
     counts: Counter[str] = Counter()
     for sample in getattr(forwarder.metrics, counter).collect()[0].samples:
         if sample.name.endswith("_total"):

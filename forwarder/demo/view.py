@@ -1,4 +1,5 @@
-"""Shows a demo while it runs: a picture on a terminal, a line every few seconds elsewhere."""
+"""Shows a demo while it runs. On a terminal it draws a picture; elsewhere it prints a line every few
+seconds."""
 
 import asyncio
 import shlex
@@ -21,10 +22,10 @@ from forwarder.emulator.org import Emulator
 
 _PICTURES = 0.25
 _LINES = 5.0
-"""Seconds between two pictures, and between two lines."""
+"""The seconds between two pictures, and the seconds between two lines."""
 
 _LAST_LOOKS = 12
-"""How often to look again at the end, until no event waits for the sink."""
+"""The largest number of further snapshots at the end of a demo, while events still wait for the sink."""
 
 
 def program() -> str:
@@ -44,7 +45,7 @@ class View:
     """
 
     def __init__(self, forwarder: Forwarder, emulator: Emulator, config: Path, stop: asyncio.Event) -> None:
-        """Show this forwarder and emulated org. `config` is the configuration file; the key q sets `stop`."""
+        """Args: `config` is the path of the configuration file; the key q sets `stop`."""
         self.console = Console(highlight=False)
         self._clock = emulator.clock
         self._watcher = Watcher(forwarder, emulator)
@@ -60,7 +61,7 @@ class View:
         keys = {"u": self._disk.unplug, "p": self._disk.plug, "q": self._stop.set}
         with listening(keys), Live(console=self.console, screen=True, auto_refresh=False) as live:
             while True:
-                # A viewer may break the store on purpose; the next look may succeed.
+                # A user may break the store on purpose; the next snapshot may succeed.
                 with suppress(StoreError):
                     seen = await self._watcher.look()
                     live.update(Picture(seen, self._page, plugged=self._disk.plugged), refresh=True)

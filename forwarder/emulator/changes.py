@@ -24,8 +24,8 @@ class Actor:
         return {}
 
     def origin(self) -> dict[str, Any]:
-        """Build the event's fields that say where the actor acted from. The generator makes up the missing
-        ones."""
+        """Build the event's fields that say where the actor acted from. The generator invents the fields that
+        are missing here."""
         return {}
 
 
@@ -83,7 +83,7 @@ class System(Actor, msgspec.Struct, frozen=True):
 
 
 Report = Callable[..., None]
-"""Writes an event to the System Log and sends it to the hooks.
+"""A function that writes an event to the System Log and sends it to the hooks.
 
 The arguments are the event type, the `Actor`, and fields of the event as keywords, such as `target`.
 """
@@ -98,8 +98,8 @@ class Call(msgspec.Struct, frozen=True):
         path: path and query.
         body: the request body as text; empty if there was none.
         status: HTTP status of the response; 0 if a fault suppressed the response.
-        effect: whether the call changed anything, even if the response says otherwise. False for a refused
-            call, and for most repetitions of a call.
+        effect: whether the call changed anything in the org, even if the response was an error. False for a
+            refused call, and for most repetitions of a call.
     """
 
     at: str

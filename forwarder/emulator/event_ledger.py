@@ -8,8 +8,8 @@ class HookLedger(msgspec.Struct, frozen=True):
 
     Attributes:
         delivered: uuids of the events that the receiver accepted.
-        dropped: uuids of the events that Okta never sent, or sent in vain and gave up. The receiver may have
-            some of them, if it answered too late.
+        dropped: uuids of the events that Okta never sent, or sent without success and gave up. The receiver
+            may still have some of these events, because it answered too late.
     """
 
     delivered: list[str]
@@ -17,13 +17,14 @@ class HookLedger(msgspec.Struct, frozen=True):
 
 
 class EmulatorLedger(msgspec.Struct, frozen=True):
-    """All events, and whether each hook delivered them, as a copy: a million uuids take some milliseconds.
+    """The uuids of all events, and of the events that each hook delivered or dropped. The ledger is a copy;
+    copying a million uuids takes some milliseconds.
 
     Attributes:
         events: uuids of all events of the org, except those in `own`.
         own: uuids of the org's events about its hooks and their quota. No hook carries these events.
-        hooks: one ledger for each hook id, also for deleted hooks. An event whose copies all still wait or
-            are in flight is in neither list of the ledger.
+        hooks: one ledger for each hook id, also for deleted hooks. While all copies of an event wait or are
+            in flight, the event is in neither list of the ledger.
     """
 
     events: list[str]

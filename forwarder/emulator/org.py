@@ -38,18 +38,18 @@ from forwarder.emulator.users.directory import UserDirectory
 from forwarder.emulator.zones.zones import Zones
 
 _HISTORY = 100_000
-"""How many events the System Log keeps."""
+"""The number of events that the System Log keeps."""
 
 _SLICE = 50
-"""How many events are generated before other tasks may run."""
+"""The number of events that are generated before other tasks may run."""
 
 _TICK = 0.02
 """The shortest wait, in seconds, between two batches of the events that `rate` demands."""
 
 
 class Emulator:
-    """An Okta org. Use it as an async context manager: it delivers events only inside the context, and drops
-    those that still wait when the context ends.
+    """An Okta org. Use it as an async context manager: it delivers events only inside the context. At the end
+    of the context, it drops the events that still wait.
 
     Methods raise OktaApiError where Okta would refuse the call. The constructor raises KeyFormatError if the
     text of an app's key is not a key.
@@ -65,7 +65,7 @@ class Emulator:
         servers: the authorization servers, which sign the id tokens of CIBA.
         calls: the record of the API calls that can change the org.
         log_fault_random: draws the faults of the System Log's API.
-        fault_randoms: draw the faults of other API calls, one generator each for `changes`, `polls`, `reads`.
+        fault_randoms: draw the faults of other API calls; the keys are `changes`, `polls`, `reads`.
         started: when the org was created.
     """
 
@@ -84,7 +84,7 @@ class Emulator:
             log_only_share=settings.log_only_share,
             odd_types=settings.odd_types,
         )
-        # A separate generator, so that an event about a hook does not change what is drawn for others.
+        # Separate, so that an event about a hook does not change what is drawn for other events.
         self._report_generator = Generator(self._random("reports"), origin=settings.url)
         self.hooks = Hooks(clock, self._random("hooks"), self._report)
         self.calls = CallLog()
@@ -133,7 +133,7 @@ class Emulator:
         for queue in self._queues.values():
             queue.stop()
         try:
-            # Without the body's error, because the group would wrap it; its tasks are cancelled already.
+            # The group would wrap an error from inside the context. Its tasks are cancelled already.
             await self._tasks.__aexit__(None, None, None)
         finally:
             await self._deliverer.close()
@@ -181,7 +181,8 @@ class Emulator:
         return hook
 
     async def preview(self, hook_id: str, uuid: str | None = None) -> Previewed:
-        """Post an event to a hook as the Admin Console's preview does; the ledger does not count it.
+        """Post an event to a hook, as Okta's Admin Console does for a preview. The ledger does not count the
+        event.
 
         Args:
             hook_id: id of the hook, which may be in any state.
@@ -204,9 +205,9 @@ class Emulator:
         """Emit events now, to the System Log and to the hooks, which deliver them in the background.
 
         Args:
-            count: how many events.
+            count: the number of events.
             types: event types of the catalogue, used in turn. If empty, types are drawn at random, common
-                ones more often.
+                types more often.
             change: changes each event before it is written.
 
         Returns:
@@ -253,8 +254,8 @@ class Emulator:
         return EmulatorLedger(list(self._uuids), list(self._own_uuids), hooks)
 
     def _random(self, purpose: str) -> Random:
-        """Return a random generator for one purpose, seeded so that its draws do not depend on those
-        for other purposes."""
+        """Return a random generator for one purpose. Its draws do not depend on the draws for other
+        purposes."""
         return Random(f"{self._seed} {purpose}")  # noqa: S311  no secret is drawn from it
 
     def _slices(self, count: int, types: Sequence[str]) -> Iterator[list[str]]:
@@ -285,8 +286,7 @@ class Emulator:
     def _report(self, change: str, hook: EmulatedHook, failure: str | None = None) -> None:
         """Write an event about a hook to the System Log. No hook carries such events.
 
-        Okta documents when it writes these events, but not their contents; the fields here are the obvious
-        ones.
+        Okta documents when it writes these events, but not their contents; the fields here are a guess.
         """
         outcome = {"result": "SUCCESS" if failure is None else "FAILURE", "reason": failure and failure[:255]}
         event = self._report_generator.report(

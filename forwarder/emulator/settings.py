@@ -19,7 +19,8 @@ Seconds = Annotated[Duration, BeforeValidator(_with_unit)]
 
 
 class LogFaults(Section):
-    """Faults of the System Log. Each of the first five is the share of API calls that have the fault.
+    """Faults of the System Log. The values of the first five are shares: 0.1 gives every tenth API call the
+    fault.
 
     Attributes:
         rate_limited: answers 429, as if the calls of this minute were used up.
@@ -27,9 +28,10 @@ class LogFaults(Section):
         server_error: answers 500.
         no_response: gives no answer for `EmulatorSettings.query_timeout`, then answers 500.
         cursor_expired: refuses a call with a cursor, as Okta does when the cursor has expired.
-        reset: time from one of these 429 responses to its `X-Rate-Limit-Reset`.
-        delay: time from an event until it is in the log.
-        spread: largest random addition to `delay`. Events are then stored in another order than published.
+        reset: time from such a 429 response to the time in its `X-Rate-Limit-Reset` header.
+        delay: time from an event until the System Log has it.
+        spread: the largest random time that is added to `delay`. With it, the order in which events are
+            stored differs from the order in which they are published.
     """
 
     rate_limited: _Share = 0.0
@@ -43,15 +45,15 @@ class LogFaults(Section):
 
 
 class ChangeFaults(Section):
-    """Faults of API calls. Each of the first four is the share of calls that have the fault.
+    """Faults of API calls. The values of the first four are shares: 0.1 gives every tenth call the fault.
 
     Attributes:
         rate_limited: answers 429, and changes nothing.
         error_before: answers 503, and changes nothing.
         error_after: makes the change, but answers 503.
         no_response: makes the change, gives no answer for `EmulatorSettings.query_timeout`, then answers 503.
-        reset: time from the response with a fault to its `X-Rate-Limit-Reset`.
-        retry_after: `Retry-After` of a 503; 0 leaves the header out.
+        reset: time from the response with a fault to the time in its `X-Rate-Limit-Reset` header.
+        retry_after: the time in the `Retry-After` header of a 503; 0 leaves the header out.
         delay: time that each call waits before it is handled or refused.
         only: if not empty, only calls whose path contains this text have these faults.
     """
@@ -103,12 +105,14 @@ class ClientSettings(Section):
     """A service app, or a web app with CIBA.
 
     Attributes:
-        keys: the app's keys, as PEM or JWK, public or private; one of them must have signed its assertions.
+        keys: the app's keys, as PEM or JWK, public or private. An assertion of the app must be signed by one
+            of these keys.
         secret: the client secret of a web app that authenticates with one.
         ciba: whether the app is a web app with the CIBA grant.
         request_alg: the algorithm of the app's signed CIBA requests; if empty, the app may not sign requests.
-        scopes: the scopes that the app may request; by default all that the org knows.
-        dpop: whether the app's access tokens must be bound to a key, which is Okta's default for new apps.
+        scopes: the scopes that the app may request; by default all scopes that the org knows.
+        dpop: whether the app's access tokens must be bound to a key (DPoP). This is Okta's default for new
+            apps.
         admin: whether the app is a super administrator. If not, its custom roles decide what it may do;
             without any role, all its calls of Okta's API are refused, as in Okta.
     """
@@ -132,22 +136,25 @@ class EmulatorSettings(Section):
         rate: events per second that the org emits by itself.
         seed: the same seed gives the same people, events and faults; None draws a random seed.
         faults: the faults at the start.
-        batch: most events in one POST.
-        window: how long a POST that is not full waits for more events (Okta: about 10 s).
+        batch: the largest number of events in one POST.
+        window: how long a POST with fewer events than `batch` waits for more (Okta: about 10 s).
         timeout: how long a receiver may take to answer.
-        quota: most events that all hooks together carry in 24 hours. The System Log has a warning at 70 %;
-            events above the quota are lost.
-        in_flight: most concurrent POSTs to one hook.
-        edge_case_share: share of events with something unusual but legal in them.
-        odd_types: whether such an event may also have a number as `version` or `postalCode`, or a result that
-            is not in Okta's list. One such event makes Okta's typed SDKs lose a whole page of the System Log.
+        quota: the largest number of events that all hooks together carry in 24 hours. At 70 %, the org writes
+            a warning to the System Log. Events above the quota are lost.
+        in_flight: the largest number of concurrent POSTs to one hook.
+        edge_case_share: share of events with unusual but legal contents.
+        odd_types: whether an event with unusual contents may also have a number as `version` or `postalCode`,
+            or a result that is not in Okta's list. One event of this kind makes Okta's typed SDKs lose a
+            whole page of the System Log.
         log_only_share: share of events whose type hooks cannot carry.
-        calls_per_minute: rate limit of the org. One token or app may use half of it; by default that is 1000,
-            as in recordings.
-        logs_per_minute: the System Log's own rate limit (Okta: at most 120); one token or app may use half.
-        query_timeout: how long a call with the fault `no_response` gets no answer.
+        calls_per_minute: rate limit of the org: the number of calls in a minute. One token or app may use
+            half of this number. The default gives it 1000 calls, as in recordings of real orgs.
+        logs_per_minute: rate limit of the System Log's API (Okta: at most 120). One token or app may use half
+            of this number.
+        query_timeout: how long a call with the fault `no_response` waits for its answer.
         push_lifetime: how long a factor push waits for an answer.
-        ca_file: CA certificates to trust when the org calls receivers and providers; None for the usual ones.
+        ca_file: PEM file with the CA certificates that the org trusts when it calls receivers and providers;
+            None for the CAs of the system.
     """
 
     token: Secret

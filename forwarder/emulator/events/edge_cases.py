@@ -61,11 +61,11 @@ _ODD_TYPES: tuple[Callable[[Event, Random], None], ...] = (
 
 
 def add_edge_cases(event: Event, random: Random, *, odd_types: bool) -> bool:
-    """Put one or two edge cases into an event in the System Log's shape, in place. With `odd_types`, they may
-    be values that Okta's typed SDKs refuse.
+    """Add one or two edge cases to an event, which has the System Log's shape and is modified. If `odd_types`
+    is true, they may be edge cases that Okta's typed SDKs refuse.
 
     Returns:
-        Whether the hook's copy of the event should also keep explicit nulls, as another edge case.
+        Whether the hook's copy of the event should keep its explicit nulls, which is one more edge case.
     """
     for add in random.sample(
         _EDGE_CASES + _ODD_TYPES if odd_types else _EDGE_CASES, random.choice((1, 1, 2))

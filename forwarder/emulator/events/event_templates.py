@@ -1,7 +1,7 @@
 """What the events of each type contain: who acts on what, how often, and how the action may fail.
 
-Common types have a template of their own. All other types, also those that Okta adds later, have the template
-of their longest known prefix.
+Common types have a template of their own. All other types, also those that Okta adds later, use the template
+of the longest prefix of their name that is in the table.
 """
 
 from functools import cache
@@ -19,15 +19,15 @@ class EventTemplate(msgspec.Struct, frozen=True):
 
     Attributes:
         weight: how often the type occurs, relative to other types.
-        actor: kind of actor; `system` acts in a background job, which has no client.
+        actor: kind of actor. `system` means a background job, which has no client.
         targets: kinds of the targets.
         message: `displayMessage`; if empty, it is derived from the type's name.
         result: `outcome.result` of a success.
-        failed: share of failures.
+        failed: share of events with a failure, from 0 to 1.
         failure: `outcome.result` of a failure.
-        reasons: possible values of `outcome.reason`, if the result is not SUCCESS.
+        reasons: possible values of `outcome.reason` if the result is not SUCCESS.
         debug: additional debug data: keys with their possible values.
-        signs_in: whether the event is about a sign-in, of which Okta assesses risk, behaviour and device.
+        signs_in: whether the event is about a sign-in. Okta adds risk, behaviour and device to such an event.
         legacy: `legacyEventType`.
     """
 

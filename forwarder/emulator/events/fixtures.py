@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 Agent = tuple[str, str, str, str]
-"""A client: the raw user agent, and the system, browser and kind of device that Okta reads from that."""
+"""A client: the raw user agent, and the operating system, browser and kind of device that Okta derives from
+it."""
 
 _IPV4 = ("203.0.113.", "192.0.2.")
 _ID_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -105,7 +106,7 @@ class FixtureUser(msgspec.Struct, frozen=True):
 
 
 def okta_id(prefix: str, random: Random) -> str:
-    """Draw an id in Okta's form: 20 characters, of which the prefix says the kind of object."""
+    """Draw an id in Okta's form: 20 characters. The prefix stands for the kind of object."""
     return prefix + "".join(random.choices(_ID_ALPHABET, k=20 - len(prefix)))
 
 
@@ -131,7 +132,8 @@ class Fixtures:
         return self._random.choice(self.admins)
 
     def target(self, kind: str, person: FixtureUser) -> dict[str, Any]:
-        """Draw a target of this kind; `User` and `AppUser` mean `person`. The caller may change the target."""
+        """Draw a target of this kind. For `User` and `AppUser`, the target is `person`. The caller may modify
+        the result."""
         if kind == "User":
             return person.entity()
         if kind == "AppUser":
@@ -139,11 +141,12 @@ class Fixtures:
         return self.thing(kind)
 
     def thing(self, kind: str) -> dict[str, Any]:
-        """Draw a target of this kind, other than `User` and `AppUser`. The caller may change the target."""
+        """Draw a target of this kind, which must not be `User` or `AppUser`. The caller may modify the
+        result."""
         return dict(self._random.choice(self._things[kind]))
 
     def things(self, kind: str) -> list[dict[str, Any]]:
-        """Return all targets of this kind, other than `User` and `AppUser`."""
+        """Return all targets of this kind, which must not be `User` or `AppUser`."""
         return [dict(thing) for thing in self._things[kind]]
 
     def impostor(self) -> tuple[ClientNetwork, Agent]:

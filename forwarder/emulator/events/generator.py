@@ -1,4 +1,5 @@
-"""Generates realistic events of every type, in both of Okta's shapes; the same seed gives the same events."""
+"""Generates realistic events of every type, in Okta's two shapes: for hooks, and for the System Log. The same
+seed gives the same events."""
 
 import base64
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ class GeneratedEvent(msgspec.Struct, frozen=True, gc=False):
     """One event of the org.
 
     Attributes:
-        uuid: the same in both shapes.
+        uuid: the event's id, which is the same in both shapes.
         hook: the JSON object that hooks carry.
         log: the JSON object that the System Log shows.
     """
@@ -72,7 +73,7 @@ class Generator:
     Args:
         random: the only source of randomness.
         origin: the org's URL.
-        edge_case_share: share of events with something unusual but legal in them.
+        edge_case_share: share of events with unusual but legal contents.
         log_only_share: share of events whose type hooks cannot carry.
         odd_types: whether edge cases may have values that Okta's typed SDKs refuse.
 
@@ -109,9 +110,10 @@ class Generator:
         """Generate one event.
 
         Args:
-            event_type: any name, also one that is not in the catalogue.
+            event_type: any name, even if Okta's catalogue of event types does not have it.
             published: time of the event, which is truncated to milliseconds.
-            hook_ids: the hooks that should deliver the event; the event names them, as in Okta.
+            hook_ids: ids of the hooks that should deliver the event. As in Okta, the event contains these
+                ids.
             change: changes the generated event, in the System Log's shape.
         """
         event = self._event(event_type, published)
@@ -126,14 +128,14 @@ class Generator:
     def report(
         self, event_type: str, published: Micros, *, debug: dict[str, str], **fields: Any
     ) -> GeneratedEvent:
-        """Generate an event about a change in the org. Add `debug` to its debug data; `fields` replace its
-        top-level fields."""
+        """Generate an event about a change in the org. `debug` is added to the debug data of the event;
+        `fields` replace top-level fields of the event."""
         event = self._event(event_type, published) | fields
         event["debugContext"]["debugData"] |= debug
         return _encoded(event)
 
     def _event(self, event_type: str, published: Micros) -> dict[str, Any]:
-        """Generate an event in the System Log's shape. The order of random draws must not change, so
+        """Generate an event in the System Log's shape. The order of the random draws must stay the same, so
         that a seed gives the same events."""
         uuid = uuid1_for(published - published % 1000, self._random)
         context = self._context(event_type)

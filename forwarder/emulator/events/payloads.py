@@ -1,4 +1,4 @@
-"""The hook's shape of an event, and event ids in Okta's form."""
+"""Converts an event to the shape that hooks carry, and makes event ids in Okta's form."""
 
 from random import Random
 from typing import Any
@@ -7,7 +7,8 @@ from uuid import UUID
 from forwarder.core.time import Micros
 
 _GREGORIAN = 0x01B21DD213814000
-"""The start of 1970 as version-1 UUIDs count time: in steps of 100 ns since the Gregorian calendar began."""
+"""The start of 1970 in the time of version-1 UUIDs, which counts steps of 100 ns since the Gregorian calendar
+began."""
 
 
 def hook_shape(event: dict[str, Any], *, nulls: bool = False) -> dict[str, Any]:
@@ -15,7 +16,7 @@ def hook_shape(event: dict[str, Any], *, nulls: bool = False) -> dict[str, Any]:
 
     Args:
         event: the event in the System Log's shape, which is not modified.
-        nulls: keep explicit nulls.
+        nulls: whether explicit nulls stay in the event.
     """
     shaped = dict(event)
     shaped["client"] = event["client"] | {"ipChain": shaped.pop("request")["ipChain"]}

@@ -120,7 +120,8 @@ async def _groups_of(request: OktaRequest, user_id: FromPath[str]) -> list[dict[
 
 
 def _app(group: EmulatedGroup, number: int, label: str) -> dict[str, Any]:
-    """Return the app `label`, assigned to a group, as the API shows it; `number` is part of its id."""
+    """Return an app that is assigned to a group, as the API shows it. `label` is the name of the app, and
+    `number` becomes a part of its id."""
     created = iso(group.created, "milliseconds")
     return {
         "id": f"0oa{number:03d}{group.id[3:17]}",

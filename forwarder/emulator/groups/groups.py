@@ -59,8 +59,9 @@ class EmulatedGroups:
         random: Random,
         report: Report,
     ) -> None:
-        """Args: `things` are the groups that events have as targets; the org has these groups, with all users
-        in Everyone and all admins in Admins. `report` writes an event about each change."""
+        """Args: `things` are the groups that occur as targets of events. The org has these groups; all users
+        are in the group Everyone, and all admins in the group Admins. `report` writes an event about each
+        change."""
         self._report = report
         self._clock = clock
         self._random = random
@@ -115,10 +116,12 @@ class EmulatedGroups:
         return group
 
     def replace(self, group: EmulatedGroup, name: str, description: str | None, caller: Caller) -> None:
-        """Set the profile of a group, and write an event; do nothing if it is the same.
+        """Set the name and description of a group, and write an event. If both already have these values, do
+        nothing.
 
         Raises:
-            OktaApiError: the group's type forbids it, another group has this name, or the name is empty.
+            OktaApiError: the type of the group is not OKTA_GROUP, another group has this name, or the name is
+                empty.
         """
         _require_changeable(group)
         if (name, description) == (group.name, group.description):
@@ -137,10 +140,10 @@ class EmulatedGroups:
         return [group for group in self._groups.values() if user.id in group.members]
 
     def add(self, group: EmulatedGroup, user: EmulatedUser, caller: Caller) -> None:
-        """Add a user to a group, and write an event; do nothing if the user is already a member.
+        """Add a user to a group, and write an event. If the user is already a member, do nothing.
 
         Raises:
-            OktaApiError: the org itself decides who is in this group.
+            OktaApiError: the type of the group is not OKTA_GROUP, so the API cannot change its members.
         """
         _require_changeable(group)
         if user.id not in group.members:
@@ -148,10 +151,10 @@ class EmulatedGroups:
             self._change("group.user_membership.add", group, user, caller)
 
     def remove(self, group: EmulatedGroup, user: EmulatedUser, caller: Caller) -> None:
-        """Remove a user from a group, and write an event; do nothing if the user is not a member.
+        """Remove a user from a group, and write an event. If the user is not a member, do nothing.
 
         Raises:
-            OktaApiError: the org itself decides who is in this group.
+            OktaApiError: the type of the group is not OKTA_GROUP, so the API cannot change its members.
         """
         _require_changeable(group)
         if user.id in group.members:

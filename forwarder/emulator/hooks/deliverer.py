@@ -1,4 +1,4 @@
-"""The org's calls to receivers, by Okta's rules: a challenge or an envelope is sent at most twice."""
+"""Sends the org's requests to receivers by Okta's rules. A challenge or an envelope is sent at most twice."""
 
 import asyncio
 import secrets
@@ -26,8 +26,8 @@ _NO_RESPONSE = (TimeoutError, OSError, UnicodeError, httpx.HTTPError, httpx.Inva
 class Deliverer:
     """Calls the receivers of one org's hooks, with a short timeout and without following redirects.
 
-    It uses httpx's transports without httpx's client: a call takes half the time, and no headers are added.
-    `on_failure` is called with the hook and the reason for each POST that Okta gives up.
+    The requests go through httpx's transports, without httpx's client. So a call takes half the time, and
+    httpx adds no headers. If Okta gives up a POST, `on_failure` is called with the hook and the reason.
     """
 
     def __init__(
@@ -44,16 +44,16 @@ class Deliverer:
         self._transports: dict[str, httpx.AsyncHTTPTransport] = {}
 
     async def deliver(self, hook: EmulatedHook, batch: Sequence[GeneratedEvent]) -> bool:
-        """Deliver `batch` in one envelope. Return whether the receiver accepted it; if not, Okta gives the
-        events up."""
-        if not hook.live:  # deactivated in the meantime; Okta documents no rule
+        """Deliver `batch` in one envelope. Return whether the receiver accepted the envelope. If not, Okta
+        gives up these events."""
+        if not hook.live:  # it was deactivated in the meantime; Okta documents no rule for this
             return False
         if not self._quota.use(len(batch)):
             return False
         time = iso(self._clock.now(), "milliseconds")
         response = await self._post(hook, [msgspec.Raw(event.hook) for event in batch], time)
-        # For event hooks, Okta documents 200 and 204 as success, but nothing about other 2xx and about 3xx.
-        # What it documents for inline hooks is used: any 2xx is a success, and a redirect is not followed.
+        # For event hooks, Okta documents that 200 and 204 are a success, and nothing about other 2xx and 3xx.
+        # So the rules for inline hooks are used here: any 2xx is a success, and redirects are not followed.
         if response is not None and response.is_success:
             return True
         self._on_failure(
@@ -62,15 +62,16 @@ class Deliverer:
         return False
 
     async def preview(self, hook: EmulatedHook, event: dict[str, Any]) -> bool:
-        """Deliver one event, whatever the hook's state and types, and outside the quota. Return whether the
-        receiver accepted it."""
+        """Deliver one event, whatever the state and the event types of the hook. The quota does not count the
+        event. Return whether the receiver accepted the event."""
         response = await self._post(hook, [event], iso(self._clock.now(), "microseconds"))
         return response is not None and response.is_success
 
     async def verify(self, hook: EmulatedHook) -> bool:
-        """Send the challenge and return whether the receiver echoed it.
+        """Send the challenge, and return whether the receiver echoed it.
 
-        Okta sends it once more if there is no response, or not a 2xx, but not after a wrong echo.
+        Like Okta, this method sends the challenge a second time if the receiver does not respond, or responds
+        with a status other than 2xx. It does not send the challenge again after a wrong echo.
         """
         challenge = secrets.token_urlsafe(30)
         header = (b"X-Okta-Verification-Challenge", challenge.encode())
@@ -86,9 +87,11 @@ class Deliverer:
             await transport.aclose()
 
     async def _post(self, hook: EmulatedHook, events: Sequence[Any], time: str) -> httpx.Response | None:
-        """Post an envelope of `events`; like Okta, post it once more if there is no response, or a 5xx.
+        """Post `events` in one envelope, and return the last response; None if the receiver did not respond.
 
-        Return the last response; None if there was none."""
+        Like Okta, this method posts the envelope a second time if the receiver does not respond, or responds
+        with a 5xx.
+        """
         header = (b"Content-Type", b"application/json")
         body = msgspec.json.encode(
             {
@@ -110,7 +113,7 @@ class Deliverer:
     async def _call(
         self, method: str, hook: EmulatedHook, header: tuple[bytes, bytes], body: bytes | None
     ) -> httpx.Response | None:
-        """Send one request and return the response; None if none comes in time."""
+        """Send one request and return the response; None if the receiver does not respond in time."""
         request_id = (b"X-Okta-Request-Id", secrets.token_urlsafe(20).encode())
         headers = [*_HEADERS, request_id, header, *hook.headers()]
         try:
@@ -128,10 +131,10 @@ class Deliverer:
     def _transport(self, scheme: str) -> httpx.AsyncHTTPTransport:
         if scheme not in self._transports:
             ca_file = self._settings.ca_file
-            # Making a TLS context takes 30 ms; hooks with http, as in a demo and in tests, do without.
+            # Making a TLS context takes 30 ms. Hooks with http, as in a demo and in tests, do not need it.
             verify = ssl.create_default_context(cafile=ca_file) if ca_file else scheme == "https"
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-            # No proxy from the environment: the receiver of a demo is on this machine.
+            # The proxy of the environment is not used: the receiver of a demo is on this machine.
             transport = httpx.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False)
             self._transports[scheme] = transport
         return self._transports[scheme]

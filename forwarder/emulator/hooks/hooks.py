@@ -65,7 +65,7 @@ class EmulatedHook:
             "lastUpdated": _whole_second(self.updated if updated is None else updated),
             "events": {
                 "type": "EVENT_TYPE",
-                # Okta does not keep the order of the types; this order is hardly ever the one sent.
+                # Okta does not keep the order of the types. This order usually differs from the caller's.
                 "items": sorted(self.spec.events.items, key=lambda name: name[::-1]),
                 "filter": self.spec.events.filter,
             },
@@ -97,7 +97,8 @@ class Hooks:
 
     Args:
         random: draws ids.
-        on_change: gets the change (created, updated, activated, deactivated or deleted), and the hook.
+        on_change: is called with the change (created, updated, activated, deactivated or deleted) and the
+            hook.
 
     Attributes:
         created_by: id of the admin who creates hooks.
@@ -131,9 +132,9 @@ class Hooks:
     def replace(self, hook_id: str, body: bytes) -> EmulatedHook:
         """Replace all settings of a hook. If its channel changes, the hook becomes UNVERIFIED.
 
-        The secret is part of the channel, and no call returns it: a body without the secret removes it from
-        the hook. (Okta does not document that; it follows from a full replacement.) The status changes only
-        if the body has a `status`.
+        The secret is part of the channel, and no call of the API returns the secret. So a body without the
+        secret removes the secret from the hook. (Okta does not document this; it follows from the full
+        replacement.) The status of the hook changes only if the body has a `status`.
         """
         hook = self.get(hook_id)
         spec = read_spec(body, self._names(but=hook))

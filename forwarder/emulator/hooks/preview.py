@@ -1,4 +1,5 @@
-"""The event of the Admin Console's preview: one of the System Log, or a generated one.
+"""Builds the event that a preview of the Admin Console sends: an event of the System Log, or a generated
+event.
 
 Unlike a delivery, a preview has explicit nulls, and an `eventTime` in microseconds. A generated event also
 has a version-4 uuid, and the result `Success`.

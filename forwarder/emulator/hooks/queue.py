@@ -1,7 +1,8 @@
 """The queue of one hook, with its faults and the ledger of its events.
 
 Okta groups the events of a short time into one POST, has several POSTs in flight, promises no order, and
-gives up after one retry. Nothing here is stored: after Okta gives an event up, only the System Log has it.
+gives up after one retry. The queue is only in memory: after Okta gives up an event, only the System Log has
+the event.
 """
 
 import asyncio
@@ -20,9 +21,9 @@ _SPREAD = 1.0
 class HookQueue:
     """The queue of one hook and the tasks that empty it.
 
-    The queue may have two copies of an event: the second is a duplicate. The event counts as delivered as
-    soon as the receiver accepts one copy. It counts as dropped if Okta never sends it, or gives up a copy
-    before the receiver has accepted one.
+    The queue may have two copies of an event; the second copy is a duplicate. The event counts as delivered
+    as soon as the receiver accepts one copy. The event counts as dropped if Okta never sends it, or if Okta
+    gives up one copy before the receiver has accepted the other.
 
     Args:
         deliver: delivers some events in one envelope, and returns whether the receiver accepted them.
@@ -51,7 +52,7 @@ class HookQueue:
         self._stopped = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self.waiting = 0  # copies, including those in flight
+        self.waiting = 0  # the number of copies that wait, including copies in flight
         # Dictionaries as ordered sets of uuids.
         self.delivered: dict[str, None] = {}
         self.dropped: dict[str, None] = {}
@@ -59,7 +60,7 @@ class HookQueue:
             self._start(self._work())
 
     def add(self, events: Sequence[GeneratedEvent], faults: Faults) -> None:
-        """Queue events; some are dropped, duplicated or delayed, at random by the shares in `faults`."""
+        """Queue events. Drop, duplicate or delay some of them at random, by the shares in `faults`."""
         draw = self._random.random
         copies = []
         for event in events:
@@ -109,7 +110,7 @@ class HookQueue:
             self._arrive(copies)
 
     def _arrive(self, copies: list[GeneratedEvent]) -> None:
-        if self._stopped:  # the delay ended just before, and no task is left to post the copies
+        if self._stopped:  # the delay ended just before the stop, and no task is left to post the copies
             self._settle(copies)
             return
         self._ready.extend(copies)
@@ -125,8 +126,8 @@ class HookQueue:
                 self._settle(batch, delivered=delivered)
 
     async def _next_batch(self) -> list[GeneratedEvent]:
-        """Return the events of the next envelope, at most `settings.batch`. If fewer wait, wait for more for
-        `settings.window` seconds first."""
+        """Return the events of the next envelope: at most `settings.batch`. If fewer events are in the queue,
+        first wait `settings.window` seconds for more."""
         async with self._collecting:  # one task collects while the others post
             while not self._ready:
                 self._arrived.clear()

@@ -13,8 +13,8 @@ class Quota:
     """Counts the events that all hooks of an org carry in 24 hours, starting with the first event. Retries do
     not count.
 
-    When 70 % of the quota is used up, `report` is called with `warning` and that number of events. The first
-    time that a delivery would exceed the quota, it is called with `violation` and the quota.
+    When 70 % of the quota is used up, `report` is called with `warning` and this number of events. When a
+    delivery would exceed the quota for the first time, `report` is called with `violation` and the quota.
     """
 
     def __init__(
@@ -28,7 +28,8 @@ class Quota:
         self._violated = False
 
     def use(self, events: int) -> bool:
-        """Take `events` events from the quota; take none and return False if too few are left."""
+        """Take `events` events from the quota, and return True. If fewer are left, take none and return
+        False."""
         now = self._clock.monotonic()
         if now >= self._ends:
             self._ends, self._used, self._violated = now + _DAY, 0, False

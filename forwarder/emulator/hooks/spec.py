@@ -92,7 +92,7 @@ def build_spec(uri: str, secret: str, *, name: str, header: str, types: Sequence
 
 
 def _problems(spec: HookSpec) -> list[str]:
-    """Return the problems for which Okta would refuse `spec`; the types of its fields are already checked."""
+    """Return the problems for which Okta would refuse `spec`. The types of its fields are already checked."""
     problems = []
     if not spec.name.strip():
         problems.append("name: The field cannot be left blank")
@@ -109,8 +109,8 @@ def _problems(spec: HookSpec) -> list[str]:
 
 
 def _is_allowed(uri: str) -> bool:
-    """Whether `uri` is https, or http to a loopback address. Okta accepts only https. With http on loopback,
-    a demo needs no certificate, and still no secret crosses a network in clear text."""
+    """Whether `uri` is https, or http to a loopback address. Okta accepts only https. With http to a loopback
+    address, a demo needs no certificate, and no secret crosses a network in clear text."""
     try:
         parts = urlsplit(uri)
         is_port_valid = parts.port is None or parts.port > 0

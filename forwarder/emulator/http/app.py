@@ -105,9 +105,9 @@ class _EventsOrder(msgspec.Struct, forbid_unknown_fields=True):
     """The body of `POST /emulator/events`.
 
     Attributes:
-        since: spread the events from this time to now, in the System Log only.
+        since: if set, the events are spread from this time to now, and are only in the System Log.
         user: id or login of the user who becomes the actor of each event; ignored with `since`.
-        fields: new values for fields of each event, see events/changed.py; ignored with `since`.
+        fields: new values of the event's fields, as in events/changed.py; ignored with `since`.
     """
 
     count: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
@@ -126,7 +126,8 @@ class _Request(msgspec.Struct):
 
 
 class _ReadFields(msgspec.Struct):
-    """Those fields of an event that the org itself reads, with the types that it needs; an order may replace them."""
+    """The fields of an event that the org itself reads, with the types that the org needs. A caller may
+    replace these fields, so their types are checked."""
 
     uuid: str = ""
     event_type: str = msgspec.field(name="eventType", default="")
@@ -158,7 +159,7 @@ def create_app(emulator: Emulator) -> ASGIApp:
 
 @cache
 def _router() -> Litestar:
-    """Return the routes of every org in this process: to build them takes 0.2 s."""
+    """Return the routes. All orgs in this process share them, because building the routes takes 0.2 s."""
     routes = [
         *HOOK_ROUTES,
         *USER_ROUTES,
@@ -205,8 +206,8 @@ def _router() -> Litestar:
 async def serve(
     settings: EmulatorSettings, listen: Listen, clock: Clock
 ) -> AsyncIterator[tuple[Emulator, Listen]]:
-    """Run an org and serve its API. Yield the org, and its address with the port that the system chose for
-    port 0.
+    """Run an org and serve its API. Yield the org, and the address on which it listens. If `listen` has port
+    0, the address has the port that the system chose.
 
     Raises:
         SettingsError: the server cannot listen on the address.
@@ -240,7 +241,7 @@ async def _admit(request: OktaRequest) -> None:
     set_rate_limit(request, limit)
     if not allowed:
         raise too_many_requests()
-    # `curl -d` names the type of a form.
+    # `curl -d` sends the content type of a form by default.
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in {"", "application/json"} and await request.body():
         raise wrong_media_type()
@@ -248,7 +249,7 @@ async def _admit(request: OktaRequest) -> None:
 
 @get("/.well-known/okta-organization")
 async def _organization(request: OktaRequest) -> dict[str, Any]:
-    """Return the org's metadata with its engine (`pipeline`), which Terraform's provider reads."""
+    """Return the org's metadata. Terraform's provider reads the org's engine (`pipeline`) from it."""
     emulator = org(request)
     return {
         "id": emulator.org_id,
@@ -272,7 +273,7 @@ async def _emit(request: OktaRequest) -> dict[str, list[str]]:
 
 @put("/faults")
 async def _set_faults(request: OktaRequest) -> dict[str, Any]:
-    """Replace all faults: those that the body leaves out are switched off."""
+    """Replace all faults. Faults that are missing in the body are switched off."""
     faults = decode_section(await request.body(), Faults, "faults")
     org(request).faults = faults
     return faults.model_dump()

@@ -1,4 +1,5 @@
-"""Okta's error responses: JSON objects, of one form in OAuth and of another in all other APIs."""
+"""Okta's error responses. They are JSON objects; OAuth's endpoints use one format, and all other APIs use
+another."""
 
 import secrets
 from collections.abc import Mapping
@@ -89,8 +90,7 @@ def invalid_token(*causes: str) -> OktaApiError:
 
 
 def forbidden(*causes: str) -> OktaApiError:
-    """Return the error that refuses a call because of the caller's rights, or of the object's present
-    state."""
+    """Return the error that refuses a call because of the caller's rights or the object's present state."""
     return OktaApiError(403, "E0000006", _NOT_PERMITTED, *causes)
 
 

@@ -1,5 +1,4 @@
-"""Records every call of Okta's API that can change the org, with its result, and injects faults into API
-calls."""
+"""Records each call of Okta's API that can change the org, and injects faults into API calls."""
 
 from random import Random
 from typing import Any
@@ -59,8 +58,9 @@ def recorded(app: ASGIApp) -> ASGIApp:
 
 
 def _kind(scope: Scope, body: bytes) -> str:
-    """Return the attribute of `Faults` that applies to a call: `changes`, `polls` or `reads`; if none does,
-    return `others`. A poll asks whether the user has answered a prompt, of CIBA or of a push."""
+    """Return the name of the attribute of `Faults` that applies to a call: `changes`, `polls` or `reads`. If
+    none of them applies, return `others`. A poll is a call that asks whether the user has answered a prompt
+    (CIBA or push)."""
     path = scope["path"]
     if path.endswith("/v1/token"):
         return "polls" if CIBA_GRANT in _form(body, scope["query_string"]).values() else "others"
@@ -72,7 +72,7 @@ def _kind(scope: Scope, body: bytes) -> str:
 
 
 async def _fault(emulator: Emulator, kind: str, faults: ChangeFaults, path: str) -> str:
-    """Wait as long as `faults` delay a call, and return the fault drawn for the call; empty for none."""
+    """Wait for the delay in `faults`. Draw a fault for the call and return its name; empty for no fault."""
     if faults.only not in path:
         return ""
     if faults.delay:
@@ -127,7 +127,7 @@ def _without_secrets(form: str) -> str:
 
 
 def _drawn(faults: ChangeFaults, random: Random) -> str:
-    """Draw a fault for one call by the shares in `faults`. Return its name; empty for none."""
+    """Draw a fault for one call by the shares in `faults`. Return its name; empty for no fault."""
     point = random.random()
     for name in _FAULTS:
         point -= getattr(faults, name)

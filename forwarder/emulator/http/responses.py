@@ -51,10 +51,10 @@ def add_link(request: OktaRequest, relation: str, url: str) -> None:
 
 
 def paged(request: OktaRequest, items: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
-    """Return the page of `items` that the parameters `limit` and `after` ask for, and add the link to the
-    next page.
+    """Return the page of `items` that the request's parameters `limit` and `after` select, and add the link
+    to the next page.
 
-    `most` is the largest value of `limit`, and its default.
+    `most` is the largest value of `limit` and also its default.
     """
     query = request.query_params
     limit = query.get("limit", "")
@@ -86,7 +86,7 @@ async def add_headers(message: Message, scope: Scope) -> None:
 
 
 def set_effect(request: OktaRequest, *, changed: bool) -> None:
-    """Set whether this call has changed anything, for the record of calls."""
+    """Set whether this call has changed anything in the org, for the record of calls."""
     request.state.effect = changed
 
 

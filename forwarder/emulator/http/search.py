@@ -1,6 +1,8 @@
-"""The parameters `filter` and `search` of lists, evaluated on the objects as the API shows them.
+"""Evaluates the parameters `filter` and `search` of calls that list objects, on the objects as the API shows
+them.
 
-Okta evaluates them without case. It refuses attributes that it does not know; here, those that no object of the list has.
+Like Okta, it ignores upper and lower case. Okta refuses attributes that it does not know; this module refuses
+attributes that no object of the list has.
 """
 
 from collections.abc import Sequence
@@ -40,7 +42,8 @@ def _checked(condition: Condition, readings: Sequence[Reading]) -> Condition:
     """Return `condition` with its values in lower case.
 
     Raises:
-        RuleFileError: it compares in another way than Okta does, or no object has an attribute that it names.
+        RuleFileError: `condition` contains a kind of test that is not emulated, or an attribute that no
+            object has.
     """
     match condition:
         case And(parts) | Or(parts):

@@ -6,8 +6,8 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def same_url(one: object, other: str) -> bool:
-    """Whether two values are the same URL. The case of the host does not count, nor does an explicit default
-    port, nor an empty path instead of `/`, nor which characters of a part of the path are percent-encoded."""
+    """Whether two values are the same URL. These differences do not count: the case of the host, an explicit
+    default port, an empty path instead of `/`, and which characters of the path are percent-encoded."""
     return isinstance(one, str) and normalized(one) == normalized(other)
 
 

@@ -1,5 +1,5 @@
-"""The rights of an app without a standard admin role: the permissions that its custom roles give on their
-resource sets."""
+"""Checks the rights of an app without a standard admin role. Its custom roles give it permissions on the
+resources of their resource sets."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _NEEDED = (
     ("PUT", re.compile(f"{_GROUP}/users/([^/]+)"), "okta.groups.members.manage"),
     ("DELETE", re.compile(f"{_GROUP}/users/([^/]+)"), "okta.groups.members.manage"),
 )
-"""By method and path: the permission that a call needs on the user or group in the path.
+"""For each method and path: the permission that a call needs on the user or group in the path.
 
 `okta.users.manage` and `okta.groups.manage` include these permissions.
 """
@@ -30,7 +30,8 @@ _NEEDED = (
 def check_access(emulator: Emulator, client_id: str, method: str, path: str) -> None:
     """Check that the roles of the app `client_id` allow a call.
 
-    For a call that is not in `_NEEDED`, any role is enough: it is unknown which permission Okta requires.
+    A call that is not in `_NEEDED` is allowed for an app with any role, because it is unknown which
+    permission Okta requires for this call.
 
     Raises:
         OktaApiError: no role of the app allows the call, or the app has no role.
@@ -59,7 +60,8 @@ def check_access(emulator: Emulator, client_id: str, method: str, path: str) -> 
 
 
 def _holders(emulator: Emulator, path: str, key: str) -> Iterator[str]:
-    """Yield the URLs of all resources that include the user or group `key`. `path` says which it is."""
+    """Yield the URLs of all resources that include the user or group `key`. `path` shows whether `key` is a
+    user or a group."""
     api = f"{emulator.settings.url}/api/v1"
     if path.startswith("/api/v1/groups/"):
         yield from (f"{api}/groups", f"{api}/groups/{key}")

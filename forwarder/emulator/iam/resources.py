@@ -1,5 +1,5 @@
-"""The resources in a resource set: each is a URL of Okta's API, or Okta's resource name (ORN) if the API does
-not have a URL for it."""
+"""The resources in a resource set. Each resource is a URL of Okta's API, or an Okta resource name (ORN) if
+the API has no URL for this resource."""
 
 import re
 
@@ -13,8 +13,8 @@ _IN_API = re.compile(
 
 
 def meant(emulator: Emulator, resource: str) -> str:
-    """Return the form in which a set keeps `resource`, which is a URL or an ORN: its URL if the API has one,
-    as in recordings; otherwise its ORN.
+    """Return a resource in the form in which a set keeps it: as a URL if the API has a URL for this resource,
+    else as an ORN. `resource` may be a URL or an ORN.
 
     Raises:
         OktaApiError: this org does not have the resource.
@@ -51,8 +51,8 @@ def orn(emulator: Emulator, resource: str) -> str:
 
 
 def resource_links(emulator: Emulator, resource: str) -> dict[str, dict[str, str]]:
-    """Return the `_links` to a resource. They are empty for an ORN: the API has no URL for such a resource,
-    for example for admin roles."""
+    """Return the `_links` to a resource. They are empty for an ORN, because the API has no URL for this
+    resource. (Admin roles are such resources.)"""
     if resource.startswith("orn:"):
         return {}
     path = resource.removeprefix(f"{emulator.settings.url}/api/v1/")

@@ -41,7 +41,8 @@ class CustomRole(msgspec.Struct):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A user, group or app that holds a role on a resource set: its URL, and since when it holds the role."""
+    """A user, group or app that holds a role on a resource set. `url` is its URL, and `since` is when it got
+    the role."""
 
     url: str
     since: Micros
@@ -125,7 +126,8 @@ class AdminRoles:
         raise not_found(f"{key} (ResourceSet)")
 
     def held_by(self, member_url: str) -> Iterator[tuple[str, CustomRole, ResourceSet]]:
-        """Yield the roles of one member: the member's id in the binding, the role, and the resource set."""
+        """Yield the roles of one member. Each item is the member's id in the binding, the role, and the
+        resource set."""
         for found in self._sets.values():
             for binding in found.bindings.values():
                 for member_id, member in binding.members.items():
@@ -216,7 +218,7 @@ class AdminRoles:
         return made
 
     def add_resources(self, found: ResourceSet, resources: Sequence[str]) -> None:
-        """Add resources to a set. Those that it already has stay unchanged."""
+        """Add resources to a set. Resources that the set already has stay unchanged."""
         for resource in resources:
             if resource not in found.resources.values():
                 found.resources[okta_id("ire", self._random)] = resource
@@ -228,7 +230,8 @@ class AdminRoles:
         self._report("iam.resourceset.delete", caller, target=[_entity(found)])
 
     def bind(self, found: ResourceSet, role: CustomRole, members: Sequence[str], caller: Caller) -> Binding:
-        """Give the members with these URLs a role on a set. Those that already hold it stay unchanged."""
+        """Give the members with these URLs a role on a set. Members that already hold the role stay
+        unchanged."""
         binding = found.bindings.setdefault(role.id, Binding(role, {}))
         for url in members:
             if all(member.url != url for member in binding.members.values()):

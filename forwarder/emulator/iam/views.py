@@ -10,7 +10,7 @@ def standard_role(role: str, assignment: Assignment) -> dict[str, Any]:
     """Return an assigned standard role as the API shows it; `role` is its name, such as HELP_DESK_ADMIN."""
     label = role.replace("_", " ").title().removesuffix("Admin") + "Administrator"
     return {
-        "id": b32encode(role.encode()).decode().rstrip("="),  # as recordings have it
+        "id": b32encode(role.encode()).decode().rstrip("="),  # as in recordings of Okta's API
         "label": label,
         "type": role,
         "status": "ACTIVE",

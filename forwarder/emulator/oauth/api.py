@@ -19,8 +19,8 @@ _AUTHORIZATION_SERVER = "/.well-known/oauth-authorization-server"
 
 
 async def _form(request: OktaRequest) -> dict[str, str]:
-    """Return the parameters of a call, from its body and from its query, because Okta's Go client sends them
-    in the query."""
+    """Return the parameters of a call, from its query and its body. Okta's Go client sends the parameters in
+    the query."""
     try:
         parts = request.scope["query_string"], await request.body()
         return dict(pair for part in parts for pair in parse_qsl(part.decode(), keep_blank_values=True))

@@ -23,7 +23,7 @@ _LIFETIME = 3600
 """How far in the future an assertion may expire, in seconds."""
 
 _LEEWAY = 60.0
-"""How far the caller's clock may differ from the org's, in seconds."""
+"""How far the caller's clock may differ from the org's clock, in seconds."""
 
 
 class ClientAuthenticator:
@@ -107,12 +107,13 @@ class ClientAuthenticator:
         return client_id
 
     def request_object(self, text: str, client_id: str, issuer: str) -> dict[str, str]:
-        """Return the parameters in a signed request (`request` of CIBA), which is valid only once.
+        """Return the parameters in a signed request of CIBA (its parameter `request`). A signed request is
+        valid only once.
 
         Args:
             text: the JWT.
-            client_id: client id of the app, which is already authenticated.
-            issuer: issuer of the called authorization server, which must be the JWT's audience.
+            client_id: client id of the app; the app is already authenticated.
+            issuer: issuer of the authorization server that was called; it must be the audience of the JWT.
 
         Raises:
             ApiError: the JWT is invalid.

@@ -21,16 +21,17 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
 """The signature algorithms that Okta accepts."""
 
 _LEEWAY = 300.0
-"""How far the time of a proof may differ from the org's, in seconds."""
+"""How far the time in a proof may differ from the org's time, in seconds."""
 
 _NONCE_INTERVAL = 86_400.0
 _NONCE_LIFETIME = 3 * 86_400.0
 
 _KEY_ERRORS = (jwt.PyJWTError, KeyError, ValueError, TypeError, NotImplementedError)
-"""What PyJWT raises for a key or a token that it cannot read; NotImplementedError for a JWK with the `alg` `none`."""
+"""What PyJWT raises for a key or a token that it cannot read. It raises NotImplementedError for a JWK with
+the `alg` `none`."""
 
 _PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
-"""The private members of a JWK."""
+"""The members of a JWK that only a private key has."""
 
 
 class KeyFormatError(ForwarderError):
@@ -38,13 +39,15 @@ class KeyFormatError(ForwarderError):
 
 
 class ReplayCache:
-    """Ids that may be used only once. An id is dropped after the token that contains it has expired."""
+    """Remembers ids that may be used only once. An id is forgotten after the token that contains it has
+    expired."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
 
     def add(self, name: str, *, now: float, until: float) -> bool:
-        """Mark an id as used until `until`; return False if it already is. Times are seconds since 1970."""
+        """Mark an id as used until the time `until`, and return True. If the id is already marked, return
+        False. Times are in seconds since 1970."""
         if len(self._until) > 10_000:
             self._until = {known: end for known, end in self._until.items() if end > now}
         if self._until.get(name, 0.0) > now:
@@ -62,10 +65,11 @@ class ProofValidator:
         self._nonces: list[tuple[float, str]] = []
 
     def check(self, proof: str | None, method: str, url: str, *, token: str | None = None) -> tuple[Any, Any]:
-        """Check the proof in a call's `DPoP` header. Return the proof's public key, and its nonce if any.
+        """Check the proof in a call's `DPoP` header. Return the public key and the nonce in the proof; the
+        nonce is None if it is missing.
 
-        `url` must not have a query. The proof must contain the hash of `token`, unless that is None, as in a
-        token request.
+        `url` must not have a query. The proof must contain the hash of `token`, unless `token` is None, as
+        for a call that asks for a token.
 
         Raises:
             ApiError: the proof is invalid for this call.
@@ -93,7 +97,8 @@ class ProofValidator:
         return key, claims.get("nonce")
 
     def require_nonce(self, nonce: Any) -> None:
-        """Check that the org issued this nonce. It issues a new nonce each day, which is valid for three days.
+        """Check that the org issued this nonce. The org issues a new nonce each day; a nonce is valid for
+        three days.
 
         Raises:
             ApiError: the nonce is missing or invalid; the error's headers contain the current nonce.

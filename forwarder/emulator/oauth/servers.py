@@ -1,6 +1,6 @@
 """The authorization servers of the org: their metadata, their key, and the id tokens that they sign.
 
-The issuer of the org's own server is the org's URL; that of a custom server is `{url}/oauth2/{id}`. All
+The issuer of the org's own server is the org's URL. The issuer of a custom server is `{url}/oauth2/{id}`. All
 servers sign with the same key.
 """
 
@@ -20,7 +20,8 @@ CIBA_GRANT = "urn:openid:params:grant-type:ciba"
 
 
 class AuthorizationServers:
-    """The authorization servers of one org: its own, and the custom ones: `default` and those in `ids`."""
+    """The authorization servers of one org: the org's own server, the custom server `default`, and a custom
+    server for each of `ids`."""
 
     def __init__(self, org_url: str, ids: Collection[str]) -> None:
         self._org_url = org_url
@@ -31,7 +32,7 @@ class AuthorizationServers:
         """Return the base URL of the endpoints of `server`; None stands for the org's own server.
 
         Raises:
-            OktaApiError: there is no such server.
+            OktaApiError: the org does not have this server.
         """
         if server is None:
             return f"{self._org_url}/oauth2"
@@ -83,8 +84,8 @@ class AuthorizationServers:
         return jwt.encode({"iss": self.issuer(server), **claims}, self._key, "RS256", headers)
 
     def subject(self, token: str) -> str | None:
-        """Return the `sub` of a token that the org's key signed, even if it has expired; None for any other
-        token."""
+        """Return the `sub` of a token that the org's key signed, even if the token has expired; None for any
+        other token."""
         checks: Options = {"verify_exp": False, "verify_aud": False, "verify_iat": False}
         try:
             claims = jwt.decode(token, self._key.public_key(), ["RS256"], options=checks)

@@ -16,7 +16,7 @@ from forwarder.emulator.settings import ClientSettings, EmulatorSettings
 ENDPOINT_PATH = "/oauth2/v1/token"
 
 _LIFETIME = 3600
-"""Seconds that an access token is valid."""
+"""The number of seconds that an access token is valid."""
 
 
 class AccessToken(msgspec.Struct, frozen=True):
@@ -74,7 +74,7 @@ class TokenEndpoint:
         }
 
     def find(self, text: str) -> AccessToken | None:
-        """Return the token with this text; None if it is unknown or has expired."""
+        """Return the token with this text; None if the token is unknown or has expired."""
         token = self._tokens.get(text)
         return token if token and token.expires > self._clock.now() / SECOND else None
 

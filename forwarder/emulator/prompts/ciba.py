@@ -1,5 +1,5 @@
-"""CIBA: an app calls `bc/authorize` to ask a user, and polls `token` for the answer. The error texts are
-Okta's."""
+"""CIBA: an app calls `bc/authorize` to send a prompt to a user, and polls `token` for the answer. The texts
+of the errors are Okta's."""
 
 import base64
 import hashlib
@@ -22,13 +22,13 @@ _TOKEN_LIFETIME = 3600
 
 
 def ask(emulator: Emulator, server: str | None, form: Mapping[str, str], client_id: str) -> dict[str, Any]:
-    """Send a prompt to the user that the form names; return the response to `POST …/bc/authorize`.
+    """Send a prompt to the user that the form names. Return the response to `POST …/bc/authorize`.
 
     Args:
         emulator: the org.
-        server: id of the authorization server; None for the org's own.
+        server: id of the authorization server; None for the org's own server.
         form: the form of the call.
-        client_id: client id of the app, which is already authenticated.
+        client_id: client id of the app; the app is already authenticated.
 
     Raises:
         ApiError: the org refuses the call, and sends no prompt.
@@ -67,7 +67,8 @@ def redeem(emulator: Emulator, server: str | None, form: Mapping[str, str], clie
     """Return the tokens, in response to a poll of `POST …/token`. The arguments are those of `ask`.
 
     Raises:
-        ApiError: the user denied or has not answered yet, the prompt has expired, or the poll is too early.
+        ApiError: the user has denied the prompt or has not answered yet, the prompt has expired, or the poll
+            is too early.
     """
     _require_grant(emulator, client_id)
     prompt = emulator.prompts.find(form.get("auth_req_id", ""))
@@ -119,7 +120,7 @@ def _expired() -> ApiError:
 
 def _expiry(form: Mapping[str, str]) -> int:
     """Return the prompt's lifetime in seconds, from the form's `request_expiry`. Like Okta, ignore
-    `requested_expiry`, the name in CIBA Core."""
+    `requested_expiry`, which is the name of this parameter in the standard (CIBA Core)."""
     text = form.get("request_expiry", str(_LONGEST))
     if not text.isdecimal() or not 1 <= int(text) <= _LONGEST:
         reason = f"Invalid value for 'request_expiry' parameter. It should be within range 1 - {_LONGEST}."
@@ -128,7 +129,7 @@ def _expiry(form: Mapping[str, str]) -> int:
 
 
 def _hinted(emulator: Emulator, form: Mapping[str, str]) -> EmulatedUser:
-    """Return the user that the form's hint names; raise ApiError if the org cannot send a prompt to the
+    """Return the user that the form's hint names. Raise ApiError if the org cannot send a prompt to this
     user."""
     if ("login_hint" in form) == ("id_token_hint" in form):
         raise oauth_error(

@@ -18,7 +18,8 @@ class _AnswerOrder(Section):
     Attributes:
         user: id or login of the user; None for all users without a setting of their own.
         answer: the user's answer, also to a prompt that already waits.
-        after: time from the prompt to the answer; for a prompt that already waits, time from now.
+        after: time from the prompt to the answer. For a prompt that already waits: time from now to the
+            answer.
         fault: the fault of prompts to this user; see `PromptFault`.
     """
 

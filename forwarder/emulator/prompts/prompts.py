@@ -1,7 +1,7 @@
 """The prompts on users' phones, and how the phones answer.
 
-A factor push and CIBA work the same here: a prompt waits until the user answers or the prompt expires. The
-event about the answer has the user as its actor.
+A factor push and CIBA work in the same way here: a prompt waits until the user answers or the prompt expires.
+The actor of the event about the answer is the user.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ PromptFault = Literal[
 | `unassigned` | | 400 invalid_request: the hint matches no user assigned to the app |
 | `not_enrolled` | | 400 E0000214 |
 | `mfa_start_failed` | | 400 access_denied: the challenge could not be sent |
-| `slow_down` | | the first poll that is not early is answered slow_down |
+| `slow_down` | | the first poll that is not too early is also answered slow_down |
 | `expired` | TIMEOUT at once | 400 expired_token at once |
 """
 
@@ -60,12 +60,12 @@ class Prompt(msgspec.Struct):
         server: issuer of CIBA's authorization server; None for a push.
         message: CIBA's `binding_message`.
         number: the right answer to a push's number challenge.
-        interval: the least time between two polls of CIBA, in seconds.
+        interval: the shortest allowed time between two polls of CIBA, in seconds.
         result: Okta's `factorResult`, also for CIBA.
-        answers: when the phone will answer; None if it will not answer.
+        answers: when the phone will answer; None if the phone will not answer.
         polls: times of the polls for the answer.
         early: how many of these polls came too early.
-        slow_down: whether the next poll that is not early is answered `slow_down`, too.
+        slow_down: whether the next poll is answered `slow_down` even if it is not too early.
         redeemed: whether the tokens for this prompt were issued.
     """
 
@@ -90,7 +90,7 @@ class Prompt(msgspec.Struct):
 
 
 _LEEWAY = SECOND // 10
-"""How early a poll may come without counting as early, because calls do not all take the same time."""
+"""How much too early a poll may arrive and still be allowed, because calls do not all take the same time."""
 
 
 class EmulatedPrompts:
@@ -153,8 +153,8 @@ class EmulatedPrompts:
         self._schedule(prompt, phone)
 
     def is_early(self, prompt: Prompt) -> bool:
-        """Record a poll. If the poll is early, or the phone has the fault `slow_down`, lengthen the prompt's
-        interval by 5 s and return True: the poll must be answered `slow_down`."""
+        """Record a poll. Return whether the poll must be answered `slow_down`, because it is too early or
+        because the phone has the fault `slow_down`. In this case, lengthen the prompt's interval by 5 s."""
         now = self._clock.now()
         last = prompt.polls[-1] if prompt.polls else prompt.asked
         prompt.polls.append(now)
@@ -193,14 +193,14 @@ class EmulatedPrompts:
         task.add_done_callback(self._answering.discard)
 
     async def _answer(self, prompt: Prompt, after: float) -> None:
-        """Settle the prompt after `after` seconds, so that the event is written without waiting for a
-        poll."""
+        """Settle the prompt after `after` seconds, so that the org writes the event even if the caller does
+        not poll."""
         await self._clock.sleep(after)
         self.settle(prompt)
 
     def _report_answer(self, prompt: Prompt) -> None:
-        """Write the event about the answer to a prompt. Like Okta, write a denial in the same way as a wrong
-        password."""
+        """Write the event about the answer to a prompt. As in Okta, the event about a denial looks like the
+        event about a wrong password."""
         user = self._prompts[prompt.id][1]
         fields: dict[str, Any] = {"outcome": {"result": "SUCCESS", "reason": None}, "severity": "INFO"}
         if prompt.result == "REJECTED":

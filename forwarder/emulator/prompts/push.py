@@ -1,4 +1,4 @@
-"""`/api/v1/users/{id}/factors`: the factors of a user, and the push that asks the user."""
+"""`/api/v1/users/{id}/factors`: the factors of a user, and the push that sends a prompt to the user."""
 
 import secrets
 from typing import Any

@@ -1,5 +1,5 @@
-"""`/api/v1/security-events-providers`, and `/security/api/v1/security-events`, whose callers authenticate
-only by the signature of the token that they send."""
+"""`/api/v1/security-events-providers` and `/security/api/v1/security-events`. Callers of the second path
+authenticate only by the signature of the token that they send."""
 
 from typing import Any
 

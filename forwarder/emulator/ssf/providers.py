@@ -15,7 +15,8 @@ _LONGEST = {"issuer": 700, "jwks_url": 1000, "well_known_url": 1000}
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a provider's tokens are checked: by an issuer and its keys, or by a document that names both."""
+    """How a provider's tokens are checked: with an issuer and the URL of its keys, or with the URL of a
+    document that has both."""
 
     issuer: str | None = None
     jwks_url: str | None = None
@@ -122,7 +123,7 @@ class Providers:
         self._changed("delete", provider, caller)
 
     def _check(self, spec: ProviderSpec, old: Provider | None = None) -> None:
-        """Check a provider; raise one OktaApiError with all its problems."""
+        """Check a provider. If it has problems, raise one OktaApiError that names all of them."""
         given = msgspec.to_builtins(spec.settings)
         causes = [
             f"{name}: must have at most {most} characters"

@@ -1,4 +1,5 @@
-"""Receives Security Event Tokens by RFC 8935: answers 202, also to what it ignores, or 400 with a reason."""
+"""Receives Security Event Tokens by RFC 8935. The answer is 202 for a valid token, even if the org ignores
+it, and 400 with a reason for any other."""
 
 import ssl
 from collections.abc import Sequence
@@ -42,7 +43,8 @@ class Received(msgspec.Struct, frozen=True):
 
 @cache
 def _trusting(ca_file: Path | None) -> ssl.SSLContext:
-    """Return the context of clients that trust `ca_file`, else the system's CAs, which take 50 ms to read."""
+    """Return a TLS context that trusts the CAs in `ca_file`, or the system's CAs if it is None. The context
+    is cached, because reading the system's CAs takes 50 ms."""
     return ssl.create_default_context(cafile=ca_file)
 
 
@@ -72,7 +74,8 @@ class SecurityEventReceiver:
         return tuple(self._received)
 
     async def receive(self, body: bytes) -> tuple[Provider, bool]:
-        """Check and process a token. Return its sender, and whether the token had an effect.
+        """Check and process a token. Return the provider that sent the token, and whether the token had an
+        effect.
 
         Raises:
             ApiError: Okta refuses the token.
@@ -115,8 +118,8 @@ class SecurityEventReceiver:
         raise refusal("invalid_issuer", f"No active provider has the issuer {token.issuer}.")
 
     async def _issuer(self, provider: Provider) -> tuple[str, str]:
-        """Return a provider's issuer and the URL of its keys; empty strings if its document cannot be
-        fetched."""
+        """Return a provider's issuer and the URL of its keys. Return empty strings if the provider's document
+        cannot be fetched."""
         settings = provider.spec.settings
         if settings.well_known_url is None:
             return settings.issuer or "", settings.jwks_url or ""
@@ -127,7 +130,7 @@ class SecurityEventReceiver:
         return str(document.get("issuer")), str(document.get("jwks_uri"))
 
     async def _json(self, url: str) -> dict[str, Any]:
-        """Fetch a provider's JSON document; raise ApiError if that fails."""
+        """Fetch a JSON document of a provider. Raise ApiError if this fails."""
         try:
             async with httpx.AsyncClient(
                 verify=self._trusted, trust_env=False, timeout=self._settings.timeout

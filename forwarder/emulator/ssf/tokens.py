@@ -26,7 +26,7 @@ _FIELDS: dict[str, dict[str, set[str] | None]] = {
     },
     f"{_OPENID}/risc/event-type/identifier-changed": {},
 }
-"""By event type: the required fields, each with its allowed values; None allows any text.
+"""For each event type: the required fields, each with its allowed values. None allows any text.
 
 Every event also needs a subject, a time and a reason.
 """

@@ -19,7 +19,7 @@ _CO_NOT_SUPPORTED = {"debugContext.debugData.url", "debugContext.debugData.reque
 
 
 def read_filter(text: str) -> Callable[[Any], bool]:
-    """Return a function that tells whether a decoded event matches a filter.
+    """Return a function that says whether a decoded event matches the filter `text`.
 
     Raises:
         OktaApiError: Okta would refuse the filter.

@@ -1,4 +1,4 @@
-"""The keyword search of the System Log API, its parameter `q`.
+"""The keyword search of the System Log API, which is its parameter `q`.
 
 Okta's rules: a search has at most 10 keywords of at most 40 characters, separated by spaces or hyphens. Each
 keyword must be one whole word of some value of the event, ignoring case. Okta does not document what a word
@@ -16,7 +16,8 @@ _MAX_LENGTH = 40
 
 _SEPARATORS = re.compile(r"[\s-]+")
 _WORDS = (re.compile(r"[^\s\-/:;,?&=(){}\[\]\"']+"), re.compile(r"\w+"))
-"""By the first pattern, `203.0.113.9` and `user@example.com` are words; by the second, their parts are."""
+"""The first pattern takes `203.0.113.9` and `user@example.com` as one word each. The second takes their
+parts."""
 
 
 def read_keywords(text: str) -> frozenset[str]:

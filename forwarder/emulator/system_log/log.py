@@ -1,8 +1,9 @@
 """The org's System Log, in the order in which events were stored, and in the order of `published`.
 
 An event may be stored later than it was published, and events may be stored in another order than published.
-A poller reads in the order of storage, so it misses nothing. A bounded reader reads in the order of
-`published`, so it misses an event that is stored later, but published before the events it has read.
+A polling query reads in the order of storage, so it misses no event. A bounded query reads in the order of
+`published`. So it misses an event that is stored later, but was published before the events that the query
+has already read.
 """
 
 import heapq
@@ -51,7 +52,7 @@ class EmulatedLogPage(msgspec.Struct, frozen=True):
 
     Attributes:
         after: position of the last entry that was examined; the next page begins after it.
-        more: whether there already is a matching entry after this page.
+        more: whether the log already has a matching entry after this page.
     """
 
     entries: Sequence[LogEntry]
@@ -60,8 +61,8 @@ class EmulatedLogPage(msgspec.Struct, frozen=True):
 
 
 class EmulatedSystemLog:
-    """A log that keeps the newest `history` events. `now` returns the current time; no page contains entries
-    whose time of storage is later."""
+    """A log that keeps the newest `history` events. `now` returns the current time. Entries whose time of
+    storage is in the future are in no page."""
 
     def __init__(self, history: int, now: Callable[[], Micros]) -> None:
         self._history = history
@@ -75,7 +76,7 @@ class EmulatedSystemLog:
         """Store entries at the time `at`, by default now. If `at` is in the future, no page contains them
         until then."""
         if at is None:
-            # If the clock is set back, a poller whose cursor is later must not miss the event.
+            # If the clock is set back, a polling query with a later cursor must not miss the event.
             at = max(self._now(), self._stored[-1][0] if self._stored else 0)
         for entry in entries:
             heapq.heappush(self._pending, (at, next(self._numbers), entry))
@@ -87,7 +88,7 @@ class EmulatedSystemLog:
         Args:
             part: the part of the log to read; its times are times of storage.
             after: `after` of the previous page; None for the first page.
-            limit: the largest number of entries of the page.
+            limit: the largest number of entries in the page.
         """
         self._store()
         return _page(self._stored, part, after, limit)
@@ -95,8 +96,8 @@ class EmulatedSystemLog:
     def between(
         self, part: LogRange, *, after: Key | None, limit: int, descending: bool = False
     ) -> EmulatedLogPage:
-        """Return one page in the order of `published`. The arguments are those of `poll`, but the times of
-        `part` limit `published`."""
+        """Return one page in the order of `published`. The arguments are those of `poll`, but the times in
+        `part` are compared with `published`."""
         self._store()
         if descending:
             return _page_descending(self._by_published, part, after, limit)

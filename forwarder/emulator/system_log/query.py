@@ -4,7 +4,7 @@
 |---|---|---|
 | when | no `until`, ascending | `until`, or descending |
 | order | by the time of storage | by `published` |
-| pages | never end: always a `next` link | end: a `next` link while there is more |
+| pages | always have a `next` link | have a `next` link while the log has more entries |
 """
 
 import base64
@@ -79,7 +79,7 @@ class LogQuery:
         if since > until:
             raise invalid("since", "since: must not be after until")
         if "after" in given and self._polling:
-            since = 0  # Okta's links have both, and the cursor decides
+            since = 0  # Okta's links have `since` and `after`, and only the cursor counts
         return LogRange(
             max(since, now - _RETENTION), until, _matcher(given.get("filter", ""), given.get("q", ""))
         )
@@ -123,7 +123,7 @@ def _position(cursor: str, mode: str) -> Key:
     """Decode a cursor.
 
     Raises:
-        OktaApiError: the org did not issue this cursor, or issued it for another kind of query.
+        OktaApiError: the org did not issue this cursor, or issued the cursor for another kind of query.
     """
     try:
         decoded = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")

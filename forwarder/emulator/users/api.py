@@ -31,7 +31,8 @@ async def _list(request: OktaRequest) -> list[dict[str, Any]]:
 
 
 def _may_read(emulator: Emulator, client_id: str, user: EmulatedUser) -> bool:
-    """Whether the app `client_id` may read a user. Okta lists only such users to an app with custom roles."""
+    """Whether the app `client_id` may read a user. To an app with custom roles, Okta lists only the users
+    that the app may read."""
     try:
         check_access(emulator, client_id, "GET", f"/api/v1/users/{user.id}")
     except OktaApiError:
@@ -87,7 +88,8 @@ async def _roles(request: OktaRequest, user_id: FromPath[str]) -> list[dict[str,
 
 @post("/global-token-revocation", status_code=204)
 async def revoke_everything(request: OktaRequest) -> None:
-    """Answer `POST /oauth2/v1/global-token-revocation`; a 204 only says that the request was accepted."""
+    """Answer `POST /oauth2/v1/global-token-revocation`. As in Okta, a 204 only says that the request was
+    accepted."""
     body = decode(await request.body(), dict[str, Any])
     subject = body.get("sub_id")
     if not isinstance(subject, dict) or subject.get("format") != "opaque":

@@ -16,7 +16,7 @@ from forwarder.emulator.users.factors import PUSH, TOTP, Factor, factor_of
 
 _RISKS = ("LOW", "MEDIUM", "HIGH")
 _REASON = re.compile(r"[a-zA-Z0-9\s\-,.]{0,500}")
-_DEFAULT_REASON = "Admin override risk"  # as recordings show it
+_DEFAULT_REASON = "Admin override risk"  # as in recordings of Okta's API
 
 _STATUSES = (
     "STAGED", "PROVISIONED", "ACTIVE", "RECOVERY", "PASSWORD_EXPIRED", "LOCKED_OUT", "SUSPENDED", "DEPROVISIONED",
@@ -27,7 +27,8 @@ _STEPS = {
     "unsuspend": ({"SUSPENDED"}, "ACTIVE", "user.lifecycle.unsuspend"),
     "expire_password": ({"ACTIVE", "PASSWORD_EXPIRED"}, "PASSWORD_EXPIRED", "user.account.expire_password"),
 }
-"""For each life-cycle operation: the statuses that allow it, the new status, and the type of its event."""
+"""For each life-cycle operation: the statuses that allow the operation, the new status, and the type of the
+event."""
 
 
 class EmulatedUser(Actor, msgspec.Struct):
@@ -111,7 +112,7 @@ class UserDirectory:
         return tuple(self._users.values())
 
     def find(self, key: str) -> EmulatedUser:
-        """Return the user with this id, or with this login, ignoring its case.
+        """Return the user with this id or login. Upper and lower case of the login do not matter.
 
         Raises:
             OktaApiError: no user has this id or login.
@@ -124,11 +125,11 @@ class UserDirectory:
         raise not_found(f"{key} (User)")
 
     def in_path(self, key: str) -> EmulatedUser:
-        """Return the user that a path names: by `me`, the admin who made the API token; by an id, a login, or the part of
-        a login before the `@`.
+        """Return the user that `key`, a part of a URL path, names. `key` is an id, a login, the part of a
+        login before the `@`, or `me`, which is the admin who made the API token.
 
         Raises:
-            OktaApiError: no user has this id or login, or several have this part of a login.
+            OktaApiError: `key` names no user, or it is the part before the `@` of several logins.
         """
         if key == "me":
             return self.owner
@@ -169,7 +170,7 @@ class UserDirectory:
         """Carry out the life-cycle operation `step`, such as `suspend`, and write its event.
 
         Raises:
-            OktaApiError: there is no such operation, or the user's status forbids it.
+            OktaApiError: Okta has no such operation, or the user's status forbids the operation.
         """
         if step not in _STEPS:
             raise not_found(f"{step} (lifecycle operation)")
@@ -186,15 +187,15 @@ class UserDirectory:
     def revoke(
         self, user: EmulatedUser, caller: Caller, *, tokens: bool, event_type: str = "user.session.clear"
     ) -> None:
-        """End the user's sessions, and with `tokens` also revoke the refresh tokens that apps hold. Each call
-        writes an event, even if nothing changes."""
+        """End the user's sessions. If `tokens` is true, also revoke the user's refresh tokens that apps hold.
+        Each call writes an event, even if nothing changes."""
         user.sessions = 0
         if tokens:
             user.refresh_tokens = 0
         self._report(event_type, caller, target=[user.entity()])
 
     def set_risk(self, user: EmulatedUser, level: object, reason: object, caller: Caller) -> bool:
-        """Set the risk of a user; return whether the user had no risk before.
+        """Set the risk of a user. Return whether the user had no risk before.
 
         Raises:
             OktaApiError: Okta would refuse the level or the reason.
@@ -211,8 +212,8 @@ class UserDirectory:
         return is_new
 
     def receive_risk(self, user: EmulatedUser, level: str, by: Actor) -> None:
-        """Set the risk level that a provider of security events reports; `secure` and `none` remove the
-        risk."""
+        """Set the risk level that a provider of security events reports. The levels `secure` and `none`
+        remove the risk."""
         known = level.upper() in _RISKS
         user.risk = (level.upper(), "Security events provider reported") if known else None
         self._report("user.risk.change", by, target=[user.entity()])

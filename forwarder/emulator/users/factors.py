@@ -19,7 +19,7 @@ class Factor(msgspec.Struct):
         type: Okta's `factorType`.
         status: one of Okta's statuses; a push can be sent only to an ACTIVE factor.
         suspended: whether the factor's device is suspended. A push cannot be sent to such a factor, but the
-            API lists it as ACTIVE. (Okta does not document how it lists such a factor.)
+            API lists it as ACTIVE. (Okta does not document how its API lists such a factor.)
     """
 
     id: str
@@ -62,6 +62,6 @@ class Factor(msgspec.Struct):
 
 
 def factor_of(user_id: str, kind: str, *, status: str = "ACTIVE", suspended: bool = False) -> Factor:
-    """Build a user's factor of type `kind`; a user can have one factor of each type."""
+    """Build a user's factor of type `kind`. A user can have one factor of each type."""
     prefix = _PREFIXES.get(kind, "fac")
     return Factor(prefix + user_id[3:], kind, status, suspended)

@@ -46,7 +46,8 @@ class Names(msgspec.Struct, frozen=True):
 class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
     """The body of a call that creates or replaces a zone; unknown fields are ignored, as in Okta.
 
-    `locations` and `asns` are lists in a DYNAMIC zone, and have `include` and `exclude` in a DYNAMIC_V2 zone.
+    In a DYNAMIC zone, `locations` and `asns` are lists. In a DYNAMIC_V2 zone, both have the lists `include`
+    and `exclude`.
     """
 
     type: str
@@ -62,22 +63,24 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
     use_as_exempt_list: bool = False
 
     def sides(self) -> Iterator[tuple[Location, ...]]:
-        """Yield the lists in `locations`: the only one, or the included and the excluded places."""
+        """Yield the lists in `locations`: the only list, or the list of included and the list of excluded
+        places."""
         if isinstance(self.locations, Locations):
             yield from (self.locations.include or (), self.locations.exclude or ())
         else:
             yield self.locations or ()
 
     def networks(self) -> Iterator[tuple[str, ...]]:
-        """Yield the lists in `asns`: the only one, or the included and the excluded networks."""
+        """Yield the lists in `asns`: the only list, or the list of included and the list of excluded
+        networks."""
         if isinstance(self.asns, Names):
             yield from (self.asns.include or (), self.asns.exclude or ())
         else:
             yield self.asns or ()
 
     def shown(self) -> dict[str, Any]:
-        """Return the fields that depend on the zone's type, as the API shows them. Like Okta, change the
-        order of places."""
+        """Return the fields that depend on the zone's type, as the API shows them. As in Okta, the places are
+        in another order than the caller sent."""
         if self.type == "IP":
             return {"gateways": self.gateways, "proxies": self.proxies}
         if self.type == "DYNAMIC":
@@ -97,7 +100,7 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
 def problems(spec: ZoneSpec, *, system: bool) -> list[str]:
     """Return the reasons why Okta would refuse a zone, one line each.
 
-    `system` says whether this is one of the zones that every org has."""
+    `system` is true for a zone that every org has."""
     found = []
     if not 1 <= len(spec.name) <= 128:
         found.append("name: must have 1 to 128 characters")

@@ -2,8 +2,8 @@
 
 - `POST` creates an ACTIVE zone, even with `"status": "INACTIVE"`; `PUT` applies the status.
 - `PUT` replaces the zone, and answers with the `lastUpdated` from before the call.
-- Locations come back in another order.
-- A range of one address `a` comes back as `a-a`. A CIDR keeps its host bits.
+- The API returns locations in another order than the caller sent.
+- The API returns a range of one address `a` as `a-a`. A CIDR keeps its host bits.
 
 Okta documents the names and usages of the four zones that every org has. Their first statuses are inferred.
 """
@@ -43,8 +43,13 @@ _SYSTEM = (
 
 
 class EmulatedZone(msgspec.Struct):
-    """A zone. `active` says whether its status is ACTIVE, `system` whether every org has the zone, `exempt`
-    whether its addresses are never blocked."""
+    """A zone.
+
+    Attributes:
+        active: whether the status of the zone is ACTIVE.
+        system: whether every org has this zone.
+        exempt: whether the addresses of this zone are never blocked.
+    """
 
     id: str
     spec: ZoneSpec
@@ -110,7 +115,7 @@ class Zones:
             raise not_found(f"{zone_id} (NetworkZone)") from None
 
     def create(self, spec: ZoneSpec, caller: Caller) -> EmulatedZone:
-        """Create a zone, which is ACTIVE whatever status the caller sent.
+        """Create a zone. It is ACTIVE, whatever status the caller sent.
 
         Raises:
             OktaApiError: the zone would break a rule of Okta's.
@@ -155,7 +160,7 @@ class Zones:
         """Delete an INACTIVE zone.
 
         Raises:
-            OktaApiError: the zone is ACTIVE, or is one that every org has.
+            OktaApiError: the zone is ACTIVE, or is a zone that every org has.
         """
         if zone.system:
             raise forbidden("A system network zone cannot be deleted.")

@@ -70,8 +70,8 @@ def test_no_number_is_cut_off_at_80_columns(number: int) -> None:
         f"{number:,} {noun}",
         f"{number:,} missed",
         f"{number:,} dead",
-        f"{number:,} only there",
-        "next try 12 s",
+        f"{number:,} in log only",
+        "retry in 12 s",
         PAGE,
     ):
         assert any(text in line for line in lines), text
