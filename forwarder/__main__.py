@@ -9,17 +9,16 @@ from importlib import import_module
 def main() -> None:
     """Run the command line."""
     if sys.argv[1:2] == ["run"]:
-        # By default, SIGHUP ends a process. The import of the libraries takes most of a second, so ignore it until
-        # then.
+        # By default, SIGHUP ends a process. Ignore it while the libraries are imported, which takes most of a second.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _open_standard_streams()
     try:
         import_module("forwarder.cli.main").main()
     except OSError as error:
-        # A stream that is open already, such as stdout on a full disk behind `>`, has no name here.
+        # The error has no name if the stream was open before, such as stdout after `> file` on a full disk.
         name = "the output cannot be written" if error.filename is None else os.fsdecode(error.filename)
         _say(f"{name}: {error.strerror or error}")
-        os._exit(1)  # the interpreter would try to write it once more, and fail with a traceback
+        os._exit(1)  # a normal exit would write the output once more, and fail with a traceback
 
 
 def _open_standard_streams() -> None:

@@ -48,10 +48,10 @@ from forwarder.store.ledger import ForgetSinkRequest
 from forwarder.store.redelivery import RedeliverRequest, RedeliveryProgress, redeliver
 
 FLUSH_GRACE = 10.0
-"""Seconds that sinks may go on delivering while the forwarder stops."""
+"""For how many seconds the sinks may go on delivering while the forwarder stops."""
 
 _STOP_ORDER = (
-    "reactions",  # they call the orgs; at the next start, the rows in the store show what was under way
+    "reactions",  # they call Okta; after the next start, the rows in the store show which calls had begun
     "okta",  # a page that is not committed is read again after the next start
     "receiver",  # requests in flight are committed and answered; later ones get 503
     "rules",  # evaluate all stored events, so that their alerts are delivered too
@@ -59,7 +59,7 @@ _STOP_ORDER = (
     "sinks",
     "heartbeat",
     "hourly line",
-    "ops",  # until here an operator can watch the stop
+    "ops",  # stops late, so that an operator can watch the other parts stop
     "control",
     "store",
 )
@@ -86,7 +86,7 @@ class Forwarder:
         self._muted = Muted()
         self._stops: dict[str, Callable[[], Awaitable[None]]] = {}
         self._replaying: set[str] = set()  # the sinks with a running replay
-        self._certificates: dict[str, tls.Certificate] = {}  # by setting, as read last
+        self._certificates: dict[str, tls.Certificate] = {}  # by setting, as they were last read
 
     async def start(self) -> None:
         """Start every part; when it returns, Okta can post.
@@ -189,7 +189,7 @@ class Forwarder:
             allowed_hosts=ops.allowed_hosts,
             clock=self._clock,
         )
-        # A page in a tab that sleeps reads nothing for a while, and catches up when it wakes.
+        # A browser may suspend a tab. Its page then reads nothing for a while, but must stay connected.
         limits = ListenerLimits(max_connections=100, body_timeout="60s")
         context = tls_context(ops.tls, "ops.tls") if ops.tls else None
         self.ops = Server(self._listener.app, ops.listen, self._limiter("ops", limits), context)
@@ -251,7 +251,7 @@ class Forwarder:
         if settings is None:
             raise StoreError(f"the running forwarder has no sink {request.sink}; reload its configuration")
         if request.sink in self._replaying:  # both would store their progress under the same name
-            raise StoreError(f"another replay to {request.sink} is running; wait until it ends, or end it")
+            raise StoreError(f"another replay to {request.sink} is running; wait until it ends, or stop it")
         self._replaying.add(request.sink)
         try:
             return await redeliver(self.store, self._clock, request, settings.accepts, report)
@@ -273,15 +273,15 @@ class Forwarder:
         await self.ops.stop()
 
     async def reload(self, settings: Settings) -> None:
-        """Apply new settings, all or none, without dropping a request.
+        """Apply all of the new settings, or none of them. No request is dropped.
 
         The addresses of the listeners and the store stay as they are until a restart; a log line says so.
 
         Raises:
             ForwarderError: the new settings cannot be used. Nothing has changed.
         """
-        # First everything that can fail. Each part compares the new settings with those that it runs with, because a
-        # reload that failed may have asked for others.
+        # First do everything that can fail. Each part compares the new settings with those that it runs with, and not
+        # with those of the last reload, which may have failed.
         context = _new_context(self.server, settings.receiver.tls, "receiver.tls")
         ops_context = _new_context(self.ops, settings.ops.tls, "ops.tls")
         asked, settings = settings, _in_force(self._started_with, settings)
@@ -328,8 +328,11 @@ class Forwarder:
 
 
 def _in_force(started: Settings, asked: Settings) -> Settings:
-    """Return the settings in force after a reload with `asked`: a reload does not apply the store, the log, the addresses
-    of the listeners, and whether these serve HTTPS. They stay as in `started`, with which this process started."""
+    """Return the settings that are in force after a reload with `asked`.
+
+    A reload cannot change the store, the log, the addresses of the listeners, or whether a listener serves HTTPS. These
+    stay as in `started`, the settings with which this process started.
+    """
     kept: dict[str, Any] = {"store": started.store, "log": started.log}
     for name in ("ops", "receiver"):
         before, after = getattr(started, name), getattr(asked, name)

@@ -1,4 +1,4 @@
-"""The real clock. `process` or `cli` passes it to the rooms, so that tests can pass another clock."""
+"""The real clock. The rooms get a clock as an argument, so that tests can pass another one."""
 
 import asyncio
 import time

@@ -1,6 +1,6 @@
-"""Checks a configuration on this machine: finds what would prevent the start, and what works but is unwise.
+"""Checks a configuration on this machine. Finds what would prevent the start, and what works but is unwise.
 
-It opens no connection and changes nothing. The checks are in the tables at the end. `check`, the start of the
+The checks open no connection and change nothing. The tables at the end of this file list them. `check`, the start of the
 forwarder, each reload and the offline part of `doctor` run them.
 """
 
@@ -36,7 +36,7 @@ SOON = timedelta(days=14)
 """A certificate or a key that ends within this time should be renewed now."""
 
 _SHORTEST_SECRET = 20
-"""A secret with fewer characters, or with less than half as many different characters, can be guessed."""
+"""The least number of characters of a secret. At least half this number must be different characters."""
 
 _WEAK = "is so short or simple that it can be guessed; make one with: openssl rand -base64 32"
 
@@ -58,8 +58,8 @@ def _file_path_problems(settings: Settings) -> Iterator[str]:
         folder = _nearest(path)
         if problem := place_problem(name):
             yield f"{key}: {problem}"
-        elif os.path.exists(name) and not os.path.isfile(name):  # noqa: PTH110, PTH113  # pathlib's may raise
-            inside = path if path.is_dir() else Path("/var/lib/forwarder")  # nothing lies below a device
+        elif os.path.exists(name) and not os.path.isfile(name):  # noqa: PTH110, PTH113  # pathlib's methods may raise
+            inside = path if path.is_dir() else Path("/var/lib/forwarder")  # a device cannot contain a file
             yield f"{key}: {name} is not a file; name the file to write, as in {inside / 'okta.ndjson'}"
         elif not folder.is_dir():
             yield f"{key}: {folder} is not a folder; name a file in a folder"
@@ -189,7 +189,7 @@ def _org_warnings(settings: Settings) -> Iterator[str]:
     for name, org in settings.orgs.items():
         if org.url and org.api and (first := logs.setdefault(org_origin(org.url), name)) != name:
             yield (
-                f"orgs.{name}.url: is the org of orgs.{first}, whose System Log is then read twice, so sinks get each "
+                f"orgs.{name}.url: is the same org as orgs.{first}, so its System Log is read twice, and sinks get each "
                 f"event twice; remove `api` from one of the two"
             )
         if (
@@ -209,7 +209,7 @@ def _listener_warnings(settings: Settings) -> Iterator[str]:
     if settings.receiver.commit_timeout >= _OKTA_WAITS:
         yield "receiver.commit_timeout: Okta waits 3 s for an answer, and would not see a later one; set 2s"
     if settings.receiver.body_timeout < _OKTA_WAITS:
-        yield "receiver.body_timeout: Okta may need 3 s for a body, and never retries the 408 that ends it; set 10s"
+        yield "receiver.body_timeout: Okta may need 3 s to send a body, and never retries after a 408 (body too late); set 10s"
     if not is_loopback(settings.receiver.listen.host) and not settings.receiver.tls:
         yield (
             "receiver.listen: other machines can connect by plain HTTP, which shows the hook's secret to the network; "
@@ -290,21 +290,22 @@ def _reaction_warnings(settings: Settings) -> Iterator[str]:
 
 
 Finder = Callable[[Settings], Iterator[str]]
-"""Yields a line for each finding: path, problem, hint."""
+"""A check. It yields a line for each finding: path, problem, hint."""
 
 FATAL: Mapping[str, Finder] = {
     "store.path": _store_problems,
     "file.path": _file_path_problems,
     "listener.address": _address_problems,
 }
-"""The checks that find why the forwarder refuses to start on this machine, by the ids that `doctor` shows."""
+"""The checks for problems with which the forwarder refuses to start, by the ids that `doctor` shows."""
 
 PASSING: Mapping[str, Finder] = {"file.rights": _file_rights_problems, "certificate.expiry": _expired}
-"""The checks that find what may arise while the forwarder runs: a disk that is not mounted, a certificate that has
-expired. The forwarder starts with such a problem and logs it: what is affected waits, and everything else goes on."""
+"""The checks for problems that may also arise while the forwarder runs, such as a disk that is not mounted, or a
+certificate that has expired. The forwarder logs such a problem and starts. The part that has the problem waits, and all
+other parts work."""
 
 PROBLEMS: Mapping[str, Finder] = {**FATAL, **PASSING}
-"""The checks that find what `check` refuses, by the ids that `doctor` shows."""
+"""The checks for problems with which the command `check` fails, by the ids that `doctor` shows."""
 
 WARNINGS: Mapping[str, Finder] = {
     "certificate.expiry": _expires_soon,
@@ -319,19 +320,19 @@ WARNINGS: Mapping[str, Finder] = {
     "zone.declaration": _zone_warnings,
     "reactions.state": _reaction_warnings,
 }
-"""The checks that find settings that work but are unwise, by the ids that `doctor` shows."""
+"""The checks for settings that work but are unwise, by the ids that `doctor` shows."""
 
 
 def problems(settings: Settings, table: Mapping[str, Finder] = PROBLEMS) -> list[str]:
-    """Return what is wrong with these settings on this machine, a line each: path, problem, hint."""
+    """Return the findings of the checks in `table`, a line each: path, problem, hint."""
     return [line for find in table.values() for line in find(settings)]
 
 
 def new_problems(settings: Settings, running: Settings) -> list[str]:
-    """Return the problems of `settings` that `running`, the settings in force, does not have as well.
+    """Return the problems that `settings` have, and that the settings in force, `running`, do not have.
 
-    A disk that is not mounted must not keep a rotated secret out. The disks of sinks whose files stay where they are,
-    which may hang, are not looked at.
+    An old problem, such as a disk that is not mounted, must not prevent a reload with a new secret. A file sink is not
+    checked if its path has not changed, because its disk may hang.
     """
     places = {name: getattr(sink, "path", sink) for name, sink in running.sinks.items()}
     sinks = settings.sinks.items()

@@ -13,7 +13,7 @@ INSPECTED = "if a proxy on the way inspects TLS, set SSL_CERT_FILE to the PEM fi
 
 
 def error_chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield `error` and its causes. HTTP clients wrap the errors of the system, so the last one is the original."""
+    """Yield `error` and its causes. HTTP clients wrap the errors of the system, so the last cause is the original error."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -24,8 +24,8 @@ def why_unreachable(error: BaseException, key: str, untrusted: str = INSPECTED) 
     """Return why a request got no response, and a hint that says what to do.
 
     Args:
-        error: the exception that the request raised: one of httpx or of the system.
-        key: the key of the configuration that has the address of the server.
+        error: the exception that the request raised, from httpx or from the operating system.
+        key: the key of the configuration that contains the address of the server.
         untrusted: the hint if the certificate is from an unknown CA.
     """
     causes = list(error_chain(error))

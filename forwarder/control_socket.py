@@ -1,8 +1,8 @@
 """Lets a command send a request to the running forwarder, the only process that may write to the store.
 
-The forwarder listens on a Unix socket beside the store. Only its own user may connect. A client sends one JSON line,
-the request, and keeps the connection open. The server answers with JSON lines: any number of lines with `progress`,
-then one line with `result` or `error`. If the client disconnects before that, the server cancels the command.
+The forwarder listens on a Unix socket beside the store. Only the user that runs the forwarder may connect. A client sends
+one JSON line, the request, and keeps the connection open. The server answers with JSON lines: any number of lines with
+`progress`, then one line with `result` or `error`. If the client disconnects before that, the server cancels the command.
 
     {"command": "replay", "selection": {"ids": [7], "sink": null, "reason": null}}
     {"result": 1}
@@ -25,7 +25,9 @@ from forwarder.core.errors import ForwarderError, StoreError, StoreTimeoutError
 from forwarder.core.redaction import redact_all
 
 _MAX_PATH = 100  # bytes of a socket's path; the kernel allows 107
-_MAX_REQUEST = 4 * 1024 * 1024  # bytes; the command line that gives a request's ids is at most 2 MiB
+_MAX_REQUEST = (
+    4 * 1024 * 1024
+)  # bytes; the ids in a request come from a command line, which has at most 2 MiB
 _REQUEST_TIMEOUT = 10.0  # seconds
 _REPLY_TIMEOUT = 300.0  # seconds
 _WATCH_INTERVAL = 2.0  # seconds
@@ -33,14 +35,14 @@ _WATCH_INTERVAL = 2.0  # seconds
 _ERRORS = (
     "StoreFullError", "StoreTimeoutError", "StoreError", "OktaUnreachableError", "OktaError", "ReactionError",
 )  # fmt: skip
-"""The types of errors that the client raises again. An error of another type is raised as its nearest base in this
-list, or as ForwarderError."""
+"""The types of errors that the client raises again. For an error of another type, the client raises its nearest base
+class that is in this list, or else ForwarderError."""
 
 _logger = logs.get("control")
 
 
 class ControlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command"):
-    """Base of all requests. The tag of a subclass is the name of its command."""
+    """Base of all requests. The tag of a subclass is the name of the command in the JSON line."""
 
 
 class WatchRequest(ControlRequest, frozen=True, tag="watch"):
@@ -48,14 +50,14 @@ class WatchRequest(ControlRequest, frozen=True, tag="watch"):
 
 
 Report = Callable[[Any], None]
-"""Sends a struct to the client as progress."""
+"""Sends a struct to the client, which shows it as the progress of the request."""
 
 Handler = Callable[[Any, Report], Coroutine[Any, Any, Any]]
 """Carries out a request. Returns any value that JSON can hold except None, or raises a ForwarderError."""
 
 
 class _Reply(msgspec.Struct, omit_defaults=True):
-    """One line of an answer; `kind` is the type of the error, one of `_ERRORS`, or empty."""
+    """One line of an answer. `kind` is the type of the error, one of `_ERRORS`; empty for any other error."""
 
     progress: Any = None
     result: Any = None
@@ -94,7 +96,7 @@ class ControlServer:
     """Answers the commands that arrive on the control socket, in tasks of the event loop."""
 
     def __init__(self, store: Path, handlers: Mapping[type[ControlRequest], Handler]) -> None:
-        """Use the socket beside `store`; `handlers` has the function for each type of request."""
+        """Use the socket beside `store`. `handlers` has a handler for each type of request."""
         self._path = socket_path(store)
         self._handlers = handlers
         self._decode = msgspec.json.Decoder(Union[tuple(handlers)]).decode  # noqa: UP007 - made at run time
@@ -151,8 +153,8 @@ class ControlServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with contextlib.suppress(OSError):  # the next start removes it
-            # With another inode, it is of another forwarder, on a store that replaced ours.
+        with contextlib.suppress(OSError):  # the next start removes the socket
+            # A socket with another inode belongs to another forwarder, whose store has replaced ours.
             if self._path.lstat().st_ino == self._inode:
                 self._path.unlink()
 

@@ -22,16 +22,16 @@ from forwarder.service_manager import ServiceManager
 from forwarder.settings import Settings
 
 FILES_INTERVAL = 2.0
-"""Seconds between two looks at the files that the settings name."""
+"""Seconds between two checks whether the files that the settings name have changed."""
 
 SWITCH_INTERVAL = 0.0002
 """Seconds until a computing thread releases the GIL. A commit needs about 20 switches between threads. While a sink
-maps a backlog, each switch takes this long: with Python's default of 5 ms, responses then took seconds."""
+converts a backlog, each switch takes this time. With Python's default of 5 ms, responses to Okta took seconds."""
 
 LARGE = 1024 * 1024
-"""Blocks of memory from this size in bytes go back to the system as soon as they are free."""
+"""A block of memory of at least this size, in bytes, goes back to the system as soon as it is free."""
 
-_COLLECT_AFTER = 10_000  # new objects in memory; by default Python collects garbage after 700
+_COLLECT_AFTER = 10_000  # new objects in memory, before garbage is collected; Python's default is 700
 _MALLOPT = {"M_TRIM_THRESHOLD": -1, "M_MMAP_THRESHOLD": -3}  # the numbers of glibc's malloc.h
 
 _logger = logs.get("app")
@@ -40,8 +40,8 @@ _logger = logs.get("app")
 def _contents(settings: Settings) -> dict[Path, bytes | str]:
     """Return the content of each file that the settings name: secrets, certificates, keys.
 
-    A missing file is left out: another process may be replacing it. For any other file that cannot be read, the
-    error is returned, which differs from each content, so that a reload reports it.
+    A missing file is left out: another process may be replacing it. If a file cannot be read for another reason, the
+    text of the error stands for its content. So the content seems to change, and a reload then reports the error.
     """
     contents: dict[Path, bytes | str] = {}
     for path in settings.files():
@@ -90,7 +90,7 @@ class _Reloads:
             elif found == seen and self._failure is None:
                 continue
             await self._reload()
-            # A change during the reload is noticed at the next look. A file that only the new settings name does not
+            # A change during the reload is noticed at the next check. A file that only the new settings name does not
             # cause another reload.
             seen = await asyncio.to_thread(_contents, self._forwarder.settings) | found
 
@@ -99,7 +99,7 @@ class _Reloads:
             await self._forwarder.reload(await asyncio.to_thread(self._read))
         except ForwarderError as error:
             self._failed(str(error))
-        except Exception as error:  # noqa: BLE001  # a defect must not end the reloads
+        except Exception as error:  # noqa: BLE001  # a bug must not end the reloads
             self._failed(f"{type(error).__name__}: {error}", exc_info=error)
         else:
             self._failure = None
@@ -111,10 +111,10 @@ class _Reloads:
         )
 
     def _read(self) -> Settings:
-        """Return the settings as they are written now.
+        """Read the configuration again, and return its settings.
 
         Raises:
-            SettingsError: they have a problem that the settings in force do not have.
+            SettingsError: it is not valid, or has a problem that the configuration in force does not have.
         """
         settings = self._reread()
         if problems := config_check.new_problems(settings, self._forwarder.settings):
@@ -136,7 +136,7 @@ class _Reloads:
 
 
 def _state(forwarder: Forwarder) -> str:
-    """Return the line that `systemctl status` shows if the last reload, if any, succeeded."""
+    """Return the line that `systemctl status` shows, unless the last reload failed."""
     return f"receives on {forwarder.server.address}; status page on {forwarder.ops.address}"
 
 
@@ -148,13 +148,13 @@ async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Si
     stopping = asyncio.create_task(signals.stop.wait(), name="stop")
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
-        starting.cancel()  # it stops the parts that it has started
+        starting.cancel()  # `start` then stops the parts that it has started
         await asyncio.gather(starting, return_exceptions=True)
         return
     stopping.cancel()
     await starting
-    # Every garbage collection skips these objects, which live until the end, so the event loop pauses less. Nearly all
-    # objects of a POST are freed without a collection; a rarer one saves 6 % of the CPU of a POST.
+    # The objects that exist now live until the end. Garbage collections skip them, so that each stops the event loop for
+    # less time. Nearly all objects of a POST are freed without a collection: to collect rarely saves 6 % of its CPU.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)
@@ -193,7 +193,9 @@ class _Signals:
         if self.stop.is_set():
             # Acknowledged events are on disk; the rest of the stop would only save work after the next start.
             _logger.warning(
-                "a second signal: ending at once", action="ended", signal=signal.Signals(number).name
+                "a second signal arrived; the process ends at once",
+                action="ended",
+                signal=signal.Signals(number).name,
             )
             os._exit(128 + number)
         self.stop.set()
@@ -202,8 +204,8 @@ class _Signals:
 def _tune_malloc() -> None:
     """Let glibc return the memory of a large body as soon as it is free.
 
-    By default, after the first body of 10 MiB, glibc takes such blocks from its heap. There, one small block above
-    them keeps them from going back to the system: the process stayed at twice its size.
+    By default, after the first body of 10 MiB, glibc takes the memory of such bodies from its heap. In the heap, a
+    small block behind a free large one keeps it from going back to the system: the process stayed at twice its size.
     """
     with suppress(AttributeError, OSError):  # another C library
         library = ctypes.CDLL(None)

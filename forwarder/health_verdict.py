@@ -9,17 +9,18 @@ import msgspec
 from forwarder.core.wording import agrees, count
 
 _RECENT = 3600.0
-"""For how many seconds a failure is shown as a problem, such as a delivery that Okta gave up on. The System Log has
-supplied the event by then."""
+"""For how many seconds a past failure, such as a hook delivery that Okta gave up on, is shown as a problem. Within this
+time, the forwarder has read the event from the System Log."""
 
 _SILENT = 24 * 3600.0
 """Seconds without a request after which an org without `api` counts as silent."""
 
 _BEHIND = 900.0
-"""Seconds that the System Log may be behind. Above it, it does not replace a hook, as in the alert ForwarderHookDown."""
+"""How many seconds the reading of the System Log may be behind. If it is further behind, it does not replace a hook that
+is down. The alert ForwarderHookDown has the same limit."""
 
 _FEW = 3
-"""If a hook worked before, fewer refused requests than this may well come from another sender than Okta."""
+"""If requests were accepted before, fewer refused requests than this number may come from another sender than Okta."""
 
 
 class Level(StrEnum):

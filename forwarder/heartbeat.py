@@ -1,8 +1,8 @@
 """The heartbeat: writes the state of the forwarder as a document to each Elasticsearch sink, at a fixed interval.
 
 The documents show that the forwarder can write to the SIEM, and a rule in the SIEM can alert when they stop. They do
-not pass through the store, and have their own clients, so that they neither wait for the delivery of events nor delay
-it.
+not pass through the store, and HTTP clients of their own send them. So the documents do not wait for the delivery of
+events, and do not delay it.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Heartbeat:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, settings: Settings) -> None:
-        """Stop the heartbeats of an earlier start, then write heartbeats as `settings` say."""
+        """Stop the heartbeats of an earlier call; then write heartbeats, if `settings` ask for them."""
         await self.stop()
         sinks = {
             name: sink for name, sink in settings.sinks.items() if isinstance(sink, ElasticsearchSinkSettings)

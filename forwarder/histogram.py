@@ -1,7 +1,7 @@
-"""A histogram of Prometheus that costs little to observe.
+"""A Prometheus histogram that needs little CPU time for each value.
 
-Three values are observed for each event. prometheus_client's own histogram takes a lock twice and searches the bucket in Python:
-1.1 µs, and this one 0.2 µs.
+The forwarder observes three values for each event. The histogram of prometheus_client takes 1.1 µs for a value, because it
+takes a lock twice and searches the bucket in Python. This histogram takes 0.2 µs.
 """
 
 from bisect import bisect_left
@@ -17,7 +17,7 @@ from prometheus_client.utils import floatToGoString
 
 
 class Observations:
-    """One series of a histogram. Only one thread may observe; another may read meanwhile."""
+    """One series of a histogram. Only one thread may add values; other threads may read meanwhile."""
 
     __slots__ = ("_bounds", "counts", "sum")
 

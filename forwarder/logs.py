@@ -42,7 +42,7 @@ _ECS_FIELDS = {
     "exception": "error.stack_trace",
     "timestamp": "@timestamp",
 }
-"""The fields of a line that ECS has a name for. All others go below `okta_forwarder`."""
+"""A field of a line → its name in ECS. All other fields go below `okta_forwarder`."""
 
 
 def setup(level: str = "info", *, json: bool | None = None) -> None:
@@ -68,7 +68,7 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    # Otherwise Python would print a line that cannot be written as it is, with every secret in it.
+    # If a line cannot be written, Python would print it in a traceback, with every secret in it.
     logging.raiseExceptions = False
     handler = logging.StreamHandler(_stream())
     handler.setFormatter(
@@ -86,21 +86,21 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
     logging.root.setLevel(number)
     for name in ("httpx", "httpcore", "urllib3", "uvicorn", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # These libraries log each failed try; the worker logs only once that a sink fails, and why.
+    # These libraries log each failed try. The worker logs once that a sink fails, and why, which is enough.
     logging.getLogger("elastic_transport").setLevel(logging.ERROR)
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
 
 
-_PATIENCE = 500  # milliseconds
+_PATIENCE = 500  # milliseconds to wait for the reader of a pipe
 _ATOMIC = select.PIPE_BUF
-"""Bytes that a pipe takes at once, or not at all, if it can take any."""
+"""The number of bytes that a pipe takes without blocking, if it can take any."""
 
 
 class _Pipe:
-    """A pipe or a socket, to which a log line is written only as far as its reader takes it.
+    """Writes log lines to a pipe or a socket, but never waits long for its reader.
 
-    Without this, a collector of logs that hangs would stop the event loop, and no POST would be answered. After
-    _PATIENCE in vain, lines are dropped until the reader goes on. The next line says how many.
+    Otherwise a log collector that hangs would stop the event loop, and no POST would be answered. If the reader takes
+    nothing for _PATIENCE milliseconds, lines are dropped until it reads again. Then a line says how many were dropped.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -124,7 +124,7 @@ class _Pipe:
         self._is_cut = bool(data)
 
     def flush(self) -> None:
-        """Do nothing, because `write` keeps nothing back."""
+        """Do nothing, because `write` buffers nothing."""
 
 
 def _stream() -> TextIO:

@@ -1,7 +1,7 @@
 """Every metric: name, kind, labels, meaning.
 
 Label values come from the configuration (orgs, sinks), from enums, or from Okta's catalogue of event types
-(anything else counts as `other`), so the number of series is bounded whatever a sender writes.
+(anything else counts as `other`), so a sender cannot create an unlimited number of series.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.histogram import Histogram
 
-prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # they double every scrape
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the size of a scrape
 
 _ACK = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
 _COMMIT = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
@@ -131,12 +131,14 @@ class Metrics:
             "events_dead_lettered_total", "Events that the sink will never accept.", "sink", "reason"
         )
         self.delivery_retries = self._counter(
-            "delivery_retries_total", "Tries that failed and must be repeated.", "sink", "reason"
+            "delivery_retries_total", "Tries to deliver a batch after which some of its events must be sent again.", "sink", "reason"
         )
         self.sink_set_aside = self._gauge(
             "sink_set_aside_events", "Events that fail again and again while the sink accepts others.", "sink"
         )
-        self.sink_up = self._gauge("sink_up", "1 if the last try of the sink succeeded, else 0.", "sink")
+        self.sink_up = self._gauge(
+            "sink_up", "1 if the last try to send to the sink succeeded, else 0.", "sink"
+        )
         self.sink_paused = self._gauge("sink_paused", "1 while the sink waits for an operator.", "sink")
         self.sink_last_delivery = self._gauge(
             "sink_last_delivery_timestamp_seconds", "When the sink last accepted events.", "sink"
@@ -171,7 +173,10 @@ class Metrics:
             "stored_events", "Events ever stored: the sum of the places in each sink's ledger."
         )
         self.ledger_events = self._gauge(
-            "ledger_events", "Stored events, by their place in the ledger.", "sink", "place"
+            "ledger_events",
+            "Stored events, by their place in the ledger, such as `delivered`.",
+            "sink",
+            "place",
         )
         self.ready = self._gauge("ready", "1 while events can be stored, as /readyz says.")
         self.store_commit_duration = self._histogram(
@@ -191,7 +196,10 @@ class Metrics:
             "org",
         )
         self.hook_state = self._gauge(
-            "hook_state", "1 for the condition that our hook has, 0 for the others.", "org", "condition"
+            "hook_state",
+            "1 for the condition that our hook has, 0 for every other condition.",
+            "org",
+            "condition",
         )
         self.hook_deliveries_failed = self._counter(
             "hook_deliveries_failed_total", "Deliveries to our hook that Okta reports as failed.", "org"
@@ -236,8 +244,8 @@ class Metrics:
         self.alerts = self._counter("alerts_total", "Alerts stored.", "org", "rule", "level")
         self.rule_held_back = self._counter(
             "rule_held_back_total",
-            "Matches without an alert, because of an exception or because the rule had alerted within `again`; and late "
-            "alerts, on which no reaction acts.",
+            "Matches that made no alert, because of an exception to the rule or because the rule had made an alert less than "
+            "`rules.again` before; and late alerts, on which no reaction acts.",
             "rule",
             "reason",
         )
@@ -246,7 +254,7 @@ class Metrics:
         )
         self.rule_events_muted = self._counter(
             "rule_events_muted_total",
-            "Factor events of a user while one of our prompts asked this user; no rule counts them.",
+            "Events about the factors of a user while one of our prompts asked this user; rules ignore these events.",
             "org",
         )
         self.rule_evaluation = self._histogram(
@@ -267,7 +275,9 @@ class Metrics:
         self.reactions_refused = self._counter(
             "reactions_refused_total", "Actions that a guard or a human refused.", "action", "reason"
         )
-        self.reactions_waiting = self._gauge("reactions_waiting", "Actions that wait.", "for")
+        self.reactions_waiting = self._gauge(
+            "reactions_waiting", "Actions that wait, by what they wait for.", "for"
+        )
         self.reactions_live = self._gauge("reactions_live", "Effects that will be undone.", "action")
         self.reaction_latency = self._histogram(
             "reaction_latency_seconds", "From `published` to done.", _LAG, "action"
@@ -275,8 +285,10 @@ class Metrics:
         self.undo_overdue = self._gauge(
             "undo_overdue", "Effects that should have been undone at least a minute ago, and still exist."
         )
-        self.prompts = self._counter("prompts_total", "Prompts, by the answer.", "by", "answer")
-        self.reactions_paused = self._gauge("reactions_paused", "Pauses in force.")
+        self.prompts = self._counter(
+            "prompts_total", "Prompts to users, by method and answer.", "by", "answer"
+        )
+        self.reactions_paused = self._gauge("reactions_paused", "Pauses of reactions in force.")
         self.reactions_paused_since = self._gauge(
             "reactions_paused_since_timestamp_seconds",
             "When the oldest pause in force began; 0 without a pause.",
@@ -320,7 +332,7 @@ class Metrics:
 
 
 class _LogLines(Collector):
-    """The counter of log lines. `logs` counts them, because lines are written before any metric exists."""
+    """The counter of log lines. The module `logs` counts them, because it writes lines before any metric exists."""
 
     def __init__(self, name: str, meaning: str, lines: Mapping[str, int]) -> None:
         self._name = name

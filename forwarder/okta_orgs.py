@@ -1,4 +1,4 @@
-"""Builds the runner that uses the API of each org, replaces it at a reload, and stops it."""
+"""Builds a runner for each org that has an `api`, replaces the runners at a reload, and stops them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,8 +27,8 @@ class OktaOrgs:
     def __init__(
         self, store: EventStore, metrics: Metrics, clock: Clock, backlog: Callable[[], Awaitable[str | None]]
     ) -> None:
-        """Store events of the System Log in `store`. `backlog` returns why a backfill must wait; None if it need
-        not."""
+        """Store events of the System Log in `store`. `backlog` returns why a backfill must wait; None if it may
+        go on."""
         self._store = store
         self._metrics = metrics
         self._clock = clock

@@ -1,4 +1,4 @@
-"""Lets the ops listener read the store, with results ready for JSON, and change its dead letters."""
+"""Lets the ops listener read the store and change dead letters. All results can be encoded as JSON."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Checks the section `reactions` together with the orgs and the rules. Also describes rules for reactions."""
+"""Checks the section `reactions` together with the orgs and the rules, and describes the rules for the reactions."""
 
 import copy
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -56,7 +56,7 @@ def reaction_warnings(
     late: float,
     ruleset: Ruleset,
 ) -> Iterator[str]:
-    """Yield each setting of `reactions` that works but is unwise: path, reason, hint.
+    """Yield a line for each setting of `reactions` that works but is unwise: path, reason, hint.
 
     Args:
         reactions: the section `reactions`.
@@ -84,10 +84,10 @@ _ANY_ACTION = "universal_logout"
 def without_errors(
     section: Mapping[Any, Any], places: Iterable[Sequence[Any]]
 ) -> tuple[dict[str, Any], set[str]]:
-    """Return a copy of the section `reactions` in which valid stand-ins replace the values that have errors.
+    """Return a copy of the section `reactions`, with valid stand-ins in place of the values that have errors.
 
-    So the other values can still be checked. Also return the paths of the stand-ins whose problems should not be
-    reported.
+    With this copy, the other values can still be checked. Also return the paths of the stand-ins whose problems should
+    not be reported.
 
     Args:
         section: the section as it was written.
@@ -112,8 +112,8 @@ def without_errors(
 def _replace_in_entry(entries: Any, place: Sequence[Any]) -> set[str]:
     """Remove the error at `place` from an entry of `on`. Return the paths of the stand-ins that this needed.
 
-    If the error is in `mode` or `orgs`, drops this key. Otherwise replaces the innermost action that contains the
-    error or, if there is none, the whole entry.
+    If the error is in the key `mode` or `orgs`, remove this key. Otherwise replace the innermost action that contains
+    the error; if no action contains it, replace the whole entry.
     """
     number, *rest = place
     if rest[:1] == ["mode"] or rest[:1] == ["orgs"]:
@@ -125,7 +125,7 @@ def _replace_in_entry(entries: Any, place: Sequence[Any]) -> set[str]:
         if isinstance(holder, list) and isinstance(part, int) and part < len(holder):
             innermost = holder, part, path
         elif not isinstance(holder, dict) or part not in holder:
-            break  # a short form, which has no such key
+            break  # the entry is written in a short form, without this key
         holder = holder[part]
     if not innermost:
         entries[number] = _ANY_ENTRY

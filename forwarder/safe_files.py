@@ -1,4 +1,4 @@
-"""Reads small files, locks files for one process, and makes them survive a power cut. All functions block."""
+"""Reads small files, locks files, finds out what can be written, and calls fsync on folders. All functions block."""
 
 import errno
 import fcntl
@@ -14,12 +14,12 @@ _TINY = 64 << 10
 
 
 def read_small(path: Path, max_bytes: int = _SMALL) -> bytes:
-    """Return the content of a regular file; `max_bytes` is a number of whole MiB.
+    """Return the content of the regular file at `path`. `max_bytes` is its largest size, a multiple of 1 MiB.
 
     Raises:
-        OSError: the file cannot be read; `strerror` says why, also for a FIFO or a device, whose content may
-            never come or never end, and for a file that is too large.
-        ValueError: `path` cannot be the path of a file.
+        OSError: the file cannot be read, or is too large. A FIFO or a device is not read, because its content may never
+            come or never end. `strerror` says why.
+        ValueError: `path` has a character that no path can have.
     """
     # Without O_NONBLOCK, opening a FIFO waits for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -43,7 +43,7 @@ FileIdentity = Path | tuple[int, int]
 
 
 def identities(*paths: Path) -> set[FileIdentity]:
-    """Return what the files at `paths` have in common with any other paths to them, also by a link or a hard link."""
+    """Return the identities of the files at `paths`. Two paths to one file, also by a link, have an identity in common."""
     found: set[FileIdentity] = set()
     for path in paths:
         real = Path(os.path.realpath(path))
@@ -55,7 +55,7 @@ def identities(*paths: Path) -> set[FileIdentity]:
 
 
 def lock_file(path: Path, mode: int = 0o600) -> int | None:
-    """Create `path` if it does not exist, and lock it. The kernel unlocks it when the process ends.
+    """Create the file `path` if it does not exist, and lock it. The kernel unlocks it when the process ends.
 
     Returns:
         A descriptor to close when the lock is no longer needed; None if another process holds the lock. Never
@@ -89,8 +89,9 @@ def _refuse_link(status: os.stat_result) -> None:
 
 
 def give_to_owner(descriptor: int, of: Path) -> None:
-    """If this process runs as root, make the owner of `of` the owner of the open file too: the forwarder, which runs as
-    that user, must be able to open the file later.
+    """If this process runs as root, give the open file to the owner of the file `of`.
+
+    The forwarder runs as this owner, and must be able to open the file later.
 
     Raises:
         OSError: `of` does not exist, or the owner cannot be changed.
@@ -101,7 +102,7 @@ def give_to_owner(descriptor: int, of: Path) -> None:
 
 
 def lock_owner(path: Path) -> int | None:
-    """Return the pid of the process that holds the lock of `lock_file` on `path`, without locking it.
+    """Return the pid of the process that has locked `path` with `lock_file`. Do not lock the file.
 
     None if no process holds the lock, or if /proc/locks does not show the process.
     """
@@ -118,8 +119,10 @@ def lock_owner(path: Path) -> int | None:
 
 
 def file_system_of(path: Path, mounts: str) -> str:
-    """Return the type of the file system of `path`, such as `ext4`; empty if `mounts` (the text of /proc/mounts) does
-    not show it."""
+    """Return the type of the file system of `path`, such as `ext4`; empty if it is not known.
+
+    `mounts` is the text of /proc/mounts.
+    """
     best, found = -1, ""
     for line in mounts.splitlines():
         _, folder, kind, *_ = line.split(" ")
@@ -142,7 +145,7 @@ def is_full(folder: Path) -> bool:
 
 
 def can_create_in(folder: Path) -> bool:
-    """Whether this user can create a file in `folder`. Tries it, because the file system may be read-only."""
+    """Whether this user can create a file in `folder`. Creates one, because rights do not show a read-only file system."""
     try:
         with tempfile.TemporaryFile(dir=folder):  # on most file systems, this file has no name
             return True

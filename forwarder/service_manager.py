@@ -40,12 +40,12 @@ class ServiceManager:
     async def keep_alive(self) -> None:
         """Send watchdog notifications until cancelled; return at once if the service manager expects none.
 
-        The event loop sends them: if it hangs, the service manager ends the process with SIGABRT and
-        starts it again. The traceback on stderr shows where the process hung.
+        The event loop sends them. If the event loop hangs, the service manager ends the process with SIGABRT and starts
+        a new one. The traceback on stderr shows where the process hung.
         """
         if self.watchdog_interval is None:
             return
-        with suppress(OSError, ValueError, RuntimeError):  # no stderr
+        with suppress(OSError, ValueError, RuntimeError):  # stderr is closed
             faulthandler.enable()
         while True:
             self._send("WATCHDOG=1")
@@ -63,6 +63,6 @@ class ServiceManager:
 def _watchdog_interval(environment: Mapping[str, str]) -> float | None:
     """Return half of the watchdog's timeout in seconds, as sd_watchdog_enabled(3) advises; None without a watchdog."""
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
-        return None  # meant for another process
+        return None  # the watchdog expects another process
     microseconds = environment.get("WATCHDOG_USEC", "")
     return int(microseconds) / 2_000_000 if microseconds.isdecimal() and int(microseconds) else None

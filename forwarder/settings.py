@@ -1,6 +1,6 @@
 """The configuration: a YAML file, and environment variables that override it. All problems are reported at once.
 
-Each room owns the settings of its own work; this file puts them together and checks what no room can see alone.
+Each room has the settings of its own work. This file combines them, and checks what concerns several rooms.
 """
 
 import copy
@@ -38,7 +38,7 @@ from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.store.settings import StoreSettings, store_files
 
 _RULE_SUFFIXES = (".yml", ".yaml", ".toml", ".txt")
-RESERVED_SINKS = {"receiver"}  # the receiver's dead letters have this name
+RESERVED_SINKS = {"receiver"}  # dead letters of the receiver have this name as their sink
 
 
 class OrgSettings(HookEndpointSettings, OrgZones):
@@ -128,7 +128,7 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # ours knows the file's spelling
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # `Environment` replaces it
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # no .env is read
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # a secret names its own file
     ) -> tuple[PydanticBaseSettingsSource, ...]:
@@ -178,7 +178,7 @@ def load(path: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) ->
             and to check no certificates.
 
     Raises:
-        SettingsError: the configuration has problems; lists all, each with its path and a hint. Never shows a secret.
+        SettingsError: has a line for each problem of the configuration: path, problem, hint; never shows a secret.
     """
     tree = read_yaml(path)
     if secrets is True:
@@ -196,7 +196,9 @@ def read(tree: Mapping[str, Any], path: Path | None = None, *, files: bool = Tru
     Raises:
         SettingsError: see `load`.
     """
-    capital = {key for key in tree if key not in _SECTIONS and key.lower() in _SECTIONS}  # ignored otherwise
+    capital = {
+        key for key in tree if key not in _SECTIONS and key.lower() in _SECTIONS
+    }  # pydantic would ignore these
     misspelt = [f"{key}: unknown key; did you mean `{key.lower()}`?" for key in sorted(capital)]
     tree = {key: value for key, value in tree.items() if key not in capital}
     try:
@@ -250,9 +252,10 @@ def _joint_problems_beside(
 def _joint_problems(
     settings: Settings, path: Path | None, *, files: bool, sound: Collection[str]
 ) -> Iterator[str]:
-    """Yield the problems between sections and, if `files` is True, those of certificates and rules.
+    """Yield the problems that concern several sections and, if `files` is True, those of certificates and rule files.
 
-    `sound` names the sections that have no errors of their own."""
+    `sound` has the names of the sections without errors of their own.
+    """
     ruleset: Ruleset | None = None
     if files:
         yield from _file_problems(settings)
@@ -282,7 +285,7 @@ def _sink_problems(settings: Settings, config: Path | None) -> Iterator[str]:
         if name in RESERVED_SINKS:
             yield f"sinks.{name}: this name is reserved for the receiver's dead letters; choose another"
     paths = {name: sink.path for name, sink in settings.sinks.items() if isinstance(sink, FileSinkSettings)}
-    if paths:  # else no folder of rules need be searched
+    if paths:  # without a file sink, the folders of rules need not be searched
         yield from path_problems(paths, store_files(settings.store.path), _files_read(settings, config))
 
 

@@ -46,15 +46,15 @@ class DeliverySettings(Section):
     """How events are sent to one sink.
 
     Attributes:
-        batch_events: the most events in a batch.
-        batch_bytes: the most bytes of event bodies in a batch, as received; a larger event is sent alone.
+        batch_events: the largest number of events in a batch.
+        batch_bytes: the largest size of a batch: all event bodies as received. A larger event is sent alone.
         timeout: how long to wait for the response to a batch; after that, the batch is sent again.
-        concurrency: how many batches may be in flight at once; one can be prepared while another waits for its
-            response.
-        backoff_base: upper limit of the wait after the first failure; it doubles with each further failure.
+        concurrency: how many batches may be in flight at once. With 2 or more, the forwarder can prepare a batch while
+            another waits for its response.
+        backoff_base: upper limit of the wait after the first failure; the limit doubles with each further failure.
         backoff_cap: upper limit of every wait.
-        lone_tries: if every request with an event fails while the sink accepts other events, how often to send this
-            event alone; after that, it becomes a dead letter; 0 means no limit.
+        lone_tries: how often to send an event alone if every request with this event fails while the sink accepts other
+            events. After that, the event becomes a dead letter; 0 means no limit.
         dead_letter_limit: if this many events in a row are rejected and none is delivered, the sink pauses,
             so that the whole store does not become dead letters; 0 means no limit.
     """
@@ -85,10 +85,10 @@ class SinkSettings(Section):
         except: the event types that the sink does not get, written as in `only`. A sink has `only` or `except`, not
             both.
         redact: the fields whose values the sink does not get, by Okta's names, such as `actor.alternateId` or
-            `debugContext.debugData.requestUri`; of a list, each item is redacted. If Okta has two names for a fact, such
+            `debugContext.debugData.requestUri`; in a list, each item is redacted. If Okta has two names for a fact, such
             as `client.ipChain` and `request.ipChain`, both are redacted. The sink gets `[redacted]` instead, or no
-            value if the field cannot hold this text, such as an IP address. A text elsewhere in the event that repeats
-            the value is not changed.
+            value if the field cannot hold this text, such as an IP address. If another text of the
+            event repeats the value, that text is not changed.
         delivery: how events are delivered; see `sinks.NAME.delivery`.
     """
 
@@ -118,13 +118,13 @@ class SinkSettings(Section):
 
     @property
     def several_orgs(self) -> bool:
-        """Whether the configuration has more than one org, as `note_orgs` noted."""
+        """Whether the configuration has more than one org, as `note_orgs` has recorded."""
         return self._several_orgs
 
     def note_orgs(self, orgs: int) -> None:
-        """Note how many orgs the configuration has.
+        """Record how many orgs the configuration has.
 
-        Settings for one org differ from settings for several, so a reload that changes this builds a new sink.
+        Whether there is more than one is a part of the settings, so a reload that changes it builds a new sink.
         """
         self._several_orgs = orgs > 1
 

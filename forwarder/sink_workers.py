@@ -29,9 +29,11 @@ _logger = logs.get("app")
 
 
 class BuiltSink(NamedTuple):
-    """A new sink, and in `content` the digests of the files that its settings name.
+    """A new sink.
 
-    `sink` is None if it must be built later: it writes the file of a running sink, which still has the file open.
+    Attributes:
+        content: the digests of the files that the settings of the sink name.
+        sink: None if the sink must be built later, because it writes to a file that a running sink still has open.
     """
 
     content: tuple[str, ...]
@@ -97,7 +99,7 @@ class SinkWorkers:
         """Replace sinks with the new ones in `built`, the result of `build`. Stop each sink that is not in `sinks`."""
         removed = self._settings.keys() - sinks.keys()
         changed = self._settings.keys() & built.keys()
-        # All end before one starts: the file of one may be that of another now.
+        # All old sinks end before a new one starts, because a new sink may write to the file of an old one.
         await asyncio.gather(*(self._end(name) for name in removed | changed))
         for name in removed:
             self._forget(name)
@@ -150,7 +152,7 @@ class SinkWorkers:
         self._metrics.forget(sink=name)
 
     async def _end(self, name: str) -> None:
-        """Stop the worker of the sink `name`, or the tries to start it, and close the sink."""
+        """Stop the worker of the sink `name`, or the task that tries to start a worker, and close the sink."""
         if name in self.workers:
             await self.workers[name].stop(RELOAD_GRACE)
         self._tasks[name].cancel()
@@ -158,8 +160,11 @@ class SinkWorkers:
         await self._close(name)
 
     async def _close(self, name: str) -> None:
-        """Close the sink `name`, if it is built. After _CLOSE_GRACE seconds, go on while it closes: if its disk hangs, a
-        reload must still end, or later ones, with a new secret, would wait for it."""
+        """Close the sink `name`, if it is built. Wait for at most _CLOSE_GRACE seconds.
+
+        After that, the sink is closed in the background: if its disk hangs, a reload must still end, so that later
+        reloads, for example with a new secret, do not wait.
+        """
         sink = self._sinks.pop(name, None)
         if sink is None:
             return
@@ -176,7 +181,7 @@ class SinkWorkers:
     async def _begin(self, name: str, settings: SinkSettings, built: BuiltSink) -> None:
         """Start the new sink `name`. If that fails, go on trying in the background until it succeeds.
 
-        The new sink sends all batches again for which an old one got no result.
+        The new sink sends again all batches for which the old sink got no result.
         """
         self._note(name, settings, built.content)
         if built.sink is not None:
@@ -190,8 +195,7 @@ class SinkWorkers:
             self._tasks[name] = asyncio.create_task(self._begin_later(name, settings), name=f"start {name}")
 
     async def _begin_later(self, name: str, settings: SinkSettings) -> None:
-        """Try to start the sink `name` until it succeeds. Without a worker, it would deliver nothing until the next start
-        of the forwarder."""
+        """Try to start the sink `name` until that succeeds. Otherwise the sink would deliver nothing until a restart."""
         attempt, begun = 0, False
         while not begun:
             attempt += 1
@@ -202,7 +206,7 @@ class SinkWorkers:
 
     async def _try_to_begin(self, name: str, settings: SinkSettings) -> None:
         if name in self._closing and not self._closing[name].done():
-            raise SinkError("the sink before it is not closed yet")  # to open its file could hang
+            raise SinkError("the old sink is not closed yet")  # opening its file could hang
         if name not in self._sinks:
             self._sinks[name] = registry.build(name, settings, self._clock)
         # Only the store knows the position: the last settlement may be committed after the old worker ended.
@@ -216,7 +220,7 @@ class SinkWorkers:
         for name, waiting in removed.items():
             _logger.warning(
                 "events wait for a sink that is no longer configured, and are dropped after store.retention; add a sink "
-                "with this name, or forget it: forwarder forget-sink NAME",
+                "with this name, or run: forwarder forget-sink NAME",
                 action="sink_removed",
                 sink=name,
                 waiting=waiting,
@@ -229,7 +233,7 @@ def _written_file(settings: SinkSettings) -> Path | None:
 
 
 def _content(settings: SinkSettings) -> tuple[str, ...]:
-    """Return a digest of each file named in `settings`, so that a certificate that was renewed in place is noticed."""
+    """Return a digest of each file that `settings` name, to notice a certificate that was renewed in the same file."""
     return tuple(_digest(path) for path in settings.files)
 
 

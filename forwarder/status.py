@@ -1,4 +1,4 @@
-"""The state of every part, for the status page, the metrics and the demo's live view."""
+"""Gathers the state of every part, for the status page, the metrics and the live view of the demo."""
 
 import asyncio
 import shutil
@@ -60,7 +60,7 @@ class Status:
     ) -> None:
         """Report the state of the given parts.
 
-        `rules` and `reactions` return the state of the rules and the reactions, None if not configured;
+        `rules` and `reactions` return the state of the rules and of the reactions; None if they are not configured.
         `settings` returns the settings in force. `okta` has the runners of the orgs with an `api`.
         """
         self._store = store
@@ -139,7 +139,7 @@ class Status:
     async def _read_rules(self) -> dict[str, Any] | None:
         try:
             return await self._rules()
-        except StoreError:  # damaged since the ledger was read; the next call reports it
+        except StoreError:  # the store was damaged after the ledger was read; the next call reports this
             return None
 
     def _org(self, name: str, org: OrgSettings, now: Micros) -> dict[str, Any]:
@@ -187,7 +187,7 @@ class Status:
 
 
 async def log_hourly(gather: Callable[[], Awaitable[Mapping[str, Any]]], clock: Clock) -> None:
-    """Every hour, log that the forwarder is running, and its main numbers. So a silent log means a dead forwarder.
+    """Every hour, log that the forwarder is running, with its main numbers. Without this line, it does not run.
 
     Args:
         gather: `Status.gather`.

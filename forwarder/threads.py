@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 _MOST_IDLE = 8
-"""How many threads are kept for the next calls. The event loop waits until a new thread has started, which takes longer
-than many calls."""
+"""The largest number of idle threads that are kept for later calls. The start of a thread holds up the event loop, for
+longer than many calls take."""
 
 
 async def in_daemon_thread(call: Callable[[], _T], name: str) -> _T:
-    """Run `call` in a daemon thread, called `name` meanwhile; return its result, or raise its exception.
+    """Run `call` in a daemon thread with the name `name`. Return the result of `call`, or raise its exception.
 
     A thread of an executor is not suitable: if it hangs, the process cannot end.
     """
@@ -49,14 +49,14 @@ class _Thread(threading.Thread):
         if future.set_running_or_notify_cancel():
             try:
                 result = call()
-            except BaseException as error:  # noqa: BLE001  # it is raised where it is awaited
+            except BaseException as error:  # noqa: BLE001  # the caller that awaits the result gets it
                 failure = error
-        # Before the result is known, so that the next call finds this thread.
+        # Do this before the result is set, so that the next call of the same caller finds this thread.
         if kept := len(_idle) < _MOST_IDLE:
             _idle.append(self)
         if failure is not None:
             future.set_exception(failure)
-            del future, failure  # else a cycle with the traceback keeps the call until a garbage collection
+            del future, failure  # otherwise a cycle through the traceback keeps the call in memory
         elif not future.cancelled():
             future.set_result(result)
         return kept

@@ -1,4 +1,4 @@
-"""The TLS context of a client, the checks of its PEM files, and what certificates say."""
+"""Makes the TLS context of a client, checks PEM files, and reads certificates."""
 
 import ssl
 from collections.abc import Iterator
@@ -31,10 +31,10 @@ def file_problems(
 
 
 def client_context(ca_file: Path | None = None) -> ssl.SSLContext:
-    """Return the TLS context of a client that trusts the CA certificates in `ca_file`; without a file, the system's.
+    """Return the TLS context of a client that trusts the CA certificates in `ca_file`; without a file, those of the system.
 
     Raises:
-        OSError: the file cannot be used; an ssl.SSLError is one.
+        OSError: the file cannot be used. An ssl.SSLError is an OSError too.
     """
     if ca_file:
         read_small(ca_file)  # OpenSSL would wait for the content of a FIFO
@@ -46,8 +46,8 @@ class Certificate(NamedTuple):
 
     Attributes:
         serial: the serial number, as `openssl x509 -serial` writes it.
-        begin: before this, the certificate is not valid.
-        end: when the certificate expires.
+        begin: the time from which the certificate is valid.
+        end: the time when the certificate expires.
     """
 
     serial: str
@@ -56,8 +56,11 @@ class Certificate(NamedTuple):
 
 
 def read(path: Path, *, authorities: bool = False) -> Certificate | None:
-    """Return the first certificate of the PEM file `path`, or the one of its `authorities` that expires last, because
-    the others may be old ones. None if no certificate can be read."""
+    """Return the first certificate of the PEM file `path`; None if no certificate can be read.
+
+    If `authorities` is True, the file has CA certificates. Then return the one that expires last, because the others may
+    be old ones.
+    """
     x509 = import_module("cryptography.x509")  # imported only where TLS files are configured
     try:
         found = x509.load_pem_x509_certificates(read_small(path))

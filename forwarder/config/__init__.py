@@ -1,1 +1,1 @@
-"""Reads the configuration: the file, the environment that overrides it, the types of values, and problem messages."""
+"""Reads the configuration from a YAML file and environment variables, and describes problems for operators."""

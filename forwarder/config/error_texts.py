@@ -1,4 +1,4 @@
-"""Rewrites pydantic's errors in an operator's words: pydantic's own texts are for programmers."""
+"""Rewrites pydantic's error texts for operators. Pydantic writes them for programmers."""
 
 import re
 from collections.abc import Callable
@@ -42,7 +42,7 @@ _BOUNDS = {
 
 
 def shown(value: Any) -> str:
-    """Return an invalid value as text, as it is written in YAML, cut to 40 characters."""
+    """Return an invalid value as it is written in YAML, cut to 40 characters; for a list or a mapping, only say which."""
     if isinstance(value, dict | list):
         return "a list" if isinstance(value, list) else "a mapping"
     text = {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
@@ -50,12 +50,12 @@ def shown(value: Any) -> str:
 
 
 def plain(error: Any, annotated: Any) -> str:
-    """Return what is wrong, and what to write. Never shows the value, which may be a secret.
+    """Return a text that says what is wrong and what to write. It never shows the value, which may be a secret.
 
     Args:
         error: one of pydantic's errors.
-        annotated: the field that the error is about, or None. The bounds of the field are written with the unit of its
-            values.
+        annotated: the field that the error is about; None if it is not known. If the values of the field have a unit,
+            the text shows its bounds with this unit.
     """
     kind, context = error["type"], error.get("ctx", {})
     if kind in _BOUNDS:
@@ -72,7 +72,7 @@ def plain(error: Any, annotated: Any) -> str:
 
 
 def _written(bound: Any, annotated: Any) -> str:
-    """Return a bound as text, with a unit if the field has units: 60 as `1m`."""
+    """Return a bound as text. If the values of the field have a unit, the text has a unit too: `1m` for 60."""
     write = _serializer(annotated)
     return write(bound) if write and bound else f"{bound:,.15g}" if isinstance(bound, float) else f"{bound:,}"
 
@@ -80,7 +80,7 @@ def _written(bound: Any, annotated: Any) -> str:
 def _serializer(annotated: Any) -> Callable[[Any], str] | None:
     for item in (*getattr(annotated, "metadata", ()), *getattr(annotated, "__metadata__", ())):
         if isinstance(item, PlainSerializer):
-            return item.func  # type: ignore[return-value]  # ours take the value alone
+            return item.func  # type: ignore[return-value]  # our serializers take only the value
     inner = [getattr(annotated, "annotation", None), *getattr(annotated, "__args__", ())]
     found = (_serializer(part) for part in inner if part is not None)
     return next((write for write in found if write), None)

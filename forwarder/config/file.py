@@ -18,14 +18,14 @@ from forwarder.safe_files import read_small
 
 ENV_PREFIX = "FORWARDER__"
 SOURCES = frozenset({"env", "file"})
-"""What may name the source of a secret, as in `{env: NAME}`."""
+"""The keys that name the source of a secret, as in `{env: NAME}` and `{file: path}`."""
 
 _NEARLY = re.compile(
     r"FORWARDER_(?!_)(.+__|(ORGS|RECEIVER|STORE|SINKS|RECONCILE|RULES|REACTIONS|OPS|LOG)_)", re.IGNORECASE
 )
 _OTHER_VARIABLES = {"FORWARDER_OPS_TOKEN"}
 _KUBERNETES = re.compile(r"_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_\w+)?)$")
-"""The ends of the variables that Kubernetes makes for a Service named `forwarder-…`."""
+"""Matches the end of each variable that Kubernetes sets for a Service named `forwarder-…`."""
 
 _QUOTE = "put a value that has such a character into quotes"
 _HINTS = {
@@ -42,10 +42,10 @@ _HINTS = {
     "expected ',' or ']'": "close the brackets, or quote a value with such a character",
     "unexpected end of stream": "a quote is not closed",
 }
-"""Common mistakes: a part of YAML's own error text, and what to do about the mistake."""
+"""A part of PyYAML's text about a common mistake → what to do about the mistake."""
 
 _WRITTEN = re.compile(r" '(?![<,:}\]?-])..+'", re.DOTALL)
-"""In an error of YAML, what the operator wrote there, such as the name of an alias: it may be a part of a secret."""
+"""Matches the part of a PyYAML error that quotes the file, such as the name of an alias. It may be a part of a secret."""
 
 _BOOL = "tag:yaml.org,2002:bool"
 _INT = "tag:yaml.org,2002:int"
@@ -57,7 +57,7 @@ _KINDS = {
     "tag:yaml.org,2002:timestamp": "a date",
     "tag:yaml.org,2002:str": "a text",
 }
-"""What a value should be, by its tag in YAML."""
+"""The tag that YAML gives to a value → the kind of value, in words."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -84,10 +84,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, but it refuses a key that is written twice, and its errors have line and column."""
+    """PyYAML's safe loader, but it refuses a key that is written twice, and all errors have line and column."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # as in YAML's
-        """Do as `yaml.SafeLoader` does, but raise an error with line and column for an impossible date or number."""
+        """Construct the value of `node`. Raise an error with line and column for a date or number that cannot exist."""
         if node.tag == _INT and re.fullmatch(r"[-+]?0[0-7_]+", node.value):
             raise _error(
                 "YAML reads this as an octal number; leave out the 0 at its beginning, or put a text into quotes",
@@ -98,10 +98,10 @@ class _Loader(yaml.SafeLoader):
         try:
             value = super().construct_object(node, deep)
             if isinstance(value, str):
-                value.encode()  # an escape can be half a character
+                value.encode()  # raises an error if an escape is half of a surrogate pair
         except yaml.YAMLError:
             raise
-        except Exception:  # noqa: BLE001  # YAML's constructors let through what their parsers raise, with the value
+        except Exception:  # noqa: BLE001  # a constructor may raise any type, and the text may show the value
             kind = _KINDS.get(node.tag, "what its tag says")
             raise _error(f"cannot be read as {kind}", node) from None
         return value
@@ -119,9 +119,9 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
                 "a key must be a text, not a mapping or a list; if a value begins with `{` or `[`, put it in quotes",
                 key_node,
             )
-        if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *other` may be there several times
+        if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *other` may be written several times
             continue
-        # Always a text: otherwise `on` is a boolean, and 123 a number.
+        # Read each key as a text: YAML would read `on` as a boolean, and 123 as a number.
         key_node.tag = yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG
         key = loader.construct_object(key_node)
         if key in seen:
@@ -144,7 +144,7 @@ def _one_line(error: Exception) -> str:
 
 
 def without_secrets(tree: Any, unread: Callable[[dict[str, str]], Any]) -> Any:
-    """Return a copy of `tree` with `unread(source)` in place of each source of a secret, such as `{env: NAME}`."""
+    """Return a copy of `tree` in which `unread(source)` replaces each source of a secret, such as `{env: NAME}`."""
     if isinstance(tree, list):
         return [without_secrets(item, unread) for item in tree]
     if not isinstance(tree, dict):
@@ -160,7 +160,10 @@ _unread: ContextVar[tuple[_Unread, str | None] | None] = ContextVar("unread", de
 
 @contextlib.contextmanager
 def secrets_unread(unread: _Unread, but: str | None = None) -> Iterator[None]:
-    """Let `Environment` do as `without_secrets` does, except in the section `but`."""
+    """Let `Environment` put `unread(source)` in place of each source of a secret, except in the section `but`.
+
+    This is so only inside the `with` block.
+    """
     token = _unread.set((unread, but))
     try:
         yield
@@ -169,8 +172,10 @@ def secrets_unread(unread: _Unread, but: str | None = None) -> Iterator[None]:
 
 
 def unread_variables() -> list[str]:
-    """Return the environment variables that look like keys of the configuration, and are not read: before the section,
-    they have one underscore."""
+    """Return the environment variables that look like keys of the configuration, but are not read.
+
+    They have only one underscore before the section, as in FORWARDER_STORE__PATH.
+    """
     return sorted(
         name
         for name in os.environ
@@ -200,7 +205,7 @@ class Environment(EnvSettingsSource):
         return respelled
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """Decode JSON. Return other text unchanged, so that validation reports it together with all problems."""
+        """Decode JSON. Return other text unchanged, so that validation reports it together with all other problems."""
         try:
             return super().decode_complex_value(field_name, field, value)
         except (ValueError, RecursionError):
@@ -208,7 +213,7 @@ class Environment(EnvSettingsSource):
 
 
 def _with_sources(data: Any) -> Any:
-    """Return `data` with each text that is the source of a secret as JSON, as in `{"env": "NAME"}`, as a mapping."""
+    """Return `data`, in which each source of a secret that is a text with JSON, as in `{"env": "NAME"}`, is decoded."""
     if isinstance(data, dict):
         return {key: _with_sources(value) for key, value in data.items()}
     if isinstance(data, str) and data.lstrip().startswith("{"):
@@ -220,7 +225,7 @@ def _with_sources(data: Any) -> Any:
 
 
 def _respell(data: Any, written: Any) -> Any:
-    """Return `data` with its keys spelled as in `written`, if they differ only in case."""
+    """Return `data`. If one of its keys differs from a key of `written` only in case, use the key of `written`."""
     if not isinstance(data, dict):
         return data
     known = {str(key).lower(): key for key in written} if isinstance(written, Mapping) else {}

@@ -12,10 +12,11 @@ _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
 def check_host(host: str) -> None:
-    """Check that `host` is an IP address (IPv6 without brackets) or can be a host name. It is not looked up.
+    """Check that `host` is an IP address (IPv6 without brackets) or can be a host name. The name is not looked up.
 
     Raises:
-        ValueError: says what to write, and never shows `host`: with a mistake in a URL, a password may be there.
+        ValueError: `host` is neither. The message does not show `host`, because a mistake in a URL may put a password
+            there.
     """
     if ":" in host or re.fullmatch(r"[0-9.]+", host):
         try:
@@ -31,8 +32,8 @@ def check_host(host: str) -> None:
         name = ""
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
         raise ValueError(
-            "has a host name that cannot exist; write letters, digits and `-`, with single dots between at most 63 of "
-            "them (wildcards and variables are not replaced)"
+            "has a host name that cannot exist; write parts of at most 63 letters, digits and `-`, with single dots "
+            "between the parts (wildcards and variables are not replaced)"
         )
 
 
@@ -40,7 +41,7 @@ def split_url(url: str) -> SplitResult:
     """Split a URL, and check its host and port, if it has them.
 
     Raises:
-        ValueError: `url` is not a URL. The message does not show it, because it may contain a password.
+        ValueError: `url` is not a URL. The message does not show `url`, which may contain a password.
     """
     try:
         parts = urlsplit(url)
@@ -57,11 +58,11 @@ def split_url(url: str) -> SplitResult:
 
 
 def split_http_url(url: str, credentials: str) -> SplitResult:
-    """Split the http or https URL of a server. `credentials` names, for the error, where credentials belong.
+    """Split the http or https URL of a server. `credentials` says where credentials belong, for the text of the error.
 
     Raises:
-        ValueError: `url` is not such a URL, or has a query, a fragment, or credentials (logs show URLs). The message
-            does not show it.
+        ValueError: `url` is not such a URL; or it has a query, a fragment, or credentials, which logs would show. The
+            message does not show `url`.
     """
     parts = split_url(url)
     if parts.username is not None or parts.password is not None:
@@ -85,7 +86,7 @@ _NOT_PUBLIC = ("internal", "lan", "local", "localhost")
 
 
 def is_public(host: str) -> bool:
-    """Whether `host` may be reached from the internet, as far as the text shows it; no name is looked up."""
+    """Whether `host` is a global IP address, or a name that may exist on the internet. The name is not looked up."""
     try:
         return ip_address(host).is_global
     except ValueError:
@@ -116,7 +117,7 @@ class Listen(ParsedText):
         return int(self.rpartition(":")[2])
 
     def overlaps(self, other: "Listen") -> bool:
-        """Whether both cannot listen at once: the same port, and one address in common or one of them for all."""
+        """Whether the two cannot listen at once: they have the same port and a common address (0.0.0.0 includes all)."""
         if not self.port or self.port != other.port:
             return False
         one, two = _addresses(self.host), _addresses(other.host)

@@ -15,9 +15,9 @@ Name = Annotated[str, StringConstraints(pattern=_NAMES)]
 """A name that the operator chooses. It becomes a metric label, a log field and a key in the store."""
 
 _ABOUT_A_KEY = re.compile(r"`(\w+)`:? (?!and |or )")
-"""How an error of a section names the one key that is wrong."""
-_ANY_NAME = re.compile(r"[A-Za-z0-9_.-]{0,200}")  # event types are names too
-_KEY = re.compile(r"[A-Za-z_. -]{0,40}")  # none of ours has a digit
+"""Matches the beginning of an error of a section, if it names the only key that is wrong."""
+_ANY_NAME = re.compile(r"[A-Za-z0-9_.-]{0,200}")  # matches event types too
+_KEY = re.compile(r"[A-Za-z_. -]{0,40}")  # no key of the configuration has a digit
 
 _NAME = "a name has letters, digits, `.`, `_` and `-`, at most 63, and starts with a letter or digit"
 
@@ -27,8 +27,8 @@ class Describer:
 
     Args:
         model: the whole configuration.
-        kinds: the model of each kind of sink. Pydantic puts the kind into the path of an error, but the operator wrote
-            no kind there.
+        kinds: the model of each kind of sink, by the name of the kind. Pydantic puts this name into the path of an error.
+            The name is left out of the path that the operator sees, because it is not a key of the file.
     """
 
     def __init__(self, model: type[BaseModel], kinds: Mapping[str, type[BaseModel]]) -> None:
@@ -36,7 +36,7 @@ class Describer:
         self._kinds = kinds
 
     def describe(self, errors: Iterable[Any]) -> list[str]:
-        """Return a line for each of pydantic's `errors`. Never shows a value that may be a secret."""
+        """Return a line for each of pydantic's `errors`. No line shows a value that may be a secret."""
         return [self._line(error) for error in causes(errors)]
 
     def _line(self, error: Any) -> str:
@@ -59,7 +59,7 @@ class Describer:
         return f"{path}: {words}"
 
     def _hint(self, loc: tuple[Any, ...], siblings: list[str]) -> str:
-        """Return which key was probably meant, or in which section the key belongs, or which keys are known here."""
+        """Return a hint: the key that was probably meant, the section to which the key belongs, or the keys known here."""
         key = str(loc[-1])
         if ":" in key:
             return "put a blank after the colon"
@@ -76,7 +76,7 @@ class Describer:
         )
 
     def _belongs(self, loc: tuple[Any, ...]) -> list[str]:
-        """Return the one or two sections that have the last key of `loc`; empty if there are more.
+        """Return the one or two sections that have the last key of `loc`; empty if more than two have it, or none.
 
         Only sections within the same top-level section count, unless the key itself is at the top level.
         """
@@ -87,7 +87,7 @@ class Describer:
         return [f"`{place}`" for place in near] if len(near) < 3 else []
 
     def _locate(self, loc: tuple[Any, ...]) -> tuple[str, Any]:
-        """Return the path of pydantic's `loc` as the operator wrote it, and the section that has the last key."""
+        """Return pydantic's `loc` as a path that the operator recognizes, and the section that has the last key."""
         path = ""
         for n, part in enumerate(loc):
             if part == "[key]" or (n == 2 and loc[0] == "sinks" and part in self._kinds):
@@ -97,7 +97,7 @@ class Describer:
         return path, self._section(loc[:-1])
 
     def _section(self, loc: tuple[Any, ...]) -> Any:
-        """Return the section at `loc`, or that which `loc` is in."""
+        """Return the section at `loc`, such as the one of `orgs.acme`; None if `loc` leads to a single value."""
         model: Any = self._model
         for part in loc:
             if loc[0] == "sinks" and part in self._kinds:
@@ -108,13 +108,13 @@ class Describer:
 
 
 def _name_in(key: str, name: re.Pattern[str]) -> str:
-    """Return `key`, or the part of it that can be a `name`: with a mistake in the file, the rest may be a secret."""
+    """Return `key`; if not all of it matches `name`, only the beginning that does: the rest may be a misplaced secret."""
     known = name.match(key)
     return key if known is None or known[0] == key else f"{known[0]}…"
 
 
 def _keys(section: Any) -> list[str]:
-    """The keys of a section, as the operator writes them."""
+    """Return the keys of a section, as the operator writes them."""
     if not _is_section(section):
         return []
     return [field.alias or name for name, field in section.model_fields.items()]
@@ -136,7 +136,7 @@ def _places(
 
 
 def _field(section: Any, loc: tuple[Any, ...]) -> FieldInfo | None:
-    """Return the field of `section` in which `loc` ends; `loc` may also end in an item of the field."""
+    """Return the field of `section` at which, or in an item of which, `loc` ends; None if there is none."""
     if not _is_section(section):
         return None
     names = {field.alias or name: field for name, field in section.model_fields.items()}
@@ -144,7 +144,7 @@ def _field(section: Any, loc: tuple[Any, ...]) -> FieldInfo | None:
 
 
 def causes(errors: Iterable[Any]) -> list[Any]:
-    """Return pydantic's errors without those that only follow from others."""
+    """Return pydantic's errors without those that are only the result of another error."""
     errors = list(errors)
     return [error for error in errors if not _follows(error, errors)]
 

@@ -1,4 +1,4 @@
-"""The types of the configuration: sizes and times with a unit, secrets, paths."""
+"""The types of values in the configuration: sizes and times with a unit, secrets, paths, sections."""
 
 import inspect
 import os
@@ -28,19 +28,19 @@ from forwarder.safe_files import read_small
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _TIMES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_LONGEST_TIME = 36_500 * 86_400  # a point in time that long ago can be stored, and written as a date
+_LONGEST_TIME = 36_500 * 86_400  # 100 years; a time so long ago can still be stored and written as a date
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,60}|[a-z][a-z0-9_]{0,60}")
 _QUANTITY = re.compile(r"^\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]+)\s*$")
 
 
-# Not pydantic's ByteSize and timedelta: they accept a number without a unit, and their errors show no example.
+# Pydantic's ByteSize and timedelta are not used: they accept a number without a unit, and their errors show no example.
 def _written(units: str, *examples: str) -> WithJsonSchema:
     pattern = _QUANTITY.pattern.replace("[A-Za-z]+", units)
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
 
 
 def _text(amount: float, units: Mapping[str, float]) -> str:
-    """Return `amount` in the largest unit in which it is whole, or the smallest."""
+    """Return `amount` as text, in the largest unit that gives a whole number; if none does, in the smallest unit."""
     whole = (unit for unit in units if amount and not amount % units[unit])
     unit = max(whole, key=units.__getitem__, default=min(units, key=units.__getitem__))
     return f"{amount / units[unit]:.15g}{unit.replace('I', 'i')}"
@@ -74,19 +74,19 @@ def _seconds(value: Any) -> float:
 Size = Annotated[
     int, BeforeValidator(_bytes), _unparsed(_SIZES), _written("([KkMmGgTt][Ii]?)?[Bb]", "10MiB", "2GB")
 ]
-"""A number of bytes, written with a unit: `10MiB`. Defaults are written so too, and are validated."""
+"""A number of bytes. It is written with a unit, as in `10MiB`, also if it is the default of a setting."""
 
 Duration = Annotated[
     float, BeforeValidator(_seconds), _unparsed(_TIMES), _written("(ms|s|m|h|d)", "500ms", "2s", "7d")
 ]
-"""A number of seconds, written with a unit: `2s`. Defaults are written so too, and are validated."""
+"""A number of seconds. It is written with a unit, as in `2s`, also if it is the default of a setting."""
 
 
 class ParsedText(str):
-    """A text in a form of its own, as the type of a setting.
+    """Base of the types of settings that are texts in a certain form, such as the address of a listener.
 
     Attributes:
-        form: what the JSON schema of the configuration says about the text.
+        form: the part of the JSON schema that describes the form.
     """
 
     __slots__ = ()
@@ -113,7 +113,8 @@ class ParsedText(str):
 class Secret:
     """A secret and its source. `repr`, `str` and errors never show the value; other output redacts it.
 
-    In the configuration, it is a string, `{env: NAME}` or `{file: path}` (line breaks at the end are dropped).
+    In the configuration, a secret is a string, `{env: NAME}` or `{file: path}`. Line breaks at the end of the file are
+    dropped.
     """
 
     __slots__ = ("_source", "_value", "is_read")
@@ -131,7 +132,7 @@ class Secret:
 
     @classmethod
     def unread(cls, source: dict[str, str]) -> "Secret":
-        """Return a secret with a meaningless value, without reading the source, for commands that need no secret."""
+        """Return a secret with a made-up value, for commands that need no secret. The source is not read."""
         return cls(quote(next(iter(source.values()))), source, is_read=False)
 
     @property
@@ -162,7 +163,7 @@ class Secret:
         """Parse one of the three forms of a secret, and read its source.
 
         Raises:
-            ValueError: `written` has another form, or the source is missing or empty. Never shows the secret.
+            ValueError: `written` has another form, or the source is missing or empty. The message never shows the secret.
         """
         if isinstance(written, Secret):
             return written
@@ -218,7 +219,7 @@ class Secret:
 
 
 def _refuse_source(text: str) -> None:
-    """Raise ValueError if `text` is not a secret, but says where one is. The message does not show it."""
+    """Raise ValueError if `text` is not a secret, but a source in the wrong form. The message does not show `text`."""
     if is_variable(text) or re.fullmatch(r"([A-Za-z]+ )?(\$[A-Za-z_]\w*|%[A-Za-z_]\w*%)", text):
         raise ValueError("variables are not replaced in a text; write {env: NAME}")
     if re.match(r"(env|file):\S", text):
@@ -230,7 +231,7 @@ def _refuse_source(text: str) -> None:
             "is a text, not a source; write {env: NAME} or {file: path} without quotes around it, and as JSON in an "
             "environment variable"
         )
-    if text.startswith("/") and os.path.isfile(text):  # noqa: PTH113  # pathlib's may raise
+    if text.startswith("/") and os.path.isfile(text):  # noqa: PTH113  # pathlib's method may raise
         raise ValueError("is the path of a file, not its content; write {file: path}")
 
 
@@ -248,7 +249,7 @@ def _read_source(kind: str, name: str) -> str:
         return read_small(Path(name)).decode("utf-8-sig").rstrip("\r\n")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        # Not shown unless it is a path: it may be the secret itself.
+        # Show the name only if it is surely a path: otherwise it may be the secret itself.
         named = f"the file {name}" if name.startswith(("/", "./", "../")) else "the file that `file` names"
         raise ValueError(f"{named} cannot be read: {reason}") from None
 
@@ -294,7 +295,7 @@ NewFileStr = Annotated[PathStr, BeforeValidator(_file)]
 
 
 def meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Return the meaning of each key, as sentences, from `Attributes:` in the docstrings of `model` and its bases."""
+    """Return key → meaning, in sentences, from `Attributes:` in the docstrings of `model` and its bases."""
     found: dict[str, str] = {}
     for cls in reversed(model.__mro__):
         _, _, listed = inspect.cleandoc(cls.__dict__.get("__doc__") or "").partition("Attributes:\n")
@@ -305,7 +306,7 @@ def meanings(model: type[BaseModel]) -> dict[str, str]:
 
 
 class Section(BaseModel):
-    """Base of every section of the configuration: frozen, without unknown keys, with validated defaults."""
+    """Base of every section of the configuration. It is frozen, refuses unknown keys, and validates defaults."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -319,7 +320,7 @@ class Section(BaseModel):
     def __get_pydantic_json_schema__(
         cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Return the schema for editors: each key has its meaning, and a sink requires `kind`."""
+        """Return the JSON schema for editors, with the meaning of each key. The `kind` of a sink is a required key."""
         described = handler(schema)
         section = handler.resolve_ref_schema(described)
         section["description"] = inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0]

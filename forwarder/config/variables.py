@@ -1,4 +1,4 @@
-"""Finds variables in texts, such as `${NAME}`: shells and templates replace them, the forwarder does not."""
+"""Finds variables such as `${NAME}` in texts. Shells and templates replace variables, but the forwarder does not."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,13 +18,18 @@ def has_variable(text: str) -> bool:
 
 
 def is_variable(secret: str) -> bool:
-    """Whether `secret` is nothing but a variable, perhaps behind a scheme such as `Bearer`. A real one may contain anything."""
+    """Whether `secret` is only a variable, perhaps after a scheme such as `Bearer`.
+
+    A real secret may have any characters, so one that only contains a variable is accepted.
+    """
     return bool(_SECRET.fullmatch(secret))
 
 
 def variable_problems(value: Any, path: str = "") -> Iterator[str]:
-    """Yield a problem for each text below `value`, the setting at `path`, that has a variable. Secrets, which have other
-    ways to name a variable, are passed over."""
+    """Yield a problem for each text in `value`, the setting at `path`, that has a variable.
+
+    Secrets are not checked here: they have their own way to name a variable, `{env: NAME}`.
+    """
     if isinstance(value, BaseModel):
         for name, field in type(value).model_fields.items():
             yield from variable_problems(getattr(value, name), f"{path}.{field.alias or name}".lstrip("."))

@@ -1,4 +1,4 @@
-"""Runs the tasks that use one org's API: watching its hook, polling its System Log, and backfills."""
+"""Runs the tasks that use the API of one org: watch the hook, poll the System Log, and run backfills."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -31,9 +31,9 @@ class OktaOrgState(msgspec.Struct, frozen=True):
 
 
 class OktaOrgRunner:
-    """Watches the hook of one org, polls its System Log, and runs its backfills. `watch` is None if the org has no hook.
+    """Watches the hook of one org, polls the System Log of the org, and runs backfills.
 
-    When `run` ends, it closes `api`.
+    `watch` is None if the org has no hook. `run` closes `api` when it ends.
     """
 
     def __init__(
@@ -55,12 +55,14 @@ class OktaOrgRunner:
         self._stopped = False
 
     async def run(self) -> None:
-        """Watch the hook and poll the System Log until cancelled. If one of the two raises an exception, that one is
-        restarted, and the other goes on."""
+        """Watch the hook and poll the System Log until cancelled.
+
+        If one of these two tasks raises an exception, it starts again after a pause, and the other task goes on.
+        """
         try:
             async with asyncio.TaskGroup() as tasks:
                 if self._watch is not None:
-                    # So that the reconciler knows the id of our hook before it reads its first page.
+                    # The reconciler must know the id of our hook before it reads the first page.
                     await self._attempt(self._watch.check)
                     tasks.create_task(self._keep_running(self._watch.run))
                 tasks.create_task(self._keep_running(self._reconciler.run))
@@ -79,7 +81,7 @@ class OktaOrgRunner:
     async def _attempt(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
-        except Exception:  # must not stop the rest of this org, nor the other orgs
+        except Exception:  # must not stop the other tasks of this org, or other orgs
             _logger.exception(
                 "the check of the hook or the polling of the System Log failed unexpectedly; it is restarted",
                 action="okta_runner_failed",
@@ -90,7 +92,8 @@ class OktaOrgRunner:
         """Run a backfill; see `Backfill.run`. Cancelling this call cancels the backfill.
 
         Raises:
-            OktaError: Okta did not answer or refused, another backfill of this org is running, or `run` has ended.
+            OktaError: Okta did not answer or refused a request, another backfill of this org is running, or `run` has
+                ended.
             StoreError: the store cannot be read or written.
         """
         if self._stopped:

@@ -106,7 +106,7 @@ def _org_url(url: str) -> str:
 
 
 OrgUrl = Annotated[str, AfterValidator(_org_url)]
-"""The URL of an org. It is checked that credentials may be sent to this URL."""
+"""The URL of an org to which credentials may be sent: it begins with https, or leads to a loopback address."""
 
 
 _ID_OF_TOKENS = "^00T[A-Za-z0-9]{1,40}$"
@@ -125,15 +125,16 @@ class ApiSettings(Section):
 
     Attributes:
         token: an API token (SSWS). Set either this, or the keys of a service app.
-        token_id: the id of the token (00T…), by which reactions recognize events that they caused; see Security > API >
-            Tokens.
+        token_id: the id of the token (00T…); see Security > API > Tokens in the Admin Console. With this id, reactions
+            recognize the events that they caused.
         client_id: the client id of a service app; needs `private_key`.
         private_key: the private key of the service app: an RSA key without a password, as PEM or JWK.
-        key_id: the `kid` of the private key; needed if the app has several keys and this one is PEM. A JWK contains it.
+        key_id: the `kid` of the private key. It is needed only if the app has several keys and this key is PEM; a JWK
+            contains its `kid`.
         scopes: the scopes that the service app requests. If one of them is not granted to the app, the app gets no access
             token. `[okta.logs.read]` is enough if the forwarder only polls the System Log.
-        dpop: bind the app's access tokens to a key of this process. New service apps require this; write `false` for an
-            app that does not accept it.
+        dpop: whether to bind the app's access tokens to a key of this process (DPoP). New service apps require DPoP;
+            write `false` for an app that does not accept it.
     """
 
     token: Secret | None = None
@@ -151,7 +152,7 @@ class ApiSettings(Section):
 
     @property
     def scopes_missing_for_hook(self) -> str:
-        """The scopes that a hook needs and that `scopes` lacks, joined by "and"; empty if it lacks none."""
+        """The scopes that a hook needs and that are not in `scopes`, joined by "and"; empty if all are there."""
         return " and ".join(scope for scope in _SCOPES if scope not in self.scopes)
 
     @model_validator(mode="after")
@@ -176,18 +177,18 @@ class ApiSettings(Section):
         return self
 
 
-@lru_cache(maxsize=8)  # to check an RSA key takes 40 ms, and each reload reads the same keys again
+@lru_cache(maxsize=8)  # checking an RSA key takes 40 ms, and each reload checks the same keys again
 def _check_private_key(text: str) -> None:
-    """Refuse a key that the official SDK cannot sign with. The text of the error contains no part of the key."""
+    """Raise ValueError for a key that Okta's SDK cannot sign with. The message contains no part of the key."""
     primitives = "cryptography.hazmat.primitives"  # imported only for a service app
     rsa, pem = import_module(f"{primitives}.asymmetric.rsa"), import_module(f"{primitives}.serialization")
     try:
         key = import_module("jwt").PyJWK.from_json(text).key if text.lstrip().startswith("{") else None
         key = key or pem.load_pem_private_key(text.strip().encode(), password=None)
-    except Exception:  # noqa: BLE001  # two libraries read it, each with its own errors; some show the key
+    except Exception:  # noqa: BLE001  # two libraries parse the key; they raise many types, and some texts show the key
         key = None
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise ValueError(  # noqa: TRY004  # pydantic reports only this one
+        raise ValueError(  # noqa: TRY004  # pydantic reports only a ValueError
             "`private_key` is not an RSA private key without a password; create one under Applications > (the app) >"
             " General > Client Credentials"
         )
@@ -234,8 +235,10 @@ def _events(written: Any) -> Any:
 
 
 def _known_events(events: str | tuple[str, ...]) -> str | tuple[str, ...]:
-    """Refuse event types that Okta would refuse. With the preset `rules`, they are checked later, when the rule files
-    are read."""
+    """Raise ValueError for event types that Okta would refuse.
+
+    With the preset `rules`, the rule files decide the types. These are checked later, when the files are read.
+    """
     if not _needs_rules(events) and (problems := event_type_problems(resolve(events))):
         raise ValueError("; ".join(problems))
     return events
@@ -261,24 +264,25 @@ _NAMES = [*PRESETS, *(name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBL
 _EVENTS_SCHEMA = {
     "anyOf": [{"enum": list(PRESETS)}, {"type": "array", "items": {"enum": _NAMES}, "minItems": 1}]
 }
-"""The names that `events` may have, so that an editor can complete them."""
+"""The JSON schema of `events`. It lists the valid names, so that an editor can complete them."""
 
 
 class HookSettings(Section):
     """The event hook that the org should have.
 
     Attributes:
-        name: the hook's name in Okta, by which the forwarder finds it.
+        name: the name of the hook in Okta. The forwarder finds the hook by this name.
         uri: the address to which Okta posts, as seen from the internet: https, or http to a loopback address.
         events: `all-eligible` (all event types that hooks can carry), `security` (a selection for detection), `rules`
-            (the event types that the files of `rules` need), or a list of event types, which may contain these three.
-        rules: files and folders of detection rules for `events: rules`, in the formats of docs/rules.md. Without it, the
-            rules that the forwarder runs (`rules.files`) are used.
+            (the event types that the rule files in `rules` need), or a list of event types, which may contain these
+            three words.
+        rules: files and folders of detection rules for `events: rules`, in the formats of docs/rules.md. Without this
+            key, the rules that the forwarder runs (`rules.files`) are used.
         filters: event type → Okta expression. Okta sends an event of that type only if its expression is true. Without
             `filters`, the filters that the hook has in Okta stay; `{}` removes them.
         check_interval: time between two checks that the hook is ACTIVE and VERIFIED.
-        auto_verify: ask Okta to verify the hook again if a check finds it UNVERIFIED. A deactivated hook stays
-            deactivated.
+        auto_verify: whether to ask Okta to verify the hook again if a check finds it UNVERIFIED. A deactivated hook
+            stays deactivated.
     """
 
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = "forwarder"

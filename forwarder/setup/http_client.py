@@ -1,4 +1,4 @@
-"""What the clients of Kibana and Grafana have in common."""
+"""Makes the HTTP clients for Kibana and Grafana, and reads the responses."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ def address(url: str, example: str, options: str) -> str:
     Args:
         url: the URL that the operator gave.
         example: a valid URL, for the text of the error.
-        options: what to use for credentials, such as command line options, for the text of the error.
+        options: where to give credentials instead, for the text of the error.
 
     Raises:
         ValueError: `url` is not a URL, or has credentials, a query or a fragment.
@@ -77,6 +77,6 @@ def message_of(answer: httpx.Response) -> str:
 
 
 def no_response(url: str, error: Exception) -> SetupError:
-    """Return the exception to raise if a request to `url` failed with `error` and got no response."""
+    """Return the exception to raise after a request to `url` failed with `error`, without a response."""
     hint = " (name its certificate authority with --ca-file)" if "CERTIFICATE_VERIFY" in str(error) else ""
     return SetupError(f"no response from {url}: {error or type(error).__name__}{hint}")

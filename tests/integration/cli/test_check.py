@@ -273,7 +273,7 @@ WARNINGS = {
     "a body for which Okta needs longer": (RECEIVER, f"{RECEIVER}, body_timeout: 1s", "receiver.body_timeout: Okta may need 3 s"),
     "a hook to a private address": ("https://hooks.acme.com", "https://10.1.2.3", "orgs.acme.hook.uri: Okta posts from the internet"),
     "a hook to this machine": ("https://hooks.acme.com", "http://localhost:8080", "orgs.acme.hook.uri: Okta posts from the internet"),
-    "one org twice": ("receiver:", f"  again:\n    url: {URL}/\n    path: /again\n    secrets: [{SECRET}]\n    api: {TOKEN}\nreceiver:", "orgs.again.url: is the org of orgs.acme"),
+    "one org twice": ("receiver:", f"  again:\n    url: {URL}/\n    path: /again\n    secrets: [{SECRET}]\n    api: {TOKEN}\nreceiver:", "orgs.again.url: is the same org as orgs.acme"),
     "another path in Okta": ("acme.com/okta/events", "acme.com/okta/event", "orgs.acme.hook.uri: its path differs"),
     "events in clear": (ES, "http://es.internal:9200", "sinks.siem.hosts: events and credentials cross the network unencrypted"),
     "any certificate": (KEY, f"{KEY}, verify_certificate: false", "sinks.siem.verify_certificate: "),
