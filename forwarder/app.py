@@ -1,4 +1,4 @@
-"""The only place where rooms meet. Builds all parts from the settings, runs them, and stops them in a fixed order.
+"""Connects the rooms (the packages): builds all parts from the settings, runs them, and stops them in a fixed order.
 
 Start, from the inside out, so that Okta can post only when everything behind the receiver works:
 

@@ -76,7 +76,7 @@ def _file_rights_problems(settings: Settings) -> Iterator[str]:
 
 
 def _sink_files(settings: Settings) -> Iterator[tuple[str, Path, Path]]:
-    """Yield the key of each file that a sink writes, the path in the settings, and the real path."""
+    """For each file that a sink writes, yield its key, its path in the settings, and its real path."""
     for name, sink in settings.sinks.items():
         if isinstance(sink, FileSinkSettings):
             yield f"sinks.{name}.path", sink.path, sink.real_path

@@ -46,11 +46,11 @@ class ControlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
 
 
 class WatchRequest(ControlRequest, frozen=True, tag="watch"):
-    """Keeps the connection open for as long as the forwarder runs; it never gets an answer."""
+    """Asks for nothing. The connection stays open until the forwarder stops, and no answer comes."""
 
 
 Report = Callable[[Any], None]
-"""Sends a struct to the client, which shows it as the progress of the request."""
+"""Sends a struct to the client, to report the progress of the request."""
 
 Handler = Callable[[Any, Report], Coroutine[Any, Any, Any]]
 """Carries out a request. Returns any value that JSON can hold except None, or raises a ForwarderError."""
@@ -81,7 +81,7 @@ def socket_path(store: Path) -> Path:
 
 @contextmanager
 def _short_address(path: Path) -> Iterator[str]:
-    """Give an address of `path` that is short enough for a Unix socket. It is valid only inside the `with` block."""
+    """Yield an address of `path` that is short enough for a Unix socket. It is valid only inside the `with` block."""
     if len(os.fsencode(path)) <= _MAX_PATH:
         yield str(path)
         return
@@ -115,8 +115,10 @@ class ControlServer:
         self._watching = asyncio.create_task(self._watch(), name="control socket")
 
     async def _watch(self) -> None:
-        """Listen again if another program removed the socket. Without it, no command would reach this forwarder until a
-        restart."""
+        """Listen again if another program removed the socket file.
+
+        Otherwise no command would reach this forwarder until a restart.
+        """
         while True:
             await asyncio.sleep(_WATCH_INTERVAL)
             if self._server is None or self._has_path():
@@ -213,7 +215,7 @@ async def never(_request: ControlRequest, _report: Report) -> None:
 
 @contextmanager
 def attached(store: Path) -> Iterator[socket.socket | None]:
-    """Give a connection that becomes readable when the forwarder on `store` stops; None if no forwarder runs.
+    """Yield a connection that becomes readable when the forwarder on `store` stops; None if no forwarder runs.
 
     Raises:
         StoreError: this user may not connect to the forwarder.
@@ -264,7 +266,7 @@ def ask(
 ) -> Any | None:
     """Let the forwarder that runs on `store` carry out `request`. Blocks until the result is there.
 
-    An exception in the caller, such as Ctrl-C, ends the connection, and so cancels the request.
+    An exception in the caller, such as Ctrl-C, ends the connection. The forwarder then cancels the request.
 
     Returns the result as decoded JSON; None if no forwarder runs. Calls `on_progress` with each progress
     report, also decoded. Waits `timeout` seconds for each line of the answer; without limit if it is None.

@@ -207,7 +207,7 @@ def _tune_malloc() -> None:
     By default, after the first body of 10 MiB, glibc takes the memory of such bodies from its heap. In the heap, a
     small block behind a free large one keeps it from going back to the system: the process stayed at twice its size.
     """
-    with suppress(AttributeError, OSError):  # another C library
+    with suppress(AttributeError, OSError):  # the C library is not glibc
         library = ctypes.CDLL(None)
         for option in _MALLOPT.values():
             library.mallopt(option, LARGE)

@@ -16,8 +16,8 @@ _SILENT = 24 * 3600.0
 """Seconds without a request after which an org without `api` counts as silent."""
 
 _BEHIND = 900.0
-"""How many seconds the reading of the System Log may be behind. If it is further behind, it does not replace a hook that
-is down. The alert ForwarderHookDown has the same limit."""
+"""How many seconds the reading of the System Log may be behind. If it is further behind, the System Log does not replace a
+hook that is down. The alert ForwarderHookDown has the same limit."""
 
 _FEW = 3
 """If requests were accepted before, fewer refused requests than this number may come from another sender than Okta."""
@@ -33,7 +33,7 @@ class Level(StrEnum):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A problem of the forwarder; `hint` says what to do, `runbook` is its section in docs/runbook.md."""
+    """A problem of the forwarder. `hint` says what to do; `runbook` is the section of docs/runbook.md about the problem."""
 
     level: Level
     text: str

@@ -1,6 +1,6 @@
 """Writes log lines to stderr: each is a JSON object with ECS fields, or readable text on a terminal.
 
-Each line has a text, a level, the room and a stable `action`; docs/logs.md lists all lines. ERROR means that data is
+Each line has a text, a level, a stable `action`, and the room (the part of the forwarder) that logs it; docs/logs.md lists all lines. ERROR means that data is
 lost or an operator must act; WARNING means that something is unusual, but nothing is lost. There is no line for each
 event, and no line has an event's body.
 """
@@ -227,7 +227,7 @@ class RateLimitedLogger:
             self._logger.error(text, action=action, suppressed=suppressed, **fields)
 
     def _take(self, *key: str) -> int | None:
-        """Return how many lines of `key` were suppressed since the last one; None to suppress this one."""
+        """Return how many lines of `key` were suppressed since the last written one; None to suppress this one."""
         now = self._clock.monotonic()
         last = self._last.get(key)
         if last is not None and now - last < self._interval:

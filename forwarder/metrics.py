@@ -1,4 +1,4 @@
-"""Every metric: name, kind, labels, meaning.
+"""Declares every metric: name, kind, labels, meaning.
 
 Label values come from the configuration (orgs, sinks), from enums, or from Okta's catalogue of event types
 (anything else counts as `other`), so a sender cannot create an unlimited number of series.
@@ -122,7 +122,7 @@ class Metrics:
         self.delivery_lag = self._histogram(
             "delivery_lag_seconds", "From `published` to delivered.", _LAG, "sink"
         )
-        self.sink_lag = self._gauge("sink_lag_seconds", "Age of the oldest waiting event.", "sink")
+        self.sink_lag = self._gauge("sink_lag_seconds", "Time since the oldest waiting event came.", "sink")
         self.sink_backlog = self._gauge("sink_backlog_events", "Events that wait for the sink.", "sink")
         self.events_delivered = self._counter(
             "events_delivered_total", "Events that the sink has accepted.", "sink"
@@ -131,7 +131,7 @@ class Metrics:
             "events_dead_lettered_total", "Events that the sink will never accept.", "sink", "reason"
         )
         self.delivery_retries = self._counter(
-            "delivery_retries_total", "Tries to deliver a batch after which some of its events must be sent again.", "sink", "reason"
+            "delivery_retries_total", "Batches after which events must be sent again.", "sink", "reason"
         )
         self.sink_set_aside = self._gauge(
             "sink_set_aside_events", "Events that fail again and again while the sink accepts others.", "sink"
@@ -196,10 +196,7 @@ class Metrics:
             "org",
         )
         self.hook_state = self._gauge(
-            "hook_state",
-            "1 for the condition that our hook has, 0 for every other condition.",
-            "org",
-            "condition",
+            "hook_state", "1 for the condition that our hook has, 0 for the others.", "org", "condition"
         )
         self.hook_deliveries_failed = self._counter(
             "hook_deliveries_failed_total", "Deliveries to our hook that Okta reports as failed.", "org"

@@ -140,7 +140,7 @@ def is_full(folder: Path) -> bool:
         return False
     if not status.f_blocks:
         return False  # a file system without a disk, such as /proc
-    has_inodes = status.f_favail > 0 or not status.f_files  # some file systems have no fixed number
+    has_inodes = status.f_favail > 0 or not status.f_files  # some file systems have no fixed number of inodes
     return status.f_bavail * status.f_frsize < _TINY or not has_inodes
 
 

@@ -173,9 +173,8 @@ def load(path: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) ->
 
     Args:
         path: the YAML file.
-        secrets: True to read the sources of secrets and to check certificates; False if they may be absent,
-            for a command that needs no secret. The name of a section to read only the secrets of that section,
-            and to check no certificates.
+        secrets: True to read all secrets and to check certificates. False to do neither, for a command that needs no
+            secret. The name of a section to read only the secrets of that section, and to check no certificates.
 
     Raises:
         SettingsError: has a line for each problem of the configuration: path, problem, hint; never shows a secret.

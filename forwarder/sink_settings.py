@@ -87,8 +87,8 @@ class SinkSettings(Section):
         redact: the fields whose values the sink does not get, by Okta's names, such as `actor.alternateId` or
             `debugContext.debugData.requestUri`; in a list, each item is redacted. If Okta has two names for a fact, such
             as `client.ipChain` and `request.ipChain`, both are redacted. The sink gets `[redacted]` instead, or no
-            value if the field cannot hold this text, such as an IP address. If another text of the
-            event repeats the value, that text is not changed.
+            value if the field cannot hold this text, such as an IP address. If another text of the event contains the
+            value, this text is not changed.
         delivery: how events are delivered; see `sinks.NAME.delivery`.
     """
 
@@ -103,7 +103,7 @@ class SinkSettings(Section):
     @model_validator(mode="after")
     def _one_filter(self) -> Self:
         if self.only is not None and self.except_ is not None:
-            raise ValueError("set `only` or `except`, not both; `only` lists all that the sink gets")
+            raise ValueError("set `only` or `except`, not both; `only` alone says what the sink gets")
         return self
 
     @property

@@ -43,7 +43,7 @@ class Status:
     """Gathers what the store, the workers, the receiver and the runners of Okta orgs report.
 
     Attributes:
-        reload_failed_reason: why the last reload was refused; None if it was applied. The process sets it.
+        reload_failed_reason: why the last reload was refused; None if it was applied. `forwarder_process` sets it.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  # it gathers from every part
@@ -187,7 +187,7 @@ class Status:
 
 
 async def log_hourly(gather: Callable[[], Awaitable[Mapping[str, Any]]], clock: Clock) -> None:
-    """Every hour, log that the forwarder is running, with its main numbers. Without this line, it does not run.
+    """Every hour, log that the forwarder is running, with its main numbers. If the line is missing, it does not run.
 
     Args:
         gather: `Status.gather`.
@@ -252,5 +252,5 @@ def _disk_usage(store: Path) -> _Disk:
 
 
 def _oldest_age(sink: SinkLedger, now: Micros) -> float:
-    """Return the seconds since the oldest event that waits for `sink` was published; 0 if no event waits."""
+    """Return the seconds since the oldest event that waits for `sink` was received; 0 if no event waits."""
     return seconds_between(sink.oldest, now) or 0.0

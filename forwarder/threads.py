@@ -29,7 +29,7 @@ async def in_daemon_thread(call: Callable[[], _T], name: str) -> _T:
     try:
         return await asyncio.wrap_future(future)
     finally:
-        del future  # as in `_run_next`
+        del future  # prevents a reference cycle, as in `_run_next`
 
 
 class _Thread(threading.Thread):

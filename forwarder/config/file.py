@@ -67,7 +67,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         SettingsError: the file cannot be read, or is not a YAML mapping.
     """
     try:
-        tree = yaml.load(read_small(path).decode("utf-8-sig"), _Loader)  # noqa: S506  # a SafeLoader
+        tree = yaml.load(read_small(path).decode("utf-8-sig"), _Loader)  # noqa: S506  # `_Loader` is a SafeLoader
     except OSError as error:
         hint = "name another file with --config or FORWARDER_CONFIG"
         raise SettingsError([f"{path}: cannot be read: {error.strerror}; {hint}"]) from None
@@ -86,7 +86,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, but it refuses a key that is written twice, and all errors have line and column."""
 
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # as in YAML's
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # as in the base class
         """Construct the value of `node`. Raise an error with line and column for a date or number that cannot exist."""
         if node.tag == _INT and re.fullmatch(r"[-+]?0[0-7_]+", node.value):
             raise _error(
@@ -213,7 +213,7 @@ class Environment(EnvSettingsSource):
 
 
 def _with_sources(data: Any) -> Any:
-    """Return `data`, in which each source of a secret that is a text with JSON, as in `{"env": "NAME"}`, is decoded."""
+    """Return a copy of `data` in which each text with the source of a secret, as in `{"env": "NAME"}`, is a mapping."""
     if isinstance(data, dict):
         return {key: _with_sources(value) for key, value in data.items()}
     if isinstance(data, str) and data.lstrip().startswith("{"):

@@ -108,7 +108,7 @@ class Describer:
 
 
 def _name_in(key: str, name: re.Pattern[str]) -> str:
-    """Return `key`; if not all of it matches `name`, only the beginning that does: the rest may be a misplaced secret."""
+    """Return `key`, but cut it where it no longer matches `name`: the rest may be a secret in the wrong place."""
     known = name.match(key)
     return key if known is None or known[0] == key else f"{known[0]}…"
 
@@ -136,7 +136,7 @@ def _places(
 
 
 def _field(section: Any, loc: tuple[Any, ...]) -> FieldInfo | None:
-    """Return the field of `section` at which, or in an item of which, `loc` ends; None if there is none."""
+    """Return the field of `section` that has the value at `loc`; None if there is none."""
     if not _is_section(section):
         return None
     names = {field.alias or name: field for name, field in section.model_fields.items()}

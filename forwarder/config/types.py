@@ -183,7 +183,9 @@ class Secret:
         if not value.strip():
             raise ValueError(f"{kind} {name} is empty")
         if is_variable(value):
-            raise ValueError(f"{kind} {name} is a variable that nothing replaces; write its value there")
+            raise ValueError(
+                f"{kind} {name} contains only a variable, which is not replaced; write the secret itself there"
+            )
         return cls(_encodable(value), written)
 
     def __repr__(self) -> str:
@@ -278,7 +280,7 @@ def _path(written: Any) -> Any:
         if re.search(r"%[YmdH]|\$\{?\w|\{\{", written):
             raise ValueError("variables and dates are not replaced in a path; write it as it is on the disk")
         if any(len(name) > _LONGEST_NAME for name in os.fsencode(written).split(b"/")):
-            raise ValueError(f"a name in it is longer than {_LONGEST_NAME} bytes; write a shorter one")
+            raise ValueError(f"a name in it is longer than {_LONGEST_NAME} bytes; write a shorter name")
     return written
 
 

@@ -15,9 +15,7 @@ from forwarder.okta.system_log.backfill import Backfill, BackfillProgress, Backf
 from forwarder.okta.system_log.reconcile import Reconciler, ReconcileState
 
 _RETRY_PAUSE = 10.0  # seconds after an unexpected exception
-_ENDED = (
-    "the forwarder was stopped, or it reloaded this org; run the same command again to resume the backfill"
-)
+_ENDED = "the forwarder was stopped, or a reload changed this org; run the same command again to resume the backfill"
 
 _logger = logs.get("okta")
 
@@ -83,7 +81,7 @@ class OktaOrgRunner:
             await work()
         except Exception:  # must not stop the other tasks of this org, or other orgs
             _logger.exception(
-                "the check of the hook or the polling of the System Log failed unexpectedly; it is restarted",
+                "the check of the hook or the polling of the System Log ended unexpectedly, and starts again",
                 action="okta_runner_failed",
                 org=self._org,
             )

@@ -278,7 +278,7 @@ class HookSettings(Section):
             three words.
         rules: files and folders of detection rules for `events: rules`, in the formats of docs/rules.md. Without this
             key, the rules that the forwarder runs (`rules.files`) are used.
-        filters: event type → Okta expression. Okta sends an event of that type only if its expression is true. Without
+        filters: event type → Okta expression. Okta sends an event of that type only if the expression is true. Without
             `filters`, the filters that the hook has in Okta stay; `{}` removes them.
         check_interval: time between two checks that the hook is ACTIVE and VERIFIED.
         auto_verify: whether to ask Okta to verify the hook again if a check finds it UNVERIFIED. A deactivated hook

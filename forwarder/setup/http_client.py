@@ -71,12 +71,16 @@ def json_object(answer: httpx.Response) -> dict[str, Any]:
 
 
 def message_of(answer: httpx.Response) -> str:
-    """Return the `message` of a JSON response or, without one, the whole text; at most `_LONGEST` characters."""
+    """Return the field `message` of a JSON response, or else the whole body; at most `_LONGEST` characters."""
     message = json_object(answer).get("message")
     return (message if isinstance(message, str) else answer.text).strip()[:_LONGEST]
 
 
 def no_response(url: str, error: Exception) -> SetupError:
     """Return the exception to raise after a request to `url` failed with `error`, without a response."""
-    hint = " (name its certificate authority with --ca-file)" if "CERTIFICATE_VERIFY" in str(error) else ""
+    hint = (
+        " (give the CA certificate of the server with --ca-file)"
+        if "CERTIFICATE_VERIFY" in str(error)
+        else ""
+    )
     return SetupError(f"no response from {url}: {error or type(error).__name__}{hint}")
