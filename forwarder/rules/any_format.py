@@ -1,7 +1,7 @@
-"""Reads rules of every supported format, to find out which event types they need. See `load.py` for the rules that run.
+"""Reads rules of every supported format, to find out which event types they need. `load.py` loads the rules that run.
 
-The rules come from people's collections for Elastic, Sigma or Okta, and the forwarder does not run them. So a rule that
-cannot be read is reported, and never keeps the others from being read. The steps are:
+The files may be public collections of rules for Elastic, Sigma or Okta, with rules about other products. So a rule that
+cannot be read is reported, and the others are still read. The steps are:
 
 1. `files.py` finds the files and reads their text.
 2. `documents.py` splits the text into documents and decodes them.
@@ -36,7 +36,8 @@ from forwarder.rules.files import MAX_BYTES, is_folder, mode_and_size, read_text
 from forwarder.rules.rule_objects import collected, is_sigma, rule_objects, yaml_rule
 
 _MAX_PATTERNS = 20_000
-"""Of all rules of a file; each takes about a millisecond. Elastic's public rules have less than a tenth together."""
+"""The maximum number of patterns in all rules of a file. Each pattern takes about a millisecond. All of Elastic's
+public rules together have less than a tenth of this number."""
 _LOGSOURCE = re.compile(r"^logsource:(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
 _KEY_OF_A_RULE = re.compile(
     r"""(?ix) \[ \[? (?:rule|hunt) \b
@@ -47,7 +48,11 @@ Found = Rule | UnreadableRule | LeftOut
 
 
 class _Broken(msgspec.Struct, frozen=True):
-    """A document that cannot be decoded, or (`is_rule`) a rule that cannot be used; `text` is all of it."""
+    """A document that cannot be decoded, or a rule that cannot be used (`is_rule`).
+
+    Attributes:
+        text: the whole document or rule.
+    """
 
     problem: UnreadableRule
     text: str
@@ -55,8 +60,11 @@ class _Broken(msgspec.Struct, frozen=True):
 
     @property
     def is_about_okta(self) -> bool:
-        """Whether it may be a rule about Okta. A broken Sigma rule still names its product, and a document without a key of
-        a rule is none: a checkout also holds templates and settings."""
+        """Whether the text may be a rule about Okta.
+
+        A broken Sigma rule still names its product. A document without any key of a rule counts only if it names an
+        event type of Okta, because a folder of rules may also hold templates and settings.
+        """
         source = _LOGSOURCE.search(self.text)
         if source and "product" in source[1]:
             return "okta" in source[1].lower()
@@ -66,17 +74,17 @@ class _Broken(msgspec.Struct, frozen=True):
 
 
 _Counted = tuple[Found | _Broken, int]
-"""A rule, and how many patterns it has that each event type must be compared with."""
+"""A rule or problem, and the number of the rule's patterns that must be compared with every event type."""
 
 
 def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Found]]:
-    """Yield the rules of files and folders, each with its file. Yield a Problem instead of raising an
-    exception.
+    """Yield (file, rule) for each rule in files and folders. Instead of raising an error, yield an UnreadableRule.
 
-    The suffix decides the format: `.toml`, `.json`, `.ndjson` or `.jsonl`, `.yml` or `.yaml`; a file with any
-    other suffix has a System Log filter on each line. In a folder, only files with one of the named suffixes
-    are read, at any depth, but not in hidden folders; what cannot be read there and is not about Okta is
-    left out.
+    The suffix decides the format: `.toml`, `.json`, `.ndjson` or `.jsonl`, `.yml` or `.yaml`. A file with any other
+    suffix must have a System Log filter on each line.
+
+    In a folder, only files with one of the named suffixes are read, at any depth, but not in hidden folders. If such a
+    file or rule cannot be read and is not about Okta, it is left out.
     """
     for path in paths:
         if is_folder(path):
@@ -136,7 +144,7 @@ def _read(path: Path) -> Iterator[Found | _Broken]:
 
 
 def _bounded(path: Path, found: Iterator[_Counted]) -> Iterator[Found | _Broken]:
-    """Yield what `found` has, up to the rule with which the patterns of event types in the file would take minutes."""
+    """Yield the rules in `found` until their patterns would take minutes; then yield a problem, and stop."""
     left = _MAX_PATTERNS
     for each, patterns in found:
         left -= patterns
@@ -150,7 +158,7 @@ def _bounded(path: Path, found: Iterator[_Counted]) -> Iterator[Found | _Broken]
 
 
 Documents = Iterable[tuple[str, Any]]
-"""Decoded documents, each with its place."""
+"""Pairs of a place (the file, with the line if it is known) and the decoded document at this place."""
 
 
 def _elastic(documents: Documents) -> Iterator[_Counted]:
@@ -173,8 +181,11 @@ def _filters(documents: Documents) -> Iterator[_Counted]:
 
 
 def _made(place: str, rule: dict[Any, Any], make: Callable[[], Rule | LeftOut]) -> _Counted:
-    """Return what `make` makes of `rule`, or its problem, so that a broken rule does not keep the next rules
-    from being read; and how many patterns it has that each type must be compared with."""
+    """Call `make`, which reads `rule`. Return the result, and the number of its patterns that must be compared with
+    every event type.
+
+    If `make` raises an error, return the problem instead, so that the next rules are still read.
+    """
     name = rule.get("title") or rule.get("name")
     about = f"rule {name!r}: " if name else ""
     try:

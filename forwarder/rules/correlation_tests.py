@@ -1,4 +1,4 @@
-"""Tests of correlations: the events of a test go one by one through the engine that the running forwarder
+"""Runs the tests of correlations. The events of a test go one by one through the engine that the running forwarder
 uses."""
 
 from collections.abc import Mapping, Sequence
@@ -19,21 +19,19 @@ from forwarder.rules.sigma.correlation import Correlation
 from forwarder.rules.sigma.rule_exception import RuleException
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
-"""The time of the first event of a test, if it has no `published`; the next ones are a second apart."""
+"""The time of a test's first event that has no `published`. Each next event is one second later."""
 
 
 class RuleTest(msgspec.Struct, frozen=True):
-    """One test.
+    """One test of a rule, a correlation or an exception.
 
     Attributes:
-        file: the file that holds the test.
-        line: the first line of the test.
-        expected: whether the rule must match, the correlation must alert, or the exception must hold the
-            event back.
+        file: the file that contains the test.
+        line: the number of the first line of the test.
+        expected: whether the rule must match, the correlation must alert, or the exception must hold the event back.
         logs: the decoded events: one from the key `Log`, any number from the key `Logs`.
-        several: whether the test has the key `Logs`; only such a test can be about correlations.
-        rule: the ID, name or title of the rule, correlation or exception to test; empty if the test does not
-            name one.
+        several: whether the test has the key `Logs`. Only such a test can be about correlations.
+        rule: the ID, name or title of the rule, correlation or exception to test; empty if the test names none.
     """
 
     file: Path
@@ -46,7 +44,7 @@ class RuleTest(msgspec.Struct, frozen=True):
 
 
 def times_of(logs: Sequence[Mapping[str, Any]]) -> list[Micros]:
-    """Return the time of each event in `logs`: its `published`, or a made-up time if it has none.
+    """Return the time of each event in `logs`: its `published`, or a made-up time if `published` is missing.
 
     Raises:
         ValueError: `published` is not a time.
@@ -67,7 +65,7 @@ def _time(written: str) -> datetime:
 def correlation_failure(
     test: RuleTest, chosen: Sequence[Correlation], ruleset: Ruleset, exceptions: Sequence[RuleException]
 ) -> str:
-    """Return why a test of correlations fails; an empty string if it passes."""
+    """Return why a test of correlations fails; an empty string if the test passes."""
     ids = {each.id for each in chosen}
     correlations = [msgspec.structs.replace(each, alerts=each.id in ids) for each in ruleset.correlations]
     engine = RuleEngine(Ruleset(ruleset.rules, correlations, exceptions), Timing())
@@ -90,8 +88,8 @@ def correlation_failure(
 def _missing(
     rule: Correlation, ruleset: Ruleset, matched: Mapping[str, int], logs: Sequence[Mapping[str, Any]]
 ) -> str:
-    """Say how many events each rule of the correlation `rule` matched. For the first rule that matched none,
-    say why."""
+    """Return the number of events that each rule of the correlation `rule` matched. For the first rule that matched
+    none, also return why it does not match the first event."""
     single = {each.id: each for each in ruleset.rules if each.id in rule.rules}
     counts = [
         f"{each.title!r} matched {matched.get(id_, 0)} of {count(len(logs), 'event')}"

@@ -1,4 +1,4 @@
-"""Finds out whether event hooks carry the events of detection rules, or only the System Log has them."""
+"""Finds out whether event hooks deliver the events of detection rules, or only the System Log has them."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -24,11 +24,10 @@ from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.legacy_event_types import became, is_legacy
 
 _MAX_SUGGESTIONS = 500
-"""How many names of all rules get a suggestion; each suggestion takes some milliseconds."""
+"""The maximum number of names, over all rules, that get a suggestion. Each suggestion takes some milliseconds."""
 _MAX_NAME = 200
 _MAX_CHECKED = 100
-"""How many unknown names are checked for being excluded by a condition; each check visits the whole
-condition."""
+"""The maximum number of unknown names for which the whole condition is searched for a `not` that excludes them."""
 
 Catalogue = Mapping[str, tuple[str, ...]]
 
@@ -37,22 +36,22 @@ class FedBy(StrEnum):
     """Where the events of a rule come from."""
 
     HOOKS = "hooks"
-    """Event hooks carry every type that the rule names."""
+    """Event hooks deliver every event type that the rule names."""
     PARTLY = "partly"
-    """Event hooks carry some of the types that the rule names."""
+    """Event hooks deliver some of the event types that the rule names."""
     SYSTEM_LOG = "system_log"
-    """Event hooks carry none of the types that the rule names."""
+    """Event hooks deliver none of the event types that the rule names."""
     UNKNOWN = "unknown"
-    """The rule names no type."""
+    """The rule names no event type."""
     NO_SUCH_TYPE = "no_such_type"
-    """None of the types that the rule names exists."""
+    """None of the event types that the rule names exists."""
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """The event types that a rule names.
+    """The event types that a rule names, by the way in which they can be received.
 
     Attributes:
-        by_hooks: types that event hooks carry.
+        by_hooks: types that event hooks deliver.
         only_system_log: types that only the System Log has.
         unknown: types that are not in Okta's catalogue, each with the type that was probably meant, or None.
     """
@@ -64,7 +63,7 @@ class Coverage(msgspec.Struct, frozen=True):
 
     @property
     def fed_by(self) -> FedBy:
-        """Where the events of the rule come from; types that do not exist are ignored."""
+        """Where the events of the rule come from. Types that do not exist are ignored."""
         if self.by_hooks:
             return FedBy.PARTLY if self.only_system_log else FedBy.HOOKS
         if self.only_system_log:
@@ -73,14 +72,15 @@ class Coverage(msgspec.Struct, frozen=True):
 
 
 class Suggestions:
-    """Suggests the event types that unknown names probably mean, for a limited number of names."""
+    """Suggests the event type that an unknown name probably means, for a limited number of names."""
 
     def __init__(self, catalogue: Catalogue = EVENT_TYPES) -> None:
         self._by_lower = {known.lower(): known for known in catalogue}
         self._found: dict[str, str | None] = {}
 
     def nearest(self, name: str) -> str | None:
-        """Return the type that is most similar to `name`; None if none is, or above the limit."""
+        """Return the type that is most similar to `name`. Return None if no type is similar, or if the limit is
+        reached."""
         if is_legacy(name):
             return became(name)
         if name not in self._found and len(self._found) < _MAX_SUGGESTIONS and len(name) <= _MAX_NAME:
@@ -92,8 +92,13 @@ class Suggestions:
 def coverage(
     rule: Rule, catalogue: Catalogue = EVENT_TYPES, suggestions: Suggestions | None = None
 ) -> Coverage | None:
-    """Look up the event types of `rule` in `catalogue`, which maps each type to its tags. Return None if the
-    rule is not about Okta. All rules of a run share the limit of `suggestions`."""
+    """Look up the event types of `rule`; return None if the rule is not about Okta.
+
+    Args:
+        rule: the rule.
+        catalogue: the tags of each event type, by type.
+        suggestions: the object that limits the number of suggestions; all rules of one run share it.
+    """
     if rule.okta is False:
         return None
     known: set[str] = set()
@@ -115,8 +120,11 @@ def coverage(
 
 
 def _types(condition: Condition, catalogue: Catalogue) -> tuple[set[str], set[str]]:
-    """Return two sets for the types that `condition` names and does not exclude: the types in `catalogue`,
-    and the texts of the patterns that match none of them."""
+    """Return the event types that `condition` names and does not exclude, in two sets.
+
+    The first set has the types in `catalogue`. The second has the texts of the patterns that match no type in
+    `catalogue`.
+    """
     names = _Names(tuple(catalogue))
     patterns = {(pattern.text, pattern.literal): pattern for pattern in named(condition)}
     matched = 0
@@ -130,8 +138,8 @@ def _types(condition: Condition, catalogue: Catalogue) -> tuple[set[str], set[st
 
 
 class _Names:
-    """Looks up all names of event types at once. A set of names is an integer with a bit for each, because a
-    rule may have thousands of patterns and of types that they match."""
+    """Looks up many names of event types at once. A set of names is an integer with one bit for each name, because a
+    rule may have thousands of patterns, each of which matches many types."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = names
@@ -147,7 +155,7 @@ class _Names:
         """Return the names that `pattern` matches."""
         found = self._matching.get(id(pattern))
         if found is None:
-            # A literal can match only itself, whatever its case.
+            # A literal can match only its own text, in upper or lower case.
             all_names = range(len(self._names))
             candidates = self._by_lower.get(pattern.text.lower(), ()) if pattern.literal else all_names
             found = sum(1 << at for at in candidates if pattern.matches(self._names[at]))
@@ -155,7 +163,7 @@ class _Names:
         return found
 
     def possible(self, condition: Condition) -> tuple[int, int]:
-        """Return the names whose events may match `condition`, and those whose events all match."""
+        """Return two sets: the names whose events may match `condition`, and the names whose events all match it."""
         match condition:
             case TypeIs(pattern):
                 found = self.matching(pattern)
@@ -190,6 +198,6 @@ def _excluded(condition: Condition, pattern: Pattern) -> bool:
 
 
 def counts(found: Iterable[Coverage]) -> dict[FedBy, int]:
-    """Count the rules by the source of their events."""
+    """Return the number of rules for each place where events come from."""
     kinds = [each.fed_by for each in found]
     return {kind: kinds.count(kind) for kind in FedBy}

@@ -1,6 +1,6 @@
 """Splits the text of a file of rules into documents, and decodes each as TOML, JSON or YAML.
 
-No text, however odd, crashes the process or takes a decoder longer than seconds.
+Limits on size and nesting make sure that no text crashes the process, or takes a decoder more than seconds.
 """
 
 import json
@@ -22,7 +22,7 @@ _MAX_MERGED = 100_000
 _MAX_SLOW_CHARACTERS = 4 << 20  # of YAML and TOML, whose decoders need seconds for so many
 _KEY = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
 _LONG_KEY = re.compile(rf"(?m)(?:^|[{{,\[])[ \t]*+{_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{20}}")
-"""A key of TOML with more than 20 parts; `tomllib` takes n² for n parts."""
+"""Matches a key of TOML with more than 20 parts. For n parts, `tomllib` takes time in proportion to n²."""
 _NOT_BLANK = re.compile(r"\S")
 # Integers become floats: no rule needs the exact value, and Python refuses one with too many digits.
 _DECODER = json.JSONDecoder(parse_int=float)
@@ -33,9 +33,9 @@ class Document(msgspec.Struct, frozen=True):
 
     Attributes:
         text: the document before it is decoded.
-        line: its first line, from 1; 0 if the document is the whole file.
+        line: the number of its first line, from 1; 0 if the document is the whole file.
         value: the decoded document; None if there is a problem.
-        problem: why it cannot be decoded; empty if it can.
+        problem: why the document cannot be decoded; empty if it can.
     """
 
     text: str
@@ -45,12 +45,12 @@ class Document(msgspec.Struct, frozen=True):
 
 
 def toml_documents(text: str) -> Iterator[Document]:
-    """Decode TOML."""
+    """Decode the text of a TOML file."""
     yield _decoded(text, "TOML", _toml)
 
 
 def json_documents(text: str) -> Iterator[Document]:
-    """Decode a JSON value, or several values one after the other."""
+    """Decode one JSON value, or several values one after the other."""
     if not text.strip():
         return
     found = _decoded(text, "JSON", _json)
@@ -61,8 +61,7 @@ def json_documents(text: str) -> Iterator[Document]:
 
 
 def line_documents(text: str) -> Iterator[Document]:
-    """Decode JSON values, each of which begins on a line of its own. A broken value does not affect its
-    neighbours."""
+    """Decode several JSON values, each of which begins on a new line. If one is broken, the others are still decoded."""
     line = 1
     for part in re.split(r"(?m)^(?=[{\[])", text):
         yield from _values(part, line)
@@ -70,7 +69,7 @@ def line_documents(text: str) -> Iterator[Document]:
 
 
 def _values(text: str, line: int) -> Iterator[Document]:
-    """Decode the JSON values in `text`, which begins on `line`, up to one that is broken."""
+    """Decode the JSON values in `text` up to the first broken value. `line` is the number of the first line of `text`."""
     at = 0
     while start := _NOT_BLANK.search(text, at):
         line += text.count("\n", at, start.start())
@@ -86,12 +85,11 @@ def _values(text: str, line: int) -> Iterator[Document]:
 
 
 def yaml_documents(text: str) -> Iterator[Document]:
-    """Decode the documents of a YAML file one by one, so that a broken document does not affect its
-    neighbours."""
+    """Decode the documents of a YAML file one by one. If one is broken, the others are still decoded."""
     line, shared, copied = 1, 0, 0
     for part in re.split(r"(?m)^(?=(?:---|\.\.\.)(?:\s|$))", text):
         document = part.removeprefix("...")  # `...` ends the document before
-        # More than comments and directives; `---` begins a document, and may be all of it.
+        # Skip a document that has only comments and directives, or only the `---` that begins it.
         if re.search(r"(?m)^(?!%)[^\S\n]*[^\s#]", document.removeprefix("---")):
             found = _decoded(document, "YAML", _yaml, line=line)
             copied += shared
@@ -105,7 +103,7 @@ def yaml_documents(text: str) -> Iterator[Document]:
 
 
 def _shared(value: Any) -> int:
-    """Return how many values of a document go into later ones, as in Sigma's older collections."""
+    """Return the number of values that later documents copy from this one, as in Sigma's older collections."""
     if not isinstance(value, dict) or value.get("action") not in ("global", "repeat"):
         return 0
     return _count(value)
@@ -129,10 +127,10 @@ def _decoded(text: str, kind: str, decode: Callable[[str], Any], line: int = 0) 
 
 
 def _count(value: Any, most: int = _MAX_VALUES) -> int:
-    """Return how many values `value` holds. A value that YAML anchors repeat counts each time.
+    """Return the number of values in `value`. A value that YAML anchors repeat counts each time.
 
     Raises:
-        RuleFileError: they are more than `most`, or nested too deeply.
+        RuleFileError: there are more than `most` values, or they are nested too deeply.
     """
     found, count = [(value, 0)], 0
     while found:
@@ -165,7 +163,7 @@ def _json(text: str) -> Any:
 
 
 def _json_at(text: str, at: int) -> tuple[Any, int]:
-    """Return the JSON value that begins at `at`, and where it ends."""
+    """Return the JSON value that begins at position `at`, and the position of its end."""
     found, end = _DECODER.raw_decode(text, at)
     _count(found)
     return found, end
@@ -196,12 +194,12 @@ def _first_line(error: Exception) -> str:
 
 
 class Mapping(dict[Any, Any]):
-    """A mapping of YAML.
+    """A mapping of YAML that knows its lines.
 
     Attributes:
-        line: the line on which it begins, from 0 within its document.
+        line: the line on which the mapping begins, from 0 at the start of the document.
         lines: the line of each key.
-        repeated: keys that it has more than once; the last value counts.
+        repeated: keys that occur more than once; the last value is used.
     """
 
     __slots__ = ("line", "lines", "repeated")
@@ -215,8 +213,7 @@ class Mapping(dict[Any, Any]):
 
 
 class Plain(str):
-    """A scalar without quotes that YAML reads as a number or a boolean, kept as text; `tag` is "int", "float"
-    or "bool"."""
+    """A value without quotes that YAML reads as a number or a boolean, kept as text. `tag` is "int", "float" or "bool"."""
 
     __slots__ = ("tag",)
     tag: str
@@ -229,8 +226,8 @@ _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_SafeLoader):  # type: ignore[misc]
-    """Loads every scalar except null as text, because a rule may hold impossible dates, huge numbers and tags
-    of its own. A number or a boolean becomes a Plain."""
+    """Loads every single value except null as text, because a rule may contain impossible dates, huge numbers and its
+    own tags. A number or a boolean becomes a Plain."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  # as PyYAML declares it
         first: [(tag, pattern) for tag, pattern in found if tag in (_NULL, _MERGE, *_TYPED)]
@@ -242,7 +239,7 @@ class _Loader(_SafeLoader):  # type: ignore[misc]
     _merged = 0
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Resolve the merge key `<<`; raise RuleFileError if nested anchors make the result too large."""
+        """Resolve the merge key `<<`. Raise RuleFileError if nested anchors make the result too large."""
         for key, value in node.value:
             if key.tag == _MERGE:
                 for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:

@@ -13,8 +13,11 @@ MAX_BYTES = 64 << 20
 
 
 def walk(folder: Path) -> tuple[list[Path], list[UnreadableRule]]:
-    """Return the files below `folder`, sorted, and the problems of folders that cannot be read. Hidden files and folders are
-    left out: editors and file systems put copies there. Links to folders are not followed, because they may form a loop."""
+    """Return the sorted files below `folder`, and a problem for each folder that cannot be read.
+
+    Hidden files and folders are left out, because editors and file systems put copies there. Links to folders are not
+    followed, because they may form a loop.
+    """
     files: list[Path] = []
     errors: list[OSError] = []
     try:
@@ -30,17 +33,17 @@ def walk(folder: Path) -> tuple[list[Path], list[UnreadableRule]]:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether `path` is a folder; false also where access is denied and for a loop of links."""
+    """Whether `path` is a folder; False also if access is denied, or if links form a loop."""
     return stat.S_ISDIR(mode_and_size(path)[0])
 
 
 def exists(path: Path) -> bool:
-    """Whether `path` leads to a file or a folder; false also where access is denied."""
+    """Whether `path` leads to a file or a folder; False also if access is denied."""
     return mode_and_size(path)[0] != 0
 
 
 def real_path(path: Path) -> Path:
-    """Return `path` with all links resolved, as far as they can be."""
+    """Return `path` with its links resolved. Links that cannot be resolved stay."""
     try:
         return Path(os.path.realpath(path))  # Path.resolve raises an error for a loop of links
     except ValueError:  # a NUL in the name
@@ -48,12 +51,12 @@ def real_path(path: Path) -> Path:
 
 
 def has_suffix(file: Path, suffixes: tuple[str, ...]) -> bool:
-    """Whether the name of `file` ends with one of `suffixes`, in any case."""
+    """Whether the name of `file` ends with one of `suffixes`, in upper or lower case."""
     return file.name.lower().endswith(suffixes)
 
 
 def mode_and_size(path: Path) -> tuple[int, int]:
-    """Return the mode and size of a file; 0 and 0 if it does not exist or access is denied."""
+    """Return the mode and the size in bytes of a file; (0, 0) if it does not exist or access is denied."""
     try:
         found = path.stat()
     except (OSError, ValueError):
@@ -62,8 +65,7 @@ def mode_and_size(path: Path) -> tuple[int, int]:
 
 
 def read_text(path: Path) -> tuple[str, str]:
-    """Return a file's text, and the problem if it is not text in UTF-8, UTF-16 or UTF-32, else
-    an empty string.
+    """Return (text, problem) of a file. The problem is empty if the text is UTF-8, UTF-16 or UTF-32.
 
     Raises:
         RuleFileError: the file cannot be read.
@@ -75,9 +77,10 @@ def read_text(path: Path) -> tuple[str, str]:
 
 
 def _decoded(contents: bytes) -> tuple[str, str]:
-    """Return the text of `contents`, and the problem if it is not text in UTF-8, UTF-16 or UTF-32, else an
-    empty string. In another encoding the text is still usable: wrong letters in a name do not change a
-    query."""
+    """Return (text, problem) of `contents`. The problem is empty if the text is UTF-8, UTF-16 or UTF-32.
+
+    In another encoding the text is still usable: a wrong letter in a name does not change a query.
+    """
     problem = ""
     try:
         text = contents.decode(json.detect_encoding(contents))  # with or without a byte order mark
@@ -90,4 +93,4 @@ def _decoded(contents: bytes) -> tuple[str, str]:
     if "\0" in text:
         problem = "is a binary file"
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text.replace("\n\ufeff", "\n"), problem  # `cat` leaves the mark of each file
+    return text.replace("\n\ufeff", "\n"), problem  # `cat` copies the byte order mark of each file

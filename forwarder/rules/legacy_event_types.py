@@ -1,8 +1,8 @@
-"""Names of event types in Okta's old Events API, and the types that replaced them in the System Log.
+"""Maps names of event types in Okta's old Events API to the types that replaced them in the System Log.
 
-Okta's guide to the migration from the Events API lists them, and each event still shows its old name in
-`legacyEventType`. An old name and the type that replaced it are spelled so differently that a search for
-similar names would suggest wrong types.
+The names are from Okta's guide to the migration from the Events API. Each event still has its old name in
+`legacyEventType`. An old name and the type that replaced it are spelled so differently that a search for similar names
+would suggest wrong types.
 """
 
 from forwarder.core.catalogue import EVENT_TYPES
@@ -145,10 +145,10 @@ _GROUPS = {
     "core.user_auth.self_service.account_unlock": "user.account.unlock",
     "core.user_auth.self_service.password_reset": "user.account.reset_password",
 }
-"""Each key is the beginning of several old names; its value is the one type that replaced them all."""
+"""Beginnings of old names. The value is the one type that replaced all old names with this beginning."""
 
 _ENDINGS = ("_success", "_failure", "_legacy", ".legacy")
-"""Suffixes that the Events API added to names that the System Log uses without them."""
+"""Suffixes that names in the Events API have, and names in the System Log do not."""
 
 _NAMESPACES = ("core.", "app.", "cvd.", "iwa.", "platform.", "framework.", "api.")
 
@@ -159,8 +159,7 @@ def is_legacy(name: str) -> bool:
 
 
 def became(name: str) -> str | None:
-    """Return the System Log's event type that replaced `name`, a type of the Events API; None if it is
-    unknown."""
+    """Return the System Log's event type that replaced `name`, a type of the Events API. Return None if it is unknown."""
     folded = name.strip().lower()
     for ending in _ENDINGS:
         if (today := folded.removesuffix(ending)) in EVENT_TYPES and today != folded:

@@ -30,11 +30,11 @@ from forwarder.rules.suggestion import did_you_mean
 
 _SUFFIXES = (".yml", ".yaml", ".txt")
 TESTS = (".tests.yml", ".tests.yaml")
-"""Suffixes of the files that hold tests of rules."""
+"""Suffixes of files that contain tests of rules."""
 
 EMPTY_LISTS: Lists = {"embargo": ()}
-"""Lists that the rules in config/rules use. Until the operator sets them they are empty, and those rules
-match nothing."""
+"""The lists that the rules in config/rules use. They are empty until the operator sets them; the rules then match
+nothing."""
 
 _SOURCE_KEYS = ("category", "product", "service", "definition")
 _TECHNIQUE = re.compile(r"\bT\d{4}(?:\.\d{3})?\b")
@@ -42,7 +42,7 @@ _MAX_TITLE = 100
 
 
 class RulesError(RuleFileError):
-    """The rules cannot be loaded; `problems` says why."""
+    """Some rules cannot be loaded. `problems` has a reason for each."""
 
     def __init__(self, problems: Sequence[RuleProblem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -53,13 +53,13 @@ def load(paths: Iterable[Path], lists: Lists | None = None, today: date | None =
     """Load the rules in files and folders.
 
     Args:
-        paths: `.yml` files with Sigma's rules, correlations and filters, or Okta's detections; `.txt` files with a System
-            Log filter on each line; folders of both.
-        lists: by name, the values that `%name%` stands for in a rule.
+        paths: files and folders. `.yml` files contain Sigma rules, correlations and filters, or Okta's detections;
+            `.txt` files contain a System Log filter on each line.
+        lists: the values that `%name%` stands for in a rule, by name.
         today: exceptions whose `until` is before this day do not apply. Default: the current day in UTC.
 
     Raises:
-        RulesError: there are problems; it has all of them.
+        RulesError: at least one rule has a problem; the error has all problems.
     """
     found, problems = read_rules(paths, lists, today)
     if problems:
@@ -70,8 +70,7 @@ def load(paths: Iterable[Path], lists: Lists | None = None, today: date | None =
 def read_rules(
     paths: Iterable[Path], lists: Lists | None = None, today: date | None = None
 ) -> tuple[Ruleset, list[RuleProblem]]:
-    """Read rules as `load` does, but return both the rules without a problem and the problems of the
-    others."""
+    """Read rules as `load` does. Return the rules without a problem, and the problems of the others."""
     loading = _Loading({**EMPTY_LISTS, **(lists or {})})
     for path in dict.fromkeys(paths):
         loading.read(path)
@@ -80,7 +79,7 @@ def read_rules(
 
 
 class _Loading:
-    """The rules, correlations, exceptions and problems of the files that were read so far."""
+    """The rules, correlations, exceptions and problems that were found so far."""
 
     def __init__(self, lists: Lists) -> None:
         self._lists = lists
@@ -93,7 +92,7 @@ class _Loading:
         self._left_out = 0
 
     def read(self, path: Path) -> None:
-        """Read the file `path`, or all files of the folder `path`, at any depth."""
+        """Read the file `path`, or all files in the folder `path`, at any depth."""
         if not is_folder(path):
             self._read_file(path)
             return
@@ -105,7 +104,7 @@ class _Loading:
             self.problems.append(RuleProblem(path, 0, "holds no rule; rules are in .yml and .txt files"))
 
     def _read_file(self, file: Path, *, in_folder: bool = False) -> bool:
-        """Read `file`. Return whether there was anything in it, or it was read before."""
+        """Read `file`. Return False if the file is empty, True if it is not, or if it was read before."""
         real = real_path(file)
         if real in self._files:
             return True
@@ -169,8 +168,8 @@ class _Loading:
             self.exceptions.append(found)
 
     def _read_rule(self, found: dict[str, Any], file: Path, line: int, report: Report) -> Described | None:
-        """Read a rule or an exception. Return None if it has a problem, or if it is only counted, because it
-        is about another product or in another language."""
+        """Read a rule or an exception. Return None if it has a problem, or if it is left out, because it is about
+        another product or in another language."""
         section = found.get("detection", found.get("filter"))
         if not isinstance(section, dict):
             report("`detection` must hold selections and a condition", line_of(found, "detection"))
@@ -213,8 +212,8 @@ class _Loading:
         )
 
     def finished(self, today: date) -> Ruleset:
-        """Replace the names of rules in correlations and exceptions by IDs. Return the rules, correlations
-        and exceptions without a problem."""
+        """Return the rules, correlations and exceptions without a problem. In correlations and exceptions, IDs replace
+        the names of rules."""
         named = self._named()
         correlations = [each for each in (self._resolved(each, named) for each in self.correlations) if each]
         correlations = self._in_order(correlations)
@@ -233,8 +232,7 @@ class _Loading:
         self.problems.append(RuleProblem(about.file, about.line, text))
 
     def _named(self) -> dict[str, str]:
-        """Map each ID and each name to the ID of its rule or correlation. Report an ID or name that is used
-        twice."""
+        """Map each ID and each name to the ID of its rule or correlation. Report an ID or name that two of them have."""
         named: dict[str, Described] = {}
         for each in [*self.rules, *self.correlations, *self.exceptions]:
             for key in dict.fromkeys((each.id, each.name)):
@@ -246,8 +244,8 @@ class _Loading:
         return {key: each.id for key, each in named.items() if each.id not in exceptions}
 
     def _missing(self, about: Described, rules: Iterable[str], named: Mapping[str, str]) -> bool:
-        """Report each of `rules` that is not loaded, unless it is about another product. Return whether any
-        is missing, reported or not."""
+        """Report each of `rules` that is not loaded, unless it is about another product. Return whether any of `rules`
+        is not loaded."""
         missing = [rule for rule in rules if rule not in named]
         for rule in missing:
             if rule not in self._other_products:
@@ -267,7 +265,7 @@ class _Loading:
         if found.type == "temporal" and (twice := [rule for n, rule in enumerate(ids) if rule in ids[:n]]):
             self._problem(
                 found,
-                f"`rules` names {twice[0]!r} twice, and one event would be enough for both; name it once",
+                f"`rules` names {twice[0]!r} twice, and the same event would count for both; name it once",
             )
             return None
         return msgspec.structs.replace(found, rules=ids, aliases=aliases)
@@ -280,15 +278,16 @@ class _Loading:
         ids = with_ids(named, [rule for rule in found.rules if rule in named])
         for each in ids:
             if each in correlations:
-                text = (
-                    f"an exception is for rules, but {each!r} is a correlation; name the rules that it counts"
-                )
+                text = f"an exception must name rules, but {each!r} is a correlation; name the rules that the correlation counts"
                 self._problem(found, text)
         return msgspec.structs.replace(found, rules=ids) if ids else None
 
     def _in_order(self, correlations: Sequence[Correlation]) -> list[Correlation]:
-        """Return the correlations so that each comes after those it names. Report the ones that name
-        themselves, directly or through others, and the ones that name such a correlation."""
+        """Sort the correlations: each comes after the correlations that it names.
+
+        Report and leave out each correlation that names itself, directly or through others, and each that names such a
+        correlation.
+        """
         ordered: dict[str, Correlation] = {}
         waiting = list(correlations)
         while waiting:
@@ -298,8 +297,7 @@ class _Loading:
                 for each in waiting:
                     self._problem(
                         each,
-                        "its `rules` lead into a circle of correlations that name each other; remove one of these "
-                        "names",
+                        "the correlations in `rules` name each other in a circle; remove one of these names",
                     )
                 break
             ordered.update({each.id: each for each in ready})
@@ -328,7 +326,7 @@ def _filter_rule(query: str, file: Path, line: int) -> DetectionRule:
 def _okta_detection(
     found: dict[str, Any], queries: Sequence[str], file: Path, line: int, report: Report
 ) -> DetectionRule:
-    """Make one rule from `queries`, the System Log filters of a detection in Okta's public catalogue."""
+    """Make one rule from `queries`, the System Log filters of a rule in Okta's public catalogue."""
     described = description_of(found, report)
     parts: list[Condition] = [parse_filter(query) for query in queries]
     condition = parts[0] if len(parts) == 1 else Or(tuple(parts))

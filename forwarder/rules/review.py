@@ -1,5 +1,5 @@
-"""Finds doubtful parts of rules that can be loaded: event types and fields that do not exist, exceptions that
-have ended."""
+"""Finds probable mistakes in rules that can be loaded: unknown event types and fields, values that never occur, and
+exceptions that have ended."""
 
 import difflib
 import re
@@ -24,8 +24,8 @@ EVENT_FIELDS = (
     "legacyEventType", "outcome", "published", "request", "result", "securityContext", "severity", "target", "transaction",
     "uuid", "version",
 )  # fmt: skip
-"""The fields of Okta's LogEvent; `result`, which filters may write for `outcome.result`; and `forwarder`,
-which holds the derived fields."""
+"""The fields of Okta's LogEvent, and two more: `result`, which filters may write for `outcome.result`, and `forwarder`,
+which contains the derived fields."""
 
 _LOWER = {name.lower(): name for name in EVENT_FIELDS}
 
@@ -38,7 +38,7 @@ class Reviewed(msgspec.Struct, frozen=True):
 
 
 def reviewed(ruleset: Ruleset) -> list[Reviewed]:
-    """Return each rule with the event types that it names."""
+    """Return each rule with the event types that it names. Rules that are not about Okta are left out."""
     found = []
     for rule in ruleset.rules:
         types = (filter_types if rule.language == "filter" else about_types)(rule.condition)
@@ -49,7 +49,7 @@ def reviewed(ruleset: Ruleset) -> list[Reviewed]:
 
 
 def warnings(ruleset: Ruleset, rules: Sequence[Reviewed]) -> list[RuleProblem]:
-    """Return the probable mistakes in rules that can be loaded."""
+    """Return a problem for each probable mistake in rules that can be loaded."""
     found = [warning for each in rules for warning in _type_warnings(each)]
     for rule in ruleset.rules:
         found += _field_warnings(rule, fields_of(rule.condition))
@@ -81,8 +81,8 @@ def _field_warnings(about: Described, fields: Iterable[str]) -> Iterator[RulePro
 
 
 def value_warnings(ruleset: Ruleset) -> list[RuleProblem]:
-    """Return a problem for each comparison that never matches, because Okta writes countries, regions,
-    addresses and AS numbers in another form."""
+    """Return a problem for each comparison that never matches, because Okta writes a country, a region, an address or
+    an AS number in another form."""
     found = {_about(rule, text) for rule in ruleset.rules for text in _never_there(rule.condition)}
     found |= {_about(each, text) for each in ruleset.exceptions for text in _never_there(each.condition)}
     return sorted(found)
@@ -133,8 +133,7 @@ def _no_number(written: str) -> str | None:
 _WRONG_FORM: Mapping[str, Callable[[str], str | None]] = {
     "country": _no_country, "state": _no_region, "ipaddress": _no_address, "ip": _no_address, "asnumber": _no_number,
 }  # fmt: skip
-"""For the last part of a field's name, in lower case: a function that says what is wrong with a value, or
-returns None."""
+"""By the last part of a field's name, in lower case: a function that returns what is wrong with a value, or None."""
 
 
 def _texts_of(condition: Condition) -> Iterator[tuple[str, str]]:

@@ -24,8 +24,11 @@ _RULE_KEYS = ("query", "detection", "logsource", "correlation", "analysistype")
 
 
 def rule_objects(found: Any) -> Iterator[dict[Any, Any]]:
-    """Yield each object in `found` that may be a rule. An object without a key of a rule that contains other
-    objects, such as a saved object of Kibana, is not one itself."""
+    """Yield each object in `found` that may be a rule; `found` is a decoded document.
+
+    If an object contains other objects and has no key of a rule, only the inner objects are yielded. An example is a
+    saved object of Kibana.
+    """
     if isinstance(found, list):
         for item in found:
             yield from rule_objects(item)
@@ -33,13 +36,13 @@ def rule_objects(found: Any) -> Iterator[dict[Any, Any]]:
         inner = [] if _is_rule(found) else [item for key, item in found.items() if _contains(key, item)]
         if not inner:
             yield found
-        # Beside the inner object, a saved object has the name, and Elastic's TOML the integration.
+        # The outer object has a key that the rule lacks: `name` in a saved object, `integration` in Elastic's TOML.
         about = _about(found)
         yield from ({**about, **rule} for rule in rule_objects(inner))
 
 
 def lower_keys(found: dict[Any, Any]) -> dict[Any, Any]:
-    """Return `found` with its keys also in lower case."""
+    """Return `found` with each key also in lower case."""
     return {str(key).lower(): value for key, value in found.items()} | found
 
 
@@ -48,7 +51,7 @@ def _is_rule(found: dict[Any, Any]) -> bool:
 
 
 def _contains(key: Any, item: Any) -> bool:
-    """Whether `item` below `key` holds rules: below a key that usually does, or as a Sigma rule."""
+    """Whether `item` contains rules: `key` is one under which files keep rules, or `item` looks like a Sigma rule."""
     if isinstance(item, dict):
         return key in _CONTAINERS or ("detection" in item and "logsource" in item)
     return isinstance(item, list) and key in _CONTAINERS
@@ -61,7 +64,7 @@ def _about(found: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def yaml_rule(written: dict[Any, Any]) -> Callable[[], Rule | LeftOut] | None:
-    """Return a function that makes a Rule or LeftOut of the object `written`; None if it is not a rule."""
+    """Return a function that reads the object `written` and returns a Rule or LeftOut; None if `written` is not a rule."""
     found = lower_keys(written)
     if "analysistype" in found:  # Panther
         return partial(_without_reader, found)
@@ -83,14 +86,18 @@ def yaml_rule(written: dict[Any, Any]) -> Callable[[], Rule | LeftOut] | None:
 
 
 def is_sigma(found: dict[Any, Any]) -> bool:
-    """Whether `found` is a rule of Sigma or of Okta's catalogue, sound or not, in a file of any format."""
+    """Whether `found` is a rule of Sigma or of Okta's catalogue, with or without mistakes."""
     return "title" in found and ("detection" in found or "logsource" in found)
 
 
 def collected(documents: Iterable[tuple[T, Any]]) -> Iterator[tuple[T, Any]]:
-    """Resolve the collections of older Sigma rules: a document with `action: global` is merged into each
-    document after it, one with `repeat` into a copy of the document before it, and `reset` ends the effect of
-    `global`. Without a document after it, one with `global` is a rule itself."""
+    """Merge the documents of older Sigma rules that consist of several documents. The key `action` of a document says
+    how:
+
+    - `global`: the document is merged into each document after it. If no document follows, it is a rule itself.
+    - `repeat`: the document is merged into a copy of the document before it.
+    - `reset`: earlier documents with `global` have no effect from here on.
+    """
     shared: dict[Any, Any] = {}
     last: dict[Any, Any] = {}
     alone: list[tuple[T, Any]] = []
@@ -121,8 +128,7 @@ def _merged(under: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
-    """Read a rule of Okta's public catalogue. Use its System Log filters; ignore its queries in other
-    languages."""
+    """Read a rule of Okta's public catalogue: its System Log filters, not its queries in other languages."""
     queries = list(okta_filters(found["detection"]))
     if not queries:
         others = [query for key, query in found["detection"].items() if str(key).lower() != "okta_systemlog"]
@@ -140,8 +146,11 @@ def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
 
 
 def okta_filters(detection: dict[str, Any]) -> Iterator[str]:
-    """Yield the System Log filters of a rule in Okta's catalogue: one, or one for each of Okta's engines. Queries in other languages
-    stand beside them, each below the name of its language."""
+    """Yield the System Log filters of a rule in Okta's catalogue.
+
+    A rule has one filter, or one for each of Okta's engines (Identity Engine, Classic Engine). Its queries in other
+    languages are under the names of these languages, and are ignored.
+    """
     return _filters(lower_keys(detection).get("okta_systemlog"))
 
 
@@ -160,7 +169,7 @@ def _filters(found: Any) -> Iterator[str]:
 
 
 def _has_text(found: Any) -> bool:
-    """Whether a text that is not blank is in `found`, at any depth."""
+    """Whether `found` contains a text that is not blank, at any depth."""
     if isinstance(found, str):
         return bool(found.strip())
     inner = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()

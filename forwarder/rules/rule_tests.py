@@ -1,8 +1,8 @@
-"""Runs the tests of rules. A test has events and says whether a rule must match them, in the format of
-Panther's tests.
+"""Runs the tests of rules. A test has events and says whether a rule must match them, in the format of Panther's tests.
 
-`name.tests.yml` tests the rules of `name.yml` or `name.txt`. It holds a list of tests, or a mapping with `Tests` and `Lists`;
-while these tests run, the lists replace those of the same name in the configuration.
+The file `name.tests.yml` tests the rules in `name.yml` or `name.txt`. It contains a list of tests, or a mapping with
+the keys `Tests` and `Lists`. While these tests run, each list in `Lists` replaces the list with the same name in the
+configuration.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,8 +27,7 @@ from forwarder.rules.sigma.rule_exception import RuleException
 
 _RULE_SUFFIXES = (".yml", ".yaml", ".txt")
 _KEYS = ("Name", "ExpectedResult", "Log", "Logs", "Rule", "Mocks")
-"""Keys of a test. `Mocks` has no effect: it replaces Python functions of Panther's rules, and rules here have
-no functions."""
+"""Keys of a test. `Mocks` has no effect: in Panther it replaces functions that rules call, and rules here call none."""
 
 
 class TestFile(msgspec.Struct, frozen=True):
@@ -43,8 +42,7 @@ class TestFile(msgspec.Struct, frozen=True):
 
 
 class TestResult(msgspec.Struct, frozen=True):
-    """The result of a test: `failure` is empty if the test passed, else it says why, with the field that
-    decided."""
+    """The result of a test. `failure` is empty if the test passed, else it says why, and names the field that decided."""
 
     __test__ = False
 
@@ -53,8 +51,11 @@ class TestResult(msgspec.Struct, frozen=True):
 
 
 def files_of_tests(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files of tests in `paths`: all in a folder, a file of tests itself, and the one beside a file
-    of rules."""
+    """Yield the files of tests for `paths`.
+
+    For a folder, these are all files of tests in it; for a file of tests, the file itself; for a file of rules, the
+    file of tests in the same folder.
+    """
     for path in dict.fromkeys(paths):
         if is_folder(path):
             yield from (file for file in walk(path)[0] if has_suffix(file, TESTS))
@@ -69,10 +70,10 @@ def files_of_tests(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def rules_of(file: Path) -> Path:
-    """Return the file of rules that `file`, a file of tests, is about.
+    """Return the file of rules that the file of tests `file` is about.
 
     Raises:
-        RuleFileError: there is no file of rules beside it.
+        RuleFileError: there is no such file of rules in the same folder.
     """
     stem = Path(file.stem).stem
     for suffix in _RULE_SUFFIXES:
@@ -157,12 +158,11 @@ def _test(file: Path, line: int, item: Any) -> RuleTest:
 def run_tests(
     paths: Sequence[Path], lists: Lists
 ) -> tuple[list[TestResult], list[RuleProblem], list[Described]]:
-    """Run the tests of rules. Return their results, the problems of files that cannot be read, and the rules
-    and correlations without a test.
+    """Run the tests of rules. Return their results, the problems of files that cannot be read, and the rules and
+    correlations without a test.
 
-    A test uses only the exceptions in the file that it tests, because other exceptions are about the
-    operator's real events. In the tests of a file of exceptions, `ExpectedResult` says whether one of the
-    exceptions must hold an event back.
+    A test uses only the exceptions in the file that it tests, because other exceptions are about the operator's real
+    events. If a file has exceptions only, `ExpectedResult` says whether one of the exceptions must hold an event back.
     """
     problems: list[RuleProblem] = []
     found: list[TestFile] = []
@@ -208,9 +208,11 @@ def _is_in(found: TestFile, each: Described) -> bool:
 
 
 def _chosen(test: RuleTest, found: TestFile, ruleset: Ruleset) -> Sequence[Described]:
-    """Return what `test` is about: the rule, correlation or exception that it names. If it names none, return
-    all of one kind in its file: the correlations that alert (only for a test with `Logs`), else the rules,
-    else the exceptions."""
+    """Return the rule, correlation or exception that `test` names.
+
+    If the test names none, return everything of one kind in its file: the correlations that alert (only for a test with
+    `Logs`), else the rules, else the exceptions.
+    """
     correlations = [each for each in ruleset.correlations if test.several and (each.alerts or test.rule)]
     exceptions = (*ruleset.exceptions, *ruleset.expired)
     for kind in (correlations, ruleset.rules, exceptions):
@@ -223,8 +225,8 @@ def _chosen(test: RuleTest, found: TestFile, ruleset: Ruleset) -> Sequence[Descr
 
 
 def _exception_failure(test: RuleTest, exceptions: Sequence[RuleException]) -> str:
-    """Return why a test of exceptions fails; an empty string if it passes. Exceptions that have ended are
-    tested too."""
+    """Return why a test of exceptions fails; an empty string if the test passes. Exceptions that have ended are also
+    tested."""
     readings = [Reading(log) for log in test.logs]
     held = [(each, reading) for each in exceptions for reading in readings if not each.lets_through(reading)]
     if bool(held) is test.expected:
@@ -240,7 +242,7 @@ def _exception_failure(test: RuleTest, exceptions: Sequence[RuleException]) -> s
 
 
 def _failure(test: RuleTest, ruleset: Ruleset) -> str:
-    """Return why a test of rules fails; an empty string if it passes."""
+    """Return why a test of rules fails; an empty string if the test passes."""
     found = [(log, match) for log in test.logs for match in ruleset.matches(log)]
     said = [(match.rule, log) for log, match in found if not match.exception]
     if bool(said) is test.expected:

@@ -26,17 +26,16 @@ class RulesSettings(Section):
     """The section `rules` of the configuration.
 
     Attributes:
-        files: files and folders of rules that the forwarder runs: `.yml` with Sigma rules, correlations and filters, `.txt`
-            with a System Log filter on each line. See docs/rules.md.
-        lists: by name, the values that `%name%` stands for in a rule with the modifier `expand`, as in
-            `{embargo: [IR, KP]}`.
-        again: how long a rule is silent about a group after an alert about it; a correlation is silent at
-            least for its timespan.
-        late: an event that is older than this when it arrives still leads to an alert, but the alert is
-            marked as late.
-        max_age: an event that is older than this when it arrives leads to no alert; `rules replay` shows what
+        files: files and folders of rules that the forwarder runs. A `.yml` file contains Sigma rules, correlations and
+            filters; a `.txt` file contains a System Log filter on each line. See docs/rules.md.
+        lists: the values that `%name%` stands for in a rule with the modifier `expand`, by name, as in `{embargo: [IR,
+            KP]}`.
+        again: how long a rule does not alert again about the same group (for example, the same user) after an alert.
+            For a correlation, this is at least its timespan.
+        late: an event that is older than this when it arrives still leads to an alert, but the alert is marked as late.
+        max_age: an event that is older than this when it arrives leads to no alert. `rules replay` shows the alert that
             it would have led to.
-        max_keys: how many groups of rules and correlations are remembered; above this number, those that were
+        max_keys: how many groups the rules and correlations together remember. Above this number, the groups that were
             active longest ago are forgotten.
         orgs: names of the orgs whose events are evaluated. Default: all orgs.
     """
@@ -50,8 +49,7 @@ class RulesSettings(Section):
     orgs: tuple[str, ...] | None = None
 
     def files_for_hooks(self) -> tuple[Path, ...]:
-        """Return `files`, and in addition the `.txt` files in their folders, because `read_files` does not
-        read `.txt` files in folders."""
+        """Return `files`, and the `.txt` files in their folders, because `read_files` reads no `.txt` files in folders."""
         folders = [path for path in self.files if is_folder(path)]
         return (
             *self.files,
@@ -59,13 +57,13 @@ class RulesSettings(Section):
         )
 
     def load(self) -> Ruleset:
-        """Load the files; without files, there are no rules.
+        """Load the rules in `files`; without files, there are no rules.
 
         Raises:
-            RulesError: there are problems; it has all of them.
+            RulesError: at least one rule has a problem; the error has all problems.
         """
         return load(self.files, self.lists)
 
     def problems(self) -> list[RuleProblem]:
-        """Return the problems that keep the files from being loaded."""
+        """Return the problems that keep the rules from being loaded."""
         return read_rules(self.files, self.lists)[1]

@@ -1,15 +1,17 @@
-"""Suggests the name that the writer of an unknown name probably meant."""
+"""Suggests a known name for an unknown name that is probably misspelled."""
 
 import difflib
 from collections.abc import Collection
 
 _CUTOFF = 0.5
-"""How similar two names must be, from 0 to 1. `timeframe` and `timespan` have 0.59."""
+"""The minimum similarity of two names, from 0 to 1. `timeframe` and `timespan` have 0.59."""
 
 
 def did_you_mean(name: str, known: Collection[str], otherwise: str = "") -> str:
-    """Return `; did you mean 'X'?` with the name in `known` that is most similar to `name`. If none is
-    similar, return `; ` and `otherwise`, or an empty string if `otherwise` is empty."""
+    """Return the hint `; did you mean 'X'?`, in which X is the name in `known` that is most similar to `name`.
+
+    If no name is similar, return `; ` and the text `otherwise`; an empty string if `otherwise` is empty.
+    """
     near = difflib.get_close_matches(name, known, n=1, cutoff=_CUTOFF) or difflib.get_close_matches(
         name.lower(), known, n=1, cutoff=_CUTOFF
     )
@@ -18,5 +20,5 @@ def did_you_mean(name: str, known: Collection[str], otherwise: str = "") -> str:
 
 
 def known_names(known: Collection[str]) -> str:
-    """Return the names as a hint: `known: a, b, c`."""
+    """Return the names as a hint, such as `known: a, b, c`."""
     return f"known: {', '.join(sorted(known))}"

@@ -1,10 +1,11 @@
-"""What EQL and ES|QL have in common: comparisons, functions over fields, and anything else between `and` and `or`.
+"""Reads the parts that EQL and ES|QL have in common: comparisons, functions of fields, and other expressions between
+`and` and `or`.
 
-Only tests of the event type against a text, and tests of a document's source, are understood. Everything else
+The reader understands only tests of the event type against a text, and tests of a document's source. Everything else
 becomes Unknown, which may be true or false, so unknown functions and operators do no harm.
 
-Not recognised: a type that is composed (`concat`), a renamed field (`rename`, `eval kind = event.action`), and lists in
-another index (`lookup join`, `enrich`).
+Not recognised: an event type that the query composes (`concat`), a field that it renames (`rename`, `eval kind =
+event.action`), and lists in another index (`lookup join`, `enrich`).
 """
 
 import re
@@ -40,8 +41,7 @@ _ENDS = (")", "]", *_BETWEEN)
 
 
 def unquoted(text: str) -> str:
-    """Return the value of the quoted token `text`. Escapes are resolved, except in three quotes or after a
-    `?`."""
+    """Return the value of the quoted token `text`. Escapes are resolved, except in triple quotes and after a `?`."""
     if text.startswith("?"):
         return text[2:-1]
     if text.startswith('"""'):
@@ -50,11 +50,11 @@ def unquoted(text: str) -> str:
 
 
 Test = Callable[[str], Pattern | None]
-"""Makes a Pattern from the text after an operator; None if the text cannot be read."""
+"""Makes a Pattern from the text after an operator; returns None if the text cannot be read."""
 
 
 class Language(msgspec.Struct, frozen=True):
-    """The comparisons that one query language has, and how each is written.
+    """The comparisons that a query language has, and how they are written.
 
     Attributes:
         operators: operators that follow a field, as in `event.action like "user.*"`.
@@ -70,22 +70,22 @@ class Language(msgspec.Struct, frozen=True):
 
 
 def starts(text: str) -> Pattern:
-    """Match values that begin with `text`."""
+    """Return a pattern for the values that begin with `text`."""
     return Pattern(f"{text}*", lambda value: value.startswith(text), literal=False)
 
 
 def ends(text: str) -> Pattern:
-    """Match values that end with `text`."""
+    """Return a pattern for the values that end with `text`."""
     return Pattern(f"*{text}", lambda value: value.endswith(text), literal=False)
 
 
 def contains(text: str) -> Pattern:
-    """Match values that contain `text`."""
+    """Return a pattern for the values that contain `text`."""
     return Pattern(f"*{text}*", lambda value: text in value, literal=False)
 
 
 def in_any_case(test: Callable[[str], Pattern]) -> Test:
-    """Return a Test like `test`, whose patterns ignore case."""
+    """Return a Test that makes the same patterns as `test`, but ignores case."""
 
     def folded(text: str) -> Pattern:
         inner = test(text.lower())
@@ -97,15 +97,15 @@ def in_any_case(test: Callable[[str], Pattern]) -> Test:
 same = exactly
 same_in_any_case = partial(exactly, any_case=True)
 like = partial(wildcard, one="?")
-"""Match with wildcards: `*` for any characters, `?` for one."""
+"""Makes a pattern with wildcards: `*` stands for any characters, `?` for one."""
 like_in_any_case = partial(wildcard, one="?", any_case=True)
 regex = expression
-"""Match the whole value with a regular expression."""
+"""Makes a pattern that matches the whole value with a regular expression."""
 regex_in_any_case = partial(expression, any_case=True)
 
 
 class _Group(msgspec.Struct, frozen=True):
-    """The parts between brackets, split at commas. Each part is kept as its tokens and as a condition."""
+    """The parts between two brackets, separated by commas. Each part is kept as its tokens and as a condition."""
 
     parts: tuple[tuple[Sequence[QueryToken], Condition], ...]
 
@@ -114,7 +114,7 @@ _Piece = QueryToken | _Group
 
 
 class _Field(msgspec.Struct, frozen=True):
-    """A field of a comparison, and the function (`change`) that the query applies to its value first."""
+    """A field of a comparison. `change` is the function that the query applies to the field's value first."""
 
     name: str
     change: Callable[[str], str] = str
@@ -127,19 +127,18 @@ class _Field(msgspec.Struct, frozen=True):
 
 
 class Conditions:
-    """Reads the conditions of one query language."""
+    """Reads conditions in one query language."""
 
     def __init__(self, reader: TokenReader, language: Language) -> None:
         self._reader = reader
         self._language = language
 
     def read(self) -> Condition:
-        """Read one condition, up to the token that ends it (a bracket, a comma or a pipe) or the end."""
+        """Read one condition, up to the end or to the token that ends it: a bracket, a comma or a pipe."""
         return self._reader.condition(self._operand)
 
     def _operand(self) -> Condition:
-        """Read an operand of `and` and `or`: a condition in brackets, a comparison, or an unknown
-        expression."""
+        """Read an operand of `and` or `or`: a condition in brackets, a comparison, or an unknown expression."""
         pieces: list[_Piece] = []
         while self._reader.next() and not self._reader.at(*_ENDS) and not self._reader.at_joint():
             pieces.append(self._group() if self._reader.at("(", "[") else self._reader.take())
@@ -174,7 +173,7 @@ class Conditions:
         return self._comparison(field, following) if field else None
 
     def _field(self, pieces: Sequence[_Piece]) -> "tuple[_Field | None, Sequence[_Piece]]":
-        """Return the field at the start of `pieces`, or None, and the pieces after it."""
+        """Return the field at the start of `pieces`, or None if there is no field, and the pieces after it."""
         match pieces:
             case [QueryToken("word", function), _Group(parts), *rest]:
                 wrapper = self._language.wrappers.get(function.lower())
@@ -207,7 +206,7 @@ class Conditions:
         match arguments:
             case [[QueryToken("text", query)], *_] if function in self._language.queries:
                 return self._language.queries[function](query)
-            # After the values come the options of a full text search: `match(field, "a", {"operator": "AND"})`.
+            # After the values there may be options of a full text search: `match(field, "a", {"operator": "AND"})`.
             case [first, *rest] if function in self._language.functions:
                 field, more = self._field(first)
                 values = takewhile(lambda written: written and written[0].text != "{", rest)

@@ -1,7 +1,7 @@
-"""Turns a condition into a function over events. Conditions are compiled once, when the rules are loaded.
+"""Turns a condition into a function that says whether an event matches. This is done once, when the rules are loaded.
 
-A field matches if any of its values matches. A Sigma rule compares texts without case unless it says `cased`;
-a System Log filter compares them with case.
+If a field has several values, it matches if one of them matches. A Sigma rule ignores upper and lower case unless it
+says `cased`; a System Log filter does not.
 """
 
 import ipaddress
@@ -33,7 +33,7 @@ from forwarder.rules.conditions.values import (
 from forwarder.rules.evaluation.countries import CODES, COUNTRY_FIELD, not_a_code
 
 Test = Callable[[Reading], bool]
-"""Whether an event matches."""
+"""Returns whether an event matches."""
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq, "in": operator.eq, "ne": operator.ne, "co": operator.contains, "sw": str.startswith,
@@ -43,7 +43,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def compiled(condition: Condition) -> Test:
-    """Return a function that says whether an event matches `condition`.
+    """Return a function that returns whether an event matches `condition`.
 
     Raises:
         RuleFileError: the condition has a part that cannot be evaluated.
@@ -97,7 +97,7 @@ def _any(tests: list[Test]) -> Test:
 
 
 def _together(parts: tuple[Condition, ...]) -> list[Test]:
-    """Compile the alternatives `parts`; all comparisons of one field with an exact text are merged into one look-up in a set."""
+    """Compile the alternatives `parts`. All comparisons of one field with exact texts become one look-up in a set."""
     sets: dict[FieldReader, set[str]] = {}
     tests: list[Test] = []
     for part in parts:
@@ -127,7 +127,7 @@ def _folded(written: str, text: Text) -> str:
 
 
 def _over(reader: FieldReader, matches: Callable[[Any], bool]) -> Test:
-    """Match if `matches` accepts any of the values that `reader` finds."""
+    """Return a test that passes if `matches` accepts one of the values that `reader` finds."""
 
     def test(reading: Reading) -> bool:
         for value in reading[reader]:  # noqa: SIM110
@@ -178,8 +178,8 @@ def _presence(field: str, value: Null | Exists) -> Test:
 
 
 def _number(field: str, number: float) -> Test:
-    """Match if a value of `field` equals `number` as text (so the text "007" is not 7), or equals it as a
-    float."""
+    """Return a test that passes if a value of `field` equals `number` as text or as a float. The text "007" does not
+    equal 7."""
     written = event_fields.text_of(int(number) if number == int(number) else number)
     texts, values = event_fields.texts(field), event_fields.values(field)
     return lambda reading: (
@@ -204,7 +204,7 @@ def _reference(reader: FieldReader, value: FieldReference) -> Test:
 
 
 def _keyword(value: Value) -> Test:
-    """Match if any value of the event contains the keyword `value`."""
+    """Return a test that passes if any value of the event contains the keyword `value`."""
     match value:
         case Text(parts, cased):
             inner = Text((Wild.MANY, *parts, Wild.MANY), cased)
@@ -224,8 +224,10 @@ def _expression(value: Expression) -> Callable[[bytes], bool]:
 
 
 def text_matcher(text: Text) -> Callable[[str], bool]:
-    """Return a function that says whether a string matches `text`, which may have wildcards. If `text` is not
-    `cased`, the caller must pass the string in lower case."""
+    """Return a function that returns whether a string matches `text`, which may have wildcards.
+
+    If `text` is not `cased`, the caller must pass the string in lower case.
+    """
     parts = [part.lower() if isinstance(part, str) and not text.cased else part for part in text.parts]
     match parts:
         case []:
@@ -249,8 +251,8 @@ _AS_EXPRESSION = {Wild.MANY: ".*", Wild.ONE: "."}
 
 
 def _compared(comparison: Comparison) -> Test:
-    """Compile a comparison of a System Log filter. `ne` matches if none of the field's values is equal to the
-    given one."""
+    """Compile a comparison of a System Log filter. `ne` matches if none of the field's values equals the value in the
+    filter."""
     reader = event_fields.values(_FILTER_NAMES.get(comparison.attribute, comparison.attribute))
     if comparison.operator == "pr":
         return lambda reading: any(value is not None for value in reading[reader])

@@ -1,8 +1,9 @@
-"""What a rule's query says about event types, in whatever language it is written.
+"""A rule's query, in any language, reduced to what it says about event types.
 
-A query becomes a tree. Its leaves are tests of the event type, tests of the source of a document, and everything else,
-which may be true or false. The tree answers two questions: which types does it name, and can an event of such a type
-match at all? `user.mfa.* and not user.mfa.factor.update` names `user.mfa.factor.update`, but cannot match it.
+A query becomes a tree. Its leaves are tests of the event type, tests of the source of a document, and all other tests,
+which may be true or false. The tree answers two questions: which event types does the query name, and can an event of a
+given type match? `user.mfa.* and not user.mfa.factor.update` names `user.mfa.factor.update`, but an event of this type
+cannot match.
 """
 
 import re
@@ -15,7 +16,8 @@ from forwarder.rules.conditions.regex import full_match
 from forwarder.rules.legacy_event_types import became
 
 _MAX_PATTERNS = 2_000
-"""Each pattern with wildcards and each regular expression takes about a millisecond for all event types."""
+"""The maximum number of patterns in a rule. To compare a pattern with all event types takes about a millisecond if it
+is a regular expression or has wildcards."""
 _TYPE_FIELDS = {"eventtype", "event.action"}
 _SOURCE = {
     "data_stream.dataset": "okta.system",
@@ -26,8 +28,13 @@ _SOURCE = {
 
 
 class Pattern(msgspec.Struct, frozen=True):
-    """What a value is compared with. `text` is the pattern as the rule writes it. `literal` is true if
-    exactly one value matches, so that `text` is the name of an event type."""
+    """A pattern for the values of a field.
+
+    Attributes:
+        text: the pattern as the rule writes it.
+        matches: returns whether a value matches.
+        literal: whether exactly one value matches, so that `text` is the name of an event type.
+    """
 
     text: str
     matches: Callable[[str], bool]
@@ -35,39 +42,39 @@ class Pattern(msgspec.Struct, frozen=True):
 
 
 class TypeIs(msgspec.Struct, frozen=True):
-    """The event type matches `pattern`."""
+    """The condition that the event type matches `pattern`."""
 
     pattern: Pattern
 
 
 class Known(msgspec.Struct, frozen=True):
-    """A condition that has the same value for every Okta event: `data_stream.dataset: okta.system` is true
-    for all of them."""
+    """A condition with the same result for every Okta event. For example, `data_stream.dataset: okta.system` is always
+    true."""
 
     value: bool
 
 
 class Unknown(msgspec.Struct, frozen=True):
-    """A condition that may be true or false. `inner` holds the conditions inside it, such as the arguments of
-    a function, because they may name event types."""
+    """A condition that may be true or false. `inner` has the conditions inside it, such as the arguments of a function,
+    because they may name event types."""
 
     inner: "tuple[Condition, ...]" = ()
 
 
 class And(msgspec.Struct, frozen=True):
-    """All of `parts`."""
+    """The condition that all of `parts` are true."""
 
     parts: "tuple[Condition, ...]"
 
 
 class Or(msgspec.Struct, frozen=True):
-    """At least one of `parts`."""
+    """The condition that at least one of `parts` is true."""
 
     parts: "tuple[Condition, ...]"
 
 
 class Not(msgspec.Struct, frozen=True):
-    """The opposite of `part`."""
+    """The condition that `part` is false."""
 
     part: "Condition"
 
@@ -76,15 +83,15 @@ Condition = TypeIs | Known | Unknown | And | Or | Not
 
 
 def exactly(text: str, *, any_case: bool = False) -> Pattern:
-    """Match exactly `text`."""
+    """Return a pattern that matches exactly `text`."""
     if any_case:
         return Pattern(text, lambda value: value.lower() == text.lower(), literal=True)
     return Pattern(text, lambda value: value == text, literal=True)
 
 
 def wildcard(text: str, *, one: str = "", any_case: bool = False) -> Pattern:
-    """Match `text` with wildcards. `*` stands for any characters, and `one` is the wildcard for a single
-    character (empty if the language has none). A backslash makes the next character literal."""
+    """Return a pattern for `text`, in which `*` stands for any characters, and a backslash makes the next character
+    literal. `one` is the wildcard for a single character; empty if the language has none."""
     pieces = re.findall(r"\\.|.", text, re.DOTALL)
     if "*" not in pieces and (not one or one not in pieces):
         return exactly("".join(piece[-1] for piece in pieces), any_case=any_case)
@@ -96,15 +103,15 @@ def wildcard(text: str, *, one: str = "", any_case: bool = False) -> Pattern:
             between[-1] += "." if piece == one else re.escape(piece[-1])
     source = between[0]
     if len(between) > 1:
-        # Each part matches at its first possible place and is tried at no other, so many `*` are fast too.
+        # Each part is tried only at the first place where it matches, so a pattern with many `*` is fast too.
         source += "".join(f"(?>.*?{part})" for part in between[1:-1] if part) + f".*{between[-1]}"
     compiled = re.compile(source, re.DOTALL | (re.IGNORECASE if any_case else 0))
     return Pattern(text, lambda value: compiled.fullmatch(value) is not None, literal=False)
 
 
 def expression(text: str, *, whole: bool = True, any_case: bool = False) -> Pattern | None:
-    """Match the regular expression `text` against the whole value, or (`whole=False`) any part of it. Return
-    None if the expression cannot be read."""
+    """Return a pattern for the regular expression `text`; None if the expression cannot be read. The expression must
+    match the whole value, or, if `whole` is false, any part of it."""
     if not whole:
         flags = re.match(r"(?:\(\?[aiLmsux]+\))?", text)  # only allowed at the start
         start = flags.end() if flags else 0
@@ -117,19 +124,22 @@ def expression(text: str, *, whole: bool = True, any_case: bool = False) -> Patt
 
 
 def is_type_field(field: str) -> bool:
-    """Whether a field of this name holds Okta's event type, in the spelling of Okta, Sigma or Elastic."""
+    """Whether a field of this name contains Okta's event type. The name may be spelled as in Okta, Sigma or Elastic."""
     folded = field.lower().replace("_", "")
     return folded in _TYPE_FIELDS or folded.endswith((".eventtype", ".event.action"))
 
 
 def _is_legacy_field(field: str) -> bool:
-    """Whether a field of this name holds the type of Okta's old Events API."""
+    """Whether a field of this name contains the event type of Okta's old Events API."""
     return field.lower().replace("_", "").rpartition(".")[2] == "legacyeventtype"
 
 
 def compared(field: str, pattern: Pattern | None) -> Condition:
-    """Return the condition that `field` matches `pattern`. It is Unknown if the pattern is None or matches
-    everything, or if the field is neither the event type nor the source of a document."""
+    """Return the condition that `field` matches `pattern`.
+
+    The condition is Unknown if the pattern is None or matches everything, or if the field is neither the event type nor
+    the source of a document.
+    """
     if pattern is None or not pattern.text.strip("*%"):
         return Unknown()
     if is_type_field(field):
@@ -141,8 +151,7 @@ def compared(field: str, pattern: Pattern | None) -> Condition:
 
 
 def named(condition: Condition, *, positive: bool = True) -> Iterator[Pattern]:
-    """Yield the patterns of the event types that `condition` asks for, without those that a `not`
-    excludes."""
+    """Yield the patterns of the event types that `condition` asks for. Types that a `not` excludes are left out."""
     match condition:
         case TypeIs(pattern) if positive:
             yield pattern
@@ -154,11 +163,12 @@ def named(condition: Condition, *, positive: bool = True) -> Iterator[Pattern]:
 
 
 def check_patterns(condition: Condition) -> int:
-    """Check that it takes seconds at most to look up the event types that `condition` names. Return how many patterns it has
-    that each type must be compared with.
+    """Check that the event types that `condition` names can be looked up in seconds.
+
+    Return the number of patterns that must be compared with every event type.
 
     Raises:
-        RuleFileError: it has too many patterns that each type must be compared with.
+        RuleFileError: the condition has too many such patterns.
     """
     found, left = [condition], _MAX_PATTERNS
     while found:
@@ -177,8 +187,8 @@ def check_patterns(condition: Condition) -> int:
 
 
 def possible(condition: Condition, event_type: str) -> bool | None:
-    """Whether an Okta event of type `event_type` matches `condition`; None if other fields of the event
-    decide it."""
+    """Whether an Okta event of the type `event_type` matches `condition`; None if this depends on other fields of the
+    event."""
     match condition:
         case TypeIs(pattern):
             return pattern.matches(event_type)

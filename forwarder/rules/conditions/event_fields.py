@@ -1,7 +1,7 @@
-"""Reads the fields of a decoded Okta event for rules. A field is a path with dots, which also leads through
-arrays; the first key may be in upper or lower case.
+"""Reads the fields of a decoded Okta event for rules.
 
-A `Reading` caches the fields of one event, so that each is read once for all rules.
+A field is a path of keys with dots between them. The path may lead through arrays, and its first key may be in upper or
+lower case. A `Reading` caches the fields of one event, so that each field is read once for all rules.
 """
 
 import re
@@ -15,14 +15,14 @@ import msgspec
 from forwarder.rules.conditions.regex import encoded
 
 Event = Mapping[str, object]
-"""A decoded LogEvent of Okta, with the derived fields below `forwarder`."""
+"""A decoded LogEvent of Okta. Its key `forwarder` contains the derived fields."""
 
 _IPV4_MAPPED = bytes(10) + b"\xff\xff"
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
 class Reading(dict["FieldReader", Any]):
-    """The fields of one event, by Reader. The first look-up of a reader reads its field; later ones use the
+    """The fields of one event, by FieldReader. The first look-up of a FieldReader reads the field; later ones use the
     cache."""
 
     __slots__ = ("root",)
@@ -37,8 +37,8 @@ class Reading(dict["FieldReader", Any]):
 
 
 class FieldReader:
-    """Reads one field of an event, in one form such as lower case. Readers are compared by identity, which
-    makes them fast keys of a `Reading`."""
+    """Reads one field of an event in one form, such as lower case. Readers are compared by identity, so that they are
+    fast as keys of a `Reading`."""
 
     __slots__ = ("read",)
 
@@ -47,8 +47,11 @@ class FieldReader:
 
 
 def text_of(value: object) -> str:
-    """Return the text that stands for `value` in comparisons: `true` or `false` for a boolean, JSON for an
-    object, or an empty string if the object cannot be written as JSON."""
+    """Return the text that stands for `value` in comparisons.
+
+    The text of a boolean is `true` or `false`. The text of an object is its JSON; if the object cannot be written as
+    JSON, the text is empty.
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, int):
@@ -61,8 +64,8 @@ def text_of(value: object) -> str:
 
 @lru_cache(maxsize=10_000)
 def _walk(field: str) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
-    """Return a function that finds the values at the path `field`, nulls included. If the path leads through
-    an array, the function looks into each element."""
+    """Return a function that finds the values at the path `field`, nulls included. If the path leads through an array,
+    the function looks at each element."""
     first, *rest = _path(field)
     steps = [(part, tuple(rest[place + 1 :])) for place, part in enumerate(rest)]
 
@@ -90,14 +93,14 @@ def _walk(field: str) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
 
 @lru_cache(maxsize=10_000)
 def values(field: str) -> FieldReader:
-    """Read the values at the path `field`, nulls included; empty if the field is missing."""
+    """Return a reader of the values at the path `field`, nulls included. It finds nothing if the field is missing."""
     walk = _walk(field)
     return FieldReader(lambda reading: walk(reading.root))
 
 
 @lru_cache(maxsize=10_000)
 def presence(field: str) -> FieldReader:
-    """Read whether `field` exists. A field whose value is null or an empty list exists."""
+    """Return a reader that finds out whether `field` exists. A field whose value is null or an empty list exists."""
     path = _path(field)
     return FieldReader(lambda reading: bool(_found(reading.root, path)))
 
@@ -108,7 +111,7 @@ def _path(field: str) -> tuple[str, ...]:
 
 
 def _found(value: Any, path: Sequence[str]) -> list[Any]:
-    """Return the values below `value` at `path`. A number in the path is an index of an array:
+    """Return the values at `path` inside `value`. A number in the path is an index of an array, as in
     `target.0.displayName`."""
     found = [value]
     for part in path:
@@ -126,7 +129,7 @@ def _element(value: Any, part: str) -> list[Any]:
 
 
 def _flat(found: list[Any]) -> list[Any]:
-    """Replace lists by their elements, at any depth and in order."""
+    """Replace each list in `found` by its elements, at any depth and in order."""
     while list in map(type, found):
         found = [each for item in found for each in (item if type(item) is list else (item,))]
     return found
@@ -134,7 +137,7 @@ def _flat(found: list[Any]) -> list[Any]:
 
 @lru_cache(maxsize=10_000)
 def texts(field: str) -> FieldReader:
-    """Read the values of a field as texts, without nulls and objects."""
+    """Return a reader of the values of a field as texts, without nulls and objects."""
     walk = _walk(field)
 
     def read(reading: Reading) -> tuple[str, ...]:
@@ -148,7 +151,7 @@ def texts(field: str) -> FieldReader:
 
 @lru_cache(maxsize=10_000)
 def lower_texts(field: str) -> FieldReader:
-    """Read the values of a field as texts in lower case."""
+    """Return a reader of the values of a field as texts in lower case, without nulls and objects."""
     walk = _walk(field)
 
     def read(reading: Reading) -> tuple[str, ...]:
@@ -162,14 +165,14 @@ def lower_texts(field: str) -> FieldReader:
 
 @lru_cache(maxsize=10_000)
 def encoded_texts(field: str) -> FieldReader:
-    """Read the values of a field as texts in UTF-8, for regular expressions."""
+    """Return a reader of the values of a field as texts in UTF-8, for regular expressions."""
     found = texts(field)
     return FieldReader(lambda reading: tuple([encoded(text) for text in reading[found]]))
 
 
 @lru_cache(maxsize=10_000)
 def numbers(field: str) -> FieldReader:
-    """Read the values of a field that are numbers, or texts of a number."""
+    """Return a reader of those values of a field that are numbers, or texts of a number."""
     found = values(field)
     return FieldReader(
         lambda reading: tuple([number for value in reading[found] for number in _numbers(value)])
@@ -178,7 +181,7 @@ def numbers(field: str) -> FieldReader:
 
 @lru_cache(maxsize=10_000)
 def addresses(field: str) -> FieldReader:
-    """Read the values of a field that are IP addresses, as bytes. An IPv4 address mapped into IPv6 becomes
+    """Return a reader of those values of a field that are IP addresses, as bytes. An IPv4 address in IPv6 form becomes
     IPv4."""
     found = texts(field)
     return FieldReader(lambda reading: tuple([each for text in reading[found] for each in _addresses(text)]))
@@ -216,14 +219,14 @@ def _words(value: Any) -> Iterator[str]:
 
 
 ALL_TEXTS = FieldReader(lambda reading: tuple(_words(reading.root)))
-"""Every value of the event as text, for keywords."""
+"""Reads every value of the event as text, for keywords."""
 
 ALL_ENCODED_TEXTS = FieldReader(lambda reading: tuple([encoded(text) for text in reading[ALL_TEXTS]]))
 ALL_LOWER_TEXTS = FieldReader(lambda reading: tuple([text.lower() for text in reading[ALL_TEXTS]]))
 
 
 def field(event: Event, path: str) -> tuple[str, ...]:
-    """Return the values at `path` as texts: none if the field is missing or null, several if the path leads
-    through an array."""
+    """Return the values at `path` as texts. There are none if the field is missing or null, and several if the path
+    leads through an array."""
     found: tuple[str, ...] = Reading(event)[texts(path)]
     return found

@@ -1,4 +1,4 @@
-"""Says why an event matches a condition, or why not, by the first field that decides."""
+"""Explains why an event matches a condition or does not match it, by the first field that decides."""
 
 from collections.abc import Sequence
 
@@ -30,13 +30,12 @@ _VERBS = {
     (False, True): "excludes",
     (True, True): "excludes only",
 }
-"""The verb for what a rule does with a value. The key says which result the test should have had, and whether
-the test stands after a `not`."""
+"""The verb for what a rule does with a value. The key has the result that the test should have had, and whether the
+test is inside a `not`."""
 
 
 def explanation(condition: Condition, reading: Reading, *, wanted: bool, negated: bool = False) -> str:
-    """Describe the first test of a field whose result is not `wanted`, and the value of this field in the
-    event."""
+    """Describe the first test of a field whose result is not `wanted`, and the value of the field in the event."""
     verb = _VERBS[wanted, negated]
     match condition:
         case Not(part):

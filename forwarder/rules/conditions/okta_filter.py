@@ -1,4 +1,4 @@
-"""Reads filters of Okta's System Log API: `eventType eq "user.session.start" and not actor.id pr`.
+"""Reads filters of Okta's System Log API, such as `eventType eq "user.session.start" and not actor.id pr`.
 
 Published rules also compare with sets, which Okta's API refuses: `eventType in ["a", "b"]`, `eventType not in ["a"]`,
 `eventType eq ("a" or "b")`.
@@ -28,7 +28,8 @@ _COMMENT = re.compile(
     r"""("(?:\\.|[^"\\])*+"?|'(?:\\.|[^'\\])*+'?)|(?:^|(?<=\s))(?:\#|//)[^\n]*""",
     re.VERBOSE | re.MULTILINE | re.DOTALL,
 )
-"""A quoted text, which stays, or a comment. A quote that nothing closes reaches to the end, so each character is read once."""
+"""Matches a quoted text, which is kept, or a comment. A quote without an end reaches to the end of the text, so each
+character is read once."""
 _PATTERNS = {"eq": same, "in": same, "co": contains, "sw": starts, "ew": ends}
 _CLOSING = {"(": ")", "[": "]"}
 
@@ -38,7 +39,7 @@ class Comparison(Unknown, frozen=True, kw_only=True):
 
     Attributes:
         operator: one of OPERATORS.
-        value: without its quotes; empty for `pr`.
+        value: the value without its quotes; empty for `pr`.
         quoted: whether the value was in quotes.
     """
 
@@ -55,8 +56,7 @@ class ValueSet(Unknown, frozen=True, kw_only=True):
 
 
 def parse_filter(query: str) -> Condition:
-    """Parse a filter. The leaves of the returned tree are Comparison and ValueSet; `target[...]` becomes
-    Unknown.
+    """Parse a filter. The leaves of the returned tree are Comparison and ValueSet. `target[...]` becomes Unknown.
 
     Raises:
         RuleFileError: the query is not a filter.
@@ -78,12 +78,13 @@ def is_filter(query: str) -> bool:
 
 
 def without_comments(text: str) -> str:
-    """Return a filter without its comments, which a `#` or `//` begins; Okta's API knows none, but files of rules have them."""
+    """Return a filter without its comments, which begin with `#` or `//`. Files of rules have comments; Okta's API does
+    not accept them."""
     return _COMMENT.sub(lambda found: found[1] or " ", text).strip()
 
 
 def read_okta_filter(query: str) -> Condition:
-    """Return a filter reduced to its tests of the event type; all other tests may be true or false.
+    """Parse a filter, and reduce it to its tests of the event type. All other tests may be true or false.
 
     Raises:
         RuleFileError: the query is not a filter.
@@ -118,7 +119,7 @@ def _operand(reader: TokenReader) -> Condition:
 
 
 def _comparison(reader: TokenReader, attribute: str, written: str) -> Condition:
-    """Read the value or the values that `attribute` is compared with by the operator `written`."""
+    """Read what `attribute` is compared with: one value or several. `written` is the operator."""
     operator = written.lower()
     if operator not in (*OPERATORS, "in"):
         raise RuleFileError(f"Unrecognized attribute operator '{written}'. Expected: {','.join(OPERATORS)}")
@@ -134,7 +135,7 @@ def _comparison(reader: TokenReader, attribute: str, written: str) -> Condition:
 
 
 def _values(reader: TokenReader, closing: str) -> Iterator[QueryToken]:
-    """Yield the values up to the token `closing`; commas and `or` separate them."""
+    """Yield the values up to the token `closing`. Commas or `or` separate the values."""
     while not reader.skip(closing):
         if not reader.skip("or", ","):
             value = reader.take()
@@ -148,8 +149,7 @@ def _compared(attribute: str, operator: str, value: QueryToken) -> Comparison:
 
 
 def filter_types(condition: Condition) -> Condition:
-    """Reduce `condition`, the tree of a filter, to its tests of the event type; all other tests may be true
-    or false."""
+    """Reduce `condition`, the tree of a filter, to its tests of the event type. All other tests may be true or false."""
     match condition:
         case And(parts):
             return And(tuple(filter_types(part) for part in parts))
@@ -168,7 +168,7 @@ def filter_types(condition: Condition) -> Condition:
 
 
 def filter_lines(text: str) -> Iterator[Document]:
-    """Yield the System Log filter on each line; `#` and `//` begin comments."""
+    """Yield a document for the System Log filter on each line. Comments begin with `#` or `//`."""
     if "\0" in text:
         yield Document(text, problem="is a binary file")
         return

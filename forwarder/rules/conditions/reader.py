@@ -1,4 +1,5 @@
-"""What the readers of all query languages share: tokens with their line, and `and`, `or`, `not` between conditions."""
+"""The parts that the readers of all query languages share: tokens with their line, and `and`, `or`, `not` between
+conditions."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,12 +10,17 @@ from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.condition import And, Condition, Not, Or
 
 _MAX_QUERY = 100_000
-"""Characters; the longest public rules have some 20,000."""
+"""The maximum number of characters of a query. The longest public rules have about 20,000."""
 
 
 class QueryToken(msgspec.Struct, frozen=True):
-    """A piece of a query. `kind` is `text` for a quoted text, else `word` or `mark`; `text` is its value,
-    without quotes; `line` counts from 1."""
+    """A piece of a query.
+
+    Attributes:
+        kind: `text` for a quoted text, else `word` or `mark`.
+        text: the value, without quotes.
+        line: the number of the line in the query, from 1.
+    """
 
     kind: str
     text: str
@@ -22,10 +28,11 @@ class QueryToken(msgspec.Struct, frozen=True):
 
 
 def tokenize(query: str, pattern: re.Pattern[str], unquote: Callable[[str], str]) -> list[QueryToken]:
-    """Split a query into tokens. `pattern` has one group per kind: `skip` (left out), `text`, `word`, `mark`.
+    """Split a query into tokens. `pattern` has one group for each kind of token: `skip` (left out), `text`, `word`,
+    `mark`.
 
     Raises:
-        RuleFileError: `pattern` does not match, as at an unclosed quote, or the query is too long.
+        RuleFileError: `pattern` does not match, for example because a quote has no end; or the query is too long.
     """
     if len(query) > _MAX_QUERY:
         raise RuleFileError(f"the query has more than {_MAX_QUERY:,} characters")
@@ -44,7 +51,7 @@ def tokenize(query: str, pattern: re.Pattern[str], unquote: Callable[[str], str]
 
 
 class TokenReader:
-    """Reads tokens one after the other. `words` are the language's `and`, `or` and `not`, in upper or lower
+    """Reads tokens one after the other. `words` are the language's words for `and`, `or` and `not`, in upper or lower
     case."""
 
     def __init__(
@@ -85,7 +92,7 @@ class TokenReader:
         return token is not None and token.kind != "text" and token.text.lower() in texts
 
     def skip(self, *texts: str) -> bool:
-        """Take the next token if `at(*texts)` is true; return whether a token was taken."""
+        """Take the next token if `at(*texts)` is true. Return whether a token was taken."""
         found = self.at(*texts)
         self._at += found
         return found
@@ -94,7 +101,7 @@ class TokenReader:
         """Take the next token, which must be `text`.
 
         Raises:
-            RuleFileError: the next token is another one, or the query has ended.
+            RuleFileError: the next token is not `text`, or the query has ended.
         """
         token = self.next()
         if not self.skip(text):
@@ -104,8 +111,8 @@ class TokenReader:
             raise RuleFileError(f"{found} {text!r} was expected")
 
     def condition(self, operand: Callable[[], Condition]) -> Condition:
-        """Read operands that `and`, `or` and `not` join; `not` binds closest, `or` loosest. `operand` reads
-        one operand, brackets included."""
+        """Read operands with `and`, `or` and `not` between them. `not` binds closest, `or` loosest. `operand` reads one
+        operand, brackets included."""
         parts = [self._all(operand)]
         while self.skip(self._or):
             parts.append(self._all(operand))
@@ -123,5 +130,5 @@ class TokenReader:
         return operand()
 
     def at_joint(self) -> bool:
-        """Whether `and` or `or` comes next."""
+        """Whether the next token is `and` or `or`."""
         return self.at(self._and, self._or)

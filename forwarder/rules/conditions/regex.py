@@ -1,8 +1,7 @@
-"""Matches regular expressions with Google's RE2: in linear time, whatever a rule holds and whatever an
-attacker sends.
+"""Matches regular expressions with Google's RE2, in a time that grows only with the length of the text.
 
-Python's `re` backtracks, so `(a+)+$` can take years. RE2 follows all alternatives at once; it has no
-backreferences and no lookaround.
+Python's `re` backtracks, so that an expression such as `(a+)+$` can take years for a text that an attacker chose. RE2
+follows all alternatives at once. It has no backreferences and no lookaround.
 """
 
 from collections.abc import Callable
@@ -12,12 +11,12 @@ import re2
 from forwarder.core.errors import RuleFileError
 
 _MAX_EXPRESSION = 10_000
-"""Characters. RE2 itself refuses an expression that needs more than 8 MiB."""
+"""The maximum number of characters of an expression. RE2 itself refuses an expression that needs more than 8 MiB."""
 
 
 def search(source: str, *, flags: str = "") -> Callable[[bytes], bool]:
-    """Return a function that says whether the expression `source` matches any part of a text. The text must
-    come from `encoded`.
+    """Return a function that returns whether the expression `source` matches any part of a text. The text must come
+    from `encoded`.
 
     Raises:
         RuleFileError: the expression cannot be read, or is too long.
@@ -27,8 +26,8 @@ def search(source: str, *, flags: str = "") -> Callable[[bytes], bool]:
 
 
 def full_match(source: str, *, any_case: bool = False) -> Callable[[str], bool]:
-    """Return a function that says whether the expression `source` matches a whole text; `.` also matches a
-    line break.
+    """Return a function that returns whether the expression `source` matches a whole text. `.` also matches a line
+    break.
 
     Raises:
         RuleFileError: the expression cannot be read, or is too long.
@@ -38,8 +37,7 @@ def full_match(source: str, *, any_case: bool = False) -> Callable[[str], bool]:
 
 
 def encoded(text: str) -> bytes:
-    """Return `text` in UTF-8. Lone surrogates, which JSON can hold and UTF-8 cannot, become question
-    marks."""
+    """Return `text` in UTF-8. Lone surrogates, which are possible in JSON and not in UTF-8, become question marks."""
     return text.encode("utf-8", "replace")
 
 

@@ -1,5 +1,4 @@
-"""What the reader of a file of detection rules returns: rules reduced to their event types, problems, and
-rules or files that are left out."""
+"""The results of reading a rule to find out its event types: the rule, a problem, or the reason why it is left out."""
 
 import re
 from collections.abc import Callable
@@ -16,13 +15,13 @@ _WORD = re.compile(r"[\w.]+")
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """One rule of a file.
+    """One rule, reduced to its event types.
 
     Attributes:
-        name: its name; for a System Log filter, the filter itself.
-        language: the query language, as the file calls it.
-        conditions: the conditions of its query: several for a sequence, none for a rule without a query.
-        okta: whether it is about Okta; None if only its event types can show that.
+        name: the rule's name; for a System Log filter, the filter itself.
+        language: the query language, by its name in the file.
+        conditions: the conditions of the query: several for a sequence, none for a rule without a query.
+        okta: whether the rule is about Okta; None if only its event types can show this.
     """
 
     name: str
@@ -33,7 +32,8 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class UnreadableRule(msgspec.Struct, frozen=True):
-    """Why a file, or a rule in it, cannot be read. `place` is its file, and its line if known."""
+    """A file or a rule that cannot be read. `place` is the file, with the line if it is known; `text` says what is
+    wrong."""
 
     place: str
     text: str
@@ -43,33 +43,33 @@ class SkipReason(StrEnum):
     """Why a rule or a file is left out."""
 
     OTHER_PRODUCT = "other_product"
-    """A rule about another product."""
+    """The rule is about another product."""
     OTHER_LANGUAGE = "other_language"
-    """A rule in a query language without a reader."""
+    """The rule is in a query language that cannot be read here."""
     REFERENCE = "reference"
-    """A correlation or a filter of other rules; it names no event types."""
+    """A correlation or a filter of other rules. It names no event types."""
     UNREADABLE = "unreadable"
-    """A broken file or rule that is not about Okta."""
+    """The file or rule is broken, and is not about Okta."""
     NO_RULE = "no_rule"
-    """A file of data that holds no rule."""
+    """The file can be decoded, but contains no rule."""
     OTHER_FORMAT = "other_format"
-    """A file in a format without a reader."""
+    """The file has a format that cannot be read here."""
     NO_FILE = "no_file"
     """A FIFO, a device, a broken link, or a file that is too large."""
 
 
 RULES_LEFT_OUT = (SkipReason.OTHER_PRODUCT, SkipReason.OTHER_LANGUAGE, SkipReason.REFERENCE)
-"""The reasons that leave out a rule; the others leave out a file."""
+"""The reasons to leave out a rule. The other reasons are for a file."""
 
 
 class LeftOut(msgspec.Struct, frozen=True):
-    """A rule or a file that is counted, but not read."""
+    """A rule or a file that is left out. It is only counted."""
 
     reason: SkipReason
 
 
 def refusal(problem: str) -> Callable[[], Rule | LeftOut]:
-    """Return a function that raises RuleFileError: `problem` says why a rule cannot be used."""
+    """Return a function that raises RuleFileError. `problem` says why a rule cannot be used."""
 
     def refuse() -> Rule | LeftOut:
         raise RuleFileError(problem)
@@ -84,8 +84,10 @@ def mentions_okta(text: str) -> bool:
 
 
 def names_event_type(text: str) -> bool:
-    """Whether a word of `text` is an event type of Okta's catalogue, in upper or lower case. A name of two
-    parts, such as `zone.create`, may be another product's."""
+    """Whether a word in `text` is an event type in Okta's catalogue, in upper or lower case.
+
+    Types with only two parts, such as `zone.create`, are ignored, because other products have such names too.
+    """
     known = _event_types()
     return any(word[0].strip(".") in known for word in _WORD.finditer(text.lower()))
 

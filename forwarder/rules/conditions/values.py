@@ -1,7 +1,7 @@
 """The values that Sigma compares a field with.
 
-A value is read as pySigma reads it: `*` and `?` are wildcards. A backslash makes a following wildcard or
-backslash literal; before any other character, it is an ordinary character.
+A value is read as pySigma reads it. `*` and `?` are wildcards. A backslash before a wildcard or another backslash makes
+it literal; before any other character, the backslash is an ordinary character.
 """
 
 from enum import Enum
@@ -16,34 +16,34 @@ from forwarder.rules.documents import Plain
 
 
 class Wild(Enum):
-    """A wildcard of a text: any characters, or a single one."""
+    """A wildcard in a text. MANY stands for any characters, ONE for a single character."""
 
     MANY = "*"
     ONE = "?"
 
 
 class Placeholder(msgspec.Struct, frozen=True):
-    """`%name%` in a value with the modifier `expand`; the list of this name replaces it."""
+    """`%name%` in a value with the modifier `expand`. The values of the list `name` replace it."""
 
     name: str
 
 
 class Text(msgspec.Struct, frozen=True):
-    """A text with wildcards. `parts` never has two strings next to each other."""
+    """A text that may have wildcards. No two strings are next to each other in `parts`."""
 
     parts: "tuple[str | Wild | Placeholder, ...]"
     cased: bool = False
 
     @property
     def literal(self) -> str | None:
-        """The one string that the text matches; None if a wildcard or a placeholder is in it."""
+        """The only string that the text matches; None if the text has a wildcard or a placeholder."""
         if not self.parts:
             return ""
         return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], str) else None
 
 
 class Expression(msgspec.Struct, frozen=True):
-    """A regular expression in the syntax of RE2. `at_start` and `at_end` anchor it to the start and end of
+    """A regular expression in RE2's syntax. If `at_start` or `at_end` is true, it must match at the start or the end of
     the value."""
 
     source: str
@@ -53,43 +53,39 @@ class Expression(msgspec.Struct, frozen=True):
 
 
 class NetworkRange(msgspec.Struct, frozen=True):
-    """A range of addresses."""
+    """A range of IP addresses."""
 
     cidr: str
 
 
 class Bound(msgspec.Struct, frozen=True):
-    """A comparison with a number: `operator` is lt, lte, gt or gte."""
+    """A comparison with a number. `operator` is lt, lte, gt or gte."""
 
     operator: str
     number: float
 
 
 class Number(msgspec.Struct, frozen=True):
-    """A number."""
-
     number: float
 
 
 class Truth(msgspec.Struct, frozen=True):
-    """True or false."""
-
     value: bool
 
 
 class Null(msgspec.Struct, frozen=True):
-    """No value: the field is missing or null."""
+    """The test that a field is missing or null."""
 
 
 class Exists(msgspec.Struct, frozen=True):
-    """A test that the field exists (`value` is true) or does not exist (`value` is false)."""
+    """The test that a field exists (`value` is true) or does not exist (`value` is false)."""
 
     value: bool
 
 
 class FieldReference(msgspec.Struct, frozen=True):
-    """The value of another field. The tested value must start with it (`starts`), end with it (`ends`),
-    contain it (both), or be equal (neither)."""
+    """The value of another field. The tested value must start with it (`starts`), end with it (`ends`), contain it
+    (both), or equal it (neither)."""
 
     field: str
     starts: bool = False
@@ -103,8 +99,8 @@ KEYWORDS = (Text, Expression, Number, Truth)
 
 
 class FieldTest(Unknown, frozen=True, kw_only=True):
-    """The condition that `field` matches `value`; without a field, that any value of the event contains
-    `value`."""
+    """The condition that `field` matches `value`. If `field` is None, the condition is that any value of the event
+    contains `value`."""
 
     field: str | None
     value: Value
@@ -129,7 +125,7 @@ def text_value(written: str) -> Text:
 
 
 def plain_value(written: Any) -> Value:
-    """Return the value for `written`, by its YAML type.
+    """Return the value for `written`, which depends on its type in YAML.
 
     Raises:
         RuleFileError: `written` is a list, a mapping or an impossible number.

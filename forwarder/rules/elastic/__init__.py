@@ -1,1 +1,1 @@
-"""Elastic's detection rules and their query languages, read for their event types."""
+"""Reads Elastic's detection rules, in each of their query languages, to find out which event types they need."""

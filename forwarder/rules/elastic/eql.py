@@ -1,5 +1,4 @@
-"""Reads EQL (Elastic's event query language). A query is one condition, or a sequence of conditions for
-several events."""
+"""Reads EQL (Elastic's Event Query Language). A query is one condition, or a sequence of conditions for several events."""
 
 from forwarder.rules.conditions import comparisons
 from forwarder.rules.conditions.condition import Condition, Unknown
@@ -35,8 +34,8 @@ _LANGUAGE = comparisons.Language(
 
 
 def read_eql(query: str) -> list[Condition]:
-    """Return the conditions of an EQL query: one, or one for each step of a sequence, `until` and
-    `![missing]` included.
+    """Return the conditions of an EQL query: one, or one for each step of a sequence. The steps `until` and
+    `![missing]` are included.
 
     Raises:
         RuleFileError: the query is not EQL.
@@ -56,7 +55,7 @@ def read_eql(query: str) -> list[Condition]:
 
 
 def _event(reader: TokenReader) -> Condition:
-    """Read one `category where condition`; without `where`, the condition is unknown."""
+    """Read one `category where condition`. Without `where`, the condition is Unknown."""
     while not reader.skip("where"):
         if reader.at("|", "]") or reader.next() is None:
             return Unknown()

@@ -1,5 +1,4 @@
-"""Reads ES|QL (Elastic's piped query language). `where` is a condition; other commands can only name event
-types."""
+"""Reads ES|QL (Elastic's piped query language). Only `where` is a condition; other commands may only name event types."""
 
 from forwarder.rules.conditions import comparisons
 from forwarder.rules.conditions.condition import And, Condition, Unknown
@@ -30,7 +29,7 @@ _LANGUAGE = comparisons.Language(
 
 
 def read_esql(query: str) -> Condition:
-    """Read the condition of an ES|QL query.
+    """Return the condition of an ES|QL query.
 
     Raises:
         RuleFileError: the query is not ES|QL.

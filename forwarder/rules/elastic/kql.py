@@ -1,6 +1,6 @@
-"""Reads KQL (Kibana's query language) and Lucene's syntax: `event.action: (user.session.start or user.mfa*)`.
+"""Reads KQL (Kibana's query language) and Lucene's syntax, such as `event.action: (user.session.start or user.mfa*)`.
 
-Not recognised: a type without a field, and Kibana's filters beside the query.
+Not recognised: an event type without a field, and filters that Kibana keeps outside the query.
 """
 
 import re
@@ -39,7 +39,7 @@ _REGEX = "\0"  # marks the text of a token as a /regular expression/; no query c
 
 
 def read_kql(query: str) -> Condition:
-    """Read the condition of a KQL query.
+    """Return the condition of a KQL query.
 
     Raises:
         RuleFileError: the query is not KQL.
@@ -48,7 +48,7 @@ def read_kql(query: str) -> Condition:
 
 
 def read_lucene(query: str) -> Condition:
-    """Read the condition of a query in Lucene's syntax. Adjacent terms count as joined by `or`.
+    """Return the condition of a query in Lucene's syntax. Terms without an operator between them are joined by `or`.
 
     Raises:
         RuleFileError: the query is not in Lucene's syntax.
@@ -82,8 +82,7 @@ class _Query:
         return condition
 
     def _terms(self, field: str) -> Condition:
-        """Read terms up to the end or a closing bracket. Inside `field: ( … )` each term is a value of
-        `field`."""
+        """Read terms up to the end or a closing bracket. Inside `field: ( … )`, each term is a value of `field`."""
         parts = [self._reader.condition(lambda: self._term(field))]
         while self._lucene and self._reader.next() and not self._reader.at(")", "}"):
             parts.append(self._reader.condition(lambda: self._term(field)))
@@ -128,7 +127,7 @@ class _Query:
         return Unknown()
 
     def _words(self) -> list[QueryToken]:
-        """Take the tokens of one value. In KQL, words that stand side by side are one value."""
+        """Take the tokens of one value. In KQL, adjacent words are one value."""
         joint = self._reader.at("and", "or", "not")
         token = self._reader.take()
         if joint or token.kind == "mark":
@@ -163,8 +162,8 @@ def _name(value: list[QueryToken]) -> str:
 
 
 def _side_by_side(parts: list[Condition]) -> Condition:
-    """Join Lucene terms that have no operator between them: at least one term without `not` must match, and
-    no term after a `not` may match."""
+    """Join Lucene terms that have no operator between them. At least one term without `not` must match, and no term
+    after a `not` may match."""
     forbidden = [part for part in parts if isinstance(part, Not)]
     wanted = [part for part in parts if not isinstance(part, Not)]
     either: list[Condition] = [Or(tuple(wanted))] if wanted else []

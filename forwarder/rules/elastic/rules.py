@@ -31,7 +31,7 @@ _OKTAS_DATA = re.compile(
 
 
 def elastic_maker(found: dict[str, Any]) -> Callable[[], Rule | LeftOut] | None:
-    """Return a function that makes a Rule or LeftOut of `found`; None if it is not a rule."""
+    """Return a function that reads `found` and returns a Rule or LeftOut; None if `found` is not a rule."""
     if "query" in found or found.get("type") in _WITHOUT_QUERY:
         return partial(elastic_rule, found)
     signs = [found.get("type") in _KINDS, *(key in found for key in _SIGNS)]
@@ -41,17 +41,18 @@ def elastic_maker(found: dict[str, Any]) -> Callable[[], Rule | LeftOut] | None:
 
 
 def has_reader(found: dict[str, Any]) -> bool:
-    """Whether `found` names a language that can be read, or is a rule of Elastic's without one, which means KQL."""
+    """Whether the query of `found` can be read: its language has a reader, or it is a rule of Elastic's without a
+    language, which is then KQL."""
     if not found.get("language"):
         return found.get("type") in _KINDS and _has_key_of_elastics(found)
     return any(language in _LANGUAGES for language in _languages(found))
 
 
 def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
-    """Return the rule in `found`; LeftOut if all its queries are in languages without a reader.
+    """Return the rule in `found`; LeftOut if all its queries are in languages that cannot be read here.
 
     Raises:
-        RuleFileError: its query cannot be read, and its data may be Okta's.
+        RuleFileError: the query cannot be read, and the rule may be about Okta.
     """
     found = _with_query_of_kibana(found)
     kind = str(found.get("type") or "query")
@@ -79,8 +80,8 @@ def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
 
 
 def _with_query_of_kibana(found: dict[str, Any]) -> dict[str, Any]:
-    """Return `found` with the query as Elastic's rules have it: Kibana's saved queries and searches hold an object with the query
-    and its language."""
+    """Return `found` with its query in the form of Elastic's rules. In Kibana's saved queries and searches, `query` is
+    an object with the query and its language."""
     inner = found.get("query")
     if isinstance(inner, dict) and isinstance(inner.get("query"), str):
         return {"name": found.get("title"), **found, **inner}
@@ -93,7 +94,8 @@ def _is_query_dsl(found: dict[str, Any]) -> bool:
 
 
 def _is_elastics(found: dict[str, Any]) -> bool:
-    """Whether `found` has a key or a type that Elastic's rules have, and that other products' rules with a `query` lack."""
+    """Whether `found` has a key or a type that only Elastic's rules have, and no rule with a `query` of another
+    product."""
     return found.get("type") in _KINDS or _has_key_of_elastics(found)
 
 
@@ -102,8 +104,10 @@ def _has_key_of_elastics(found: dict[str, Any]) -> bool:
 
 
 def _is_of_another_product(found: dict[str, Any], queries: str) -> bool:
-    """Whether the rule says where its data comes from, and neither that nor its queries name data of Okta. A
-    name or a path with "Okta" in it says nothing: there are rules about Okta's programs on Windows."""
+    """Whether the rule names its data source, and neither the source nor the queries name data of Okta.
+
+    The word "Okta" in a name or a path is not enough: there are rules about Okta's programs on Windows.
+    """
     product = " ".join(str(found[key]) for key in _PRODUCT if found.get(key))
     if not product or "okta" in product.lower():
         return False
@@ -111,8 +115,7 @@ def _is_of_another_product(found: dict[str, Any], queries: str) -> bool:
 
 
 def _conditions(queries: Any, languages: list[str]) -> list[Condition] | None:
-    """Return the conditions of the queries that have a reader; None if there are queries, but none of them
-    has a reader."""
+    """Return the conditions of the queries that can be read; None if there are queries, but none can be read."""
     if not isinstance(queries, list) or not all(isinstance(query, str) for query in queries):
         raise RuleFileError("its query is not a text")
     readers = [_LANGUAGES[language] for language in languages if language in _LANGUAGES]
@@ -123,7 +126,7 @@ def _conditions(queries: Any, languages: list[str]) -> list[Condition] | None:
 
 
 def _first_read(query: str, readers: list[Callable[[str], list[Condition]]]) -> list[Condition]:
-    """Read one query of a hunt: try the readers of the hunt's languages, and return the first result."""
+    """Read one query of a hunt with the readers of the hunt's languages. Return the first result."""
     for read in readers[:-1]:
         with suppress(RuleFileError):
             return read(query)
@@ -131,13 +134,13 @@ def _first_read(query: str, readers: list[Callable[[str], list[Condition]]]) -> 
 
 
 def _languages(found: dict[str, Any]) -> list[str]:
-    """Return the languages of a rule; hunts may have several."""
+    """Return the languages of a rule. A hunt may have several."""
     given = found.get("language")
     named = [
         _spelled(name) for name in (given if isinstance(given, list) else [given]) if isinstance(name, str)
     ]
     if found.get("type") in _KINDS or any(found.get(key) for key in (*_PRODUCT, "rule_id")):
-        # Kibana shows `kuery` as KQL. In other rules, that is Microsoft's language.
+        # Kibana shows `kuery` as KQL. In other products' rules, KQL is Microsoft's language.
         named = ["kuery" if name == "kql" else name for name in named]
     kind = _spelled(found.get("type"))
     return [name for name in named if name] or [kind if kind in _LANGUAGES else "kuery"]

@@ -11,7 +11,7 @@ from forwarder.core.errors import RuleFileError
 UNKNOWN = "??"
 
 COUNTRY_FIELD = "forwarder.country"
-"""The derived field of an event that holds the code."""
+"""The derived field of an event that contains the country code."""
 
 _SPELLINGS = {
     "Bolivia": "BO",
@@ -72,7 +72,7 @@ _SPELLINGS = {
     "Republic of Lithuania": "LT",
     "Republic of Moldova": "MD",
 }
-"""Names that geographic databases write and ISO 3166 does not."""
+"""Names of countries that geographic databases use and ISO 3166 does not."""
 
 
 def _key(name: str) -> str:
@@ -97,8 +97,8 @@ CODES = frozenset((*_CODES.values(), UNKNOWN))
 
 @lru_cache(maxsize=1024)
 def country_code(name: str) -> str:
-    """Return the code of two letters for `name`: a country's English name, or its code of two or three
-    letters. Return `??` if the country is unknown."""
+    """Return the ISO 3166 code of two letters for `name`; `??` if the country is unknown. `name` is a country's English
+    name, or its code of two or three letters."""
     return _CODES.get(_key(name[:100]), UNKNOWN)
 
 

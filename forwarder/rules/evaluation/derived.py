@@ -1,9 +1,9 @@
-"""Derives the fields that rules read but Okta does not send: `forwarder.country`, `.anonymous`, `.new.*`,
+"""Derives the fields that rules read but Okta does not send: `forwarder.country`, `.anonymous`, `.new.*` and
 `.travel.*`.
 
-The store keeps sightings: for each user, the countries, networks, devices, user agents and places of
-sign-ins, and when each was seen. docs/decisions/0012 says why a value stays new for a day, and why the order
-of events does not change the result.
+For each user, the store keeps sightings: the countries, networks, devices, user agents and places of sign-ins, and when
+each was seen. docs/decisions/0012 explains why a value stays new for a day, and why the order of events does not change
+the result.
 """
 
 import math
@@ -24,11 +24,14 @@ KNOWN = 30 * DAY
 """How long a value stays known after it was last seen."""
 
 FRESH = DAY
-"""How long a value stays new after it was first seen. It is the default of `rules.max_age`, so an event that
-arrives late but is still evaluated does not change whether a value is new."""
+"""How long a value stays new after it was first seen.
+
+This is also the default of `rules.max_age`. So an event that arrives late, but is still evaluated, does not change
+whether a value is new.
+"""
 
 YOUNG = 7 * DAY
-"""For this long after a user was first seen, no value counts as new, because every value would be."""
+"""How long no value counts as new after a user was first seen. In this time, every value would be new."""
 
 DERIVED_FROM = {
     "forwarder.country": ("client.geographicalContext.country",),
@@ -47,10 +50,10 @@ DERIVED_FROM = {
     "forwarder.new.user_agent": ("client.userAgent.rawUserAgent",),
     "forwarder.travel": ("client.geographicalContext.geolocation",),
 }
-"""Derived field → the fields of Okta's event that its value tells something about."""
+"""By derived field: the fields of Okta's event from which it is derived."""
 
 _REFRESH = DAY // 2
-"""A sighting is saved again only if it is newer by this much, so that most events write nothing."""
+"""A sighting is saved again only if it is newer by this much. So most events write nothing."""
 
 _SIGN_INS = {"user.session.start", "user.authentication.sso", "user.authentication.auth_via_mfa"}
 _LEAST_KM = 100.0
@@ -62,7 +65,7 @@ _EARTH_KM = 6371.0
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """Where and when a user signed in."""
+    """The time and the place of a user's sign-in."""
 
     at: Micros
     lat: float
@@ -91,14 +94,19 @@ class UserHistory:
         return at - since < YOUNG
 
     def is_new(self, kind: str, value: str, at: Micros) -> bool:
-        """Whether `value` is new for the user at the time `at`: never seen before, first seen at most a day
-        before, or last seen more than 30 days before."""
+        """Whether `value` is new for the user at the time `at`.
+
+        A value is new if it was never seen before, if it was first seen at most a day before, or if it was last seen
+        more than 30 days before.
+        """
         since, last = self._seen.get(kind, {}).get(value, (at, at))
         return since >= at - FRESH or last < at - KNOWN
 
     def saw(self, kind: str, value: str, at: Micros) -> tuple[Micros, Micros] | None:
-        """Note that the user was seen with `value` at `at`; return (since, last) if the store must save it,
-        else None."""
+        """Record that the user was seen with `value` at the time `at`.
+
+        Return (first seen, last seen) if the store must save the sighting, else None.
+        """
         seen = self._seen.setdefault(kind, {})
         known = seen.get(value)
         if known is None:
@@ -115,17 +123,18 @@ class UserHistory:
         return row
 
     def travelled(self, place: Place) -> tuple[float, float] | None:
-        """Compare the sign-in at `place` with the one before it and the one after it. Return the distance
-        (km) and speed (km/h) of the faster journey; None if neither of the two is from another IP address and
-        far enough away."""
+        """Compare the sign-in at `place` with the sign-ins before and after it.
+
+        Return the distance (km) and the speed (km/h) of the faster of the two journeys. Ignore a journey between
+        sign-ins from the same IP address, or of less than 100 km; return None if no journey is left.
+        """
         before = max((one for one in self._places if one.at <= place.at and one != place), default=None)
         after = min((one for one in self._places if one.at > place.at), default=None)
         found = [_speed(one, place) for one in (before, after) if one is not None and one.ip != place.ip]
         return max((one for one in found if one[0] >= _LEAST_KM), key=lambda one: one[1], default=None)
 
     def was_at(self, place: Place) -> bytes | None:
-        """Note a sign-in; return the user's encoded places for the store, or None if this sign-in was
-        known."""
+        """Record a sign-in. Return the user's encoded places for the store; None if the sign-in was recorded before."""
         if place in self._places:
             return None
         places = sorted([*self._places, place])
@@ -147,7 +156,7 @@ def _distance(one: Place, other: Place) -> float:
 
 
 def user_of(raw: dict[str, Any]) -> str | None:
-    """Return the id of the actor of an event; None if the actor is not a user."""
+    """Return the ID of the actor of an event; None if the actor is not a user."""
     actor = object_at(raw, "actor")
     id_ = actor.get("id")
     return id_ if actor.get("type") == "User" and isinstance(id_, str) and 0 < len(id_) <= 100 else None
@@ -156,9 +165,10 @@ def user_of(raw: dict[str, Any]) -> str | None:
 def derive(
     event: Event, raw: dict[str, Any], user: UserHistory | None
 ) -> tuple[dict[str, Any], list[Sighting]]:
-    """Return the fields for `forwarder` in the event, and the sightings that the store must save.
+    """Return the derived fields of the event, and the sightings that the store must save.
 
-    Only a success makes a value known: the country of a failed sign-in does not become known.
+    Only an event with the outcome success makes a value known. So the country of a failed sign-in does not become
+    known.
     """
     found: dict[str, Any] = {"anonymous": _anonymous(raw)}
     written = object_at(raw, "client", "geographicalContext").get("country")
@@ -186,8 +196,7 @@ def derive(
 
 
 def _values(raw: dict[str, Any], country: str) -> dict[str, str]:
-    """Return the event's country, network, device and user agent, by kind: the values that can be new for a
-    user."""
+    """Return the values of the event that can be new for a user, by kind: country, network, device and user agent."""
     number = object_at(raw, "securityContext").get("asNumber")
     debug = object_at(raw, "debugContext", "debugData")
     device = object_at(raw, "device").get("id") or debug.get("deviceFingerprint") or debug.get("dtHash")
@@ -203,7 +212,7 @@ def _values(raw: dict[str, Any], country: str) -> dict[str, str]:
 
 
 def _anonymous(raw: dict[str, Any]) -> bool:
-    """Whether Okta classes the client's address as a proxy, a VPN or Tor."""
+    """Whether Okta classifies the client's address as a proxy, a VPN or Tor."""
     security = object_at(raw, "securityContext")
     if security.get("isProxy") is True or str(security.get("isProxy")).lower() == "true":
         return True

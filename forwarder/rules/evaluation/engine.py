@@ -1,8 +1,8 @@
 """Evaluates rules on one event after another, and makes their alerts.
 
-The state comes only from the events and stored alerts that the engine is given, so the same events lead to
-the same alerts: live, after a restart and in `rules replay`. docs/decisions/0011 says why the order in which
-the events arrive does not matter.
+The state depends only on the events and the stored alerts that the engine gets. So the same events lead to the same
+alerts: while the forwarder runs, after a restart, and in `rules replay`. docs/decisions/0011 explains why the order in
+which the events arrive does not matter.
 """
 
 from collections import deque
@@ -22,23 +22,24 @@ from forwarder.rules.review import fields_of
 from forwarder.rules.sigma.correlation import Correlation
 
 PERSON = "actor.id"
-"""The field that groups the alerts of a rule that needs one event only: an alert is about one person."""
+"""The field that groups the alerts of a rule that needs only one event: each alert is about one actor."""
 
 _MAX_POINTS = 1000
-"""How many results of correlations one event may pass on to other correlations; real rules stay far below."""
+"""The maximum number of correlation results that one event may pass on to other correlations. Real rules stay far
+below."""
 
 _MOST_AHEAD: Micros = 60 * SECOND
-"""How far `published` may be ahead of our clock."""
+"""How far `published` may be ahead of the forwarder's clock."""
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """Limits of the evaluation; times are in seconds.
+    """Limits of the evaluation. All times are in seconds.
 
     Attributes:
-        again: how long a rule stays silent about a group after an alert.
+        again: how long a rule does not alert again about the same group after an alert.
         late: the age above which an event is late.
         max_age: the age above which an event is not evaluated.
-        max_keys: how many groups are remembered.
+        max_keys: the maximum number of groups that are remembered.
     """
 
     again: float = 3600
@@ -52,9 +53,8 @@ class Evaluation(msgspec.Struct):
 
     Attributes:
         alerts: new alerts.
-        matched: ids of the rules that matched, correlations included.
-        held_back: (rule id, reason) for each rule that matched but did not alert; the reason is `exception`
-            or `again`.
+        matched: IDs of the rules that matched, correlations included.
+        held_back: (rule ID, reason) for each rule that matched but did not alert. The reason is `exception` or `again`.
         too_old: whether the event was not evaluated, because it is older than `max_age`.
     """
 
@@ -65,7 +65,8 @@ class Evaluation(msgspec.Struct):
 
 
 class _Point(msgspec.Struct):
-    """A completed window of a correlation, queued for the correlations that count it."""
+    """A time span in which the condition of a correlation is true, queued for the correlations that count such time
+    spans."""
 
     rule: int
     group: Mapping[str, str]
@@ -74,7 +75,7 @@ class _Point(msgspec.Struct):
 
 
 class RuleEngine:
-    """Evaluates a ruleset. Feed it each event once, in the order of the store."""
+    """Evaluates a ruleset. The caller passes each event once, in the order of the store."""
 
     def __init__(self, rules: Ruleset, timing: Timing) -> None:
         self.rules = rules
@@ -96,16 +97,19 @@ class RuleEngine:
 
     @property
     def horizon(self) -> Micros:
-        """How long after its receipt an event can affect alerts, in microseconds."""
+        """How long after its arrival an event can affect alerts, in microseconds."""
         return self._max_age + max([self._again, *self._silence])
 
     def feed(
         self, event: Event, raw: Mapping[str, Any], *, now: Micros | None = None, alerting: bool = True
     ) -> Evaluation:
-        """Evaluate an event. `raw` is its decoded body with the derived fields. The event's age is taken at
-        its receipt, or at `now` if that is later.
+        """Evaluate an event.
 
-        Without `alerting`, the event only updates the state, because its alerts were made before.
+        Args:
+            event: the event. Its age is measured at its arrival, or at `now` if that is later.
+            raw: the decoded body, with the derived fields.
+            now: the current time; None to measure the age at the arrival.
+            alerting: False if the alerts of the event were already made. The event then only updates the state.
         """
         age = max(event.received_at, now or 0) - event.published
         if age > self._max_age:
@@ -125,8 +129,8 @@ class RuleEngine:
         return found
 
     def note(self, event: Event, body: Mapping[str, Any]) -> None:
-        """Note an alert from the store, with its decoded `body`, so that the rule stays silent about the same
-        group for a while."""
+        """Record an alert from the store, so that the rule does not alert again about the same group for a while.
+        `body` is the decoded body of the alert `event`."""
         about = body.get("forwarder", {}).get("alert", {})
         rule, group = about.get("rule", {}).get("id"), tuple(about.get("group", {}).values())
         stale = False
@@ -141,7 +145,7 @@ class RuleEngine:
         noted.alerted(event.published, stale=stale)
 
     def _alert_alone(self, run: "_Run", rule: DetectionRule) -> None:
-        """Alert for a rule that needs one event only, unless it is silent about this actor."""
+        """Alert for a rule that needs only one event, unless the rule has just alerted about the same actor."""
         index, info = self._single[rule.id]
         event = run.event
         person = (run.reading[texts(PERSON)] or ("",))[0]
@@ -171,7 +175,7 @@ class RuleEngine:
         group.alerted(event.published, stale=run.stale)
 
     def _enter(self, run: "_Run", feed: Feed) -> None:
-        """Add the event of `run` to the groups of the correlation to which `feed` leads."""
+        """Add the event of `run` to the groups of the correlation that `feed` leads to."""
         event, labels = run.event, feed.labels(run.reading)
         run.id = run.id or encode_id(event.uuid)
         for values in feed.groups(run.reading):
@@ -231,7 +235,7 @@ class RuleEngine:
         group.alerted(span.end)
 
     def _chain(self, run: "_Run") -> None:
-        """Pass each completed window to the correlations that count it, until no window is left."""
+        """Pass each completed time span to the correlations that count it, until none is left."""
         while run.points:
             point = run.points.popleft()
             for feed in self._feeds[self.rules.correlations[point.rule].id]:
@@ -264,7 +268,7 @@ class _Run:
         self.reading = Reading(raw)
 
     def first(self, field: str) -> str | None:
-        """Return the first value of `field` in the event; None if it has none."""
+        """Return the first value of `field` in the event; None if there is none."""
         found = self.reading[texts(field)]
         return found[0] if found else None
 
@@ -274,8 +278,8 @@ def _is_ahead(event: Event) -> bool:
 
 
 def rule_info(rule: DetectionRule | Correlation, correlations: Sequence[Correlation] = ()) -> RuleInfo:
-    """Return the description of `rule` for its alerts. `correlations` must be all loaded correlations,
-    because `rule` may count some of them."""
+    """Return the description of `rule` for its alerts. `correlations` must be all loaded correlations, because `rule`
+    may count some of them."""
     kind, aliases = "event", {}
     if isinstance(rule, Correlation):
         kind, known = rule.type, {each.id: each for each in correlations}
@@ -287,14 +291,14 @@ def rule_info(rule: DetectionRule | Correlation, correlations: Sequence[Correlat
 
 
 def content_of(rules: Ruleset) -> list[object]:
-    """Return everything in a ruleset that affects alerts, so that two rulesets can be compared."""
+    """Return everything in a ruleset that affects alerts, to compare it with another ruleset."""
     plain = [(rule_info(rule), rule.alerts, repr(rule.condition)) for rule in rules.rules]
     exceptions = [(each.id, each.rules, each.until, repr(each.condition)) for each in rules.exceptions]
     return [plain, repr(rules.correlations), exceptions]
 
 
 def _stands_for(name: str, rule: Correlation, known: Mapping[str, Correlation]) -> set[str]:
-    """Return the event fields that may give the value of `name` in a group of `rule`: see `Feed.group_of`."""
+    """Return the fields of an event that may give the value of `name` in a group of `rule`. See `Feed.group_of`."""
     found: set[str] = set()
     for fed_by in rule.rules:
         field = rule.aliases.get(name, {}).get(fed_by, name)

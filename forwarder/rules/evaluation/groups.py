@@ -1,5 +1,5 @@
-"""What a rule remembers about each of its groups. Memory is bounded: groups that were touched longest ago are
-dropped first."""
+"""Keeps what a rule remembers about each of its groups of events. Memory is limited: the groups that were used longest
+ago are dropped first."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice, product
@@ -11,27 +11,26 @@ from forwarder.rules.evaluation.windows import Count, Different, Ordered, Shape,
 from forwarder.rules.sigma.correlation import Correlation
 
 _STEP = 500
-"""How many groups are checked, or dropped, at a time."""
+"""The number of groups that are checked or dropped in one step."""
 
 _MOST_GROUPS = 16
-"""How many groups one event can belong to, if its fields have several values."""
+"""The maximum number of groups of one event; its fields may have several values."""
 
 _MOST_VALUE = 200
-"""How many characters of a value are compared; a sender could make it any length."""
+"""The number of characters of a value that are compared. A sender could make a value of any length."""
 
 
 class RuleGroup(Windows):
-    """One group of one rule.
+    """One group of one rule: events with the same values in the fields that the rule groups by.
 
     Attributes:
-        matched: number of events since the last alert.
-        held_back: number of alerts held back since the last alert.
-        alerts: the times of the latest alerts (the ends of their windows), oldest first; they silence other
-            alerts that are near in time.
-        stale: the times of alerts about one event that is late or ahead of our clock. No reaction acts on
-            such an alert, so it silences only others like it: it must not keep a genuine event from its
-            reaction.
-        touched: when it last matched an event, by our clock.
+        matched: the number of events since the last alert.
+        held_back: the number of alerts that were held back since the last alert.
+        alerts: the times of the latest alerts (the ends of their time spans), oldest first. Other alerts near these
+            times are held back.
+        stale: the times of alerts about one event that is late or ahead of the forwarder's clock. Reactions ignore such
+            an alert. So it holds back only other stale alerts, because a genuine event must still get its reaction.
+        touched: when the group last matched an event, by the forwarder's clock.
     """
 
     __slots__ = ("alerts", "held_back", "matched", "stale", "touched")
@@ -45,12 +44,12 @@ class RuleGroup(Windows):
         self.touched: Micros = 0
 
     def is_silent(self, at: Micros, again: Micros, *, stale: bool = False) -> bool:
-        """Whether an alert at `at` is less than `again` away from another alert of the group."""
+        """Whether an alert at `at` must be held back, because another alert of the group is less than `again` away."""
         alerts = self.alerts + self.stale if stale else self.alerts
         return bool(alerts) and any(abs(at - alert) < again for alert in alerts)
 
     def alerted(self, at: Micros, *, stale: bool = False) -> None:
-        """Note an alert at `at`, and reset the counts."""
+        """Record an alert at `at`, and reset the counts."""
         if stale:
             self.stale = _with(self.stale, at)
         else:
@@ -66,11 +65,11 @@ class RuleGroups:
     """The groups of all rules, by key.
 
     Attributes:
-        evicted: how many groups were dropped before their time was up, because there were more than `most`.
+        evicted: the number of groups that were dropped before `keep` was over, because there were more than `most`.
     """
 
     def __init__(self, most: int, keep: Micros) -> None:
-        """Hold at most `most` groups, each for `keep` microseconds after its last event."""
+        """Keep at most `most` groups, each for `keep` microseconds after its last event."""
         self._most = most
         self._keep = keep
         self._groups: dict[str, RuleGroup] = {}
@@ -81,18 +80,18 @@ class RuleGroups:
         return len(self._groups)
 
     def keys(self) -> Iterator[str]:
-        """Yield the keys, those touched longest ago first."""
+        """Yield the keys; the group that was used longest ago comes first."""
         return iter(self._groups)
 
     def all(self) -> Iterator[RuleGroup]:
-        """Yield the groups, those touched longest ago first."""
+        """Yield the groups; the group that was used longest ago comes first."""
         return iter(self._groups.values())
 
     def touch(self, key: str, now: Micros) -> RuleGroup:
-        """Return the group with `key`, new or known, and note that it was touched at `now`. May drop other
-        groups."""
+        """Return the group with `key`, or a new group, and record that it was used at `now`. Other groups may be
+        dropped."""
         group = self._groups.pop(key, None) or RuleGroup()
-        self._groups[key] = group  # to the end: the first ones are those touched longest ago
+        self._groups[key] = group  # to the end: the first group is the one used longest ago
         group.touched = now
         if len(self._groups) > self._most:
             self._evict(now)
@@ -101,7 +100,7 @@ class RuleGroups:
         return group
 
     def _evict(self, now: Micros) -> None:
-        # Drop several at a time: if a dict has lost its first entries, finding the next one takes a search.
+        # Drop several at a time, because finding the first entry of a dict is slow after many first entries were deleted.
         for key in list(islice(self._groups, max(1, min(_STEP, self._most // 50)))):
             self.evicted += now - self._groups.pop(key).touched <= self._keep
 
@@ -117,7 +116,7 @@ class RuleGroups:
 
 
 def shape_of(rule: Correlation) -> Shape:
-    """Return the condition of a correlation, as the Shape for its type."""
+    """Return the Shape that evaluates the condition of a correlation."""
     timespan = rule.timespan * SECOND
     if rule.type == "temporal_ordered":
         return Ordered(timespan, len(rule.rules))
@@ -125,12 +124,11 @@ def shape_of(rule: Correlation) -> Shape:
 
 
 class Feed:
-    """How the matches of one rule reach one correlation: the fields that group the events, and the label to
-    count.
+    """Passes the matches of one rule to one correlation: finds the groups of an event, and the labels to count.
 
     Attributes:
-        index: place of the correlation in the order of evaluation.
-        label: the number of the rule in the correlation.
+        index: the position of the correlation in the order of evaluation.
+        label: the position of the rule in the correlation.
     """
 
     def __init__(self, index: int, rule: Correlation, label: int) -> None:
@@ -145,8 +143,10 @@ class Feed:
         self._labels = (0,) if rule.type == "event_count" else (label,)
 
     def groups(self, reading: Reading) -> Sequence[tuple[str, ...]]:
-        """Return the groups of an event, each as the values of its fields: several if a field has several
-        values, and no group if a field is missing."""
+        """Return the groups of an event, each as the values of its fields.
+
+        There are several groups if a field has several values, and none if a field is missing.
+        """
         if self._single is not None:
             value: tuple[str, ...] = reading[self._single]
             if len(value) == 1 and 0 < len(value[0]) <= _MOST_VALUE:
@@ -158,10 +158,12 @@ class Feed:
     def group_of(
         self, inner: Mapping[str, str], reading: Callable[[str], str | None]
     ) -> tuple[str, ...] | None:
-        """Return the group to which a result of an inner correlation belongs; None if a value of it is missing.
+        """Return the group for a result of an inner correlation; None if a value of the group is missing.
 
-        Each value is taken from `inner`, the inner correlation's own group, if it is there, else from the event, by
-        `reading`.
+        Args:
+            inner: the group of the inner correlation. Each value is taken from it, if it has the value, else from the
+                event.
+            reading: returns the value of a field of the event.
         """
         found = [inner.get(field) or inner.get(name) or reading(field) for name, field in self._pairs]
         return tuple(value for value in found if value) if all(found) else None
@@ -171,7 +173,7 @@ class Feed:
         return zip(self._names, self._fields, strict=True)
 
     def labels(self, reading: Reading) -> Sequence[Any]:
-        """Return the label of each entry that an event adds to a group."""
+        """Return a label for each entry that an event adds to a group."""
         if self._counted is not None:
             return [value.lower() for value in _values(reading[self._counted])]
         return self._labels
@@ -184,8 +186,10 @@ def _values(found: Sequence[str]) -> Sequence[str]:
 
 
 def key_of(index: int, org: str, group: Sequence[str]) -> str:
-    """Return the key in `RuleGroups` for the group with the values `group`, of the rule with the number
-    `index`. Texts are compared without case: who signs in as `ADA@x` and as `ada@x` is one user."""
+    """Return the key in `RuleGroups` of the group with the values `group`, for the rule with the number `index`.
+
+    Upper and lower case do not matter: `ADA@x` and `ada@x` are one user.
+    """
     values = "\0".join(group)
     if values.count("\0") >= len(group):  # a value contains the separator
         values = "\0".join([value.replace("\0", "\ufffd") for value in group])

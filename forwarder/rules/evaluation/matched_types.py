@@ -1,4 +1,4 @@
-"""Finds the event types that a rule can match; for a correlation, those that its rules can match."""
+"""Finds the event types that a rule can match. For a correlation, these are the types that its rules can match."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -8,7 +8,7 @@ from forwarder.rules.evaluation.ruleset import Ruleset, can_match
 
 
 class Reach:
-    """Finds which of the event types `types` each rule of a ruleset can match."""
+    """Finds which event types of a given list each rule of a ruleset can match."""
 
     def __init__(self, ruleset: Ruleset, types: Sequence[str]) -> None:
         self._rules = {rule.id: rule for rule in ruleset.rules}
@@ -17,7 +17,8 @@ class Reach:
         self.of = cache(self._of)
 
     def _of(self, rule_id: str) -> tuple[str, ...]:
-        """Return the types that a rule, or any rule of a correlation, can match; a rule that names no type matches all."""
+        """Return the types that a rule, or any rule of a correlation, can match. A rule that names no type can match
+        all types."""
         if rule_id in self._correlations:
             found = {name for one in self._correlations[rule_id].rules for name in self.of(one)}
             return tuple(name for name in self._readings if name in found)

@@ -1,5 +1,4 @@
-"""Holds the rules that are ready to run; says which of them match an event, and which exception holds a match
-back."""
+"""Holds the loaded rules, and finds out which of them match an event, and which exception holds a match back."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,17 +15,17 @@ from forwarder.rules.sigma.metadata import Described
 from forwarder.rules.sigma.rule_exception import RuleException
 
 _MAX_TYPES = 2000
-"""Event types whose rules are remembered; Okta has some 1,200."""
+"""The maximum number of event types whose rules are cached. Okta has about 1,200 types."""
 
 
 class DetectionRule(Described, frozen=True, kw_only=True, eq=False):
-    """A rule that needs one event only.
+    """A rule that needs only one event.
 
     Attributes:
         language: `sigma`, or `filter` for a System Log filter.
-        condition: what an event must match.
+        condition: the condition that an event must match.
         test: `condition`, compiled.
-        alerts: whether it alerts by itself; false if it only feeds correlations without `generate`.
+        alerts: whether the rule alerts by itself; False if it only feeds correlations without `generate`.
     """
 
     language: str
@@ -36,8 +35,7 @@ class DetectionRule(Described, frozen=True, kw_only=True, eq=False):
 
 
 class RuleProblem(msgspec.Struct, frozen=True, order=True):
-    """What is wrong in a file of rules, and what to do. `line` is 0 if the problem is about the whole
-    file."""
+    """A problem in a file of rules: what is wrong, and what to do. `line` is 0 if the problem is about the whole file."""
 
     file: Path
     line: int
@@ -48,8 +46,7 @@ class RuleProblem(msgspec.Struct, frozen=True, order=True):
 
 
 class Match(msgspec.Struct, frozen=True):
-    """A rule that an event matches, and the exception that holds the match back; None if there is no
-    exception."""
+    """A rule that an event matches. `exception` is the exception that holds the match back; None if none does."""
 
     rule: DetectionRule
     exception: RuleException | None = None
@@ -59,14 +56,15 @@ _Candidate = tuple[DetectionRule, tuple[RuleException, ...]]
 
 
 class Ruleset:
-    """The rules that are loaded.
+    """The loaded rules.
 
     Attributes:
-        rules: rules that need one event only, in the order of their files.
+        rules: rules that need only one event, in the order of their files.
         correlations: rules that need several events. Each comes after the correlations that it names.
         exceptions: exceptions that have not ended.
         expired: exceptions that ended before the day on which the rules were loaded.
-        left_out: how many rules, correlations and exceptions are about another product, or in another language.
+        left_out: the number of rules, correlations and exceptions that are about another product or in another
+            language.
     """
 
     def __init__(
@@ -89,14 +87,14 @@ class Ruleset:
         return (each for each in self.exceptions if each.rules is None or rule.id in each.rules)
 
     def matches(self, event: Event, reading: Reading | None = None) -> list[Match]:
-        """Return the rules that an event matches, also those whose match an exception holds back.
+        """Return the rules that an event matches, including matches that an exception holds back.
 
-        An exception with `until` applies to events that were published up to the end of that day, in UTC, so that the same
-        event has the same result whenever it is evaluated.
+        An exception with `until` applies to events that were published before the end of that day, in UTC. So the same
+        event always has the same result, at whatever time it is evaluated.
 
         Args:
-            event: a decoded LogEvent of Okta; its key `forwarder` holds the derived fields.
-            reading: a Reading of this event, if the caller already has one.
+            event: a decoded LogEvent of Okta. Its key `forwarder` contains the derived fields.
+            reading: a Reading of the event, if the caller already has one.
         """
         reading = Reading(event) if reading is None else reading
         found: list[Match] = []
@@ -110,7 +108,7 @@ class Ruleset:
         return bool(self._candidates(event_type))
 
     def _candidates(self, event_type: object) -> list[_Candidate]:
-        """Return the rules that can match an event of type `event_type`, each with its exceptions."""
+        """Return the rules that can match an event of the type `event_type`, each with its exceptions."""
         if not isinstance(event_type, str):
             return self._all
         found = self._by_type.get(event_type)
@@ -132,13 +130,13 @@ def _holding_back(exceptions: Sequence[RuleException], reading: Reading) -> Rule
 
 
 def can_match(condition: Condition, of_type: Reading) -> bool:
-    """Whether an event of a given type can match `condition`. `of_type` reads an event that has only this
+    """Whether an event of a given type can match `condition`. `of_type` is a Reading of an event that has only this
     type."""
     return possible(_narrowed(condition, of_type), "") is not False
 
 
 def _narrowed(condition: Condition, of_type: Reading) -> Condition:
-    """Replace each test of the event type in `condition` by its result, and every other test by Unknown."""
+    """Replace each test of the event type in `condition` by its result, and each other test by Unknown."""
     match condition:
         case And(parts) | Or(parts):
             return type(condition)(tuple(_narrowed(part, of_type) for part in parts))
@@ -156,5 +154,5 @@ def _narrowed(condition: Condition, of_type: Reading) -> Condition:
 
 
 def with_ids(named: Mapping[str, str], rules: Sequence[str]) -> tuple[str, ...]:
-    """Return the IDs of `rules`, which are given by ID or name; an unknown name stays as it is."""
+    """Return the IDs of `rules`, each of which is an ID or a name. An unknown name stays as it is."""
     return tuple(named.get(rule, rule) for rule in rules)

@@ -1,12 +1,12 @@
-"""Keeps what a correlation counts for one group: entries in order of time. Finds the windows in which its
-condition holds.
+"""Keeps the entries that a correlation counts for one group, and finds the windows in which its condition is true.
 
-The result does not depend on the order in which entries arrive: each entry is inserted at its time, and every
-window that contains it is checked again, even if later entries are in it. This works because more entries can
-only make a condition true, never false.
+A window is a time span that ends with the last entry that the condition needs. It begins one timespan of the
+correlation earlier; both ends are included. An entry is (time, label, id). The label is the value that a value_count
+counts, or the number of the rule.
 
-An entry is (time, label, id). The label is the value that a value_count counts, or the number of the rule. A
-window ends with the entry that completes it, and reaches back by the timespan; both ends are included.
+The result does not depend on the order in which entries arrive. Each entry is inserted at its time, and every window
+that contains it is checked again, even if the window has later entries. This works because more entries can make a
+condition true, but never false.
 """
 
 from bisect import bisect_left
@@ -20,15 +20,17 @@ Label = str | int
 Entry = tuple[Micros, Label, bytes]
 
 PLAIN = 64
-"""Up to this many entries of a group are all kept; of more entries, only those that a window may need."""
+"""The number of entries of a group up to which all are kept. Above it, only the entries that a window may need are
+kept."""
 
 _MOST = 4096
-"""How many entries of a group are kept at most, or four times as many as its rule wants if that is more; the oldest are
-dropped first."""
+"""The maximum number of entries of a group, or four times the number that its rule needs, if that is more. The oldest
+are dropped first."""
 
 
 class Windows:
-    """The entries of one group, oldest first. Above `compact_at` entries, redundant ones are dropped."""
+    """The entries of one group, oldest first. If there are more than `compact_at`, entries that no window needs are
+    dropped."""
 
     __slots__ = ("compact_at", "entries")
 
@@ -37,8 +39,10 @@ class Windows:
         self.compact_at = PLAIN
 
     def add(self, entry: Entry, keep_from: Micros) -> int | None:
-        """Insert `entry` in order of time, and drop entries before `keep_from`. Return the index of `entry`,
-        or None if it was there already."""
+        """Insert `entry` in order of time, and drop entries before `keep_from`.
+
+        Return the index of `entry`; None if the group has the entry already.
+        """
         entries = self.entries
         if not entries or entry > entries[-1]:
             entries.append(entry)
@@ -56,35 +60,36 @@ class Windows:
 
 
 class Shape:
-    """The condition of a correlation: how many entries, or which ones, must be in a window. All groups of a
-    correlation share one Shape."""
+    """The condition of a correlation: which entries, or how many, a window must have. All groups of a correlation share
+    one Shape."""
 
     def __init__(self, timespan: Micros, wanted: int) -> None:
         self.timespan = timespan
         self.wanted = wanted
 
     def completed(self, windows: Windows, at: int) -> Iterator[int]:
-        """Find the windows that contain the entry at index `at` and in which the condition holds. Yield the
-        index of the last entry of each, the earliest first."""
+        """Find the windows that contain the entry at index `at` and in which the condition is true.
+
+        Yield the index of the last entry of each window, the earliest window first.
+        """
         raise NotImplementedError
 
     def measured(self, window: Sequence[Entry]) -> int:
-        """Return the number that the condition compares: how many entries, or different labels, are in
-        `window`."""
+        """Return the number that the condition compares: how many entries, or how many different labels, `window` has."""
         raise NotImplementedError
 
     def compact(self, windows: Windows, *, alerted: bool) -> None:
-        """Drop entries that no future window needs."""
+        """Drop the entries that no future window needs."""
         entries = windows.entries
         windows.entries = self.needed(entries, alerted=alerted)[-max(_MOST, 4 * self.wanted) :]
         windows.compact_at = max(PLAIN, 2 * len(windows.entries))
 
     def needed(self, entries: list[Entry], *, alerted: bool) -> list[Entry]:
-        """Return those of `entries` that a future window may need."""
+        """Return the entries that a future window may need. `alerted` is whether the group has alerted before."""
         raise NotImplementedError
 
     def window(self, windows: Windows, end: int) -> Sequence[Entry]:
-        """Return the entries of the window that ends with the one at index `end`."""
+        """Return the entries of the window that ends with the entry at index `end`."""
         entries = windows.entries
         return entries[bisect_left(entries, (entries[end][0] - self.timespan,)) : end + 1]
 
@@ -95,7 +100,7 @@ class Shape:
 
 
 class Count(Shape):
-    """An event_count: at least `wanted` entries in a window."""
+    """The condition of an event_count: a window has at least `wanted` entries."""
 
     def completed(self, windows: Windows, at: int) -> Iterator[int]:
         entries, before = windows.entries, self.wanted - 1
@@ -107,12 +112,12 @@ class Count(Shape):
         return len(window)
 
     def needed(self, entries: list[Entry], *, alerted: bool) -> list[Entry]:
-        # Before an alert, no window has `wanted` entries, so there are few. After it, only the newest matter.
+        # Before an alert, no window has `wanted` entries, so there are few. After an alert, only the newest matter.
         return entries[-max(2 * self.wanted, PLAIN) :] if alerted else entries
 
 
 class Different(Shape):
-    """A value_count or a temporal correlation: at least `wanted` different labels in a window."""
+    """The condition of a value_count or a temporal correlation: a window has at least `wanted` different labels."""
 
     def completed(self, windows: Windows, at: int) -> Iterator[int]:
         entries = windows.entries
@@ -136,8 +141,8 @@ class Different(Shape):
         return len({label for _, label, _ in window})
 
     def needed(self, entries: list[Entry], *, alerted: bool) -> list[Entry]:
-        """Drop an entry if it is between two entries with the same label that are at most one timespan apart:
-        every window that contains it also contains one of the two."""
+        """Drop each entry that is between two entries with the same label that are at most one timespan apart. Every
+        window that contains the dropped entry also contains one of these two."""
         kept: dict[Label, list[Entry]] = {}
         for entry in entries:
             same = kept.setdefault(entry[1], [])
@@ -149,7 +154,7 @@ class Different(Shape):
 
 
 class Ordered(Shape):
-    """A temporal_ordered correlation: one entry of each label, in the order of the labels 0, 1, 2, …"""
+    """The condition of a temporal_ordered correlation: a window has an entry of each label, in the order 0, 1, 2, …"""
 
     def completed(self, windows: Windows, at: int) -> Iterator[int]:
         for end in self._ends(windows, at):
@@ -157,8 +162,10 @@ class Ordered(Shape):
                 yield end
 
     def _holds(self, windows: Windows, end: int) -> bool:
-        """Whether the window that ends at index `end` has all labels in order. Looks backwards from `end`:
-        the latest entry of each label is the best choice."""
+        """Whether the window that ends at index `end` has all labels in order.
+
+        Search backwards from `end`, because the latest entry of each label is the best choice.
+        """
         entries = windows.entries
         oldest, wanted, last = entries[end][0] - self.timespan, self.wanted - 2, entries[end][2]
         for at in range(end - 1, -1, -1):
@@ -183,7 +190,7 @@ class Ordered(Shape):
 
 
 def encode_id(uuid: str) -> bytes:
-    """Return a short form of an event's uuid, to save memory: 16 bytes for a standard UUID."""
+    """Return a short form of an event's uuid, to save memory. A standard UUID takes 16 bytes."""
     if len(uuid) == 36 and uuid[8] == uuid[13] == uuid[18] == uuid[23] == "-":
         try:
             short = bytes.fromhex(uuid.replace("-", ""))
@@ -196,7 +203,7 @@ def encode_id(uuid: str) -> bytes:
 
 
 def decode_id(short: bytes) -> str:
-    """Return the uuid of an event from its short form, made by `encode_id`."""
+    """Return the uuid of an event from the short form that `encode_id` made."""
     if len(short) != 16:
         return short[1:].removesuffix(b"\0").decode()
     digits = short.hex()

@@ -1,1 +1,1 @@
-"""Sigma: detections, modifiers, correlations, and filters as exceptions."""
+"""Reads Sigma's rules: detections, modifiers, correlations, and filters, which are exceptions."""

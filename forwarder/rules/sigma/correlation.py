@@ -1,4 +1,4 @@
-"""Sigma's correlations: rules that need several events within a time span."""
+"""Reads Sigma's correlations: rules that need several events within a time span."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,26 +21,27 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "M": 2_629_74
 _LONGEST = _SECONDS["y"]
 
 MOST_COUNTED = 10_000
-"""The highest number that an event_count or a value_count may want. A group keeps several times as many entries in memory,
-and looks at each of them for each event."""
+"""The highest count that an event_count or a value_count may need. A group keeps several times as many entries in
+memory, and checks each of them for each event."""
 
 
 class Correlation(Described, frozen=True, kw_only=True, eq=False):
-    """One correlation.
+    """A rule that counts or joins the matches of other rules.
 
     Attributes:
         type: one of TYPES.
-        rules: the rules that it counts or joins, in the order of the file. Each is an ID or a name; in a
+        rules: the rules whose matches are counted or joined, in the order of the file. Each is an ID or a name; in a
             Ruleset, each is an ID.
-        group_by: fields or aliases; events with the same values in all of them are counted together.
-        timespan: in seconds.
-        operator: operator of the condition, one of OPERATORS.
-        value: the whole number that the condition compares with; in a temporal correlation, a number of
-            different rules.
+        group_by: names of fields or aliases. Events with the same values in all of them are counted together.
+        timespan: the length of the time span in seconds.
+        operator: the operator of the condition, one of OPERATORS.
+        value: the whole number that the condition compares with. In a temporal correlation, it is a number of different
+            rules.
         field: the field whose different values a `value_count` counts.
         aliases: for each alias, the field that it stands for in each of `rules`.
-        generate: whether its rules also alert by themselves.
-        alerts: whether it alerts by itself; false if it only feeds another correlation without `generate`.
+        generate: whether the rules in `rules` also alert by themselves.
+        alerts: whether this correlation alerts by itself; False if it only feeds another correlation without
+            `generate`.
     """
 
     type: str
@@ -56,13 +57,13 @@ class Correlation(Described, frozen=True, kw_only=True, eq=False):
 
     @property
     def wanted(self) -> int:
-        """The lowest count for which the condition holds."""
+        """The lowest count for which the condition is true."""
         return _wanted(self.operator, self.value)
 
 
 def read_correlation(found: Mapping[str, Any], file: Path, line: int, report: Report) -> Correlation | None:
-    """Read a correlation, and report its problems. Return None if its section or its condition is missing or
-    cannot be read."""
+    """Read a correlation, and report its problems. Return None if its section or its condition is missing or cannot be
+    read."""
     report_unknown_keys(found, (*KEYS, "correlation"), report, "a correlation's document")
     described = description_of(found, report)
     section = found.get("correlation")
@@ -141,7 +142,7 @@ def _generate(section: Mapping[str, Any]) -> bool:
 def _condition(
     section: Mapping[str, Any], kind: str, rules: int, report: Report
 ) -> tuple[str, int, str | None]:
-    """Return the operator, the number and the field (or None) of a correlation's condition.
+    """Return (operator, number, field) of a correlation's condition. The field may be None.
 
     Raises:
         RuleFileError: the condition cannot be read.
@@ -194,10 +195,12 @@ def _wanted(operator: str, value: int) -> int:
 
 
 def _check_count(wanted: int, kind: str, rules: int) -> None:
-    """Check that a correlation of the type `kind` of so many `rules` can count to `wanted`, and not without an event.
+    """Check that a correlation of the type `kind` can reach the count `wanted`, and only with events.
+
+    `rules` is the number of rules that the correlation names.
 
     Raises:
-        RuleFileError: it cannot.
+        RuleFileError: the count cannot be reached, or it is reached without any event.
     """
     if kind == "temporal_ordered" and wanted != rules:
         raise RuleFileError(

@@ -1,8 +1,8 @@
 """Reads Sigma's detections: selections of fields and values, joined by a condition.
 
-Coverage and evaluation share this reader: coverage takes event types from the tree, evaluation compiles the
-tree. Evaluation reports every problem. Coverage reports none, because there a test that cannot be read may be
-true or false.
+Coverage and evaluation share this reader. Coverage takes the event types from the tree; evaluation compiles the tree.
+Evaluation reports every problem. Coverage reports none, because it assumes that a test that cannot be read may be true
+or false.
 """
 
 import re
@@ -33,19 +33,21 @@ from forwarder.rules.suggestion import did_you_mean
 
 _TOKENS = re.compile(r"(?P<skip>\s+)|(?P<mark>[()])|(?P<word>[^\s()|]+)|(?P<text>\|.*)", re.DOTALL)
 _MAX_TESTS = 100_000
-"""How many tests the conditions of a rule may join. A selection counts each time that they name it."""
+"""The maximum number of tests that the conditions of a rule may join. A selection counts each time that a condition
+names it."""
 _QUANTIFIERS: dict[str, type[And | Or]] = {"1": Or, "any": Or, "all": And}
 
 Report = Callable[[str, int], None]
-"""Takes the text of a problem and its line, from 0 within the document."""
+"""Takes the text of a problem and the number of its line, from 0 at the start of the document."""
 
 
 def sigma_rule(found: dict[str, Any]) -> Rule:
-    """Return a Sigma rule, reduced to its tests of the event type. The conditions of a rule about another
-    product are not read, so an error in them does not matter.
+    """Return a Sigma rule, reduced to its tests of the event type.
+
+    If the rule is about another product, its condition is not read, so an error in the condition does not matter.
 
     Raises:
-        RuleFileError: its condition cannot be read.
+        RuleFileError: the condition cannot be read.
     """
     okta = about_okta(found.get("logsource"))
     conditions = (about_types(detection_tree(found["detection"], {}, _ignored)),) if okta is not False else ()
@@ -59,12 +61,12 @@ def sigma_rule(found: dict[str, Any]) -> Rule:
 
 
 def _ignored(_text: str, _line: int) -> None:
-    """Report nothing: for coverage, a test that cannot be read may be true or false."""
+    """Report nothing. Coverage assumes that a test that cannot be read may be true or false."""
 
 
 def line_of(found: Any, key: str | None = None) -> int:
-    """Return the line of the mapping `found`, or of `key` in it, from 0 within the document; 0 if it is
-    unknown."""
+    """Return the line of the mapping `found`, or of its key `key`. Lines count from 0 at the start of the document; an
+    unknown line is 0."""
     if not isinstance(found, YamlMapping):
         return 0
     return found.lines.get(key, found.line) if key is not None else found.line
@@ -82,8 +84,8 @@ def detection_tree(
     report: Report,
     other_keys: Sequence[str] = ("condition", "timeframe"),
 ) -> Condition:
-    """Read selections and their condition as a tree. Its leaves are FieldTest, or Unknown for a test with a
-    reported problem.
+    """Read selections and their condition as a tree. Each leaf is a FieldTest, or Unknown if a problem of the test was
+    reported.
 
     Raises:
         RuleFileError: the condition cannot be read.
@@ -130,13 +132,13 @@ def _condition(condition: str, selections: "_Named", report: Report, line: int) 
     rest = reader.next()
     if rest and rest.kind != "text":
         raise RuleFileError(f"its condition cannot be read from {rest.text!r} on")
-    if rest:  # older Sigma rules count events there
+    if rest:  # older Sigma rules count events after a `|`
         report("its condition counts events behind a `|`; write a correlation instead", line)
     return found
 
 
 class _Named:
-    """The selections of a rule by name, as its conditions join them."""
+    """The selections of a rule by name, for the condition that joins them."""
 
     def __init__(self, parts: dict[str, Condition]) -> None:
         self._parts = parts
@@ -152,8 +154,10 @@ class _Named:
         return self._parts[name]
 
     def several(self, quantifier: str, which: str) -> Condition:
-        """Join the selections whose names match the pattern `which`. A name that begins with `_` matches only
-        a pattern that also begins with `_`."""
+        """Join the selections whose names match the pattern `which`.
+
+        A name that begins with `_` matches only a pattern that also begins with `_`.
+        """
         if quantifier not in _QUANTIFIERS:
             raise RuleFileError(f"its condition has {quantifier!r} before `of`; write 1, any or all")
         self._spend(len(self._parts))
@@ -186,7 +190,7 @@ def _tests(condition: Condition) -> int:
 
 
 class _Selections:
-    """Reads one selection; reports each problem with its line."""
+    """Reads one selection, and reports each problem with its line."""
 
     def __init__(self, lists: Lists, report: Report, line: int) -> None:
         self._lists = lists
@@ -217,8 +221,8 @@ class _Selections:
         return _joined(parts, And)
 
     def _test(self, field: str, modifiers: list[str], written: list[Any], line: int) -> Condition:
-        """Return the condition that `field` matches the values `written`, changed and joined by
-        `modifiers`."""
+        """Return the condition that `field` matches the values `written`. `modifiers` change the values, and say how to
+        join them."""
         try:
             values = _values(field, modifiers, written, self._lists)
         except RuleFileError as error:
@@ -255,7 +259,7 @@ def _read(field: str, written: Any, modifiers: list[str], lists: Lists) -> list[
 
 
 def _country(value: Value) -> Value:
-    """Return the value to compare `forwarder.country` with: `??` means an unknown country, not two wildcards.
+    """Return the value to compare `forwarder.country` with. `??` means an unknown country; it is not two wildcards.
 
     Raises:
         RuleFileError: no country code matches `value`.
@@ -271,9 +275,9 @@ def _country(value: Value) -> Value:
 
 
 def about_types(condition: Condition) -> Condition:
-    """Reduce `condition` to its tests of the event type; all other tests may be true or false."""
+    """Reduce `condition` to its tests of the event type. All other tests may be true or false."""
     match condition:
-        case Or(()):  # a list in `rules.lists` that is empty now, but need not stay so
+        case Or(()):  # a list in `rules.lists` that is empty now, but may be filled later
             return Unknown()
         case And(parts):
             return And(tuple(about_types(part) for part in parts))

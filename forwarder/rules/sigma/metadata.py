@@ -1,4 +1,4 @@
-"""What rules, correlations and exceptions have in common: id, title, file, and descriptive keys."""
+"""Reads the keys that rules, correlations and exceptions have in common, such as `id`, `title` and `level`."""
 
 import re
 import uuid
@@ -23,14 +23,14 @@ _NAMESPACE = uuid.UUID("6f1d3f4e-5d0c-4a55-9d8e-0a4c3f1b7f10")
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A rule, correlation or exception: one document in a file of rules.
+    """One document in a file of rules: a rule, a correlation or an exception.
 
     Attributes:
-        id: unique among all loaded documents. If the document has none: its name, or an ID made from its
-            title or filter.
-        name: a name by which other documents may refer to it; often empty.
+        id: the ID; unique among all loaded documents. If the document has none, this is its name, or an ID made from
+            its title or filter.
+        name: a name by which other documents may refer to this one; often empty.
         level: one of LEVELS.
-        line: its first line in the file.
+        line: the number of the document's first line in the file.
     """
 
     id: str
@@ -47,13 +47,13 @@ class Described(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 def made_id(text: str) -> str:
-    """Return an ID made from `text`, the title or the filter of a rule without an ID. The same text always
-    gives the same ID."""
+    """Return an ID made from `text`, the title or the filter of a rule without an ID. The same text always has the same
+    ID."""
     return str(uuid.uuid5(_NAMESPACE, text))
 
 
 def description_of(found: Mapping[str, Any], report: Report) -> dict[str, Any]:
-    """Return the descriptive keys of a document as arguments of Described; report their problems."""
+    """Return the descriptive keys of a document as arguments for Described, and report their problems."""
     for key in _TEXTS:
         if found.get(key) is not None and not isinstance(found[key], str):
             report(f"`{key}` must be a text", line_of(found, key))
@@ -90,8 +90,7 @@ def _texts(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def report_unknown_keys(found: Mapping[str, Any], known: Collection[str], report: Report, where: str) -> None:
-    """Report each key of `found` that is not in `known`, and so has no effect, and each key that `found` has
-    twice."""
+    """Report each key of `found` that has no effect, because it is not in `known`, and each key that occurs twice."""
     for key in getattr(found, "repeated", ()):
         report(f"the key {key!r} stands twice in {where}", line_of(found, key))
     for key in found:

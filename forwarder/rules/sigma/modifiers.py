@@ -1,4 +1,5 @@
-"""Sigma's modifiers, which change the values that a field is compared with: `actor.alternateId|contains|all`."""
+"""Applies Sigma's modifiers, which change the values that a field is compared with, as in
+`actor.alternateId|contains|all`."""
 
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
@@ -27,15 +28,14 @@ from forwarder.rules.conditions.values import (
 from forwarder.rules.suggestion import did_you_mean, known_names
 
 _MAX_EXPANDED = 10_000
-"""How many values one `expand` may make from its lists."""
+"""The maximum number of values that one `expand` may make from its lists."""
 
 Lists = Mapping[str, Sequence[str]]
-"""The operator's lists, by name: the values that `%name%` stands for in a value with the modifier
-`expand`."""
+"""The operator's lists, by name. Their values replace `%name%` in a value with the modifier `expand`."""
 
 
 def _around(value: Value, *, start: bool, end: bool) -> Value:
-    """Let `value` match with any text before it (`start`), after it (`end`), or both."""
+    """Return `value`, changed so that any text may be before it (`start`), after it (`end`), or both."""
     match value:
         case Text(parts, cased):
             before = (Wild.MANY,) if start and parts[:1] != (Wild.MANY,) else ()
@@ -153,10 +153,10 @@ _NOT_HERE = {
 
 
 def check_modifiers(field: str, modifiers: Sequence[str]) -> None:
-    """Check that `modifiers` of `field` can be evaluated.
+    """Check that the `modifiers` of `field` can be evaluated.
 
     Raises:
-        RuleFileError: a modifier is unknown, not supported here, or in the wrong place.
+        RuleFileError: a modifier is unknown, not supported here, or in the wrong position.
     """
     for place, name in enumerate(modifiers):
         if name in _NOT_HERE:
@@ -171,8 +171,7 @@ def check_modifiers(field: str, modifiers: Sequence[str]) -> None:
 
 
 def modified(written: Any, modifiers: Sequence[str], lists: Lists) -> list[Value]:
-    """Apply `modifiers` to the value `written`. Return the resulting values: one, or with `expand` any
-    number.
+    """Apply `modifiers` to the value `written`. Return the resulting values: with `expand` any number, else one.
 
     Raises:
         RuleFileError: a modifier does not fit the value, or a list is missing.
@@ -206,8 +205,8 @@ def _changed(name: str, values: Sequence[Value]) -> list[Value]:
 
 
 def _expanded(value: Value, lists: Lists) -> list[Value]:
-    """Replace each placeholder in `value` by each value of its list, in all combinations. In a regular
-    expression, the values are parts of the expression."""
+    """Replace each placeholder in `value` by each value of its list, in all combinations. In a regular expression, the
+    values become parts of the expression."""
     if isinstance(value, Expression):
         ways = _combined(_split(value.source), lists)
         sources = [

@@ -1,4 +1,4 @@
-"""Exceptions: Sigma's filters, which hold back alerts of rules."""
+"""Reads exceptions. An exception is a filter in Sigma's format that holds back alerts of rules."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -19,11 +19,11 @@ class RuleException(Described, frozen=True, kw_only=True, eq=False):
     """One exception.
 
     Attributes:
-        rules: the rules that it is about, or None for all rules. Each is an ID or a name; in a Ruleset, each
-            is an ID.
-        condition: an event that matches it is NOT held back.
+        rules: the rules that the exception is about; None for all rules. Each is an ID or a name; in a Ruleset, each is
+            an ID.
+        condition: the condition for events that are NOT held back.
         lets_through: `condition`, compiled.
-        until: the last day on which it applies, in UTC; None if it has no end.
+        until: the last day on which the exception applies, in UTC; None if it has no end.
     """
 
     rules: tuple[str, ...] | None
@@ -39,7 +39,7 @@ class RuleException(Described, frozen=True, kw_only=True, eq=False):
 def read_exception(
     found: Mapping[str, Any], lists: Lists, file: Path, line: int, report: Report
 ) -> RuleException | None:
-    """Read an exception, and report its problems; return None if its condition cannot be read."""
+    """Read an exception, and report its problems. Return None if its condition cannot be read."""
     report_unknown_keys(found, (*KEYS, "filter", "logsource", "until"), report, "an exception's document")
     described = description_of(found, report)
     until = _until(found, report)
@@ -63,7 +63,7 @@ def read_exception(
 
 
 def exception_tree(section: Mapping[str, Any], lists: Lists, report: Report) -> Condition:
-    """Read the condition of an exception; an event that matches it is NOT held back.
+    """Return the condition of an exception. An event that matches the condition is NOT held back.
 
     Raises:
         RuleFileError: the condition cannot be read, or does more than exclude events.
@@ -81,8 +81,8 @@ def exception_tree(section: Mapping[str, Any], lists: Lists, report: Report) -> 
 
 
 def _excludes(condition: Condition) -> bool:
-    """Whether the condition only excludes events. `not a and b` does not: with it, the rule would alert only
-    on events that match `b`."""
+    """Whether the condition only excludes events. For example, `not a and b` does more: the rule would alert only on
+    events that match `b`."""
     match condition:
         case Not():
             return True

@@ -347,7 +347,7 @@ def test_correlations_that_lead_back_to_themselves_are_refused(tmp_path: Path) -
     section = {"type": "temporal", "timespan": "5m"}
     one = {"title": "one", "name": "one", "correlation": {**section, "rules": ["two"]}}
     two = {"title": "two", "name": "two", "correlation": {**section, "rules": ["one"]}}
-    with pytest.raises(RulesError, match="lead into a circle of correlations"):
+    with pytest.raises(RulesError, match="name each other in a circle"):
         load([written(tmp_path, one, two)])
 
 
