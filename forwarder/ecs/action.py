@@ -1,7 +1,7 @@
-"""The ECS document of an event about an action of a reaction, for a data stream of its own.
+"""Makes the ECS document of an event about a reaction's action. These documents have a data stream of their own.
 
-Like the document of an alert (`alert.py`), it has no `okta.*` fields: Elastic's rules for Okta read `logs-okta*`.
-`user.*` is the user that the action is about.
+Like the document of an alert (`alert.py`), this document has no `okta.*` fields, because Elastic's rules for Okta read
+`logs-okta*`. `user.*` is the user that the action is about.
 """
 
 from collections.abc import Mapping
@@ -28,24 +28,24 @@ _CLASSES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "block_ip": (("configuration",), ("change",)),
     "prompt": (("authentication",), ("info",)),
 }
-"""`event.category` and `event.type` for some actions; all other actions have configuration and info."""
+"""`event.category` and `event.type` of some actions. All other actions have `configuration` and `info`."""
 
 _OWN = (
     *("id", "key", "code", "kind", "mode", "state", "change", "late", "answer", "waits_for", "approval", "detail"),
     *("attempts", "due", "planned_at", "called_at", "seen_at", "undo_due", "undone_at", "undone_by", "undone_why", "end"),
     *("request_id", "error_id", "parent", "target"),
 )  # fmt: skip
-"""Fields of the action that are copied to `okta_forwarder.action` under the same names."""
+"""Fields of the action that are copied to `okta_forwarder.action`, under the same names."""
 
 _FREE = ("settings", "before", "after")
-"""Objects of the action that are copied there too; their keys are Okta's, or those of the configuration."""
+"""Objects of the action that are also copied to `okta_forwarder.action`. Okta or the configuration chooses their keys."""
 
 
 def action_document(event: Event, options: DocumentOptions) -> dict[str, Any]:
-    """Return the document of `event`, an event about an action, without nulls and empty objects.
+    """Return the document of `event`, an event about an action. The document has no nulls and no empty objects.
 
     Raises:
-        UnmappableError: the body is not a JSON object, or nested too deeply.
+        UnmappableError: the body is not a JSON object, or it is nested too deeply.
     """
     raw = decoded(event)
     try:
@@ -55,7 +55,11 @@ def action_document(event: Event, options: DocumentOptions) -> dict[str, Any]:
 
 
 def action_fields(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[str, Any]:
-    """Return the document of `event`, whose decoded body is `raw`. May raise RecursionError."""
+    """Return the document of `event`, whose decoded body is `raw`.
+
+    Raises:
+        RecursionError: the body is nested too deeply.
+    """
     action, result = object_at(raw, "forwarder", "action"), object_at(raw, "outcome")
     name = str(action.get("action", ""))
     categories, types = _CLASSES.get(name, (("configuration",), ("info",)))

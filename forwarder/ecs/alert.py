@@ -1,7 +1,7 @@
-"""The ECS document of an alert, for a data stream of its own.
+"""Makes the ECS document of an alert. Alerts have a data stream of their own.
 
-It has the user, the source and the user agent of the event that completed the alert, and no `okta.*` fields: Elastic's
-rules for Okta read `logs-okta*`, and must not treat an alert as an event of Okta.
+The document has the user, the source and the user agent of the event that completed the alert. It has no `okta.*`
+fields: Elastic's rules for Okta read `logs-okta*`, and must not treat an alert as an event of Okta.
 """
 
 import re
@@ -37,14 +37,14 @@ _TACTICS = {
     "command-and-control": ("TA0011", "Command and Control"),
     "impact": ("TA0040", "Impact"),
 }
-"""The id and the name of each tactic of ATT&CK, by its tag in Sigma. Older rules write `_` for `-`."""
+"""The ID and the name of each tactic of ATT&CK, by its tag in Sigma. Older rules write `_` instead of `-`."""
 
 
 def alert_document(event: Event, options: DocumentOptions) -> dict[str, Any]:
-    """Return the document of `event`, an alert, without nulls and empty objects.
+    """Return the document of `event`, an alert. The document has no nulls and no empty objects.
 
     Raises:
-        UnmappableError: the body is not a JSON object, or nested too deeply.
+        UnmappableError: the body is not a JSON object, or it is nested too deeply.
     """
     raw = decoded(event)
     try:
@@ -58,7 +58,7 @@ def alert_fields(
 ) -> dict[str, Any]:
     """Return the document of the alert `event`, whose decoded body is `raw`.
 
-    `whole` is the result of `mapped` for the same body: the document as if it were an event of Okta.
+    `whole` is the result of `mapped` for the same body: the document that the body would have as an event of Okta.
     """
     about = object_at(raw, "forwarder", "alert")
     rule, window, trigger = (object_at(about, key) for key in ("rule", "window", "trigger"))
@@ -108,9 +108,9 @@ def _present(**fields: Any) -> dict[str, Any]:
 
 
 def _threat(tags: Iterable[Any]) -> dict[str, Any]:
-    """Return `threat.*` for the ATT&CK tags among `tags`; empty if there are none.
+    """Return the fields `threat.*` for the ATT&CK tags in `tags`; an empty object if there are none.
 
-    Tactics, techniques and sub-techniques each become lists (id, name, reference) whose items correspond.
+    Tactics, techniques and sub-techniques become lists of IDs, names and URLs. Items at the same index belong together.
     """
     tactics: dict[str, str] = {}
     techniques: list[str] = []

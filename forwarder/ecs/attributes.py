@@ -1,4 +1,4 @@
-"""An event as an OpenTelemetry log record: body, severity and flat attributes."""
+"""Makes an OpenTelemetry log record from an event: body, severity and flat attributes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from forwarder.ecs.fields import FIELDS, new_builder
 from forwarder.ecs.value_readers import json_object, location, text
 
 AttributeValue = str | bool | int | float | Sequence[str] | Sequence[bool] | Sequence[int] | Sequence[float]
-"""The type of an attribute's value; all items of a list have the same type."""
+"""The type of an attribute's value. All items of a list have the same type."""
 
 SEMANTIC_NAMES = {
     "okta.uuid": "log.record.uid",
@@ -40,8 +40,12 @@ SEMANTIC_NAMES = {
     "event.outcome": "okta.event.outcome",
     "tags": "okta.tags",
 }
-"""The attribute for each field of a document. Other fields under `okta.` keep their names; all remaining fields repeat
-these values and are left out. Okta has names of regions and countries; OpenTelemetry's attributes need ISO codes."""
+"""The attribute for each of these fields of a document.
+
+Other fields under `okta.` keep their names. All remaining fields repeat these values and are left out. Okta writes
+names of regions and countries, but OpenTelemetry's attributes need ISO codes; so these two fields have names under
+`okta.`.
+"""
 
 _BODY = "okta.display_message"
 _OPTIONS = DocumentOptions(remove_flattened_debug=True)  # attribute names without spaces
@@ -53,13 +57,14 @@ _LEVELS = {"informational": 9, "low": 10, "medium": 13, "high": 17, "critical": 
 
 
 class LogView(msgspec.Struct, frozen=True):
-    """An event as a log record. Its time is `event.published`, its observed time `event.received_at`.
+    """An event as a log record. Its time is `event.published`, its observed time is `event.received_at`.
 
     Attributes:
         body: what happened, in Okta's words.
         severity_text: Okta's severity as received, or the level of an alert; empty if there is none.
-        severity_number: OpenTelemetry's number for the severity; 0 (unspecified) if it is missing or unknown.
-        attributes: by name; texts without lone surrogates, 64-bit integers, finite numbers, no empty values.
+        severity_number: OpenTelemetry's number for the severity; 0 (unspecified) if the severity is missing or unknown.
+        attributes: the attributes by name. Texts have no lone surrogates, integers have at most 64 bits, numbers are
+            finite, and no value is empty.
     """
 
     body: str
@@ -72,7 +77,7 @@ def log_view(event: Event) -> LogView:
     """Return the log record of `event`.
 
     Raises:
-        UnmappableError: the body is not a JSON object, or nested too deeply.
+        UnmappableError: the body is not a JSON object, or it is nested too deeply.
     """
     raw = decoded(event)
     try:
@@ -95,8 +100,11 @@ def log_view(event: Event) -> LogView:
 def _alert_view(raw: dict[str, Any], event: Event, attributes: dict[str, AttributeValue]) -> LogView:
     """Return the log record of the alert `event`.
 
-    Its attributes are those of an Okta event, `attributes`, and the fields `rule`, `threat` and `okta_forwarder` of
-    the alert's document under their own names. `raw` is the decoded body.
+    Args:
+        raw: the decoded body.
+        event: the alert.
+        attributes: the attributes that the body would have as an event of Okta. Added to them are the fields under
+            `rule`, `threat` and `okta_forwarder` of the alert's document, under their own names.
     """
     alert = alert_fields(raw, mapped(raw, event, _OPTIONS), event, _OPTIONS)
     level = alert[ALERT_MODULE].get("level", "")
@@ -112,11 +120,12 @@ def _alert_view(raw: dict[str, Any], event: Event, attributes: dict[str, Attribu
 def _action_view(raw: dict[str, Any], event: Event) -> LogView:
     """Return the log record of `event`, an event about an action, whose decoded body is `raw`.
 
-    The attributes of the user and the address have OpenTelemetry's names, all others those of the document.
+    The attributes of the user and the address have OpenTelemetry's names. All others have the names of the document's
+    fields.
     """
     made = action_fields(raw, event, _OPTIONS)
     about = made[ALERT_MODULE].get("action", {})
-    for free in (about, about.get("request", {})):  # keys of which there is no end
+    for free in (about, about.get("request", {})):  # objects that may have any keys
         free |= {key: encode(free[key]) for key in ("settings", "before", "after", "body") if key in free}
     found = _flat({root: made[root] for root in ("rule", "user", "source", ALERT_MODULE) if root in made})
     severity = text(raw.get("severity")) or ""
@@ -135,7 +144,7 @@ def _action_view(raw: dict[str, Any], event: Event) -> LogView:
 
 
 def attribute_name(field: str) -> str | None:
-    """Return the attribute for `field` of a document; None if `field` repeats another field or the record's body."""
+    """Return the attribute for a document's `field`; None if `field` repeats another field or the body of the record."""
     if field == _BODY:
         return None
     return SEMANTIC_NAMES.get(field) or (field if field.startswith("okta.") else None)
@@ -152,11 +161,12 @@ _NESTED = [
 ]
 """The attributes whose values are objects that must be flattened."""
 _FREE = ("okta.device", "okta.request", "okta.debug_context.debug_data", "okta")
-"""The objects of a document with fields that `FIELDS` does not have. The fields are attributes under their own names."""
+"""The objects of a document that have fields outside of `FIELDS`. These fields become attributes under their own names."""
 
 
 def _attributes(raw: dict[str, Any], event: Event) -> dict[str, AttributeValue]:
-    """Return the attributes of `event`, whose decoded body is `raw`, without building the document whose fields they are."""
+    """Return the attributes of `event`, whose decoded body is `raw`. For speed, the document with these fields is not
+    built."""
     draft = new_builder()
     found = draft[""]
     found["okta.event.outcome"] = "unknown"
@@ -193,8 +203,8 @@ def _flatten(value: dict[str, Any], path: str, found: dict[str, AttributeValue])
 def _flatten_list(values: list[Any], name: str, found: dict[str, AttributeValue]) -> None:
     """Add the list `values` to `found` under `name`.
 
-    A list of objects becomes one list for each field of the objects, with "" for an object without the field, so that
-    items at the same index belong to the same object.
+    A list of objects becomes one list for each field of the objects. An object without the field has "" in this list,
+    so that items at the same index belong to the same object.
     """
     kinds = {*map(type, values)}
     if kinds - {dict}:
@@ -226,7 +236,7 @@ def record_for_json(event: Event) -> dict[str, Any]:
     """Return the OTLP log record of `event` as a JSON object, for display.
 
     Raises:
-        UnmappableError: the body is not a JSON object, or nested too deeply.
+        UnmappableError: the body is not a JSON object, or it is nested too deeply.
     """
     view = log_view(event)
     return {

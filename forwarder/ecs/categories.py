@@ -1,37 +1,39 @@
-"""`event.category` and `event.type` for an Okta event type, by rules on the words of its name.
+"""Chooses `event.category` and `event.type` for an Okta event type, by rules about the words in its name.
 
-First the categories: those of the first pattern in `_CATEGORIES` that is found in the name. Then the types: from the
-words of the name, as far as ECS allows them for the categories, so a "create" is a creation for configuration and iam,
-but only info for authentication. `_MORE` and `_REPORT` correct what the words alone get wrong, with the reason. The
-rules also apply to event types that Okta adds later; by default they are configuration and info.
+First, the categories: the first pattern in `_CATEGORIES` that is found in the name decides. Then, the types: they come
+from the words in the name, as far as ECS allows them for the categories. So "create" becomes `creation` for
+configuration and iam, but `info` for authentication. `_MORE` and `_REPORT` correct cases that the words alone would get
+wrong.
+
+The rules also apply to event types that Okta adds later. By default, these are `configuration` and `info`.
 """
 
 import re
 from functools import lru_cache
 
 Classes = tuple[tuple[str, ...], tuple[str, ...]]
-"""(`event.category`, `event.type`); neither is empty."""
+"""(`event.category`, `event.type`). Neither is empty."""
 
 _CATEGORIES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    # Okta saw an attack, or guards the door against one.
+    # Okta saw an attack, or blocks one.
     (r"^security\.request\.blocked$", ("network", "threat")),
     (r"^security\.(attack|device|events|trusted_origin|voice)\.|^security\.threat\.detected$", ("threat",)),
-    # Limits of the whole org cut off its users; other limits are settings.
+    # A rate limit of the whole org blocks its users; other limits are settings.
     (r"^system\.org\.rate_limit\.(warning|violation)$|^core\.concurrency\.", ("configuration", "network")),
     (r"^app\.radius\.agent\.|^pam\.(ad_|active_directory\.)connection\.", ("network",)),
     (r"^user\.session\.(start|end)$", ("authentication", "session")),
     (r"^user\.(device_)?session\.|^system\.import\.session\.|^security\.session\.", ("session",)),
-    # Words of authentication in names that are about something else.
+    # Names that have a word of authentication, but are about something else.
     (r"^(oauth2|resource_servers)\.|^app\.ad\.password_migration", ("configuration",)),
     (r"^user\.account\.(unlock|use)_token$", ("iam",)),
-    # Proving who one is, and what that takes.
+    # Authentication, and what a user needs for it.
     (r"^app\.oauth2\.|auth|password|passwd|credential|token|mfa|factor|passkey", ("authentication",)),
     (
         r"log(in|out)\b|sign(in|out)\.|evaluate_sign_on|\.sso|_sso|\.slo$|ldapi\.(un)?bind",
         ("authentication",),
     ),
     (r"identity_verification|phone_verification|device\.custom_push", ("authentication",)),
-    # Who has an account, a group, a role, access.
+    # Who has an account, is in a group, or has a role or access.
     (r"^(access|group|user|workflows\.user|workload_principal|iam\.role)\.", ("iam",)),
     (
         r"^(device\.user|personal\.user|policy\.execute\.user|system\.identity_sources\.(user|group))\.",
@@ -49,30 +51,30 @@ _CATEGORIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"", ("configuration",)),
 )
 
-# What happened to a thing that is configured, or to an identity: words of the name.
+# Words in a name that say what happened to something configured, or to an identity.
 _LIFECYCLE: tuple[tuple[str, str], ...] = (
     ("creation", "create created createEnrollment add generate enroll register provision bootstrap"),
     ("deletion", "delete deleted remove removed revoke cancel cancelled deprovision"),
     ("change", "update updated change rotate reset"),
 )
-# What happened to a way of signing in, to a session, to a device: words of the name.
+# Words in a name that say what happened to a sign-in method, a session or a device.
 _COURSE: tuple[tuple[str, str], ...] = (
     ("start", "start started initiate initiated enable activate login signin"),
     ("end", "end expire expired disable deactivate logout signout"),
 )
 
-# Types that the words do not tell. Each pattern that is found adds its type.
+# Types that the words do not show. Each pattern that is found in the name adds its type.
 _MORE: tuple[tuple[str, str], ...] = (
     # Membership in a group or an application is a property of the user; adding one changes the user.
     ("change", r"^(group|application)\.user_membership\.(add|remove)$"),
-    # A switch that was set, in the past tense that only settings use.
+    # A setting was switched on or off. Only names of settings have the past tense.
     ("change", r"\.((de)?activated|enabled|disabled|canceled)$"),
-    # Switching a policy or a user on or off changes what applies; elsewhere that is only information.
+    # To activate or deactivate a policy or a user is a change; for anything else, it is only information.
     ("change", r"^policy\.(lifecycle|rule)\.(de)?activate$|^policy\.rule\.add$"),
     ("change", r"^system\.custom_email_server\.lifecycle\.(de)?activate$"),
     ("change", r"^user\.lifecycle\.((de)?activate|(un)?suspend)$"),
     ("change", r"^device\..*\.(update|reset)$"),
-    # Elastic counts a suspended device as ended, the lifting of it too, and a deactivation as both ends.
+    # Elastic uses `end` if a device is suspended or unsuspended, and both `start` and `end` for a deactivation.
     ("end", r"^device\.lifecycle\.(un)?suspend$"),
     ("start", r"\.lifecycle\.deactivate$"),
     # An admin acted.
@@ -84,25 +86,25 @@ _MORE: tuple[tuple[str, str], ...] = (
     ("protocol", r"^app\.radius\.agent\."),
     ("connection", r"^pam\..*connection\."),
     ("indicator", r"^security\."),
-    # Events that Elastic counts as information too: who may do what,
+    # Events that Elastic also classifies as information: about permissions,
     ("info", r"^iam\.(policy|resourceset|role\.(create|update|delete|permissions))\b|\.privilege\.grant$"),
     ("info", r"^application\.user_membership\.(add|remove|change_username)$|deny_access$"),
-    # the course of a user's account, factor, session,
+    # about a user's account, factors and sessions,
     ("info", r"^user\.lifecycle\.(create|(de)?activate|(un)?suspend)$|^user\.session\.(start|end)$"),
     ("info", r"^user\.mfa\.factor\.|^user\.account\.(expire|report)_|^security\.authenticator\."),
     ("info", r"^directory\.user_profile\.update$|^system\.iwa_agentless\.user\.|del_auth\.login_"),
-    # the org's security, its look and its addresses, its hooks' keys and its logs,
+    # about the org's security, brands, domains, hook keys and logs,
     ("info", r"^security\.(behavior|threat\.configuration)\.|^policy\.(lifecycle|rule)\.(de)?activate$"),
     ("info", r"^system\.(brand|email_domain|custom_url_domain|hook\.key|log_stream|directory\.debugger)\."),
     ("info", r"^(support\.org|account\.org\.status|system\.agent\.register|analytics\.reports)\b"),
-    # and whatever people do in Workflows, flows themselves left out.
+    # and about all that people do in Workflows, except with flows themselves.
     ("info", r"^workflows\.user\.(connection|delegatedflow|folder|role|table|flow\.move)\b"),
 )
 
-# Reports of something that a job did or saw: their words are not about the thing that they name.
+# Reports of something that a job did or saw. The words in these names do not say what happened to the named thing.
 _REPORT = re.compile(r"\bauto_|_auto_|bulk_|_detected$|preference_|cancel\.start$|^master_application\.")
 
-# What ECS allows in each category.
+# The types that ECS allows in each category.
 _ALLOWED: dict[str, frozenset[str]] = {
     "authentication": frozenset({"start", "end", "info"}),
     "session": frozenset({"start", "end", "info"}),
@@ -117,7 +119,7 @@ _LONGEST = 256  # characters of a name that are looked at; Okta's longest has 10
 
 
 def classes(event_type: str) -> Classes:
-    """Return (categories, types) of an Okta event type, also if it is not in the catalogue."""
+    """Return (categories, types) of an Okta event type, even if the type is not in the catalogue."""
     return _classify(event_type[:_LONGEST])
 
 

@@ -1,7 +1,8 @@
 """Copies the values of an event to the fields that the table `FIELDS` names.
 
-The function that does it is made from the table, and from nothing else, at import, as `dataclasses` makes an `__init__`: a loop over
-the table takes 1.5 times as long, and copying is a third of the work for a document. For the object `outcome`, the code is:
+At import, this module writes a function from the table, and from nothing else, as `dataclasses` writes an `__init__`. A
+loop over the table would take 1.5 times as long, and copying is a third of the work for a document. For example, this
+is the code for the object `outcome`:
 
     if type(outcome := raw.get('outcome')) is dict:
         find = outcome.get
@@ -28,9 +29,10 @@ _OTHER = "if (value := find({key!r})) is not None and (value := read_{read}(valu
 def copying_function(
     target: Callable[[str], _Target | None],
 ) -> Callable[[dict[str, Any], DocumentBuilder], None]:
-    """Return a function that copies the values of a decoded event into a draft, as the rows of `FIELDS` say.
+    """Return a function that copies the values of a decoded event into a draft of a document, as `FIELDS` says.
 
-    `target` returns (path of the object, name in it) of a field in the draft, or None if the field is not copied.
+    `target` takes a field's name and returns (path of the object, name in it) in the draft; None if the field is not
+    copied.
     """
     targets = {field: found for row in FIELDS for field in row.ecs if (found := target(field))}
     paths = dict.fromkeys(path for path, _ in targets.values())
@@ -44,7 +46,7 @@ def copying_function(
 
 
 def _lines(path: str, variable: str, targets: dict[str, _Target]) -> Iterator[str]:
-    """Yield the code for the object at `path` of an event, which is in `variable`, and for the objects in it."""
+    """Yield the code that copies the object at `path` of an event and the objects in it. `variable` holds the object."""
     indent = "    " * (path.count(".") + 2 if path else 1)
     yield f"{indent}find = {variable}.get"
     rows = [row for row in FIELDS if row.okta.rpartition(".")[0] == path]
@@ -62,5 +64,5 @@ def _lines(path: str, variable: str, targets: dict[str, _Target]) -> Iterator[st
 
 
 def _variable(path: str) -> str:
-    """Return the variable of the object at `path` in the draft."""
+    """Return the name of the variable for the object at `path` in the draft."""
     return "to_" + path.replace(".", "_")

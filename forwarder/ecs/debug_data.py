@@ -1,4 +1,4 @@
-"""Maps `debugContext.debugData`: an object with any keys, whose values are often objects written as strings."""
+"""Maps `debugContext.debugData`, an object that may have any keys. Its values are often objects written as strings."""
 
 import re
 from collections.abc import Collection
@@ -29,21 +29,21 @@ _TAKEN = frozenset(
         for field in row.ecs
     }
 )
-"""Names of fields whose type and meaning are fixed, so that no other key may become such a field."""
+"""Names of fields whose type and meaning are fixed. No other key may become a field with such a name."""
 _PARSED = ("logOnlySecurityData", "tunnels", "behaviors", "risk")
-_MAX_CACHED = 1_000  # characters of one entry: 256 entries of the worst texts take 8 MB
+_MAX_CACHED = 1_000  # characters of one entry; in the worst case, 256 entries take 8 MB
 _COMMA = re.compile(", ")
 _NEXT_PAIR = re.compile(r",\s+(?=[^\s=,]+\s*=)")
 
 
 def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) -> None:
-    """Add the debug data that the table `FIELDS` does not cover to `draft`.
+    """Add to `draft` the debug data that the table `FIELDS` does not have.
 
     Args:
         raw: the decoded event.
-        draft: the document; the fields go to `okta.debug_context.debug_data`.
-        flattened: put the whole object, with Okta's keys, into the field `flattened`. If False, each key becomes a
-            field of its own, with underscores for spaces and dashes.
+        draft: the document. The fields are added to `okta.debug_context.debug_data`.
+        flattened: whether to put the whole object, with Okta's keys, into the field `flattened`. If False, each key
+            becomes a field, with underscores instead of spaces and dashes.
     """
     whole = object_at(raw, "debugContext", "debugData")
     data = clean(whole)
@@ -66,10 +66,10 @@ def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) 
 
 
 def _parse(written: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return `written` with each string that holds an object replaced by the object, and the fields about the risk.
+    """Return the values in `written` with strings parsed to objects, and the fields about the risk.
 
-    A string that cannot be parsed is kept; a string that holds an empty object is left out. The objects have at most
-    `MAX_KEYS` keys together; short strings get theirs first.
+    A string that cannot be parsed is kept. A string that holds an empty object is left out. All objects together have
+    at most `MAX_KEYS` keys; the objects from short strings get their keys first.
 
     Args:
         written: those keys of `_PARSED` that the debug data has, with their values.
@@ -85,7 +85,7 @@ def _parse(written: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], dict[s
         else:
             parts = _split(_within_braces(value), _NEXT_PAIR)
             inner = _pairs(value, parts, left) or None
-            # Reasons may hold commas of their own; Elastic then keeps the string too.
+            # A reason may contain commas. In this case, Elastic also keeps the string.
             if inner is value or value.count(", ") >= len(parts):
                 data["risk_object"] = value
         if inner is not None:
@@ -93,10 +93,10 @@ def _parse(written: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], dict[s
     return data, _risk(data)
 
 
-# An org's sign-ins repeat few texts: the 13,022 of the emulated org have 123. With the cache, an event with such texts becomes
-# a document 1.3 times as fast.
+# The sign-ins of an org have few different texts: 13,022 sign-ins of the emulated org have 123. With the cache, making
+# a document from such an event is 1.3 times as fast.
 _parse_cached = lru_cache(maxsize=256)(_parse)
-"""Documents share the objects that it returns: nothing may change them."""
+"""Several documents share the objects that this function returns, so nothing may change these objects."""
 
 
 def _within_braces(written: str) -> str:
@@ -104,8 +104,10 @@ def _within_braces(written: str) -> str:
 
 
 def _split(text: str, separator: re.Pattern[str]) -> list[str]:
-    """Split `text` at each `separator` that is outside of braces: an inner object is one value. If braces lack their
-    counterpart, they are characters like others."""
+    """Split `text` at each `separator` that is not inside braces, so that an inner object is one value.
+
+    If the numbers of opening and closing braces differ, braces are ordinary characters.
+    """
     if "{" not in text or text.count("{") != text.count("}"):
         return separator.split(text)
     parts: list[str] = []
@@ -120,12 +122,12 @@ def _split(text: str, separator: re.Pattern[str]) -> list[str]:
 
 
 def _pairs(written: str, parts: list[str], keys_left: KeysLeft) -> dict[str, str] | str:
-    """Parse the text of a Java map, such as `{New City=NEGATIVE}`; return any other text unchanged.
+    """Parse the text of a Java map, such as `{New City=NEGATIVE}`. Any other text is returned unchanged.
 
     Args:
         written: the whole text.
         parts: the text within the braces, split into the texts that should be pairs.
-        keys_left: the same as in `clean`.
+        keys_left: the number of keys that may still be kept, as in `clean`.
     """
     found: dict[str, str] = {}
     for part in parts:
@@ -137,7 +139,7 @@ def _pairs(written: str, parts: list[str], keys_left: KeysLeft) -> dict[str, str
 
 
 def _risk(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that detection rules read: level and reasons of the risk, and the unusual behaviors."""
+    """Return the fields that detection rules read: the level and the reasons of the risk, and the unusual behaviors."""
     logged = data.get("logOnlySecurityData")
     found: dict[str, Any] = {}
     for source in (data.get("risk"), logged.get("risk") if type(logged) is dict else None):
@@ -169,9 +171,10 @@ def _rename(
     left_out: Collection[str] = (),
     taken: Collection[str] = (),
 ) -> None:
-    """Copy the keys of `value` to `into`, with underscores for spaces and dashes, at any depth.
+    """Copy the keys of `value` to `into`, with underscores instead of spaces and dashes, at any depth.
 
-    A key whose name is one of `taken`, or that of a neighbour, goes into the JSON text under `REST`.
+    If the new name of a key is in `taken`, or another key has this name, the value goes into the JSON text under
+    `REST`.
     """
     others: dict[str, Any] = {}
     for key, inner in value.items():

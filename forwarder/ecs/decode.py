@@ -1,4 +1,4 @@
-"""Decodes JSON bytes to Python values, including JSON from Okta that a strict decoder refuses."""
+"""Decodes JSON to Python values, even JSON from Okta that a strict decoder refuses."""
 
 import json
 import math
@@ -8,18 +8,20 @@ from typing import Any
 import msgspec
 
 INT64 = range(-(2**63), 2**63)
-"""The integers that fit into a field of a search index and an OTLP attribute."""
+"""The integers that fit into a field of a search index and into an OTLP attribute."""
 
 _decode = msgspec.json.Decoder().decode
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def decode(text: bytes | str) -> Any:
-    """Decode a JSON text. Half of a surrogate pair becomes U+FFFD; a number too large for a double or a 64-bit integer
-    becomes a string of its digits.
+    """Decode a JSON text.
+
+    Half of a surrogate pair becomes U+FFFD. A number that is too large for a double or a 64-bit integer becomes a
+    string of its digits.
 
     Raises:
-        ValueError: the text is not JSON (`msgspec.MsgspecError` and `json.JSONDecodeError` are ValueErrors).
+        ValueError: the text is not JSON. `msgspec.MsgspecError` and `json.JSONDecodeError` are ValueErrors.
         RecursionError: the JSON is nested too deeply.
     """
     try:
@@ -31,7 +33,7 @@ def decode(text: bytes | str) -> Any:
 
 
 def decode_object(text: bytes | str) -> dict[str, Any] | None:
-    """Decode a JSON object as `decode` does; return None if the text is not a JSON object."""
+    """Decode a JSON object as `decode` does. Return None if the text is not a JSON object."""
     try:
         value = decode(text)
     except (ValueError, RecursionError):
@@ -45,7 +47,7 @@ def encode(value: Any) -> str:
 
 
 def _integer(digits: str) -> int | str:
-    # Twenty characters fit every 64-bit integer; Python refuses to read thousands of digits.
+    # Every 64-bit integer has at most 20 characters; Python refuses to read thousands of digits.
     return int(digits) if len(digits) <= 20 else digits
 
 

@@ -1,4 +1,4 @@
-"""The ECS document of an Okta event, as Elastic's own Okta integration would write it."""
+"""Makes the ECS document of an Okta event, as Elastic's own Okta integration would write it."""
 
 import re
 from collections.abc import Iterable
@@ -34,16 +34,17 @@ _TARGET_DETAILS = ("methodTypeUsed", "methodUsedVerifiedProperties")
 
 
 class DocumentOptions(msgspec.Struct, frozen=True):
-    """The settings of the documents.
+    """The settings for documents.
 
     Attributes:
         namespace: the last part of the data stream's name.
-        preserve_original_event: keep the event as received in `event.original`.
-        remove_flattened_debug: store debug data as single fields, not as one flattened object. Two of Elastic's
-            rules need the flattened object.
-        tags: added to every document.
-        okta_geo: fill `source.geo` and `source.as` from Okta's own data, for a server without GeoIP databases.
-        organization_name: fill `organization.name` with the org's name in the configuration.
+        preserve_original_event: whether to keep the event as received in `event.original`.
+        remove_flattened_debug: whether to store debug data as single fields, not as one flattened object. Two of
+            Elastic's rules need the flattened object.
+        tags: tags that are added to every document.
+        okta_geo: whether to fill `source.geo` and `source.as` from Okta's own data, for a server without GeoIP
+            databases.
+        organization_name: whether to fill `organization.name` with the org's name in the configuration.
     """
 
     namespace: str = "default"
@@ -55,13 +56,13 @@ class DocumentOptions(msgspec.Struct, frozen=True):
 
 
 def document(event: Event, options: DocumentOptions) -> dict[str, Any]:
-    """Return the document of the Okta event `event`, without nulls and empty objects; it can be encoded as JSON.
+    """Return the document of the Okta event `event`. It has no nulls and no empty objects, and can be encoded as JSON.
 
-    Its id in the data stream is `event.uuid`; the server's ingest pipeline sets `event.ingested`. Do not change the objects in it:
-    documents share some of them.
+    The document's ID in the data stream is `event.uuid`. The server's ingest pipeline sets `event.ingested`. Do not
+    change the objects in the document: several documents share some of them.
 
     Raises:
-        UnmappableError: the body is not a JSON object, or nested too deeply.
+        UnmappableError: the body is not a JSON object, or it is nested too deeply.
     """
     raw = decoded(event)
     try:
@@ -74,7 +75,7 @@ def decoded(event: Event) -> dict[str, Any]:
     """Return the decoded body of `event`.
 
     Raises:
-        UnmappableError: the body is not a JSON object, or nested too deeply.
+        UnmappableError: the body is not a JSON object, or it is nested too deeply.
     """
     try:
         raw = decode(event.body)
@@ -86,7 +87,11 @@ def decoded(event: Event) -> dict[str, Any]:
 
 
 def mapped(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[str, Any]:
-    """Return the document of `event`, whose decoded body is `raw`. May raise RecursionError."""
+    """Return the document of `event`, whose decoded body is `raw`.
+
+    Raises:
+        RecursionError: the body is nested too deeply.
+    """
     draft = new_builder()
     draft[""]["@timestamp"] = timestamp(raw.get("published"), event.published)
     _constants(draft, options)
@@ -110,9 +115,12 @@ _copy_fields = copying_function(_field_target)
 
 
 def copy_objects(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) -> None:
-    """Copy the parts of `raw`, a decoded event, that have any keys or are lists into `draft`.
+    """Copy to `draft` the parts of the decoded event `raw` that are lists or may have any keys.
 
-    `flattened` means the same as in `debug_data`. May raise RecursionError.
+    `flattened` means the same as in `debug_data`.
+
+    Raises:
+        RecursionError: the event is nested too deeply.
     """
     _device(raw, draft)
     _ip_chain(raw, draft)
@@ -121,13 +129,14 @@ def copy_objects(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool
 
 
 def event_tags(event: Event, more: Iterable[str] = ()) -> list[str]:
-    """Return the tags of `event`: the constant ones, those of its type in Okta's catalogue, and `more`."""
+    """Return the tags of `event`: the constant tags, the tags of its type in Okta's catalogue, and `more`."""
     tags = ["forwarded", "okta-system", *EVENT_TYPES.get(event.event_type, ())]
     return list(dict.fromkeys([*tags, *more])) if more else tags
 
 
 def timestamp(written: Any, published: Micros) -> str:
-    """Return the time of an event: Okta's text `written` with all its digits if it has the usual format, else `published`."""
+    """Return the time of an event as text. This is Okta's own text `written`, with all its digits, if it has the usual
+    format; else `published`."""
     if type(written) is str and _UTC_TEXT.fullmatch(written):
         return written
     return iso(published)
@@ -138,7 +147,7 @@ def iso(at: Micros) -> str:
     return f"{_iso_second(at // SECOND)}.{at // 1000 % 1000:03}Z"
 
 
-# Most events of a batch are of a few seconds: to format each second once makes a document 1.06 times as fast.
+# Most events of a batch happened within a few seconds. Formatting each second once makes a document 1.06 times as fast.
 @lru_cache(maxsize=256)
 def _iso_second(seconds: int) -> str:
     return time.iso(seconds * SECOND).removesuffix("Z")
@@ -164,14 +173,14 @@ def _event(draft: DocumentBuilder, event: Event, options: DocumentOptions) -> No
 
 
 def _device(raw: dict[str, Any], draft: DocumentBuilder) -> None:
-    """Copy those keys of `device` that are not in `FIELDS`. They keep Okta's own names."""
+    """Copy those keys of `device` that are not in `FIELDS`. They keep Okta's names."""
     others = {key: value for key, value in object_at(raw, "device").items() if key not in _DEVICE_NAMED}
     for key, value in (clean(others) or {}).items() if others else ():
         draft["okta.device"].setdefault(key, value)
 
 
 def _ip_chain(raw: dict[str, Any], draft: DocumentBuilder) -> None:
-    """Copy `ipChain` to `okta.request.ip_chain`: the System Log has it in `request`, an event hook in `client`."""
+    """Copy `ipChain` to `okta.request.ip_chain`. In the System Log it is in `request`, in an event hook in `client`."""
     chain = objects(object_at(raw, "request").get("ipChain")) or objects(
         object_at(raw, "client").get("ipChain")
     )
@@ -190,7 +199,11 @@ def _hop(hop: dict[str, Any]) -> dict[str, Any]:
 
 
 def _targets(raw: dict[str, Any], draft: DocumentBuilder) -> None:
-    """Add `okta.target` to `draft`, and `user.target` from the first user and the first group in the list."""
+    """Add `okta.target` to `draft`: the list of objects that the event is about. Also add the first user and the first
+    group as `user.target`.
+
+    The order of the list has no meaning; the type of each object says what it is.
+    """
     found = [made for item in objects(raw.get("target")) if (made := _target(item))]
     if not found:
         return
@@ -222,7 +235,8 @@ def _target(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_text(values: dict[str, Any]) -> dict[str, str]:
-    """Return `values` with all values as text: the same attribute may be a string in one event and an object in another."""
+    """Return `values` with each value as text, because the same attribute may be a string in one event and an object in
+    another."""
     return {key: value if type(value) is str else encode(value) for key, value in values.items()}
 
 

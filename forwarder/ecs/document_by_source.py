@@ -1,4 +1,4 @@
-"""The document of any event of the store, by its source."""
+"""Makes the document of any event in the store, by the event's source."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,13 +12,13 @@ BESIDE: Mapping[Source, Callable[[Event, DocumentOptions], dict[str, Any]]] = {
     Source.ALERT: alert_document,
     Source.ACTION: action_document,
 }
-"""By source, the functions that make documents of the forwarder's own events; each has its own data stream."""
+"""The functions that make documents of the forwarder's own events, by source. Each source has its own data stream."""
 
 
 def document_of(event: Event, options: DocumentOptions) -> dict[str, Any]:
     """Return the document of `event`, an event of Okta or of the forwarder.
 
     Raises:
-        UnmappableError: the body is not a JSON object, or nested too deeply.
+        UnmappableError: the body is not a JSON object, or it is nested too deeply.
     """
     return BESIDE.get(event.source, document)(event, options)

@@ -1,6 +1,7 @@
-"""The table `FIELDS`: to which fields of a document each value of an Okta event is copied. docs/mapping.md shows it.
+"""The table `FIELDS` says to which fields of a document each value of an Okta event is copied. docs/mapping.md shows
+the table.
 
-`copy_fields.py` copies the values; all mapping that is more than that is in `document.py` and `debug_data.py`.
+`copy_fields.py` copies the values. `document.py` and `debug_data.py` contain all mapping that is more than copying.
 """
 
 from collections.abc import Callable
@@ -12,9 +13,10 @@ from forwarder.ecs.value_readers import email, flag, integer, ip, json_object, l
 
 
 class Field(msgspec.Struct, frozen=True):
-    """One row: the value at the path `okta` of an event is converted by `read` and copied to the fields `ecs`.
+    """One row of the table. The value at the path `okta` of an event is converted by `read` and copied to the fields
+    `ecs`.
 
-    If `read` returns None, the value is left out: no field is set.
+    If `read` returns None, no field is set.
     """
 
     okta: str
@@ -52,7 +54,7 @@ FIELDS: tuple[Field, ...] = (
     Field("client.geographicalContext.state", ("client.geo.region_name",)),
     Field("client.geographicalContext.country", ("client.geo.country_name",)),
     Field("client.geographicalContext.geolocation", ("client.geo.location",), location),
-    # Device. Newer events write some of its names in camelCase; where an event has both, the last row wins.
+    # Device. Newer events write some names in camelCase. If an event has both spellings, the last row decides.
     Field("device.platform", ("okta.device.os_platform",)),
     Field("device.osPlatform", ("okta.device.os_platform",)),
     Field("device.osVersion", ("okta.device.os_version",)),
@@ -79,7 +81,7 @@ FIELDS: tuple[Field, ...] = (
     Field("transaction.type", ("okta.transaction.type",)),
     Field("transaction.detail.requestApiTokenId", ("okta.transaction.detail.request_api_token_id",)),
     Field("transaction.detail.rootApiTokenId", ("okta.transaction.detail.root_api_token_id",)),
-    # Authentication. Elastic lets the interface overwrite the provider; here each has its field.
+    # Authentication. In Elastic's documents the interface overwrites the provider; here each has its own field.
     Field("authenticationContext.authenticationProvider", (_AUTHENTICATION + "authentication_provider",)),
     Field("authenticationContext.authenticationStep", (_AUTHENTICATION + "authentication_step",), integer),
     Field("authenticationContext.credentialProvider", (_AUTHENTICATION + "credential_provider",)),
@@ -96,7 +98,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "authenticationContext.authenticatorContext.validationStatus", (_AUTHENTICATOR + "validation_status",)
     ),
-    # Network, as Okta sees it.
+    # What Okta knows about the client's network.
     Field("securityContext.asNumber", ("okta.security_context.as.number",), integer),
     Field(
         "securityContext.asOrg", ("okta.security_context.as.organization.name", "client.as.organization.name")
@@ -142,12 +144,14 @@ _PATHS = ("", *(path for path, _, _ in _NESTING))
 
 
 DocumentBuilder = dict[str, dict[str, Any]]
-"""A document under construction: each of its objects by dotted path, so that `draft["okta.actor"]["id"]` can be set
-without checking that the object exists. `draft[""]` is the document itself."""
+"""A document under construction: each of its objects, by dotted path. `draft[""]` is the document itself.
+
+With it, `draft["okta.actor"]["id"]` can be set without checking that the object exists.
+"""
 
 
 def new_builder() -> DocumentBuilder:
-    """Return an empty draft: it has every object that a document can have, each without fields."""
+    """Return an empty draft. It has every object that a document can have, without any fields."""
     return {path: {} for path in _PATHS}
 
 
@@ -160,7 +164,7 @@ def build(draft: DocumentBuilder) -> dict[str, Any]:
 
 
 def object_at(raw: dict[str, Any], *path: str) -> dict[str, Any]:
-    """Return the object at `path` in `raw`; an empty object if there is no object."""
+    """Return the object at `path` in `raw`; an empty object if there is no object at `path`."""
     for key in path:
         inner = raw.get(key)
         if type(inner) is not dict:
@@ -170,5 +174,6 @@ def object_at(raw: dict[str, Any], *path: str) -> dict[str, Any]:
 
 
 def names_under(path: str) -> frozenset[str]:
-    """Return those keys of the Okta object at `path` that are in `FIELDS`. Keys of inner objects have dots, as in `a.b`."""
+    """Return the keys of the Okta object at `path` that are in `FIELDS`. A key of an inner object has dots, as in
+    `a.b`."""
     return frozenset(field.okta[len(path) + 1 :] for field in FIELDS if field.okta.startswith(path + "."))

@@ -1,4 +1,5 @@
-"""The health document: the state of the forwarder as an ECS document, for its own data stream. No I/O."""
+"""Makes the health document: the state of the forwarder as an ECS document. These documents have a data stream of their
+own."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,13 +18,13 @@ _LIVE = {"live", "unknown"}
 def health_document(status: Mapping[str, Any], now: Micros, host: str, namespace: str) -> dict[str, Any]:
     """Return the health document of `status`.
 
-    It has totals for the forwarder, because the numbers of single orgs and sinks are in lists, and a search cannot
-    distinguish the items of a list; `states` has a text for the state of each hook and each sink.
+    The document has totals for the whole forwarder, because the numbers for each org and sink are in lists, and a
+    search cannot distinguish the items of a list. `states` has a text for the state of each hook and each sink.
 
     Args:
         status: the result of `Status.gather`.
         now: the time of `status`.
-        host: the name of the machine that the forwarder runs on.
+        host: the name of the machine on which the forwarder runs.
         namespace: the last part of the data stream's name.
     """
     at = datetime.fromtimestamp(now / SECOND, UTC)

@@ -1,4 +1,5 @@
-"""The document of an Okta event for Elastic's own pipeline: the event as text in `message`, with the agent's fields."""
+"""Makes the document that Elastic's own pipeline for Okta reads: the event as text in `message`, and the fields that
+Elastic's agent adds."""
 
 from typing import Any
 
@@ -9,13 +10,13 @@ from forwarder.ecs.fields import object_at
 
 
 def raw_document(event: Event, options: DocumentOptions) -> dict[str, Any]:
-    """Return the document of `event` that Elastic's pipeline for Okta expects.
+    """Return the document of `event` for Elastic's pipeline for Okta.
 
-    An event of a hook has `ipChain` in `client`, where the pipeline does not read it: it is moved to `request`, as in
-    the System Log. The rest of the event stays as received.
+    In an event from a hook, `ipChain` is in `client`, where the pipeline does not read it. So it is moved to `request`,
+    as in the System Log. The rest of the event stays as received.
 
     Raises:
-        UnmappableError: the body is not a JSON object.
+        UnmappableError: the body is not a JSON object, or it is nested too deeply.
     """
     raw = decoded(event)
     document: dict[str, Any] = {
