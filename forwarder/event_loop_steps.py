@@ -8,12 +8,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 HOLD_SECONDS = 0.001
-"""How long a step may hold the event loop. The general limit is 20 ms, but an answer to Okta takes several turns of the
-loop, and each of them may have to wait for a step."""
+"""How long a step may hold the event loop. The general limit is 20 ms. But an answer to Okta takes several turns of the
+loop, and in each turn it may have to wait for such a step."""
 
 
 class Cooperative:
-    """Keeps a long computation from holding up other tasks: await `yield_if_due` in its loop.
+    """Lets other tasks run during a long computation: await `yield_if_due` in the loop of the computation.
 
     Create the object when the computation starts.
     """
@@ -30,7 +30,8 @@ class Cooperative:
 
 
 async def run_in_steps(steps: Generator[None, None, T]) -> T:
-    """Run a generator that yields after short steps, so that other tasks can run; return its result."""
+    """Run a generator that yields after short steps, and let other tasks run between the steps. Return the generator's
+    result."""
     cooperative = Cooperative()
     while True:
         try:

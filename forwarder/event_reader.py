@@ -1,6 +1,6 @@
 """Reads the events of a JSON list from a POST of Okta or from a page of the System Log.
 
-An element that cannot be read does not affect the others: it becomes a malformed event, and they become events.
+An element that cannot be read becomes a malformed event. The other elements still become events.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,14 @@ from forwarder.json_scanner import check_end, scan_list
 
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
-# For larger texts, the scanner lets the parser do most of the work, but piece by piece.
+# A larger text is split piece by piece (`json_scanner.py`), so that the event loop is not held for long.
 _SPLIT_AT_ONCE = 1024 * 1024  # bytes
 _MAX_COMMAS = 100_000
-"""A text of at most 1 MiB with at most this many commas is parsed at once: in 3 ms if the elements are events, in 7 ms
-if each has one byte."""
+"""The maximum number of commas in a text that is parsed at once. A text of at most 1 MiB with at most this many commas
+takes 3 ms if its elements are events, and 7 ms if each element has one byte."""
 
-# A text with far more elements than could be events is rejected. Otherwise it would become millions of dead letters.
+# A text with far more elements than there could be events is rejected. Otherwise it would become millions of dead
+# letters.
 _SMALLEST_EVENT = 60  # bytes
 _ALWAYS_ALLOWED = 1_000  # elements
 
@@ -41,21 +42,21 @@ def can_be_split_at_once(text: bytes) -> bool:
 
 
 def most_elements(text: bytes) -> int:
-    """Return the highest number of elements that is accepted in a list of the length of `text`."""
+    """Return the maximum number of elements that a list with the length of `text` may have."""
     return _ALWAYS_ALLOWED + len(text) // _SMALLEST_EVENT
 
 
 async def split_list(text: bytes) -> Sequence[bytes | msgspec.Raw]:
-    """Split a JSON list into its elements, which are not parsed: each is a part of `text`, byte for byte.
+    """Split a JSON list into its elements, which are not parsed. Each element is a part of `text`, byte for byte.
 
     Raises:
-        JsonStructureError: `text` is not a JSON list, or has far more elements than could be events.
+        JsonStructureError: `text` is not a JSON list, or has far more elements than there could be events.
     """
     if can_be_split_at_once(text):
         try:
             split = _decode_list(text)
         except (msgspec.MsgspecError, RecursionError):
-            pass  # only the scanner finds out whether the list is wrong, or one of its elements
+            pass  # the list or one of its elements is invalid; only the scanner finds out which
         else:
             if len(split) <= most_elements(text):
                 return split
@@ -73,12 +74,12 @@ async def read_events(
     received_at: Micros,
     envelope_id: str = "",
 ) -> tuple[list[Event], list[MalformedEvent]]:
-    """Parse each element; return the events and the malformed events, both in the order of `elements`."""
+    """Parse each element. Return the events and the malformed events, both in the order of `elements`."""
     events: list[Event] = []
     malformed: list[MalformedEvent] = []
     cooperative = Cooperative()
     for element in elements:
-        body = bytes(element)  # a copy: a slice would keep the whole text alive as long as one event
+        body = bytes(element)  # a copy: a slice would keep the whole text in memory as long as one event
         repaired = None
         if len(body) > SURELY_EXAMINED:
             repaired = await run_in_steps(replace_lone_surrogates_in_steps(body))

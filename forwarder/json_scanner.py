@@ -1,12 +1,12 @@
-"""Finds the elements of a JSON list in short steps, even if some of them are not valid JSON.
+"""Finds the elements of a JSON list in short steps, even if some of the elements are not valid JSON.
 
-A JSON parser refuses a whole text because of one odd place in it: a number like NaN, a control character, a thousand
-levels. So the parser splits the list piece by piece. Where it refuses a piece, a scanner splits the text: it looks
-only at brackets, commas and strings, so an odd element does not affect the others. Neither validates an element: the
-reader of the elements does.
+A JSON parser refuses a whole text because of one invalid part: a number such as NaN, a control character, or too many
+levels. So the parser splits the list piece by piece. Where it refuses a piece, a scanner splits the text. The scanner
+looks only at brackets, commas and strings, so an invalid element does not affect the others. Neither the parser nor the
+scanner validates an element; `event_reader.py` does that.
 
-Functions that scan are generators: they yield after each short step (`cooperative.run_in_steps`), and return a
-position.
+The functions that scan are generators. They yield after each short step (see `event_loop_steps.run_in_steps`), and
+return a position in the text.
 """
 
 import re
@@ -18,30 +18,32 @@ from forwarder.core.errors import JsonStructureError
 
 Scan = Generator[None, None, int]
 Scanner = Callable[[bytes, int], Scan]
-"""Takes a text and a position in it."""
+"""Takes a text and a position in the text."""
 
 _WINDOW = 65_536
-"""The most bytes that the scanner reads in one step, which takes 0.2 ms."""
+"""The maximum number of bytes that the scanner reads in one step, which takes 0.2 ms."""
 
 _STEPS = 8
-"""Steps between two yields."""
+"""The number of steps between two yields."""
 
 _PIECE = 131_072
-"""The most bytes that the parser splits in one step, which takes 0.2 ms, or 4 ms if each element has three bytes."""
+"""The maximum number of bytes that the parser splits in one step. This takes 0.2 ms, or 4 ms if each element has three
+bytes."""
 
 _TRIES = 3
-"""How many places the parser tries as the end of a piece. Each is between two objects: two elements, or parts of
-one."""
+"""The number of places that the parser tries as the end of a piece. Each place is between two objects, which may be two
+elements, or parts of one element."""
 
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
-# If a string is truncated, the first quote of the next element seems to end it: the string then ends with `,{"`, and
-# no delimiter follows. The pattern does not match such a string.
+# If the end of a string is missing, the string seems to end at the first quote of the next element. It then ends with
+# `,{"`, and no delimiter follows. The pattern does not match such a string.
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _WHOLE_STRING = _STRING + rb'(?!(?:(?<=,\{")|(?<=, \{"))[^,:}\]\s])'
 _PLAIN = rb'[^"{}\[\]]++|' + _WHOLE_STRING
 
-# An object or list that contains no other one is skipped in one step; an object in an object only if it is a value.
+# An object or a list without inner objects or lists is skipped in one step. Inside an object, this is done only for a
+# value.
 _LIST = rb"\[(?:" + _PLAIN + rb")*+\]"
 _OBJECT = rb"\{(?:" + _PLAIN + rb")*+\}"
 _VALUE = rb"(?:(?<=:)|(?<=: ))" + _OBJECT
@@ -65,13 +67,13 @@ _LOOK_BACK = 64
 
 
 def scan_list(text: bytes, at: int, elements: list[bytes | msgspec.Raw], most: int) -> Scan:
-    """Replace the content of `elements` with the elements of the list at `at`, byte for byte.
+    """Replace the content of `elements` with the elements of the list at position `at`, byte for byte.
 
-    Returns the position after the list.
+    Return the position after the list.
 
     Raises:
-        JsonStructureError: there is no list at `at`, or the list does not end, or it has nothing between two commas,
-            or more than `most` elements.
+        JsonStructureError: no list begins at `at`, the list does not end, it has nothing between two commas, or it has
+            more than `most` elements.
     """
     elements.clear()
     at = _skip(text, at, b"[")
@@ -99,10 +101,11 @@ def scan_list(text: bytes, at: int, elements: list[bytes | msgspec.Raw], most: i
 
 
 def _split_piece(text: bytes, at: int, elements: list[bytes | msgspec.Raw]) -> int:
-    """Let the JSON parser split the next elements, ten times as fast as the scanner, and append them.
+    """Let the JSON parser split the next elements, and append them to `elements`. The parser is ten times as fast as
+    the scanner.
 
-    A piece of the text starts at an element. If the piece in brackets is a valid list, it also ends with a whole
-    element. Returns the position of the next element; `at` if the parser refused every piece.
+    A piece of the text starts at an element. If the piece becomes a valid list with brackets around it, the piece also
+    ends with a whole element. Return the position of the next element; `at` if the parser refused every piece.
     """
     end = at + _PIECE
     for _ in range(_TRIES):
@@ -123,12 +126,12 @@ def _check_number(elements: Sequence[object], most: int) -> None:
 
 
 def scan_object(text: bytes, at: int, scanners: Mapping[bytes, Scanner]) -> Scan:
-    """Scan the object at position `at`; return the position after it.
+    """Scan the object at position `at`. Return the position after the object.
 
-    `scanners` has the function that scans the value of a key, by this key. A key is written with its quotes.
+    `scanners` has, for some keys, the function that scans the value of the key. The keys are written with their quotes.
 
     Raises:
-        JsonStructureError: there is no object at `at`, or it does not end.
+        JsonStructureError: no object begins at `at`, or the object does not end.
     """
     at = _skip(text, at, b"{")
     if empty := _object_end(text, at):
@@ -143,19 +146,19 @@ def scan_object(text: bytes, at: int, scanners: Mapping[bytes, Scanner]) -> Scan
 
 
 def check_end(text: bytes, at: int) -> None:
-    """Raise JsonStructureError if anything but white space follows from position `at`."""
+    """Raise JsonStructureError if the text has anything but white space from position `at` on."""
     if (end := _blanks(text, at)) and end.end() < len(text):
         raise JsonStructureError(f"there is text after the end (byte {at})")
 
 
 def scan_value(text: bytes, at: int, closing: bytes) -> Scan:
-    """Return the end of the value at `at`: the position of the comma or of the bracket after the value.
+    """Return the end of the value at position `at`: the position of the comma or of the bracket after the value.
 
-    `closing` is the bracket that ends the list or object that holds the value. A truncated value ends where
-    the next value seems to begin.
+    `closing` is the bracket that ends the list or object around the value. If the end of the value is missing, the
+    value ends where the next value seems to begin.
 
     Raises:
-        JsonStructureError: the value does not end.
+        JsonStructureError: the text has no end of the value.
     """
     start = at
     awaited = bytearray()  # for each open bracket, the one that closes it; the innermost last
@@ -171,7 +174,7 @@ def scan_value(text: bytes, at: int, closing: bytes) -> Scan:
             if ends:
                 return at
         elif character == b"{" and awaited[-1:] == b"}" and (comma := _comma_before(text, at)) is not None:
-            return comma  # in an object, only a key can follow a comma
+            return comma  # inside an object, only a key can follow a comma
         elif nested := _nest(text, at, awaited):
             at += nested
         elif _ends(character, awaited, closing):
@@ -182,7 +185,12 @@ def scan_value(text: bytes, at: int, closing: bytes) -> Scan:
 
 
 def _scan_string(text: bytes, at: int, closing: bytes) -> Generator[None, None, tuple[int, bool]]:
-    """Return the position after the string at `at`, and whether the value that contains the string is truncated."""
+    """Return (position, whether the value ends there) for the string at position `at`.
+
+    If the string is complete, the position is after the string, and the value that contains the string goes on. If the
+    end of the string is missing, the position is the end of the value: the comma before the next value, or the last
+    bracket `closing` in the text.
+    """
     if string := _string(text, at, at + _WINDOW):
         return string.end(), False
     if string := _string_with_brace(text, at, at + _WINDOW):
@@ -195,9 +203,11 @@ def _scan_string(text: bytes, at: int, closing: bytes) -> Generator[None, None, 
 
 
 def _nest(text: bytes, at: int, awaited: bytearray) -> int:
-    """Update `awaited` for the run of equal brackets at `at`: an opening bracket adds one, a closing one removes it.
+    """Update `awaited` for the equal brackets at position `at`: each opening bracket adds an entry, each closing
+    bracket removes one.
 
-    Returns the length of the run; 0 if there is no bracket at `at`, or if it closes none of the open brackets.
+    Return the number of these brackets; 0 if there is no bracket at `at`, or if the brackets close none of the open
+    ones.
     """
     run = _brackets(text, at)
     brackets = run[0] if run else b""
@@ -223,17 +233,18 @@ def _ends(character: bytes, awaited: bytearray, closing: bytes) -> bool:
 
 
 def _comma_before(text: bytes, at: int) -> int | None:
-    """Return the position of the comma before `at`; None if anything but white space is between them."""
+    """Return the position of the comma before `at`; None if there is anything but white space between the comma and
+    `at`."""
     begin = max(at - _LOOK_BACK, 0)
     before = text[begin:at].rstrip(_BLANK)
     return begin + len(before) - 1 if before.endswith(b",") else None
 
 
 def _last(closing: bytes, text: bytes, start: int) -> int:
-    """Return the position of the last `closing` bracket from `start` on.
+    """Return the position of the last bracket `closing` from position `start` on.
 
     Raises:
-        JsonStructureError: there is no such bracket, or it is the end of the text, which may then be truncated.
+        JsonStructureError: there is no such bracket, or only white space follows it, so that the text may be truncated.
     """
     end = text.rfind(closing, start)
     if end < 0 or not text[end + 1 :].strip(_BLANK):
@@ -242,7 +253,11 @@ def _last(closing: bytes, text: bytes, start: int) -> int:
 
 
 def _skip(text: bytes, at: int, character: bytes) -> int:
-    """Return the position after `character`, which must be at `at`; white space may come before it."""
+    """Return the position after `character`, which must be at `at`. White space may be before it.
+
+    Raises:
+        JsonStructureError: `character` is not at `at`.
+    """
     blanks = _blanks(text, at)
     at = blanks.end() if blanks else at
     if not text.startswith(character, at):

@@ -16,11 +16,12 @@ from forwarder.core.time import Micros
 
 
 class EffectKind(StrEnum):
-    """How the effect of an action ends. Code fixes the kind: no configuration can make a revocation reversible."""
+    """How the effect of an action ends. The kind is fixed in the code, because no configuration can make an action
+    reversible."""
 
     QUIET = "quiet"
-    """The action only reports: no limit counts it, and the age of the event does not matter.
-    `user_risk` is quiet too, although Okta's policies may act on the risk."""
+    """The action only reports something. No limit counts it, and the age of the event does not matter. `user_risk` has
+    this kind too, although Okta's policies may act on the risk."""
     MENDING = "mending"
     """The action cannot be undone. Its effect ends when the user signs in again or sets a new password."""
     TIMED = "timed"
@@ -41,32 +42,32 @@ KINDS: Mapping[str, EffectKind] = {
     "block_ip": EffectKind.TIMED,
     "prompt": EffectKind.PROMPT,
 }
-"""All actions. We offer none that deactivates or deletes a user, or resets a password or a factor."""
+"""All actions. None of them deletes or deactivates a user, or resets a password or a factor."""
 
 ASKS = frozenset({"suspend", "block_ip", "expire_password"})
 """Actions that need an operator's approval, unless the rule says `approve: no`."""
 
 OUTSIDE = frozenset({"notify", "risk_event"})
-"""Actions whose call goes to the webhook or receiver named in `to`, not to the API of the org."""
+"""Actions that call the webhook or receiver named in `to`, not the API of the org."""
 
 WITHOUT_USER = frozenset({"notify", "block_ip"})
 """Actions that are not about a user."""
 
 
 class ActionState(StrEnum):
-    """How far an action has come."""
+    """The state of an action."""
 
     PLANNED = "planned"
     WAITING = "waiting"
-    """The action waits; `waits_for` says for what."""
+    """The action waits for what `waits_for` says."""
     CALLING = "calling"
-    """The call may have been sent or not: this state is stored before the call is sent."""
+    """It is not known whether the call was sent, because this state is stored before the call is sent."""
     PROMPTING = "prompting"
     """The user was asked, and has not answered yet."""
     LIVE = "live"
-    """Done; it will be undone at `undo_due`."""
+    """The action was done, and will be undone at `undo_due`."""
     UNDOING = "undoing"
-    """The call that undoes the action may have been sent or not."""
+    """It is not known whether the call that undoes the action was sent."""
     ENDED = "ended"
 
 
@@ -75,20 +76,21 @@ class Outcome(StrEnum):
 
     DONE = "done"
     ACCEPTED = "accepted"
-    """The other side (Okta, a webhook or a receiver) accepted the call, but does not report its effect."""
+    """Okta, the webhook or the receiver accepted the call, but does not report its effect."""
     NO_OP = "no_op"
     """The target was already in the wanted state."""
     REFUSED = "refused"
-    """A guard or an operator refused the action; `reason` says why."""
+    """A guard or an operator refused the action. `reason` says why."""
     FAILED = "failed"
     UNKNOWN = "unknown"
-    """It is not known whether the prompt was sent. It is never sent again."""
+    """It is not known whether the prompt was sent. The prompt is never sent again."""
     SHADOW = "shadow"
     """The action was in shadow mode: everything was done except the call."""
 
 
 class Reason(StrEnum):
-    """Why an action was refused or waits: first the reasons of the guards, in their order, then other reasons."""
+    """Why an action was refused or waits. First come the reasons of the guards, in the guards' order, then other
+    reasons."""
 
     OFF = "off"
     PAUSED = "paused"
@@ -114,7 +116,7 @@ class End(StrEnum):
 
     UNDONE = "undone"
     NOT_OURS = "not_ours"
-    """Someone else changed the target meanwhile, so it was not changed back."""
+    """Someone else changed the target in the meantime, so the forwarder did not change it back."""
 
 
 class Waits(StrEnum):
@@ -130,7 +132,7 @@ class ActionTarget(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         kind: `user`, `ip`, or `alert` if the target is neither a user nor an IP address.
-        id: Okta's id of the user, or the IP address.
+        id: Okta's ID of the user, or the IP address.
         name: the user's login in the event; only for display.
     """
 
@@ -140,11 +142,11 @@ class ActionTarget(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ActionRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The HTTP request of an action. It contains no secret: credentials are added when the request is sent.
+    """The HTTP request of an action. It contains no secret, because credentials are added when the request is sent.
 
     Attributes:
-        to: the name of the org, or of the webhook or receiver.
-        path: the path in Okta's API; empty for a webhook or receiver, whose URL is in the configuration.
+        to: the name of the org, the webhook or the receiver.
+        path: the path in Okta's API. It is empty for a webhook or a receiver, because the configuration has their URLs.
     """
 
     to: str
@@ -154,14 +156,15 @@ class ActionRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Approval(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An operator's decision about an action, or the fact that one is needed.
+    """An operator's decision about an action, or the need for such a decision.
 
     Attributes:
-        until: the action can be approved until this time.
-        why: why a decision is needed: `asks` if actions of this name need one, else the limit that the action exceeds.
+        until: the time until which the action can be approved.
+        why: why a decision is needed: `asks` if actions with this name need one, else the limit that the action
+            exceeds.
         by: who decided: the name of the ops token, or the user that a trusted proxy names.
-        at: when it was decided; None if there is no decision yet.
-        given: True if approved, False if denied; None if there is no decision yet.
+        at: when the operator decided; None if there is no decision yet.
+        given: True if the action was approved, False if it was denied; None if there is no decision yet.
     """
 
     until: Micros
@@ -172,7 +175,7 @@ class Approval(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def limit(self) -> str:
-        """The limit that the action exceeds; empty if none."""
+        """The limit that the action exceeds; empty if it exceeds none."""
         return "" if self.why == "asks" else self.why
 
 
@@ -180,28 +183,28 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     """One action about one alert.
 
     Attributes:
-        key: the unique key of the action (`key_of`).
-        rule, title: the id and the title of the alert's rule.
-        alert: uuid of the alert.
-        events: uuids of the alert's last events; the very last one completed it.
+        key: the unique key of the action (see `key_of`).
+        rule, title: the ID and the title of the alert's rule.
+        alert: the uuid of the alert.
+        events: the uuids of the alert's last events. The last of them completed the alert.
         published: when the last event happened. If this was too long ago, the action is late.
-        late: whether the alert is marked as late: the event was old when it was received.
-        made_by: what caused the last event: the ids of its actor, of the API token and of the transaction.
+        late: whether the alert is marked as late, because its event was old when it was received.
+        made_by: what caused the last event: the IDs of its actor, of the API token and of the transaction.
         trigger: the type of the last event.
-        name: the action, one of `KINDS`.
-        settings: the settings of the action in the rule: `for` in seconds, `group`, `by`, `to`, …
+        name: the name of the action, one of `KINDS`.
+        settings: the settings of the action in the rule: `for` (in seconds), `group`, `by`, `to`, …
         mode: the mode in which the action was planned: `shadow` or `enforce`.
         subject: the body of the alert, if the action needs more of the alert than this row has; else empty.
         parent: the key of the prompt whose answer planned this action; empty if the rule planned it.
-        due: when to process the action next; None if it waits for an operator, or has ended.
-        attempts: how many tries have failed since the last success.
-        before, after: the state of the target, as read before and after the call.
-        answer: the answer to a prompt: approved, denied, timeout, unreachable, unknown.
-        handle: the handle to poll a prompt that was sent. It is secret: never shown or exported.
-        detail: one line for an operator: why the action is in this state, and what to do.
-        request_id, error_id: the ids by which Okta's support finds its last response.
-        undone_by: what undid the action: `time`, `protected`, or `hand:` with the name of a person; empty if nothing
-            did.
+        due: when to process the action next; None if it has ended, or waits for an operator.
+        attempts: the number of tries that have failed since the last success.
+        before, after: the state of the target before and after the call.
+        answer: the answer to a prompt: approved, denied, timeout, unreachable or unknown.
+        handle: the handle with which the answer to a prompt is polled. It is secret: never shown or exported.
+        detail: one line for an operator: why the action is in its state, and what to do.
+        request_id, error_id: IDs of Okta's last response, by which Okta's support can find it.
+        undone_by: what undid the action: `time`, `protected`, or `hand:` with a person's name; empty if it was not
+            undone.
         undone_why: the reason that the person gave, or why the target is protected.
     """
 
@@ -248,12 +251,13 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def id(self) -> str:
-        """The short id for display: the first 12 characters of `key`."""
+        """The short ID for display: the first 12 characters of `key`."""
         return self.key[:12]
 
     @property
     def follows_answer(self) -> bool:
-        """Whether the answer to a prompt planned this action. (A notification about an approval also has a parent.)"""
+        """Whether the answer to a prompt planned this action. A notification about an approval also has a parent, but
+        does not count."""
         return bool(self.parent) and "about" not in self.settings
 
     @property
@@ -263,10 +267,10 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def key_of(org: str, alert: str, name: str, target: ActionTarget, path: Sequence[str] = ()) -> str:
-    """Return the key of an action, so that the same alert never has the same effect on the same target twice.
+    """Return the key of an action. With it, one alert never has the same effect on the same target twice.
 
-    If a rule has two actions with the same name, `path` distinguishes them: by their group or receiver, or by the
-    answer to a prompt after which they are made.
+    If a rule has two actions with the same name, `path` distinguishes them: it has the group or receiver of the action,
+    or the answer to a prompt that leads to the action.
     """
     named = msgspec.json.encode([org, alert, name, target.kind, target.id, *path])
     return sha256(named).hexdigest()
@@ -276,9 +280,9 @@ class Claim(msgspec.Struct, frozen=True):
     """What the store knows about an event that an alert names.
 
     Attributes:
-        digest: the digest of the first copy (`core.event_digest`); None if it is not known.
-        logged: True if the System Log has shown the event, False if it has shown another event with the same uuid,
-            None if it has shown neither.
+        digest: the digest of the event's first copy (`core.event_digest`); None if it is not known.
+        logged: True if the System Log has shown the event, False if it has shown another event with the same uuid, None
+            if it has shown neither.
     """
 
     digest: bytes | None = None
@@ -294,19 +298,20 @@ class ActionStore(Protocol):
     async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> frozenset[str]:
         """Store `actions`, append the events of `batch` and set its cursor, in one transaction.
 
-        An action replaces the stored action with the same key; but a PLANNED action is left out if its key is stored
-        already. Return the keys of the actions that were left out.
+        An action replaces the stored action with the same key. Exception: if a PLANNED action has a key that is already
+        stored, it is not stored. Return the keys of these actions.
 
         Raises:
-            StoreError: the commit failed or cannot be confirmed. The call may be repeated; but a PLANNED action that was
-                committed is then left out.
+            StoreError: the commit failed or cannot be confirmed. The call may be repeated; PLANNED actions that were
+                committed the first time are then not stored again.
         """
 
     async def cursor(self, name: str) -> str | None:
         """Return the last value that was stored for the cursor `name`; None if there is none."""
 
     async def claims(self, org: str, uuids: Sequence[str]) -> Mapping[str, Claim]:
-        """Return, by uuid, what the store knows about the events `uuids` of `org`; unknown events are left out."""
+        """Return what the store knows about the events `uuids` of `org`, by uuid. Events that the store does not know
+        are left out."""
 
     async def users_at(self, org: str, address: str, since: Micros) -> int:
-        """Return how many users of `org` had a successful event from the IP address at `since` or later."""
+        """Return the number of users of `org` that had a successful event from the IP address at `since` or later."""

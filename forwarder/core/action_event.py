@@ -1,7 +1,7 @@
 """Converts an action to text and JSON, for lists and exports, and to an event. docs/mapping.md shows the event's JSON.
 
-Each visible change of an action is an event. It has the format of Okta's events, with the forwarder as the actor and
-the user as the target; `eventType` is `forwarder.action`, and the action itself is below `forwarder.action`.
+Each visible change of an action is stored as an event in the format of Okta's events. Its actor is the forwarder, its
+target is the user, its `eventType` is `forwarder.action`, and the action itself is under `forwarder.action`.
 """
 
 from typing import Any
@@ -21,12 +21,12 @@ ACTOR = "okta-forwarder"
 
 _NAMESPACE = UUID("3f0a8f0e-6f1e-5d5b-8f57-6f6b74612d67")
 _MOST_BYTES = 32 * 1024
-"""The maximum size in bytes of a request's body or a target's state in an event: a zone may have thousands of entries.
-The row of the action keeps the whole body and state."""
+"""The maximum size in bytes of a request's body or of a target's state in an event. A network zone may have thousands
+of entries. The row of the action keeps the whole body and state."""
 
 _NOT_SHOWN = {"name", "subject", "handle", "made_by", "trigger"}
-"""Fields that are not shown as they are: `name` is shown as `action`; the body of the alert is in the alert's own
-event; `handle` is secret; the others say what caused the event, such as a token."""
+"""Fields that are not shown under their names: `name` is shown as `action`, the body of the alert is in the alert's own
+event, `handle` is secret, and the others say what caused the event, such as a token."""
 
 _TIMES = {"published", "due", "planned_at", "called_at", "seen_at", "undo_due", "undone_at"}
 _RESULTS: dict[str, str] = {
@@ -38,7 +38,8 @@ _RESULTS: dict[str, str] = {
     End.UNDONE: "SUCCESS",
     End.NOT_OURS: "FAILURE",
 }
-"""The event's `outcome.result`, one of Okta's values, for each change of an action; UNKNOWN for all other changes."""
+"""The event's `outcome.result` (one of Okta's values) for each change of an action. For all other changes it is
+UNKNOWN."""
 
 _WORRYING = {Outcome.FAILED, Outcome.UNKNOWN, End.NOT_OURS}
 _WORDS: dict[str, str] = {
@@ -50,8 +51,8 @@ _WORDS: dict[str, str] = {
     Outcome.NO_OP: "nothing to do, it was already done",
     Outcome.UNKNOWN: "it is not known whether it was done",
 }
-"""The text for each change of an action. For a change that is not listed, the text is the change itself. The reason
-follows in parentheses."""
+"""The text for each change of an action. If a change is not listed, its name is the text. The reason follows in
+parentheses."""
 
 _WHOLE: dict[tuple[str, str], str] = {
     (Waits.CONFIRMATION, Reason.UNCONFIRMED): "waits until the System Log shows the event",
@@ -64,7 +65,7 @@ _WHOLE: dict[tuple[str, str], str] = {
     (End.UNDONE, "hand"): "undone by hand",
     (End.UNDONE, "protected"): "undone, because the target is protected now",
 }
-"""The whole text for a change of an action with this reason."""
+"""The complete text for a change of an action with this reason."""
 
 _ANSWERS = {
     "approved": "the user approved",
@@ -81,7 +82,7 @@ def change_of(action: Action) -> str:
 
 
 def words_of(action: Action) -> str:
-    """Return a text that says how far an action has come, such as `refused (protected)`."""
+    """Return a text about the state of an action, such as `refused (protected)`."""
     if action.answer:
         return _ANSWERS.get(action.answer, action.answer)
     if action.end is End.NOT_OURS:
@@ -96,7 +97,7 @@ def words_of(action: Action) -> str:
 
 
 def reason_of(action: Action) -> str:
-    """Return what undid an action, if its effect has ended; else why the action was refused or waits; else empty."""
+    """Return what undid an action, if its effect has ended; else why it was refused or waits; else an empty string."""
     return action.undone_by.partition(":")[0] if action.end else str(action.reason or "")
 
 
@@ -108,8 +109,8 @@ def about(action: Action) -> str:
 
 
 def as_json(action: Action) -> dict[str, Any]:
-    """Return, for JSON, the fields of an action that may be shown and are not empty: times as text, secrets
-    redacted."""
+    """Return the fields of an action for JSON, without empty fields and fields that must not be shown. Times are texts,
+    and secrets are redacted."""
     fields: dict[str, Any] = {"id": action.id, "action": action.name, "code": code_of(action.alert)}
     for name in action.__struct_fields__:
         value = getattr(action, name)
@@ -130,7 +131,8 @@ def _approval(approval: Approval) -> dict[str, Any]:
 def to_event(action: Action, at: Micros) -> Event:
     """Return the event to store about the last change of an action. `at` is the time of the change.
 
-    The same change of the same action has the same uuid, so if it is stored again after a crash, it is a duplicate.
+    The same change of the same action always has the same uuid. So if the event is stored again after a crash, it is a
+    duplicate.
     """
     change = change_of(action)
     until = action.approval.until if action.approval and change == Waits.APPROVAL else action.undo_due
@@ -154,7 +156,7 @@ def to_event(action: Action, at: Micros) -> Event:
 
 
 def _cut(shown: dict[str, Any]) -> dict[str, Any]:
-    """Replace a request's body or a target's state with a note about its size, if it is too large for an event."""
+    """If a request's body or a target's state is too large for an event, replace it with a note about its size."""
     request = shown.get("request")
     if request and "body" in request:
         shown["request"] = request | {"body": _fitting(request["body"])}

@@ -1,7 +1,7 @@
 """An alert: the finding of a rule, stored as an event. docs/mapping.md shows its JSON.
 
-An alert has keys of the Okta event that completed it (`actor`, `client`, `target`, …), so that code that reads events
-can read alerts too; `eventType` is `forwarder.alert`, and the finding itself is below `forwarder.alert`.
+An alert has some keys of the Okta event that completed it (`actor`, `client`, `target`, …), so that code for events can
+also read alerts. Its `eventType` is `forwarder.alert`, and the finding itself is under `forwarder.alert`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,11 @@ from forwarder.core.time import Micros, iso
 EVENT_TYPE = "forwarder.alert"
 
 MOST_EVENTS = 100
-"""The maximum number of event uuids in an alert. It lists the last events; `count` and `matched` count all events."""
+"""The maximum number of event uuids in an alert. The alert has the uuids of the last events; `count` and `matched`
+count all events."""
 
 SEVERITIES = {"informational": 21, "low": 21, "medium": 47, "high": 73, "critical": 99}
-"""Elastic's number for each severity level of Sigma."""
+"""Elastic's severity number for each level of Sigma."""
 
 _OKTA = {"informational": "INFO", "low": "INFO", "medium": "WARN"}
 _NAMESPACE = UUID("5d6a6a9e-3f0c-5b8e-9c1f-6f6b74612d66")
@@ -39,7 +40,7 @@ _TAKEN_OVER = (
 _CODE_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base32: no two look alike
 
 _MOST_BYTES = 64 * 1024
-"""The maximum size in bytes of the copied values together: a sender may send values of any size. The largest values
+"""The maximum size in bytes of all copied values together. A sender may send values of any size, so the largest values
 are left out until the rest fits."""
 
 
@@ -48,8 +49,8 @@ class RuleInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         kind: `event`, or the type of the correlation.
-        references: URLs about the rule.
-        ruleset: the name of the file that has the rule.
+        references: URLs of pages about the rule.
+        ruleset: the name of the file that contains the rule.
         aliases: for each alias in the group of the alert, the fields that the alias stands for.
     """
 
@@ -66,7 +67,7 @@ class RuleInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 class AlertWindow(msgspec.Struct, frozen=True):
     """The time from the first event of an alert to the last, by Okta's clock.
 
-    `seconds` is the timespan of the rule; 0 if it has none.
+    `seconds` is the timespan of the rule; 0 if the rule has none.
     """
 
     start: Micros
@@ -80,12 +81,12 @@ class Alert(msgspec.Struct, frozen=True):
     Attributes:
         group: the fields that the rule groups events by, such as the user, and their values in this alert.
         first: the uuid of the first event in the window.
-        events: uuids of the last events in the window, oldest first, at most `MOST_EVENTS`.
-        count: how many events, values or rules are in the window; the rule's condition compares this number.
-        matched: how many events matched since the last alert of this rule and group, including the window.
-        held_back: how many alerts of this rule and group were held back since the last one, because that one was too
+        events: the uuids of the last events in the window, oldest first, at most `MOST_EVENTS`.
+        count: the number that the rule's condition compares: how many events, values or rules are in the window.
+        matched: the number of events that matched since the last alert of this rule and group, including the window.
+        held_back: the number of alerts of this rule and group that were held back, because the last alert was too
             recent.
-        late: whether the event was older than `rules.late` when it was received; reactions ignore such an alert.
+        late: whether the event was older than `rules.late` when it was received. Reactions ignore such an alert.
     """
 
     org: str
@@ -101,7 +102,7 @@ class Alert(msgspec.Struct, frozen=True):
 
     @property
     def uuid(self) -> str:
-        """The uuid of the alert: the same for the same org, rule, group and first event."""
+        """The uuid of the alert. It is the same for the same org, rule, group and first event."""
         named = [self.org, self.rule.id, sorted(self.group.items()), self.first]
         return str(uuid5(_NAMESPACE, msgspec.json.encode(named).decode()))
 
@@ -150,7 +151,7 @@ def code_of(uuid: str) -> str:
 
 
 def rule_of(alert: Event) -> str:
-    """Return the id of the rule that raised `alert`, an event that `to_event` made."""
+    """Return the ID of the rule that raised `alert`, an event that `to_event` made."""
     found: str = msgspec.json.decode(alert.body)["forwarder"]["alert"]["rule"]["id"]
     return found
 

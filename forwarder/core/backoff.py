@@ -1,10 +1,12 @@
-"""How long to wait before the next try: exponential with full jitter, or as long as the server asks, up to a limit."""
+"""Calculates how long to wait before the next try: exponential backoff with full jitter, or the time that the server
+asks for, up to a limit."""
 
 import msgspec
 
 
 class Backoff(msgspec.Struct, frozen=True):
-    """The limits of the waits between tries: the first wait is at most `base` seconds, every wait at most `cap`."""
+    """The limits of the waits between tries. The first wait is at most `base` seconds; every wait is at most `cap`
+    seconds."""
 
     base: float = 0.5
     cap: float = 30.0
@@ -12,9 +14,11 @@ class Backoff(msgspec.Struct, frozen=True):
     def delay(self, attempt: int, random: float = 1.0, asked: float | None = None) -> float:
         """Return the seconds to wait after `attempt` failed tries.
 
-        `random` is the jitter, from [0, 1); without it, the result is the longest wait. If the server asked for a
-        wait, `asked` is its length in seconds. The result is then the smaller of `asked` and ten times `cap`; up to
-        `base` of jitter is added to that.
+        Args:
+            attempt: the number of failed tries.
+            random: the jitter, from [0, 1). The default makes the longest wait.
+            asked: the seconds that the server asks to wait; None if it asks for no wait. The result is then `asked`, or
+                ten times `cap` if that is less, and up to `base` seconds of jitter in addition.
         """
         bound = min(self.cap, self.base * 2.0 ** min(attempt - 1, 32))
         if asked is not None:

@@ -1,4 +1,4 @@
-"""Collects the body of a response up to a maximum size: a kilobyte of gzip can become a gigabyte."""
+"""Collects the body of a response up to a maximum size, because a kilobyte of gzip can become a gigabyte."""
 
 import zlib
 
@@ -8,8 +8,11 @@ _GZIP = 16 + zlib.MAX_WBITS
 _STEP = 64 * 1024
 _FREE_MEMBERS = 1_000
 _MEMBER_BYTES = 1024
-"""Above _FREE_MEMBERS, each member of a gzip body must have so many inflated bytes on average. An empty one has 20 bytes,
-and takes longer to inflate than 10 KiB of text. Programs that write many members give each some 10 KiB."""
+"""If a gzip body has more than _FREE_MEMBERS members, they must have at least this many inflated bytes on average.
+
+An empty member has 20 bytes, and takes longer to inflate than 10 KiB of text. Programs that write many members put
+about 10 KiB into each.
+"""
 
 
 class BodyTooLargeError(ForwarderError):
@@ -23,7 +26,7 @@ class BodyEncodingError(ForwarderError):
 class BoundedBody:
     """Collects one body, piece by piece, and inflates it.
 
-    Neither the received nor the inflated body may be larger than `limit` bytes.
+    Neither the received body nor the inflated body may be larger than `limit` bytes.
     """
 
     def __init__(self, content_encoding: str, limit: int) -> None:
@@ -42,11 +45,11 @@ class BoundedBody:
         self._body = bytearray()
 
     def feed(self, piece: bytes) -> None:
-        """Add the next piece, as received.
+        """Add the next piece of the body, as received.
 
         Raises:
             BodyTooLargeError: the body is larger than the limit.
-            BodyEncodingError: the body is not valid gzip, or has very many members.
+            BodyEncodingError: the body is not valid gzip, or has too many members.
         """
         self._received += len(piece)
         if self._received > self._limit:
@@ -55,7 +58,7 @@ class BoundedBody:
             self._body += piece
             return
         try:
-            for start in range(0, len(piece), _STEP):  # each member copies what is left of a step
+            for start in range(0, len(piece), _STEP):  # zlib copies the rest of the step for each member
                 self._inflate(piece[start : start + _STEP])
         except zlib.error:
             raise BodyEncodingError("its content encoding is gzip, but the body is not valid gzip") from None

@@ -1,11 +1,12 @@
-"""The test event that `forwarder doctor --send` posts: it has Okta's format, and can be recognised in every sink."""
+"""The test event that `forwarder doctor --send` posts. It has the format of Okta's events, and can be recognized in
+every sink."""
 
 from typing import Any
 
 from forwarder.core.time import Micros, iso
 
 EVENT_TYPE = "forwarder.doctor"
-"""The event type of the test event. No event of Okta has it."""
+"""The event type of the test event. No event of Okta has this type."""
 
 UUID_PREFIX = "d0c70000-"
 """The first characters of the uuid of a test event."""

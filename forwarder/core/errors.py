@@ -5,11 +5,11 @@ ForwarderError
 ├── NotAnEventError          an element of an envelope or page is malformed
 ├── JsonStructureError       a text does not contain the JSON list that it should
 ├── UnmappableError          no document can be made from an event
-├── BadRequestError          a POST that is not an event hook; has the status of our response
+├── BadRequestError          a POST is not an event hook; has the status of our response
 ├── StoreError               the store cannot be used
 │   ├── StoreLockedError     another forwarder uses this store
 │   ├── StoreMovedError      the store's files were moved, replaced or rewritten
-│   ├── StoreFormatError     the file is not a store, is damaged, or has a newer version
+│   ├── StoreFormatError     the file is not a store, is damaged, or is from a newer version
 │   ├── StoreFullError       the disk is full, or `max_size` is reached
 │   │   └── StoreTooSmallError   a batch is too large for `max_size`
 │   └── StoreTimeoutError    a batch was not committed in time
@@ -18,20 +18,20 @@ ForwarderError
 ├── OktaError                a call of Okta's API failed
 │   ├── OktaRefusedError     Okta refused the call; has Okta's status and code
 │   │   └── HookUnverifiedError  Okta could not verify the hook
-│   ├── OktaUnreachableError Okta did not respond, or not in time
+│   ├── OktaUnreachableError Okta did not respond, or did not respond in time
 │   └── OktaTooLargeError    Okta's response is larger than the limit
-├── ReactionError            an action cannot be changed as an operator asks
+├── ReactionError            an action cannot be changed as an operator asked
 └── RuleFileError            a file of detection rules, or one rule in it, cannot be read
 """
 
 
 class ForwarderError(Exception):
-    """The base of all errors that the forwarder raises on purpose. The text says what failed, where, and what to
-    do."""
+    """The base of all errors that the forwarder raises on purpose. The text says what failed, where, and what to do."""
 
 
 class SettingsError(ForwarderError):
-    """The configuration has problems. Each of `problems` is one line: the path, what is wrong, and a hint."""
+    """The configuration has problems. Each of `problems` is one line: the path of the setting, what is wrong, and a
+    hint."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -43,7 +43,7 @@ class NotAnEventError(ForwarderError):
 
 
 class JsonStructureError(ForwarderError):
-    """A text does not contain the JSON list that it should. An invalid element of the list is another error."""
+    """A text does not contain the JSON list that it should. (An invalid element of the list leads to another error.)"""
 
 
 class UnmappableError(ForwarderError):
@@ -51,7 +51,7 @@ class UnmappableError(ForwarderError):
 
 
 class BadRequestError(ForwarderError):
-    """A POST that is not an event hook. `status` is the status of our response: 400, 413 or 415."""
+    """A POST is not an event hook. `status` is the HTTP status of the forwarder's response: 400, 413 or 415."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -71,15 +71,15 @@ class StoreMovedError(StoreError):
 
 
 class StoreFormatError(StoreError):
-    """The file is not a store, is damaged, or has a newer version. The file was not changed."""
+    """The file is not a store, is damaged, or is from a newer version. The file was not changed."""
 
 
 class StoreFullError(StoreError):
-    """The disk is full, or events that still wait for sinks fill `store.max_size`."""
+    """The disk is full, or events that sinks have not received yet fill `store.max_size`."""
 
 
 class StoreTooSmallError(StoreFullError):
-    """A batch is too large for `store.max_size`, even if no sink waits for events."""
+    """A batch is too large for `store.max_size`, even if every sink has received all stored events."""
 
 
 class StoreTimeoutError(StoreError):
@@ -95,7 +95,7 @@ class RuleFileError(ForwarderError):
 
 
 class ReactionError(ForwarderError):
-    """An action cannot be changed as an operator asks."""
+    """An action cannot be changed as an operator asked."""
 
 
 class SetupError(ForwarderError):
@@ -107,9 +107,9 @@ class OktaError(ForwarderError):
 
 
 class OktaRefusedError(OktaError):
-    """Okta refused a call with an HTTP `status`.
+    """Okta refused a call with the HTTP status `status`.
 
-    `code` is Okta's `errorCode`, as in E0000006, or the `error` of its token endpoint; empty if the response has
+    `code` is Okta's `errorCode`, such as E0000006, or the `error` of its token endpoint; empty if the response has
     neither. `hint` is the part of the message that says what to do.
     """
 
@@ -121,12 +121,12 @@ class OktaRefusedError(OktaError):
 
 
 class HookUnverifiedError(OktaRefusedError):
-    """The hook's URL did not return Okta's challenge, so Okta sends no events to it."""
+    """The hook's URL did not return Okta's challenge, so Okta sends no events to this URL."""
 
 
 class OktaUnreachableError(OktaError):
-    """Okta did not respond, or not in time."""
+    """Okta did not respond at all, or did not respond in time."""
 
 
 class OktaTooLargeError(OktaError):
-    """Okta's response is larger than the forwarder reads into memory."""
+    """Okta's response is larger than the maximum that the forwarder reads into memory."""

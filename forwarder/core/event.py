@@ -1,4 +1,5 @@
-"""An event: one Okta LogEvent with its JSON bytes as received. Also a lenient decoder for such JSON."""
+"""An event: one Okta LogEvent with its JSON bytes as received. Also a decoder for JSON that Okta may send and msgspec
+refuses."""
 
 import re
 from collections.abc import Callable, Generator
@@ -38,27 +39,27 @@ class Who(msgspec.Struct, gc=False):
 
 
 class GeographicalContext(msgspec.Struct, gc=False):
-    """Where the client was."""
+    """The place of the client."""
 
     country: str | None = None
 
 
 class Client(msgspec.Struct, gc=False):
-    """From where an event came."""
+    """The client that caused an event."""
 
     address: str | None = msgspec.field(name="ipAddress", default=None)
     place: GeographicalContext | None = msgspec.field(name="geographicalContext", default=None)
 
 
 class Result(msgspec.Struct, gc=False):
-    """How it ended."""
+    """The outcome of what the event is about."""
 
     result: str | None = None
     reason: str | None = None
 
 
 class Head(msgspec.Struct, kw_only=True, gc=False):
-    """The three keys that every event must have. All other keys may be absent or null."""
+    """The three keys that every event must have. All other keys may be missing or null."""
 
     uuid: str
     event_type: str = msgspec.field(name="eventType")
@@ -66,7 +67,7 @@ class Head(msgspec.Struct, kw_only=True, gc=False):
 
 
 class Essentials(Head, kw_only=True, gc=False):
-    """Also the fields that decisions of rules and reactions depend on: users, outcome and address."""
+    """The keys of `Head`, and the fields on which rules and reactions decide: users, outcome and address."""
 
     actor: Who | None = None
     target: list[Who] | None = None
@@ -81,13 +82,13 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         org: the org's name in the configuration.
-        uuid: Okta's id of the event, spelled exactly as received.
-        event_type: Okta's dotted name of the type; Okta may add types at any time.
-        published: when it happened, by Okta's clock.
-        received_at: when the forwarder received it, by its own clock.
+        uuid: Okta's ID of the event, spelled exactly as received.
+        event_type: Okta's dotted name of the type. Okta may add types at any time.
+        published: when the event happened, by Okta's clock.
+        received_at: when the forwarder received the event, by its own clock.
         envelope_id: the `eventId` of the hook's POST; `BACKFILL` if a backfill read the event; else empty.
         body: the JSON object, byte for byte as received.
-        essentials: what `read_essentials` returns, if `read_event` has it at hand; else None, and the body is read again.
+        essentials: the result of `read_essentials(body)`; None if `read_event` has not kept it.
     """
 
     org: str
@@ -109,7 +110,7 @@ class StoredEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class MalformedEvent(msgspec.Struct, frozen=True, gc=False):
-    """An element that is not an event; it becomes a dead letter of the receiver.
+    """An element that is not an event. It becomes a dead letter of the receiver.
 
     Attributes:
         detail: what is wrong with the element, as text for an operator.
@@ -125,13 +126,13 @@ class MalformedEvent(msgspec.Struct, frozen=True, gc=False):
 
 T = TypeVar("T")
 
-# JSON's grammar allows lone halves of surrogate pairs (`\ud800` without its partner), and Java writes them, but
-# msgspec refuses the whole text for one of them, even in a field that it skips. So a copy without them is decoded;
-# what is stored stays as received.
+# JSON's grammar allows lone halves of surrogate pairs (`\ud800` without its partner), and Java writes them. But msgspec
+# refuses the whole text for one of them, even in a field that it skips. So a copy without them is decoded; the stored
+# bytes stay as received.
 
-_MAX_ESCAPES = 10_000  # so many are examined in 10 ms, which the event loop can bear
+_MAX_ESCAPES = 10_000  # this takes 10 ms, and may hold the event loop for so long
 SURELY_EXAMINED = _MAX_ESCAPES * len(rb"\ud800")
-"""A text of at most so many bytes cannot have more escapes than `decode_leniently` examines."""
+"""The size in bytes up to which a text cannot have more escapes than `decode_leniently` examines."""
 
 _HIGH = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
 _LOW = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -143,10 +144,10 @@ _REPLACEMENT = rb"\ufffd"  # as long as the escape that it replaces, so that no 
 
 
 def replace_lone_surrogates(text: bytes, limit: int | None = _MAX_ESCAPES) -> bytes | None:
-    """Return JSON `text` with each lone half of a surrogate pair replaced by U+FFFD, at the same length.
+    """Return the JSON `text` with each lone half of a surrogate pair replaced by U+FFFD. The length stays the same.
 
     Return None if `text` has no lone half. Only the first `limit` escapes of surrogates are examined. If `limit` is
-    None, all of them are, which takes 1 s for 10 MiB of such escapes.
+    None, all are examined, which takes 1 s for 10 MiB of such escapes.
     """
     steps = replace_lone_surrogates_in_steps(text, limit)
     try:
@@ -182,12 +183,14 @@ def replace_lone_surrogates_in_steps(
 def decode_leniently(
     decode: Callable[[bytes], T], text: bytes, limit: int | None = _MAX_ESCAPES
 ) -> tuple[T, bytes]:
-    """Decode JSON `text`, even if it has lone halves of surrogate pairs. `decode` is the method of a msgspec decoder.
+    """Decode the JSON `text`, even if it has lone halves of surrogate pairs. `decode` is the method of a msgspec
+    decoder.
 
-    Return the value, and the text from which it was decoded: `text`, or `replace_lone_surrogates(text, limit)`.
+    Return (value, decoded text). The decoded text is `text`, or `replace_lone_surrogates(text, limit)` if `text` cannot
+    be decoded.
 
     Raises:
-        msgspec.MsgspecError: `decode` does not accept `text`.
+        msgspec.MsgspecError: `decode` does not accept the text.
         RecursionError: the JSON is nested too deeply.
     """
     try:
@@ -200,26 +203,31 @@ def decode_leniently(
 
 
 _MAX_ID = 256
-"""The maximum length of an id or an event type in bytes. Okta's ids have 36 bytes, and its event types at most 90;
-Elasticsearch accepts ids of up to 512. A longer text would be stored several times for each event, beside the body."""
+"""The maximum length in bytes of an ID or an event type. Okta's IDs have 36 bytes, and its event types at most 90;
+Elasticsearch accepts IDs of up to 512 bytes. The store keeps these texts in addition to the body, so they must be
+short."""
 
 
 def is_short(text: str) -> bool:
-    """Whether `text` is short enough for an id or an event type: at most 256 bytes."""
+    """Whether `text` is short enough for an ID or an event type: at most 256 bytes."""
     return len(text) <= _MAX_ID and (text.isascii() or len(text.encode(errors="replace")) <= _MAX_ID)
 
 
 _decode_head = msgspec.json.Decoder(Head).decode
 _decode_essentials = msgspec.json.Decoder(Essentials).decode
 
-# The essentials of an event are in memory until it is committed, beside its body, and only the bytes of bodies are limited. So
-# they must not take many times as much: a target that is written `{},` takes 48 bytes.
+# The essentials of an event are in memory, in addition to its body, until the event is committed, and only the bytes of
+# bodies are limited. So the essentials must not take much more memory than the body. A target that is written `{},`
+# takes 48 bytes.
 _LARGE = 65_536
-"""Bytes of a body. Okta's events have about 3,000. A larger one is read on the event loop only for its head."""
+"""The size in bytes above which only the head of a body is read on the event loop. Okta's events have about 3,000
+bytes."""
 _LEAST_TARGET = 32
-"""Bytes of a body for each target, if the essentials are kept. Okta writes more than 100."""
+"""The minimum number of bytes of a body for each target; with fewer bytes, the essentials are not kept. Okta's bodies
+have more than 100 bytes for each target."""
 _LEAST_OBJECT = 16
-"""Bytes of a large body for each object. Its digest takes more than 100 bytes of memory for each target."""
+"""The minimum number of bytes of a large body for each object; with fewer bytes, the essentials are not read. The
+digest takes more than 100 bytes of memory for each target."""
 
 
 def read_event(
@@ -262,7 +270,7 @@ def _read(body: bytes, source: Source, repaired: bytes | None) -> tuple[Head, Es
     """Return the head and perhaps the essentials of `body`, and the text from which they were decoded."""
     if source in OKTA_SOURCES and len(body) <= _LARGE:
         text = body if repaired is None else repaired
-        try:  # one parse for both: each takes 5 of the 100 µs of a POST
+        try:  # Parse once for both. Each parse takes 5 of the 100 µs of a POST.
             essentials = _decode_essentials(text)
         except msgspec.MsgspecError:
             pass  # the head alone may be readable
@@ -274,7 +282,8 @@ def _read(body: bytes, source: Source, repaired: bytes | None) -> tuple[Head, Es
 
 
 def read_essentials(body: bytes) -> Essentials | None:
-    """Read the body of an event of Okta; None if it has a type, or so many empty objects, as Okta does not send."""
+    """Read the essentials from the body of an Okta event. Return None if Okta cannot have sent the body, because a
+    field has a wrong type, or because there are too many empty objects."""
     if len(body) > _LARGE and body.count(b"{") * _LEAST_OBJECT > len(body):
         return None
     try:

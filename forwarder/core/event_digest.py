@@ -1,9 +1,12 @@
-"""A short digest of the fields that the hook's copy and the System Log's copy of one event must have in common.
+"""Calculates a short digest of an event. The copies of one event from the hook and from the System Log have the same
+digest.
 
-Anyone with the secret of a hook can post a forged event under the uuid of a real event. So the System Log
-confirms an event of the hook only if the log has the same uuid, with the same values in the fields that decisions use.
-Okta's two copies are not equal byte for byte: the log has `null` where the hook lacks a key, and `request.ipChain`
-where the hook has `client.ipChain`. A preview org writes `success` for `SUCCESS`.
+Anyone who has the secret of a hook can post a forged event with the uuid of a real event. So the System Log confirms an
+event from the hook only if the log has an event with the same uuid and the same values in the fields on which rules and
+reactions decide.
+
+The two copies from Okta are not equal byte for byte. The log has `null` where the hook lacks a key, and
+`request.ipChain` where the hook has `client.ipChain`. A preview org writes `success` for `SUCCESS`.
 """
 
 from collections.abc import Mapping
@@ -24,9 +27,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def digest(event: Event) -> bytes:
-    """Return the digest of `event`. If the body cannot be from Okta, it is a digest of the whole body.
+    """Return the digest of `event`. If Okta cannot have sent the body, this is a digest of the whole body.
 
-    This runs for each stored event, and takes 4 µs of the 100 µs that a POST takes.
+    The function runs for each stored event, and takes 4 µs of the 100 µs that a POST takes.
     """
     essentials = event.essentials or read_essentials(event.body)
     if essentials is None:
@@ -35,7 +38,7 @@ def digest(event: Event) -> bytes:
 
 
 def digest_of(event: Mapping[str, Any]) -> bytes | None:
-    """Return the digest of a decoded event; None if a field has a wrong type, or a required field is missing."""
+    """Return the digest of a decoded event; None if a field has a wrong type, or if a required field is missing."""
     try:
         essentials = msgspec.convert(event, Essentials)
     except (msgspec.MsgspecError, RecursionError):

@@ -1,4 +1,4 @@
-"""Matches event types against names and patterns; in a pattern, `*` stands for any part, as in `user.session.*`."""
+"""Matches event types against names and patterns. In a pattern, `*` stands for any text, as in `user.session.*`."""
 
 import difflib
 import re
@@ -10,7 +10,7 @@ from forwarder.core.catalogue import EVENT_TYPES, RELEASE
 from forwarder.core.doctor_event import EVENT_TYPE as DOCTOR_EVENT_TYPE
 
 _MOST = 4_096
-"""For how many event types the result is cached. It is limited, because a sender may invent any number of types."""
+"""The maximum number of event types whose result is cached, because a sender may invent any number of types."""
 
 
 class EventTypes:
@@ -31,8 +31,11 @@ class EventTypes:
 
 
 def _expression(name: str) -> str:
-    """Return the regular expression for `name`. The text after each `*` is tried at its first place only, so a type that
-    a sender has made up cannot make a pattern with many `*` slow."""
+    """Return the regular expression for `name`.
+
+    The text after each `*` is tried only at the first place where it matches. So no event type, even if a sender
+    invents it, makes a pattern with many `*` slow.
+    """
     begin, *rest = map(re.escape, name.split("*"))
     return begin + "".join(f"(?>.*?{text})" for text in rest[:-1]) + (f".*{rest[-1]}" if rest else "")
 

@@ -1,4 +1,4 @@
-"""The names of the fields that Okta's LogEvent can have, to check a name that an operator writes."""
+"""The names of the fields that Okta's LogEvent can have. Names that an operator writes are checked against them."""
 
 import difflib
 from collections.abc import Iterable
@@ -65,7 +65,7 @@ _FIELDS = {
     "transaction": ("detail.*", "id", "type"),
     "version": (),
 }
-"""The fields of each part of an event. `*` stands for further names: Okta lists none, or adds some now and then."""
+"""The fields of each part of an event. `*` stands for other names that Okta does not list, or may add."""
 
 _LISTS = {"target", "client.ipChain", "request.ipChain"}
 
@@ -94,7 +94,7 @@ _PARTS = _parts_by_path(
 def unknown_field(name: str) -> str | None:
     """Return an error text if an Okta event cannot have the field `name`; None if it can.
 
-    `uuid`, `eventType` and `published` are not among the fields.
+    `uuid`, `eventType` and `published` count as unknown here.
     """
     path = ""
     parts = name.split(".")

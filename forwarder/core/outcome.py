@@ -1,7 +1,7 @@
-"""The result of one try to send a batch: each event was delivered, must be retried, or was rejected.
+"""The result of one try to send a batch. Each event was delivered, must be retried, or was rejected.
 
-If it is not certain that a sink accepted an event, the event is retried: a second copy is harmless (in Elasticsearch
-and in OTLP, each copy has the event's uuid), a lost event is not.
+If it is not certain that a sink accepted an event, the event is retried. A second copy is harmless, because each copy
+has the event's uuid in Elasticsearch and in OTLP; a lost event is not.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import msgspec
 
 
 class RetryReason(StrEnum):
-    """Why events must be sent again. A label value, so the set is small and fixed."""
+    """Why events must be sent again. The value is a label of metrics, so the set is small and fixed."""
 
     CONNECTION = "connection"  # no response: refused, reset, name not found, TLS
     TIMEOUT = "timeout"  # no response in time
@@ -28,7 +28,7 @@ class RetryReason(StrEnum):
 
 
 class RejectReason(StrEnum):
-    """Why a sink will never accept an event. A label value, so the set is small and fixed."""
+    """Why a sink will never accept an event. The value is a label of metrics, so the set is small and fixed."""
 
     MAPPING = "mapping"  # 400 of one item: the document does not fit the index
     TOO_LARGE = "too_large"  # 413 for this event alone
@@ -43,7 +43,7 @@ class RejectReason(StrEnum):
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """An event that a sink will never accept; `detail` is the sink's own text."""
+    """An event that a sink will never accept. `detail` is the sink's own text."""
 
     seq: int
     reason: RejectReason
@@ -54,17 +54,18 @@ class BatchResult(msgspec.Struct, frozen=True):
     """The result of one try to send a batch. Each event is in exactly one of `delivered`, `retry` and `rejected`.
 
     Attributes:
-        delivered: seqs of events that the sink has accepted.
-        retry: seqs of events to send again.
-        rejected: events that the sink will never accept.
+        delivered: the seqs of the events that the sink has accepted.
+        retry: the seqs of the events to send again.
+        rejected: the events that the sink will never accept.
         reason: why the events of `retry` must be sent again; None if `retry` is empty.
         detail: the sink's own text about `retry` or `unattributed`, for a log line and the status page.
-        wait: seconds that the sink asked us to wait (`Retry-After`); None if it asked for none.
-        pause: whether an operator must act (401, 403, 404, redirect): wait longer between tries, and log an error.
-        whole: whether the sink as a whole failed, not single events: send nothing else until the next try.
-        split: whether to send the batch again in halves: it was too large, or one event made it fail.
-        unattributed: how many of `delivered` the sink rejected without saying which ones (OTLP partial_success).
-            They count as dead letters. Do not send the batch again because of them.
+        wait: the seconds that the sink asked us to wait (`Retry-After`); None if it asked for no wait.
+        pause: whether an operator must act (401, 403, 404, redirect). The next try then comes later, and an error is
+            logged.
+        whole: whether the whole sink failed, not only single events. Nothing else is then sent until the next try.
+        split: whether to send the batch again in halves, because it was too large, or one event made it fail.
+        unattributed: the number of events in `delivered` that the sink rejected without saying which (OTLP
+            partial_success). They count as dead letters. Do not send the batch again because of them.
         warning: a problem of a sink that still accepts events, and what to do; empty if none is known.
     """
 
@@ -82,12 +83,12 @@ class BatchResult(msgspec.Struct, frozen=True):
 
     @property
     def made_progress(self) -> bool:
-        """Whether at least one event is delivered or rejected."""
+        """Whether at least one event was delivered or rejected."""
         return bool(self.delivered or self.rejected)
 
     @property
     def rejection_detail(self) -> str:
-        """The sink's text about one of the rejected events; empty if it rejected none."""
+        """The sink's text about one of the rejected events; empty if the sink rejected none."""
         if self.rejected:
             return self.rejected[-1].detail
         return self.detail if self.unattributed else ""

@@ -17,12 +17,12 @@ class Batch(msgspec.Struct, frozen=True):
     """Events from one source, to be stored together.
 
     Attributes:
-        events: in the order received.
-        malformed: elements that are not events; they become dead letters of the receiver.
-        source: where the malformed elements came from; an event has its own `source`.
+        events: the events in the order received.
+        malformed: elements that are not events. They become dead letters of the receiver.
+        source: the source of the malformed elements; an event has its own `source`.
         cursor: (name, value) to store in the same transaction; None if there is no cursor to store.
-        expected_by_hook: uuids of the events that our hook should deliver too. Such an event, if it is new, is pending
-            until the hook delivers it, or until `mark_missed` marks it.
+        expected_by_hook: the uuids of the events that our hook should deliver too. If such an event is new, it is
+            pending until the hook delivers it, or until `mark_missed` marks it.
     """
 
     events: Sequence[Event] = ()
@@ -33,11 +33,12 @@ class Batch(msgspec.Struct, frozen=True):
 
     @property
     def length(self) -> int:
-        """The number of events, or that of malformed elements if it is larger."""
+        """The number of events or of malformed elements, whichever is larger."""
         return max(len(self.events), len(self.malformed))
 
     def split(self, most: int) -> Iterator["Batch"]:
-        """Split the batch into parts of up to `most` events and malformed elements each; only the last has the cursor."""
+        """Split the batch into parts of up to `most` events and up to `most` malformed elements. Only the last part has
+        the cursor."""
         for first in range(0, self.length, most):
             last = first + most
             yield Batch(
@@ -54,9 +55,9 @@ class Appended(msgspec.Struct, frozen=True):
 
     Attributes:
         stored: the events that were new, in the order of the batch.
-        duplicates: how many events the store had already; None if the number is not known yet.
-        differing: uuids of events from the System Log for which the hook had delivered another event with the same
-            uuid: their digests (`core.event_digest`) differ.
+        duplicates: the number of events that the store had already; None if the number is not known yet.
+        differing: the uuids of events from the System Log that differ from the hook's event with the same uuid: their
+            digests (`core.event_digest`) are not equal.
     """
 
     stored: Sequence[Event]
@@ -70,12 +71,12 @@ class EventStore(Protocol):
     async def append(self, batch: Batch, *, timeout: float) -> Appended:
         """Commit all of `batch` or nothing. When this returns, a power cut cannot lose any of it.
 
-        A batch of more than 5,000 elements is committed in steps; an error does not undo earlier steps.
+        A batch of more than 5,000 elements is committed in steps. An error does not undo the earlier steps.
 
         Raises:
             StoreFullError: there is not enough space.
-            StoreTooSmallError: there will never be enough space for the whole batch; parts of it may fit.
-            StoreTimeoutError: the batch was not committed within `timeout` seconds. It may still be committed later:
+            StoreTooSmallError: there will never be enough space for the whole batch, but perhaps for parts of it.
+            StoreTimeoutError: the batch was not committed within `timeout` seconds. It may still be committed later;
                 neither a timeout nor a cancellation prevents that.
             StoreError: the commit failed for another reason.
         """
@@ -84,29 +85,31 @@ class EventStore(Protocol):
         """Return the last value that was stored for the cursor `name`; None if there is none."""
 
     async def mark_missed(self, org: str, before: Micros) -> int:
-        """Mark pending events of `org` as missed, if they were both published and received before `before`.
+        """Mark pending events of `org` as missed, if they were published and received before `before`.
 
-        Return how many events were marked.
+        Return the number of marked events.
         """
 
 
 class Settlement(msgspec.Struct, frozen=True):
     """The results of a sink, to be committed in one transaction.
 
-    A sink works on two streams: the log (events after its position, in `seq` order) and its replays (dead
-    letters that an operator sends again). In the log, `position` moves only over finished events, so it moves
-    by exactly `delivered + len(dead) + len(filtered)`.
+    A sink works on two streams: the log (events after its position, in `seq` order) and its replays (dead letters that
+    an operator sends again). In the log, `position` moves only over finished events. So it moves by exactly `delivered
+    + len(dead) + len(filtered)`.
 
     Attributes:
-        position: the new position: every event of the log up to this `seq` is finished.
-        delivered: how many events between the old and the new position were delivered, `unattributed` included.
-        dead: events between the positions that were rejected, with their reasons.
-        filtered: seqs of events between the positions that the sink's settings exclude.
-        unattributed: how many of `delivered` the sink rejected without saying which ones; they count as dead letters.
+        position: the new position. Every event of the log up to this `seq` is finished.
+        delivered: the number of events between the old and the new position that were delivered, including
+            `unattributed`.
+        dead: the events between the two positions that were rejected, with their reasons.
+        filtered: the seqs of the events between the two positions that the sink's settings exclude.
+        unattributed: the number of events in `delivered` that the sink rejected without saying which. They count as
+            dead letters.
         unattributed_detail: the sink's message about the unattributed events.
-        replayed: seqs of replays that were delivered.
-        dead_again: replays that were rejected again.
-        filtered_replays: seqs of replays that the sink's settings exclude now.
+        replayed: the seqs of replays that were delivered.
+        dead_again: the replays that were rejected again.
+        filtered_replays: the seqs of replays that the sink's settings exclude now.
     """
 
     position: int
@@ -124,8 +127,11 @@ class EventLog(Protocol):
     """The part of the store that one sink uses. Each method raises StoreError if the store cannot be used."""
 
     async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
-        """Return events with `seq > after`, in `seq` order: at most `limit` events with at most `max_bytes` of bodies
-        together, but always the first event, however large it is."""
+        """Return events with `seq > after`, in `seq` order: at most `limit` events, whose bodies have at most
+        `max_bytes` together.
+
+        The first event is always returned, however large it is.
+        """
 
     async def replays(self, *, limit: int) -> list[StoredEvent]:
         """Return up to `limit` dead letters that an operator sends again, oldest first."""
@@ -134,9 +140,10 @@ class EventLog(Protocol):
         """Commit the results of the sink. The sink never gets these events again, except as replays.
 
         Raises:
-            ValueError: the numbers of the settlement do not fit: it would lose an event or count one twice.
-            StoreError: the commit failed or cannot be confirmed. Repeat the call with the same object: if the settlement
-                was committed, nothing is counted twice.
+            ValueError: the numbers of the settlement do not fit together, so that an event would be lost or counted
+                twice.
+            StoreError: the commit failed or cannot be confirmed. Repeat the call with the same object; if the
+                settlement was committed, nothing is counted twice.
         """
 
     async def wait(self, after: int, *, replays: int) -> None:
@@ -153,16 +160,16 @@ class Sink(Protocol):
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         """Try to deliver `batch` once.
 
-        An implementation does not retry. If the other side fails, it returns a result that says so, and raises
+        An implementation does not retry. If the other side fails, the method returns a result that says so, and raises
         nothing. It may be cancelled at any await, and blocks the event loop for at most 20 ms at a time.
         """
 
     async def close(self) -> None:
-        """Close connections and files. Safe to call twice, and without a `send` before."""
+        """Close connections and files. This may be called twice, and without a `send` before."""
 
 
 class Clock(Protocol):
-    """The source of the time; tests use one that they control."""
+    """The source of the time. Tests use a clock that they control."""
 
     def now(self) -> Micros:
         """Return the time of the wall clock."""

@@ -1,4 +1,4 @@
-"""Makes text safe for a terminal: senders choose what events, names of hooks and errors of sinks contain."""
+"""Makes text safe for a terminal, because senders choose what events, names of hooks and errors of sinks contain."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _UNSAFE = re.compile(
 
 
 def printable(text: str) -> str:
-    """Escape every character that could control a terminal or hide text; newlines and tabs stay."""
+    """Escape every character that could control a terminal or hide text. Newlines and tabs stay."""
     return _UNSAFE.sub(_escape, text)
 
 
@@ -22,7 +22,8 @@ def printable_line(text: str) -> str:
 
 
 def has_styles(environment: Mapping[str, str]) -> bool:
-    """Whether a terminal may get colours and bold text: not with NO_COLOR (no-color.org), and not if it knows no escapes."""
+    """Whether a terminal may get colours and bold text: NO_COLOR (no-color.org) is not set, and the terminal knows
+    escapes."""
     return not environment.get("NO_COLOR") and environment.get("TERM") not in ("dumb", "unknown")
 
 

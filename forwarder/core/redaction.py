@@ -1,6 +1,6 @@
-"""Redacts secrets in all output of the process: log lines, status, replies, commands' output, dead letters.
+"""Redacts secrets in all output of the process: log lines, status, replies, commands' output and dead letters.
 
-A server may echo our request in its error, and a library may put the request into an exception. So each secret is
+A server may repeat our request in its error, and a library may put the request into an exception. So each secret is
 registered when it is read (`config.types.Secret`), and all code that stores or shows a text from outside redacts the
 text. The process has one register, which also keeps secrets that a reload has replaced.
 """
@@ -17,19 +17,21 @@ from urllib.parse import quote, quote_plus
 HIDDEN = "***"
 
 _STRONG = 8
-"""A secret with fewer characters may be an ordinary word; a secret that consists of words and has fewer than
-`_PASSPHRASE` characters may be a name. Such a secret is hidden only where it is a value, as in `"password":
-"test"`."""
+"""The number of characters from which a secret is hidden everywhere.
+
+A shorter secret may be an ordinary word. A secret that consists of words and has fewer than `_PASSPHRASE` characters
+may be a name. Such a secret is hidden only where it is a value, as in `"password": "test"`.
+"""
 _PASSPHRASE = 16
 _WORDS = re.compile(r"[A-Za-z]+(?:[-_. ][A-Za-z]+)*")
 _SHORTEST = 3
 _CORE = 6
-"""How many characters of base64 identify a secret."""
+"""The number of base64 characters that are enough to identify a secret."""
 _LONGEST = 1000
-"""How many characters of a secret may stand in one piece without a match."""
+"""The number of characters that are dropped at the end of a cut text, because a secret may have been cut there."""
 _MOST = 1000
-"""How many secrets are kept; older ones are forgotten. A secret file that changes often for years must not fill the
-memory."""
+"""The maximum number of secrets; the oldest are forgotten. If a secret file changes often for years, it must not fill
+the memory."""
 
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-")
 _URLSAFE = str.maketrans("+/", "-_")
@@ -42,7 +44,7 @@ _PATTERNS = (
         re.compile(r"-----BEGIN[^-]{0,40}PRIVATE KEY-----.*?(?:-----END[^-]{0,40}-----|\Z)", re.DOTALL),
         "",
     ),
-    # A JSON Web Token. A run of its characters is tried once, at the first "eyJ"; trying all takes quadratic time.
+    # A JSON Web Token. A run of its characters is tried only at the first "eyJ"; to try each would take quadratic time.
     ("eyJ", re.compile(r"(?<![\w-])((?>[\w-]*?\b(?=eyJ)))[\w-]{4,}+\.[\w-]+(?:\.[\w-]*)*"), r"\1"),
     (" ", re.compile(r"(?i)\b(?:SSWS|Bearer|DPoP|Basic|ApiKey)\s+(?=[a-z.~+/_-]*[\d=])[\w.~+/=-]{8,}"), ""),
     # The user and the password of a URL, then of a URL without a scheme.
@@ -54,9 +56,11 @@ _PATTERNS = (
     ("@", re.compile(r"(?<![\w.%+/@:-])[\w.%+-]{1,999}:[^\s\"'@/:]{1,999}(?=@[\w\[])"), ""),
     ("=", re.compile(r"(?i)([?&](?:token|access_token|api_?key|secret|password)=)[^&\s\"']+"), r"\1"),
 )
-"""Texts that look like secrets, such as a token that a server has just made. Each entry has a text without which the
-pattern cannot match (the search for this text takes a fiftieth of the time), the pattern, and the part of the match
-that is kept."""
+"""Texts that look like secrets, such as a token that a server has just made.
+
+Each entry has three parts: a text without which the pattern cannot match (to search for this text takes a fiftieth of
+the time), the pattern, and the part of the match that is kept.
+"""
 
 
 class Redactor:
@@ -98,10 +102,10 @@ class Redactor:
         return text
 
     def redact_start(self, text: str, limit: int) -> str:
-        """Return at most `limit` characters of the start of `text`, redacted. Use it for a text of unknown length.
+        """Return at most `limit` characters from the start of `text`, redacted. Use this for a text of unknown length.
 
-        A long text is cut before it is redacted, because that takes time for each character. If the cut splits a
-        secret, its first part is not recognized, so the end of what was redacted is dropped.
+        A long text is cut before it is redacted, because redaction takes time for each character. If the cut splits a
+        secret, its first part is not recognized. So the end of the redacted text is dropped.
         """
         window = text[: limit + 4 * _LONGEST]
         shown = self.redact(window)
@@ -180,9 +184,9 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _base64_cores(secret: str) -> Iterator[str]:
-    """Yield pieces of base64. If a text contains `secret`, its base64 encoding contains one of these pieces.
+    """Yield pieces of base64, one of which is in the base64 of every text that contains `secret`.
 
-    A piece has the characters of base64 that do not depend on the bytes before and after the secret.
+    A piece has only the base64 characters that do not depend on the bytes before and after the secret.
     """
     data = secret.encode(errors="surrogatepass")
     for before in range(3):

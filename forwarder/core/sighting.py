@@ -5,19 +5,19 @@ import msgspec
 from forwarder.core.time import Micros
 
 USER = "user"
-"""The kind of the sighting of the user itself; its value is empty."""
+"""The kind of the sighting of the user itself. Its value is empty."""
 
 PLACES = "places"
-"""The kind of the sighting whose `data` has the user's last sign-ins."""
+"""The kind of the sighting with the user's last sign-ins in `data`."""
 
 
 class Sighting(msgspec.Struct, frozen=True):
     """A user of an org was seen with a `value` of a `kind`.
 
     Attributes:
-        user: Okta's id of the user.
+        user: Okta's ID of the user.
         since: when the value was first seen, or first seen again after a long time.
-        last: when the value was last seen; not always updated if the value is seen again soon after.
+        last: when the value was last seen. It is not updated each time if the value is seen often.
     """
 
     org: str

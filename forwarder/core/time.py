@@ -1,4 +1,4 @@
-"""Points in time as integers, and how they are written."""
+"""Converts and formats points in time, which are integers here."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -15,12 +15,12 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def to_micros(moment: datetime) -> Micros:
-    """Convert a datetime. A datetime without a time zone counts as UTC, as in Okta's texts."""
+    """Convert a datetime. If it has no time zone, it counts as UTC, as in Okta's texts."""
     return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
 
 
 def from_http_date(text: str) -> Micros | None:
-    """Parse a date of an HTTP header; None if it is invalid, or if its year or its zone is out of range."""
+    """Parse a date of an HTTP header. Return None if it is invalid, or if its year or its zone is out of range."""
     try:
         return to_micros(parsedate_to_datetime(text))
     except (ValueError, OverflowError, IndexError, TypeError):
@@ -38,7 +38,7 @@ def to_datetime(at: Micros) -> datetime:
 
 
 def iso(at: Micros, timespec: str = "auto") -> str:
-    """Format as ISO 8601 in UTC, with `Z`; `timespec` is that of `datetime.isoformat`."""
+    """Format as ISO 8601 in UTC, with `Z` at the end. `timespec` is the parameter of `datetime.isoformat`."""
     return (_NAIVE_EPOCH + timedelta(microseconds=at)).isoformat(timespec=timespec) + "Z"
 
 
@@ -48,7 +48,8 @@ def seconds_between(earlier: Micros | None, later: Micros) -> float | None:
 
 
 def retry_after(value: str | None, now: Micros) -> float | None:
-    """Return how many seconds a `Retry-After` header (a number or a date) asks to wait; None if invalid or past."""
+    """Return the seconds that a `Retry-After` header (a number or a date) asks to wait; None if it is invalid or in the
+    past."""
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])

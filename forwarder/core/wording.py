@@ -1,4 +1,4 @@
-"""Texts that messages of several packages share."""
+"""Makes texts for messages of several packages."""
 
 
 def count(number: int, noun: str) -> str:
@@ -7,7 +7,7 @@ def count(number: int, noun: str) -> str:
 
 
 def agrees(number: int, one: str, many: str) -> str:
-    """Return the words for `number` things, as the form of a verb: `one` for 1, else `many`."""
+    """Return the form of a verb for `number` things: `one` if the number is 1, else `many`."""
     return one if number == 1 else many
 
 
