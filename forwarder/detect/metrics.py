@@ -21,7 +21,7 @@ class RuleMetrics:
 
     Attributes:
         held_back: the number of alerts, by rule and reason, that were held back since the counts were last stored.
-        failures: how many events could not be evaluated since the start.
+        failures: the number of events that could not be evaluated since the start.
         failed_at: when an event last could not be evaluated.
     """
 
@@ -36,7 +36,7 @@ class RuleMetrics:
         self.evaluation = metrics.rule_evaluation
 
     def loaded(self, engine: RuleEngine) -> None:
-        """Note that `engine` has new rules: its count of evicted groups begins at 0."""
+        """Count the evicted groups of `engine`, which has new rules, from now on."""
         self._evicted = engine.groups.evicted
 
     def count(self, event: Event, found: Evaluation, now: Micros) -> None:
@@ -73,7 +73,7 @@ class RuleMetrics:
             )
 
     def state(self, engine: RuleEngine) -> None:
-        """Set the metrics of how many groups `engine` has in memory, and of how many it evicted."""
+        """Set the metrics of the number of groups that `engine` has in memory, and of the number that it has evicted."""
         self._metrics.rule_state_keys.set(len(engine.groups))
         more = engine.groups.evicted - self._evicted
         if more > 0:

@@ -47,7 +47,7 @@ class ActionReport(msgspec.Struct):
         calls: how often it would have run.
         asks: how often it would have waited for a human, by reason: `approval` or `limit`.
         no_op: how often it would have changed nothing, by reason: `state` or `live`.
-        refused: how often it would have been refused, by the reason word of the guard.
+        refused: how often it would have been refused, by reason: the guard that refused it.
         targets: how many different users or addresses it would have changed.
     """
 
@@ -63,7 +63,7 @@ class RuleReport(msgspec.Struct):
     """What one rule would have matched and alerted on.
 
     Attributes:
-        matches: how many events matched the rule; for a correlation, how often it was complete.
+        matches: number of events that matched the rule; for a correlation, how often its condition was met.
         alerts: number of alerts, by the same limits as in the live evaluation.
         stored_alerts: alerts of the rule that the live evaluation stored in the same time.
         alerts_too_old: alerts about events older than `rules.max_age`, which the live evaluation leaves out.
@@ -249,7 +249,7 @@ class Replay:
 
     def _read_users(self, users: Users, decoded: list[Decoded], scratch: Scratch) -> None:
         for org, names in users.missing(decoded).items():
-            # Skip the stored sign-ins: they are later than the replayed time, whose sign-ins come with the events.
+            # Skip the stored sign-ins, which are later than the replayed events: those have their own sign-ins.
             found = [one for one in self._store.sightings(org, names) if one.kind != PLACES]
             users.keep(org, names, scratch.over(found, org, names))
 

@@ -1,4 +1,5 @@
-"""The temporary file of a replay of rules: the sightings of users, and the alerts, may not fit into memory."""
+"""The temporary database of a replay of rules. It has the sightings of users and the uuids of alerts, which may not fit into
+memory."""
 
 import json
 import sqlite3
@@ -39,8 +40,8 @@ class Scratch:
             self._db.execute("COMMIT")
 
     def over(self, found: Sequence[Sighting], org: str, users: Collection[str]) -> list[Sighting]:
-        """Return the sightings of `users` of `org`: all saved ones, and those of `found` that no saved one of the
-        same user, kind and value replaces."""
+        """Return the sightings of `users` in `org`: all saved sightings, and those of `found` without a saved sighting of
+        the same user, kind and value."""
         with _errors():
             noted = self._db.execute(
                 "SELECT * FROM sightings WHERE org = ? AND user IN (SELECT value FROM json_each(?))",

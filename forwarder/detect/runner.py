@@ -1,9 +1,9 @@
 """Runs the rules on the events of the store, and appends their alerts to it.
 
-It reads the store as a sink does, with a position of its own, so that a slow rule delays neither the receiver nor a sink.
-Alerts and the position are committed together, so that after a crash no alert is missing, and none is stored twice.
-What the rules remember is not stored: at the start, and for new rules, the events that still matter (`horizon`) are read
-again without alerting.
+The runner reads the store as a sink does, with its own position, so that a slow rule delays neither the receiver nor a
+sink. Alerts and the position are committed together, so that after a crash no alert is missing or stored twice. The state
+of the rules is not stored. So at the start, and for new rules, the runner reads the earlier events that still affect the
+rules (`RuleEngine.horizon`) again, without alerting.
 """
 
 import asyncio
@@ -38,9 +38,9 @@ CURSOR = "rules"
 """The name under which the store keeps the position."""
 
 _EVENTS = 500  # in one read
-_BYTES = 4 * 1024 * 1024  # likewise
+_BYTES = 4 * 1024 * 1024  # in one read
 _COMMIT_INTERVAL = 5.0
-"""Seconds after which a position without alerts is committed. It can wait, because to evaluate an event again is harmless."""
+"""Seconds after which a position without alerts is committed. The commit can wait: evaluating an event again does no harm."""
 
 _STOP_GRACE = 2.0  # seconds to evaluate the events that are stored already
 
@@ -51,7 +51,7 @@ class RuleRunner:
     """Evaluates the rules of one forwarder.
 
     Attributes:
-        position: the last event that was evaluated; None before the store was read.
+        position: the sequence number of the last event that was evaluated; None before the store was read.
     """
 
     def __init__(self, store: Store, metrics: Metrics, clock: Clock, muted: Muted | None = None) -> None:
@@ -187,7 +187,7 @@ class RuleRunner:
         return self.position
 
     async def _note_alerts(self, engine: RuleEngine, position: int) -> None:
-        """Let `engine` note the alerts stored after `position`: they were raised before the next evaluation."""
+        """Let `engine` note the alerts that are stored after `position`, so that it does not repeat them too soon."""
         at = position
         while events := await self._read(at):
             for stored in events:
@@ -226,7 +226,7 @@ class RuleRunner:
                 await self._clock.sleep(Backoff().cap)
 
     async def _turn(self) -> bool:
-        """Evaluate one batch of events, or wait for one; return whether the runner has stopped."""
+        """Evaluate one batch of events, or wait for events; return whether the runner has stopped."""
         if self._next is not None:
             engine, at = self._next
             while at < (self.position or 0):
@@ -302,7 +302,7 @@ class RuleRunner:
         return decode_object(event.body)
 
     async def _wait(self) -> None:
-        """Wait for an event, new rules or a stop, at most _COMMIT_INTERVAL; commit the position."""
+        """Wait for an event, new rules or a stop, for at most _COMMIT_INTERVAL seconds. Then commit the position."""
         news = asyncio.ensure_future(self._store.view.wait(self.position or 0))
         changed = asyncio.ensure_future(self._changed.wait())
         try:
@@ -325,7 +325,7 @@ class RuleRunner:
                 await self._pause(error)
 
     async def _commit(self, alerts: Sequence[Event], position: int) -> None:
-        """Store alerts and the position; a position alone at most every _COMMIT_INTERVAL seconds."""
+        """Store alerts and the position. Store a position without alerts at most every _COMMIT_INTERVAL seconds."""
         now = self._clock.monotonic()
         due = alerts or self._stopping.is_set() or now - self._committed_at >= _COMMIT_INTERVAL
         if due and (alerts or self._users.noted or position != self._committed):

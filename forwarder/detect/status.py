@@ -1,4 +1,4 @@
-"""The rows of the rules for the status page."""
+"""Makes the rows of the table of rules on the status page."""
 
 from collections.abc import Mapping
 from typing import Any

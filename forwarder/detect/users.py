@@ -1,5 +1,5 @@
-"""The users of the events that rules evaluate, with their sightings: read from the store when an event needs
-them."""
+"""Keeps in memory the users of the events that rules evaluate, with the sightings of each user
+(`core.sighting`). Reads the sightings from the store when an event needs them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,26 +12,26 @@ from forwarder.rules.evaluation.derived import UserHistory, derive, user_of
 from forwarder.store.interface import SightingReader
 
 MOST = 20_000
-"""Users in memory: about 4 kB each."""
+"""The largest number of users in memory; each takes about 4 kB."""
 
 Decoded = tuple[Event, dict[str, Any]]
 _Key = tuple[str, str]  # org and user
 
 
 class Users:
-    """The users in memory: those of the open batches, those with sightings that are not stored yet, and those used
-    last.
+    """The users in memory: the users of the open batches, those with sightings that are not stored yet, and those that were
+    used last.
 
     Attributes:
         noted: new sightings, until the caller has stored them and calls `written`.
     """
 
     def __init__(self, store: SightingReader | None = None, most: int = MOST) -> None:
-        """Read from `store`. Without one, do not call `read`: get `missing`, read these users elsewhere, and
-        call `keep`."""
+        """Read from `store`. Without a store, do not call `read`: instead call `missing`, read the sightings of these users
+        elsewhere, and pass them to `keep`."""
         self._store = store
         self._most = most
-        self._users: dict[_Key, UserHistory] = {}  # the one used last is the last one
+        self._users: dict[_Key, UserHistory] = {}  # in the order of their last use
         self._in_use: list[set[_Key]] = []  # one for each open batch
         self.noted: dict[tuple[str, str, str, str], Sighting] = {}
 
@@ -40,9 +40,9 @@ class Users:
 
     @contextmanager
     def batch(self, events: Iterable[Decoded]) -> Iterator[None]:
-        """Keep the users of these events in memory until the block ends. Call `read` in it, then `derive`.
+        """Keep the users of these events in memory until the `with` block ends. In the block, call `read`, then `derive`.
 
-        New rules that read earlier events have a batch of their own beside that of the live evaluation.
+        Two batches may be open at once: one of the live evaluation, and one of new rules that read earlier events.
         """
         keys = {(event.org, name) for event, raw in events if (name := user_of(raw)) is not None}
         for key in keys & self._users.keys():
@@ -81,8 +81,8 @@ class Users:
         return found
 
     def keep(self, org: str, names: Iterable[str], found: Sequence[Sighting]) -> None:
-        """Keep the users `names` of `org` with their stored sightings `found`, except users that are in
-        memory already."""
+        """Keep the users `names` of `org` with their stored sightings `found`. Users that are in memory already do not
+        change."""
         # Sightings that wait to be written are newer than those that were read.
         rows = {(one.user, one.kind, one.value): one for one in found}
         rows |= {key[1:]: one for key, one in self.noted.items() if key[0] == org}

@@ -1,4 +1,5 @@
-"""Notifications about an action that waits for approval: where and until when a human can approve it."""
+"""Makes the notifications about an action that waits for approval. They say where, and until when, a human can approve
+the action."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +14,7 @@ _NAME = "notify"
 def approval_requests(
     action: Action, webhooks: Sequence[str], url: Callable[[Action], str], at: Micros
 ) -> list[Action]:
-    """Return a notification for each of `webhooks`; `url(action)` is the address of the page that shows `action`."""
+    """Return a notification for each name in `webhooks`; `url(action)` returns the URL of the page that shows `action`."""
     about = {
         "approve": {
             "id": action.id,

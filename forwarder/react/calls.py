@@ -1,8 +1,8 @@
 """Carries out one action: asks the guards, stores CALLING, sends the call, stores the result.
 
-A call whose result is unknown is repeated only if a repetition has no second effect; a prompt is never repeated.
-Before each repetition the guards judge again. If they stop the repetition, the target is looked at all the same: an
-effect of the earlier call must be undone in time.
+If the result of a call is unknown, the call is repeated, because a repetition has no second effect. Only a prompt is never
+repeated: the user would be asked twice. Before each repetition, the guards judge the action again. If they stop the
+repetition, the target is looked up all the same, because the earlier call may have had an effect that must be undone.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,10 +31,11 @@ class Calls:
         self._rows = rows
 
     async def judge(self, action: Action) -> None:
-        """Ask the guards about a planned or waiting action; then call it, let it wait, or end it, as they decide."""
+        """Let the guards judge a planned or waiting action. As they decide, send its call, let the action wait, or end
+        the action."""
         act = None if action.kind is EffectKind.PROMPT else self._parts().acts[action.name]
         found = await self._parts().judge.judge(action, self._rows.clock.now())
-        # From here to the commit of a call nothing is awaited, so what the guards counted is still true.
+        # Nothing is awaited from here to the commit of the call, so what the guards counted is still true then.
         if action.called_at is not None and found.verdict != "go" and act is not None:
             await self._settle(action, act, found)
         elif found.verdict == "go" and act is None:
@@ -59,7 +60,7 @@ class Calls:
             await self._retry(action, _NO_ANSWER if seen.answer.ok else seen.answer)
 
     async def progress(self, action: Action, progress: PromptProgress) -> None:
-        """Store the state of a prompt: answered, failed, out, or not sent yet."""
+        """Store how far a prompt is: the user answered, it failed, it waits for an answer, or it was not sent yet."""
         now = self._rows.clock.now()
         noted = msgspec.structs.replace(
             action,
@@ -82,7 +83,7 @@ class Calls:
                 due = progress.due or again.due
                 asked = msgspec.structs.replace(again, state=ActionState.PROMPTING, attempts=0, due=due)
                 await self._rows.commit([asked], [asked] if action.state is ActionState.CALLING else [])
-            else:  # it was certainly not sent
+            else:  # the prompt was certainly not sent
                 waits = msgspec.structs.replace(
                     again, state=ActionState.WAITING, waits_for=Waits.RETRY, called_at=None
                 )
@@ -131,7 +132,7 @@ class Calls:
                 msgspec.structs.replace(calling, called_at=None) if is_unsent else calling, answer
             )
         elif action.called_at is not None and (await act.look(calling)).is_there:
-            await self._done(calling, act, answer)  # an earlier call did it
+            await self._done(calling, act, answer)  # an earlier call was carried out
         else:
             reason = None if answer.is_configured else Reason.CONFIG
             await self._rows.finish(answered(calling, answer), Outcome.FAILED, reason, answer.text)
@@ -154,7 +155,8 @@ class Calls:
         await self._rows.commit([waits, *more], [waits] if is_new else [])
 
     async def _end(self, action: Action, act: Act | None, found: Judgement) -> None:
-        """End an action that is not carried out: in shadow, without effect, refused, or too late to try again."""
+        """End an action that is not carried out: it is in shadow mode, it would change nothing, a guard refuses it, or it
+        is too late to try again."""
         seen = msgspec.structs.replace(action, before=found.before)
         if found.verdict == "shadow":
             detail, request = found.detail, None
@@ -177,8 +179,8 @@ class Calls:
             await self._rows.finish(seen, Outcome.REFUSED, found.reason, found.detail)
 
     def _moved(self, action: Action, found: Judgement) -> list[Action]:
-        """Return the live row whose end moves, because `action` would have the same effect for longer; empty if
-        there is none."""
+        """If `action` would prolong a live effect, return the row of that effect with the later end. Otherwise return an
+        empty list."""
         live = self._rows.memory.get(found.moves) if found.moves else None
         until = self._rows.clock.now() + lasts(action)
         if live is None or live.state is not ActionState.LIVE or until <= (live.undo_due or 0):
@@ -215,8 +217,8 @@ class Calls:
         )
 
     async def _settle(self, action: Action, act: Act, found: Judgement) -> None:
-        """Find out whether an earlier call was carried out, because a guard does not let it be repeated. For a
-        timed action, try until that is known: its effect must be undone."""
+        """Find out whether the earlier call of an action was carried out, because a guard forbids a repetition. For a
+        timed action, try until this is known, because an effect must be undone."""
         seen = await act.look(action)
         is_final = not (seen.answer.ok or seen.answer.may_help_again)
         is_gone = seen.answer.status == 404 or (is_final and action.kind is not EffectKind.TIMED)

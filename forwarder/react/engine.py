@@ -1,13 +1,15 @@
-"""Takes each action from state to state when it is due; works on one action at a time for each target.
+"""Processes each action when it is due: carries out the next step, and stores the new state.
 
-| state | what happens next |
+Only one action at a time is processed for each target. The next step depends on the state of the action:
+
+| state | next step |
 |---|---|
-| PLANNED, WAITING | the guards judge the action; if none stops it, CALLING is stored, then the call is sent |
-| CALLING | only after a restart: the call may have been carried out, so look at the target; the guards may judge again |
-| PROMPTING | the user is asked: poll at `due` |
-| LIVE | at `undo_due`, look at the target; UNDOING is stored, then the call that undoes the effect is sent |
-| UNDOING | the same again, for as long as it takes, until the effect is known to be undone |
-| ENDED | nothing |
+| PLANNED, WAITING | The guards judge the action. If no guard stops the action, CALLING is stored, then the call is sent. |
+| CALLING | This state is found only after a restart. The call may have been carried out, so the target is looked up. If the effect is not there, the action waits to be tried again. A prompt ends as `unknown`. |
+| PROMPTING | Okta is polled for the user's answer. |
+| LIVE | The target is looked up, UNDOING is stored, then the call that undoes the effect is sent. |
+| UNDOING | The steps of LIVE are repeated until the effect is known to be undone; there is no time limit. |
+| ENDED | none |
 """
 
 import asyncio
@@ -28,26 +30,28 @@ from forwarder.react.ports import Answer
 from forwarder.react.schedule import subject_of
 
 _AT_ONCE = 8
-"""How many actions of one org, webhook or receiver are worked on at a time. Undos are counted separately, and so are
-polls of prompts."""
+"""The largest number of actions of one org, webhook or receiver that are processed at the same time. Undos and polls of
+prompts are counted separately."""
 
 _IDLE = 5.0
-"""The longest pause between two looks at the rows, in seconds: if the clock was set, a row may be due unnoticed."""
+"""The number of seconds after which the engine looks for due rows at the latest. If the system's clock was set, rows may
+be due earlier than the engine expects."""
 
-_PAUSE: Micros = 60 * SECOND  # after an unexpected exception
+_PAUSE: Micros = 60 * SECOND  # before an action that raised an unexpected exception is processed again
 
 _UNDO_BACKOFF = Backoff(base=1.0, cap=30.0)
-"""The pause stays below a minute: an effect should be undone within a minute after Okta answers again."""
+"""The pauses between the tries to undo an effect. They stay below a minute, so that an effect is undone within a minute
+after Okta answers again."""
 
 _logger = logs.get("react")
 
 
 class ActionEngine:
-    """Takes the actions of `rows` from state to state. Only the engine and the reactions' runner change these
-    rows."""
+    """Processes the actions in `rows`. Only the engine and `ReactionRunner` change these rows."""
 
     def __init__(self, parts: Callable[[], Parts], rows: Rows, report: Callable[[], None]) -> None:
-        """Args: `parts` returns the current configuration; `report` is called before each round of work."""
+        """Args: `parts` returns the parts for the current configuration; `report` is called before each round of
+        work."""
         self._parts = parts
         self._rows = rows
         self._report = report
@@ -58,7 +62,7 @@ class ActionEngine:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def run(self) -> None:
-        """Work on the actions that are due, until cancelled."""
+        """Process the actions that are due, until cancelled."""
         try:
             while True:
                 now = self._rows.clock.now()
@@ -77,14 +81,16 @@ class ActionEngine:
             self._working.clear()  # a task that is cancelled before its first step ends without its `finally`
 
     async def withdraw(self, covers: Callable[[Action], bool] = lambda _: True) -> None:
-        """Withdraw the prompts that are out and for which `covers` is true. Their rows do not change: the
-        next poll shows whether the user answered before."""
+        """Withdraw the prompts that wait for an answer and for which `covers` returns True. Their rows do not change:
+        the next poll shows whether the user had answered before."""
         out = {ActionState.CALLING, ActionState.PROMPTING}
         for found in [
             one for one in self._rows.memory.open() if one.kind is EffectKind.PROMPT and one.state in out
         ]:
             async with self.lock(found):
-                action = self._rows.memory.get(found.key)  # it may have been answered while this waited
+                action = self._rows.memory.get(
+                    found.key
+                )  # may have been answered during the wait for the lock
                 if action is not None and action.state is ActionState.PROMPTING and covers(action):
                     await self._parts().prompts.cancel(action)
 
@@ -101,12 +107,12 @@ class ActionEngine:
         self._rows.changed.clear()
 
     async def _keep(self, action: Action) -> None:
-        """Take one action one step further. If that raises, log the error and postpone the action: the other
-        actions must go on."""
+        """Process one step of an action. If the step raises an exception, log it and postpone this action, so that
+        the other actions continue."""
         key = action.key
         try:
             async with self.lock(action):
-                found = self._rows.memory.get(key)  # it may have changed while this waited
+                found = self._rows.memory.get(key)  # may have changed during the wait for the lock
                 if found is None or found.due is None:
                     return
                 if found.due <= self._rows.clock.now():
@@ -140,7 +146,7 @@ class ActionEngine:
 
 
 class _Undo:
-    """Undoes the effects of timed actions. Tries until the effect is undone, or others have changed it."""
+    """Undoes the effects of timed actions. Tries until the effect is undone, or until someone else has changed the target."""
 
     def __init__(self, parts: Callable[[], Parts], rows: Rows) -> None:
         self._parts = parts
@@ -156,7 +162,7 @@ class _Undo:
         elif not seen.answer.ok:
             await self._again(action, seen.answer)
         elif not seen.is_there and action.state is ActionState.UNDOING:
-            await self._end(action, End.UNDONE, "")  # an earlier call did it
+            await self._end(action, End.UNDONE, "")  # an earlier call has undone the effect
         elif not act.is_ours(action, seen):
             text = "others have changed the target since, so it is left as it is"
             await self._end(action, End.NOT_OURS, f"{text}; {seen.text}" if seen.text else text)

@@ -1,4 +1,4 @@
-"""The interfaces of the parts that the engine uses and that a reload of the settings replaces."""
+"""The interfaces of the engine's parts. A reload of the settings replaces these parts, but not the engine."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -13,7 +13,7 @@ from forwarder.react.runtime_problems import ReactionFinding
 
 
 class Judge(Protocol):
-    """The guards."""
+    """The guards, which decide whether an action may be carried out."""
 
     async def judge(self, action: Action, now: Micros) -> Judgement:
         """Decide whether `action` may be carried out now."""
@@ -23,21 +23,21 @@ class PromptSender(Protocol):
     """Sends and polls prompts. No method raises for an error of Okta."""
 
     async def prepare(self, action: Action) -> PromptProgress | ActionRequest:
-        """Look up how to ask the user, and return the request that asks; or a Progress that says why the user
-        cannot be asked now."""
+        """Look up how the user can be asked, and return the request that asks the user. If the user cannot be
+        asked now, return a PromptProgress that says why."""
 
     async def send(self, action: Action) -> PromptProgress:
-        """Send one prompt, at most once."""
+        """Send the prompt `action`; at most one request is sent."""
 
     async def poll(self, action: Action) -> PromptProgress:
         """Poll for the user's answer."""
 
     async def cancel(self, action: Action) -> None:
-        """Withdraw the prompt, if that is possible. Its row does not change."""
+        """Withdraw the prompt, if that is possible. The row of the prompt does not change."""
 
 
 class Parts(Protocol):
-    """All parts, made from one configuration."""
+    """All parts of the engine, made from one configuration."""
 
     @property
     def judge(self) -> Judge:
@@ -45,7 +45,7 @@ class Parts(Protocol):
 
     @property
     def acts(self) -> Mapping[str, Act]:
-        """The implementation of each action, by name; prompts are not among them."""
+        """The implementation of each action except `prompt`, by the action's name."""
 
     @property
     def prompts(self) -> PromptSender:
@@ -53,7 +53,7 @@ class Parts(Protocol):
 
     @property
     def horizon(self) -> Micros:
-        """How far back ended actions matter, in microseconds."""
+        """How long an ended action still matters to the guards, in microseconds."""
 
     def plan(self, alert: Event, at: Micros) -> Sequence[Action]:
         """Return the actions that the configuration has for `alert`."""
@@ -68,7 +68,7 @@ class Parts(Protocol):
         """Return the live actions whose target has become protected."""
 
     async def findings(self, effects: Sequence[Action]) -> Sequence[ReactionFinding]:
-        """Return the problems of the configuration; `effects` are the live actions."""
+        """Return the problems of the configuration that show only at run time; `effects` are the live actions."""
 
     async def close(self) -> None:
         """Close the connections."""

@@ -21,7 +21,7 @@ _logger = logs.get("react")
 
 
 class ReactionMetrics:
-    """Counts the results of actions. Every series whose labels are known exists from the start."""
+    """Counts and logs the results of actions. Each metric exists from the start for all label values that are known."""
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics = metrics
@@ -57,7 +57,7 @@ class ReactionMetrics:
         self._log(action)
 
     def state(self, memory: ActionsInMemory, pauses: Pauses, now: Micros) -> None:
-        """Set the gauges: actions that wait, live effects, overdue undos, pauses. At most once a second."""
+        """Set the gauges of waiting actions, live effects, overdue undos and pauses; at most once a second."""
         if 0 <= now - self._reported < SECOND:
             return
         self._reported = now

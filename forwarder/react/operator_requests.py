@@ -1,10 +1,10 @@
-"""The requests of an operator to the running forwarder."""
+"""The requests that an operator's commands send to the running forwarder."""
 
 from forwarder.control_socket import ControlRequest
 
 
 class ApproveRequest(ControlRequest, frozen=True, tag="reactions approve"):
-    """Approve (`given`) or refuse an action that waits for a human. `by` is the person who decided."""
+    """Approve (if `given` is True) or refuse an action that waits for a human. `by` is the person who decided."""
 
     id: str
     by: str
@@ -20,8 +20,8 @@ class UndoRequest(ControlRequest, frozen=True, tag="reactions undo"):
 
 
 class PauseRequest(ControlRequest, frozen=True, tag="reactions pause"):
-    """Pause the rule or the action that `scope` names, by the rule's id or the action's name; if `scope` is
-    empty, pause everything. Without `seconds`, the pause lasts until `resume`. `title` is the rule's title."""
+    """Pause reactions. `scope` is the id of a rule or the name of an action; if it is empty, all reactions are paused.
+    Without `seconds`, the pause lasts until an operator resumes. `title` is the rule's title."""
 
     scope: str
     why: str

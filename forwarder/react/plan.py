@@ -1,4 +1,4 @@
-"""Plans the actions that follow an alert, as rows. Pure: calls nothing."""
+"""Plans the actions for an alert, and returns them as rows. Does no I/O."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -39,11 +39,11 @@ _LEVELS = ("low", "medium", "high")
 
 
 class Plans:
-    """Plans the actions of alerts, for one configuration.
+    """Plans the actions for alerts by one configuration.
 
-    If several entries choose an alert, an action that they share is planned once for each target. If the entries
-    differ, the one with the stronger mode counts. If the modes are equal, the longer time and the higher risk count,
-    and a human must approve if one entry says so.
+    Several entries of `reactions.on` may choose the same alert. An action that they have in common is planned once for
+    each target. If its settings differ, those of the entry with the stronger mode apply. If the modes are equal, the
+    longer time and the higher risk level apply, and a human must approve if one of the entries requires an approval.
     """
 
     def __init__(self, settings: ReactionsSettings, rules: Iterable[KnownRule]) -> None:
@@ -54,7 +54,8 @@ class Plans:
 
     @property
     def modes(self) -> dict[str, str]:
-        """The mode of each rule, by its id: the strongest of its entries, `off` if no entry chooses it."""
+        """The mode of each rule, by the rule's id: the strongest mode of the entries that choose the rule, or `off` if
+        no entry chooses the rule."""
         found = {}
         for rule in self._rules:
             modes = [entry.effective(self._settings.mode) for entry in self._entries(rule)]
@@ -62,9 +63,9 @@ class Plans:
         return found
 
     def plan(self, event: Event, at: Micros) -> list[Action]:
-        """Return the actions of an alert, in the order of the configuration.
+        """Return the actions for an alert, in the order of the configuration.
 
-        An action is planned, and due at once, if the alert has exactly one target for it; otherwise it is refused.
+        An action is due immediately if the alert has exactly one target for it. Otherwise its row is already refused.
 
         Args:
             event: the event of the alert, as the store holds it.
@@ -108,13 +109,13 @@ class Plans:
         return list(planned.values())
 
     def answered(self, prompt: Action, answer: str, at: Micros) -> list[Action]:
-        """Return the actions that follow `answer`, as the prompt's row lists them. They are about the user
-        who was asked, unless their settings say otherwise.
+        """Return the actions that follow `answer`, as the prompt's row lists them. The target of an action is the user
+        who was asked, unless the action has the setting `user`, or is not about a user.
 
         Args:
             prompt: the prompt's row.
             answer: approved, denied, timeout, unreachable or unknown.
-            at: the time now.
+            at: the current time.
         """
         alert = decode(prompt.subject) if prompt.subject else {}
         shared = {each: getattr(prompt, each) for each in _SHARED} | {"parent": prompt.key}
@@ -123,7 +124,7 @@ class Plans:
             settings = dict(written)
             name, where = settings.pop("do"), settings.pop("user", None)
             if answer == "approved" and name != "notify":
-                continue  # an attacker may hold the phone
+                continue  # an attacker who has the user's phone may have approved
             target, problem = prompt.target, "" if prompt.target.id else prompt.detail
             if where or name in WITHOUT_USER:
                 target, problem = _about(name, where, prompt.alert, alert)
@@ -155,9 +156,12 @@ _SHARED = (
 
 
 def settings_of(do: DoSettings, reactions: ReactionsSettings) -> dict[str, Any]:
-    """Return the settings of an action that its row keeps: `for` in seconds, `group`, `to`, `level`; for a prompt `by`,
-    `message` and `then`, whose actions have their name in `do`. `approve` is false, or an object that may have `within`
-    in seconds; it is missing if the rule does not set it."""
+    """Return the settings of an action that are stored in its row.
+
+    They are `for` in seconds, `group`, `to` and `level`; for a prompt `by`, `message` and `then`. Each action in `then`
+    has its name in the key `do`. If the entry sets `approve`, the key `approve` is False, or an object in which `within`
+    may set the time to approve in seconds.
+    """
     found: dict[str, Any] = {}
     match do.settings:
         case AddToGroupSettings(for_=seconds, group=group):
@@ -234,7 +238,7 @@ def _text(value: Any) -> str:
 
 
 def _merged(one: Action, other: Action) -> Action:
-    """Return one action in place of two that differ only in their settings or modes."""
+    """Return one action that replaces two actions which differ only in their settings or modes (see `Plans`)."""
     if one.mode != other.mode:
         return one if Mode(one.mode).strength > Mode(other.mode).strength else other
     settings = dict(one.settings)

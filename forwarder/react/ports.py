@@ -9,23 +9,23 @@ from forwarder.core.action import Action
 from forwarder.core.time import Micros
 
 NOT_CONFIGURED = "not_configured"
-"""`Answer.code` if no call was made, because the server is not in the configuration any more."""
+"""The `Answer.code` of a call that was not made, because its server is no longer in the configuration."""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The result of one call. A refusal is an Answer too, not an exception, because it decides what happens next.
+    """The result of one call. A refusal is also an Answer, not an exception, because the next step depends on it.
 
     Attributes:
         status: the HTTP status; 0 if there was no answer.
         body: decoded JSON, or None.
         headers: some of the response's headers, their names in lower case.
-        code: Okta's `errorCode`, or the `error` of OAuth.
-        text: for a person: what was refused, and what to do about it. For a 2xx it is usually empty, else it says what
-            is not as expected.
-        sent: whether the other side may have received the call, and carried it out.
+        code: Okta's `errorCode`, or the field `error` of an OAuth response; empty if there is none.
+        text: for an operator: what was refused, and what to do. After a 2xx, the text is empty, or says what is not as
+            expected.
+        sent: False if the server certainly did not carry out the call; True if the server may have done so.
         error_id, request_id: the ids that Okta gave to the error and to the request.
-        again_at: another call before this time will be refused too; None if unknown.
-        links: the addresses in the header Link, by `rel`.
+        again_at: the server refuses calls until this time; None if the server does not say.
+        links: the URLs in the `Link` header of the response, by their `rel`.
     """
 
     status: int
@@ -46,12 +46,12 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def is_configured(self) -> bool:
-        """False if there was no call, because the configuration does not have the server any more."""
+        """False if no call was made, because the server is no longer in the configuration."""
         return self.status != 0 or self.code != NOT_CONFIGURED
 
     @property
     def may_help_again(self) -> bool:
-        """Whether the same call may succeed later: after 408, 425, 429, 5xx, or no answer from a configured server."""
+        """Whether the same call may succeed later: the status is 408, 425, 429 or 5xx, or there was no response."""
         return self.is_configured and (self.status in {0, 408, 425, 429} or self.status >= 500)
 
 
@@ -68,21 +68,23 @@ class OktaCall(Protocol):
 
 
 class Okta(Protocol):
-    """The orgs' APIs."""
+    """The APIs of all orgs."""
 
     def org(self, name: str) -> OktaCall | None:
-        """Return the API of the org `name`; None if the org has no API (any more)."""
+        """Return the API of the org `name`; None if the configuration has no `api` for the org."""
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """The result of a look at an action's target.
+    """The state of an action's target, as a look-up found it.
 
     Attributes:
-        answer: the answer to the look-up; if it is not `ok`, nothing else is known.
-        state: the state that the action would change, as the row stores it: a status, a membership, or an entry.
-        is_so: whether the action would change nothing.
-        is_partly_so: whether a part of the effect is there; the call is still needed.
-        text: for a person: why an effect that is there does not work, or what else has this effect; usually empty.
+        answer: the answer to the look-up. If the answer is not `ok`, the other attributes have no meaning.
+        state: what the action would change, in the form that the row stores: for example the user's status, or whether
+            the user is a member of the group.
+        is_so: whether the target is already in the state that the action would set.
+        is_partly_so: whether a part of the action's effect is there already, so that the call is still needed.
+        text: for an operator: why the effect is there but does not work, or what else has the same effect; usually
+            empty.
     """
 
     answer: Answer
@@ -98,18 +100,17 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Looks(Protocol):
-    """Looks at the target of an action, and changes nothing."""
+    """Looks up the targets of actions, and changes nothing."""
 
     async def look(self, action: Action) -> Seen:
-        """Return the state that the action would change. For an action that changes no state, `is_so` is
-        false."""
+        """Return the current state of the target. For an action that changes no state, `is_so` is False."""
 
 
 class KnownRule(msgspec.Struct, frozen=True):
     """A loaded rule, with the fields by which an entry of `reactions.on` chooses it.
 
     Attributes:
-        name: the short name by which others may refer to the rule; often empty.
+        name: the short name by which `reactions.on` and other rules may refer to the rule; often empty.
         alerts: whether the rule alerts by itself; false if it only feeds a correlation.
     """
 

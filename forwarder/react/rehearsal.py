@@ -1,8 +1,9 @@
-"""Finds out what reactions would have done about past alerts in mode `enforce`, with the plans and the guards of
-the live reactions. It calls nothing.
+"""Finds out what reactions would have done about past alerts in mode `enforce`. Uses the plans and the guards of the live
+reactions, but sends no calls.
 
-It does not ask Okta, so it makes assumptions: every event was real, every call succeeds at once, no user answers a
-prompt, no human approves or undoes anything. `NOT_JUDGED` names the guards that could decide otherwise.
+A rehearsal does not ask Okta. So it assumes that every event was real, that every call succeeds immediately, that no user
+answers a prompt, and that no human approves or undoes an action. `NOT_JUDGED` names the guards that could have decided
+differently.
 """
 
 from collections.abc import Coroutine, Mapping, Sequence
@@ -30,7 +31,7 @@ NOT_JUDGED: Mapping[str, str] = {
     "unconfirmed": "events that the System Log does not have",
     "paused": "pauses",
 }
-"""The guards that need Okta or a human, each with what it would look at."""
+"""The guards that a rehearsal cannot apply, because they need Okta or a human. Each value says what the guard looks at."""
 
 _MOST_ADDRESSES = 200_000
 
@@ -76,11 +77,11 @@ class Rehearsal:
         self._guards = Guards(settings, past, past, past, self._memory, pauses=Pauses, clock=self)
 
     def event(self, event: Event, raw: Mapping[str, Any]) -> None:
-        """Note from which address the user of an event came."""
+        """Remember the address from which the user of an event came."""
         self._past.note(event, raw)
 
     def alert(self, alert: Event, at: Micros) -> list[Would]:
-        """Decide about the actions of an alert that was stored at `at`, and return all decisions since the last
+        """Plan and judge the actions for an alert that was stored at `at`, and return all decisions since the last
         call. `at` must not be earlier than in the last call."""
         self._go_on(at)
         for action in self._plans.plan(alert, at):
@@ -100,7 +101,7 @@ class Rehearsal:
         taken, self._would = self._would, []
         return taken
 
-    # As a clock, for the guards
+    # The clock of the guards
 
     def now(self) -> Micros:
         """Return the time of the rehearsal."""
@@ -114,11 +115,11 @@ class Rehearsal:
         """Raise NotImplementedError: a rehearsal never waits."""
         raise NotImplementedError(seconds)
 
-    # What the engine does with rows
+    # The steps of the engine, without its calls
 
     def _go_on(self, at: Micros) -> None:
-        """Work on the actions that become due until `at`: effects end, prompts time out, waiting actions are
-        judged again."""
+        """Process the actions that become due until `at`: effects end, prompts time out, and waiting actions are judged
+        again."""
         while (due := self._memory.next_due()) is not None and due <= at:
             self._now = max(self._now, due)
             for action in self._memory.due(due):
@@ -208,7 +209,7 @@ class Rehearsal:
 
 
 class _Past:
-    """Stands in for Okta and the store when the guards ask: its answers come from the rehearsal itself."""
+    """Takes the place of Okta and of the store for the guards. Answers from what has happened in the rehearsal so far."""
 
     def __init__(self, memory: ActionsInMemory) -> None:
         self._memory = memory
@@ -218,7 +219,7 @@ class _Past:
         self._addresses: dict[tuple[str, str], dict[str, Micros]] = {}
 
     def did(self, action: Action) -> None:
-        """Note an effect that is never undone: the user's risk, or the expired password."""
+        """Remember an effect that is never undone: the user's risk, or the expired password."""
         user = action.org, action.target.id
         if action.name == "user_risk":
             self._risks[user] = action.settings["level"]
@@ -226,7 +227,7 @@ class _Past:
             self._expired.add(user)
 
     def note(self, event: Event, raw: Mapping[str, Any]) -> None:
-        """Note that a user came from an address, as the store does."""
+        """Remember that a user had a successful event from an address, as the store does."""
         actor, client, outcome = (raw.get(key) for key in ("actor", "client", "outcome"))
         if not (isinstance(actor, dict) and isinstance(client, dict) and isinstance(outcome, dict)):
             return
@@ -246,7 +247,7 @@ class _Past:
         return self
 
     async def ready(self, method: str, path: str) -> None:
-        """Return at once."""
+        """Return immediately: a rehearsal has no rate limit."""
 
     async def call(
         self,
@@ -260,7 +261,7 @@ class _Past:
         return Answer(200, {"id": path.rpartition("/")[2], "profile": {"login": self.login}})
 
     async def look(self, action: Action) -> Seen:
-        """Return the state that the rehearsal's own actions left."""
+        """Return the state of the target after the earlier actions of the rehearsal."""
         user = action.org, action.target.id
         so = self._memory.live(action) is not None
         if action.name == "user_risk":
@@ -270,11 +271,11 @@ class _Past:
         return Seen(Answer(200), is_so=so)
 
     async def users_at(self, org: str, address: str, since: Micros) -> int:
-        """Return how many users came from `address` since `since`, at most `MANY_USERS`."""
+        """Return the number of users who came from `address` at `since` or later; at most `MANY_USERS`."""
         return sum(at >= since for at in self._addresses.get((org, address), {}).values())
 
     async def claims(self, org: str, uuids: Sequence[str]) -> dict[str, Claim]:  # noqa: ARG002
-        """Say that the System Log has all `uuids`: a rehearsal does not judge that."""
+        """Return that the System Log has all events `uuids`: a rehearsal assumes that every event was real."""
         return {uuid: Claim(logged=True) for uuid in uuids}
 
     async def load_actions(self, since: Micros) -> list[Action]:
@@ -291,8 +292,8 @@ class _Past:
 
 
 def _result(judging: Coroutine[Any, Any, T]) -> T:
-    """Return the result of a coroutine that never waits: everything that the guards ask in a rehearsal answers
-    at once."""
+    """Run a coroutine that never waits, and return its result. In a rehearsal, everything that the guards await returns
+    immediately."""
     try:
         judging.send(None)
     except StopIteration as end:

@@ -1,4 +1,5 @@
-"""Problems of the reactions' configuration that show only at run time. Why a single action failed is in its row."""
+"""Finds problems of the reactions' configuration that show only at run time. The row of an action says why that action
+failed."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -10,7 +11,7 @@ from forwarder.react.guards.directory import Directory, LookUpError
 
 
 class ReactionFinding(msgspec.Struct, frozen=True):
-    """One problem. `runbook` is the section of docs/runbook.md."""
+    """One problem. `runbook` is the heading of the section in docs/runbook.md that explains it."""
 
     text: str
     hint: str
@@ -20,11 +21,11 @@ class ReactionFinding(msgspec.Struct, frozen=True):
 async def missing_groups(
     directory: Directory, orgs: Sequence[str], groups: Sequence[str]
 ) -> list[ReactionFinding]:
-    """Return a finding for each protected group that an org does not have: such a name protects no user
-    there.
+    """Return a finding for each protected group that does not exist in an org, and so protects no user of that org.
 
     Args:
-        directory: looks the groups up. An org that does not answer has no finding: its actions are refused anyway.
+        directory: looks up the groups. If the look-up in an org fails, there is no finding about that org, because the
+            guards refuse its actions anyway.
         orgs: the orgs in which reactions act.
         groups: ids or names of the protected groups.
     """
@@ -46,7 +47,8 @@ async def missing_groups(
 
 
 def stranded_effects(effects: Iterable[Action], has_api: Callable[[str], bool]) -> list[ReactionFinding]:
-    """Return a finding for each org without `api` (any more) that has live effects: they cannot be undone."""
+    """Return a finding for each org that has live effects but no `api` in the configuration. Without `api`, the effects
+    cannot be undone."""
     by_org: dict[str, list[Action]] = {}
     for effect in effects:
         if effect.name not in OUTSIDE and not has_api(effect.org):

@@ -1,4 +1,5 @@
-"""Keeps when each row is due, and which of the due rows may begin, so that a server that hangs delays no other."""
+"""Keeps when each row is due, and decides which of the due rows may start. A server that does not answer must not delay
+the actions of other servers."""
 
 import heapq
 from collections import Counter
@@ -10,14 +11,15 @@ from forwarder.core.action import OUTSIDE, Action, ActionState
 from forwarder.core.time import Micros
 
 _MOST_STALE = 1000
-"""How many outdated times the heap may hold, beside one for each row, before they are dropped together. Putting a row
-again makes its earlier time outdated."""
+"""The heap is rebuilt when it has this many entries more than twice the number of rows. Each `put` of a row leaves an
+outdated entry in the heap, with the earlier due time of the row."""
 
 Lane = tuple[str, str]
-"""The key of a group of actions that has slots of its own: what they do, and for which org, webhook or receiver."""
+"""The key of a group of actions that has its own limited number of slots: what the actions do, and for which org, webhook
+or receiver."""
 
 Subject = tuple[str, str]
-"""The key of a group of actions of which only one at a time is worked on."""
+"""The key of a group of actions of which only one at a time is processed."""
 
 _UNDO = "undo"
 
@@ -33,9 +35,11 @@ def lane_of(action: Action) -> Lane:
 
 
 def subject_of(action: Action) -> Subject:
-    """Return the subject of an action. It is the action's target, because the effect of one action decides about
-    the next one on that target. An action that is sent outside Okta does not change its target, so it has a
-    subject of its own."""
+    """Return the subject of an action.
+
+    The subject is the action's target, because the effect of one action can decide about the next action on that target.
+    The call of a webhook or a receiver changes no target, so each such action has its own subject.
+    """
     return ("", action.key) if action.name in OUTSIDE else (action.org, action.target.id)
 
 
@@ -43,7 +47,7 @@ class _Row(NamedTuple):
     """The schedule of a row.
 
     Attributes:
-        number: the order among rows that are due at the same time: the row that was put first has the lowest.
+        number: the order of rows that are due at the same time; the row that was put first has the lowest number.
     """
 
     number: int
@@ -53,7 +57,7 @@ class _Row(NamedTuple):
 
 
 class Schedule:
-    """The open rows by time, and the due rows by lane and subject."""
+    """The open rows in the order of their due times, and the due rows by lane and subject."""
 
     def __init__(self) -> None:
         self._numbers = count()
@@ -68,7 +72,7 @@ class Schedule:
         self._set(action.key, _Row(number, action.due, lane_of(action), subject_of(action)))
 
     def postpone(self, key: str, until: Micros) -> None:
-        """Make a row due at `until`. When the row is put again, its own time counts again."""
+        """Make a row due at `until`. The next `put` of the row sets its due time again."""
         if (row := self._rows.get(key)) is not None:
             self._set(key, row._replace(due=until))
 
@@ -78,15 +82,18 @@ class Schedule:
         self._rows.pop(key, None)
 
     def due(self, now: Micros) -> list[str]:
-        """Return the keys of all due rows, the longest due first. A row stays due until it is put again."""
+        """Return the keys of all due rows, those that have been due the longest first. A row stays due until its next
+        `put`."""
         self._advance(now)
         ready = [key for lane in self._ready.values() for keys in lane.values() for key in keys]
         return sorted(ready, key=self._order)
 
     def startable(self, now: Micros, working: Collection[Action], at_once: int) -> list[str]:
-        """Return the keys of the rows that may begin now: undos first, then the rows that have been due the
-        longest. Each subject has at most one row, and each lane at most `at_once`, counting `working`: the rows
-        that are being worked on, as they were when the work began."""
+        """Return the keys of the rows that may start now: undos first, then the rows that have been due the longest.
+
+        At most one row of each subject and at most `at_once` rows of each lane are processed at the same time. `working`
+        are the rows that are being processed, in the state in which they were started; they are counted.
+        """
         self._advance(now)
         busy = {subject_of(one) for one in working}
         taken = Counter(lane_of(one) for one in working)
@@ -135,7 +142,7 @@ class Schedule:
             heapq.heapify(self._heap)
 
     def _advance(self, now: Micros) -> None:
-        """Move the rows that are due by `now` to the due ones."""
+        """Add the rows whose due time has come to the due rows."""
         while self._heap and self._heap[0][0] <= now:
             due, _, key = heapq.heappop(self._heap)
             if self._is_current(due, key):
@@ -143,7 +150,7 @@ class Schedule:
                 self._ready.setdefault(row.lane, {}).setdefault(row.subject, {})[key] = None
 
     def _leave(self, key: str) -> None:
-        """Remove a row from the due ones, if it is there."""
+        """Remove a row from the due rows, if it is among them."""
         if (row := self._rows.get(key)) is None or (lane := self._ready.get(row.lane)) is None:
             return
         keys = lane.get(row.subject, {})

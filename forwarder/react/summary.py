@@ -1,4 +1,4 @@
-"""The part of the status that shows reactions. Lists may be shortened; counts are complete."""
+"""Makes the part of the status that shows reactions. Lists may be shortened; counts are complete."""
 
 import heapq
 from collections.abc import Callable, Iterable
@@ -13,23 +13,22 @@ from forwarder.react.action_rows.limit_counts import LimitHit
 from forwarder.react.guards.pauses import Pause, Pauses
 
 OVERDUE: Micros = 60 * SECOND
-"""How long after its end an effect may still be live before it counts as overdue."""
+"""An effect counts as overdue if it is still live this long after its planned end."""
 
 _MOST = 20
 """The most actions in a list."""
 
 _CHOICE = 1000
-"""A list of waiting actions is chosen from this many that have waited the longest: an attack may leave many
-thousands."""
+"""The number of waiting actions, those that have waited the longest, from which the entries of a list are chosen. An
+attack may leave many thousands of actions waiting."""
 
 _LONGEST = 300
-"""The most characters of a text: senders of events choose some of the texts. `forwarder reactions show` shows whole
-texts."""
+"""The largest number of characters of a text. Some texts come from events, and may be long. `forwarder reactions show`
+shows the whole texts."""
 
 
 def summary(mode: str, memory: ActionsInMemory, pauses: Pauses, now: Micros) -> dict[str, Any]:
-    """Return the mode, what waits and for what, which effects are live and when they end, what is paused, and which limits
-    were reached."""
+    """Return the mode, the waiting actions, the live effects, the pauses, and the limits that held actions back."""
     asking = memory.waiting(Waits.APPROVAL, _CHOICE)
     others = [*memory.waiting(Waits.CONFIRMATION, _CHOICE), *memory.waiting(Waits.RETRY, _CHOICE)]
     live, paused = memory.lasting(), pauses.on(now)
@@ -50,18 +49,19 @@ def summary(mode: str, memory: ActionsInMemory, pauses: Pauses, now: Micros) -> 
 
 
 def is_overdue(action: Action, now: Micros) -> bool:
-    """Whether an effect is still live well after its end."""
+    """Whether an effect is still live more than `OVERDUE` after its planned end."""
     return action.undo_due is not None and action.undo_due < now - OVERDUE
 
 
 def _first(actions: Iterable[Action], until: Callable[[Action], Micros | None]) -> list[Action]:
-    """Return the first few of `actions` by the time that `until` gives."""
+    """Return at most `_MOST` of `actions`, those with the earliest time that `until` returns."""
     return heapq.nsmallest(_MOST, actions, key=lambda one: until(one) or 0)
 
 
 def _urgency(action: Action) -> tuple[bool, Micros]:
-    """Return a sort key: actions that always need a human come before those over a limit, which may be a flood.
-    In each of the two groups, the action whose time to approve ends first comes first."""
+    """Return a sort key for actions that wait for approval. Actions that always need a human come before actions that
+    exceed a limit, which may be very many. In each of the two groups, the action whose time to approve ends first comes
+    first."""
     approval = action.approval
     return (bool(approval.limit), approval.until) if approval else (False, 0)
 

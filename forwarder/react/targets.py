@@ -1,4 +1,4 @@
-"""The target of an action: the user or the address, found in the alert and nowhere else."""
+"""Finds the target of an action in the alert: a user or an IP address. No other source is used."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,20 +8,21 @@ from typing import Any
 from forwarder.core.action import ActionTarget
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""The form of Okta's ids. Other texts never get into the path of a call."""
+"""The form of Okta's ids. A text that does not match is never put into the path of a call."""
 
 _LONGEST_NAME = 200
 _NOBODY = ActionTarget("user", "")
 
 
 def user_of(alert: Mapping[str, Any], where: str | None = None) -> tuple[ActionTarget, str]:
-    """Return a pair: the user that an alert is about, and why there is none.
+    """Return the user that an alert is about, and an empty text.
 
-    If there is one, the second is empty; if not, the first is a target without an id.
+    If the alert does not name exactly one user, return a target without an id, and the reason as a text for an operator.
 
     Args:
         alert: the decoded body of the alert.
-        where: which user, `actor` or `target`; None for the actor if it is a user, else for the target.
+        where: where to look for the user: `actor` or `target`. None means the actor if the actor is a user, else the
+            target.
     """
     actor = list(_users([alert.get("actor")]))
     if where == "actor" or (where is None and actor):
@@ -45,8 +46,8 @@ def user_of(alert: Mapping[str, Any], where: str | None = None) -> tuple[ActionT
 
 
 def address_of(alert: Mapping[str, Any]) -> tuple[ActionTarget, str]:
-    """Return the client's address in an alert, and an empty text; or a target without id, and why there is no
-    address."""
+    """Return the IP address of the client in an alert, and an empty text. If there is no address, return a target
+    without an id, and the reason as a text for an operator."""
     client = alert.get("client")
     written = client.get("ipAddress") if isinstance(client, dict) else None
     try:
@@ -59,8 +60,7 @@ def address_of(alert: Mapping[str, Any]) -> tuple[ActionTarget, str]:
 
 
 def _users(entries: list[Any]) -> Iterator[ActionTarget]:
-    """Yield the different users among `entries`. A user whose id does not look like Okta's gets an empty
-    id."""
+    """Yield each user in `entries` once. A user whose id does not have the form of Okta's ids gets an empty id."""
     seen: set[object] = set()
     for entry in entries:
         if not isinstance(entry, dict) or entry.get("type") != "User":

@@ -98,7 +98,7 @@ class Reactions:
         return await self.judge.newly_protected()
 
     async def findings(self, effects: Sequence[Action]) -> Sequence[ReactionFinding]:
-        """Return the problems of the configuration; `effects` are the live actions."""
+        """Return the problems of the configuration that show only at run time; `effects` are the live actions."""
         reactions = self._settings.reactions
         acting = [name for name in self._settings.orgs if self._client(name) and concerned(reactions, name)]
         groups = await missing_groups(self.judge.directory, acting, reactions.protect.groups)

@@ -22,13 +22,13 @@ class OktaCalls:
     """Implements `react.ports.Okta`."""
 
     def __init__(self, client: Callable[[str], OktaClient | None], clock: Clock) -> None:
-        """Args: `client` returns the org's client, which all other calls use too, so that they share the rate
-        limits."""
+        """Args: `client` returns the API client of an org. All calls of the forwarder use this client, so that they share
+        the org's rate limits."""
         self._client = client
         self._clock = clock
 
     def org(self, name: str) -> "OrgCalls | None":
-        """Return the API of the org `name`; None if the org has no client (any more)."""
+        """Return the API of the org `name`; None if the org has no API client."""
         client = self._client(name)
         return None if client is None else OrgCalls(client, self._clock)
 
@@ -73,7 +73,7 @@ class OrgCalls:
         )
 
     def _again_at(self, refused: ErrorResponse) -> Micros | None:
-        """Return until when Okta refuses calls: the time in Retry-After, or the end of the window of a rate limit
+        """Return the time until which Okta refuses calls: the time in Retry-After, or the end of the window of a rate limit
         that is used up; None if Okta does not say."""
         written = refused.headers.get("retry-after", "")
         if written.isdecimal() and len(written) < 7:

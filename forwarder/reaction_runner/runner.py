@@ -1,7 +1,7 @@
 """Reads the alerts of the store, plans their reactions, and runs the engine that carries them out.
 
-It reads as a sink does, with a position of its own, so that an org that does not answer delays no sink. Plans and the
-position are committed together, so that even after a crash each alert is planned exactly once.
+The runner reads the store as a sink does, with its own position, so that an org that does not answer delays no sink. Plans
+and the position are committed together, so that each alert is planned exactly once, even after a crash.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ class ReactionRunner:
     """Runs the reactions of one forwarder.
 
     Attributes:
-        memory: the rows of open actions, and what later actions need to know of ended ones.
+        memory: the rows of open actions, and what the guards need to know about ended actions.
         pauses: the pauses that operators have set.
     """
 
@@ -76,8 +76,8 @@ class ReactionRunner:
         self._pausing = asyncio.Lock()
 
     async def apply(self, parts: Parts | None) -> None:
-        """Use `parts` from now on; None means that there are no reactions. The orgs' APIs must be started before
-        the first call."""
+        """Use `parts` from now on; None means that there are no reactions. The clients of the orgs' APIs must be started
+        before this method is called."""
         # Longer limits look further back, so they need older rows.
         if parts is not None and self._tasks and parts.horizon > self.memory.horizon:
             since = self._clock.now() - parts.horizon
@@ -91,7 +91,7 @@ class ReactionRunner:
         self._rows.changed.set()
 
     async def stop(self) -> None:
-        """Stop, and withdraw the prompts that are out."""
+        """Stop, and withdraw the prompts that wait for an answer."""
         tasks = [*self._tasks, *self._asked]
         for task in tasks:
             task.cancel()
@@ -182,8 +182,8 @@ class ReactionRunner:
             await self._clock.sleep(_PROTECT_INTERVAL)
 
     async def _check(self) -> None:
-        """Look for findings after each reload and every _FIND_INTERVAL seconds: groups may be renamed in
-        Okta."""
+        """Look for problems of the configuration after each reload and every _FIND_INTERVAL seconds: groups may be renamed
+        in Okta."""
         while True:
             self._applied.clear()
             found = await self._current().findings(self.memory.effects())
@@ -255,7 +255,7 @@ class ReactionRunner:
         return summary(settings.mode, self.memory, self.pauses, now) | {"findings": findings}
 
     async def undo(self, request: UndoRequest) -> Action:
-        """Undo a live action now, and hold its target: no action on it for 24 hours.
+        """Undo a live action now. For 24 hours, the guards then refuse all actions on the same target.
 
         Raises:
             ReactionError: the action has no live effect.
@@ -263,8 +263,8 @@ class ReactionRunner:
         return await self._whole(self._undo_now(self._find(request.id), f"hand:{request.by}", request.why))
 
     async def pause(self, request: PauseRequest) -> bool:
-        """Pause at once: all reactions, those to one rule, or one action. Prompts that are out are withdrawn if
-        possible; if an answer still comes, it has no effect while the pause lasts."""
+        """Pause all reactions, the reactions to one rule, or one action. Prompts that wait for an answer are withdrawn if
+        possible. An answer that still comes has no effect while the pause lasts."""
         asked = msgspec.structs.asdict(request)
         await self._whole(self._change_pauses(lambda now: self.pauses.pause(now=now, **asked)))
         _logger.warning(

@@ -14,19 +14,19 @@ _PATH = "/api/v1/zones"
 class BlockIp:
     """Adds an address to the zone of one org, and removes it. Implements `react.actions.okta.Act`.
 
-    A zone can only be replaced as a whole. So the stored request names only the address, and the zone that is written is
-    the one that Okta has at that moment, with this one change.
+    Okta can only replace a zone as a whole. So the stored request has only the address. At the call, the zone is read from
+    Okta, and written back with this one change.
     """
 
     outcome = Outcome.DONE
 
     def __init__(self, blocklist: Callable[[str], Blocklist | None]) -> None:
-        """Args: `blocklist` returns the zone of an org, or None if the org has no `api` (any more)."""
+        """Args: `blocklist` returns the zone of an org, or None if the configuration has no `api` for the org."""
         self._blocklist = blocklist
 
     async def look(self, action: Action) -> Seen:
-        """Return whether the zone lists the address. `text` says why an entry blocks nothing, or which larger entry
-        contains the address."""
+        """Return whether the zone lists the address. The `text` of the result says why an entry blocks nothing, or which
+        larger entry contains the address."""
         zone = self._blocklist(action.org)
         if zone is None:
             return Seen(_NO_API)
@@ -50,8 +50,8 @@ class BlockIp:
         return ActionRequest(action.org, "PUT", _PATH, {"remove": action.target.id})
 
     def is_ours(self, action: Action, seen: Seen) -> bool:
-        """Whether the zone has an entry for just this address. It counts as ours, because Okta does not say who
-        wrote it. While UNDOING, an earlier call may have removed that entry, so a larger entry is enough."""
+        """Whether the zone has an entry for exactly this address. Such an entry counts as ours, because Okta does not say
+        who wrote it. In the state UNDOING, an earlier call may have removed the entry, so a larger entry is enough."""
         return seen.is_there and (action.state is ActionState.UNDOING or "within" not in seen.state)
 
     async def call(self, action: Action, request: ActionRequest) -> Answer:

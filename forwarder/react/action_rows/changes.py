@@ -1,5 +1,5 @@
-"""Changes the rows of actions: first in the store, together with events about them, then in memory. A change has
-no effect before it is committed."""
+"""Changes the rows of actions. Each change is first committed to the store, together with the events about it, and then
+made in memory, where the engine and the guards see it."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -19,12 +19,11 @@ from forwarder.react.ports import Answer
 
 
 class Rows:
-    """Stores changes of rows.
+    """Stores changes of rows, then makes them in memory.
 
     Attributes:
         memory: the rows in memory.
-        clock: the time.
-        changed: set after each change.
+        changed: set after each change, to wake the engine.
     """
 
     def __init__(
@@ -46,8 +45,7 @@ class Rows:
     async def commit(
         self, rows: Sequence[Action], news: Sequence[Action] = (), cursor: tuple[str, str] | None = None
     ) -> None:
-        """Store `rows`, an event about each of `news`, and `cursor`. Return only when they are stored; retry
-        without end."""
+        """Store `rows`, an event about each row of `news`, and `cursor`. Retry until the store has accepted them."""
         now = self.clock.now()
         for row in rows:
             self._note(row)
@@ -56,7 +54,7 @@ class Rows:
         while True:
             try:
                 left_out = await self._store.commit_actions(batch, rows)
-                # The try that failed may have been committed all the same: then the store has a row, memory has not.
+                # An earlier try that failed may have been committed all the same. Then memory lacks rows of the store.
                 stored = await self._load(now) if attempt and left_out else []
                 break
             except StoreError as error:
@@ -76,7 +74,7 @@ class Rows:
     async def _load(self, now: Micros) -> list[Action]:
         try:
             return await self._store.load_actions(now)
-        except StoreFormatError as error:  # a damaged row, which must not hold up this commit
+        except StoreFormatError as error:  # a row is damaged, but this commit must not fail because of that
             self._metrics.store_failed(error)
             return []
 
@@ -88,8 +86,8 @@ class Rows:
         detail: str,
         more: Sequence[Action] = (),
     ) -> Action:
-        """End `action`, which leaves nothing to undo, and store the rows `more` in the same commit. Return the
-        ended row."""
+        """End an action that leaves nothing to undo, and store the rows `more` in the same commit. Return the ended
+        row."""
         ended = msgspec.structs.replace(
             action,
             state=ActionState.ENDED,
@@ -103,8 +101,8 @@ class Rows:
         return ended
 
     def later(self, action: Action, answer: Answer, backoff: Backoff) -> Action:
-        """Return `action` after one more failure: due again after the backoff, or when `answer` allows it, if
-        that is later."""
+        """Return `action` with one more failed try. It is due after the backoff, or at `answer.again_at` if that is
+        later."""
         attempts = action.attempts + 1
         due = self.clock.now() + int(backoff.delay(min(attempts, 20)) * SECOND)
         return msgspec.structs.replace(
@@ -116,12 +114,12 @@ class Rows:
 
 
 def answered(action: Action, answer: Answer) -> Action:
-    """Return `action` with the ids of `answer`, by which Okta's support finds a call."""
+    """Return `action` with the request id and the error id of `answer`. Okta's support finds a call by these ids."""
     return msgspec.structs.replace(
         action, request_id=answer.request_id or action.request_id, error_id=answer.error_id or action.error_id
     )
 
 
 def lasts(action: Action) -> Micros:
-    """Return for how long a timed action lasts."""
+    """Return how long the effect of a timed action lasts."""
     return int(float(action.settings.get("for", 0)) * SECOND)

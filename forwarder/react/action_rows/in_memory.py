@@ -1,7 +1,7 @@
-"""The rows of actions in memory: the open rows, and what limits, holds and guards need to know of ended rows.
+"""Holds the rows of open actions in memory, and what the guards need to know about ended actions.
 
-It is filled from the store at the start; after each commit, `put` adds the committed row. No method awaits, so its
-result holds until the caller's next await.
+At the start, `fill` takes over the rows of the store. After each commit, `put` takes over the committed row. No method
+awaits, so a result stays true until the caller's next `await`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -24,15 +24,16 @@ from forwarder.react.settings.guards import Limit
 DAY: Micros = 24 * 3600 * SECOND
 
 HOLD: Micros = DAY
-"""How long a target is held after an effect on it was undone by hand."""
+"""How long the guards refuse actions on a target after an operator has undone an effect on it."""
 
 _MOST_REQUESTS = 20_000
-"""How many ids of our own calls to Okta are remembered, and how many users whose risk was reported."""
+"""The largest number of ids of our own calls to Okta that are remembered; also the largest number of users whose risk was
+reported."""
 
 REPORTS = frozenset({"risk_event", "user_risk"})
 """Actions that report a risk of a user. After such a report, Okta itself sends events about that user's risk."""
 
-_KEY = 64  # characters; a shorter text is an id, the beginning of a key
+_KEY = 64  # characters of a key; an id is the beginning of a key
 
 _EFFECTIVE = {ActionState.CALLING, ActionState.LIVE, ActionState.UNDOING}
 
@@ -49,14 +50,15 @@ def place_of(action: Action) -> Place:
 
 
 class ActionsInMemory:
-    """The rows in memory. Their number depends on the open actions, the limits, and a day's undos by hand.
+    """The rows in memory: open rows, and ended rows that still count for a limit or a hold.
 
     Attributes:
-        limit_hits: how often limits held actions back.
+        limit_hits: how many actions each limit held back.
     """
 
     def __init__(self, horizon: Micros = DAY) -> None:
-        """Args: `horizon` is how far the limits look back; at least a day, because holds and prompts look back a day."""
+        """Args: `horizon` is how far the limits look back, in microseconds. Holds and prompts look back a day, so a
+        shorter horizon is raised to a day."""
         self.horizon = max(horizon, DAY)
         self._clear()
 
@@ -82,9 +84,11 @@ class ActionsInMemory:
             self.put(action)
 
     def widen(self, actions: Iterable[Action], horizon: Micros) -> None:
-        """From now on, look back as far as `horizon`, if that is further than before. Remember the ended rows of
-        `actions`, which `ActionStore.load_actions` returned; skip the open rows, which are in memory already
-        and may have changed since."""
+        """Look back as far as `horizon` from now on, if that is further than before.
+
+        `actions` are the rows that `ActionStore.load_actions` returned for that time. Only the ended rows are used: the
+        open rows are in memory already, and may have changed since they were read.
+        """
         if horizon <= self.horizon:
             return
         self.horizon = horizon
@@ -97,7 +101,7 @@ class ActionsInMemory:
     # Rows
 
     def put(self, action: Action) -> None:
-        """Note a row that is committed. As in the store, a PLANNED row never replaces a row in another state."""
+        """Take over a committed row. As in the store, a PLANNED row never replaces a row in another state."""
         old = self._open.get(action.key)
         if old is not None and action.state is ActionState.PLANNED and old.state is not ActionState.PLANNED:
             return
@@ -105,7 +109,7 @@ class ActionsInMemory:
         acted = acted_at(action) is not None
         self._release(action.key, keep=acted)
         if old is not None and acted_at(old) is not None and not acted:
-            self._recent.remove(old)  # its call was certainly not sent
+            self._recent.remove(old)  # the action's call was certainly not sent
         self._index(action)
         if action.is_open:
             self._open[action.key] = action
@@ -131,19 +135,20 @@ class ActionsInMemory:
         return list(self._open.values())
 
     def due(self, now: Micros) -> list[Action]:
-        """Return the rows to work on now, the longest due first. A row stays due until it is put again."""
+        """Return the rows that are due at `now`, those that have been due the longest first. A row stays due until its
+        next `put`."""
         return [self._open[key] for key in self._schedule.due(now)]
 
     def startable(self, now: Micros, working: Collection[Action], at_once: int) -> list[Action]:
-        """Return the due rows that may begin now beside `working` (see `Schedule.startable`)."""
+        """Return the due rows that may start while the rows `working` are processed (see `Schedule.startable`)."""
         return [self._open[key] for key in self._schedule.startable(now, working, at_once)]
 
     def postpone(self, key: str, until: Micros) -> None:
-        """Make a row due at `until`, without a change of the row. When it is put again, its own time counts again."""
+        """Make a row due at `until`, without changing the row. The next `put` of the row sets its due time again."""
         self._schedule.postpone(key, until)
 
     def count_waiting(self, what: Waits) -> int:
-        """Return how many rows wait for `what`."""
+        """Return the number of rows that wait for `what`."""
         return len(self._waiting[what])
 
     def waiting(self, what: Waits, most: int) -> list[Action]:
@@ -151,13 +156,13 @@ class ActionsInMemory:
         return [self._open[key] for key in islice(self._waiting[what], most)]
 
     def lasting(self) -> list[Action]:
-        """Return the rows with an effect to undo, in the order in which the effects began. The limits keep their
-        number small."""
+        """Return the rows whose effect must still be undone, in the order in which the effects began. The limits keep
+        the number of these rows small."""
         return [self._open[key] for key in self._lasting]
 
     def _index(self, action: Action) -> None:
-        """Update the lists of waiting rows and of rows with an effect to undo: an attack may leave many
-        thousands of rows open, too many to search."""
+        """Update the lists of waiting rows and of rows with an effect to undo. Without these lists, all open rows would
+        have to be searched, and an attack may leave many thousands of rows open."""
         for what, keys in self._waiting.items():
             if action.state is ActionState.WAITING and action.waits_for is what:
                 keys.setdefault(action.key)
@@ -175,30 +180,30 @@ class ActionsInMemory:
     # Effects
 
     def live(self, action: Action) -> Action | None:
-        """Return another action with the same effect that is live, or whose call or undo is under way; None if there is
-        none."""
+        """Return another action with the same effect that is live, or whose call or undo is under way. Return None if
+        there is no such action."""
         others = [one for key, one in self._places.get(place_of(action), {}).items() if key != action.key]
         return min(others, key=lambda one: one.state is not ActionState.LIVE) if others else None
 
     def effects(self) -> list[Action]:
-        """Return the live effects."""
+        """Return the rows whose effect is live."""
         return [one for one in self._open.values() if one.state is ActionState.LIVE]
 
     def held(self, org: str, target: ActionTarget, now: Micros) -> Action | None:
-        """Return the action on `target` that an operator undid in the last 24 hours, or is undoing; None if
-        there is none."""
+        """Return the action on `target` that an operator undid in the last 24 hours, or is undoing now. Return None if
+        there is no such action."""
         held = self._held.get((org, target.kind, _canonical(target)))
         return held if held is not None and (held.is_open or _undone(held) > now - HOLD) else None
 
     def prompts(self, action: Action) -> Iterator[Action]:
-        """Return the prompts that count for `action`: prompts of its org that are out or claimed, and earlier
-        prompts to its user. The rows are without their alerts."""
+        """Return the prompts that limit `action`: the prompts of its org that wait for an answer or are about to be
+        sent, and earlier prompts to its user. The rows lack their alerts."""
         return self._prompts.beside(action)
 
     # Limits
 
     def over(self, action: Action, limits: Mapping[str, Limit], now: Micros, *, shadow: bool) -> str:
-        """Return the name of the first limit that has no room for `action`; empty if all have."""
+        """Return the name of the first limit that `action` would exceed; empty if there is none."""
         for name, scope, item in scopes_of(action, shadow=shadow):
             limit = limits.get(name)
             if limit and self._recent.count(scope, now - limit.micros, besides=item) >= limit.count:
@@ -206,8 +211,8 @@ class ActionsInMemory:
         return ""
 
     def claim(self, action: Action, now: Micros, *, shadow: bool = False) -> None:
-        """Count `action` and reserve its place, so that no action with the same effect passes the guards
-        meanwhile. The claim ends when the row is put, or by `release`."""
+        """Count `action` for the limits and reserve its effect, so that the guards stop other actions with the same
+        effect. The claim ends at the next `put` of the row, or by `release`."""
         self._claims[action.key] = action, shadow
         self._recent.add(action, now, shadow=shadow)
         if not shadow:
@@ -226,7 +231,8 @@ class ActionsInMemory:
         return request_id in self._requests
 
     def reported(self, action: Action) -> Action | None:
-        """Return the last report of a risk of the user of `action`, unless it is `action` itself; else None."""
+        """Return the action that last reported a risk of the user of `action`. Return None if there is none, or if that
+        action is `action` itself."""
         report = self._reports.get((action.org, action.target.id))
         return report if report is not None and report.key != action.key else None
 
@@ -243,7 +249,7 @@ class ActionsInMemory:
             self._prompts.put(row)
 
     def _place(self, action: Action) -> None:
-        """Note whether an action has a live effect, or may have one."""
+        """Remember whether an action has a live effect, or may have one."""
         may_be_done = action.state is ActionState.WAITING and action.called_at is not None
         if action.kind is EffectKind.TIMED and (action.state in _EFFECTIVE or may_be_done):
             self._occupy(action)
@@ -263,14 +269,14 @@ class ActionsInMemory:
             self._places.pop(place, None)
 
     def _count_trip(self, old: Action | None, new: Action) -> None:
-        """Count a row that is over a limit, once: when it begins to wait for a human, or is loaded from the
-        store."""
+        """Count an action that a limit holds back, but only once: when it begins to wait for a human, or when it is
+        loaded from the store."""
         is_known = old is not None and old.approval is not None
         if new.approval is not None and new.approval.limit and not is_known:
             self.limit_hits.add(new.approval.limit, new.planned_at)
 
     def _remember(self, action: Action) -> None:
-        """Note everything of a row that still counts after it has ended."""
+        """Remember what still counts after the action has ended."""
         if (acted := acted_at(action)) is not None:
             at, shadow = acted
             self._recent.add(action, at, shadow=shadow)
@@ -300,7 +306,7 @@ class ActionsInMemory:
 
 
 def _keep(kept: dict[K, V], key: K, value: V) -> None:
-    """Set a key of a bounded dict, and drop the key set longest ago if there are too many."""
+    """Set a key of a bounded dict. If the dict has too many keys, drop the key that was set longest ago."""
     kept.pop(key, None)
     kept[key] = value
     if len(kept) > _MOST_REQUESTS:
@@ -308,7 +314,7 @@ def _keep(kept: dict[K, V], key: K, value: V) -> None:
 
 
 def horizon_of(limits: Iterable[Limit]) -> Micros:
-    """Return how far back ended rows count: the longest limit, and at least a day."""
+    """Return how long ended rows still count, in microseconds: as long as the longest limit, and at least a day."""
     return max([DAY, *(limit.micros for limit in limits)])
 
 
@@ -317,7 +323,7 @@ def _undone(action: Action) -> Micros:
 
 
 def _canonical(target: ActionTarget) -> str:
-    """Return one spelling of a target's id: an IPv6 address has several."""
+    """Return the canonical spelling of a target's id, because one IPv6 address can be written in several ways."""
     if target.kind != "ip":
         return target.id
     try:

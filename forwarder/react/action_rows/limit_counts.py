@@ -19,14 +19,16 @@ _DAY = 24 * _HOUR
 _OUT = {ActionState.CALLING, ActionState.PROMPTING}
 
 Scope = tuple[str, ...]
-"""The key of a separate count: the limit's name, `shadow` or `enforce`, the org, and the user or the rule if the
-limit has one."""
+"""The key of one count: the name of the limit, `shadow` or `enforce`, and the org; for `per_user` and `per_rule` also the
+id of the user or of the rule."""
 
 
 def scopes_of(action: Action, *, shadow: bool) -> list[tuple[str, Scope, str]]:
-    """Return the limits that count an action, each as its name, its scope, and the item to count. The item is
-    the alert for `per_user` and `per_rule`, and the action for the limit of its kind. Quiet actions count for
-    no limit."""
+    """Return the limits that count an action: for each limit its name, its scope, and the key of the item that it counts.
+
+    `per_user` and `per_rule` count alerts, so their item is the alert. The limit of a kind counts actions, so its item is
+    the action. No limit counts quiet actions.
+    """
     if action.kind is EffectKind.QUIET:
         return []
     mode = "shadow" if shadow else "enforce"
@@ -39,19 +41,19 @@ def scopes_of(action: Action, *, shadow: bool) -> list[tuple[str, Scope, str]]:
 
 
 class RecentActions:
-    """Counts, for each scope, the recent alerts or actions. The limits keep their number small.
+    """Counts the recent alerts or actions of each scope. Their number stays small, because limits hold others back.
 
-    Drops actions that are more than `horizon` older than the action added last.
+    Forgets actions that are more than `horizon` microseconds older than the action that was added last.
     """
 
     def __init__(self, horizon: Micros) -> None:
         self._horizon = horizon
-        # By scope, then by item: the actions of the item, each with the time when it acted.
+        # By scope and by item: the keys of the item's actions, each with the time when the action acted.
         self._found: dict[Scope, dict[str, dict[str, Micros]]] = {}
         self._order: deque[tuple[Micros, Scope, str, str]] = deque()
 
     def add(self, action: Action, at: Micros, *, shadow: bool) -> None:
-        """Count an action that acts at `at`. If it acted before, only the later time counts."""
+        """Count an action that acts at `at`. If it has acted before, the later time replaces the earlier time."""
         for _, scope, item in scopes_of(action, shadow=shadow):
             actions = self._found.setdefault(scope, {}).setdefault(item, {})
             if actions.get(action.key, at - 1) < at:
@@ -59,11 +61,11 @@ class RecentActions:
                 self._order.append((at, scope, item, action.key))
         while self._order and self._order[0][0] <= at - self._horizon:
             added, scope, item, key = self._order.popleft()
-            if self._found.get(scope, {}).get(item, {}).get(key) == added:  # it did not act again since
+            if self._found.get(scope, {}).get(item, {}).get(key) == added:  # it has not acted again since
                 self._drop(scope, item, key)
 
     def widen(self, horizon: Micros) -> None:
-        """Keep actions for `horizon` from now on."""
+        """Remember actions for `horizon` microseconds from now on."""
         self._horizon = horizon
 
     def remove(self, action: Action) -> None:
@@ -73,7 +75,7 @@ class RecentActions:
                 self._drop(scope, item, action.key)
 
     def count(self, scope: Scope, since: Micros, *, besides: str) -> int:
-        """Return how many items of `scope` acted after `since`, without the item `besides`."""
+        """Return the number of items of `scope` that acted after `since`; the item `besides` is not counted."""
         found = self._found.get(scope, {})
         return sum(item != besides and max(at.values()) > since for item, at in found.items())
 
@@ -91,7 +93,11 @@ class RecentActions:
 
 
 def acted_at(action: Action) -> tuple[Micros, bool] | None:
-    """Return when the action of a row acted, and whether only in shadow; None if it did not act."""
+    """Return when an action acted, and whether it acted only in shadow.
+
+    An action acts when its call is sent. In shadow mode, it acts when it is recorded, unless a limit held it back. Return
+    None if the action has not acted.
+    """
     if action.called_at is not None:
         return action.called_at, False
     if action.outcome is Outcome.SHADOW and action.reason is not Reason.LIMIT:
@@ -100,17 +106,19 @@ def acted_at(action: Action) -> tuple[Micros, bool] | None:
 
 
 class OpenPrompts:
-    """Prompts that users got, or would have got in shadow. The limits keep their number small; prompts that are
-    more than `horizon` older than the one put last are dropped."""
+    """The prompts that users got, or would have got in shadow. Their number stays small, because limits hold others back.
+
+    Forgets ended prompts that are more than `horizon` microseconds older than the prompt that was put last.
+    """
 
     def __init__(self, horizon: Micros) -> None:
         self.horizon = horizon
         self._out: dict[str, dict[str, Action]] = {}  # by org
         self._over: dict[tuple[str, str], dict[str, Action]] = {}  # by org and user
-        self._order: dict[str, Action] = {}  # the prompts that are over, in the order in which they were put
+        self._order: dict[str, Action] = {}  # ended prompts, in the order in which they were put
 
     def put(self, action: Action) -> None:
-        """Note a prompt's current row, without its alert."""
+        """Remember the current row of a prompt, without its alert and its request."""
         self._drop(action)
         small = msgspec.structs.replace(action, subject=b"", request=None, before=None, after=None)
         if action.state in _OUT:
@@ -120,11 +128,11 @@ class OpenPrompts:
             self._forget(acted[0] - self.horizon)
 
     def claim(self, action: Action) -> None:
-        """Count a prompt that is about to be sent as out."""
+        """Count a prompt that is about to be sent as one that waits for an answer."""
         self.put(msgspec.structs.replace(action, state=ActionState.CALLING))
 
     def beside(self, action: Action) -> Iterator[Action]:
-        """Return the prompts that are out in the org of `action`, and those of its user that are over."""
+        """Return the prompts in the org of `action` that wait for an answer, and the ended prompts of its user."""
         out, over = self._out.get(action.org, {}), self._over.get(_user(action), {})
         return chain(out.values(), over.values())
 
@@ -156,11 +164,12 @@ def _remove(rows: dict[K, dict[str, Action]], where: K, key: str) -> None:
 
 
 class LimitHit(NamedTuple):
-    """One limit that was reached.
+    """One limit that held actions back in the last day.
 
     Attributes:
+        limit: the name of the limit.
         last: when the last action that the limit held back was planned.
-        hour, day: how many actions it held back in the last hour and in the last day, to the minute.
+        hour, day: the number of actions that the limit held back in the last hour and in the last day, to the minute.
     """
 
     limit: str
@@ -170,14 +179,14 @@ class LimitHit(NamedTuple):
 
 
 class LimitHits:
-    """Counts by limit and minute; keeps two days of minutes for each limit."""
+    """Counts the actions that each limit held back, by minute. Keeps at most two days of minutes for each limit."""
 
     def __init__(self) -> None:
         self._minutes: dict[str, dict[int, int]] = {}
         self._last: dict[str, Micros] = {}
 
     def add(self, limit: str, at: Micros) -> None:
-        """Count an action that was planned at `at`, and is over `limit`."""
+        """Count an action that was planned at `at` and that `limit` holds back."""
         minutes = self._minutes.setdefault(limit, {})
         minute = at // _MINUTE
         minutes[minute] = minutes.get(minute, 0) + 1
@@ -187,7 +196,7 @@ class LimitHits:
             self._minutes[limit] = {each: n for each, n in minutes.items() if each > newest - _DAY}
 
     def found(self, now: Micros) -> list[LimitHit]:
-        """Return the limits that were reached in the last day, the most recent first."""
+        """Return the limits that held actions back in the last day, the most recent first."""
         minute = now // _MINUTE
         hits = [
             LimitHit(limit, self._last[limit], _sum(minutes, minute - _HOUR), _sum(minutes, minute - _DAY))

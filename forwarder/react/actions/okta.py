@@ -1,6 +1,6 @@
-"""The actions that call Okta's API. For each: the look at its target, the call, and the call that undoes it.
+"""The actions that call Okta's API: for each action the look-up of its target, the call, and the call that undoes it.
 
-| action | look | call | undone by |
+| action | look-up | call | undone by |
 |---|---|---|---|
 | `revoke_sessions` | none | `DELETE /users/{u}/sessions?oauthTokens=true` | none |
 | `universal_logout` | none | `POST /oauth2/v1/global-token-revocation` | none |
@@ -31,7 +31,7 @@ _MOST_REASON = 500
 
 
 class Act(Protocol):
-    """One kind of action."""
+    """The implementation of one action."""
 
     outcome: Outcome
     """The outcome of the action if its call is answered with a 2xx."""
@@ -40,7 +40,7 @@ class Act(Protocol):
         """Return the state of the action's target (see `Looks.look`)."""
 
     def request(self, action: Action, seen: Seen) -> ActionRequest:
-        """Return the request that carries out the action; `seen` is the last look at the target."""
+        """Return the request that carries out the action; `seen` is the last known state of the target."""
 
     async def call(self, action: Action, request: ActionRequest) -> Answer:
         """Send `request` once, and return the answer."""
@@ -53,8 +53,8 @@ class Act(Protocol):
 
 
 class OktaAct:
-    """Base of the actions on users. By itself, such an action is one call of the org's API: it does not look at
-    its target, and cannot be undone."""
+    """Base of the actions on users. Unless a subclass says otherwise, such an action is one call of the org's API, does not
+    look up its target, and cannot be undone."""
 
     outcome = Outcome.DONE
 
@@ -62,7 +62,8 @@ class OktaAct:
         self._okta = okta
 
     async def look(self, action: Action) -> Seen:  # noqa: ARG002
-        """Return an empty state, without a call: whatever the state of the target, a repeated call does no harm."""
+        """Return an empty state, without a call: the action is sent in any state of the target, and a repeated call does
+        no harm."""
         return Seen(Answer(200))
 
     async def call(self, action: Action, request: ActionRequest) -> Answer:
@@ -139,12 +140,12 @@ class Suspend(_Status):
         return ActionRequest(action.org, "POST", f"{_user(action)}/lifecycle/unsuspend")
 
     def is_ours(self, action: Action, seen: Seen) -> bool:
-        """Whether the user is suspended, and the status has not changed since our call. A later change was made
-        by an admin, and is not undone."""
+        """Whether the user is suspended, and the status has not changed since our call. If an admin has changed the status
+        later, that change is not undone."""
         if not isinstance(seen.state, Mapping) or seen.state.get("status") != self.status:
             return False
         made = action.after if isinstance(action.after, Mapping) else {}
-        # If there was no look after the call, only the status can be compared.
+        # If the target was not looked up after the call, only the status can be compared.
         return not made.get("statusChanged") or made["statusChanged"] == seen.state.get("statusChanged")
 
 
@@ -160,8 +161,8 @@ class UserRisk(OktaAct):
         return Seen(Answer(200), {"riskLevel": level}, is_so=level == self._level(action))
 
     def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
-        """Return the request that sets the risk. Its reason has the action's id and the rule's title, without
-        the characters that Okta refuses."""
+        """Return the request that sets the risk. The reason in the request has the action's id and the rule's title,
+        without the characters that Okta refuses."""
         reason = _REASON.sub(" ", f"okta-forwarder {action.id}, {action.title}").strip()[:_MOST_REASON]
         body = {"riskLevel": self._level(action), "riskReason": reason}
         return ActionRequest(action.org, "PUT", f"{_user(action)}/risk", body)
@@ -175,7 +176,7 @@ class AddToGroup(OktaAct):
     """Puts the user into a group for which the org has stricter policies."""
 
     def __init__(self, okta: Okta, *, spares_admins: bool = True) -> None:
-        """Args: if `spares_admins`, refuse a group whose members have an admin role."""
+        """Args: `spares_admins` says whether to refuse a group whose members have an admin role."""
         super().__init__(okta)
         self._spares_admins = spares_admins
 
@@ -203,8 +204,8 @@ class AddToGroup(OktaAct):
         return self._membership(action, seen, "DELETE")
 
     def is_ours(self, action: Action, seen: Seen) -> bool:  # noqa: ARG002
-        """Whether the user is still a member. That is all that can be checked: Okta does not say who added a
-        member, so a membership counts as ours."""
+        """Whether the user is still a member. Okta does not say who added a member, so every membership counts as
+        ours."""
         return bool(seen.is_so)
 
     def _membership(self, action: Action, seen: Seen, method: str) -> ActionRequest:
@@ -238,8 +239,8 @@ class AddToGroup(OktaAct):
         return Answer(404, code="group", text=f"the group {wanted!r} {what}")
 
     async def _without_roles(self, action: Action, name: str, group: str) -> str | Answer:
-        """Return `group`, which is its id; or an answer that refuses the group, if its members have an admin
-        role: our call must not make a suspect an administrator."""
+        """Return the group id `group`. If the members of the group have an admin role, return an answer that refuses the
+        group: our call must not make a suspect an administrator."""
         if not self._spares_admins:
             return group
         answer = await self._get(action, f"/api/v1/groups/{_id(group)}/roles")

@@ -12,8 +12,7 @@ _UNSEEN = Seen(Answer(200))
 
 
 class _Outside:
-    """Base of these actions: they change no state in Okta, and the receiver recognises a repetition by its
-    id."""
+    """Base of these actions. They change no state in Okta, and the receiver recognises a repetition by its id."""
 
     async def look(self, action: Action) -> Seen:  # noqa: ARG002
         """Return an empty state: a webhook or a receiver has no state that the call depends on."""
@@ -38,8 +37,8 @@ class Notify(_Outside):
         self._webhooks = webhooks
 
     def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
-        """Return the request. Its body is only what is added to the alert; the alert itself is in the action's
-        row."""
+        """Return the request. Its body has only what is added to the alert, because the action's row has the alert
+        already."""
         return ActionRequest(str(action.settings["to"]), "POST", body=action.settings.get("about"))
 
     async def call(self, action: Action, request: ActionRequest) -> Answer:
@@ -57,7 +56,7 @@ class RiskEvent(_Outside):
         self._events = events
 
     def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
-        """Return the request; its body is the claims of the token."""
+        """Return the request. Its body has the claims of the token."""
         level = LEVELS.get(str(action.settings.get("level", "")), "high")
         reason = f"{action.title} ({action.id})"
         risk = Risk(action.key[:32], action.org, action.target, level, reason, action.published)

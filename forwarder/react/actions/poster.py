@@ -1,4 +1,4 @@
-"""Posts to one server that is not Okta's API, a request at a time, and returns the result as an Answer."""
+"""Posts requests to a webhook or to a receiver of security event tokens, and returns each result as an Answer."""
 
 import asyncio
 import ssl
@@ -32,8 +32,8 @@ _NO_RESPONSE = (httpx.HTTPError, httpx.InvalidURL, OSError, RuntimeError, ValueE
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 Hint = Callable[[int, Any], str]
-"""Takes the status and the decoded body of a refusal, and returns what the operator can do about it. `{key}` in
-the returned text stands for the configuration key of the server."""
+"""A function that takes the status and the decoded body of a refusal, and returns what the operator can do. `{key}` in the
+returned text stands for the configuration key of the server."""
 
 _HINTS = {
     404: "check the path of {key}",
@@ -55,7 +55,7 @@ class PostServer(NamedTuple):
         key: the configuration key that has the URL.
         timeout: seconds from the start of a request to the end of its response.
         shown: the text to show in place of a URL that holds a secret; empty to show the URL.
-        ca_file: the certificate authorities to trust, instead of those of the system.
+        ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
         environment: whether to use the proxy that environment variables name, as calls of Okta's API do.
     """
 
@@ -74,7 +74,7 @@ class Poster:
         """Prepare to post to `server`; connect to nothing yet.
 
         Raises:
-            SettingsError: its `ca_file` cannot be used.
+            SettingsError: the server's `ca_file` cannot be used.
         """
         self.key = server.key
         self._server = server
@@ -101,8 +101,8 @@ class Poster:
         return sent if isinstance(sent, Answer) else self._answer(*sent, hint)
 
     async def problem(self) -> str:
-        """Return why the server cannot be reached, and what to do; empty if it answers, whatever the status.
-        Sends OPTIONS, which changes nothing on the server."""
+        """Return why the server cannot be reached, and what to do; empty if the server answers with any status. Sends
+        OPTIONS, which changes nothing on the server."""
         sent = await self._send("OPTIONS", b"", {})
         return sent.text if isinstance(sent, Answer) else ""
 
@@ -151,7 +151,7 @@ class Poster:
 
 
 async def content_of(response: httpx.Response, limit: int) -> bytes:
-    """Return the body; empty if it is larger than `limit` bytes, or cannot be decompressed."""
+    """Return the body of a response; empty if the body is larger than `limit` bytes, or cannot be decompressed."""
     try:
         body = BoundedBody(response.headers.get("content-encoding", ""), limit)
         async for piece in response.aiter_raw():
@@ -192,6 +192,6 @@ def _trusted(ca_file: Path | None, key: str) -> ssl.SSLContext:
 
 @cache
 def _system() -> ssl.SSLContext:
-    """Return a TLS context with the system's certificate authorities. It is cached, because it takes 0.1 s to
-    load them."""
+    """Return a TLS context with the system's certificate authorities. The context is cached, because loading the
+    authorities takes 0.1 s."""
     return tls.client_context()

@@ -23,7 +23,7 @@ _PASS = f"let the proxy in front of `receiver.listen` pass {JWKS_PATH} to the fo
 
 
 async def check_jwks(settings: SetSettings) -> list[str]:
-    """Fetch the public keys as a receiver does, and compare them with those of the configuration."""
+    """Fetch the public keys as a receiver does, and compare them with the configuration's keys. Return the problems."""
     url = settings.jwks_url
     key = "reactions.set.jwks" if settings.jwks else "reactions.set.issuer"
     fix = _PASS if settings.jwks == "serve" else _PUBLISH
@@ -50,10 +50,10 @@ async def check_jwks(settings: SetSettings) -> list[str]:
 
 
 async def check_provider(receiver: str, org: str, settings: SetSettings, okta: OktaCall) -> list[str]:
-    """Check that an org has the forwarder registered as a provider of security events.
+    """Check that the forwarder is registered in an org as a provider of security events. Return the problems.
 
     Args:
-        receiver: the name in `reactions.receivers` of the receiver that is this org.
+        receiver: the name that this org has as a receiver in `reactions.receivers`.
         org: the name of the org in `orgs`.
         settings: the issuer and its keys.
         okta: the org's API. It needs the scope `okta.securityEventsProviders.read`.
@@ -98,7 +98,7 @@ def _refusal(answer: Answer) -> str:
 
 
 async def _get(client: httpx.AsyncClient, url: str) -> tuple[int, str, bytes]:
-    """Return status, content type and the first bytes of what is at `url`."""
+    """Return the status, the content type and the first bytes of the document at `url`."""
     content = b""
     async with client.stream("GET", url, headers={"accept": "application/json"}) as response:
         async for piece in response.aiter_bytes():
@@ -109,7 +109,7 @@ async def _get(client: httpx.AsyncClient, url: str) -> tuple[int, str, bytes]:
 
 
 def _compare(settings: SetSettings, content: bytes) -> list[tuple[str, str]]:
-    """Return the problems of the published keys, each with a hint; the hint is empty if the usual one applies."""
+    """Return the problems of the published keys, each with a hint; the hint is empty if the usual hint applies."""
     try:
         published = {key.get("kid"): key for key in json.loads(content)["keys"]}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):

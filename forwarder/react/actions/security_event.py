@@ -1,12 +1,12 @@
-"""Security event tokens (SET, RFC 8417), pushed by RFC 8935 to an org of Okta's or to any other receiver.
+"""Sends security event tokens (SET, RFC 8417) by push (RFC 8935) to an Okta org or to any other receiver.
 
-    receiver    event                      user in           level
-    an org      Okta's user-risk-change    `subject.user`    low, medium or high
-    others      CAEP's risk-level-change   `sub_id`          LOW, MEDIUM or HIGH
+    receiver       event                      key of the user    level
+    an Okta org    Okta's user-risk-change    `subject.user`     low, medium or high
+    others         CAEP's risk-level-change   `sub_id`           LOW, MEDIUM or HIGH
 
-Okta answers 202 also for a user that it does not know, and for a `jti` that it has already received. So a repetition
-is harmless, and the answer does not say what a token did. Other receivers get the event of CAEP 1.0, the only
-standard event about a risk.
+Okta answers 202 even if it does not know the user, or has already received the `jti`. So a repetition does no harm, and the
+answer does not say what effect the token had. Other receivers get the event of CAEP 1.0, because it is the only standard
+event about a risk.
 """
 
 from collections.abc import Mapping
@@ -49,11 +49,11 @@ _ERRORS = {
     "access_denied": "the receiver does not accept events from this issuer; register the issuer there",
     "invalid_request": "the receiver could not read the token; report this with the token's claims",
 }
-"""What to do about each `err` of RFC 8935."""
+"""What to do about a refusal, by its `err` (RFC 8935)."""
 
 
 def _err(body: object) -> str:
-    """Return the `err` of a refusal by RFC 8935; empty if it has none."""
+    """Return the `err` (RFC 8935) in the body of a refusal; empty if the body has none."""
     err = body.get("err") if isinstance(body, dict) else None
     return err[:100] if isinstance(err, str) else ""
 
@@ -63,10 +63,10 @@ def _hint(status: int, body: object) -> str:
 
 
 class Risk(msgspec.Struct, frozen=True):
-    """What a risk event says.
+    """The content of a risk event.
 
     Attributes:
-        id: the `jti`. It stays the same for an action, so that a receiver recognises a repetition.
+        id: the `jti`. An action always uses the same `jti`, so that a receiver recognises a repetition.
         org: the name of the user's org in `orgs`.
         user: the user with this risk.
         level: how high the risk is now.
@@ -107,8 +107,8 @@ class SecurityEvents:
             self._posters[name] = Poster(server, clock)
 
     def claims(self, name: str, risk: Risk) -> dict[str, Any] | None:
-        """Return the claims of the token for the receiver `name`; None if there is no such receiver (any more).
-        The claims are the body of the action's request, which is stored before it is sent."""
+        """Return the claims of the token for the receiver `name`; None if the receiver is not in the configuration. The
+        claims are the body of the action's request, which is stored before it is sent."""
         receiver = self._settings.receivers.get(name)
         if receiver is None or self._settings.set is None:
             return None

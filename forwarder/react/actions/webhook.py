@@ -26,10 +26,10 @@ def _hint(status: int, body: object) -> str:
 
 
 def payload(alert: bytes, about: Mapping[str, Any] | None = None) -> bytes:
-    """Return the body of a webhook: the alert as stored. If `about` is given, its keys are added to the object
-    `forwarder` of the alert.
+    """Return the body of a webhook: the alert as stored. If `about` is given, its keys are added to the object `forwarder`
+    of the alert.
 
-    `about` has what the alert cannot have, such as an action that waits for approval, and the link to it.
+    `about` describes something that came after the alert, such as an action that waits for approval.
     """
     if not about:
         return alert
@@ -38,8 +38,8 @@ def payload(alert: bytes, about: Mapping[str, Any] | None = None) -> bytes:
 
 
 def signed(message_id: str, at: Micros, body: bytes, keys: Sequence[bytes]) -> dict[str, str]:
-    """Return the headers of Standard Webhooks for `body`, with one signature for each of `keys`: the receiver
-    accepts the webhook if one of them is right."""
+    """Return the headers of Standard Webhooks for `body`, with one signature for each of `keys`. The receiver accepts the
+    webhook if one of the signatures is right."""
     seconds = str(at // SECOND)
     content = b".".join((message_id.encode(), seconds.encode(), body))
     digests = (hmac.new(key, content, hashlib.sha256).digest() for key in keys)

@@ -1,4 +1,4 @@
-"""Which addresses may be blocked: one public address of one host."""
+"""Decides which addresses may be blocked: only a single public address."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -16,11 +16,12 @@ _CARRIERS = tuple(
         "2002::/16",  # 6to4
     )
 )
-"""IPv6 networks whose addresses stand for IPv4 addresses. Who translates them decides which IPv4 address is meant."""
+"""IPv6 networks whose addresses stand for IPv4 addresses. Which IPv4 address is meant depends on the network that
+translates them."""
 
 
 def why_not_blocked(text: str, protected: Iterable[Network], own: Iterable[Network]) -> str:
-    """Return why an address must not be blocked, as a text for a person; empty if it may be blocked."""
+    """Return why an address must not be blocked, as a text for an operator; empty if the address may be blocked."""
     try:
         address = ip_address(text)
     except ValueError:

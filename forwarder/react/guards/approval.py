@@ -12,8 +12,16 @@ def asks(action: Action) -> bool:
 
 
 def ask(case: Case, approve_within: float, reason: Reason, why: str, text: str) -> Judgement:
-    """Return the judgement that waits for a human; in shadow, one that says that a human would be asked.
-    `approve_within` is in seconds."""
+    """Return the judgement that lets an action wait for a human's approval. In shadow mode, return a judgement that says
+    that a human would be asked.
+
+    Args:
+        case: the action.
+        approve_within: the time to approve in seconds, unless the action's settings have another time.
+        reason: LIMIT or APPROVAL.
+        why: the name of the limit that the action exceeds, or `asks`.
+        text: says for an operator why a human must approve.
+    """
     action = case.action
     limit = why if reason is Reason.LIMIT else ""
     if case.in_shadow:

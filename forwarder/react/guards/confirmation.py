@@ -1,4 +1,5 @@
-"""Whether events are real: an event from a hook is a claim, and Okta's System Log is the proof."""
+"""Checks whether events are real. An event that a hook delivered may be forged. An event that Okta's System Log has too is
+real."""
 
 import re
 from collections import deque
@@ -19,7 +20,7 @@ _MOST_KEPT = 10_000
 
 
 class Confirmation:
-    """Looks for the events of alerts in the System Log: first among polled events, then by a query to
+    """Looks for the events of alerts in the System Log: first among the events that were polled, then by a query to
     Okta."""
 
     def __init__(self, okta: Okta, store: ActionStore) -> None:
@@ -30,8 +31,8 @@ class Confirmation:
         self._questions: dict[str, deque[Micros]] = {}
 
     async def has(self, action: Action, now: Micros) -> bool:
-        """Whether the System Log has every event that the alert lists. A part of them proves nothing: the
-        others may be forged, and without them there would be no alert.
+        """Whether the System Log has every event that the alert lists. Some of the events are not enough: the others may
+        be forged, and without the others there would be no alert.
 
         Raises:
             StoreError: the store cannot be read.
@@ -53,8 +54,8 @@ class Confirmation:
         return [uuid for uuid in action.events if (action.org, uuid) not in self._known]
 
     async def _ask(self, org: str, uuids: Sequence[str], claims: Mapping[str, Claim], now: Micros) -> None:
-        """Query the System Log for the events `uuids`, and note what it has. A later poll may find the other
-        events."""
+        """Query the System Log for the events `uuids`, and remember which of them it has. A later poll may find the
+        others."""
         api = self._okta.org(org)
         if api is None or not all(map(_UUID.fullmatch, uuids)) or not self._may_ask(org, now):
             return

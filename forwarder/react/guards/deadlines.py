@@ -5,18 +5,18 @@ from forwarder.core.time import SECOND, Micros
 from forwarder.react.guards.judgement import Case, Judgement, refuse, time_of
 
 LONGEST: Micros = 86_400 * SECOND
-"""How long a quiet action is tried. Receivers recognise a repetition for about a day."""
+"""How long a quiet action is tried. Later, its receiver might not recognise a repetition."""
 
 _MOST_AHEAD: Micros = 60 * SECOND  # an event may be this far ahead of our clock
 
 
 def why_late(case: Case, fresh: float) -> Judgement | None:
-    """Refuse an action whose event or approval is too old; return None if it is in time. An action that waits
-    for a human is late only when the time to approve is up.
+    """Refuse an action whose event or approval is too old; return None if the action is in time. An action that waits for
+    a human is late only when the time to approve is up.
 
     Args:
         case: the action, and the time.
-        fresh: seconds after which an event is late.
+        fresh: the age in seconds after which an event or an approval is too old.
     """
     action, now = case.action, case.now
     if (approval := action.approval) is not None and not case.is_approved:

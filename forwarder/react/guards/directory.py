@@ -16,7 +16,7 @@ from forwarder.react.ports import Answer, Okta, OktaCall
 from forwarder.react.settings.guards import Protect
 
 AGE: Micros = 60 * SECOND
-"""How old a look-up may be and still count."""
+"""The age up to which the result of a look-up is used."""
 
 _MOST_PAGES = 50
 _MOST_KEPT = 10_000
@@ -26,8 +26,8 @@ T = TypeVar("T")
 
 
 class LookUpError(ForwarderError):
-    """A look-up of a user or a group failed. `answer` is Okta's answer, if there was one; `is_unknown` says
-    that there is no such user."""
+    """A look-up of a user or a group failed. `answer` is Okta's answer, if there was one. `is_unknown` says whether the
+    user does not exist."""
 
     def __init__(self, text: str, answer: Answer | None = None, *, is_unknown: bool = False) -> None:
         super().__init__(text)
@@ -52,14 +52,14 @@ class Person(msgspec.Struct, frozen=True):
 
 
 def folded(text: str) -> str:
-    """Return a form of a name that is the same for all its spellings: upper or lower case, compatible characters
-    of Unicode, and invisible characters make no difference."""
+    """Return a name in a form that is used only to compare names. Case, invisible characters, and the choice between
+    compatible Unicode characters make no difference in this form."""
     visible = "".join(char for char in text if unicodedata.category(char) not in {"Cf", "Cc"})
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold()).strip()
 
 
 def why_protected(person: Person, protect: Protect) -> str:
-    """Return why `protect` protects a user, as a text for a person; empty if it does not.
+    """Return why `protect` protects a user, as a text for an operator; empty if the user is not protected.
 
     Raises:
         LookUpError: `person` lacks the groups or roles that are needed to decide.
@@ -110,7 +110,7 @@ class Directory:
             return kept
 
     def strangers(self, org: str, now: Micros) -> int:
-        """Return how many user ids Okta did not know in the last `AGE`: many of them are a sign of forged
+        """Return the number of user ids that Okta did not know in the last `AGE`. Many unknown ids are a sign of forged
         events."""
         while (
             self._unknown and (oldest := next(iter(self._unknown))) and self._unknown[oldest][0] <= now - AGE

@@ -1,4 +1,4 @@
-"""The guards decide whether an action may be carried out now. They run right before its request is stored and its call sent.
+"""The guards decide whether an action may be carried out now. They run right before the action's request is stored and sent.
 
 | guard | stops | verdict |
 |---|---|---|
@@ -9,7 +9,7 @@
 | `protected` | actions on users who are protected, or may be, because Okta does not say | refuse |
 | `address` | blocking of anything but one public address, or of an address that many users come from | refuse |
 | `state` | actions whose effect is there already | no_op |
-| `live` | actions whose effect another action of ours has | no_op; the end of that effect moves |
+| `live` | actions whose effect an earlier action of ours already has | no_op; the effect ends later |
 | `hold` | actions on a target on which a human undid an effect in the last 24 hours | refuse |
 | `unconfirmed` | timed actions and prompts about an event that the System Log does not have (yet) | wait |
 | `limit` | actions over a limit | wait for a human |
@@ -40,16 +40,16 @@ from forwarder.react.ports import Looks, Okta
 from forwarder.react.settings.guards import GuardSettings
 
 AGE_AFTER_A_WAIT: Micros = 10 * SECOND
-"""How old a look-up may be for an action that waited: the user may have become protected meanwhile."""
+"""How old the look-up of a user may be if the action has waited: the user may have become protected meanwhile."""
 
 PATIENCE: Micros = 30 * SECOND
-"""How long a failed look-up of a user is repeated before the action is refused; after a 429 it is repeated for longer."""
+"""How long a failed look-up of a user is repeated before the action is refused. After a 429, it is repeated without limit."""
 
 MANY_USERS = 5
-"""An address that this many users came from in a week is an office or a carrier."""
+"""An address that this many users came from in a week is probably shared, for example by an office."""
 
 _SLOWEST: Micros = 60 * SECOND  # the longest pause between two queries for an event
-_FLOOD = 20  # from so many on, actions that wait for a human, or users whom Okta does not know, are a flood
+_FLOOD = 20  # this many actions that wait for a human, or users whom Okta does not know, count as a flood
 _MOST_CHECKED = 20  # users with live effects looked up in a round: three calls each, of a shared rate limit
 _MOST_FAILING = 10_000  # actions
 
@@ -74,7 +74,7 @@ class Guards:
         pauses: Callable[[], Pauses],
         clock: Clock,
     ) -> None:
-        """Judge by `settings`. A reload makes new guards; `memory` and `pauses` stay."""
+        """Judge by `settings`. A reload makes new guards, which get the same `memory` and `pauses`."""
         self.directory = Directory(okta)
         self._settings = settings
         self._fresh: Micros = round(settings.fresh * SECOND)
@@ -103,10 +103,10 @@ class Guards:
         )
 
     async def judge(self, action: Action, now: Micros) -> Judgement:
-        """Say whether `action` may be carried out now.
+        """Decide whether `action` may be carried out now.
 
-        GO and SHADOW claim the action's place in memory, and count it for the limits. The claim lasts until the row is
-        put, the action is judged again, or the claim is released.
+        The decisions GO and SHADOW claim the action in memory (see `ActionsInMemory.claim`). The claim lasts until the
+        row is put, the action is judged again, or the claim is released.
 
         Raises:
             StoreError: the store cannot be read.
@@ -140,8 +140,8 @@ class Guards:
         return Judgement(Decision.GO)
 
     async def newly_protected(self) -> list[Action]:
-        """Return the live effects on users and addresses that have become protected; call it once a minute. If a look-up
-        fails, the effect stays. If there are many users, those whose last look-up is oldest are looked up first."""
+        """Return the live effects on users and addresses that have become protected. If a look-up fails, the effect stays.
+        A call looks up at most `_MOST_CHECKED` users: those whose last look-up is the oldest."""
         now = self._clock.now()
         effects = self._memory.effects()
         found = [one for one in effects if one.target.kind == "ip" and self._why_not_blocked(one)]
@@ -177,7 +177,7 @@ class Guards:
         return why_late(case, self._settings.fresh)
 
     async def _look_at_the_clock(self, case: Case) -> None:
-        """Update `case.now`, and judge nothing: the look-ups before may have taken minutes."""
+        """Update `case.now`, because the look-ups so far may have taken minutes. Judge nothing."""
         case.now = self._clock.now()
 
     async def _own(self, case: Case) -> Judgement | None:
@@ -185,8 +185,8 @@ class Guards:
         return refuse(Reason.OWN, why) if why else None
 
     async def _flooded(self, case: Case) -> Judgement | None:
-        """If many actions wait for a human already, let an action over a limit wait too, without a look-up of its user: a
-        flood of cheap alerts must not use up Okta's rate limit. The user is looked up once a human approves the action."""
+        """If many actions wait for a human already, let an action that exceeds a limit wait before its user is looked up: a
+        flood of alerts must not use up Okta's rate limit. The user is looked up after a human has approved the action."""
         if self._memory.count_waiting(Waits.APPROVAL) < _FLOOD or case.is_pending or case.in_shadow:
             return None
         return await self._limit(case) if case.action.kind is not EffectKind.PROMPT else None
@@ -197,8 +197,8 @@ class Guards:
         return await self._unconfirmed(case) if case.action.waits_for is Waits.CONFIRMATION else None
 
     async def _strange(self, case: Case) -> Judgement | None:
-        """If alerts name many users whom Okta does not know, events are being forged: then events must be confirmed before
-        a user is looked up. Otherwise the look-ups would delay genuine actions and undos for minutes."""
+        """If alerts name many users whom Okta does not know, events are probably forged. Then confirm events before a user
+        is looked up, because many look-ups would delay genuine actions and undos for minutes."""
         action = case.action
         if action.target.kind != "user" or case.is_approved or action.called_at is not None:
             return None
@@ -299,8 +299,8 @@ class Guards:
         return wait(Reason.UNCONFIRMED, text, Waits.CONFIRMATION, until)
 
     async def _move(self, case: Case) -> Judgement | None:
-        """Judge a second action whose effect is live already: it is a NO_OP, and the end of the effect moves. This
-        guard comes after those that may stop the action."""
+        """Judge an action whose effect is live already: it changes nothing, but the effect ends later. This guard comes
+        after the guards that may stop the action."""
         other = self._memory.live(case.action)
         if other is None:
             return None
@@ -335,7 +335,7 @@ class Guards:
             return None
         return Judgement(Decision.SHADOW, Reason.SHADOW, "shadow: everything but the call was done")
 
-    # What they share
+    # Helpers of several guards
 
     async def _why_protected(self, action: Action, now: Micros, since: Micros) -> str:
         target, protect = action.target, self._settings.protect

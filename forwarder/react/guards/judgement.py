@@ -10,7 +10,7 @@ from forwarder.core.time import SECOND, Micros
 from forwarder.react.ports import Answer, Seen
 
 AGAIN: Micros = 5 * SECOND
-"""How long a guard waits before it tries again to find out what it could not find out."""
+"""How long an action waits before the guards repeat a check that failed."""
 
 
 class Decision(StrEnum):
@@ -22,7 +22,7 @@ class Decision(StrEnum):
     NO_OP = "no_op"
     """The effect of the action is there already."""
     SHADOW = "shadow"
-    """Everything is done but the call. The reason `limit` or `approval` says that enforce would have asked a human."""
+    """Everything except the call is done. With the reason `limit` or `approval`, mode `enforce` would ask a human."""
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -30,13 +30,14 @@ class Judgement(msgspec.Struct, frozen=True):
 
     Attributes:
         reason: the guard that decided; None if none objected.
-        detail: a text for a person: what was decided, why, and what to do.
+        detail: a text for an operator: what was decided, why, and what to do.
         waits_for: for WAIT: what the action waits for.
-        until: for WAIT: when to judge it again.
-        approval: for WAIT, if a human must approve: the approval that the action waits for, as it was first asked for.
-        before: the state of the target now; None if no guard looked at the target.
-        moves: for NO_OP: the key of the live action whose end moves to the end that this action would have.
-        limit: for the reason `limit`: the name of the limit that the action is over.
+        until: for WAIT: when to judge the action again.
+        approval: for WAIT, if a human must approve: the approval that was requested when the action began to wait.
+        before: the state of the target now; None if no guard looked up the target.
+        moves: for NO_OP: the key of a live action with the same effect. That effect is prolonged to the time at which the
+            effect of this action would have ended, if that is later.
+        limit: for the reason `limit`: the name of the limit that the action exceeds.
     """
 
     verdict: Decision
@@ -55,7 +56,7 @@ class Case(msgspec.Struct):
 
     Attributes:
         mode: the weakest of the modes that apply.
-        seen: the result of the look at the target; None before the look.
+        seen: the state of the target; None before a guard has looked it up.
     """
 
     action: Action
@@ -98,12 +99,13 @@ def wait(reason: Reason, detail: str, waits_for: Waits, until: Micros) -> Judgem
 
 
 def repeat(case: Case, reason: Reason, text: str, answer: Answer) -> Judgement:
-    """Return the judgement that repeats a failed look-up later; `answer` is the answer of that look-up."""
+    """Return the judgement that lets an action wait until a failed look-up is repeated. `answer` is Okta's answer to that
+    look-up."""
     return wait(reason, text, Waits.RETRY, max(answer.again_at or 0, case.now + AGAIN))
 
 
 def time_of(seconds: float) -> str:
-    """Return a time as the configuration writes it: `2h`, `90s`."""
+    """Return a time in the form of the configuration, such as `2h` or `90s`."""
     units = {"d": 86400, "h": 3600, "m": 60}
     for unit, length in units.items():
         if seconds >= length and not seconds % length:

@@ -1,8 +1,10 @@
-"""Whether the forwarder itself caused the event of an alert: by its credential, by a call of its own, or as an echo.
+"""Decides whether the forwarder itself caused the event of an alert.
 
-A risk that the forwarder reports comes back as an event whose actor is Okta. To report that event again would begin a loop
-without end. Nothing in such an event says what caused it, so for a while after each report, events about that user's risk
-count as an echo. Because Okta may have found one of these risks itself, an echo stops only further reports, not other actions.
+An event has the forwarder as its cause if its actor, API token or transaction is one of the forwarder's own, or if the
+event may be an echo. An echo is an event about a user's risk that Okta sends because the forwarder reported that risk. If
+a reaction reported the risk again, that would go on without end. The actor of such an event is Okta, and nothing in it
+says what caused it. So for 10 minutes after a report, every event about that user's risk counts as an echo. Okta may have
+found such a risk by itself, so an echo stops only further reports, and no other actions.
 """
 
 from forwarder.core.action import Action
@@ -10,15 +12,15 @@ from forwarder.core.time import SECOND, Micros
 from forwarder.react.action_rows.in_memory import REPORTS, ActionsInMemory
 
 ECHO: Micros = 600 * SECOND
-"""How long after a report an event about that user's risk may be its echo."""
+"""How long after a report an event about the same user's risk counts as an echo of the report."""
 
 _SKEW: Micros = 60 * SECOND  # Okta's clock may be this far behind ours
 _ECHOES = ("user.risk.", "policy.entity_risk.", "security.events.provider.")
 
 
 def why_own(action: Action, own: frozenset[str], memory: ActionsInMemory) -> str:
-    """Return what shows that the forwarder itself caused the event of `action`, as a text for a person; empty if
-    nothing shows it. `own` has the ids of our credential."""
+    """Return why the forwarder itself counts as the cause of the event of `action`, as a text for an operator; empty if
+    it does not. `own` has the ids of the forwarder's credential."""
     if any(by in own or memory.made(by) for by in action.made_by):
         return "the forwarder itself caused the event; exclude the forwarder's changes in the rule"
     if action.name not in REPORTS or not action.trigger.startswith(_ECHOES):

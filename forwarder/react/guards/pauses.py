@@ -17,8 +17,8 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         scope: the id of a rule, or the name of an action; empty for all reactions.
-        until: when it ends; None if only `resume` ends it.
-        by: who paused.
+        until: when the pause ends; None if it lasts until an operator resumes.
+        by: the person who paused.
         title: the title of the rule.
     """
 
@@ -31,7 +31,7 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def text(self) -> str:
-        """What is paused, as a sentence for a person; with the title of a rule, not its id."""
+        """What is paused, as a sentence for an operator. It shows the title of a rule, not the rule's id."""
         if not self.scope:
             return "all reactions are paused"
         if self.scope in KINDS:
@@ -67,8 +67,8 @@ class Pauses(msgspec.Struct, frozen=True):
 
     @classmethod
     def load(cls, text: str | None, now: Micros) -> "Pauses":
-        """Return the pauses that `dump` wrote; no pauses if there is no text. If the text cannot be read, return
-        one pause, of everything."""
+        """Return the pauses that `dump` wrote as `text`; no pauses if `text` is None. If the text cannot be read, return a
+        pause of all reactions, to be safe."""
         try:
             return cls(msgspec.json.decode(text or "[]", type=tuple[Pause, ...]))
         except msgspec.DecodeError:
@@ -97,8 +97,8 @@ class Pauses(msgspec.Struct, frozen=True):
         by: str = "",
         title: str = "",
     ) -> "Pauses":
-        """Return the pauses and a new one of `scope`, which lasts `seconds`, or until `resume`. It replaces an
-        earlier pause of `scope`."""
+        """Return the pauses with a new pause of `scope`, which replaces an earlier pause of the same scope. Without
+        `seconds`, the new pause lasts until an operator resumes."""
         until = None if seconds is None else now + round(seconds * SECOND)
         rest = [one for one in self.on(now) if one.scope != scope]
         return Pauses((*rest, Pause(scope, why, now, until, by, title)))

@@ -8,13 +8,13 @@ from forwarder.react.prompts.caps import Cap, over_cap
 from forwarder.react.settings.guards import GuardSettings, Limit
 
 LIMIT_OF = {"day": "prompt_per_user", "org": "prompts_at_once"}
-"""The name in the settings of a limit, by its name in `Cap.which`."""
+"""The name of each limit in `reactions.limits`, by the word for it in `Cap.which`."""
 
 _ONCE_A_DAY = Limit(1, 86_400)
 
 
 def cap_of(case: Case, memory: ActionsInMemory, settings: GuardSettings) -> Cap | None:
-    """Return why the prompt of `case` may not be sent now; None if it may."""
+    """Return why the prompt of `case` may not be sent now; None if it may be sent."""
     per_user = settings.limits.get("prompt_per_user", _ONCE_A_DAY)
     return over_cap(
         msgspec.structs.replace(case.action, mode=case.mode),

@@ -1,1 +1,1 @@
-"""Prompts: each asks a user on their phone, at most once. The answer is one of the words of `Reply`."""
+"""Prompts. Each prompt asks a user on their phone, at most once. The answers are the values of `Reply`."""

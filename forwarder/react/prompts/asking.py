@@ -1,7 +1,6 @@
 """Sends at most one POST for each prompt, and polls for the answer no faster than Okta allows.
 
-A prompt is out from `send` until `poll` has an answer. How often Okta allows polls is kept in the handle of the row, and in
-memory, which is newer.
+The row of a prompt stores the interval between polls, in its handle. Memory has the interval too, and there it is newer.
 """
 
 from collections.abc import Mapping
@@ -21,12 +20,12 @@ from forwarder.react.prompts.push import Push
 from forwarder.react.prompts.results import Handle, Ids, PollResult, PromptProgress, Reply
 
 _SLOWER = 5.0
-"""Seconds by which `slow_down` lengthens the interval, for good."""
+"""The number of seconds that each response `slow_down` of Okta adds to the interval between polls."""
 
-_ROUNDING = 0.001  # seconds: a due time is in microseconds, and the monotonic clock is not
+_ROUNDING = 0.001  # seconds: due times are rounded to microseconds, the monotonic clock is not
 
 _GRACE = 120 * SECOND
-"""How long a prompt is still polled after its time is up, if Okta does not say how it ended."""
+"""How long a prompt is still polled after it should have expired, if Okta does not say how it ended."""
 
 
 class _Way(Protocol):
@@ -42,11 +41,11 @@ class _Way(Protocol):
 
 
 class _Out(msgspec.Struct):
-    """A prompt that this process sent, or has begun to poll.
+    """A prompt that this process has sent or polled, and that waits for an answer.
 
     Attributes:
-        next: when the next poll may be, by the monotonic clock.
-        is_polled: a poll is running.
+        next: the earliest time of the next poll, in seconds of the monotonic clock.
+        is_polled: whether a poll is running.
     """
 
     handle: Handle
@@ -58,7 +57,7 @@ class Prompts:
     """The prompts of all orgs. No method raises for an error of Okta."""
 
     def __init__(self, okta: Okta, ciba: Mapping[str, CibaApp], clock: Clock) -> None:
-        """Args: `ciba` has the app that asks users by CIBA, by org."""
+        """Args: `ciba` has, for each org, the app that asks its users by CIBA."""
         self._okta = okta
         self._clock = clock
         self._servers = {org: AuthorizationServer(app, clock) for org, app in ciba.items()}
@@ -66,13 +65,13 @@ class Prompts:
         self._out: dict[str, _Out] = {}
 
     async def prepare(self, action: Action) -> PromptProgress | ActionRequest:
-        """Look up how to ask the user, and return the request that asks, to be stored in the row; or a Progress
-        that says why the user cannot be asked now."""
+        """Look up how the user can be asked, and return the request that asks the user, for the row. If the user cannot be
+        asked now, return a PromptProgress that says why."""
         way = self._way(action)
         return PromptProgress(failed=True, detail=way) if isinstance(way, str) else await way.prepare(action)
 
     async def send(self, action: Action) -> PromptProgress:
-        """Ask the user, with one POST at most. Call it after the row was stored as CALLING, with its request."""
+        """Ask the user with at most one POST. The row must already be stored in the state CALLING, with its request."""
         way = self._way(action)
         if isinstance(way, str) or action.request is None:
             text = way if isinstance(way, str) else "the row has no request"
@@ -84,7 +83,7 @@ class Prompts:
         return self._waiting(out)
 
     async def poll(self, action: Action) -> PromptProgress:
-        """Poll once for the answer. If that is too early, or a poll is running, call nothing."""
+        """Poll once for the answer. Send no poll if it is too early for the next poll, or if a poll is running."""
         way, handle = self._way(action), _read(action.handle)
         if isinstance(way, str) or handle is None:
             text = way if isinstance(way, str) else "the row has no handle by which to poll"
@@ -93,7 +92,7 @@ class Prompts:
             )
         out = self._out.get(action.key)
         if out is None:
-            # After a restart, the last poll is not known: it may have asked for fewer polls, or had the answer.
+            # After a restart, the last response is not known: it may have been `slow_down`, or the answer.
             slower = _SLOWER if isinstance(way, Ciba) else 0.0
             handle = replace(handle, interval=handle.interval + slower, is_unsure=True)
             self._out[action.key] = out = _Out(handle, self._clock.monotonic() + handle.interval)
@@ -104,14 +103,14 @@ class Prompts:
         try:
             look = await way.look(out.handle, action.target.id)
         except BaseException:
-            del self._out[action.key]  # as after a restart
+            del self._out[action.key]  # the next poll begins as after a restart
             raise
         out.is_polled = False
         return self._judged(action.key, out, look)
 
     async def cancel(self, action: Action) -> None:
-        """Withdraw a prompt if it is a push; with CIBA that is not possible. The row does not change: the next
-        poll shows whether the user answered before."""
+        """Withdraw a push; a CIBA prompt cannot be withdrawn. The row does not change: the next poll shows whether the user
+        had answered before."""
         way, handle = self._way(action), _read(action.handle)
         if not isinstance(way, str) and handle is not None:
             await way.withdraw(handle)
@@ -126,7 +125,7 @@ class Prompts:
         ids = Ids(request_id=look.request_id, error_id=look.error_id)
         answer, detail, handle, now = look.answer, look.detail, out.handle, self._clock.now()
         if look.is_spent:
-            # Tokens are given once: if a poll's response was lost, it may have been an approval.
+            # Okta sends the tokens of an approval only once: a response that was lost may have been the approval.
             answer = Reply.UNKNOWN if handle.is_unsure else Reply.TIMEOUT
             detail = (
                 "Okta no longer knows the prompt, and the response to a poll was lost"

@@ -1,5 +1,5 @@
-"""The limits on prompts to one user, and on the prompts of one org that are out: a user who is asked too often
-learns to approve."""
+"""Limits the prompts to one user, because a user who is asked too often learns to approve. Also limits the prompts of one
+org that wait for an answer at the same time."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -19,9 +19,9 @@ class Cap(msgspec.Struct, frozen=True):
     """Why another prompt may not be sent now.
 
     Attributes:
-        which: `live` if the user is being asked now; `day` if the user was asked often enough in the window, usually a
-            day; `org` if enough users of the org are being asked now.
-        until: when to look again; None if time alone does not help.
+        which: `live` if the user is being asked now; `day` if the user was asked as often as allowed in the window,
+            usually a day; `org` if as many users of the org as allowed are being asked now.
+        until: when to check again; None if the prompt need not wait for a certain time.
     """
 
     which: Literal["live", "day", "org"]
@@ -38,15 +38,16 @@ def over_cap(
     window: Micros = DAY,
     at_once: int = 5,
 ) -> Cap | None:
-    """Return why the prompt `action` may not be sent now; None if it may.
+    """Return why the prompt `action` may not be sent now; None if it may be sent.
 
     Args:
         action: the prompt's row.
-        rows: at least the rows of all prompts that are out, and of those from the last `window`.
-        now: the time.
-        per_user: how many prompts one user may get in a `window`.
-        window: length of that window, in microseconds.
-        at_once: how many prompts of one org may be out at once.
+        rows: the rows of all prompts that wait for an answer, and of all prompts of the last `window`; other rows do no
+            harm.
+        now: the current time.
+        per_user: the number of prompts that one user may get in a `window`.
+        window: the length of the window in microseconds.
+        at_once: the number of prompts of one org that may wait for an answer at the same time.
     """
     out = 0
     asked: list[tuple[Micros, str]] = []
@@ -72,8 +73,8 @@ def over_cap(
 
 
 def _asked_at(row: Action, *, in_shadow: bool) -> Micros | None:
-    """Return when a prompt that has ended was sent, or may have been sent; None if it certainly was not. With
-    `in_shadow`, also return the time of a prompt that shadow mode only recorded."""
+    """Return when an ended prompt was sent or may have been sent; None if it certainly was not sent. With `in_shadow`, a
+    prompt that shadow mode only recorded counts as sent."""
     if row.outcome is Outcome.SHADOW:
         return (row.seen_at or row.planned_at) if in_shadow else None
     if row.state is not ActionState.ENDED or row.outcome in {Outcome.REFUSED, Outcome.FAILED}:

@@ -41,7 +41,8 @@ _UNREACHABLE = {
     " authenticator, whose push service works",
     "E0000214": "the user is not enrolled for CIBA in the custom authenticator's app (Okta Verify cannot do CIBA)",
 }
-"""Errors of the call that asks. Here `access_denied` does not mean that the user denied."""
+"""The errors of the call that asks the user, after which the user counts as unreachable. `access_denied` does not mean
+here that the user denied."""
 
 _HINTS = {
     "invalid_client": "check client_id, private_key and key_id in reactions.ciba, that the app has the grant CIBA, and"
@@ -62,9 +63,9 @@ class Ciba:
         self._clock = clock
 
     async def prepare(self, action: Action) -> PromptProgress | ActionRequest:
-        """Look up the user's login, and return the request that asks; `send` adds what authenticates the
-        app."""
-        # The login in the event is not used: its sender chose it. The guards have looked up the id.
+        """Look up the user's login, and return the request that asks the user. `send` adds the proof that authenticates
+        the app."""
+        # The login in the event is not used: a forged event may have any login. The guards have looked up the id.
         user = await self._api.call("GET", f"/api/v1/users/{quote(action.target.id, safe='')}")
         if not user.ok:
             return not_found_out(user)
@@ -89,7 +90,7 @@ class Ciba:
     async def look(self, handle: Handle, user: str) -> PollResult:
         """Poll once, and return the result."""
         if (failed := await self._tokens.load_keys()) is not None:
-            # Do not poll: an approval could not be checked, and Okta gives it only once.
+            # Do not poll: an approval could not be checked, and Okta sends it only once.
             return PollResult(
                 again_at=failed.again_at,
                 detail=f"not polled, because an approval could not be checked: {failed.text}",

@@ -46,7 +46,8 @@ class IdTokens:
         return None
 
     async def problem(self, body: Any, user: str, asked: Micros) -> str:
-        """Return why a response does not prove that `user` approved since `asked`; empty if it does."""
+        """Return why the response `body` does not prove that `user` has approved since `asked`; empty if it does prove
+        that."""
         token = body.get("id_token") if isinstance(body, dict) else None
         if not isinstance(token, str):
             return "there is none"
@@ -60,7 +61,7 @@ class IdTokens:
             await self.load_keys()
         if kid not in self._keys:
             return "it is signed by a key that the authorization server does not show"
-        # PyJWT compares times with the system's clock; `_mismatch` takes ours.
+        # PyJWT would compare the times with the system's clock; `_mismatch` compares them with `self._clock`.
         checks = dict.fromkeys(("verify_exp", "verify_iat", "verify_nbf"), False)
         required = {"require": ["iss", "aud", "sub", "iat", "exp"]}
         app = self._server.app

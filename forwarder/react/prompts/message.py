@@ -1,5 +1,8 @@
-"""The text of a CIBA prompt. Okta documents neither how long it may be nor which characters it may have; iPhones show no
-text at all if it has a stray `%`. So few characters are permitted, and names that attackers choose are reduced to them."""
+"""Makes the text of a CIBA prompt.
+
+Okta documents neither how long the text may be nor which characters it may have. An iPhone shows no text at all if the text
+has a stray `%`. So only a few characters are permitted, and all others are removed from names, which attackers may choose.
+"""
 
 import re
 import unicodedata
@@ -42,8 +45,8 @@ def template_problem(template: str) -> str | None:
 
 
 def message_of(action: Action) -> str:
-    """Return the text that the user reads: the template with the alert's values, shortened if too long, and
-    the alert's code."""
+    """Return the text that the user reads: the template with the alert's values, and the alert's code. If the text is too
+    long, the values are shortened."""
     template = str(action.settings.get("message") or TEMPLATE)
     values = {name: _spelled(value) for name, value in _values(action).items()}
     ending = _ending(code_of(action.alert))

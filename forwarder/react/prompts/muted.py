@@ -1,8 +1,9 @@
-"""Which events of a user the rules skip, because a prompt to that user caused them.
+"""Decides which events of a user the rules skip, because a prompt to that user caused them.
 
-A denial of our prompt looks like one more step of an attack on the user's factors, and would count in the rule that led to
-the prompt. So while a prompt is out, and two minutes longer, the user's factor events count in no rule. Only the time when
-an event happened (`published`) decides, so that neither the order of events nor a restart changes what the rules find.
+If a user denies our prompt, that event looks like one more step of an attack on the user's factors, and would count in the
+rule that led to the prompt. So the rules skip the user's events about factors while a prompt waits for an answer, and for
+two minutes after it. Only the time when an event happened (`published`) decides whether the event is skipped, so that
+neither the order of events nor a restart changes what the rules find.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +23,7 @@ AFTER = 120 * SECOND
 """How long after the end of a prompt the rules still skip the user's factor events."""
 
 _BEFORE = 60 * SECOND
-"""How far our clock may be ahead of Okta's. If it is further ahead, reactions do not act."""
+"""How far our clock may be ahead of Okta's: the start of a prompt is timed by our clock, the events by Okta's."""
 
 _logger = logs.get("rules")
 
@@ -46,15 +47,17 @@ class Muted:
         self._spans: dict[_User, dict[str, _Span]] = {}
 
     def restore(self, actions: Iterable[Action]) -> None:
-        """Note the prompts among `actions`, the rows of the store."""
+        """Remember the prompts among `actions`, which are rows of the store."""
         for action in actions:
             self.note(action)
 
     async def load(self, store: ActionStore, since: Micros) -> None:
-        """Note the prompts that `store` has since `since`. If the rows cannot be read, note none: the rules must still run.
+        """Remember the prompts in `store` that are open or changed at `since` or later.
+
+        If a row is damaged, log an error and remember no prompt, so that the rules can still run.
 
         Raises:
-            StoreError: the store cannot be used now.
+            StoreError: the store cannot be read now.
         """
         try:
             self.restore(await store.load_actions(since))
@@ -63,8 +66,8 @@ class Muted:
             _logger.error(text, action="rules_not_muted", error=str(error))  # noqa: TRY400  # no bug of ours
 
     def note(self, action: Action) -> None:
-        """Note the row of a prompt: call it before the prompt is sent, and after each change. Other rows are
-        ignored."""
+        """Remember the row of a prompt. Call this method before the prompt is sent, and after each change of the row. Rows
+        of other actions are ignored."""
         if action.kind is not EffectKind.PROMPT:
             return
         user = action.org, action.target.id
@@ -100,8 +103,8 @@ class Muted:
 
 
 def _span(action: Action) -> _Span | None:
-    """Return the start and end of the time in which a prompt lets the rules skip events. The end is None while the
-    prompt is out. Return None if the prompt was not sent (yet)."""
+    """Return the start and the end of the time in which the rules skip events because of a prompt. The end is None while
+    the prompt waits for an answer. Return None if the prompt was not sent, or not yet."""
     if action.called_at is None or action.state in {ActionState.PLANNED, ActionState.WAITING}:
         return None
     start = action.called_at - _BEFORE
@@ -111,7 +114,7 @@ def _span(action: Action) -> _Span | None:
         return None
     ended = action.seen_at or action.called_at
     if action.answer not in {Reply.APPROVED, Reply.DENIED, Reply.TIMEOUT}:
-        ended = max(ended, action.called_at + LONGEST)  # it may still be out
+        ended = max(ended, action.called_at + LONGEST)  # the user may still be able to answer
     return start, ended + AFTER
 
 

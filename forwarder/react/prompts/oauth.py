@@ -1,7 +1,8 @@
-"""Calls of an authorization server of Okta's, with the app's signed assertion.
+"""Calls an Okta authorization server, and authenticates the app by a signed assertion.
 
-`OktaCall` sends JSON with an access token; these calls send forms, and each is signed for its own URL. A response may have
-tokens: only the caller reads it, and errors, log lines and rows show nothing of it but Okta's own error texts.
+`OktaCall` sends JSON with an access token. The calls of this module send forms, each with an assertion that is signed for
+the URL of the call. A response may have tokens. Only the caller sees the response: errors, log lines and rows contain
+nothing of it except Okta's error texts.
 """
 
 import asyncio
@@ -62,7 +63,7 @@ class CibaApp:
         self.issuer = origin if server is None else f"{origin}/oauth2/{server}"
         self.base = f"{origin}/oauth2" if server is None else self.issuer
         self._key = signing_key(private_key)
-        # Okta refuses a `kid` that it does not know. For a key that was pasted as PEM, it has made its own `kid`.
+        # Okta refuses a `kid` that it does not know. If a key was given to Okta as PEM, Okta has chosen its `kid`.
         self._kid = key_id or (self._key.kid if _has_kid(private_key) else None)
 
     def __repr__(self) -> str:
@@ -89,8 +90,8 @@ def _has_kid(text: str) -> bool:
 
 
 class AuthorizationServer:
-    """Sends calls to an authorization server, each once; follows no redirects. Uses the proxy that environment
-    variables name, as calls of Okta's API do."""
+    """Sends calls to an authorization server. Sends each call once, and follows no redirects. Uses the proxy that
+    environment variables name, as calls of Okta's API do."""
 
     def __init__(self, app: CibaApp, clock: Clock) -> None:
         self.app = app
@@ -176,7 +177,7 @@ class AuthorizationServer:
         )
 
     def _again_at(self, response: httpx.Response) -> Micros | None:
-        """Return until when Okta refuses calls, by our clock; None if it does not say."""
+        """Return the time until which Okta refuses calls, by our clock; None if Okta does not say."""
         now = self._clock.now()
         if (wait := retry_after(response.headers.get("retry-after"), now)) is not None:
             return now + round(wait * SECOND)

@@ -24,7 +24,7 @@ from forwarder.react.prompts.results import (
 )
 
 _STALE = 5.0
-"""After waiting this many seconds for the rate limit, the guards must judge the prompt again."""
+"""If a prompt has waited longer than this many seconds for the rate limit, the guards must judge it again."""
 
 _REPLIES = {
     "SUCCESS": Reply.APPROVED,
@@ -55,8 +55,8 @@ class Push:
         self._clock = clock
 
     async def prepare(self, action: Action) -> PromptProgress | ActionRequest:
-        """Look up the user's factor for pushes, and return the request that asks; or a Progress that says why
-        the user cannot be asked now."""
+        """Look up the user's factor for pushes, and return the request that asks the user. If the user cannot be asked now,
+        return a PromptProgress that says why."""
         path = f"/api/v1/users/{quote(action.target.id, safe='')}/factors"
         listed = await self._api.call("GET", path)
         if not listed.ok:
@@ -118,7 +118,8 @@ class Push:
 
 
 def _verify_link(body: Any) -> tuple[str | None, str]:
-    """Return the link that sends a push to the user's factor; or None, and why there is none."""
+    """Return the link that sends a push to the user's factor, and an empty text. If there is no such link, return None, and
+    the reason as a text for an operator."""
     factors = [each for each in body if isinstance(each, dict)] if isinstance(body, list) else []
     pushes = [each for each in factors if each.get("factorType") == "push"]
     for factor in pushes:

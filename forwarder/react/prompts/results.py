@@ -13,11 +13,12 @@ INTERVAL = 5.0
 push, Okta documents none."""
 
 LONGEST = 300 * SECOND
-"""How long Okta keeps a prompt open at most. This is CIBA's limit; that of a push is not documented, and shorter."""
+"""The longest time for which Okta keeps a prompt open. This is the limit of CIBA. The limit of a push is not documented, but
+is shorter."""
 
 
 class Reply(StrEnum):
-    """The answer to a prompt. The metric's label `answer` has the same words, and so have the keys of `then`."""
+    """The answer to a prompt. The label `answer` of the metric and the keys of `then` have the same values."""
 
     APPROVED = "approved"
     DENIED = "denied"
@@ -25,7 +26,7 @@ class Reply(StrEnum):
     UNREACHABLE = "unreachable"
     """Nothing was sent: the user has no device to be asked on, is locked, or is not assigned to the app."""
     UNKNOWN = "unknown"
-    """It is not known whether the prompt was sent, or what the user answered. It is never sent again."""
+    """It is not known whether the prompt was sent, or what the user answered. The prompt is never sent again."""
 
 
 class Ids(TypedDict):
@@ -43,15 +44,15 @@ def ids_of(answer: Answer) -> Ids:
 class PromptProgress(msgspec.Struct, frozen=True):
     """The state of a prompt. Read it in this order:
 
-    1. With an `answer`, it is over.
-    2. If it has `failed`, nothing was sent and never will be: the configuration, a scope or a role is wrong.
+    1. With an `answer`, the prompt has ended.
+    2. If it has `failed`, nothing was sent, and nothing will be sent: the configuration, a scope or a role is wrong.
     3. With a `handle`, the user is being asked; poll at `due`.
-    4. Else nothing was sent, for certain; send again at `due`.
+    4. Otherwise nothing was sent; send the prompt at `due`.
 
     Attributes:
         handle: text to store in the row, with which the prompt can be polled after a restart too.
-        due: when to poll, or to send again; None if Okta did not say.
-        detail: for a person: what happened, with what to do about it.
+        due: when to poll, or when to send the prompt; None if Okta did not say.
+        detail: for an operator: what happened, and what to do.
         request_id, error_id: Okta's ids in its last response.
     """
 
@@ -65,7 +66,7 @@ class PromptProgress(msgspec.Struct, frozen=True):
 
 
 def not_found_out(answer: Answer) -> PromptProgress:
-    """Return the PromptProgress after a look-up that failed: nothing was sent."""
+    """Return the PromptProgress of a prompt whose look-up of the user failed, so that nothing was sent."""
     ids = ids_of(answer)
     if answer.may_help_again:
         return PromptProgress(due=answer.again_at, detail=answer.text, **ids)
@@ -75,8 +76,8 @@ def not_found_out(answer: Answer) -> PromptProgress:
 
 
 def not_sent(answer: Answer) -> PromptProgress:
-    """Return the PromptProgress after Okta refused to send a prompt. It is sent again only if it certainly was not
-    sent: with a 429 Okta has done nothing, but a 5xx may come after Okta has sent the prompt."""
+    """Return the PromptProgress of a prompt that Okta refused to send. The prompt is sent again only if it certainly was not
+    sent. With a 429, Okta has done nothing; but a 5xx may come after Okta has sent the prompt."""
     ids = ids_of(answer)
     if answer.status == 429 or (not answer.sent and answer.may_help_again):
         return PromptProgress(due=answer.again_at, detail=answer.text, **ids)
@@ -93,7 +94,7 @@ def lost() -> PromptProgress:
 
 
 class Handle(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The data with which a prompt that is out is polled.
+    """The data with which a prompt that waits for an answer is polled.
 
     Attributes:
         poll: the link to poll, or CIBA's `auth_req_id`.
@@ -101,7 +102,7 @@ class Handle(msgspec.Struct, frozen=True, omit_defaults=True):
             by a minute.
         interval: seconds between two polls.
         cancel: the link that withdraws the prompt; empty if there is none.
-        is_unsure: whether a poll's response was lost, and may have had the answer.
+        is_unsure: whether a response to a poll was lost that may have had the answer.
     """
 
     poll: str
@@ -117,10 +118,10 @@ class PollResult(msgspec.Struct, frozen=True):
 
     Attributes:
         answer: the user's answer; None if there is none yet.
-        is_pending: Okta says that the user has not answered yet.
-        is_slower: Okta wants fewer polls from now on.
-        is_lost: no response came, or only an error; a response that was lost may have had the answer.
-        is_spent: Okta no longer knows the prompt: its time is up, or an earlier poll had the answer.
+        is_pending: whether Okta says that the user has not answered yet.
+        is_slower: whether Okta wants fewer polls from now on.
+        is_lost: whether there was no response, or only an error. A response that was lost may have had the answer.
+        is_spent: whether Okta no longer knows the prompt: it has expired, or an earlier poll had the answer.
         again_at: the earliest time of the next poll; None if Okta did not say.
     """
 

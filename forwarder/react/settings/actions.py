@@ -1,4 +1,4 @@
-"""What a reaction does: the list `do` of an entry of `reactions.on`, and `then` of a prompt."""
+"""The settings of what a reaction does: the list `do` in an entry of `reactions.on`, and `then` of a prompt."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -21,7 +21,7 @@ from forwarder.react.prompts.message import template_problem
 from forwarder.react.settings.types import Approve, EffectTime, Mode, Text, WrittenMode
 
 ANSWERS = ("approved", "denied", "timeout", "unreachable", "unknown")
-"""How a prompt may end."""
+"""All results of a prompt."""
 
 
 def _lower(written: Any) -> Any:
@@ -41,7 +41,7 @@ class ActionSettings(Section):
     """Base of the settings of one action."""
 
     short: ClassVar[str] = ""
-    """The key that is meant if a value is written without a key, as in `{notify: soc}`."""
+    """The key that a value without a key belongs to: `{notify: soc}` means `{notify: {to: soc}}`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -71,7 +71,7 @@ class NotifySettings(ActionSettings):
     """Notify a webhook.
 
     Attributes:
-        to: a name of `webhooks`; may be left out if there is just one.
+        to: the name of a webhook in `webhooks`. May be left out if there is only one webhook.
     """
 
     short = "to"
@@ -82,7 +82,7 @@ class RiskEventSettings(ActionSettings):
     """Send a security event token.
 
     Attributes:
-        to: a name of `receivers`; may be left out if there is just one.
+        to: the name of a receiver in `receivers`. May be left out if there is only one receiver.
         level: the user's risk: low, medium or high.
     """
 
@@ -103,14 +103,14 @@ class UserRiskSettings(ActionSettings):
 
 
 class PlainSettings(ActionSettings):
-    """The settings of an action that needs no settings."""
+    """An action without settings."""
 
 
 class TimedSettings(ActionSettings):
     """The settings of an action that is undone after a time.
 
     Attributes:
-        for: how long the action lasts: 1m to 30d. Required.
+        for: how long the effect lasts, from 1m to 30d; then it is undone. Required.
     """
 
     for_: EffectTime = Field(alias="for")
@@ -120,7 +120,7 @@ class AddToGroupSettings(TimedSettings):
     """Add the user to a group.
 
     Attributes:
-        group: name or id of a group of the kind OKTA_GROUP, without roles, rules or apps.
+        group: name or id of the group. Its type must be OKTA_GROUP; choose a group without roles, rules and apps.
     """
 
     short = "group"
@@ -128,11 +128,11 @@ class AddToGroupSettings(TimedSettings):
 
 
 class DoSettings(Section):
-    """One action: a bare word, or a mapping of its name to its settings.
+    """One action: its name alone, or a mapping from its name to its settings.
 
     Attributes:
-        notify: tell a webhook what the rule found.
-        risk_event: send a security event token.
+        notify: send the alert to a webhook.
+        risk_event: send a security event token about the user to a receiver.
         user_risk: set the user's risk in Okta.
         revoke_sessions: end the user's sessions and revoke the tokens of apps.
         universal_logout: end the user's sessions in all apps that take part in Universal Logout.
@@ -141,9 +141,9 @@ class DoSettings(Section):
         suspend: suspend the user, for a time.
         block_ip: block the address of the alert in the zone `forwarder-blocklist`, for a time.
         approve: whether a human must approve the action: `no`, `yes`, or `{within: 15m}`. Default: `yes` for `suspend`,
-            `block_ip` and `expire_password`. Without `within`, `approve_within` applies.
-        user: whether the action is about the `actor` or the `target` of the alert, where there must be exactly one user.
-            Default: the actor if that is a user, else the target.
+            `block_ip` and `expire_password`, `no` for the others. Without `within`, `approve_within` applies.
+        user: which user of the alert the action is about: the `actor` or the `target`. The alert must have exactly one
+            user there. Default: the actor if the actor is a user, else the target.
     """
 
     notify: NotifySettings | None = None
@@ -214,7 +214,7 @@ class DoSettings(Section):
 
 
 BARE = {"notify", "risk_event", "user_risk", "revoke_sessions", "universal_logout", "expire_password"}
-"""Actions that may stand as a bare word."""
+"""Actions that may be written as their name alone."""
 
 _PLACES = {
     "for": "{suspend: {for: 4h}}",
@@ -227,14 +227,14 @@ _PLACES = {
 
 
 class ThenSettings(Section):
-    """What follows a prompt, by its answer.
+    """The actions that follow a prompt, by its result.
 
     Attributes:
-        approved: may only notify, because an attacker may hold the phone.
+        approved: the user approved. Only `notify` may follow, because an attacker may hold the phone.
         denied: the user says that it was another person.
         timeout: the user did not answer in time.
-        unreachable: the user could not be asked, for example without a phone.
-        unknown: it is not known whether the user was asked, for example after a crash.
+        unreachable: the user could not be asked, for example because the user has no phone.
+        unknown: it is not known whether the user was asked or what they answered, for example after a crash.
     """
 
     approved: tuple[DoSettings, ...] = ()
@@ -244,7 +244,7 @@ class ThenSettings(Section):
     unknown: tuple[DoSettings, ...] = ()
 
     def by_answer(self) -> Iterator[tuple[str, tuple[DoSettings, ...]]]:
-        """Yield each answer with its actions."""
+        """Yield each answer with the actions that follow it."""
         yield from ((answer, getattr(self, answer)) for answer in ANSWERS)
 
 
@@ -252,7 +252,7 @@ class PromptSettings(ActionSettings):
     """Ask the user.
 
     Attributes:
-        by: `push` asks by Okta Verify, which shows no text; `ciba` by your own app, see `reactions.ciba`.
+        by: `push` asks in Okta Verify, which cannot show your text; `ciba` asks in your own app, see `reactions.ciba`.
         message: the text that `ciba` shows: a template with fields of the alert, see docs/reactions.md. Default: what
             happened, and a code.
         then: the actions that follow each answer.
@@ -279,11 +279,11 @@ class OnSettings(Section):
 
     Attributes:
         rule: name or id of a rule.
-        tag: a tag of rules, as in attack.t1621.
+        tag: a tag of rules, such as attack.t1621.
         level: a level of rules: informational, low, medium, high or critical. Higher levels are not included.
         orgs: only alerts of these orgs. Default: alerts of all orgs.
         mode: a mode weaker than `reactions.mode`, for these alerts only.
-        do: the actions. They begin in this order; an action that waits does not delay the ones after it.
+        do: the actions. They begin in this order; an action that waits does not delay the actions after it.
     """
 
     rule: Text | None = None

@@ -16,14 +16,14 @@ MODES = ("off", "shadow", "enforce")
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """A limit: at most `count` in any `seconds`."""
+    """A limit: at most `count` items in any period of `seconds`."""
 
     count: int
     seconds: float
 
     @property
     def micros(self) -> Micros:
-        """The time in which actions are counted, in microseconds."""
+        """The length of the period in which items are counted, in microseconds."""
         return round(self.seconds * SECOND)
 
 
@@ -33,7 +33,7 @@ class Protect(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         users: ids or logins.
         groups: ids or names of groups, whose members are protected.
-        admins: whether holders of any admin role are protected, including roles that a group gives.
+        admins: whether users who have an admin role, directly or through a group, are protected.
         ips: addresses that are never blocked.
     """
 
@@ -48,15 +48,15 @@ class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         mode: the strongest mode that any action may have, one of `MODES`.
-        modes: the mode of each rule, by the rule's id. If a rule is not in it, for example because the rule was removed,
-            nothing is carried out for it.
-        limits: the limits by name: `per_user`, `per_rule`, or a kind of action. A missing name means no limit, except
-            `prompt_per_user`, the limit of prompts to one user, which is then one a day.
-        prompts_at_once: how many prompts of one org may be out.
-        fresh: seconds after which an event is late.
+        modes: the mode of each rule, by the rule's id. A rule that is missing here, for example because the rule was
+            removed, has the mode `off`.
+        limits: the limits by name: `per_user`, `per_rule`, `prompt_per_user`, or a kind of action. Without the limit
+            `prompt_per_user`, a user gets at most one prompt a day. Without another name, there is no such limit.
+        prompts_at_once: the largest number of prompts of one org that wait for an answer at the same time.
+        fresh: the age in seconds after which an event is too old to act on.
         confirm: kinds of action that wait until the System Log has the event.
-        approve_within: seconds in which a human may approve, unless the rule says another time.
-        own: by org, the ids that mark the forwarder's own calls: its client id, or the id of its API token.
+        approve_within: the number of seconds in which a human may approve, unless the entry sets another time.
+        own: by org, the ids that events have if the forwarder caused them: its client id, or the id of its API token.
         own_ips: the forwarder's own addresses, as Okta sees them.
     """
 

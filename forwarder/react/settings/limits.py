@@ -1,4 +1,5 @@
-"""The settings that hold reactions back: whom they spare, and how many there may be. Also the app that asks users by CIBA."""
+"""The settings that restrict reactions: what no action touches, and how many actions there may be. Also the app that asks
+users by CIBA."""
 
 from typing import Annotated
 
@@ -16,14 +17,14 @@ def _private_key(secret: Secret) -> Secret:
 
 
 class ProtectSettings(Section):
-    """Whom and what no action ever touches. Users are looked up in Okta right before each call; if that fails, the action is
-    refused.
+    """The users and addresses that no action ever touches. Users are looked up in Okta shortly before each call. If the
+    look-up fails, the action is refused.
 
     Attributes:
         users: ids or logins of users.
-        groups: names or ids of groups, whose members are spared.
-        admins: spare the holders of any admin role.
-        ips: addresses and networks that `block_ip` never blocks: yours, and those that your users come from.
+        groups: names or ids of groups. No action touches their members.
+        admins: whether users who have an admin role are protected too.
+        ips: addresses and networks that `block_ip` never blocks, such as your own and those that your users come from.
     """
 
     users: tuple[Text, ...] = ()
@@ -33,12 +34,12 @@ class ProtectSettings(Section):
 
 
 class LimitsSettings(Section):
-    """How many actions there may be, as in 20/1h. An action over a limit waits for a human. Each kind has its own limit, so
-    that cheap alerts cannot use up the limit of revocations; `per_user` and `per_rule` count alerts, not actions.
+    """How many actions there may be in a period, such as 20/1h. An action that exceeds a limit waits for a human. Each kind
+    of action has its own limit, so that alerts that are easy to cause cannot use up the limit of revocations.
 
     Attributes:
-        per_user: alerts about one user that lead to actions.
-        per_rule: alerts of one rule that lead to actions.
+        per_user: alerts about one user that lead to actions. An alert counts once, whatever the number of its actions.
+        per_rule: alerts of one rule that lead to actions. An alert counts once, whatever the number of its actions.
         mending: actions of the kind mending.
         timed: actions of the kind timed.
         prompt: prompts.
@@ -61,8 +62,9 @@ class CibaSettings(Section):
     Attributes:
         client_id: the client id of the app.
         private_key: the private key of the app: RSA, at least 2048 bits, without a password, as PEM or JWK.
-        key_id: `kid` of the private key, if the app has several and the key is PEM; a JWK carries its own.
-        server: `default`, or the id of another custom authorization server. Default: the org's own.
+        key_id: `kid` of the private key. Required only if the app has several keys and the private key is PEM; a JWK has
+            its own `kid`.
+        server: `default`, or the id of another custom authorization server. Default: the org's own authorization server.
     """
 
     client_id: Text

@@ -1,4 +1,5 @@
-"""Contradictions within the section `reactions`, or with the orgs or the rules. Each is a line: path, problem, hint."""
+"""Finds problems within the section `reactions`, and settings that do not fit the orgs or the rules. Each problem is one
+line: path, problem, hint."""
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -29,16 +30,16 @@ SCOPES: Mapping[str, str] = {
     "block_ip": "okta.networkZones.manage",
     "prompt": "okta.users.manage",
 }
-"""The scope that an action needs; a prompt needs it only if it is a push."""
+"""The OAuth scope that each action needs. A prompt needs its scope only if it is a push."""
 
-_CUTOFF = 0.6  # how alike a known name must be, so that it was probably meant
+_CUTOFF = 0.6  # how similar to the written name a known name must be, to be suggested
 
 
 class OrgAccess(msgspec.Struct, frozen=True):
     """What the forwarder may do in an org.
 
     Attributes:
-        api: whether it has credentials for Okta's API.
+        api: whether the forwarder has credentials for the org's API.
         scopes: the scopes of the service app; None for an API token, which has the rights of its admin.
         knows_itself: whether the forwarder can recognise events that it causes, by the id of the app or of the token.
     """
@@ -49,7 +50,7 @@ class OrgAccess(msgspec.Struct, frozen=True):
 
 
 FactorTypes = Callable[[str], Sequence[str]]
-"""Takes a rule's id, and returns the event types about factors that the rule can match."""
+"""A function that takes a rule's id, and returns the event types about factors that the rule can match."""
 
 
 def problems(reactions: ReactionsSettings) -> Iterator[str]:
@@ -112,8 +113,11 @@ _SAME_STATUS = {"suspend", "expire_password"}
 
 
 def _conflicts(actions: Sequence[WrittenAction], *, across: bool = False) -> Iterator[str]:
-    """Yield pairs of actions about one alert that undo each other or do the same twice. The same action in
-    several entries runs once, so with `across` only a second prompt is a problem."""
+    """Yield a problem for each pair of actions about one alert that undo each other, or that are the same action.
+
+    With `across`, the actions come from several entries. The same action in several entries is carried out only once, so
+    of these pairs only two prompts are a problem.
+    """
     firsts: dict[tuple[str | None, ...], WrittenAction] = {}
     for each in actions:
         asks_user = each.do.name == "prompt"
@@ -146,8 +150,8 @@ def _pairs(actions: Sequence[WrittenAction]) -> Iterator[tuple[WrittenAction, Wr
 
 
 def org_problems(reactions: ReactionsSettings, orgs: Mapping[str, OrgAccess]) -> Iterator[str]:
-    """Yield what an org lacks for its actions. Actions that are off need nothing, so that an operator can
-    always switch them off."""
+    """Yield a problem for each thing that an org lacks for its actions. Actions in mode `off` are not checked, so that
+    an operator can always switch an action off."""
     for number, entry in enumerate(reactions.on):
         for name in sorted(set(entry.orgs or ()) - orgs.keys()):
             hint = _did_you_mean(name, orgs) or "; remove it, or correct its name"
@@ -210,7 +214,7 @@ def _needs(reactions: ReactionsSettings, each: WrittenAction, orgs: Mapping[str,
 def rule_problems(
     reactions: ReactionsSettings, rules: Sequence[KnownRule], factor_types: FactorTypes
 ) -> Iterator[str]:
-    """Yield what in the section does not fit the loaded rules."""
+    """Yield a problem for each setting of the section that does not fit the loaded rules."""
     if reactions.on and not rules:
         yield "reactions.on: there are no rules whose alerts could lead to actions; set `rules.files`"
         return

@@ -20,7 +20,7 @@ from forwarder.react.settings.limits import CibaSettings, LimitsSettings, Protec
 from forwarder.react.settings.types import Mode, WaitingTime, WrittenMode
 
 JWKS_PATH = "/.well-known/jwks.json"
-"""Where the receiver's listener serves the public keys."""
+"""The path at which the hook receiver serves the public keys."""
 
 _PREFIX = "whsec_"
 _LONGEST_ISSUER = 700  # characters, in Okta's API
@@ -88,9 +88,9 @@ def _any_key(secret: Secret) -> Secret:
 def webhook_keys(secret: Secret) -> tuple[bytes, ...]:
     """Return the keys that a webhook is signed with; each key makes one signature.
 
-    The text after `whsec_` is the key in base64. Without `whsec_`, the text itself is the key. But the libraries of Standard
-    Webhooks decode such a text from base64 too, if they can. The result is then a second key, so that receivers of both
-    sorts accept the webhook.
+    The text after `whsec_` is the key in base64. A text without `whsec_` is the key itself. But the libraries of Standard
+    Webhooks decode such a text as base64 if they can. The result is then a second key, so that a receiver accepts the
+    webhook in either case.
 
     Raises:
         ValueError: there is no base64 after `whsec_`.
@@ -115,7 +115,7 @@ class WebhookSettings(Section):
             `{env: SOC_URL}`; then only its host is shown.
         secret: the secret that signs each webhook: `whsec_` and a key in base64, as in the specification, or any other text.
         previous_secret: a second secret that signs each webhook, while the receiver changes to `secret`.
-        timeout: how long to wait for the response; then the webhook is sent again, with the same id.
+        timeout: how long to wait for the response. After that, the webhook is sent again with the same id.
         ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
     """
 
@@ -136,14 +136,15 @@ class WebhookSettings(Section):
 
 
 class RiskReceiverSettings(Section):
-    """A receiver of security event tokens (SET) by RFC 8935: an org of Okta's, or any other with `url` and `audience`.
+    """A receiver of security event tokens (SET, RFC 8935): an Okta org, or another receiver with `url` and `audience`.
 
     Attributes:
-        org: an org of `orgs`, which gets Okta's user-risk-change. The forwarder must be a security events provider there.
-        url: the URL of another receiver, which gets CAEP's risk-level-change: https, or http to a loopback address.
-        audience: what that receiver expects in `aud`.
-        authorization: value of the header Authorization, for a receiver that needs one, as in `Bearer …`.
-        timeout: how long to wait for the response; then the token is sent again, with the same `jti`.
+        org: the name of an org in `orgs`. It gets Okta's event user-risk-change. The forwarder must be registered in the
+            org as a security events provider.
+        url: the URL of another receiver: https, or http to a loopback address. It gets the CAEP event risk-level-change.
+        audience: the value that the receiver at `url` expects in `aud`.
+        authorization: the value of the Authorization header, such as `Bearer …`, if the receiver at `url` needs it.
+        timeout: how long to wait for the response. After that, the token is sent again with the same `jti`.
         ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
     """
 
@@ -173,12 +174,12 @@ class SetSettings(Section):
     """The issuer and the keys of security event tokens.
 
     Attributes:
-        issuer: `iss` of each token: an https URL, the same as at the receivers.
+        issuer: `iss` of each token: an https URL. The receivers must expect the same issuer.
         key: the key that signs the tokens: an RSA private key of at least 2048 bits without a password, as PEM or JWK.
-        previous_key: a key that signs nothing, but is published beside `key`: the old key for a while after a change of
-            keys, or the new key before the change. Its public part is enough.
-        jwks: `serve` publishes the public keys at `/.well-known/jwks.json` of the endpoint that Okta posts to. Otherwise
-            the URL where you publish what `forwarder reactions jwks` prints; default: `issuer` with that path.
+        previous_key: a second key that is published beside `key`, but signs nothing: the new key before a change of keys,
+            or the old key for a while after the change. The public key is enough.
+        jwks: `serve`, if the hook receiver should serve the public keys at `/.well-known/jwks.json`. Otherwise the URL
+            where you publish the output of `forwarder reactions jwks`. Default: `issuer` with that path.
     """
 
     issuer: Annotated[str, AfterValidator(_issuer)]
@@ -213,20 +214,20 @@ class ReactionsSettings(Section):
     """The section `reactions` of the configuration.
 
     Attributes:
-        mode: `off`; `shadow`, which does everything but the calls, and records them; or `enforce`. An entry of `on` can only
-            have a weaker mode.
-        protect: whom and what no action ever touches. `enforce` needs at least one user or group.
-        limits: how many actions there may be; an action over a limit waits for a human.
-        fresh: how old an event may be when its action is carried out. If it is older, only notify, risk_event and user_risk
-            are still carried out.
-        confirm: kinds of action that wait until the System Log has the event too, because an event from a hook is only a
-            claim: quiet, mending, timed, prompt.
-        approve_within: how long an action waits for a human; after that, it is refused.
+        mode: `off`, `shadow` or `enforce`. `shadow` does everything except the calls, and records them instead. An entry of
+            `on` can only have a weaker mode.
+        protect: the users and addresses that no action ever touches. `enforce` needs at least one user or group.
+        limits: how many actions there may be. An action that exceeds a limit waits for a human.
+        fresh: how old an event may be when its action is carried out. For an older event, only notify, risk_event and
+            user_risk are carried out.
+        confirm: kinds of action (quiet, mending, timed, prompt) that wait until the System Log has the event too. An event
+            that only the hook has delivered may be forged.
+        approve_within: how long an action waits for a human. After that, the action is refused.
         ciba: the app that asks users by CIBA.
         on: which alerts lead to which actions: see docs/reactions.md.
-        webhooks: whom to notify, by a name of your choice.
-        receivers: who gets risk events, by a name of your choice.
-        set: who signs the risk events; required for `receivers`.
+        webhooks: the receivers of notifications, each with a name of your choice.
+        receivers: the receivers of risk events, each with a name of your choice.
+        set: the issuer and the keys of the risk events. Required for `receivers`.
     """
 
     mode: WrittenMode = Mode.SHADOW
@@ -244,7 +245,7 @@ class ReactionsSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _read_on(cls, written: Any) -> Any:
-        """Rename the key `on` back to `on`: YAML reads it as true, and Helm then writes it as "true"."""
+        """Give the key `on` its name back: YAML reads the word `on` as true, and Helm then writes "true"."""
         if isinstance(written, dict) and not {"on", True} <= written.keys():
             return {"on" if key is True or key == "true" else key: value for key, value in written.items()}
         return written
@@ -266,11 +267,11 @@ class ReactionsSettings(Section):
             yield from (f"{path}.{key}: {problem}" for key, problem in tls.file_problems(server.ca_file))
 
     def problems(self, org_urls: dict[str, str | None], paths: dict[str, str]) -> Iterator[str]:
-        """Yield what in the section does not fit the orgs: path, problem, hint.
+        """Yield a line for each setting of the section that does not fit the orgs: path, problem, hint.
 
         Args:
-            org_urls: the URL of each org.
-            paths: where the hook of each org posts.
+            org_urls: the URL of each org, by the org's name.
+            paths: the path that the hook of each org posts to, by the org's name.
         """
         for name, receiver in self.receivers.items():
             key = f"reactions.receivers.{name}.org"

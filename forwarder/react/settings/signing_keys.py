@@ -55,7 +55,7 @@ def public_jwk(text: str) -> dict[str, str]:
 
 
 def key_set(texts: Sequence[str]) -> bytes:
-    """Return the JWKS of these keys. It has their public parts only.
+    """Return a JWKS with the public parts of these keys.
 
     Raises:
         ValueError: one of them is not an RSA key of at least 2048 bits.
@@ -64,7 +64,8 @@ def key_set(texts: Sequence[str]) -> bytes:
 
 
 def _key_id(text: str, public: "RSAPublicKey") -> str:
-    """Return the `kid` that a JWK carries, else the thumbprint by RFC 7638, which is the same after each start."""
+    """Return the `kid` of a JWK. Without a `kid`, return the thumbprint by RFC 7638, which is the same after each
+    start."""
     if text.lstrip().startswith("{") and isinstance(kid := msgspec.json.decode(text).get("kid"), str) and kid:
         return kid
     members = _members(public)
@@ -87,8 +88,11 @@ def _base64url(data: bytes) -> str:
 
 @lru_cache(8)
 def _read(text: str) -> "tuple[RSAPrivateKey | None, RSAPublicKey]":
-    """Return the private key (None if `text` has only a public one) and the public key. Caches the last
-    results: the check of an RSA key takes 0.1 s, so the settings do it first, off the event loop."""
+    """Return the private key and the public key; the private key is None if `text` has only a public key.
+
+    The last results are cached, because the check of an RSA key takes 0.1 s. The settings check the keys first, outside
+    the event loop.
+    """
     # Imported only where keys are configured.
     rsa = import_module("cryptography.hazmat.primitives.asymmetric.rsa")
     if "ENCRYPTED" in text.partition("\n")[0] or "Proc-Type: 4,ENCRYPTED" in text:

@@ -34,7 +34,7 @@ class Mode(StrEnum):
     OFF = "off"
     """Nothing is planned."""
     SHADOW = "shadow"
-    """Everything but the call is done, and the call is recorded."""
+    """Everything except the call is done, and the call is recorded."""
     ENFORCE = "enforce"
 
     @property
@@ -58,7 +58,7 @@ WrittenMode = Annotated[
 
 
 class Rate(ParsedText):
-    """How many actions there may be in a time, as in `2/1h`."""
+    """A number of actions in a period, such as `2/1h`."""
 
     __slots__ = ()
     form: ClassVar = {"pattern": "^[0-9]+/[0-9.]+(s|m|h|d)$", "examples": ["2/1h", "20/1d"]}
@@ -70,7 +70,7 @@ class Rate(ParsedText):
 
     @property
     def seconds(self) -> float:
-        """The time in which actions are counted: a sliding window."""
+        """The length of the sliding window in which actions are counted."""
         seconds: float = _duration.validate_python(self.partition("/")[2])
         return seconds
 
@@ -103,7 +103,7 @@ class Approve(msgspec.Struct, frozen=True):
 
     Attributes:
         needed: whether a human must approve.
-        within: seconds in which the human may approve; None for `approve_within`.
+        within: the number of seconds in which the human may approve; None if `reactions.approve_within` applies.
     """
 
     needed: bool
@@ -201,6 +201,6 @@ EffectTime = Annotated[Duration, AfterValidator(_effect)]
 """Seconds after which an action is undone."""
 
 WaitingTime = Annotated[Duration, AfterValidator(_waiting)]
-"""Seconds that an action may wait for a human, or that an event may be old."""
+"""A number of seconds: how long an action may wait for a human, or how old an event may be."""
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]

@@ -1,4 +1,5 @@
-"""Settings of the section `reactions` that work but are unwise. Each is a line: path, what is unwise, hint."""
+"""Finds settings of the section `reactions` that work but are unwise. Each warning is one line: path, what is unwise,
+hint."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -15,7 +16,8 @@ _LOOK_UPS = (
     ("groups", "okta.groups.read", {"okta.groups.read", "okta.groups.manage"}, "members of groups"),
     ("users", "okta.users.read", {"okta.users.read", "okta.users.manage"}, "protected users"),
 )
-"""A key of `protect`, the least scope that it needs, the scopes of which any one is enough, and whom they show."""
+"""For each key of `protect`: the key, the scope to suggest, all scopes of which one is enough, and what they let the
+forwarder read."""
 
 
 def warnings(

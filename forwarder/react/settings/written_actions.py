@@ -22,7 +22,7 @@ class WrittenAction(msgspec.Struct, frozen=True):
     """One action of one entry.
 
     Attributes:
-        path: where it stands, as in `reactions.on[0].do[1]`.
+        path: the path of the action in the configuration, such as `reactions.on[0].do[1]`.
         answer: the answer to a prompt that the action follows; empty if it follows none.
         mode: the mode that applies to the action.
     """
@@ -35,7 +35,7 @@ class WrittenAction(msgspec.Struct, frozen=True):
 
     @property
     def named(self) -> str:
-        """The path with the action's name, as in `reactions.on[0].do[1].suspend`."""
+        """The path with the action's name, such as `reactions.on[0].do[1].suspend`."""
         return f"{self.path}.{self.do.name}"
 
 
@@ -67,7 +67,7 @@ def _listed(
 
 
 def chooses(entry: OnSettings, rule: KnownRule) -> bool:
-    """Whether an entry is about the alerts of a rule."""
+    """Whether `entry` applies to the alerts of `rule`."""
     if entry.rule is not None:
         return entry.rule in {rule.id, rule.name}
     if entry.tag is not None:
