@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from jsonschema import Draft202012Validator
 
 from forwarder.cli.main import main
 from forwarder.settings import read
@@ -108,11 +107,15 @@ def test_show_of_a_wrong_configuration_ends_with_2(config: Path) -> None:
 
 @pytest.mark.long
 def test_the_schema_in_the_repository_is_what_the_code_says() -> None:
+    from jsonschema import Draft202012Validator  # noqa: PLC0415  # takes 0.2 s
+
     Draft202012Validator.check_schema(SCHEMA)
     assert run("schema").output == TARGET.read_text(encoding="utf-8"), "python -m tools.make_config_schema"
 
 
 def problems(text: str) -> list[str]:
+    from jsonschema import Draft202012Validator  # noqa: PLC0415  # takes 0.2 s
+
     found = Draft202012Validator(SCHEMA).iter_errors(yaml.safe_load(text))
     return [f"{error.json_path} {error.message}" for error in found]
 
