@@ -69,9 +69,7 @@ class AdaptiveBatchSize:
     def __init__(self, limit: int) -> None:
         self.current = limit
         self._limit = limit
-        self._safe = (
-            limit  # up to this size, `current` may double: the sink has not called such a batch too large
-        )
+        self._safe = limit  # up to this size, `current` doubles; no server has called such a batch too large
         self._successes = 0
 
     def too_large(self, events: int) -> None:

@@ -157,7 +157,7 @@ class DeliveryState:
         if batch and new and size + new[0].size > self._settings.batch_bytes:
             self.queue.schedule(
                 new
-            )  # a read returns the first event even if it is too large: it is sent alone
+            )  # a read returns at least one event; here it does not fit, so it goes alone
             return False
         batch.extend(new)
         return len(new) < len(events)

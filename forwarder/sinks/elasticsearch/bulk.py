@@ -140,9 +140,7 @@ def _item(item: Any, sent: str | None) -> tuple[ResponseVerdict, str]:
     detail = _detail(kind, reason, status)
     if status == 400 and (kind in _OPERATOR_MUST_ACT or reason.startswith("pipeline with id [")):
         return response_verdicts.REFUSED, detail
-    if (
-        kind == "fail_processor_exception"
-    ):  # the status is 500, but it is the operator's pipeline that rejects the event
+    if kind == "fail_processor_exception":  # the status is 500, but the operator's pipeline rejects the event
         return response_verdicts.MAPPING, detail
     return verdict, detail or f"the response has status {status} for this event"
 

@@ -33,10 +33,8 @@ _AGENT = "okta-forwarder"
 _CHANNEL = (
     ("grpc.enable_http_proxy", 0),  # otherwise gRPC would use http_proxy of the environment
     ("grpc.enable_retries", 0),  # the worker of the sink retries
-    (
-        "grpc.use_local_subchannel_pool",
-        1,
-    ),  # otherwise a new channel would inherit the reconnect backoff of the old one
+    # Otherwise a new channel would inherit the reconnect backoff of the old channel.
+    ("grpc.use_local_subchannel_pool", 1),
     ("grpc.primary_user_agent", _AGENT),
     ("grpc.max_receive_message_length", RESPONSE_LIMIT),
 )
@@ -113,9 +111,7 @@ class _Stub:
             grpc.RpcError: the server did not accept the request.
         """
         exporter = self._exporter
-        exporter.result = (
-            NO_RESPONSE  # a request starts now, and this is its result until there is a response
-        )
+        exporter.result = NO_RESPONSE  # the result of the request that starts now, until there is a response
         try:
             content = self._call(exporter.request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
@@ -128,9 +124,7 @@ class _ExporterWithStub(OTLPLogExporter):
     """The SDK's exporter, whose channel uses our stub."""
 
     def __init__(self, owner: GrpcExporter, **settings: Any) -> None:
-        self._owner = (
-            owner  # set first, because the constructor of the base class already creates the channel
-        )
+        self._owner = owner  # set first, because the base class creates the channel in its constructor
         super().__init__(**settings)
 
     def _initialize_channel_and_stub(self) -> None:

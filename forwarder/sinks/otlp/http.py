@@ -100,9 +100,7 @@ class _Session(requests.Session):
             _NotAcceptedError: the server did not accept the request.
         """
         exporter = self._exporter
-        exporter.result = (
-            NO_RESPONSE  # a request starts now, and this is its result until there is a response
-        )
+        exporter.result = NO_RESPONSE  # the result of the request that starts now, until there is a response
         try:
             response = super().request(
                 method,

@@ -1,4 +1,7 @@
-"""Rows of actions of reactions: rewritten as a whole at each change, dropped when they are ended and old."""
+"""The rows of the table `actions`, one for each action of a reaction.
+
+A row is rewritten as a whole when its action changes, and dropped when its action has ended long ago.
+"""
 
 import json
 import sqlite3
@@ -13,10 +16,10 @@ from forwarder.core.time import SECOND, Micros
 
 _KEPT = 30 * 86_400 * SECOND
 _LOOKED_BACK = 2 * 86_400 * SECOND
-"""An action that ended less than two days ago is never dropped: limits and holds look back up to one day."""
+"""An action that ended less than two days ago is never dropped, because limits and holds look back up to one day."""
 
-_STEP = 100  # rows dropped, or read, in one step
-_ROW_BYTES = 300  # of a row, in addition to the JSON; the key is in an index too
+_STEP = 100  # the most rows that are dropped, or read, in one step
+_ROW_BYTES = 300  # the bytes of a row in addition to its JSON, including the key in the index
 
 WRITE = """
 INSERT INTO actions (key, planned_at, changed_at, ended, action) VALUES (:key, :planned_at, :now, :ended, :action)
@@ -34,7 +37,7 @@ _decode = msgspec.json.Decoder(Action).decode
 
 
 def rows(actions: Iterable[Action], now: Micros) -> tuple[list[Row], int]:
-    """Return the parameters of `WRITE` for each of `actions`, and how many bytes the rows take."""
+    """Return the parameters of `WRITE` for each of `actions`, and the size of the rows in bytes."""
     found: list[Row] = [
         {
             "key": one.key,
@@ -66,7 +69,7 @@ def newest(db: sqlite3.Connection, since: Micros, limit: int | None, *, only_ope
 
 
 def find(db: sqlite3.Connection, begin: str) -> list[Action]:
-    """See `store.interface.StoreCommands.find_actions`. A key has only digits and lower-case letters."""
+    """See `store.interface.StoreCommands.find_actions`. A key consists of digits and lower-case letters."""
     rows = db.execute(
         "SELECT key, action FROM actions WHERE key >= ? AND key < ? ORDER BY key LIMIT 10",
         (begin, begin + "~"),
@@ -75,7 +78,7 @@ def find(db: sqlite3.Connection, begin: str) -> list[Action]:
 
 
 def naming(db: sqlite3.Connection, uuid: str, since: Micros) -> list[Action]:
-    """Return the actions planned at `since` or later that have `uuid` in their text, the oldest first."""
+    """Return the actions planned at `since` or later whose JSON contains `uuid` as a string, oldest first."""
     rows = db.execute(
         "SELECT key, action FROM actions WHERE ended IN (0, 1) AND planned_at >= ? "
         "AND instr(CAST(action AS TEXT), ?) ORDER BY planned_at, id",
@@ -85,7 +88,7 @@ def naming(db: sqlite3.Connection, uuid: str, since: Micros) -> list[Action]:
 
 
 def each(db: sqlite3.Connection, since: Micros) -> Iterator[Action]:
-    """See `store.interface.StoreCommands.each_action`. Reads 100 rows at a time: a long query blocks checkpoints."""
+    """See `store.interface.StoreCommands.each_action`. Reads 100 rows at a time, because a long query blocks checkpoints."""
     after = 0
     while rows := db.execute(
         "SELECT id, key, action FROM actions WHERE id > ? AND planned_at >= ? ORDER BY id LIMIT ?",
@@ -96,7 +99,7 @@ def each(db: sqlite3.Connection, since: Micros) -> Iterator[Action]:
 
 
 def read(key: str, action: bytes) -> Action:
-    """Decode one row. Raises StoreFormatError if it is damaged, or of a newer version."""
+    """Decode the `action` of the row `key`. Raises StoreFormatError if it is damaged, or was written by a newer version."""
     try:
         return _decode(action)
     except msgspec.MsgspecError as error:
@@ -106,9 +109,9 @@ def read(key: str, action: bytes) -> Action:
 
 
 def drop_old(db: sqlite3.Connection, now: Micros, at_least: Micros) -> bool:
-    """Drop up to 100 actions that ended more than 30 days ago, and more than `at_least` ago.
+    """Drop up to 100 actions that ended more than 30 days ago, or more than `at_least` microseconds ago if that is longer.
 
-    Return whether there may be more to drop.
+    Return whether there may be more actions to drop.
     """
     dropped = db.execute(
         "DELETE FROM actions WHERE id IN (SELECT id FROM actions WHERE ended = 1 AND planned_at < :before "
@@ -121,7 +124,7 @@ def drop_old(db: sqlite3.Connection, now: Micros, at_least: Micros) -> bool:
 def drop_oldest(db: sqlite3.Connection, now: Micros, at_least: int) -> int:
     """Drop actions that ended more than two days ago, oldest first, until `at_least` bytes are dropped.
 
-    Return how many bytes were dropped, which may be fewer.
+    Return the number of bytes that were dropped. It is smaller than `at_least` if there are not enough such actions.
     """
     freed, ids = 0, []
     rows = db.execute(

@@ -1,7 +1,7 @@
-"""The IP addresses from which each user did something: recorded as the indexer reads events, dropped when old.
+"""The IP addresses from which each user did something. The indexer records them, and they are dropped when they are old.
 
-Only successful events count, as in the rules: an attacker who tries the passwords of a hundred users from one address
-does not make it the address of a hundred users.
+Only successful events count, as in the rules. Otherwise an attacker who tries the passwords of a hundred users from one
+address would make this address look like one that a hundred users share.
 """
 
 import ipaddress
@@ -13,17 +13,18 @@ from functools import lru_cache
 from forwarder.core.time import SECOND, Micros
 
 _REFRESH = 3600 * SECOND
-"""A row is written again only if the event is so much newer than the row, so most events write nothing."""
+"""A row is written again only if the new event is at least so much newer than the row. So most events write nothing."""
 
 _KEPT = 8 * 86_400 * SECOND
 _MOST_ROWS = 1_000_000
-"""About 60 MB. If there are more rows, each is kept for a shorter time; addresses that are in use stay."""
+"""So many rows take about 60 MB. If there are more, all rows are kept for a shorter time. Addresses in use stay, because
+their rows are new."""
 
-_LONGEST = 64  # characters of an address; an IPv6 address may end with the name of an interface
-_ROWS = 250  # looked at in one step
-_INTERVAL = 3600 * SECOND  # between two sweeps
+_LONGEST = 64  # the most characters of an address: an IPv6 address may end with the name of an interface
+_ROWS = 250  # the number of rows checked in one step
+_INTERVAL = 3600 * SECOND  # the time between two sweeps
 
-# One statement: sqlite3 releases the GIL at every step, and each may take long to get it back.
+# This is one statement, because sqlite3 releases the GIL at each step of a statement, and it may take long to get it back.
 _NOTE = f"""
 INSERT INTO addresses SELECT {", ".join(f"json_extract(value, '$[{n}]')" for n in range(4))} FROM json_each(?) WHERE true
 ON CONFLICT DO UPDATE SET last = excluded.last WHERE excluded.last >= last + {_REFRESH}
@@ -35,7 +36,11 @@ FIRST: Key = (-1, "", "")
 
 
 def note(db: sqlite3.Connection, seen: Mapping[Key, Micros]) -> None:
-    """Record what `Searchable.user_at` says: (id of the org, address, user's id), and when the event was published."""
+    """Record the addresses of users.
+
+    `seen` has the time of publication of the newest event for each (id of the org, address, id of the user). The last two
+    are those of `Searchable.user_at`.
+    """
     latest: dict[Key, Micros] = {}
     for (org, spelled, user), at in seen.items():
         if address := canonical(spelled):
@@ -45,9 +50,9 @@ def note(db: sqlite3.Connection, seen: Mapping[Key, Micros]) -> None:
         db.execute(_NOTE, (json.dumps([(*key, at) for key, at in latest.items()]),))
 
 
-@lru_cache(maxsize=4096)  # to parse an address takes as long as all the rest of an event
+@lru_cache(maxsize=4096)  # parsing an address takes as long as everything else that is done for an event
 def canonical(address: str) -> str:
-    """Return the canonical spelling of an IP address; empty if `address` is invalid."""
+    """Return the IP address `address` in the spelling of Python's `ipaddress`; an empty text if it is not valid."""
     try:
         return str(ipaddress.ip_address(address[:_LONGEST]))
     except ValueError:
@@ -64,17 +69,17 @@ def users(db: sqlite3.Connection, org: str, address: str, since: Micros) -> int:
 
 
 class Sweep:
-    """Drops old rows, in small steps. Runs on the writer's thread."""
+    """Drops old rows in small steps, on the writer's thread. Once an hour, it begins again at the first row."""
 
     def __init__(self, most_rows: int = _MOST_ROWS) -> None:
         self._most_rows = most_rows
-        self._after = FIRST
+        self._after = FIRST  # the key of the last row that was checked
         self._due: Micros = 0
         self._kept = _KEPT
-        self._left = 0  # rows that this sweep has left
+        self._left = 0  # the number of rows that this sweep has checked and not dropped
 
     def step(self, db: sqlite3.Connection, now: Micros) -> bool:
-        """Check the next 250 rows, and drop the old ones; return whether there are more to check now."""
+        """Check the next 250 rows, and drop the old ones. Return whether there are more rows to check now."""
         if now < self._due:
             return False
         rows = db.execute(

@@ -1,7 +1,7 @@
-"""Copies a store into one file while a forwarder goes on writing to it, and checks the copy.
+"""Copies a store into one file while a forwarder continues to write to the store, and checks the copy.
 
-The store is read in one transaction, so the copy has its state at one moment, however long copying takes.
-Meanwhile the WAL cannot be truncated, and grows by what is stored in that time.
+The store is read in one transaction, so the copy is the store at one moment, however long the copying takes. During this
+time the WAL of the store cannot be truncated, and it grows with each event that is stored.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ from forwarder.store.settings import lock_path
 from forwarder.store.sqlite import queries, schema
 
 _STEP = 4 * 1024 * 1024
-"""Bytes between two checks of `stop`, and between two fsyncs: a single fsync at the end would delay the
-commits of a store on the same disk."""
+"""The number of bytes that are copied between two checks of `stop`. After each such step, the copy is fsynced: a single
+fsync at the end would take so long that it would delay the commits of a store on the same disk."""
 
 _SPARE = 16 * 1024 * 1024
-"""Bytes that must stay free on the disk of the backup, which may be the disk of the store too."""
+"""The number of bytes that must stay free on the disk of the backup, because the store may be on the same disk."""
 
 _HEADER = b"SQLite format 3\0"
-"""The first bytes of a copy. They may be zeros instead, because SQLite may write the first page last."""
+"""The first bytes of a copy. In an unfinished copy they may be zeros, because SQLite may write the first page last."""
 
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
 
@@ -35,13 +35,14 @@ _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE
 def back_up(
     db: sqlite3.Connection, store: Path, target: Path, stop: threading.Event, on_progress: OnProgress
 ) -> Backup:
-    """Copy the store that `db` is connected to into the file `target`, check the copy, and return its description.
+    """Copy the store of the connection `db` into the new file `target`, check the copy, and return its description.
 
-    If `stop` is set, or anything fails, no file is left behind.
+    `store` is the path of the store. The backup stops when `stop` is set. If it stops or fails, no file is left.
 
     Raises:
-        StoreError: the copy cannot be written (StoreFullError: for lack of space), or `stop` was set.
-        StoreFormatError: the store is damaged, and so is the copy.
+        StoreFullError: there is not enough space on the disk of the copy.
+        StoreError: the copy cannot be written for another reason, or `stop` was set.
+        StoreFormatError: the store is damaged, so its copy is damaged too.
         sqlite3.Error: the store cannot be read.
     """
     check_target(store, target)
@@ -56,7 +57,7 @@ def back_up(
                 backup = _verify(copy, new, target, counts)
         except sqlite3.OperationalError as error:
             if stop.is_set():
-                raise StoreError("the backup was stopped; nothing is left of it") from error
+                raise StoreError("the backup was stopped, and its file was removed") from error
             raise
         _sync(new)
         _publish(new, target)
@@ -66,13 +67,13 @@ def back_up(
 
 @contextlib.contextmanager
 def _new_file(target: Path) -> Iterator[Path]:
-    """Create the file for the unfinished backup beside `target`, readable by our user only, and lock it.
+    """Create and lock the file for the unfinished backup, beside `target`. Only our user can read it.
 
-    At the end of the `with` block, remove it if it was not renamed.
+    At the end of the `with` block, the file is removed unless it was renamed to `target`.
     """
     new = part_path(target)
     try:
-        descriptor = lock_file(new)  # so that two backups do not write to one file
+        descriptor = lock_file(new)  # so that two backups never write to the same file
         if descriptor is None:
             raise StoreError(f"another backup to {target} is running")
     except OSError as error:
@@ -83,7 +84,7 @@ def _new_file(target: Path) -> Iterator[Path]:
     if not _is_left_over(new, os.pread(descriptor, len(_HEADER), 0)):
         os.close(descriptor)
         raise StoreError(
-            f"{new} is in the way, and is not the rest of a killed backup; move it away, or name another file"
+            f"{new} exists, and is not the unfinished file of a killed backup; move it away, or name another file"
         )
     try:
         os.ftruncate(descriptor, 0)
@@ -95,9 +96,9 @@ def _new_file(target: Path) -> Iterator[Path]:
 
 
 def _is_left_over(new: Path, head: bytes) -> bool:
-    """Whether the file `new`, which begins with `head`, may be the unfinished file of a killed backup.
+    """Whether the file `new`, whose first bytes are `head`, may be the unfinished file of a killed backup.
 
-    A file with a lock file beside it is a store, and not such a file.
+    If a lock file is beside it, `new` is a store, which must not be overwritten.
     """
     return (head == _HEADER or not head.strip(b"\0")) and not lock_path(new).exists()
 
@@ -114,10 +115,10 @@ def _unless(stop: threading.Event, db: sqlite3.Connection) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Run the `with` block in one read transaction, so that the copy does not restart when events are stored."""
+    """Run the `with` block in one read transaction. Otherwise the copying would start again when events are stored."""
     db.execute("BEGIN")
     try:
-        db.execute("SELECT stored FROM counters").fetchone()  # it begins with the first query
+        db.execute("SELECT stored FROM counters").fetchone()  # the first query begins the transaction
         yield
     finally:
         if db.in_transaction:
@@ -126,7 +127,8 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 def _open(new: Path) -> sqlite3.Connection:
     db = sqlite3.connect(new, isolation_level=None)
-    db.execute("PRAGMA journal_mode = off")  # the copy is checked and synced as a whole, or removed
+    # SQLite need not protect the copy from a crash: the copy is checked and fsynced at the end, or removed.
+    db.execute("PRAGMA journal_mode = off")
     db.execute("PRAGMA synchronous = off")
     return db
 
@@ -164,12 +166,12 @@ def _copy(
                 f"the disk became full while the backup was written to {new.parent}; free some space"
             ) from error
         raise
-    # A WAL beside the copy would be one more file to take along.
+    # Without a WAL, the backup is one file.
     copy.execute("PRAGMA journal_mode = delete")
 
 
 def _counts(db: sqlite3.Connection) -> dict[str, int]:
-    """Return the number of rows of each table, by name."""
+    """Return the number of rows of each table, by the name of the table."""
     tables = [name for (name,) in db.execute(_TABLES).fetchall()]
     return {name: db.execute(f'SELECT COUNT(*) FROM "{name}"').fetchone()[0] for name in tables}  # noqa: S608
 
@@ -178,10 +180,13 @@ def _verify(copy: sqlite3.Connection, new: Path, target: Path, counts: dict[str,
     found = [line for (line,) in copy.execute("PRAGMA integrity_check(10)")]
     if found != ["ok"]:
         raise StoreFormatError(
-            f"the store is damaged: {found[0]}. Its backup was damaged too, and is deleted"
+            f"the store is damaged: {found[0]}. The backup was damaged too, and was deleted"
         )
     if (copied := _counts(copy)) != counts:
-        raise StoreError(f"the backup differs from the store ({copied}, {counts}), and has been deleted")
+        raise StoreError(
+            f"the backup was deleted, because its tables do not have as many rows as those of the store "
+            f"(backup: {copied}, store: {counts})"
+        )
     ledger = queries.ledger(copy, new, exact=True)
     waiting = {name: sink.waiting for name, sink in ledger.sinks.items()}
     size = schema.file_bytes(new)

@@ -1,4 +1,4 @@
-"""Connections to the store's file: one that writes, and others that only read."""
+"""The connections to the store's file: one connection that writes, and connections that only read."""
 
 import asyncio
 import contextlib
@@ -21,8 +21,8 @@ T = TypeVar("T")
 Operation = Callable[[Transaction], T]
 
 _UNCHECKED = 0.05
-"""Seconds after a check of the files during which transactions begin without another check. Each check
-releases the GIL, and taking it back from a busy event loop costs more than the check."""
+"""The number of seconds after a check of the files in which a transaction begins without another check. A check releases the
+GIL, and getting the GIL back from a busy event loop costs more than the check."""
 
 _DISK_ERRORS = frozenset(
     {
@@ -42,14 +42,14 @@ _DISK_ERRORS = frozenset(
 
 
 class _WalInUseError(sqlite3.OperationalError):
-    """A reader still needs the WAL, so it cannot be checkpointed yet."""
+    """The WAL cannot be checkpointed yet, because a reader still needs it."""
 
     sqlite_errorcode = sqlite3.SQLITE_BUSY
     sqlite_errorname = "SQLITE_BUSY"
 
 
 def is_disk_error(error: sqlite3.Error) -> bool:
-    """Whether the disk or the file caused `error`, and not the values to write."""
+    """Whether the cause of `error` is the disk or the file. If not, the cause is a value to write."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_ERRORS
 
 
@@ -58,34 +58,35 @@ class WriteConnection:
 
     Attributes:
         wal: the path of the WAL.
-        dirty: whether the WAL may hold changes that are not in the file yet.
+        dirty: whether the WAL may hold changes that were not copied into the main file yet.
     """
 
     def __init__(
         self, db: sqlite3.Connection, files: OpenFiles, settings: StoreSettings, clock: Clock
     ) -> None:
-        """Take `db` and `files` from `schema.open_store`. `close` closes `db`, but leaves `files` locked."""
+        """Take over the results `db` and `files` of `schema.open_store`. `close` closes `db`, and leaves `files` locked."""
         self._db: sqlite3.Connection | None = db
         self._files = files
         self._path = real_path(settings.path)
         self._checked_at = 0.0
-        self._is_counted = False  # whether SQLite's change counter was changed since the last checkpoint
+        # Whether a commit has raised SQLite's change counter since the last checkpoint.
+        self._is_counted = False
         self.wal = files.wal
         self._max_size = settings.max_size
         self._clock = clock
         self.dirty = True
 
     def transact(self, operation: Operation[T]) -> tuple[T, int]:
-        """Run `operation` in one transaction and commit. When this returns, the commit is on disk (fsynced).
+        """Run `operation` in one transaction, and commit it. When this returns, the commit is on disk (fsynced).
 
         Returns:
-            The operation's result, and how many events were ever stored.
+            The result of the operation, and the number of events ever stored.
 
         Raises:
-            StoreMovedError: the store's path now leads to other files than those open here, so the next start
-                would open those; call `abandon`.
-            sqlite3.Error: nothing was committed; call `recover` if `is_disk_error`.
-            Exception: the error that the operation raised; nothing was committed.
+            StoreMovedError: the next start would not open the files that are open here, because they were moved or
+                replaced. What was committed here may be lost then. The caller must call `abandon`.
+            sqlite3.Error: nothing was committed. If `is_disk_error` is true for it, the caller must call `recover`.
+            Exception: the operation raised this exception, and nothing was committed.
         """
         if self._db is None or time.monotonic() - self._checked_at > _UNCHECKED:
             self.check_files()
@@ -98,38 +99,39 @@ class WriteConnection:
             result = operation(tx)
             counts = not self._is_counted and db.total_changes != changes
             if counts:
-                # Writes the first page, and so the counter by which `OpenFiles` recognizes an earlier copy.
+                # This writes the first page, so SQLite raises its change counter. By this counter, `OpenFiles`
+                # recognizes that an earlier copy has replaced the content of the file.
                 db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
             tx.commit()
         except BaseException as error:
             if db.in_transaction:  # SQLite may have rolled back already
                 db.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error):
-                self._files.check()  # the cause, if the files were changed
+                self._files.check()  # if another program changed the files, report this as the cause
             raise
-        # Checked after the commit: if the files were changed before it, the commit is lost; if they are
-        # changed later, the commit is on the disk already.
+        # The files are checked after the commit. If they were changed before the commit, the commit is lost, and this
+        # raises. If they are changed later, the commit is on the disk already.
         self._files.check()
         self.dirty = self.dirty or db.total_changes != changes
         self._is_counted = self._is_counted or counts
         return result, tx.stored
 
     def check_files(self) -> None:
-        """Raise StoreMovedError if the next start would not open, or could not write to, the files that are open."""
+        """Raise StoreMovedError if the next start would open other files than these, or could not write to these."""
         self._files.check_all()
         self._checked_at = time.monotonic()
 
     def abandon(self) -> None:
-        """Close a store whose files were moved; before that, checkpoint the WAL if that is safe.
+        """Close a store whose files were moved. Before that, checkpoint the WAL if that is safe.
 
-        So the file is complete where it is now: it may be put back, or used there.
+        After the checkpoint, the main file alone has every event. So an operator can put it back, or use it where it is.
         """
         if self._db is not None and self._files.may_checkpoint:
             self._checkpoint(self._db, timeout_ms=schema.BUSY_TIMEOUT)
         self.close()
 
     def recover(self, error: sqlite3.Error) -> None:
-        """Close the file after `error`, so that the next transaction opens it again; leave it if the disk is full."""
+        """Close the file after `error`, so that the next transaction opens it again. If the disk is full, do nothing."""
         if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_FULL:
             had_wal = self.wal.exists()
             self.close()
@@ -137,14 +139,14 @@ class WriteConnection:
                 self._files.closed()
 
     def close(self) -> None:
-        """Close the file. Everything committed is on disk, in the file or in its WAL."""
+        """Close the file. Everything that was committed is on disk, in the file or in its WAL."""
         if self._db is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._db.close()
             self._db = None
 
     def checkpoint(self, *, timeout_ms: int) -> None:
-        """Copy the WAL into the file and truncate the WAL, unless readers still need it after `timeout_ms`.
+        """Copy the WAL into the main file, and truncate the WAL. If a reader needs it for `timeout_ms`, the WAL stays.
 
         Raises:
             StoreMovedError: for the same reason as in `transact`.
@@ -154,7 +156,7 @@ class WriteConnection:
             self._checkpoint(self._db, timeout_ms)
 
     def _checkpoint(self, db: sqlite3.Connection, timeout_ms: int) -> None:
-        with contextlib.suppress(sqlite3.Error):  # then the WAL stays: data is as safe there
+        with contextlib.suppress(sqlite3.Error):  # after an error the WAL stays, in which the data is as safe
             db.execute(f"PRAGMA busy_timeout = {timeout_ms}")
             with self._files.truncating():
                 self.dirty = bool(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
@@ -163,17 +165,17 @@ class WriteConnection:
                 self._count_again(db)
 
     def _count_again(self, db: sqlite3.Connection) -> None:
-        """Let the next commit change SQLite's change counter, because the WAL was checkpointed."""
+        """Make the next commit raise SQLite's change counter, because the WAL was checkpointed."""
         self._files.was_checkpointed = False
-        # SQLite counts up from the first page as it last read it: make it read that page again.
+        # SQLite adds 1 to the counter in its cached copy of the first page. Make SQLite read the page again.
         db.execute("PRAGMA shrink_memory")
         self._is_counted = False
 
     def _reconnect(self) -> sqlite3.Connection:
         """Open the file again after an I/O error.
 
-        What the failed commit wrote may be in the WAL without being on the disk. A power cut would then also
-        lose commits that were appended to the WAL later. So the WAL is checkpointed and truncated first.
+        The WAL may contain frames of the failed commit that are not on the disk. If a later commit were appended after
+        them, a power cut would lose this later commit too. So the WAL is checkpointed and truncated first.
         """
         self._is_counted = False
         db = schema.connect_writer(self._path)
@@ -186,12 +188,12 @@ class WriteConnection:
             raise
         if busy:
             db.close()
-            raise _WalInUseError("another process reads the store, so its WAL cannot be emptied")
+            raise _WalInUseError("another process reads the store, so the WAL of the store cannot be emptied")
         return db
 
 
 class Reader:
-    """Runs queries one after the other, on its own thread and its own connection, which never checkpoints."""
+    """Runs queries one after the other, on a thread and a connection of its own. The connection never checkpoints."""
 
     def __init__(self, path: Path, files: OpenFiles, name: str) -> None:
         self._path = path
@@ -201,7 +203,7 @@ class Reader:
         self._closed = False
 
     async def run(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Return the result of `query` on the committed data. Raises StoreError if the store cannot be read."""
+        """Run `query` on the committed data, and return its result. Raises StoreError if the store cannot be read."""
         if self._closed:
             raise StoreError("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, query)
@@ -217,7 +219,7 @@ class Reader:
             raise schema.to_store_error(self._path, error) from error
 
     def _check_files(self) -> None:
-        """Raise StoreMovedError, and close the new connection, if it reads another file than we write to."""
+        """Close the new connection, and raise StoreMovedError, if it reads another file than the one that we write."""
         try:
             self._files.check()
         except StoreMovedError:

@@ -1,8 +1,10 @@
-"""How the store encodes a uuid: as 16 bytes with the time first, so that new rows land beside each other.
+"""The encoding of a uuid in the store: 16 bytes with the time first, so that new rows are beside each other in the index.
 
-Okta's event ids are version-1 uuids, which start with their fastest-changing bytes: as text, each new one would land on
-another page of the index. Only the canonical lower-case spelling is encoded; any other id stays text. SQLite never treats a
-BLOB as equal to a TEXT, and `decode_uuid(encode_uuid(x)) == x` for every x, so ids in different spellings have different keys.
+Okta's event ids are uuids of version 1. Their text begins with the bytes that change fastest, so each new text would go to
+another page of the index.
+
+Only a uuid in the canonical lower-case spelling is encoded; any other id stays a text. Ids in different spellings always have
+different keys, because SQLite never treats a BLOB as equal to a TEXT, and `decode_uuid(encode_uuid(x)) == x` for every x.
 """
 
 import re
@@ -11,13 +13,13 @@ _canonical = re.compile("([0-9a-f]{8})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{4})
 
 
 def encode_uuid(uuid: str) -> bytes | str:
-    """Return the stored form of `uuid`: 16 bytes if it is spelled canonically, else the text itself."""
+    """Return the stored form of `uuid`: 16 bytes if the uuid has the canonical spelling, else the text itself."""
     match = _canonical(uuid)
     return bytes.fromhex("".join(match.group(3, 2, 1, 4, 5))) if match else uuid
 
 
 def decode_uuid(key: bytes | str) -> str:
-    """Return the uuid that `encode_uuid` made `key` of, as it was spelled."""
+    """Return the uuid from which `encode_uuid` made `key`, in its original spelling."""
     if isinstance(key, str):
         return key
     digits = key.hex()

@@ -1,10 +1,10 @@
-"""Finds events by uuid, type or user without reading every body.
+"""The index by which events are found by their uuid, type or user, without reading every body.
 
-The log is divided into blocks. For each whole block a row holds the hashes of the uuids, types and users of its events, so
-a search reads only the blocks that may have a match, and those that have no row yet.
+The log is divided into blocks. For each complete block, the index has a row with the hashes of the uuids, types and users of
+its events. A search reads only the blocks that may have a match, and the blocks that have no row yet.
 
-The rows are written in small steps between commits, not when events are stored: a POST does not wait for them. Events that
-an older version stored are read again for it.
+The rows are written in small steps between commits, not in the commit that stores the events. So a POST does not wait for
+them. Events that an older version stored are read from the store for the index.
 """
 
 import bisect
@@ -21,20 +21,20 @@ from forwarder.store.sqlite import addresses
 from forwarder.store.sqlite.searchable import Searchable, searchable, searchable_from
 
 BLOCK = 1024
-"""Events in a block. To find one event of 1,000,000, a search reads 12 MB of hashes and one block: 25 ms."""
+"""The number of events in a block. To find one of 1,000,000 events, a search reads 12 MB of hashes and one block, in 25 ms."""
 
-_ROWS = 256  # events in a step: 4 ms, and up to 14 where the cores are busy
+_ROWS = 256  # the most events in a step; a step takes 4 ms, and up to 14 ms if the cores are busy
 _LARGE = 65536
-"""Bytes of a body. A larger one is not read again for the index, so that a step needs little memory: its block is always read
-by a search."""
+"""The largest body in bytes that is read from the store for the index, so that a step needs little memory. If a body of a
+block was too large to be read, the row of the block has no hashes, and every search reads the block."""
 _SEPARATOR = "\x1e"  # a control character, which JSON always escapes
 
 _EVENTS = f"""
 SELECT COUNT(*), group_concat(org), group_concat(published), group_concat(text, '{_SEPARATOR}') FROM
 (SELECT org, published, iif(length(body) > {_LARGE}, '', CAST(body AS TEXT)) AS text FROM events WHERE seq > ? ORDER BY seq LIMIT {_ROWS})
-"""  # noqa: S608 - constants; one row, because sqlite3 releases the GIL at each, and may take long to get it back
+"""  # noqa: S608 - constants; the result is one row: sqlite3 releases the GIL at each row, and it may take long to get it back
 
-_MOST_SEEN = 1024  # addresses of users, which take 5 ms to write
+_MOST_SEEN = 1024  # the number of addresses at which a step is due at once; to write them takes 5 ms
 
 
 def uuid_key(uuid: str) -> int:
@@ -48,12 +48,12 @@ def type_key(event_type: str) -> int:
 
 
 def user_key(user: str) -> int:
-    """Return the hash of `user`, an id or a login in any case, for the index."""
+    """Return the hash of `user` for the index. `user` is an id or a login; upper and lower case are the same."""
     return zlib.crc32(b"u" + user.lower().encode(errors="replace"))
 
 
 class AddedEvent(msgspec.Struct, gc=False):
-    """An event that a transaction has stored, with its number in the store and that of its org."""
+    """An event that a transaction has stored: its `seq`, the id of its org in the store, and the event itself."""
 
     seq: int
     org: int
@@ -61,35 +61,38 @@ class AddedEvent(msgspec.Struct, gc=False):
 
 
 class Indexer:
-    """Writes the rows of the index, in small steps. Runs on the writer's thread.
+    """Writes the rows of the index in small steps, on the writer's thread.
 
-    It learns of new events as they are committed. Those of which it did not, because the forwarder has just started or
-    an earlier step failed, it reads from the store.
+    The writer passes each event to the indexer after its commit. After a start, and after a step that failed, the indexer
+    has missed events. It reads these from the store.
     """
 
     def __init__(self) -> None:
-        self._at: int | None = None  # the last event that was read
-        self._seen: dict[addresses.Key, Micros] = {}
-        self._rows: list[tuple[int, Micros, Micros, bytes]] = []  # of whole blocks
-        self._block = _Block()
+        self._at: int | None = None  # the `seq` of the last event that was noted
+        self._seen: dict[addresses.Key, Micros] = {}  # addresses to write
+        self._rows: list[tuple[int, Micros, Micros, bytes]] = []  # rows of complete blocks to write
+        self._block = _Block()  # the block that is not complete yet
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits to be written that a step is due at once."""
+        """Whether so many addresses wait to be written that a step is due at once."""
         return len(self._seen) >= _MOST_SEEN
 
     def add(self, added: Iterable[AddedEvent]) -> None:
-        """Note events that were committed just now, in the order of `seq`; write nothing yet."""
+        """Note the events `added`, which were just committed, in the order of their `seq`. Writes nothing yet.
+
+        An event that does not follow the last one noted is left out, so that `step` reads it from the store.
+        """
         for one in added:
             if self._at == one.seq - 1:
                 event = one.event
                 self._note(one.seq, one.org, event.published, searchable_from(event))
 
     def step(self, db: sqlite3.Connection) -> bool:
-        """Read up to 256 events that were not noted yet; write the rows of whole blocks, and addresses.
+        """Read up to 256 events that were not noted yet. Then write the rows of complete blocks, and the addresses.
 
-        Return whether there may be more events to read now. If the step is not committed, use a new indexer: this one
-        takes for written what is not.
+        Return whether there may be more events to read now. If the transaction of this step is not committed, use a new
+        indexer, because this indexer would not write the same rows again.
         """
         held, last, stored = db.execute(
             "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(block) FROM event_index), stored FROM counters"
@@ -131,7 +134,7 @@ class Indexer:
 
 
 class _Block:
-    """What was noted of the events of one block. To hash each text once, at the end, takes half the time."""
+    """What was noted of the events of one block. Each text is hashed once, at the end, which takes half the time."""
 
     def __init__(self) -> None:
         self.uuids: list[str] = []
@@ -141,7 +144,7 @@ class _Block:
         self.readable = True
 
     def keys(self) -> bytes:
-        """Return the column `keys` of its row."""
+        """Return the value of the column `keys` in the row of the block."""
         if not self.readable:
             return b""
         hashes = {*map(uuid_key, self.uuids), *map(type_key, self.types), *map(user_key, self.names)}
@@ -151,11 +154,11 @@ class _Block:
 def candidates(
     db: sqlite3.Connection, keys: Sequence[int], since: Micros | None, until: Micros | None
 ) -> Iterator[tuple[int, int]]:
-    """Yield ranges (first `seq`, last `seq`) that may hold a matching event, the newest first.
+    """Yield the ranges (first `seq`, last `seq`) of events that may have a match, the newest range first.
 
     Args:
         db: the connection.
-        keys: hashes; a matching event has all of them.
+        keys: the hashes of the texts that are searched for; a matching event has all of them.
         since: the earliest time of publication of a matching event; None for any.
         until: the latest time of publication of a matching event; None for any.
     """
@@ -193,5 +196,5 @@ def _has(db: sqlite3.Connection, block: int, keys: Sequence[int]) -> bool:
 
 
 def forget(db: sqlite3.Connection, last: int) -> None:
-    """Drop the rows of blocks whose events were all dropped: those up to the `seq` `last`."""
+    """Drop the rows of the blocks whose events were all dropped. `last` is the `seq` of the last event that was dropped."""
     db.execute("DELETE FROM event_index WHERE block < ?", (last // BLOCK,))

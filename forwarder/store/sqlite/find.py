@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are built from constants; every value is a parameter
-"""Finds events, and where each event is for each sink."""
+"""Finds events, and the place of each event for each sink."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from forwarder.store.sqlite.searchable import searchable
 
 _EVENT = "seq, name, uuid, event_type, published, received_at, via, envelope_id, body"
 _SKEW = 60 * SECOND
-"""How much older than its event the row of an action may seem, if the clock was set back in between."""
+"""An action is planned after its event was received, but may seem up to so much older, because the clock may be set back."""
 
 _MOST_ACTIONS = 100
 _BY_UUID = "WHERE uuid = :uuid AND (:org IS NULL OR name = :org)"
@@ -79,10 +79,10 @@ def _is_of(user: str, body: bytes) -> bool:
 
 
 def _by_uuid(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
-    """Yield the event with `search.uuid` of each org.
+    """Yield the event with the uuid `search.uuid` of each org.
 
-    The event is read from the log, or else from a dead letter. If it is in neither, only its uuid and times
-    are known.
+    The event is read from the log. If its body was dropped there, it is read from a dead letter. If there is no dead letter
+    either, only its uuid and some times are known.
     """
     assert search.uuid is not None
     key = encode_uuid(search.uuid)
@@ -157,7 +157,7 @@ def _positions(db: sqlite3.Connection) -> list[tuple[str, int, int]]:
 
 
 def sink_life(db: sqlite3.Connection, seq: int, sink: str, position: int, attached: int) -> SinkLife:
-    """Return where the event `seq` is for `sink`, whose position is `position`."""
+    """Return the place of the event `seq` for `sink`. `position` and `attached` are those of the sink."""
     here = bool(attached)
     letter = db.execute(
         "SELECT id, state, at, reason, detail FROM dead_letters WHERE sink = ? AND seq = ?", (sink, seq)
@@ -181,7 +181,8 @@ def sink_life(db: sqlite3.Connection, seq: int, sink: str, position: int, attach
         "ORDER BY last LIMIT 1",
         (sink, seq),
     ).fetchone()
-    if settled is None or settled[0] > seq:  # it was settled by an older version, which did not record this
+    if settled is None or settled[0] > seq:
+        # An older version settled the event, and did not record the place.
         return SinkLife(sink, "finished", attached=here)
     first, at, skipped, filtered, unattributed = settled
     if skipped:
@@ -200,7 +201,7 @@ class _Alert(msgspec.Struct):
 
 
 def _alerts(db: sqlite3.Connection, life: Life) -> list[AlertOf]:
-    """Return the alerts that name the event `life`."""
+    """Return the alerts that name the event of `life`."""
     rows = db.execute(
         "SELECT uuid, body FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org "
         "WHERE name = ? AND seq > ? AND instr(CAST(body AS TEXT), ?) ORDER BY seq",
@@ -215,7 +216,7 @@ def _alerts(db: sqlite3.Connection, life: Life) -> list[AlertOf]:
 
 
 def _actions(db: sqlite3.Connection, life: Life) -> list[ActionOf]:
-    """Return up to 100 actions that the event or alert `life` led to, in the order in which they were planned."""
+    """Return the first 100 actions to which the event or alert of `life` led, in the order in which they were planned."""
     since = life.received_at if life.received_at is not None else life.stored_at or 0
     found = action_rows.naming(db, life.uuid, since - _SKEW)
     return [
@@ -226,7 +227,10 @@ def _actions(db: sqlite3.Connection, life: Life) -> list[ActionOf]:
 
 
 def _malformed(db: sqlite3.Connection, search: Search) -> list[Malformed]:
-    """Return up to `search.limit` malformed events with the uuid in their text, newest first; [] without a uuid."""
+    """Return up to `search.limit` malformed events whose text contains `search.uuid`, newest first.
+
+    Return none if the search is not by uuid.
+    """
     if search.uuid is None:
         return []
     rows = db.execute(

@@ -1,4 +1,4 @@
-"""Ensures that only one process writes to a store, by a lock on a file beside it."""
+"""The lock file beside a store. The process that writes to the store locks this file, so that no other process does."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ _POLL_INTERVAL = 0.02  # seconds
 
 
 def check_lock_file(store: Path) -> None:
-    """Raise StoreError if the lock file of `store` is there, and cannot be one."""
+    """Raise StoreError if the lock file of `store` exists, but cannot be used as a lock file."""
     path = lock_path(store)
     with suppress(FileNotFoundError):
         status = path.lstat()
@@ -27,11 +27,11 @@ class FileLock:
     """Holds `<store>.lock` until `release`, or until the process ends."""
 
     def __init__(self, store: Path, *, timeout: float = 0) -> None:
-        """Lock `store`, whether or not it exists; wait up to `timeout` seconds if another process holds the lock.
+        """Lock `store`, which need not exist yet. If another process holds the lock, wait up to `timeout` seconds.
 
         Raises:
-            StoreLockedError: another process holds the lock; the message has its pid.
-            StoreError: the directory is missing or not writable, or the lock file is not ours.
+            StoreLockedError: another process still holds the lock. The message names its pid.
+            StoreError: the directory is missing or not writable, or the file is not a lock file of the forwarder.
             StoreFullError: the disk is full.
         """
         path = lock_path(store)
@@ -47,7 +47,9 @@ class FileLock:
                     )
                 time.sleep(_POLL_INTERVAL)
             self._descriptor = descriptor
-            with suppress(FileNotFoundError):  # a new store is root's own, like its lock file
+            # If root starts the forwarder, the lock file gets the owner of the store, so that this user can lock it later.
+            # If the store does not exist yet, root will own both.
+            with suppress(FileNotFoundError):
                 give_to_owner(descriptor, store)
             self._write_pid(path)
         except OSError as error:
@@ -58,25 +60,26 @@ class FileLock:
             raise
 
     def _write_pid(self, path: Path) -> None:
-        # After a power cut, the file may have bytes of 0: its content is not fsynced.
+        # After a power cut, the file may contain zero bytes, because its content is not fsynced.
         content = os.pread(self._descriptor, 32, 0).replace(b"\0", b"").strip()
         if content and not content.isdigit():
             raise StoreError(
                 f"{path} is not a lock file of the forwarder; move it away, or correct store.path"
             )
         pid = f"{os.getpid()}\n".encode()
-        os.pwrite(self._descriptor, pid, 0)  # before truncating it: on a full disk, only that needs no room
+        # The file is written before it is truncated, because overwriting needs no space on a full disk.
+        os.pwrite(self._descriptor, pid, 0)
         os.ftruncate(self._descriptor, len(pid))
 
     def release(self) -> None:
-        """Release the lock. Keep the lock file: else two processes could lock two files of the same name."""
+        """Release the lock. The lock file stays: if it were removed, two processes could lock two files of this name."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 def _explained(error: OSError, store: Path, path: Path) -> StoreError:
-    """Return the StoreError for an `error` at the lock file `path`."""
+    """Return the StoreError to raise for `error`, which a use of the lock file `path` raised."""
     if error.errno == errno.EMLINK:
         return StoreError(f"the lock file {path} is a link to another file, or not a file; remove it")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -1,4 +1,4 @@
-"""What the writer's thread does between commits: empties the WAL, prunes, and writes the index of the log."""
+"""The work of the writer's thread between commits: it empties the WAL, drops old rows, and writes the index of the log."""
 
 import math
 import sqlite3
@@ -13,12 +13,14 @@ from forwarder.store.sqlite.connection import Operation, WriteConnection, is_dis
 from forwarder.store.sqlite.event_index import AddedEvent, Indexer
 from forwarder.store.sqlite.prune import Pruner
 
-_INTERVAL = 5.0  # seconds, after a step that found nothing
-_PAUSE = 0.05  # seconds between steps while there is more
+_INTERVAL = 5.0  # seconds to the next step after a step with nothing more to do
+_PAUSE = 0.05  # seconds to the next step while there is more to do
 _WAL_INTERVAL = 0.25  # seconds between two checks of the WAL's size
-_WAL_LIMIT = 32 * 1024 * 1024  # bytes; above it a checkpoint waits for readers, so that the WAL starts over
-_WAL_PATIENCE = 5.0  # seconds for which other processes may keep the WAL from being emptied
-_WAL_WARNING_INTERVAL = 600.0  # seconds
+_WAL_LIMIT = 32 * 1024 * 1024
+"""The size of the WAL in bytes above which a checkpoint waits for readers, so that the WAL can be emptied."""
+
+_WAL_PATIENCE = 5.0  # seconds for which another process may prevent that, until there is a warning
+_WAL_WARNING_INTERVAL = 600.0  # seconds between two such warnings
 
 _logger = logs.get("store")
 
@@ -32,25 +34,25 @@ class Maintenance:
         self._pruner = Pruner(settings)
         self._indexer = Indexer()
         self._wal_warning_due = math.inf
-        self._reported: set[str] = set()  # errors
+        self._reported: set[str] = set()  # the errors that were logged
         self._next_prune = self._next_index = self._next_wal_check = 0.0
 
     @property
     def due(self) -> float:
-        """When the next step is due, by the monotonic clock, in seconds."""
+        """The time when the next step is due, in seconds of the monotonic clock."""
         return min(self._next_prune, self._next_index)
 
     def postpone(self, seconds: float) -> None:
-        """Let no step be due for `seconds`. After an error, the writer would try again at once, and keep a core busy."""
+        """Let no step be due for `seconds`. Without this, the writer would repeat a failed step at once, without end."""
         later = time.monotonic() + seconds
         self._next_prune, self._next_index = max(self._next_prune, later), max(self._next_index, later)
 
     def run(self, added: Iterable[AddedEvent], *, idle: bool) -> None:
-        """Do what is due.
+        """Do the maintenance that is due.
 
         Args:
             added: the events that were committed since the last call.
-            idle: whether no operation was queued for a while.
+            idle: whether the writer has just waited for an operation, and none came.
 
         Raises:
             StoreMovedError: the store's files were moved or replaced.
@@ -60,7 +62,7 @@ class Maintenance:
         if idle or now >= self._next_wal_check:
             self._connection.check_files()
         if now >= self._next_prune:
-            # First, so that a step that fails is not repeated at once.
+            # The time is set before the step, so that a step that fails is not repeated at once.
             self._next_prune = now + _INTERVAL
             if self._step(lambda tx: self._pruner.step(tx.db, tx.now)):
                 self._next_prune = time.monotonic() + _PAUSE
@@ -71,13 +73,14 @@ class Maintenance:
             if schema.file_bytes(self._connection.wal) > _WAL_LIMIT:
                 self._checkpoint(timeout_ms=20)
         if now >= self._next_index or self._indexer.is_full:
-            # In a transaction of its own: on a full disk, pruning must not fail with it.
+            # The index has its own transaction, so that old rows can be dropped if the index cannot be written because the
+            # disk is full.
             self._next_index = now + _INTERVAL
             if self._step(lambda tx: self._indexer.step(tx.db)):
                 self._next_index = time.monotonic() + _PAUSE
 
     def _checkpoint(self, *, timeout_ms: int) -> None:
-        """Checkpoint and truncate the WAL; warn if another process has prevented this for 5 s."""
+        """Checkpoint and truncate the WAL. Log a warning if another process has prevented this for 5 seconds."""
         self._connection.checkpoint(timeout_ms=timeout_ms)
         now = time.monotonic()
         if not self._connection.dirty:
@@ -87,33 +90,33 @@ class Maintenance:
         elif now >= self._wal_warning_due:
             self._wal_warning_due = now + _WAL_WARNING_INTERVAL
             _logger.warning(
-                "the WAL of the store cannot be emptied, and grows, because another process reads the store all the time; "
-                "end that process: `fuser -v` with the path shows it",
+                "the WAL of the store grows and cannot be emptied, because another process reads the store all the time; "
+                "end that process; `fuser -v` with the path of the store shows which one it is",
                 action="wal_in_use",
                 path=str(self._path),
                 bytes=schema.file_bytes(self._connection.wal),
             )
 
     def _step(self, step: Operation[bool]) -> bool:
-        """Commit one step of maintenance; return whether there may be more to do now."""
+        """Run and commit one step of maintenance, and return whether there may be more to do now."""
         try:
             return self._connection.transact(step)[0]
         except (sqlite3.Error, StoreMovedError) as error:
-            self._indexer = Indexer()
+            self._indexer = Indexer()  # the old one would not write again what this step has written
             if isinstance(error, StoreMovedError):
                 raise
             if is_disk_error(error):
-                self._connection.recover(error)  # the next append reports it
+                self._connection.recover(error)  # not logged here, because the next append reports the error
             else:
                 self._report(schema.to_store_error(self._path, error))
             return False
 
     def _report(self, error: StoreError) -> None:
-        """Log `error`, once for each kind of step, because the step fails every few seconds from now on."""
+        """Log `error`, but only once, because the step may fail with it every few seconds from now on."""
         if str(error) not in self._reported:
             self._reported.add(str(error))
             _logger.error(
-                "maintenance of the store failed: events are stored, but old ones may not be dropped",
+                "the maintenance of the store failed: events are stored, but old events may not be dropped",
                 action="store_maintenance_failed",
                 error=str(error),
             )

@@ -74,4 +74,4 @@ STEPS: Sequence[str] = (
     ALTER TABLE known ADD COLUMN differs INTEGER
     """,
 )
-"""Step n (from 1) migrates version n to n + 1, in one transaction. A step is never changed."""
+"""The first step migrates version 1 to version 2, and so on. Each step is one transaction. A released step is never changed."""

@@ -1,7 +1,7 @@
-"""Checks that the files that SQLite has open are still those that the next start would open.
+"""Checks that the files that SQLite has open are still the files that the next start of the forwarder would open.
 
-SQLite does not notice when another program moves, removes, replaces, overwrites or truncates them: it goes on writing to
-the open files, and everything that it commits there is lost when the process ends.
+SQLite does not notice when another program moves, removes, replaces, overwrites or truncates its files. It continues to
+write to the open files, and everything that it commits there is lost when the process ends.
 """
 
 import fcntl
@@ -18,11 +18,11 @@ from forwarder.core.errors import StoreLockedError, StoreMovedError
 from forwarder.store.settings import real_path
 
 _STORE, _WAL, _SHM = "", "-wal", "-shm"
-_FRAME_HEADER = 24  # bytes, before the page of each frame of the WAL
+_FRAME_HEADER = 24  # bytes; a frame of the WAL is such a header and a page
 
 
 class _Seen(NamedTuple):
-    """A file at the last check: its identity, its size in bytes, and when it was written (nanoseconds)."""
+    """What the last check saw of a file: its identity, its size in bytes, and when it was last written, in nanoseconds."""
 
     device: int
     inode: int
@@ -34,19 +34,21 @@ class OpenFiles:
     """The open files of a store. The main file stays locked until `close`.
 
     Attributes:
-        was_checkpointed: whether a check found that the WAL was checkpointed: inside a commit, or by another process.
-            The reader resets it.
+        was_checkpointed: whether a check found that the WAL was checkpointed, which a commit or another process may do.
+            The code that uses this value sets it back to False.
+        wal: the path of the WAL.
 
-    The lock is on the inode, so it does not depend on the names of the store and of its lock file. No other code of
-    this process may open and close the main file or the `-shm` file: POSIX then drops SQLite's own locks on it, and
-    any other program that reads the store would remove its WAL.
+    The lock is on the inode, so it also works if two processes use different names for the store and its lock file.
+
+    No other code of this process may open and close the main file or the `-shm` file. If it did, POSIX would drop SQLite's
+    own locks on the file. Then any other program that reads the store would remove the WAL, and with it committed events.
     """
 
     def __init__(self, path: Path) -> None:
-        """Lock the existing store at `path`, as configured. Create this before SQLite opens it.
+        """Lock the existing store at the configured `path`. This must be done before SQLite opens the store.
 
         Raises:
-            StoreLockedError: another process has the store open, by this or by another name.
+            StoreLockedError: another process has the store open, under this name or another one.
             OSError: the file cannot be opened.
         """
         self.was_checkpointed = False
@@ -61,7 +63,7 @@ class OpenFiles:
         except BlockingIOError:
             self.close()
             raise StoreLockedError(
-                f"the store {path} is in use by another process, maybe by another name; "
+                f"the store {path} is in use by another process, maybe under another name; "
                 "stop it first, or give this forwarder a store.path of its own"
             ) from None
         self._lock = threading.Lock()
@@ -86,32 +88,33 @@ class OpenFiles:
 
     def _open_shm(self) -> None:
         before, self._shm = self._shm, os.open(_beside(self._real, _SHM), os.O_RDONLY | os.O_CLOEXEC)
-        if before >= 0:  # of a file that SQLite has removed
+        if before >= 0:  # the descriptor of an earlier file, which SQLite has removed
             os.close(before)
 
     def closed(self) -> None:
-        """Forget the WAL and the `-shm` file if SQLite removed them, as it does when the last connection closes."""
+        """Forget the WAL and the `-shm` file if SQLite has removed them. It does so when the last connection is closed."""
         if not self.wal.exists():
             self._seen.pop(_WAL, None)
             self._seen.pop(_SHM, None)
 
     @contextmanager
     def truncating(self) -> Iterator[None]:
-        """Allow the `with` block to truncate the WAL by a checkpoint. Other threads' checks wait until it ends.
+        """Allow the `with` block to truncate the WAL by a checkpoint.
 
-        Otherwise the checks might report the truncation as the work of another program.
+        The checks of other threads wait until the block ends. Otherwise they might report that another program has
+        truncated the WAL.
         """
         with self._lock:
             yield
             if _WAL in self._seen:
                 self._seen[_WAL] = self._seen[_WAL]._replace(size=0)
-            self._change(self._next_path(), _STORE)  # remembers what the checkpoint wrote
+            self._change(self._next_path(), _STORE)  # records the state of the main file after the checkpoint
 
     def check(self) -> None:
-        """Check that the store and its WAL were not moved, replaced, overwritten or truncated. Takes 10 µs.
+        """Check that the main file and the WAL were not moved, replaced, overwritten or truncated. This takes 10 µs.
 
         Raises:
-            StoreMovedError: one of them was, so the next start would not find the newest commits.
+            StoreMovedError: the check failed, so the next start would not find the newest commits.
         """
         with self._lock:
             real = self._next_path()
@@ -119,7 +122,7 @@ class OpenFiles:
             self._check(real, _WAL)
 
     def check_all(self) -> None:
-        """Do what `check` does, also for the `-shm` file, and check that this user may still use the files.
+        """Do the same as `check`, also for the `-shm` file. Then check that this user may still read and write the files.
 
         Raises:
             StoreMovedError: a check failed.
@@ -133,10 +136,10 @@ class OpenFiles:
 
     @property
     def may_checkpoint(self) -> bool:
-        """Whether the WAL may be checkpointed into the main file, wherever that is now.
+        """Whether the open WAL may be checkpointed into the open main file, wherever these two files are now.
 
-        False if one of the two was truncated, overwritten or replaced by another file: the next start would read the
-        store with a WAL that does not belong to it. An empty new WAL is allowed.
+        False if one of the two was truncated, overwritten or replaced by another file. After a checkpoint, the next start
+        might then read the main file with a WAL that does not belong to it. An empty new WAL is harmless.
         """
         real = self._next_path()
         store, wal = self._change(real, _STORE), self._change(real, _WAL)
@@ -146,7 +149,7 @@ class OpenFiles:
         )
 
     def _next_path(self) -> Path:
-        """Return where the next start finds the store, and its WAL beside it, unless a link is there then."""
+        """Return the path at which the next start finds the main file, with the WAL beside it, if no file becomes a link."""
         return real_path(self._path) if self._has_links else self._real
 
     def _check(self, real: Path, suffix: str) -> None:
@@ -176,33 +179,35 @@ class OpenFiles:
         return change
 
     def _is_whole(self, wal: str) -> bool:
-        """Whether the WAL, which is shorter now, has every frame that SQLite counts in its `-shm` file.
+        """Whether the WAL, which became shorter, still has every frame that SQLite counts in the `-shm` file.
 
-        It has if another process, such as `sqlite3` with `PRAGMA wal_checkpoint(TRUNCATE)`, copied all frames into the
-        main file: SQLite then counts none. The formats: https://sqlite.org/walformat.html
+        If so, no commit is lost. That is the case after another process has copied all frames into the main file, such as
+        `sqlite3` with `PRAGMA wal_checkpoint(TRUNCATE)`: SQLite then counts no frames.
+
+        The formats of the files: https://sqlite.org/walformat.html
         """
         index = os.pread(self._shm, 48, 0) if self._shm >= 0 else b""
         frames, salt = int.from_bytes(index[16:20], sys.byteorder), index[32:40]
-        if len(index) < 48 or not index[12]:  # is not initialized
+        if len(index) < 48 or not index[12]:  # SQLite has not initialized the `-shm` file
             return False
         if not frames:
             return True
-        with open(wal, "rb", buffering=0) as file:  # noqa: PTH123  # SQLite has no locks on it
+        with open(wal, "rb", buffering=0) as file:  # noqa: PTH123  # closing it is safe: SQLite has no locks on the WAL
             header = file.read(32)
-            size = _FRAME_HEADER + int.from_bytes(header[8:12], "big")  # of a frame with its page
+            size = _FRAME_HEADER + int.from_bytes(header[8:12], "big")  # bytes of a frame with its page
             salts = [header[16:24], *(os.pread(file.fileno(), 8, 40 + n * size) for n in range(frames))]
             return set(salts) == {salt} and os.fstat(file.fileno()).st_size >= 32 + frames * size
 
     def _rewritten(self, before: _Seen, now: _Seen) -> "_Change | None":
-        """Return what another program than SQLite did to the content of the main file."""
+        """Return what a program other than SQLite did to the content of the main file; None if only SQLite changed it."""
         if now == before:
             return None
         header = self._read_header()
         page_size, pages = int.from_bytes(header[16:18], "big"), int.from_bytes(header[28:32], "big")
-        if now.size < before.size and now.size != page_size * pages:  # else SQLite did it, by a VACUUM
+        if now.size < before.size and now.size != page_size * pages:  # if equal, SQLite did it, by a VACUUM
             return _Change.TRUNCATED
-        # SQLite counts the changes of the first page, modulo 2**32. `connection.py` makes it count between two
-        # checkpoints, so an earlier copy of the store has a lower count.
+        # SQLite counts the changes of the first page, modulo 2**32. `connection.py` makes SQLite raise this count between
+        # two checkpoints, so an earlier copy of the store has a lower count.
         steps = (_change_counter(header) - _change_counter(self._header)) % 2**32
         if steps >= 2**31 or any(header[part] != self._header[part] for part in _CONSTANT):
             return _Change.OVERWRITTEN
@@ -215,21 +220,21 @@ class OpenFiles:
 
     def _error(self, path: Path, what: str) -> StoreMovedError:
         return StoreMovedError(
-            f"the store {self._path} (store.path) was changed under the running forwarder: {path} {what}; "
+            f"another program changed the store {self._path} (store.path) of the running forwarder: {path} {what}; "
             "put the same files back, or restart the forwarder, which then opens the files that are there"
         )
 
 
 _CONSTANT = (slice(0, 16), slice(68, 72))
-"""Where the header of the main file says that it is one of SQLite, and of ours."""
+"""The parts of the main file's header that say that it is a file of SQLite, and a store of the forwarder."""
 
 
 class _Change(Enum):
-    """What happened to a file that is open."""
+    """What happened to an open file. Each value is the end of a sentence that begins with the path of the file."""
 
-    GONE = "is gone or out of reach"
+    GONE = "does not exist any more, or cannot be reached"
     REPLACED = "is another file now"
-    LINKED = "is a link now, so that the WAL would be searched beside another file"
+    LINKED = "is a link now, so SQLite would look for the WAL beside another file"
     OVERWRITTEN = "was overwritten by another program"
     TRUNCATED = "was truncated"
 

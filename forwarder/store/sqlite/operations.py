@@ -1,6 +1,6 @@
-"""The writer's operations other than the append, each as a function of a transaction.
+"""The operations of the writer, except the append. Each is a function that gets the transaction as its first argument.
 
-If an operation raises, the whole transaction is rolled back.
+If an operation raises an exception, the whole transaction is rolled back.
 """
 
 import json
@@ -27,12 +27,12 @@ SELECT ?, seq, 'dead', 1, ?, ?, ?, name, uuid, event_type, published, received_a
 FROM events CROSS JOIN orgs ON id = org WHERE seq = ?
 """
 
-_PROBE = 65536  # bytes
+_PROBE = 65536  # the size of the probe in bytes
 
 
 def mark_missed(tx: Transaction, org: str, before: Micros, limit: int) -> int:
     """Mark at most `limit` events of `org` as missed; see `core.ports.EventStore.mark_missed`."""
-    # One statement: sqlite3 releases the GIL at every step, and each may take long to get it back.
+    # This is one statement, because sqlite3 releases the GIL at each step of a statement, and it may take long to get it back.
     return tx.db.execute(
         "UPDATE awaited SET missed_at = :now WHERE org = (SELECT id FROM orgs WHERE name = :org) "
         "AND uuid IN (SELECT uuid FROM awaited WHERE org = (SELECT id FROM orgs WHERE name = :org) "
@@ -42,14 +42,17 @@ def mark_missed(tx: Transaction, org: str, before: Micros, limit: int) -> int:
 
 
 def attach(tx: Transaction, sink: str, start: Start) -> int:
-    """Attach `sink`, as `store.interface.Store.log` does, and return its position.
+    """Attach `sink` to the store, and return its position; see `store.interface.Store.log`.
 
-    Raises StoreError for a reserved name.
+    Raises:
+        StoreError: the name of the sink is reserved.
     """
     if sink == RECEIVER:
-        raise StoreError(f"no sink may be named {RECEIVER}: dead letters of the receiver have that name")
+        raise StoreError(
+            f"no sink may be named {RECEIVER}, because this is the sink name of malformed events; rename it"
+        )
     oldest = tx.db.execute("SELECT MIN(seq) FROM events").fetchone()[0]
-    gone = tx.stored if oldest is None else oldest - 1  # the last event whose body was dropped
+    gone = tx.stored if oldest is None else oldest - 1  # the `seq` of the last event whose body was dropped
     row = tx.db.execute("SELECT seq, attached FROM positions WHERE sink = ?", (sink,)).fetchone()
     if row is None:
         first = tx.stored if start == "now" else gone
@@ -59,7 +62,7 @@ def attach(tx: Transaction, sink: str, start: Start) -> int:
     position, attached = row
     if attached:
         return int(position)
-    skipped = max(0, gone - position)  # while the sink was detached, no body was kept for it
+    skipped = max(0, gone - position)  # events whose bodies were dropped while the sink was detached
     tx.db.execute(
         "UPDATE positions SET attached = 1, seq = seq + ?, skipped = skipped + ? WHERE sink = ?",
         (skipped, skipped, sink),
@@ -78,10 +81,16 @@ def _note(  # noqa: PLR0913  # a row has as many columns
     *,
     skipped: bool = False,
 ) -> None:
-    """Record, for `forwarder find`, that `sink` has now finished the events with a `seq` from `before` + 1 to `last`.
+    """Record for `forwarder find` that `sink` has now finished the events with a `seq` from `before` + 1 to `last`.
 
-    `filtered` has the `seq` of the events that the sink's settings exclude. If `skipped`, the sink never gets
-    any of the events.
+    Args:
+        tx: the transaction.
+        sink: the name of the sink.
+        before: the old position of the sink.
+        last: the new position of the sink.
+        filtered: the `seq` numbers of those of the events that the sink's settings exclude.
+        unattributed: the number of events that the sink rejected without saying which ones.
+        skipped: whether the sink never gets any of the events.
     """
     if last > before:
         bits = None
@@ -101,13 +110,13 @@ def detach_except(tx: Transaction, sinks: Collection[str]) -> None:
 
 
 def forget_sink(tx: Transaction, sink: str, *, running: bool) -> int:
-    """Do what `store.interface.StoreCommands.forget_sink` says; `running` says whether a forwarder runs."""
+    """Forget `sink`; see `store.interface.StoreCommands.forget_sink`. `running` says whether a forwarder runs."""
     row = tx.db.execute("SELECT attached FROM positions WHERE sink = ?", (sink,)).fetchone()
     if row is None:
-        raise StoreError(f"the store knows no sink {sink}; see: forwarder stats")
+        raise StoreError(f"the store does not know a sink named {sink}; see: forwarder stats")
     if running and row[0]:
         raise StoreError(
-            f"the forwarder still delivers to {sink}; remove it from the configuration and restart first"
+            f"the forwarder still delivers to {sink}; remove this sink from the configuration and restart first"
         )
     dead = tx.db.execute("DELETE FROM dead_letters WHERE sink = ? RETURNING count", (sink,)).fetchall()
     for table in ("positions", "settlements", "ended_letters"):
@@ -116,12 +125,13 @@ def forget_sink(tx: Transaction, sink: str, *, running: bool) -> int:
 
 
 def settle(tx: Transaction, sink: str, done: Settlement, *, again: bool = False) -> None:
-    """Store the results of `sink`; see `core.ports.EventLog.settle`.
+    """Store the results `done` of `sink`; see `core.ports.EventLog.settle`.
 
-    If `again`, an earlier call with the same settlement failed; if it was committed all the same, do nothing.
+    `again` says that an earlier call with the same settlement reported an error. If that call was committed after all, this
+    call does nothing.
 
     Raises:
-        ValueError: the settlement does not add up: it would lose an event or count one twice.
+        ValueError: the numbers of the settlement do not add up. To store it would lose an event, or count one twice.
     """
     row = tx.db.execute("SELECT seq FROM positions WHERE sink = ? AND attached", (sink,)).fetchone()
     if row is None:
@@ -152,7 +162,10 @@ def settle(tx: Transaction, sink: str, done: Settlement, *, again: bool = False)
 
 
 def _is_committed(tx: Transaction, sink: str, done: Settlement, *, position: int) -> bool:
-    """Whether `sink`, which is at `position`, has settled `done` already. A commit is whole or not at all."""
+    """Whether the settlement `done` of `sink`, whose position is `position`, is in the store already.
+
+    It is enough to look at one part of the settlement, because a transaction is committed as a whole or not at all.
+    """
     if done.delivered or done.dead or done.filtered:
         return position == done.position
     replays = [*done.replayed, *done.filtered_replays, *(dead.seq for dead in done.dead_again)]
@@ -175,8 +188,8 @@ def _check(sink: str, done: Settlement, *, before: int, last: int) -> None:
         or not all(before < seq <= done.position for seq in named)
     ):
         raise ValueError(
-            f"the counts of the sink {sink} do not fit: it is at position {before} (the last event is {last}) and cannot "
-            f"move to {done.position}; delivered: {done.delivered}, of these unattributed: {done.unattributed}; "
+            f"the numbers of the sink {sink} do not add up: its position is {before}, the newest event is {last}, and the "
+            f"new position would be {done.position}; delivered: {done.delivered}, of these unattributed: {done.unattributed}; "
             f"dead letters: {sorted(dead)}; filtered: {len(done.filtered)}"
         )
 
@@ -204,13 +217,15 @@ def _letter_ended(tx: Transaction, sink: str, seq: int, place: str) -> None:
 
 def _must_be_one(rows: int, sink: str, seq: int) -> None:
     if rows != 1:
-        raise ValueError(f"the sink {sink} settles event {seq}, which the store does not hold for it")
+        raise ValueError(
+            f"the sink {sink} has a result for event {seq}, which does not wait for it in the store"
+        )
 
 
 def replay(tx: Transaction, ids: Iterable[int]) -> int:
-    """Mark the dead letters `ids` to be sent again; see `store.interface.StoreCommands.replay`.
+    """Mark the dead letters with the ids `ids` to be sent again; see `store.interface.StoreCommands.replay`.
 
-    Return how many of them now wait for their sink, or were stored as events.
+    Return the number of dead letters that now wait for their sink, plus the number of malformed events that were stored.
     """
     count = 0
     for number in ids:
@@ -240,13 +255,13 @@ def _receive_again(tx: Transaction, number: int) -> bool:
         tx.db.execute("UPDATE dead_letters SET detail = ?, at = ? WHERE id = ?", (str(error), tx.now, number))
         return False
     tx.append([Batch([event])])
-    tx.rejected -= 1  # it is an event after all
+    tx.rejected -= 1  # the malformed event has become an event
     tx.db.execute("DELETE FROM dead_letters WHERE id = ?", (number,))
     return True
 
 
 def discard(tx: Transaction, ids: Iterable[int]) -> int:
-    """Remove the dead letters `ids` for good; see `store.interface.StoreCommands.discard`."""
+    """Remove the dead letters with the ids `ids` for good; see `store.interface.StoreCommands.discard`."""
     count = 0
     for number in ids:
         deleted = tx.db.execute(
@@ -265,9 +280,10 @@ def discard(tx: Transaction, ids: Iterable[int]) -> int:
 def commit_rules(
     tx: Transaction, batch: Batch, noted: Iterable[Sighting], held_back: HeldBack = NONE
 ) -> Appended:
-    """See `store.interface.Store.commit_rules`. A sighting replaces the one of the same user, kind and value.
+    """See `store.interface.Store.commit_rules`. A sighting replaces an earlier sighting of the same user, kind and value.
 
-    If an earlier call reported an error but was committed, its position is stored, and `held_back` is counted already.
+    If the position in `batch` is stored already, an earlier call was committed although it reported an error. Then
+    `held_back` is not counted again.
     """
     if batch.cursor is not None and queries.cursor(tx.db, batch.cursor[0]) == batch.cursor[1]:
         held_back = NONE
@@ -289,7 +305,7 @@ def commit_actions(tx: Transaction, batch: Batch, actions: Iterable[Action]) -> 
 
 
 def write_probe(tx: Transaction) -> None:
-    """Write 64 KiB, about the space of a large event, to check whether events can be stored."""
+    """Write 64 KiB, which is about the size of a large event, to check whether events can be stored."""
     tx.reserve_space(_PROBE)
     tx.db.execute("INSERT INTO probe VALUES (zeroblob(?))", (_PROBE,))
 

@@ -1,7 +1,7 @@
 """An operator's commands on an SQLite store.
 
-A command reads the store itself. Only one process may write to it: to write, a command asks the running forwarder;
-if no forwarder runs, it opens the store itself.
+A command that reads opens the store itself. Only one process may write to a store. So a command that writes asks the
+running forwarder to do it. If no forwarder runs, the command opens the store and writes itself.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class SqliteCommands:
-    """`store.interface.StoreCommands` for SQLite; the methods are described there."""
+    """The `store.interface.StoreCommands` of an SQLite store; that class describes the methods."""
 
     def __init__(self, settings: StoreSettings, clock: Clock) -> None:
         self._settings = settings
@@ -54,7 +54,7 @@ class SqliteCommands:
     def damage(self, timeout: float) -> list[str] | None:
         try:
             return self._read(partial(queries.damage, timeout=timeout))
-        except StoreFormatError as error:  # too damaged to be read at all
+        except StoreFormatError as error:  # the store is so damaged that it cannot be opened or checked
             return [str(error)]
 
     def backup(self, target: Path, on_progress: OnProgress) -> Backup:
@@ -146,7 +146,8 @@ class SqliteCommands:
             raise schema.to_store_error(path, error) from error
 
     def _write(self, request: ReplayRequest | DiscardRequest | ForgetSinkRequest) -> int:
-        self._read(lambda _: None)  # raises a clear error if there is no store, and does not create one
+        # If there is no store, this raises a clear error. `_write_here` would create one.
+        self._read(lambda _: None)
         done: int | None = ask(self._path, request)
         return asyncio.run(self._write_here(request)) if done is None else done
 

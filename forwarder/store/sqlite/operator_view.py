@@ -23,9 +23,9 @@ class StoreNews(Protocol):
 
 
 class SqliteView:
-    """`store.interface.StoreView` on an SQLite file; the methods are described there.
+    """The `store.interface.StoreView` of an SQLite store; that class describes the methods.
 
-    It has its own connection, so that a query of an operator delays neither a sink nor the status.
+    The view has its own connection, so that a query of an operator delays neither a sink nor the status.
     """
 
     def __init__(self, reader: Reader, news: StoreNews) -> None:

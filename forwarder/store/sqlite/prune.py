@@ -1,7 +1,7 @@
-"""Drops bodies that every sink has settled, and uuids of which no late copy is expected any more.
+"""Drops the bodies of events that every sink has finished, and uuids of which no late copy is expected any more.
 
-Bodies are dropped from the lowest `seq` on, so the log never has a hole. An event that an attached sink still
-waits for is never dropped.
+Bodies are dropped from the lowest `seq` on, so the log never has a hole. The body of an event that an attached sink has not
+finished is never dropped.
 """
 
 import sqlite3
@@ -11,16 +11,16 @@ from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import action_rows, addresses, event_index, rule_hours, sightings
 
 ROW_BYTES = 200
-"""Bytes that an event takes beside its body."""
+"""The number of bytes that the row of an event takes in addition to its body."""
 
-_BODIES = 100  # rows in a step: a step takes 2 to 3 ms, and must stay below 20 ms on a busy machine too
-_IDS = 250  # rows in a step
-_SWEEP_INTERVAL = 3600  # seconds between two sweeps over all ids
-_FIRST = (-1, "")  # before every id
+_BODIES = 100  # the most bodies dropped in a step, which takes 2 to 3 ms, and must take less than 20 ms on a busy machine
+_IDS = 250  # the most uuids checked in a step
+_SWEEP_INTERVAL = 3600  # seconds between two sweeps over all uuids
+_FIRST = (-1, "")  # a key before that of every uuid
 
 
 def _settled(db: sqlite3.Connection) -> int:
-    """Return the `seq` up to which every attached sink has finished; the newest `seq` if no sink is attached."""
+    """Return the `seq` up to which every attached sink has finished all events; the newest `seq` if no sink is attached."""
     row = db.execute(
         "SELECT COALESCE((SELECT MIN(seq) FROM positions WHERE attached), (SELECT stored FROM counters))"
     ).fetchone()
@@ -28,9 +28,9 @@ def _settled(db: sqlite3.Connection) -> int:
 
 
 def drop_settled(db: sqlite3.Connection, *, at_least: int) -> int:
-    """Drop bodies that all sinks have finished, oldest first, until `at_least` bytes are dropped.
+    """Drop the bodies of events that all attached sinks have finished, oldest first, until `at_least` bytes are dropped.
 
-    Return how many bytes were dropped, which may be fewer.
+    Return the number of bytes that were dropped. It is smaller than `at_least` if there are not enough such bodies.
     """
     freed = last = 0
     rows = db.execute("SELECT seq, LENGTH(body) FROM events WHERE seq <= ? ORDER BY seq", (_settled(db),))
@@ -45,7 +45,7 @@ def drop_settled(db: sqlite3.Connection, *, at_least: int) -> int:
 
 
 def _drop(db: sqlite3.Connection, last: int) -> None:
-    """Drop the events up to the `seq` `last`, and the records of what each sink did with them."""
+    """Drop the events up to the `seq` `last`, and the records of what each known sink did with these events."""
     db.execute("DELETE FROM events WHERE seq <= ?", (last,))
     db.execute("DELETE FROM alerts WHERE seq <= ?", (last,))
     event_index.forget(db, last)
@@ -54,21 +54,21 @@ def _drop(db: sqlite3.Connection, last: int) -> None:
 
 
 class Pruner:
-    """Drops expired bodies, uuids, sightings, addresses and actions, in small steps. Runs on the writer's thread."""
+    """Drops expired bodies, uuids, sightings, addresses and actions in small steps, on the writer's thread."""
 
     def __init__(self, settings: StoreSettings) -> None:
         self._retention = int(settings.retention * SECOND)
         self._window = int(settings.dedup_window)
         self._interval = int(min(_SWEEP_INTERVAL, settings.dedup_window / 10)) * SECOND
-        self._swept: Micros | None = None  # when the last sweep over all ids ended
-        self._after: tuple[int, bytes | str] = _FIRST
+        self._swept: Micros | None = None  # when the last sweep over all uuids ended; None during a sweep
+        self._after: tuple[int, bytes | str] = _FIRST  # the key of the last uuid that was checked
         self._sightings_after = sightings.FIRST
         self._sightings_due: Micros = 0
         self._addresses = addresses.Sweep()
 
     def step(self, db: sqlite3.Connection, now: Micros) -> bool:
-        """Drop some expired rows; return whether there may be more to drop now."""
-        # Bodies first: an id may be forgotten only after its body was dropped.
+        """Drop some expired rows, and return whether there may be more to drop now."""
+        # Bodies come first, because a uuid may be forgotten only after the body of its event was dropped.
         return (
             self._drop_bodies(db, now)
             or self._forget_ids(db, now)
@@ -101,7 +101,10 @@ class Pruner:
         return bool(rows) and last == rows[-1][0]
 
     def _forget_ids(self, db: sqlite3.Connection, now: Micros) -> bool:
-        """Forget old uuids, but not those of events whose bodies are held: their copies would be stored again."""
+        """Forget old uuids, except for those of events whose bodies the store holds.
+
+        If such a uuid were forgotten, a late copy of its event would be stored a second time.
+        """
         if self._swept is not None and abs(now - self._swept) < self._interval:
             return False
         oldest = db.execute("SELECT received_at FROM events ORDER BY seq LIMIT 1").fetchone()
@@ -115,8 +118,8 @@ class Pruner:
         old = [(org, uuid) for org, uuid, since in rows if since < until]
         if old:
             db.executemany("DELETE FROM known WHERE org = ? AND uuid = ?", old)
-            # A forgotten event cannot stay pending: its hook copy would be a new event, and would not clear
-            # the entry.
+            # An event whose uuid is forgotten must not stay pending: if the hook delivered it now, it would be stored as a
+            # new event, and its entry would not be cleared.
             db.execute(
                 "DELETE FROM awaited WHERE (org, uuid) > (?, ?) AND (org, uuid) <= (?, ?) AND NOT EXISTS "
                 "(SELECT 1 FROM known WHERE known.org = awaited.org AND known.uuid = awaited.uuid)",

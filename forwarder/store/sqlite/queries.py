@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are built from constants; every value is a parameter
-"""The queries of the store, each as a function of a connection."""
+"""The queries of the store. Each is a function that gets a connection as its first argument."""
 
 import sqlite3
 import time
@@ -26,12 +26,13 @@ AND (:sink IS NULL OR sink = :sink) AND (:reason IS NULL OR reason = :reason) AN
 AND (:until IS NULL OR at <= :until)
 """
 
-_MOST_BYTES = 2**62  # no limit
+_MOST_BYTES = 2**62  # more than any store can have
 _INTEGER = 2**63 - 1
-"""The largest integer of SQLite. A person may ask for a larger number, which the store cannot have."""
+"""The largest integer that SQLite can hold. An operator may ask for a larger number, which no row can have."""
 
 RECEIPT_SLACK = 60 * SECOND
-"""How far the times of reception may be out of order: commits overtake each other, and clocks are set."""
+"""An event may have been received up to so much earlier than an event that is before it in the log, because one commit can
+overtake another, and a clock can be set back."""
 
 _GAPS = "FROM awaited CROSS JOIN orgs ON id = org WHERE"
 _MATCHING = "(:org IS NULL OR name = :org) AND (:since IS NULL OR published >= :since)"
@@ -70,8 +71,8 @@ def alerts_after(db: sqlite3.Connection, after: int, limit: int) -> list[StoredE
 def first_received(db: sqlite3.Connection, first: int, last: int, at: Micros) -> int:
     """Return the first `seq` from `first` to `last` that was received at `at` or later; `last + 1` if none was.
 
-    The result is approximate where times of reception are out of order, by seconds: commits overtake each
-    other.
+    The result can be wrong by the events of some seconds, because events are not stored exactly in the order in which they
+    were received.
     """
     low, high = first, last + 1
     while low < high:
@@ -94,12 +95,12 @@ def held(db: sqlite3.Connection) -> tuple[int, int]:
 
 def received_since(db: sqlite3.Connection, at: Micros) -> int:
     """See `store.interface.StoreCommands.received_since`."""
-    with snapshot(db):  # else events may be dropped between two queries
+    with snapshot(db):  # otherwise events might be dropped between two queries
         return first_received(db, *held(db), at - RECEIPT_SLACK)
 
 
 def replays(db: sqlite3.Connection, sink: str, limit: int, max_bytes: int) -> list[StoredEvent]:
-    """Do what `core.ports.EventLog.replays` says, but return at most `max_bytes` of bodies, or one event."""
+    """Do the same as `core.ports.EventLog.replays`, but return at most `max_bytes` of bodies, and at least one event."""
     rows = db.execute(
         "SELECT seq, org, uuid, event_type, published, received_at, via, envelope_id, body "
         "FROM dead_letters WHERE sink = ? AND state = 'replaying' ORDER BY id LIMIT ?",
@@ -153,7 +154,7 @@ def claims(db: sqlite3.Connection, org: str, uuids: Iterable[str]) -> dict[str, 
 
 @contextmanager
 def snapshot(db: sqlite3.Connection) -> Iterator[None]:
-    """Run the queries of the `with` block in one transaction, so that all see the same commit."""
+    """Run the queries of the `with` block in one transaction, so that all of them see the same commit."""
     db.execute("BEGIN")
     try:
         yield
@@ -162,10 +163,10 @@ def snapshot(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
-    """Return where every event is, for each sink.
+    """Return where every event of the store at `path` is, for each sink.
 
-    If `exact`, count waiting events one by one, which reads all their bodies. If not, compute their number from
-    the first and the last `seq`: fast, but wrong if events between them are missing.
+    With `exact`, the waiting events are counted one by one, so that a missing event shows. This is slow. Without `exact`,
+    their number is computed from the first and the last `seq`. This is fast, but wrong if an event between them is missing.
     """
     with snapshot(db):
         stored, duplicates, rejected, alerts, actions = db.execute(
@@ -278,7 +279,7 @@ def as_of_now(db: sqlite3.Connection, which: DeadLetterSelection) -> DeadLetterS
 
 
 def dead_letter_ids(db: sqlite3.Connection, which: DeadLetterSelection) -> list[int]:
-    """Return the ids of the selected dead letters that are not being sent again, oldest first."""
+    """Return the ids of the selected dead letters, oldest first, without those that are being sent again."""
     rows = db.execute(
         f"SELECT id FROM dead_letters WHERE state = 'dead' AND {_SELECTED} ORDER BY id", _parameters(which)
     )
@@ -291,7 +292,7 @@ def _parameters(which: DeadLetterSelection) -> dict[str, str | int | None]:
 
 
 def _known(number: int) -> int:
-    """Return `number`, limited to the integers that SQLite can hold."""
+    """Return `number`, or the nearest integer that SQLite can hold."""
     return max(-_INTEGER, min(number, _INTEGER))
 
 

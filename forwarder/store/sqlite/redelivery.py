@@ -1,4 +1,4 @@
-"""Finds the events of a time range, and makes replays of them for a sink."""
+"""Finds the events of a time range, and makes replays of these events for a sink."""
 
 import sqlite3
 from collections import Counter
@@ -12,7 +12,7 @@ from forwarder.store.sqlite import prune, queries
 from forwarder.store.sqlite.find import sink_life
 from forwarder.store.sqlite.transaction import Transaction
 
-_SCANNED = 2_000  # rows that one query reads
+_SCANNED = 2_000  # the most rows that one query reads
 
 _AGAIN = """
 INSERT INTO dead_letters (sink, seq, state, count, reason, detail, at,
@@ -24,7 +24,7 @@ FROM events CROSS JOIN orgs ON id = org WHERE seq = ?
 
 
 def bounds(db: sqlite3.Connection, chosen: Range) -> tuple[int, int]:
-    """See `store.interface.Store.redelivery_bounds`. Call it in a transaction, so that its queries see one commit."""
+    """See `store.interface.Store.redelivery_bounds`. Call this in a transaction, so that its queries see the same commit."""
     low, high = db.execute(
         "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)"  # one SELECT would read all rows
     ).fetchone()
@@ -47,7 +47,7 @@ def plan(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts) -> 
 def step(
     db: sqlite3.Connection, chosen: Range, accepts: Accepts, *, after: int, last: int, limit: int
 ) -> tuple[list[int], int]:
-    """Do what `store.interface.Store.redelivery_step` says. One call looks at up to 2,000 events."""
+    """Do the same as `store.interface.Store.redelivery_step`. One call looks at up to 2,000 events."""
     seqs: list[int] = []
     matches = _Matches(chosen, accepts)
     rows = db.execute(
@@ -66,7 +66,7 @@ def step(
 
 
 def take(tx: Transaction, sink: str, seqs: list[int], checkpoint: RedeliveryCheckpoint) -> int:
-    """Do what `store.interface.Store.redeliver` says inside the transaction `tx`."""
+    """Do the same as `store.interface.Store.redeliver`, in the transaction `tx`."""
     row = tx.db.execute(
         "SELECT seq, delivered, skipped, filtered, attached FROM positions WHERE sink = ?", (sink,)
     ).fetchone()
@@ -95,7 +95,7 @@ def take(tx: Transaction, sink: str, seqs: list[int], checkpoint: RedeliveryChec
 
 
 def waiting(db: sqlite3.Connection, sink: str) -> int:
-    """Return how many replays wait for `sink`."""
+    """Return the number of replays that wait for `sink`."""
     return int(
         db.execute(
             "SELECT COUNT(*) FROM dead_letters WHERE sink = ? AND state = 'replaying'", (sink,)
@@ -104,11 +104,18 @@ def waiting(db: sqlite3.Connection, sink: str) -> int:
 
 
 def _counter(place: str, seq: int, skipped: int, left: dict[str, int]) -> str | None:
-    """Return the counter in `left` from which the event `seq` is subtracted: `place`, or another if that is 0.
+    """Return the name of the counter from which the event `seq` must be subtracted when it becomes a replay.
 
-    None if all counters are 0, which unattributed rejections can cause. The place `finished` means that an
-    older version settled the event: then the counter is `skipped` if `seq` is not above the number `skipped`,
-    else `delivered`.
+    Args:
+        place: the place of the event. `finished` means that an older version has recorded the result. Then the event
+            counts as `skipped` if its `seq` is at most the number of skipped events, else as `delivered`.
+        seq: the number of the event in the log.
+        skipped: the number of events that the sink skipped.
+        left: the values of the counters `delivered`, `skipped` and `filtered`.
+
+    Returns:
+        `place`, or another counter if that of `place` is 0; None if all counters are 0. Unattributed rejections are the
+        reason for both cases: such an event is in no counter, but its place is `delivered`.
     """
     if place == "finished":
         place = "skipped" if seq <= skipped else "delivered"
@@ -120,12 +127,13 @@ def _copy(tx: Transaction, sink: str, seq: int) -> bool:
     size = tx.db.execute("SELECT LENGTH(body) FROM events WHERE seq = ?", (seq,)).fetchone()
     if size is None:
         return False
-    tx.reserve_space(size[0] + prune.ROW_BYTES)  # which may drop bodies, even this one
+    # This may drop bodies, even that of this event. Then no row is copied.
+    tx.reserve_space(size[0] + prune.ROW_BYTES)
     return tx.db.execute(_AGAIN, (sink, tx.now, seq)).rowcount == 1
 
 
 class _Matches:
-    """Tells whether an event belongs to a range, and whether the sink accepts its type."""
+    """Decides whether an event is in the range `chosen`, and whether the sink accepts its type."""
 
     def __init__(self, chosen: Range, accepts: Accepts) -> None:
         self._chosen = chosen
@@ -183,10 +191,10 @@ def _count(
 
 
 def _gone(db: sqlite3.Connection, chosen: Range, oldest: Micros | None, dropped: int) -> int:
-    """Return how many events of the range have lost their bodies, as far as their uuids are remembered.
+    """Return the number of events of the range `chosen` whose bodies were dropped, as far as the store remembers their uuids.
 
-    `oldest` is when the oldest event with a body was received; `dropped` is how many bodies were ever
-    dropped.
+    `oldest` is the time when the oldest event with a body was received; None if the store holds no bodies. `dropped` is
+    the number of bodies that were ever dropped.
     """
     until = chosen.until if oldest is None else min(chosen.until, oldest)
     if not dropped or chosen.since >= until:

@@ -1,4 +1,4 @@
-"""Counts of what each rule did in each hour. They change together with the position of the rules."""
+"""The counts of each rule and hour. They are committed together with the position of the rules, so nothing counts twice."""
 
 import sqlite3
 from collections import Counter
@@ -19,7 +19,7 @@ INSERT INTO rule_hours VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (rule, hour) DO UPD
 
 
 def add(db: sqlite3.Connection, alerts: Sequence[Event], held_back: HeldBack, now: Micros) -> None:
-    """Add `alerts` and `held_back` to the counts of the hour of `now`."""
+    """Add `alerts`, and the matches that raised no alert (`held_back`), to the counts of the hour of `now`."""
     alerted = Counter(map(rule_of, alerts))
     for rule in {*alerted, *(rule for rule, _ in held_back)}:
         by_exception, by_again = (held_back.get((rule, reason), 0) for reason in ("exception", "again"))

@@ -1,7 +1,7 @@
 """Creates, checks and migrates the store's file.
 
-A file that is not ours, or has a newer version, is left as it is, byte for byte: the checks only read, and
-come before any write.
+The checks only read the file, and are made before anything is written to it. So a file that is not a store of the
+forwarder, or that has a newer version, stays as it is, byte for byte.
 """
 
 import os
@@ -21,25 +21,26 @@ from forwarder.store.sqlite.migrations import STEPS
 from forwarder.store.sqlite.open_files import OpenFiles
 
 APPLICATION_ID = 0x4F6B4677
-"""`OkFw`, in the file's header: distinguishes our files from SQLite files of other programs."""
+"""`OkFw` in ASCII. It is in the header of the file, and distinguishes our files from SQLite files of other programs."""
 
 PAGE_SIZE = 16384
-"""Measured with bodies of 1.5 to 5 kB: pages of 4 KiB take 1.0 to 1.5 times the bytes of the bodies, pages of
-8 KiB up to 1.65 times, these 1.06 to 1.23 times. Larger pages save little and slow a commit, which writes
+"""Bytes. Measured with bodies of 1.5 to 5 kB: with pages of 4 KiB, the file has 1.0 to 1.5 times as many bytes as the bodies;
+with 8 KiB up to 1.65 times; with 16 KiB 1.06 to 1.23 times. Larger pages save little, and slow down a commit, which writes
 whole pages."""
 
 BUSY_TIMEOUT = 1000
-"""Milliseconds to wait for another process: for a reader that starts, or for a command."""
+"""The number of milliseconds for which a query waits for another process, such as a reader that starts, or a command."""
 
 _MAGIC = b"SQLite format 3\x00"
-_AUTOCHECKPOINT = 256  # pages, so 4 MiB: keeps the checkpoint inside a commit at about 3 ms
+_AUTOCHECKPOINT = 256  # pages (4 MiB), so that a checkpoint inside a commit takes about 3 ms
 _MAYBE_FULL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 _UNCHANGED = "The file is left as it is."
 
 _DAMAGE = frozenset(
     {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT}
 )
-"""The last two mean that another program changed the tables: our statements fit those of `schema.sql`."""
+"""The error codes for a damaged store. The last two mean that another program changed the tables, because our statements are
+right for the tables of `schema.sql`."""
 
 
 def wal_path(path: Path) -> Path:
@@ -56,15 +57,16 @@ def file_bytes(path: Path) -> int:
 
 
 def version_of(steps: Sequence[str]) -> int:
-    """Return the version of a store that all migration `steps` were applied to."""
+    """Return the version of a store after all migration `steps`."""
     return 1 + len(steps)
 
 
 def open_store(path: Path) -> tuple[sqlite3.Connection, OpenFiles]:
-    """Open the store at `path`; return the connection that writes (see `open_writer`), and the locked files.
+    """Lock and open the store at `path`; create it if it does not exist. Return the connection that writes, and the files.
 
     Raises:
         StoreLockedError: another process has the store open.
+        StoreError: for the same reasons as in `open_writer`.
     """
     with _store_errors(real_path(path)):
         _create_if_missing(real_path(path))
@@ -93,12 +95,12 @@ def _store_errors(path: Path) -> Iterator[None]:
 
 
 def open_writer(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
-    """Create the file if it does not exist, migrate it, and return a connection that writes.
+    """Create the file `path` if it does not exist, migrate it by `steps`, and return a connection that writes.
 
     The caller must hold the lock of the store.
 
     Raises:
-        StoreFormatError: the file is not ours, damaged, or of a newer version; it is left as it is.
+        StoreFormatError: the file is not our store, is damaged, or has a newer version. The file is left as it is.
         StoreFullError: the disk is full.
         StoreError: the file cannot be opened for another reason.
     """
@@ -115,7 +117,7 @@ def open_writer(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
-    """Return a connection that writes to an existing, checked file. Raises sqlite3.Error."""
+    """Return a connection that writes to the file `path`, which must exist and be checked. Raises sqlite3.Error."""
     db = _connect(_uri(path, "rw"))
     try:
         db.execute("PRAGMA journal_mode = wal")
@@ -129,19 +131,19 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 
 def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
-    """Return a connection that only reads and never checkpoints, whether or not a forwarder runs.
+    """Return a connection that only reads, and never checkpoints. A forwarder may run on the store, but need not.
 
-    Set `live` if this process also writes to the store. The store must have the version `version_of(steps)`.
+    `live` says whether this process also writes to the store. The store must have the version `version_of(steps)`.
 
     Raises:
-        StoreFormatError: the file is not ours, damaged, or of another version.
+        StoreFormatError: the file is not our store, is damaged, or has another version.
         StoreError: the store does not exist, or cannot be read.
     """
     newest = version_of(steps)
     try:
         if not path.exists():
             raise StoreError(f"there is no store at {path}; start the forwarder once, or correct store.path")
-        if not live:  # else closing the file would drop SQLite's locks on it, as `OpenFiles` says
+        if not live:  # if it is live, closing the file would drop SQLite's locks on it (see `OpenFiles`)
             _check_header(path, newest)
         db = _connect_reader(path, live=live)
         version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -156,9 +158,9 @@ def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STE
 
 
 def to_store_error(path: Path, error: sqlite3.Error) -> StoreError:
-    """Return the StoreError to raise for `error` of SQLite on the store at `path`."""
+    """Return the StoreError to raise for the `error` that SQLite raised for the store at `path`."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    # When SQLite cannot create or enlarge its WAL or `-shm` file, it does not say that the disk is full.
+    # If the disk is full, and SQLite cannot create or enlarge its WAL or `-shm` file, it reports only an I/O error.
     if code == sqlite3.SQLITE_FULL or (code in _MAYBE_FULL and is_full(path.parent)):
         return StoreFullError(f"the disk of the store {path} is full ({error}); free some space")
     if code in _DAMAGE:
@@ -181,9 +183,8 @@ def _connect_reader(path: Path, *, live: bool = False) -> sqlite3.Connection:
         db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
         db.close()
-        # A cleanly closed store has no WAL. To read it, SQLite creates an empty one, which this user may not
-        # be allowed to do. No process writes to the store while it has no WAL, so the file can be read as it
-        # is.
+        # A store that was closed in the normal way has no WAL. To read it, SQLite creates an empty WAL, which this user
+        # may not be allowed to do. No process writes to a store that has no WAL, so the file can be read as it is.
         if live or wal_path(path).exists():
             raise
         db = _connect(_uri(path, "ro") + "&immutable=1")
@@ -194,8 +195,8 @@ def _connect_reader(path: Path, *, live: bool = False) -> sqlite3.Connection:
     return db
 
 
-# Without these two, sqlite3 asks each bytes object and each None that it binds for a method `__conform__`, which none has:
-# that takes a tenth of an append.
+# Without these two adapters, sqlite3 looks for a method `__conform__` on each bytes object and each None that it binds. This
+# would take a tenth of the time of an append.
 sqlite3.register_adapter(bytes, bytes)
 sqlite3.register_adapter(type(None), lambda none: none)
 
@@ -211,9 +212,9 @@ def _schema() -> str:
 
 
 def _create_if_missing(path: Path) -> None:
-    """Create an empty store if `path` does not exist.
+    """Create an empty store if the file `path` does not exist.
 
-    It is written under another name and then renamed, so that a crash leaves no incomplete store.
+    The store is written under another name and then renamed, so that a crash leaves no incomplete store.
     """
     if path.exists():
         return
@@ -239,7 +240,7 @@ def _check(path: Path, newest: int) -> None:
     _check_header(path, newest)
     with closing(_connect_reader(path)) as db:
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > newest:  # a newer forwarder's change may still be only in the WAL
+        if version > newest:  # a newer forwarder may have written its version only to the WAL yet
             raise _wrong_version(path, version, newest)
         try:
             _check_content(db, path, version)
@@ -264,18 +265,18 @@ def check_path(path: Path) -> None:
                 f"{file} is a folder, and the store needs a file there; remove it, or correct store.path"
             )
     check_lock_file(path)
-    for suffix in ("", "-wal", "-shm", ".lock"):  # after a start by root, they may belong to root
+    for suffix in ("", "-wal", "-shm", ".lock"):  # they may belong to root, if root started the forwarder
         file = Path(f"{real_path(path)}{suffix}")
         if file.exists() and not os.access(file, os.R_OK | os.W_OK):
             raise StoreError(cannot_write(file))
 
 
 def _check_header(path: Path, newest: int) -> None:
-    """Check the file's first 100 bytes without SQLite, which would create files beside a file that is not ours.
+    """Check the first 100 bytes of the file without SQLite, which would create files beside a file that is not ours.
 
-    Raises StoreFormatError if it is not our store, or of a version newer than `newest`.
+    Raises StoreFormatError if the file is not our store, or has a version newer than `newest`.
     """
-    if not path.is_file():  # opening a pipe would wait for its other end
+    if not path.is_file():  # to open a pipe would wait until another program opens its other end
         raise StoreFormatError(f"{path} is not a file; correct store.path")
     with path.open("rb") as file:
         header = file.read(100)
@@ -292,9 +293,11 @@ def _check_header(path: Path, newest: int) -> None:
 
 
 def _check_content(db: sqlite3.Connection, path: Path, version: int) -> None:
-    """Read a row of the main tables, and look for the others; raise StoreFormatError or sqlite3.Error if that shows damage.
+    """Read a row of each main table, and check that the other tables exist. To check all would delay a start for minutes.
 
-    To check the whole file would delay a restart for minutes.
+    Raises:
+        StoreFormatError: the rows do not belong together, so the store is damaged.
+        sqlite3.Error: a row cannot be read, or a table does not exist.
     """
     counters = db.execute("SELECT stored FROM counters WHERE id = 1").fetchone()
     last = db.execute("SELECT MAX(seq) FROM events").fetchone()[0]
@@ -340,5 +343,5 @@ def _migrate(db: sqlite3.Connection, path: Path, steps: Sequence[str]) -> None:
             ) from error
         version += 1
     if version != before:
-        # So that an older forwarder sees the version in the file's header.
+        # After this checkpoint, an older forwarder sees the new version in the file's header.
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,4 +1,7 @@
-"""What an event is found by: its uuid, type and users; and for reactions, the user and the address of a sign-in."""
+"""Reads from an event what it can be found by: its uuid, its type and its users.
+
+It also reads which user did something from which address, for reactions.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,12 +11,12 @@ import msgspec
 from forwarder.core.action_event import EVENT_TYPE as ACTION_EVENT_TYPE
 from forwarder.core.event import Event, decode_leniently
 
-_MAX_ID = 100  # characters of a user's id
-_MAX_NAME = 256  # characters of an id or a login by which an event is found; Okta's have at most 100
+_MAX_ID = 100  # the most characters of a user's id
+_MAX_NAME = 256  # the most characters of an id or a login by which an event is found; Okta's have at most 100
 _SUCCESSES = ("SUCCESS", "ALLOW")
 
 _Other = str | int | float | bool | list[Any] | None
-"""What a sender may write in place of an object; the other fields of the event are read all the same."""
+"""The types of values that a sender may write in place of an object. The other fields of such an event can still be read."""
 
 
 class _Actor(msgspec.Struct, gc=False):
@@ -31,7 +34,7 @@ class _Outcome(msgspec.Struct, gc=False):
 
 
 class _Fields(msgspec.Struct, gc=False):
-    """The fields of an event, whatever their types are."""
+    """The fields of an event that are read, whatever the types of their values are."""
 
     uuid: str
     event_type: str = msgspec.field(name="eventType")
@@ -41,7 +44,7 @@ class _Fields(msgspec.Struct, gc=False):
     target: msgspec.Raw = msgspec.Raw(b"null")
 
     def actors(self) -> list[_Actor]:
-        """Return who did it; for an event that reports an action of a reaction, to whom it was done."""
+        """Return the actor of the event; for an event that reports an action of a reaction, the targets of the action."""
         if self.event_type != ACTION_EVENT_TYPE:
             return [self.actor] if isinstance(self.actor, _Actor) else []
         try:
@@ -55,12 +58,14 @@ _decode_actors = msgspec.json.Decoder(list[_Actor]).decode
 
 
 class Searchable(msgspec.Struct, gc=False):
-    """What one event is found by.
+    """The texts of one event by which it can be found.
 
     Attributes:
-        names: the id and the login of the actor, without one that the event lacks or that is longer than any of Okta's. For
-            an event that reports an action of a reaction, those of its targets.
-        user_at: (address, user's id) of a successful event of a user; None for any other event.
+        uuid: the uuid of the event.
+        event_type: the type of the event.
+        names: the id and the login of the event's actor, as far as the event has them and they are not too long. For an
+            event that reports an action of a reaction, the ids and the names of the action's targets.
+        user_at: (address, id of the user) of a successful event of a user; None for any other event.
     """
 
     uuid: str
@@ -69,12 +74,12 @@ class Searchable(msgspec.Struct, gc=False):
     user_at: tuple[str, str] | None
 
     def users(self) -> list[str]:
-        """Return `names` in lower case, as users are searched for."""
+        """Return `names` in lower case, in which a search compares them."""
         return [name.lower() for name in self.names]
 
 
 def searchable(body: bytes) -> Searchable | None:
-    """Read `body`; None if it cannot be read."""
+    """Read the texts by which an event can be found from its `body`; return None if the body cannot be read."""
     try:
         fields = decode_leniently(_decode, body)[0]
     except (msgspec.MsgspecError, RecursionError):
@@ -102,7 +107,7 @@ def searchable(body: bytes) -> Searchable | None:
 
 
 def searchable_from(event: Event) -> Searchable | None:
-    """Return `searchable(event.body)`, from what was read of the body before: a third of the time."""
+    """Return the same as `searchable(event.body)`, from fields that were read before. This takes a third of the time."""
     essentials = event.essentials
     if essentials is None or event.event_type == ACTION_EVENT_TYPE:
         return searchable(event.body)

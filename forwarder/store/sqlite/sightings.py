@@ -1,4 +1,4 @@
-"""Sightings of users: read for a few users at a time, dropped when they are old."""
+"""The sightings of users. They are read for a few users at a time, and dropped when they are old."""
 
 import json
 import sqlite3
@@ -8,18 +8,19 @@ from forwarder.core.sighting import USER, Sighting
 from forwarder.core.time import SECOND, Micros
 
 _KEPT = 32 * 86_400 * SECOND
-"""After that a value counts as new again. A user's own row stays for a year, so that a user who returns does
-not count as a new one."""
+"""A value that was not seen for this time counts as new again."""
 
 _KEPT_USER = 366 * 86_400 * SECOND
-_ROWS = 250  # looked at in one step
+"""The row of the user itself stays for a year, so that a user who returns does not count as a new user."""
+
+_ROWS = 250  # the number of rows checked in one step
 
 Key = tuple[int, str, str, str]
 FIRST: Key = (-1, "", "", "")
 
 
 def read(db: sqlite3.Connection, org: str, users: Collection[str]) -> list[Sighting]:
-    """Return the sightings of `users` of `org`."""
+    """Return the sightings of `users` (their ids) of the org `org`."""
     rows = db.execute(
         "SELECT user, kind, value, since, last, data FROM sightings WHERE org = (SELECT id FROM orgs WHERE name = ?) "
         "AND user IN (SELECT value FROM json_each(?))",
@@ -29,9 +30,9 @@ def read(db: sqlite3.Connection, org: str, users: Collection[str]) -> list[Sight
 
 
 def drop_old(db: sqlite3.Connection, after: Key, now: Micros) -> Key:
-    """Drop old sightings among the 250 rows after the key `after`; return the `after` for the next call.
+    """Drop the old sightings among the 250 rows after the key `after`, and return the `after` for the next call.
 
-    At the end of the table, that key is `FIRST`.
+    At the end of the table, the result is `FIRST`.
     """
     rows = db.execute(
         "SELECT org, user, kind, value, last FROM sightings WHERE (org, user, kind, value) > (?, ?, ?, ?) "

@@ -1,4 +1,4 @@
-"""The store as one sink sees it, and the signal that wakes sinks when events are stored."""
+"""The part of the store that one sink uses, and the signal that wakes the sinks when events are stored."""
 
 import asyncio
 from functools import partial
@@ -11,18 +11,18 @@ from forwarder.store.sqlite import operations, queries
 from forwarder.store.sqlite.connection import Reader
 from forwarder.store.sqlite.writer import Writer
 
-_REPLAY_BYTES = 8 * 1024 * 1024  # bodies in one result of `replays`
+_REPLAY_BYTES = 8 * 1024 * 1024  # the most bytes of bodies in one result of `replays`
 
 _logger = logs.get("store")
 
 
 class News:
-    """Wakes sinks when an event was stored, or when a replay was requested, and reactions when alerts were stored.
+    """Wakes the sinks when an event was stored or a replay was requested, and the reactions when alerts were stored.
 
     Attributes:
-        stored: how many events were ever stored.
-        replay_requests: how often this process was asked to send dead letters again.
-        alert_commits: how many commits with alerts this process has tried.
+        stored: the number of events ever stored.
+        replay_requests: the number of times this process was asked to send dead letters again.
+        alert_commits: the number of commits with alerts that this process has tried.
     """
 
     def __init__(self, stored: int) -> None:
@@ -33,7 +33,7 @@ class News:
         self._alerted = asyncio.Event()
 
     def committed(self, stored: int) -> None:
-        """Set `stored`, and wake the waiting sinks if it grew."""
+        """Set the number `stored` of events ever stored, and wake the waiting sinks if it has grown."""
         if stored > self.stored:
             self.stored = stored
             self._wake()
@@ -44,7 +44,7 @@ class News:
         self._wake()
 
     def alerts_committed(self) -> None:
-        """Count a commit with alerts, and wake `wait_for_alerts`."""
+        """Count a commit with alerts, and wake the callers of `wait_for_alerts`."""
         self.alert_commits += 1
         self._alerted.set()
         self._alerted = asyncio.Event()
@@ -65,23 +65,24 @@ class News:
 
 
 class SinkLog:
-    """`core.ports.EventLog` of one sink; the methods are described there."""
+    """The `core.ports.EventLog` of one sink; that class describes the methods."""
 
     def __init__(self, sink: str, reader: Reader, writer: Writer, news: News) -> None:
         self._sink = sink
         self._reader = reader
         self._writer = writer
         self._news = news
-        # The settlement whose commit failed or was not confirmed: files may be moved right after a commit.
+        # The settlement whose commit reported an error, or whose caller was cancelled. It may be committed all the same, for
+        # example if the files were moved right after the commit.
         self._unconfirmed: Settlement | None = None
 
     async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         return await self._reader.run(partial(queries.read, after=after, limit=limit, max_bytes=max_bytes))
 
     async def replays(self, *, limit: int) -> list[StoredEvent]:
-        """Do what `core.ports.EventLog.replays` says, but return at most 8 MiB of bodies, or one event.
+        """Do the same as `core.ports.EventLog.replays`, but return at most 8 MiB of bodies, and at least one event.
 
-        The list is empty if the dead letters are damaged, so that events of the log are still delivered.
+        If the dead letters are damaged, return an empty list, so that the events of the log are still delivered.
         """
         query = partial(queries.replays, sink=self._sink, limit=limit, max_bytes=_REPLAY_BYTES)
         try:
@@ -89,7 +90,7 @@ class SinkLog:
         except StoreFormatError as error:
             reason = str(error)
         _logger.error(
-            "dead letters cannot be sent again; other events are delivered",
+            "dead letters cannot be sent again, because the store cannot read them; other events are delivered",
             action="replay_failed",
             sink=self._sink,
             error=reason,
@@ -102,7 +103,7 @@ class SinkLog:
             await self._writer.submit(
                 partial(operations.settle, sink=self._sink, done=settlement, again=again)
             )
-        except (StoreError, asyncio.CancelledError):  # not after a ValueError: then nothing was committed
+        except (StoreError, asyncio.CancelledError):  # after a ValueError, nothing was committed
             self._unconfirmed = settlement
             raise
 

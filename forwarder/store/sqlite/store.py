@@ -31,16 +31,17 @@ from forwarder.store.sqlite.sink_log import News, SinkLog
 from forwarder.store.sqlite.writer import Writer
 
 _LOCK_TIMEOUT = 1.0  # seconds to wait for a command that writes to the store
-_ELEMENTS_AT_ONCE = (
-    5000  # of a batch in one commit: it takes 60 ms; smaller steps rewrite the index of random ids too often
-)
-_MISSED_AT_ONCE = 250  # events in one operation, so that no commit waits long behind it
-_DEAD_LETTERS_AT_ONCE = 100  # likewise
-_POLL_INTERVAL = 0.05  # seconds between two checks of the deadlines, and so the most that a timeout is late
+_ELEMENTS_AT_ONCE = 5000
+"""The most elements of a batch that are stored in one commit, which takes 60 ms. Smaller steps would rewrite the pages of the
+index of random ids too often."""
+
+_MISSED_AT_ONCE = 250  # the most events in one operation, so that other commits do not wait long for it
+_DEAD_LETTERS_AT_ONCE = 100  # for the same reason
+_POLL_INTERVAL = 0.05  # seconds between two checks of the deadlines, so a timeout is at most so late
 
 
 class SqliteStore:
-    """`store.interface.Store` on an SQLite file; the methods are described there."""
+    """The `store.interface.Store` of an SQLite file; that class describes the methods."""
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class SqliteStore:
         db: sqlite3.Connection,
         files: OpenFiles,
     ) -> None:
-        """Call `open` instead."""
+        """Do not call this; call `open`."""
         self._path = real_path(settings.path)
         self._lock = lock
         self._files = files
@@ -75,8 +76,8 @@ class SqliteStore:
             lock.release()
             raise
         try:
-            # Connect now, because SQLite then creates its shared memory, which it could not do on a full
-            # disk: stored events can be delivered even while nothing can be written.
+            # This query makes SQLite create its shared memory now, because it could not do that later on a full disk. So
+            # stored events can be delivered even while nothing can be written.
             await store._log_reader.run(lambda _: None)
         except BaseException:
             await store.close()
@@ -94,8 +95,9 @@ class SqliteStore:
     async def append(self, batch: Batch, *, timeout: float) -> Appended:
         if batch.length <= _ELEMENTS_AT_ONCE:
             return await self._append(batch, timeout)
-        # In steps, so that other batches are committed in between. If a step fails, the earlier ones stay
-        # committed: the answer is 503, and at the next try their events count as duplicates.
+        # The batch is stored in steps, so that other batches are committed in between. If a step fails, the earlier steps
+        # stay committed. The receiver then answers 503, Okta sends the batch again, and the events of the earlier steps
+        # count as duplicates.
         until = asyncio.get_running_loop().time() + timeout
         stored: list[Event] = []
         differing: list[str] = []
@@ -113,7 +115,7 @@ class SqliteStore:
         return await committed
 
     def _fail_late(self, committed: asyncio.Future[Appended], timeout: float) -> None:
-        # The next commit clears the reason, even if it is the commit that was late.
+        # The next commit with events clears this reason, even if it is the commit that was late.
         reason = f"the disk was too slow: an append was not committed within {timeout:g} s"
         self._writer.not_ready_reason = reason
         committed.set_exception(
@@ -131,7 +133,7 @@ class SqliteStore:
     ) -> Appended:
         try:
             return await self._writer.submit(lambda tx: operations.commit_rules(tx, batch, noted, held_back))
-        finally:  # also after an error: the commit may have succeeded all the same
+        finally:  # also after an error, because the commit may have succeeded all the same
             if batch.events:
                 self._news.alerts_committed()
 
@@ -158,10 +160,10 @@ class SqliteStore:
         return await self._query_reader.run(partial(addresses.users, org=org, address=address, since=since))
 
     async def mark_missed(self, org: str, before: Micros) -> int:
-        """Do what `core.ports.EventStore.mark_missed` says, in small steps.
+        """Do the same as `core.ports.EventStore.mark_missed`, in small steps.
 
-        An error after the first step only ends the call early: it returns the number so far, and the next call
-        marks the remaining events.
+        If a step after the first one fails, this returns the number of events marked so far. The next call marks the
+        remaining events.
         """
         step = partial(operations.mark_missed, org=org, before=before, limit=_MISSED_AT_ONCE)
         missed = 0
@@ -204,7 +206,7 @@ class SqliteStore:
             await reader.close()  # waits until the thread has removed an unfinished file
 
     async def replay(self, which: DeadLetterSelection) -> int:
-        """Do `StoreCommands.replay` of `store.interface` in small steps. An error does not undo earlier steps."""
+        """Do the same as `store.interface.StoreCommands.replay`, in small steps. An error does not undo earlier steps."""
         try:
             return await self._for_each(which, operations.replay)
         finally:
@@ -212,7 +214,7 @@ class SqliteStore:
 
     async def redelivery_bounds(self, chosen: Range) -> tuple[int, int]:
         def bounds(db: sqlite3.Connection) -> tuple[int, int]:
-            with queries.snapshot(db):  # else events may be dropped between two queries
+            with queries.snapshot(db):  # otherwise events might be dropped between two queries
                 return redelivery.bounds(db, chosen)
 
         return await self._query_reader.run(bounds)
@@ -235,7 +237,7 @@ class SqliteStore:
         return await self._query_reader.run(partial(redelivery.waiting, sink=sink))
 
     async def discard(self, which: DeadLetterSelection) -> int:
-        """Do `StoreCommands.discard` of `store.interface` in small steps. An error does not undo earlier steps."""
+        """Do the same as `store.interface.StoreCommands.discard`, in small steps. An error does not undo earlier steps."""
         return await self._for_each(which, operations.discard)
 
     async def forget_sink(self, sink: str, *, running: bool = True) -> int:
@@ -251,10 +253,10 @@ class SqliteStore:
 
 
 class Deadlines:
-    """Timeouts of commits. One timer serves all of them: a timer for each commit takes 5 % of the time of a POST."""
+    """The timeouts of appends. One timer serves all of them: a timer for each append would take 5 % of the time of a POST."""
 
     def __init__(self, on_expired: Callable[[asyncio.Future[Any], float], None]) -> None:
-        """Call `on_expired` with each future that is not done in time, and with its timeout in seconds."""
+        """Create the timer. For each future that is not done in time, it calls `on_expired` with (future, timeout in seconds)."""
         self._on_expired = on_expired
         self._loop = asyncio.get_running_loop()
         self._watched: list[tuple[asyncio.Future[Any], float, float]] = []
@@ -270,7 +272,7 @@ class Deadlines:
             self._loop.call_later(_POLL_INTERVAL, self._poll)
 
     def _check(self) -> None:
-        """Expire late futures, and forget those that are done (cheaper than a callback of each future)."""
+        """Call `on_expired` for late futures, and forget those that are done. A callback of each future would cost more."""
         now = self._loop.time()
         watched, self._watched = self._watched, []
         for future, deadline, seconds in watched:

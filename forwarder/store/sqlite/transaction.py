@@ -1,4 +1,4 @@
-"""One transaction of the writer, with the append: the only code that puts events into the store."""
+"""One transaction of the writer. Its method `append` is the only code that puts events into the store."""
 
 import sqlite3
 from collections import Counter
@@ -18,16 +18,16 @@ from forwarder.store.sqlite.encoded_uuid import encode_uuid
 from forwarder.store.sqlite.event_index import AddedEvent
 
 _SMALL = 1024 * 1024
-"""Bytes of bodies that one statement inserts; larger ones go in row by row, because a statement keeps a copy
-of what was bound to it last."""
+"""The most bytes of bodies that one statement inserts. Larger bodies are inserted row by row, because a statement keeps a copy
+of the values that were bound to it last."""
 
 _LENGTHS = (64, 32, 16, 8, 4, 2, 1)
-"""Rows go in by statements of these lengths. sqlite3 releases the GIL at every step, and taking it back from
+"""The numbers of rows that one statement inserts. sqlite3 releases the GIL at each step of a statement, and getting it back from
 the event loop costs more than inserting a row."""
 
 
 def _insert(table: str, columns: int) -> dict[int, str]:
-    """Return, by number of rows, a statement that inserts so many rows of `columns` values into `table`."""
+    """Return a statement for each number of rows in `_LENGTHS`. It inserts so many rows of `columns` values into `table`."""
     row = f"({', '.join('?' * columns)})"
     insert = f"INSERT INTO {table} VALUES "  # noqa: S608 - a constant
     return {rows: insert + ", ".join([row] * rows) for rows in _LENGTHS}
@@ -37,7 +37,7 @@ _USED = (
     "((SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count)) "
     "* (SELECT page_size FROM pragma_page_size)"
 )
-# One statement, for the same reason as the long ones above.
+# This is one statement for the same reason: each step of a statement releases the GIL.
 _BEFORE = f"SELECT stored, duplicates, rejected, alerts, actions, {_USED} FROM counters"  # noqa: S608 - constants
 _INSERT_IDS = _insert("known (org, uuid, since, log_copies, digest)", 5)
 _INSERT_EVENTS = _insert("events", 9)
@@ -62,7 +62,7 @@ _COUNT_COPIES = {
 
 
 _Known = tuple[int, bytes | str, int, int | None, bytes | None]
-"""A row to insert into `known`: org, encoded uuid, since, log_copies, digest."""
+"""The values (org, encoded uuid, since, log_copies, digest) of a row to insert into `known`."""
 
 
 class _NoCountersError(sqlite3.DatabaseError):
@@ -73,18 +73,23 @@ class _NoCountersError(sqlite3.DatabaseError):
 
 
 class Transaction:
-    """A transaction of a group of operations, which is committed or rolled back as a whole.
+    """A transaction with a group of operations. It is committed or rolled back as a whole.
 
     Attributes:
         db: the writer's connection, inside the transaction.
-        now: when the transaction began.
-        stored: events ever stored, including this transaction; also the last `seq`.
-        rejected: malformed events ever received, without those that became events in a replay.
-        added: the events that were stored, for the index.
+        now: the time when the transaction began.
+        stored: the number of events ever stored, including those of this transaction. It is also the `seq` of the newest
+            event.
+        rejected: the number of malformed events ever received, except for those that a replay could read as events.
+        added: the events that this transaction has stored, for the index.
     """
 
     def __init__(self, db: sqlite3.Connection, now: Micros, max_size: int) -> None:
-        """Begin the transaction. The store may hold `max_size` bytes. Raises sqlite3.Error if it cannot begin."""
+        """Begin the transaction at the time `now`. `max_size` is the largest size of the store in bytes.
+
+        Raises:
+            sqlite3.Error: the transaction cannot begin.
+        """
         db.execute("BEGIN IMMEDIATE")
         self.db = db
         self.now = now
@@ -96,14 +101,18 @@ class Transaction:
         self.stored, self._duplicates, self.rejected, self._alerts, self._actions = counters
         self.added: list[AddedEvent] = []
         self._orgs: dict[str, int] = {}
-        self._envelope: tuple[str, bytes | str] = ("", "")  # the last one: its events come together
+        self._envelope: tuple[str, bytes | str] = ("", "")  # the last envelope id, and its encoded form
         self._max_size = max_size
         self._reserve = space.reserve(max_size)
         self._room = space.room(max_size)
         self._free_bytes = self._room - used
 
     def commit(self) -> None:
-        """Commit; when this returns, the data is on disk (fsynced). On sqlite3.Error, the caller rolls back."""
+        """Commit the transaction. When this returns, its data is on disk (fsynced).
+
+        Raises:
+            sqlite3.Error: the commit failed. The caller must roll back.
+        """
         counters = (self.stored, self._duplicates, self.rejected, self._alerts, self._actions)
         if counters != self._before:
             self.db.execute(
@@ -135,7 +144,7 @@ class Transaction:
                     batch.cursor,
                 )
             stored_by_batch.append(stored)
-        # After all inserts, so that this also clears the entry of an earlier batch of the group.
+        # This comes after all inserts, so that a copy also clears an entry that an earlier batch of this group has made.
         differing: set[tuple[int, bytes | str]] = set()
         if not all(new):
             for source in OKTA_SOURCES:
@@ -154,10 +163,10 @@ class Transaction:
         ]
 
     def _add(self, events: Sequence[Event]) -> tuple[list[_Known], list[bool]]:
-        """Store those of `events` that are new; return for each event its row in `known`, and whether it is new."""
+        """Store those of `events` that are new. Return, for each event, its row in `known`, and whether it is new."""
         since = self.now // SECOND
-        # An event from the log has 0 copies by the log, not NULL: `claims` asks whether the log has shown the
-        # event.
+        # A new event from the System Log gets 0 as `log_copies`, any other event gets NULL. So `claims` can see whether the
+        # System Log has shown the event.
         keys: list[_Known] = [
             (
                 *self._key(event),
@@ -192,20 +201,20 @@ class Transaction:
         return keys, new
 
     def _add_ids(self, keys: Sequence[tuple[Any, ...]]) -> list[bool]:
-        """Insert the rows `keys` into `known`; return for each row whether it is new."""
+        """Insert the rows `keys` into `known`. Return, for each row, whether it is new."""
         try:
-            # All or none: a known id undoes the whole statement, and nothing else of the transaction.
+            # If one id is known already, SQLite undoes this whole statement, but nothing else of the transaction.
             self.db.execute(_INSERT_IDS[len(keys)], [*chain.from_iterable(keys)])
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-                raise  # no other error may be taken for a duplicate, because duplicates are dropped
+                raise  # no other error may count as a duplicate, because the event would be dropped as a copy
             if len(keys) == 1:
                 return [False]
             return [self._add_ids([key])[0] for key in keys]
         return [True] * len(keys)
 
     def _add_pending(self, events: Sequence[Event]) -> None:
-        """Record as pending `events` that the System Log showed before the hook delivered them."""
+        """Record `events`, which the System Log has shown before the hook delivered them, as pending."""
         if events:
             self.reserve_space(sum(len(event.event_type) + prune.ROW_BYTES for event in events))
         rows = [
@@ -216,19 +225,20 @@ class Transaction:
             self.db.execute(_INSERT_PENDING[len(piece)], [*chain.from_iterable(piece)])
 
     def _clear_pending(self, copies: Iterable[_Known]) -> None:
-        """Delete the pending or missed entries of `copies`, which the hook has delivered now."""
+        """Delete the entries, pending or missed, of the events `copies`, which the hook has delivered now."""
         self.db.executemany("DELETE FROM awaited WHERE org = ? AND uuid = ?", (row[:2] for row in copies))
 
     def _named(self, keys: set[tuple[int, bytes | str]], events: Sequence[Event]) -> tuple[str, ...]:
-        """Return the uuids of those of `events` that came from the System Log and have one of `keys`."""
+        """Return the uuids of those of `events` that came from the System Log and whose keys are in `keys`."""
         of_log = (event for event in events if event.source is Source.LOG)
         return tuple(event.uuid for event in of_log if self._key(event) in keys)
 
     def _count_copies(self, source: Source, rows: Sequence[_Known]) -> set[tuple[int, bytes | str]]:
-        """Count `rows`, those of further copies of known events that came by `source`.
+        """Count later copies of known events, which came from `source`. `rows` has the row in `known` of each copy.
 
-        A copy from the System Log whose digest is not that of the stored event is recorded as differing. Return the
-        keys of events for which this is the first copy from the System Log and differs.
+        If the digest of a copy from the System Log is not that of the stored event, the copy is recorded as differing.
+
+        Return the keys of the events of which this is the first copy from the System Log, if it differs.
         """
         copies = Counter(row[:2] for row in rows)
         digests = {row[:2]: row[4] for row in rows} if source is Source.LOG else {}
@@ -243,7 +253,7 @@ class Transaction:
         return differing
 
     def _add_malformed(self, element: MalformedEvent, source: Source) -> None:
-        """Store a malformed event as a dead letter of the receiver."""
+        """Store the malformed event `element` as a dead letter of the receiver."""
         self.reserve_space(len(element.body) + len(element.detail) + prune.ROW_BYTES)
         self.rejected += 1
         self.db.execute(
@@ -264,9 +274,9 @@ class Transaction:
 
     @contextmanager
     def with_reserve(self) -> Iterator[None]:
-        """Let the `with` block also use the space reserved for changes of actions.
+        """Let the `with` block also use the space that is reserved for changes of actions.
 
-        So the effect of an action is undone in time even if the store is full.
+        So an action can be undone in time even if the store is full.
         """
         self._room += self._reserve
         self._free_bytes += self._reserve
@@ -277,13 +287,14 @@ class Transaction:
             self._free_bytes -= self._reserve
 
     def reserve_space(self, size: int) -> None:
-        """Ensure that `size` bytes fit into `max_size`.
+        """Ensure that `size` more bytes fit into the store.
 
-        If necessary, drop bodies that every sink has finished, then ended actions.
+        If there is not enough space, drop the bodies of events that every sink has finished. If this is not enough either,
+        drop ended actions.
 
         Raises:
-            StoreFullError: this is not enough: sinks still wait for the other bodies.
-            StoreTooSmallError: `size` is too much for `max_size`, even if no sink waits.
+            StoreFullError: there is still not enough space, because sinks have not finished the other events.
+            StoreTooSmallError: `size` is too large for the store, even if all sinks had finished all events.
         """
         need = space.on_disk(size)
         if self._free_bytes < need:
@@ -291,8 +302,8 @@ class Transaction:
             if freed < need:
                 freed += action_rows.drop_oldest(self.db, self.now, need - freed)
             self._free_bytes = self._room - _used_bytes(self.db)
-            # Only whole pages become free, so a small drop may not show yet, but together with the next one
-            # it will.
+            # Only whole pages become free. So the bytes that were dropped may not have freed a page yet, but will do so
+            # together with the next ones. This counts as enough.
             if self._free_bytes < need and freed < size:
                 raise space.full_error(need, self._max_size)
         self._free_bytes -= need
@@ -306,7 +317,7 @@ class Transaction:
         return self.org(event.org), encode_uuid(event.uuid)
 
     def org(self, name: str) -> int:
-        """Return the id of the org `name`; insert it if it is new."""
+        """Return the id of the org `name`. If the org is new, insert it."""
         number = self._orgs.get(name)
         if number is None:
             row = self.db.execute("SELECT id FROM orgs WHERE name = ?", (name,)).fetchone()
@@ -326,5 +337,5 @@ def _pieces(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...
 
 
 def _used_bytes(db: sqlite3.Connection) -> int:
-    """Return the size of the pages in use, in bytes. SQLite reuses free pages before the file grows."""
+    """Return the size of the used pages in bytes. Free pages do not count, because SQLite uses them before the file grows."""
     return int(db.execute(f"SELECT {_USED}").fetchone()[0])

@@ -1,9 +1,10 @@
-"""The only thread that writes: takes all queued operations, commits them together, resolves their futures.
+"""The writer: the only thread that writes to the store. It takes all queued operations (a group), commits them together, and
+then resolves their futures.
 
-It does not wait for a group to grow: while one group is fsynced, the next one is queued. When the thread
-reports a commit, it is on disk (fsynced); when a commit fails on a disk error, every operation of the group fails and
-is rolled back. After an I/O error the file is opened again: a second fsync on the same handle may
-succeed without having written anything.
+The thread does not wait until a group is larger: while one group is fsynced, the next one is queued. When the thread reports a
+commit, the data is on disk (fsynced). If a commit fails because of the disk, the whole group is rolled back, and all its
+operations fail. After an I/O error, the file is opened again, because a second fsync on the same handle may succeed although
+the data was not written.
 """
 
 import asyncio
@@ -32,19 +33,19 @@ from forwarder.store.sqlite.transaction import Transaction
 
 T = TypeVar("T")
 
-_GROUP_BYTES = 8 * 1024 * 1024  # in one commit
-_GROUP_OPERATIONS = 1000  # in one commit
-_QUEUE_BYTES = 32 * 1024 * 1024  # if more wait, the disk hangs, and the memory must not grow until it goes on
+_GROUP_BYTES = 8 * 1024 * 1024  # the number of bytes at which a group is committed
+_GROUP_OPERATIONS = 1000  # the number of operations at which a group is committed
+_QUEUE_BYTES = 32 * 1024 * 1024  # the most bytes queued: while the disk hangs, the memory must not grow
 _IDLE = 0.5  # seconds without an operation, after which the WAL is checkpointed
-_PROBE_INTERVAL = 1.0  # seconds
+_PROBE_INTERVAL = 1.0  # seconds between two checks whether events can be stored again
 
 _logger = logs.get("store")
 
 
 class PendingOperation(msgspec.Struct, eq=False):
-    """An operation, or a batch to append, and its future.
+    """An operation, or a batch to append, and its future. To cancel the future does not stop or undo the work.
 
-    `size` is in bytes; 0 for an operation. Cancelling the future does not undo the operation.
+    `size` is the size of a batch in bytes; 0 for an operation.
     """
 
     work: Operation[Any] | Batch
@@ -56,9 +57,9 @@ _Result = tuple[PendingOperation, Any, Exception | None]
 
 
 def run_group(tx: Transaction, group: Sequence[PendingOperation]) -> tuple[list[Any], list[AddedEvent]]:
-    """Run the operations of `group` in order; consecutive batches are appended together.
+    """Run the operations of `group` in their order. Batches that follow each other are appended together.
 
-    Return the results, and the events that were stored.
+    Return the result of each operation and batch, and the events that were stored.
     """
     results: list[Any] = []
     batches: list[Batch] = []
@@ -77,7 +78,7 @@ class Writer:
     """The writer's thread and its queue. Create and call it on the event loop.
 
     Attributes:
-        not_ready_reason: why the last try to store an event failed; None while events can be stored.
+        not_ready_reason: the reason why events cannot be stored now; None while they can be stored.
     """
 
     def __init__(
@@ -89,34 +90,36 @@ class Writer:
     ) -> None:
         """Start the thread.
 
-        The writer closes `connection`. It calls `on_commit` on the event loop
-        after each commit, with the number of events ever stored.
+        The writer uses `connection`, and closes it at the end. After each commit, it calls `on_commit` on the event loop
+        with the number of events ever stored.
         """
         self.not_ready_reason: str | None = None
         self._settings = settings
         self._connection = connection
         self._maintenance = Maintenance(connection, settings)
-        self._added: list[AddedEvent] = []  # since the last maintenance
+        self._added: list[AddedEvent] = []  # the events that were stored since the last maintenance
         self._duration = metrics.store_commit_duration
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[PendingOperation | None] = queue.SimpleQueue()
-        self._gathered: list[PendingOperation] = []  # of this iteration of the event loop
-        self._queued_bytes = 0  # gathered and in the queue; used on the event loop only
+        self._gathered: list[PendingOperation] = []  # what was submitted in this iteration of the event loop
+        self._queued_bytes = 0  # the size of all gathered and queued batches; used on the event loop only
         self._closed = False
         self._moved = False  # whether the store's files were moved or replaced
-        # Whether damage was found, which a probe may not meet, and no event was stored since.
+        # Whether damage was found, and no event was stored since. A probe cannot clear this, because it may not read or write
+        # the damaged part of the file.
         self._damaged = False
         self._next_probe = 0.0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
     def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
-        """Queue `operation` for the writer's thread. If its group fails, it may run a second time, alone.
+        """Queue `operation` for the writer's thread. If its group fails, the operation may run a second time, alone.
 
         Returns:
-            A future of the result, which is fsynced then. If the future has an error (StoreError, or one that
-            the operation raised), the operation was rolled back.
+            A future. If it has a result, this is the result of the operation, and the commit is on disk (fsynced). If it
+            has an error (a StoreError, or one that the operation raised), the operation was rolled back. Only after a
+            StoreMovedError, it may be committed, in files that were moved.
 
         Raises:
             StoreError: the store is closed.
@@ -127,11 +130,11 @@ class Writer:
         """Queue `batch` for one of the next commits.
 
         Returns:
-            A future that says which events were new, which are fsynced then. If it has a StoreError, nothing
-            was stored.
+            A future. If it has a result, this says which events were new, and they are on disk (fsynced). If it has a
+            StoreError, nothing was stored. Only after a StoreMovedError, events may be stored, in files that were moved.
 
         Raises:
-            StoreError: the store is closed, or so much is queued that the disk must be hanging.
+            StoreError: the store is closed, or so many bytes are queued that the disk must be hanging.
         """
         size = 1 + sum(len(event.body) for event in batch.events)
         size += sum(len(element.body) for element in batch.malformed)
@@ -151,7 +154,7 @@ class Writer:
         return future
 
     def _flush_to_thread(self) -> None:
-        """Queue all operations of this iteration of the event loop at once, so that they share a commit."""
+        """Queue all operations of this iteration of the event loop together, so that one commit stores them."""
         gathered, self._gathered = self._gathered, []
         for pending in gathered:
             self._queue.put(pending)
@@ -178,15 +181,17 @@ class Writer:
                 except StoreMovedError as error:
                     self._abandon(error)
                     self._maintenance.postpone(_IDLE)
-                except Exception:  # without this thread nothing is ever stored again
-                    _logger.exception("maintenance of the store failed", action="store_maintenance_failed")
+                except Exception:  # if this thread ended, nothing would be stored any more
+                    _logger.exception(
+                        "the maintenance of the store failed", action="store_maintenance_failed"
+                    )
                     self._maintenance.postpone(_IDLE)
         self._connection.close()
 
     def _next_group(self) -> tuple[list[PendingOperation], bool]:
         """Return the next group of queued operations, and whether the writer is still open.
 
-        The group is empty if nothing was queued for up to 0.5 s.
+        The group is empty if no operation was queued within 0.5 s, or until maintenance is due.
         """
         group: list[PendingOperation] = []
         size = 0
@@ -232,16 +237,16 @@ class Writer:
             self._added += added
 
     def _retry_individually(self, group: list[PendingOperation], error: Exception) -> None:
-        """Run each operation of a failed group in its own transaction, so that only those with an error fail.
+        """Run each operation of a failed group in its own transaction, so that only operations with an error fail.
 
-        If the group has one operation, that one fails with `error`.
+        If the group has only one operation, this operation fails with `error`.
         """
         if len(group) > 1:
             for pending in group:
                 self._commit([pending])
             return
-        # Only for a POST: a page of the System Log can be fetched again, and a POST may fit where a page does
-        # not.
+        # Only a failed POST makes the store not ready. A page of the System Log can be fetched again, and where a page does
+        # not fit, a smaller POST may fit.
         work = group[0].work
         is_post = isinstance(work, Batch) and work.source is Source.HOOK
         if is_post and isinstance(error, StoreFullError | StoreFormatError):
@@ -267,7 +272,7 @@ class Writer:
         self.not_ready_reason = None
 
     def _complete(self, results: list[_Result], stored: int | None) -> None:
-        with contextlib.suppress(RuntimeError):  # the event loop is closed, and all futures with it
+        with contextlib.suppress(RuntimeError):  # the event loop is closed, so nothing waits for the futures
             self._loop.call_soon_threadsafe(self._resolve, results, stored)
 
     def _resolve(self, results: list[_Result], stored: int | None) -> None:
@@ -291,7 +296,7 @@ class Writer:
         self._maintenance.run(added, idle=idle)
 
     def _probe(self) -> None:
-        """Check, by a test write, whether events can be stored again; without it, a POST would have to fail first."""
+        """Check by a test write whether events can be stored again. Without this check, it would take a POST to find out."""
         before = self.not_ready_reason
         try:
             self._connection.transact(operations.write_probe)

@@ -177,7 +177,7 @@ def test_stats_names_a_removed_sink_until_it_is_forgotten(config: Path) -> None:
     assert run(config, "dead-letters", "list", "--sink", "siem").exit_code == 2
     assert run(config, "forget-sink", "siem", "--yes").exit_code == 1
     unknown = run(config, "forget-sink", "siem", answer="n\n")
-    assert "the store knows no sink siem" in unknown.output
+    assert "the store does not know a sink named siem" in unknown.output
     assert "Forget it?" not in unknown.output
     configured = run(config, "forget-sink", "archive", "--yes")
     assert configured.exit_code == 2

@@ -149,7 +149,7 @@ async def test_a_backup_overwrites_nothing(path: Path, target: Path) -> None:
     link.symlink_to(target.with_name("elsewhere"))
     async with opened(path) as store:
         for taken in (target, link, Path(), Path("/")):
-            with pytest.raises(StoreError, match="overwrites nothing"):
+            with pytest.raises(StoreError, match="never overwrites a file"):
                 await store.backup(taken, ignore)
         for own in (path, path.with_name("store.db-wal"), path.with_name("store.db.lock")):
             with pytest.raises(StoreError, match="of the store itself"):
@@ -170,7 +170,7 @@ async def test_no_name_of_a_backup_makes_it_write_over_a_store_or_a_file_of_some
     with pytest.raises(StoreError, match=r"own\.part is a file of the store itself"):
         commands(own).backup(tmp_path / "own", ignore)
     for name in ("other", "notes"):
-        with pytest.raises(StoreError, match=rf"{name}\.part is in the way.* move it away"):
+        with pytest.raises(StoreError, match=rf"{name}\.part exists, .* move it away"):
             commands(own).backup(tmp_path / name, ignore)
     assert {file: file.read_bytes() for file in before} == before
 

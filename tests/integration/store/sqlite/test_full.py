@@ -238,7 +238,7 @@ async def test_after_an_io_error_nothing_is_stored_while_the_old_wal_cannot_be_c
             looking.execute("SELECT COUNT(*) FROM events").fetchone()
             with writes_fail(), pytest.raises(StoreError, match="disk I/O error"):
                 await store.append(Batch([event()]), timeout=5)
-            with pytest.raises(StoreError, match="its WAL cannot be emptied"):
+            with pytest.raises(StoreError, match="the WAL of the store cannot be emptied"):
                 await store.append(Batch([event()]), timeout=5)
             assert len(await held(store)) == 5
         await until(lambda: store.not_ready_reason is None)

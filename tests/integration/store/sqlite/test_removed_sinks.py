@@ -58,7 +58,7 @@ async def test_a_running_forwarder_forgets_a_removed_sink_and_no_other(path: Pat
         assert "old" not in (await store.ledger()).removed
         with pytest.raises(StoreError, match="still delivers to archive"):
             await asyncio.to_thread(commands(path).forget_sink, "archive")
-        with pytest.raises(StoreError, match="the store knows no sink nobody"):
+        with pytest.raises(StoreError, match="the store does not know a sink named nobody"):
             await asyncio.to_thread(commands(path).forget_sink, "nobody")
 
 
