@@ -35,9 +35,39 @@ from forwarder.store.sqlite import action_rows, queries, redelivery, rule_hours,
 from forwarder.store.sqlite.backup import back_up
 from forwarder.store.sqlite.find import find
 from forwarder.store.sqlite.store import SqliteStore
-from forwarder.store.sqlite.tail import SqliteTail
 
 T = TypeVar("T")
+
+
+class SqliteTail:
+    """The `store.interface.Tail` of one connection; that class describes the methods.
+
+    Each query is a transaction of its own. So between two queries, an open tail blocks neither checkpoints nor the dropping
+    of bodies.
+    """
+
+    def __init__(self, db: sqlite3.Connection, path: Path) -> None:
+        self._db = db
+        self._path = path
+
+    def held(self) -> tuple[int, int]:
+        with self._errors():
+            return queries.held(self._db)
+
+    def received_since(self, at: Micros) -> int:
+        with self._errors():
+            return queries.received_since(self._db, at)
+
+    def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
+        with self._errors():
+            return queries.read(self._db, after, limit, max_bytes)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise schema.to_store_error(self._path, error) from error
 
 
 class SqliteCommands:
