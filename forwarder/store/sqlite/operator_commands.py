@@ -39,6 +39,15 @@ from forwarder.store.sqlite.store import SqliteStore
 T = TypeVar("T")
 
 
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    """Within the `with` block, raise a StoreError in place of an error that SQLite raises for the store at `path`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise schema.to_store_error(path, error) from error
+
+
 class SqliteTail:
     """The `store.interface.Tail` of one connection; that class describes the methods.
 
@@ -51,23 +60,16 @@ class SqliteTail:
         self._path = path
 
     def held(self) -> tuple[int, int]:
-        with self._errors():
+        with _errors(self._path):
             return queries.held(self._db)
 
     def received_since(self, at: Micros) -> int:
-        with self._errors():
+        with _errors(self._path):
             return queries.received_since(self._db, at)
 
     def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
-        with self._errors():
+        with _errors(self._path):
             return queries.read(self._db, after, limit, max_bytes)
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise schema.to_store_error(self._path, error) from error
 
 
 class SqliteCommands:
@@ -128,11 +130,8 @@ class SqliteCommands:
         return self._read(partial(action_rows.find, begin=begin))
 
     def each_action(self, since: Micros) -> Iterator[Action]:
-        try:
-            with closing(schema.connect_reader(self._path)) as db:
-                yield from action_rows.each(db, since)
-        except sqlite3.Error as error:
-            raise schema.to_store_error(self._path, error) from error
+        with _errors(self._path), closing(schema.connect_reader(self._path)) as db:
+            yield from action_rows.each(db, since)
 
     def cursor(self, name: str) -> str | None:
         return self._read(partial(queries.cursor, name=name))
@@ -168,12 +167,8 @@ class SqliteCommands:
         return self._write(ForgetSinkRequest(sink))
 
     def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        path = self._path
-        try:
-            with closing(schema.connect_reader(path)) as db:
-                return query(db)
-        except sqlite3.Error as error:
-            raise schema.to_store_error(path, error) from error
+        with _errors(self._path), closing(schema.connect_reader(self._path)) as db:
+            return query(db)
 
     def _write(self, request: ReplayRequest | DiscardRequest | ForgetSinkRequest) -> int:
         # If there is no store, this raises a clear error. `_write_here` would create one.
