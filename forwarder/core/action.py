@@ -298,8 +298,8 @@ class ActionStore(Protocol):
     async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> frozenset[str]:
         """Store `actions`, append the events of `batch` and set its cursor, in one transaction.
 
-        An action replaces the stored action with the same key. Exception: if a PLANNED action has a key that is already
-        stored, it is not stored. Return the keys of these actions.
+        An action replaces the stored action with the same key. Exception: a PLANNED action is not stored if its key is
+        stored already. Return the keys of the actions that were not stored.
 
         Raises:
             StoreError: the commit failed or cannot be confirmed. The call may be repeated; PLANNED actions that were

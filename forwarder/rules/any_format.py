@@ -1,7 +1,7 @@
 """Reads rules of every supported format, to find out which event types they need. `load.py` loads the rules that run.
 
-The files may be public collections of rules for Elastic, Sigma or Okta, with rules about other products. So a rule that
-cannot be read is reported, and the others are still read. The steps are:
+The files may be public collections of rules for Elastic, Sigma or Okta, with rules about other products too. So a rule
+that cannot be read does not keep the others from being read. The steps are:
 
 1. `files.py` finds the files and reads their text.
 2. `documents.py` splits the text into documents and decodes them.

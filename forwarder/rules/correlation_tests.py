@@ -19,7 +19,7 @@ from forwarder.rules.sigma.correlation import Correlation
 from forwarder.rules.sigma.rule_exception import RuleException
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
-"""The time of a test's first event that has no `published`. Each next event is one second later."""
+"""The made-up time of the first event of a test; each following event is one second later. `published` replaces it."""
 
 
 class RuleTest(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """Splits the text of a file of rules into documents, and decodes each as TOML, JSON or YAML.
 
-Limits on size and nesting make sure that no text crashes the process, or takes a decoder more than seconds.
+Limits on size and nesting make sure that no text crashes the process or keeps a decoder busy for more than seconds.
 """
 
 import json

@@ -77,7 +77,7 @@ def _field_warnings(about: Described, fields: Iterable[str]) -> Iterator[RulePro
         if first.lower() not in _LOWER:
             near = difflib.get_close_matches(first.lower(), _LOWER, n=1)
             hint = f"; did you mean {_LOWER[near[0]]}?" if near else ""
-            yield _about(about, f"Okta's events have no field {first!r}, so {field} is never there{hint}")
+            yield _about(about, f"Okta's events have no field {first!r}, so {field} never has a value{hint}")
 
 
 def value_warnings(ruleset: Ruleset) -> list[RuleProblem]:

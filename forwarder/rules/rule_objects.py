@@ -91,8 +91,7 @@ def is_sigma(found: dict[Any, Any]) -> bool:
 
 
 def collected(documents: Iterable[tuple[T, Any]]) -> Iterator[tuple[T, Any]]:
-    """Merge the documents of older Sigma rules that consist of several documents. The key `action` of a document says
-    how:
+    """Merge the documents of older Sigma rules, which may consist of several documents. Their key `action` says how:
 
     - `global`: the document is merged into each document after it. If no document follows, it is a rule itself.
     - `repeat`: the document is merged into a copy of the document before it.

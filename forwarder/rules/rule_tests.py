@@ -79,7 +79,7 @@ def rules_of(file: Path) -> Path:
     for suffix in _RULE_SUFFIXES:
         if exists(rules := file.with_name(stem + suffix)):
             return rules
-    raise RuleFileError(f"there is no {stem}.yml or {stem}.txt beside it to test")
+    raise RuleFileError(f"there is no {stem}.yml or {stem}.txt in the same folder to test")
 
 
 def read_tests(file: Path) -> TestFile:

@@ -1,7 +1,8 @@
-"""Turns a condition into a function that says whether an event matches. This is done once, when the rules are loaded.
+"""Turns a condition into a function that finds out whether an event matches. This is done once, when the rules are
+loaded.
 
 If a field has several values, it matches if one of them matches. A Sigma rule ignores upper and lower case unless it
-says `cased`; a System Log filter does not.
+says `cased`; a System Log filter never ignores it.
 """
 
 import ipaddress
@@ -43,7 +44,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def compiled(condition: Condition) -> Test:
-    """Return a function that returns whether an event matches `condition`.
+    """Return a function that finds out whether an event matches `condition`.
 
     Raises:
         RuleFileError: the condition has a part that cannot be evaluated.
@@ -224,7 +225,7 @@ def _expression(value: Expression) -> Callable[[bytes], bool]:
 
 
 def text_matcher(text: Text) -> Callable[[str], bool]:
-    """Return a function that returns whether a string matches `text`, which may have wildcards.
+    """Return a function that finds out whether a string matches `text`, which may have wildcards.
 
     If `text` is not `cased`, the caller must pass the string in lower case.
     """

@@ -114,11 +114,11 @@ def _described(value: Value) -> str:
             return "the field" if wanted else "no such field"
         case FieldReference(field, starts, ends):
             how = (
-                "a value that contains that"
+                "a value that contains the value"
                 if starts and ends
-                else "a value that starts with that"
+                else "a value that starts with the value"
                 if starts
-                else "a value that ends with that"
+                else "a value that ends with the value"
                 if ends
                 else "the value"
             )

@@ -1,4 +1,4 @@
-"""Matches regular expressions with Google's RE2, in a time that grows only with the length of the text.
+"""Matches regular expressions in linear time, with Google's RE2.
 
 Python's `re` backtracks, so that an expression such as `(a+)+$` can take years for a text that an attacker chose. RE2
 follows all alternatives at once. It has no backreferences and no lookaround.
@@ -15,7 +15,7 @@ _MAX_EXPRESSION = 10_000
 
 
 def search(source: str, *, flags: str = "") -> Callable[[bytes], bool]:
-    """Return a function that returns whether the expression `source` matches any part of a text. The text must come
+    """Return a function that finds out whether the expression `source` matches any part of a text. The text must come
     from `encoded`.
 
     Raises:
@@ -26,7 +26,7 @@ def search(source: str, *, flags: str = "") -> Callable[[bytes], bool]:
 
 
 def full_match(source: str, *, any_case: bool = False) -> Callable[[str], bool]:
-    """Return a function that returns whether the expression `source` matches a whole text. `.` also matches a line
+    """Return a function that finds out whether the expression `source` matches a whole text. `.` also matches a line
     break.
 
     Raises:

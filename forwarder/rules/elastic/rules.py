@@ -41,8 +41,8 @@ def elastic_maker(found: dict[str, Any]) -> Callable[[], Rule | LeftOut] | None:
 
 
 def has_reader(found: dict[str, Any]) -> bool:
-    """Whether the query of `found` can be read: its language has a reader, or it is a rule of Elastic's without a
-    language, which is then KQL."""
+    """Whether the query of `found` can be read: its language has a reader, or `found` is a rule of Elastic's without a
+    language, whose query is then KQL."""
     if not found.get("language"):
         return found.get("type") in _KINDS and _has_key_of_elastics(found)
     return any(language in _LANGUAGES for language in _languages(found))
@@ -94,8 +94,7 @@ def _is_query_dsl(found: dict[str, Any]) -> bool:
 
 
 def _is_elastics(found: dict[str, Any]) -> bool:
-    """Whether `found` has a key or a type that only Elastic's rules have, and no rule with a `query` of another
-    product."""
+    """Whether `found` has a key or a type that distinguishes Elastic's rules from other rules with a `query`."""
     return found.get("type") in _KINDS or _has_key_of_elastics(found)
 
 

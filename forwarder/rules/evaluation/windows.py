@@ -20,7 +20,7 @@ Label = str | int
 Entry = tuple[Micros, Label, bytes]
 
 PLAIN = 64
-"""The number of entries of a group up to which all are kept. Above it, only the entries that a window may need are
+"""The number of entries of a group up to which all are kept. If there are more, only those that a window may need are
 kept."""
 
 _MOST = 4096

@@ -163,7 +163,7 @@ def _condition(
         raise RuleFileError(f"`condition` needs exactly one of {', '.join(OPERATORS)}")
     if operators[0] in ("lt", "lte", "neq"):
         raise RuleFileError(
-            f"`{operators[0]}` cannot be decided while more events may come; write gte, gt or eq"
+            f"`{operators[0]}` cannot be decided, because more events may come; write gte, gt or eq"
         )
     value = _whole_number(written[operators[0]])
     _check_count(_wanted(operators[0], value), kind, rules)
@@ -207,15 +207,15 @@ def _check_count(wanted: int, kind: str, rules: int) -> None:
             f"a temporal_ordered needs all its {rules} rules, in this order; remove `condition`"
         )
     if wanted < 1:
-        raise RuleFileError("`condition` holds without any event; write gte: 1, or a higher number")
+        raise RuleFileError("`condition` is true without any event; write gte: 1, or a higher number")
     if kind == "temporal" and wanted > rules:
         raise RuleFileError(
             f"`condition` wants more different rules than `rules` names ({rules}); remove `condition`"
         )
     if wanted > MOST_COUNTED:
         raise RuleFileError(
-            f"`condition` wants more than {MOST_COUNTED:,}, and a correlation counts no further; write a lower number, and "
-            "a shorter `timespan`"
+            f"`condition` wants more than {MOST_COUNTED:,}, the highest number that is counted; write a lower number, "
+            "and a shorter `timespan`"
         )
 
 

@@ -133,7 +133,7 @@ def _condition(condition: str, selections: "_Named", report: Report, line: int) 
     if rest and rest.kind != "text":
         raise RuleFileError(f"its condition cannot be read from {rest.text!r} on")
     if rest:  # older Sigma rules count events after a `|`
-        report("its condition counts events behind a `|`; write a correlation instead", line)
+        report("its condition counts events after a `|`; write a correlation instead", line)
     return found
 
 
@@ -212,7 +212,7 @@ class _Selections:
         if not found:
             return self._unknown("a selection is empty", self._line)
         for key in getattr(found, "repeated", ()):
-            self._report(f"the key {key!r} stands twice in a selection", line_of(found, key))
+            self._report(f"the key {key!r} occurs twice in a selection", line_of(found, key))
         parts = []
         for name, value in found.items():
             field, *modifiers = str(name).split("|")

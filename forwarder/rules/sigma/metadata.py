@@ -92,7 +92,7 @@ def _texts(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
 def report_unknown_keys(found: Mapping[str, Any], known: Collection[str], report: Report, where: str) -> None:
     """Report each key of `found` that has no effect, because it is not in `known`, and each key that occurs twice."""
     for key in getattr(found, "repeated", ()):
-        report(f"the key {key!r} stands twice in {where}", line_of(found, key))
+        report(f"the key {key!r} occurs twice in {where}", line_of(found, key))
     for key in found:
         if key not in known:
             hint = did_you_mean(str(key), known, known_names(known))

@@ -107,7 +107,7 @@ def test_what_can_be_loaded_and_is_probably_a_mistake_exits_1(tmp_path: Path) ->
         f"{path}:1: Sessions: there is no event type zone.dellete; did you mean zone.delete?" in result.stderr
     )
     assert (
-        "Okta's events have no field 'actr', so actr.type is never there; did you mean actor?"
+        "Okta's events have no field 'actr', so actr.type never has a value; did you mean actor?"
         in result.stderr
     )
     assert f"{path}:10: Holiday: has ended on 2026-01-31; remove it, or give it a later day" in result.stderr
@@ -135,14 +135,14 @@ def test_a_field_that_groups_or_excepts_and_does_not_exist_is_a_warning(tmp_path
     result = run("check", written(tmp_path, text))
     assert result.exit_code == 1, result.output
     assert (
-        "Many sessions: Okta's events have no field 'actr', so actr.id is never there; did you mean actor?"
+        "Many sessions: Okta's events have no field 'actr', so actr.id never has a value; did you mean actor?"
         in result.stderr
     )
     assert (
         "the alias 'user' has no field for 3b1f2a5e-2a5e-4d7c-9f0e-0f6f1a2b3c4d, so its events are not counted"
         in result.stderr
     )
-    assert "Holiday: Okta's events have no field 'usr', so usr.id is never there" in result.stderr
+    assert "Holiday: Okta's events have no field 'usr', so usr.id never has a value" in result.stderr
 
 
 @pytest.mark.long

@@ -316,7 +316,7 @@ def test_a_document_of_comments_alone_is_no_problem_beside_a_rule(tmp_path: Path
         ("title: x\nlogsource: {product: okta}\ndetection: {s: {eventType: x}, timeframe: 5m, condition: s}\n", "write a correlation with a `timespan`"),
         ("logsource: {product: okta}\ndetection: {s: {eventType: x}, condition: s}\n", ":1: `title` is required"),
         ("title: x\nlevel: urgent\nlogsource: {product: okta}\ndetection: {s: {eventType: x}, condition: s}\n", ":2: `level` is 'urgent'; write one of"),
-        ("title: x\nlogsource: {product: okta}\ndetection:\n  s:\n    a: x\n    a: y\n  condition: s\n", ":6: the key 'a' stands twice in a selection"),
+        ("title: x\nlogsource: {product: okta}\ndetection:\n  s:\n    a: x\n    a: y\n  condition: s\n", ":6: the key 'a' occurs twice in a selection"),
         ("title: x\nlogsource: {product: okta}\ndetection: {s: {forwarder.country: NO}, condition: s}\n", "YAML reads 'NO' as a boolean; write it in quotes"),
         ("title: x\nlogsource: {product: okta}\ndetection: {s: {a|re: '(?=x)'}, condition: s}\n", "cannot read the regular expression '(?=x)'"),
         ("title: x\nlogsource: {product: okta}\ndetection: {s: {a|cidr: 10.0.0.1/8}, condition: s}\n", "'10.0.0.1/8' is not a network"),
