@@ -5,21 +5,32 @@
 | when | no `until`, ascending | `until`, or descending |
 | order | by the time of storage | by `published` |
 | pages | always have a `next` link | have a `next` link while the log has more entries |
+
+The parameter `filter` is evaluated on events with the code that evaluates the filters of rules. Okta's API
+refuses some filters that rules may have.
+
+The parameter `q` is a keyword search. Okta's rules: a search has at most 10 keywords of at most 40 characters,
+separated by spaces or hyphens. Each keyword must be one whole word of some value of the event, ignoring case.
+Okta does not document what a word is; here, a whole value also counts as a word.
 """
 
 import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 
+from forwarder.core.errors import RuleFileError
 from forwarder.core.time import SECOND, Micros, to_micros
 from forwarder.emulator.http.errors import OktaApiError, invalid
-from forwarder.emulator.system_log.filter import read_filter
-from forwarder.emulator.system_log.keywords import contains_keywords, read_keywords
 from forwarder.emulator.system_log.log import EmulatedSystemLog, Key, LogEntry, LogRange
+from forwarder.rules.conditions.compiler import compiled
+from forwarder.rules.conditions.condition import And, Condition, Not, Or
+from forwarder.rules.conditions.event_fields import Reading
+from forwarder.rules.conditions.okta_filter import OPERATORS, Comparison, ValueSet, parse_filter
 
 _DAY = 86_400 * SECOND
 _RETENTION = 90 * _DAY
@@ -28,6 +39,16 @@ _NO_END = 1 << 62
 _MAX_LIMIT = 1000
 _PARAMETERS = {"since", "until", "after", "filter", "limit", "sortOrder", "q"}
 _BAD_DATE = "The date format in your query is not recognized. Please enter dates using ISO8601 string format."
+
+_ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
+_CO_NOT_SUPPORTED = {"debugContext.debugData.url", "debugContext.debugData.requestUri"}
+
+_MAX_KEYWORDS = 10
+_MAX_KEYWORD_LENGTH = 40
+_SEPARATORS = re.compile(r"[\s-]+")
+_WORDS = (re.compile(r"[^\s\-/:;,?&=(){}\[\]\"']+"), re.compile(r"\w+"))
+"""The first pattern takes `203.0.113.9` and `user@example.com` as one word each. The second takes their
+parts."""
 
 
 class LogQuery:
@@ -102,6 +123,88 @@ def _matcher(filter_text: str, search: str) -> Callable[[LogEntry], bool] | None
         return (is_match is None or is_match(event)) and contains_keywords(event, keywords)
 
     return matches
+
+
+def read_filter(text: str) -> Callable[[Any], bool]:
+    """Return a function that says whether a decoded event matches the filter `text`.
+
+    Raises:
+        OktaApiError: Okta would refuse the filter.
+    """
+    try:
+        condition = parse_filter(text)
+        for leaf in _leaves(condition):
+            _check(leaf)
+        test = compiled(condition)
+    except RuleFileError as error:
+        raise OktaApiError(400, "E0000053", f"Invalid filter '{text}': {error}") from error
+    except RecursionError as error:
+        raise OktaApiError(400, "E0000053", f"Invalid filter '{text}': too long") from error
+    return lambda event: test(Reading(event))
+
+
+def _leaves(condition: Condition) -> Iterator[Condition]:
+    match condition:
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from _leaves(part)
+        case Not(part):
+            yield from _leaves(part)
+        case _:
+            yield condition
+
+
+def _check(leaf: Condition) -> None:
+    if isinstance(leaf, ValueSet):
+        raise RuleFileError(f"Expected one value and one of the operators {','.join(OPERATORS)}")
+    attribute = leaf.attribute if isinstance(leaf, Comparison) else "target[...]"
+    if not isinstance(leaf, Comparison) or not _ATTRIBUTE.fullmatch(attribute) or attribute == "published":
+        raise OktaApiError(400, "E0000053", f"field is not valid: {attribute}")
+    if leaf.operator == "co" and attribute in _CO_NOT_SUPPORTED:
+        summary = "The supplied combination of operator and field is not currently supported."
+        raise OktaApiError(400, "E0000031", f"{summary} Operator: co, Field: {attribute}")
+
+
+def read_keywords(text: str) -> frozenset[str]:
+    """Return the keywords of a search.
+
+    Raises:
+        OktaApiError: Okta would refuse the search.
+    """
+    found = [word for word in _SEPARATORS.split(text.lower()) if word]
+    if len(found) > _MAX_KEYWORDS:
+        raise invalid("q", f"q: no more than {_MAX_KEYWORDS} keywords are allowed")
+    if any(len(word) > _MAX_KEYWORD_LENGTH for word in found):
+        raise invalid("q", f"q: a keyword must not have more than {_MAX_KEYWORD_LENGTH} characters")
+    return frozenset(found)
+
+
+def contains_keywords(event: Any, keywords: frozenset[str]) -> bool:
+    """Whether a decoded event contains every keyword."""
+    missing = set(keywords)
+    for value in _texts(event):
+        folded = value.lower()
+        missing.discard(folded)
+        for words in _WORDS:
+            missing.difference_update(words.findall(folded))
+        if not missing:
+            return True
+    return not missing
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the values in an event, without its keys."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str):
+        yield value
+    elif isinstance(value, bool):
+        yield "true" if value else "false"
+    elif value is not None:
+        yield str(value)
 
 
 def _limit(text: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from forwarder.emulator.http.errors import OktaApiError
-from forwarder.emulator.system_log.filter import read_filter
+from forwarder.emulator.system_log.query import read_filter
 from forwarder.rules.documents import yaml_documents
 from forwarder.rules.load import RulesError, load
 from forwarder.rules.rule_objects import okta_filters

@@ -1,11 +1,13 @@
+"""The filter and the keyword search of a query."""
+
 from typing import Any
 
 import pytest
 
 from forwarder.emulator.http.errors import OktaApiError
-from forwarder.emulator.system_log.filter import read_filter
+from forwarder.emulator.system_log.query import contains_keywords, read_filter, read_keywords
 
-EVENT: dict[str, Any] = {
+FILTERED: dict[str, Any] = {
     "eventType": "user.session.start",
     "legacyEventType": None,
     "actor": {"id": "00u1", "displayName": 'Ada "The" (One)'},
@@ -40,7 +42,7 @@ EVENT: dict[str, Any] = {
     ],
 )
 def test_a_filter_says_which_events_are_wanted(text: str, *, expected: bool) -> None:
-    assert read_filter(text)(EVENT) is expected
+    assert read_filter(text)(FILTERED) is expected
 
 
 @pytest.mark.parametrize(
@@ -67,3 +69,46 @@ def test_a_filter_that_okta_would_not_take_is_refused_with_the_reason(
         read_filter(text)
     assert (refused.value.status, refused.value.code) == (400, code)
     assert reason in refused.value.summary
+
+
+SEARCHED: dict[str, Any] = {
+    "eventType": "user.session.start",
+    "actor": {"displayName": "Zoë Novák-Ito", "alternateId": "user07@example.com"},
+    "client": {"ipAddress": "203.0.113.9", "geographicalContext": {"city": "São Paulo", "postalCode": None}},
+    "target": [{"displayName": "Data Lake"}],
+    "securityContext": {"asNumber": 64496, "isProxy": False},
+    "debugContext": {"debugData": {"url": "/api/v1/authn?token=abc"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("zoë", True),
+        ("NOVÁK", True),
+        ("Novák-Ito", True),
+        ("são paulo", True),
+        ("paulo lake user.session.start", True),
+        ("user07@example.com", True),
+        ("203.0.113.9", True),
+        ("64496", True),
+        ("false", True),
+        ("authn", True),
+        ("paulo tokyo", False),
+        ("nov", False),
+        ("ession", False),
+        ("displayName", False),
+        ("null", False),
+        ("", True),
+    ],
+)
+def test_every_keyword_must_be_a_whole_word_of_some_value(search: str, found: bool) -> None:  # noqa: FBT001
+    assert contains_keywords(SEARCHED, read_keywords(search)) == found
+
+
+@pytest.mark.parametrize("search", ["a b c d e f g h i j k", "a-b c-d e-f g-h i-j k", "x" * 41])
+def test_too_many_or_too_long_keywords_are_refused(search: str) -> None:
+    with pytest.raises(OktaApiError) as refused:
+        read_keywords(search)
+    assert (refused.value.status, refused.value.code) == (400, "E0000001")
+    read_keywords("x" * 40 + " b c d e f g h i j")
