@@ -1,11 +1,17 @@
-"""Shows a demo while it runs. On a terminal it draws a picture; elsewhere it prints a line every few
-seconds."""
+"""Shows a demo while it runs, and carries out what the user asks for by pressing a key.
+
+On a terminal it draws a picture; elsewhere it prints a line every few seconds, and reads no keys.
+"""
 
 import asyncio
+import os
 import shlex
 import shutil
 import sys
-from contextlib import suppress
+import termios
+import tty
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -14,8 +20,6 @@ from rich.live import Live
 from forwarder.app import Forwarder
 from forwarder.core.errors import StoreError
 from forwarder.core.wording import count
-from forwarder.demo.disk import Disk
-from forwarder.demo.keyboard import listening
 from forwarder.demo.picture import Picture
 from forwarder.demo.snapshot import SINK, Snapshot, Watcher
 from forwarder.emulator.org import Emulator
@@ -51,27 +55,27 @@ class View:
         self._watcher = Watcher(forwarder, emulator)
         self._config = config
         self._page = f"http://{forwarder.ops.address}/"
-        self._disk = Disk(config.parent / SINK)
+        self._folder = _SinkFolder(config.parent / SINK)
         self._stop = stop
 
     async def show(self) -> None:
         """Show the demo until cancelled."""
         if not self.console.is_terminal:
             await self._print_lines()
-        keys = {"u": self._disk.unplug, "p": self._disk.plug, "q": self._stop.set}
-        with listening(keys), Live(console=self.console, screen=True, auto_refresh=False) as live:
+        keys = {"u": self._folder.unplug, "p": self._folder.plug, "q": self._stop.set}
+        with _key_presses(keys), Live(console=self.console, screen=True, auto_refresh=False) as live:
             while True:
                 # A user may break the store on purpose; the next snapshot may succeed.
                 with suppress(StoreError):
                     seen = await self._watcher.look()
-                    live.update(Picture(seen, self._page, plugged=self._disk.plugged), refresh=True)
+                    live.update(Picture(seen, self._page, plugged=self._folder.plugged), refresh=True)
                 await self._clock.sleep(_PICTURES)
 
     async def close(self, showing: asyncio.Task[None]) -> None:
         """Cancel `showing`, the task of `show`, and put the folder of the sink back if it is unplugged."""
         showing.cancel()
         await asyncio.gather(showing, return_exceptions=True)
-        self._disk.plug()
+        self._folder.plug()
 
     async def say_goodbye(self) -> None:
         """Print the last numbers, and commands that show the events of the demo."""
@@ -93,6 +97,57 @@ class View:
         while True:
             print_line(_line(await self._watcher.look()), soft_wrap=True)
             await self._clock.sleep(_LINES)
+
+
+class _SinkFolder:
+    """The folder of the demo's sink. The user can unplug the folder, like a disk: then a file takes its path,
+    so that the sink cannot write into the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._aside = folder.with_name(f"{folder.name}.unplugged")
+        self.plugged = True
+
+    def unplug(self) -> None:
+        """Move the folder aside, and put an empty file in its place."""
+        if self.plugged and self._folder.is_dir():
+            self._folder.rename(self._aside)
+            self._folder.touch()
+            self.plugged = False
+
+    def plug(self) -> None:
+        """Move the folder back to its path."""
+        if not self.plugged:
+            self._folder.unlink(missing_ok=True)
+            self._aside.rename(self._folder)
+            self.plugged = True
+
+
+@contextmanager
+def _key_presses(keys: Mapping[str, Callable[[], None]]) -> Iterator[None]:
+    """While the `with` block runs, call the function that `keys` has for each pressed key. Do nothing if
+    stdin is not a terminal.
+
+    The settings of the terminal are restored at the end of the block. Ctrl-C still sends SIGINT.
+    """
+    if not sys.stdin.isatty():
+        yield
+        return
+    terminal, loop = sys.stdin.fileno(), asyncio.get_running_loop()
+    before = termios.tcgetattr(terminal)
+
+    def read() -> None:
+        for key in os.read(terminal, 64).decode(errors="replace"):
+            if key in keys:
+                keys[key]()
+
+    tty.setcbreak(terminal)
+    loop.add_reader(terminal, read)
+    try:
+        yield
+    finally:
+        loop.remove_reader(terminal)
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
 def _line(seen: Snapshot) -> str:
