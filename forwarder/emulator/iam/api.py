@@ -1,5 +1,10 @@
-"""`/api/v1/iam/roles` and `/api/v1/iam/resource-sets`."""
+"""`/api/v1/iam/roles` and `/api/v1/iam/resource-sets`.
 
+A resource in a set is a URL of Okta's API, or an Okta resource name (ORN) if the API has no URL for this
+resource.
+"""
+
+import re
 from typing import Any
 
 import msgspec
@@ -7,14 +12,19 @@ from litestar import delete, get, patch, post, put
 from litestar.params import FromPath
 
 from forwarder.core.time import iso
-from forwarder.emulator.http.errors import decode, not_found
+from forwarder.emulator.http.errors import OktaApiError, decode, invalid, not_found
 from forwarder.emulator.http.responses import OktaRequest, caller, org
-from forwarder.emulator.iam.resources import meant, orn, resource_links
 from forwarder.emulator.iam.roles import CustomRole, ResourceSet
+from forwarder.emulator.org import Emulator
 
 _ROLE = "/iam/roles/{role_id:str}"
 _SETS = "/iam/resource-sets"
 _SET = f"{_SETS}/{{set_id:str}}"
+
+_ORN = re.compile(r"orn:okta:[a-z]+:([^:]+):.+")
+_ORN_WITH_URL = re.compile(
+    r"orn:okta:(?:directory:[^:]+:(users|groups(?::[^:]+(?::contained_resources)?)?)|idp:[^:]+:(apps))"
+)
 
 
 class _RoleSpec(msgspec.Struct):
@@ -109,7 +119,7 @@ async def _sets(request: OktaRequest) -> dict[str, Any]:
 @post(_SETS, status_code=200)
 async def _create_set(request: OktaRequest) -> dict[str, Any]:
     spec = decode(await request.body(), _SetSpec, "resourceSet")
-    roles, resources = org(request).admin_roles, _meant(request, spec.resources)
+    roles, resources = org(request).admin_roles, _kept_forms(request, spec.resources)
     return roles.create_set(spec.label, spec.description, resources, caller(request)).view(_url(request))
 
 
@@ -144,7 +154,7 @@ async def _resources(request: OktaRequest, set_id: FromPath[str]) -> dict[str, A
 async def _add_resources(request: OktaRequest, set_id: FromPath[str]) -> dict[str, Any]:
     roles, more = org(request).admin_roles, decode(await request.body(), Additions, "resources")
     found = roles.resource_set(set_id)
-    roles.add_resources(found, _meant(request, more.additions))
+    roles.add_resources(found, _kept_forms(request, more.additions))
     return found.view(_url(request))
 
 
@@ -155,8 +165,8 @@ async def _remove_resource(request: OktaRequest, set_id: FromPath[str], resource
         raise not_found(f"{resource_id} (Resource)")
 
 
-def _meant(request: OktaRequest, named: tuple[str, ...]) -> list[str]:
-    return [meant(org(request), resource) for resource in named]
+def _kept_forms(request: OktaRequest, named: tuple[str, ...]) -> list[str]:
+    return [_kept_form(org(request), resource) for resource in named]
 
 
 def _permission(request: OktaRequest, role: CustomRole, name: str) -> dict[str, Any]:
@@ -179,11 +189,63 @@ def _resource(request: OktaRequest, found: ResourceSet, resource_id: str) -> dic
     place = f"{_url(request)}/api/v1/iam/resource-sets/{found.id}/resources/{resource_id}"
     return {
         "id": resource_id,
-        "orn": orn(emulator, resource),
+        "orn": _orn(emulator, resource),
         "created": iso(found.created, "milliseconds"),
         "lastUpdated": iso(found.updated, "milliseconds"),
-        "_links": resource_links(emulator, resource) | {"resource": {"href": place}},
+        "_links": _resource_links(emulator, resource) | {"resource": {"href": place}},
     }
+
+
+def _kept_form(emulator: Emulator, resource: str) -> str:
+    """Return a resource in the form in which a set keeps it: as a URL if the API has a URL for this resource,
+    else as an ORN. `resource` may be a URL or an ORN.
+
+    Raises:
+        OktaApiError: this org does not have the resource.
+    """
+    api = f"{emulator.settings.url}/api/v1/"
+    if resource.startswith("orn:"):
+        name = _ORN.fullmatch(resource)
+        if name is None or name[1] != emulator.org_id:
+            raise _unknown(resource)
+        found = _ORN_WITH_URL.fullmatch(resource)
+        if found is None:
+            return resource
+        path = (found[1] or found[2]).replace(":contained_resources", ":users").replace(":", "/")
+    else:
+        path = resource.removeprefix(api)
+        if path == resource:
+            raise _unknown(resource)
+    kind, _, rest = path.partition("/")
+    if kind == "groups" and rest:
+        emulator.groups.find(rest.removesuffix("/users"))
+    elif path not in {"users", "groups", "apps"}:
+        raise _unknown(resource)
+    return api + path
+
+
+def _orn(emulator: Emulator, resource: str) -> str:
+    """Return the ORN of a resource, which is a URL or an ORN."""
+    if resource.startswith("orn:"):
+        return resource
+    path = resource.removeprefix(f"{emulator.settings.url}/api/v1/")
+    service = "idp" if path == "apps" else "directory"
+    name = re.sub("/users$", "/contained_resources", path).replace("/", ":")
+    return f"orn:okta:{service}:{emulator.org_id}:{name}"
+
+
+def _resource_links(emulator: Emulator, resource: str) -> dict[str, dict[str, str]]:
+    """Return the `_links` to a resource. They are empty for an ORN, because the API has no URL for this
+    resource. (Admin roles are such resources.)"""
+    if resource.startswith("orn:"):
+        return {}
+    path = resource.removeprefix(f"{emulator.settings.url}/api/v1/")
+    itself = {"href": resource}
+    return ({path: itself} if path in {"users", "groups"} else {}) | {"self": itself}
+
+
+def _unknown(resource: str) -> OktaApiError:
+    return invalid("resources", f"resources: {resource} is not a resource of this org")
 
 
 ROLE_ROUTES = (
