@@ -1,10 +1,12 @@
 """Lets a command send a request to the running forwarder, the only process that may write to the store.
 
 The forwarder listens on a Unix socket beside the store. Only the user that runs the forwarder may connect. A client sends
-one JSON line, the request, and keeps the connection open. The server answers with JSON lines: any number of lines with
-`progress`, then one line with `result` or `error`. If the client disconnects before that, the server cancels the command.
+one JSON line, the request, and keeps the connection open. The server answers with JSON lines: one that says that it has
+accepted the request, any number of lines with `progress`, then one line with `result` or `error`. If the client disconnects
+before that, the server cancels the command.
 
     {"command": "replay", "selection": {"ids": [7], "sink": null, "reason": null}}
+    {"accepted": true}
     {"result": 1}
 """
 
@@ -25,10 +27,10 @@ from forwarder.core.errors import ForwarderError, StoreError, StoreTimeoutError
 from forwarder.core.redaction import redact_all
 
 _MAX_PATH = 100  # bytes of a socket's path; the kernel allows 107
-_MAX_REQUEST = (
-    4 * 1024 * 1024
-)  # bytes; the ids in a request come from a command line, which has at most 2 MiB
+_MAX_REQUEST = 4 * 1024 * 1024  # bytes; the ids in it come from a command line, which has at most 2 MiB
 _REQUEST_TIMEOUT = 10.0  # seconds
+_ACCEPT_TIMEOUT = 10.0
+"""Seconds for a forwarder to accept a request. The kernel connects a client also to a forwarder that hangs."""
 _REPLY_TIMEOUT = 300.0  # seconds
 _WATCH_INTERVAL = 2.0  # seconds
 
@@ -59,6 +61,7 @@ Handler = Callable[[Any, Report], Coroutine[Any, Any, Any]]
 class _Reply(msgspec.Struct, omit_defaults=True):
     """One line of an answer. `kind` is the type of the error, one of `_ERRORS`; empty for any other error."""
 
+    accepted: bool = False
     progress: Any = None
     result: Any = None
     error: str | None = None
@@ -168,22 +171,22 @@ class ControlServer:
             if self._server is None:  # the client connected just before the server closed
                 return
             with contextlib.suppress(OSError, asyncio.CancelledError):
-                reply = await self._answer(
-                    reader, lambda progress: writer.write(_reply_line(_Reply(progress)))
-                )
+                reply = await self._answer(reader, lambda reply: writer.write(_reply_line(reply)))
                 writer.write(_reply_line(reply))
                 await writer.drain()
         finally:
             writer.close()
             self._tasks.discard(task)
 
-    async def _answer(self, reader: asyncio.StreamReader, report: Report) -> _Reply:
+    async def _answer(self, reader: asyncio.StreamReader, write: Callable[[_Reply], None]) -> _Reply:
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT):
                 request = self._decode(await reader.readline())
         except (ValueError, TimeoutError) as error:  # malformed, too long, or incomplete
             return _Reply(error=f"the request was not understood: {error}")
-        work = self._handlers[type(request)](request, report)
+        if not isinstance(request, WatchRequest):
+            write(_Reply(accepted=True))
+        work = self._handlers[type(request)](request, lambda progress: write(_Reply(progress=progress)))
         try:
             return _Reply(result=await _until_disconnect(work, reader))
         except ForwarderError as error:
@@ -244,13 +247,17 @@ def _connect(connection: socket.socket, path: Path) -> bool:
     """Connect to the forwarder at the socket `path`; return False if none runs.
 
     Raises:
-        StoreError: this user may not connect to the forwarder.
+        StoreError: this user may not connect to the forwarder, or the forwarder accepts no connection
+            (StoreTimeoutError).
     """
     try:
         with _short_address(path) as address:
             connection.connect(address)
     except (FileNotFoundError, ConnectionRefusedError):
         return False
+    except (BlockingIOError, TimeoutError) as error:  # other commands fill the queue of connections
+        text = f"the forwarder's control socket {path} accepts no connection"
+        raise StoreTimeoutError(f"{text}; if the forwarder hangs, end its process") from error
     except OSError as error:
         text = f"the forwarder's control socket {path} cannot be reached ({error.strerror})"
         raise StoreError(f"{text}; run this command as the user that runs the forwarder") from error
@@ -263,13 +270,15 @@ def ask(
     on_progress: Callable[[Any], object] = lambda _: None,
     *,
     timeout: float | None = _REPLY_TIMEOUT,
+    accept_timeout: float = _ACCEPT_TIMEOUT,
 ) -> Any | None:
     """Let the forwarder that runs on `store` carry out `request`. Blocks until the result is there.
 
     An exception in the caller, such as Ctrl-C, ends the connection. The forwarder then cancels the request.
 
     Returns the result as decoded JSON; None if no forwarder runs. Calls `on_progress` with each progress
-    report, also decoded. Waits `timeout` seconds for each line of the answer; without limit if it is None.
+    report, also decoded. Waits `accept_timeout` seconds until the forwarder accepts the request, and then `timeout`
+    seconds for each line of the answer, or without limit if `timeout` is None.
 
     Raises:
         ForwarderError: the forwarder could not carry out the request; `_ERRORS` has the types.
@@ -281,13 +290,13 @@ def ask(
     except (UnicodeError, OverflowError) as error:
         raise StoreError(f"the request cannot be sent: {error}") from error
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(timeout)
+        connection.settimeout(accept_timeout)
         if not _connect(connection, path):
             return None
         try:
-            reply = _exchange(connection, line, on_progress)
+            reply = _exchange(connection, line, on_progress, timeout)
         except TimeoutError as error:
-            text = f"the forwarder on {store} did not answer within {timeout:g} s"
+            text = f"the forwarder on {store} did not answer within {connection.gettimeout():g} s"
             raise StoreTimeoutError(f"{text}; it may still carry out the request") from error
         except (OSError, msgspec.MsgspecError) as error:
             text = f"the forwarder on {store} did not answer ({error})"
@@ -298,7 +307,9 @@ def ask(
     return reply.result
 
 
-def _exchange(connection: socket.socket, line: bytes, on_progress: Callable[[Any], object]) -> _Reply:
+def _exchange(
+    connection: socket.socket, line: bytes, on_progress: Callable[[Any], object], timeout: float | None
+) -> _Reply:
     connection.sendall(line)
     with connection.makefile("rb") as lines:
         while True:
@@ -306,6 +317,9 @@ def _exchange(connection: socket.socket, line: bytes, on_progress: Callable[[Any
             if not answer.endswith(b"\n"):
                 raise ConnectionError("it has stopped")
             reply = msgspec.json.decode(answer, type=_Reply)
-            if reply.progress is None:
+            if reply.accepted:
+                connection.settimeout(timeout)
+            elif reply.progress is None:
                 return reply
-            on_progress(reply.progress)
+            else:
+                on_progress(reply.progress)

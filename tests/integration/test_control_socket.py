@@ -1,6 +1,7 @@
 """The control socket: how a command reaches the running forwarder."""
 
 import asyncio
+import socket
 import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -162,6 +163,33 @@ async def test_a_forwarder_that_does_not_answer_in_time_is_an_error(path: Path) 
     async with serving(path):
         with pytest.raises(StoreTimeoutError, match=r"did not answer within 0\.05 s"):
             await ask(path, Hang(), timeout=0.05)
+
+
+async def test_a_command_that_may_take_any_time_does_not_wait_for_a_forwarder_that_hangs(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(control_socket.socket_path(path)))
+        hanging.listen()
+        with pytest.raises(StoreTimeoutError, match=r"did not answer within 0\.05 s"):
+            await ask(path, Count(1), timeout=None, accept_timeout=0.05)
+
+
+async def test_a_forwarder_that_hangs_with_many_commands_waiting_is_an_error(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as hanging, socket.socket(socket.AF_UNIX) as other:
+        hanging.bind(str(control_socket.socket_path(path)))
+        hanging.listen(0)
+        other.connect(hanging.getsockname())
+        with pytest.raises(StoreTimeoutError, match="accepts no connection; if the forwarder hangs, end its"):
+            await ask(path, Count(1), accept_timeout=0.05)
+
+
+async def test_a_request_that_was_accepted_may_take_longer(path: Path) -> None:
+    handlers = Handlers()
+    async with serving(path, handlers) as server:
+        asked = asyncio.create_task(ask(path, Hang(), timeout=None, accept_timeout=5))
+        await asyncio.wait_for(handlers.hangs.wait(), 5)
+        await server.close()
+        with pytest.raises(StoreError, match="it has stopped"):
+            await asked
 
 
 async def test_nonsense_gets_an_answer_and_harms_no_other_client(path: Path) -> None:
