@@ -1,4 +1,4 @@
-"""`forwarder backfill`: fetches a time range of the past from the System Log into the store."""
+"""`forwarder backfill`: fetches a past time range from the System Log into the store."""
 
 import asyncio
 from pathlib import Path
@@ -31,18 +31,16 @@ if TYPE_CHECKING:
 @click.option(
     "--until",
     type=TimeParam(),
-    help="End of the range, written like --since; by default, how far the forwarder has polled.",
+    help="End of the range, written like --since. Default: the time up to which polling has read the System Log.",
 )
 @click.option(
     "--rate-share",
     type=click.FloatRange(0, 1, min_open=True),
-    help="Share of Okta's rate limit; by default half of `reconcile.rate_share`, and polling keeps the other "
-    "half. A running forwarder uses at most `reconcile.rate_share` in all.",
+    help="Share of Okta's rate limit that the backfill may use. Default: half of `reconcile.rate_share`; polling "
+    "uses the other half. A running forwarder uses at most `reconcile.rate_share` for both together.",
 )
 @click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Only estimate how many events there are, and how long it takes to fetch them.",
+    "--dry-run", is_flag=True, help="Only estimate the number of events, and how long it takes to fetch them."
 )
 def backfill(
     config: Path,
@@ -53,14 +51,15 @@ def backfill(
     *,
     dry_run: bool,
 ) -> None:
-    """Fetch a time range of the past from the System Log. Okta keeps events for 90 days.
+    """Fetch a past time range from the System Log. Okta keeps events for 90 days.
 
-    Events that the store has already are skipped, so none is delivered twice. A running forwarder does the
-    work itself, and pauses while more than 50,000 events wait for a sink. If no forwarder runs, this command writes to
-    the store; a forwarder that you start meanwhile refuses to start and names this process. After Ctrl-C, run
-    the same command again to resume. Events that Okta adds late near the end of the range are left to polling.
+    Events that the store already has are skipped, so no event is delivered twice. If a forwarder runs on the store,
+    the forwarder fetches the events, and pauses while more than 50,000 events wait for a sink. If no forwarder runs,
+    this command fetches the events and writes to the store. A forwarder that you start before the command has ended
+    refuses to start, and names this process. After Ctrl-C, run the same command again to resume. If Okta adds events
+    near the end of the range late, polling fetches them.
 
-    Exit codes: 0 fetched, 1 Okta or the store refused, or you stopped it, 2 wrong usage or configuration.
+    Exit codes: 0 fetched, 1 Okta or the store refused, or you stopped the command, 2 wrong usage or configuration.
     """
     from forwarder.control_socket import ask
     from forwarder.okta.system_log.backfill import BackfillRequest
@@ -104,10 +103,10 @@ def _within_retention(since: Micros, until: Micros | None) -> tuple[Micros, Micr
 
 
 async def _run_here(settings: Settings, request: "BackfillRequest", share: float, report: "Report") -> None:
-    """Run the backfill in this process, which holds the lock of the store until the end.
+    """Run the backfill in this process. The process holds the lock of the store until the end.
 
     Raises:
-        StoreError: there is no store, a forwarder has it open, or too many events wait for a sink.
+        StoreError: there is no store, a forwarder has the store open, or too many events wait for a sink.
     """
     import msgspec
 
@@ -122,9 +121,8 @@ async def _run_here(settings: Settings, request: "BackfillRequest", share: float
     assert org.url is not None
     assert org.api is not None
     clock, metrics = SystemClock(), Metrics()
-    open_commands(settings.store, clock).dead_letters(
-        DeadLetterSelection(), limit=1
-    )  # an error if there is no store
+    # Raises StoreError if there is no store: `open_store` below would create one.
+    open_commands(settings.store, clock).dead_letters(DeadLetterSelection(), limit=1)
     api = OktaClient(org.url, org.api, share, clock)
     store = await open_store(settings.store, clock, metrics)
 
@@ -144,7 +142,7 @@ async def _run_here(settings: Settings, request: "BackfillRequest", share: float
 
 
 class _Output:
-    """Shows the plan, then a progress bar. `last` is the progress reported last; None before the first report."""
+    """Shows the plan, then a progress bar. `last` is the newest reported progress; None before the first report."""
 
     def __init__(self) -> None:
         from rich import progress as rich

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 def backup(config: Path, file: Path, *, as_json: bool) -> None:
     """Copy the store into FILE, which must not exist. Works whether or not a forwarder runs on the store.
 
-    The copy shows the store at one moment. The command checks the structure of the copy, its rows (compared with those
-    of the store) and its ledger. When the command ends, the copy is on disk (fsynced). A running forwarder writes the
-    copy as its own user, and goes on receiving and delivering. Ctrl-C stops the copy and leaves no file behind.
+    The copy has the content of the store at one moment. The command checks three things in the copy: the structure, the
+    rows (by comparing them with the rows of the store) and the ledger. When the command ends, the copy is on disk
+    (fsynced). If a forwarder runs, the forwarder writes the copy as its own user, and continues to receive and deliver
+    events. Ctrl-C stops the copy and leaves no file behind.
 
-    To restore: stop the forwarder, move the files of the old store away (store.path with -wal and -shm), copy FILE to
-    store.path, start the forwarder.
+    To restore: stop the forwarder, move the files of the old store away (store.path, and the files with the same name
+    plus -wal and -shm), copy FILE to store.path, start the forwarder.
 
-    Exit codes: 0 the backup is complete, 1 it is not, or the ledger does not add up, 2 wrong usage or configuration.
+    Exit codes: 0 the backup is complete, 1 the backup failed, or the ledger does not balance, 2 wrong usage or
+    configuration.
     """
     import msgspec
 
@@ -46,9 +48,11 @@ def backup(config: Path, file: Path, *, as_json: bool) -> None:
     with status:
         made = commands.backup(file, show)
     if not file.exists():
-        where = "in its own view of the file system (a container, or systemd's PrivateTmp)"
+        where = "in its own view of the file system (of a container, or of systemd's PrivateTmp)"
         terminal.echo(
-            f"The running forwarder wrote {made.file} {where}, not in this one.", fg="yellow", err=True
+            f"The running forwarder wrote {made.file} {where}; this command cannot see the file.",
+            fg="yellow",
+            err=True,
         )
     if as_json:
         click.echo(msgspec.json.encode(made))
@@ -57,7 +61,7 @@ def backup(config: Path, file: Path, *, as_json: bool) -> None:
         waiting = "".join(f"; {number:,} wait for {sink}" for sink, number in made.waiting.items() if number)
         terminal.echo(f"Backed up {held}, {made.bytes / 1e6:,.1f} MB, to {made.file}{waiting}.", fg="green")
     for imbalance in made.imbalances:
-        text = f"The ledger of the store, and so of the backup, does not add up: {imbalance}"
+        text = f"The ledger of the store, and so the ledger of the backup, does not balance: {imbalance}"
         terminal.echo(text, fg="red", err=True)
     if made.imbalances:
         raise SystemExit(1)

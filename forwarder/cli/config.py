@@ -11,7 +11,7 @@ from forwarder.cli.options import config_option, find_config
 from forwarder.core.printable import printable
 from forwarder.core.redaction import redact_all
 
-_COLUMN = 60  # in which the comments begin
+_COLUMN = 60  # where the comments begin
 
 
 @click.group()
@@ -23,13 +23,13 @@ def config() -> None:
 @config_option
 @click.option("--changed", is_flag=True, help="Show only keys that the file or the environment sets.")
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON: `config`, and `from` with each key's origin."
+    "--json", "as_json", is_flag=True, help="Print JSON: `config`, and `from` with the origin of each value."
 )
 def show(config: Path, *, changed: bool, as_json: bool) -> None:
     """Show every key with its value in force, and where the value comes from: file, environment or default.
 
-    Secrets are hidden: their sources are shown, but not read. The output is YAML that `check` accepts, unless the
-    file itself contains a secret.
+    Secrets are hidden: the command shows where each secret is, but does not read it. The output is YAML that `check`
+    accepts, unless the file itself contains a secret.
     """
     from forwarder.config.file import Environment, read_yaml
     from forwarder.settings import Settings, load
@@ -53,7 +53,7 @@ def show(config: Path, *, changed: bool, as_json: bool) -> None:
 
 @config.command()
 def schema() -> None:
-    """Print the JSON schema of the configuration file, with which an editor completes keys and marks typos.
+    """Print the JSON schema of the configuration file. With this schema, an editor completes keys and marks typos.
 
     Name the schema in the first line of the configuration: `# yaml-language-server: $schema=forwarder.schema.json`.
     """
@@ -61,7 +61,7 @@ def schema() -> None:
 
 
 def schema_text() -> str:
-    """Return the JSON schema of the configuration, the content of `config/forwarder.schema.json`."""
+    """Return the JSON schema of the configuration. The file `config/forwarder.schema.json` has this text."""
     from forwarder.settings import Settings
 
     tree = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Settings.model_json_schema()
@@ -101,7 +101,7 @@ def _has(tree: Any, path: _Path) -> bool:
 
 
 def _without_defaults(tree: Any, origins: Mapping[_Path, str], path: _Path = ()) -> Any:
-    """Return the part of `tree` that comes from the file or the environment; None if all are defaults."""
+    """Return the values in `tree` that come from the file or the environment; None if all values are defaults."""
     if _is_leaf(tree):
         return None if origins[path] == "default" else tree
     kept = {key: _without_defaults(value, origins, (*path, key)) for key, value in tree.items()}

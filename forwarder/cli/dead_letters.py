@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from forwarder.store.interface import StoreCommands
 
 _ID = click.IntRange(0, 2**63 - 1)  # as SQLite's integers
-_SHOWN = 20  # the most malformed events that are printed after a replay
+_SHOWN = 20  # the maximum number of malformed events that are printed after a replay
 
 
 @click.group("dead-letters")
 def dead_letters() -> None:
     """List, show, replay and discard the events that a sink rejected.
 
-    A dead letter is kept with the sink's message until you replay or discard it. These commands work whether
-    or not a forwarder runs on the store.
+    A dead letter keeps the event and the sink's error message until you replay or discard it. These commands work
+    whether or not a forwarder runs on the store.
     """
 
 
@@ -45,7 +45,7 @@ def _filters(command: Any) -> Any:
     type=click.IntRange(1, 1_000_000),
     default=100,
     show_default=True,
-    help="The most dead letters to list.",
+    help="The maximum number of dead letters to list.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def list_command(config: Path, sink: str | None, reason: str | None, limit: int, *, as_json: bool) -> None:
@@ -76,16 +76,18 @@ def show(config: Path, number: int) -> None:
 @dead_letters.command()
 @config_option
 @_filters
-@click.option("--all", "everything", is_flag=True, help="All dead letters that match the other options.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Replay all dead letters that match the other options."
+)
 @click.argument("ids", type=_ID, nargs=-1, metavar="[ID]…")
 def replay(
     config: Path, ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool
 ) -> None:
-    """Send dead letters again: those with these IDs, or all with --all.
+    """Send dead letters again: those with the given IDs, or all with --all.
 
-    If no forwarder runs, they are sent when one starts. Malformed events are read again, and stored if they are
-    valid now. If an OTLP server rejected events without saying which ones, they cannot be replayed, only
-    discarded.
+    If no forwarder runs, the dead letters are sent when a forwarder starts. Malformed events are parsed again, and
+    stored if this version of the forwarder can read them. If an OTLP server rejected events of a request without
+    naming these events, their dead letters can only be discarded, not replayed.
     """
     selection = _selection(ids, sink, reason, everything=everything)
     commands = _commands(config, sink)
@@ -98,16 +100,22 @@ def replay(
 @dead_letters.command()
 @config_option
 @_filters
-@click.option("--all", "everything", is_flag=True, help="All dead letters that match the other options.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Discard all dead letters that match the other options."
+)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.argument("ids", type=_ID, nargs=-1, metavar="[ID]…")
 def discard(
     config: Path, ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool, yes: bool
 ) -> None:
-    """Remove dead letters for good: those with these IDs, or all with --all. The ledger counts them as discarded."""
+    """Remove dead letters for good: those with the given IDs, or all with --all.
+
+    The ledger counts the events of these dead letters as discarded.
+    """
     selection = _selection(ids, sink, reason, everything=everything)
     commands = _commands(config, sink)
-    # The person agrees to the dead letters that are counted here, not to those that are rejected meanwhile.
+    # The operator confirms the dead letters that are counted here. Dead letters that are added before the answer
+    # must not be discarded.
     selection = commands.as_of_now(selection)
     counts = commands.count_dead_letters(selection)
     for (of, why), number in counts.items():
@@ -122,7 +130,11 @@ def discard(
 
 
 def _commands(config: Path, sink: str | None = None) -> "StoreCommands":
-    """Return the commands of the store. `sink` must be one of the configuration, or a removed one that the store knows."""
+    """Return the commands of the store.
+
+    Raises:
+        click.BadParameter: the configuration has no sink `sink`, and the store knows no removed sink of this name.
+    """
     from forwarder.store.interface import open_commands
 
     settings = load_settings(config, secrets=False)
@@ -136,7 +148,7 @@ def _commands(config: Path, sink: str | None = None) -> "StoreCommands":
 
 
 def _report_malformed(commands: "StoreCommands", selection: DeadLetterSelection) -> None:
-    """Print the events of `selection` that are still malformed after the replay."""
+    """Print the malformed events of `selection` that this version could not read in the replay."""
     if selection.sink not in (None, RECEIVER):
         return
     of_receiver = DeadLetterSelection(selection.ids, RECEIVER, selection.reason)
@@ -149,11 +161,11 @@ def _report_malformed(commands: "StoreCommands", selection: DeadLetterSelection)
 
 
 def _check_all(ids: tuple[int, ...], done: int) -> None:
-    """Exit with 1 if `done`, the number of changed dead letters, is less than the number of `ids`."""
+    """Exit with 1 if fewer dead letters were changed than `ids` were given. `done` is the number of changed ones."""
     if len(ids) > done:
         terminal.echo(
-            f"{len(ids) - done} of {count(len(ids), 'dead letter')} skipped: not found, being sent again, "
-            "still malformed, or unattributed. See: forwarder dead-letters list",
+            f"{len(ids) - done} of {count(len(ids), 'dead letter')} skipped: not found, already being sent again, "
+            "still malformed, or for events that the sink did not name. See: forwarder dead-letters list",
             fg="red",
             err=True,
         )

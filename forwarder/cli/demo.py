@@ -1,4 +1,4 @@
-"""`forwarder demo`: shows the forwarder at once, with an emulated Okta org."""
+"""`forwarder demo`: shows the forwarder with an emulated Okta org, without any configuration."""
 
 import asyncio
 from pathlib import Path
@@ -7,19 +7,21 @@ import click
 
 
 @click.command()
-@click.option("--events", type=click.IntRange(3, 1_000_000), help="Let this many events happen at once.")
+@click.option(
+    "--events", type=click.IntRange(3, 1_000_000), help="The number of events to emit, all at once."
+)
 @click.option(
     "--exit",
     "leave",
     is_flag=True,
-    help="End when all --events are accounted for; the exit code is 1 if they are not.",
+    help="End when all events of --events are accounted for. The exit code is 1 if they are not in time.",
 )
 @click.option(
     "--rate",
     type=click.FloatRange(min=0),
     default=5.0,
     show_default=True,
-    help="Events per second, if --events is not given.",
+    help="The number of events per second, if --events is not given.",
 )
 @click.option(
     "--dir",
@@ -29,14 +31,14 @@ import click
     show_default=True,
     help="The folder for the demo's files. The demo empties it at the start.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="The same seed emits the same events.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same events.")
 def demo(events: int | None, folder: Path, seed: int, *, leave: bool, rate: float) -> None:
     """Show the whole pipeline in one process: an Okta org, its hook, the receiver, the store and a file sink.
 
-    The demo creates and verifies the hook over the org's API; nothing leaves the machine. Of the events that
-    hooks carry, one in twenty is delivered twice, and one in fifty is never delivered. One in ten events is of a
-    type that only the System Log has. The forwarder reads the events that the hook did not deliver from the System
-    Log; `forwarder gaps` lists them. On a terminal, the key u unplugs the sink and p plugs it in again.
+    The demo creates and verifies the hook through the API of the emulated org; nothing leaves the machine. Of the events
+    that hooks carry, the hook delivers one in twenty twice, and one in fifty never. One in ten events is of a type that
+    only the System Log has. From the System Log, the forwarder reads the events that the hook did not deliver;
+    `forwarder gaps` lists them. On a terminal, the key u disconnects the sink, and the key p connects it again.
     """
     if leave and events is None:
         raise click.UsageError("--exit needs --events")

@@ -45,14 +45,20 @@ def _seconds(_: click.Context, param: click.Parameter, value: str) -> float:
 @click.argument("checks", nargs=-1, metavar="[CHECK]...")
 @click.option("--list", "listed", is_flag=True, help="List the checks and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--skip", "skipped", multiple=True, metavar="CHECK", help="Leave out this check or group.")
+@click.option(
+    "--skip",
+    "skipped",
+    multiple=True,
+    metavar="CHECK",
+    help="Leave out this check or group. Can be repeated.",
+)
 @click.option("--offline", is_flag=True, help="Open no connection: only do what `forwarder check` does.")
 @click.option(
     "--send",
     is_flag=True,
     help="Also post a marked event through the hook's public address, and find it in every sink.",
 )
-@click.option("--strict", is_flag=True, help="Exit with 1 also if there is only a warning.")
+@click.option("--strict", is_flag=True, help="Exit with 1 also if a check only warns.")
 @click.option(
     "--timeout", default="5s", show_default=True, callback=_seconds, help="How long each check may take."
 )
@@ -60,10 +66,10 @@ def _seconds(_: click.Context, param: click.Parameter, value: str) -> float:
     "--bundle",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Also write a bundle for a bug report, as a .tar.gz, without events and secrets.",
+    help="Also write a bundle for a bug report, as a .tar.gz file. The bundle has no events and no secrets.",
 )
-@click.option("--quiet", is_flag=True, help="Print only what needs attention.")
-def doctor(  # noqa: PLR0913  # as many as it has options
+@click.option("--quiet", is_flag=True, help="Print only warnings, failures and the summary.")
+def doctor(  # noqa: PLR0913  # one for each option
     config: Path,
     checks: tuple[str, ...],
     skipped: tuple[str, ...],
@@ -79,10 +85,10 @@ def doctor(  # noqa: PLR0913  # as many as it has options
 ) -> None:
     """Check the configuration, this machine, Okta and every sink, and say how to fix each problem.
 
-    A CHECK is an id such as hook.state, or a group such as hook; without one, everything is checked. Without
-    --send, nothing is changed. docs/doctor.md lists the checks.
+    A CHECK is the id of a check, such as hook.state, or of a group, such as hook. Without a CHECK, everything is
+    checked. Without --send, nothing is changed. docs/doctor.md lists the checks.
 
-    Exit codes: 0 nothing fails, 1 a check fails, 2 wrong usage, or a configuration that cannot be loaded.
+    Exit codes: 0 no check fails, 1 a check fails, 2 wrong usage, or a configuration that cannot be loaded.
     """
     from forwarder.doctor import offline as offline_part
     from forwarder.doctor.all_checks import CHECKS
@@ -167,7 +173,7 @@ def _list(checks: "Sequence[Check]", *, as_json: bool) -> None:
 
 
 def print_rows(rows: "Sequence[CheckRow]", *, as_json: bool, quiet: bool = False) -> None:
-    """Print the rows and a summary, as text or JSON. If `quiet` is True, the text leaves out `ok` and `skip`."""
+    """Print the rows and a summary, as text or JSON. If `quiet` is True, the text leaves out rows that need no action."""
     is_ok = not any(row.verdict == "fail" for row in rows)
     if as_json:
         echo(json.dumps({"ok": is_ok, "checks": msgspec.to_builtins(rows)}, indent=2))

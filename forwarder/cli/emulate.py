@@ -18,58 +18,83 @@ if TYPE_CHECKING:
 
 @click.command("emulate-okta")
 @click.option("--listen", default="127.0.0.1:8085", show_default=True, help="The address of Okta's API.")
-@click.option("--token", required=True, envvar="EMULATOR_TOKEN", help="The API token of callers.")
-@click.option("--rate", default=0.0, show_default=True, help="Events per second that the org emits.")
-@click.option("--drop", default=0.0, show_default=True, help="Share of events that hooks never deliver.")
-@click.option("--duplicate", default=0.0, show_default=True, help="Share of events that hooks deliver twice.")
+@click.option("--token", required=True, envvar="EMULATOR_TOKEN", help="The API token that callers must send.")
+@click.option(
+    "--rate", default=0.0, show_default=True, help="The number of events per second that the org emits."
+)
+@click.option(
+    "--drop", default=0.0, show_default=True, help="Share of events that hooks never deliver, from 0 to 1."
+)
+@click.option(
+    "--duplicate",
+    default=0.0,
+    show_default=True,
+    help="Share of events that hooks deliver twice, from 0 to 1.",
+)
 @click.option("--reorder", is_flag=True, help="Deliver some events late, so that they arrive out of order.")
 @click.option("--delay", default="0s", show_default=True, help="Time from an event to its delivery.")
-@click.option("--seed", type=int, help="The same seed emits the same events and faults.")
-@click.option("--quota", type=int, help="Events that hooks carry in 24 hours.  [default: 400000, as in Okta]")
-@click.option("--client", "client_id", metavar="ID", help="A service app that may get access tokens.")
+@click.option("--seed", type=int, help="The same seed gives the same events and faults.")
 @click.option(
-    "--client-key", type=click.Path(), help="The key of --client: a file with PEM or JWK, public or private."
+    "--quota",
+    type=int,
+    help="The number of events that hooks deliver in 24 hours.  [default: 400000, as in Okta]",
+)
+@click.option(
+    "--client", "client_id", metavar="ID", help="The ID of a service app that may get access tokens."
+)
+@click.option(
+    "--client-key", type=click.Path(), help="A file with the key of --client: PEM or JWK, public or private."
 )
 @click.option(
     "--client-scopes", help="The scopes of --client, separated by spaces.  [default: all that exist]"
 )
-@click.option("--no-dpop", is_flag=True, help="Do not bind the tokens of --client to a key.")
 @click.option(
-    "--no-admin", is_flag=True, help="Do not make --client a super administrator: its custom roles decide."
+    "--no-dpop", is_flag=True, help="Do not require DPoP: the tokens of --client are not bound to a key."
 )
-@click.option("--ciba-client", metavar="ID", help="A web app that may ask users by CIBA.")
+@click.option(
+    "--no-admin",
+    is_flag=True,
+    help="Do not make --client a super administrator: it has only the rights of its custom roles.",
+)
+@click.option("--ciba-client", metavar="ID", help="The ID of a web app that may prompt users by CIBA.")
 @click.option(
     "--ciba-key",
     type=click.Path(),
-    help="The key of --ciba-client: a file with PEM or JWK, public or private.",
+    help="A file with the key of --ciba-client: PEM or JWK, public or private.",
 )
-@click.option("--logs-per-minute", type=int, help="Rate limit of the System Log (Okta: at most 120).")
 @click.option(
-    "--log-delay", default="0s", show_default=True, help="Time until an event is in the System Log."
+    "--logs-per-minute", type=int, help="Calls per minute that the System Log allows (Okta: at most 120)."
 )
-@click.option("--log-spread", default="0s", show_default=True, help="Largest random addition to --log-delay.")
+@click.option(
+    "--log-delay", default="0s", show_default=True, help="Time from an event to its entry in the System Log."
+)
+@click.option(
+    "--log-spread", default="0s", show_default=True, help="Maximum random time that is added to --log-delay."
+)
 @click.option(
     "--log-only-share",
     default=0.0,
     show_default=True,
-    help="Share of events whose type only the System Log has.",
+    help="Share of events that only the System Log has, because hooks do not carry their type.",
 )
 @click.option(
     "--odd-types",
     is_flag=True,
-    help="Emit some events with numbers instead of texts and with unknown results; typed SDKs refuse them.",
+    help="Emit some events with numbers in place of strings, and with unknown results. Typed SDKs refuse these events.",
 )
 @click.option("--hook", "uri", help="Create a hook at the start that posts to this URI, and verify it.")
-@click.option("--hook-secret", envvar="EMULATOR_HOOK_SECRET", help="The secret of that hook.")
-@click.option("--hook-header", default="Authorization", show_default=True, help="The header of that secret.")
+@click.option("--hook-secret", envvar="EMULATOR_HOOK_SECRET", help="The secret that this hook sends.")
+@click.option(
+    "--hook-header", default="Authorization", show_default=True, help="The header with this secret."
+)
 def emulate_okta(
     listen: str, uri: str | None, hook_secret: str | None, hook_header: str, **flags: Any
 ) -> None:
     """Run an emulated Okta org with Okta's own API: event hooks, the System Log, and what reactions change.
 
-    Its hooks behave as Okta's: verification, headers, a timeout of 3 s, one retry. Okta's paths are under
-    /api/v1; callers send `Authorization: SSWS <token>`, or an access token that a service app gets from
-    /oauth2/v1/token, with DPoP. The following paths need no token, so listen on loopback only:
+    The hooks of the org behave as Okta's hooks do: verification, headers, a timeout of 3 s, one retry. Okta's paths are
+    under /api/v1. Callers send `Authorization: SSWS <token>`, or an access token that a service app gets from
+    /oauth2/v1/token, with DPoP. The following paths need no token, so listen only on a loopback address:
 
     \b
       POST /emulator/events {"count": N, "types": […]}   emit N events; also "user" and "fields"
@@ -77,16 +102,16 @@ def emulate_okta(
       POST /emulator/preview {"hook": ID}                deliver a sample, as the Admin Console's preview does
       POST /emulator/users {"login": …, "status": …}     add a user; PUT /emulator/users/LOGIN changes one
       POST /emulator/groups {"name": …, "members": […]}  add a group; PUT /emulator/groups/NAME changes one
-      GET  /emulator/ledger                              all events, and what became of them
+      GET  /emulator/ledger                              all events, and how each was delivered
       POST /emulator/answers {"user": …, "answer": …}    approve, deny or none: how a user answers prompts
       GET  /emulator/state                               users, groups, network zones and prompts
       GET  /emulator/calls                               every call that would change something
 
-    The key "log" of the faults is for the System Log: the shares of calls that end in rate_limited,
-    concurrency_limited, server_error, no_response or cursor_expired, and the delay and spread of events. "changes" is
-    for calls that change something, "polls" for polls for the answer to a prompt, and "reads" for other reads: the
-    shares of calls that end in rate_limited, error_before, error_after or no_response. docs/emulator.md lists all that
-    the org can do.
+    Four keys of the faults say which shares of API calls fail. "log" is for calls that read the System Log: rate_limited,
+    concurrency_limited, server_error, no_response, cursor_expired; this key also has the delay and spread of events.
+    "changes" is for calls that change something, "polls" for polls for the answer to a prompt, and "reads" for other
+    reads; these three have rate_limited, error_before, error_after and no_response. docs/emulator.md describes
+    everything that the org can do.
 
     To try it, run `forwarder run` in one terminal, and in another:
 
@@ -166,7 +191,9 @@ def _clients(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def _key(path: str | None, app: str, flag: str) -> "Secret":
-    """Return the key in the file `path`. `flag` is the option that gave the path, `app` the option that needs the key.
+    """Return the key in the file `path`.
+
+    `flag` is the name of the option that gave the path, and `app` the name of the option that needs the key.
 
     Raises:
         click.UsageError: `path` is None, or the file has no usable key.
@@ -177,7 +204,8 @@ def _key(path: str | None, app: str, flag: str) -> "Secret":
     if path is None:
         raise click.UsageError(f"{app} needs {flag}: the key that signs its assertions")
     try:
-        key = Secret.read({"file": str(Path(path).absolute())})  # a message names only what is surely a path
+        # Absolute, because an error of `Secret` shows the path only if it cannot be a secret.
+        key = Secret.read({"file": str(Path(path).absolute())})
         read_key(key.reveal())
     except (ValueError, KeyFormatError) as error:
         raise click.UsageError(f"{flag}: {error}") from None
@@ -185,10 +213,10 @@ def _key(path: str | None, app: str, flag: str) -> "Secret":
 
 
 def _add_hook(emulator: "Emulator", uri: str, secret: str, header: str) -> str:
-    """Create the hook of `--hook`, and return its id.
+    """Create the hook of `--hook`, and return the id of the hook.
 
     Raises:
-        click.UsageError: Okta would refuse it.
+        click.UsageError: Okta would refuse this hook.
     """
     from forwarder.emulator.http.errors import OktaApiError
 
@@ -199,7 +227,7 @@ def _add_hook(emulator: "Emulator", uri: str, secret: str, header: str) -> str:
 
 
 async def _verify(emulator: "Emulator", hook_id: str, uri: str) -> None:
-    """Retry the verification of a hook until it succeeds, because the receiver may start later."""
+    """Verify a hook. Retry until the verification succeeds, because the receiver may start later than the org."""
     from forwarder.emulator.http.errors import OktaApiError
 
     while True:
@@ -207,11 +235,11 @@ async def _verify(emulator: "Emulator", hook_id: str, uri: str) -> None:
             await emulator.verify(hook_id)
         except OktaApiError:
             echo(
-                f"{uri} did not echo the challenge: it does not listen yet, expects another secret, or cannot answer it; the next "
-                "attempt is in 2 s",
+                f"{uri} did not return the challenge: the receiver does not listen yet, expects another secret, or cannot "
+                "answer a challenge; the next attempt is in 2 s",
                 err=True,
             )
             await emulator.clock.sleep(2)
         else:
-            echo(f"{uri} is verified; hook {hook_id} delivers events to it", err=True)
+            echo(f"{uri} is verified; the hook {hook_id} now delivers events to this address", err=True)
             return

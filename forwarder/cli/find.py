@@ -1,4 +1,4 @@
-"""`forwarder find`: shows the whole life of an event, for example why it is not in the SIEM."""
+"""`forwarder find`: shows what happened to an event, for example why the event is not in the SIEM."""
 
 import asyncio
 import json
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from forwarder.store.event_life import Search, SearchResult
 
 _TIMEOUT = 2.0
-"""Seconds to wait for Elasticsearch, or for the running forwarder."""
+"""The number of seconds to wait for a response of Elasticsearch, or of the running forwarder."""
 
 _WITHIN = "5m"
 _UUID_EPOCH: Micros = 12_219_292_800 * SECOND
-"""The time from 1582-10-15, when the times of uuids begin, to 1970."""
+"""The time from 1582-10-15, where the times in uuids of version 1 begin, to 1970-01-01."""
 
 
 class _Span(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
@@ -52,7 +52,9 @@ class _Span(click.ParamType):  # type: ignore[type-arg]  # generic only from cli
                 else round(TypeAdapter(Duration).validate_python(value) * SECOND)
             )
         except ValidationError:
-            self.fail(f"{value!r} is not a time; write one such as 30s, 5m or 2h", param, ctx)
+            self.fail(
+                f"{value!r} is not a duration; write a number with a unit, such as 30s, 5m or 2h", param, ctx
+            )
 
 
 @click.command()
@@ -63,14 +65,19 @@ class _Span(click.ParamType):  # type: ignore[type-arg]  # generic only from cli
 @click.option(
     "--around",
     type=MomentParam(),
-    help="Events that happened around this time: 10:03, 2026-01-31T10:03Z, or an age such as 2h. Without an offset, UTC.",
+    help="Events that happened around this time: 10:03, 2026-01-31T10:03Z, or an age such as 2h. A time without an "
+    "offset is in UTC.",
 )
-@click.option("--within", type=_Span(), help=f"How far before and after `--around`.  [default: {_WITHIN}]")
+@click.option("--within", type=_Span(), help=f"How long before and after --around.  [default: {_WITHIN}]")
 @click.option("--org", type=ORG, help="Only events of this org.")
 @click.option(
-    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="The most events to show."
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    help="The maximum number of events to show.",
 )
-@click.option("--offline", is_flag=True, help="Do not ask Elasticsearch whether the documents are there.")
+@click.option("--offline", is_flag=True, help="Do not search Elasticsearch for the events' documents.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def find(  # noqa: PLR0913, PLR0917  # one for each option
     config: Path,
@@ -85,11 +92,12 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
     offline: bool,
     as_json: bool,
 ) -> None:
-    """Show what became of the event UUID, or of the events that match all options, newest first.
+    """Show what happened to the event UUID, or to the events that match all options, newest first.
 
-    Shows when an event happened, whether Okta named our hook for it, when and from which source it came, its copies,
-    and the alerts and actions that it caused. Also shows its state for each sink, with time and reason: delivered,
-    waiting, dead, discarded, skipped or filtered. Works with and without a running forwarder.
+    For each event, the output says when the event happened, whether Okta meant it for our hook, when and from which
+    source the forwarder got it, how many copies came, and which alerts and actions it caused. For each sink, the output
+    says whether the event was delivered, waits, is a dead letter, or was discarded, skipped or filtered, and when and
+    why. Works with and without a running forwarder.
 
     Exit codes: 0 found, 1 not found, or the store cannot be read, 2 wrong usage or configuration.
     """
@@ -121,7 +129,9 @@ def _check_usage(
 ) -> None:
     for text in (uuid, user, event_type):
         if text is not None and not text.strip():
-            raise click.UsageError("a UUID, --user and --type are never blank; correct or remove it")
+            raise click.UsageError(
+                "a UUID, --user and --type must not be blank; write a value, or leave it out"
+            )
     if uuid is not None and (user, event_type, around) != (None, None, None):
         raise click.UsageError("a UUID names one event; leave out --user, --type and --around")
     if uuid is not None and "@" in uuid:
@@ -131,18 +141,18 @@ def _check_usage(
     if within is not None and around is None:
         raise click.UsageError("--within needs --around")
     if event_type is not None and (problem := unknown_event_type(event_type)):
-        echo(problem, fg="yellow", err=True)  # an event may have a newer type
+        echo(problem, fg="yellow", err=True)  # only a warning: Okta may have added the type after our release
 
 
 def _spelled(uuid: str | None) -> str | None:
-    """Return a UUID in lower case, as Okta writes it; any other id unchanged."""
+    """Return `uuid` in lower case, as Okta writes UUIDs. Another id is returned unchanged."""
     if uuid is not None and re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", uuid.strip()):
         return uuid.strip().lower()
     return uuid
 
 
 def _settings(config: Path) -> tuple["Settings", str]:
-    """Return the settings, and the reason if they lack the secrets of sinks (an empty string if they have them)."""
+    """Return the settings, and why the secrets of sinks could not be read (an empty string if they could)."""
     try:
         return load_settings(config, secrets="sinks"), ""
     except SettingsError as error:
@@ -172,7 +182,7 @@ def _answer(
 
 
 def _live(store: Path) -> Mapping[str, Any] | None:
-    """Return the state of the running forwarder; None if none runs, or if it does not answer."""
+    """Return the status of the running forwarder; None if no forwarder runs, or if the forwarder does not answer."""
     from forwarder.control_socket import ask
     from forwarder.status import StatusRequest
 
@@ -184,7 +194,7 @@ def _live(store: Path) -> Mapping[str, Any] | None:
 
 
 def _hook_id(org: str, found: "SearchResult", live: Mapping[str, Any] | None) -> str:
-    """Return the id of our hook in `org`, from the running forwarder or from the store; empty if unknown."""
+    """Return the id of our hook in `org`, as the running forwarder or the store has it; empty if both do not."""
     hook = (((live or {}).get("okta") or {}).get(org) or {}).get("hook") or {}
     return hook.get("id") or str(_cursor(org, found).get("hook") or "")
 
@@ -203,9 +213,12 @@ def _cursor(org: str, found: "SearchResult") -> Mapping[str, Any]:
 def _documents(
     settings: "Settings", events: Sequence[tuple[str, str, str]], secrets_missing: str
 ) -> "Documents":
-    """Search the cluster of each Elasticsearch sink for `events`, each an (org, uuid, source).
+    """Search the cluster of each Elasticsearch sink for the documents of `events`.
 
-    Returns, by sink, the index of each event that was found, or why there was no search.
+    Args:
+        settings: the settings, if possible with the secrets of sinks.
+        events: the org, the uuid and the source of each event.
+        secrets_missing: why the secrets of sinks could not be read; an empty string if they could.
     """
     from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
@@ -234,7 +247,8 @@ async def _look(sink: Any, events: Sequence[tuple[str, str, str]]) -> dict[str, 
         ids.setdefault(streams.get(source, sink.data_stream), {})[document_key(org, uuid)] = id_
     indices: dict[str, str] = {}
     try:
-        async with asyncio.timeout(_TIMEOUT + 1):  # longer than the client's timeout: its error says more
+        # Longer than the timeout of the client, because the client's error says more than a TimeoutError.
+        async with asyncio.timeout(_TIMEOUT + 1):
             for stream, those in ids.items():
                 indices |= await find_documents(sink, stream, those.values(), _TIMEOUT)
     except TimeoutError:
@@ -247,12 +261,15 @@ async def _look(sink: Any, events: Sequence[tuple[str, str, str]]) -> dict[str, 
 def _documents_elsewhere(documents: "Documents") -> Iterator[str]:
     for sink, indices in documents.items():
         if isinstance(indices, str):
-            yield f"Not looked up in {sink}: {indices}"
+            yield f"{sink} was not searched: {indices}"
         elif indices:
             there = ", ".join(sorted(set(indices.values())))
-            yield f"Its document is in {sink} ({there}): another forwarder wrote it, or this one before its store was replaced."
+            yield (
+                f"The event's document is in {sink} ({there}): another forwarder wrote it, or this forwarder wrote it "
+                "before its store was replaced."
+            )
         else:
-            yield f"Its document is not in {sink} either."
+            yield f"The event's document is not in {sink} either."
 
 
 # Events that are not stored
@@ -261,7 +278,7 @@ def _documents_elsewhere(documents: "Documents") -> Iterator[str]:
 def _not_found(settings: "Settings", found: "SearchResult", search: "Search") -> Iterator[str]:
     window = days(settings.store.dedup_window)
     if search.uuid is not None:
-        yield f"{search.uuid} was never stored here, or more than {window} ago (store.dedup_window)."
+        yield f"{search.uuid} was never stored here, or it was stored more than {window} ago (store.dedup_window)."
     else:
         held = f" The oldest event was received {iso(found.oldest, 'seconds')}." if found.oldest else ""
         yield f"No event in the store matches.{held}"
@@ -279,21 +296,24 @@ def _not_found(settings: "Settings", found: "SearchResult", search: "Search") ->
         cursor = _cursor(name, found)
         read_to = max(cursor.get("polled") or 0, cursor.get("newest") or 0)
         if not read_to:
-            yield f"{name}: its System Log was not read yet; start the forwarder, then: forwarder gaps --org {name}"
+            yield f"{name}: its System Log was not read yet; start the forwarder, then run: forwarder gaps --org {name}"
             continue
         yield (
-            f"{name}: its System Log is read up to {iso(read_to, 'seconds')}; an event that is not stored never happened there, "
-            "or happened before the reading began."
+            f"{name}: its System Log was read up to {iso(read_to, 'seconds')}. If an earlier event is not stored, it did not "
+            "happen in this org, or it happened before the forwarder began to read the log."
         )
         window_options = (
             f" --since {iso(since, 'seconds')} --until {iso(until, 'seconds')}" if since and until else ""
         )
-        yield f"  Fetch it: forwarder backfill --org {name}{window_options or ' --since 24h'}"
-        yield f"  What the hook missed: forwarder gaps --org {name}"
+        yield f"  To fetch events: forwarder backfill --org {name}{window_options or ' --since 24h'}"
+        yield f"  To list the events that the hook missed: forwarder gaps --org {name}"
 
 
 def _uuid_time(uuid: str) -> Micros | None:
-    """Return the time in a UUID of version 1, such as Okta's; None for other ids or an impossible time."""
+    """Return the time that a UUID of version 1 contains. Okta's uuids are of this version.
+
+    Return None for an id of another form, and for a time that cannot be right.
+    """
     try:
         read = uuids.UUID(uuid)
     except ValueError:

@@ -21,15 +21,17 @@ _COLOURS = {"delivered": "green", "dead": "red", "waiting": "yellow"}
 
 
 def show(answer: Mapping[str, Any], *, retention: str) -> None:
-    """Print the events of `answer`, the JSON output: all about each event, or a table if there are more than `FEW`.
+    """Print the events of `answer`: all about each event, or a table if there are more than `FEW` events.
 
-    `retention` says how long the store keeps the bodies of events.
+    `answer` is the JSON output, and `retention` the time for which the store keeps the bodies of events, as text.
     """
     events = answer["events"]
     if len(events) > FEW:
         _table(events)
         more = "; there are more: --limit shows them" if answer["more"] else ""
-        echo(f"{count(len(events), 'event')}, the newest first{more}. All about one: forwarder find UUID")
+        echo(
+            f"{count(len(events), 'event')}, the newest first{more}. To see all about an event: forwarder find UUID"
+        )
         return
     for number, event in enumerate(events):
         if number:
@@ -41,7 +43,7 @@ def show_malformed(answer: Mapping[str, Any]) -> None:
     """Print the malformed events of `answer` that match the search."""
     for one in answer["malformed"]:
         echo(f"malformed event of {one['org']}, received {one['at']}: {one['detail']}", fg="red")
-        echo(f"  It is a dead letter of the receiver: forwarder dead-letters show {one['dead_letter']}")
+        echo(f"  The receiver made it a dead letter: forwarder dead-letters show {one['dead_letter']}")
 
 
 def _life(event: Mapping[str, Any], retention: str) -> None:
@@ -94,7 +96,7 @@ def _hook(event: Mapping[str, Any]) -> str:
         return "hooks do not carry this type; only the System Log has it"
     named = event["named_for_our_hook"]
     if named is None:
-        return "hooks carry this type; Okta named a hook for it, but it is not known here which hook is ours"
+        return "hooks carry this type; Okta named a hook for it, but the id of our hook is not known here"
     return "hooks carry this type; Okta " + (
         "named our hook for it" if named else "did not name our hook for it"
     )
@@ -109,11 +111,15 @@ def _place(sink: Mapping[str, Any]) -> str:
         "discarded": f"discarded{at} by an operator",
         "skipped": f"skipped{at}: the sink was added later, and starts with newer events",
         "filtered": f"filtered{at} by `only` or `except` of the sink",
-        "finished": "finished; when, and whether it was delivered, is not known any more",
+        "finished": "finished; the store no longer knows when, and whether the event was delivered",
     }[sink["place"]]
     if rejected := sink.get("rejected_of_its_batch"):
         text += f", unless it is among the {rejected:,} events of its batch that the sink rejected without naming them"
-    return text if sink["configured"] or sink["place"] == "waiting" else f"{text} (not configured any more)"
+    return (
+        text
+        if sink["configured"] or sink["place"] == "waiting"
+        else f"{text} (the sink is no longer configured)"
+    )
 
 
 def _document(sink: Mapping[str, Any]) -> str:
@@ -123,9 +129,7 @@ def _document(sink: Mapping[str, Any]) -> str:
     if document["found"]:
         return f"its document is in {document['index']}"
     if sink["place"] == "delivered":
-        return (
-            "its document is NOT in Elasticsearch: deleted, expired there, or dropped by an ingest pipeline"
-        )
+        return "its document is NOT in Elasticsearch: it was deleted, has expired, or an ingest pipeline dropped it"
     return "its document is not in Elasticsearch"
 
 

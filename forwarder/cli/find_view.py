@@ -13,8 +13,11 @@ from forwarder.okta.system_log.event_details import targets_any_hook, targets_ho
 from forwarder.store.event_life import Life, SearchResult, SinkLife
 
 Documents = Mapping[str, Mapping[str, str] | str]
-"""For each sink, the index of each document that was found, by `document_key`; or a text that says why no search was
-made."""
+"""The results of the searches, by name of the sink.
+
+A result is the index of each document that was found, by `document_key`, or a text that says why the sink was not
+searched.
+"""
 
 
 class _Shown(msgspec.Struct):
@@ -33,13 +36,13 @@ def document_key(org: str, uuid: str) -> str:
 def life_as_json(
     life: Life, *, hook_id: str, live: Mapping[str, Any] | None, documents: Documents
 ) -> dict[str, Any]:
-    """Return all that is known about one event, as JSON.
+    """Return everything that is known about one event, ready for JSON.
 
     Args:
-        life: the data of the store about the event.
-        hook_id: the id of our hook in the org of the event; empty if it is not known.
-        live: the status of the running forwarder; None if none runs.
-        documents: the results of the searches in Elasticsearch, by sink.
+        life: what the store knows about the event.
+        hook_id: the id of our hook in the org of the event; empty if the id is not known.
+        live: the status of the running forwarder; None if no forwarder runs.
+        documents: the results of the searches in Elasticsearch.
     """
     return {
         "org": life.org,
@@ -68,7 +71,7 @@ def life_as_json(
 
 
 def found_as_json(found: SearchResult, lives: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the whole JSON output. `lives` has the result of `life_as_json` for each event of `found`."""
+    """Return the whole JSON output. `lives` has the results of `life_as_json` for the events of `found`."""
     return {
         "found": len(lives),
         "more": found.more,
@@ -81,7 +84,7 @@ def found_as_json(found: SearchResult, lives: list[dict[str, Any]]) -> dict[str,
 
 
 def _shown(body: bytes | None) -> dict[str, Any]:
-    """Return the message and the actor's id and login in the body of an event; None for missing values."""
+    """Return the message, the actor's id and the actor's login from the body of an event. A missing value is None."""
     try:
         read = decode_leniently(_decode, body)[0] if body else _Shown()
     except (msgspec.MsgspecError, RecursionError):
@@ -122,12 +125,15 @@ def _sink(
 
 
 def _why_waiting(sink: SinkLife, live: Mapping[str, Any] | None) -> str:
-    """Return why an event waits for `sink`, from the status of the running forwarder in `live`."""
+    """Return why an event waits for `sink`.
+
+    `live` is the status of the running forwarder; None if no forwarder runs.
+    """
     replay = "sent again as a dead letter; " if sink.replaying else ""
     if not sink.attached:
-        return f"{replay}{sink.sink} is not configured; configure it again, or: forwarder forget-sink {sink.sink}"
+        return f"{replay}{sink.sink} is not configured; configure it again, or run: forwarder forget-sink {sink.sink}"
     if live is None:
-        return f"{replay}no forwarder runs on this store; the next one that starts sends it"
+        return f"{replay}no forwarder runs on this store; the next forwarder that starts sends the event"
     worker = live["sinks"].get(sink.sink)
     if worker is None:
         return f"{replay}the running forwarder does not deliver to {sink.sink}; reload it (SIGHUP)"
@@ -146,5 +152,5 @@ def _time(at: Micros | None) -> str | None:
 
 
 def _second(at: Micros | None) -> str | None:
-    """Return a time without a fraction, because the store keeps this time in whole seconds; None for None."""
+    """Return `at` as text without a fraction, because the store keeps such times in whole seconds; None for None."""
     return None if at is None else iso(at, "seconds")

@@ -32,17 +32,17 @@ _SHOWN = 100
 @click.option(
     "--limit",
     type=click.IntRange(0, 1_000_000),
-    help=f"The most events to list; by default {_SHOWN}, or all with --json.",
+    help=f"The maximum number of events to list. Default: {_SHOWN}, or all with --json.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None, *, as_json: bool) -> None:
     """List missed events: Okta should have delivered them to our hook, but did not within the grace period.
 
-    None of them is lost: they are stored from the System Log and delivered to every sink. The output has the
-    number of events of each type, then the events, newest first. An event leaves the list if the hook delivers it
-    later, or after `store.dedup_window`. A pending event may still come in time. If the System Log of an org is no
-    longer read, its pending events stay undecided. Names the orgs of which it cannot be known. Works with and without
-    a running forwarder.
+    No missed event is lost: the forwarder has stored it from the System Log, and delivers it to every sink. The output
+    has the number of missed events of each type, then the events, newest first. An event leaves the list when the hook
+    delivers it after all, or after `store.dedup_window`. A pending event may still arrive by the hook in time. If the
+    forwarder no longer reads the System Log of an org, pending events of that org are never decided. If the forwarder
+    cannot know what the hook of an org missed, the command says so. Works with and without a running forwarder.
 
     Exit codes: 0 nothing was missed, 1 events were missed, or the store cannot be read, 2 wrong usage or
     configuration.
@@ -67,7 +67,7 @@ def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None,
 
 
 def _say_what_is_unknown(settings: "Settings", found: "Gaps", chosen: str | None) -> None:
-    """Name the orgs of which it is unknown what their hooks missed."""
+    """Print the names of the orgs for which the forwarder cannot know what the hook missed."""
     for name, org in settings.orgs.items():
         if chosen not in {None, name}:
             continue
@@ -100,7 +100,7 @@ def _print(found: "Gaps", judged: Collection[str], *, known: bool) -> None:
         if org not in judged:
             open_now = "none pending"
             if found.pending[org]:
-                open_now = f"{found.pending[org]:,} never decided, because its System Log is no longer read"
+                open_now = f"{found.pending[org]:,} never decided, because the System Log of the org is no longer read"
         echo(f"{org}: {sum(types.values()):,} missed, {open_now}")
         for event_type, count in types.items():
             echo(f"  {count:>9,}  {event_type}")
@@ -109,6 +109,6 @@ def _print(found: "Gaps", judged: Collection[str], *, known: bool) -> None:
         echo(f"{published}  {gap.org}  {gap.event_type}  {gap.uuid}  read from the log {read}")
     more = found.count - len(found.events)
     if more:
-        echo(f"… and {more:,} older; --limit or --json lists them")
+        echo(f"… and {more:,} older events; --limit or --json lists them")
     if not found.count and known:
         echo("Nothing was missed.", fg="green")

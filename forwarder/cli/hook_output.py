@@ -8,17 +8,17 @@ from forwarder.core.printable import printable_line
 from forwarder.okta.hooks.desired import Hook, HookPlan, PropertyDifference
 
 _MAX_LINES = 20
-"""The most lines that are shown of one difference."""
+"""The maximum number of lines that are printed for each side of a difference."""
 
 
 def steps(plan: HookPlan) -> str:
-    """Return the names of the steps of `plan`, such as "create and verify"."""
+    """Return the names of the planned steps as a phrase, such as "create and verify"."""
     names = {"create": plan.create, "replace": plan.replace, "activate": plan.activate, "verify": plan.verify}
     return " and ".join(name for name, is_planned in names.items() if is_planned)
 
 
 def print_state(hook: Hook) -> None:
-    """Print in one line whether Okta sends events to `hook`: its status and verification."""
+    """Print one line with the status and the verification of `hook`, which show whether Okta sends events to it."""
     sign, colour = ("✓", "green") if hook.live else ("!", "yellow")
     echo(f"{sign} {title(hook)} is {hook.status} and {hook.verification}.", fg=colour)
 
@@ -42,7 +42,7 @@ def print_hook(hook: Hook) -> None:
 
 
 def print_differences(differences: Iterable[PropertyDifference]) -> None:
-    """Print each property that differs, with the values that a change removes and adds."""
+    """Print each property that differs, with the values that a change would remove (-) and add (+)."""
     for each in differences:
         echo(f"  {each.what}")
         for sign, colour, lines in (("-", "red", each.has), ("+", "green", each.wants)):

@@ -16,12 +16,12 @@ from forwarder.settings import OrgSettings
 
 @dataclass(frozen=True)
 class HookSelection:
-    """The org and the hook that a command is about.
+    """The org and the hook on which a command works.
 
     Attributes:
         name: the name of the org.
         org: the settings of the org; `url` and `api` are set.
-        rate_share: our share of Okta's rate limit.
+        rate_share: the share of Okta's rate limit that our calls may use.
         store: the path of the store.
         hook_id: the id of a hook that the operator chose; None for the configured hook.
     """
@@ -36,12 +36,16 @@ class HookSelection:
 def select(
     config: Path, name: str | None, hook_id: str | None = None, *, needs_hook: bool = True
 ) -> HookSelection:
-    """Select the org `name`; without a name, the only org with the section `hook`, or the only org.
+    """Select the org and the hook for a command.
 
-    `hook_id` selects a hook by its id instead of the configured one. Then the section `hook` may be missing.
+    Args:
+        config: the value of the option `--config`.
+        name: the name of the org. None selects the only org with the section `hook`, or else the only org.
+        hook_id: the id of a hook to use instead of the configured hook. The section `hook` may then be missing.
+        needs_hook: whether the command needs the section `hook`.
 
     Raises:
-        SettingsError: the org lacks `url`, `api` or `hook`.
+        SettingsError: the org lacks `url`, `api` or a needed `hook`.
     """
     selection = _select(config, name, hook_id)
     if missing := _missing(selection, hook=needs_hook and not hook_id):
@@ -52,10 +56,10 @@ def select(
 def load_desired_hook(
     config: Path, name: str | None, hook_id: str | None = None
 ) -> tuple[HookSelection, DesiredHook]:
-    """Select an org and a hook as `select` does; return them, and the hook as the configuration wants it.
+    """Select an org and a hook as `select` does. Return this selection, and the hook that the configuration describes.
 
     Raises:
-        SettingsError: the org lacks `url`, `api` or `hook`, or Okta would refuse the hook; lists all problems.
+        SettingsError: the org lacks `url`, `api` or `hook`, or Okta would refuse the hook. The error lists all problems.
     """
     from forwarder.okta.hooks.needed_event_types import desired_types
 
@@ -81,7 +85,7 @@ def load_desired_hook(
 
 @asynccontextmanager
 async def connect(selection: HookSelection) -> AsyncIterator[HookAdmin]:
-    """Give a client for the hooks of the selected org. The client is closed at the end of the `async with` block."""
+    """Yield a client for the hooks of the selected org, and close the client at the end of the `async with` block."""
     from forwarder.okta.api.client import OktaClient
 
     assert selection.org.url is not None
@@ -102,7 +106,7 @@ def _select(config: Path, name: str | None, hook_id: str | None) -> HookSelectio
 
 
 def _missing(selection: HookSelection, *, hook: bool) -> list[str]:
-    """Return a line for each of `url`, `api` and (if `hook`) `hook` that the settings of the org lack."""
+    """Return a line for each missing section of the org: `url`, `api` and, if the argument `hook` is true, `hook`."""
     org = selection.org
     needs = [
         ("url", "https://acme.okta.com", org.url),

@@ -23,24 +23,27 @@ _LOOK_TIMEOUT = 15.0  # seconds for the running forwarder to ask Okta
 
 @click.group()
 def hooks() -> None:
-    """Create, check and change the event hook in Okta, as configured by `hook` of the org.
+    """Create, check and change the event hook in Okta that the section `hook` of the org describes.
 
     Every command that changes something has --dry-run. docs/hooks.md says how to do the same by hand, which
     permissions are needed, and how to rotate a secret.
 
-    Exit codes: 0 fine, 1 Okta refuses or the hook gets no events, 2 wrong usage or configuration.
+    Exit codes: 0 fine, 1 Okta refuses the call or sends no events to the hook, 2 wrong usage or configuration.
     """
 
 
 def _common(command: Any) -> Any:
-    org = click.option("--org", type=ORG, help="The org; required if several are possible.")
+    org = click.option("--org", type=ORG, help="The name of the org; required if several orgs are possible.")
     return config_option(org(command))
 
 
 _id_option = click.option(
-    "--id", "hook_id", metavar="ID", help="Use the hook with this ID instead of the one named `hook.name`."
+    "--id",
+    "hook_id",
+    metavar="ID",
+    help="Use the hook with this ID, instead of finding the hook by the setting `hook.name`.",
 )
-_dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would change, change nothing.")
+_dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would change, but change nothing.")
 _force_option = click.option("--force", is_flag=True, help="Send the secret even if the receiver refuses it.")
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -49,7 +52,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.
 @_common
 @_json_option
 def list_command(config: Path, org: str | None, *, as_json: bool) -> None:
-    """List all event hooks of the org, including those of others."""
+    """List all event hooks of the org, including those that the forwarder does not manage."""
     selection = select(config, org, needs_hook=False)
 
     async def run(admin: HookAdmin) -> None:
@@ -72,7 +75,7 @@ def list_command(config: Path, org: str | None, *, as_json: bool) -> None:
 @_id_option
 @_json_option
 def show(config: Path, org: str | None, hook_id: str | None, *, as_json: bool) -> None:
-    """Show our hook, and how it differs from the configuration. Exits with 1 if Okta sends it no events."""
+    """Show our hook, and how it differs from the configuration. Exits with 1 if Okta sends no events to the hook."""
     selection, desired = load_desired_hook(config, org, hook_id)
 
     async def run(admin: HookAdmin) -> None:
@@ -84,7 +87,9 @@ def show(config: Path, org: str | None, hook_id: str | None, *, as_json: bool) -
         else:
             print_hook(hook)
             if differences:
-                echo("It differs from the configuration; `forwarder hooks sync` updates it:", fg="yellow")
+                echo(
+                    "The hook differs from the configuration; `forwarder hooks sync` updates it:", fg="yellow"
+                )
                 print_differences(differences)
         if not hook.live:
             echo(f"Okta sends no events to {title(hook)}.", fg="red", err=True)
@@ -115,18 +120,19 @@ def create(config: Path, org: str | None, *, dry_run: bool, force: bool) -> None
 @click.option(
     "--resend-secret",
     is_flag=True,
-    help="Send the newest secret, even if nothing visible differs: Okta does not show which secret it has.",
+    help="Send the newest secret even if nothing else differs, because Okta does not show which secret it has.",
 )
 @_dry_run_option
 @_force_option
 def sync(
     config: Path, org: str | None, hook_id: str | None, *, resend_secret: bool, dry_run: bool, force: bool
 ) -> None:
-    """Update our hook to match the configuration: show what differs, change only that, verify again.
+    """Update our hook to match the configuration: show what differs, change only that, and let Okta verify it again.
 
-    Creates a missing hook and activates an INACTIVE one. Description, custom headers, and filters that are not
-    configured stay as they are. Okta accepts only complete hooks, so every change also sends the newest secret, the
-    last one of the org's `secrets`, after checking that the receiver knows it.
+    The command creates the hook if it is missing, and activates it if it is INACTIVE. The description, custom headers,
+    and filters that the configuration does not mention stay unchanged. Okta accepts only complete hooks, so every change
+    also sends the newest secret: the last one of the org's `secrets`. Before that, the command checks that the receiver
+    accepts this secret.
     """
     selection, desired = load_desired_hook(config, org, hook_id)
 
@@ -156,7 +162,7 @@ def verify(config: Path, org: str | None, hook_id: str | None, *, dry_run: bool)
         hook = await admin.verify(hook)
         print_state(hook)
         if not hook.live:
-            echo("`forwarder hooks sync` activates it.", fg="yellow", err=True)
+            echo("`forwarder hooks sync` activates the hook.", fg="yellow", err=True)
             raise SystemExit(1)
 
     _run_change(selection, run, dry_run=dry_run)
@@ -167,7 +173,7 @@ def verify(config: Path, org: str | None, hook_id: str | None, *, dry_run: bool)
 @_id_option
 @_dry_run_option
 def deactivate(config: Path, org: str | None, hook_id: str | None, *, dry_run: bool) -> None:
-    """Stop Okta from sending to our hook. `sync` activates it again."""
+    """Stop Okta from sending events to our hook. `forwarder hooks sync` activates the hook again."""
     selection = select(config, org, hook_id)
 
     async def run(admin: HookAdmin) -> None:
@@ -186,7 +192,7 @@ def deactivate(config: Path, org: str | None, hook_id: str | None, *, dry_run: b
 @_common
 @_id_option
 @_dry_run_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete(config: Path, org: str | None, hook_id: str | None, *, dry_run: bool, yes: bool) -> None:
     """Deactivate our hook and delete it for good."""
     selection = select(config, org, hook_id)
@@ -217,7 +223,7 @@ def _run(selection: HookSelection, act: Callable[[HookAdmin], Awaitable[None]]) 
 def _run_change(
     selection: HookSelection, act: Callable[[HookAdmin], Awaitable[None]], *, dry_run: bool
 ) -> None:
-    """Call `_run`, then let the running forwarder check the hook at once, not only after `check_interval`."""
+    """Call `_run`, then ask the running forwarder to check the hook now, instead of after `check_interval`."""
     from forwarder.control_socket import ask
     from forwarder.okta.hooks.watch import CheckHookRequest
 
@@ -233,7 +239,7 @@ async def _existing(admin: HookAdmin, selection: HookSelection) -> Hook:
     """Return the selected hook as Okta has it.
 
     Raises:
-        OktaError: Okta has no such hook, or cannot be asked.
+        OktaError: Okta has no such hook, or the call fails.
     """
     if selection.hook_id:
         return await admin.get(selection.hook_id)
@@ -250,7 +256,7 @@ async def _existing(admin: HookAdmin, selection: HookSelection) -> Hook:
 async def _apply(
     admin: HookAdmin, desired: DesiredHook, hook: Hook | None, made: HookPlan, *, dry_run: bool, force: bool
 ) -> None:
-    """Print how `hook` differs from `desired`, and carry out the plan `made`, unless it is a dry run."""
+    """Print how `hook` differs from `desired`. Then carry out the plan `made`, unless `dry_run` is true."""
     from forwarder.okta.hooks.probe import probe_receiver
 
     if made.is_empty:

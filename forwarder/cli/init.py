@@ -66,9 +66,10 @@ def init(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Write a first configuration that `check` accepts, and create secrets for it.
 
-    Asks for each value that no option gives. Each secret has its own file, which only this user may read. The command
-    creates the secret of the hook and the token of the status page. It uses an API token of Okta and a key of
-    Elasticsearch if the folder of secrets has the files `okta-token` and `elasticsearch-api-key`. Overwrites nothing.
+    The command asks for each value that no option gives. Each secret has its own file, which only the current user may
+    read. The command creates the secret of the hook and the token of the status page. If the folder of secrets has the
+    file `okta-token`, the configuration uses it as the API token of Okta; likewise `elasticsearch-api-key` as the API key
+    of Elasticsearch. Existing files are not overwritten.
 
     Exit codes: 0 written, 1 a file exists or cannot be written, 2 wrong usage.
     """
@@ -132,7 +133,7 @@ def _kind(written: str) -> str:
 
 
 def _write(config: Path, answers: _Answers) -> None:
-    """Write the secrets and the configuration. Validates first, so that a wrong answer leaves no file behind."""
+    """Write the secrets and the configuration. Before that, validate the answers: a wrong answer leaves no file behind."""
     import yaml
 
     from forwarder import config_check
@@ -142,7 +143,7 @@ def _write(config: Path, answers: _Answers) -> None:
 
     text = _text(answers, config)
     wanted = read(without_secrets(yaml.safe_load(text), Secret.unread), files=False)
-    # The folder of a new store is made below.
+    # The path of a new store is not checked, because its folder is only made below.
     names = ("file.path", "store.path") if os.path.lexists(answers.store) else ("file.path",)
     if problems := config_check.problems(wanted, {name: config_check.FATAL[name] for name in names}):
         raise SettingsError(problems)
@@ -169,7 +170,7 @@ def _write(config: Path, answers: _Answers) -> None:
 
 
 def _make_secret(file: Path) -> bool:
-    """Write a random secret to `file`, which only this user can read; return False if the file exists."""
+    """Write a random secret to `file`, which only the current user can read. Return False if the file exists already."""
     if file.exists():
         return False
     _create(file, random_secrets.token_urlsafe(32) + "\n", 0o600)

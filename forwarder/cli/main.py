@@ -1,8 +1,9 @@
-"""The `forwarder` command: each subcommand parses its options, calls one function and prints.
+"""The `forwarder` command. Each subcommand parses its options, calls a function of another package, and prints.
 
-Exit codes: 0 fine, 1 ran and found a problem, 2 wrong usage or configuration.
+Exit codes: 0 fine, 1 the command ran and found a problem, 2 wrong usage or configuration.
 
-Rooms are imported inside the commands, so that `forwarder --help` does not wait for a database client.
+The commands import other packages inside their functions, so that `forwarder --help` does not wait for the import of a
+database client.
 """
 
 import sys
@@ -22,7 +23,10 @@ _ARGUMENTS = "forwarder.arguments"
 
 
 def _is_text(argument: str) -> bool:
-    """Whether `argument` was valid text; Python keeps other bytes as surrogates, so that any file can be named."""
+    """Whether `argument` was valid UTF-8 on the command line.
+
+    Python keeps other bytes as surrogates, so that a program can open files of any name.
+    """
     try:
         argument.encode()
     except UnicodeEncodeError:
@@ -59,11 +63,11 @@ class _Commands(click.Group):
 )
 @click.version_option(version("okta-forwarder"), prog_name="forwarder")
 def main() -> None:
-    """Forward every security event of an Okta org to a SIEM, and lose none that was acknowledged.
+    """Forward every security event of an Okta org to a SIEM, and lose no event that was acknowledged.
 
     Start with `forwarder demo`: it needs no configuration and shows the whole pipeline.
     """
-    logs.setup("warning", json=False)  # a command's own output goes to stdout; `run` sets up its log
+    logs.setup("warning", json=False)  # for all commands but `run`, which sets up its own log
 
 
 @main.command()
@@ -92,10 +96,11 @@ def run(config: Path) -> None:
 @main.command()
 @config_option
 def check(config: Path) -> None:
-    """Check the configuration; print all problems at once and exit with 2 if there are any.
+    """Check the configuration. If there are problems, print all of them and exit with 2.
 
-    Reads the file, the environment (FORWARDER__SECTION__KEY), secrets, certificates and rules, and checks the
-    folders. Warns about settings that work but are unwise. Opens no connection, and changes nothing.
+    The command reads the configuration file, the environment variables (FORWARDER__SECTION__KEY), secrets, certificates
+    and rules, and checks the folders. It warns about settings that work but are unwise. It opens no connection, and
+    changes nothing.
     """
     from forwarder import config_check
     from forwarder.core.event import Source
@@ -114,7 +119,7 @@ def check(config: Path) -> None:
     for name, sink in settings.sinks.items():
         echo(f"  sink {name}: {sink.kind}, starts with {sink.start}")
         if settings.rules.files and isinstance(sink, ElasticsearchSinkSettings):
-            rights = "the sink's key needs create_doc and auto_configure there too"
+            rights = "the sink's key needs create_doc and auto_configure for this data stream too"
             echo(f"    alerts of rules go to {sink.alert_stream}; {rights}")
             if settings.reactions.on:
                 echo(f"    events about actions go to {sink.action_stream}; {rights}")

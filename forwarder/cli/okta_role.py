@@ -1,5 +1,4 @@
-"""`forwarder setup okta-role`: creates the admin role with which Okta itself protects administrators from
-reactions."""
+"""`forwarder setup okta-role`: creates an admin role in Okta that lets reactions act on no administrator."""
 
 import asyncio
 import json
@@ -30,21 +29,23 @@ _HINT = (
 
 @click.command("okta-role")
 @config_option
-@click.option("--org", type=ORG, help="The org; required if several are possible.")
-@click.option("--apply", "applies", is_flag=True, help="Make the changes; without it, they are only shown.")
+@click.option("--org", type=ORG, help="The name of the org; required if several orgs are possible.")
+@click.option(
+    "--apply", "applies", is_flag=True, help="Make the changes; without this option, they are only shown."
+)
 @click.option(
     "--group",
     "groups",
     metavar="NAME",
     multiple=True,
-    help="A group on whose users the forwarder may act, by name or id. Repeat it for each group. Default: the groups of "
-    "the last run; in the first run, every group without administrators and protected users.",
+    help="A group on whose users the forwarder may act, by name or id. Can be repeated. Default: the groups of the last "
+    "run; in the first run, every group that has no administrator and no protected user.",
 )
 @click.option(
     "--token",
     metavar=SECRET_SOURCE,
     callback=secret_source,
-    help="Where the API token of a Super Administrator is, for this run. Default: the org's `api`.",
+    help="Where to read the API token of a Super Administrator for this run. Default: the credentials of the org's `api`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def okta_role(
@@ -56,13 +57,14 @@ def okta_role(
     applies: bool,
     as_json: bool,
 ) -> None:
-    """Limit the service app to what the configured actions need, on groups without administrators: Okta then refuses
-    the rest.
+    """Limit the rights of the service app in Okta: only what the configured actions need, only on groups without
+    administrators.
 
-    Shows how the custom admin role, its resource set and its assignment to the app differ from what `reactions` needs.
-    It changes only what it created. You can run it again at any time, for example after a change of `reactions`.
+    Okta then refuses every other call. The command shows how the custom admin role, its resource set and its assignment to
+    the app differ from what `reactions` needs. It changes only objects that it created. You can run it again at any time,
+    for example after a change of `reactions`.
 
-    Exit codes: 0 fine, 1 something is refused or differs after the change, 2 wrong usage or configuration.
+    Exit codes: 0 fine, 1 Okta refused a change or shows a difference after it, 2 wrong usage or configuration.
     """
     from forwarder.setup.okta_role.run import apply, look
 
@@ -151,10 +153,10 @@ def _print(before: "RoleComparison", after: "RoleComparison", *, applied: bool) 
         left = [difference.line for each in after.comparisons for difference in each.differences]
         show(
             "fault",
-            "Okta shows something else than what was written: " + "; ".join(left) + ". Run the command again",
+            "After the change, Okta still shows differences: " + "; ".join(left) + ". Run the command again",
         )
     elif applied and not before.is_as_it_should_be:
-        show("done", "changed, and read back")
+        show("done", "the changes were made, and Okta shows them")
     elif not before.is_as_it_should_be:
         show("info", "Nothing was changed: add --apply to make these changes.")
 

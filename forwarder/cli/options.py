@@ -1,4 +1,4 @@
-"""Shared by several commands: the option `--config`, and the choice of an org."""
+"""The option `--config` and the choice of an org, which several commands share."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ config_option = click.option(
 
 
 class ConfiguredName(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
-    """The name of an org or a sink; the shell completes names from the configuration file."""
+    """The name of an org or a sink. The shell completes such names from the configuration file."""
 
     name = "name"
 
@@ -38,7 +38,7 @@ class ConfiguredName(click.ParamType):  # type: ignore[type-arg]  # generic only
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Return the names that begin with `incomplete`; none if the file cannot be read."""
+        """Return the names that begin with `incomplete`; an empty list if the configuration file cannot be read."""
         del param
         try:
             named = read_yaml(find_config(ctx.params.get("config") or DEFAULT_CONFIG)).get(self._section)
@@ -62,7 +62,11 @@ def load_settings(config: Path, *, secrets: bool | Literal["sinks", "reactions"]
 
 
 def find_config(config: Path) -> Path:
-    """Return `config`; the demo's file if `config` is the default and only the demo's file exists."""
+    """Return the configuration file to use for `config`, the value of the option `--config`.
+
+    This is `config` itself, with one exception: if `config` is the default, no file exists there, and the demo has
+    written a configuration, the demo's file is returned.
+    """
     if config == DEFAULT_CONFIG and not config.exists() and DEMO_CONFIG.exists():
         echo(f"{config} does not exist; using the configuration of the demo, {DEMO_CONFIG}.", err=True)
         return DEMO_CONFIG
@@ -70,7 +74,9 @@ def find_config(config: Path) -> Path:
 
 
 def choose_org(settings: Settings, name: str | None, fit: Callable[[OrgSettings], object]) -> str:
-    """Return the org for a command: `name` if it is not None, else the only org that `fit` accepts, else the only org.
+    """Return the name of the org for a command.
+
+    If `name` is None, this is the only org for which `fit` returns a true value, or else the only org.
 
     Raises:
         click.UsageError: the configuration has no org `name`; or `name` is None, and several orgs are possible.

@@ -1,4 +1,4 @@
-"""`forwarder reactions approve|refuse|undo|pause|resume`: carries out what a human decides about reactions."""
+"""`forwarder reactions approve|refuse|undo|pause|resume`: the commands by which a human decides about reactions."""
 
 import getpass
 import re
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from forwarder.settings import Settings
 
 _TIMEOUT = 10.0
-"""Seconds within which the running forwarder must answer. Each request is only one commit."""
+"""The number of seconds in which the running forwarder must answer. It only needs to commit one transaction."""
 
 _ID_BEGIN = re.compile(r"[0-9a-f]{8,64}")
 _ID = click.argument("id_", metavar="ID")
 
 
 def _not_blank(_context: click.Context, _option: click.Parameter, written: str) -> str:
-    """Return the reason without surrounding white space. Refuse a blank reason, because other operators need it."""
+    """Return the reason without surrounding white space. A blank reason is refused, because other operators read it."""
     if not written.strip():
-        raise click.BadParameter("is blank; say why")
+        raise click.BadParameter("is blank; write a reason")
     return written.strip()
 
 
 def _not_zero(_context: click.Context, _option: click.Parameter, seconds: float | None) -> float | None:
     if seconds == 0:
-        raise click.BadParameter("is not a time to pause for; write one such as 2h")
+        raise click.BadParameter("must be longer than 0s, such as 2h")
     return seconds
 
 
@@ -49,7 +49,7 @@ def _not_zero(_context: click.Context, _option: click.Parameter, seconds: float 
 @config_option
 @_ID
 def approve(config: Path, id_: str) -> None:
-    """Approve an action that waits for a human: it is done at once, if the guards still allow it.
+    """Approve an action that waits for a human. The forwarder then carries it out, if the guards still allow it.
 
     Needs a running forwarder.
     """
@@ -63,7 +63,7 @@ def approve(config: Path, id_: str) -> None:
 @config_option
 @_ID
 def refuse(config: Path, id_: str) -> None:
-    """Refuse an action that waits for a human: it is never done.
+    """Refuse an action that waits for a human. The forwarder then never carries it out.
 
     Needs a running forwarder.
     """
@@ -80,11 +80,11 @@ def refuse(config: Path, id_: str) -> None:
     required=True,
     callback=_not_blank,
     metavar="TEXT",
-    help="Why, for those who read the action later.",
+    help="The reason, for people who look at the action later.",
 )
 @_ID
 def undo(config: Path, id_: str, *, why: str) -> None:
-    """Undo a live effect now. After that, no action changes the target for a day.
+    """Undo the live effect of an action now. After that, no action changes the same target for a day.
 
     Needs a running forwarder.
     """
@@ -101,19 +101,22 @@ def undo(config: Path, id_: str, *, why: str) -> None:
     "seconds",
     type=DurationParam(),
     callback=_not_zero,
-    help="How long, such as 2h; without it, until `forwarder reactions resume`.",
+    help="How long to pause, such as 2h. Default: until `forwarder reactions resume`.",
 )
 @click.option(
-    "--why", required=True, callback=_not_blank, metavar="TEXT", help="Why, for those who find it paused."
+    "--why",
+    required=True,
+    callback=_not_blank,
+    metavar="TEXT",
+    help="The reason, for people who notice the pause.",
 )
 @click.argument("what", required=False, metavar="[RULE|ACTION]")
 def pause(config: Path, what: str | None, *, seconds: float | None, why: str) -> None:
-    """Pause all reactions, those of one rule (by id, name or title), or one action: within a second, without a
-    restart.
+    """Pause all reactions, the reactions to one rule (by id, name or title), or one action, such as suspend.
 
-    Actions that alerts lead to during the pause are refused, and are not done later. Pushes that users have not
-    answered are withdrawn, and answers to prompts have no effect. Live effects still end in time. The store keeps the
-    pause, even while no forwarder runs.
+    The pause is in force within a second, without a restart. Actions that alerts lead to during the pause are refused,
+    and are not carried out later. Prompts by push that users have not answered are withdrawn, and answers to prompts have
+    no effect. Live effects still end in time. The store keeps the pause, even while no forwarder runs.
     """
     from forwarder.react.operator_requests import PauseRequest
 
@@ -135,7 +138,7 @@ def pause(config: Path, what: str | None, *, seconds: float | None, why: str) ->
 @config_option
 @click.argument("what", required=False, metavar="[RULE|ACTION]")
 def resume(config: Path, what: str | None) -> None:
-    """End a pause; without a name, every pause."""
+    """End the pause of a rule or of an action. Without a name, end every pause."""
     from forwarder.react.operator_requests import ResumeRequest
 
     settings = load_settings(config, secrets=False)
@@ -155,15 +158,16 @@ def _ask(settings: "Settings", request: "ApproveRequest | UndoRequest") -> dict[
     except ReactionError as error:
         raise ReactionError(_how_it_ended(settings, request.id) or str(error)) from error
     if found is None:
-        text = (
-            f"no forwarder runs on {settings.store.path}, and only a running one can change actions; start it"
-        )
-        raise ReactionError(text)
+        hint = "only a running forwarder can change actions; start it with `forwarder run`"
+        raise ReactionError(f"no forwarder runs on {settings.store.path}, and {hint}")
     return found
 
 
 def _how_it_ended(settings: "Settings", id_: str) -> str:
-    """Return what became of an action that has ended, perhaps by another operator; empty if it has not ended."""
+    """Return how the action `id_` has ended, as a text; empty if it is still open.
+
+    An action ends, for example, when another operator refuses it.
+    """
     from forwarder.store.interface import open_commands
 
     found = open_commands(settings.store, SystemClock()).find_actions(id_) if _ID_BEGIN.fullmatch(id_) else []
@@ -179,7 +183,7 @@ def _try(settings: "Settings", request: "ControlRequest") -> Any | None:
     try:
         return ask(settings.store.path, request, timeout=_TIMEOUT)
     except StoreTimeoutError as error:
-        hint = "if it hangs, end that process: then nothing is done, and a pause can be set before it starts again"
+        hint = "if the forwarder hangs, end its process: it then does nothing, and you can set a pause before you start it again"
         raise ReactionError(f"{error}; {hint}") from error
 
 
@@ -208,7 +212,10 @@ def _change_here(settings: "Settings", change: "Callable[[Pauses, int], Pauses]"
 
 
 def _paused_scope(settings: "Settings", what: str) -> str:
-    """Return the id of the rule `what`, even if it is a paused rule that was removed, or the name of the action."""
+    """Return the scope of the pause of `what`: the id of a rule, or the name of an action.
+
+    A rule that was removed after it was paused is found too.
+    """
     from forwarder.store.interface import open_commands
 
     pauses = paused(open_commands(settings.store, SystemClock()))
@@ -217,7 +224,9 @@ def _paused_scope(settings: "Settings", what: str) -> str:
 
 
 def _scope(settings: "Settings", what: str | None) -> tuple[str, str]:
-    """Return the id and title of the rule `what`, or the name of the action and ""; ("", "") if `what` is None.
+    """Return what to pause: the id and the title of a rule, or the name of an action and an empty string.
+
+    `what` is the argument of the command. If it is None, both parts of the result are empty: all reactions are meant.
 
     Raises:
         click.BadParameter: `what` names neither a rule nor an action, or names several rules.
@@ -240,7 +249,7 @@ def _scope(settings: "Settings", what: str | None) -> tuple[str, str]:
 
 
 def _who() -> str:
-    """Return the login name of the user who runs this command; "unknown" if the user has none."""
+    """Return the login name of the user who runs this command; "unknown" if the user has no login name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container without a user for this id

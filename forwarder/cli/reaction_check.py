@@ -1,4 +1,4 @@
-"""`forwarder reactions check`: checks that everything that reactions need is there, before the first alert."""
+"""`forwarder reactions check`: checks everything that reactions need, before the first alert."""
 
 import asyncio
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _BESIDE = ("okta.reachable", "okta.clock", "okta.log", "reactions.state")
 _TIMEOUT = 30.0
-"""Seconds for one check: some ask Okta several times."""
+"""The number of seconds that each check may take. It is large, because some checks call Okta several times."""
 
 
 @click.command("check")
@@ -26,14 +26,14 @@ _TIMEOUT = 30.0
 @click.option("--org", type=ORG, help="Only checks about this org, or about no org.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as `forwarder doctor --json`.")
 def check(config: Path, org: str | None, *, as_json: bool) -> None:
-    """Check that what reactions need is there: rights and role in Okta, groups, zone, keys, webhooks. Say how to fix
-    each problem.
+    """Check everything that reactions need, and say how to fix each problem: rights and roles in Okta, groups, zones,
+    keys, webhooks.
 
-    Connects to the other sides, but changes nothing: no user is asked, and no message is sent. `forwarder doctor` runs
-    these checks too. Only a real call could show some rights, such as the right to suspend; these are read from the
-    app's admin roles.
+    The command connects to Okta, webhooks and receivers, but changes nothing: it prompts no user, and sends no message.
+    `forwarder doctor` runs these checks too. Some rights, such as the right to suspend a user, cannot be tried without
+    using them; the command reads these rights from the admin roles of the app.
 
-    Exit codes: 0 nothing fails, 1 a check fails, 2 wrong usage or configuration.
+    Exit codes: 0 no check fails, 1 a check fails, 2 wrong usage or configuration.
     """
     settings = load_settings(config)
     if org is not None and org not in settings.orgs:
@@ -64,7 +64,7 @@ async def _run(settings: "Settings", org: str | None) -> "list[CheckRow]":
 
 
 def _limited(check: "Check", org: str | None) -> "Check":
-    """Return `check` without the subjects that are other orgs than `org`; unchanged if `org` is None."""
+    """Return `check` without its subjects that are other orgs than `org`. If `org` is None, return it unchanged."""
     if org is None:
         return check
 

@@ -1,4 +1,4 @@
-"""`forwarder reactions list`, `show` and `export`: print the actions in the store, done and still to do."""
+"""`forwarder reactions list`, `show` and `export`: print the actions in the store, both ended and open ones."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ _TIMES = (
 
 @click.command("list")
 @config_option
-@click.option("--live", is_flag=True, help="Only effects that exist now and will be undone.")
+@click.option("--live", is_flag=True, help="Only actions whose effect exists now and will be undone.")
 @click.option(
     "--waiting", is_flag=True, help="Only actions that wait: for approval, another try or the System Log."
 )
@@ -48,13 +48,13 @@ _TIMES = (
     type=click.IntRange(1, 1_000_000),
     default=100,
     show_default=True,
-    help="The most actions to list.",
+    help="The maximum number of actions to list.",
 )
 @click.option("--json", "as_lines", is_flag=True, help="Print one JSON object per line.")
 def list_command(  # one for each option
     config: Path, since: Micros | None, limit: int, *, live: bool, waiting: bool, as_lines: bool
 ) -> None:
-    """List the pauses in force, then the actions, newest first. Works whether or not a forwarder runs on the store.
+    """List the pauses in force, then the actions, newest first. Works with and without a running forwarder.
 
     With --json, each pause is a line {"pause": {...}}; the lines after the pauses are actions.
     """
@@ -78,7 +78,9 @@ def list_command(  # one for each option
         return
     _table(shown)
     more = "; there are more: --limit shows them" if len(found) > limit else ""
-    echo(f"{count(len(shown), 'action')}, the newest first{more}. All about one: forwarder reactions show ID")
+    echo(
+        f"{count(len(shown), 'action')}, the newest first{more}. To see all about an action: forwarder reactions show ID"
+    )
 
 
 @click.command()
@@ -86,7 +88,7 @@ def list_command(  # one for each option
 @click.argument("id_", metavar="ID")
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object.")
 def show(config: Path, id_: str, *, as_object: bool) -> None:
-    """Show all about one action. The beginning of its ID is enough, if no other ID begins with it."""
+    """Show everything about one action. The first characters of its ID are enough, if no other ID begins with them."""
     found = _commands(config).find_actions(id_) if _ID.fullmatch(id_) else []
     if len(found) != 1:
         echo(_not_one(id_, found), fg="red", err=True)
@@ -105,7 +107,8 @@ def show(config: Path, id_: str, *, as_object: bool) -> None:
 def export(config: Path, since: Micros | None) -> None:
     """Print every action as one JSON object per line, oldest first: for an audit, or for another system.
 
-    The output has no secret. Ended actions are kept for 30 days, or for `store.dedup_window` if that is longer.
+    The output contains no secret. The store keeps ended actions for 30 days, or for `store.dedup_window` if that is
+    longer.
     """
     for one in _commands(config).each_action(since or 0):
         echo(_json(as_json(one)))
@@ -136,7 +139,7 @@ def _not_one(id_: str, found: Sequence[Action]) -> str:
     if not found:
         return f"There is no action {id_}. See: forwarder reactions list"
     named = "\n".join(f"  {one.key[: max(12, len(id_) + 4)]}  {about(one)}: {words_of(one)}" for one in found)
-    return f"{id_} is the beginning of several ids; write more of it:\n{named}"
+    return f"several ids begin with {id_}; write more characters of the id:\n{named}"
 
 
 def _state(one: Action) -> str:
@@ -145,7 +148,7 @@ def _state(one: Action) -> str:
 
 
 def _until(one: Action) -> str:
-    """Return when an action that waits for approval expires, or when a live effect ends; "" otherwise."""
+    """Return when an action that waits for approval expires, or when a live effect ends; else an empty string."""
     if one.waits_for is Waits.APPROVAL and one.approval:
         return iso(one.approval.until, "seconds")
     if one.is_open and one.undo_due is not None:
@@ -167,7 +170,7 @@ def _table(actions: Sequence[Action]) -> None:
 
 
 def _message(one: Action) -> str:
-    """Return the webhook that a notification goes to, and what the notification is about."""
+    """Return the webhook to which a notification is sent, and what the notification is about."""
     about_what = next(iter(one.settings.get("about") or ()), "alert")
     return f"{one.settings.get('to', '')}: {about_what}"
 
@@ -210,7 +213,9 @@ def _json(value: Any) -> str:
 
 
 def _approval(approval: Approval) -> str:
-    wanted = "this kind of action needs it" if approval.why == "asks" else f"over the limit {approval.why}"
+    wanted = (
+        "this action always needs approval" if approval.why == "asks" else f"over the limit {approval.why}"
+    )
     if approval.given is None:
         return f"needed until {iso(approval.until, 'seconds')}: {wanted}"
     given = "approved" if approval.given else "refused"

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from forwarder.store.redelivery import Range, RedeliveryPlan, RedeliveryProgress
 
 _DOUBLES = {
-    "elasticsearch": "Elasticsearch keeps one copy of each, because the `_id` is the same, unless the old copy is in an "
-    "older backing index of the data stream.",
-    "otlp": "The OTLP server gets a second copy of events that it has, and cannot recognise it.",
-    "file": "The file gets a second copy of events that it has.",
+    "elasticsearch": "Elasticsearch keeps one copy of each event, because both copies have the same `_id`. But if the old "
+    "copy is in an older backing index of the data stream, both copies are kept.",
+    "otlp": "The OTLP server gets a second copy of events that it already has, and drops no copy. Both copies "
+    "have the same `log.record.uid`.",
+    "file": "The file gets a second copy of events that it already has.",
 }
 
 
@@ -58,7 +59,13 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]  # generic only from cli
     "--type", "types", multiple=True, help="Only this event type, such as user.session.*; can be repeated."
 )
 @click.option("--org", type=ORG, default="", help="Only events of this org.")
-@click.option("--rate", type=_Rate(), default="200/s", show_default=True, help="The most events per second.")
+@click.option(
+    "--rate",
+    type=_Rate(),
+    default="200/s",
+    show_default=True,
+    help="The maximum number of events per second.",
+)
 @click.option("--resume", is_flag=True, help="Continue the interrupted replay to this sink.")
 @click.option("--dry-run", is_flag=True, help="Only count the events.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -79,14 +86,14 @@ def replay(  # noqa: PLR0913 - one for each option
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Deliver events to one sink again, for example after an index was deleted. The store must still have their
-    bodies.
+    """Deliver events to one sink again, for example after an index was deleted. The store must still have the bodies
+    of these events.
 
-    The running forwarder does this beside new events, which go first. It leaves out events that wait, are dead
-    letters, were discarded, or are excluded by the sink's settings. In the ledger, the events wait again until the
-    sink has them. After Ctrl-C or a crash, --resume continues where the replay stopped.
+    The running forwarder delivers these events beside new events; new events go first. Events that wait, are dead
+    letters, were discarded, or are excluded by the sink's settings are left out. In the ledger, the replayed events wait
+    again until the sink has them. After Ctrl-C or a crash, --resume continues where the replay stopped.
 
-    Exit codes: 0 done, 1 stopped, refused or rejected again, 2 wrong usage or configuration.
+    Exit codes: 0 done, 1 the replay was stopped or refused, or the sink rejected events, 2 wrong usage or configuration.
     """
     from forwarder.store.interface import open_commands
     from forwarder.store.redelivery import Range
@@ -136,10 +143,10 @@ def _print_plan(
     since, until = iso(chosen.since, "seconds"), iso(chosen.until, "seconds")
     echo(f"Received from {since} to {until}: {count(plan.events, 'event')} to deliver to {sink} again.")
     left = {
-        "wait for it and are delivered anyway": plan.waiting,
+        "wait for this sink and are delivered anyway": plan.waiting,
         f"are dead letters; see: forwarder dead-letters replay --sink {sink} --all": plan.dead,
         "were discarded as dead letters": plan.discarded,
-        "are kept from it by its settings (`only`, `except`)": plan.filtered,
+        "are excluded by the sink's settings (`only`, `except`)": plan.filtered,
     }
     for what, number in left.items():
         if number:
@@ -150,7 +157,7 @@ def _print_plan(
             if plan.oldest
             else ""
         )
-        text = f"{count(plan.gone, 'event')} of this time, of any type, are no longer held (store.retention)"
+        text = f"{count(plan.gone, 'event')} of this time range, of any type, are no longer stored (store.retention)"
         echo(f"  Not among them: {text}{oldest}.", fg="yellow")
     if plan.events:
         echo(_DOUBLES[settings.sinks[sink].kind])
@@ -179,7 +186,7 @@ def _deliver(settings: "Settings", sink: str, chosen: "Range | None", rate: floa
         with status:
             done = ask(settings.store.path, RedeliverRequest(sink, chosen, rate), show, timeout=None)
     except KeyboardInterrupt:
-        echo(f"Stopped. To go on: forwarder replay --sink {sink} --resume", fg="yellow", err=True)
+        echo(f"Stopped. To continue: forwarder replay --sink {sink} --resume", fg="yellow", err=True)
         raise SystemExit(1) from None
     if done is None:
         echo(

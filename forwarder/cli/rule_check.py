@@ -25,15 +25,21 @@ FED_BY = {
     "unknown": "any type",
     "no_such_type": "neither",
 }
-"""Where the events of a rule come from: "any type" if the rule names no type, "neither" if its types do not exist."""
+"""Phrases that say where the events of a rule come from.
 
-_UNFED = "only the System Log has its events, and no org has `api` to read it; set orgs.NAME.api, or remove the rule"
+A rule that names no event type gets "any type". A rule gets "neither" if none of its event types exists.
+"""
+
+_UNFED = (
+    "only the System Log has the events of this rule, and no org has `api` to read the log; set orgs.NAME.api, or remove the "
+    "rule"
+)
 
 
 def rules_section(config: Path, files: "Sequence[Path]") -> "RulesSettings":
-    """Return the section `rules` of the configuration; `files`, if given, replace `rules.files`.
+    """Return the section `rules` of the configuration.
 
-    With `files`, the default configuration file need not exist.
+    If `files` is not empty, it replaces `rules.files`, and the default configuration file need not exist.
 
     Raises:
         click.UsageError: `files` and `rules.files` are both empty.
@@ -53,14 +59,14 @@ def rules_section(config: Path, files: "Sequence[Path]") -> "RulesSettings":
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def check(files: tuple[Path, ...], config: Path, *, as_json: bool) -> None:
-    """Check the rules that the forwarder runs: all problems at once, each with its file and line.
+    """Check the rules that the forwarder runs, and print every problem with its file and line.
 
     FILE is a file (.yml: Sigma rules, correlations and filters; .txt: a System Log filter on each line) or a folder of
     such files; without FILE, `rules.files` is checked. The lists of `rules.lists` come from the configuration.
 
-    Shows for each rule whether event hooks carry its events, only the System Log has them, or neither; and warns of
-    event types and fields that do not exist, of rules whose events nothing delivers, and of exceptions that have
-    ended.
+    For each rule, the output says whether event hooks carry its events, only the System Log has them, or neither. The
+    command warns of event types and fields that do not exist, of rules whose events the forwarder does not get, and of
+    exceptions that have ended.
 
     Exit codes: 0 fine, 1 there are warnings, 2 a rule, a file or a list is missing or cannot be used, so the forwarder
     would refuse the configuration.
@@ -122,7 +128,7 @@ def _print_table(ruleset: "Ruleset", found: "Sequence[Reviewed]") -> None:
     )
     echo(", ".join(count(len(each), noun) for noun, each in kinds))
     if ruleset.left_out:
-        echo(f"{ruleset.left_out} left out: about another product than Okta, or without a System Log filter")
+        echo(f"{ruleset.left_out} left out: not about Okta, or without a System Log filter")
 
 
 def _alerts(*, alerts: bool) -> str:

@@ -32,15 +32,16 @@ _DAY = 86_400 * SECOND
 @click.option("--rule", "wanted", metavar="RULE", help="Only this rule, by its id, name or title.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) -> None:
-    """Evaluate stored events as if they came now, and report what each rule would have done. Writes nothing.
+    """Evaluate stored events as if they arrived now, and report what each rule would have done. Writes nothing.
 
-    Use it before a new rule goes live: it shows matches, alerts, users, the busiest hours, the loudest users and what
-    was held back. With unchanged rules, it finds the alerts that the live evaluation made. It also finds alerts about
-    events older than `rules.max_age`, which the live evaluation leaves out.
+    Use this command before a new rule goes live. For each rule, it shows the number of matches, alerts and users, the hours
+    and the users with the most matches, and the number of matches that were held back. With unchanged rules, it finds
+    the alerts that the live evaluation made. It also finds alerts about events older than `rules.max_age`, which the live
+    evaluation leaves out.
 
-    With `reactions.on`, it also reports for each rule and action what `mode: enforce` would have done, as if every
-    event was real, every call succeeded, and no user answered a prompt. It does not ask Okta, so it cannot judge all
-    guards, and names those that it did not judge.
+    With `reactions.on`, the command also reports what `mode: enforce` would have done for each rule and action, if every
+    event was real, every call succeeded, and no user answered a prompt. The command does not ask Okta, so it cannot judge
+    all guards. It names the guards that it did not judge.
     """
     from forwarder.detect.replay import Replay
     from forwarder.reaction_runner.guard_settings import rehearsal
@@ -68,11 +69,12 @@ def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) ->
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def list_rules(config: Path, *, as_json: bool) -> None:
-    """List the rules that the forwarder runs, where their events come from, and their alerts of the last 24 hours and
-    7 days.
+    """List the rules that the forwarder runs, where their events come from, and the number of their alerts in the last
+    24 hours and 7 days.
 
-    "held back" counts, for 7 days, the matches that an exception held back, and those within `rules.again` after an
-    alert. The store counts by the hour, so 24 hours and 7 days begin with a whole hour.
+    The column "held back" has the number of matches in the last 7 days that made no alert. Either an exception applied to
+    the match, or the rule had made an alert less than `rules.again` before. The store has a count for each hour, so both
+    periods begin at a full hour.
     """
     from forwarder.store.interface import open_commands
 
@@ -91,7 +93,7 @@ def list_rules(config: Path, *, as_json: bool) -> None:
         justify = "right" if column in {"24 h", "7 d", "held back"} else "left"
         table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in rows:
-        tags = ", ".join(row["tags"])  # in full, as `reactions.on` takes them
+        tags = ", ".join(row["tags"])  # in full, so that an operator can copy them into `reactions.on`
         numbers = [f"{row[key]:,}" for key in ("alerts_24h", "alerts_7d", "held_back")]
         if by_exceptions := row["held_back_by_exceptions"]:
             numbers[-1] += f", {by_exceptions:,} by exceptions"
@@ -167,7 +169,7 @@ def _print_replay(report: "ReplayReport") -> None:
         echo(f"\n{count(quiet, 'rule')} without a match")
     if report.not_judged:
         echo(
-            "\nActions are those of `mode: enforce`, without Okta. There may be fewer: these guards were not judged:"
+            "\nThe actions are those of `mode: enforce`. In fact there may be fewer, because these guards were not judged:"
         )
         for guard, what in report.not_judged.items():
             echo(f"  {guard}: {what}")

@@ -23,18 +23,18 @@ _MAX_SHOWN = 1
 _LABELS = {
     "hooks": ("fed by event hooks", "green"),
     "partly": ("partly fed by event hooks", "yellow"),
-    "system_log": ("only by the System Log", "red"),
+    "system_log": ("fed only by the System Log", "red"),
     "unknown": ("name no event type", "bright_black"),
     "no_such_type": ("name only event types that do not exist", "magenta"),
 }
 _LEFT_OUT = {
     "other_product": "not about Okta",
-    "other_language": "in a query language that is not read, such as Splunk's, SQL or Python",
+    "other_language": "in a query language that this command does not read, such as Splunk's, SQL or Python",
     "reference": "correlations and filters of other rules",
     "unreadable": "broken files and rules that are not about Okta",
     "no_rule": "files without a rule",
     "other_format": "files of another format",
-    "no_file": "no regular files, broken links, or too large",
+    "no_file": "broken links, files that are not regular files, and files that are too large",
 }
 
 
@@ -55,24 +55,44 @@ rules.add_command(replay)
 def coverage(files: tuple[Path, ...], *, as_json: bool) -> None:
     """Show which detection rules of your SIEM get their events by hooks, and which only from the System Log.
 
-    Event hooks carry only some of Okta's event types, so a rule about another type never fires on them. The command
-    reads the event types that each rule asks for; wildcards stand for all matching types of the catalogue, and
-    exclusions do not count. A rule is fed by "hooks" (all its types), "partly", only by the "system log", by "no such
-    type" (none of its types exists), or is "unknown" (it names no type).
+    Event hooks carry only some of Okta's event types, so a rule about another type never matches an event from a hook.
+    The command reads the event types that each rule asks for. A wildcard stands for all matching types of Okta's
+    catalogue; types that a rule excludes do not count.
+
+    \b
+    The column "fed by" says what has the events of a rule:
+      hooks           hooks carry all its types
+      partly          hooks carry some of its types
+      system log      only the System Log has its types
+      no such type    none of its types exists
+      unknown         the rule names no type
 
     \b
     FILE is a file or a folder; the suffix decides the format:
       .toml           Elastic's detection rules and hunts
-      .json .ndjson   the same as JSON: one, a list, or what Kibana exports
+      .json .ndjson   the same as JSON: one rule, a list of rules, or an export of Kibana
       .yml .yaml      Sigma rules, and rules of Okta's catalogue of detections
       any other       a System Log filter on each line (eventType eq "user.session.start")
 
-    Rules about other products than Okta, and in query languages that the command does not read, are left out and
+    Rules about other products than Okta, and rules in query languages that the command does not read, are left out and
     counted.
 
     Exit codes: 0 fine, 1 a rule names an event type that does not exist, 2 a file or a rule cannot be read (the
     others are shown anyway), or there is no rule.
     """  # noqa: D301  # click looks for a real backspace, which a raw docstring would not have
+    found, problems, left_out = _read(files)
+    show = _print_json if as_json else _print_table
+    show(found, problems, left_out)
+    for problem in problems:
+        echo(f"{problem.place}: {problem.text}", fg="red", err=True)
+    unknown = any(needs.unknown for _, needs in found)
+    raise SystemExit(2 if problems else 1 if unknown else 0)
+
+
+def _read(
+    files: tuple[Path, ...],
+) -> "tuple[list[tuple[Path, Coverage]], list[UnreadableRule], Counter[str]]":
+    """Return the coverage of each rule, what cannot be read, and the number of rules left out, by reason."""
     from forwarder.rules import coverage as judge
     from forwarder.rules.any_format import read_files
     from forwarder.rules.conditions.rule import LeftOut, SkipReason, UnreadableRule
@@ -90,12 +110,7 @@ def coverage(files: tuple[Path, ...], *, as_json: bool) -> None:
             found.append((path, needs))
         else:
             left_out[SkipReason.OTHER_PRODUCT] += 1
-    show = _print_json if as_json else _print_table
-    show(found, problems, left_out)
-    for problem in problems:
-        echo(f"{problem.place}: {problem.text}", fg="red", err=True)
-    unknown = any(needs.unknown for _, needs in found)
-    raise SystemExit(2 if problems else 1 if unknown else 0)
+    return found, problems, left_out
 
 
 def _print_json(

@@ -1,4 +1,4 @@
-"""`forwarder setup`: creates what Elasticsearch, Kibana, Grafana and Okta need."""
+"""`forwarder setup`: creates what the forwarder needs in Elasticsearch, Kibana, Grafana and Okta."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 def setup() -> None:
     """Create templates, pipelines and dashboards in Elasticsearch, Kibana and Grafana, and the admin role in Okta.
 
-    You can run every command again. It changes only what differs, and only what it created itself.
+    You can run each command again at any time. It changes only what differs, and only objects that it created.
     """
 
 
@@ -45,9 +45,9 @@ def elasticsearch_command(
 ) -> None:
     """Create the mapping, the template and the ingest pipeline of logs-okta.system-*, and those of alerts.
 
-    Uses the hosts and the credentials of the sink, checks which features the server has, and reports what it does
-    differently if a feature is missing. The exit code is 1 if events of this sink would not be readable.
-    docs/elasticsearch.md lists the privileges that the credentials need.
+    The command uses the hosts and the credentials of the sink. It checks which features the server has, and reports what
+    it does differently if a feature is missing. The exit code is 1 if events of this sink could not be written or
+    searched. docs/elasticsearch.md lists the privileges that the credentials need.
     """
     from forwarder.setup.elasticsearch.run import setup as prepare
     from forwarder.setup.elasticsearch.template_bodies import Options, retention_of, target_of
@@ -69,10 +69,12 @@ def elasticsearch_command(
 
 
 def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "ElasticsearchSinkSettings":
-    """Return the settings of the Elasticsearch sink `name`, or of the only one, changed by `override`.
+    """Return the settings of the Elasticsearch sink `name`, changed by the options in `override`.
+
+    If `name` is None, the only Elasticsearch sink is used.
 
     Raises:
-        click.UsageError: there is no such sink, `name` is None and there are several, or an option is invalid.
+        click.UsageError: there is no such sink, an option is invalid, or `name` is None and there are several sinks.
         SettingsError: a file that the sink names cannot be used.
     """
     from pydantic import ValidationError
@@ -103,17 +105,20 @@ def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "
 def _password_options(secret: str) -> Callable[[_Command], _Command]:
     """Return a decorator that adds the options that Kibana and Grafana share: user, password, CA file, dry run.
 
-    User and password replace another credential; `secret` is the word for it in the help.
+    `secret` names, for the help text, the credential in whose place a user and a password can be given.
     """
     options = (
-        click.option("--user", help=f"User name, if there is no {secret}."),
+        click.option("--user", help=f"The name of a user, if there is no {secret}."),
         click.option(
-            "--password", metavar=SECRET_SOURCE, callback=secret_source, help="Where the user's password is."
+            "--password",
+            metavar=SECRET_SOURCE,
+            callback=secret_source,
+            help="Where to read the password of --user.",
         ),
         click.option(
             "--ca-file",
             type=click.Path(path_type=Path, dir_okay=False),
-            help="CA certificates to trust, in PEM; without it those of the system.",
+            help="A PEM file with the CA certificates to trust. Default: the CA certificates of the system.",
         ),
         click.option("--dry-run", is_flag=True, help="Show what would be written without writing it."),
     )
@@ -128,20 +133,20 @@ def _password_options(secret: str) -> Callable[[_Command], _Command]:
 
 @setup.command("kibana")
 @click.option("--url", required=True, help="URL of Kibana: https://kibana:5601.")
-@click.option("--space", help="ID of the space for the dashboards; without it the default space.")
+@click.option("--space", help="ID of the space for the dashboards. Default: the default space.")
 @click.option(
     "--api-key",
     metavar=SECRET_SOURCE,
     callback=secret_source,
-    help="Where the API key is (encoded or id:key).",
+    help="Where to read the API key (encoded, or as id:key).",
 )
 @_password_options("API key")
 def kibana_command(*, dry_run: bool, **options: Any) -> None:
     """Import the dashboards: overview, sign-ins, threats, admin changes.
 
-    Replaces the objects that it created before, by id, and changes nothing else. In Kibana the credentials need
-    Dashboard: All, Discover: All and Data View Management: All. The exit code is 1 if Kibana did not accept all of
-    them.
+    The command finds objects of an earlier run by their ids and replaces them; it changes nothing else. In Kibana, the
+    credentials need Dashboard: All, Discover: All and Data View Management: All. The exit code is 1 if Kibana rejected an
+    object.
     """
     from forwarder.setup.kibana.run import setup as import_objects
     from forwarder.setup.kibana.settings import KibanaSettings
@@ -158,7 +163,7 @@ def kibana_command(*, dry_run: bool, **options: Any) -> None:
     "--token",
     metavar=SECRET_SOURCE,
     callback=secret_source,
-    help="Where the token of a service account is (role Editor; Admin for data sources).",
+    help="Where to read the token of a service account (with the role Editor, or Admin to add data sources).",
 )
 @click.option("--folder", metavar="TITLE", help="Title of the folder for the dashboards.  [default: Okta]")
 @click.option("--runbook-url", metavar="URL", help="Your copy of docs/runbook.md, to which the panels link.")
@@ -168,9 +173,9 @@ def kibana_command(*, dry_run: bool, **options: Any) -> None:
 def grafana_command(*, dry_run: bool, **options: Any) -> None:
     """Write the dashboards: forwarder health, Okta activity, Okta security.
 
-    Replaces the dashboards that it created before, by uid, and changes nothing else. Data sources are written only if
-    you name them; the dashboards let the reader choose among those that exist. The exit code is 1 if a dashboard could
-    not be written.
+    The command finds dashboards of an earlier run by their uids and replaces them; it changes nothing else. It adds a data
+    source only if you name one. In the dashboards, a person can choose among the existing data sources. The exit code is
+    1 if a dashboard could not be written.
     """
     from forwarder.setup.grafana.run import setup as write
     from forwarder.setup.grafana.run import shipped

@@ -1,4 +1,4 @@
-"""For the commands of `forwarder setup`: parses options that say where a secret is, and prints messages."""
+"""Parses options that say where a secret is, and prints messages, for the commands of `forwarder setup`."""
 
 from typing import TYPE_CHECKING
 
@@ -9,16 +9,16 @@ from forwarder.cli.terminal import echo
 if TYPE_CHECKING:
     from forwarder.setup.message import Kind
 
-SECRET_SOURCE = "env:NAME|file:PATH"  # noqa: S105 - no secret: how to name one
+SECRET_SOURCE = "env:NAME|file:PATH"  # noqa: S105 - only the form in which an option names a secret
 _STYLES = {"done": "green", "note": "yellow", "fault": "red"}
 _SIGNS = {"done": "✓ ", "same": "= ", "note": "! ", "fault": "✗ "}
 _DIFF = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def secret_source(_: click.Context, param: click.Parameter, value: str | None) -> dict[str, str] | None:
-    """Parse `env:NAME` or `file:PATH`, which says where a secret is. Returns None for None.
+    """Parse the value of an option that says where a secret is: `env:NAME` or `file:PATH`. Return None for None.
 
-    The secret itself is refused, because every user of the machine can see the command line.
+    A secret as the value is refused, because every user of the machine can see the command line.
     """
     if value is None:
         return None

@@ -16,7 +16,7 @@ from forwarder.core.wording import count
 if TYPE_CHECKING:
     from forwarder.store.ledger import Ledger
 
-_HOOK_ONLY = "event hook only; with `api` the forwarder reads its System Log too, which shows all events"
+_HOOK_ONLY = "event hook only; with `api`, the forwarder also reads the System Log, which has all events"
 _SOURCES = {
     (Source.HOOK, Source.LOG): "event hook and System Log",
     (Source.HOOK,): _HOOK_ONLY,
@@ -28,10 +28,10 @@ _SOURCES = {
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the ledger as one JSON object.")
 def stats(config: Path, *, as_json: bool) -> None:
-    """Show the ledger: where every stored event is. Works whether or not a forwarder runs on the store.
+    """Show the ledger: what happened to the stored events at each sink. Works with and without a running forwarder.
 
-    For each sink, delivered + dead + discarded + skipped + filtered + waiting = stored; if not, the exit code is 1.
-    `rejected` counts malformed events; they are dead letters of the receiver.
+    For each sink, delivered + dead + discarded + skipped + filtered + waiting = stored. If this is not so, the exit code
+    is 1. `rejected` is the number of malformed events; these are dead letters of the receiver.
     """
     from forwarder.store.interface import open_commands
 
@@ -63,7 +63,7 @@ def stats(config: Path, *, as_json: bool) -> None:
 def forget_sink(config: Path, name: str, *, yes: bool) -> None:
     """Drop the events that wait for a sink that you removed from the configuration or renamed, and its dead letters.
 
-    Events that wait for other sinks stay. If you configure the sink again, it begins as a new one.
+    Events that wait for other sinks stay. If you configure the sink again, it begins as a new sink.
     """
     from forwarder.store.interface import open_commands
 
@@ -74,10 +74,10 @@ def forget_sink(config: Path, name: str, *, yes: bool) -> None:
     ledger = commands.ledger()
     events = ledger.removed.get(name, ledger.sinks[name].waiting if name in ledger.sinks else 0)
     if not yes and (name in ledger.removed or name in ledger.sinks):  # if not, `forget_sink` refuses it below
-        question = f"{name} will never get the {count(events, 'event')} kept for it. Forget it?"
+        question = f"{name} will never get the {count(events, 'event')} kept for it. Forget this sink?"
         click.confirm(question, abort=True)
     commands.forget_sink(name)
-    terminal.echo(f"Removed the sink {name} from the store; nothing waits for it any more.")
+    terminal.echo(f"Removed the sink {name} from the store; no event waits for this sink any more.")
 
 
 def _print(ledger: "Ledger") -> None:

@@ -1,4 +1,4 @@
-"""`forwarder tap`: shows events as they are stored."""
+"""`forwarder tap`: shows each event when it is stored."""
 
 import contextlib
 import os
@@ -47,7 +47,7 @@ _COLUMNS = (
 @click.option(
     "--sink",
     metavar="NAME",
-    help="Show what this sink gets: its events, in its form, with its `redact` applied.",
+    help="Show what this sink gets: only its events, in the form that it gets, with its `redact` applied.",
 )
 @click.option(
     "--redact",
@@ -94,14 +94,14 @@ def tap(  # noqa: PLR0913 - one for each option
     url: str | None,
     token: str | None,
 ) -> None:
-    """Show events as they are stored, one per line, on stdout. Notices go to stderr.
+    """Show each event when it is stored, one per line, on stdout. Notices go to stderr.
 
-    Reads the store directly, so it takes no time of the forwarder, and misses no event if it is slow. Everyone who may
-    read the store can see the personal data in it. `raw` is the event as received; `ecs` and `otlp` are what sinks get
-    by default; --sink shows what one configured sink gets. With --no-follow and without --since, it shows the newest
-    events: 20, or as many as --limit says.
+    The command reads the store directly, so it does not slow down the forwarder, and misses no event if it is itself slow.
+    Everyone who may read the store can see the personal data in the events. The format `raw` is the event as received;
+    `ecs` and `otlp` are what sinks get by default; --sink shows what one configured sink gets. With --no-follow and
+    without --since, the command shows the newest events: 20, or as many as --limit says.
 
-    Ends with exit code 0 at Ctrl-C, when the other side of a pipe closes, and when the forwarder stops.
+    The command ends with exit code 0 at Ctrl-C, when the other side of a pipe closes, and when the forwarder stops.
     """
     from forwarder.cli.tap_store import TapOptions
     from forwarder.core.event_types import unknown_event_type
@@ -128,7 +128,7 @@ def tap(  # noqa: PLR0913 - one for each option
 
 @contextlib.contextmanager
 def _ended_by_the_reader() -> Iterator[None]:
-    """End quietly at Ctrl-C, and when the other side of a pipe closes."""
+    """Suppress the exceptions of Ctrl-C, and of a pipe whose other side has closed."""
     try:
         yield
     except KeyboardInterrupt:
@@ -140,7 +140,10 @@ def _ended_by_the_reader() -> Iterator[None]:
 
 
 def _as_sent(config: Path, sink: str | None, fields: tuple[str, ...]) -> tuple[Any, Any, Any]:
-    """Return `accepts`, `redact` and `sent` of `TapOptions` for the sink `sink`. `fields` are redacted too."""
+    """Return the values of `accepts`, `redact` and `sent` in `TapOptions`.
+
+    `fields` are the fields to redact, in addition to those that the settings of `sink` redact.
+    """
     from forwarder.sink_settings import redactable
     from forwarder.sinks.preview import preview
     from forwarder.sinks.redacted_fields import FieldRedactor
@@ -168,7 +171,7 @@ def _source(config: Path, url: str | None, token: str | None, wanted: "TapOption
     if url is None:
         settings = load_settings(config, secrets=False)
         store, org = settings.store, wanted.filter.org
-        if org and org not in settings.orgs:  # the store may still have events of it
+        if org and org not in settings.orgs:  # only a warning: the store may have events of a removed org
             known = ", ".join(settings.orgs)
             echo(f"--org: the configuration has no org {org!r}; it has {known}", fg="yellow", err=True)
         return from_store(store, open_commands(store, SystemClock()), wanted)
@@ -211,7 +214,7 @@ def _row(line: dict[str, Any]) -> str:
 
 
 def _whole(line: dict[str, Any], form: str) -> bytes:
-    """Return the event in `line`, in this form, as JSON without line breaks."""
+    """Return the event in `line` as JSON without line breaks, in the form of the option --format."""
     import msgspec
 
     if form == "json":

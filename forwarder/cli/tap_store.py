@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from forwarder.store.interface import StoreCommands, Tail
     from forwarder.store.settings import StoreSettings
 
-_PACE = 0.2  # seconds between two looks at the store
-_EVENTS = 500  # the most of one read
-_BYTES = 4 * 1024 * 1024  # the most of one read
+_PACE = 0.2  # seconds between two reads of the store
+_EVENTS = 500  # the maximum in one read
+_BYTES = 4 * 1024 * 1024  # the maximum in one read
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """A message about the events, for stderr."""
+    """A message for the operator about the shown events, such as that events were skipped."""
 
     text: str
 
@@ -38,14 +38,15 @@ class TapOptions(msgspec.Struct, frozen=True):
 
     Attributes:
         filter: the events that are shown.
-        since: show events received from this time on; None for new events or, without `follow`, for the newest ones.
-        follow: go on with events that are stored later.
-        limit: the most events; None for no limit.
-        seconds: how long the tap runs; None for no limit.
-        form: the form in which the whole event is added to its line; None to add none.
-        accepts: says whether events of a type are shown, as `only` and `except` of a sink do; None for all.
-        redact: removes fields from an event before it is shown; None to show all.
-        sent: returns the document that a sink would send for an event, shown as `sink`; None to show none.
+        since: the time from which received events are shown. None: with `follow` only new events, else the newest
+            events.
+        follow: whether to continue with events that are stored later.
+        limit: the maximum number of events; None for no limit.
+        seconds: the number of seconds after which the command ends; None for no limit.
+        form: the form in which the whole event is added to its line; None adds nothing.
+        accepts: returns whether events of a type are shown, by `only` and `except` of a sink; None shows every type.
+        redact: returns an event without the fields that must not be shown; None shows every field.
+        sent: returns the document that a sink would send for an event. It is added as `sink`; None adds nothing.
     """
 
     filter: EventFilter
@@ -62,14 +63,14 @@ class TapOptions(msgspec.Struct, frozen=True):
 def from_store(
     settings: "StoreSettings", commands: "StoreCommands", wanted: TapOptions
 ) -> Iterator[dict[str, Any] | Notice]:
-    """Yield notices and, for each event, the result of `event_view.line`, to which the whole event is added.
+    """Yield notices, and a line for each event: the result of `event_view.line`, with the whole event added if wanted.
 
-    The key of the whole event is the name of the form in `wanted`, such as `raw`, or `sink`. Ends when all events are
-    shown, when the time is up, or when the forwarder stops.
+    The key of the whole event is the name of its form, such as `raw`; the key of what a sink would send is `sink`. The
+    iterator ends when all events are shown, when the time is up, or when the forwarder stops.
 
     Raises:
         BrokenPipeError: stdout is a closed pipe.
-        StoreError: there is no store, or it cannot be read.
+        StoreError: there is no store, or the store cannot be read.
     """
     from forwarder.control_socket import attached
 
@@ -82,25 +83,28 @@ def from_store(
         position = tail.held()[1] if wanted.since is None else tail.received_since(wanted.since) - 1
         if wanted.since is not None and _is_incomplete(tail, position, wanted.since):
             yield Notice(
-                f"{count(position, 'older event')} {agrees(position, 'is', 'are')} no longer held (store.retention)"
+                f"{count(position, 'older event')} {agrees(position, 'is', 'are')} no longer stored (store.retention)"
             )
         if wanted.follow:
-            alone = "no forwarder runs on this store; only the events in it are shown"
-            yield Notice(alone if running is None else "events as they come; Ctrl-C ends")
+            alone = "no forwarder runs on this store; only the events in the store are shown"
+            yield Notice(alone if running is None else "waiting for new events; Ctrl-C ends the command")
         yield from _read(tail, running, position, wanted)
 
 
 def _read(
     tail: "Tail", running: socket.socket | None, position: int, wanted: TapOptions
 ) -> Iterator[dict[str, Any] | Notice]:
-    """Yield the events after `position`, until the forwarder at the other end of `running` stops.
+    """Yield the events after `position`.
 
-    Without `running`, ends with the last event in the store.
+    `running` is a connection to the running forwarder; the iterator ends when this forwarder stops. If `running` is None,
+    the iterator ends with the last event in the store.
     """
     ends_at = math.inf if wanted.seconds is None else time.monotonic() + wanted.seconds
     waiter = _Waiter(running)
     while time.monotonic() < ends_at:
-        is_last = waiter.ended  # read the flag before the events: then this read sees the last event
+        is_last = (
+            waiter.ended
+        )  # read before the events: if the forwarder has ended, this read sees its last event
         oldest, newest = tail.held()
         skipped = min(oldest - 1, newest) - position
         if skipped > 0:
@@ -142,7 +146,7 @@ def _shown(stored: StoredEvent, wanted: TapOptions) -> dict[str, Any] | None:
     if wanted.redact is not None:
         try:
             event = wanted.redact(event)
-        except UnmappableError as error:  # a sink does not get it either
+        except UnmappableError as error:  # a sink does not get such an event either
             return shown | {key: {"error": str(error)} for key in [*Form, "sink"]}
         shown = line(StoredEvent(stored.seq, event))
     if wanted.form is not None:
@@ -161,7 +165,7 @@ def _newest(tail: "Tail", wanted: TapOptions) -> Iterator[dict[str, Any]]:
         low = max(oldest, high - _EVENTS + 1)
         part: list[dict[str, Any]] = []
         position = low - 1
-        while position < high:  # a read may end early, at its limit of bytes
+        while position < high:  # one read may return fewer events than wanted, because of its limit of bytes
             events = [
                 one
                 for one in tail.events(position, limit=high - position, max_bytes=_BYTES)
@@ -177,7 +181,7 @@ def _newest(tail: "Tail", wanted: TapOptions) -> Iterator[dict[str, Any]]:
 
 
 class _Waiter:
-    """Waits between two reads of the store, and notices a stopped forwarder or a closed stdout."""
+    """Waits between two reads of the store, and notices when the forwarder stops or stdout is closed."""
 
     def __init__(self, running: socket.socket | None) -> None:
         self._poll = select.poll()
@@ -186,12 +190,12 @@ class _Waiter:
         self.ended = running is None
         if self._running is not None:
             self._poll.register(self._running, select.POLLIN)
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # not a file, as in a test
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # stdout is not a file, as in a test
             self._stdout = sys.stdout.fileno()
-            self._poll.register(self._stdout, 0)  # poll reports POLLERR and POLLHUP in any case
+            self._poll.register(self._stdout, 0)  # poll always reports POLLERR and POLLHUP
 
     def wait(self, seconds: float) -> None:
-        """Wait for `seconds`. If the forwarder stops, return earlier, with `ended` set to True.
+        """Wait for `seconds`. If the forwarder stops before, set `ended` to True and return.
 
         Raises:
             BrokenPipeError: stdout is a closed pipe.

@@ -11,8 +11,10 @@ from forwarder.cli.tap_store import Notice, TapOptions
 from forwarder.core.errors import ForwarderError
 from forwarder.core.wording import agrees, count
 
-_WHERE = "name the forwarder's ops listener, `ops.listen` of its configuration: --url http://HOST:9464"
-_SILENCE = 40.0  # seconds; the stream has a comment every 15 s
+_WHERE = (
+    "name the forwarder's ops listener, which is `ops.listen` in its configuration: --url http://HOST:9464"
+)
+_SILENCE = 40.0  # seconds without data that count as an error; the stream has a comment every 15 s
 
 
 def from_url(url: str, token: str | None, wanted: TapOptions) -> Iterator[dict[str, Any] | Notice]:
@@ -40,12 +42,12 @@ def from_url(url: str, token: str | None, wanted: TapOptions) -> Iterator[dict[s
         ):
             if response.status_code != httpx.codes.OK:
                 raise ForwarderError(_refusal(url, response))
-            yield Notice("events as they come; Ctrl-C ends")
+            yield Notice("waiting for new events; Ctrl-C ends the command")
             yield from _events(response.iter_lines(), ends_at)
     except httpx.ReadTimeout as error:
         if ends_at is None or time.monotonic() < ends_at:
             raise ForwarderError(
-                f"{url} has sent nothing for {silence:g} s; check that it still runs"
+                f"{url} has sent nothing for {silence:g} s; check that the forwarder still runs there"
             ) from error
         return
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
@@ -73,10 +75,8 @@ def _events(lines: Iterator[str], ends_at: float | None) -> Iterator[dict[str, A
 
 def _refusal(url: str, response: httpx.Response) -> str:
     if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        return (
-            f"{url} refused ({response.status_code}): set FORWARDER_OPS_TOKEN to the value of its `ops.token`"
-        )
+        return f"{url} refused the request ({response.status_code}): set FORWARDER_OPS_TOKEN to the forwarder's `ops.token`"
     response.read()
     if response.status_code == httpx.codes.NOT_FOUND:
         return f"{url} has no live stream (404); {_WHERE}"
-    return f"{url} refused ({response.status_code}): {response.text[:200]}"
+    return f"{url} refused the request ({response.status_code}): {response.text[:200]}"

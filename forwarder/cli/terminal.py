@@ -1,5 +1,8 @@
-"""Prints the output of commands. Text from outside cannot control the terminal, secrets are redacted, and NO_COLOR
-(no-color.org) and TERM=dumb are respected."""
+"""Prints the output of commands.
+
+Control characters in texts are escaped, and secrets are redacted. With NO_COLOR (no-color.org) or TERM=dumb,
+colours are left out.
+"""
 
 import os
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def echo(text: str = "", *, err: bool = False, fg: str | None = None) -> None:
-    """Print `text` and a newline, with secrets redacted: to stderr if `err` is True, and in the colour `fg`."""
+    """Print `text` and a newline in the colour `fg`, to stderr if `err` is true. Secrets in `text` are redacted."""
     safe = printable(redact(text))
     click.echo(click.style(safe, fg=fg) if fg and has_styles(os.environ) else safe, err=err)
 
@@ -31,7 +34,7 @@ def console(*, stderr: bool = False) -> "Console":
     from rich.segment import Segment
 
     class SafeConsole(Console):
-        # Here, because the width of a table's cell is measured after this.
+        # The text must be replaced here already, because `rich` measures the width of a table's cell after this call.
         def render_str(self, text: str, **options: Any) -> "Text":
             return super().render_str(printable(redact(text)), **options)
 

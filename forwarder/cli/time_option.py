@@ -1,4 +1,4 @@
-"""Points in time and durations as options of a command."""
+"""The types of command-line options that are a point in time or a duration."""
 
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -35,8 +35,10 @@ class TimeParam(click.ParamType):  # type: ignore[type-arg]  # generic only from
 
 
 class MomentParam(TimeParam):
-    """What `TimeParam` accepts, or a time of day such as `10:03` (UTC by default): of today, or of yesterday if it is
-    still to come today."""
+    """A time of day such as `10:03` (UTC unless it has an offset), or what `TimeParam` accepts.
+
+    A time of day means today. If that time is in the future, it means yesterday.
+    """
 
     examples = f"10:03, {TimeParam.examples}"
 
@@ -66,4 +68,6 @@ class DurationParam(click.ParamType):  # type: ignore[type-arg]  # generic only 
         try:
             return float(TypeAdapter(Duration).validate_python(value))
         except ValidationError:
-            self.fail(f"{value!r} is not a time; write one such as 30s or 5m", param, ctx)
+            self.fail(
+                f"{value!r} is not a duration; write a number with a unit, such as 30s or 5m", param, ctx
+            )

@@ -13,13 +13,13 @@ from forwarder.okta.zones.writer import Applied
 from forwarder.okta.zones.zone import Zone
 
 _MAX_VALUES = 30
-"""The most values that are shown of one property."""
+"""The maximum number of values that are printed for one property."""
 
 _ACTIVATE = "`forwarder zones sync --activate` activates it"
 
 
 class ZoneReport:
-    """The results of `zones sync`, by declared zone. `is_fine` is False after a problem or an error."""
+    """The results of `zones sync` for each declared zone. `is_fine` is False after a problem or an error."""
 
     def __init__(self, org: str, found: ZoneLook) -> None:
         self._org = org
@@ -30,7 +30,10 @@ class ZoneReport:
         self.is_fine = True
 
     def add(self, step: ZoneStep, applied: Applied | None = None, error: str = "") -> None:
-        """Add the result of `step`: the applied change or the error; none of them if the step changes nothing."""
+        """Add the result of `step`: `applied` is the change that was made, `error` says why the change failed.
+
+        A step that changes nothing has neither.
+        """
         zone = applied.zone if applied else step.zone
         shown = _step_as_json(step) | {
             "status": zone.status if zone else None,
@@ -63,7 +66,7 @@ class ZoneReport:
 
 
 def look_as_json(org: str, found: ZoneLook) -> dict[str, Any]:
-    """Return `found`, the comparison of an org's declared zones with those in Okta, as JSON."""
+    """Return `found` as JSON. `found` is the comparison of an org's declared zones with the zones in Okta."""
     return {
         "org": org,
         "refused": found.problems,
@@ -73,7 +76,7 @@ def look_as_json(org: str, found: ZoneLook) -> dict[str, Any]:
 
 
 def print_look(org: str, found: ZoneLook, *, contents: bool = False) -> None:
-    """Print each declared zone, with its values if `contents` is True, and the problems that prevent every change."""
+    """Print each declared zone and the problems that prevent every change. If `contents` is true, print the values too."""
     for step in found.plan.steps:
         print_step(step)
         if contents and step.zone is not None:
@@ -85,13 +88,13 @@ def print_look(org: str, found: ZoneLook, *, contents: bool = False) -> None:
         echo(f"✗ Refused: {problem}.", fg="red", err=True)
     if found.problems:
         echo(
-            "Until this is fixed, nothing is changed: a blocklist could lock out the forwarder itself.",
+            "Until this is fixed, the command changes nothing, because a blocklist could lock out the forwarder itself.",
             err=True,
         )
 
 
 def print_step(step: ZoneStep) -> None:
-    """Print the zone of `step`: its status, its differences, and why it is left alone, if there is a problem."""
+    """Print the status and the differences of the zone of `step`. If there is a problem, print why it is left alone."""
     zone, name = step.zone, printable_line(step.desired.name)
     if zone is None:
         echo(f"! {name} does not exist yet; it will be a blocklist of type {step.desired.type}:", fg="yellow")
@@ -114,7 +117,7 @@ def print_applied(step: ZoneStep, applied: Applied) -> None:
     rest = "" if applied.zone.blocks else ", so it blocks nothing yet"
     echo(f"  {sign} {done} {_title(applied.zone)}: it is {applied.zone.status}{rest}.", fg=colour)
     if applied.left:
-        echo("  ✗ Okta shows something else than what was written:", fg="red", err=True)
+        echo("  ✗ After the change, Okta still shows these differences:", fg="red", err=True)
         print_differences(applied.left)
     for problem in applied.problems:
         echo(f"  ✗ Not activated: {problem}.", fg="red", err=True)
@@ -125,8 +128,8 @@ def print_undeclared(found: ZoneLook) -> None:
     for zone in found.plan.undeclared:
         effect = "still blocks" if zone.blocks else "blocks nothing"
         echo(
-            f"! {_title(zone)} is not declared any more and {effect}; the forwarder deletes no zones. If it is not needed,"
-            " deactivate and delete it in the Admin Console (Security > Networks).",
+            f"! {_title(zone)} is not declared any more and {effect}; the forwarder deletes no zones. If you do not need the"
+            " zone, deactivate and delete it in the Admin Console (Security > Networks).",
             fg="yellow",
         )
 

@@ -32,14 +32,14 @@ def zones() -> None:
     """Show and change the network zones in Okta that the configuration declares (`zones` of an org).
 
     Each zone is a blocklist: Okta refuses every request from its addresses, countries or networks, before any policy.
-    Nothing is changed unless the forwarder's own addresses are in Okta's exempt zone: docs/zones.md.
+    Before the command changes anything, the forwarder's own addresses must be in Okta's exempt zone: docs/zones.md.
 
-    Exit codes: 0 fine, 1 something is refused, differs or is missing, 2 wrong usage or configuration.
+    Exit codes: 0 fine, 1 a change is refused, or a zone differs or is missing, 2 wrong usage or configuration.
     """
 
 
 def _common(command: Any) -> Any:
-    org = click.option("--org", type=ORG, help="The org; required if several are possible.")
+    org = click.option("--org", type=ORG, help="The name of the org; required if several orgs are possible.")
     as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     return config_option(org(as_json(command)))
 
@@ -68,23 +68,23 @@ def show(config: Path, org: str | None, *, as_json: bool) -> None:
 
 @zones.command()
 @_common
-@click.option("--dry-run", is_flag=True, help="Show what would change, change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, but change nothing.")
 @click.option(
-    "--activate", is_flag=True, help="Activate the zones: without this, a new zone blocks nothing yet."
+    "--activate", is_flag=True, help="Activate the zones. Without this option, a new zone blocks nothing yet."
 )
 @click.option(
     "--adopt",
     metavar="NAME",
     multiple=True,
-    help="Take over this declared zone, which someone else made. Repeatable.",
+    help="Take over this declared zone, although someone else made it in Okta. Can be repeated.",
 )
 def sync(
     config: Path, org: str | None, *, dry_run: bool, activate: bool, adopt: tuple[str, ...], as_json: bool
 ) -> None:
     """Create and update the declared zones: show what differs, change only that, read the zones again and compare.
 
-    A new zone is staged as an INACTIVE blocklist, which --activate activates. An ACTIVE blocklist stays ACTIVE, and a
-    change of it is in force about a minute later. Zones that are not declared, and zones that others made, are left alone.
+    A new zone is at first an INACTIVE blocklist; --activate activates it. An ACTIVE blocklist stays ACTIVE, and its
+    changes are in force about a minute later. Zones that are not declared, and zones that others made, are left alone.
     """
     name, settings, org_settings = _select(config, org)
     known = {*org_settings.zones, org_settings.blocklist.zone}
@@ -117,9 +117,9 @@ def _report_dry_run(name: str, found: ZoneLook, *, as_json: bool) -> bool:
 
 
 async def _apply(name: str, found: ZoneLook, writer: ZoneWriter, *, as_json: bool) -> bool:
-    """Carry out the plan in `found`, zone by zone, and print the results; return False if anything failed.
+    """Carry out the plan in `found`, zone by zone, and print the results. Return False if anything failed.
 
-    A zone that fails does not stop the others. Nothing is changed if `found` has problems.
+    After a zone that fails, the command continues with the next zone. If `found` has problems, nothing is changed.
     """
     if found.problems:
         if as_json:
@@ -135,9 +135,8 @@ async def _apply(name: str, found: ZoneLook, writer: ZoneWriter, *, as_json: boo
             report.add(step)
             continue
         try:
-            async with (
-                writer.writing()
-            ):  # for one zone at a time, so that the running forwarder can block addresses in between
+            # The lock is released after each zone, so that the running forwarder can block addresses in between.
+            async with writer.writing():
                 applied = await writer.apply(step)
         except OktaError as error:
             report.add(step, error=str(error))
@@ -171,7 +170,7 @@ def _select(config: Path, name: str | None) -> tuple[str, Settings, OrgSettings]
 
 @asynccontextmanager
 async def _connect(name: str, settings: Settings, org: OrgSettings) -> AsyncIterator[ZoneWriter]:
-    """Give a writer for the zones of the org `name`. It is valid only inside the `async with` block."""
+    """Yield a writer for the zones of the org `name`. The writer is valid only inside the `async with` block."""
     from forwarder.okta.api.client import OktaClient
 
     assert org.url is not None

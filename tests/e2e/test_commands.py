@@ -168,7 +168,7 @@ async def test_open_taps_show_what_comes_and_neither_they_nor_ten_pages_hold_up_
     try:
         streams = [tap.stderr for tap in taps if tap.stderr]
         firsts = [await asyncio.to_thread(stream.readline) for stream in streams]
-        assert set(firsts) == {"events as they come; Ctrl-C ends\n"}
+        assert set(firsts) == {"waiting for new events; Ctrl-C ends the command\n"}
         sender = Sender(forwarder.url)
         await sender.load(happenings(40), batch=10)
         piped = taps[6].stdout

@@ -113,7 +113,7 @@ def test_the_life_of_a_delivered_event_is_one_screen(tmp_path: Path) -> None:
         "  hook       hooks carry this type; Okta named our hook for it",
         "  came       2026-01-01T12:00:03.000Z by the event hook, 3.0 s after it happened",
         "  stored     2026-01-01T12:00:00Z as event 1",
-        "  archive    waiting: no forwarder runs on this store; the next one that starts sends it",
+        "  archive    waiting: no forwarder runs on this store; the next forwarder that starts sends the event",
         "  siem       delivered 2026-01-01T12:00:00.000Z",
     ]
 
@@ -168,7 +168,7 @@ async def test_whether_okta_named_our_hook_is_known_from_the_last_poll(tmp_path:
         return [lines(result)["hook"].partition("; ")[2] for result in results]
 
     async with stored(config, named, other, none, unfit) as store:
-        unknown = "Okta named a hook for it, but it is not known here which hook is ours"
+        unknown = "Okta named a hook for it, but the id of our hook is not known here"
         no, only_log = "Okta did not name our hook for it", "only the System Log has it"
         assert await hooks() == [unknown, unknown, no, only_log]
         cursor = json.dumps({"next": "", "polled": 0, "newest": 0, "hook": HOOK})
@@ -190,7 +190,9 @@ async def test_an_event_whose_body_was_dropped_is_known(tmp_path: Path) -> None:
         "its body was dropped: the store keeps bodies for 7 days after every sink has finished them"
         in shown["stored"]
     )
-    assert shown["siem"].startswith("finished; when, and whether it was delivered, is not known any more")
+    assert shown["siem"].startswith(
+        "finished; the store no longer knows when, and whether the event was delivered"
+    )
 
 
 async def test_a_malformed_event_is_found_as_a_dead_letter_of_the_receiver(tmp_path: Path) -> None:
@@ -285,9 +287,11 @@ async def test_an_event_that_was_never_stored_is_not_found_and_the_next_command_
     result = await asyncio.to_thread(run, config, name.upper())
     assert result.exit_code == 1
     text = result.stdout
-    assert f"{name} was never stored here, or more than 30 days ago (store.dedup_window)." in text
+    assert (
+        f"{name} was never stored here, or it was stored more than 30 days ago (store.dedup_window)." in text
+    )
     assert f"According to its uuid, the event was made at {iso(MADE_AT, 'seconds')}." in text
-    assert "acme: its System Log is read up to 2026-01-01T12:00:00Z" in text
+    assert "acme: its System Log was read up to 2026-01-01T12:00:00Z" in text
     since, until = (iso(MADE_AT + minutes * 60 * SECOND, "seconds") for minutes in (-5, 5))
     assert f"forwarder backfill --org acme --since {since} --until {until}" in text
     assert "forwarder gaps --org acme" in text
@@ -334,12 +338,15 @@ def test_many_events_are_a_table_and_few_are_lives(tmp_path: Path) -> None:
     [
         ((), "name an event: UUID, --user X, --type T or --around 10:03"),
         (("--org", "acme"), "name an event"),
-        (("",), "are never blank"),
-        (("--user", " "), "are never blank"),
+        (("",), "must not be blank"),
+        (("--user", " "), "must not be blank"),
         (("x", "--user", "y"), "a UUID names one event"),
         (("--user", "y", "--within", "5m"), "--within needs --around"),
         (("--user", "y", "--around", "late"), "'late' is not a time; write 10:03, 2026-01-31"),
-        (("--around", "10:03", "--within", "5"), "'5' is not a time; write one such as 30s, 5m or 2h"),
+        (
+            ("--around", "10:03", "--within", "5"),
+            "'5' is not a duration; write a number with a unit, such as 30s, 5m or 2h",
+        ),
         (("x", "--org", "acmee"), "there is no org 'acmee'; the configuration has acme, hookonly"),
     ],
 )
@@ -411,10 +418,13 @@ async def test_elasticsearch_says_whether_the_document_is_there(tmp_path: Path) 
         }
         assert "document" not in answer["events"][0]["sinks"]["archive"]
         text = (await asyncio.to_thread(run, config, gone.uuid)).stdout
-        assert "its document is NOT in Elasticsearch: deleted, expired there, or dropped" in text
+        assert (
+            "its document is NOT in Elasticsearch: it was deleted, has expired, or an ingest pipeline dropped it"
+            in text
+        )
         code, answer = await documents(config, happened(3).uuid)
         assert code == 1
-        assert f"Its document is in siem ({index}): another forwarder wrote it" in "\n".join(
+        assert f"The event's document is in siem ({index}): another forwarder wrote it" in "\n".join(
             answer["not_found"]
         )
         before = len(server.requests)

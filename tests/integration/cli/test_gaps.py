@@ -104,7 +104,9 @@ def test_what_nobody_judges_any_more_is_not_called_pending(config: Path, how: st
     config.write_text(json.dumps(tree))
     done = run(config)
     assert done.exit_code == 1
-    assert "acme: 1 missed, 2 never decided, because its System Log is no longer read" in done.output
+    assert (
+        "acme: 1 missed, 2 never decided, because the System Log of the org is no longer read" in done.output
+    )
     whole = json.loads(run(config, "--json").stdout)
     assert (whole["missed"], whole["pending"], whole["undecided"]) == (1, 0, 2)
     assert whole["orgs"]["acme"]["pending"] == 0
@@ -134,7 +136,7 @@ def test_a_human_is_shown_a_hundred_and_told_how_many_more_there_are(config: Pat
     fill(config, missed=120)
     shown = run(config)
     assert shown.output.count("read from the log") == 100
-    assert "… and 20 older; --limit or --json lists them" in shown.output
+    assert "… and 20 older events; --limit or --json lists them" in shown.output
     assert run(config, "--limit", 120).output.count("read from the log") == 120
 
 

@@ -123,7 +123,7 @@ def test_the_list_has_every_action_newest_first_with_its_state_and_its_end(confi
     assert iso(NOW + 3600 * SECOND, "seconds") in lines[3]
     assert "refused (protected)" in lines[4]
     assert "shadow" in lines[4]
-    assert lines[5].startswith("4 actions, the newest first. All about one:")
+    assert lines[5].startswith("4 actions, the newest first. To see all about an action:")
 
 
 def test_the_list_is_limited_and_says_so(config: Path) -> None:
@@ -158,7 +158,7 @@ def test_show_has_all_about_one_action(config: Path) -> None:
         '{"status":"ACTIVE"}',
         '{"status":"SUSPENDED"}',
         '{"for":14400}',
-        f"approved by mia at {iso(NOW - 2 * DAY, 'seconds')}: this kind of action needs it",
+        f"approved by mia at {iso(NOW - 2 * DAY, 'seconds')}: this action always needs approval",
         "undo due",
         "req-7",
     ):
@@ -179,7 +179,7 @@ def test_the_beginning_of_an_id_is_enough_and_several_are_named(config: Path, tm
     write(tmp_path / "store.db", replace(UNDONE, key="feed" + 60 * "0"), replace(LIVE, key="feed" + 60 * "1"))
     several = run(config, "show", "feed")
     assert several.exit_code == 1
-    assert "feed is the beginning of several ids" in several.output
+    assert "several ids begin with feed" in several.output
     assert "feed00000000  add_to_group of jane@corp.example: undone by hand" in several.output
     assert "feed11111111  suspend of jane@corp.example: done" in several.output
 
@@ -242,9 +242,9 @@ def test_the_list_says_first_what_is_paused_why_by_whom_and_until_when(config: P
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["pause", "--why", " "], "is blank; say why"),
-        (["undo", LIVE.id, "--why", ""], "is blank; say why"),
-        (["pause", "--for", "0s", "--why", "x"], "write one such as 2h"),
+        (["pause", "--why", " "], "is blank; write a reason"),
+        (["undo", LIVE.id, "--why", ""], "is blank; write a reason"),
+        (["pause", "--for", "0s", "--why", "x"], "must be longer than 0s, such as 2h"),
         (["list", "--limit", 0], "is not in the range"),
         (["list", "--limit", 10**30], "is not in the range"),
     ],
@@ -262,7 +262,7 @@ def test_a_pause_does_not_wait_for_minutes_for_a_forwarder_that_hangs(config: Pa
         hanging.listen()
         output = run(config, "pause", "--why", "it is stuck").output
     assert (
-        "did not answer within 10 s; it may still carry out the request; if it hangs, end that process"
+        "did not answer within 10 s; it may still carry out the request; if the forwarder hangs, end its process"
         in output
     )
 

@@ -198,7 +198,7 @@ async def test_it_says_how_many_are_no_longer_held(config: Path) -> None:
         await prune(store)
     done = run(config, "--no-follow", "--since", "2026-01-01")
     assert numbers(done) == [3]
-    assert done.stderr == "2 older events are no longer held (store.retention)\n"
+    assert done.stderr == "2 older events are no longer stored (store.retention)\n"
 
 
 @pytest.mark.long
@@ -224,7 +224,7 @@ def test_without_a_running_forwarder_following_ends_and_says_why(config: Path) -
     fill(config, happened(1))
     done = run(config, "--since", "2026-01-01")
     assert numbers(done) == [1]
-    assert "no forwarder runs on this store; only the events in it are shown" in done.stderr
+    assert "no forwarder runs on this store; only the events in the store are shown" in done.stderr
 
 
 def test_without_a_store_it_ends_with_1(config: Path) -> None:
@@ -236,7 +236,7 @@ def test_without_a_store_it_ends_with_1(config: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (("--for", "30"), "'30' is not a time; write one such as 30s or 5m"),
+        (("--for", "30"), "'30' is not a duration; write a number with a unit, such as 30s or 5m"),
         (("--limit", "0"), "--limit"),
         (("--since", "yesterday"), "'yesterday' is not a time"),
         (("--url", "http://127.0.0.1:1", "--no-follow"), "need the store"),

@@ -86,7 +86,7 @@ async def test_without_apply_it_shows_the_changes_and_makes_none(there: Reaction
 async def test_apply_gives_the_app_just_what_the_actions_need(there: ReactionOrg) -> None:
     code, output = await run(there, "--apply")
     assert code == 0, output
-    assert "changed, and read back" in output
+    assert "the changes were made, and Okta shows them" in output
     permissions, resources = held(there)[ACTS]
     assert permissions == [
         "okta.groups.members.manage",

@@ -38,7 +38,7 @@ def test_it_prints_the_public_keys_and_needs_no_other_secret(tmp_path: Path) -> 
 def test_without_keys_it_says_what_to_write(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert done.exit_code == 2
-    assert "reactions.set: there are no keys without this section; write it, as in" in done.stderr
+    assert "reactions.set: there are no keys without this section; add the section, as in" in done.stderr
 
 
 def test_a_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:

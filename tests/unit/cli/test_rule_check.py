@@ -152,7 +152,7 @@ def test_a_rule_whose_events_no_source_delivers_is_a_warning(tmp_path: Path) -> 
     result = run("check", "--config", hooks_only)
     assert result.exit_code == 1, result.output
     assert (
-        f'{path.name}:1: eventType eq "zone.delete": only the System Log has its events, and no org has `api`'
+        f'{path.name}:1: eventType eq "zone.delete": only the System Log has the events of this rule, and no org has `api`'
         in result.stderr
     )
     polled = hooks_only.read_text().replace("[s]", "[s], url: https://acme.okta.com, api: {token: t}")

@@ -35,7 +35,8 @@ def test_rules_whose_types_all_exist_are_a_success(tmp_path: Path) -> None:
     assert "0 of 1" in result.output
     assert "3 rules, by Okta's catalogue" in result.output
     assert (
-        "1  fed by event hooks\n     1  only by the System Log\n     1  name no event type" in result.output
+        "1  fed by event hooks\n     1  fed only by the System Log\n     1  name no event type"
+        in result.output
     )
 
 
@@ -116,7 +117,7 @@ def test_what_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "1 rule, by Okta's catalogue" in result.output
     assert "1  left out: not about Okta" in result.output
-    assert "1  left out: in a query language that is not read" in result.output
+    assert "1  left out: in a query language that this command does not read" in result.output
     assert "1  left out: broken files and rules that are not about Okta" in result.output
     told = json.loads(run(tmp_path, "--json").stdout)
     assert told["left_out"] == {"other_product": 1, "other_language": 1, "unreadable": 1, "other_format": 1}
