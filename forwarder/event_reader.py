@@ -79,7 +79,7 @@ async def read_events(
     malformed: list[MalformedEvent] = []
     cooperative = Cooperative()
     for element in elements:
-        body = bytes(element)  # a copy: a slice would keep the whole text in memory as long as one event
+        body = bytes(element)  # a copy: a slice would keep the whole text in memory as long as the event
         repaired = None
         if len(body) > SURELY_EXAMINED:
             repaired = await run_in_steps(replace_lone_surrogates_in_steps(body))

@@ -161,7 +161,7 @@ def scan_value(text: bytes, at: int, closing: bytes) -> Scan:
         JsonStructureError: the text has no end of the value.
     """
     start = at
-    awaited = bytearray()  # for each open bracket, the one that closes it; the innermost last
+    awaited = bytearray()  # for each open bracket, the bracket that closes it; the innermost is last
     steps = 0
     while at < len(text):
         if not (steps := (steps + 1) % _STEPS):

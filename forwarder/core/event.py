@@ -132,7 +132,7 @@ T = TypeVar("T")
 
 _MAX_ESCAPES = 10_000  # this takes 10 ms, and may hold the event loop for so long
 SURELY_EXAMINED = _MAX_ESCAPES * len(rb"\ud800")
-"""The size in bytes up to which a text cannot have more escapes than `decode_leniently` examines."""
+"""A text of at most this many bytes cannot have more escapes than `decode_leniently` examines."""
 
 _HIGH = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
 _LOW = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"

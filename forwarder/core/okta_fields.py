@@ -94,7 +94,7 @@ _PARTS = _parts_by_path(
 def unknown_field(name: str) -> str | None:
     """Return an error text if an Okta event cannot have the field `name`; None if it can.
 
-    `uuid`, `eventType` and `published` count as unknown here.
+    `uuid`, `eventType` and `published` count as unknown, because they identify an event and cannot be redacted.
     """
     path = ""
     parts = name.split(".")
@@ -106,9 +106,9 @@ def unknown_field(name: str) -> str | None:
                 _joined(path, *(each for each in rest if "*" not in each))
                 or "a name such as actor.alternateId"
             )
-            return f"a name cannot have `*`; write {right}, which stands for all that is in it"
+            return f"a name cannot have `*`; write {right}, which includes all fields in it"
         if path in _LISTS and part.isdecimal():
-            return f"{path} is a list, and a name stands for each of its items; write {_joined(path, *rest)}"
+            return f"{path} is a list, and a name applies to each of its items; write {_joined(path, *rest)}"
         if part not in known:
             spelled = {_folded(each): each for each in known if each != "*"}
             near = spelled.get(_folded(part))

@@ -1,4 +1,5 @@
-"""The result of one try to send a batch. Each event was delivered, must be retried, or was rejected.
+"""The result of one try to send a batch. Each event was delivered, must be retried, or was rejected. `seq` is the
+number of an event in the store.
 
 If it is not certain that a sink accepted an event, the event is retried. A second copy is harmless, because each copy
 has the event's uuid in Elasticsearch and in OTLP; a lost event is not.

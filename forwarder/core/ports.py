@@ -69,9 +69,10 @@ class EventStore(Protocol):
     """The part of the store that sources of events use. Each method raises StoreError if the store cannot be used."""
 
     async def append(self, batch: Batch, *, timeout: float) -> Appended:
-        """Commit all of `batch` or nothing. When this returns, a power cut cannot lose any of it.
+        """Commit `batch`. When this method returns, a power cut cannot lose any of it.
 
-        A batch of more than 5,000 elements is committed in steps. An error does not undo the earlier steps.
+        If `batch` has at most 5,000 elements, all of it is committed or nothing. A larger batch is committed in steps,
+        and an error does not undo the earlier steps.
 
         Raises:
             StoreFullError: there is not enough space.

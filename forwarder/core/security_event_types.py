@@ -51,7 +51,8 @@ SECURITY_TYPES = (
     "user.session.context.change",
     "user.session.start",
 )
-"""Types that hooks deliver: sign-ins, credentials, privileges, policies, and changes to their monitoring."""
+"""Types that hooks deliver: about sign-ins, credentials, privileges and policies, and about changes to the monitoring
+of these."""
 
 SECURITY_TYPES_OF_LOG = (
     "app.generic.unauth_app_access_attempt",
