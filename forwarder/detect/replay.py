@@ -1,7 +1,8 @@
 """`rules replay`: evaluates the rules on stored events as if they had just come, and reports the matches. Writes
 nothing to the store.
 
-It evaluates the events in the order of the store, as the live evaluation did, so with the same rules it finds the same alerts.
+The replay evaluates the events in the order of the store, as the live evaluation did. So with the same rules, it finds the
+same alerts.
 """
 
 from collections import Counter
@@ -34,7 +35,7 @@ _BUSIEST = 3
 _FOREVER = 1e6 * 86_400
 
 MOST_ALERTS = 10_000
-"""The most alerts in a report. Each takes about 1.5 kB of memory."""
+"""The largest number of alerts in a report. Each takes about 1.5 kB of memory."""
 
 
 MOST_ACTIONS = 10_000
@@ -249,7 +250,8 @@ class Replay:
 
     def _read_users(self, users: Users, decoded: list[Decoded], scratch: Scratch) -> None:
         for org, names in users.missing(decoded).items():
-            # Skip the stored sign-ins, which are later than the replayed events: those have their own sign-ins.
+            # Skip the stored sign-ins, which are newer than the replayed events. The replay finds the earlier sign-ins
+            # in the events.
             found = [one for one in self._store.sightings(org, names) if one.kind != PLACES]
             users.keep(org, names, scratch.over(found, org, names))
 

@@ -65,7 +65,7 @@ class RuleRunner:
         self._next: tuple[RuleEngine, int] | None = None  # new rules, and the last event that they have read
         self._users = Users(store)
         self._applied: object = None  # the settings and the content of the rules
-        self._rules: Ruleset | None = None  # the last that were applied; None if there never were any
+        self._rules: Ruleset | None = None  # the rules that were applied last; None before the first `apply`
         self._orgs: frozenset[str] | None = None
         self._committed = 0
         self._committed_at = 0.0

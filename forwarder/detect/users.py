@@ -56,7 +56,7 @@ class Users:
 
     def _forget_the_oldest(self) -> None:
         if (excess := len(self._users) - self._most) > 0:
-            # Keep users with noted sightings: these may not be in the store yet when the user is read again.
+            # Keep users with noted sightings: the store may not have these sightings yet when it is read again.
             kept = {key[:2] for key in self.noted}.union(*self._in_use)
             for key in list(islice((key for key in self._users if key not in kept), excess)):
                 del self._users[key]

@@ -60,7 +60,7 @@ class Calls:
             await self._retry(action, _NO_ANSWER if seen.answer.ok else seen.answer)
 
     async def progress(self, action: Action, progress: PromptProgress) -> None:
-        """Store how far a prompt is: the user answered, it failed, it waits for an answer, or it was not sent yet."""
+        """Store the progress of a prompt: answered, failed, waiting for an answer, or not sent yet."""
         now = self._rows.clock.now()
         noted = msgspec.structs.replace(
             action,

@@ -34,8 +34,8 @@ _AT_ONCE = 8
 prompts are counted separately."""
 
 _IDLE = 5.0
-"""The number of seconds after which the engine looks for due rows at the latest. If the system's clock was set, rows may
-be due earlier than the engine expects."""
+"""The longest pause, in seconds, before the engine looks for due rows again. If the system's clock was set, rows may be
+due earlier than the engine expects."""
 
 _PAUSE: Micros = 60 * SECOND  # before an action that raised an unexpected exception is processed again
 
@@ -121,7 +121,7 @@ class ActionEngine:
                     self._rows.memory.postpone(key, found.due)
         except Exception:
             _logger.exception(
-                "an action failed; it is tried again. This is a bug: please report it",
+                "an action could not be processed, and is tried again. This is a bug: please report it",
                 action="reaction_failed",
                 id=action.id,
             )
@@ -164,7 +164,7 @@ class _Undo:
         elif not seen.is_there and action.state is ActionState.UNDOING:
             await self._end(action, End.UNDONE, "")  # an earlier call has undone the effect
         elif not act.is_ours(action, seen):
-            text = "others have changed the target since, so it is left as it is"
+            text = "someone else has changed the target since, so this action does not change it back"
             await self._end(action, End.NOT_OURS, f"{text}; {seen.text}" if seen.text else text)
         else:
             undoing = msgspec.structs.replace(action, state=ActionState.UNDOING, due=self._rows.clock.now())

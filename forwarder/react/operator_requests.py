@@ -12,7 +12,7 @@ class ApproveRequest(ControlRequest, frozen=True, tag="reactions approve"):
 
 
 class UndoRequest(ControlRequest, frozen=True, tag="reactions undo"):
-    """Undo a live action now, and hold its target for a day."""
+    """Undo a live action now. For a day, the guards then refuse all actions on the same target."""
 
     id: str
     by: str

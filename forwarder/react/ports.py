@@ -22,7 +22,7 @@ class Answer(msgspec.Struct, frozen=True):
         code: Okta's `errorCode`, or the field `error` of an OAuth response; empty if there is none.
         text: for an operator: what was refused, and what to do. After a 2xx, the text is empty, or says what is not as
             expected.
-        sent: False if the server certainly did not carry out the call; True if the server may have done so.
+        sent: False if the call certainly did not reach the server, else True.
         error_id, request_id: the ids that Okta gave to the error and to the request.
         again_at: the server refuses calls until this time; None if the server does not say.
         links: the URLs in the `Link` header of the response, by their `rel`.
@@ -51,7 +51,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def may_help_again(self) -> bool:
-        """Whether the same call may succeed later: the status is 408, 425, 429 or 5xx, or there was no response."""
+        """Whether the same call may succeed later: a configured server did not respond, or the status is 408, 425, 429
+        or 5xx."""
         return self.is_configured and (self.status in {0, 408, 425, 429} or self.status >= 500)
 
 

@@ -11,8 +11,8 @@ from forwarder.core.action import OUTSIDE, Action, ActionState
 from forwarder.core.time import Micros
 
 _MOST_STALE = 1000
-"""The heap is rebuilt when it has this many entries more than twice the number of rows. Each `put` of a row leaves an
-outdated entry in the heap, with the earlier due time of the row."""
+"""The heap is rebuilt when it has more entries than twice the number of rows plus this number. Each `put` of a row leaves
+an outdated entry in the heap, with the earlier due time of the row."""
 
 Lane = tuple[str, str]
 """The key of a group of actions that has its own limited number of slots: what the actions do, and for which org, webhook
@@ -77,7 +77,7 @@ class Schedule:
             self._set(key, row._replace(due=until))
 
     def drop(self, key: str) -> None:
-        """Remove a row, if it is there."""
+        """Remove a row, if the schedule has it."""
         self._leave(key)
         self._rows.pop(key, None)
 
@@ -92,7 +92,7 @@ class Schedule:
         """Return the keys of the rows that may start now: undos first, then the rows that have been due the longest.
 
         At most one row of each subject and at most `at_once` rows of each lane are processed at the same time. `working`
-        are the rows that are being processed, in the state in which they were started; they are counted.
+        are the rows that are being processed, in the state in which they were started; they count too.
         """
         self._advance(now)
         busy = {subject_of(one) for one in working}

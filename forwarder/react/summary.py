@@ -16,11 +16,11 @@ OVERDUE: Micros = 60 * SECOND
 """An effect counts as overdue if it is still live this long after its planned end."""
 
 _MOST = 20
-"""The most actions in a list."""
+"""The largest number of actions in a list."""
 
 _CHOICE = 1000
-"""The number of waiting actions, those that have waited the longest, from which the entries of a list are chosen. An
-attack may leave many thousands of actions waiting."""
+"""The entries of a list are chosen from this many waiting actions, those that have waited the longest. An attack may
+leave many thousands of actions waiting."""
 
 _LONGEST = 300
 """The largest number of characters of a text. Some texts come from events, and may be long. `forwarder reactions show`

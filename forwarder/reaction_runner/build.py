@@ -143,7 +143,7 @@ class _Looks:
         self._acts = acts
 
     async def look(self, action: Action) -> Seen:
-        """Look at the target of `action`; for a prompt, which has no look, return an empty result."""
+        """Look up the target of `action`. A prompt changes no target, so its result is empty."""
         act = self._acts.get(action.name)
         return await act.look(action) if act else Seen(Answer(200))
 

@@ -197,7 +197,7 @@ class ActionsInMemory:
 
     def prompts(self, action: Action) -> Iterator[Action]:
         """Return the prompts that limit `action`: the prompts of its org that wait for an answer or are about to be
-        sent, and earlier prompts to its user. The rows lack their alerts."""
+        sent, and earlier prompts to its user. The rows come without their alerts."""
         return self._prompts.beside(action)
 
     # Limits

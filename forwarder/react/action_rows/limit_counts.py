@@ -41,7 +41,7 @@ def scopes_of(action: Action, *, shadow: bool) -> list[tuple[str, Scope, str]]:
 
 
 class RecentActions:
-    """Counts the recent alerts or actions of each scope. Their number stays small, because limits hold others back.
+    """Counts the recent alerts or actions of each scope. Their number stays small, because the limits hold back the rest.
 
     Forgets actions that are more than `horizon` microseconds older than the action that was added last.
     """
@@ -106,7 +106,8 @@ def acted_at(action: Action) -> tuple[Micros, bool] | None:
 
 
 class OpenPrompts:
-    """The prompts that users got, or would have got in shadow. Their number stays small, because limits hold others back.
+    """The prompts that users got, or would have got in shadow. Their number stays small, because the limits hold back the
+    rest.
 
     Forgets ended prompts that are more than `horizon` microseconds older than the prompt that was put last.
     """

@@ -49,7 +49,7 @@ class Act(Protocol):
         """Return the request that undoes the action."""
 
     def is_ours(self, action: Action, seen: Seen) -> bool:
-        """Whether the state of the target, as `seen` shows it, is still the one that the action set."""
+        """Whether the target, as `seen` shows it, is still in the state that the action set."""
 
 
 class OktaAct:

@@ -21,10 +21,10 @@ from forwarder.core.time import SECOND, retry_after
 from forwarder.react.ports import Answer
 
 _LIMIT = 64 * 1024
-"""The most bytes of a response that are read."""
+"""The largest number of bytes of a response that are read."""
 
 _DETAIL_LIMIT = 300
-"""The most characters of the server's own text that are kept."""
+"""The largest number of characters of the server's own text that are kept."""
 
 _NO_RESPONSE = (httpx.HTTPError, httpx.InvalidURL, OSError, RuntimeError, ValueError)
 """A client that a reload has closed raises RuntimeError; an odd host name raises ValueError."""

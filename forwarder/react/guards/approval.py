@@ -1,4 +1,4 @@
-"""Whether a human must approve an action, and the judgement that asks for it."""
+"""Decides whether a human must approve an action, and makes the judgement that asks for the approval."""
 
 from forwarder.core.action import ASKS, Action, Approval, Reason, Waits
 from forwarder.core.time import SECOND, Micros
@@ -27,7 +27,7 @@ def ask(case: Case, approve_within: float, reason: Reason, why: str, text: str) 
     if case.in_shadow:
         return Judgement(Decision.SHADOW, reason, f"{text}; enforce would wait for a human", limit=limit)
     approval = action.approval or Approval(case.now + _time(action, approve_within), why)
-    text = f"{text}; decide with: forwarder reactions approve {action.id}, or refuse {action.id}"
+    text = f"{text}; decide with: forwarder reactions approve {action.id}, or: forwarder reactions refuse {action.id}"
     until = approval.until
     return Judgement(Decision.WAIT, reason, text, Waits.APPROVAL, until, approval=approval, limit=limit)
 

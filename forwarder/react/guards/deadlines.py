@@ -36,7 +36,9 @@ def why_late(case: Case, fresh: float) -> Judgement | None:
     limit = f"reactions.fresh is {time_of(fresh)}"
     if action.waits_for is Waits.CONFIRMATION:
         text = f"the System Log did not show all events in time ({limit}); they may be forged"
-        return refuse(Reason.UNCONFIRMED, f"{text}. If the log is not late, give the hook a new secret")
+        return refuse(
+            Reason.UNCONFIRMED, f"{text}. If the System Log is not late, give the hook a new secret"
+        )
     what = "the event is" if since == action.published else "the approval is"
     return refuse(Reason.LATE, f"{what} {time_of((now - since) // SECOND)} old, and {limit}")
 
@@ -49,7 +51,9 @@ def _of_quiet(case: Case) -> Judgement | None:
         return None
     if case.action.waits_for is Waits.CONFIRMATION:
         text = "the System Log did not show all events within 24h; they may be forged"
-        return refuse(Reason.UNCONFIRMED, f"{text}. If the log is not late, give the hook a new secret")
+        return refuse(
+            Reason.UNCONFIRMED, f"{text}. If the System Log is not late, give the hook a new secret"
+        )
     return refuse(
-        Reason.LATE, "it was tried for 24h; later, a receiver might not recognise it as a repetition"
+        Reason.LATE, "the action was tried for 24h; later, the receiver might not recognise a repetition"
     )

@@ -36,7 +36,7 @@ class LookUpError(ForwarderError):
 
 
 class Person(msgspec.Struct, frozen=True):
-    """A user, as Okta describes it now.
+    """A user, with the data that Okta has now.
 
     Attributes:
         groups: id and name of each group; None if groups were not looked up.

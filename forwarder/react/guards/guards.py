@@ -4,15 +4,15 @@
 |---|---|---|
 | `off` | everything, in mode `off` | refuse |
 | `paused` | what an operator paused | refuse |
-| `late` | actions about an old event; those not approved in time; quiet ones that were tried for a day | refuse |
+| `late` | actions about an old event, actions not approved in time, quiet actions that were tried for a day | refuse |
 | `own` | actions about events that the forwarder itself caused | refuse |
-| `protected` | actions on users who are protected, or may be, because Okta does not say | refuse |
+| `protected` | actions on users who are protected, or whose look-up failed | refuse |
 | `address` | blocking of anything but one public address, or of an address that many users come from | refuse |
 | `state` | actions whose effect is there already | no_op |
 | `live` | actions whose effect an earlier action of ours already has | no_op; the effect ends later |
 | `hold` | actions on a target on which a human undid an effect in the last 24 hours | refuse |
 | `unconfirmed` | timed actions and prompts about an event that the System Log does not have (yet) | wait |
-| `limit` | actions over a limit | wait for a human |
+| `limit` | actions that exceed a limit | wait for a human |
 | `approval` | actions that a human must approve | wait for a human |
 | `shadow` | the call, in mode `shadow` | shadow |
 
@@ -43,7 +43,7 @@ AGE_AFTER_A_WAIT: Micros = 10 * SECOND
 """How old the look-up of a user may be if the action has waited: the user may have become protected meanwhile."""
 
 PATIENCE: Micros = 30 * SECOND
-"""How long a failed look-up of a user is repeated before the action is refused. After a 429, it is repeated without limit."""
+"""How long a failed look-up of a user is repeated before the action is refused. This limit does not apply after a 429."""
 
 MANY_USERS = 5
 """An address that this many users came from in a week is probably shared, for example by an office."""
@@ -126,9 +126,8 @@ class Guards:
         if judgement.waits_for is not Waits.RETRY:
             self._failing.pop(action.key, None)
         if judgement.verdict is Decision.WAIT:
-            soon = (
-                self._clock.now() + SECOND
-            )  # else an action whose `until` has passed would be judged again without a pause
+            # Otherwise, an action whose `until` has passed would be judged again without a pause.
+            soon = self._clock.now() + SECOND
             judgement = msgspec.structs.replace(judgement, until=max(judgement.until or 0, soon))
         return msgspec.structs.replace(judgement, before=case.seen.state) if case.seen else judgement
 
@@ -177,7 +176,7 @@ class Guards:
         return why_late(case, self._settings.fresh)
 
     async def _look_at_the_clock(self, case: Case) -> None:
-        """Update `case.now`, because the look-ups so far may have taken minutes. Judge nothing."""
+        """Update `case.now`, because the look-ups so far may have taken minutes. Stop no action."""
         case.now = self._clock.now()
 
     async def _own(self, case: Case) -> Judgement | None:
@@ -216,7 +215,7 @@ class Guards:
         except LookUpError as error:
             if error.is_unknown:
                 return refuse(Reason.TARGET, f"Okta does not know the user: {error}")
-            text = f"whether the user is protected is not known: {error}"
+            text = f"it is not known whether the user is protected: {error}"
             since = self._failing.setdefault(action.key, case.now)
             if len(self._failing) > _MOST_FAILING:
                 del self._failing[next(iter(self._failing))]
@@ -235,7 +234,7 @@ class Guards:
         users = await self._store.users_at(action.org, action.target.id, case.now - 7 * DAY)
         if users < MANY_USERS:
             return None
-        return refuse(Reason.ADDRESS, f"{users} users came from {action.target.id} in 7 days: it is shared")
+        return refuse(Reason.ADDRESS, f"{action.target.id} is shared: {users} users came from it in 7 days")
 
     async def _state(self, case: Case) -> Judgement | None:
         if case.action.kind is EffectKind.PROMPT:
@@ -250,7 +249,7 @@ class Guards:
                 return repeat(case, Reason.STATE, text, seen.answer)
             return refuse(Reason.STATE, text)
         if seen.is_so and not case.is_repeated and self._memory.live(case.action) is None:
-            text = "the target was in this state already, and stays in it: no action of this store caused it"
+            text = "the target was in this state before, and stays in it: no action of ours caused it"
             return Judgement(Decision.NO_OP, Reason.STATE, f"{text}; {seen.text}" if seen.text else text)
         return None
 
@@ -264,13 +263,12 @@ class Guards:
         if other is None:
             return None
         if case.in_shadow:
-            return Judgement(
-                Decision.NO_OP, Reason.LIVE, f"{other.id} has this effect already; enforce would move its end"
-            )
+            text = f"{other.id} has this effect; in enforce, the later end would count"
+            return Judgement(Decision.NO_OP, Reason.LIVE, text)
         if other.state is not ActionState.LIVE or (other.undo_due or now) <= now:
             return wait(Reason.LIVE, f"{other.id} is under way on the same target", Waits.RETRY, now + AGAIN)
         if case.seen is not None and not case.seen.is_there:
-            text = f"others undid {other.id} in Okta, so the target is left alone until that action ends"
+            text = f"someone else undid {other.id} in Okta, so no action changes the target until {other.id} ends"
             return refuse(Reason.HOLD, text)
         return None
 
@@ -305,7 +303,7 @@ class Guards:
         if other is None:
             return None
         return Judgement(
-            Decision.NO_OP, Reason.LIVE, f"{other.id} has this effect already; its end moves", moves=other.key
+            Decision.NO_OP, Reason.LIVE, f"{other.id} has this effect; the later end counts", moves=other.key
         )
 
     async def _limit(self, case: Case) -> Judgement | None:

@@ -1,6 +1,6 @@
 """Sends at most one POST for each prompt, and polls for the answer no faster than Okta allows.
 
-The row of a prompt stores the interval between polls, in its handle. Memory has the interval too, and there it is newer.
+The interval between polls is stored in the handle of the prompt's row. It is also kept in memory, and this value is newer.
 """
 
 from collections.abc import Mapping

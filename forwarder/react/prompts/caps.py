@@ -21,7 +21,7 @@ class Cap(msgspec.Struct, frozen=True):
     Attributes:
         which: `live` if the user is being asked now; `day` if the user was asked as often as allowed in the window,
             usually a day; `org` if as many users of the org as allowed are being asked now.
-        until: when to check again; None if the prompt need not wait for a certain time.
+        until: when to check again; None for `live`, whose end is not known.
     """
 
     which: Literal["live", "day", "org"]

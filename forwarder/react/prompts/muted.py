@@ -17,7 +17,7 @@ from forwarder.core.time import SECOND, Micros
 from forwarder.react.prompts.results import LONGEST, Reply
 
 FACTOR_EVENTS = ("user.authentication.auth_via_mfa", "system.push.", "user.mfa.", "device.custom_push.")
-"""Event types about factors: one name, and the beginnings of the others."""
+"""Event types about factors: one whole name, then the beginnings of other names."""
 
 AFTER = 120 * SECOND
 """How long after the end of a prompt the rules still skip the user's factor events."""

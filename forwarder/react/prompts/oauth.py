@@ -28,7 +28,7 @@ from forwarder.react.settings.signing_keys import signing_key
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _LIFETIME = 300  # seconds
 _TIMEOUT = 45.0
-"""Seconds for one call: a server may hold a poll for 30."""
+"""The timeout of a call in seconds. A server may keep a poll open for 30 seconds."""
 
 _LIMIT = 256 * 1024
 _NO_RESPONSE = (httpx.HTTPError, httpx.InvalidURL, OSError, RuntimeError, ValueError)

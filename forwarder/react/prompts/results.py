@@ -66,7 +66,7 @@ class PromptProgress(msgspec.Struct, frozen=True):
 
 
 def not_found_out(answer: Answer) -> PromptProgress:
-    """Return the PromptProgress of a prompt whose look-up of the user failed, so that nothing was sent."""
+    """Return the PromptProgress of a prompt that was not sent, because the look-up of the user failed."""
     ids = ids_of(answer)
     if answer.may_help_again:
         return PromptProgress(due=answer.again_at, detail=answer.text, **ids)

@@ -177,7 +177,7 @@ class DoSettings(Section):
         named = [name for name in KINDS if getattr(self, name, None) is not None]
         if len(named) != 1:
             text = "names no action" if not named else f"names {' and '.join(named)}"
-            raise ValueError(f"{text}; write one action for each item of the list")
+            raise ValueError(f"{text}; write exactly one action in each item of the list")
         return self
 
     @model_serializer(mode="wrap")

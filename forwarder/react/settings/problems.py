@@ -82,23 +82,23 @@ def problems(reactions: ReactionsSettings) -> Iterator[str]:
 def _action_problems(reactions: ReactionsSettings, each: WrittenAction) -> Iterator[str]:
     do, settings = each.do, each.do.settings
     if each.answer == "approved" and do.name != "notify":
-        yield f"{each.named}: `approved` may only notify, because an attacker may hold the phone; move it to another answer"
+        yield f"{each.named}: after `approved`, only notify may follow, because an attacker may hold the phone; move the action to another answer"
     if isinstance(settings, NotifySettings):
         yield from _receiver_problem(f"{each.named}.to", settings.to, reactions.webhooks, "webhooks")
         if do.approve and do.approve.needed:
-            yield f"{each.path}.approve: notify is how a human hears of an approval, so it cannot wait for one; remove it"
+            yield f"{each.path}.approve: notify announces approvals, so it cannot wait for an approval itself; remove `approve`"
     if isinstance(settings, RiskEventSettings):
         yield from _receiver_problem(f"{each.named}.to", settings.to, reactions.receivers, "receivers")
     if do.user and do.name in WITHOUT_USER:
-        yield f"{each.path}.user: {do.name} is about no user; remove it"
+        yield f"{each.path}.user: {do.name} does not act on a user; remove `user`"
     spared = {name.casefold() for name in reactions.protect.groups}
     if isinstance(settings, AddToGroupSettings) and settings.group.casefold() in spared:
-        yield f"{each.named}.group: {settings.group} is among `reactions.protect.groups`, whose members no action touches; name another"
+        yield f"{each.named}.group: {settings.group} is among `reactions.protect.groups`, whose members no action touches; name another group"
     prompt = prompt_of(do)
     if prompt and prompt.by == "ciba" and not reactions.ciba:
         yield f"{each.named}.by: ciba needs `reactions.ciba`, as in {{client_id: 0oa…, private_key: {{file: ciba.pem}}}}"
     if prompt and prompt.by == "push" and prompt.message:
-        yield f"{each.named}.message: a push shows no text; remove it, or ask by ciba"
+        yield f"{each.named}.message: a push shows no text; remove `message`, or ask by ciba"
 
 
 def _receiver_problem(path: str, to: str | None, known: Collection[str], key: str) -> Iterator[str]:
@@ -138,8 +138,8 @@ def _conflicts(actions: Sequence[WrittenAction], *, across: bool = False) -> Ite
 
 
 def _pairs(actions: Sequence[WrittenAction]) -> Iterator[tuple[WrittenAction, WrittenAction]]:
-    """Yield the pairs of actions that can happen to one user about one alert: not actions after different
-    answers to a prompt, and not a prompt with an action that follows it."""
+    """Yield the pairs of actions that can both be carried out on one user for one alert. Two actions after different
+    answers to a prompt are left out, and so is a prompt with an action that follows it."""
     for number, one in enumerate(actions):
         for other in actions[number + 1 :]:
             together = one.answer == other.answer or "" in {one.answer, other.answer}
@@ -274,9 +274,9 @@ def _factor_problems(path: str, rules: Iterable[KnownRule], factor_types: Factor
         if rule.alerts and (types := factor_types(rule.id)):
             more = f" and {len(types) - 1} more" if len(types) > 1 else ""
             yield (
-                f"{path}.do: a prompt cannot follow the rule {rule.title!r}, which can match events of factors "
-                f"({types[0]}{more}): the answer to the prompt is such an event too. Name rules that cannot, or leave out the "
-                "prompt"
+                f"{path}.do: a prompt cannot follow the rule {rule.title!r}, which can match events about factors "
+                f"({types[0]}{more}): the answer to the prompt is such an event too. Name rules that cannot match them, or "
+                "leave out the prompt"
             )
 
 
