@@ -55,7 +55,7 @@ class Emulator:
     text of an app's key is not a key.
 
     Attributes:
-        hooks: the event hooks; to create, verify or delete one, use the methods of this class.
+        hooks: the event hooks; to create, verify or delete a hook, use the methods of this class.
         faults: the faults that the org injects from now on; they may be replaced at any time.
         users, groups, group_rules, zones: objects of the org that callers of the API may change.
         prompts: the prompts sent to users' phones, by factor push or CIBA.

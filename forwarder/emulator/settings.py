@@ -52,7 +52,7 @@ class ChangeFaults(Section):
         error_before: answers 503, and changes nothing.
         error_after: makes the change, but answers 503.
         no_response: makes the change, gives no answer for `EmulatorSettings.query_timeout`, then answers 503.
-        reset: time from the response with a fault to the time in its `X-Rate-Limit-Reset` header.
+        reset: time from a response with a fault to the time in its `X-Rate-Limit-Reset` header.
         retry_after: the time in the `Retry-After` header of a 503; 0 leaves the header out.
         delay: time that each call waits before it is handled or refused.
         only: if not empty, only calls whose path contains this text have these faults.
@@ -107,7 +107,7 @@ class ClientSettings(Section):
     Attributes:
         keys: the app's keys, as PEM or JWK, public or private. An assertion of the app must be signed by one
             of these keys.
-        secret: the client secret of a web app that authenticates with one.
+        secret: the client secret of a web app that authenticates with a secret.
         ciba: whether the app is a web app with the CIBA grant.
         request_alg: the algorithm of the app's signed CIBA requests; if empty, the app may not sign requests.
         scopes: the scopes that the app may request; by default all scopes that the org knows.
@@ -148,7 +148,7 @@ class EmulatorSettings(Section):
             whole page of the System Log.
         log_only_share: share of events whose type hooks cannot carry.
         calls_per_minute: rate limit of the org: the number of calls in a minute. One token or app may use
-            half of this number. The default gives it 1000 calls, as in recordings of real orgs.
+            half of this number. By default, that is 1000 calls, as in recordings of real orgs.
         logs_per_minute: rate limit of the System Log's API (Okta: at most 120). One token or app may use half
             of this number.
         query_timeout: how long a call with the fault `no_response` waits for its answer.

@@ -139,7 +139,7 @@ class GuardedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             status = self._error_status or 400
         if completed != self._completed or phase is not self._phase:
-            self._update_deadline()  # once for all of `data`: nothing checks the deadline before the end
+            self._update_deadline()  # once for all of `data`: it is not checked before this method ends
         if status:
             self._refuse(status)
         elif completed != self._completed:
@@ -218,7 +218,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._phase = Phase.IDLE
         self._completed += 1
-        if not self.cycle.response_complete:  # else it was answered early, and this is the rest of it
+        if not self.cycle.response_complete:  # else it was answered early, and this is its end
             self._unanswered += 1
 
     # Responses

@@ -75,7 +75,8 @@ class BodyBudget:
 
 
 class HeldBody:
-    """Counts the bytes of one body. Call `grow` in the task that receives the body: `evict` cancels it.
+    """Counts the bytes of one body. Call `grow` in the task that receives the body: `evict` cancels this
+    task.
 
     Attributes:
         charged: the number of bytes of the body that count in the budget.

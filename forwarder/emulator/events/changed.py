@@ -14,9 +14,9 @@ def changed(
 
     Args:
         event: the generated event, which is not modified.
-        user: replaces the actor and each user among the targets; None keeps the generated ones.
+        user: replaces the actor and each user among the targets; None keeps the generated users.
         fields: new values of the event's fields. An object is merged key by key; any other value replaces the
-            old one. A new address of the client becomes the only hop in `request`, unless `fields` also has
+            old value. A new address of the client becomes the only hop in `request`, unless `fields` also has
             `request`.
     """
     if user is not None:

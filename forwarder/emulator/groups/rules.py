@@ -29,7 +29,7 @@ class RuleSpec(msgspec.Struct, frozen=True):
 
 
 class GroupRule(msgspec.Struct):
-    """A rule; a new one is INACTIVE."""
+    """A rule. A new rule is INACTIVE."""
 
     id: str
     spec: RuleSpec

@@ -42,8 +42,8 @@ class EmulatedHook:
         return self.spec.events.items if self.live else frozenset()
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """Return the headers that the hook's owner configured, unchanged: the one with the secret, and all
-        others."""
+        """Return all headers that the hook's owner configured, unchanged, including the header with the
+        secret."""
         config = self.spec.channel.config
         pairs = [(header.key, header.value) for header in config.headers or ()]
         if config.auth_scheme and config.auth_scheme.value:

@@ -224,8 +224,8 @@ async def serve(
 
 
 async def _admit(request: OktaRequest) -> None:
-    """Authenticate and authorize a call of Okta's API, and count it for the rate limit; raise ApiError to
-    refuse it."""
+    """Authenticate and authorize a call of Okta's API, and count it for the rate limit. Raise ApiError if the
+    call is refused."""
     path, auth = request.url.path, org(request).authenticator
     name = auth.caller(request.method, path, request.headers)
     by_token = name == API_TOKEN

@@ -32,7 +32,7 @@ _SCOPES = {
     "global-token-revocation": ("okta.universalLogout.manage", "okta.universalLogout.manage"),
     "eventHooks": ("okta.eventHooks.read", "okta.eventHooks.manage"),
 }
-"""By the path segment after `v1`: the scope for reading, and the scope for changes."""
+"""For each path segment after `v1`: the scope for reading, and the scope for changes."""
 
 
 class Authenticator:

@@ -36,7 +36,7 @@ class ApiError(ForwarderError):
 
 
 class OktaApiError(ApiError):
-    """The org refuses a call, in the format of all APIs but OAuth.
+    """The org refuses a call, in the format of all APIs except OAuth.
 
     Attributes:
         code: `errorCode`, the only part that Okta keeps stable.

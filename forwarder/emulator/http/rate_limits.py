@@ -1,4 +1,5 @@
-"""Okta's rate limits: calls per minute and caller, one limit for the System Log and one for other paths."""
+"""Okta's rate limits: how many calls each caller may make in a minute. The System Log has a limit of its own;
+all other paths share another limit."""
 
 import math
 from typing import Literal

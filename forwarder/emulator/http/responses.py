@@ -111,8 +111,8 @@ def refuse_http(request: OktaRequest, error: HTTPException) -> Response[Any]:
 
 
 def fail(request: OktaRequest, error: Exception) -> Response[Any]:
-    """Log an unexpected exception, a bug of the emulator, and return the response to the call that caused
-    it."""
+    """Log an unexpected exception, which is a bug of the emulator. Return the response to the call that
+    failed."""
     _logger.error(
         "call failed because of a bug in the emulator", action="emulator_call_failed", exc_info=error
     )

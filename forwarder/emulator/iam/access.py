@@ -1,5 +1,5 @@
-"""Checks the rights of an app without a standard admin role. Its custom roles give it permissions on the
-resources of their resource sets."""
+"""Checks the rights of an app without a standard admin role. The app's custom roles give permissions on the
+resources in their resource sets."""
 
 import re
 from collections.abc import Iterator

@@ -149,8 +149,8 @@ class ClientAuthenticator:
         return {name: str(value) for name, value in claims.items()}
 
     def _verified(self, assertion: str, client_id: str, url: str) -> dict[str, Any]:
-        """Return the claims of an assertion. Raise ApiError unless a key of the client signed it and `url` is
-        its audience."""
+        """Return the claims of an assertion. Raise ApiError if no key of the client signed the assertion, or
+        if its audience is not `url`."""
         # PyJWT compares times with the system's clock; `by_assertion` compares them with the org's clock.
         # PyJWT compares audiences letter by letter; Okta also accepts the default port `:443`.
         options: Options = {

@@ -90,7 +90,8 @@ class Prompt(msgspec.Struct):
 
 
 _LEEWAY = SECOND // 10
-"""How much too early a poll may arrive and still be allowed, because calls do not all take the same time."""
+"""A poll that is too early by at most this time is still allowed, because calls do not all take the same
+time."""
 
 
 class EmulatedPrompts:
@@ -129,8 +130,8 @@ class EmulatedPrompts:
         return self._phones.get(user.id, self._others)
 
     def set_phone(self, user: EmulatedUser | None, phone: Phone) -> None:
-        """Set how the phone of `user` answers, also to prompts that already wait. If `user` is None, set it
-        for all users without a setting of their own."""
+        """Set how the phone of `user` answers, also to prompts that already wait. If `user` is None, set how
+        the phones of all users without a setting of their own answer."""
         if user is None:
             self._others = phone
         else:
@@ -173,7 +174,7 @@ class EmulatedPrompts:
             prompt.result = "CANCELLED"
 
     def settle(self, prompt: Prompt) -> None:
-        """If a waiting prompt has an answer that is due, or has expired, set its result."""
+        """Set the result of a waiting prompt if the phone's answer is due or the prompt has expired."""
         if prompt.result != "WAITING":
             return
         now = self._clock.now()

@@ -1,5 +1,5 @@
 """Receives Security Event Tokens by RFC 8935. The answer is 202 for a valid token, even if the org ignores
-it, and 400 with a reason for any other."""
+it, and 400 with a reason for any other token."""
 
 import ssl
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ class Received(msgspec.Struct, frozen=True):
     """A received token.
 
     Attributes:
-        result: `accepted`; `duplicate` or `unknown_subject` for a token that is ignored, as in Okta; or the
-            `err` of the refusal.
+        result: `accepted`; or why the org ignored the token, as Okta does: `duplicate` or `unknown_subject`;
+            or the `err` of the refusal.
         user: id of the user that the token is about; None if unknown.
         event: content of the token's event.
     """
@@ -43,8 +43,8 @@ class Received(msgspec.Struct, frozen=True):
 
 @cache
 def _trusting(ca_file: Path | None) -> ssl.SSLContext:
-    """Return a TLS context that trusts the CAs in `ca_file`, or the system's CAs if it is None. The context
-    is cached, because reading the system's CAs takes 50 ms."""
+    """Return a TLS context that trusts the CAs in `ca_file`, or the system's CAs if `ca_file` is None. The
+    context is cached, because reading the system's CAs takes 50 ms."""
     return ssl.create_default_context(cafile=ca_file)
 
 

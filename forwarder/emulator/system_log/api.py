@@ -1,4 +1,4 @@
-"""`/api/v1/logs`, and the faults of its API."""
+"""`/api/v1/logs`, and the faults that the org injects into calls of this path."""
 
 import asyncio
 from contextlib import suppress

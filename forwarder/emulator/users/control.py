@@ -24,7 +24,8 @@ class _UserOrder(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     Attributes:
         status: one of Okta's statuses, such as SUSPENDED.
         roles: standard admin roles by Okta's names, such as HELP_DESK_ADMIN.
-        groups: ids or names of groups. The user joins these and leaves all others of type OKTA_GROUP.
+        groups: ids or names of groups. The user joins these groups, and leaves all other groups of type
+            OKTA_GROUP.
         factors: all factors of the user: a type, such as `push` or `token:software:totp`, or an object with
             `type`, `status` and `suspended`.
     """

@@ -156,7 +156,7 @@ class UserDirectory:
         del self._users[user.id]
 
     def set_status(self, user: EmulatedUser, status: str) -> None:
-        """Set the status of a user, whatever it was before, without an event.
+        """Set the status of a user, whatever the old status is, and write no event.
 
         Raises:
             OktaApiError: Okta has no such status.
