@@ -259,7 +259,7 @@ def _rule_warnings(settings: Settings) -> Iterator[str]:
         if correlation.timespan > settings.store.retention:
             yield (
                 f"store.retention: is shorter than the timespan of the correlation {correlation.title!r} in "
-                f"{correlation.file}, which counts too few events after a restart; keep events for longer"
+                f"{correlation.file}, so the correlation counts too few events after a restart; keep events for longer"
             )
 
 

@@ -111,7 +111,7 @@ def _summed_up(found: Sequence[Problem]) -> str:
 def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
     if not status["ready"]:
         reason = status["not_ready_reason"]
-        hint = "fix the reason, then fetch the refused events with `forwarder backfill`; Okta sends each event at most twice"
+        hint = "fix the cause, then fetch the refused events with `forwarder backfill`; Okta sends each event at most twice"
         yield Problem(
             Level.CRITICAL, f"Okta's events cannot be stored: {reason}", hint, "ForwarderRefusesEvents"
         )
@@ -121,7 +121,8 @@ def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(Level.CRITICAL, text, hint, "ForwarderNotReady")
     if not status["balanced"]:
         hint = "keep a copy of the store file and report this as a bug"
-        yield Problem(Level.CRITICAL, "the ledger does not balance", hint, "ForwarderLedgerUnbalanced")
+        text = "the ledger does not balance: the counts of a sink do not add up to the stored events"
+        yield Problem(Level.CRITICAL, text, hint, "ForwarderLedgerUnbalanced")
 
 
 def _removed_sinks(status: Mapping[str, Any]) -> Iterator[Problem]:
