@@ -28,8 +28,8 @@ from forwarder.rules.sigma.modifiers import Lists
 from forwarder.rules.sigma.rule_exception import RuleException, read_exception
 from forwarder.rules.suggestion import did_you_mean
 
-_SUFFIXES = (".yml", ".yaml", ".txt")
-TESTS = (".tests.yml", ".tests.yaml")
+RULE_SUFFIXES = (".yml", ".yaml", ".txt")
+TEST_SUFFIXES = (".tests.yml", ".tests.yaml")
 """Suffixes of files that contain tests of rules."""
 
 EMPTY_LISTS: Lists = {"embargo": ()}
@@ -98,7 +98,9 @@ class _Loading:
             return
         files, problems = walk(path)
         self.problems += [RuleProblem(Path(problem.place), 0, problem.text) for problem in problems]
-        files = [file for file in files if has_suffix(file, _SUFFIXES) and not has_suffix(file, TESTS)]
+        files = [
+            file for file in files if has_suffix(file, RULE_SUFFIXES) and not has_suffix(file, TEST_SUFFIXES)
+        ]
         found = [self._read_file(file, in_folder=True) for file in files]
         if not any(found):
             self.problems.append(RuleProblem(path, 0, "holds no rule; rules are in .yml and .txt files"))
@@ -109,7 +111,7 @@ class _Loading:
         if real in self._files:
             return True
         self._files.add(real)
-        if not has_suffix(file, _SUFFIXES):
+        if not has_suffix(file, RULE_SUFFIXES):
             text = "is not a .yml or .txt file; write Sigma rules in a .yml file, or System Log filters in a .txt file"
             try:
                 file.lstat()

@@ -19,13 +19,12 @@ from forwarder.rules.documents import Mapping as YamlMapping
 from forwarder.rules.documents import yaml_documents
 from forwarder.rules.evaluation.ruleset import DetectionRule, RuleProblem, Ruleset
 from forwarder.rules.files import exists, has_suffix, is_folder, read_text, real_path, walk
-from forwarder.rules.load import TESTS, read_rules
+from forwarder.rules.load import RULE_SUFFIXES, TEST_SUFFIXES, read_rules
 from forwarder.rules.sigma.correlation import Correlation
 from forwarder.rules.sigma.metadata import Described
 from forwarder.rules.sigma.modifiers import Lists
 from forwarder.rules.sigma.rule_exception import RuleException
 
-_RULE_SUFFIXES = (".yml", ".yaml", ".txt")
 _KEYS = ("Name", "ExpectedResult", "Log", "Logs", "Rule", "Mocks")
 """Keys of a test. `Mocks` has no effect: in Panther it replaces functions that rules call, and rules here call none."""
 
@@ -58,13 +57,13 @@ def files_of_tests(paths: Sequence[Path]) -> Iterator[Path]:
     """
     for path in dict.fromkeys(paths):
         if is_folder(path):
-            yield from (file for file in walk(path)[0] if has_suffix(file, TESTS))
-        elif has_suffix(path, TESTS):
+            yield from (file for file in walk(path)[0] if has_suffix(file, TEST_SUFFIXES))
+        elif has_suffix(path, TEST_SUFFIXES):
             yield path
         else:
             yield from (
                 path.with_name(path.stem + suffix)
-                for suffix in TESTS
+                for suffix in TEST_SUFFIXES
                 if exists(path.with_name(path.stem + suffix))
             )
 
@@ -76,7 +75,7 @@ def rules_of(file: Path) -> Path:
         RuleFileError: there is no such file of rules in the same folder.
     """
     stem = Path(file.stem).stem
-    for suffix in _RULE_SUFFIXES:
+    for suffix in RULE_SUFFIXES:
         if exists(rules := file.with_name(stem + suffix)):
             return rules
     raise RuleFileError(f"there is no {stem}.yml or {stem}.txt in the same folder to test")
@@ -171,7 +170,10 @@ def run_tests(
             found.append(read_tests(file))
         except RuleFileError as error:
             problems.append(RuleProblem(file, 0, str(error)))
-    all_paths = [*(path for path in paths if not has_suffix(path, TESTS)), *(each.rules for each in found)]
+    all_paths = [
+        *(path for path in paths if not has_suffix(path, TEST_SUFFIXES)),
+        *(each.rules for each in found),
+    ]
     defaults = {name: values for each in found for name, values in each.lists.items()} | dict(lists)
     shared, faults = read_rules(all_paths, defaults)
     results: list[TestResult] = []

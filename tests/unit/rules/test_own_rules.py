@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from sigma.collection import SigmaCollection
 
-from forwarder.rules.load import TESTS, load
+from forwarder.rules.load import TEST_SUFFIXES, load
 from forwarder.rules.review import reviewed, warnings
 from forwarder.rules.rule_tests import run_tests
 from forwarder.rules.sigma.metadata import Described
 from tests.stack.process import ROOT
 
 FOLDER = ROOT / "config" / "rules"
-FILES = sorted(file for file in FOLDER.glob("*.yml") if not file.name.endswith(TESTS))
+FILES = sorted(file for file in FOLDER.glob("*.yml") if not file.name.endswith(TEST_SUFFIXES))
 
 
 @pytest.mark.long
