@@ -1,4 +1,11 @@
-"""Decides who may use the API of the ops listener.
+"""Decides which requests the ops listener serves: by the header `Host`, and by who may use the API.
+
+`KnownHosts` checks the header `Host` of each request against DNS rebinding. In this attack, an attacker lets the host
+name of their own web page resolve to the address of this listener. The page, in the browser of a person who may read
+the status page, can then read the status page too. The header `Host` of such a request contains the attacker's host
+name.
+
+`Access` decides about requests to the API:
 
     read     a person on this machine, or a person who has `ops.token`
     change   a person who has `ops.token`
@@ -9,12 +16,13 @@ user has both rights.
 
 A person counts as on this machine if all three conditions hold: the connection comes from this machine, no header
 says that a proxy forwarded the request, and the request is for `localhost` or a loopback address. The last
-condition protects against DNS rebinding: in such an attack, the request is for the attacker's host name.
+condition is stricter than `KnownHosts`, which also allows other IP addresses and names of private networks.
 """
 
 import hmac
 import ipaddress
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from forwarder import logs
@@ -31,6 +39,29 @@ _LONGEST_NAME = 200
 _NO_TOKEN = "set `ops.token` in the configuration first; on this machine, commands do the same"  # noqa: S105
 _READ = "this needs the token of `ops.token`; without it, the page can be read on the forwarder's own machine"
 _CHANGE = "this needs the token of `ops.token`"
+
+_PRIVATE = {"local", "localhost", "internal", "svc", "lan", "intranet", "arpa", "test"}
+"""Last labels of host names that cannot be registered on the internet."""
+
+
+class KnownHosts:
+    """The host names that a request may have in `Host`.
+
+    These are all IP addresses, all names that an attacker cannot own, the name of this machine, and the names in
+    the setting `ops.allowed_hosts`.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.allow(names)
+
+    def allow(self, names: Iterable[str]) -> None:
+        """Replace the additional host names with `names`."""
+        self._names = {_normalized(name) for name in (*names, socket.gethostname())}
+
+    def __contains__(self, host: str) -> bool:
+        name = _normalized(host)
+        labels = name.split(".")
+        return len(labels) == 1 or labels[-1] in _PRIVATE or name in self._names or _is_address(name)
 
 
 class Refusal(NamedTuple):
@@ -102,6 +133,21 @@ class Access:
                 )
             return Refusal(401, "the token is wrong")
         return Refusal(401, need)
+
+
+def _normalized(host: str) -> str:
+    """Return the name or address in `host`, a value of the header `Host`: lower case, no port, no final dot."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].rstrip(".").lower()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_local(scope: Scope) -> bool:

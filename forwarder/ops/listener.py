@@ -32,12 +32,11 @@ from forwarder.core.errors import ForwarderError
 from forwarder.core.ports import Clock
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
-from forwarder.ops.access import Access
+from forwarder.ops.access import Access, KnownHosts
 from forwarder.ops.api import Handlers, live_routes
 from forwarder.ops.approvals import Approvals, approval_routes
 from forwarder.ops.data_api import ERRORS, data_routes
 from forwarder.ops.history import History
-from forwarder.ops.host_header import KnownHosts
 from forwarder.ops.page_files import page_routes
 from forwarder.ops.ports import Events, NotReadyReason, StatusSource, StoreData
 from forwarder.ops.query import QueryError
