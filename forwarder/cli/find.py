@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from forwarder.cli import find_output
 from forwarder.cli.options import ORG, config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import MomentParam
@@ -22,7 +21,7 @@ from forwarder.core.time import SECOND, Micros, iso
 from forwarder.core.wording import days
 
 if TYPE_CHECKING:
-    from forwarder.cli.find_view import Documents
+    from forwarder.cli.find_output import Documents
     from forwarder.settings import Settings
     from forwarder.store.event_life import Search, SearchResult
 
@@ -101,6 +100,7 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
 
     Exit codes: 0 found, 1 not found, or the store cannot be read, 2 wrong usage or configuration.
     """
+    from forwarder.cli.find_output import show, show_malformed
     from forwarder.store.event_life import Search
     from forwarder.store.interface import open_commands
 
@@ -117,8 +117,8 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
     if as_json:
         echo(json.dumps(answer, indent=2))
     else:
-        find_output.show(answer, retention=days(settings.store.retention))
-        find_output.show_malformed(answer)
+        show(answer, retention=days(settings.store.retention))
+        show_malformed(answer)
         for line in answer.get("not_found", ()):
             echo(line)
     raise SystemExit(0 if answer["events"] or answer["malformed"] else 1)
@@ -162,7 +162,7 @@ def _settings(config: Path) -> tuple["Settings", str]:
 def _answer(
     settings: "Settings", found: "SearchResult", search: "Search", *, offline: bool, secrets_missing: str
 ) -> dict[str, Any]:
-    from forwarder.cli.find_view import found_as_json, life_as_json
+    from forwarder.cli.find_output import found_as_json, life_as_json
 
     live = _live(settings.store.path)
     events = [(life.org, life.uuid, life.source) for life in found.lives]
@@ -236,7 +236,7 @@ def _documents(
 
 
 async def _look(sink: Any, events: Sequence[tuple[str, str, str]]) -> dict[str, str] | str:
-    from forwarder.cli.find_view import document_key
+    from forwarder.cli.find_output import document_key
     from forwarder.setup.elasticsearch.documents import find_documents
     from forwarder.sinks.elasticsearch.bulk import document_id
 
