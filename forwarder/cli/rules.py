@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forwarder.cli.rule_check import check
+from forwarder.cli.rule_check import check, test
 from forwarder.cli.rule_replay import list_rules, replay
-from forwarder.cli.rule_test import test
 from forwarder.cli.terminal import console, echo
 from forwarder.core.wording import agrees, count
 
