@@ -123,7 +123,7 @@ def test_a_demo_empties_no_folder_that_it_did_not_make(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("keep me")
     done = run("demo", "--events", 3, "--exit", "--dir", tmp_path)
     assert done.exit_code == 2
-    assert "no demo made" in done.output
+    assert "files that were not made by a demo" in done.output
     assert (tmp_path / "precious").read_text() == "keep me"
 
 
