@@ -2,23 +2,24 @@
 outside of its folder.
 
 Usage: python -m tools.make_chart
-`python -m tools.make_chart --goldens` updates the rendered examples of tests/e2e/chart (needs helm: `make stack`).
+`python -m tools.make_chart --goldens` updates the rendered examples of tests/e2e/chart (needs helm: `make dev`).
 """
 
 import json
 import re
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.stack.process import CACHE, ROOT
+from tests.stack.process import ROOT
 
 CHART = ROOT / "deploy" / "helm" / "okta-forwarder"
 GOLDENS = ROOT / "tests" / "e2e" / "chart"
 RULES = ROOT / "config" / "prometheus" / "forwarder.rules.yml"
 SCHEMA = CHART / "values.schema.json"
-HELM = CACHE / "helm" / "helm"
+HELM = Path(sysconfig.get_path("scripts")) / "helm"
 
 _TESTED_ELSEWHERE = re.compile(r"(kind: PrometheusRule\n(?:.*\n)*?spec:\n)(?: .*\n|\n)+")
 

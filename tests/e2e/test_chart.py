@@ -29,7 +29,7 @@ Document = dict[str, Any]
 @pytest.fixture(autouse=True, scope="module")
 def _helm() -> None:
     require(
-        None if make_chart.HELM.exists() else "needs helm: run `make stack`, which needs Go 1.25 or newer"
+        None if make_chart.HELM.exists() else "needs helm, which `make dev` installs on Linux x86-64 only"
     )
 
 
@@ -150,26 +150,27 @@ def test_another_configuration_restarts_the_pod_and_another_label_does_not() -> 
 
 def test_a_second_replica_and_other_wrong_values_are_refused() -> None:
     for wrong, said in (
-        ("replicas=2", "/replicas"),
+        ("replicas=2", "replicas"),
         ("surprise=1", "surprise"),
-        ("persistence.size=20", "/persistence/size"),
-        ("persistence.accessMode=ReadWriteMany", "/persistence/accessMode"),
-        ("image.digest=latest", "/image/digest"),
-        ("service.port=0", "/service/port"),
-        ("ingress.enabled=true", "/ingress/host"),
-        ("monitoring.rules.on=true", "'on' not allowed"),
-        ("existingSecret=Not_A_Name", "/existingSecret"),
+        ("persistence.size=20", "persistence.size"),
+        ("persistence.accessMode=ReadWriteMany", "persistence.accessMode"),
+        ("image.digest=latest", "image.digest"),
+        ("service.port=0", "service.port"),
+        ("ingress.enabled=true", "ingress.host"),
+        ("monitoring.rules.on=true", "monitoring.rules"),
+        ("existingSecret=Not_A_Name", "existingSecret"),
         ("config.reconsile.poll=30s", "reconsile"),
-        ("config.store.retention=often", "/config/store/retention"),
+        ("config.store.retention=often", "config.store.retention"),
         ("config.orgs.acme.secret=x", "secret"),
-        ("config.sinks.siem.kind=splunk", "/config/sinks/siem"),
+        ("config.sinks.siem.kind=splunk", "config.sinks.siem"),
         ("config.receiver.grace=25s", "config.receiver.grace"),
         ("config.ops.listen=0.0.0.0:1", "config.ops.listen"),
         ("config.store.path=/tmp/store.db", "config.store.path"),
     ):
         with pytest.raises(subprocess.CalledProcessError) as caught:
             make_chart.render("--set", wrong)
-        assert said in caught.value.stderr, wrong
+        # Helm 3.18 and newer write the path of a value with slashes.
+        assert said in caught.value.stderr.replace("/", "."), wrong
 
 
 @pytest.mark.parametrize(("example", "job"), [("elastic", "okta"), ("tls", "forwarder")])

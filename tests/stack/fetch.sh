@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 here=$root/tests/stack
 mkdir -p "$cache"
 
-parts=(install-elasticsearch build-collector install-kql install-helm install-axe)
+parts=(install-elasticsearch build-collector install-kql install-axe)
 declare -A pids
 for part in "${parts[@]}"; do
   # The tests that run meanwhile come first.
