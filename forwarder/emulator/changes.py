@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.emulator.events.fixtures import SYSTEM, entity
+from forwarder.emulator.events.fixtures import SYSTEM, entity, hop
 
 API_TOKEN_ID = "00Tthetokenoftheorg00"  # noqa: S105  # an id, not the token
 
@@ -58,8 +58,6 @@ class Caller(Actor, msgspec.Struct, frozen=True):
         """Build the event's fields about the caller's address and user agent, if the address is known."""
         if not self.ip:
             return {}
-        version = "V6" if ":" in self.ip else "V4"
-        hop = {"ip": self.ip, "geographicalContext": None, "version": version, "source": None}
         return {
             "client": {
                 "userAgent": {"rawUserAgent": self.agent, "os": "Unknown", "browser": "UNKNOWN"},
@@ -69,7 +67,7 @@ class Caller(Actor, msgspec.Struct, frozen=True):
                 "ipAddress": self.ip,
                 "geographicalContext": None,
             },
-            "request": {"ipChain": [hop]},
+            "request": {"ipChain": [hop(self.ip, None)]},
             "securityContext": dict.fromkeys(("asNumber", "asOrg", "isp", "domain", "isProxy")),
         }
 

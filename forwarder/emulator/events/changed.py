@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from forwarder.emulator.events.fixtures import hop
+
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 """Takes an event in the System Log's shape, and returns it with changes."""
 
@@ -27,10 +29,7 @@ def changed(
     event = _merged(event, fields)
     if "ipAddress" in fields.get("client", {}) and "request" not in fields:
         client = event["client"]
-        version = "V6" if ":" in str(client["ipAddress"]) else "V4"
-        place = client.get("geographicalContext")
-        hop = {"ip": client["ipAddress"], "geographicalContext": place, "version": version, "source": None}
-        event["request"] = {"ipChain": [hop]}
+        event["request"] = {"ipChain": [hop(client["ipAddress"], client.get("geographicalContext"))]}
     return event
 
 

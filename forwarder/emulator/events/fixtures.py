@@ -77,6 +77,12 @@ def entity(
     }
 
 
+def hop(ip: Any, place: dict[str, Any] | None) -> dict[str, Any]:
+    """Build an element of `request.ipChain` for a client at the address `ip`; `place` is None if unknown."""
+    version = "V6" if ":" in str(ip) else "V4"
+    return {"ip": ip, "geographicalContext": place, "version": version, "source": None}
+
+
 SYSTEM = entity("00usystem0principal0", "SystemPrincipal", "Okta System", alternate_id="system@okta.com")
 """The actor of background jobs."""
 

@@ -21,7 +21,7 @@ from forwarder.emulator.events.event_templates import (
     display_message,
     template_of,
 )
-from forwarder.emulator.events.fixtures import SYSTEM, Agent, ClientNetwork, Fixtures, FixtureUser
+from forwarder.emulator.events.fixtures import SYSTEM, Agent, ClientNetwork, Fixtures, FixtureUser, hop
 from forwarder.emulator.events.payloads import hook_shape, uuid1_for
 
 _encode = msgspec.json.Encoder().encode
@@ -311,11 +311,7 @@ def _client(context: _Context, actor: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ip_chain(context: _Context) -> list[dict[str, Any]]:
-    network = context.network
-    if not network:
-        return []
-    version = "V6" if ":" in network.ip else "V4"
-    return [{"ip": network.ip, "geographicalContext": context.place, "version": version, "source": None}]
+    return [hop(context.network.ip, context.place)] if context.network else []
 
 
 def _security(network: ClientNetwork | None) -> dict[str, Any]:
