@@ -80,7 +80,7 @@ class RuleMetrics:
             self._evicted = engine.groups.evicted
             self._metrics.rule_state_evicted.inc(more)
             self._limited.warning(
-                "more groups than rules.max_keys are active; the oldest were forgotten, and may alert late or not at all; "
+                "more groups than rules.max_keys are active; the oldest groups were forgotten, so rules may alert late or not at all; "
                 "raise rules.max_keys, or group by fewer fields",
                 action="rules_evicted",
                 groups=more,

@@ -61,6 +61,6 @@ def _stranded(org: str, effects: Sequence[Action]) -> ReactionFinding:
     more = f" and {len(effects) - 3} more" if len(effects) > 3 else ""
     return ReactionFinding(
         f"{count(len(effects), 'live effect')} in {org} cannot be undone without `orgs.{org}.api`: {names}{more}",
-        f"restore `orgs.{org}.api` and reload, or undo them in Okta by hand",
+        f"restore `orgs.{org}.api` and reload, or undo these effects in Okta by hand",
         "ForwarderUndoOverdue",
     )

@@ -53,7 +53,7 @@ def address_of(alert: Mapping[str, Any]) -> tuple[ActionTarget, str]:
     try:
         address = ip_address(written if isinstance(written, str) and "%" not in written else "")
     except ValueError:
-        return ActionTarget("ip", ""), "the alert has no address of a client"
+        return ActionTarget("ip", ""), "the alert has no IP address of a client"
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     return ActionTarget("ip", str(address)), ""

@@ -145,7 +145,7 @@ class Poster:
         answer = Answer(
             status, body, again_at=None if wait is None else self._clock.now() + int(wait * SECOND)
         )
-        after = "it is tried again" if answer.may_help_again else fix
+        after = "the request is tried again" if answer.may_help_again else fix
         text = f"{self._shown} answers {status}{f': {said}' if said else ''}; {after}"
         return msgspec.structs.replace(answer, text=_line(text))
 

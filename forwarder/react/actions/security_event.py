@@ -43,8 +43,8 @@ _LONGEST_REASON = 500  # characters; Okta's limit for the reason of a risk
 _AGAIN = "in Okta's provider, `issuer` and the JWKS URL must be those of reactions.set; test it with: forwarder reactions check"
 _ERRORS = {
     "invalid_issuer": "the receiver expects another `iss`; write the same issuer there and in reactions.set.issuer",
-    "invalid_audience": "the receiver expects another `aud`: for an org, correct its `url`; for others, `audience`",
-    "invalid_key": "the receiver has no key with this `kid`; check that it can fetch reactions.set.jwks_url",
+    "invalid_audience": "the receiver expects another `aud`; correct the `url` of the org, or the receiver's `audience`",
+    "invalid_key": "the receiver has no key with this `kid`; check that it can fetch the keys: forwarder reactions check",
     "authentication_failed": f"the receiver does not accept the signature; {_AGAIN}",
     "access_denied": "the receiver does not accept events from this issuer; register the issuer there",
     "invalid_request": "the receiver could not read the token; report this with the token's claims",

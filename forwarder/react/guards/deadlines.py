@@ -22,7 +22,9 @@ def why_late(case: Case, fresh: float) -> Judgement | None:
     if (approval := action.approval) is not None and not case.is_approved:
         if approval.given is False:
             return refuse(Reason.APPROVAL, f"refused by {approval.by}")
-        return refuse(Reason.APPROVAL, "no human approved it in time") if now >= approval.until else None
+        return (
+            refuse(Reason.APPROVAL, "no human approved the action in time") if now >= approval.until else None
+        )
     if action.kind is EffectKind.QUIET:
         return _of_quiet(case)
     if action.late:

@@ -331,7 +331,7 @@ class Guards:
     async def _shadow(self, case: Case) -> Judgement | None:
         if not case.in_shadow:
             return None
-        return Judgement(Decision.SHADOW, Reason.SHADOW, "shadow: everything but the call was done")
+        return Judgement(Decision.SHADOW, Reason.SHADOW, "shadow: everything except the call was done")
 
     # Helpers of several guards
 

@@ -50,7 +50,7 @@ class IdTokens:
         that."""
         token = body.get("id_token") if isinstance(body, dict) else None
         if not isinstance(token, str):
-            return "there is none"
+            return "the response has no id_token"
         jwt = import_module("jwt")
         try:
             kid = jwt.get_unverified_header(token).get("kid")

@@ -38,7 +38,7 @@ _UNREACHABLE = {
     "E0000069": "the user is locked; unlock them if that is right, and ask them in another way",
     "E0000154": "the user's push factor is not active; the user must set up Okta Verify again",
     "E0000155": "the user is not active, so nothing can be asked",
-    "E0000180": "the user's push factor is suspended, because the device is; see Directory > Devices",
+    "E0000180": "the user's push factor is suspended, because the device is suspended; see Directory > Devices",
 }
 """Okta's refusals that are about the user, not about our call."""
 

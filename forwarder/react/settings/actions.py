@@ -169,7 +169,7 @@ class DoSettings(Section):
             if key in written:
                 raise ValueError(f"`{key}` belongs inside the braces of its action, as in {_PLACES[key]}")
         if "prompt" in written and "prompt" not in cls.model_fields:
-            raise ValueError("a prompt cannot follow a prompt; remove it")
+            raise ValueError("a prompt cannot follow a prompt; remove this prompt")
         return {key: {} if key in KINDS and value is None else value for key, value in written.items()}
 
     @model_validator(mode="after")

@@ -282,7 +282,7 @@ class ReactionsSettings(Section):
         if self.set and self.set.jwks == "serve":
             taken = (name for name, path in paths.items() if path.rstrip("/") == JWKS_PATH)
             yield from (
-                f"orgs.{name}.path: `reactions.set.jwks: serve` needs this path; choose another"
+                f"orgs.{name}.path: `reactions.set.jwks: serve` needs this path; choose another path"
                 for name in taken
             )
 

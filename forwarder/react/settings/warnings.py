@@ -41,9 +41,10 @@ def warnings(
         reactions.confirm
     )
     if unconfirmed and hooked:
+        kinds = " and ".join(sorted(unconfirmed))
         yield (
-            f"reactions.confirm: leaves out {' and '.join(sorted(unconfirmed))}, so anyone who has the hook's secret can cause "
-            "such actions by events that never happened; add it"
+            f"reactions.confirm: leaves out {kinds}, so anyone who has the hook's secret can cause such actions by events that "
+            f"never happened; add {kinds}"
         )
     risks = any(isinstance(each.do.settings, UserRiskSettings) and each.mode is Mode.ENFORCE for each in live)
     if risks and hooked and EffectKind.QUIET not in reactions.confirm:
@@ -81,9 +82,9 @@ def rule_warnings(reactions: ReactionsSettings, rules: Sequence[KnownRule]) -> I
 def _about(each: WrittenAction) -> Iterator[str]:
     prompt = prompt_of(each.do)
     if prompt and prompt.by == "push":
-        yield f"{each.named}.by: a push shows no text, so the user cannot see why you ask; ciba can say it"
+        yield f"{each.named}.by: a push shows no text, so the user cannot see why you ask; to show a text, ask by ciba"
     if each.do.asks and not any(do.name == "notify" for do in each.entry.do):
-        yield f"{each.named}: waits for a human, and this entry does not notify one; add {{notify: …}} to its `do`"
+        yield f"{each.named}: waits for a human, but this entry does not notify anyone; add {{notify: …}} to its `do`"
     if isinstance(each.do.settings, UserRiskSettings):
         yield f"{each.named}: Okta does not allow setting a user's risk back to none; `level: low` is the lowest"
 

@@ -48,7 +48,7 @@ async def test_nobody_is_put_into_a_group_that_makes_administrators(scene: Guard
     row = scene.row(group)
     assert (row.outcome, row.reason, scene.okta.calls) == (Outcome.REFUSED, Reason.TARGET, [])
     assert row.detail == (
-        "members of the group 'Step-up' have an admin role; remove the role from the group, or name another"
+        "members of the group 'Step-up' have an admin role; remove the role from the group, or name another group"
     )
 
 

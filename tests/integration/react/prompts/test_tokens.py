@@ -131,8 +131,8 @@ async def test_a_token_that_names_org_app_and_user_is_an_approval() -> None:
 
 EC = ec.generate_private_key(ec.SECP256R1())
 FORGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "none at all": (lambda _: None, "there is none"),
-    "a number": (lambda _: 7, "there is none"),
+    "none at all": (lambda _: None, "the response has no id_token"),
+    "a number": (lambda _: 7, "the response has no id_token"),
     "no token": (lambda _: "x.y.z", "cannot be read"),
     "other issuer": (lambda claims: signed(claims | {"iss": "https://evil.example"}), "another issuer"),
     "other server of the org": (

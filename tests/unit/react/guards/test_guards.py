@@ -620,7 +620,7 @@ async def test_what_nobody_approves_in_time_is_refused() -> None:
     await scene.clock.advance(1)
     found = await scene.judge(row)
     assert (found.verdict, found.reason) == refused(Reason.APPROVAL)
-    assert found.detail == "no human approved it in time"
+    assert found.detail == "no human approved the action in time"
 
 
 async def test_the_time_to_approve_ends_even_while_okta_cannot_be_asked() -> None:

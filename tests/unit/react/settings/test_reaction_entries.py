@@ -440,7 +440,7 @@ def warnings_of(tree: dict[str, Any]) -> list[str]:
     ("changes", "warning"),
     [
         ({"on": entry({"prompt": PUSH})}, "reactions.on[0].do[0].prompt.by: a push shows no text"),
-        ({"on": entry(TIMED)}, "reactions.on[0].do[0].suspend: waits for a human, and this entry does not notify one"),
+        ({"on": entry(TIMED)}, "reactions.on[0].do[0].suspend: waits for a human, but this entry does not notify anyone"),
         ({"fresh": "30m"}, "reactions.fresh: is longer than `rules.late`"),
         ({"confirm": ["timed"]}, "reactions.confirm: leaves out prompt"),
         ({"protect": {"admins": False}}, "reactions.protect.admins: is false, so actions can hit administrators"),
