@@ -26,10 +26,12 @@ _LIMIT = 64 * 1024
 _DETAIL_LIMIT = 300
 """The largest number of characters of the server's own text that are kept."""
 
-_NO_RESPONSE = (httpx.HTTPError, httpx.InvalidURL, OSError, RuntimeError, ValueError)
-"""A client that a reload has closed raises RuntimeError; an odd host name raises ValueError."""
+NO_RESPONSE = (httpx.HTTPError, httpx.InvalidURL, OSError, RuntimeError, ValueError)
+"""The errors of a request without a response. A client that a reload has closed raises RuntimeError; an odd host name raises
+ValueError."""
 
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+"""The errors of a request that certainly did not reach the server."""
 
 Hint = Callable[[int, Any], str]
 """A function that takes the status and the decoded body of a refusal, and returns what the operator can do. `{key}` in the
@@ -119,10 +121,10 @@ class Poster:
                     return response, await content_of(response, _LIMIT)
                 finally:
                     await response.aclose()
-        except _NO_RESPONSE as error:
+        except NO_RESPONSE as error:
             why, fix = why_unreachable(error, self.key, self._untrusted)
             text = _line(f"{self._shown}: {redact_start(f'{why}; {fix}', 1000)}")
-            return Answer(0, text=text, sent=not isinstance(error, _NEVER_SENT))
+            return Answer(0, text=text, sent=not isinstance(error, NEVER_SENT))
 
     async def close(self) -> None:
         """Close the connections."""

@@ -21,7 +21,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
 from forwarder.core.redaction import redact_start
 from forwarder.core.time import SECOND, Micros, from_http_date, retry_after
-from forwarder.react.actions.poster import content_of
+from forwarder.react.actions.poster import NEVER_SENT, NO_RESPONSE, content_of
 from forwarder.react.ports import Answer
 from forwarder.react.settings.signing_keys import signing_key
 
@@ -31,8 +31,6 @@ _TIMEOUT = 45.0
 """The timeout of a call in seconds. A server may keep a poll open for 30 seconds."""
 
 _LIMIT = 256 * 1024
-_NO_RESPONSE = (httpx.HTTPError, httpx.InvalidURL, OSError, RuntimeError, ValueError)
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
 class CibaApp:
@@ -134,9 +132,9 @@ class AuthorizationServer:
                     content = await content_of(response, _LIMIT)
                 finally:
                     await response.aclose()
-        except _NO_RESPONSE as error:
+        except NO_RESPONSE as error:
             why, fix = why_unreachable(error, "the org's `url`")
-            return Answer(0, text=_line(f"{url}: {why}; {fix}"), sent=not isinstance(error, _NEVER_SENT))
+            return Answer(0, text=_line(f"{url}: {why}; {fix}"), sent=not isinstance(error, NEVER_SENT))
         return self._answer(method, url, response, content)
 
     async def _connected(self) -> httpx.AsyncClient:
