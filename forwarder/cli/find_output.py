@@ -1,4 +1,4 @@
-"""Makes the output of `forwarder find`: first the JSON output, and the text output from the JSON output."""
+"""Makes the output of `forwarder find`. The text output is made from the JSON output."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime

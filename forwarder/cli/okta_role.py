@@ -1,4 +1,4 @@
-"""`forwarder setup okta-role`: creates an admin role in Okta that lets reactions act on no administrator."""
+"""`forwarder setup okta-role`: creates an admin role in Okta that keeps reactions from acting on administrators."""
 
 import asyncio
 import json

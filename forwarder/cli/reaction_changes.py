@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from forwarder.settings import Settings
 
 _TIMEOUT = 10.0
-"""The number of seconds in which the running forwarder must answer. It only needs to commit one transaction."""
+"""The number of seconds in which the running forwarder must answer. The forwarder commits only one transaction."""
 
 _ID_BEGIN = re.compile(r"[0-9a-f]{8,64}")
 _ID = click.argument("id_", metavar="ID")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _BESIDE = ("okta.reachable", "okta.clock", "okta.log", "reactions.state")
 _TIMEOUT = 30.0
-"""The number of seconds that each check may take. It is large, because some checks call Okta several times."""
+"""The number of seconds that each check may take. Some checks call Okta several times."""
 
 
 @click.group()

@@ -89,7 +89,7 @@ def replay(  # noqa: PLR0913 - one for each option
     """Deliver events to one sink again, for example after an index was deleted. The store must still have the bodies
     of these events.
 
-    The running forwarder delivers these events beside new events; new events go first. Events that wait, are dead
+    The running forwarder delivers these events in addition to new events; new events go first. Events that wait, are dead
     letters, were discarded, or are excluded by the sink's settings are left out. In the ledger, the replayed events wait
     again until the sink has them. After Ctrl-C or a crash, --resume continues where the replay stopped.
 

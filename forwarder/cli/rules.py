@@ -59,7 +59,7 @@ def coverage(files: tuple[Path, ...], *, as_json: bool) -> None:
     catalogue; types that a rule excludes do not count.
 
     \b
-    The column "fed by" says what has the events of a rule:
+    The column "fed by" says where the events of a rule come from:
       hooks           hooks carry all its types
       partly          hooks carry some of its types
       system log      only the System Log has its types

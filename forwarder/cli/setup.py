@@ -43,7 +43,7 @@ def setup() -> None:
 def elasticsearch_command(
     config: Path, name: str | None, *, dry_run: bool, rollover: bool, **override: str
 ) -> None:
-    """Create the mapping, the template and the ingest pipeline of logs-okta.system-*, and those of alerts.
+    """Create the mapping, the template and the ingest pipeline of logs-okta.system-*, and the same for alerts.
 
     The command uses the hosts and the credentials of the sink. It checks which features the server has, and reports what
     it does differently if a feature is missing. The exit code is 1 if events of this sink could not be written or

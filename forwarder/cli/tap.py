@@ -96,7 +96,7 @@ def tap(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Show each event when it is stored, one per line, on stdout. Notices go to stderr.
 
-    The command reads the store directly, so it does not slow down the forwarder, and misses no event if it is itself slow.
+    The command reads the store directly. So it does not slow down the forwarder, and a slow terminal misses no event.
     Everyone who may read the store can see the personal data in the events. The format `raw` is the event as received;
     `ecs` and `otlp` are what sinks get by default; --sink shows what one configured sink gets. With --no-follow and
     without --since, the command shows the newest events: 20, or as many as --limit says.

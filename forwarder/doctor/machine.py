@@ -42,7 +42,7 @@ async def _answers(context: Context, _: str) -> Found:
     url = f"{ops_url(context.settings)}/api/status"
     headers = {"authorization": f"Bearer {ops.token.reveal()}"} if ops.token else {}
     try:
-        # The connection stays on this machine and uses a loopback address, which the certificate need not name.
+        # The connection stays on this machine, so the certificate need not name the address that it uses.
         answer = await request("GET", url, headers=headers, timeout=context.timeout, verify=False)
         status = msgspec.json.decode(answer.body, type=dict[str, Any])
     except (httpx.HTTPError, OSError, msgspec.MsgspecError):

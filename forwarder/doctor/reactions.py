@@ -207,7 +207,10 @@ async def _group(context: Context, name: str, key: str) -> list[Finding]:
 
 
 async def _side_effects(context: Context, name: str, key: str, group_id: str) -> list[Finding]:
-    """Return why adding a user to the group, or removing one, would do more than that: roles, apps and rules."""
+    """Return the problems of the group `group_id`: admin roles and apps that its users get, and rules that fill it.
+
+    `key` is the name or the id of the group, as written in the settings.
+    """
     api, path = context.okta(name), f"/api/v1/groups/{quote(group_id)}"
     found = []
     if roles := await pages(api, f"{path}/roles"):

@@ -36,8 +36,8 @@ Scope = Any
 
 _FORWARDED = {b"forwarded", b"via", b"x-real-ip"}
 _LONGEST_NAME = 200
-_NO_TOKEN = "set `ops.token` in the configuration first; on this machine, commands do the same"  # noqa: S105
-_READ = "this needs the token of `ops.token`; without it, the page can be read on the forwarder's own machine"
+_NO_TOKEN = "the configuration has no token; set `ops.token`, or use the `forwarder` commands on the forwarder's machine"  # noqa: S105
+_READ = "this needs the token of `ops.token`; without a token, the page can be read only on the forwarder's own machine"
 _CHANGE = "this needs the token of `ops.token`"
 
 _PRIVATE = {"local", "localhost", "internal", "svc", "lan", "intranet", "arpa", "test"}

@@ -31,7 +31,7 @@ def live_routes(status: StatusSource, streams: Streams, access: Access) -> Handl
     @get("/api/events")
     async def events(request: AnyRequest) -> ASGIApp:
         if streams.full:
-            text = f"{MAX_CLIENTS} live streams are open already; close a page or a `forwarder tap`"
+            text = f"{MAX_CLIENTS} live streams are open already; close a status page, or end a `forwarder tap --url`"
             return _error(request, 503, text, {"Retry-After": "5"})
         try:
             query = stream_query(request.scope["query_string"], request.headers.get("last-event-id"))

@@ -100,7 +100,7 @@ def _change_routes(data: StoreData) -> Handlers:
             selected = replace(selected, last=newest[0]["id"] if newest else 0)
             found = (await data.dead_letters(selected, 0))["events"]
             if found != wanted.events:
-                text = f"by now {found:,} match, not {count(wanted.events, 'event')}; nothing was changed, look again"
+                text = f"{count(found, 'event')} now match, not {wanted.events:,}; nothing was changed; look at the list again"
                 return _json({"error": text}, 409)
         done = await work(selected)
         client = request.client.host if request.client else ""

@@ -80,17 +80,17 @@ class OpsSettings(Section):
         listen: `host:port`. Health and metrics need no secret. The page shows events to people on this
             machine, and on other machines only to those who have `token`. Do not expose the listener to the
             internet.
-        token: the secret with which people read the page on other machines, and change something on it, as
-            when they replay dead letters. Without it, neither is possible.
+        token: the secret with which people on other machines read the page, and with which people change something on
+            the page, as when they replay dead letters. Without `token`, only the users that `proxy` names can do so.
         allowed_hosts: public host names by which the page and the metrics may be requested, as in
             `siem.example.com`. IP addresses, names without a dot and names of private networks are always
             allowed; `/livez` and `/readyz` accept every name. This protects against DNS rebinding.
         url: the address by which people reach this listener, for the links in notifications: `https://fw.example.com`.
             Default: `listen`.
-        proxy: a proxy in front of this listener that names the user of each request. These users may do what
-            `token` allows, under their names.
-        tls: serve HTTPS. The probes and the metrics must then be requested by https too. Without it, let a
-            proxy serve HTTPS, or let only this machine reach the listener.
+        proxy: a proxy in front of this listener that names the user of each request. These users may do everything
+            that `token` allows, under their own names.
+        tls: the certificate and the key with which the listener serves HTTPS. Probes and scrapers must then use https
+            too. Without `tls`, let a proxy serve HTTPS, or let only this machine reach the listener.
         heartbeat: how often to write a document about the forwarder's own health into each `elasticsearch` sink, to
             `metrics-okta_forwarder.health-<namespace>`, as in `60s`. Off by default, because it needs a right
             and an index template of its own.

@@ -9,7 +9,7 @@ import { WAITS, targetName } from "./reactions.js";
 const state = {
   rights: { may_read: true, may_change: false, token_configured: true },
   action: null,
-  once: null, // the token that decides about it
+  once: null, // the token for one decision about the action
   loaded: false,
   done: "",
   error: "",
@@ -24,7 +24,7 @@ function idOf(path) {
   try {
     return decodeURIComponent(written);
   } catch {
-    return written; // not an id of ours: the forwarder says that there is none
+    return written; // not an id of ours; the forwarder answers that no such action exists
   }
 }
 
@@ -116,7 +116,7 @@ const commands = (action) => html`<code>forwarder reactions approve ${action}</c
 function decision() {
   const { action, once, rights, busy, done } = state;
   if (done) return nothing;
-  if (!once) return html`<p class="empty">It does not wait for approval: it ${action.waits_for ? `waits for ${WAITS[action.waits_for] ?? "the call"}` : `is ${action.state}`}.</p>`;
+  if (!once) return html`<p class="empty">This action does not wait for approval: it ${action.waits_for ? `waits for ${WAITS[action.waits_for] ?? "the call"}` : `is ${action.state}`}.</p>`;
   if (rights.may_change)
     return html`<div class="bar decide">
       <button type="button" class="primary" ?disabled=${busy} @click=${() => decide(true)}>Approve</button>

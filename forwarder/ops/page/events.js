@@ -1,4 +1,4 @@
-// Events as they come: filter, pause, and one event in all its forms.
+// The list of new events, with filter and pause, and the dialog that shows one event in all its forms.
 
 import { html, nothing } from "./html.js";
 import { clock, moment, number, plural } from "./format.js";
@@ -13,10 +13,10 @@ const FIELDS = [
 
 export class Tail {
   lines = [];
-  held = []; // what came while the list stood still
+  held = []; // the events that arrived while the list must not move
   skipped = 0;
   paused = false;
-  inUse = false; // the pointer or the focus is in the list: a line must not move away from under it
+  inUse = false; // whether the pointer or the focus is in the list: a line must not move away from there
   filter = {};
 
   get still() {
@@ -92,7 +92,7 @@ export function eventsView({ tail }, actions) {
       <button type="button" aria-pressed=${tail.paused} @click=${actions.pause}>${tail.paused ? "Resume" : "Pause"}</button>
     </form>
     <p class="muted tail-state">${now}${held ? `, ${plural(held, "event waits", "events wait")}` : ""}.
-      ${tail.skipped ? `${number(tail.skipped)} skipped, because they came faster than the page reads.` : ""}</p>
+      ${tail.skipped ? `${number(tail.skipped)} skipped, because they arrived faster than this page can read them.` : ""}</p>
     <div class="scroll tall" tabindex="0" role="region" aria-label="List of events"
       @focusin=${() => actions.inUse(true)} @focusout=${() => actions.inUse(false)}
       @pointerenter=${() => actions.inUse(true)} @pointerleave=${() => actions.inUse(false)}>

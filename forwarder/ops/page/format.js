@@ -36,9 +36,9 @@ export function bytes(value) {
   return `${at ? oneDigit.format(value) : value} ${units[at]}`;
 }
 
-// Times are UTC, as in the SIEM, in logs and in Okta's console of most teams.
+// Times are in UTC, as in the SIEM and in log lines.
 export const clock = (iso) => iso?.slice(11, 23) ?? "–";
 export const moment = (iso) => (iso ? `${iso.slice(0, 10)} ${iso.slice(11, 19)} UTC` : "–");
 
-// What stands between backticks is code, as in the log and in the documentation.
+// Text between backticks is shown as code, as in the documentation.
 export const prose = (text) => text.split("`").map((part, index) => (index % 2 ? html`<code>${part}</code>` : part));

@@ -15,7 +15,8 @@ export class Letters {
     return query.toString();
   }
 
-  // What the buttons for all letters act on: the current filter, and the number of events that the person has seen.
+  // The body of a request to change all listed dead letters: the current filter, and the number of events that the
+  // person has seen.
   selection() {
     const { sink, reason } = this.filter;
     const filter = { ...(sink && { sink }), ...(reason && { reason }) };
@@ -125,7 +126,7 @@ export function gapsView({ gaps }) {
     ${gaps.missed
       ? html`<div class="scroll tall" tabindex="0" role="region" aria-label="List of missed events">
           <table class="cards">
-            <caption>${plural(gaps.missed, "event", "events")} that Okta meant for the hook and did not deliver. None is lost: they were read from the System Log.
+            <caption>${plural(gaps.missed, "event", "events")} that Okta meant for the hook and did not deliver. No event is lost: the forwarder has read them from the System Log.
               ${pending ? `${plural(pending, "more is", "more are")} pending.` : ""}</caption>
             <thead><tr><th scope="col">Happened</th><th scope="col">Org</th><th scope="col">Type</th><th scope="col">UUID</th><th scope="col">Read from the log</th></tr></thead>
             <tbody>${gaps.events.map(

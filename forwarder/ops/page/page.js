@@ -1,4 +1,4 @@
-// The status page: one stream of the forwarder, drawn again when something changed.
+// The status page. It reads one live stream of the forwarder, and is drawn again when something changes.
 
 import { html, nothing, render } from "./html.js";
 import { ApiError, Stream, change, keepToken, read, token, url } from "./api.js";

@@ -145,7 +145,7 @@ export function pipeView(state) {
 const PLACES = ["delivered", "waiting", "dead", "discarded", "skipped", "filtered"];
 
 export function ledgerView({ status }) {
-  const text = status.balanced ? "Every stored event is in exactly one place for each sink." : "The numbers do not add up.";
+  const text = status.balanced ? "Every stored event is in exactly one place for each sink." : "The ledger does not balance: for a sink, the numbers do not add up to the number of stored events.";
   return html`<section aria-labelledby="ledger-title">
     <h2 id="ledger-title">Ledger</h2>
     <div class="scroll" tabindex="0" role="region" aria-label="Ledger by sink">

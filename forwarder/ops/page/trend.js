@@ -55,7 +55,7 @@ export function trend(label, points, format) {
   if (points.length < 2) return html`<p class="trend-none">${label}: the trend begins within two minutes.</p>`;
   const end = points.at(-1)[0];
   const values = points.map(([, value]) => value);
-  const span = Math.max(end - points[0][0], SHORTEST); // the whole width, once there is something to see
+  const span = Math.max(end - points[0][0], SHORTEST); // a line of less than five minutes does not get the whole width
   const top = Math.max(...values, 0);
   const scale = top || 1;
   const xy = points.map(([at, value]) => [

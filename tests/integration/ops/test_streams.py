@@ -168,7 +168,7 @@ async def test_streams_above_the_limit_are_refused() -> None:
             await streams.enter_async_context(raw_stream(server))
         async with raw_stream(server), httpx.AsyncClient(trust_env=False) as client:
             answer = await client.get(f"http://{server.address}/api/events")
-            assert (answer.status_code, "close a page" in answer.json()["error"]) == (503, True)
+            assert (answer.status_code, "close a status page" in answer.json()["error"]) == (503, True)
         async with asyncio.timeout(DEADLINE):
             while ops.clients == MAX_CLIENTS:
                 await asyncio.sleep(0.01)
