@@ -155,6 +155,7 @@ async def test_too_many_open_files_are_logged_and_the_listener_goes_on(
     tls: ssl.SSLContext, trust: ssl.SSLContext, lines: list[Any], *, secure: bool
 ) -> None:
     async with listening(clock=SystemClock(), tls=tls if secure else None) as served:
+        "localhost".encode("idna")  # the client's connect does so too, and the first time loads a file
         sockets = [socket.socket() for _ in range(5)]
         used = [os.dup(0) for _ in range(20)]  # fills gaps, so that no lower descriptor is free
         with open_files_limit(lowest_free_descriptor()):
