@@ -6,6 +6,7 @@ The listener lets `access.py` decide about a request before one of these routes 
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.types import ASGIApp
@@ -49,3 +50,13 @@ def live_routes(status: StatusSource, streams: Streams, access: Access) -> Handl
 def _error(request: AnyRequest, status: int, text: str, headers: Mapping[str, str] = {}) -> ASGIApp:
     response = Response({"error": text}, status_code=status, headers=headers)
     return response.to_asgi_response(None, request)
+
+
+def json_response(value: Any, status: int = 200) -> Response[bytes]:
+    """Return `value` as a JSON response that no browser or proxy stores."""
+    return Response(
+        msgspec.json.encode(value),
+        status_code=status,
+        media_type="application/json",
+        headers=_NO_STORE | {"X-Content-Type-Options": "nosniff"},
+    )

@@ -22,7 +22,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.redaction import redact_all
 from forwarder.core.time import SECOND, Micros
 from forwarder.ops.access import Access
-from forwarder.ops.api import AnyRequest, Handlers
+from forwarder.ops.api import AnyRequest, Handlers, json_response
 from forwarder.ops.page_files import page_response
 
 _MOST_TOKENS = 1_000
@@ -88,37 +88,30 @@ def approval_routes(approvals: Approvals, access: Access, clock: Clock) -> Handl
     async def shown(action: FromPath[str]) -> Response[bytes]:
         found = approvals.shown(action)
         if found is None:
-            return _json({"error": _GONE}, 404)
+            return json_response({"error": _GONE}, 404)
         once = tokens.mint(found["key"]) if found.get("waits_for") == "approval" else None
-        return _json({"action": redact_all(found), "token": once})
+        return json_response({"action": redact_all(found), "token": once})
 
     @post("/approve/{action:str}", status_code=200)
     async def decide(request: AnyRequest, action: FromPath[str]) -> Response[bytes]:
         try:
             decision = msgspec.json.decode(await request.body(), type=_Decision)
         except msgspec.MsgspecError as error:
-            return _json({"error": f"the body is not a decision: {error}"}, 400)
+            return json_response({"error": f"the body is not a decision: {error}"}, 400)
         found = approvals.shown(action)
         if found is None:
-            return _json({"error": _GONE}, 404)
+            return json_response({"error": _GONE}, 404)
         if not tokens.use(decision.token, found["key"]):
-            return _json(
+            return json_response(
                 {"error": "the token was used, expired, or is for another action; load the page again"}, 409
             )
         try:
             done = await approvals.decide(found["key"], access.person(request.scope), given=decision.given)
         except ForwarderError as error:
-            return _json({"error": str(error)}, 409)
-        return _json({"action": redact_all(done)})
+            return json_response({"error": str(error)}, 409)
+        return json_response({"action": redact_all(done)})
 
     return [page, shown, decide]
 
 
 _GONE = "no action with this id is open; `forwarder reactions show ID` also shows an action that has ended"
-
-
-def _json(value: Any, status: int = 200) -> Response[bytes]:
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    return Response(
-        msgspec.json.encode(value), status_code=status, media_type="application/json", headers=headers
-    )

@@ -12,7 +12,7 @@ from forwarder import logs
 from forwarder.core.errors import ForwarderError
 from forwarder.core.redaction import redact_all
 from forwarder.core.wording import count
-from forwarder.ops.api import AnyRequest, Handlers
+from forwarder.ops.api import AnyRequest, Handlers, json_response
 from forwarder.ops.event_view import as_json, forms, line
 from forwarder.ops.history import History
 from forwarder.ops.ports import DeadLetterFilter, Events, StoreData
@@ -50,10 +50,10 @@ def data_routes(events: Events, data: StoreData, history: History) -> Handlers:
     async def event(seq: FromPath[int]) -> Response[Any]:
         found = await events.events(seq - 1, limit=1, max_bytes=1)
         if not found or found[0].seq != seq:
-            return _json(
+            return json_response(
                 {"error": f"the store holds no event {seq}; its body may have been dropped already"}, 404
             )
-        return _json(line(found[0]) | forms(found[0].event))
+        return json_response(line(found[0]) | forms(found[0].event))
 
     @get("/api/dead-letters")
     async def dead_letters(request: AnyRequest) -> Response[Any]:
@@ -61,24 +61,24 @@ def data_routes(events: Events, data: StoreData, history: History) -> Handlers:
         sink, reason = (values.get(name, [None])[-1] or None for name in ("sink", "reason"))
         wanted = DeadLetterFilter(None, sink, reason)
         limit = number(values, "limit", _LISTED, 0, _MOST_LISTED)
-        return _json(redact_all(await data.dead_letters(wanted, limit)))
+        return json_response(redact_all(await data.dead_letters(wanted, limit)))
 
     @get("/api/dead-letters/{letter:int}")
     async def dead_letter(letter: FromPath[int]) -> Response[Any]:
         found = await data.dead_letter(letter)
         if found is None:
-            return _json({"error": f"there is no dead letter {letter}"}, 404)
+            return json_response({"error": f"there is no dead letter {letter}"}, 404)
         described, body = found
-        return _json(redact_all(described) | {"raw": as_json(body)})
+        return json_response(redact_all(described) | {"raw": as_json(body)})
 
     @get("/api/gaps")
     async def gaps(request: AnyRequest) -> Response[Any]:
         values = parameters(request.scope["query_string"], {"limit"})
-        return _json(await data.gaps(number(values, "limit", _LISTED, 0, _MOST_LISTED)))
+        return json_response(await data.gaps(number(values, "limit", _LISTED, 0, _MOST_LISTED)))
 
     @get("/api/history")
     async def trend() -> Response[Any]:
-        return _json(history.as_json())
+        return json_response(history.as_json())
 
     return [event, dead_letters, dead_letter, gaps, trend, *_change_routes(data)]
 
@@ -90,10 +90,10 @@ def _change_routes(data: StoreData) -> Handlers:
         try:
             wanted = msgspec.json.decode(await request.body(), type=_Change)
         except msgspec.MsgspecError as error:
-            return _json({"error": f"the body does not say what to change: {error}"}, 400)
+            return json_response({"error": f"the body does not say what to change: {error}"}, 400)
         if wanted.ids is None and wanted.sink is None and wanted.reason is None and not wanted.all:
             text = 'name what to change: {"ids": […]}, {"sink": …, "reason": …} or {"all": true}'
-            return _json({"error": text}, 400)
+            return json_response({"error": text}, 400)
         selected = DeadLetterFilter(wanted.ids, wanted.sink, wanted.reason)
         if wanted.events is not None:
             newest = (await data.dead_letters(selected, 1))["dead_letters"]
@@ -101,7 +101,7 @@ def _change_routes(data: StoreData) -> Handlers:
             found = (await data.dead_letters(selected, 0))["events"]
             if found != wanted.events:
                 text = f"{count(found, 'event')} now match, not {wanted.events:,}; nothing was changed; look at the list again"
-                return _json({"error": text}, 409)
+                return json_response({"error": text}, 409)
         done = await work(selected)
         client = request.client.host if request.client else ""
         _logger.info(
@@ -114,7 +114,7 @@ def _change_routes(data: StoreData) -> Handlers:
             ids=len(wanted.ids) if wanted.ids is not None else None,
             client=client,
         )
-        return _json({verb: done})
+        return json_response({verb: done})
 
     @post("/api/dead-letters/replay", status_code=200)
     async def replay(request: AnyRequest) -> Response[Any]:
@@ -127,18 +127,9 @@ def _change_routes(data: StoreData) -> Handlers:
     return [replay, discard]
 
 
-def _json(value: Any, status: int = 200) -> Response[bytes]:
-    return Response(
-        msgspec.json.encode(value),
-        status_code=status,
-        media_type="application/json",
-        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
-    )
-
-
 def handle_error(_: AnyRequest, error: Exception) -> Response[bytes]:
     """Return the response to an expected error: 400 for a wrong parameter, 503 if the forwarder cannot answer."""
-    return _json({"error": str(error)}, 400 if isinstance(error, QueryError) else 503)
+    return json_response({"error": str(error)}, 400 if isinstance(error, QueryError) else 503)
 
 
 ERRORS = {QueryError: handle_error, ForwarderError: handle_error}
