@@ -13,7 +13,7 @@ import msgspec
 
 from forwarder.cli.options import ORG, config_option, load_settings
 from forwarder.cli.terminal import echo
-from forwarder.cli.time_option import MomentParam
+from forwarder.cli.time_option import DurationParam, MomentParam
 from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError, SettingsError, SinkError
 from forwarder.core.event_types import unknown_event_type
@@ -33,29 +33,6 @@ _UUID_EPOCH: Micros = 12_219_292_800 * SECOND
 """The time from 1582-10-15, where the times in uuids of version 1 begin, to 1970-01-01."""
 
 
-class _Span(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
-    """A duration with a unit, such as `5m`, converted to microseconds."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Micros:
-        """Return the duration in `value`, in microseconds."""
-        from pydantic import TypeAdapter, ValidationError
-
-        from forwarder.config.types import Duration
-
-        try:
-            return (
-                value
-                if isinstance(value, int)
-                else round(TypeAdapter(Duration).validate_python(value) * SECOND)
-            )
-        except ValidationError:
-            self.fail(
-                f"{value!r} is not a duration; write a number with a unit, such as 30s, 5m or 2h", param, ctx
-            )
-
-
 @click.command()
 @config_option
 @click.argument("uuid", required=False)
@@ -67,7 +44,9 @@ class _Span(click.ParamType):  # type: ignore[type-arg]  # generic only from cli
     help="Events that happened around this time: 10:03, 2026-01-31T10:03Z, or an age such as 2h. A time without an "
     "offset is in UTC.",
 )
-@click.option("--within", type=_Span(), help=f"How long before and after --around.  [default: {_WITHIN}]")
+@click.option(
+    "--within", type=DurationParam(), help=f"How long before and after --around.  [default: {_WITHIN}]"
+)
 @click.option("--org", type=ORG, help="Only events of this org.")
 @click.option(
     "--limit",
@@ -84,7 +63,7 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
     user: str | None,
     event_type: str | None,
     around: Micros | None,
-    within: Micros | None,
+    within: float | None,
     org: str | None,
     limit: int,
     *,
@@ -109,7 +88,7 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
     if org is not None and org not in settings.orgs:
         text = f"there is no org {org!r}; the configuration has {', '.join(settings.orgs)}"
         raise click.BadParameter(text, param_hint="--org")
-    span = 5 * 60 * SECOND if within is None else within
+    span = 5 * 60 * SECOND if within is None else round(within * SECOND)
     since, until = (None, None) if around is None else (around - span, around + span)
     search = Search(_spelled(uuid), user, event_type, since, until, org, limit)
     found = open_commands(settings.store, SystemClock()).find(search)
@@ -125,7 +104,7 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
 
 
 def _check_usage(
-    uuid: str | None, user: str | None, event_type: str | None, around: Micros | None, within: Micros | None
+    uuid: str | None, user: str | None, event_type: str | None, around: Micros | None, within: float | None
 ) -> None:
     for text in (uuid, user, event_type):
         if text is not None and not text.strip():
