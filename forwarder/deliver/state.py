@@ -155,9 +155,7 @@ class DeliveryState:
         size = sum(pending.size for pending in batch)
         new = self._window.add(events)
         if batch and new and size + new[0].size > self._settings.batch_bytes:
-            self.queue.schedule(
-                new
-            )  # a read returns at least one event; here it does not fit, so it goes alone
+            self.queue.schedule(new)  # a read returns at least one event; this one does not fit
             return False
         batch.extend(new)
         return len(new) < len(events)

@@ -1,4 +1,4 @@
-"""Converts the events of a batch to the form that a sink sends, and combines the results."""
+"""Converts the events of a batch to the form that a sink sends, and combines the results of the batch."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,19 +18,20 @@ from forwarder.threads import in_daemon_thread
 _T = TypeVar("_T")
 
 _LARGE = 32 * 1024
-"""Bytes of a body from which on an event is converted in a thread. A megabyte of objects takes half a second, in which no
-POST would be answered; Okta's own events have some kilobytes."""
+"""An event with so many bytes or more is converted in a thread. The conversion of a megabyte of objects takes half a second,
+and on the event loop, no POST would be answered in this time. Okta's own events have some kilobytes."""
 
 
 class Conversion(Generic[_T]):
     """Converts the events of each batch with one function, and sends them.
 
-    One batch is converted at a time, also if several are in flight. So a POST waits for a step of one conversion at
-    most, and a batch is complete, and on its way, as early as possible.
+    Only one batch is converted at a time, even if several batches are in flight. So a POST never waits for more than one
+    step of one conversion, and each batch is complete, and can be sent, as early as possible.
     """
 
     def __init__(self, convert: Callable[[Event], _T], *, in_child: bool = False) -> None:
-        """Args: `in_child`: convert large batches in a child process; `convert` must be picklable."""
+        """Args: `convert` converts one event. `in_child` means that large batches are converted in a child process; then
+        `convert` must be picklable."""
         self._convert = convert
         self._process = ConversionProcess(convert) if in_child else None
         self._turn = asyncio.Lock()
@@ -38,10 +39,10 @@ class Conversion(Generic[_T]):
     async def send(
         self, batch: Sequence[StoredEvent], send: Callable[[list[int], list[_T]], Awaitable[BatchResult]]
     ) -> BatchResult:
-        """Convert each event of `batch`, send the converted events, and return the result for the whole batch.
+        """Convert each event of `batch`, send the converted events by `send`, and return the result for the whole batch.
 
-        An event that cannot be converted is rejected. `send` gets the `seq` numbers and the converted events; it is not
-        called if no event could be converted.
+        An event that cannot be converted is rejected. `send` gets the `seq` numbers and the converted forms of the other
+        events. It is not called if no event could be converted.
         """
         seqs: list[int] = []
         converted: list[_T] = []
@@ -58,7 +59,7 @@ class Conversion(Generic[_T]):
         return replace(sent, rejected=[*rejected, *sent.rejected]) if rejected else sent
 
     def close(self) -> None:
-        """End the child process."""
+        """End the child process, if there is one."""
         if self._process:
             self._process.close()
 
@@ -82,10 +83,11 @@ async def send_beside(
     alerts: Sequence[StoredEvent],
     send: Callable[[Sequence[StoredEvent]], Awaitable[BatchResult]],
 ) -> BatchResult:
-    """Send `alerts`, and return one result for them and for the other events of the batch, whose result is `events`.
+    """Send `alerts` by `send`, and return one result for the whole batch.
 
-    If the sink failed as a whole for the other events, `alerts` are not sent now, and their outcome is retry. If it did
-    not, and the batch has other events, a failure of `alerts` does not count as a failure of the sink as a whole.
+    `events` is the result of the other events of the batch, which were sent before. If the sink failed as a whole for these,
+    `alerts` are not sent now, and their outcome is retry. Otherwise, if the batch has other events, a failure of `alerts`
+    does not count as a failure of the sink as a whole, because the sink has just accepted or rejected other events.
     """
     if events.whole or events.pause:
         return replace(events, retry=[*events.retry, *(stored.seq for stored in alerts)])

@@ -1,6 +1,6 @@
-"""The child process that converts events, and the conversion of one event, which is the same in both processes.
+"""The code of the child process that converts events, and the conversion of one event, which both processes use.
 
-`conversion_process` starts the child. This module imports little, because the child has a memory of its own.
+`conversion` starts the child. This module imports only a few others, because each import needs memory in the child too.
 """
 
 import os
@@ -19,7 +19,7 @@ from forwarder.core.event import Event
 _T = TypeVar("_T")
 
 _NICENESS = 10
-"""Where cores are few, the answers to Okta come first."""
+"""The lower priority of the child. If there are only a few cores, the main process answers Okta first."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -29,27 +29,28 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 def attempt(convert: Callable[[Event], _T], event: Event) -> _T | Failure:
-    """Convert `event`. Whatever exception the conversion raises becomes a Failure.
+    """Convert `event`, and return the result; return a Failure if the conversion raises any exception.
 
-    So a bug in the conversion makes a dead letter of this event, which can be replayed, and does not stop the sink.
+    So if the conversion has a bug, only this event becomes a dead letter, which can be replayed later. The sink does not
+    stop.
     """
     try:
         return convert(event)
     except UnmappableError as error:
         return Failure(str(error))
-    except Exception as error:  # noqa: BLE001  # see above
+    except Exception as error:  # noqa: BLE001  # the docstring says why
         return Failure(f"the event cannot be converted: {type(error).__name__}: {error}")
 
 
 def serve() -> None:
-    """Read a function from stdin, then lists of events, and answer each on stdout: the function with None, a list of events
-    with the list of results. All are pickles.
+    """Run the child: read the conversion function from stdin, then lists of events, and write each answer to stdout.
 
-    Ends when the parent closes stdin, also because it was killed.
+    The answer to the function is None, and the answer to a list of events is the list of their results. Requests and
+    answers are pickles. The child ends when the parent closes stdin; this also happens when the parent is killed.
     """
     _yield_to_parent()
     requests = sys.stdin.buffer
-    # `sys.stdout` may write a part only, with PYTHONUNBUFFERED, and also has what a library prints.
+    # `sys.stdout` is not used: with PYTHONUNBUFFERED it may write only a part, and a library may print to it.
     results = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     convert = pickle.load(requests)  # noqa: S301  # from the parent
@@ -65,7 +66,7 @@ def serve() -> None:
 
 
 def _yield_to_parent() -> None:
-    """Lower the priority, and have the kernel end this process first where memory is short. A sandbox may forbid either."""
+    """Lower the priority of this process, and make the kernel end it first if memory is short. A sandbox may forbid both."""
     with suppress(OSError):
         os.nice(_NICENESS)
     with suppress(OSError):

@@ -1,7 +1,7 @@
-"""Converts large batches in a child process, on another core than the event loop's.
+"""Converts large batches in a child process, which can use another core than the event loop.
 
-To convert an event takes most of the time that a sink needs for it. In this process the conversion and the answers to
-Okta would take turns, because Python runs one thread at a time.
+The conversion of an event takes most of the time that a sink needs for it. In this process, the conversion would delay the
+answers to Okta, because Python runs only one thread at a time.
 """
 
 import asyncio
@@ -26,16 +26,17 @@ from forwarder.threads import in_daemon_thread
 _T = TypeVar("_T")
 
 LEAST_EVENTS = 50
-"""The least events of a batch for the child. Batches are smaller unless there is a backlog, and cost the event loop little."""
+"""The number of events from which on a batch is converted in the child. Without a backlog, batches are smaller, and their
+conversion takes little of the event loop's time."""
 
 IDLE_SECONDS = 60.0
-"""How long the child is kept without a batch. It takes some 35 MB."""
+"""The time after which a child that got no batch is ended, because it takes about 35 MB of memory."""
 
 PAUSE_SECONDS = 3600.0
-"""How long no child is started after one has ended by itself: where the memory is too small, it would end again."""
+"""The time for which no new child is started after one has ended by itself. If memory is short, a new one would end too."""
 
 START_SECONDS = 60.0
-"""A child that has not started by then is ended. It takes a second, and a few on a slow machine."""
+"""The time after which a child that is not ready is ended. A start takes about a second, or a few on a slow machine."""
 
 _LEAST_CORES = 2
 _CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
@@ -46,20 +47,20 @@ from forwarder.sinks.conversion_child import serve
 serve()
 """
 _COMMAND = (sys.executable, "-I" if sys.flags.isolated else "-P", "-c", _SCRIPT)
-"""By `-P`, nothing is imported from the working directory, unless the parent does so too."""
+"""With `-P`, the child imports nothing from the working directory, unless the parent does so too."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Do not reach the child. If one is sent to the whole process group, such as Ctrl-C, or to all processes of a service, the
-parent handles it: it may have batches to deliver."""
+"""The signals that the child ignores. They may be sent to the whole process group (as Ctrl-C does), or to all processes of a
+service. Only the parent must handle them, because it may still have batches for the child."""
 
 _logger = logs.get("sinks")
 
 
 class ConversionProcess(Generic[_T]):
-    """A child process that converts with one function. It is started for the first large batch, and ended when idle."""
+    """A child process that converts events with one function. It is started for the first large batch, and ended when idle."""
 
     def __init__(self, convert: Callable[[Event], _T]) -> None:
-        """Args: `convert` must be picklable."""
+        """Args: `convert` converts one event; it must be picklable."""
         self._function = convert
         self._child: _Child | None = None
         self._idle: asyncio.TimerHandle | None = None
@@ -67,9 +68,12 @@ class ConversionProcess(Generic[_T]):
         self._has_cores: bool | None = None  # not known yet
 
     async def convert(self, events: Sequence[Event]) -> list[_T | Failure] | None:
-        """Convert each of `events`; None if the caller has to do it: the batch is small, or no child is ready.
+        """Convert each of `events` in the child, and return the results in order.
 
-        Calls must not overlap. A call that is cancelled ends the child, so that the next call cannot get its results.
+        Return None if the caller must convert them itself, because they are few, or because no child is ready.
+
+        Calls must not overlap. If a call is cancelled, the child is ended, so that the next call does not get the results
+        of this one.
         """
         loop = asyncio.get_running_loop()
         if len(events) < LEAST_EVENTS or loop.time() < self._paused_until:
@@ -85,7 +89,7 @@ class ConversionProcess(Generic[_T]):
             child = self._child = self._child or _Child(self._function)
             if child.is_ready():
                 results = await in_daemon_thread(partial(child.convert, events), "convert")
-        except Exception as error:  # noqa: BLE001  # whatever it is, the events can be converted here
+        except Exception as error:  # noqa: BLE001  # after any error, the events can be converted in this process
             self._paused_until = loop.time() + PAUSE_SECONDS
             self._log_end(error)
             self.close()
@@ -110,15 +114,15 @@ class ConversionProcess(Generic[_T]):
             action="conversion_process_ended",
             error=f"{type(error).__name__}: {error}",
             hint="no event is lost, but answers to Okta take longer while there is a backlog; another process is started"
-            " in an hour. It needs some 50 MB: look whether the memory limit ended it",
+            " in an hour; check whether the memory limit ended this one, which needs about 50 MB",
         )
 
 
 class _Child:
-    """The child and its pipes."""
+    """One child process, and the pipes to it."""
 
     def __init__(self, function: Callable[[Event], Any]) -> None:
-        """Start the child, in a thread."""
+        """Start the child, in a thread, so that the event loop does not wait for it."""
         self._ready = False
         self._failure: Exception | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -128,29 +132,32 @@ class _Child:
         threading.Thread(target=self._start, args=(function,), name="convert-start", daemon=True).start()
 
     def is_ready(self) -> bool:
-        """Whether the child has started. Raises an exception if it cannot start, or hangs."""
+        """Whether the child has started. Raises an exception if the child cannot start, or hangs."""
         if self._failure:
             raise self._failure
         if not self._ready and time.monotonic() - self._began > START_SECONDS:
-            raise TimeoutError(f"it has not started in {START_SECONDS:.0f} s")
+            raise TimeoutError(f"the process has not started in {START_SECONDS:.0f} s")
         return self._ready
 
     def convert(self, events: object) -> Any:
-        """Return the child's results for `events`. Blocks the thread. Raises an exception if the child has ended."""
+        """Let the child convert `events`, and return its answer. Blocks the thread.
+
+        Raises an exception if the child has ended.
+        """
         self._write(events)
         assert self._process
         assert self._process.stdout
         return pickle.load(self._process.stdout)  # noqa: S301  # from our own child
 
     def end(self) -> None:
-        """Kill the child, in a thread. A `convert` that runs in another thread ends with an exception."""
+        """Kill the child, in a thread. If another thread runs `convert`, this call ends with an exception."""
         try:
             threading.Thread(target=self._end, name="convert-end", daemon=True).start()
-        except RuntimeError:  # the limit of threads is reached
+        except RuntimeError:  # no more threads can be started
             self._end()
 
     def _start(self, function: Callable[[Event], Any]) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # the child inherits it
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # for this thread only; the child inherits it
         try:
             with self._lock:
                 if self._ended:
@@ -160,7 +167,7 @@ class _Child:
                 )
             self._write([path for path in sys.path if isinstance(path, str)])
             self.convert(function)
-        except Exception as error:  # noqa: BLE001  # as above
+        except Exception as error:  # noqa: BLE001  # `is_ready` raises it
             self._failure = error
         else:
             self._ready = True
@@ -181,7 +188,7 @@ class _Child:
 
 
 def _cores() -> float:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use. A container may have less than one core."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with suppress(OSError, ValueError):
         # The quota of a container or of a service: https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files

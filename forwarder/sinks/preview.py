@@ -16,11 +16,10 @@ from forwarder.sinks.file.settings import FileSinkSettings
 
 
 def preview(settings: SinkSettings) -> Callable[[Event], Any]:
-    """Return a function that gets an event and returns what a sink with `settings` would send for it, in a form that can
-    be encoded as JSON.
+    """Return a function that converts an event as a sink with `settings` would do. Its results can be encoded as JSON.
 
-    The function ignores `settings.redact`, so the caller must redact the event before. It raises UnmappableError if the
-    event cannot be converted; such an event would become a dead letter.
+    The function ignores `settings.redact`, so the caller must redact the event before. The function raises UnmappableError
+    for an event that cannot be converted, and that would become a dead letter.
     """
     if isinstance(settings, ElasticsearchSinkSettings):
         options, raw = settings.options, settings.document_format == "raw"

@@ -1,4 +1,4 @@
-"""Removes the values of the fields in the setting `redact` from events before a sink gets them, for all kinds of sinks."""
+"""Removes the values of the fields that the setting `redact` names from events, before a sink of any kind gets them."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,16 +21,16 @@ _TARGETS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "user": {"id": ("actor.id", "target.id"), "name": ("actor.alternateId", "target.alternateId")},
     "ip": {"id": ("client.ipAddress", "client.ipChain.ip")},
 }
-"""Kind of an action's target → for the target's id and name, the fields of events from which they are copied."""
+"""For each kind of an action's target: the fields of events from which the target's id and name are copied."""
 
 
 def _same_facts() -> Sequence[set[str]]:
-    """Return the sets of Okta's names that stand for one fact. An event can have any of them."""
+    """Return sets of names of Okta's fields. All fields in a set hold the same fact, so each of them must be redacted."""
     by_target: dict[str, set[str]] = {}
     for row in FIELDS:
         for target in row.ecs:
             by_target.setdefault(target, set()).add(row.okta)
-    # An event of the hook has the first of these, an event of the System Log the second.
+    # An event from the hook has the first of these fields, an event from the System Log has the second.
     chains = {"client.ipChain", "request.ipChain"}
     return [chains, *(names for names in by_target.values() if len(names) > 1)]
 
@@ -39,7 +39,7 @@ _SAME_FACTS = _same_facts()
 
 
 def _all_names(field: str) -> Iterator[str]:
-    """Yield `field`, and the other names of the same fact, of the object that it is in, and of the values in it."""
+    """Yield `field`, and every other field that holds the same fact, or a part of it, under another name."""
     yield field
     for names in _SAME_FACTS:
         for name in names:
@@ -76,16 +76,17 @@ class FieldRedactor:
             ]
             raw, found = _without(raw, hidden), found or bool(hidden)
         body = encode(raw).encode()
-        # If an object has a key twice, the decoded object has only the last value, but the body still has both.
+        # If an object in the body has a key twice, the decoded object has only the last value, but the body still has
+        # both. So the body must be replaced too.
         if found or (body != event.body and _repeats_a_key(event.body)):
             return replace(event, body=body)
         return event
 
     def _redact_group(self, alert: dict[str, Any]) -> bool:
-        """Replace values in the `group` of `alert`. Its keys are names of fields, or aliases of fields; a derived field
-        counts as the fields that it is derived from.
+        """Replace the values of redacted fields in the `group` of `alert`, and return whether a value was replaced.
 
-        Return whether a value was replaced.
+        The keys of the group are names of fields, or aliases of fields. A derived field is redacted if one of the fields
+        from which it is derived is.
         """
         group, aliases = object_at(alert, "group"), object_at(alert, "rule", "aliases")
         paths = [_plain(path) for path in self._paths]
@@ -103,9 +104,10 @@ class FieldRedactor:
         return found
 
     def _hidden(self, target: dict[str, Any]) -> list[str]:
-        """Return the id and the name of an action's `target`, each only if it is copied from a field that must be redacted.
+        """Return the id and the name of an action's `target`, if they are copied from fields that must be redacted.
 
-        They must be replaced in the whole event, because its request and its states contain them too.
+        The caller must replace these texts in the whole event, because the request and the states of the action contain
+        them too.
         """
         names = _TARGETS.get(str(target.get("kind")), {})
         return [
@@ -118,7 +120,7 @@ class FieldRedactor:
 
 
 def _targets(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield the targets in an action's event: its own, and that of another action that it notifies of."""
+    """Yield the targets in the event of an action: its own target, and that of another action that it reports on."""
     if isinstance(value, dict):
         if str(value.get("kind")) in _TARGETS:
             yield value
@@ -129,7 +131,7 @@ def _targets(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _without(value: Any, texts: Sequence[str]) -> Any:
-    """Return the JSON value `value` with each occurrence of one of `texts` replaced in its strings, but not in its keys."""
+    """Return the JSON value `value` with each occurrence of `texts` in its strings replaced. Keys are not changed."""
     if isinstance(value, dict):
         return {key: _without(item, texts) for key, item in value.items()}
     if isinstance(value, list):
@@ -141,8 +143,10 @@ def _without(value: Any, texts: Sequence[str]) -> Any:
 
 
 def _repeats_a_key(body: bytes) -> bool:
-    """Whether a JSON object in `body` has a key twice, or `body` cannot be decoded. Slow: takes ten times as long as the
-    encoding."""
+    """Whether a JSON object in `body` has a key twice, or `body` cannot be decoded.
+
+    This is slow: it takes ten times as long as encoding the event.
+    """
 
     def check(pairs: list[tuple[str, Any]]) -> None:
         if len(dict(pairs)) < len(pairs):
@@ -160,13 +164,12 @@ class _RepeatedKeyError(Exception):
 
 
 def _plain(path: Sequence[str]) -> list[str]:
-    """Return `path` without list indexes, and with its first part in lower case, so that it can be compared with names in
-    rules."""
+    """Return `path` in the form in which rules name fields: without list indexes, and with its first part in lower case."""
     return [part if at else part.lower() for at, part in enumerate(path) if not part.isdecimal()]
 
 
 def _overlap(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether one path is the other, or leads to it."""
+    """Whether the two paths are equal, or one of them is the beginning of the other."""
     return one[: len(other)] == other[: len(one)]
 
 
@@ -175,7 +178,7 @@ def _redact(value: Any, path: Sequence[str]) -> bool:
     found = False
     if isinstance(value, list):
         for at, item in enumerate(value):
-            if isinstance(item, str):  # the text may be JSON that contains the field
+            if isinstance(item, str):  # a text may be JSON that contains the field
                 value[at], found = REDACTED, True
             else:
                 found = _redact(item, path) or found
@@ -187,7 +190,7 @@ def _redact(value: Any, path: Sequence[str]) -> bool:
         inner = value.get(key)
         if inner is None:
             continue
-        if not rest or isinstance(inner, str):  # as above, the text may be JSON that contains the field
+        if not rest or isinstance(inner, str):  # here, too, a text may be JSON
             value[key], found = REDACTED, True
         else:
             found = _redact(inner, rest) or found

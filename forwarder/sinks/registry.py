@@ -1,4 +1,4 @@
-"""The kinds of sinks: the settings class and the builder of each.
+"""The kinds of sinks, with the settings class and the builder of each kind.
 
 To add a kind, add its settings class to `AnySinkSettings` and `SETTINGS`, and its builder to `_BUILDERS`. A builder
 imports the sink only when it is called, so that the libraries of kinds that are not configured are never loaded.

@@ -1,4 +1,4 @@
-"""Decides what a response means for an event: delivered, retry or rejected. All sinks use this one table.
+"""Decides what a response means for an event: delivered, retry or rejected. The sinks that use a network share this table.
 
 If the outcome of an event is not certain, it is a retry: a second copy of an event is harmless, but a lost event is not.
 
@@ -41,7 +41,7 @@ DETAIL_LIMIT = 1_000
 
 
 def kept(detail: str) -> str:
-    """Return `detail`, a sink's own text, with its secrets redacted, shortened to DETAIL_LIMIT characters."""
+    """Return `detail`, a sink's own text, with secrets redacted, and shortened to DETAIL_LIMIT characters."""
     return redact_start(detail, DETAIL_LIMIT)
 
 
@@ -84,7 +84,7 @@ MALFORMED = ResponseVerdict(reject=RejectReason.MALFORMED)
 MAPPING = ResponseVerdict(reject=RejectReason.MAPPING)
 
 _ACCEPTED = (200, 201, 202, 204)
-"""The statuses by which servers accept events; the other 2xx are about a part, a copy or a page."""
+"""The statuses with which servers accept events. The other 2xx statuses mean something else, such as a part of a file."""
 
 _HTTP = {
     401: UNAUTHORIZED,
@@ -107,7 +107,7 @@ _GRPC_NO_CONNECTION = (
     "dns resolution failed",
     "socket closed",
 )
-"""How the gRPC library's own texts begin if it could not reach a server."""
+"""The beginnings of the gRPC library's own texts about a server that it cannot reach."""
 
 _GRPC_UNTRUSTED = ("certificate_verify_failed", "hostname verification check failed")
 

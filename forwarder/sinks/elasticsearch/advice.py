@@ -7,12 +7,15 @@ import httpx
 
 from forwarder.connection_errors import error_chain
 
-_OTHER_NAMES = {62, 64}  # OpenSSL: the certificate is for another host name, or for another address
-_OUTDATED = {9, 10}  # OpenSSL: the certificate is not valid yet, or no longer valid
+_OTHER_NAMES = {
+    62,
+    64,
+}  # OpenSSL's codes for: the certificate is for another host name, or for another address
+_OUTDATED = {9, 10}  # OpenSSL's codes for: the certificate is not valid yet, or is not valid any more
 
 
 def unreachable(url: str, error: BaseException) -> str:
-    """Return the text for an operator about `error`, which a request to the host `url` raised."""
+    """Return the text for an operator about the `error` that a request to the host at `url` raised."""
     return f"{url}: {_reason(url, list(error_chain(error)))}"
 
 

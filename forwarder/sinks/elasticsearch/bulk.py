@@ -1,8 +1,8 @@
 """Elasticsearch's `_bulk` API: builds the lines of a request, and finds the verdict for each event in the response.
 
-A 400 is caused either by the document or by the cluster. If it is the document, the event becomes a dead letter. If it
-is the cluster, every event fails until an operator acts, so the sink pauses. These errors of Elasticsearch 9.4 are
-caused by the cluster:
+The cause of a status 400 is either the document or the cluster. If it is the document, the event becomes a dead letter. If
+it is the cluster, every event fails until an operator acts, so the sink pauses. In Elasticsearch 9.4, the cluster causes
+these errors:
 
     one item   index_closed_exception                     someone closed the index
                validation_exception                       the cluster has no room for another shard
@@ -29,11 +29,11 @@ from forwarder.sinks.response_verdicts import ResponseVerdict
 PIPELINES = "items.*.executed_pipelines"
 
 FILTER = "errors,items.*._id,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store"
-"""The parts of the response that we need. `failure_store` is one of them because a 201 with it looks like a delivery, but
-is a rejection."""
+"""The parts of the response that we need. `failure_store` is needed because a document in the failure store also has the
+status 201, which looks like a delivery, although the document was rejected."""
 
 ID_LIMIT = 512
-"""The maximum length of an `_id` in bytes. If one is longer, Elasticsearch refuses the whole request."""
+"""The maximum length of an `_id` in bytes. If an `_id` is longer, Elasticsearch refuses the whole request."""
 
 SETUP = "run `forwarder setup elasticsearch`"
 
@@ -77,7 +77,7 @@ def document_id(uuid: str, org: str = "") -> str:
 
 
 def lines(id_: str, document: dict[str, Any]) -> bytes:
-    """Return the two lines of a bulk request for one document. They create it, unless a document with this id exists."""
+    """Return the two lines of a bulk request that create `document`, unless a document with the id `id_` exists already."""
     return b'{"create":{"_id":%b}}\n%b\n' % (_encode(id_), _encode(document))
 
 
@@ -90,7 +90,8 @@ def items(response: Any, events: int, ids: Sequence[str] = ()) -> list[tuple[Res
         ids: the `_id`s that were sent, in order. An item with another `_id` gets the verdict REFUSED.
 
     Returns:
-        None if the response does not have an item for each event; then the outcome of all of them is unknown.
+        One pair for each event; or None if the response does not have exactly one item for each event. The outcome of
+        all events is unknown then.
     """
     found = response.get("items") if isinstance(response, dict) else None
     if not isinstance(found, list) or len(found) != events:
@@ -99,10 +100,10 @@ def items(response: Any, events: int, ids: Sequence[str] = ()) -> list[tuple[Res
 
 
 def template_warning(response: Any, *, raw: bool) -> str | None:
-    """Return a warning if the data stream was not created by the right index template, or an empty text if it was.
+    """Return a warning if the data stream was not created by the right index template, and an empty text if it was.
 
-    This is concluded from the pipelines that ran, because the API key of a sink may not read templates: the template is
-    right if our pipeline ran or, with `raw`, if any pipeline ran. None if `response` does not show which ones ran.
+    The API key of a sink may not read templates. So this looks at the ingest pipelines that ran: the template is right if
+    our pipeline ran, or with `raw`, if any pipeline ran. Return None if `response` does not show which pipelines ran.
     """
     results = [item.get("create") for item in response["items"] if isinstance(item, dict)]
     ran = [
@@ -191,8 +192,8 @@ BESIDE: Mapping[Source, Beside] = {
 
 
 def _error(response: dict[str, Any]) -> tuple[str, str]:
-    """Return the type and the reason in the `error` of a response. An `error` that is a text is the reason. Both are empty
-    if they are not known."""
+    """Return (type, reason) of the `error` in a response. If the `error` is a text, it is the reason. What is not known is
+    an empty text."""
     error = response.get("error")
     if isinstance(error, dict):
         return str(error.get("type") or ""), str(error.get("reason") or "")

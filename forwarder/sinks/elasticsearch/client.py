@@ -15,8 +15,8 @@ from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 
 class _Encoded(elastic_transport.Serializer):
-    """Returns a body as it is, because it is already encoded. The client's own serializer would add a line break, which
-    damages a gzip stream."""
+    """Returns a request's body as it is, because it is encoded already. The client's own serializer would add a line break,
+    which damages a gzip stream."""
 
     mimetype = "application/x-ndjson"
 
@@ -27,8 +27,8 @@ class _Encoded(elastic_transport.Serializer):
 class _JsonOrText(elastic_transport.JsonSerializer):
     """Decodes a response as JSON, or as text if it is not valid JSON.
 
-    Some proxies send error pages with the content type of JSON. The client's own serializer would raise an error for
-    these, and hide the status of the response.
+    Some proxies send error pages with the content type of JSON. For such a page, the client's own serializer would raise an
+    error that hides the status of the response.
     """
 
     def loads(self, data: bytes) -> Any:

@@ -22,7 +22,7 @@ _logger = logs.get("sinks")
 
 
 class HealthStream:
-    """Writes health documents. Logs one line when they can no longer be written, and one when they can be written again."""
+    """Writes health documents. Logs one line when they cannot be written any more, and one line when they can again."""
 
     def __init__(self, name: str, settings: ElasticsearchSinkSettings) -> None:
         self._name = name
@@ -58,7 +58,7 @@ class HealthStream:
     async def _create(self, lines: bytes) -> str:
         """Send the bulk `lines` of one document. Return an empty text if the document was written, else the error."""
         try:
-            if self._client is None:  # reads the certificates
+            if self._client is None:  # created in a thread, because this reads the files of the certificates
                 self._client = await asyncio.to_thread(connect, self._settings, _TIMEOUT)
             response = await self._client.bulk(
                 operations=lines,  # type: ignore[arg-type]  # the client's serializer takes it as it is

@@ -2,12 +2,12 @@
 
 The library has node classes of its own, but they are not suitable for security events:
 
-- its aiohttp node follows redirects, even to plain HTTP, and sends a request again by itself if a connection that was
-  kept open breaks;
-- its httpx node uses the proxy of the environment, does not accept IPv6 addresses, and in version 8 drops the path of
-  the URL;
-- both convert each body to text for a debug log line (a compressed one by `repr`), which blocks the event loop;
-- both read and inflate responses of any size, and wait without limit while single bytes arrive.
+- The node for aiohttp follows redirects, even to plain HTTP. If a connection that was kept open breaks, it sends the
+  request again by itself.
+- The node for httpx uses the proxy of the environment, does not accept IPv6 addresses, and in version 8 drops the path of
+  the URL.
+- Both convert each body to text for a debug log line (a compressed body by `repr`), which blocks the event loop.
+- Both read and inflate responses of any size, and wait without limit while single bytes arrive.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Node(elastic_transport.BaseAsyncNode):
             verify=config.ssl_context or False,
             timeout=config.request_timeout,
             follow_redirects=False,
-            trust_env=False,  # a stray HTTPS_PROXY must not change where the events go
+            trust_env=False,  # a variable such as HTTPS_PROXY must not change where the events go
         )
 
     async def perform_request(  # type: ignore[override]  # as the library's own async nodes
@@ -62,11 +62,12 @@ class Node(elastic_transport.BaseAsyncNode):
     ) -> NodeResponse:
         """Send one request, and return its response with any status.
 
-        `request_timeout` is in seconds from the start of the request to the end of the response; None means no limit.
+        `request_timeout` is the number of seconds from the start of the request to the end of the response; None means
+        that there is no limit.
 
         Raises:
-            elastic_transport.ConnectionTimeout: there was no complete response in time.
-            elastic_transport.ConnectionError: there was no response for another reason; the text says what to do.
+            elastic_transport.ConnectionTimeout: no complete response arrived in time.
+            elastic_transport.ConnectionError: no response arrived for another reason. The text says what to do.
             TooLargeError: the response is too large.
             elastic_transport.TransportError: the response cannot be inflated.
         """
@@ -86,7 +87,7 @@ class Node(elastic_transport.BaseAsyncNode):
                     content = await _content(response)
                 finally:
                     await response.aclose()
-                    del response.stream  # else a cycle keeps the request's body until a garbage collection
+                    del response.stream  # otherwise a reference cycle keeps the request's body in memory
         except (httpx.TimeoutException, TimeoutError) as error:
             raise elastic_transport.ConnectionTimeout(
                 f"{self.base_url}: no response within {timeout} s"
@@ -108,11 +109,11 @@ class Node(elastic_transport.BaseAsyncNode):
 
 
 def _headers(response: httpx.Response) -> elastic_transport.HttpHeaders:
-    """Return the headers of `response` without those for which the client would raise something."""
+    """Return the headers of `response` without those that would make the client raise an exception."""
     received = elastic_transport.HttpHeaders(response.headers)
-    received.pop("warning", None)  # a Python warning, which may be an error
+    received.pop("warning", None)  # the client makes a Python warning of it, which may be raised as an error
     if not str(received.get("content-type", "")).startswith(_READ_TYPES):
-        received.pop("content-type", None)  # an error that hides the status
+        received.pop("content-type", None)  # the client would raise an error that hides the status
     return received
 
 

@@ -76,7 +76,7 @@ class ElasticsearchSinkSettings(SinkSettings):
         basic_auth: a user and a password, instead of an API key.
         ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
         verify_certificate: check the server's certificate. With `false`, anyone on the network path can read
-            and intercept events.
+            and change events.
         namespace: last part of the name of each data stream.
         compress: compress requests with gzip. If Elasticsearch runs on the same machine, this only costs CPU
             time.
@@ -144,10 +144,8 @@ class ElasticsearchSinkSettings(SinkSettings):
 
     @property
     def org_in_id(self) -> bool:
-        """Whether the `_id` of a document contains the name of the org, because two orgs may send the same uuid.
-
-        False with `raw`, because Elastic's own pipeline sets `_id` to the uuid.
-        """
+        """Whether the `_id` of a document contains the name of the org. It does if there are several orgs, because two of
+        them may send the same uuid. It does not with `raw`, because Elastic's own pipeline sets the `_id`."""
         return self.several_orgs and self.document_format == "ecs"
 
     @property

@@ -6,14 +6,14 @@
 
 Why each event is stored once, and no event is lost:
 
-- Each document is sent as `create`, and its `_id` is the uuid, or org and uuid if there are several orgs. Elasticsearch
-  answers a second copy with 409, which counts as delivered. So a request whose response was lost is simply sent again.
-  Elasticsearch compares an `_id` only within one backing index, so it would accept a copy that comes after a rollover;
-  the store prevents that, because it remembers the uuids of earlier events.
+- Each document is sent as `create`. Its `_id` is the uuid of the event, or org and uuid if there are several orgs.
+  Elasticsearch answers a second copy with the status 409, which counts as delivered. So a request whose response was lost
+  is sent again. Elasticsearch compares an `_id` only within one backing index, so after a rollover it would accept a copy
+  of an earlier event. The store prevents that: it remembers the uuids of earlier events, and does not store a copy.
 - The client library does not retry, does not follow redirects, and does not use a proxy of the environment. So only the
   delivery loop decides what is sent again, and only the configuration decides where it is sent.
-- Requests have `require_data_stream`. So without an index template, the events wait, and Elasticsearch does not create
-  a plain index with guessed types.
+- Requests have the parameter `require_data_stream`. So if there is no index template, the events wait. Without the
+  parameter, Elasticsearch would create a plain index with guessed types.
 - If Elasticsearch puts an event into the failure store of the data stream, the event becomes a dead letter with this
   reason. No dashboard and no rule reads the failure store, so the event must not count as delivered.
 - Alerts and reports about actions are sent by separate requests, after the request with Okta's events. If their data
@@ -59,14 +59,14 @@ class ElasticsearchSink:
         self._options = settings.options
         self._org_in_id = settings.org_in_id
         self._warning = ""
-        # Each response must name the pipelines that ran, until one names the right one. A `pipeline` in the settings is
-        # right by definition.
+        # Each response must name the pipelines that ran, until a response names the right pipeline. If the settings name a
+        # `pipeline`, it is the right one, and there is nothing to check.
         self._asks_for_pipelines = settings.pipeline is None
         self._document = raw_document if settings.document_format == "raw" else document
         self._lines = Conversion(self._line)
         self._other_lines = Conversion(self._other_line)
-        # Shorter than the worker's own timeout, so that the client notices which host hangs, and uses another host for
-        # the next request.
+        # This timeout is shorter than that of the worker. So the client notices which host hangs, and uses another host
+        # for the next request.
         timeout = 0.8 * settings.delivery.timeout
         self._client = connect(settings, timeout, {"content-encoding": "gzip"} if settings.compress else None)
 
@@ -97,7 +97,7 @@ class ElasticsearchSink:
         try:
             response = await (self._bulk_others(body, stream) if stream else self._bulk(body))
         except UnsupportedProductError:
-            # The client checks the product only in the response, so the server may have acted on the request.
+            # The client checks only the response, so the server may have processed the request.
             text = "the server is not Elasticsearch (no X-Elastic-Product header); check `hosts`"
             return response_verdicts.batch_outcome(seqs, response_verdicts.REFUSED, text)
         except ApiError as error:
@@ -106,7 +106,7 @@ class ElasticsearchSink:
                 verdict, detail = stream.verdict(verdict, detail)
             return response_verdicts.batch_outcome(seqs, verdict, detail, self._wait(error.meta))
         except TooLargeError as error:
-            # The response is too long because it has a long text about each event; half a batch has a shorter response.
+            # The response is too large because it has a long text about each event. Half a batch has a smaller response.
             return response_verdicts.batch_outcome(
                 seqs, ResponseVerdict(RetryReason.UNKNOWN, split=len(seqs) > 1), error.message
             )
@@ -138,7 +138,7 @@ class ElasticsearchSink:
         except ApiError as error:
             if not ask or error.meta.status != 400 or "list_executed_pipelines" not in str(error.body):
                 raise
-        self._asks_for_pipelines = False  # Elasticsearch before 8.12 does not have this parameter
+        self._asks_for_pipelines = False  # Elasticsearch before 8.12 does not know this parameter
         return await self._bulk(body)
 
     async def _bulk_others(self, body: bytes, stream: Beside) -> ObjectApiResponse[Any]:

@@ -1,4 +1,4 @@
-"""Tells whether a sink of kind `file` wrote the lines of a file, so that no other file is truncated or appended to."""
+"""Checks whether a sink of kind `file` wrote the lines of a file, so that no other file is truncated or extended."""
 
 import os
 import re
@@ -23,21 +23,24 @@ def end_of_last_line(file: int, size: int) -> int:
 
 
 def is_ours(file: int, length: int, size: int) -> bool:
-    """Whether a sink wrote the last whole line of `file`; if no line is whole, whether it has the beginning of one.
+    """Whether the last complete line of `file` is a line of a sink. True for an empty file.
 
-    The whole lines end at `length`, the file at `size`. An empty file is ours.
+    If the file has no complete line, the result is whether its content is the beginning of such a line.
+
+    `length` is the offset at which the last complete line ends, `size` is the size of the file in bytes.
     """
     if not length:
         return not size or _is_start(os.pread(file, _MOST_READ, 0))
     start = end_of_last_line(file, length - 1)
     line = os.pread(file, min(length - start, _MOST_READ), start)
     if not line.strip():
-        return length == size  # an empty line tells nothing, so lines may be added, but none removed
+        # An empty line does not show who wrote the file. So lines may be added, but no partial line may be removed.
+        return length == size
     return _is_line(line)
 
 
 def _is_line(line: bytes) -> bool:
-    # It is not parsed, because an event is written as received, and parsers refuse some of what Okta sends.
+    # The line is not parsed, because an event is written as received, and parsers refuse some events that Okta sends.
     return bool(_START.match(line)) and (b'"uuid"' in line or b'"@timestamp"' in line)
 
 
@@ -47,5 +50,5 @@ def _is_start(content: bytes) -> bool:
     try:
         msgspec.json.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return True  # it ends in the middle
+        return True  # the JSON is not complete, as after a crash in the middle of a line
     return _is_line(content)

@@ -1,17 +1,18 @@
-"""Appends batches of lines to a file, each batch as a whole, and syncs it. The methods block, so the sink calls them in a
-thread.
+"""Appends batches of lines to a file, each batch as a whole, and fsyncs the file.
+
+The methods block, so the sink calls them in a thread.
 
 Invariants:
 
 - When `append` returns, the lines are on the disk: the file is fsynced, and its directory too if the file is new.
-- When `append` raises, none of the lines stay in the file: it is truncated to its length before the batch, at the
-  latest before the next line is written.
+- When `append` raises an exception, none of the lines stay in the file. The file is truncated to its length before the
+  batch, now or at the latest before the next line is written.
 - If a crash left a partial last line, it is removed before anything is written after it.
-- Nothing is removed from a file, or added to it, whose last whole line is not one of a sink.
-- No file is ever overwritten, and only one sink writes: it holds a lock on `<path>.lock` until it ends, and one on the
-  open file, which may have other names.
+- If the last complete line of a file is not a line of a sink, nothing is removed from the file or added to it.
+- No file is ever overwritten, and only one sink writes to a file. The sink locks `<path>.lock` until it ends. It also locks
+  the open file, because the same file may have other names.
 - Before each batch, `append` checks that the open files are still those at `path` and `<path>.lock`. If the file was
-  moved, removed or replaced, it is closed, even with a partial write in it, and the file that is now at `path` is opened.
+  moved, removed or replaced, it is closed, even if it has a partial write, and the file that is now at `path` is opened.
 """
 
 import fcntl
@@ -41,7 +42,7 @@ class LineFile:
     """The file at `settings.path`, and its rotated files in the same directory."""
 
     def __init__(self, settings: FileSinkSettings, clock: Clock) -> None:
-        """Only create the object; the disk is not used until `lock` or `open`."""
+        """Create only the object. `lock`, `open` and `append` are the first to use the disk."""
         self._settings = settings
         self._path = path = settings.path
         self._clock = clock
@@ -77,7 +78,7 @@ class LineFile:
         """Lock and open the file, and remove a partial last line. Does nothing if the file is already open.
 
         Raises:
-            SinkError: another sink writes to this file, it is not a regular file, or its content is not of a sink.
+            SinkError: another sink writes to this file, it is not a regular file, or its content is not that of a sink.
             OSError: the file cannot be opened.
         """
         if self._file is not None and not _is_at(self._path, self._file):
@@ -101,7 +102,7 @@ class LineFile:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SinkError(
-                "another sink writes to this file, by another name of it; give each sink its own file"
+                "another sink writes to this file under another name; give each sink its own file"
             ) from None
 
     def _require_regular_file(self) -> None:
@@ -110,15 +111,14 @@ class LineFile:
             raise SinkError("it is not a regular file; move it to another place, or set another `path`")
 
     def _let_go(self) -> None:
-        """Close a file that is no longer at `path`. If it has a partial write, remove that; if this fails, log a
-        warning."""
+        """Close a file that is not at `path` any more. Before that, remove a partial write; if this fails, log a warning."""
         if self._partial_write:
             try:
                 self._truncate_partial_write()
             except OSError as error:
                 _logger.warning(
-                    "a write failed, then the file was moved or removed, and the partial write could not be removed from it; "
-                    "its last line may be partial, and the events of that write are written again, to the new file",
+                    "a write failed, then the file was moved or removed, and what the failed write left could not be removed;"
+                    " the last line of that file may be partial; the events of that write are written again, to the new file",
                     action="file_let_go",
                     path=str(self._path),
                     error=str(error),
@@ -164,11 +164,10 @@ class LineFile:
         _close(file)
 
     def _truncate_partial_line(self) -> None:
-        """Set `_length` and `_written_at` from the file. Remove the last line if it has no line break, because a crash has
-        left it.
+        """Set `_length` and `_written_at` from the file. If its last line has no line break, remove this line: a crash left it.
 
         Raises:
-            SinkError: the content is not of a sink.
+            SinkError: the content of the file is not that of a sink.
         """
         assert self._file is not None
         status = os.fstat(self._file)
@@ -188,7 +187,7 @@ class LineFile:
             )
 
     def _truncate_partial_write(self) -> None:
-        """Remove what a failed batch has left. If that fails, the next `append` tries it again.
+        """Remove what a failed batch left in the file. If that fails, the next `append` tries again to remove it.
 
         Raises:
             OSError: the file could not be truncated.
@@ -212,7 +211,8 @@ class LineFile:
     def _rotate(self) -> None:
         assert self._file is not None
         stamp = to_datetime(self._clock.now()).strftime("%Y%m%dT%H%M%SZ")
-        # Higher than all existing numbers, even if a lower one is free, so that the names are in the order of age.
+        # The number is higher than that of each existing file of this second, even if a lower number is free. So the order
+        # of the names is the order in which the files were rotated.
         number = max((number for at, number, _ in self._rotated() if at == stamp), default=0) + 1
         self._path.rename(rotated_path(self._path, stamp, number))
         self._close_file()
@@ -224,9 +224,9 @@ class LineFile:
         return sorted((match[1], int(match[2] or 1), path) for match, path in names if match)
 
     def _remove_oldest(self, newest: str) -> None:
-        """Remove the oldest files above `max_files`. `newest` is the time of the file that was rotated just now.
+        """Remove the oldest rotated files, so that `max_files` are left. `newest` is the time in the name of the newest file.
 
-        A later time is from before the clock was set back, so a file with one is older.
+        If the name of a file has a later time, the clock was set back since, so this file counts as the oldest.
         """
         if self._settings.max_files is None:
             return

@@ -1,4 +1,4 @@
-"""The files beside the file of a sink, and which files a sink may not write."""
+"""The paths of a file sink's lock file and rotated files, and the paths that a file sink must not use."""
 
 import errno
 import os
@@ -14,32 +14,32 @@ def lock_path(path: Path) -> Path:
 
 
 def rotated_path(path: Path, stamp: str, number: int) -> Path:
-    """Return the name of a file that was rotated at `stamp`; `number` counts the files of this second, from 1."""
+    """Return the path of a file that was rotated at the time `stamp`. `number`, from 1, counts the files of this second."""
     ending = "" if number == 1 else f"-{number}"
     return path.parent / f"{path.stem}-{stamp}{ending}{path.suffix}"
 
 
 def place_problem(path: Path) -> str:
-    """Return why no sink can ever write the file at `path`, and the files beside it; empty if one can."""
+    """Return the reason why no sink can ever write the file at `path` or the files beside it; empty if there is no reason."""
     lock = lock_path(path)
     for file in (path, lock, rotated_path(path, "20260101T120000Z", 999)):
         try:
             file.stat()
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
-                return f"{file} cannot be used ({error.strerror}); name another file"
+                return f"{file} cannot be used ({error.strerror}); set another `path`"
     if os.path.lexists(lock) and (lock.is_symlink() or not lock.is_file()):
-        return f"its lock file, {lock}, is a link, or not a regular file; remove it, or name another file"
+        return f"its lock file {lock} is a link, or is not a regular file; remove it, or set another `path`"
     return ""
 
 
 def path_problems(paths: Mapping[str, Path], store: Iterable[Path], read: Iterable[Path]) -> Iterator[str]:
-    """Yield a problem for each file that a sink would write although something else uses it.
+    """Yield a problem for each file that a sink would write although another part of the forwarder uses the file.
 
     Args:
-        paths: the files, by the names of the sinks.
+        paths: for each sink, by its name, the file that it writes.
         store: the files of the store.
-        read: the files that the configuration reads, and the configuration itself.
+        read: the file of the configuration, and the files that the configuration names to be read.
     """
     of_store, of_config, of_sinks = identities(*store), identities(*read), identities(*paths.values())
     before: list[tuple[str, set[FileIdentity]]] = []

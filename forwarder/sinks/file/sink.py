@@ -47,7 +47,7 @@ class FileSink:
         try:
             self._file.open()
         except (OSError, SinkError) as error:
-            _logger.error(  # noqa: TRY400 - the text says it all
+            _logger.error(  # noqa: TRY400 - a traceback would add nothing
                 "the file cannot be opened; the events of this sink wait",
                 action="file_not_open",
                 sink=self._name,
@@ -58,8 +58,8 @@ class FileSink:
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         """Write `batch` to the file; see `core.ports.Sink.send`.
 
-        If this call is cancelled, the lines may still be written. The batch is sent again, so the file may contain an
-        event twice, with the same uuid.
+        If this call is cancelled, the lines may still be written. The worker sends the batch again, so the file may contain
+        an event twice, with the same uuid.
         """
         return await self._lines.send(batch, self._append)
 

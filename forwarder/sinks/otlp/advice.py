@@ -10,8 +10,11 @@ from urllib3.exceptions import ProtocolError
 
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
-_OTHER_NAMES = {62, 64}  # OpenSSL: the certificate is for another host name, or for another address
-_OUTDATED = {9, 10}  # OpenSSL: the certificate is not valid yet, or no longer valid
+_OTHER_NAMES = {
+    62,
+    64,
+}  # OpenSSL's codes for: the certificate is for another host name, or for another address
+_OUTDATED = {9, 10}  # OpenSSL's codes for: the certificate is not valid yet, or is not valid any more
 _PATH = "/v1/logs"
 
 _CA_FILE = "its certificate is not from a CA that is trusted; set `ca_file` to the PEM file of its CA"
@@ -30,8 +33,8 @@ _WANTS_TLS = (
     b"speaking plain HTTP to an SSL-enabled server port",
     b"This combination of host and port requires TLS",
 )
-"""Texts with which Go servers, nginx, Apache and Tomcat answer plain HTTP on a TLS port. These are whole phrases, because a
-400 may also quote an event."""
+"""The texts with which Go servers, nginx, Apache and Tomcat answer a request in plain HTTP on a TLS port. The texts are whole
+phrases, because a response with the status 400 may also quote an event, which may contain a single word of them."""
 
 _GRPC = (
     ("certificate_verify_failed", _CA_FILE),
@@ -45,7 +48,7 @@ _GRPC = (
     ("dns resolution failed", _NAME),
     ("connection refused", _NOTHING),
 )
-"""Pairs of a text and an advice. If the text is part of the details of a gRPC status, the advice applies."""
+"""Pairs of a text and an advice. The advice applies if the details of a gRPC status contain the text."""
 
 
 def posted(url: str) -> str:
@@ -80,8 +83,10 @@ def http_status(settings: OtlpSinkSettings, status: int) -> str:
 
 
 def is_plain_http_to_tls(status: int, content: bytes) -> bool:
-    """Whether a TLS server has sent this response because the request was plain HTTP. A 400 for another reason means that
-    events are malformed."""
+    """Whether a server with TLS sent this response because the request was in plain HTTP.
+
+    If this is False for a response with the status 400, the status means that the events are malformed.
+    """
     return status == 400 and any(text in content for text in _WANTS_TLS)
 
 

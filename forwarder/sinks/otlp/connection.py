@@ -1,10 +1,10 @@
-"""An HTTP adapter for `requests` whose connection another thread can close, and that skips interim responses (1xx).
+"""An HTTP adapter for `requests` whose connection another thread can close, and which skips interim responses (1xx).
 
 The timeouts of `requests` apply only to the time between two bytes. So a server that slowly sends single bytes can keep
 a call, its thread and its file descriptor busy without limit. Only closing the socket ends such a call.
 
-`http.client` skips interim responses with the status 100 only. It takes another one, such as 103, for the response, and
-then the real response for that of the next request on the connection.
+`http.client` skips interim responses only if their status is 100. It would treat an interim response with another status,
+such as 103, as the response, and the real response as that of the next request on this connection.
 """
 
 import contextlib
@@ -75,7 +75,7 @@ class _FinalResponse(http.client.HTTPResponse):
 
 
 class _Announced(HTTPConnection):
-    """A connection that passes its socket to `opened` before a TLS handshake and before any data is sent."""
+    """A connection that passes its socket to `opened` before it starts TLS and before it sends data."""
 
     response_class = _FinalResponse
 

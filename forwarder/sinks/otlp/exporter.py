@@ -22,8 +22,8 @@ class ExportResult(msgspec.Struct, frozen=True):
     Attributes:
         verdict: the verdict for all records of the request.
         detail: the server's own text, or the error.
-        wait: seconds that the server asked us to wait; None if it did not.
-        refused: how many records the server refused although it accepted the request (partial_success).
+        wait: the number of seconds that the server asked us to wait; None if it did not ask.
+        refused: the number of records that the server refused although it accepted the request (partial_success).
         answered: whether the server answered, so that the connection can be used again.
     """
 
@@ -41,15 +41,16 @@ _NO_REQUEST = ExportResult(response_verdicts.UNKNOWN, "the exporter made no requ
 
 
 class Exporter(ABC):
-    """Sends requests through the SDK's exporter, and records the response: the exporter returns success or failure only.
+    """Sends requests through the SDK's exporter, and records the responses.
 
-    The exporter is called with an empty batch. Below it is a session (HTTP) or a stub (gRPC) of ours, which replaces
-    the empty request by `request`, already encoded: the SDK's encoder takes several times as long as `record`.
+    The SDK's exporter itself returns only success or failure. It uses a session (HTTP) or a stub (gRPC) of ours, which
+    records the response. The exporter is called with an empty batch, and our session or stub replaces the empty request by
+    `request`, which is encoded already: the SDK's encoder takes several times as long as our module `record`.
 
     Attributes:
         result: the result of the last request; None if no request was made. A subclass sets it.
         request: the encoded request to send.
-        records: how many records `request` has.
+        records: the number of log records in `request`.
     """
 
     def __init__(self, settings: OtlpSinkSettings, clock: Clock) -> None:
@@ -63,7 +64,7 @@ class Exporter(ABC):
 
     @abstractmethod
     def connect(self) -> LogRecordExporter:
-        """Create the SDK's exporter. It is called in the thread of the first `export`, so it may read files."""
+        """Create the SDK's exporter. This is called in the thread of the first `export`, so it may read files."""
 
     def abort(self) -> None:  # noqa: B027  # the SDK's own shutdown ends a call over gRPC
         """Close the connection of a request that runs in another thread, so that the request ends at once."""
@@ -79,7 +80,7 @@ class Exporter(ABC):
         return self.result or _NO_REQUEST
 
     def close(self) -> None:
-        """Close the connection. May be called from another thread while `export` runs, and ends that call."""
+        """Close the connection. If another thread runs `export`, this call ends."""
         self._closed = True
         self.abort()
         if self._exporter is not None:
@@ -89,8 +90,8 @@ class Exporter(ABC):
 def decoded_response(content: bytes) -> ExportLogsServiceResponse | None:
     """Decode `content` as the response of an OTLP server in protobuf; None if it is not such a response.
 
-    Nearly any bytes can be decoded as unknown fields. So a response that is not empty must have the only field of the
-    message, `partial_success`.
+    Protobuf can decode nearly any bytes as unknown fields. So a response that is not empty must have the field
+    `partial_success`, which is the only field of this message.
     """
     try:
         message = ExportLogsServiceResponse.FromString(content)

@@ -1,8 +1,8 @@
 """OTLP over gRPC: the SDK's exporter, with a stub of our own that reads the response.
 
-The exporter alone returns only success or failure without a status code, never reads `partial_success`, and retries by
-itself until its timeout. Our stub makes each call with a request that is already encoded, and records the response. The
-only place to insert our stub is the method in which the exporter creates its channel.
+Without our stub, the exporter returns only success or failure, without a status code. It never reads `partial_success`, and
+it retries by itself until its timeout. Our stub makes each call with a request that is encoded already, and records the
+response. The only place to insert it is the method in which the exporter creates its channel.
 """
 
 from pathlib import Path
@@ -39,8 +39,8 @@ _CHANNEL = (
     ("grpc.max_receive_message_length", RESPONSE_LIMIT),
 )
 _NEVER = (grpc.StatusCode.OK,)
-"""The status codes after which the exporter retries. OK is not an error, so the exporter never retries. An empty tuple
-would mean the exporter's default."""
+"""The status codes after which the exporter retries. OK is not an error, so the exporter never retries. An empty tuple would
+not do, because it stands for the exporter's default."""
 
 _METHOD = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 _RESPONSE_TOO_LARGE = "CLIENT: Received message larger than max"

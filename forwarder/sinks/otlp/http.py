@@ -1,9 +1,9 @@
 """OTLP over HTTP: the SDK's exporter, with a session of our own that reads the response.
 
-The exporter alone treats every status below 400 as success, even a redirect. It never reads the body, does not
-distinguish a rejected batch (400) from a busy server (503), and retries by itself. Our session gets each response before
-the exporter does: it records the result, and raises an exception unless the server accepted the request. The exporter
-does not retry after this exception.
+Without our session, the exporter treats every status below 400 as success, even a redirect. It never reads the body, does
+not distinguish a rejected batch (400) from a busy server (503), and retries by itself. Our session gets each response
+before the exporter does. It records the result, and raises an exception unless the server accepted the request. The
+exporter does not retry after this exception.
 """
 
 import json
@@ -93,8 +93,9 @@ class _Session(requests.Session):
         }
 
     def request(self, method: str | bytes, url: str | bytes, *_: Any, **options: Any) -> requests.Response:
-        """Send `Exporter.request` in place of the SDK's request, and only our own headers: some of the SDK's headers come
-        from the environment.
+        """Send `Exporter.request` in place of the SDK's request.
+
+        Only our own headers are sent, because some of the SDK's headers come from the environment.
 
         Raises:
             _NotAcceptedError: the server did not accept the request.
@@ -161,9 +162,13 @@ class _Session(requests.Session):
 
 
 def _is_cut(response: requests.Response, received: bytes) -> bool:
-    """Whether the connection ended before the body, or nothing says that the body is empty."""
+    """Whether the body may be incomplete.
+
+    It is incomplete if the connection ended before the number of bytes in `Content-Length` arrived. It may be if it is empty
+    and its length is not known, because then only the end of the connection marks its end.
+    """
     raw = response.raw
-    if raw.length_remaining is None and not raw.chunked:  # the body ends where the connection ends
+    if raw.length_remaining is None and not raw.chunked:  # only the end of the connection ends the body
         return not received
     return bool(raw.length_remaining) and len(received) <= RESPONSE_LIMIT
 
@@ -183,15 +188,15 @@ def _plain(response: requests.Response, content: bytes) -> bytes | None:
 
 
 def _decode(response: requests.Response, content: bytes | None) -> ExportLogsServiceResponse | None:
-    """Decode `content` as the response of an OTLP server: protobuf, JSON, or empty. None if it is something else.
+    """Decode `content` as the response of an OTLP server, which is protobuf, JSON or empty; None if it is something else.
 
-    This must be checked, because other servers also answer 200, often with JSON about an error.
+    Without this check, the answer of another server with the status 200, often JSON about an error, would count as delivered.
     """
     kind = _kind(response)
     if content is None:
         return None
     if not content:
-        # An empty message has no bytes. A web server that answers 200 to everything adds a type of its own.
+        # An OTLP message without fields has no bytes. A web server that answers 200 to everything sends a type of its own.
         return ExportLogsServiceResponse() if kind in ("", *_PROTOBUF) else None
     if kind in _PROTOBUF:
         return decoded_response(content)

@@ -1,4 +1,4 @@
-"""One event as one OTLP log record.
+"""Converts one event to one OTLP log record:
 
 | record                 | from the event                                                                    |
 |------------------------|-----------------------------------------------------------------------------------|
@@ -27,7 +27,7 @@ from forwarder.core.time import Micros
 from forwarder.ecs.attributes import AttributeValue, log_view
 
 UID = "log.record.uid"
-"""OpenTelemetry's name of the attribute that identifies a record. A second copy has the same value."""
+"""OpenTelemetry's name of the attribute that identifies a record. All copies of a record have the same value."""
 
 _SCOPE = InstrumentationScope(name="okta-forwarder", version=version("okta-forwarder"))
 _MAX_NANOS = 2**64 - 1
@@ -100,9 +100,9 @@ def _resource_logs(org: str, records: list[bytes]) -> bytes:
     return _field(_RESOURCE_LOGS, resource + _field(_SCOPE_LOGS, scope))
 
 
-# Protobuf's wire format, written here for the records, which are many: an event has some eighty attributes, and setting them in
-# a protobuf message one by one takes three times as long. What a request has once is encoded by the library.
-# https://protobuf.dev/programming-guides/encoding/
+# The records are encoded here, without the protobuf library. An event has about eighty attributes, and to set each of them in
+# a protobuf message takes three times as long. The library encodes what a request has only once.
+# The format: https://protobuf.dev/programming-guides/encoding/
 
 _RESOURCE_LOGS, _SCOPE_LOGS, _LOG_RECORDS = b"\x0a", b"\x12", b"\x12"
 """Tags of the fields ExportLogsServiceRequest.resource_logs, ResourceLogs.scope_logs, ScopeLogs.log_records."""
@@ -134,7 +134,8 @@ def _varint(number: int) -> bytes:
 
 
 _CACHED = 2_048
-"""Names come from events too: with the longest, of 4,000 four-byte characters, each cache has 60 MB."""
+"""The size of each cache. Names also come from events: with the longest names (4,000 characters of 4 bytes), a cache takes
+60 MB."""
 _pack_double = struct.Struct("<d").pack
 _pack_fixed = struct.Struct("<Q").pack
 _SMALL = [bytes((number,)) for number in range(0x80)]
@@ -205,5 +206,6 @@ def _items(values: Sequence[AttributeValue]) -> list[bytes]:
 
 
 def _nanos(at: Micros) -> int:
-    """Convert to nanoseconds. A time that OTLP cannot represent becomes the nearest one that it can: 1970 or 2554."""
+    """Convert `at` to nanoseconds. A time before 1970 or after 2554, which OTLP cannot represent, becomes the nearest that
+    it can."""
     return min(max(at * 1000, 0), _MAX_NANOS)

@@ -86,7 +86,9 @@ class OtlpSinkSettings(SinkSettings):
                 or name.lower().startswith("grpc-")
                 or name.lower().endswith("-bin")
             ):
-                raise ValueError(f"the header {name} is set by the forwarder, or by none; remove it")
+                raise ValueError(
+                    f"the header {name} cannot be set here, because the protocol reserves it; remove it"
+                )
             if not _PRINTABLE.fullmatch(value.reveal()):
                 raise ValueError(f"the value of the header {name} may have only printable ASCII characters")
             if value.reveal() != value.reveal().strip():

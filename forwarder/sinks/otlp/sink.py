@@ -1,8 +1,8 @@
-"""The sink `otlp`. It sends one request per batch with the SDK's exporter.
+"""The sink `otlp`. It sends one request for each batch with the SDK's exporter.
 
-The exporter is called directly, and not through a processor of the SDK, because processors silently drop records if a
-server is slow. `response_verdicts` has the verdict for each status. This module handles responses that accept a request but not
-all of its records. A second copy of a record has the same `log.record.uid`, so readers of the logs can recognize it.
+The exporter is called directly, not through a processor of the SDK, because a processor silently drops records if the
+server is slow. `response_verdicts` has the verdict for each status. This module handles a response that accepts a request
+but not all of its records. A second copy of a record has the same `log.record.uid`, by which a reader can recognize it.
 """
 
 import asyncio
@@ -59,8 +59,8 @@ class OtlpSink:
         return BatchResult(delivered=seqs, unattributed=result.refused, detail=detail)
 
     async def _export(self, encoded: bytes, records: int) -> ExportResult:
-        # An exporter is used by one call at a time, and used again only if the server answered. Otherwise, also if this
-        # call is cancelled or its time is up, the exporter is closed, which ends its thread.
+        # Only one call at a time uses an exporter. If the server answered, the exporter is used again. In all other cases,
+        # also if this call is cancelled or runs out of time, the exporter is closed, which ends its thread.
         exporter = self._idle.pop() if self._idle else self._connect()
         answered = False
         try:
@@ -85,7 +85,7 @@ def exporter_factory(settings: OtlpSinkSettings, clock: Clock) -> Callable[[], E
     """Return a function that creates an exporter. Only the library of the configured protocol is loaded, because each
     takes 20 MB."""
     if settings.protocol == "grpc":
-        # gRPC reads this when it is loaded. Without it, gRPC would write its own lines to stderr, between ours.
+        # gRPC reads this variable when it is loaded. Without it, gRPC would write lines of its own to stderr, between ours.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from forwarder.sinks.otlp.grpc import GrpcExporter  # noqa: PLC0415  # as above
 
