@@ -1,4 +1,4 @@
-"""The HTTP connection to one host of an Elasticsearch cluster, for the client library.
+"""The HTTP connection to one host of an Elasticsearch cluster, for the client library, and its error texts.
 
 The library has node classes of its own, but they are not suitable for security events:
 
@@ -11,22 +11,27 @@ The library has node classes of its own, but they are not suitable for security 
 """
 
 import asyncio
+import socket
+import ssl
 from typing import Any, NamedTuple
 
 import elastic_transport
 import httpx
 from elastic_transport.client_utils import DEFAULT
 
+from forwarder.connection_errors import error_chain
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
-from forwarder.sinks.elasticsearch.advice import unreachable
 
 LIMIT = 3 * 1024 * 1024
 """The maximum size of an inflated response in bytes. A response with 5,000 items that all have an error has about 2 MiB.
 In the worst case, the decoded JSON takes 25 times as much memory."""
 
-
 _READ_TYPES = ("application/", "text/")
 """The beginnings of the content types that the client can decode. It decodes a body without a type as JSON or text."""
+
+# OpenSSL's codes for a certificate that it does not accept.
+_OTHER_NAMES = {62, 64}  # the certificate is for another host name, or for another address
+_OUTDATED = {9, 10}  # the certificate is not valid yet, or is not valid any more
 
 
 class TooLargeError(elastic_transport.TransportError):
@@ -93,7 +98,7 @@ class Node(elastic_transport.BaseAsyncNode):
                 f"{self.base_url}: no response within {timeout} s"
             ) from error
         except httpx.RequestError as error:
-            raise elastic_transport.ConnectionError(unreachable(self.base_url, error)) from error
+            raise elastic_transport.ConnectionError(_unreachable(self.base_url, error)) from error
         meta = elastic_transport.ApiResponseMeta(
             status=response.status_code,
             http_version="1.1",
@@ -133,3 +138,32 @@ async def _content(response: httpx.Response) -> bytes:
         raise TooLargeError(f"the response cannot be read: {error}") from None
     except BodyEncodingError as error:
         raise elastic_transport.TransportError(f"the response cannot be read: {error}") from None
+
+
+def _unreachable(url: str, error: BaseException) -> str:
+    """Return the text for an operator about the `error` that a request to the host at `url` raised."""
+    return f"{url}: {_reason(url, list(error_chain(error)))}"
+
+
+def _reason(url: str, causes: list[BaseException]) -> str:
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"{_certificate(cause.verify_code)} (certificate verify failed: {cause.verify_message})"
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS failed ({cause.reason or cause}); if this port speaks plain HTTP, write `http://` in `hosts`"
+        if isinstance(cause, socket.gaierror):
+            return f"the host name cannot be resolved ({cause.strerror}); check `hosts`"
+        if isinstance(cause, ConnectionRefusedError):
+            return "nothing listens there (connection refused); check `hosts`, and that Elasticsearch runs"
+        if isinstance(cause, httpx.RemoteProtocolError) and url.startswith("http:"):
+            return f"{cause}; if this port expects TLS, write `https://` in `hosts`"
+    texts = [text for cause in causes if (text := str(cause))]
+    return f"no response ({texts[-1] if texts else type(causes[0]).__name__}); check `hosts`, and that Elasticsearch runs"
+
+
+def _certificate(code: int) -> str:
+    if code in _OTHER_NAMES:
+        return "its certificate is for another host name; in `hosts`, write a name that is in the certificate"
+    if code in _OUTDATED:
+        return "its certificate is not valid now; renew it, or correct the clock of this machine"
+    return "its certificate is not from a CA that is trusted; set `ca_file` to the PEM file of its CA"

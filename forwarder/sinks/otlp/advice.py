@@ -10,11 +10,9 @@ from urllib3.exceptions import ProtocolError
 
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
-_OTHER_NAMES = {
-    62,
-    64,
-}  # OpenSSL's codes for: the certificate is for another host name, or for another address
-_OUTDATED = {9, 10}  # OpenSSL's codes for: the certificate is not valid yet, or is not valid any more
+# OpenSSL's codes for a certificate that it does not accept.
+_OTHER_NAMES = {62, 64}  # the certificate is for another host name, or for another address
+_OUTDATED = {9, 10}  # the certificate is not valid yet, or is not valid any more
 _PATH = "/v1/logs"
 
 _CA_FILE = "its certificate is not from a CA that is trusted; set `ca_file` to the PEM file of its CA"
