@@ -1,25 +1,69 @@
-"""Converts the events of a batch to the form that a sink sends, and combines the results of the batch."""
+"""Converts the events of a batch to the form that a sink sends, and combines the results of the batch.
+
+The conversion of an event takes most of the time that a sink needs for it. In this process, the conversion would delay the
+answers to Okta, because Python runs only one thread at a time. So a sink can let a child process convert large batches, which
+can use another core than the event loop.
+"""
 
 import asyncio
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from msgspec.structs import replace
 
+from forwarder import logs
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason
 from forwarder.event_loop_steps import Cooperative
 from forwarder.sinks.conversion_child import Failure, attempt
-from forwarder.sinks.conversion_process import ConversionProcess
 from forwarder.sinks.response_verdicts import kept
 from forwarder.threads import in_daemon_thread
 
 _T = TypeVar("_T")
 
 _LARGE = 32 * 1024
-"""An event with so many bytes or more is converted in a thread. The conversion of a megabyte of objects takes half a second,
+"""An event whose body has so many bytes or more is converted in a thread. The conversion of a megabyte of objects takes half a second,
 and on the event loop, no POST would be answered in this time. Okta's own events have some kilobytes."""
+
+LEAST_EVENTS = 50
+"""The number of events from which on a batch is converted in the child. Without a backlog, batches are smaller, and their
+conversion takes little of the event loop's time."""
+
+IDLE_SECONDS = 60.0
+"""The time after which a child that got no batch is ended, because it takes about 35 MB of memory."""
+
+PAUSE_SECONDS = 3600.0
+"""The time for which no new child is started after one has ended by itself. If memory is short, a new one would end too."""
+
+START_SECONDS = 60.0
+"""The time after which a child that is not ready is ended. A start takes about a second, or a few on a slow machine."""
+
+_LEAST_CORES = 2
+_CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+_SCRIPT = """
+import pickle, sys
+sys.path = pickle.load(sys.stdin.buffer)
+from forwarder.sinks.conversion_child import serve
+serve()
+"""
+_COMMAND = (sys.executable, "-I" if sys.flags.isolated else "-P", "-c", _SCRIPT)
+"""With `-P`, the child imports nothing from the working directory, unless the parent does so too."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that the child ignores. They may be sent to the whole process group (as Ctrl-C does), or to all processes of a
+service. Only the parent must handle them, because it may still have batches for the child."""
+
+_logger = logs.get("sinks")
 
 
 class Conversion(Generic[_T]):
@@ -99,3 +143,145 @@ async def send_beside(
         rejected=[*events.rejected, *result.rejected],
     )
     return both if not events.made_progress and not events.retry else replace(both, whole=False, pause=False)
+
+
+class ConversionProcess(Generic[_T]):
+    """A child process that converts events with one function. It is started for the first large batch, and ended when idle."""
+
+    def __init__(self, convert: Callable[[Event], _T]) -> None:
+        """Args: `convert` converts one event; it must be picklable."""
+        self._function = convert
+        self._child: _Child | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._paused_until = 0.0
+        self._has_cores: bool | None = None  # not known yet
+
+    async def convert(self, events: Sequence[Event]) -> list[_T | Failure] | None:
+        """Convert each of `events` in the child, and return the results in order.
+
+        Return None if the caller must convert them itself, because they are few, or because no child is ready.
+
+        Calls must not overlap. If a call is cancelled, the child is ended, so that the next call does not get the results
+        of this one.
+        """
+        loop = asyncio.get_running_loop()
+        if len(events) < LEAST_EVENTS or loop.time() < self._paused_until:
+            return None
+        if self._idle:
+            self._idle.cancel()
+        results: list[_T | Failure] | None = None
+        try:
+            if self._has_cores is None:
+                self._has_cores = await in_daemon_thread(_cores, "convert") >= _LEAST_CORES
+            if not self._has_cores:
+                return None
+            child = self._child = self._child or _Child(self._function)
+            if child.is_ready():
+                results = await in_daemon_thread(partial(child.convert, events), "convert")
+        except Exception as error:  # noqa: BLE001  # after any error, the events can be converted in this process
+            self._paused_until = loop.time() + PAUSE_SECONDS
+            self._log_end(error)
+            self.close()
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        else:
+            self._idle = loop.call_later(IDLE_SECONDS, self.close)
+        return results
+
+    def close(self) -> None:
+        """End the child."""
+        if self._idle:
+            self._idle.cancel()
+        if self._child:
+            self._child.end()
+        self._child = None
+
+    def _log_end(self, error: Exception) -> None:
+        _logger.warning(
+            "the process that converts events for a sink has ended; events are converted in the main process now",
+            action="conversion_process_ended",
+            error=f"{type(error).__name__}: {error}",
+            hint="no event is lost, but answers to Okta take longer while there is a backlog; another process is started"
+            " in an hour; check whether the memory limit ended this one, which needs about 50 MB",
+        )
+
+
+class _Child:
+    """One child process, and the pipes to it."""
+
+    def __init__(self, function: Callable[[Event], Any]) -> None:
+        """Start the child, in a thread, so that the event loop does not wait for it."""
+        self._ready = False
+        self._failure: Exception | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended = False
+        self._began = time.monotonic()
+        self._lock = threading.Lock()
+        threading.Thread(target=self._start, args=(function,), name="convert-start", daemon=True).start()
+
+    def is_ready(self) -> bool:
+        """Whether the child has started. Raises an exception if the child cannot start, or hangs."""
+        if self._failure:
+            raise self._failure
+        if not self._ready and time.monotonic() - self._began > START_SECONDS:
+            raise TimeoutError(f"the process has not started in {START_SECONDS:.0f} s")
+        return self._ready
+
+    def convert(self, events: object) -> Any:
+        """Let the child convert `events`, and return its answer. Blocks the thread.
+
+        Raises an exception if the child has ended.
+        """
+        self._write(events)
+        assert self._process
+        assert self._process.stdout
+        return pickle.load(self._process.stdout)  # noqa: S301  # from our own child
+
+    def end(self) -> None:
+        """Kill the child, in a thread. If another thread runs `convert`, this call ends with an exception."""
+        try:
+            threading.Thread(target=self._end, name="convert-end", daemon=True).start()
+        except RuntimeError:  # no more threads can be started
+            self._end()
+
+    def _start(self, function: Callable[[Event], Any]) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # for this thread only; the child inherits it
+        try:
+            with self._lock:
+                if self._ended:
+                    return
+                self._process = subprocess.Popen(  # noqa: S603  # a constant
+                    _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                )
+            self._write([path for path in sys.path if isinstance(path, str)])
+            self.convert(function)
+        except Exception as error:  # noqa: BLE001  # `is_ready` raises it
+            self._failure = error
+        else:
+            self._ready = True
+
+    def _write(self, request: object) -> None:
+        assert self._process
+        assert self._process.stdin
+        self._process.stdin.write(pickle.dumps(request, pickle.HIGHEST_PROTOCOL))
+        self._process.stdin.flush()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._ended = True
+        if self._process:
+            self._process.kill()
+            with suppress(OSError), self._process:
+                pass
+
+
+def _cores() -> float:
+    """Return the number of cores that this process may use. A container may have less than one core."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with suppress(OSError, ValueError):
+        # The quota of a container or of a service: https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files
+        own = next((line[4:] for line in _OWN_CGROUP.read_text().splitlines() if line.startswith("0::/")), "")
+        quota, period = (_CGROUPS / own / "cpu.max").read_text().split()
+        return cores if quota == "max" else min(cores, int(quota) / int(period))
+    return cores

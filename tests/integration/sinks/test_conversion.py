@@ -19,10 +19,9 @@ from structlog.testing import capture_logs
 
 from forwarder.core.event import Event
 from forwarder.core.outcome import BatchResult
-from forwarder.sinks import conversion_process
-from forwarder.sinks.conversion import Conversion
+from forwarder.sinks import conversion
+from forwarder.sinks.conversion import LEAST_EVENTS, Conversion, ConversionProcess
 from forwarder.sinks.conversion_child import Failure, attempt
-from forwarder.sinks.conversion_process import LEAST_EVENTS, ConversionProcess
 from forwarder.sinks.otlp.record import record
 from tests.contract.sinks import stored_events
 from tests.stack.process import children
@@ -100,7 +99,7 @@ async def test_a_child_that_is_killed_is_said_once_and_the_batch_is_converted_he
 
 
 async def test_after_a_pause_another_child_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversion_process, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(conversion, "PAUSE_SECONDS", 0.0)
     process = ConversionProcess(uuid)
     await convert(process)
     os.kill(children()[0], signal.SIGKILL)
@@ -113,14 +112,14 @@ async def test_a_child_that_cannot_start_is_said_and_the_batch_is_converted_here
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     process = ConversionProcess(uuid)
-    monkeypatch.setattr(conversion_process, "_COMMAND", (sys.executable, "-c", "import no_such_module"))
+    monkeypatch.setattr(conversion, "_COMMAND", (sys.executable, "-c", "import no_such_module"))
     with capture_logs() as lines:
         await process.convert(EVENTS)
         async with asyncio.timeout(10):
             while not lines:
                 assert await process.convert(EVENTS) is None
                 await asyncio.sleep(0.01)
-        monkeypatch.setattr(conversion_process, "_COMMAND", ("/no/such/python",))
+        monkeypatch.setattr(conversion, "_COMMAND", ("/no/such/python",))
         process = ConversionProcess(uuid)
         while len(lines) == 1:
             assert await process.convert(EVENTS) is None
@@ -131,12 +130,12 @@ async def test_a_child_that_cannot_start_is_said_and_the_batch_is_converted_here
 async def test_a_child_that_hangs_while_it_starts_is_said_and_the_batch_is_converted_here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(conversion_process, "_COMMAND", ("sleep", "60"))
+    monkeypatch.setattr(conversion, "_COMMAND", ("sleep", "60"))
     process = ConversionProcess(uuid)
     with capture_logs() as lines:
         assert await process.convert(EVENTS) is None
         assert lines == []
-        monkeypatch.setattr(conversion_process, "START_SECONDS", 0.0)
+        monkeypatch.setattr(conversion, "START_SECONDS", 0.0)
         assert await process.convert(EVENTS) is None
         assert await process.convert(EVENTS) is None
     assert [line["action"] for line in lines] == ["conversion_process_ended"]
@@ -155,8 +154,8 @@ async def test_less_than_two_cores_by_the_quota_of_a_container_or_a_service_have
     limits.mkdir(parents=True)
     if quota:
         (limits / "cpu.max").write_text(f"{quota}\n")
-    monkeypatch.setattr(conversion_process, "_OWN_CGROUP", own)
-    monkeypatch.setattr(conversion_process, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(conversion, "_OWN_CGROUP", own)
+    monkeypatch.setattr(conversion, "_CGROUPS", tmp_path)
     process = ConversionProcess(uuid)
     assert await process.convert(EVENTS) is None
     await until(lambda: len(children()) == expected)
@@ -241,8 +240,8 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 async def test_a_child_that_may_not_lower_its_priority_converts(monkeypatch: pytest.MonkeyPatch) -> None:
-    command = (sys.executable, "-c", _WITHOUT_SETPRIORITY, *conversion_process._COMMAND)
-    monkeypatch.setattr(conversion_process, "_COMMAND", command)
+    command = (sys.executable, "-c", _WITHOUT_SETPRIORITY, *conversion._COMMAND)
+    monkeypatch.setattr(conversion, "_COMMAND", command)
     process = ConversionProcess(uuid)
     assert await convert(process) == UUIDS
     assert os.getpriority(os.PRIO_PROCESS, children()[0]) == os.getpriority(os.PRIO_PROCESS, 0)
@@ -264,7 +263,7 @@ async def test_without_threads_the_batch_is_converted_here_and_no_child_is_left(
 
 
 async def test_the_child_ends_when_it_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversion_process, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(conversion, "IDLE_SECONDS", 0.0)
     process = ConversionProcess(uuid)
     await process.convert(EVENTS)
 
@@ -293,7 +292,7 @@ _PARENT = """
 import asyncio, os, pickle, sys
 from operator import attrgetter
 from pathlib import Path
-from forwarder.sinks.conversion_process import ConversionProcess
+from forwarder.sinks.conversion import ConversionProcess
 
 async def main():
     os.sched_getaffinity = lambda _: {0, 1}
