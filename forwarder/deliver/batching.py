@@ -73,18 +73,19 @@ class AdaptiveBatchSize:
         self._successes = 0
 
     def too_large(self, events: int) -> None:
-        """Reduce `current`, because the sink called a batch with the number `events` of events too large."""
+        """Reduce `current`, because the sink called a batch too large. `events` is the number of events in the batch."""
         self.timed_out(events)
         self._safe, self._successes = self.current, 0
 
     def timed_out(self, events: int) -> None:
-        """Reduce `current`, because the sink did not answer a batch with the number `events` of events in time."""
+        """Reduce `current`, because a batch was not answered in time. `events` is the number of events in the batch."""
         self.current = max(1, min(self.current, events) // 2)
 
     def succeeded(self, events: int) -> None:
-        """Record that the sink accepted a batch with the number `events` of events, and raise `current` if it may grow.
+        """Record that the sink accepted a batch, and raise `current` if it may grow.
 
-        A batch with fewer than `current` events changes nothing, because it does not show that `current` may grow.
+        `events` is the number of events in the batch. A batch with fewer than `current` events changes nothing, because it
+        does not show that `current` may grow.
         """
         if events < self.current or self.current == self._limit:
             return

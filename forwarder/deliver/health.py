@@ -129,9 +129,9 @@ class Health:
             self._failure_logger.warning(text, action="sink_failing", **fields)
 
     def retry_delay(self, attempt: int, result: BatchResult) -> float:
-        """Return the number of seconds after which events are sent again that failed while the sink accepted others.
+        """Return the delay, in seconds, before the retry of events that failed while the sink accepted other events.
 
-        `attempt` is the number of their failed tries so far. `result.detail` becomes `last_failure`.
+        `attempt` is the number of failed tries of these events so far. `result.detail` becomes `last_failure`.
         """
         self.last_failure = result.detail
         return self._backoff.delay(attempt, self._random(), result.wait)

@@ -26,8 +26,8 @@ class _Finished(Enum):
 
 
 _Outcome = Rejection | str | _Finished
-"""The outcome of a finished event. A text means that the event counts as an unattributed rejection: the sink rejected so
-many events without saying which ones, and the text is its message."""
+"""The outcome of a finished event. A text means that the event counts as an unattributed rejection: the sink said only how
+many events of the batch it rejected, and the text is the message of the sink."""
 
 
 class Window:
@@ -41,7 +41,7 @@ class Window:
     """
 
     def __init__(self, position: int, accepts: Callable[[str], bool] | None = None) -> None:
-        """Begin at `position`. Events for whose type `accepts` returns False are filtered; None means that none are."""
+        """Begin at `position`. `accepts` returns whether the sink gets events of a type; None means that it gets all."""
         self.position = position
         self._accepts = accepts
         self.read_to = position

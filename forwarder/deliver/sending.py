@@ -66,8 +66,8 @@ def checked(batch: Sequence[Pending], result: BatchResult) -> tuple[BatchResult,
 
     `result.unattributed` is the number of events that the sink rejected without saying which ones. They are among
     `result.delivered`. If the sink rejected all of these, or if the batch consists of replays, the first `unattributed`
-    of them become ordinary rejections, so that these replays stay dead letters. Otherwise they stay in `delivered`, and
-    the ledger counts only their number as dead.
+    of them become ordinary rejections, so that replays among them stay dead letters. Otherwise all events stay in
+    `delivered`, and the ledger counts only the number of rejected events as dead.
     """
     named = Counter([*result.delivered, *result.retry, *(rejection.seq for rejection in result.rejected)])
     seqs = [pending.seq for pending in batch]
@@ -92,7 +92,7 @@ def _retry_all(batch: Sequence[Pending], reason: RetryReason, detail: str) -> Ba
 
 
 class DeadLetterLimit:
-    """Prevents that a sink which rejects everything turns the whole store into dead letters.
+    """Keeps a sink that rejects everything from turning the whole store into dead letters.
 
     `reached` becomes True when the sink has rejected more than `limit` events in a row, and False when it accepts an
     event. While it is True, the worker sends one event at a time. A `limit` of 0 means that there is no limit.

@@ -1,8 +1,8 @@
 """Converts the events of a batch to the form that a sink sends, and combines the results of the batch.
 
 The conversion of an event takes most of the time that a sink needs for it. In this process, the conversion would delay the
-answers to Okta, because Python runs only one thread at a time. So a sink can let a child process convert large batches, which
-can use another core than the event loop.
+answers to Okta, because Python runs only one thread at a time. So a sink can let a child process convert its large batches.
+The child can use another core than the event loop.
 """
 
 import asyncio
@@ -60,8 +60,8 @@ _COMMAND = (sys.executable, "-I" if sys.flags.isolated else "-P", "-c", _SCRIPT)
 """With `-P`, the child imports nothing from the working directory, unless the parent does so too."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""The signals that the child ignores. They may be sent to the whole process group (as Ctrl-C does), or to all processes of a
-service. Only the parent must handle them, because it may still have batches for the child."""
+"""The signals that are blocked in the child. They may be sent to the whole process group (as Ctrl-C does), or to all processes
+of a service. Only the parent must handle them, because it may still have batches for the child."""
 
 _logger = logs.get("sinks")
 
@@ -74,8 +74,8 @@ class Conversion(Generic[_T]):
     """
 
     def __init__(self, convert: Callable[[Event], _T], *, in_child: bool = False) -> None:
-        """Args: `convert` converts one event. `in_child` means that large batches are converted in a child process; then
-        `convert` must be picklable."""
+        """Convert each event by `convert`. With `in_child`, large batches are converted in a child process; then `convert`
+        must be picklable."""
         self._convert = convert
         self._process = ConversionProcess(convert) if in_child else None
         self._turn = asyncio.Lock()
@@ -131,7 +131,7 @@ async def send_beside(
 
     `events` is the result of the other events of the batch, which were sent before. If the sink failed as a whole for these,
     `alerts` are not sent now, and their outcome is retry. Otherwise, if the batch has other events, a failure of `alerts`
-    does not count as a failure of the sink as a whole, because the sink has just accepted or rejected other events.
+    does not count as a failure of the sink as a whole, because the request with the other events has not failed as a whole.
     """
     if events.whole or events.pause:
         return replace(events, retry=[*events.retry, *(stored.seq for stored in alerts)])
@@ -149,7 +149,7 @@ class ConversionProcess(Generic[_T]):
     """A child process that converts events with one function. It is started for the first large batch, and ended when idle."""
 
     def __init__(self, convert: Callable[[Event], _T]) -> None:
-        """Args: `convert` converts one event; it must be picklable."""
+        """Convert each event by `convert`, which must be picklable. The child is not started yet."""
         self._function = convert
         self._child: _Child | None = None
         self._idle: asyncio.TimerHandle | None = None

@@ -85,8 +85,8 @@ class FieldRedactor:
     def _redact_group(self, alert: dict[str, Any]) -> bool:
         """Replace the values of redacted fields in the `group` of `alert`, and return whether a value was replaced.
 
-        The keys of the group are names of fields, or aliases of fields. A derived field is redacted if one of the fields
-        from which it is derived is.
+        The keys of the group are names of fields, or aliases of fields. A derived field is redacted if one of its source
+        fields must be redacted.
         """
         group, aliases = object_at(alert, "group"), object_at(alert, "rule", "aliases")
         paths = [_plain(path) for path in self._paths]

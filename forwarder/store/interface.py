@@ -256,7 +256,10 @@ class StoreCommands(Protocol):
         """Return all open actions, and the ended actions that changed at `since` or later, oldest first."""
 
     def newest_actions(self, since: Micros, *, only_open: bool, limit: int | None) -> Sequence[Action]:
-        """Return up to `limit` (open) actions planned at `since` or later, newest first; all of them if `limit` is None."""
+        """Return the newest actions planned at `since` or later, newest first: up to `limit`, or all if it is None.
+
+        With `only_open`, leave out the actions that have ended.
+        """
 
     def find_actions(self, begin: str) -> Sequence[Action]:
         """Return up to ten actions whose keys begin with `begin`."""

@@ -56,7 +56,7 @@ class LineFile:
         )
 
     def lock(self) -> None:
-        """Lock `<path>.lock` until `close`, so that no other process writes the file. Fast; may be called again.
+        """Lock `<path>.lock` until `close`, so that no other process writes the file. Does nothing if it is locked already.
 
         Raises:
             SinkError: another process has the lock.
@@ -129,7 +129,7 @@ class LineFile:
         """Append `lines`, each of which ends in a line break, and sync the file.
 
         Raises:
-            SinkError: as from `open`.
+            SinkError: for the same reasons as in `open`.
             OSError: the lines could not be written; none of them stay in the file.
         """
         self.open()

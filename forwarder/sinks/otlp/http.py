@@ -164,8 +164,8 @@ class _Session(requests.Session):
 def _is_cut(response: requests.Response, received: bytes) -> bool:
     """Whether the body may be incomplete.
 
-    It is incomplete if the connection ended before the number of bytes in `Content-Length` arrived. It may be if it is empty
-    and its length is not known, because then only the end of the connection marks its end.
+    It is incomplete if the connection ended before the number of bytes in `Content-Length` arrived. It may be incomplete if it
+    is empty and its length is not known, because then only the end of the connection marks its end.
     """
     raw = response.raw
     if raw.length_remaining is None and not raw.chunked:  # only the end of the connection ends the body

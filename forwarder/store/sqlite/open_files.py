@@ -41,7 +41,8 @@ class OpenFiles:
     The lock is on the inode, so it also works if two processes use different names for the store and its lock file.
 
     No other code of this process may open and close the main file or the `-shm` file. If it did, POSIX would drop SQLite's
-    own locks on the file. Then any other program that reads the store would remove the WAL, and with it committed events.
+    own locks on the file. Then any other program that reads the store would remove the WAL although this process still
+    writes to it, and later commits would be lost.
     """
 
     def __init__(self, path: Path) -> None:
@@ -149,7 +150,7 @@ class OpenFiles:
         )
 
     def _next_path(self) -> Path:
-        """Return the path at which the next start finds the main file, with the WAL beside it, if no file becomes a link."""
+        """Return the path at which the next start finds the main file and, beside it, the WAL, unless a link replaces it."""
         return real_path(self._path) if self._has_links else self._real
 
     def _check(self, real: Path, suffix: str) -> None:

@@ -71,8 +71,8 @@ def alerts_after(db: sqlite3.Connection, after: int, limit: int) -> list[StoredE
 def first_received(db: sqlite3.Connection, first: int, last: int, at: Micros) -> int:
     """Return the first `seq` from `first` to `last` that was received at `at` or later; `last + 1` if none was.
 
-    The result can be wrong by the events of some seconds, because events are not stored exactly in the order in which they
-    were received.
+    The result is approximate, because events are not stored exactly in the order in which they were received. The events
+    between it and the exact result were received within some seconds.
     """
     low, high = first, last + 1
     while low < high:

@@ -50,7 +50,7 @@ CREATE TABLE awaited (
 -- Finds pending events without reading missed ones.
 CREATE INDEX awaited_by_since ON awaited (org, since) WHERE missed_at IS NULL;
 
--- What cannot be counted from the other tables. One row.
+-- The counts that cannot be computed from the other tables. There is one row.
 CREATE TABLE counters (
   id INTEGER PRIMARY KEY CHECK (id = 1), -- there is only one row
   stored INTEGER NOT NULL,           -- events ever stored; also the last `seq`
@@ -72,24 +72,24 @@ CREATE TABLE positions (
   seq INTEGER NOT NULL,              -- every event up to here is finished
   delivered INTEGER NOT NULL,        -- events that the sink accepted, including replays
   discarded INTEGER NOT NULL,        -- dead letters that an operator removed
-  skipped INTEGER NOT NULL,          -- events that were never meant for it, or dropped before it was attached
+  skipped INTEGER NOT NULL,          -- events from before its start, or dropped while it was not attached
   attached INTEGER NOT NULL,         -- 1 while it is configured; only then bodies are kept for it
-  filtered INTEGER NOT NULL DEFAULT 0 -- events that its settings kept from it
+  filtered INTEGER NOT NULL DEFAULT 0 -- events that its settings exclude
 ) WITHOUT ROWID;
 
--- When each sink finished which events of the log. Dropped with their bodies.
+-- Which events of the log each sink has finished, and when. A row is dropped with the bodies of its events.
 CREATE TABLE settlements (
   sink TEXT NOT NULL,                -- its name in the configuration
   last INTEGER NOT NULL,             -- the last event of the settlement
   first INTEGER NOT NULL,            -- the first one
   at INTEGER NOT NULL,               -- when it was committed
-  skipped INTEGER NOT NULL,          -- 1 if the sink was never meant to get them
+  skipped INTEGER NOT NULL,          -- 1 if the sink never gets these events
   filtered BLOB,                     -- a bit for each event that was filtered, the first in the lowest; NULL for none
-  unattributed INTEGER NOT NULL,     -- how many of the others the sink rejected without saying which
+  unattributed INTEGER NOT NULL,     -- the number of other events that the sink rejected without saying which ones
   PRIMARY KEY (sink, last)
 ) WITHOUT ROWID;
 
--- What became of the dead letters of the log that are gone. Dropped with the bodies of their events.
+-- The places of events whose dead letters were removed. A row is dropped with the body of its event.
 CREATE TABLE ended_letters (
   sink TEXT NOT NULL,                -- the sink that had rejected it
   seq INTEGER NOT NULL,              -- of the event
@@ -130,57 +130,57 @@ CREATE INDEX dead_letters_by_state ON dead_letters (sink, state, id, count);
 -- Finds the dead letter that a replay settles, and keeps a sink from rejecting one event twice.
 CREATE UNIQUE INDEX dead_letters_by_seq ON dead_letters (sink, seq);
 
--- How far other sources were read.
+-- How far each source of events other than the hook was read, and other stored positions.
 CREATE TABLE cursors (
   name TEXT PRIMARY KEY,             -- such as `log:acme`
   value TEXT NOT NULL                -- what the source stored
 ) WITHOUT ROWID;
 
--- What each user was seen with, for the rules (core/sighting.py). Dropped when it is old.
+-- What each user was seen with, such as countries and devices, for the rules (core/sighting.py). Old rows are dropped.
 CREATE TABLE sightings (
   org INTEGER NOT NULL,              -- orgs.id
   user TEXT NOT NULL,                -- Okta's id
   kind TEXT NOT NULL,                -- user, country, asn, device, user_agent or places
   value TEXT NOT NULL,               -- the value; '' for user and places
   since INTEGER NOT NULL,            -- first seen, by Okta's clock
-  last INTEGER NOT NULL,             -- last seen, by Okta's clock; not every time
+  last INTEGER NOT NULL,             -- last seen, by Okta's clock; not updated at each event
   data BLOB NOT NULL,                -- JSON of the last sign-ins for places; else empty
   PRIMARY KEY (org, user, kind, value)
 ) WITHOUT ROWID;
 
--- What each rule did in each hour (store/rule_counts.py). Dropped when it is old.
+-- The counts of each rule in each hour (store/rule_counts.py). Old rows are dropped.
 CREATE TABLE rule_hours (
   rule TEXT NOT NULL,                -- its id
   hour INTEGER NOT NULL,             -- hours since 1970, by our clock
   alerts INTEGER NOT NULL,           -- alerts stored
-  by_exception INTEGER NOT NULL,     -- matches that an exception held back
-  by_again INTEGER NOT NULL,         -- alerts that `rules.again` held back
-  last_alert INTEGER,                -- when the last of them was stored; NULL for none
+  by_exception INTEGER NOT NULL,     -- matches without an alert because of a configured exception
+  by_again INTEGER NOT NULL,         -- matches without an alert because of `rules.again`
+  last_alert INTEGER,                -- when the last alert was stored; NULL if there was none
   PRIMARY KEY (rule, hour)
 ) WITHOUT ROWID;
 
--- What reactions did and have to do (core/action.py). Ended ones are dropped when they are old.
+-- The actions of reactions (core/action.py). Actions that ended long ago are dropped.
 CREATE TABLE actions (
-  id INTEGER PRIMARY KEY,            -- in the order planned, so that those dropped together are beside each other
-  key TEXT NOT NULL UNIQUE,          -- what makes it the same action
+  id INTEGER PRIMARY KEY,            -- in the order of planning, so that rows that are dropped together are neighbours
+  key TEXT NOT NULL UNIQUE,          -- identifies the action; the same key is the same action
   planned_at INTEGER NOT NULL,       -- by our clock
   changed_at INTEGER NOT NULL,       -- when the row was last written, by our clock
-  ended INTEGER NOT NULL,            -- 1 if nothing can happen to it any more
+  ended INTEGER NOT NULL,            -- 1 if the action cannot change any more
   action BLOB NOT NULL               -- JSON of the whole core.action.Action
 );
--- Finds those that are not ended, and the newest and the oldest of the others.
+-- Finds the actions that have not ended, and the newest and the oldest of the others.
 CREATE INDEX actions_by_end ON actions (ended, planned_at);
 
--- From which address which user did something that succeeded, for reactions (addresses.py). Dropped when it is old.
+-- The addresses from which each user did something that succeeded, for reactions (addresses.py). Old rows are dropped.
 CREATE TABLE addresses (
   org INTEGER NOT NULL,              -- orgs.id
-  address TEXT NOT NULL,             -- in the one spelling of Python's ipaddress
+  address TEXT NOT NULL,             -- in the spelling of Python's ipaddress
   user TEXT NOT NULL,                -- Okta's id
-  last INTEGER NOT NULL,             -- when last, by Okta's clock; not every time
+  last INTEGER NOT NULL,             -- when the user last used it, by Okta's clock; not updated at each event
   PRIMARY KEY (org, address, user)
 ) WITHOUT ROWID;
 
--- Written and deleted to check whether the disk accepts writes again.
+-- A row is written and deleted here to check whether the disk accepts writes again.
 CREATE TABLE probe (
   filler BLOB NOT NULL               -- zeros
 );

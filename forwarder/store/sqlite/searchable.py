@@ -1,6 +1,6 @@
-"""Reads from an event what it can be found by: its uuid, its type and its users.
+"""Reads the texts by which an event can be found: its uuid, its type and the names of its users.
 
-It also reads which user did something from which address, for reactions.
+For reactions, this module also reads which user did something from which address.
 """
 
 from collections.abc import Sequence

@@ -119,7 +119,9 @@ class SqliteStore:
         reason = f"the disk was too slow: an append was not committed within {timeout:g} s"
         self._writer.not_ready_reason = reason
         committed.set_exception(
-            StoreTimeoutError(f"not committed within {timeout:g} s; it may still be committed")
+            StoreTimeoutError(
+                f"the events were not committed within {timeout:g} s; they may still be committed"
+            )
         )
 
     async def cursor(self, name: str) -> str | None:

@@ -234,11 +234,11 @@ class Transaction:
         return tuple(event.uuid for event in of_log if self._key(event) in keys)
 
     def _count_copies(self, source: Source, rows: Sequence[_Known]) -> set[tuple[int, bytes | str]]:
-        """Count later copies of known events, which came from `source`. `rows` has the row in `known` of each copy.
+        """Count the copies `rows`, which came from `source`, of events that the store knows already.
 
         If the digest of a copy from the System Log is not that of the stored event, the copy is recorded as differing.
 
-        Return the keys of the events of which this is the first copy from the System Log, if it differs.
+        Return the keys of the events whose first copy from the System Log is one of these copies, and differs.
         """
         copies = Counter(row[:2] for row in rows)
         digests = {row[:2]: row[4] for row in rows} if source is Source.LOG else {}
