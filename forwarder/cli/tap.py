@@ -47,7 +47,7 @@ _COLUMNS = (
 @click.option(
     "--sink",
     metavar="NAME",
-    help="Show what this sink gets: only its events, in the form that it gets, with its `redact` applied.",
+    help="Show what is sent to this sink: only the events meant for it, in its format, and with its `redact` applied.",
 )
 @click.option(
     "--redact",

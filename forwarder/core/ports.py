@@ -138,11 +138,10 @@ class EventLog(Protocol):
         """Return up to `limit` dead letters that an operator sends again, oldest first."""
 
     async def settle(self, settlement: Settlement) -> None:
-        """Commit the results of the sink. The sink never gets these events again, except as replays.
+        """Commit what became of the sink's events. The sink never gets these events again, except as replays.
 
         Raises:
-            ValueError: the numbers of the settlement do not fit together, so that an event would be lost or counted
-                twice.
+            ValueError: the numbers of the settlement do not add up: an event would be lost or counted twice.
             StoreError: the commit failed or cannot be confirmed. Repeat the call with the same object; if the
                 settlement was committed, nothing is counted twice.
         """

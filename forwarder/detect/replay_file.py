@@ -32,7 +32,7 @@ class Scratch:
         self._db.close()
 
     def note(self, sightings: Iterable[Sighting]) -> None:
-        """Save sightings; each replaces the saved one of the same user, kind and value."""
+        """Save sightings; each replaces the saved sighting with the same user, kind and value."""
         rows = [(one.org, one.user, one.kind, one.value, one.since, one.last, one.data) for one in sightings]
         with _errors():
             self._db.execute("BEGIN")

@@ -236,10 +236,10 @@ def _json_text(value: Any) -> str | None:
 
 
 def with_fit_names(value: dict[str, Any], room: int, keys_left: KeysLeft) -> dict[str, Any]:
-    """Return `value` with valid field names, and with no more keys than `keys_left` allows. Usually this is `value`
-    itself.
+    """Return `value` if all its keys are valid field names and `keys_left` allows that many keys, as is usual.
 
-    Further keys become one JSON text under `REST`. `room` and `keys_left` mean the same as in `clean`.
+    Otherwise return a copy with valid names. Keys beyond `keys_left` are in it as one JSON text, under the key `REST`.
+    `room` and `keys_left` mean the same as in `clean`.
     """
     keys_left.number -= len(value)
     if keys_left.number >= 0 and _known_names.issuperset(value):

@@ -78,13 +78,13 @@ _Counted = tuple[Found | _Broken, int]
 
 
 def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Found]]:
-    """Yield (file, rule) for each rule in files and folders. Instead of raising an error, yield an UnreadableRule.
+    """Yield (file, rule) for each rule in files and folders. For what cannot be read, yield an UnreadableRule.
 
     The suffix decides the format: `.toml`, `.json`, `.ndjson` or `.jsonl`, `.yml` or `.yaml`. A file with any other
     suffix must have a System Log filter on each line.
 
-    In a folder, only files with one of the named suffixes are read, at any depth, but not in hidden folders. If such a
-    file or rule cannot be read and is not about Okta, it is left out.
+    In a folder, only files with one of the named suffixes are read, at any depth, but not in hidden folders. A file or
+    rule in a folder that cannot be read and does not mention Okta is left out and counted.
     """
     for path in paths:
         if is_folder(path):

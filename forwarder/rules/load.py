@@ -106,7 +106,7 @@ class _Loading:
             self.problems.append(RuleProblem(path, 0, "holds no rule; rules are in .yml and .txt files"))
 
     def _read_file(self, file: Path, *, in_folder: bool = False) -> bool:
-        """Read `file`. Return False if the file is empty, True if it is not, or if it was read before."""
+        """Read `file`, unless it was read before. Return False if it is read now and is empty, or else True."""
         real = real_path(file)
         if real in self._files:
             return True

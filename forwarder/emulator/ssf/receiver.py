@@ -74,11 +74,11 @@ class SecurityEventReceiver:
         return tuple(self._received)
 
     async def receive(self, body: bytes) -> tuple[Provider, bool]:
-        """Check and process a token. Return the provider that sent the token, and whether the token had an
+        """Check and process a token as Okta does. Return the provider that sent the token, and whether the token had an
         effect.
 
         Raises:
-            ApiError: Okta refuses the token.
+            ApiError: the token is refused, as Okta would refuse it.
         """
         token = parse(body)
         try:

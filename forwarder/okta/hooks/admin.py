@@ -109,8 +109,8 @@ def find_own(hooks: Iterable[Hook], name: str, uri: str) -> Hook | None:
     same_uri = [hook for hook in hooks if hook.uri == uri]
     if same_uri:
         raise OktaError(
-            f"No event hook is called {name}, but this one already posts to {uri}: {_listed(same_uri)}. "
-            "Set `hook.name` to its name, or take it over with --id, which renames it."
+            f"No event hook is called {name}, but another hook already posts to {uri}: {_listed(same_uri)}. "
+            "To use that hook, set `hook.name` to its name, or give its ID with --id: then the hook is renamed."
         )
     return None
 

@@ -81,7 +81,7 @@ def _asns(written: tuple[str, ...]) -> tuple[str, ...]:
 def _asn(text: str) -> str:
     match = re.fullmatch(r"(?:AS)?([0-9]{1,10})", text.strip().upper())
     if match is None or not 0 < int(match[1]) <= _MAX_ASN:
-        raise ValueError(f"{text!r} is not the number of an autonomous system; write it as in 64496")
+        raise ValueError(f"{text!r} is not the number of an autonomous system; write one such as 64496")
     return str(int(match[1]))
 
 
@@ -227,7 +227,7 @@ class OrgZones(Section):
     Attributes:
         zones: the network zones that the org should have as blocklists, by name. `forwarder zones sync` creates and updates
             them.
-        egress: the addresses from which Okta sees this forwarder. A blocklist is changed only if Okta exempts them.
+        egress: the addresses from which Okta sees this forwarder. A blocklist is changed only if Okta exempts these addresses.
         blocklist: the zone of the action `block_ip`.
     """
 
