@@ -29,7 +29,7 @@ def place_problem(path: Path) -> str:
             if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
                 return f"{file} cannot be used ({error.strerror}); set another `path`"
     if os.path.lexists(lock) and (lock.is_symlink() or not lock.is_file()):
-        return f"its lock file {lock} is a link, or is not a regular file; remove it, or set another `path`"
+        return f"its lock file, {lock}, is a link, or is not a regular file; remove it, or set another `path`"
     return ""
 
 

@@ -233,7 +233,7 @@ _CONSTANT = (slice(0, 16), slice(68, 72))
 class _Change(Enum):
     """What happened to an open file. Each value is the end of a sentence that begins with the path of the file."""
 
-    GONE = "does not exist any more, or cannot be reached"
+    GONE = "is gone, or cannot be reached"
     REPLACED = "is another file now"
     LINKED = "is a link now, so SQLite would look for the WAL beside another file"
     OVERWRITTEN = "was overwritten by another program"
