@@ -239,7 +239,7 @@ def _facts(event: Mapping[str, Any], retention: str) -> Iterator[tuple[str, str]
     number = f" as event {event['seq']:,}" if event["seq"] else ""
     stored = f"{event['stored_at'] or 'long ago; its uuid is forgotten'}{number}"
     if not event["body_held"]:
-        stored += f"; its body was dropped: the store keeps bodies for {retention} after every sink has finished them"
+        stored += f"; its body was dropped: the store keeps bodies for {retention}, longer if a sink has not finished the event"
     yield "stored", stored
 
 

@@ -187,7 +187,7 @@ async def test_an_event_whose_body_was_dropped_is_known(tmp_path: Path) -> None:
     assert result.exit_code == 0
     shown = lines(result)
     assert (
-        "its body was dropped: the store keeps bodies for 7 days after every sink has finished them"
+        "its body was dropped: the store keeps bodies for 7 days, longer if a sink has not finished the event"
         in shown["stored"]
     )
     assert shown["siem"].startswith(
