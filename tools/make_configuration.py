@@ -49,42 +49,42 @@ HEAD = """# Configuration
 
 This page is generated from the code (tools/make_configuration.py).
 
-The configuration is a YAML file: `-c FILE`, else `$FORWARDER_CONFIG`, else `config/forwarder.yaml`. Environment
-variables override it: `FORWARDER__RECEIVER__LISTEN=0.0.0.0:8080`; lists and mappings are written as JSON. Unknown keys
-are refused. `forwarder check` reports all problems at once, `forwarder config show` every key with its value in force and
-where that comes from. An editor completes and checks the file by `config/forwarder.schema.json`, which its first line names
-(`forwarder config schema` prints it).
+The configuration is a YAML file: `-c FILE`, else `$FORWARDER_CONFIG`, else `config/forwarder.yaml`. Environment variables override
+it: `FORWARDER__RECEIVER__LISTEN=0.0.0.0:8080`; write lists and mappings as JSON. Unknown keys are refused. `forwarder check` reports
+all problems at once. `forwarder config show` shows every key with its value, and where the value comes from. An editor can complete
+and check the file by the [schema](commands.md#config-what-is-in-force).
 
-- A **secret** is a string, `{env: NAME}` or `{file: path}`. A changed file takes effect within seconds; so does a changed
-  certificate, key or `ca_file` (the log line `certificate_replaced` names it). SIGHUP reloads everything else, except the addresses of the listeners, the store and the
-  log, which need a restart. A reload that `check` would refuse changes nothing, except that a problem which the configuration
-  in force has as well, such as a disk that is not mounted, keeps no reload out. `run` refuses what `check` refuses, but
-  starts with a file that a sink cannot write now and with a certificate that has expired; the log line `config_problem`
-  names them.
-- A relative **path** counts from the folder in which the forwarder or the command was started, not from the configuration's:
-  `/` under systemd, `/var/lib/forwarder` in the container. That holds for every key and every `{file: path}`; `~` is not
-  replaced. Write absolute paths, so that commands find the same store from everywhere.
-- A **size** has a unit: `10MiB`, `2GB`. A **time** has a unit: `500ms`, `2s`, `5m`, `1h`, `7d`; at most `1024TiB` and `36500d`.
+- A **secret** is a string, `{env: NAME}` or `{file: path}`.
+- A **size** has a unit: `10MiB`, `2GB`; at most `1024TiB`. A **time** has a unit: `500ms`, `2s`, `5m`, `1h`, `7d`; at most `36500d`.
+- A relative **path** is relative to the folder in which the forwarder or the command was started (`/` under systemd,
+  `/var/lib/forwarder` in the container), not to the folder of the configuration. `~` is not replaced. Write absolute paths, so that all
+  commands find the same store.
+- **Changes.** A changed file of a secret, certificate, key or `ca_file` takes effect within seconds; for certificates, the log line
+  `certificate_replaced` says so. SIGHUP reloads all other settings, except the addresses of the listeners and the sections `store` and
+  `log`, which need a restart. If `check` would refuse the new configuration, the reload changes nothing. A problem that the
+  configuration in force has too, such as a disk that is not mounted, does not prevent a reload.
+- **Start.** `run` refuses what `check` refuses, with two exceptions: it starts if a sink cannot write its file now, or if a certificate
+  has expired. The log line `config_problem` names these problems.
 
 """
 
 DELIVERY = """How events are sent to the sink. `elasticsearch` has `concurrency: 2`; `otlp` has `concurrency: 2`,
 `batch_events: 100` and `batch_bytes: 1MiB`."""
 
-LIMITS = """How many actions there may be. A rate is a count and a time, as in `20/1h`; the time slides. What is over a limit
-waits for a human. Each limit counts alone, so that cheap alerts cannot spend the limit of others."""
+LIMITS = """The maximum number of actions. A rate is a number and a time, such as `20/1h`; the time slides. Actions above a limit wait
+for a human. Each limit counts separately, so that one kind of action cannot use up the limit of another."""
 
-DO = """One action: a bare word, as in `revoke_sessions`, or its name with its settings, as in
-`{add_to_group: {group: Step-up, for: 24h}}`; beside it, `approve` and `user`. `for` is 1m to 30d."""
+DO = """One action: only its name, such as `revoke_sessions`, or its name with its settings, such as
+`{add_to_group: {group: Step-up, for: 24h}}`. `approve` and `user` stand beside the name. `for` is 1m to 30d."""
 
 ACTIONS: list[tuple[str, str, type[BaseModel]]] = [
-    ("notify", "Short: `{notify: NAME}`.", NotifySettings),
-    ("risk_event", "Short: `{risk_event: NAME}`.", RiskEventSettings),
-    ("user_risk", "Short: `{user_risk: LEVEL}`.", UserRiskSettings),
-    ("add_to_group", "The membership is undone.", AddToGroupSettings),
+    ("notify", "Short form: `{notify: NAME}`.", NotifySettings),
+    ("risk_event", "Short form: `{risk_event: NAME}`.", RiskEventSettings),
+    ("user_risk", "Short form: `{user_risk: LEVEL}`.", UserRiskSettings),
+    ("add_to_group", "The membership is undone after `for`.", AddToGroupSettings),
     (
         "suspend",
-        "The suspension is undone; so is the entry of `block_ip`, which has the same key.",
+        "The suspension is undone after `for`. `block_ip` has the same key, and its entry in the zone is undone too.",
         TimedSettings,
     ),
 ]
@@ -117,13 +117,13 @@ SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
     ("sinks.NAME.delivery", DELIVERY, DeliverySettings),
     ("rules", "The rules that the forwarder runs on every event: see docs/rules.md.", RulesSettings),
     ("reactions", "What alerts lead to: see docs/reactions.md.", ReactionsSettings),
-    ("reactions.protect", "Whom and what no action ever touches.", ProtectSettings),
+    ("reactions.protect", "The users and addresses on which no action is ever done.", ProtectSettings),
     ("reactions.limits", LIMITS, LimitsSettings),
     ("reactions.on[]", "Which alerts lead to which actions.", OnSettings),
     ("reactions.on[].do[]", DO, FirstDoSettings),
     *((f"reactions.on[].do[].{name}", text, model) for name, text, model in ACTIONS),
     ("reactions.on[].do[].prompt", "A question to the user, asked at most once.", PromptSettings),
-    ("reactions.on[].do[].prompt.then", "What follows, as lists of actions as in `do`.", ThenSettings),
+    ("reactions.on[].do[].prompt.then", "For each answer, a list of actions as in `do`.", ThenSettings),
     ("reactions.ciba", "The app that asks users by CIBA.", CibaSettings),
     (
         "reactions.webhooks.NAME",
@@ -135,12 +135,12 @@ SECTIONS: list[tuple[str, str, type[BaseModel]]] = [
         "A receiver of risk events: see docs/reactions-receivers.md.",
         RiskReceiverSettings,
     ),
-    ("reactions.set", "Who signs the risk events.", SetSettings),
+    ("reactions.set", "The issuer and the key of the risk events.", SetSettings),
     ("reconcile", "Polling of the System Log, for each org with `api`.", ReconcileSettings),
     ("ops", "The listener for operators: health, metrics, status page.", OpsSettings),
     (
         "ops.proxy",
-        "A proxy before the ops listener, such as one that signs people in. With it, they decide under their own names.",
+        "A proxy in front of the ops listener that signs users in. With it, users decide about actions under their own names.",
         ProxySettings,
     ),
     ("log", "The forwarder's own log lines, on stderr.", settings.LogSettings),

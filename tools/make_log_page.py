@@ -12,21 +12,22 @@ PAGE = ROOT / "docs" / "logs.md"
 _LEVELS = ("debug", "info", "warning", "error")
 _HEAD = """# Log lines
 
-On stderr, one JSON object per line in the fields of ECS, so that a SIEM needs no parser; readable text on a terminal
-(`log.format` chooses). Made from the code by `python -m tools.make_log_page`.
+The forwarder logs to stderr: one JSON object per line, with ECS field names, so that a SIEM needs no parser. On a terminal, it writes
+readable text (`log.format` chooses). This page is generated from the code by `python -m tools.make_log_page`.
 
-| field | holds |
+| field | value |
 |---|---|
-| `@timestamp`, `message`, `log.level` | when, what, how bad |
-| `event.action` | the stable name of the line, from the table below |
-| `log.logger` | the room of the code |
-| `labels.org`, `labels.sink` | which |
-| `error.message`, `error.stack_trace` | the error; a stack trace means a bug of ours |
-| `okta_forwarder.*` | everything else, as `hint`: what to do |
+| `@timestamp`, `message`, `log.level` | time, message, level |
+| `event.action` | the name of the line in the table below; it never changes |
+| `log.logger` | the part of the code that wrote the line |
+| `labels.org`, `labels.sink` | the org, the sink |
+| `error.message`, `error.stack_trace` | the error; a stack trace means a bug in the forwarder |
+| `okta_forwarder.*` | all other fields; `hint` says what to do |
 
-`error` means that an operator must act, `warning` that something is unusual and nothing is lost. A line that a peer can cause
-again and again is written once per interval, with the number of `suppressed` ones. There is no line per event, and never
-an event's body. `forwarder_log_lines_total{level}` counts them. Once an hour `heartbeat` says that the forwarder is running.
+The level `error` means that an operator must act; `warning` means that something is unusual, but nothing is lost. Lines that a client
+or server can cause again and again are rate-limited; `suppressed` is the number of lines that were left out. No line is about a
+single normal event, and no line contains the body of an event. `forwarder_log_lines_total{level}` counts the lines. Once an hour, the line
+`heartbeat` says that the forwarder is running.
 
 | action | level | message |
 |---|---|---|

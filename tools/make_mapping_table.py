@@ -47,7 +47,7 @@ _TARGET = (
 
 DERIVED: tuple[Derived, ...] = (
     Derived(
-        "`published`", ("@timestamp",), "Okta's own text where it is UTC, else written as UTC", "Timestamp"
+        "`published`", ("@timestamp",), "Okta's own text if it is in UTC, else converted to UTC", "Timestamp"
     ),
     Derived("(time of receipt)", ("event.created",), "in milliseconds", "ObservedTimestamp"),
     Derived("`severity`", (), "the log record only", "SeverityText, SeverityNumber"),
@@ -68,13 +68,13 @@ DERIVED: tuple[Derived, ...] = (
     Derived(
         "`request.ipChain[]` (System Log), `client.ipChain[]` (event hook)",
         ("okta.request.ip_chain",),
-        "names of the objects within in snake_case",
+        "the keys of inner objects become snake_case",
         "`okta.request.ip_chain.*`",
     ),
     Derived(
         "`target[]`",
         tuple(f"okta.target.{name}" for name in _TARGET),
-        "in Okta's order; of the details only how one signed in, changed values as text",
+        "in Okta's order; of the details, only how the user signed in; changed values become text",
     ),
     Derived("`target[]`, the first `User`", ("user.target.full_name", "user.target.id"), "found by type"),
     Derived(
@@ -86,9 +86,9 @@ DERIVED: tuple[Derived, ...] = (
     Derived(
         "`debugContext.debugData`",
         (_DEBUG + "flattened",),
-        "the whole object under Okta's names; objects that were written as strings are read. With the option "
-        "`remove_flattened_debug`, and in the log record, each key is a field of its own instead, "
-        "with spaces and dashes as underscores",
+        "the whole object under Okta's names; objects in strings are parsed. With the option "
+        "`remove_flattened_debug`, and in the log record, each key has its own field instead; "
+        "spaces and dashes become underscores",
         f"`{_DEBUG}*`",
     ),
     Derived(
@@ -128,21 +128,27 @@ DIFFERENCES: dict[str, tuple[str, str]] = {
     ),
     "constants": (
         "`data_stream.*`, `event.module`, `event.dataset`, `event.created`",
-        "no agent and no package sets them, and rules filter on `data_stream.dataset` and `event.dataset`",
+        "the sink sets them, because no agent and no package does; rules filter on `data_stream.dataset` and `event.dataset`",
     ),
-    "email": ("`user.email`", "as in the newest package, and a rule reads it; older ones have none"),
+    "email": (
+        "`user.email`",
+        "as in the newest package, because a rule reads it; older packages do not set it",
+    ),
     "whole_login": (
         "`user.name`",
-        "the whole login, as in the newest package, so users of two domains do not collide; older ones cut it",
+        "the whole login, as in the newest package, so that users of two domains differ; older packages cut it",
     ),
     "classes": (
         "`event.category`, `event.type`",
-        "every event type has them, as in the newest package; a type that package does not know has them here too",
+        "every event type has them, also types that the newest package does not know",
     ),
-    "tags": ("`tags`", "those of Okta's catalogue, as in the newest package, and the agent's first two"),
+    "tags": (
+        "`tags`",
+        "the tags of Okta's catalogue, as in the newest package, and the first two tags of the agent",
+    ),
     "snake_case": (
         "`okta.debug_context.debug_data.client_secret`, `.grant_type`, `.granted_scopes`, `.requested_scopes`",
-        "with `remove_flattened_debug` too; Elastic maps these names, but fills them in camelCase there",
+        "also with `remove_flattened_debug`; Elastic maps these names, but then writes the values under camelCase names",
     ),
     "as_number": (
         "`okta.security_context.as.number`",
@@ -150,7 +156,7 @@ DIFFERENCES: dict[str, tuple[str, str]] = {
     ),
     "interface": (
         "`okta.authentication_context.interface`",
-        "`authenticationContext.interface`; Elastic overwrites `authentication_provider` with it",
+        "has `authenticationContext.interface`; Elastic overwrites `authentication_provider` with this value",
     ),
     "authenticator_context": (
         "`okta.authentication_context.authenticator_context.*`",
@@ -158,44 +164,47 @@ DIFFERENCES: dict[str, tuple[str, str]] = {
     ),
     "camel_case_device": (
         "`okta.device.*`",
-        "`platform`, `osVersion`, `deviceIntegrator` and the like of newer events go where their snake_case goes",
+        "keys of newer events, such as `platform`, `osVersion` and `deviceIntegrator`, have the same fields as their snake_case names",
     ),
-    "hook_chain": ("`okta.request.ip_chain`", "also from `client.ipChain`, where event hooks have it"),
+    "hook_chain": ("`okta.request.ip_chain`", "also filled from `client.ipChain`, the key in event hooks"),
     "unreadable": (
         "`okta.debug_context.debug_data.*`, `okta.device.device_integrator`, `okta.target`",
-        "what cannot be parsed stays text, and blanks around it do not matter; there, Elastic's pipeline fails",
+        "text that cannot be parsed stays text, and blanks around JSON do not matter; Elastic's pipeline fails in both cases",
     ),
-    "odd_keys": ("free objects", "keys that an index refuses are changed, very many are cut, as said above"),
+    "odd_keys": (
+        "free objects",
+        "keys that an index would refuse are changed, and the number of keys is limited (see above)",
+    ),
 }
 """Where documents differ from Elastic's on purpose: the fields, and how or why. The first ones are those of
 `tests/unit/ecs/wanted_differences.py`."""
 
 _HEAD = f"""# Where each fact goes
 
-Made from the code by `python tools/make_mapping_table.py`; a test fails when it is out of date.
+This page is generated from the code by `python tools/make_mapping_table.py`; a test fails if it is out of date.
 
-An event becomes a document of the [Elastic Common Schema](https://www.elastic.co/docs/reference/ecs), the same
-that Elastic's own Okta integration writes [but for what is listed below](#where-it-differs-from-elastics-documents), and a log record of OpenTelemetry with the same facts under
-[OpenTelemetry's names](https://opentelemetry.io/docs/specs/semconv/) where it has names for them. A fact stands once
-in a record: what a document repeats under several fields has one attribute. An object becomes one attribute for
-each of its values, a list of objects one list for each, in step. The data stream's document id is `uuid`, or
-org and uuid where there are several orgs.
+An Elasticsearch sink makes an event a document of the [Elastic Common Schema](https://www.elastic.co/docs/reference/ecs). It is the
+same document as that of Elastic's own Okta integration, except for [these differences](#where-it-differs-from-elastics-documents).
+An OTLP sink makes the event a log record with the same values. Its attributes have
+[OpenTelemetry's names](https://opentelemetry.io/docs/specs/semconv/) if OpenTelemetry has names for them. A value that the document
+has in several fields has only one attribute. An object becomes one attribute for each of its values. A list of objects becomes one
+list for each value; the lists have the same order. The document's id is `uuid`, or org and uuid if there are several orgs.
 
-What Okta did not send, or sent empty, gives no field. No value of a wrong type costs more than its own fields, and no
-key either: in free objects a key is cut at {MAX_NAME} characters, NUL becomes U+FFFD, and a key with a blank part between
-dots, or with more than three dots, gets `_` for each of them. A free object keeps {MAX_KEYS} keys, those of its inner objects
-included, of which small ones come first; the others become one text in `{REST}`. So does a key of the debug data that
-would take the field of another one.
+A value that Okta did not send, or sent empty, has no field. A value of a wrong type loses only its own fields. A key that an index
+would refuse is changed: in free objects, a key is cut at {MAX_NAME} characters, NUL becomes U+FFFD, and if a key has a blank part
+between dots or more than three dots, each dot becomes `_`. A free object keeps {MAX_KEYS} keys, including those of its inner objects,
+small ones first; the others become one text in `{REST}`. A key of the debug data whose field another key has already taken becomes part of this text
+too.
+
 `version`, `legacyEventType`, `actor.detailEntry`, postal codes outside the IP chain, and every key that no table of this page names
 (of `client`, `outcome`, `authenticationContext`, `securityContext`, `transaction.detail`, a target, or the event itself) are left
 out, as in Elastic's documents. A file with `format: raw` and the option `preserve_original_event` keep the event as received.
 """
 
 _ACTIONS = """\
-Each visible change of an action of a reaction is an event of the store with the source `action` and the type
-`forwarder.action`: that it waits for approval, its outcome, that it was undone. It has the shape of Okta's events, with the
-forwarder as the actor and the user as the target; all about the action is below `forwarder.action`, as `forwarder reactions
-show --json` prints it:
+When an action of a reaction waits for approval, gets an outcome, or is undone, the forwarder stores an event with the source `action`
+and the type `forwarder.action`. The event has the shape of Okta's events, with the forwarder as the actor and the user as the target.
+`forwarder.action` has all about the action, as `forwarder reactions show --json` prints it:
 
 ```json
 {"uuid": "…", "eventType": "forwarder.action", "published": "2026-01-01T12:00:01.000Z", "severity": "INFO",
@@ -213,31 +222,31 @@ show --json` prints it:
    "request_id": "…", "planned_at": "…", "called_at": "…", "seen_at": "…", "undo_due": "…"}}}
 ```
 
-`change` is `approval` (it waits for a human), the outcome (`done`, `accepted`, `no_op`, `refused`, `failed`, `unknown`,
-`shadow`), or what became of the effect (`undone`, `not_ours`). The same change of the same action has the same `uuid`. A body
+`change` is `approval` (the action waits for a human), the outcome (`done`, `accepted`, `no_op`, `refused`, `failed`, `unknown`,
+`shadow`), or the end of the effect (`undone`, `not_ours`). The same change of the same action has the same `uuid`. A body
 or a state of more than 32 KiB is left out: `forwarder reactions show ID` has it. Rules do not read these events.
 
-In Elasticsearch it is a document of `logs-okta_forwarder.action-<namespace>`, without any field of `okta.*`; the log record has
+In Elasticsearch, the event is a document of `logs-okta_forwarder.action-<namespace>`, without fields of `okta.*`. The log record has
 the same fields under the same names, with `settings`, `before`, `after` and `request.body` as JSON text.
 
 | event | document |
 |---|---|
 | (constants) | `event.kind` = `event`, `event.module` = `okta_forwarder` |
 | `published`, (time of storing) | `@timestamp`, `event.created` |
-| `action` | `event.action`, and by it `event.category`, `event.type` |
+| `action` | `event.action`; it also decides `event.category` and `event.type` |
 | `change` | `event.outcome`: success (done, accepted, no_op, undone), failure (refused, failed, not_ours), else unknown; `okta_forwarder.action.change` |
-| `reason`; of an end, why it came: `time`, `protected`, `hand` | `event.reason` |
+| `reason`; for the end of an effect, its cause: `time`, `protected`, `hand` | `event.reason` |
 | `displayMessage` | `message` |
 | `target`, a user | `user.name`, `user.email`, `related.user`, `okta_forwarder.action.target.*` |
 | `target`, an address | `source.ip`, `related.ip`, `okta_forwarder.action.target.*` |
 | `rule`, `title` | `rule.id`, `rule.name` |
 | `alert`, `events`, org | `okta_forwarder.alert.id`, `okta_forwarder.events`, `okta_forwarder.org` |
-| all others | `okta_forwarder.action.*` under their names; `settings`, `before`, `after`, `request.body` are `flattened` |
+| all other keys | `okta_forwarder.action.*` under their names; `settings`, `before`, `after`, `request.body` are `flattened` |
 """
 
 _ALERTS = """\
-An alert of a rule is an event of the store with the source `alert` and the type `forwarder.alert`. Its JSON repeats who and
-from where of the Okta event that completed it; what the rule found is below `forwarder.alert`:
+An alert of a rule is an event of the store with the source `alert` and the type `forwarder.alert`. It repeats actor, client, target
+and similar keys of the Okta event that triggered the alert. `forwarder.alert` has what the rule found:
 
 ```json
 {"uuid": "…", "eventType": "forwarder.alert", "published": "2026-01-01T12:00:00.000Z", "displayMessage": "Password spray",
@@ -252,14 +261,14 @@ from where of the Okta event that completed it; what the rule found is below `fo
    "trigger": {"uuid": "…", "eventType": "user.session.start"}}}}
 ```
 
-`uuid` is made of org, rule, group and first event, so the same alert has the same one. `count` is what the rule's condition
-compares (events, values or rules in the window), `matched` all events since the last alert of this rule and group, `heldBack`
-the alerts in between that came within `rules.again`; `events` are the last 100 of the window. `code` comes from
-`uuid`; a prompt by CIBA shows it to the user. If `group` has aliases,
-`rule.aliases` names the fields behind each.
+`uuid` is computed from org, rule, group and first event, so the same alert always has the same `uuid`. `count` is the number that the
+rule's condition compares (events, values or rules in the window). `matched` is the number of all events since the last alert of this
+rule and group, and `heldBack` the number of alerts in this time that were not made because of `rules.again`. `events` has the last 100
+events of the window. `code` is computed from `uuid`; a prompt by CIBA shows it to the user. If `group` has aliases, `rule.aliases`
+names the fields of each alias.
 
-In Elasticsearch it is a document of `logs-okta_forwarder.alert-<namespace>`, without any field of `okta.*`; the log record has
-the attributes of its user and source, and these fields under the same names.
+In Elasticsearch, the alert is a document of `logs-okta_forwarder.alert-<namespace>`, without fields of `okta.*`. The log record has
+the attributes of user and source as for an event, and the other fields under the same names.
 
 | alert | document |
 |---|---|
@@ -270,9 +279,9 @@ the attributes of its user and source, and these fields under the same names.
 | `rule.level` | `event.severity`: informational and low 21, medium 47, high 73, critical 99; `okta_forwarder.level` |
 | `rule.id`, first of `rule.references`, `rule.ruleset`, `rule.kind` | `rule.id`, `rule.reference`, `rule.ruleset`, `okta_forwarder.kind` |
 | `rule.tags` of ATT&CK | `threat.framework`, `threat.tactic.*`, `threat.technique.*`, `threat.technique.subtechnique.*` |
-| `actor`, `client`, `target` | `user.*`, `source.*`, `client.*`, `user_agent.*`, `related.*`, as of an event |
+| `actor`, `client`, `target` | `user.*`, `source.*`, `client.*`, `user_agent.*`, `related.*`, as for an event |
 | `matched`, `count`, `events`, `code`, `mode`, `heldBack`, `late`, `group` | `okta_forwarder.matched`, `.count`, `.events`, `.code`, `.mode`, `.held_back`, `.late`, `.group` |
-| `trigger`, org | `okta_forwarder.trigger.id`, `.trigger.action`, `okta_forwarder.org`; its type gives `event.category`, `event.type` |
+| `trigger`, org | `okta_forwarder.trigger.id`, `.trigger.action`, `okta_forwarder.org`; the type of the trigger decides `event.category`, `event.type` |
 """
 
 _COLUMNS = "| Okta | document | rule | log record |\n|---|---|---|---|\n"
