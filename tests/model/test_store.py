@@ -211,7 +211,7 @@ class StoreMachine(RuleBasedStateMachine):
         step, delivered = data.draw(
             st.tuples(st.integers(-2, 3), st.integers(-2, 3)).filter(lambda pair: pair[0] != pair[1])
         )
-        with pytest.raises(ValueError, match="cannot move"):
+        with pytest.raises(ValueError, match="do not add up"):
             self.run(settle(self.store, name, Settlement(position + step, delivered)))
 
     @rule(name=st.sampled_from(SINKS))
