@@ -25,8 +25,8 @@ readable text (`log.format` chooses). This page is generated from the code by `p
 | `okta_forwarder.*` | all other fields; `hint` says what to do |
 
 The level `error` means that an operator must act; `warning` means that something is unusual, but nothing is lost. Lines that a client
-or server can cause again and again are rate-limited; `suppressed` is the number of lines that were left out. No line is about a
-single normal event, and no line contains the body of an event. `forwarder_log_lines_total{level}` counts the lines. Once an hour, the line
+or server can cause again and again are rate-limited; `suppressed` is the number of lines that were left out. A delivered event causes
+no line, and no line contains the body of an event. `forwarder_log_lines_total{level}` counts the lines. Once an hour, the line
 `heartbeat` says that the forwarder is running.
 
 | action | level | message |
