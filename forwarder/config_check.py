@@ -251,7 +251,7 @@ def _rule_warnings(settings: Settings) -> Iterator[str]:
     ruleset, _ = read_rules(settings.rules.files, settings.rules.lists)
     for exception in ruleset.expired:
         yield (
-            f"rules.files: {exception.file}: the exception {exception.title!r} has ended on {exception.until}; "
+            f"rules.files: {exception.file}: the exception {exception.title!r} ended on {exception.until}; "
             "remove it, or give it a later day"
         )
     yield from (f"rules.files: {doubt}" for doubt in value_warnings(ruleset))

@@ -230,8 +230,8 @@ def _refuse_source(text: str) -> None:
         )
     if re.fullmatch(r"""\s*\{\s*["']?(env|file)["']?\s*:[^{}]*\}\s*""", text):
         raise ValueError(
-            "is a text, not a source; write {env: NAME} or {file: path} without quotes around it, and as JSON in an "
-            "environment variable"
+            "is a text, not a source; write {env: NAME} or {file: path} without quotes around it, or, in an environment "
+            'variable, JSON such as {"env": "NAME"}'
         )
     if text.startswith("/") and os.path.isfile(text):  # noqa: PTH113  # pathlib's method may raise
         raise ValueError("is the path of a file, not its content; write {file: path}")

@@ -49,7 +49,7 @@ class View:
     """
 
     def __init__(self, forwarder: Forwarder, emulator: Emulator, config: Path, stop: asyncio.Event) -> None:
-        """Args: `config` is the path of the configuration file; the key q sets `stop`."""
+        """Args: `config` is the path of the configuration file; `stop` is set when the user presses the key q."""
         self.console = Console(highlight=False)
         self._clock = emulator.clock
         self._watcher = Watcher(forwarder, emulator)

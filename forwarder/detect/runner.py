@@ -197,7 +197,7 @@ class RuleRunner:
             await asyncio.sleep(0)
 
     async def _fold(self, engine: RuleEngine, after: int, until: int) -> int:
-        """Let `engine` read some events after `after` without alerting; return its new position."""
+        """Let `engine` read one batch of the events that follow `after`, without alerting. Return its new position."""
         events = [one for one in await self._read(after) if one.seq <= until]
         cooperative = Cooperative()
         async with self._batch(engine, events) as decoded:

@@ -120,8 +120,8 @@ async def _run(
 async def _blocked(before: Sequence[tuple[str, Sequence[_Rows] | None]]) -> Finding | None:
     """Wait for the needed checks. Return a finding that says why a check cannot run; None if the check can run.
 
-    `before` has the id of each needed check with its tasks, or with None if that check is not part of this run. A
-    needed check with several tasks counts as passed if at least one task passed.
+    `before` is a list of pairs: the id of a needed check, and its tasks, or None if that check is not part of this
+    run. A needed check with several tasks counts as passed if at least one task passed.
     """
     for need, tasks in before:
         if tasks is None:

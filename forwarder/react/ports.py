@@ -83,9 +83,9 @@ class Seen(msgspec.Struct, frozen=True):
         state: what the action would change, in the form that the row stores: for example the user's status, or whether
             the user is a member of the group.
         is_so: whether the target is already in the state that the action would set.
-        is_partly_so: whether a part of the action's effect is there already, so that the call is still needed.
-        text: for an operator: why the effect is there but does not work, or what else has the same effect; usually
-            empty.
+        is_partly_so: whether only a part of the action's effect is there already. The call is needed for the rest.
+        text: a note for an operator: why the state is set but has no effect, or what else has the same effect.
+            Usually empty.
     """
 
     answer: Answer

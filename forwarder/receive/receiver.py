@@ -280,7 +280,7 @@ class HookReceiver:
             org=keyring.default_org,
             path=keyring.path,
             client=address,
-            hint=f"make Okta send one of {secrets}: forwarder hooks sync --resend-secret, or by hand in Okta",
+            hint=f"Okta must send one of {secrets}: run `forwarder hooks sync --resend-secret`, or change it in Okta",
         )
         return HookAnswer(keyring.default_org, 401)
 

@@ -59,8 +59,7 @@ def warnings(ruleset: Ruleset, rules: Sequence[Reviewed]) -> list[RuleProblem]:
     for exception in ruleset.exceptions:
         found += _field_warnings(exception, fields_of(exception.condition))
     found += [
-        _about(each, f"has ended on {each.until}; remove it, or give it a later day")
-        for each in ruleset.expired
+        _about(each, f"ended on {each.until}; remove it, or give it a later day") for each in ruleset.expired
     ]
     return sorted({*found, *value_warnings(ruleset)})
 

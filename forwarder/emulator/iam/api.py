@@ -183,8 +183,8 @@ def _permission(request: OktaRequest, role: CustomRole, name: str) -> dict[str, 
 
 
 def _resource(request: OktaRequest, found: ResourceSet, resource_id: str) -> dict[str, Any]:
-    """Return a resource of a set as the API shows it. As in recordings of Okta's API, the link `self` is the
-    URL of the resource itself, and the link `resource` is the URL of its entry in the set."""
+    """Return a resource of a set as the API shows it. Recorded responses of Okta have the links so: `self` is the URL
+    of the resource itself, and `resource` is the URL of its entry in the set."""
     emulator, resource = org(request), found.resources[resource_id]
     place = f"{_url(request)}/api/v1/iam/resource-sets/{found.id}/resources/{resource_id}"
     return {

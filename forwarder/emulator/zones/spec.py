@@ -63,7 +63,7 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
     use_as_exempt_list: bool = False
 
     def sides(self) -> Iterator[tuple[Location, ...]]:
-        """Yield the lists in `locations`: the only list, or the list of included and the list of excluded
+        """Yield each list in `locations`: there is one list of places, or a list of included and one of excluded
         places."""
         if isinstance(self.locations, Locations):
             yield from (self.locations.include or (), self.locations.exclude or ())
@@ -71,7 +71,7 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
             yield self.locations or ()
 
     def networks(self) -> Iterator[tuple[str, ...]]:
-        """Yield the lists in `asns`: the only list, or the list of included and the list of excluded
+        """Yield each list in `asns`: there is one list of networks, or a list of included and one of excluded
         networks."""
         if isinstance(self.asns, Names):
             yield from (self.asns.include or (), self.asns.exclude or ())

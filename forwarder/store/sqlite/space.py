@@ -49,6 +49,6 @@ def full_error(need: int, max_size: int) -> StoreFullError:
     while need > _MOST * room(least * _MIB):
         least += 1
     return StoreTooSmallError(
-        f"{need} bytes that belong together do not fit into the store of {max_size} bytes; "
+        f"{need} bytes that must be stored at once do not fit into the store of {max_size} bytes; "
         f"raise store.max_size to at least {least}MiB"
     )

@@ -258,7 +258,7 @@ MISTAKES = {
 }  # fmt: skip
 
 WARNINGS = {
-    "an exception that has ended": (OPS, "rules: {files: [HERE/ended.yml]}", "rules.files: HERE/ended.yml: the exception 'On holiday' has ended on 2026-01-31"),
+    "an exception that has ended": (OPS, "rules: {files: [HERE/ended.yml]}", "rules.files: HERE/ended.yml: the exception 'On holiday' ended on 2026-01-31"),
     "a network where Okta writes an address": (OPS, "rules: {files: [HERE/network.yml]}", "rules.files: HERE/network.yml:1: Sessions: client.ipAddress is never '198.51.100.0/24'"),
     "a store that forgets too early": (OPS, "rules: {files: [HERE/long.yml]}", "store.retention: is shorter than the timespan of the correlation 'Many sessions'"),
     "a short secret": (SECRET, "hunter2", "orgs.acme.secrets[0]: is so short or simple"),
