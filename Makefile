@@ -12,6 +12,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CODE := forwarder tests tools
 CLIENT8 := .cache/es8
+COVERAGE := .cache/coverage.json
 # More arguments for pytest, as in: make unit ARGS="--lf -x"
 ARGS ?=
 QUICK := "not real and not slow and not long"
@@ -89,12 +90,9 @@ quick: dev ## run all short tests that need no real server, in about a minute
 	$(BIN)/pytest -q -m $(QUICK) -p tests.forks --forks=4 --hypothesis-profile=inner $(ARGS)
 
 coverage: dev ## run all tests that need no real server, with the coverage of the package held to its floor
-	rm -rf .cache/coverage
-	mkdir -p .cache/coverage
-	$(BIN)/coverage run -m pytest -q -m "not real and not slow" -p tests.forks --forks=5 $(ARGS)
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage html --quiet --fail-under=0
-	$(BIN)/coverage report
+	mkdir -p .cache
+	$(BIN)/python -m slipcover --source forwarder --json --out $(COVERAGE) -m pytest -q -m "not real and not slow" -p tests.forks --forks=4 $(ARGS)
+	$(BIN)/python -m slipcover --merge $(COVERAGE) --out $(COVERAGE) --skip-covered --fail-under 93
 
 # The tests of the Elasticsearch sink once more, with the older major of its client.
 clients: $(CLIENT8)/.complete

@@ -101,7 +101,8 @@ class _Forks:
 class _Sender:
     """In a fork: what the terminal's reporter is in the first process."""
 
-    def __init__(self, config: pytest.Config, sender: Connection) -> None:
+    def __init__(self, config: pytest.Config, sender: Connection, writer: Any) -> None:
+        self._tw = writer  # pytest-timeout writes with it, as `pytest.Config.get_terminal_writer` returns it
         self._config = config
         self._sender = sender
         self._reports: list[dict[str, Any]] = []
@@ -123,8 +124,9 @@ def _work(session: pytest.Session, queue: int, sender: Connection) -> Never:
         capture: Any = plugins.getplugin("capturemanager")
         capture.stop_global_capturing()  # its files have one position for all forks
         capture.start_global_capturing()
+        writer = session.config.get_terminal_writer()
         plugins.unregister(name="terminalreporter")
-        plugins.register(_Sender(session.config, sender))
+        plugins.register(_Sender(session.config, sender, writer), "terminalreporter")
         for item, next_item in pairwise(chain(_items(session, queue), [None])):
             assert item is not None
             session.config.hook.pytest_runtest_protocol(item=item, nextitem=next_item)

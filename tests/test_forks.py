@@ -97,3 +97,18 @@ def test_left():
     code, text = _run(tmp_path, more, "-W", "error")
     assert code == 1
     assert "a fork ended with 1" in text
+
+
+@pytest.mark.long
+def test_a_test_that_hangs_is_ended_and_named(tmp_path: Path) -> None:
+    more = """
+import time
+
+@pytest.mark.timeout(0.1)
+def test_hanging():
+    time.sleep(60)
+"""
+    code, text = _run(tmp_path, more)
+    assert code == 1
+    assert "1 failed, 50 passed in" in text
+    assert "Failed: Timeout" in text

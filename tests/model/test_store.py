@@ -334,5 +334,6 @@ class StoreMachine(RuleBasedStateMachine):
         shutil.rmtree(self.directory)
 
 
-TestStoreAgainstModel = StoreMachine.TestCase
+# All examples take 15 s, and a minute on cores that do other work as well.
+TestStoreAgainstModel = pytest.mark.timeout(300)(StoreMachine.TestCase)
 TestStoreAgainstModel.settings = settings(examples(25), stateful_step_count=40)
