@@ -20,6 +20,7 @@ from tests.e2e.okta import HEADERS, envelope, happenings
 from tests.fakes.elasticsearch import MAPPING, FakeElasticsearch
 from tests.stack import browser as real
 from tests.stack.forwarder import SECRET
+from tests.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -231,7 +232,7 @@ async def test_the_keyboard_alone_replays_a_dead_letter(
     await page.keyboard.press("Enter")
     await page.get_by_text("1 dead letter is sent again.").wait_for()
     await until_dead(forwarder, 1)
-    assert any(first in documents for documents in cluster.data_streams.values())
+    await until(lambda: any(first in documents for documents in cluster.data_streams.values()))
     assert not any(second in documents for documents in cluster.data_streams.values())
     await page.get_by_role("button", name="Replay dead letter 1", exact=True).wait_for(state="detached")
     assert await page.evaluate("document.cookie") == ""
