@@ -84,12 +84,12 @@ unit: dev ## the pure tests
 
 # With more processes than cores: these tests wait about as long as they compute.
 quick: dev ## run all short tests that need no real server, in about a minute
-	$(BIN)/pytest -q -m $(QUICK) -p tests.forks --forks=4 --hypothesis-profile=inner $(ARGS)
+	$(BIN)/pytest -q -m $(QUICK) -p tests.forks --forks=6 --hypothesis-profile=inner $(ARGS)
 
 coverage: dev ## run all tests that need no real server, with the coverage of the package held to its floor
 	mkdir -p .cache
 	$(BIN)/python -m slipcover --source forwarder --json --out $(COVERAGE) -m pytest -q -m "not real and not slow" -p tests.forks --forks=4 $(ARGS)
-	$(BIN)/python -m slipcover --merge $(COVERAGE) --out $(COVERAGE) --skip-covered --fail-under 95
+	$(BIN)/python -m slipcover --merge $(COVERAGE) --out $(COVERAGE) --skip-covered --fail-under 96
 
 # The tests of the Elasticsearch sink once more, with the older major of its client.
 clients: $(CLIENT8)/.complete
