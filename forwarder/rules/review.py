@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 
 import msgspec
 
-from forwarder.rules.conditions.condition import And, Condition, Not, Or
+from forwarder.rules.conditions.condition import And, Condition, Not, Or, leaves
 from forwarder.rules.conditions.okta_filter import Comparison, ValueSet, filter_types
 from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.conditions.values import FieldReference, FieldTest, Text
@@ -170,17 +170,13 @@ def _about(about: Described, text: str) -> RuleProblem:
 
 def fields_of(condition: Condition) -> Iterator[str]:
     """Yield the fields that a condition reads."""
-    match condition:
-        case And(parts) | Or(parts):
-            for part in parts:
-                yield from fields_of(part)
-        case Not(part):
-            yield from fields_of(part)
-        case FieldTest(field=str(field), value=value):
-            yield field
-            if isinstance(value, FieldReference):
-                yield value.field
-        case ValueSet(any_of=[first, *_]):
-            yield first.attribute
-        case Comparison():
-            yield condition.attribute
+    for leaf in leaves(condition):
+        match leaf:
+            case FieldTest(field=str(field), value=value):
+                yield field
+                if isinstance(value, FieldReference):
+                    yield value.field
+            case ValueSet(any_of=[first, *_]):
+                yield first.attribute
+            case Comparison():
+                yield leaf.attribute

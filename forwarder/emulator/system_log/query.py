@@ -28,7 +28,7 @@ from forwarder.core.time import SECOND, Micros, to_micros
 from forwarder.emulator.http.errors import OktaApiError, invalid
 from forwarder.emulator.system_log.log import EmulatedSystemLog, Key, LogEntry, LogRange
 from forwarder.rules.conditions.compiler import compiled
-from forwarder.rules.conditions.condition import And, Condition, Not, Or
+from forwarder.rules.conditions.condition import Condition, leaves
 from forwarder.rules.conditions.event_fields import Reading
 from forwarder.rules.conditions.okta_filter import OPERATORS, Comparison, ValueSet, parse_filter
 
@@ -133,7 +133,7 @@ def read_filter(text: str) -> Callable[[Any], bool]:
     """
     try:
         condition = parse_filter(text)
-        for leaf in _leaves(condition):
+        for leaf in leaves(condition):
             _check(leaf)
         test = compiled(condition)
     except RuleFileError as error:
@@ -141,17 +141,6 @@ def read_filter(text: str) -> Callable[[Any], bool]:
     except RecursionError as error:
         raise OktaApiError(400, "E0000053", f"Invalid filter '{text}': too long") from error
     return lambda event: test(Reading(event))
-
-
-def _leaves(condition: Condition) -> Iterator[Condition]:
-    match condition:
-        case And(parts) | Or(parts):
-            for part in parts:
-                yield from _leaves(part)
-        case Not(part):
-            yield from _leaves(part)
-        case _:
-            yield condition
 
 
 def _check(leaf: Condition) -> None:

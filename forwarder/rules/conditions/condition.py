@@ -150,6 +150,18 @@ def compared(field: str, pattern: Pattern | None) -> Condition:
     return Known(pattern.matches(source)) if source else Unknown()
 
 
+def leaves(condition: Condition) -> Iterator[Condition]:
+    """Yield the parts of `condition` that no `and`, `or` or `not` joins, from left to right."""
+    match condition:
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from leaves(part)
+        case Not(part):
+            yield from leaves(part)
+        case _:
+            yield condition
+
+
 def named(condition: Condition, *, positive: bool = True) -> Iterator[Pattern]:
     """Yield the patterns of the event types that `condition` asks for. Types that a `not` excludes are left out."""
     match condition:
