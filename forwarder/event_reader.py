@@ -8,14 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from forwarder.core.errors import NotAnEventError
-from forwarder.core.event import (
-    SURELY_EXAMINED,
-    Event,
-    MalformedEvent,
-    Source,
-    read_event,
-    replace_lone_surrogates_in_steps,
-)
+from forwarder.core.event import Event, MalformedEvent, Source, read_event
+from forwarder.core.lenient_json import SURELY_EXAMINED, replace_lone_surrogates_in_steps
 from forwarder.core.time import Micros
 from forwarder.event_loop_steps import Cooperative, run_in_steps
 from forwarder.json_scanner import check_end, scan_list

@@ -9,7 +9,7 @@ import msgspec
 from forwarder.cli import terminal
 from forwarder.cli.terminal import echo
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
-from forwarder.core.event import decode_leniently
+from forwarder.core.lenient_json import decode_leniently
 from forwarder.core.printable import printable_line
 from forwarder.core.time import Micros, iso
 from forwarder.core.wording import agrees, count

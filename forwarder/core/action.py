@@ -280,7 +280,7 @@ class Claim(msgspec.Struct, frozen=True):
     """What the store knows about an event that an alert names.
 
     Attributes:
-        digest: the digest of the event's first copy (`core.event_digest`); None if it is not known.
+        digest: the digest of the event's first copy (`core.event.digest`); None if it is not known.
         logged: True if the System Log has shown the event, False if it has shown another event with the same uuid, None
             if it has shown neither.
     """

@@ -1,16 +1,18 @@
-"""An event: one Okta LogEvent with its JSON bytes as received. Also a decoder for JSON that Okta may send and msgspec
-refuses."""
+"""An event: one Okta LogEvent with its JSON bytes as received, how it is read, and its digest."""
 
-import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeVar
+from hashlib import blake2b
+from typing import Any, TypeVar
 
 import msgspec
 
 from forwarder.core.errors import NotAnEventError
+from forwarder.core.lenient_json import decode_leniently
 from forwarder.core.time import FIRST, LAST, Micros, to_micros
+
+T = TypeVar("T")
 
 
 class Source(StrEnum):
@@ -124,84 +126,6 @@ class MalformedEvent(msgspec.Struct, frozen=True, gc=False):
     body: bytes
 
 
-T = TypeVar("T")
-
-# JSON's grammar allows lone halves of surrogate pairs (`\ud800` without its partner), and Java writes them. But msgspec
-# refuses the whole text for one of them, even in a field that it skips. So a copy without them is decoded; the stored
-# bytes stay as received.
-
-_MAX_ESCAPES = 10_000  # this takes 10 ms, and may hold the event loop for so long
-SURELY_EXAMINED = _MAX_ESCAPES * len(rb"\ud800")
-"""A text of at most this many bytes cannot have more escapes than `decode_leniently` examines."""
-
-_HIGH = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
-_LOW = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_surrogate = re.compile(_HIGH + _LOW + rb"|(?P<lone>" + _HIGH + rb"|" + _LOW + rb")").match
-_to_surrogate = re.compile(rb"(?:[^\\]++|\\(?:[^u]|u[0-9a-ce-fA-CE-F]|u[dD][0-7]))*+", re.DOTALL).match
-_WINDOW = 16_384  # bytes that are searched in one step
-_STEPS = 64  # between two yields
-_REPLACEMENT = rb"\ufffd"  # as long as the escape that it replaces, so that no offset changes
-
-
-def replace_lone_surrogates(text: bytes, limit: int | None = _MAX_ESCAPES) -> bytes | None:
-    """Return the JSON `text` with each lone half of a surrogate pair replaced by U+FFFD. The length stays the same.
-
-    Return None if `text` has no lone half. Only the first `limit` escapes of surrogates are examined. If `limit` is
-    None, all are examined, which takes 1 s for 10 MiB of such escapes.
-    """
-    steps = replace_lone_surrogates_in_steps(text, limit)
-    try:
-        while True:
-            next(steps)
-    except StopIteration as end:
-        repaired: bytes | None = end.value
-        return repaired
-
-
-def replace_lone_surrogates_in_steps(
-    text: bytes, limit: int | None = None
-) -> Generator[None, None, bytes | None]:
-    """Do the same as `replace_lone_surrogates`, in a generator that yields about every millisecond."""
-    repaired: bytearray | None = None
-    at = examined = steps = 0
-    while at < len(text) and examined != limit:
-        if not (steps := (steps + 1) % _STEPS):
-            yield
-        if (plain := _to_surrogate(text, at, at + _WINDOW)) and plain.end() > at:
-            at = plain.end()
-        elif escape := _surrogate(text, at):
-            examined += 1
-            if escape["lone"]:
-                repaired = bytearray(text) if repaired is None else repaired
-                repaired[at : escape.end()] = _REPLACEMENT
-            at = escape.end()
-        else:
-            at += 2  # a broken escape
-    return None if repaired is None else bytes(repaired)
-
-
-def decode_leniently(
-    decode: Callable[[bytes], T], text: bytes, limit: int | None = _MAX_ESCAPES
-) -> tuple[T, bytes]:
-    """Decode the JSON `text`, even if it has lone halves of surrogate pairs. `decode` is the method of a msgspec
-    decoder.
-
-    Return (value, decoded text). The decoded text is `text`, or `replace_lone_surrogates(text, limit)` if `text` cannot
-    be decoded.
-
-    Raises:
-        msgspec.MsgspecError: `decode` does not accept the text.
-        RecursionError: the JSON is nested too deeply.
-    """
-    try:
-        return decode(text), text
-    except msgspec.MsgspecError:
-        repaired = replace_lone_surrogates(text, limit)
-        if repaired is None:
-            raise
-    return decode(repaired), repaired
-
-
 _MAX_ID = 256
 """The maximum length in bytes of an ID or an event type. Okta's IDs have 36 bytes, and its event types at most 90;
 Elasticsearch accepts IDs of up to 512 bytes. The store keeps these texts in addition to the body, so they must be
@@ -294,3 +218,60 @@ def read_essentials(body: bytes) -> Essentials | None:
 
 def _decode(decode: Callable[[bytes], T], body: bytes, repaired: bytes | None) -> tuple[T, bytes]:
     return decode_leniently(decode, body) if repaired is None else (decode(repaired), repaired)
+
+
+# The digest. Anyone who has the secret of a hook can post a forged event with the uuid of a real event. So the System Log
+# confirms an event from the hook only if the log has an event with the same uuid and the same digest: the same values in
+# the fields on which rules and reactions decide.
+#
+# The two copies from Okta are not equal byte for byte. The log has `null` where the hook lacks a key, and
+# `request.ipChain` where the hook has `client.ipChain`. A preview org writes `success` for `SUCCESS`.
+
+_DIGEST_SIZE = 8  # bytes
+_NO_ACTOR, _NO_CLIENT, _NO_OUTCOME = Who(), Client(), Result()
+
+_encode = msgspec.json.Encoder().encode
+
+
+def digest(event: Event) -> bytes:
+    """Return the digest of `event`. If Okta cannot have sent the body, this is a digest of the whole body.
+
+    The function runs for each stored event, and takes 4 µs of the 100 µs that a POST takes.
+    """
+    essentials = event.essentials or read_essentials(event.body)
+    if essentials is None:
+        return blake2b(event.body, digest_size=_DIGEST_SIZE).digest()
+    return _digest(event.published, essentials)
+
+
+def digest_of(event: Mapping[str, Any]) -> bytes | None:
+    """Return the digest of a decoded event; None if a field has a wrong type, or if a required field is missing."""
+    try:
+        essentials = msgspec.convert(event, Essentials)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    return _digest(to_micros(essentials.published), essentials)
+
+
+def _digest(published: Micros, event: Essentials) -> bytes:
+    actor, outcome, client = (
+        event.actor or _NO_ACTOR,
+        event.outcome or _NO_OUTCOME,
+        event.client or _NO_CLIENT,
+    )
+    targets = [(one.id or "", one.type or "") for one in event.target or ()]
+    if len(targets) > 1:
+        targets.sort()
+    agreed = (
+        event.event_type,
+        published,
+        actor.id,
+        actor.type,
+        actor.login,
+        targets,
+        (outcome.result or "").upper(),
+        outcome.reason,
+        client.address,
+        client.place and client.place.country,
+    )
+    return blake2b(_encode(agreed), digest_size=_DIGEST_SIZE).digest()

@@ -57,7 +57,7 @@ class Appended(msgspec.Struct, frozen=True):
         stored: the events that were new, in the order of the batch.
         duplicates: the number of events that the store had already; None if the number is not known yet.
         differing: the uuids of events from the System Log that differ from the hook's event with the same uuid: their
-            digests (`core.event_digest`) are not equal.
+            digests (`core.event.digest`) are not equal.
     """
 
     stored: Sequence[Event]

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import OktaError
-from forwarder.core.event import decode_leniently
+from forwarder.core.lenient_json import decode_leniently
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros, from_http_date
 from forwarder.okta.api.addresses import links_of

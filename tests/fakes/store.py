@@ -14,8 +14,7 @@ import msgspec
 
 from forwarder.core.action import Action, ActionState, Claim
 from forwarder.core.errors import StoreError, StoreTimeoutError
-from forwarder.core.event import Event, MalformedEvent, Source, StoredEvent
-from forwarder.core.event_digest import digest
+from forwarder.core.event import Event, MalformedEvent, Source, StoredEvent, digest
 from forwarder.core.outcome import Rejection
 from forwarder.core.ports import Appended, Batch, Clock, Settlement, Start
 from forwarder.core.time import Micros

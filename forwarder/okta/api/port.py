@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from forwarder.core.event import decode_leniently
+from forwarder.core.lenient_json import decode_leniently
 
 
 class Response(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from forwarder.core.action import Action, ActionStore, Claim
-from forwarder.core.event_digest import digest_of
+from forwarder.core.event import digest_of
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.ports import Okta
 

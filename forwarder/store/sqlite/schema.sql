@@ -29,7 +29,7 @@ CREATE TABLE known (
   hook_copies INTEGER,               -- later copies by the hook; NULL for none
   log_copies INTEGER,                -- later copies by the System Log; NULL if it has not shown the event at all
   copied_at INTEGER,                 -- when the last of them came: seconds since 1970
-  digest BLOB,                       -- of the first copy (core/event_digest.py); NULL if an older version stored it
+  digest BLOB,                       -- of the first copy (core/event.py); NULL if an older version stored it
   differs INTEGER,                   -- 1 if the System Log has another event under this uuid; NULL if it showed none
   PRIMARY KEY (org, uuid)
 ) WITHOUT ROWID;

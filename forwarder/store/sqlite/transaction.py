@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
-from forwarder.core.event import OKTA_SOURCES, Event, MalformedEvent, Source
-from forwarder.core.event_digest import digest
+from forwarder.core.event import OKTA_SOURCES, Event, MalformedEvent, Source, digest
 from forwarder.core.outcome import RejectReason
 from forwarder.core.ports import Appended, Batch
 from forwarder.core.time import SECOND, Micros

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarder.core.event import Event, Source, read_event
-from forwarder.core.event_digest import digest, digest_of
+from forwarder.core.event import Event, Source, digest, digest_of, read_event
 
 EVENT: dict[str, Any] = {
     "uuid": "e1",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.core.action import Action, ActionState, ActionTarget, Claim, EffectKind, Reason, Waits
-from forwarder.core.event_digest import digest_of
+from forwarder.core.event import digest_of
 from forwarder.core.time import SECOND
 from forwarder.react.guards.directory import folded
 from forwarder.react.guards.judgement import Decision

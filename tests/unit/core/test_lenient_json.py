@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarder.core.event import replace_lone_surrogates, replace_lone_surrogates_in_steps
+from forwarder.core.lenient_json import replace_lone_surrogates, replace_lone_surrogates_in_steps
 
 LONE = [r"\ud800", r"\uDFFF", r"\ud83dx", r"\ud83d\ud83d", r"\\\ud800", r"\ud83d\\udc00", r"\\ud83d\udc00"]
 WHOLE = [
