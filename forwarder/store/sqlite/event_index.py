@@ -1,10 +1,13 @@
-"""The index by which events are found by their uuid, type or user, without reading every body.
+"""The index by which events are found by their uuid, type or user, without reading every body, and the texts of an event that
+are in it.
 
 The log is divided into blocks. For each complete block, the index has a row with the hashes of the uuids, types and users of
 its events. A search reads only the blocks that may have a match, and the blocks that have no row yet.
 
 The rows are written in small steps between commits, not in the commit that stores the events. So a POST does not wait for
 them. Events that an older version stored are read from the store for the index.
+
+For reactions, this module also reads which user did something from which address.
 """
 
 import bisect
@@ -12,13 +15,15 @@ import sqlite3
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
+from forwarder.core.action_event import EVENT_TYPE as ACTION_EVENT_TYPE
 from forwarder.core.event import Event
+from forwarder.core.lenient_json import decode_leniently
 from forwarder.core.time import Micros
 from forwarder.store.sqlite import addresses
-from forwarder.store.sqlite.searchable import Searchable, searchable, searchable_from
 
 BLOCK = 1024
 """The number of events in a block. To find one of 1,000,000 events, a search reads 12 MB of hashes and one block, in 25 ms."""
@@ -34,7 +39,123 @@ SELECT COUNT(*), group_concat(org), group_concat(published), group_concat(text, 
 (SELECT org, published, iif(length(body) > {_LARGE}, '', CAST(body AS TEXT)) AS text FROM events WHERE seq > ? ORDER BY seq LIMIT {_ROWS})
 """  # noqa: S608 - constants; the result is one row: sqlite3 releases the GIL at each row, and it may take long to get it back
 
+_MAX_ID = 100  # the most characters of a user's id
+_MAX_NAME = 256  # the most characters of an id or a login by which an event is found; Okta's have at most 100
+_SUCCESSES = ("SUCCESS", "ALLOW")
 _MOST_SEEN = 1024  # the number of addresses at which a step is due at once; to write them takes 5 ms
+
+_Other = str | int | float | bool | list[Any] | None
+"""The types of values that a sender may write in place of an object. The other fields of such an event can still be read."""
+
+
+class _Actor(msgspec.Struct, gc=False):
+    id: Any = None
+    type: Any = None
+    login: Any = msgspec.field(name="alternateId", default=None)
+
+
+class _Client(msgspec.Struct, gc=False):
+    address: Any = msgspec.field(name="ipAddress", default=None)
+
+
+class _Outcome(msgspec.Struct, gc=False):
+    result: Any = None
+
+
+class _Fields(msgspec.Struct, gc=False):
+    """The fields of an event that are read, whatever the types of their values are."""
+
+    uuid: str
+    event_type: str = msgspec.field(name="eventType")
+    actor: _Actor | _Other = None
+    client: _Client | _Other = None
+    outcome: _Outcome | _Other = None
+    target: msgspec.Raw = msgspec.Raw(b"null")
+
+    def actors(self) -> list[_Actor]:
+        """Return the actor of the event; for an event that reports an action of a reaction, the targets of the action."""
+        if self.event_type != ACTION_EVENT_TYPE:
+            return [self.actor] if isinstance(self.actor, _Actor) else []
+        try:
+            return _decode_actors(self.target)
+        except (msgspec.MsgspecError, RecursionError):
+            return []
+
+
+_decode = msgspec.json.Decoder(_Fields).decode
+_decode_actors = msgspec.json.Decoder(list[_Actor]).decode
+
+
+class Searchable(msgspec.Struct, gc=False):
+    """The texts of one event by which it can be found.
+
+    Attributes:
+        uuid: the uuid of the event.
+        event_type: the type of the event.
+        names: the id and the login of the event's actor, as far as the event has them and they are not too long. For an
+            event that reports an action of a reaction, the ids and the names of the action's targets.
+        user_at: (address, id of the user) of a successful event of a user; None for any other event.
+    """
+
+    uuid: str
+    event_type: str
+    names: Sequence[str]
+    user_at: tuple[str, str] | None
+
+    def users(self) -> list[str]:
+        """Return `names` in lower case, in which a search compares them."""
+        return [name.lower() for name in self.names]
+
+
+def searchable(body: bytes) -> Searchable | None:
+    """Read the texts by which an event can be found from its `body`; return None if the body cannot be read."""
+    try:
+        fields = decode_leniently(_decode, body)[0]
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    names = [
+        name
+        for actor in fields.actors()
+        for name in (actor.id, actor.login)
+        if isinstance(name, str) and 0 < len(name) <= _MAX_NAME
+    ]
+    actor, client, outcome = fields.actor, fields.client, fields.outcome
+    user_at = None
+    if (
+        isinstance(actor, _Actor)
+        and isinstance(client, _Client)
+        and isinstance(outcome, _Outcome)
+        and outcome.result in _SUCCESSES
+        and actor.type == "User"
+        and isinstance(actor.id, str)
+        and 0 < len(actor.id) <= _MAX_ID
+        and isinstance(client.address, str)
+    ):
+        user_at = client.address, actor.id
+    return Searchable(fields.uuid, fields.event_type, names, user_at)
+
+
+def searchable_from(event: Event) -> Searchable | None:
+    """Return the same as `searchable(event.body)`, from fields that were read before. This takes a third of the time."""
+    essentials = event.essentials
+    if essentials is None or event.event_type == ACTION_EVENT_TYPE:
+        return searchable(event.body)
+    actor, client, outcome = essentials.actor, essentials.client, essentials.outcome
+    if actor is None:
+        return Searchable(event.uuid, event.event_type, (), None)
+    user_at = None
+    if (
+        client is not None
+        and outcome is not None
+        and outcome.result in _SUCCESSES
+        and actor.type == "User"
+        and actor.id
+        and len(actor.id) <= _MAX_ID
+        and client.address is not None
+    ):
+        user_at = client.address, actor.id
+    names = [name for name in (actor.id, actor.login) if name and len(name) <= _MAX_NAME]
+    return Searchable(event.uuid, event.event_type, names, user_at)
 
 
 def uuid_key(uuid: str) -> int:

@@ -16,7 +16,6 @@ from forwarder.store.dead_letters import RECEIVER
 from forwarder.store.event_life import FEW, ActionOf, AlertOf, Life, Malformed, Search, SearchResult, SinkLife
 from forwarder.store.sqlite import action_rows, event_index
 from forwarder.store.sqlite.encoded_uuid import decode_uuid, encode_uuid
-from forwarder.store.sqlite.searchable import searchable
 
 _EVENT = "seq, name, uuid, event_type, published, received_at, via, envelope_id, body"
 _SKEW = 60 * SECOND
@@ -74,7 +73,7 @@ def _by_fields(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
 
 
 def _is_of(user: str, body: bytes) -> bool:
-    event = searchable(body)
+    event = event_index.searchable(body)
     return event is not None and user in event.users()
 
 

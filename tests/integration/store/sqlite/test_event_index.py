@@ -16,11 +16,11 @@ from forwarder.store.sqlite.event_index import (
     Indexer,
     candidates,
     forget,
+    searchable,
     type_key,
     user_key,
     uuid_key,
 )
-from forwarder.store.sqlite.searchable import searchable
 from forwarder.store.sqlite.transaction import Transaction
 
 TYPE = "user.session.start"

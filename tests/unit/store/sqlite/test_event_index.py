@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from forwarder.core.action_event import EVENT_TYPE as ACTION_EVENT_TYPE
 from forwarder.core.event import Source, read_event
-from forwarder.store.sqlite.searchable import searchable, searchable_from
+from forwarder.store.sqlite.event_index import searchable, searchable_from
 
 VALUES = st.none() | st.integers() | st.text(max_size=8)
 
