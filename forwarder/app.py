@@ -34,8 +34,8 @@ from forwarder.react.operator_requests import ApproveRequest, PauseRequest, Resu
 from forwarder.react.prompts.muted import Muted
 from forwarder.reaction_runner.build import Reactions
 from forwarder.reaction_runner.runner import ReactionRunner
+from forwarder.receive.auth import Refusals
 from forwarder.receive.receiver import HookReceiver
-from forwarder.receive.refusals import Refusals
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.settings import Settings
 from forwarder.sink_workers import SinkWorkers

@@ -22,8 +22,7 @@ from forwarder.metrics import Metrics
 from forwarder.okta.hooks.watch import HookState
 from forwarder.okta.org import OktaOrgRunner
 from forwarder.okta.system_log.reconcile import ReconcileState
-from forwarder.receive.auth import endpoint_path
-from forwarder.receive.refusals import Refusals, Refused
+from forwarder.receive.auth import Refusals, Refused, endpoint_path
 from forwarder.settings import OrgSettings, Settings
 from forwarder.status_gauges import set_gauges
 from forwarder.store.interface import Store

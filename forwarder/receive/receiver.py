@@ -36,11 +36,10 @@ from forwarder.core.ports import Clock, EventStore
 from forwarder.event_reader import describe_malformed
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
-from forwarder.receive.auth import AuthFailure, Keyring, keyrings
+from forwarder.receive.auth import AuthFailure, Keyring, Refusals, keyrings
 from forwarder.receive.body_budget import BodyBudget, OverloadedError, budget_for
 from forwarder.receive.envelope import ClientDisconnectedError, Headers, Receive, parse, read_body
 from forwarder.receive.public_documents import public_answer
-from forwarder.receive.refusals import Refusals
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings
 from forwarder.stored_event_metrics import StoredEventMetrics
 
