@@ -15,7 +15,6 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPEN
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
-from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.histogram import Histogram
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the size of a scrape
@@ -26,11 +25,6 @@ _LAG = (0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.
 _SEND = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _EVALUATION = (0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 _EVENTS = (1, 10, 50, 100, 200, 500, 1000, 2000, 5000)
-
-
-def event_type_label(event_type: str) -> str:
-    """Return the label value for an event type: the type itself if Okta's catalogue has it, else `other`."""
-    return event_type if event_type in EVENT_TYPES else "other"
 
 
 class Declared(NamedTuple):

@@ -3,7 +3,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.core.event import Source
 from forwarder.core.security_event_types import SECURITY_TYPES, SECURITY_TYPES_OF_LOG
-from forwarder.metrics import Metrics, event_type_label
+from forwarder.metrics import Metrics
 from forwarder.stored_event_metrics import StoredEventMetrics
 from tools.make_metrics_page import PAGE, page
 
@@ -102,12 +102,6 @@ def test_a_scrape_speaks_both_formats() -> None:
     openmetrics, kind = metrics.render("application/openmetrics-text; version=1.0.0")
     assert kind.startswith("application/openmetrics-text")
     assert openmetrics.endswith(b"# EOF\n")
-
-
-def test_an_event_type_outside_the_catalogue_counts_as_other() -> None:
-    assert event_type_label("user.session.start") == "user.session.start"
-    assert event_type_label("user.session.start" + "x" * 99) == "other"
-    assert all(event_type_label(name) == name for name in EVENT_TYPES)
 
 
 async def test_the_first_event_of_a_type_that_matters_raises_its_rate() -> None:
