@@ -19,6 +19,7 @@ def test_the_bound_doubles_with_each_attempt_up_to_the_cap() -> None:
     assert [rule.delay(attempt) for attempt in range(1, 6)] == [1, 2, 4, 8, 10]
 
 
+@pytest.mark.long
 @given(ATTEMPTS, RANDOMS, st.floats(0, 300))
 def test_a_delay_is_never_shorter_than_the_server_asks(attempt: int, random: float, asked: float) -> None:
     assert Backoff(base=0.5, cap=30).delay(attempt, random, asked) >= asked

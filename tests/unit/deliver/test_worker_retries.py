@@ -217,6 +217,7 @@ class HangsOnce(MemorySink):
         return await super().send(batch)
 
 
+@pytest.mark.long
 async def test_a_batch_without_an_answer_is_cancelled_after_the_timeout() -> None:
     rig = Rig()
     rig.settings = rig.settings.model_copy(update={"timeout": 0.05})

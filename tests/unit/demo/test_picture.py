@@ -61,6 +61,7 @@ def test_it_fills_the_terminal_and_is_no_larger(width: int, height: int, rows: i
     assert max(len(line) for line in lines) <= width
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [0, 1, 12, 1_234, 99_999])
 def test_no_number_is_cut_off_at_80_columns(number: int) -> None:
     lines = drawn(snapshot(number, next_try=12.3), 80, 24)
@@ -101,6 +102,7 @@ def test_the_newest_events_are_last_and_say_how_they_came() -> None:
     assert sum("System Log " in line for line in lines) >= 3
 
 
+@pytest.mark.long
 def test_what_an_event_says_cannot_steer_the_terminal() -> None:
     text = "\n".join(drawn(snapshot(rows=(row(1, user="\x1b[2J\x07a\rb"),)), 80, 24))
     assert "\x1b[2J" not in text

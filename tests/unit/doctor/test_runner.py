@@ -109,6 +109,7 @@ async def test_checks_run_side_by_side() -> None:
     assert [row.verdict for row in found] == ["ok", "ok"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("late", [CheckVerdict.FAIL, CheckVerdict.SKIP])
 async def test_a_check_that_hangs_ends_with_its_time_and_the_others_stay(late: CheckVerdict) -> None:
     async def hang(_: Context, _subject: str) -> Found:

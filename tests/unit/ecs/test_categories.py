@@ -70,6 +70,7 @@ def test_every_type_of_the_catalogue_gets_a_category_and_a_type_of_ecs() -> None
         assert len({*types}) == len(types)
 
 
+@pytest.mark.long
 @shared_data.needs(shared_data.CATEGORIES)
 def test_category_and_type_agree_with_elastics_for_99_percent_of_the_types_that_both_know() -> None:
     both = {name: entry for name, entry in elastics().items() if name in EVENT_TYPES}
@@ -128,6 +129,7 @@ def test_a_type_that_does_not_exist_yet_falls_under_the_same_rules(
     assert tuple(map(set, classes(event_type))) == (categories, types)
 
 
+@pytest.mark.long
 @given(st.text())
 def test_any_text_gets_a_category_and_a_type(event_type: str) -> None:
     categories, types = classes(event_type)

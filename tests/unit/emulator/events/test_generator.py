@@ -146,6 +146,7 @@ def test_log_only_share_is_the_share_of_types_that_hooks_cannot_carry() -> None:
     assert 1400 < unhooked < 1600
 
 
+@pytest.mark.long
 def test_only_addresses_for_documentation_occur_of_both_kinds() -> None:
     kinds = set()
     for hook in hooks():
@@ -210,6 +211,7 @@ def test_there_are_no_edge_cases_by_default() -> None:
         assert hook["displayMessage"]
 
 
+@pytest.mark.long
 def test_without_odd_types_every_event_fits_the_models_of_okta() -> None:
     for hook in hooks(500, edge_case_share=1.0, odd_types=False):
         assert isinstance(hook["version"], str)
@@ -218,6 +220,7 @@ def test_without_odd_types_every_event_fits_the_models_of_okta() -> None:
         assert hook["outcome"]["result"] != "PARTIAL"
 
 
+@pytest.mark.long
 def test_every_edge_case_occurs() -> None:
     bodies = hooks(500, edge_case_share=1.0)
     seen = {

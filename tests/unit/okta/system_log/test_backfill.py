@@ -180,6 +180,7 @@ class RushingClock(ManualClock):
         self._elapsed += seconds
 
 
+@pytest.mark.long
 async def test_it_waits_while_the_sinks_are_behind(there: Scene) -> None:
     there.happened("a", at=NOON - 2 * HOUR)
     there.reasons = ["9 wait", "8 wait"]

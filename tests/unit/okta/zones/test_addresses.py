@@ -71,6 +71,7 @@ _SMALL = st.tuples(st.integers(0, 30), st.integers(0, 30)).map(
 )
 
 
+@pytest.mark.long
 @given(_SMALL, st.lists(_SMALL, max_size=5))
 def test_an_address_is_uncovered_exactly_if_no_range_has_it(
     needed: AddressRange, covering: list[AddressRange]

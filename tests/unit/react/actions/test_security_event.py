@@ -76,6 +76,7 @@ def test_others_get_the_event_of_caep() -> None:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "login", ["ada", "ada@corp", "a@b@c.example", "", "ada lovelace@corp.example", "@x.example"]
 )

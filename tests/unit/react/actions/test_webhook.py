@@ -33,6 +33,7 @@ def test_the_signature_is_that_of_the_specification() -> None:
     }
 
 
+@pytest.mark.long
 @given(st.binary(min_size=1, max_size=64), st.text(max_size=200))
 def test_the_library_accepts_each_webhook(key: bytes, text: str) -> None:
     body = json.dumps({"text": text}, ensure_ascii=False).encode()

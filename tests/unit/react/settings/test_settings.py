@@ -148,6 +148,7 @@ def test_the_keys_are_published_elsewhere_if_a_url_says_so() -> None:
     assert reactions.public_documents == {}
 
 
+@pytest.mark.long
 def test_during_a_rotation_two_keys_are_published() -> None:
     reactions = settings_with({"set": signed(previous_key=public_pem(rsa_key("other")))}).reactions
     assert reactions.set is not None

@@ -19,6 +19,7 @@ def test_the_key_set_has_the_public_part_only() -> None:
     assert published == published | {"kty": "RSA", "use": "sig", "alg": "RS256", "e": "AQAB"}
 
 
+@pytest.mark.long
 def test_a_token_signed_with_the_key_is_valid_by_the_key_set() -> None:
     key = signing_key(pem(rsa_key()))
     token = jwt.encode({"a": 1}, key.private, "RS256", {"kid": key.kid})

@@ -201,6 +201,7 @@ def test_a_late_sign_in_is_compared_with_the_one_after_it(person: Person) -> Non
     assert person.does(sign_in(ip="192.0.2.9"), NOON - HOUR)["travel"]["kmh"] > 10_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
 def test_the_order_of_a_day_changes_neither_what_is_new_nor_who_travels(seed: int) -> None:
     chance = Random(seed)
