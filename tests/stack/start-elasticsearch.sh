@@ -31,6 +31,8 @@ if [ ! -e "$ES_PATH_CONF/jvm.options" ]; then
 fi
 heap=${ES_HEAP:-512m}
 export ES_JAVA_OPTS="-Xms$heap -Xmx$heap -XX:-AlwaysPreTouch"
+# The command that starts the server is a JVM too, which lives for seconds.
+export CLI_JAVA_OPTS="-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 
 # Elasticsearch refuses to run as root: a user namespace shows it another user id.
 as_user=()
