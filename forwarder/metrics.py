@@ -164,7 +164,8 @@ class Metrics:
             "store_disk_free_bytes", "Free space in the store's file system."
         )
         self.stored_events = self._gauge(
-            "stored_events", "Events ever stored: the sum of the places in each sink's ledger."
+            "stored_events",
+            "Events ever stored. The numbers of one sink in `forwarder_ledger_events` add up to this.",
         )
         self.ledger_events = self._gauge(
             "ledger_events",
@@ -252,7 +253,8 @@ class Metrics:
             "rule_evaluation_seconds", "Time to evaluate all rules on one event.", _EVALUATION
         ).labels()
         self.rule_state_keys = self._gauge(
-            "rule_state_keys", "Groups (such as users) that the rules remember."
+            "rule_state_keys",
+            "Values, such as users, for which rules that count or compare events keep a state.",
         )
         self.rule_state_evicted = self._counter(
             "rule_state_evicted_total", "Groups forgotten because there were more than `rules.max_keys`."

@@ -165,7 +165,7 @@ def _check_all(ids: tuple[int, ...], done: int) -> None:
     if len(ids) > done:
         terminal.echo(
             f"{len(ids) - done} of {count(len(ids), 'dead letter')} skipped: not found, already being sent again, "
-            "still malformed, or for events that the sink did not name. See: forwarder dead-letters list",
+            "still malformed, or without an event that can be sent. See: forwarder dead-letters list",
             fg="red",
             err=True,
         )

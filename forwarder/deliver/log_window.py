@@ -136,7 +136,8 @@ class Window:
         return self._unsettled
 
     def settled(self) -> Settlement:
-        """Move the position, and return the settlement. Call this after the store has committed the last settlement."""
+        """Move the position to that of the unsettled settlement, and return this settlement. Call this after the store
+        has committed it."""
         settlement, self._unsettled = self._unsettled, None
         assert settlement is not None
         self.position = settlement.position

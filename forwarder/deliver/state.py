@@ -65,9 +65,9 @@ class DeliveryState:
     """The delivery state of one sink.
 
     Attributes:
-        in_flight: the batches that were sent and not answered yet, by the tasks that send them.
-        queue: the events to send again that are not suspects.
-        suspects: the suspects to send again.
+        in_flight: each batch that the sink has not answered yet. The key is the task that sends the batch.
+        suspects: events to send again that may have made a whole request fail.
+        queue: all other events to send again.
     """
 
     def __init__(

@@ -290,7 +290,7 @@ class RuleRunner:
             yield decoded
 
     def _raw(self, engine: RuleEngine, event: Event) -> dict[str, Any] | None:
-        """Return the event as the rules read it, decoded; None if no rule can match it."""
+        """Return the decoded event, in the form that rules are matched against; None if no rule can match it."""
         if event.source is Source.ACTION or (self._orgs is not None and event.org not in self._orgs):
             return None
         if (

@@ -76,5 +76,6 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     @property
     def unattributed(self) -> bool:
-        """Whether the sink did not say which events it rejected. The events of such a dead letter cannot be sent again."""
+        """Whether this is a dead letter for which the sink did not say which events it rejected. So none can be sent
+        again."""
         return not self.org

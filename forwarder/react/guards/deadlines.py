@@ -11,8 +11,10 @@ _MOST_AHEAD: Micros = 60 * SECOND  # an event may be this far ahead of our clock
 
 
 def why_late(case: Case, fresh: float) -> Judgement | None:
-    """Refuse an action whose event or approval is too old; return None if the action is in time. An action that waits for
-    a human is late only when the time to approve is up.
+    """Return the refusal of an action that is too late; None if the action is in time.
+
+    An action that still waits for an approval is late when the time to approve it is up. Any other action is late if its
+    event, or its approval if it has one, is older than `fresh`.
 
     Args:
         case: the action, and the time.

@@ -65,8 +65,8 @@ def _ignored(_text: str, _line: int) -> None:
 
 
 def line_of(found: Any, key: str | None = None) -> int:
-    """Return the line of the mapping `found`, or of its key `key`. Lines count from 0 at the start of the document; an
-    unknown line is 0."""
+    """Return the line of the mapping `found`, or of its key `key`. The first line of the
+    document is 0; return 0 also if the line is unknown."""
     if not isinstance(found, YamlMapping):
         return 0
     return found.lines.get(key, found.line) if key is not None else found.line

@@ -220,8 +220,8 @@ def _create_if_missing(path: Path) -> None:
         return
     if file_bytes(wal_path(path)):
         raise StoreFormatError(
-            f"{path}-wal holds events, but its store {path} is missing; "
-            "put the store back, or move the WAL away as well"
+            f"the store {path} is missing, but {path}-wal holds events of it; put the store back, or, to start "
+            f"with an empty store, move {path}-wal away"
         )
     new = path.with_name(path.name + ".new")
     for leftover in (new, wal_path(new), new.with_name(new.name + "-journal")):
