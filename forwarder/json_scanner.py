@@ -34,7 +34,12 @@ _TRIES = 3
 """The number of places that the parser tries as the end of a piece. Each place is between two objects, which may be two
 elements, or parts of one element."""
 
+_LONGEST_KEY = 256
+"""The maximum number of bytes of a key in which escapes are decoded. The keys that the scanner looks for have fewer than
+10 characters, and an escape has 6 bytes."""
+
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_text = msgspec.json.Decoder(str).decode
 
 # If the end of a string is missing, the string seems to end at the first quote of the next element. It then ends with
 # `,{"`, and no delimiter follows. The pattern does not match such a string.
@@ -137,12 +142,22 @@ def scan_object(text: bytes, at: int, scanners: Mapping[bytes, Scanner]) -> Scan
     if empty := _object_end(text, at):
         return empty.end()
     while key := _key(text, at):
-        scan = scanners.get(key[1])
+        scan = scanners.get(_plain_key(key[1]))
         end = yield from scan(text, key.end()) if scan else scan_value(text, key.end(), b"}")
         if closing := _object_end(text, end):
             return closing.end()
         at = _skip(text, end, b",")
     raise JsonStructureError(f"expected a key (byte {at})")
+
+
+def _plain_key(key: bytes) -> bytes:
+    """Return `key`, a key with its quotes; if it is short, with its escapes decoded."""
+    if b"\\" not in key or len(key) > _LONGEST_KEY:
+        return key
+    try:
+        return b'"' + _decode_text(key).encode() + b'"'
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return key
 
 
 def check_end(text: bytes, at: int) -> None:

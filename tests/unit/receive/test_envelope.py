@@ -248,6 +248,14 @@ async def test_one_poison_element_costs_only_itself(bad: bytes) -> None:
         assert events[0].envelope_id == malformed[0].envelope_id == "p"
 
 
+@pytest.mark.parametrize("bad", [b"NaN", b"[" * 5000 + b"]" * 5000, rb'"\ud800"'])
+async def test_escapes_in_the_keys_of_an_envelope_with_an_invalid_element_cost_no_event(bad: bytes) -> None:
+    elements = b",".join([good(1), bad, good(3)])
+    events, malformed = await read(rb'{"d\u0061ta":{"\u0065vents":[' + elements + rb']},"event\u0049d":"p"}')
+    assert [(event.body, event.envelope_id) for event in events] == [(good(1), "p"), (good(3), "p")]
+    assert [element.body for element in malformed] == [bad]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("separator", [b",", b", "])
 async def test_a_truncated_element_costs_only_itself(separator: bytes) -> None:
