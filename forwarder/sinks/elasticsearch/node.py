@@ -95,7 +95,7 @@ class Node(elastic_transport.BaseAsyncNode):
                     del response.stream  # otherwise a reference cycle keeps the request's body in memory
         except (httpx.TimeoutException, TimeoutError) as error:
             raise elastic_transport.ConnectionTimeout(
-                f"{self.base_url}: no response within {timeout} s"
+                f"{self.base_url}: no response within {timeout:g} s"
             ) from error
         except httpx.RequestError as error:
             raise elastic_transport.ConnectionError(_unreachable(self.base_url, error)) from error

@@ -8,7 +8,7 @@ import elastic_transport
 import pytest
 
 from forwarder.sinks.elasticsearch.node import Node
-from tests.fakes.elasticsearch import FakeElasticsearch
+from tests.fakes.elasticsearch import FakeElasticsearch, Reply
 
 pytestmark = pytest.mark.both_clients
 
@@ -30,3 +30,12 @@ async def test_a_body_that_was_sent_is_freed_without_a_garbage_collection() -> N
         after = sys.getrefcount(body)
         await node.close()
     assert after == before
+
+
+async def test_a_timeout_is_named_without_the_digits_of_a_float() -> None:
+    async with FakeElasticsearch() as server:
+        server.always = Reply(silent=True)
+        node = Node(elastic_transport.client_utils.url_to_node_config(server.url))
+        with pytest.raises(elastic_transport.ConnectionTimeout, match=r"no response within 0\.07 s"):
+            await node.perform_request("GET", "/", request_timeout=0.7 * 0.1)  # 0.06999999999999999
+        await node.close()
