@@ -36,6 +36,7 @@ async def test_a_timeout_is_named_without_the_digits_of_a_float() -> None:
     async with FakeElasticsearch() as server:
         server.always = Reply(silent=True)
         node = Node(elastic_transport.client_utils.url_to_node_config(server.url))
-        with pytest.raises(elastic_transport.ConnectionTimeout, match=r"no response within 0\.07 s"):
+        with pytest.raises(elastic_transport.ConnectionTimeout) as error:
             await node.perform_request("GET", "/", request_timeout=0.7 * 0.1)  # 0.06999999999999999
         await node.close()
+    assert error.value.message.endswith("no response within 0.07 s")
