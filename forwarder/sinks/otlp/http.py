@@ -204,7 +204,7 @@ def _decode(response: requests.Response, content: bytes | None) -> ExportLogsSer
         return None
     try:
         written = json.loads(content)
-        if type(written) is not dict:
+        if type(written) is not dict or written.get("error"):
             return None
         if written and type(written.get("partialSuccess", written.get("partial_success"))) is not dict:
             return None

@@ -226,6 +226,7 @@ async def test_a_large_grpc_response_is_a_retry_and_not_held_in_memory(compressi
         b" ",
         b'{"partialSuccess": "no"}',
         b'{"partialSuccess": []}',
+        b'{"partialSuccess": {}, "error": "no such tenant"}',
         b'{"partialSuccess": {"rejectedLogRecords": "many"}}',
         b'{"PartialSuccess": {}}',
         b"{",
