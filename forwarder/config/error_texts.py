@@ -17,7 +17,7 @@ _TEXTS = {
     "model_type": _MAPPING,
     "model_attributes_type": _MAPPING,
     "tuple_type": "write a list, as in [one, two]",
-    "path_type": "write a path, as in /var/lib/forwarder/forwarder.db",
+    "path_type": "write a path, as in /etc/forwarder/name",
     "string_type": _TEXT,
     "string_unicode": _TEXT,
     "string_too_short": "is empty; remove it, or write a value",

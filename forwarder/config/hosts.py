@@ -49,7 +49,7 @@ def split_url(url: str) -> SplitResult:
     except ValueError:
         is_url = False
     if not is_url:
-        raise ValueError("is not a URL; write one like https://host:9200")
+        raise ValueError("is not a URL; write one like https://host.example:8443")
     if re.search(r"[\x00-\x20\x7f\\]", url):
         raise ValueError("has a blank, a control character or a backslash; remove it")
     if parts.hostname:
@@ -68,7 +68,7 @@ def split_http_url(url: str, credentials: str) -> SplitResult:
     if parts.username is not None or parts.password is not None:
         raise ValueError(f"must not contain credentials: URLs are logged; use {credentials} instead")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.startswith("//"):
-        raise ValueError("is not a URL of a server; write one like https://host:9200")
+        raise ValueError("is not a URL of a server; write one like https://host.example:8443")
     if "?" in url or "#" in url:
         raise ValueError("may have only a scheme, a host, a port and a path")
     return parts

@@ -16,7 +16,7 @@ PASSWORD = "correct horse battery staple"
     ("wrong", "words"),
     [
         ({"hosts": []}, "at least 1"),
-        ({"hosts": ["es.internal:9200"]}, "write one like https://host:9200"),
+        ({"hosts": ["es.internal:9200"]}, "write one like https://host.example:8443"),
         ({"hosts": ["ftp://es:9200"]}, "is not a URL"),
         ({"hosts": ["https://"]}, "is not a URL"),
         ({"hosts": ["https://es:99999"]}, "is not a URL"),
