@@ -257,7 +257,8 @@ class Metrics:
             "Values, such as users, for which rules that count or compare events keep a state.",
         )
         self.rule_state_evicted = self._counter(
-            "rule_state_evicted_total", "Groups forgotten because there were more than `rules.max_keys`."
+            "rule_state_evicted_total",
+            "States of such values that were dropped, because there were more than `rules.max_keys`.",
         )
         self.rule_lag = self._histogram("rule_lag_seconds", "From `published` to the alert.", _LAG).labels()
 
