@@ -258,7 +258,7 @@ class Metrics:
         )
         self.rule_state_evicted = self._counter(
             "rule_state_evicted_total",
-            "States of such values that were dropped, because there were more than `rules.max_keys`.",
+            "Values, such as users, whose state was dropped because there were more than `rules.max_keys`.",
         )
         self.rule_lag = self._histogram("rule_lag_seconds", "From `published` to the alert.", _LAG).labels()
 
