@@ -4,6 +4,7 @@ Published rules also compare with sets, which Okta's API refuses: `eventType in 
 `eventType eq ("a" or "b")`.
 """
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -61,11 +62,20 @@ def parse_filter(query: str) -> Condition:
     Raises:
         RuleFileError: the query is not a filter.
     """
-    reader = TokenReader(tokenize(query, _TOKENS, lambda text: re.sub(r"\\(.)", r"\1", text[1:-1])))
+    reader = TokenReader(tokenize(query, _TOKENS, _unquoted))
     condition = reader.condition(lambda: _operand(reader))
     if rest := reader.next():
         raise RuleFileError(f"Unexpected {rest.text!r}")
     return condition
+
+
+def _unquoted(text: str) -> str:
+    """Return the value of a quoted text. It has the escapes of JSON (RFC 7644, section 3.4.2.2); any other backslash is
+    left out."""
+    try:
+        return str(json.loads(text, strict=False))
+    except ValueError:  # single quotes, or an escape that JSON does not have
+        return re.sub(r"\\(.)", r"\1", text[1:-1])
 
 
 def is_filter(query: str) -> bool:
@@ -107,12 +117,12 @@ def _operand(reader: TokenReader) -> Condition:
         inner = reader.condition(lambda: _operand(reader))
         reader.expect(")")
         return inner
-    attribute = reader.take().text
+    attribute = reader.take("word").text
     if reader.skip("["):  # `target[type eq "User"]` is about objects in a list, which have no event type
         reader.condition(lambda: _operand(reader))
         reader.expect("]")
         return Unknown()
-    written = reader.take().text
+    written = reader.take("word").text
     if written.lower() == "not" and reader.at("in"):
         return Not(_comparison(reader, attribute, reader.take().text))
     return _comparison(reader, attribute, written)
@@ -131,14 +141,14 @@ def _comparison(reader: TokenReader, attribute: str, written: str) -> Condition:
         return ValueSet(any_of=tuple(_compared(attribute, operator, value) for value in values))
     if operator == "in":
         reader.expect("[")
-    return _compared(attribute, operator, reader.take())
+    return _compared(attribute, operator, reader.take("word", "text"))
 
 
 def _values(reader: TokenReader, closing: str) -> Iterator[QueryToken]:
     """Yield the values up to the token `closing`. Commas or `or` separate the values."""
     while not reader.skip(closing):
         if not reader.skip("or", ","):
-            value = reader.take()
+            value = reader.take("word", "text")
             for part in value.text.split(",") if value.kind == "word" else [value.text]:
                 if part or value.kind == "text":
                     yield QueryToken(value.kind, part, value.line)

@@ -74,15 +74,20 @@ class TokenReader:
         """Return the next token without taking it; None at the end."""
         return self._tokens[self._at] if self._at < len(self._tokens) else None
 
-    def take(self) -> QueryToken:
-        """Take the next token.
+    def take(self, *kinds: str) -> QueryToken:
+        """Take the next token, which must have one of `kinds` if any are given.
 
         Raises:
-            RuleFileError: the query has ended.
+            RuleFileError: the query has ended, or the token has another kind.
         """
         token = self.next()
         if token is None:
             raise RuleFileError("the query ends too early")
+        if kinds and token.kind not in kinds:
+            expected = "a value" if "text" in kinds else "a name without quotes"
+            raise RuleFileError(
+                f"line {token.line} of the query: {token.text!r} where {expected} was expected"
+            )
         self._at += 1
         return token
 

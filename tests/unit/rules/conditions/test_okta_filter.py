@@ -32,6 +32,8 @@ START, LOCK = "user.session.start", "user.account.lock"
         (f'outcome.result in ["ALLOW"] and eventType eq "{LOCK}"', {LOCK}),
         (f'eventType eq ("{START}" or "{LOCK}")', {START, LOCK}),
         (f'eventType ne ("{START}" or "{LOCK}") and eventType in ["{START}", "user.session.end"]', {"user.session.end"}),
+        ('eventType eq "user\\u002esession\\u002estart"', {START}),
+        ('eventType eq "user\\.session.start"', {START}),
         ('eventType sw ["user.session.", "zone."]', under("user.session.") | under("zone.")),
     ],
 )  # fmt: skip
@@ -51,6 +53,12 @@ def test_a_type_is_named_by_a_comparison(query: str, named: set[str], tmp_path: 
         "a in b",
         "a in [b",
         "a in",
+        f'"eventType" eq "{START}"',
+        f'"{START}" eq eventType',
+        f'eventType "eq" "{START}"',
+        "a eq )",
+        "] eq a",
+        "a in [(]",
     ],
 )
 def test_a_text_that_is_not_a_filter_is_refused(query: str) -> None:
