@@ -35,6 +35,7 @@ _TOKENS = re.compile(r"(?P<skip>\s+)|(?P<mark>[()])|(?P<word>[^\s()|]+)|(?P<text
 _MAX_TESTS = 100_000
 """The maximum number of tests that the conditions of a rule may join. A selection counts each time that a condition
 names it."""
+_SYSTEMS = ("windows", "linux", "macos")
 _QUANTIFIERS: dict[str, type[And | Or]] = {"1": Or, "any": Or, "all": And}
 
 Report = Callable[[str, int], None]
@@ -73,9 +74,16 @@ def line_of(found: Any, key: str | None = None) -> int:
 
 
 def about_okta(source: Any) -> bool | None:
-    """Whether the log source `source` is Okta; None if it names no product."""
-    product = source.get("product") or source.get("service") if isinstance(source, dict) else None
-    return None if product is None else "okta" in str(product).lower()
+    """Whether the log source `source` is Okta; None if it names neither a product nor a service.
+
+    With the product of an operating system, the service `okta` is a program of Okta's on that system.
+    """
+    if not isinstance(source, dict):
+        return None
+    product, service = (str(source.get(key) or "").lower() for key in ("product", "service"))
+    if not product or product in _SYSTEMS:
+        return "okta" in (product or service) if product or service else None
+    return "okta" in product or service == "okta"
 
 
 def detection_tree(
