@@ -31,9 +31,8 @@ from forwarder.rules.conditions.rule import (
     names_event_type,
 )
 from forwarder.rules.documents import Document, json_documents, line_documents, toml_documents, yaml_documents
-from forwarder.rules.elastic.rules import elastic_maker
 from forwarder.rules.files import MAX_BYTES, is_folder, mode_and_size, read_text, walk
-from forwarder.rules.rule_objects import collected, is_sigma, rule_objects, yaml_rule
+from forwarder.rules.rule_objects import collected, json_rule, rule_objects, yaml_rule
 
 _MAX_PATTERNS = 20_000
 """The maximum number of patterns in all rules of a file. Each pattern takes about a millisecond. All of Elastic's
@@ -164,7 +163,7 @@ Documents = Iterable[tuple[str, Any]]
 def _elastic(documents: Documents) -> Iterator[_Counted]:
     for place, value in documents:
         for rule in rule_objects(value):
-            if make := yaml_rule(rule) if is_sigma(rule) else elastic_maker(rule):
+            if make := json_rule(rule):
                 yield _made(place, rule, make)
 
 

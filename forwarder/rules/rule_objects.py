@@ -76,13 +76,20 @@ def yaml_rule(written: dict[Any, Any]) -> Callable[[], Rule | LeftOut] | None:
         return partial(LeftOut, SkipReason.REFERENCE)
     if isinstance(found.get("query"), str | list) and has_reader(found):
         return partial(elastic_rule, found)
-    if "query" in found or "search" in found:  # osquery, Sentinel, Splunk
+    if found.get("query") is not None or "search" in found:  # osquery, Sentinel, Splunk
         return partial(_without_reader, found)
     if about_okta(found.get("logsource")) is False:
         return partial(LeftOut, SkipReason.OTHER_PRODUCT)
     if "logsource" in found or is_sigma(found):
         return refusal("its `detection` must hold selections and a condition")
     return elastic_maker(found)
+
+
+def json_rule(written: dict[Any, Any]) -> Callable[[], Rule | LeftOut] | None:
+    """Do as `yaml_rule` does, for an object of JSON or TOML: unlike in YAML, a `query` without a language is Elastic's."""
+    if is_sigma(written) or "analysistype" in lower_keys(written):
+        return yaml_rule(written)
+    return elastic_maker(written)
 
 
 def is_sigma(found: dict[Any, Any]) -> bool:
@@ -130,7 +137,8 @@ def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
     """Read a rule of Okta's public catalogue: its System Log filters, not its queries in other languages."""
     queries = list(okta_filters(found["detection"]))
     if not queries:
-        others = [query for key, query in found["detection"].items() if str(key).lower() != "okta_systemlog"]
+        named = ("okta_systemlog", *_OTHER_LANGUAGES)
+        others = [query for key, query in found["detection"].items() if str(key).lower() not in named]
         if any(isinstance(selection, dict) for selection in others):
             raise RuleFileError("its detection has no condition; add one, as in `condition: selection`")
         if not _has_text(found["detection"]):

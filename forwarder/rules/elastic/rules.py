@@ -32,7 +32,7 @@ _OKTAS_DATA = re.compile(
 
 def elastic_maker(found: dict[str, Any]) -> Callable[[], Rule | LeftOut] | None:
     """Return a function that reads `found` and returns a Rule or LeftOut; None if `found` is not a rule."""
-    if "query" in found or found.get("type") in _WITHOUT_QUERY:
+    if found.get("query") is not None or found.get("type") in _WITHOUT_QUERY:
         return partial(elastic_rule, found)
     signs = [found.get("type") in _KINDS, *(key in found for key in _SIGNS)]
     if sum(signs) > 1 and "okta" in _context(found, ""):

@@ -50,6 +50,8 @@ def problem_texts(folder: Path) -> list[str]:
         ("a.yml", {"title": "t", "detection": {"okta_systemlog": None}}),
         ("a.yml", {"action": "global", "title": "t", "logsource": {"product": "okta"}}),
         ("a.json", ELASTIC),
+        ("a.json", {**ELASTIC, "query": None}),
+        ("a.yml", {**ELASTIC, "query": None}),
         ("a.json", {"items": [{**ELASTIC, "type": "saved_query", "saved_id": "x"}]}),
         ("a.json", {"name": "Okta", "rule_id": "1", "type": "eql", "index": ["logs-*"]}),
     ],
@@ -74,6 +76,7 @@ def test_a_rule_about_okta_that_cannot_be_used_is_named(name: str, found: Any, t
         ("a.yml", {"name": "n", "type": "query", "index": ["logs-okta*"], "query": "event.action: zone.create"}),
         ("a.yml", {"name": "n", "language": ["EQL"], "query": ['any where event.action == "zone.create"']}),
         ("a.yml", {"title": "t", "Detection": {"okta_systemlog": ZONES}}),
+        ("a.yml", {**SIGMA, "logsource": {"product": "identity", "service": "okta"}}),
         ("a.yml", {"title": "t", "detection": {"Okta_SystemLog": {"OIE": ZONES}}}),
     ],
 )  # fmt: skip
