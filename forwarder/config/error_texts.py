@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import PlainSerializer
 
-_MAPPING = "write keys with values, as in {key: value}"
+_MAPPING = "write keys with values, as in {key: value}, with a blank after each colon"
 _WHOLE = "write a whole number, as in 100"
 _TEXT = "write a text; quote a number, a date, and words like no and off"
 _NETWORK = "is not an address or a network; write one such as 192.0.2.7 or 192.0.2.0/28, without a port"

@@ -33,7 +33,9 @@ _HINTS = {
     "cannot start any token": _QUOTE,
     "expected alphabetic or numeric character": _QUOTE,
     "undefined alias": "put a value that begins with * into quotes",
-    "mapping values are not allowed": "put a value that contains `: ` into quotes, and check the indentation of the line",
+    "mapping values are not allowed": "put a value that contains `: ` into quotes, check the indentation of the line, and write a "
+    "blank after the colon of the key before it",
+    "could not find expected ':'": "write a blank after the colon of a key, as in `path: /okta/events`",
     "unknown escape character": "write a path with backslashes in single quotes",
     "constructor for the tag": "YAML tags are not read; write a secret as {env: NAME} or {file: path}",
     "another document": "a configuration is one document; remove the `---`",
@@ -135,7 +137,8 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
+        is_key = error.context == "while scanning a simple key"  # PyYAML notices it only in a later line
+        mark = error.context_mark if is_key and error.context_mark else error.problem_mark
         words = str(error.problem)
         hint = next((f"; {hint}" for sign, hint in _HINTS.items() if sign in words), "")
         words = _WRITTEN.sub("", words)

@@ -19,6 +19,11 @@ _ABOUT_A_KEY = re.compile(r"`(\w+)`:? (?!and |or )")
 _ANY_NAME = re.compile(r"[A-Za-z0-9_.-]{0,200}")  # matches event types too
 _KEY = re.compile(r"[A-Za-z_. -]{0,40}")  # no key of the configuration has a digit
 
+_MOST_PLACES = 4  # more would not help
+
+_NOT_A_SECTION = {"model_type", "model_attributes_type", "union_tag_not_found"}
+"""The types of the errors of a value that should be a section."""
+
 _NAME = "a name has letters, digits, `.`, `_` and `-`, at most 63, and starts with a letter or digit"
 
 
@@ -37,7 +42,34 @@ class Describer:
 
     def describe(self, errors: Iterable[Any]) -> list[str]:
         """Return a line for each of pydantic's `errors`. No line shows a value that may be a secret."""
-        return [self._line(error) for error in causes(errors)]
+        lines = (self._without_name(error) or self._line(error) for error in causes(errors))
+        return list(dict.fromkeys(lines))
+
+    def _without_name(self, error: Any) -> str | None:
+        """Return the line for a key that lacks the name above it, such as `orgs.url` for `orgs.acme.url`; else None."""
+        loc, kind = error["loc"], error["type"]
+        for end in (len(loc), len(loc) - 1)[: 1 + (kind == "extra_forbidden")]:
+            holder, key = loc[: end - 1], loc[end - 1]
+            for section in self._named_sections(holder):
+                field = _field(section, (key,))
+                below = loc[end:]
+                if field and (
+                    (kind in _NOT_A_SECTION and not below)
+                    or (below and (_is_named(field) or below[0] in _keys(_section_of(field))))
+                ):
+                    place, _ = self._locate(holder)
+                    return (
+                        f"{place}.{key}: is a key of `{place}.NAME`; write a name of your choice below `{holder[-1]}`, and "
+                        "this key below the name, indented"
+                    )
+        return None
+
+    def _named_sections(self, loc: tuple[Any, ...]) -> list[Any]:
+        """Return the sections of which one stands below each name at `loc`, such as `orgs`; empty for another `loc`."""
+        field = _field(self._section(loc[:-1]), loc[-1:])
+        if field is None or not _is_named(field):
+            return []
+        return list(self._kinds.values()) if loc == ("sinks",) else [_section_of(field)]
 
     def _line(self, error: Any) -> str:
         path, section = self._locate(error["loc"])
@@ -69,14 +101,17 @@ class Describer:
             known for known in siblings if snake.startswith(known) or (snake and known.startswith(snake))
         ]
         if not near and (belongs := self._belongs(loc)):
-            return f"it belongs to {' or '.join(belongs)}"
+            *others, last = belongs
+            named = len(loc) == 1 and any(place.endswith(".NAME`") for place in belongs)
+            choice = "; NAME is a name of your choice" if named else ""
+            return f"it belongs to {', '.join(others)}{' or ' * bool(others)}{last}{choice}"
         near = near or difflib.get_close_matches(snake, siblings, n=1, cutoff=0.67 if len(key) > 4 else 0.6)
         return (
             f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(sorted(siblings)) or 'none'}"
         )
 
     def _belongs(self, loc: tuple[Any, ...]) -> list[str]:
-        """Return the one or two sections that have the last key of `loc`; empty if more than two have it, or none.
+        """Return the sections that have the last key of `loc`; empty if more than four have it, or none.
 
         Only sections within the same top-level section count, unless the key itself is at the top level.
         """
@@ -84,7 +119,7 @@ class Describer:
         if "" in places:
             return ["the top level; check its indentation"]
         near = sorted(place for place in places if len(loc) == 1 or place.partition(".")[0] == loc[0])
-        return [f"`{place}`" for place in near] if len(near) < 3 else []
+        return [f"`{place}`" for place in near] if len(near) <= _MOST_PLACES else []
 
     def _locate(self, loc: tuple[Any, ...]) -> tuple[str, Any]:
         """Return pydantic's `loc` as a path that the operator recognizes, and the section that has the last key."""
@@ -129,7 +164,7 @@ def _places(
         yield key, path
         inner = kinds.values() if (path, key) == ("", "sinks") else [_section_of(field)]
         place = f"{path}.{key}" if path else key
-        many = "dict[" in str(field.annotation)
+        many = _is_named(field)
         for section in inner:
             if _is_section(section) and section not in above:
                 yield from _places(section, kinds, f"{place}.NAME" if many else place, (*above, section))
@@ -155,6 +190,11 @@ def _follows(error: Any, errors: Iterable[Any]) -> bool:
     return error["type"] == "too_short" and any(
         len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in errors
     )
+
+
+def _is_named(field: FieldInfo) -> bool:
+    """Whether the field is a mapping of names that the operator chooses."""
+    return "dict[" in str(field.annotation)
 
 
 def _is_section(model: Any) -> bool:

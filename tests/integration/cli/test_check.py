@@ -189,6 +189,8 @@ MISTAKES = {
     "an octal number": (RECEIVER, f"{RECEIVER}, max_connections: 022", "HERE/forwarder.yaml: line 10, column 53: YAML reads this as an octal number; leave out the 0"),
     "a star without quotes": (EVENTS, "events: [*]", "HERE/forwarder.yaml: line 9, column 63: expected alphabetic or numeric character, but found ']'; put a value that has such a character into quotes"),
     "an @ without quotes": (OPS, "ops: @x", "HERE/forwarder.yaml: line 16, column 6: found character '@' that cannot start any token; put"),
+    "no blank after a colon": ("header: Authorization", "header:Authorization", "HERE/forwarder.yaml: line 6, column 5: could not find expected ':'; write a blank after the colon of a key"),
+    "no blank after the first colon": (f"url: {URL}", f"url:{URL}", "HERE/forwarder.yaml: line 5, column 9: mapping values are not allowed here; put a value that contains `: ` into quotes, check the indentation of the line, and write a blank after the colon of the key before it"),
     "a tag of another tool": (SECRET, "!vault x", "HERE/forwarder.yaml: line 7, column 15: could not determine a constructor for the tag; YAML tags are not read"),
     "a backslash in quotes": (ARCHIVE, '"C:\\secrets"', "HERE/forwarder.yaml: line 15, column 35: found unknown escape character 's'; write a path with backslashes in single quotes"),
     "a boolean that is none": (OPS, "x: !!bool hunter2", "HERE/forwarder.yaml: line 16, column 4: cannot be read as true or false"),

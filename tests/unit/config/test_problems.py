@@ -98,6 +98,9 @@ def test_a_problem_says_what_to_write(place: tuple[Any, ...], value: object, lin
         (("receiver", "tls", "cert_file"), "did you mean `cert`?"),
         (("reactions", "ops"), "it belongs to the top level"),
         (("webhooks",), "it belongs to `reactions`"),
+        (("secrets",), "it belongs to `orgs.NAME`; NAME is a name of your choice"),
+        (("kind",), "it belongs to `sinks.NAME`; NAME is a name of your choice"),
+        (("path",), "it belongs to `orgs.NAME`, `sinks.NAME` or `store`; NAME is a name of your choice"),
         (("Ops",), "did you mean `ops`?"),
         (("OPS",), "did you mean `ops`?"),
         (("logging",), "did you mean `log`?"),
@@ -111,3 +114,29 @@ def test_an_unknown_key_says_which_was_meant_or_where_it_belongs(place: tuple[An
     assert [line for line in error.value.problems if line.startswith(f"{path}: unknown key; {hint}")], (
         error.value.problems
     )
+
+
+@pytest.mark.parametrize(
+    ("tree", "keys"),
+    [
+        ({"orgs": {"url": "https://acme.okta.com", "secrets": ["s"]}}, ["orgs.secrets", "orgs.url"]),
+        ({"orgs": {"api": {"token": "t", "token_id": "i"}}}, ["orgs.api"]),
+        ({"orgs": {"zones": {"bad": {"ips": ["192.0.2.7"]}}}}, ["orgs.zones"]),
+        ({"orgs": {"acme": {"secrets": ["s"], "zones": {"ips": ["192.0.2.7"]}}}}, ["orgs.acme.zones.ips"]),
+        ({"sinks": {"kind": "file", "path": "/tmp/x"}}, ["sinks.kind", "sinks.path"]),
+        ({"sinks": {"hosts": ["http://es:9200"], "delivery": {"timeout": "5s"}}}, ["sinks.delivery", "sinks.hosts"]),
+        ({"reactions": {"webhooks": {"secret": "s"}}}, ["reactions.webhooks.secret"]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_key_that_lacks_the_name_above_it_is_told_so_once(tree: dict[str, Any], keys: list[str]) -> None:
+    with pytest.raises(SettingsError) as error:
+        read(tree, files=False)
+    lines = [line for line in error.value.problems if "write a name of your choice below" in line]
+    assert [line.partition(": ")[0] for line in lines] == keys, error.value.problems
+
+
+def test_an_org_and_a_sink_may_be_named_like_a_key() -> None:
+    sink = {"kind": "file", "path": "/tmp/x.ndjson"}
+    settings = read({"orgs": {"api": {"secrets": ["s"]}}, "sinks": {"path": sink}}, files=False)
+    assert (list(settings.orgs), list(settings.sinks)) == (["api"], ["path"])
