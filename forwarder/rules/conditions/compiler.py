@@ -253,23 +253,53 @@ _AS_EXPRESSION = {Wild.MANY: ".*", Wild.ONE: "."}
 
 def _compared(comparison: Comparison) -> Test:
     """Compile a comparison of a System Log filter. `ne` matches if none of the field's values equals the value in the
-    filter."""
+    filter. A null counts as no value, because the System Log has nulls where hooks leave out the key."""
     reader = event_fields.values(_FILTER_NAMES.get(comparison.attribute, comparison.attribute))
     if comparison.operator == "pr":
-        return lambda reading: any(value is not None for value in reading[reader])
+        return _over(reader, _has_content)
     if not comparison.quoted and not _LITERAL.fullmatch(comparison.value):
         raise RuleFileError(f"Expected a value in quotes instead of '{comparison.value}'")
     compare, wanted = _COMPARE[comparison.operator], comparison.value
-    if (
-        comparison.attribute == COUNTRY_FIELD
-        and compare in {operator.eq, operator.ne}
-        and wanted not in CODES
-    ):
+    if comparison.attribute == COUNTRY_FIELD and compare in _EQUALITY and wanted not in CODES:
         raise not_a_code(wanted)
+    if compare in _EQUALITY and wanted == "null" and not comparison.quoted:
+        is_null = compare is operator.eq
+        return lambda reading: all(value is None for value in reading[reader]) is is_null
     quantifier = all if comparison.operator == "ne" else any
-    return lambda reading: quantifier(
-        compare(event_fields.text_of(value), wanted) for value in reading[reader]
-    )
+    matches = _value_matcher(compare, wanted, quoted=comparison.quoted)
+    return lambda reading: quantifier(matches(value) for value in reading[reader] if value is not None)
+
+
+def _value_matcher(
+    compare: Callable[[Any, Any], bool], wanted: str, *, quoted: bool
+) -> Callable[[object], bool]:
+    """Return a function that compares a value of an event with `wanted`, as numbers if both are numbers, else as text.
+
+    If `wanted` is in quotes, only its order is that of numbers: 80 equals "80", and not "80.0".
+    """
+    number = event_fields.number_of(wanted)
+    if number is None or compare not in (_ORDER if quoted else _ORDER | _EQUALITY):
+        return lambda value: compare(event_fields.text_of(value), wanted)
+
+    def matches(value: object) -> bool:
+        # Okta writes the numbers in `debugData` as texts.
+        found = None if quoted and isinstance(value, str) else event_fields.number_of(value)
+        return compare(event_fields.text_of(value), wanted) if found is None else compare(found, number)
+
+    return matches
+
+
+_EQUALITY = {operator.eq, operator.ne}
+_ORDER = {operator.gt, operator.ge, operator.lt, operator.le}
+
+
+def _has_content(value: object) -> bool:
+    """Whether a value is neither null nor empty; an object is empty if all its values are."""
+    if isinstance(value, dict):
+        return any(map(_has_content, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_content, value))
+    return value is not None and value != ""
 
 
 _LITERAL = re.compile(r"true|false|null|-?\d+(\.\d+)?")

@@ -175,7 +175,7 @@ def numbers(field: str) -> FieldReader:
     """Return a reader of those values of a field that are numbers, or texts of a number."""
     found = values(field)
     return FieldReader(
-        lambda reading: tuple([number for value in reading[found] for number in _numbers(value)])
+        lambda reading: tuple([each for each in map(number_of, reading[found]) if each is not None])
     )
 
 
@@ -191,11 +191,13 @@ def _is_scalar(value: Any) -> bool:
     return value is not None and not isinstance(value, dict)
 
 
-def _numbers(value: Any) -> Iterator[float]:
+def number_of(value: object) -> float | None:
+    """Return `value` if it is a number, the number if it is the text of one, else None."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        yield value
-    elif isinstance(value, str) and len(value) < 100 and _NUMBER.fullmatch(value.strip()):
-        yield float(value)
+        return value
+    if isinstance(value, str) and len(value) < 100 and _NUMBER.fullmatch(text := value.strip()):
+        return int(text) if text.lstrip("+-").isdecimal() else float(text)
+    return None
 
 
 def _addresses(text: str) -> Iterator[bytes]:

@@ -118,3 +118,77 @@ def test_a_value_without_quotes_is_refused_by_both(tmp_path: Path) -> None:
         load([path])
     with pytest.raises(OktaApiError, match="Expected a value in quotes"):
         read_filter("eventType eq user.session.start")
+
+
+NULLS: dict[str, Any] = {
+    "outcome": {"reason": None},
+    "client": {"userAgent": {"os": None}},
+    "target": [{"id": None}],
+}
+NUMBERS: dict[str, Any] = {
+    "securityContext": {"asNumber": 100},
+    "client": {"geographicalContext": {"geolocation": {"lat": -0.5, "lon": 9}}},
+    "debugContext": {"debugData": {"score": "80", "number": "4294901908"}},
+}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'outcome.reason eq "null"',
+        'outcome.reason co "ul"',
+        'outcome.reason gt "a"',
+        'outcome.reason sw ""',
+        "outcome.reason ne null",
+        "outcome.reason pr",
+        '(client.userAgent.os lt "iOS" or client.userAgent.os gt "iOS")',
+        'target.id ew "l"',
+    ],
+)
+def test_a_filter_gives_a_null_of_the_system_log_and_a_key_that_a_hook_left_out_the_same_result(
+    text: str,
+) -> None:
+    is_match = read_filter(text)
+    assert [is_match(NULLS), is_match({})] == [False, False]
+
+
+@pytest.mark.parametrize(
+    "text", ["outcome.reason eq null", 'outcome.reason ne "null"', "not outcome.reason pr"]
+)
+def test_a_filter_for_no_value_matches_a_null_and_a_missing_key(text: str) -> None:
+    is_match = read_filter(text)
+    assert [is_match(NULLS), is_match({})] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"actor": {"detailEntry": ""}},
+        {"actor": {"detailEntry": {}}},
+        {"actor": {"detailEntry": {"a": None, "b": {"c": ""}}}},
+    ],
+)
+def test_an_empty_value_is_not_present(event: dict[str, Any]) -> None:
+    assert not read_filter("actor.detailEntry pr")(event)
+    assert read_filter("actor.detailEntry pr")({"actor": {"detailEntry": {"a": None, "b": False}}})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("securityContext.asNumber gt 9", True),
+        ('securityContext.asNumber gt "9"', True),
+        ("securityContext.asNumber lt 20", False),
+        ("securityContext.asNumber eq 100.0", True),
+        ('securityContext.asNumber eq "100"', True),
+        ('securityContext.asNumber eq "100.0"', False),
+        ("securityContext.asNumber ne 100.0", False),
+        ("client.geographicalContext.geolocation.lat lt 0", True),
+        ("client.geographicalContext.geolocation.lon ge 59.33", False),
+        ("debugContext.debugData.score gt 9", True),
+        ('debugContext.debugData.score gt "9"', False),
+        ("debugContext.debugData.number eq 4294901908", True),
+    ],
+)
+def test_a_filter_compares_numbers_as_numbers(text: str, expected: bool) -> None:  # noqa: FBT001
+    assert read_filter(text)(NUMBERS) is expected
