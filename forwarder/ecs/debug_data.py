@@ -32,8 +32,11 @@ _TAKEN = frozenset(
 """Names of fields whose type and meaning are fixed. No other key may become a field with such a name."""
 _PARSED = ("logOnlySecurityData", "tunnels", "behaviors", "risk")
 _MAX_CACHED = 1_000  # characters of one entry; in the worst case, 256 entries take 8 MB
-_COMMA = re.compile(", ")
-_NEXT_PAIR = re.compile(r",\s+(?=[^\s=,]+\s*=)")
+_JSON_OBJECT = re.compile(r'\s*\{\s*"')
+_COMMA = re.compile(r",\s+|(?<=TIVE),")
+"""Matches a comma between behaviors. The name of a behavior may contain a comma, so only a comma behind POSITIVE or
+NEGATIVE needs no space after it."""
+_NEXT_PAIR = re.compile(r",\s*(?=[^\s=,]+\s*=)")
 
 
 def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) -> None:
@@ -78,7 +81,7 @@ def _parse(written: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], dict[s
     left = KeysLeft(MAX_KEYS - len(written), fair=True)
     for key, value in sorted(written, key=lambda item: len(item[1]) if type(item[1]) is str else _MAX_CACHED):
         inner: Any
-        if type(value) is not str or key not in ("behaviors", "risk") or value.lstrip().startswith('{"'):
+        if type(value) is not str or key not in ("behaviors", "risk") or _JSON_OBJECT.match(value):
             inner = parsed_json(value, MAX_DEPTH - 1, left)
         elif key == "behaviors":
             inner = _pairs(value, _split(_within_braces(value), _COMMA), left) or None
@@ -145,13 +148,13 @@ def _risk(data: dict[str, Any]) -> dict[str, Any]:
     for source in (data.get("risk"), logged.get("risk") if type(logged) is dict else None):
         if type(source) is not dict:
             continue
-        if level := text(source.get("level")):
+        if level := (text(source.get("level")) or "").strip():
             found["risk_level"] = level
         if reasons := _reasons(source.get("reasons")):
             found["risk_reasons"] = reasons
     behaviors = data.get("behaviors")
     if type(behaviors) is dict:
-        unusual = [name for name, verdict in behaviors.items() if verdict == "POSITIVE"]
+        unusual = [name for name, verdict in behaviors.items() if (text(verdict) or "").strip() == "POSITIVE"]
         if unusual:
             found["risk_behaviors"] = unusual
     return found
@@ -159,9 +162,8 @@ def _risk(data: dict[str, Any]) -> dict[str, Any]:
 
 def _reasons(value: Any) -> list[str]:
     found = texts(value)
-    if isinstance(found, list):
-        return found
-    return [reason for part in found.split(",") if (reason := part.strip())] if found else []
+    parts = found if isinstance(found, list) else (found or "").split(",")
+    return [reason for part in parts if (reason := part.strip())]
 
 
 def _rename(

@@ -82,6 +82,10 @@ def test_level_and_reasons_of_the_risk_are_found_in_any_order(
         "\t{ level = HIGH , reasons = Anomalous Device, New IP }\n",
         "{reasons=Anomalous Device, New IP,   level=HIGH}",
         " reasons=Anomalous Device, New IP, level=HIGH ",
+        "{reasons=Anomalous Device, New IP,level=HIGH}",
+        "{level=HIGH ,reasons=Anomalous Device, New IP}",
+        '{ "reasons": "Anomalous Device, New IP", "level": "HIGH" }',
+        '\n{\n  "reasons": "Anomalous Device, New IP",\n  "level": "HIGH"\n}',
     ],
 )
 def test_blanks_around_a_risk_and_its_parts_change_nothing(risk: str) -> None:
@@ -96,12 +100,32 @@ def test_blanks_around_a_risk_and_its_parts_change_nothing(risk: str) -> None:
         "{New IP=POSITIVE, New City=NEGATIVE} ",
         "{ New IP=POSITIVE,  New City=NEGATIVE }",
         " { New IP = POSITIVE, New City=NEGATIVE\n}",
+        "{New IP=POSITIVE,New City=NEGATIVE}",
+        "{New IP=POSITIVE,\tNew City=NEGATIVE}",
+        "{New IP=POSITIVE,\n New City=NEGATIVE}",
+        '{ "New IP": "POSITIVE", "New City": "NEGATIVE" }',
     ],
 )
 def test_blanks_around_behaviors_and_their_parts_change_nothing(behaviors: str) -> None:
     made = debug({"behaviors": behaviors})
     assert made["risk_behaviors"] == ["New IP"]
     assert made["flattened"]["behaviors"] == {"New IP": "POSITIVE", "New City": "NEGATIVE"}
+
+
+def test_blanks_within_the_values_of_a_json_risk_change_nothing_that_rules_read() -> None:
+    made = debug(
+        {"risk": '{"level": " HIGH ", "reasons": [" A ", "B"]}', "behaviors": '{"New IP": " POSITIVE"}'}
+    )
+    assert (made["risk_level"], made["risk_reasons"], made["risk_behaviors"]) == (
+        "HIGH",
+        ["A", "B"],
+        ["New IP"],
+    )
+
+
+def test_a_comma_in_the_name_of_a_behavior_is_part_of_the_name() -> None:
+    made = debug({"behaviors": "{New IP=POSITIVE, VPN,Tor=POSITIVE}"})
+    assert made["risk_behaviors"] == ["New IP", "VPN,Tor"]
 
 
 @pytest.mark.parametrize("empty", ["{}", "{ }", " {} ", "\n{\t}"])
