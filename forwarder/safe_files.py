@@ -38,6 +38,15 @@ def read_small(path: Path, max_bytes: int = _SMALL) -> bytes:
     return content
 
 
+def how_to_read(error: OSError) -> str:
+    """Return what to do about a file that cannot be read because of `error`."""
+    if isinstance(error, FileNotFoundError):
+        return "create it, or correct the path"
+    if isinstance(error, PermissionError):
+        return "let the forwarder's user read it"
+    return "name a regular file"
+
+
 FileIdentity = Path | tuple[int, int]
 """The real path of a file, or its device and inode."""
 

@@ -66,7 +66,10 @@ def plain(error: Any, annotated: Any) -> str:
     if kind == "string_too_long":
         return f"is longer than {context['max_length']} characters"
     if kind == "string_pattern_mismatch":
-        return "is empty, or has a character that is not allowed"
+        examples = getattr(annotated, "examples", None) or []
+        return "is empty, or has a character that is not allowed" + "".join(
+            f"; write one as in {examples[0]}" if examples else ""
+        )
     message = str(error["msg"]).removeprefix("Value error, ")
     return _TEXTS.get(kind) or f"{message[:1].lower()}{message[1:]}"
 

@@ -164,7 +164,10 @@ class ApiSettings(Section):
         if self.token_id and not self.token:
             raise ValueError("`token_id` is only for `token`; a service app does not need it, so remove it")
         if self.token and not re.fullmatch(r"[!-~]+", self.token.reveal()):
-            raise ValueError("`token` contains a blank, a line break, or a character that is not ASCII")
+            raise ValueError(
+                "`token` contains a blank, a line break, or a character that is not ASCII; write only the token, without SSWS "
+                "before it, which the forwarder adds"
+            )
         if self.private_key:
             _check_scopes(self.scopes)
         if not self.private_key or not self.private_key.is_read:

@@ -56,7 +56,10 @@ class ProxySettings(Section):
     """
 
     header: Annotated[
-        str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,100}$"), AfterValidator(_validate_header)
+        str,
+        StringConstraints(pattern=r"^[A-Za-z0-9-]{1,100}$"),
+        AfterValidator(_validate_header),
+        Field(examples=["X-Forwarded-User"]),
     ]
     from_: Annotated[
         tuple[Annotated[IPvAnyNetwork, AfterValidator(_validate_proxy)], ...],

@@ -70,4 +70,6 @@ class CibaSettings(Section):
     client_id: Text
     private_key: Annotated[Secret, AfterValidator(_private_key)]
     key_id: Text | None = None
-    server: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")] | None = None
+    server: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")] | None = Field(
+        default=None, examples=["default"]
+    )

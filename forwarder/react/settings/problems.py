@@ -161,7 +161,7 @@ def org_problems(reactions: ReactionsSettings, orgs: Mapping[str, OrgAccess]) ->
         if each.mode is Mode.OFF:
             continue
         names = [name for name in each.entry.orgs or orgs if name in orgs]
-        for line in _needs(reactions, each, {name: orgs[name] for name in names}):
+        for line in _needs(reactions, each, {name: orgs[name] for name in names}, orgs):
             if line not in seen:
                 seen.add(line)
                 yield line
@@ -176,7 +176,10 @@ def org_problems(reactions: ReactionsSettings, orgs: Mapping[str, OrgAccess]) ->
 _NO_LOG = "needs the System Log, which is read with an org's `api`"
 
 
-def _needs(reactions: ReactionsSettings, each: WrittenAction, orgs: Mapping[str, OrgAccess]) -> Iterator[str]:
+def _needs(
+    reactions: ReactionsSettings, each: WrittenAction, orgs: Mapping[str, OrgAccess], known: Collection[str]
+) -> Iterator[str]:
+    """Yield a problem for each thing that one of `orgs`, those of the action, lacks for it. `known` has all orgs."""
     do, prompt = each.do, prompt_of(each.do)
     scope = SCOPES.get(do.name) if prompt is None or prompt.by == "push" else None
     for name, org in orgs.items():
@@ -199,7 +202,7 @@ def _needs(reactions: ReactionsSettings, each: WrittenAction, orgs: Mapping[str,
     if isinstance(settings, RiskEventSettings):
         to = settings.to or next(iter(reactions.receivers), "")
         receiver = reactions.receivers.get(to)
-        if receiver and receiver.org and (others := sorted(set(orgs) - {receiver.org})):
+        if receiver and receiver.org in known and (others := sorted(set(orgs) - {receiver.org})):
             yield (
                 f"{each.named}.to: {to} is the org {receiver.org}, which accepts no events about users of {others[0]}; write "
                 f"`orgs: [{receiver.org}]` into the entry"

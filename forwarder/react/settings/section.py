@@ -56,7 +56,11 @@ def _url_or_secret(url: str | Secret) -> str | Secret:
 
 
 def _serve_or_url(text: str) -> str:
-    return text if text == "serve" else _url(text)
+    if text == "serve" or text.lower().startswith(("http://", "https://")):
+        return text if text == "serve" else _url(text)
+    raise ValueError(
+        "write `serve`, or the URL where you publish the keys, as in https://host.example/jwks.json"
+    )
 
 
 def _issuer(url: str) -> str:

@@ -112,7 +112,9 @@ class ElasticsearchSinkSettings(SinkSettings):
     organization_name: bool = False
     document_format: Literal["ecs", "raw"] = "ecs"
     retention: Duration | None = Field(default=None, ge=60)
-    ilm_policy: Annotated[str, StringConstraints(pattern=r"^[^\s/?#]+$")] | None = None
+    ilm_policy: Annotated[str, StringConstraints(pattern=r"^[^\s/?#]+$")] | None = Field(
+        default=None, examples=["logs-okta"]
+    )
     delivery: _Delivery = _Delivery()
 
     @model_validator(mode="after")
@@ -120,7 +122,9 @@ class ElasticsearchSinkSettings(SinkSettings):
         if self.api_key and self.basic_auth:
             raise ValueError("write `api_key` or `basic_auth`, not both")
         if self.api_key and not _HEADER_VALUE.fullmatch(self.api_key.reveal()):
-            raise ValueError("`api_key` has a character that no API key has, such as a space or a line break")
+            raise ValueError(
+                "`api_key` has a character that no API key has, such as a space or a line break; write only the key, without ApiKey before it"
+            )
         if self.api_key and ":" in self.api_key.reveal() and not all(self.api_key.reveal().split(":", 1)):
             raise ValueError("`api_key` lacks the id or the key; write id:key, or the encoded key")
         if self.ca_file and not (self.verify_certificate and self.uses_tls):

@@ -70,6 +70,26 @@ def test_a_secret_is_read_only_from_a_small_regular_file(tmp_path: Path, file: s
         Secret.read({"file": str(tmp_path / file)})
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_secret_file_that_this_user_cannot_read_has_a_hint(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x")
+    (tmp_path / "secret").chmod(0)
+    with pytest.raises(ValueError, match="Permission denied; let the forwarder's user read it"):
+        Secret.read({"file": str(tmp_path / "secret")})
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("nothing", "No such file or directory; create it, or correct the path"),
+        ("", "folder; name a regular file"),
+    ],
+)
+def test_a_secret_file_that_cannot_be_read_has_a_hint(tmp_path: Path, name: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=f"cannot be read: .*{hint}"):
+        Secret.read({"file": str(tmp_path / name)})
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -218,7 +218,7 @@ PUSH: dict[str, Any] = {"by": "push"}
         ({"on": [{"tag": "t1078.004", "do": ["revoke_sessions"]}]}, "reactions.on[0].tag: no rule has the tag t1078.004; did you mean attack.t1078.004?"),
         ({"protect": {"users": ["*@corp.example"]}}, "reactions.protect.users[0]: *@corp.example has a `*`, but patterns are not supported; name each user"),
         ({"protect": {"groups": ["step-UP"]}, "on": entry({"add_to_group": {"group": "Step-up", "for": "1h"}})}, "reactions.on[0].do[0].add_to_group.group: Step-up is among `reactions.protect.groups`"),
-        ({"set": {"issuer": "https://fw.example", "key": pem(rsa_key()), "jwks": "yes"}}, "reactions.set.jwks: is not a URL"),
+        ({"set": {"issuer": "https://fw.example", "key": pem(rsa_key()), "jwks": "yes"}}, "reactions.set.jwks: write `serve`, or the URL"),
         ({"mode": "enforce", "protect": {"ips": ["198.51.100.7"]}}, "reactions.protect: `mode: enforce` needs at least one user or group"),
         ({"on": entry(TIMED, mode="enforce")}, "reactions.on[0].mode: enforce is stronger than `reactions.mode: shadow`"),
         ({"mode": "off", "on": entry(TIMED, mode="shadow")}, "reactions.on[0].mode: shadow is stronger than `reactions.mode: off`"),
@@ -393,6 +393,14 @@ def test_risk_events_of_one_org_are_not_sent_to_another(folder: Path) -> None:
     assert line.startswith(
         "reactions.on[0].do[0].risk_event.to: okta is the org acme, which accepts no events"
     )
+
+
+def test_an_unknown_org_of_a_receiver_is_one_problem(folder: Path) -> None:
+    tree = tree_of(folder, on=entry({"risk_event": "okta"}))
+    tree["reactions"]["receivers"]["okta"]["org"] = "acmee"
+    assert problems_of(tree) == [
+        "reactions.receivers.okta.org: acmee is not among `orgs`; remove it, or correct its name"
+    ]
 
 
 @pytest.mark.long
