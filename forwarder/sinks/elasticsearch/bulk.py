@@ -99,6 +99,18 @@ def items(response: Any, events: int, ids: Sequence[str] = ()) -> list[tuple[Res
     return [_item(item, sent) for item, sent in zip_longest(found, ids)]
 
 
+def other_success(status: int, events: int) -> tuple[ResponseVerdict, str] | None:
+    """Return (verdict, text) for all events of a request with a 2xx `status` that is not for accepted events; else None.
+
+    Such a response is not from Elasticsearch, so its items prove nothing. It may be cached, or a part of another response.
+    """
+    verdict = response_verdicts.request_verdict(status, events)
+    if verdict == response_verdicts.DELIVERED:
+        return None
+    text = f"HTTP {status}: Elasticsearch does not answer so; check `hosts`, and the proxies on the way"
+    return verdict, text
+
+
 def template_warning(response: Any, *, raw: bool) -> str | None:
     """Return a warning if the data stream was not created by the right index template, and an empty text if it was.
 
@@ -146,13 +158,15 @@ def _item(item: Any, sent: str | None) -> tuple[ResponseVerdict, str]:
     return verdict, detail or f"the response has status {status} for this event"
 
 
-def request_error(status: int, body: Any, events: int) -> tuple[ResponseVerdict, str]:
+def request_error(status: int, body: Any, events: int, target: str = "") -> tuple[ResponseVerdict, str]:
     """Return (verdict, text) for all events of a request that failed with the HTTP `status`.
 
     `events` is the number of events. `body` is the decoded body: a JSON object from Elasticsearch, or text from a proxy.
+    `target` is the address to which a redirect leads.
     """
     kind, reason = _error(body) if isinstance(body, dict) else ("", _text(body))
-    detail = f"HTTP {status}: {_detail(kind, reason, status)}".rstrip(": ")
+    to = f" to {target.partition('?')[0]}" if target else ""
+    detail = f"HTTP {status}{to}: {_detail(kind, reason, status)}".removesuffix(": ")
     if status in (400, 422) and kind != "action_request_validation_exception":
         return response_verdicts.REFUSED, detail
     verdict = response_verdicts.request_verdict(status, events)

@@ -156,7 +156,7 @@ def _reason(url: str, causes: list[BaseException]) -> str:
         if isinstance(cause, ConnectionRefusedError):
             return "nothing listens there (connection refused); check `hosts`, and that Elasticsearch runs"
         if isinstance(cause, httpx.RemoteProtocolError) and url.startswith("http:"):
-            return f"{cause}; if this port expects TLS, write `https://` in `hosts`"
+            return f"{str(cause).rstrip('.')}; if this port expects TLS, write `https://` in `hosts`"
     texts = [text for cause in causes if (text := str(cause))]
     return f"no response ({texts[-1] if texts else type(causes[0]).__name__}); check `hosts`, and that Elasticsearch runs"
 

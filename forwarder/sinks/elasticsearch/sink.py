@@ -101,7 +101,8 @@ class ElasticsearchSink:
             text = "the server is not Elasticsearch (no X-Elastic-Product header); check `hosts`"
             return response_verdicts.batch_outcome(seqs, response_verdicts.REFUSED, text)
         except ApiError as error:
-            verdict, detail = bulk.request_error(error.meta.status, error.body, len(seqs))
+            target = error.meta.headers.get("location") or ""
+            verdict, detail = bulk.request_error(error.meta.status, error.body, len(seqs), target)
             if stream:
                 verdict, detail = stream.verdict(verdict, detail)
             return response_verdicts.batch_outcome(seqs, verdict, detail, self._wait(error.meta))
@@ -112,6 +113,18 @@ class ElasticsearchSink:
             )
         except elastic_transport.TransportError as error:
             return response_verdicts.batch_outcome(seqs, _no_response(error), error.message)
+        return self._result(response, seqs, lines, stream)
+
+    def _result(
+        self,
+        response: ObjectApiResponse[Any],
+        seqs: list[int],
+        lines: list[tuple[str, bytes]],
+        stream: Beside | None,
+    ) -> BatchResult:
+        """Return the result of a batch whose request got a 2xx `response`."""
+        if other := bulk.other_success(response.meta.status, len(seqs)):
+            return response_verdicts.batch_outcome(seqs, *other)
         items = bulk.items(response.body, len(seqs), [id_ for id_, _ in lines])
         if items is None:
             text = f"the response does not have a result for each event; sent: {count(len(seqs), 'event')}"

@@ -275,9 +275,10 @@ async def test_a_redirect_is_not_followed(server: FakeElasticsearch, sink: Elast
     async with FakeElasticsearch() as other:
         for status in (301, 302, 303, 307, 308):
             target = f"{other.url}/logs-okta.system-default/_bulk"
-            server.replies.append(Reply(status, "moved", {"Location": target}))
+            server.replies.append(Reply(status, "moved", {"Location": f"{target}?token=secret"}))
             outcome = await sink.send([stored(1)])
             assert (outcome.retry, outcome.reason, outcome.pause) == ([1], RetryReason.REDIRECT, True)
+            assert f"HTTP {status} to {target}: moved" == outcome.detail
         assert other.requests == []
 
 
@@ -559,6 +560,17 @@ async def test_a_success_without_items_is_not_a_delivery(
     server.replies.append(Reply(status, {"errors": False}))
     outcome = await sink.send([stored(1)])
     assert (outcome.delivered, outcome.retry, outcome.reason) == ([], [1], RetryReason.UNKNOWN)
+
+
+@pytest.mark.parametrize("status", [203, 205, 206, 207, 226])
+async def test_a_success_that_does_not_mean_accepted_is_not_a_delivery_whatever_its_items_say(
+    server: FakeElasticsearch, sink: ElasticsearchSink, status: int
+) -> None:
+    server.replies.append(Reply(status, {"items": [{"create": {"_id": "uuid-1", "status": 201}}]}))
+    outcome = await sink.send([stored(1)])
+    assert (outcome.delivered, outcome.retry, outcome.reason) == ([], [1], RetryReason.UNKNOWN)
+    assert (outcome.pause, outcome.whole) == (True, True)
+    assert f"HTTP {status}" in outcome.detail
 
 
 # --- TLS
