@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, model_validator
 
 from forwarder.config.types import Duration, Section, Size
 from forwarder.core.event_types import EventTypes, unknown_event_type
@@ -17,10 +17,13 @@ _FIELD = re.compile(r"[^.\s]+(\.[^.\s]+)*")
 def _types(written: tuple[str, ...] | None) -> tuple[str, ...] | None:
     if written is not None and not written:
         raise ValueError("at least one event type is needed, for example [user.session.start, user.mfa.*]")
-    problems = [problem for name in written or () if (problem := unknown_event_type(name))]
-    if problems:
-        raise ValueError("; ".join(problems))
     return written
+
+
+def _known_type(name: str) -> str:
+    if problem := unknown_event_type(name):
+        raise ValueError(problem)
+    return name
 
 
 def redactable(name: str) -> str:
@@ -39,7 +42,8 @@ def redactable(name: str) -> str:
     return name
 
 
-_EventTypes = Annotated[tuple[str, ...] | None, AfterValidator(_types)]
+_KnownType = Annotated[str, StringConstraints(min_length=1), AfterValidator(_known_type)]
+_EventTypes = Annotated[tuple[_KnownType, ...] | None, AfterValidator(_types)]
 
 
 class DeliverySettings(Section):

@@ -124,10 +124,13 @@ class Describer:
     def _locate(self, loc: tuple[Any, ...]) -> tuple[str, Any]:
         """Return pydantic's `loc` as a path that the operator recognizes, and the section that has the last key."""
         path = ""
+        is_whole = loc[-1] == "[key]" and bool(
+            self._named_sections(loc[:-2])
+        )  # the name of a header may be a secret
         for n, part in enumerate(loc):
             if part == "[key]" or (n == 2 and loc[0] == "sinks" and part in self._kinds):
                 continue
-            text = str(part) if loc[-1] == "[key]" else _name_in(str(part), _ANY_NAME)
+            text = str(part) if is_whole else _name_in(str(part), _ANY_NAME)
             path += f"[{part}]" if isinstance(part, int) else f".{text}" if path else text
         return path, self._section(loc[:-1])
 

@@ -9,8 +9,10 @@ from typing import Annotated, Any, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     StringConstraints,
+    TypeAdapter,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
@@ -230,11 +232,25 @@ def _events(written: Any) -> Any:
         if written not in PRESETS:
             raise ValueError(f"must be {', '.join(PRESETS)}, or a list of event types")
         return written
-    if not isinstance(written, list | tuple) or not all(isinstance(name, str) and name for name in written):
-        raise ValueError("write a list, as in [user.session.start, user.account.lock], or a preset")
+    if not isinstance(written, list | tuple):
+        raise ValueError("write a list, as in [user.session.start, user.account.lock], or a preset")  # noqa: TRY004  # as above
     if not written:
         raise ValueError("at least one event type is needed")
-    return tuple(written)
+    return _EVENT_LIST.validate_python(
+        tuple(written)
+    )  # pydantic takes over the numbers of the items with errors
+
+
+def _event(name: str) -> str:
+    if name not in PRESETS and (problems := event_type_problems([name])):
+        raise ValueError(problems[0])
+    return name
+
+
+_EVENT_LIST = TypeAdapter(
+    tuple[Annotated[str, StringConstraints(min_length=1), AfterValidator(_event)], ...],
+    config=ConfigDict(hide_input_in_errors=True),
+)
 
 
 def _known_events(events: str | tuple[str, ...]) -> str | tuple[str, ...]:

@@ -351,9 +351,9 @@ def test_a_sink_takes_event_types_with_stars_and_fields_of_okta() -> None:
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ({"only": ["user.session.strat"]}, "sinks.archive.only: there is no event type user.session.strat in Okta's catalogue"),
+        ({"only": ["user.session.strat"]}, "sinks.archive.only[0]: there is no event type user.session.strat in Okta's catalogue"),
         ({"only": ["user.session.strat"]}, "did you mean user.session.start?"),
-        ({"except": ["user.sesion.*"]}, "sinks.archive.except: no event type matches user.sesion.* in Okta's"),
+        ({"except": ["user.sesion.*"]}, "sinks.archive.except[0]: no event type matches user.sesion.* in Okta's"),
         ({"only": "user.session.start"}, "sinks.archive.only: write a list"),
         ({"only": [7]}, "sinks.archive.only[0]: write a text"),
         ({"only": []}, "sinks.archive.only: at least one event type is needed"),

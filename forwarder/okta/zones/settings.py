@@ -30,24 +30,17 @@ _MAX_ASN = 2**32 - 1
 _CONTINENTS = {"EU", "AP"}
 
 
-def _texts(written: Any) -> Any:
-    """Convert numbers to texts, and refuse booleans: YAML reads the country `NO` as false."""
-    if not isinstance(written, list | tuple):
-        return written
-    for value in written:
-        if isinstance(value, bool):
-            raise ValueError(  # noqa: TRY004  # pydantic takes no TypeError
-                f'contains {value}, because YAML reads unquoted words such as NO as booleans; write the word in quotes: "NO"'
-            )
-    return tuple(str(value) if isinstance(value, int | float) else value for value in written)
+def _text(written: Any) -> Any:
+    """Convert a number to a text, and refuse a boolean: YAML reads the country `NO` as false."""
+    if isinstance(written, bool):
+        raise ValueError(  # noqa: TRY004  # pydantic takes no TypeError
+            f'is {written}, because YAML reads unquoted words such as NO as booleans; write the word in quotes: "NO"'
+        )
+    return str(written) if isinstance(written, int | float) else written
 
 
-def _distinct(values: Iterable[str]) -> tuple[str, ...]:
+def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
-
-
-def _countries(written: tuple[str, ...]) -> tuple[str, ...]:
-    return _distinct(_country(name) for name in written)
 
 
 def _country(name: str) -> str:
@@ -63,19 +56,11 @@ def _country(name: str) -> str:
     return code
 
 
-def _regions(written: tuple[str, ...]) -> tuple[str, ...]:
-    return _distinct(_region(name) for name in written)
-
-
 def _region(name: str) -> str:
     match = re.fullmatch(r"([A-Z]{2})-[A-Z0-9]{1,3}", name.strip().upper())
     if match is None or country_code(match[1]) != match[1]:
         raise ValueError(f"{name!r} is not a region; write its ISO 3166-2 code, as in UA-43")
     return match[0]
-
-
-def _asns(written: tuple[str, ...]) -> tuple[str, ...]:
-    return _distinct(_asn(text) for text in written)
 
 
 def _asn(text: str) -> str:
@@ -85,32 +70,38 @@ def _asn(text: str) -> str:
     return str(int(match[1]))
 
 
-def _ranges(written: tuple[str, ...]) -> tuple[str, ...]:
+def _address(text: str) -> str:
+    try:
+        parse_range(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not an address; write one as in 203.0.113.7, a block as in 203.0.113.0/24, or a range as"
+            " in 203.0.113.1-203.0.113.9"
+        ) from None
+    return text.strip()
+
+
+def _distinct_ranges(written: tuple[str, ...]) -> tuple[str, ...]:
     distinct: dict[AddressRange, str] = {}
     for text in written:
-        try:
-            found = parse_range(text)
-        except ValueError:
-            raise ValueError(
-                f"{text!r} is not an address; write one as in 203.0.113.7, a block as in 203.0.113.0/24, or a range as"
-                " in 203.0.113.1-203.0.113.9"
-            ) from None
-        distinct.setdefault(found, text.strip())
+        distinct.setdefault(parse_range(text), text)
     return tuple(distinct.values())
 
 
-def _services(written: tuple[str, ...]) -> tuple[str, ...]:
-    for name in written:
-        if not re.fullmatch(r"[A-Z0-9_]{1,100}", name):
-            raise ValueError(f"{name!r} is not a category of IP services; write it as in ALL_ANONYMIZERS")
-    return _distinct(written)
+def _service(name: str) -> str:
+    if not re.fullmatch(r"[A-Z0-9_]{1,100}", name):
+        raise ValueError(f"{name!r} is not a category of IP services; write it as in ALL_ANONYMIZERS")
+    return name
 
 
-Countries = Annotated[tuple[str, ...], BeforeValidator(_texts), AfterValidator(_countries)]
-Regions = Annotated[tuple[str, ...], BeforeValidator(_texts), AfterValidator(_regions)]
-Asns = Annotated[tuple[str, ...], BeforeValidator(_texts), AfterValidator(_asns)]
-Addresses = Annotated[tuple[str, ...], BeforeValidator(_texts), AfterValidator(_ranges)]
-Services = Annotated[tuple[str, ...], BeforeValidator(_texts), AfterValidator(_services)]
+_Text = Annotated[str, BeforeValidator(_text)]
+Countries = Annotated[tuple[Annotated[_Text, AfterValidator(_country)], ...], AfterValidator(_distinct)]
+Regions = Annotated[tuple[Annotated[_Text, AfterValidator(_region)], ...], AfterValidator(_distinct)]
+Asns = Annotated[tuple[Annotated[_Text, AfterValidator(_asn)], ...], AfterValidator(_distinct)]
+Addresses = Annotated[
+    tuple[Annotated[_Text, AfterValidator(_address)], ...], AfterValidator(_distinct_ranges)
+]
+Services = Annotated[tuple[Annotated[_Text, AfterValidator(_service)], ...], AfterValidator(_distinct)]
 
 
 def _zone_name(name: str) -> str:

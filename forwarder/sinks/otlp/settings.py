@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from forwarder import tls
 from forwarder.config.hosts import split_http_url
@@ -15,6 +15,26 @@ from forwarder.sink_settings import DeliverySettings, SinkSettings
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
+
+
+def _header_name(name: str) -> str:
+    if not _TOKEN.fullmatch(name):
+        raise ValueError("is not the name of a header; write one as in {authorization: {env: TOKEN}}")
+    if name.lower() in HTTP_HEADERS or name.lower().startswith("grpc-") or name.lower().endswith("-bin"):
+        raise ValueError("cannot be set here, because the protocol reserves this header; remove it")
+    return name
+
+
+def _header_value(value: Secret) -> Secret:
+    if not _PRINTABLE.fullmatch(value.reveal()):
+        raise ValueError("may have only printable ASCII characters")
+    if value.reveal() != value.reveal().strip():
+        raise ValueError("begins or ends with a blank; remove it")
+    return value
+
+
+_HeaderName = Annotated[str, AfterValidator(_header_name)]
+_HeaderValue = Annotated[Secret, AfterValidator(_header_value)]
 
 
 class _Delivery(DeliverySettings):
@@ -44,7 +64,7 @@ class OtlpSinkSettings(SinkSettings):
     kind: Literal["otlp"] = "otlp"
     endpoint: str
     protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
-    headers: Mapping[str, Secret] = Field(default_factory=dict)
+    headers: Mapping[_HeaderName, _HeaderValue] = Field(default_factory=dict)
     ca_file: PathStr | None = None
     cert_file: PathStr | None = None
     key_file: PathStr | None = None
@@ -76,23 +96,6 @@ class OtlpSinkSettings(SinkSettings):
     @field_validator("headers")
     @classmethod
     def _check_headers(cls, written: Mapping[str, Secret]) -> Mapping[str, Secret]:
-        for name, value in written.items():
-            if not _TOKEN.fullmatch(name):
-                raise ValueError(
-                    "has a name that no header can have; write one as in {authorization: {env: TOKEN}}"
-                )
-            if (
-                name.lower() in HTTP_HEADERS
-                or name.lower().startswith("grpc-")
-                or name.lower().endswith("-bin")
-            ):
-                raise ValueError(
-                    f"the header {name} cannot be set here, because the protocol reserves it; remove it"
-                )
-            if not _PRINTABLE.fullmatch(value.reveal()):
-                raise ValueError(f"the value of the header {name} may have only printable ASCII characters")
-            if value.reveal() != value.reveal().strip():
-                raise ValueError(f"the value of the header {name} begins or ends with a blank; remove it")
         if len({name.lower() for name in written}) < len(written):
             raise ValueError("has a header twice, in upper and lower case; remove one")
         return {name.lower(): value for name, value in written.items()}

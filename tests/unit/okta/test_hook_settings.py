@@ -48,7 +48,7 @@ def test_https_and_plain_http_to_this_machine_are_taken(uri: str) -> None:
         ({"events": "everything"}, "must be all-eligible, security, rules, or a list"),
         ({"events": []}, "at least one event type"),
         ({"events": {"a": 1}}, "write a list"),
-        ({"events": [1]}, "write a list"),
+        ({"events": [1]}, "should be a valid string"),
         ({"rules": ["some.toml"]}, "`events` does not list it"),
         ({"filters": {"user.session.start": " "}}, "is blank"),
         ({"name": "  "}, "at least 1 character"),
