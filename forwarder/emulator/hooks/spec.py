@@ -13,6 +13,8 @@ from forwarder.emulator.http.urls import normalized
 
 _ELIGIBLE = frozenset(HOOK_TYPES)
 _MAX_TYPES = 300
+_FRAMING = {"content-length", "transfer-encoding"}
+"""Headers that the org sets itself, because they say where a request ends. Okta documents no rule for them."""
 
 
 class _AuthScheme(msgspec.Struct, frozen=True):
@@ -105,7 +107,13 @@ def _problems(spec: HookSpec) -> list[str]:
         problems.append(f"events.items: Not eligible for event hooks: {', '.join(refused[:5])}")
     if not _is_allowed(spec.channel.config.uri):
         problems.append("channel.config.uri: invalid URL provided")
+    problems += [f"channel.config.headers: {key} cannot be set" for key in _framing(spec.channel.config)]
     return problems
+
+
+def _framing(config: _Config) -> list[str]:
+    scheme = (config.auth_scheme,) if config.auth_scheme else ()
+    return [each.key for each in (*(config.headers or ()), *scheme) if each.key.strip().lower() in _FRAMING]
 
 
 def _is_allowed(uri: str) -> bool:

@@ -251,6 +251,14 @@ def test_https_and_this_machine_are_taken(hooks: Hooks, uri: str) -> None:
     assert hooks.create(json.dumps(with_config(uri=uri)).encode()).spec.channel.config.uri == uri
 
 
+@pytest.mark.parametrize("key", ["Content-Length", "transfer-encoding ", "CONTENT-LENGTH"])
+def test_a_header_that_says_where_a_request_ends_cannot_be_set(hooks: Hooks, key: str) -> None:
+    header = with_config(headers=[{"key": key, "value": "0"}])
+    secret = with_config(authScheme={"type": "HEADER", "key": key, "value": "0"})
+    for refused in (refusal(hooks, json.dumps(each).encode()) for each in (header, secret)):
+        assert refused.causes == (f"channel.config.headers: {key} cannot be set",)
+
+
 def test_no_more_than_25_hooks_are_live_at_a_time(hooks: Hooks) -> None:
     made = [hooks.create(body(name=f"hook {number}")) for number in range(26)]
     for hook in made[:25]:
