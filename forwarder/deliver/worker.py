@@ -246,14 +246,15 @@ class Worker:
         self._store_failures += 1
         delay = Backoff().delay(self._store_failures, self._random())
         if self._store_failures == 1:
+            is_bug = not isinstance(error, StoreError)
             disk = "check that the disk of `store.path` works and has space"
             _logger.error(
                 "the store could not be read or written; events wait in it, and delivery resumes by itself",
                 action="delivery_store_error",
                 sink=self._name,
                 error=f"{type(error).__name__}: {error}",
-                hint=disk if isinstance(error, StoreError) else "this is a bug: please report it",
-                exc_info=error,
+                hint="this is a bug: please report it" if is_bug else disk,
+                exc_info=error if is_bug else None,
             )
         waits: list[Coroutine[Any, Any, Any]] = [self._clock.sleep(delay)]
         if not self._stopping.is_set():

@@ -164,7 +164,8 @@ async def test_while_the_store_cannot_settle_the_worker_waits_and_keeps_its_outc
             rig.store.failure = None
             await rig.clock.advance(30)
             assert (rig.position, rig.store.delivered[SINK], len(rig.sink.calls)) == (2, 2, 1)
-    assert [line["action"] for line in lines] == ["delivery_store_error"]
+    ((action, traceback),) = [(line["action"], line["exc_info"]) for line in lines]
+    assert (action, traceback) == ("delivery_store_error", None)
 
 
 @pytest.mark.long
