@@ -59,6 +59,8 @@ class WriteConnection:
     Attributes:
         wal: the path of the WAL.
         dirty: whether the WAL may hold changes that were not copied into the main file yet.
+        wal_in_use: whether a reader prevented the last checkpoint.
+        checkpoint_error: the error of the last checkpoint; None if it had none.
     """
 
     def __init__(
@@ -75,6 +77,8 @@ class WriteConnection:
         self._max_size = settings.max_size
         self._clock = clock
         self.dirty = True
+        self.wal_in_use = False
+        self.checkpoint_error: sqlite3.Error | None = None
 
     def transact(self, operation: Operation[T]) -> tuple[T, int]:
         """Run `operation` in one transaction, and commit it. When this returns, the commit is on disk (fsynced).
@@ -151,18 +155,24 @@ class WriteConnection:
         Raises:
             StoreMovedError: for the same reason as in `transact`.
         """
+        self.wal_in_use, self.checkpoint_error = False, None
         if self._db is not None:
             self.check_files()
             self._checkpoint(self._db, timeout_ms)
 
     def _checkpoint(self, db: sqlite3.Connection, timeout_ms: int) -> None:
-        with contextlib.suppress(sqlite3.Error):  # after an error the WAL stays, in which the data is as safe
+        try:
             db.execute(f"PRAGMA busy_timeout = {timeout_ms}")
             with self._files.truncating():
-                self.dirty = bool(db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
-            db.execute(f"PRAGMA busy_timeout = {schema.BUSY_TIMEOUT}")
-            if not self.dirty:
+                busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.Error as error:  # the WAL stays, in which the data is as safe
+            self.checkpoint_error = error
+        else:
+            self.dirty = self.wal_in_use = bool(busy)
+            if not busy:
                 self._count_again(db)
+        finally:
+            db.execute(f"PRAGMA busy_timeout = {schema.BUSY_TIMEOUT}")
 
     def _count_again(self, db: sqlite3.Connection) -> None:
         """Make the next commit raise SQLite's change counter, because the WAL was checkpointed."""

@@ -80,7 +80,7 @@ class Maintenance:
                 self._next_index = time.monotonic() + _PAUSE
 
     def _checkpoint(self, *, timeout_ms: int) -> None:
-        """Checkpoint and truncate the WAL. Log a warning if another process has prevented this for 5 seconds."""
+        """Checkpoint and truncate the WAL. Log a warning if this has been impossible for 5 seconds."""
         self._connection.checkpoint(timeout_ms=timeout_ms)
         now = time.monotonic()
         if not self._connection.dirty:
@@ -89,12 +89,24 @@ class Maintenance:
             self._wal_warning_due = now + _WAL_PATIENCE
         elif now >= self._wal_warning_due:
             self._wal_warning_due = now + _WAL_WARNING_INTERVAL
+            self._warn_about_wal()
+
+    def _warn_about_wal(self) -> None:
+        size = schema.file_bytes(self._connection.wal)
+        if self._connection.wal_in_use:
             _logger.warning(
                 "the WAL of the store grows and cannot be emptied, because another process reads the store all the time; "
                 "end that process; `fuser -v` with the path of the store shows which one it is",
                 action="wal_in_use",
                 path=str(self._path),
-                bytes=schema.file_bytes(self._connection.wal),
+                bytes=size,
+            )
+        elif error := self._connection.checkpoint_error:
+            _logger.warning(
+                "the WAL of the store cannot be emptied; its events are safe",
+                action="checkpoint_failed",
+                error=str(schema.to_store_error(self._path, error)),
+                bytes=size,
             )
 
     def _step(self, step: Operation[bool]) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import structlog
 
 from forwarder.core.errors import StoreError, StoreFullError
 from forwarder.core.event import Event
@@ -193,6 +194,19 @@ async def test_a_really_full_disk_is_survived_and_used_again_when_there_is_space
     async with opened(tmpfs / "store.db") as store:
         assert await held(store) == [*acknowledged, more]
         assert (await store.ledger()).balanced
+
+
+@pytest.mark.long
+async def test_a_full_disk_is_not_reported_as_a_process_that_reads_the_store(tmpfs: Path) -> None:
+    path = tmpfs / "store.db"
+    with structlog.testing.capture_logs() as lines:
+        async with opened(path) as store:
+            await fill(store, 50_000)
+            await until(lambda: "checkpoint_failed" in [line["action"] for line in lines], seconds=20)
+            assert (await store.ledger()).wal_bytes > 0
+    (error,) = [line["error"] for line in lines if line["action"] == "checkpoint_failed"]
+    assert error.startswith(f"the disk of the store {path} is full")
+    assert "wal_in_use" not in [line["action"] for line in lines]
 
 
 @contextlib.contextmanager
