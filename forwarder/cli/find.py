@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from forwarder.cli.options import ORG, config_option, load_settings
+from forwarder.cli.options import ORG, check_org, config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import DurationParam, MomentParam
 from forwarder.clock import SystemClock
@@ -85,9 +85,7 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
 
     _check_usage(uuid, user, event_type, around, within)
     settings, secrets_missing = _settings(config)
-    if org is not None and org not in settings.orgs:
-        text = f"there is no org {org!r}; the configuration has {', '.join(settings.orgs)}"
-        raise click.BadParameter(text, param_hint="--org")
+    check_org(settings, org)
     span = 5 * 60 * SECOND if within is None else round(within * SECOND)
     since, until = (None, None) if around is None else (around - span, around + span)
     search = Search(_spelled(uuid), user, event_type, since, until, org, limit)

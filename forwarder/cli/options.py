@@ -86,6 +86,11 @@ def choose_org(settings: Settings, name: str | None, fit: Callable[[OrgSettings]
         if len(candidates) > 1:
             raise click.UsageError(f"choose an org with --org: {', '.join(candidates)}")
         (name,) = candidates
-    if name not in settings.orgs:
-        raise click.UsageError(f"--org: unknown org {name}; known orgs: {', '.join(settings.orgs)}")
+    check_org(settings, name)
     return name
+
+
+def check_org(settings: Settings, name: str | None) -> None:
+    """Raise click.UsageError if `name` is the value of `--org`, but not the name of an org in the configuration."""
+    if name is not None and name not in settings.orgs:
+        raise click.UsageError(f"--org: unknown org {name!r}; known orgs: {', '.join(settings.orgs)}")

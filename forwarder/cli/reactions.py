@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from forwarder.cli.doctor import print_rows
-from forwarder.cli.options import ORG, config_option, load_settings
+from forwarder.cli.options import ORG, check_org, config_option, load_settings
 from forwarder.cli.reaction_changes import approve, pause, refuse, resume, undo
 from forwarder.cli.reaction_list import export, list_command, show
 from forwarder.core.errors import SettingsError
@@ -47,8 +47,7 @@ def check(config: Path, org: str | None, *, as_json: bool) -> None:
     Exit codes: 0 no check fails, 1 a check fails, 2 wrong usage or configuration.
     """
     settings = load_settings(config)
-    if org is not None and org not in settings.orgs:
-        raise click.UsageError(f"--org: unknown org {org}; known orgs: {', '.join(settings.orgs)}")
+    check_org(settings, org)
     if not settings.reactions.on:
         raise SettingsError(
             ["reactions.on: there are no reactions to check; docs/reactions.md shows how to begin"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder.cli import terminal
-from forwarder.cli.options import ORG, SINK, config_option, load_settings
+from forwarder.cli.options import ORG, SINK, check_org, config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
@@ -58,7 +58,7 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]  # generic only from cli
 @click.option(
     "--type", "types", multiple=True, help="Only this event type, such as user.session.*; can be repeated."
 )
-@click.option("--org", type=ORG, default="", help="Only events of this org.")
+@click.option("--org", type=ORG, help="Only events of this org.")
 @click.option(
     "--rate",
     type=_Rate(),
@@ -79,7 +79,7 @@ def replay(  # noqa: PLR0913 - one for each option
     since: Micros | None,
     until: Micros | None,
     types: tuple[str, ...],
-    org: str,
+    org: str | None,
     rate: float,
     resume: bool,
     dry_run: bool,
@@ -106,7 +106,7 @@ def replay(  # noqa: PLR0913 - one for each option
         raise click.UsageError("--json needs --yes or --dry-run")
     chosen = None
     if since is not None:
-        chosen = Range(since, min(until or SystemClock().now(), SystemClock().now()), types, org)
+        chosen = Range(since, min(until or SystemClock().now(), SystemClock().now()), types, org or "")
         if chosen.since >= chosen.until:
             raise click.UsageError("--since must be before --until, and in the past")
         commands = open_commands(settings.store, SystemClock())
@@ -119,13 +119,12 @@ def replay(  # noqa: PLR0913 - one for each option
     _deliver(settings, sink, chosen, rate, as_json=as_json)
 
 
-def _check(settings: "Settings", sink: str, types: tuple[str, ...], org: str) -> None:
+def _check(settings: "Settings", sink: str, types: tuple[str, ...], org: str | None) -> None:
     from forwarder.core.event_types import unknown_event_type
 
     if sink not in settings.sinks:
-        raise click.UsageError(f"--sink: unknown sink {sink}; known sinks: {', '.join(settings.sinks)}")
-    if org and org not in settings.orgs:
-        raise click.UsageError(f"--org: unknown org {org}; known orgs: {', '.join(settings.orgs)}")
+        raise click.UsageError(f"--sink: unknown sink {sink!r}; known sinks: {', '.join(settings.sinks)}")
+    check_org(settings, org)
     for name in types:
         if problem := unknown_event_type(name):
             echo(f"--type: {problem}", fg="yellow", err=True)

@@ -157,7 +157,7 @@ async def test_an_error_of_okta_ends_with_1_and_its_reason(there: Scene) -> None
         (["--since", "yesterday"], "is not a time"),
         (["--since", "1h", "--until", "2h"], "--since must be before --until"),
         (["--since", "200d", "--until", "100d"], "Okta keeps its log for 90 days"),
-        (["--since", "1h", "--org", "other"], "unknown org other"),
+        (["--since", "1h", "--org", "other"], "unknown org 'other'"),
         (["--since", "1h", "--rate-share", "0"], "rate-share"),
         ([], "--since"),
     ],

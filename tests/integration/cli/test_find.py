@@ -347,7 +347,7 @@ def test_many_events_are_a_table_and_few_are_lives(tmp_path: Path) -> None:
             ("--around", "10:03", "--within", "5"),
             "'5' is not a duration; write a number with a unit, such as 30s or 5m",
         ),
-        (("x", "--org", "acmee"), "there is no org 'acmee'; the configuration has acme, hookonly"),
+        (("x", "--org", "acmee"), "--org: unknown org 'acmee'; known orgs: acme, hookonly"),
     ],
 )
 def test_wrong_usage_ends_with_2(tmp_path: Path, words: tuple[str, ...], expected: str) -> None:

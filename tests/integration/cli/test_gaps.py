@@ -147,7 +147,7 @@ def test_gaps_of_one_org(config: Path) -> None:
     assert (calm.exit_code, "acme" in calm.output) == (0, False)
     unknown = run(config, "--org", "acne")
     assert unknown.exit_code == 2
-    assert "there is no org 'acne'; the configuration has acme, calm" in unknown.output
+    assert "--org: unknown org 'acne'; known orgs: acme, calm" in unknown.output
 
 
 @pytest.mark.parametrize(

@@ -89,10 +89,11 @@ def test_nothing_to_deliver_is_no_error_and_asks_nothing(config: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (("--sink", "siemm", "--since", "1h"), "unknown sink siemm; known sinks: archive, siem"),
+        (("--sink", "siemm", "--since", "1h"), "unknown sink 'siemm'; known sinks: archive, siem"),
         (("--sink", "siem"), "give --since, or --resume"),
         (("--sink", "siem", "--since", "1h", "--resume"), "give --since, or --resume"),
-        (("--sink", "siem", "--since", "1h", "--org", "calm"), "unknown org calm; known orgs: acme"),
+        (("--sink", "siem", "--since", "1h", "--org", "calm"), "unknown org 'calm'; known orgs: acme"),
+        (("--sink", "siem", "--since", "1h", "--org", ""), "unknown org ''; known orgs: acme"),
         (("--sink", "siem", "--since", "1h", "--until", "2h"), "--since must be before --until"),
         (
             ("--sink", "siem", "--since", "1h", "--rate", "fast"),
