@@ -9,6 +9,7 @@ import httpx
 _OTHER_NAMES = {62, 64}  # OpenSSL: the certificate is for another host name, or for another address
 _OUTDATED = {9, 10}  # OpenSSL: not valid yet, or no longer
 
+CA_FILE = "set `ca_file` to the PEM file of its CA"
 INSPECTED = "if a proxy on the way inspects TLS, set SSL_CERT_FILE to the PEM file of its CA"
 
 
@@ -51,8 +52,8 @@ def _certificate(error: ssl.SSLCertVerificationError, key: str, untrusted: str) 
     said = f"(certificate verify failed: {error.verify_message})"
     if error.verify_code in _OTHER_NAMES:
         return (
-            f"its certificate is for another name {said}",
-            f"in {key}, write a name that the certificate has",
+            f"its certificate is for another host name {said}",
+            f"in {key}, write a name that is in the certificate",
         )
     if error.verify_code in _OUTDATED:
         return (

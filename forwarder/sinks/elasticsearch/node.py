@@ -11,7 +11,6 @@ The library has node classes of its own, but they are not suitable for security 
 """
 
 import asyncio
-import socket
 import ssl
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ import elastic_transport
 import httpx
 from elastic_transport.client_utils import DEFAULT
 
-from forwarder.connection_errors import error_chain
+from forwarder.connection_errors import CA_FILE, error_chain, why_unreachable
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
 
 LIMIT = 3 * 1024 * 1024
@@ -28,10 +27,6 @@ In the worst case, the decoded JSON takes 25 times as much memory."""
 
 _READ_TYPES = ("application/", "text/")
 """The beginnings of the content types that the client can decode. It decodes a body without a type as JSON or text."""
-
-# OpenSSL's codes for a certificate that it does not accept.
-_OTHER_NAMES = {62, 64}  # the certificate is for another host name, or for another address
-_OUTDATED = {9, 10}  # the certificate is not valid yet, or is not valid any more
 
 
 class TooLargeError(elastic_transport.TransportError):
@@ -142,28 +137,13 @@ async def _content(response: httpx.Response) -> bytes:
 
 def _unreachable(url: str, error: BaseException) -> str:
     """Return the text for an operator about the `error` that a request to the host at `url` raised."""
-    return f"{url}: {_reason(url, list(error_chain(error)))}"
+    return f"{url}: {_reason(url, error)}"
 
 
-def _reason(url: str, causes: list[BaseException]) -> str:
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"{_certificate(cause.verify_code)} (certificate verify failed: {cause.verify_message})"
-        if isinstance(cause, ssl.SSLError):
+def _reason(url: str, error: BaseException) -> str:
+    for cause in error_chain(error):
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLCertVerificationError):
             return f"TLS failed ({cause.reason or cause}); if this port speaks plain HTTP, write `http://` in `hosts`"
-        if isinstance(cause, socket.gaierror):
-            return f"the host name cannot be resolved ({cause.strerror}); check `hosts`"
-        if isinstance(cause, ConnectionRefusedError):
-            return "nothing listens there (connection refused); check `hosts`, and that Elasticsearch runs"
         if isinstance(cause, httpx.RemoteProtocolError) and url.startswith("http:"):
             return f"{str(cause).rstrip('.')}; if this port expects TLS, write `https://` in `hosts`"
-    texts = [text for cause in causes if (text := str(cause))]
-    return f"no response ({texts[-1] if texts else type(causes[0]).__name__}); check `hosts`, and that Elasticsearch runs"
-
-
-def _certificate(code: int) -> str:
-    if code in _OTHER_NAMES:
-        return "its certificate is for another host name; in `hosts`, write a name that is in the certificate"
-    if code in _OUTDATED:
-        return "its certificate is not valid now; renew it, or correct the clock of this machine"
-    return "its certificate is not from a CA that is trusted; set `ca_file` to the PEM file of its CA"
+    return "; ".join(why_unreachable(error, "`hosts`", CA_FILE))

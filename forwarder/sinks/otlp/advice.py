@@ -8,14 +8,12 @@ from urllib.parse import urlsplit
 
 from urllib3.exceptions import ProtocolError
 
+from forwarder.connection_errors import CA_FILE, why_unreachable
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
-# OpenSSL's codes for a certificate that it does not accept.
-_OTHER_NAMES = {62, 64}  # the certificate is for another host name, or for another address
-_OUTDATED = {9, 10}  # the certificate is not valid yet, or is not valid any more
 _PATH = "/v1/logs"
 
-_CA_FILE = "its certificate is not from a CA that is trusted; set `ca_file` to the PEM file of its CA"
+_UNTRUSTED = f"its certificate is not from a CA that this machine trusts; {CA_FILE}"
 _NO_TLS = "this port does not speak TLS; write `http://` in `endpoint`, or use the TLS port"
 _CLIENT_CERTIFICATE = "the server wants a client certificate that it trusts; set `cert_file` and `key_file`"
 _OTHER_NAME = (
@@ -35,7 +33,7 @@ _WANTS_TLS = (
 phrases, because a response with the status 400 may also quote an event, which may contain a single word of them."""
 
 _GRPC = (
-    ("certificate_verify_failed", _CA_FILE),
+    ("certificate_verify_failed", _UNTRUSTED),
     ("hostname verification check failed", _OTHER_NAME),
     ("wrong_version_number", _NO_TLS),
     ("tlsv1_alert_unknown_ca", _CLIENT_CERTIFICATE),
@@ -90,16 +88,12 @@ def is_plain_http_to_tls(status: int, content: bytes) -> bool:
 
 def _reason(url: str, causes: Sequence[BaseException]) -> str:
     for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"{_certificate(cause.verify_code)} (certificate verify failed: {cause.verify_message})"
+        if isinstance(cause, ssl.SSLCertVerificationError | socket.gaierror | ConnectionRefusedError):
+            return "; ".join(why_unreachable(cause, "`endpoint`", CA_FILE))
         if isinstance(cause, ssl.SSLError):
             said = cause.reason or str(cause)
             alert = "CERTIFICATE_REQUIRED" in said or "UNKNOWN_CA" in said or "BAD_CERTIFICATE" in said
             return f"{_CLIENT_CERTIFICATE if alert else _NO_TLS} (TLS failed: {said})"
-        if isinstance(cause, socket.gaierror):
-            return f"{_NAME} ({cause.strerror})"
-        if isinstance(cause, ConnectionRefusedError):
-            return f"{_NOTHING} (connection refused)"
         if type(cause) is BadStatusLine:
             return "this port does not answer in HTTP/1.1; if it is a gRPC port, set `protocol: grpc`"
         if isinstance(cause, IncompleteRead):
@@ -109,11 +103,3 @@ def _reason(url: str, causes: Sequence[BaseException]) -> str:
     if url.startswith("http:") and any(isinstance(cause, ProtocolError) for cause in causes):
         return f"{text}; if this port expects TLS, write `https://` in `endpoint`"
     return text
-
-
-def _certificate(code: int) -> str:
-    if code in _OTHER_NAMES:
-        return _OTHER_NAME
-    if code in _OUTDATED:
-        return "its certificate is not valid now; renew it, or correct the clock of this machine"
-    return _CA_FILE

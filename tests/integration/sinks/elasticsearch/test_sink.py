@@ -624,7 +624,7 @@ async def test_the_usual_mistakes_are_one_sentence_with_the_address_once_and_wha
             "in `hosts`, write a name that is in the certificate",
         ),
         (server.url.replace("http:", "https:"), None, "write `http://` in `hosts`"),
-        (closed.url, None, "check `hosts`, and that Elasticsearch runs"),
+        (closed.url, None, "check `hosts`, and that the server runs"),
         ("http://nowhere.invalid:9200", None, "cannot be resolved"),
     ):
         outcome = await send_once(server, stored(1), hosts=(url,), ca_file=ca_file)
