@@ -121,7 +121,7 @@ class Access:
         if token is None:
             return Refusal(401, f"{need}: {_NO_TOKEN}")
         if scheme.lower() == b"bearer" and given:
-            if hmac.compare_digest(given.strip(), token.reveal().encode()):
+            if hmac.compare_digest(given.strip(), token.reveal().encode().strip()):
                 return None
             if log:
                 client = scope.get("client")

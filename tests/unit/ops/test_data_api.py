@@ -116,6 +116,12 @@ async def test_an_unclear_request_changes_nothing(data: FakeData, body: bytes, s
     assert answer.json()["error"]
 
 
+async def test_a_token_may_be_configured_with_blanks_around_it_as_a_hooks_secret_may(data: FakeData) -> None:
+    async with client(data, f" {TOKEN}\t") as ops:
+        answer = await ops.get("/api/access", headers=SIGNED)
+    assert answer.json()["may_change"]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("headers", "status"),
