@@ -6,7 +6,6 @@ forwarder, each reload and the offline part of `doctor` run them.
 
 import os
 import socket
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,6 @@ from urllib.parse import urlsplit
 from forwarder import tls
 from forwarder.config.file import unread_variables
 from forwarder.config.hosts import Listen, is_loopback, is_public
-from forwarder.config.types import Secret
 from forwarder.core.errors import StoreError
 from forwarder.okta.settings import org_origin
 from forwarder.okta.zones.settings import zone_warnings
@@ -25,6 +23,7 @@ from forwarder.reaction_check import reaction_warnings
 from forwarder.rules.load import read_rules
 from forwarder.rules.review import value_warnings
 from forwarder.safe_files import can_create_in, cannot_write, how_to_read
+from forwarder.secret_check import chosen_secret_warnings, readable_secrets
 from forwarder.settings import Settings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.file.paths import lock_path, place_problem
@@ -34,11 +33,6 @@ from forwarder.store.interface import check_path
 
 SOON = timedelta(days=14)
 """A certificate or a key that ends within this time should be renewed now."""
-
-_SHORTEST_SECRET = 20
-"""The least number of characters of a secret. At least half this number must be different characters."""
-
-_WEAK = "is so short or simple that it can be guessed; make one with: openssl rand -base64 32"
 
 _OKTA_WAITS = 3.0  # seconds
 _OTLP_PORTS = {4317: "grpc", 4318: "http/protobuf"}
@@ -148,40 +142,9 @@ def _expires_soon(settings: Settings) -> Iterator[str]:
             yield f"{key}: the certificate in {path} expires on {end:%Y-%m-%d %H:%M} UTC; renew it"
 
 
-def _secret_warnings(settings: Settings) -> Iterator[str]:
-    for name, org in settings.orgs.items():
-        for number, secret in enumerate(org.secrets):
-            if _is_weak(secret):
-                yield f"orgs.{name}.secrets[{number}]: {_WEAK}"
-    for name, webhook in settings.reactions.webhooks.items():
-        if _is_weak(webhook.secret):
-            yield f"reactions.webhooks.{name}.secret: {_WEAK}"
-    if settings.ops.token and _is_weak(settings.ops.token):
-        yield f"ops.token: {_WEAK}"
-
-
 def _environment_warnings(_: Settings) -> Iterator[str]:
     for name in unread_variables():
         yield f"{name}: is not read; write two underscores, as in FORWARDER__STORE__PATH, or remove it"
-
-
-def _readable_secrets(settings: Settings) -> Iterator[str]:
-    readable = {secret.file for secret in settings.secrets() if secret.file and _is_open(secret.file)}
-    readable |= {served.key for _, served in settings.tls_listeners() if _is_open(served.key)}
-    for file in sorted(readable):
-        yield f"{file}: every user of this machine can read this secret; run: chmod 600 {file}"
-
-
-def _is_weak(secret: Secret) -> bool:
-    value = secret.reveal().strip()
-    return len(value) < _SHORTEST_SECRET or len(set(value)) < _SHORTEST_SECRET // 2
-
-
-def _is_open(file: Path) -> bool:
-    try:
-        return bool(file.stat().st_mode & stat.S_IROTH)
-    except OSError:
-        return False
 
 
 def _org_warnings(settings: Settings) -> Iterator[str]:
@@ -239,6 +202,8 @@ def _sink_warnings(settings: Settings) -> Iterator[str]:
             expected = _OTLP_PORTS.get(parts.port or 0, sink.protocol)
             if expected != sink.protocol:
                 yield f"sinks.{name}.endpoint: port {parts.port} is usually for {expected}; check `protocol`"
+        elif isinstance(sink, FileSinkSettings) and sink.max_files == 0:
+            yield f"sinks.{name}.max_files: with 0, each file is removed when it is rotated, with all its events; write at least 1"
 
 
 def _heartbeat_warnings(settings: Settings) -> Iterator[str]:
@@ -310,8 +275,8 @@ PROBLEMS: Mapping[str, Finder] = {**FATAL, **PASSING}
 WARNINGS: Mapping[str, Finder] = {
     "certificate.expiry": _expires_soon,
     "environment.unread": _environment_warnings,
-    "secret.strength": _secret_warnings,
-    "secret.rights": _readable_secrets,
+    "secret.strength": chosen_secret_warnings,
+    "secret.rights": readable_secrets,
     "hook.path": _org_warnings,
     "listener.exposure": _listener_warnings,
     "sink.transport": _sink_warnings,

@@ -30,6 +30,11 @@ class AddressRange(msgspec.Struct, frozen=True, order=True):
         return f"{first}-{last}"
 
     @property
+    def is_all(self) -> bool:
+        """Whether these are all addresses of the IP version."""
+        return self.first == 0 and self.last == 2 ** _BITS[self.version] - 1
+
+    @property
     def ends(self) -> tuple[str, str]:
         """The first and the last address."""
         make = ipaddress.IPv4Address if self.version == 4 else ipaddress.IPv6Address

@@ -72,12 +72,14 @@ def _asn(text: str) -> str:
 
 def _address(text: str) -> str:
     try:
-        parse_range(text)
+        is_all = parse_range(text).is_all
     except ValueError:
         raise ValueError(
             f"{text!r} is not an address; write one as in 203.0.113.7, a block as in 203.0.113.0/24, or a range as"
             " in 203.0.113.1-203.0.113.9"
         ) from None
+    if is_all:
+        raise ValueError(f"{text!r} is every address, that of this forwarder too; list smaller networks")
     return text.strip()
 
 
@@ -90,7 +92,9 @@ def _distinct_ranges(written: tuple[str, ...]) -> tuple[str, ...]:
 
 def _service(name: str) -> str:
     if not re.fullmatch(r"[A-Z0-9_]{1,100}", name):
-        raise ValueError(f"{name!r} is not a category of IP services; write it as in ALL_ANONYMIZERS")
+        raise ValueError(
+            f"{name!r} is not a category of IP services; write it in capitals, as in ALL_ANONYMIZERS"
+        )
     return name
 
 

@@ -1,0 +1,60 @@
+"""Finds secrets that are weak, that clients cannot send reliably, or that other users of this machine can read."""
+
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from forwarder.config.types import Secret
+from forwarder.settings import Settings
+
+_SHORTEST_SECRET = 20
+"""The least number of characters of a secret. At least half this number must be different characters."""
+
+_WEAK = "is so short or simple that it can be guessed; make one with: openssl rand -base64 32"
+
+
+_UNSENDABLE = (
+    "has a character that is not printable ASCII, which clients and proxies send in different ways in a header; make one "
+    "with: openssl rand -base64 32"
+)
+
+
+def chosen_secret_warnings(settings: Settings) -> Iterator[str]:
+    """Yield a line for each secret that an operator has chosen badly: path, problem, hint."""
+    for path, secret, is_sent in _chosen(settings):
+        if _is_weak(secret):
+            yield f"{path}: {_WEAK}"
+        elif is_sent and not re.fullmatch(r"[\t -~]+", secret.reveal()):
+            yield f"{path}: {_UNSENDABLE}"
+
+
+def _chosen(settings: Settings) -> Iterator[tuple[str, Secret, bool]]:
+    """Yield the path and the value of each secret that an operator chooses, and whether it is sent in a header."""
+    for name, org in settings.orgs.items():
+        for number, secret in enumerate(org.secrets):
+            yield f"orgs.{name}.secrets[{number}]", secret, True
+    for name, webhook in settings.reactions.webhooks.items():
+        yield f"reactions.webhooks.{name}.secret", webhook.secret, False
+    if settings.ops.token:
+        yield "ops.token", settings.ops.token, True
+
+
+def readable_secrets(settings: Settings) -> Iterator[str]:
+    """Yield a line for each file of a secret or a key that every user can read: path, problem, hint."""
+    readable = {secret.file for secret in settings.secrets() if secret.file and _is_open(secret.file)}
+    readable |= {served.key for _, served in settings.tls_listeners() if _is_open(served.key)}
+    for file in sorted(readable):
+        yield f"{file}: every user of this machine can read this secret; run: chmod 600 {file}"
+
+
+def _is_weak(secret: Secret) -> bool:
+    value = secret.reveal().strip()
+    return len(value) < _SHORTEST_SECRET or len(set(value)) < _SHORTEST_SECRET // 2
+
+
+def _is_open(file: Path) -> bool:
+    try:
+        return bool(file.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
