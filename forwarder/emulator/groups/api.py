@@ -10,7 +10,7 @@ from forwarder.core.time import iso
 from forwarder.emulator.events.fixtures import entity
 from forwarder.emulator.groups.groups import EmulatedGroup
 from forwarder.emulator.http.errors import decode, forbidden
-from forwarder.emulator.http.responses import OktaRequest, caller, org, paged, set_effect
+from forwarder.emulator.http.responses import OktaRequest, caller, org, org_url, paged, set_effect
 from forwarder.emulator.http.search import matching
 from forwarder.emulator.iam.views import standard_role
 
@@ -70,7 +70,7 @@ async def _delete(request: OktaRequest, group_id: FromPath[str]) -> None:
 
 @get(_GROUP)
 async def _show(request: OktaRequest, group_id: FromPath[str]) -> dict[str, Any]:
-    return org(request).groups.find(group_id).view(org(request).settings.url)
+    return org(request).groups.find(group_id).view(org_url(request))
 
 
 @get(f"{_GROUP}/users")

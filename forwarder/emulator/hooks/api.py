@@ -7,13 +7,13 @@ from litestar.params import FromPath
 
 from forwarder.emulator.hooks.hooks import EmulatedHook
 from forwarder.emulator.http.errors import not_found
-from forwarder.emulator.http.responses import OktaRequest, org
+from forwarder.emulator.http.responses import OktaRequest, org, org_url
 
 _HOOK = "/eventHooks/{hook_id:str}"
 
 
 def _view(request: OktaRequest, hook: EmulatedHook, **changes: Any) -> dict[str, Any]:
-    return hook.view(org(request).settings.url, **changes)
+    return hook.view(org_url(request), **changes)
 
 
 @get("/eventHooks")

@@ -28,6 +28,11 @@ def org(request: OktaRequest) -> Emulator:
     return org_of(request.scope)
 
 
+def org_url(request: OktaRequest) -> str:
+    """Return the URL of the org that serves a request, which the links in its responses begin with."""
+    return org(request).settings.url
+
+
 def org_of(scope: Scope | HTTPScope) -> Emulator:
     """Return the org that serves a request with this `scope`; http/app.py sets it."""
     emulator: Emulator = scope["state"]["org"]
@@ -61,7 +66,7 @@ def paged(request: OktaRequest, items: Sequence[dict[str, Any]], most: int) -> l
     size = min(most, int(limit[:9])) if limit.isdecimal() and int(limit[:9]) else most
     ids = [item["id"] for item in items]
     start = ids.index(query["after"]) + 1 if query.get("after") in ids else 0
-    page, url = list(items[start : start + size]), f"{org(request).settings.url}{request.url.path}"
+    page, url = list(items[start : start + size]), f"{org_url(request)}{request.url.path}"
     asked = {key: value for key, value in query.items() if key != "after"}
     add_link(request, "self", f"{url}?{urlencode(asked)}" if asked else url)
     if start + size < len(items):

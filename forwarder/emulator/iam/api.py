@@ -13,7 +13,7 @@ from litestar.params import FromPath
 
 from forwarder.core.time import iso
 from forwarder.emulator.http.errors import OktaApiError, decode, invalid, not_found
-from forwarder.emulator.http.responses import OktaRequest, caller, org
+from forwarder.emulator.http.responses import OktaRequest, caller, org, org_url
 from forwarder.emulator.iam.roles import CustomRole, ResourceSet
 from forwarder.emulator.org import Emulator
 
@@ -45,13 +45,9 @@ class Additions(msgspec.Struct):
     additions: tuple[str, ...] = ()
 
 
-def _url(request: OktaRequest) -> str:
-    return org(request).settings.url
-
-
 @get("/iam/roles")
 async def _roles(request: OktaRequest) -> dict[str, Any]:
-    return {"roles": [role.view(_url(request)) for role in org(request).admin_roles.roles()], "_links": {}}
+    return {"roles": [role.view(org_url(request)) for role in org(request).admin_roles.roles()], "_links": {}}
 
 
 @post("/iam/roles", status_code=200)
@@ -60,12 +56,12 @@ async def _create_role(request: OktaRequest) -> dict[str, Any]:
     role = org(request).admin_roles.create_role(
         spec.label, spec.description, spec.permissions, caller(request)
     )
-    return role.view(_url(request))
+    return role.view(org_url(request))
 
 
 @get(_ROLE)
 async def _show_role(request: OktaRequest, role_id: FromPath[str]) -> dict[str, Any]:
-    return org(request).admin_roles.role(role_id).view(_url(request))
+    return org(request).admin_roles.role(role_id).view(org_url(request))
 
 
 @put(_ROLE)
@@ -73,7 +69,7 @@ async def _replace_role(request: OktaRequest, role_id: FromPath[str]) -> dict[st
     roles, spec = org(request).admin_roles, decode(await request.body(), _RoleSpec, "role")
     role = roles.role(role_id)
     roles.rename(role, spec.label, spec.description)
-    return role.view(_url(request))
+    return role.view(org_url(request))
 
 
 @delete(_ROLE)
@@ -112,7 +108,7 @@ async def _forbid(request: OktaRequest, role_id: FromPath[str], name: FromPath[s
 
 @get(_SETS)
 async def _sets(request: OktaRequest) -> dict[str, Any]:
-    shown = [found.view(_url(request)) for found in org(request).admin_roles.sets()]
+    shown = [found.view(org_url(request)) for found in org(request).admin_roles.sets()]
     return {"resource-sets": shown, "_links": {}}
 
 
@@ -120,12 +116,12 @@ async def _sets(request: OktaRequest) -> dict[str, Any]:
 async def _create_set(request: OktaRequest) -> dict[str, Any]:
     spec = decode(await request.body(), _SetSpec, "resourceSet")
     roles, resources = org(request).admin_roles, _kept_forms(request, spec.resources)
-    return roles.create_set(spec.label, spec.description, resources, caller(request)).view(_url(request))
+    return roles.create_set(spec.label, spec.description, resources, caller(request)).view(org_url(request))
 
 
 @get(_SET)
 async def _show_set(request: OktaRequest, set_id: FromPath[str]) -> dict[str, Any]:
-    return org(request).admin_roles.resource_set(set_id).view(_url(request))
+    return org(request).admin_roles.resource_set(set_id).view(org_url(request))
 
 
 @put(_SET)
@@ -133,7 +129,7 @@ async def _replace_set(request: OktaRequest, set_id: FromPath[str]) -> dict[str,
     roles, spec = org(request).admin_roles, decode(await request.body(), _SetSpec, "resourceSet")
     found = roles.resource_set(set_id)
     roles.rename(found, spec.label, spec.description)
-    return found.view(_url(request))
+    return found.view(org_url(request))
 
 
 @delete(_SET)
@@ -146,7 +142,7 @@ async def _delete_set(request: OktaRequest, set_id: FromPath[str]) -> None:
 async def _resources(request: OktaRequest, set_id: FromPath[str]) -> dict[str, Any]:
     found = org(request).admin_roles.resource_set(set_id)
     shown = [_resource(request, found, resource_id) for resource_id in found.resources]
-    links = found.view(_url(request))["_links"]
+    links = found.view(org_url(request))["_links"]
     return {"resources": shown, "_links": {"resource-set": links["self"], "self": links["resources"]}}
 
 
@@ -155,7 +151,7 @@ async def _add_resources(request: OktaRequest, set_id: FromPath[str]) -> dict[st
     roles, more = org(request).admin_roles, decode(await request.body(), Additions, "resources")
     found = roles.resource_set(set_id)
     roles.add_resources(found, _kept_forms(request, more.additions))
-    return found.view(_url(request))
+    return found.view(org_url(request))
 
 
 @delete(f"{_SET}/resources/{{resource_id:str}}")
@@ -170,7 +166,7 @@ def _kept_forms(request: OktaRequest, named: tuple[str, ...]) -> list[str]:
 
 
 def _permission(request: OktaRequest, role: CustomRole, name: str) -> dict[str, Any]:
-    shown = role.view(_url(request))
+    shown = role.view(org_url(request))
     url = f"{shown['_links']['permissions']['href']}/{name}"
     given = iso(role.permissions[name], "milliseconds")
     return {
@@ -186,7 +182,7 @@ def _resource(request: OktaRequest, found: ResourceSet, resource_id: str) -> dic
     """Return a resource of a set as the API shows it. Recorded responses of Okta have the links so: `self` is the URL
     of the resource itself, and `resource` is the URL of its entry in the set."""
     emulator, resource = org(request), found.resources[resource_id]
-    place = f"{_url(request)}/api/v1/iam/resource-sets/{found.id}/resources/{resource_id}"
+    place = f"{org_url(request)}/api/v1/iam/resource-sets/{found.id}/resources/{resource_id}"
     return {
         "id": resource_id,
         "orn": _orn(emulator, resource),

@@ -9,7 +9,7 @@ from litestar.params import FromPath
 
 from forwarder.core.time import iso
 from forwarder.emulator.http.errors import decode, invalid, not_found
-from forwarder.emulator.http.responses import OktaRequest, caller, org
+from forwarder.emulator.http.responses import OktaRequest, caller, org, org_url
 from forwarder.emulator.iam.api import Additions
 from forwarder.emulator.iam.roles import ResourceSet
 from forwarder.emulator.iam.views import standard_role
@@ -29,10 +29,6 @@ class _ClientRole(msgspec.Struct, rename="kebab"):
     type: str
     role: str = ""
     resource_set: str = ""
-
-
-def _url(request: OktaRequest) -> str:
-    return org(request).settings.url
 
 
 @get(f"{_SET}/bindings")
@@ -166,14 +162,14 @@ def _held_by_client(request: OktaRequest, client_id: str) -> list[dict[str, Any]
 def _client_url(request: OktaRequest, client_id: str) -> str:
     if client_id not in org(request).settings.clients:
         raise not_found(f"{client_id} (PublicClientApp)")
-    return f"{_url(request)}/oauth2/v1/clients/{client_id}"
+    return f"{org_url(request)}/oauth2/v1/clients/{client_id}"
 
 
 def _check_members(request: OktaRequest, members: tuple[str, ...]) -> None:
     """Check that all members are URLs of users, groups or apps of this org; raise OktaApiError otherwise."""
     emulator = org(request)
     for url in members:
-        kind, _, key = url.removeprefix(_url(request)).rpartition("/")
+        kind, _, key = url.removeprefix(org_url(request)).rpartition("/")
         if kind == "/api/v1/users":
             emulator.users.find(key)
         elif kind == "/api/v1/groups":
@@ -187,7 +183,7 @@ def _check_members(request: OktaRequest, members: tuple[str, ...]) -> None:
 def _binding(request: OktaRequest, found: ResourceSet, role_id: str) -> dict[str, Any]:
     if role_id not in found.bindings:
         raise not_found(f"{role_id} (Binding)")
-    shown = found.view(_url(request))["_links"]
+    shown = found.view(org_url(request))["_links"]
     url = f"{shown['bindings']['href']}/{role_id}"
     return {
         "id": role_id,

@@ -9,7 +9,7 @@ from litestar.params import FromPath
 
 from forwarder.core.time import SECOND, iso
 from forwarder.emulator.http.errors import OktaApiError, decode, invalid, not_found
-from forwarder.emulator.http.responses import OktaRequest, caller, org
+from forwarder.emulator.http.responses import OktaRequest, caller, org, org_url
 from forwarder.emulator.prompts.prompts import Prompt
 from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.emulator.users.factors import PUSH, Factor
@@ -37,7 +37,7 @@ def _find(request: OktaRequest, user_id: str, factor_id: str) -> tuple[EmulatedU
 
 
 def _user_url(request: OktaRequest, user: EmulatedUser) -> str:
-    return f"{org(request).settings.url}/api/v1/users/{user.id}"
+    return f"{org_url(request)}/api/v1/users/{user.id}"
 
 
 @get(_FACTORS)

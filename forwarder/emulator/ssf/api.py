@@ -9,7 +9,7 @@ from litestar.params import FromPath
 from forwarder.emulator.changes import Caller
 from forwarder.emulator.http.errors import decode, not_found
 from forwarder.emulator.http.recording import recorded
-from forwarder.emulator.http.responses import OktaRequest, accepted, caller, org, set_effect
+from forwarder.emulator.http.responses import OktaRequest, accepted, caller, org, org_url, set_effect
 from forwarder.emulator.ssf.providers import ProviderSpec
 from forwarder.emulator.ssf.tokens import refusal
 
@@ -32,7 +32,7 @@ async def _create(request: OktaRequest) -> dict[str, Any]:
 
 @get(_PROVIDER)
 async def _show(request: OktaRequest, provider_id: FromPath[str]) -> dict[str, Any]:
-    return org(request).providers.find(provider_id).view(org(request).settings.url)
+    return org(request).providers.find(provider_id).view(org_url(request))
 
 
 @put(_PROVIDER)
@@ -41,7 +41,7 @@ async def _replace(request: OktaRequest, provider_id: FromPath[str]) -> dict[str
     provider = providers.find(provider_id)
     spec = decode(await request.body(), ProviderSpec, "securityEventsProvider")
     providers.replace(provider, spec, caller(request))
-    return provider.view(org(request).settings.url)
+    return provider.view(org_url(request))
 
 
 @delete(_PROVIDER)
@@ -57,7 +57,7 @@ async def _lifecycle(request: OktaRequest, provider_id: FromPath[str], step: Fro
     if step not in {"activate", "deactivate"}:
         raise not_found(request.url.path)
     providers.set_active(provider, caller(request), active=step == "activate")
-    return provider.view(org(request).settings.url)
+    return provider.view(org_url(request))
 
 
 @post("/security-events", status_code=202)

@@ -6,7 +6,7 @@ from litestar import Response, delete, get, post, put
 from litestar.params import FromPath
 
 from forwarder.emulator.http.errors import OktaApiError, decode, invalid
-from forwarder.emulator.http.responses import OktaRequest, caller, org, paged, set_effect
+from forwarder.emulator.http.responses import OktaRequest, caller, org, org_url, paged, set_effect
 from forwarder.emulator.http.search import matching
 from forwarder.emulator.iam.access import check_access
 from forwarder.emulator.iam.views import standard_role
@@ -42,7 +42,7 @@ def _may_read(emulator: Emulator, client_id: str, user: EmulatedUser) -> bool:
 
 @get(_USER)
 async def _show(request: OktaRequest, user_id: FromPath[str]) -> dict[str, Any]:
-    return _find(request, user_id).view(org(request).settings.url)
+    return _find(request, user_id).view(org_url(request))
 
 
 @post(f"{_USER}/lifecycle/{{step:str}}", status_code=200)
@@ -51,7 +51,7 @@ async def _lifecycle(request: OktaRequest, user_id: FromPath[str], step: FromPat
     before = user.status
     org(request).users.step(user, step, caller(request))
     set_effect(request, changed=user.status != before)
-    return user.view(org(request).settings.url) if step == "expire_password" else {}
+    return user.view(org_url(request)) if step == "expire_password" else {}
 
 
 @delete(f"{_USER}/sessions")
@@ -116,7 +116,7 @@ def _end(
 def _risk_view(request: OktaRequest, user: EmulatedUser) -> dict[str, Any]:
     """Return a user's risk as the API shows it. The field `reason` is called `riskReason` in the body of a
     PUT."""
-    url = f"{org(request).settings.url}/api/v1/users/{user.id}"
+    url = f"{org_url(request)}/api/v1/users/{user.id}"
     links = {
         "user": {"href": url, "hints": {"allow": ["GET"]}},
         "self": {"href": f"{url}/risk", "hints": {"allow": ["GET", "PUT"]}},

@@ -6,7 +6,7 @@ from litestar import delete, get, post, put
 from litestar.params import FromPath
 
 from forwarder.emulator.http.errors import decode, not_found
-from forwarder.emulator.http.responses import OktaRequest, caller, org, paged, set_effect
+from forwarder.emulator.http.responses import OktaRequest, caller, org, org_url, paged, set_effect
 from forwarder.emulator.http.search import matching
 from forwarder.emulator.zones.spec import ZoneSpec
 
@@ -29,7 +29,7 @@ async def _create(request: OktaRequest) -> dict[str, Any]:
 
 @get(_ZONE)
 async def _show(request: OktaRequest, zone_id: FromPath[str]) -> dict[str, Any]:
-    return org(request).zones.find(zone_id).view(org(request).settings.url)
+    return org(request).zones.find(zone_id).view(org_url(request))
 
 
 @put(_ZONE)
@@ -39,7 +39,7 @@ async def _replace(request: OktaRequest, zone_id: FromPath[str]) -> dict[str, An
     updated, before = zone.updated, (zone.spec, zone.active)
     zones.replace(zone, decode(await request.body(), ZoneSpec, "zone"), caller(request))
     set_effect(request, changed=(zone.spec, zone.active) != before)
-    return zone.view(org(request).settings.url, updated=updated)
+    return zone.view(org_url(request), updated=updated)
 
 
 @delete(_ZONE)
@@ -57,7 +57,7 @@ async def _lifecycle(request: OktaRequest, zone_id: FromPath[str], step: FromPat
     before = zone.active
     zones.set_active(zone, caller(request), active=step == "activate")
     set_effect(request, changed=zone.active != before)
-    return zone.view(org(request).settings.url)
+    return zone.view(org_url(request))
 
 
 ZONE_ROUTES = (_list, _create, _show, _replace, _delete, _lifecycle)
