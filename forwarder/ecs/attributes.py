@@ -206,26 +206,55 @@ def _flatten_list(values: list[Any], name: str, found: dict[str, AttributeValue]
     A list of objects becomes one list for each field of the objects. An object without the field has "" in this list,
     so that items at the same index belong to the same object.
     """
-    kinds = {*map(type, values)}
-    if kinds - {dict}:
-        found[name] = _of_one_type(values)
+    columns: dict[str, Any] = {}
+    _add_columns(values, name, columns)
+    for key, column in columns.items():
+        found[key] = column if type(column) is str else _of_one_type(column)
+
+
+def _add_columns(values: list[Any], name: str, columns: dict[str, Any]) -> None:
+    """Add to `columns` the lists for the fields of the objects in `values`, by attribute; `values` itself if they are
+    not all objects, and one text if the lists would be too large.
+
+    Lists within lists are not encoded yet. To encode a list before the list around it would escape each quote again at
+    each level, and the text would double each time.
+    """
+    if {*map(type, values)} - {dict}:
+        columns[name] = values
         return
     if len(values) == 1:  # as most are
         row: dict[str, Any] = {}
-        _flatten(values[0], name + ".", row)
+        _add_row(values[0], name + ".", row)
         for key, value in row.items():
-            found[key] = [value] if type(value) in _SCALARS else _of_one_type([value])
+            columns[key] = [value]
         return
-    rows = [_flat(item) for item in values]
+    rows: list[dict[str, Any]] = [{} for _ in values]
+    for value, row in zip(values, rows, strict=True):
+        _add_row(value, "", row)
     keys = dict.fromkeys(key for row in rows for key in row)
     if len(rows) * len(keys) > _MOST_CELLS:
-        found[name] = encode(values)
+        columns[name] = encode(values)
         return
     for key in keys:
-        found[f"{name}.{key}"] = _of_one_type([row.get(key, "") for row in rows])
+        columns[f"{name}.{key}"] = [row.get(key, "") for row in rows]
+
+
+def _add_row(value: dict[str, Any], path: str, row: dict[str, Any]) -> None:
+    """Add the fields of an object in a list to `row`, by dotted name after `path`. Their lists are those of
+    `_add_columns`."""
+    for key, inner in value.items():
+        kind = type(inner)
+        if kind is dict:
+            _add_row(inner, f"{path}{key}.", row)
+        elif kind is list:
+            _add_columns(inner, path + key, row)
+        else:
+            row[path + key] = inner
 
 
 def _of_one_type(values: list[Any]) -> AttributeValue:
+    if len(values) == 1 and type(values[0]) in _SCALARS:  # as most are
+        return values
     kinds = {*map(type, values)}
     if len(kinds) == 1 and kinds <= _SCALARS:
         return values

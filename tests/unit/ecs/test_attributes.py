@@ -123,6 +123,20 @@ def test_numbers_and_characters_that_otlp_cannot_carry_become_text() -> None:
     assert found[debug + "half"] == "\ufffd"
 
 
+@pytest.mark.parametrize("place", ["debug", "chain", "device"])
+def test_lists_within_lists_are_escaped_once(place: str) -> None:
+    value: Any = ["a"] * 100
+    for _ in range(6):
+        value = [{"n": value}]
+    raw = {
+        "debug": bare(debugContext={"debugData": {"x": value}}),
+        "chain": bare(client={"ipChain": [{"x": value}]}),
+        "device": bare(device={"x": value}),
+    }[place]
+    ((text,),) = [found for name, found in attributes(raw).items() if name.endswith(".x" + ".n" * 6)]
+    assert (text.count('"'), text.count("\\")) == (200, 0)
+
+
 @pytest.mark.long
 def test_many_objects_without_a_name_in_common_stay_one_text() -> None:
     chain = [{f"name{n}": n} for n in range(2000)]
