@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, IPvAnyNetwork, StringConstraints
 
 from forwarder.config.hosts import Listen, check_host, split_http_url
 from forwarder.config.types import Duration, Secret, Section
+from forwarder.core.ip_networks import unmapped
 from forwarder.http.settings import TlsSettings
 
 
@@ -35,9 +36,10 @@ def _validate_header(name: str) -> str:
 
 
 def _validate_proxy(network: IPvAnyNetwork) -> IPvAnyNetwork:
-    if network.prefixlen == 0:
+    found = unmapped(network)
+    if found.prefixlen == 0:
         raise ValueError(f"{network} is every address; write only the addresses of the proxy")
-    return network
+    return found
 
 
 def _validate_url(url: str) -> str:

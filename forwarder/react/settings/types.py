@@ -22,6 +22,7 @@ from pydantic_core import core_schema
 
 from forwarder.config.error_texts import shown
 from forwarder.config.types import Duration, ParsedText
+from forwarder.core.ip_networks import unmapped
 
 _MINUTE, _DAY = 60.0, 86_400.0
 _LONGEST_EFFECT = 30 * _DAY
@@ -163,7 +164,7 @@ def _network(written: Any) -> IPv4Network | IPv6Network:
     if isinstance(written, IPv4Network | IPv6Network):
         return written
     try:
-        return ip_network(written if isinstance(written, str) else "")
+        return unmapped(ip_network(written if isinstance(written, str) else ""))
     except ValueError:
         pass
     try:

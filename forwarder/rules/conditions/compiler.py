@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from forwarder.core.errors import RuleFileError
+from forwarder.core.ip_networks import unmapped
 from forwarder.rules.conditions import event_fields
 from forwarder.rules.conditions.condition import And, Condition, Known, Not, Or
 from forwarder.rules.conditions.event_fields import FieldReader, Reading
@@ -164,7 +165,7 @@ def _field(field: str, value: Value) -> Test:
 
 
 def _within(cidr: str) -> Callable[[bytes], bool]:
-    network = ipaddress.ip_network(cidr)
+    network = unmapped(ipaddress.ip_network(cidr))
     size, mask = network.network_address.max_prefixlen // 8, int(network.netmask)
     start = int(network.network_address)
     return lambda address: len(address) == size and int.from_bytes(address) & mask == start

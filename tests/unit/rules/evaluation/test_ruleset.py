@@ -107,6 +107,8 @@ def is_match(folder: Path, selection: Any, event: dict[str, Any] = EVENT, **list
         ({"actor.type|gt": 1}, False),
         ({"client.ipAddress|cidr": "192.0.2.0/24"}, True),
         ({"client.ipAddress|cidr": ["10.0.0.0/8", "2001:db8::/32"]}, False),
+        ({"client.ipAddress|cidr": "::ffff:192.0.2.0/120"}, True),
+        ({"client.ipAddress|cidr": "::ffff:192.0.3.0/120"}, False),
         ({"actor.alternateId|re": "^Ada\\."}, True),
         ({"actor.alternateId|re": "^ada\\."}, False),
         ({"actor.alternateId|re|i": "LACE@"}, True),
