@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Open /dev/null for each of stdin, stdout and stderr that the caller has closed.
+    """Open /dev/null for each of stdin, stdout and stderr that the caller has closed. Let stdout escape what it cannot encode.
 
     Otherwise a file of the store would get the free number 0, 1 or 2, and printed text would go into that file.
     """
@@ -34,6 +35,8 @@ def _open_standard_streams() -> None:
     sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper):  # otherwise a character that the locale lacks would raise an exception
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is by default
 
 
 def _say(text: str) -> None:

@@ -758,6 +758,20 @@ def test_an_output_that_cannot_be_written_is_one_line_and_ends_with_1(command: s
     assert (shown.returncode, shown.stderr) == (1, "the output cannot be written: No space left on device\n")
 
 
+@pytest.mark.long
+def test_what_the_terminal_cannot_show_is_escaped(here: Path) -> None:
+    path = here / "forwarder.yaml"
+    path.write_text(yaml.safe_dump(config(here, sinks={"a": {"kind": "file", "path": str(here / "łódź")}})))
+    done = subprocess.run(
+        [sys.executable, "-m", "forwarder", "config", "show", "--config", path],
+        check=False,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\u0142\xf3d\\u017a" in done.stdout
+
+
 def test_a_file_that_cannot_be_used_is_not_taken_for_the_output(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
