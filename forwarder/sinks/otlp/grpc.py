@@ -72,9 +72,9 @@ class GrpcExporter(Exporter):
             meter_provider=NoOpMeterProvider(),
         )
 
-    def accepted(self, content: bytes) -> ExportResult:
-        """Return the result of a call that ended with the status OK and the response `content`."""
-        message = decoded_response(content)
+    def accepted(self, content: bytes | None) -> ExportResult:
+        """Return the result of a call that ended with the status OK and the response `content`; None if it had no message."""
+        message = None if content is None else decoded_response(content)
         if message is None:
             return ExportResult(
                 response_verdicts.REFUSED, f"{self.settings.url}: not the response of an OTLP server"

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -262,13 +262,16 @@ async def test_a_200_of_another_type_is_not_an_acceptance(kind: str, body: bytes
     assert (list(result.retry), list(result.delivered), result.pause) == ([1, 2], [], True)
 
 
-@pytest.mark.parametrize("content", [b"It works!", b"\x10\x05", b"\xff" * 10])
-async def test_an_ok_over_grpc_with_another_message_is_not_an_acceptance(content: bytes) -> None:
-    async def answer(_request: bytes, _context: object) -> bytes:
-        return content
+@pytest.mark.parametrize("content", [(b"It works!",), (b"\x10\x05",), (b"\xff" * 10,), ()])
+async def test_an_ok_over_grpc_with_another_message_or_none_is_not_an_acceptance(
+    content: Sequence[bytes],
+) -> None:
+    async def answer(_request: bytes, _context: object) -> AsyncIterator[bytes]:
+        for message in content:
+            yield message
 
     server = grpc.aio.server()
-    method = grpc.unary_unary_rpc_method_handler(answer)
+    method = grpc.unary_stream_rpc_method_handler(answer)
     service, name = _EXPORT[1:].split("/")
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {name: method}),))
     port = server.add_insecure_port("127.0.0.1:0")
@@ -276,6 +279,7 @@ async def test_an_ok_over_grpc_with_another_message_is_not_an_acceptance(content
     result = await send(f"http://127.0.0.1:{port}", protocol="grpc")
     await server.stop(None)
     assert (list(result.retry), list(result.delivered), result.pause) == ([1, 2], [], True)
+    assert result.detail == f"http://127.0.0.1:{port}: not the response of an OTLP server"
 
 
 @pytest.mark.parametrize("path", ["/otlp", "/otlp/", "/"])
