@@ -173,7 +173,9 @@ class Metrics:
             "sink",
             "place",
         )
-        self.ready = self._gauge("ready", "1 while events can be stored, as /readyz says.")
+        self.ready = self._gauge(
+            "ready", "1 while events can be stored, else 0. /readyz answers by the same state."
+        )
         self.store_commit_duration = self._histogram(
             "store_commit_duration_seconds", "A commit with its fsync.", _COMMIT
         ).labels()

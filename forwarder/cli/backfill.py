@@ -59,7 +59,7 @@ def backfill(
     refuses to start, and names this process. After Ctrl-C, run the same command again to resume. If Okta adds events
     near the end of the range late, polling fetches them.
 
-    Exit codes: 0 fetched, 1 Okta or the store refused, or you stopped the command, 2 wrong usage or configuration.
+    Exit codes: 0 fetched; 1 Okta or the store refused, or you stopped the command; 2 wrong usage or configuration.
     """
     from forwarder.control_socket import ask
     from forwarder.okta.system_log.backfill import BackfillRequest

@@ -29,7 +29,7 @@ def backup(config: Path, file: Path, *, as_json: bool) -> None:
     To restore: stop the forwarder, move the files of the old store away (store.path, and the files with the same name
     plus -wal and -shm), copy FILE to store.path, start the forwarder.
 
-    Exit codes: 0 the backup is complete, 1 the backup failed, or the ledger does not balance, 2 wrong usage or
+    Exit codes: 0 the backup is complete; 1 the backup failed, or the ledger does not balance; 2 wrong usage or
     configuration.
     """
     import msgspec

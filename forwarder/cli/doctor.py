@@ -88,7 +88,7 @@ def doctor(  # noqa: PLR0913  # one for each option
     A CHECK is the id of a check, such as hook.state, or of a group, such as hook. Without a CHECK, everything is
     checked. Without --send, nothing is changed. docs/doctor.md lists the checks.
 
-    Exit codes: 0 no check fails, 1 a check fails, 2 wrong usage, or a configuration that cannot be loaded.
+    Exit codes: 0 no check fails; 1 a check fails; 2 wrong usage, or a configuration that cannot be loaded.
     """
     from forwarder.doctor import offline as offline_part
     from forwarder.doctor.all_checks import CHECKS

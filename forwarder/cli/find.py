@@ -77,7 +77,7 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
     says whether the event was delivered, waits, is a dead letter, or was discarded, skipped or filtered, and when and
     why. Works with and without a running forwarder.
 
-    Exit codes: 0 found, 1 not found, or the store cannot be read, 2 wrong usage or configuration.
+    Exit codes: 0 found; 1 not found, or the store cannot be read; 2 wrong usage or configuration.
     """
     from forwarder.cli.find_output import show, show_malformed
     from forwarder.store.event_life import Search

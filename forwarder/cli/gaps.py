@@ -44,7 +44,7 @@ def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None,
     forwarder no longer reads the System Log of an org, pending events of that org are never decided. If the forwarder
     cannot know what the hook of an org missed, the command says so. Works with and without a running forwarder.
 
-    Exit codes: 0 nothing was missed, 1 events were missed, or the store cannot be read, 2 wrong usage or
+    Exit codes: 0 nothing was missed; 1 events were missed, or the store cannot be read; 2 wrong usage or
     configuration.
     """
     from forwarder.store.interface import open_commands

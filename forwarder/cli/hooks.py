@@ -28,7 +28,7 @@ def hooks() -> None:
     Every command that changes something has --dry-run. docs/hooks.md says how to do the same by hand, which
     permissions are needed, and how to rotate a secret.
 
-    Exit codes: 0 fine, 1 Okta refuses the call or sends no events to the hook, 2 wrong usage or configuration.
+    Exit codes: 0 fine; 1 Okta refuses the call or sends no events to the hook; 2 wrong usage or configuration.
     """
 
 
@@ -254,23 +254,23 @@ async def _existing(admin: HookAdmin, selection: HookSelection) -> Hook:
 
 
 async def _apply(
-    admin: HookAdmin, desired: DesiredHook, hook: Hook | None, made: HookPlan, *, dry_run: bool, force: bool
+    admin: HookAdmin, desired: DesiredHook, hook: Hook | None, plan: HookPlan, *, dry_run: bool, force: bool
 ) -> None:
-    """Print how `hook` differs from `desired`. Then carry out the plan `made`, unless `dry_run` is true."""
+    """Print how `hook` differs from `desired`. Then carry out `plan`, unless `dry_run` is true."""
     from forwarder.okta.hooks.probe import probe_receiver
 
-    if made.is_empty:
+    if plan.is_empty:
         assert hook is not None
         echo(f"{title(hook)} is up to date.", fg="green")
         return
     echo(f"{title(hook)} differs:" if hook else f"There is no event hook {desired.name} yet:")
-    print_differences(made.differences)
+    print_differences(plan.differences)
     if hook is None or not hook.live:
         check_quota(await admin.all(), hook)
-    if (made.create or made.replace) and not force and (note := await probe_receiver(desired)):
+    if (plan.create or plan.replace) and not force and (note := await probe_receiver(desired)):
         echo(f"! {note}", fg="yellow", err=True)
     if dry_run:
-        echo(f"Dry run: would {steps(made)} the hook.")
+        echo(f"Dry run: would {steps(plan)} the hook.")
         return
-    print_state(await admin.apply(made, desired, hook))
+    print_state(await admin.apply(plan, desired, hook))
     echo("It can take Okta several minutes to apply a change.")

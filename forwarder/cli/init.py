@@ -71,7 +71,7 @@ def init(  # noqa: PLR0913 - one for each option
     file `okta-token`, the configuration uses it as the API token of Okta; likewise `elasticsearch-api-key` as the API key
     of Elasticsearch. Existing files are not overwritten.
 
-    Exit codes: 0 written, 1 a file exists or cannot be written, 2 wrong usage.
+    Exit codes: 0 written; 1 a file exists or cannot be written; 2 wrong usage.
     """
     if config.exists() or config.is_symlink():
         raise ForwarderError(f"{config} exists, and init overwrites nothing; name another file with --config")

@@ -1,6 +1,6 @@
 """The `forwarder` command. Each subcommand parses its options, calls a function of another package, and prints.
 
-Exit codes: 0 fine, 1 the command ran and found a problem, 2 wrong usage or configuration.
+Exit codes: 0 fine; 1 the command ran and found a problem; 2 wrong usage or configuration.
 
 The commands import other packages inside their functions, so that `forwarder --help` does not wait for the import of a
 database client.

@@ -64,7 +64,7 @@ def okta_role(
     the app differ from what `reactions` needs. It changes only objects that it created. You can run it again at any time,
     for example after a change of `reactions`.
 
-    Exit codes: 0 fine, 1 Okta refused a change or shows a difference after it, 2 wrong usage or configuration.
+    Exit codes: 0 fine; 1 Okta refused a change or shows a difference after it; 2 wrong usage or configuration.
     """
     from forwarder.setup.okta_role.run import apply, look
 

@@ -44,7 +44,7 @@ def check(config: Path, org: str | None, *, as_json: bool) -> None:
     `forwarder doctor` runs these checks too. Some rights, such as the right to suspend a user, cannot be tried without
     using them; the command reads these rights from the admin roles of the app.
 
-    Exit codes: 0 no check fails, 1 a check fails, 2 wrong usage or configuration.
+    Exit codes: 0 no check fails; 1 a check fails; 2 wrong usage or configuration.
     """
     settings = load_settings(config)
     check_org(settings, org)

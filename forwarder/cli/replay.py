@@ -93,7 +93,7 @@ def replay(  # noqa: PLR0913 - one for each option
     letters, were discarded, or are excluded by the sink's settings are left out. In the ledger, the replayed events wait
     again until the sink has them. After Ctrl-C or a crash, --resume continues where the replay stopped.
 
-    Exit codes: 0 done, 1 the replay was stopped or refused, or the sink rejected events, 2 wrong usage or configuration.
+    Exit codes: 0 done; 1 the replay was stopped or refused, or the sink rejected events; 2 wrong usage or configuration.
     """
     from forwarder.store.interface import open_commands
     from forwarder.store.redelivery import Range

@@ -73,7 +73,7 @@ def check(files: tuple[Path, ...], config: Path, *, as_json: bool) -> None:
     command warns of event types and fields that do not exist, of rules whose events the forwarder does not get, and of
     exceptions that have ended.
 
-    Exit codes: 0 fine, 1 there are warnings, 2 a rule, a file or a list is missing or cannot be used, so the forwarder
+    Exit codes: 0 fine; 1 there are warnings; 2 a rule, a file or a list is missing or cannot be used, so the forwarder
     would refuse the configuration.
     """
     from forwarder.rules.evaluation.ruleset import RuleProblem
@@ -208,7 +208,7 @@ def test(files: tuple[Path, ...], config: Path, *, as_json: bool) -> None:
     FILE is a file of rules or of tests, or a folder. Without FILE, the tests of `rules.files` are run. For a test that
     fails, the output names the first field that differs.
 
-    Exit codes: 0 all tests pass, 1 a test fails, 2 a file cannot be read, or there is no test.
+    Exit codes: 0 all tests pass; 1 a test fails; 2 a file cannot be read, or there is no test.
     """
     from forwarder.rules.rule_tests import run_tests
 

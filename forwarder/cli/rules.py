@@ -76,7 +76,7 @@ def coverage(files: tuple[Path, ...], *, as_json: bool) -> None:
     Rules about other products than Okta, and rules in query languages that the command does not read, are left out and
     counted.
 
-    Exit codes: 0 fine, 1 a rule names an event type that does not exist, 2 a file or a rule cannot be read (the
+    Exit codes: 0 fine; 1 a rule names an event type that does not exist; 2 a file or a rule cannot be read (the
     others are shown anyway), or there is no rule.
     """  # noqa: D301  # click looks for a real backspace, which a raw docstring would not have
     found, problems, left_out = _read(files)

@@ -34,7 +34,7 @@ def zones() -> None:
     Each zone is a blocklist: Okta refuses every request from its addresses, countries or networks, before any policy.
     Before the command changes anything, the forwarder's own addresses must be in Okta's exempt zone: docs/zones.md.
 
-    Exit codes: 0 fine, 1 a change is refused, or a zone differs or is missing, 2 wrong usage or configuration.
+    Exit codes: 0 fine; 1 a change is refused, or a zone differs or is missing; 2 wrong usage or configuration.
     """
 
 

@@ -168,7 +168,7 @@ async def _protected(context: Context, name: str) -> Found:
             "no user and no group is protected", "name your break-glass accounts in `reactions.protect`"
         )
     return found or ok(
-        f"the org has every user and group in `reactions.protect`: {_listed([*protect.users, *protect.groups])}"
+        f"every user and group in `reactions.protect` exists: {_listed([*protect.users, *protect.groups])}"
     )
 
 

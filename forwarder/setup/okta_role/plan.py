@@ -53,7 +53,7 @@ class Present(msgspec.Struct, frozen=True):
 
     @property
     def problems(self) -> Iterator[str]:
-        """Yield a line for the role and for the resource set if the forwarder did not create it and must not change it."""
+        """Yield a line for each of the role and the resource set that others made, because the forwarder must not change it."""
         for kind, found in (("role", self.role), ("resource set", self.resource_set)):
             if found is not None and not found.description.startswith(OURS):
                 yield f"the org has a {kind} {found.label!r} that others made; rename it in Okta"

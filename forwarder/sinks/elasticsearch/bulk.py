@@ -112,10 +112,11 @@ def other_success(status: int, events: int) -> tuple[ResponseVerdict, str] | Non
 
 
 def template_warning(response: Any, *, raw: bool) -> str | None:
-    """Return a warning if the data stream was not created by the right index template, and an empty text if it was.
+    """Return a warning if the data stream was not created by the right index template, an empty text if it was, and None
+    if `response` does not show it.
 
     The API key of a sink may not read templates. So this looks at the ingest pipelines that ran: the template is right if
-    our pipeline ran, or with `raw`, if any pipeline ran. Return None if `response` does not show which pipelines ran.
+    our pipeline ran. For a sink with `document_format: raw` (`raw`), any pipeline is enough.
     """
     results = [item.get("create") for item in response["items"] if isinstance(item, dict)]
     ran = [

@@ -191,7 +191,8 @@ class Writer:
     def _next_group(self) -> tuple[list[PendingOperation], bool]:
         """Return the next group of queued operations, and whether the writer is still open.
 
-        The group is empty if no operation was queued within 0.5 s, or until maintenance is due.
+        Wait for at most 0.5 s, or less if maintenance is due before. If no operation is queued in this time, the group is
+        empty.
         """
         group: list[PendingOperation] = []
         size = 0
