@@ -67,7 +67,7 @@ def paged(request: OktaRequest, items: Sequence[dict[str, Any]], most: int) -> l
     ids = [item["id"] for item in items]
     start = ids.index(query["after"]) + 1 if query.get("after") in ids else 0
     page, url = list(items[start : start + size]), f"{org_url(request)}{request.url.path}"
-    asked = {key: value for key, value in query.items() if key != "after"}
+    asked = dict(query.items())
     add_link(request, "self", f"{url}?{urlencode(asked)}" if asked else url)
     if start + size < len(items):
         add_link(request, "next", f"{url}?{urlencode({**asked, 'after': page[-1]['id'], 'limit': size})}")

@@ -47,6 +47,7 @@ async def test_users_are_listed_in_pages_and_found_by_name_status_and_login() ->
         assert len(answer.json()) == 40
         more = await service.client.get(answer.links["next"]["url"])
         assert len(more.json()) == 21
+        assert more.links["self"]["url"] == answer.links["next"]["url"]
         user = await somebody(service)
         login = user["profile"]["login"]
         for query in ({"q": login[:6].upper()}, {"filter": f'profile.login eq "{login}"'}):
