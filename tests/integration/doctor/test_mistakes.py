@@ -97,7 +97,7 @@ MISTAKES: dict[str, Callable[[World], Mistake]] = {
     "an event type with a typo": lambda w: org("config.valid", "user.session.strat", "user.session.start", **hook(events=["user.session.strat"])),
     "an unset variable": lambda w: org("config.valid", "no variable NOT_SET", "set it", secrets=[{"env": "NOT_SET"}]),
     "a variable as a shell writes it": lambda w: org("config.valid", "variables are not replaced", "{env: NAME}", secrets=["${SECRET}"]),
-    "a missing secret file": lambda w: org("config.valid", "cannot be read", "check", secrets=[{"file": "/run/secrets/nothing"}]),
+    "a missing secret file": lambda w: org("config.valid", "cannot be read", "create it", secrets=[{"file": "/run/secrets/nothing"}]),
     "the admin console as url": lambda w: org("config.valid", "Admin Console", "-admin", url="https://acme-admin.okta.com"),
     "plain http to Okta": lambda w: org("config.valid", "must begin with https://", "check", url="http://acme.okta.com"),
     "a kind with a typo": lambda w: sink({"kind": "elastic"}, "config.valid", "must be one of elasticsearch, file, otlp", "forwarder check"),
