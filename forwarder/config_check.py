@@ -22,7 +22,7 @@ from forwarder.react.settings.written_actions import written
 from forwarder.reaction_check import reaction_warnings
 from forwarder.rules.load import read_rules
 from forwarder.rules.review import value_warnings
-from forwarder.safe_files import can_create_in, cannot_write, how_to_read
+from forwarder.safe_files import can_create_in, cannot_read, cannot_write
 from forwarder.secret_check import chosen_secret_warnings, readable_secrets
 from forwarder.settings import Settings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
@@ -44,7 +44,7 @@ def _store_problems(settings: Settings) -> Iterator[str]:
     except StoreError as error:
         yield f"store.path: {error}"
     except OSError as error:
-        yield f"store.path: {settings.store.path} cannot be read: {error.strerror}; {how_to_read(error)}"
+        yield f"store.path: {settings.store.path} cannot be read: {cannot_read(error)}"
 
 
 def _file_path_problems(settings: Settings) -> Iterator[str]:

@@ -253,14 +253,16 @@ def _connect(connection: socket.socket, path: Path) -> bool:
     try:
         with _short_address(path) as address:
             connection.connect(address)
-    except (FileNotFoundError, ConnectionRefusedError):
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         return False
     except (BlockingIOError, TimeoutError) as error:  # other commands fill the queue of connections
         text = f"the forwarder's control socket {path} accepts no connection"
         raise StoreTimeoutError(f"{text}; if the forwarder hangs, end its process") from error
     except OSError as error:
         text = f"the forwarder's control socket {path} cannot be reached ({error.strerror})"
-        raise StoreError(f"{text}; run this command as the user that runs the forwarder") from error
+        is_right = isinstance(error, PermissionError)
+        hint = "run this command as the user that runs the forwarder" if is_right else "check store.path"
+        raise StoreError(f"{text}; {hint}") from error
     return True
 
 

@@ -38,13 +38,14 @@ def read_small(path: Path, max_bytes: int = _SMALL) -> bytes:
     return content
 
 
-def how_to_read(error: OSError) -> str:
-    """Return what to do about a file that cannot be read because of `error`."""
+def cannot_read(error: OSError) -> str:
+    """Return why a file cannot be read, and what to do."""
+    hint = "name a regular file"
     if isinstance(error, FileNotFoundError):
-        return "create it, or correct the path"
-    if isinstance(error, PermissionError):
-        return "let the forwarder's user read it"
-    return "name a regular file"
+        hint = "create it, or correct the path"
+    elif isinstance(error, PermissionError):
+        hint = "let the forwarder's user read it"
+    return f"{error.strerror}; {hint}"
 
 
 FileIdentity = Path | tuple[int, int]
@@ -167,6 +168,14 @@ def cannot_write(path: Path) -> str:
     if is_full(path if path.is_dir() else path.parent):
         return f"the disk of {path} is full; free some space or inodes"
     return f"this user cannot write to {path}; let the forwarder's user write to it"
+
+
+def no_folder(folder: Path) -> str:
+    """Return what to do about `folder`, which is not a folder, or does not exist."""
+    nearest = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), folder)
+    if nearest.exists() and not nearest.is_dir():
+        return f"{nearest} is not a folder; correct the path"
+    return f"there is no folder {folder}; create it, and let the forwarder's user write to it"
 
 
 def sync_directory(directory: Path) -> None:

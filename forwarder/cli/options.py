@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 from click.shell_completion import CompletionItem
@@ -11,6 +11,9 @@ from forwarder.cli.terminal import echo
 from forwarder.config.file import read_yaml
 from forwarder.core.errors import SettingsError
 from forwarder.settings import OrgSettings, Settings, load
+
+if TYPE_CHECKING:
+    from forwarder.rules.evaluation.ruleset import Ruleset
 
 DEFAULT_CONFIG = Path("config/forwarder.yaml")
 DEMO_CONFIG = Path("demo/forwarder.yaml")
@@ -59,6 +62,20 @@ def load_settings(config: Path, *, secrets: bool | Literal["sinks", "reactions"]
         secrets: as in `settings.load`.
     """
     return load(find_config(config), secrets=secrets)
+
+
+def load_rules(settings: Settings) -> "Ruleset":
+    """Load the rules that the forwarder runs.
+
+    Raises:
+        SettingsError: the rules have problems; it has the lines that `check` prints for them.
+    """
+    from forwarder.rules.load import RulesError
+
+    try:
+        return settings.rules.load()
+    except RulesError as error:
+        raise SettingsError([f"rules.files: {problem}" for problem in error.problems]) from None
 
 
 def find_config(config: Path) -> Path:

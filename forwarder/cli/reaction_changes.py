@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder.cli import terminal
-from forwarder.cli.options import config_option, load_settings
+from forwarder.cli.options import config_option, load_rules, load_settings
 from forwarder.cli.reaction_list import paused
 from forwarder.cli.time_option import DurationParam
 from forwarder.clock import SystemClock
@@ -237,7 +237,7 @@ def _scope(settings: "Settings", what: str | None) -> tuple[str, str]:
 
     if what is None or what in KINDS:
         return what or "", ""
-    rules = known_rules(settings.rules.load())
+    rules = known_rules(load_rules(settings))
     found = {rule.id: rule.title for rule in rules if what in {rule.id, rule.name, rule.title}}
     if len(found) == 1:
         return found.popitem()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from forwarder.cli.options import config_option, load_settings
+from forwarder.cli.options import config_option, load_rules, load_settings
 from forwarder.cli.terminal import console, echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
@@ -113,7 +113,7 @@ def _loaded(config: Path) -> "tuple[Settings, Ruleset]":
     settings = load_settings(config, secrets=False)
     if not settings.rules.files:
         raise click.UsageError("the configuration names no rules; set `rules.files`")
-    return settings, settings.rules.load()
+    return settings, load_rules(settings)
 
 
 def _all(rules: "Ruleset") -> "list[DetectionRule | Correlation]":

@@ -23,7 +23,7 @@ from pydantic_core import core_schema
 from forwarder.config.error_texts import shown
 from forwarder.config.variables import is_variable
 from forwarder.core import redaction
-from forwarder.safe_files import how_to_read, read_small
+from forwarder.safe_files import cannot_read, read_small
 
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -250,7 +250,7 @@ def _read_source(kind: str, name: str) -> str:
         # Some editors begin a file with a byte order mark, which is not a part of the secret.
         return read_small(Path(name)).decode("utf-8-sig").rstrip("\r\n")
     except OSError as error:
-        reason = f"{error.strerror}; {how_to_read(error)}"
+        reason = cannot_read(error)
     except ValueError:
         reason = "it is not text; name another file"
     # Show the name only if it is surely a path: otherwise it may be the secret itself.

@@ -111,6 +111,8 @@ async def test_without_a_forwarder_there_is_no_result(path: Path) -> None:
     async with serving(path):
         pass
     assert await ask(path, Count(3)) is None
+    path.write_bytes(b"")
+    assert await ask(path / "no folder" / "store.db", Count(3)) is None
 
 
 @pytest.mark.parametrize("which", range(len(ERRORS)))

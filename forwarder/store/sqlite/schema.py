@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
-from forwarder.safe_files import can_create_in, cannot_write, is_full, sync_directory
+from forwarder.safe_files import can_create_in, cannot_read, cannot_write, is_full, no_folder, sync_directory
 from forwarder.store.settings import real_path, store_files
 from forwarder.store.sqlite.lock import check_lock_file
 from forwarder.store.sqlite.migrations import STEPS
@@ -91,7 +91,7 @@ def _store_errors(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise to_store_error(path, error) from error
     except OSError as error:
-        raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
+        raise StoreError(f"the store {path} cannot be opened: {cannot_read(error)}") from error
 
 
 def open_writer(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
@@ -150,7 +150,7 @@ def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STE
     except sqlite3.Error as error:
         raise to_store_error(path, error) from error
     except OSError as error:
-        raise StoreError(f"the store {path} cannot be read: {error.strerror}") from error
+        raise StoreError(f"the store {path} cannot be read: {cannot_read(error)}") from error
     if version != newest:
         db.close()
         raise _wrong_version(path, version, newest)
@@ -254,7 +254,7 @@ def check_path(path: Path) -> None:
     """See `store.interface.check_path`."""
     folder = real_path(path).parent
     if not folder.is_dir():
-        raise StoreError(f"there is no folder {folder}; create it, and let the forwarder's user write to it")
+        raise StoreError(no_folder(folder))
     if not can_create_in(folder):
         raise StoreError(cannot_write(folder))
     if os.path.lexists(path):

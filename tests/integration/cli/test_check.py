@@ -222,6 +222,7 @@ MISTAKES = {
     "a rule with an unknown modifier": (OPS, "rules: {files: [HERE/okta.yml]}", "rules.files: HERE/okta.yml:5: eventType|startwith: there is no modifier 'startwith'; did you mean 'startswith'?"),
     "a rule for two uses": (EVENTS, "events: rules}\nrules: {files: [HERE/okta.yml]", "rules.files: HERE/okta.yml:5: "),
     "rules that nothing holds": (OPS, "rules: {files: [HERE/rules]}", "rules.files: HERE/rules: holds no rule"),
+    "a file in place of a folder": (STORE, "HERE/text/forwarder.db", "store.path: HERE/text is not a folder; correct the path"),
     "no such folder of rules": (OPS, "rules: {files: [HERE/nothing]}", "rules.files: HERE/nothing: No such file"),
     "no such file of rules": (OPS, "rules: {files: [HERE/nothing.yml]}", "rules.files: HERE/nothing.yml: No such file"),
     "a list that is a boolean": (OPS, "rules: {lists: {embargo: [IR, NO]}}", "rules.lists.embargo: holds False: YAML reads some words as booleans"),

@@ -214,6 +214,17 @@ def test_a_rule_that_is_not_there_is_named_with_the_nearest_one(tmp_path: Path) 
     assert (result.exit_code, "did you mean 'many'" in result.output) == (2, True)
 
 
+@pytest.mark.parametrize("command", ["list", "replay"])
+def test_rules_with_problems_are_refused_with_the_lines_of_check(tmp_path: Path, command: str) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "rules.yml").write_text("title: X\nlogsource: {product: okta}\n")
+    result = run(tmp_path, command)
+    checked = CliRunner().invoke(main, ["check", "-c", str(tmp_path / "forwarder.yaml")])
+    assert "rules.files: " in result.output
+    assert (result.exit_code, result.output) == (checked.exit_code, checked.output)
+    assert result.exit_code == 2
+
+
 def test_without_a_store_it_says_so(tmp_path: Path) -> None:
     settings(tmp_path)
     result = run(tmp_path, "replay")
