@@ -12,9 +12,13 @@ def main() -> None:
     if sys.argv[1:2] == ["run"]:
         # By default, SIGHUP ends a process. Ignore it while the libraries are imported, which takes most of a second.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # By default, Ctrl-C raises an exception, whose traceback would be printed during the import.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     _open_standard_streams()
     try:
-        import_module("forwarder.cli.main").main()
+        command_line = import_module("forwarder.cli.main")
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        command_line.main()
     except OSError as error:
         # The error has no name if the stream was open before, such as stdout after `> file` on a full disk.
         name = "the output cannot be written" if error.filename is None else os.fsdecode(error.filename)
