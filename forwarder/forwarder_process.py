@@ -80,8 +80,10 @@ class _Reloads:
         """Wait for changes and reload, until cancelled. Errors are only logged: later changes must still be read."""
         seen = self._seen
         while True:
+            # Not `asyncio.wait_for`: before Python 3.12, it drops a cancellation that comes together with the event.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._hangup.wait(), FILES_INTERVAL)
+                async with asyncio.timeout(FILES_INTERVAL):
+                    await self._hangup.wait()
             found = seen | await asyncio.to_thread(_contents, self._forwarder.settings)
             if self._hangup.is_set():
                 self._hangup.clear()

@@ -114,7 +114,8 @@ class Server:
         for connection in list(self._limiter.connections):
             connection.transport.close()
         try:
-            await asyncio.wait_for(self._limiter.empty.wait(), _FLUSH_TIMEOUT)
+            async with asyncio.timeout(_FLUSH_TIMEOUT):
+                await self._limiter.empty.wait()
         except TimeoutError:
             for connection in list(self._limiter.connections):
                 connection.transport.abort()

@@ -146,7 +146,8 @@ class Streams:
                 continue
             until = min(status_at if query.status else ping_at, ping_at) - self._clock.monotonic()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._events.wait(position), max(until, 0.0))
+                async with asyncio.timeout(max(until, 0.0)):
+                    await self._events.wait(position)
                 await self._clock.sleep(_PACE)  # so that events of this time are read together
 
     def _begin(self, query: StreamQuery) -> tuple[int, int]:
@@ -211,7 +212,8 @@ class StreamResponse:
                 await self._stream(scope, receive, send)
         with contextlib.suppress(TimeoutError):
             end = {"type": "http.response.body", "body": b"", "more_body": False}
-            await asyncio.wait_for(send(end), _END_TIMEOUT)
+            async with asyncio.timeout(_END_TIMEOUT):
+                await send(end)
             return
         scope["state"]["abort"]()  # the client does not read, so its stream cannot end in order
 

@@ -723,6 +723,21 @@ async def test_a_hangup_in_the_first_second_does_not_end_it(here: Path) -> None:
 
 
 @pytest.mark.long
+async def test_a_sigterm_together_with_a_hangup_ends_it(here: Path) -> None:
+    async with Process(here) as there:
+        await there.started()
+        await asyncio.sleep(0.5)  # until the task that reloads waits
+        there.process.send_signal(
+            signal.SIGSTOP
+        )  # so that both signals arrive in the same turn of the event loop
+        there.process.send_signal(signal.SIGHUP)
+        there.process.send_signal(signal.SIGTERM)
+        there.process.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(10):
+            assert await there.process.wait() == 0
+
+
+@pytest.mark.long
 async def test_a_second_sigterm_ends_it_at_once(here: Path) -> None:
     async with Process(here) as there:
         address = await there.started()
