@@ -276,15 +276,16 @@ def _value_matcher(
 ) -> Callable[[object], bool]:
     """Return a function that compares a value of an event with `wanted`, as numbers if both are numbers, else as text.
 
-    If `wanted` is in quotes, only its order is that of numbers: 80 equals "80", and not "80.0".
+    Values are only equal as numbers if neither is a text: 80 equals 80.0, and not "80.0". The order of two texts is that
+    of numbers if `wanted` has no quotes, because Okta writes the numbers in `debugData` as texts.
     """
     number = event_fields.number_of(wanted)
     if number is None or compare not in (_ORDER if quoted else _ORDER | _EQUALITY):
         return lambda value: compare(event_fields.text_of(value), wanted)
+    text_stays_text = quoted or compare in _EQUALITY
 
     def matches(value: object) -> bool:
-        # Okta writes the numbers in `debugData` as texts.
-        found = None if quoted and isinstance(value, str) else event_fields.number_of(value)
+        found = None if text_stays_text and isinstance(value, str) else event_fields.number_of(value)
         return compare(event_fields.text_of(value), wanted) if found is None else compare(found, number)
 
     return matches

@@ -128,7 +128,7 @@ NULLS: dict[str, Any] = {
 NUMBERS: dict[str, Any] = {
     "securityContext": {"asNumber": 100},
     "client": {"geographicalContext": {"geolocation": {"lat": -0.5, "lon": 9}}},
-    "debugContext": {"debugData": {"score": "80", "number": "4294901908"}},
+    "debugContext": {"debugData": {"score": "80", "number": "4294901908", "code": "007"}},
 }
 
 
@@ -188,6 +188,8 @@ def test_an_empty_value_is_not_present(event: dict[str, Any]) -> None:
         ("debugContext.debugData.score gt 9", True),
         ('debugContext.debugData.score gt "9"', False),
         ("debugContext.debugData.number eq 4294901908", True),
+        ("debugContext.debugData.code eq 7", False),
+        ("debugContext.debugData.code le 7", True),
     ],
 )
 def test_a_filter_compares_numbers_as_numbers(text: str, expected: bool) -> None:  # noqa: FBT001
