@@ -48,6 +48,7 @@ def test_a_long_list_is_split_as_a_short_one(separator: bytes, odd: bytes) -> No
     assert steps > 6
 
 
+@pytest.mark.long
 @given(st.binary(max_size=200) | st.text(alphabet='[]{}",:\\ a1', max_size=200).map(str.encode))
 def test_any_bytes_are_split_or_refused(noise: bytes) -> None:
     try:

@@ -119,6 +119,7 @@ def test_dead_letters_are_named_or_all_of_them(config: Path) -> None:
         assert run("dead-letters", *words, "--config", config).exit_code == 2
 
 
+@pytest.mark.long
 def test_a_demo_empties_no_folder_that_it_did_not_make(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("keep me")
     done = run("demo", "--events", 3, "--exit", "--dir", tmp_path)

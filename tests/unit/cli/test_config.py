@@ -131,6 +131,7 @@ def test_every_example_configuration_is_valid_and_names_the_schema() -> None:
     assert not problems(FULL)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [

@@ -60,6 +60,7 @@ def test_a_secret_of_a_file_follows_the_file(tmp_path: Path) -> None:
     assert (secret.reveal(), secret.reread().reveal(), secret.file) == ("old", "new", file)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("file", "problem"), [("fifo", "it is a FIFO or a device"), ("/dev/zero", "a device"), ("large", "4 MiB")]
 )

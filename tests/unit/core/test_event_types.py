@@ -42,6 +42,7 @@ def test_a_name_of_the_catalogue_is_known(name: str) -> None:
     assert unknown_event_type(name) is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "hint"),
     [

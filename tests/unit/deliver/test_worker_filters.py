@@ -59,6 +59,7 @@ async def test_a_batch_is_filled_from_beyond_the_events_that_are_filtered() -> N
         assert (await here.called()).seqs == list(range(10, 101, 10))
 
 
+@pytest.mark.long
 async def test_filtered_events_do_not_count_as_a_sign_that_a_failing_sink_works() -> None:
     here = rig()
     await here.append(1)

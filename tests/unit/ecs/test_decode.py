@@ -37,6 +37,7 @@ def test_what_is_no_json_is_a_value_error(text: bytes) -> None:
         decode(text)
 
 
+@pytest.mark.long
 @given(st.text())
 def test_any_text_is_read_or_a_value_error(text: str) -> None:
     try:

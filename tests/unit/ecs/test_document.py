@@ -373,6 +373,7 @@ def test_what_is_no_object_is_named(body: bytes) -> None:
         document(unread(body), DocumentOptions())
 
 
+@pytest.mark.long
 @given(st.binary(max_size=200))
 def test_any_bytes_are_mapped_or_named(body: bytes) -> None:
     try:

@@ -44,6 +44,7 @@ def test_a_document_has_no_field_that_the_page_does_not_name(raw: Json) -> None:
     assert [name for name in made if not any(fnmatchcase(name, known) for known in NAMES)] == []
 
 
+@pytest.mark.long
 def test_every_field_that_the_page_names_is_in_a_document_of_a_full_event() -> None:
     raw = sign_in()
     raw["client"]["id"] = "0oa1"

@@ -95,6 +95,7 @@ async def test_what_goes_to_a_webhook_that_is_not_configured_any_more_fails_at_o
     assert "reactions.webhooks has no soc any more" in row.detail
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["suspend", "expire_password", "add_to_group"])
 async def test_a_call_without_an_answer_to_a_user_who_is_gone_since_fails(
     scene: GuardedScene, name: str

@@ -246,6 +246,7 @@ def test_an_event_missing_in_the_response_is_sent_again() -> None:
     assert (outcome.delivered, outcome.retry, outcome.reason) == ([1], [2], RetryReason.UNKNOWN)
 
 
+@pytest.mark.long
 @given(st.lists(CODES, min_size=1), st.integers(0, 3))
 def test_every_event_has_exactly_one_outcome(statuses: list[int], forgotten: int) -> None:
     seqs = list(range(1, len(statuses) + forgotten + 1))

@@ -110,6 +110,7 @@ async def test_known_events_are_not_stored_again(there: Scene) -> None:
     assert there.uuids == list("abcd")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["broken", "timeout", "limited"])
 async def test_an_interrupted_backfill_resumes(there: Scene, fault: str) -> None:
     there.happened(*"abcdefgh", at=NOON - 2 * HOUR)

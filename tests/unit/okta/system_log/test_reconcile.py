@@ -160,6 +160,7 @@ async def test_after_a_restart_it_resumes_at_the_stored_cursor(there: Scene) -> 
         assert there.store.duplicates == 0
 
 
+@pytest.mark.long
 async def test_a_store_that_is_full_blocks_the_reader_and_nothing_is_read_twice(
     there: Scene, logged: list[EventDict]
 ) -> None:
@@ -249,6 +250,7 @@ async def test_an_unreadable_cursor_rewinds_by_a_day(there: Scene, text: str) ->
         assert there.cursor.polled_until == NOON
 
 
+@pytest.mark.long
 async def test_an_event_that_the_hook_did_not_deliver_is_missed_within_two_polls_after_the_grace(
     there: Scene,
 ) -> None:
@@ -278,6 +280,7 @@ async def test_an_event_that_the_hook_delivered_first_is_not_pending(there: Scen
         assert there.sample("events_duplicate_total", via="log") == 1
 
 
+@pytest.mark.long
 async def test_the_grace_period_restarts_with_the_process_and_after_a_store_error(there: Scene) -> None:
     there.happen("a", hooks=[HOOK])
     async with there.running(grace="5m"):
@@ -338,6 +341,7 @@ async def test_a_hook_created_since_the_last_check_is_looked_up_when_an_event_ta
     assert list(there.store.pending) == [("acme", "its first"), ("acme", "its second")]
 
 
+@pytest.mark.long
 async def test_every_series_starts_at_0_and_counts_the_events_of_the_log(there: Scene) -> None:
     there.reader()
     assert there.sample("events_missed_total") == 0

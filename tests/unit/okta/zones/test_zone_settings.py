@@ -43,6 +43,7 @@ def test_the_keys_decide_the_type_of_the_zone() -> None:
     assert ZoneSettings(asns=(64496, "AS64497", "64496")).asns == ("64496", "64497")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("zone", "wanted"),
     [
@@ -74,6 +75,7 @@ def test_what_okta_would_refuse_is_refused_with_its_path_and_a_hint(
     assert wanted in problem
 
 
+@pytest.mark.long
 def test_at_most_75_places_fit_into_a_zone() -> None:
     codes = sorted(country.alpha2 for country in iso3166.countries)
     assert settings({"z": {"countries": codes[:75]}}).orgs["acme"].zones["z"].countries == tuple(codes[:75])
@@ -87,6 +89,7 @@ def test_a_zone_needs_a_name_that_okta_takes_and_does_not_use_itself(name: str) 
     assert problem.startswith("orgs.acme.zones.")
 
 
+@pytest.mark.long
 def test_more_than_100_zones_are_refused() -> None:
     (problem,) = problems({f"z{n}": {"countries": ["IR"]} for n in range(101)})
     assert problem == "orgs.acme.zones: 101 zones are too many; Okta allows 100 in an org"

@@ -199,6 +199,7 @@ def test_the_word_on_is_understood_though_yaml_makes_it_true(folder: Path) -> No
     assert len(read(helm).reactions.on) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("no", [False, "no"])
 def test_the_word_no_is_understood_though_yaml_makes_it_false(folder: Path, no: Any) -> None:
     on = entry({"suspend": {"for": "4h"}, "approve": no})
@@ -334,6 +335,7 @@ def test_all_mistakes_of_the_section_are_refused_together(folder: Path) -> None:
     assert "reactions.on[1].do" in more
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("key", ["webhooks", "receivers", "set", "ciba", "protect", "mode"])
 def test_what_refers_to_a_mistake_is_not_refused_for_it(folder: Path, key: str) -> None:
     on = entry({"notify": "soc"}, {"risk_event": "risk"}, {"prompt": {"by": "ciba"}})
@@ -345,6 +347,7 @@ def test_what_refers_to_a_mistake_is_not_refused_for_it(folder: Path, key: str) 
     assert all(line.startswith(f"reactions.{key}") for line in lines)
 
 
+@pytest.mark.long
 def test_the_rest_of_the_file_is_checked_beside_a_mistake_in_the_section(folder: Path) -> None:
     tree = tree_of(folder, on=entry("suspend"))
     tree["orgs"]["acme"]["api"]["private_key"] = "no key"
@@ -444,6 +447,7 @@ def warnings_of(tree: dict[str, Any]) -> list[str]:
     return [line for line in config_check.WARNINGS["reactions.state"](settings) if line]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changes", "warning"),
     [
@@ -489,6 +493,7 @@ def test_a_level_that_no_rule_has_is_said_with_the_levels_that_rules_have(folder
     ) in warnings_of(tree)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changes", "warned"),
     [
@@ -506,6 +511,7 @@ def test_a_risk_that_a_rule_sets_wants_confirmed_events(
     assert bool(found) is warned
 
 
+@pytest.mark.long
 def test_nothing_is_said_about_what_is_off(folder: Path) -> None:
     assert warnings_of(tree_of(folder, mode="off", on=entry({"prompt": PUSH}, TIMED, mode="off"))) == []
 

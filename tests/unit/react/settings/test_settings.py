@@ -57,6 +57,7 @@ def test_the_promised_receivers_are_accepted(tmp_path: Path, monkeypatch: pytest
     assert "PRIVATE" not in repr(reactions)
 
 
+@pytest.mark.long
 def test_without_the_section_nothing_is_sent_and_no_key_is_published() -> None:
     assert ReactionsSettings().public_documents == {}
     assert settings_with({"set": signed()}).reactions.public_documents == {}
