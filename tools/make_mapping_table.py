@@ -193,7 +193,7 @@ list for each value; the lists have the same order. The document's id is `uuid`,
 A value that Okta did not send, or sent empty, has no field. A value of a wrong type loses only its own fields. A key that an index
 would refuse is changed: in free objects, a key is cut at {MAX_NAME} characters, NUL becomes U+FFFD, and if a key has a blank part
 between dots or more than three dots, each dot becomes `_`. A free object keeps {MAX_KEYS} keys, including those of its inner objects,
-small ones first; the others become one text in `{REST}`. If two keys of the debug data would have the same field, one of them
+small ones first; the others become one text in `{REST}`. If two keys of an object would have the same field, one of them
 becomes part of this text too.
 
 `version`, `legacyEventType`, `actor.detailEntry`, postal codes outside the IP chain, and every key that no table of this page names

@@ -238,25 +238,39 @@ def _json_text(value: Any) -> str | None:
 def with_fit_names(value: dict[str, Any], room: int, keys_left: KeysLeft) -> dict[str, Any]:
     """Return `value` if all its keys are valid field names and `keys_left` allows that many keys, as is usual.
 
-    Otherwise return a copy with valid names. Keys beyond `keys_left` are in it as one JSON text, under the key `REST`.
-    `room` and `keys_left` mean the same as in `clean`.
+    Otherwise return a copy with valid names. Keys beyond `keys_left`, and keys that would be the field of another key,
+    are in it as one JSON text, under the key `REST`. `room` and `keys_left` mean the same as in `clean`.
     """
     keys_left.number -= len(value)
     if keys_left.number >= 0 and _known_names.issuperset(value):
         return value
     kept = max(0, len(value) + min(0, keys_left.number))
     fit: dict[str, Any] = {}
+    others = dict(islice(value.items(), kept, None))
     for key, inner in islice(value.items(), kept):
         name = field_name(key, min(_MAX_DOTS, room - 1))
-        if name != key:
-            fit.setdefault(name, inner)  # if another key has this name already, that key keeps it
+        if (name != key and (name in value or name in fit)) or _is_inside_another(name, value):
+            others[key] = inner
             continue
         fit[name] = inner
-        if "." not in name and len(_known_names) < _MAX_KNOWN_NAMES:
+        if name == key and "." not in name and len(_known_names) < _MAX_KNOWN_NAMES:
             _known_names.add(name)
-    if kept < len(value):
-        fit[REST] = _json_text(dict(islice(value.items(), kept, None)))
+    if others:
+        if REST in fit:
+            others[REST] = fit[REST]
+        fit[REST] = _json_text(others)
     return fit
+
+
+def _is_inside_another(name: str, value: dict[str, Any]) -> bool:
+    """Whether `name` has dots, and would be a field of an object in `value`: `a.b` beside `{"a": {"b": 1}}`."""
+    at = name.find(".")
+    while at > 0:
+        outer = value.get(name[:at])
+        if outer and type(outer) in (dict, list):
+            return True
+        at = name.find(".", at + 1)
+    return False
 
 
 def objects(value: Any) -> list[dict[str, Any]]:

@@ -76,7 +76,38 @@ def test_a_key_that_is_repaired_never_takes_the_place_of_a_neighbour(*, option: 
         options = DocumentOptions(remove_flattened_debug=option)
         made = document(event_of(bare(debugContext={"debugData": dict(pairs)})), options)
         data = made["okta"]["debug_context"]["debug_data"]
-        assert (data if option else data["flattened"]) == {"a\ufffdb": "own"}
+        found = data if option else data["flattened"]
+        assert found == {"a\ufffdb": "own", REST: '{"a\\u0000b":"odd"}'}
+
+
+LONG = "k" * MAX_NAME
+
+
+@pytest.mark.parametrize("place", ["debug", "written", "chain", "device"])
+@pytest.mark.parametrize(
+    ("value", "field", "other"),
+    [
+        ({LONG + "1": "x", LONG + "2": "y"}, {LONG: "x"}, {LONG + "2": "y"}),
+        ({"": "x", " ": "y"}, {"_": "x"}, {" ": "y"}),
+        ({"a.b": "x", "a": {"b": "y"}}, {"a": {"b": "y"}}, {"a.b": "x"}),
+        ({"a": [{"b": "y"}], "a.b": "x"}, {"a": [{"b": "y"}]}, {"a.b": "x"}),
+        ({"a.b.c": "x", "a.b": {"c": "y"}}, {"a.b": {"c": "y"}}, {"a.b.c": "x"}),
+        ({"\0": "x", "\ufffd": "y", REST: "z"}, {"\ufffd": "y"}, {"\0": "x", REST: "z"}),
+    ],
+)
+def test_of_two_keys_for_one_field_none_is_lost(value: Json, field: Json, other: Json, place: str) -> None:
+    found = kept(place, document(event_of(holding(place, value)), DocumentOptions()))
+    assert json.loads(found.pop(REST)) == other
+    assert found == field
+
+
+def test_dots_in_a_key_cost_no_object_beside_it() -> None:
+    value = {"a.b": "x", "a": "y", "c.d": "z", "c": {}}
+    assert kept("device", document(event_of(holding("device", value)), DocumentOptions())) == {
+        "a.b": "x",
+        "a": "y",
+        "c.d": "z",
+    }
 
 
 @pytest.mark.long
