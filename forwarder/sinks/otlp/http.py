@@ -19,7 +19,6 @@ from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.sdk._logs.export import LogRecordExporter
-from urllib3.exceptions import HTTPError
 
 from forwarder.connection_errors import error_chain
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
@@ -115,7 +114,9 @@ class _Session(requests.Session):
             # Not inflated here, because a few bytes of gzip can become gigabytes.
             content: bytes = response.raw.read(RESPONSE_LIMIT + 1, decode_content=False)
             response.close()
-        except (OSError, HTTPError) as error:  # requests' own errors are OSErrors
+        except (
+            Exception
+        ) as error:  # some malformed responses raise other exceptions than OSError and HTTPError
             causes = list(error_chain(error))
             timed_out = any(isinstance(cause, requests.Timeout | TimeoutError) for cause in causes)
             verdict = response_verdicts.TIMEOUT if timed_out else response_verdicts.error_verdict(error)
@@ -128,6 +129,10 @@ class _Session(requests.Session):
         if result.verdict != response_verdicts.DELIVERED:
             raise _NotAcceptedError
         return response
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002  # the library's
+        """Return None, because redirects are not followed. The library would raise an exception for a malformed address."""
+        return None
 
     def _read(self, response: requests.Response, received: bytes) -> ExportResult:
         settings, status = self._exporter.settings, response.status_code

@@ -87,6 +87,14 @@ async def test_an_acceptance_that_may_be_cut_off_is_a_retry_on_a_new_connection(
     assert (after.delivered, server.connections) == ([1, 2], 2)
 
 
+async def test_an_answer_that_cannot_be_read_is_a_retry_that_says_why(server: FakeOtlpHttp) -> None:
+    head = b"HTTP/1.1 200 OK\r\n" + _PROTOBUF + b"Transfer-Encoding: chunked\r\n\r\n"
+    spoiled, after = await send(server, Answer(raw=head + b"-5\r\nabc\r\n0\r\n\r\n"), Answer())
+    assert (list(spoiled.retry), spoiled.reason) == ([1, 2], RetryReason.CONNECTION)
+    assert spoiled.detail.startswith(f"{server.url}/v1/logs: ")
+    assert (after.delivered, server.connections) == ([1, 2], 2)
+
+
 async def test_an_error_that_is_cut_off_is_still_that_error(server: FakeOtlpHttp) -> None:
     (cut,) = await send(server, Answer(raw=b"HTTP/1.1 401 no\r\nContent-Length: 40\r\n\r\nwho"))
     assert (list(cut.retry), cut.reason, cut.pause) == ([1, 2], RetryReason.UNAUTHORIZED, True)

@@ -282,6 +282,14 @@ async def test_an_ok_over_grpc_with_another_message_or_none_is_not_an_acceptance
     assert result.detail == f"http://127.0.0.1:{port}: not the response of an OTLP server"
 
 
+async def test_a_redirect_to_a_malformed_address_is_a_redirect() -> None:
+    async with FakeOtlpHttp() as server:
+        server.always = Answer(302, headers={"Location": "http://[bad"})
+        result = await send(server.url)
+    assert (list(result.retry), result.reason, result.pause) == ([1, 2], RetryReason.REDIRECT, True)
+    assert "HTTP 302 to http://[bad; " in result.detail
+
+
 @pytest.mark.parametrize("path", ["/otlp", "/otlp/", "/"])
 @pytest.mark.parametrize(
     "answer",
