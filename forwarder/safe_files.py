@@ -38,13 +38,13 @@ def read_small(path: Path, max_bytes: int = _SMALL) -> bytes:
     return content
 
 
-def cannot_read(error: OSError) -> str:
-    """Return why a file cannot be read, and what to do."""
+def cannot_read(error: OSError, denied: str = "let the forwarder's user read it") -> str:
+    """Return why a file cannot be read, and what to do; `denied` says what to do if this user has no right to read it."""
     hint = "name a regular file"
     if isinstance(error, FileNotFoundError):
         hint = "create it, or correct the path"
     elif isinstance(error, PermissionError):
-        hint = "let the forwarder's user read it"
+        hint = denied
     return f"{error.strerror}; {hint}"
 
 

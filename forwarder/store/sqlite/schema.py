@@ -150,7 +150,8 @@ def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STE
     except sqlite3.Error as error:
         raise to_store_error(path, error) from error
     except OSError as error:
-        raise StoreError(f"the store {path} cannot be read: {cannot_read(error)}") from error
+        reason = cannot_read(error, "run this command as the user that runs the forwarder")
+        raise StoreError(f"the store {path} cannot be read: {reason}") from error
     if version != newest:
         db.close()
         raise _wrong_version(path, version, newest)
