@@ -62,6 +62,10 @@ _KINDS = {
 """The tag that YAML gives to a value → the kind of value, in words."""
 
 
+_MOST_NESTED = 100
+"""The maximum number of `[` and `{` around a value. The configuration needs five."""
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in the YAML file at `path`; empty for an empty file.
 
@@ -87,6 +91,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, but it refuses a key that is written twice, and all errors have line and column."""
+
+    def fetch_flow_collection_start(self, token: Any) -> None:
+        """Read a `[` or `{`. Refuse deep nesting, which takes PyYAML seconds until its recursion ends."""
+        if self.flow_level == _MOST_NESTED:
+            raise yaml.scanner.ScannerError(
+                None, None, "lists or mappings are nested too deeply", self.get_mark()
+            )
+        super().fetch_flow_collection_start(token)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # as in the base class
         """Construct the value of `node`. Raise an error with line and column for a date or number that cannot exist."""

@@ -211,7 +211,12 @@ MISTAKES = {
     "a time that is too short": (RECEIVER, f"{RECEIVER}, header_timeout: 0.005ms", "receiver.header_timeout: '0.005ms' is too little"),
     "a blank secret": (SECRET, "{file: HERE/blank}", "orgs.acme.secrets[0]: file HERE/blank is empty"),
     "a key twice": (OPS, f"{OPS}\n{OPS}", "HERE/forwarder.yaml: line "),
-    "lists without end": (OPS, "x: " + "[" * 5000, "HERE/forwarder.yaml: is nested too deeply"),
+    "lists without end": (
+        OPS,
+        "x: " + "[" * 5000,
+        "HERE/forwarder.yaml: line 16, column 104: lists or mappings are nested too deeply",
+    ),
+    "blocks without end": (OPS, "x:\n " + "- " * 5000, "HERE/forwarder.yaml: is nested too deeply"),
     "a key with a typo": (RECEIVER, "lisen: 127.0.0.1:8080", "receiver.lisen: unknown key; did you mean `listen`?"),
     "a size without a unit": (RECEIVER, f"{RECEIVER}, max_body: 10", "receiver.max_body: 10 is not a size"),
     "a size of 400 digits": (RECEIVER, f"{RECEIVER}, max_body: {'9' * 400}MiB", "receiver.max_body: "),
