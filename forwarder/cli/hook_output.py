@@ -8,7 +8,7 @@ from forwarder.core.printable import printable_line
 from forwarder.okta.hooks.desired import Hook, HookPlan, PropertyDifference
 
 _MAX_LINES = 20
-"""The maximum number of lines that are printed for each side of a difference."""
+"""The maximum number of lines that are printed for each side of a difference, unless all are wanted."""
 
 
 def steps(plan: HookPlan) -> str:
@@ -41,15 +41,16 @@ def print_hook(hook: Hook) -> None:
         echo(f"    {name}" + (f"   if {expression}" if expression else ""))
 
 
-def print_differences(differences: Iterable[PropertyDifference]) -> None:
+def print_differences(differences: Iterable[PropertyDifference], *, in_full: bool = False) -> None:
     """Print each property that differs, with the values that a change would remove (-) and add (+)."""
     for each in differences:
         echo(f"  {each.what}")
         for sign, colour, lines in (("-", "red", each.has), ("+", "green", each.wants)):
-            for line in lines[:_MAX_LINES]:
+            shown = lines if in_full else lines[:_MAX_LINES]
+            for line in shown:
                 echo(f"    {sign} {line}", fg=colour)
-            if len(lines) > _MAX_LINES:
-                echo(f"    {sign} … and {len(lines) - _MAX_LINES} more", fg=colour)
+            if len(lines) > len(shown):
+                echo(f"    {sign} … and {len(lines) - len(shown)} more", fg=colour)
 
 
 def hook_as_json(hook: Hook) -> dict[str, Any]:

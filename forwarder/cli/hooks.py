@@ -264,7 +264,7 @@ async def _apply(
         echo(f"{title(hook)} is up to date.", fg="green")
         return
     echo(f"{title(hook)} differs:" if hook else f"There is no event hook {desired.name} yet:")
-    print_differences(plan.differences)
+    print_differences(plan.differences, in_full=dry_run)
     if hook is None or not hook.live:
         check_quota(await admin.all(), hook)
     if (plan.create or plan.replace) and not force and (note := await probe_receiver(desired)):

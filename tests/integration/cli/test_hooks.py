@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from forwarder.app import Forwarder
 from forwarder.cli.main import main
 from forwarder.clock import SystemClock
+from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.emulator.hooks.hooks import EmulatedHook
 from forwarder.emulator.org import Emulator
 from forwarder.settings import read
@@ -133,6 +134,16 @@ async def test_a_dry_run_changes_nothing(there: Scene) -> None:
         assert (await there.run(command, "--dry-run"))[0] == 0
     assert there.hook.live
     assert there.hook.updated == updated
+
+
+async def test_a_dry_run_prints_every_event_type_that_it_would_choose(there: Scene) -> None:
+    eligible = {name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBLE in tags}
+    for command in ("create", "sync"):
+        code, output = await there.run(command, "--dry-run", hook={"events": "all-eligible"})
+        assert code == 0
+        assert eligible <= set(output.split())
+    _, output = await there.run("sync", hook={"events": "all-eligible"})
+    assert f"… and {len(eligible) - 20} more" in output  # a change prints a summary
 
 
 async def test_the_last_of_several_secrets_is_sent(there: Scene) -> None:
