@@ -39,21 +39,21 @@ _NOT_OURS = "its content is not that of a file sink, so it is not changed; set a
 
 
 class LineFile:
-    """The file at `settings.path`, and its rotated files in the same directory."""
+    """The file at `settings.path`, and its rotated files in the same directory.
+
+    If `settings.path` is a link, the file is the one to which it leads, and the rotated files are beside that file.
+    """
 
     def __init__(self, settings: FileSinkSettings, clock: Clock) -> None:
         """Create only the object. `lock`, `open` and `append` are the first to use the disk."""
         self._settings = settings
-        self._path = path = settings.path
+        self._path = settings.path
         self._clock = clock
         self._lock: int | None = None
         self._file: int | None = None
         self._length = 0
         self._written_at: Micros = 0
         self._partial_write = False  # whether the file may have part of a failed batch after `_length`
-        self._rotated_name = re.compile(
-            re.escape(path.stem) + r"-(\d{8}T\d{6}Z)(?:-(\d+))?" + re.escape(path.suffix)
-        )
 
     def lock(self) -> None:
         """Lock `<path>.lock` until `close`, so that no other process writes the file. Does nothing if it is locked already.
@@ -87,11 +87,13 @@ class LineFile:
         if self._file is not None:
             return
         self._require_regular_file()
+        folder = self._settings.real_path.parent
+        folder.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, _FILE_MODE)
         try:
             self._lock_open_file()
             self._truncate_partial_line()
-            sync_directory(self._path.parent)
+            sync_directory(folder)
         except (OSError, SinkError):
             self._close_file()  # so that the next attempt starts from the first step again
             raise
@@ -213,31 +215,35 @@ class LineFile:
         stamp = to_datetime(self._clock.now()).strftime("%Y%m%dT%H%M%SZ")
         # The number is higher than that of each existing file of this second, even if a lower number is free. So the order
         # of the names is the order in which the files were rotated.
-        number = max((number for at, number, _ in self._rotated() if at == stamp), default=0) + 1
-        self._path.rename(rotated_path(self._path, stamp, number))
+        path = self._settings.real_path
+        number = max((number for at, number, _ in _rotated(path) if at == stamp), default=0) + 1
+        path.rename(rotated_path(path, stamp, number))
         self._close_file()
-        self._remove_oldest(stamp)
+        self._remove_oldest(path, stamp)
 
-    def _rotated(self) -> list[tuple[str, int, Path]]:
-        """Return each rotated file as (time, number within this second, path), in the order of their names."""
-        names = ((self._rotated_name.fullmatch(path.name), path) for path in self._path.parent.iterdir())
-        return sorted((match[1], int(match[2] or 1), path) for match, path in names if match)
-
-    def _remove_oldest(self, newest: str) -> None:
-        """Remove the oldest rotated files, so that `max_files` are left. `newest` is the time in the name of the newest file.
+    def _remove_oldest(self, current: Path, newest: str) -> None:
+        """Remove the oldest rotated files of `current`, so that `max_files` are left. `newest` is the time in the name of the
+        newest file.
 
         If the name of a file has a later time, the clock was set back since, so this file counts as the oldest.
         """
         if self._settings.max_files is None:
             return
         try:
-            rotated = sorted(self._rotated(), key=lambda file: (file[0] <= newest, file))
+            rotated = sorted(_rotated(current), key=lambda file: (file[0] <= newest, file))
             for _, _, path in rotated[: max(0, len(rotated) - self._settings.max_files)]:
                 path.unlink()
         except OSError as error:  # only logged, because writing the new lines matters more
             _logger.warning(
                 "an old rotated file could not be removed", action="file_removal_failed", error=str(error)
             )
+
+
+def _rotated(path: Path) -> list[tuple[str, int, Path]]:
+    """Return each rotated file of `path` as (time, number within this second, path), in the order of their names."""
+    name = re.compile(re.escape(path.stem) + r"-(\d{8}T\d{6}Z)(?:-(\d+))?" + re.escape(path.suffix))
+    found = ((name.fullmatch(file.name), file) for file in path.parent.iterdir())
+    return sorted((match[1], int(match[2] or 1), file) for match, file in found if match)
 
 
 def _is_at(path: Path, descriptor: int) -> bool:

@@ -22,7 +22,8 @@ def rotated_path(path: Path, stamp: str, number: int) -> Path:
 def place_problem(path: Path) -> str:
     """Return the reason why no sink can ever write the file at `path` or the files beside it; empty if there is no reason."""
     lock = lock_path(path)
-    for file in (path, lock, rotated_path(path, "20260101T120000Z", 999)):
+    real = Path(os.path.realpath(path))  # rotated files are beside this file, even if `path` is a link to it
+    for file in (path, lock, rotated_path(real, "20260101T120000Z", 999)):
         try:
             file.stat()
         except OSError as error:

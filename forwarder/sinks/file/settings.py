@@ -14,7 +14,8 @@ class FileSinkSettings(SinkSettings):
     """A file of JSON lines on this machine.
 
     Attributes:
-        path: the file to write. Its directory is created if it does not exist. If another program wrote the file, the
+        path: the file to write. Its directory is created if it does not exist. If the file is a link, the
+            rotated files are beside the file to which it leads. If another program wrote the file, the
             sink does not change it, and waits until it is moved.
         format: `ecs` for the documents that Elasticsearch gets, `raw` for the events as received.
         rotate_bytes: rotate the file before it grows beyond this size. A rotated file has the time in its

@@ -167,6 +167,19 @@ async def test_only_the_newest_files_are_kept_and_no_other_file_is_touched(tmp_p
     assert all(stranger.read_text() == "mine" for stranger in strangers)
 
 
+async def test_a_file_behind_a_link_is_created_rotated_and_removed_in_its_own_folder(tmp_path: Path) -> None:
+    link, disk = tmp_path / "okta.ndjson", tmp_path / "disk" / "archive"
+    link.symlink_to(disk / "all.ndjson")
+    async with sink_at(link, rotate_bytes="1KiB", max_files=2) as sink:
+        for first in range(1, 41, 4):
+            assert len((await sink.send(batch(first, 4))).delivered) == 4
+    assert link.readlink() == disk / "all.ndjson"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "okta.ndjson", "okta.ndjson.lock"]
+    names = ["all-20260101T120000Z-8.ndjson", "all-20260101T120000Z-9.ndjson", "all.ndjson"]
+    assert sorted(path.name for path in disk.iterdir()) == names
+    assert uuids(*(disk / name for name in names)) == [f"u-{seq}" for seq in range(29, 41)]
+
+
 @pytest.mark.parametrize("years", [-5, 5])
 async def test_a_clock_that_jumps_there_and_back_removes_no_file_that_was_just_rotated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, years: int
