@@ -56,6 +56,13 @@ class Answer(msgspec.Struct, frozen=True):
         return self.is_configured and (self.status in {0, 408, 425, 429} or self.status >= 500)
 
 
+def unreadable(answer: Answer, what: str) -> Answer:
+    """Return the answer in place of a 2xx whose body is not the one that Okta's API describes, such as the page of a proxy:
+    the same as if there had been no response. `what` names the call."""
+    text = f"the response to {what} cannot be read: it is not what Okta's API describes; a proxy may have sent it"
+    return Answer(0, text=text, request_id=answer.request_id)
+
+
 class OktaCall(Protocol):
     """One org's API. Sends each call once: the caller decides about retries."""
 

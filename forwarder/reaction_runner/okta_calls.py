@@ -13,7 +13,7 @@ from forwarder.okta.api.addresses import links_of
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.api.errors import ErrorResponse, NoResponseError
 from forwarder.okta.api.transport import RawResponse
-from forwarder.react.ports import Answer
+from forwarder.react.ports import Answer, unreadable
 
 _KEPT = ("retry-after", "location", "content-type")
 
@@ -53,7 +53,7 @@ class OrgCalls:
         except OktaError as error:  # a link to another host, or credentials that cannot be used
             return Answer(400, text=str(error), sent=False)
         if isinstance(result, RawResponse):
-            return _carried_out(result)
+            return _carried_out(result, f"{method} {path.partition('?')[0]}")
         text = self._client.explain(method, path.partition("?")[0], result)
         if isinstance(result, NoResponseError):
             return Answer(0, text=text, sent=result.sent)
@@ -86,14 +86,14 @@ class OrgCalls:
         return None
 
 
-def _carried_out(response: RawResponse) -> Answer:
-    try:
-        body = decode_leniently(msgspec.json.decode, response.content)[0] if response.content else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        body = None
-    return Answer(
+def _carried_out(response: RawResponse, what: str) -> Answer:
+    answer = Answer(
         response.status,
-        body,
         request_id=response.headers.get("x-okta-request-id", ""),
         links=links_of(response.links),
     )
+    try:
+        body = decode_leniently(msgspec.json.decode, response.content)[0] if response.content else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return unreadable(answer, what)
+    return msgspec.structs.replace(answer, body=body)

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from forwarder.core.errors import OktaError
 from forwarder.core.lenient_json import decode_leniently
 
 
@@ -19,9 +20,12 @@ class Response(msgspec.Struct, frozen=True):
         """Return the body, decoded from JSON; None if it is empty.
 
         Raises:
-            msgspec.DecodeError: the body is not JSON.
+            OktaError: the body is not JSON, such as the page of a proxy.
         """
-        return decode_leniently(msgspec.json.decode, self.content)[0] if self.content else None
+        try:
+            return decode_leniently(msgspec.json.decode, self.content)[0] if self.content else None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise OktaError(f"Okta answered with something that is not JSON: {error}") from None
 
 
 class Api(Protocol):

@@ -4,10 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
-
 from forwarder.core.errors import HookUnverifiedError, OktaError, OktaRefusedError
-from forwarder.okta.api.port import Api, Response
+from forwarder.okta.api.port import Api
 from forwarder.okta.hooks.desired import MAX_LIVE, DesiredHook, Hook, HookPlan, to_request
 
 _PATH = "/api/v1/eventHooks"
@@ -25,7 +23,7 @@ class HookAdmin:
 
     async def all(self) -> list[Hook]:
         """Return every hook of the org, ours and others."""
-        hooks = _decode(await self._api.call("GET", _PATH))
+        hooks = (await self._api.call("GET", _PATH)).json()
         if not isinstance(hooks, list):
             raise OktaError("Okta answered with something that is not a list of event hooks")
         return [Hook.read(raw) for raw in hooks]
@@ -36,7 +34,7 @@ class HookAdmin:
 
     async def create(self, desired: DesiredHook) -> Hook:
         """Create a hook. It is ACTIVE but UNVERIFIED, so Okta does not send to it yet."""
-        return Hook.read(_decode(await self._api.call("POST", _PATH, body=to_request(desired))))
+        return Hook.read((await self._api.call("POST", _PATH, body=to_request(desired))).json())
 
     async def replace(self, hook: Hook, desired: DesiredHook) -> Hook:
         """Replace `hook` so that it matches `desired`, and return the new hook. Properties that `DesiredHook` does not
@@ -90,7 +88,7 @@ class HookAdmin:
         return hook
 
     async def _call(self, method: str, hook_id: str, step: str = "", body: Any = None) -> Hook:
-        return Hook.read(_decode(await self._api.call(method, _path(hook_id) + step, body=body)))
+        return Hook.read((await self._api.call(method, _path(hook_id) + step, body=body)).json())
 
 
 def find_own(hooks: Iterable[Hook], name: str, uri: str) -> Hook | None:
@@ -135,13 +133,6 @@ def check_quota(hooks: Iterable[Hook], hook: Hook | None) -> None:
 
 def _path(hook_id: str) -> str:
     return f"{_PATH}/{quote(hook_id, safe='')}"
-
-
-def _decode(response: Response) -> Any:
-    try:
-        return response.json()
-    except msgspec.DecodeError as error:
-        raise OktaError(f"Okta answered with something that is not JSON: {error}") from None
 
 
 def _listed(hooks: Iterable[Hook]) -> str:

@@ -3,10 +3,8 @@
 from typing import Any
 from urllib.parse import quote
 
-import msgspec
-
 from forwarder.core.errors import OktaError
-from forwarder.okta.api.port import Api, Response
+from forwarder.okta.api.port import Api
 from forwarder.okta.zones.zone import Zone
 
 PATH = "/api/v1/zones"
@@ -30,7 +28,7 @@ class ZoneAdmin:
         link = PATH
         for _ in range(_MAX_PAGES):
             response = await self._api.call("GET", link)
-            page = _decode(response)
+            page = response.json()
             if not isinstance(page, list):
                 raise OktaError("Okta answered with something that is not a list of network zones")
             zones += [Zone.read(raw) for raw in page]
@@ -41,11 +39,11 @@ class ZoneAdmin:
 
     async def get(self, zone_id: str) -> Zone:
         """Return one zone."""
-        return Zone.read(_decode(await self._api.call("GET", _path(zone_id))))
+        return Zone.read((await self._api.call("GET", _path(zone_id))).json())
 
     async def create(self, body: dict[str, Any]) -> str:
         """Create a zone and return its id."""
-        return Zone.read(_decode(await self._api.call("POST", PATH, body=body))).id
+        return Zone.read((await self._api.call("POST", PATH, body=body)).json()).id
 
     async def replace(self, zone_id: str, body: dict[str, Any]) -> Zone:
         """Replace a zone, read it again, and return it."""
@@ -60,10 +58,3 @@ class ZoneAdmin:
 
 def _path(zone_id: str) -> str:
     return f"{PATH}/{quote(zone_id, safe='')}"
-
-
-def _decode(response: Response) -> Any:
-    try:
-        return response.json()
-    except msgspec.DecodeError as error:
-        raise OktaError(f"Okta answered with something that is not JSON: {error}") from None

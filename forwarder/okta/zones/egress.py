@@ -104,7 +104,7 @@ class Egress:
         response = await self._api.call("GET", "/api/v1/logs", query=query)
         try:
             events: list[_Event] = msgspec.convert(response.json(), list[dict[str, Any]])
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except msgspec.ValidationError as error:
             raise OktaError(f"Okta answered with something that is not a System Log: {error}") from None
         if self._client_id is not None:
             return events

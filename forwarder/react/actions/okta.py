@@ -13,12 +13,12 @@
 """
 
 import re
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from forwarder.core.action import Action, ActionRequest, Outcome
-from forwarder.react.ports import Answer, Okta, OktaCall, Seen
+from forwarder.react.ports import Answer, Okta, OktaCall, Seen, unreadable
 
 NO_API = Answer(
     0,
@@ -28,6 +28,7 @@ NO_API = Answer(
 )
 _REASON = re.compile(r"[^a-zA-Z0-9 \-,.]+")  # what Okta refuses in `riskReason`
 _MOST_REASON = 500
+_MOST_PAGES = 50
 
 
 class Act(Protocol):
@@ -81,9 +82,16 @@ class OktaAct:
         """Return False: there is nothing to undo."""
         return False
 
-    async def _get(self, action: Action, path: str) -> Answer:
+    async def _get(self, action: Action, path: str, is_right: Callable[[Any], bool]) -> Answer:
+        """Look something up. A 2xx with a body for which `is_right` returns False counts as no response: it says nothing
+        about the target."""
         api: OktaCall | None = self._okta.org(action.org)
-        return NO_API if api is None else await api.call("GET", path)
+        if api is None:
+            return NO_API
+        answer = await api.call("GET", path)
+        if answer.ok and not is_right(answer.body):
+            return unreadable(answer, f"GET {path.partition('?')[0]}")
+        return answer
 
 
 class RevokeSessions(OktaAct):
@@ -113,8 +121,8 @@ class _Status(OktaAct):
 
     async def look(self, action: Action) -> Seen:
         """Return the user's status, and when it changed."""
-        answer = await self._get(action, _user(action))
-        if not answer.ok or not isinstance(answer.body, Mapping):
+        answer = await self._get(action, _user(action), _has_text("status"))
+        if not answer.ok:
             return Seen(answer)
         state = {key: answer.body.get(key) for key in ("status", "statusChanged")}
         return Seen(answer, state, is_so=state["status"] == self.status)
@@ -154,10 +162,10 @@ class UserRisk(OktaAct):
 
     async def look(self, action: Action) -> Seen:
         """Return the user's risk: NONE if Okta answers 404."""
-        answer = await self._get(action, f"{_user(action)}/risk")
+        answer = await self._get(action, f"{_user(action)}/risk", _has_text("riskLevel"))
         if not answer.ok and answer.status != 404:
             return Seen(answer)
-        level = answer.body.get("riskLevel") if answer.ok and isinstance(answer.body, Mapping) else "NONE"
+        level = answer.body["riskLevel"] if answer.ok else "NONE"
         return Seen(Answer(200), {"riskLevel": level}, is_so=level == self._level(action))
 
     def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
@@ -186,14 +194,17 @@ class AddToGroup(OktaAct):
         found = await self._group_id(action)
         if isinstance(found, Answer):
             return Seen(found)
-        path, member = f"{_user(action)}/groups", False
-        while path and not member:
-            answer = await self._get(action, path)
-            if not answer.ok or not isinstance(answer.body, list):
+        path = f"{_user(action)}/groups"
+        for _ in range(_MOST_PAGES):
+            answer = await self._get(action, path, _is_list)
+            if not answer.ok:
                 return Seen(answer)
-            member = any(isinstance(each, Mapping) and each.get("id") == found for each in answer.body)
+            member = any(each.get("id") == found for each in answer.body)
             path = answer.links.get("next", "")
-        return Seen(answer, {"group": found, "member": member}, is_so=member)
+            if member or not path:
+                return Seen(answer, {"group": found, "member": member}, is_so=member)
+        text = f"the list of the user's groups has not ended after {_MOST_PAGES} pages"
+        return Seen(Answer(0, text=text, request_id=answer.request_id))
 
     def request(self, action: Action, seen: Seen) -> ActionRequest:
         """Return the request that adds the user to the group."""
@@ -220,16 +231,16 @@ class AddToGroup(OktaAct):
         if before.get("group"):
             return str(before["group"])
         wanted = str(action.settings["group"])
-        answer = await self._get(action, f"/api/v1/groups?q={quote(wanted, safe='')}&limit=1000")
-        if not answer.ok or not isinstance(answer.body, list):
+        path = f"/api/v1/groups?q={quote(wanted, safe='')}&limit=1000"
+        answer = await self._get(action, path, lambda body: _is_list(body) and all(map(_is_group, body)))
+        if not answer.ok:
             return answer
-        groups = [each for each in answer.body if isinstance(each, Mapping)]
-        named = [each for each in groups if (each.get("profile") or {}).get("name") == wanted]
+        named = [each for each in answer.body if each["profile"].get("name") == wanted]
         if not named:
-            direct = await self._get(action, f"/api/v1/groups/{_id(wanted)}")
+            direct = await self._get(action, f"/api/v1/groups/{_id(wanted)}", _is_group)
             if not direct.ok and direct.status not in {400, 404}:
                 return direct
-            named = [direct.body] if direct.ok and isinstance(direct.body, Mapping) else []
+            named = [direct.body] if direct.ok else []
         if len(named) == 1 and named[0].get("type") == "OKTA_GROUP":
             return await self._without_roles(action, wanted, str(named[0]["id"]))
         if len(named) == 1:
@@ -243,13 +254,25 @@ class AddToGroup(OktaAct):
         group: our call must not make a suspect an administrator."""
         if not self._spares_admins:
             return group
-        answer = await self._get(action, f"/api/v1/groups/{_id(group)}/roles")
+        answer = await self._get(action, f"/api/v1/groups/{_id(group)}/roles", _is_list)
         if not answer.ok:
             return answer
         if not answer.body:
             return group
         text = f"members of the group {name!r} have an admin role; remove the role from the group, or name another group"
         return Answer(404, code="group", text=text)
+
+
+def _has_text(key: str) -> Callable[[Any], bool]:
+    return lambda body: isinstance(body, Mapping) and isinstance(body.get(key), str)
+
+
+def _is_list(body: Any) -> bool:
+    return isinstance(body, list) and all(isinstance(each, Mapping) for each in body)
+
+
+def _is_group(body: Any) -> bool:
+    return _has_text("id")(body) and isinstance(body.get("profile"), Mapping)
 
 
 def _user(action: Action) -> str:

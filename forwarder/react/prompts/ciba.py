@@ -13,7 +13,7 @@ import msgspec
 from forwarder.core.action import Action, ActionRequest
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.ports import Answer, OktaCall
+from forwarder.react.ports import Answer, OktaCall, unreadable
 from forwarder.react.prompts.id_token import IdTokens
 from forwarder.react.prompts.message import message_of
 from forwarder.react.prompts.oauth import AuthorizationServer
@@ -71,9 +71,7 @@ class Ciba:
             return not_found_out(user)
         login = _login(user.body)
         if login is None:
-            return PromptProgress(
-                failed=True, detail="Okta's answer about the user has no login", request_id=user.request_id
-            )
+            return not_found_out(unreadable(user, "the look-up of the user"))
         form = {
             "scope": "openid",
             "login_hint": login,

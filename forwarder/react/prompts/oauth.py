@@ -22,7 +22,7 @@ from forwarder.core.printable import printable_line
 from forwarder.core.redaction import redact_start
 from forwarder.core.time import SECOND, Micros, from_http_date, retry_after
 from forwarder.react.actions.poster import NEVER_SENT, NO_RESPONSE, content_of
-from forwarder.react.ports import Answer
+from forwarder.react.ports import Answer, unreadable
 from forwarder.react.settings.signing_keys import signing_key
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -158,7 +158,8 @@ class AuthorizationServer:
             body = None
         request_id = response.headers.get("x-okta-request-id", "")
         if response.is_success:
-            return Answer(response.status_code, body, request_id=request_id)
+            answer = Answer(response.status_code, body, request_id=request_id)
+            return answer if isinstance(body, dict) else unreadable(answer, f"{method} {url}")
         said: Mapping[str, Any] = body if isinstance(body, dict) else {}
         code, text, error_id = (
             _text(said, *names)

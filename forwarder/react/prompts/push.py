@@ -11,7 +11,7 @@ import msgspec
 from forwarder.core.action import Action, ActionRequest
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros, to_micros
-from forwarder.react.ports import Answer, OktaCall
+from forwarder.react.ports import Answer, OktaCall, unreadable
 from forwarder.react.prompts.results import (
     LONGEST,
     Handle,
@@ -61,6 +61,8 @@ class Push:
         listed = await self._api.call("GET", path)
         if not listed.ok:
             return not_found_out(listed)
+        if not isinstance(listed.body, list):
+            return not_found_out(unreadable(listed, f"GET {path}"))
         verify, why = _verify_link(listed.body)
         if verify is None:
             return PromptProgress(Reply.UNREACHABLE, detail=why, request_id=listed.request_id)
@@ -117,10 +119,10 @@ class Push:
         return Handle(links["poll"], asked, _expires(answer.body, asked), cancel=links.get("cancel", ""))
 
 
-def _verify_link(body: Any) -> tuple[str | None, str]:
+def _verify_link(body: list[Any]) -> tuple[str | None, str]:
     """Return the link that sends a push to the user's factor, and an empty text. If there is no such link, return None, and
     the reason as a text for an operator."""
-    factors = [each for each in body if isinstance(each, dict)] if isinstance(body, list) else []
+    factors = [each for each in body if isinstance(each, dict)]
     pushes = [each for each in factors if each.get("factorType") == "push"]
     for factor in pushes:
         if factor.get("status") == "ACTIVE" and (link := _links(factor).get("verify")):

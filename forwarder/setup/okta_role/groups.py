@@ -108,10 +108,7 @@ async def pages(api: Api, path: str, query: Mapping[str, str] | None = None) -> 
     following = path
     for _ in range(_MOST_PAGES):
         response = await api.call("GET", following, query=query)
-        try:
-            page = response.json()
-        except msgspec.DecodeError:
-            page = None
+        page = response.json()
         if not isinstance(page, list) or not all(isinstance(each, Mapping) for each in page):
             raise OktaError(f"Okta's answer to GET {path} is not a list")
         found += page

@@ -130,10 +130,7 @@ class Iam:
         return _mappings(path, found)
 
     async def _json(self, path: str) -> Any:
-        try:
-            return (await self._api.call("GET", path)).json()
-        except msgspec.DecodeError as error:
-            raise OktaError(f"Okta's answer to GET {path} is not JSON: {error}") from None
+        return (await self._api.call("GET", path)).json()
 
 
 def _mappings(path: str, found: Iterable[Any]) -> list[Mapping[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from forwarder.clock import SystemClock
+from forwarder.core.errors import OktaError
 from forwarder.core.time import SECOND, iso
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import ChangeFaults, Faults
@@ -16,7 +17,9 @@ from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.settings import ApiSettings
 from forwarder.reaction_runner.okta_calls import OktaCalls, OrgCalls
 from tests.fakes.clock import ManualClock
+from tests.fakes.hook_receiver import Call
 from tests.fakes.okta_org import TOKEN, okta_org
+from tests.fakes.receivers import Receiver, Reply
 
 
 @asynccontextmanager
@@ -141,3 +144,18 @@ async def test_a_change_that_waited_long_for_its_turn_is_not_sent() -> None:
 
 async def test_an_org_without_an_api_has_no_calls() -> None:
     assert OktaCalls(lambda _: None, SystemClock()).org("acme") is None
+
+
+@pytest.mark.parametrize("body", [b"<html>maintenance</html>", b"\xff", b"[" * 100_000, b'{"id": '])
+async def test_a_2xx_that_is_not_json_does_not_say_that_a_call_was_carried_out(body: bytes) -> None:
+    async def page(_: Call) -> Reply:
+        return Reply(200, body=body)
+
+    async with Receiver(page) as server:
+        client = OktaClient(server.url.removesuffix("/events"), ApiSettings(token=TOKEN), 1.0, SystemClock())
+        answer = await OrgCalls(client, SystemClock()).call("POST", "/api/v1/users/00u1/lifecycle/suspend")
+        with pytest.raises(OktaError, match="not JSON"):
+            (await client.call("GET", "/api/v1/zones")).json()
+        await client.close()
+    assert (answer.ok, answer.sent, answer.may_help_again) == (False, True, True)
+    assert "POST /api/v1/users/00u1/lifecycle/suspend cannot be read" in answer.text

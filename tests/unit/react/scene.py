@@ -75,7 +75,8 @@ class FakeStore:
 class FakeOkta:
     """An org with users and one group `Step-up`. `faults` are the fates of the next changing calls: `before` and `after`
     answer 503 without and with the effect, `lost` has the effect and no answer, 429 and 403 are answered as such.
-    `note` is what the answer to a change of the group says. `look_faults` are the answers to the next looks, `id_faults` to those for a group by its id; a look takes `slow` seconds."""
+    `note` is what the answer to a change of the group says. `look_faults` are the answers to the next looks, `id_faults` to those for a group by its id; a look takes `slow` seconds.
+    `bodies` are the bodies of the next looks, by the end of the path."""
 
     def __init__(self, store: FakeStore, clock: ManualClock) -> None:
         self._store = store
@@ -88,6 +89,7 @@ class FakeOkta:
         self.effects: list[tuple[str, str]] = []
         self.faults: list[str] = []
         self.look_faults: list[int] = []
+        self.bodies: dict[str, list[Any]] = {}
         self.id_faults: list[int] = []
         self.gone: set[str] = set()
         self.group_roles: list[dict[str, str]] | None = []
@@ -132,6 +134,8 @@ class FakeOkta:
 
     def _read(self, path: str) -> Answer:
         parts = path.split("?", maxsplit=1)[0].split("/")
+        if self.bodies.get(parts[-1]):
+            return Answer(200, self.bodies[parts[-1]].pop(0))
         if parts[3] == "logs":
             return Answer(200, [])
         if parts[3] == "groups" and parts[-1] == "roles":

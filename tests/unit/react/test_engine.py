@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from random import Random
+from typing import Any
 
 import msgspec
 import pytest
@@ -125,6 +126,34 @@ async def test_an_undo_goes_on_until_okta_answers(scene: Scene) -> None:
     await scene.pass_time(3600 + 900)
     assert scene.row(suspend).end is End.UNDONE
     assert scene.okta.status["00u1"] == "ACTIVE"
+
+
+_ODD_BODIES = [None, "maintenance", {}, [7], {"id": "00u1"}, {"status": 7}]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("body", _ODD_BODIES)
+async def test_an_undo_goes_on_until_an_answer_shows_the_target(scene: Scene, body: Any) -> None:
+    await scene.add(suspend := scene.action("suspend"), group := scene.action("add_to_group"))
+    scene.okta.bodies = {"00u1": [body], "groups": [body]}
+    await scene.pass_time(3700)
+    assert (scene.okta.status["00u1"], scene.okta.members) == ("ACTIVE", set())
+    assert {scene.row(one).end for one in (suspend, group)} == {End.UNDONE}
+
+
+@pytest.mark.parametrize("body", [None, "maintenance", {}, [7]])
+async def test_nobody_joins_a_group_whose_roles_are_not_shown(scene: Scene, body: Any) -> None:
+    scene.okta.bodies = {"roles": [body] * 100}
+    await scene.add(group := scene.action("add_to_group"))
+    assert (scene.row(group).state, scene.okta.members) == (ActionState.WAITING, set())
+
+
+@pytest.mark.parametrize("body", [None, {}, [7], [{"id": "00g1", "profile": "Step-up"}]])
+async def test_a_list_of_groups_that_cannot_be_read_is_looked_up_again(scene: Scene, body: Any) -> None:
+    scene.okta.bodies = {"groups": [body]}
+    await scene.add(scene.action("add_to_group"))
+    await scene.pass_time(60)
+    assert scene.okta.members == {"00u1"}
 
 
 @pytest.mark.long

@@ -253,6 +253,14 @@ async def test_each_answer_to_a_poll_has_its_meaning(reply: Reply, answer: str |
             assert progress.due == clock.now() + (30 if reply.headers else 10) * SECOND
 
 
+async def test_a_poll_whose_answer_cannot_be_read_is_repeated() -> None:
+    async with asked() as (server, prompts, row, clock):
+        server.replies["token"] = Reply(200, body=b"<html>")
+        progress = await prompts.poll(row)
+        assert (progress.answer, progress.due) == (None, clock.now() + 5 * SECOND)
+        assert "cannot be read" in progress.detail
+
+
 @pytest.mark.long
 async def test_a_server_that_is_down_was_surely_not_asked() -> None:
     async with asked() as (_, _, row, clock):

@@ -91,8 +91,6 @@ async def test_an_id_that_is_no_id_stays_one_part_of_the_path() -> None:
     ("body", "detail"),
     [
         ([], "no push factor"),
-        (None, "no push factor"),
-        ({"a": 1}, "no push factor"),
         ([factor("PENDING_ACTIVATION")], "PENDING_ACTIVATION"),
         ([factor(link=7)], "ACTIVE"),
     ],
@@ -102,6 +100,12 @@ async def test_without_a_factor_to_ask_nothing_is_sent(body: Any, detail: str) -
     assert progress.answer == "unreachable"
     assert detail in progress.detail
     assert len(org.calls) == 1
+
+
+@pytest.mark.parametrize("body", [None, {"a": 1}, "maintenance"])
+async def test_an_answer_that_is_no_list_of_factors_does_not_say_that_the_user_has_none(body: Any) -> None:
+    progress, org = await sent(Answer(200, body))
+    assert (progress.answer, progress.failed, len(org.calls)) == (None, False, 1)
 
 
 @pytest.mark.parametrize(
