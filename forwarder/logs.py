@@ -97,9 +97,10 @@ _ATOMIC = select.PIPE_BUF
 
 
 class _Pipe:
-    """Writes log lines to a pipe or a socket, but never waits long for its reader.
+    """Writes log lines to a pipe, a socket or a terminal, but never waits long for its reader.
 
-    Otherwise a log collector that hangs would stop the event loop, and no POST would be answered. If the reader takes
+    Otherwise a log collector that hangs would stop the event loop, and no POST would be answered. So would a terminal after
+    Ctrl-S, or the terminal of a container whose log nothing reads. If the reader takes
     nothing for _PATIENCE milliseconds, lines are dropped until it reads again. Then a line says how many were dropped.
     """
 
@@ -120,7 +121,10 @@ class _Pipe:
             get("app").warning(text, action="lines_dropped", lines=dropped)
         data = ("\n" if self._is_cut else "").encode() + line.encode(errors="backslashreplace")
         while data and self._poll.poll(_PATIENCE):
-            data = data[os.write(self._descriptor, data[:_ATOMIC]) :]
+            try:
+                data = data[os.write(self._descriptor, data[:_ATOMIC]) :]
+            except BlockingIOError:  # a terminal that has room, but not for the next character
+                break
         self._is_cut = bool(data)
 
     def flush(self) -> None:
@@ -128,13 +132,21 @@ class _Pipe:
 
 
 def _stream() -> TextIO:
-    """Return stderr. If it is a pipe or a socket, return it as a stream that never blocks."""
+    """Return stderr. If it is a pipe, a socket or a terminal, return it as a stream that never blocks."""
     try:
-        mode = os.fstat(sys.stderr.fileno()).st_mode
+        descriptor = sys.stderr.fileno()
+        mode = os.fstat(descriptor).st_mode
+        if os.isatty(descriptor):
+            # Opened again, because O_NONBLOCK on stderr itself would also hold for the shell that shares it.
+            path, flags = (
+                f"/proc/self/fd/{descriptor}",
+                os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC,
+            )
+            return cast("TextIO", _Pipe(os.open(path, flags)))
     except (OSError, ValueError):
         return sys.stderr
     if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
-        return cast("TextIO", _Pipe(sys.stderr.fileno()))
+        return cast("TextIO", _Pipe(descriptor))
     return sys.stderr
 
 

@@ -83,6 +83,30 @@ def test_a_reader_that_hangs_holds_up_nothing_and_learns_how_many_lines_it_misse
     assert again["message"] == "again"
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("_logging_as_it_was")
+def test_a_terminal_that_is_stopped_holds_up_nothing_and_shows_how_many_lines_it_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    controller, terminal = os.openpty()
+    with os.fdopen(controller, "r+b", buffering=0) as screen, os.fdopen(terminal, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        logs.setup(json=True)
+        screen.write(b"\x13")  # Ctrl-S
+        started = time.monotonic()
+        for _ in range(100):
+            logs.get("receive").warning("lost", action="secret_refused")
+        assert time.monotonic() - started < 5
+        screen.write(b"\x11")  # Ctrl-Q
+        logs.get("receive").warning("again", action="secret_refused")
+        shown = b""
+        while shown.count(b"\n") < 2:
+            shown += screen.read(10_000)
+    said, again = map(json.loads, shown.splitlines())
+    assert (said["event"]["action"], said["okta_forwarder"]["lines"]) == ("lines_dropped", 100)
+    assert again["message"] == "again"
+
+
 @pytest.mark.usefixtures("_logging_as_it_was")
 def test_a_reader_that_is_gone_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     read, write = os.pipe()
