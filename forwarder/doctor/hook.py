@@ -174,7 +174,7 @@ def answered(name: str, header: str, status: int) -> str:
 def _echo(answer: ProbeResponse) -> object:
     try:
         body = msgspec.json.decode(answer.body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return body.get("verification") if isinstance(body, dict) else None
 

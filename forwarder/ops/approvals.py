@@ -24,6 +24,7 @@ from forwarder.core.time import SECOND, Micros
 from forwarder.ops.access import Access
 from forwarder.ops.api import AnyRequest, Handlers, json_response
 from forwarder.ops.page_files import page_response
+from forwarder.ops.query import read_body
 
 _MOST_TOKENS = 1_000
 _LIFE: Micros = 15 * 60 * SECOND
@@ -94,10 +95,7 @@ def approval_routes(approvals: Approvals, access: Access, clock: Clock) -> Handl
 
     @post("/approve/{action:str}", status_code=200)
     async def decide(request: AnyRequest, action: FromPath[str]) -> Response[bytes]:
-        try:
-            decision = msgspec.json.decode(await request.body(), type=_Decision)
-        except msgspec.MsgspecError as error:
-            return json_response({"error": f"the body is not a decision: {error}"}, 400)
+        decision = read_body(await request.body(), _Decision, "the body is not a decision")
         found = approvals.shown(action)
         if found is None:
             return json_response({"error": _GONE}, 404)

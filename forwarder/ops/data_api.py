@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from litestar import Response, get, post
+from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 from msgspec.structs import replace
 
@@ -16,7 +17,7 @@ from forwarder.ops.api import AnyRequest, Handlers, json_response
 from forwarder.ops.event_view import as_json, forms, line
 from forwarder.ops.history import History
 from forwarder.ops.ports import DeadLetterFilter, Events, StoreData
-from forwarder.ops.query import QueryError, number, parameters
+from forwarder.ops.query import QueryError, number, parameters, read_body
 
 _MOST_LISTED = 1_000
 _LISTED = 100
@@ -87,10 +88,7 @@ def _change_routes(data: StoreData) -> Handlers:
     async def change(
         request: AnyRequest, work: Callable[[DeadLetterFilter], Awaitable[int]], verb: str
     ) -> Response[Any]:
-        try:
-            wanted = msgspec.json.decode(await request.body(), type=_Change)
-        except msgspec.MsgspecError as error:
-            return json_response({"error": f"the body does not say what to change: {error}"}, 400)
+        wanted = read_body(await request.body(), _Change, "the body does not say what to change")
         if wanted.ids is None and wanted.sink is None and wanted.reason is None and not wanted.all:
             text = 'name what to change: {"ids": […]}, {"sink": …, "reason": …} or {"all": true}'
             return json_response({"error": text}, 400)
@@ -132,4 +130,21 @@ def handle_error(_: AnyRequest, error: Exception) -> Response[bytes]:
     return json_response({"error": str(error)}, 400 if isinstance(error, QueryError) else 503)
 
 
-ERRORS = {QueryError: handle_error, ForwarderError: handle_error}
+def handle_http_error(_: AnyRequest, error: HTTPException) -> Response[bytes]:
+    """Return the response to a request that no route serves: 404, 405, 413."""
+    response = json_response({"error": error.detail}, error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def handle_unexpected_error(_: AnyRequest, __: Exception) -> Response[bytes]:
+    """Return the response to a request that failed unexpectedly: 500. The listener logs the error."""
+    return json_response({"error": "the request failed; the forwarder's log says why (ops_failed)"}, 500)
+
+
+ERRORS = {
+    QueryError: handle_error,
+    ForwarderError: handle_error,
+    HTTPException: handle_http_error,
+    Exception: handle_unexpected_error,
+}

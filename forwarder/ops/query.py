@@ -1,7 +1,9 @@
-"""Reads the parameters of the API's URLs."""
+"""Reads the parameters of the API's URLs, and the bodies of its requests."""
 
 from typing import TypeVar
 from urllib.parse import parse_qs
+
+import msgspec
 
 from forwarder.core.event import Source
 from forwarder.ops.event_view import EventFilter, Form
@@ -14,7 +16,7 @@ _STREAM = {"type", "actor", "outcome", "org", "source", "since", "backlog", "sta
 
 
 class QueryError(ValueError):
-    """A parameter of a URL has an invalid name or value. The message names the parameter and the reason."""
+    """A parameter of a URL has an invalid name or value, or a body is invalid. The message names it and the reason."""
 
 
 def parameters(query_string: bytes, known: set[str]) -> dict[str, list[str]]:
@@ -44,6 +46,18 @@ def number(values: dict[str, list[str]], name: str, default: T, low: int, high: 
     if not low <= value <= high:
         raise QueryError(f"{name}: {written[:50]!r} is not a whole number from {low} to {high}")
     return value
+
+
+def read_body(body: bytes, kind: type[T], problem: str) -> T:
+    """Decode `body`, a JSON object of the type `kind`.
+
+    Raises:
+        QueryError: `body` is something else. The message begins with `problem`.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise QueryError(f"{problem}: {error}") from None
 
 
 def stream_query(query_string: bytes, last_event_id: str | None) -> StreamQuery:

@@ -105,6 +105,7 @@ async def test_what_is_selected_is_changed_and_logged(
         (b"", 400),
         (b'{"typo": 1}', 400),
         (b'{"ids": ["x"]}', 400),
+        (b'{"sink": "\xff"}', 400),
         (b'{"all": false}', 400),
         (b'{"all": true, "events": 2}', 409),
     ],

@@ -91,6 +91,24 @@ async def test_everything_else_is_not_found_or_not_allowed() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/api/nope", 404), ("GET", "/api/events/x", 404), ("GET", "/api/status", 500)],
+)
+async def test_an_answer_with_another_status_than_200_has_the_reason_under_error(
+    method: str, path: str, status: int
+) -> None:
+    source = FakeStatus()
+    source.failure = OSError("the disk is gone")
+    with structlog.testing.capture_logs():
+        async with source.client() as client:
+            answer = await client.request(method, path)
+    assert answer.status_code == status
+    assert answer.json().keys() == {"error"}
+    assert "disk" not in answer.text
+
+
+@pytest.mark.long
 async def test_it_leaves_the_log_lines_of_the_process_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     own = logging.NullHandler()
     monkeypatch.setattr(logging.root, "handlers", [own])
