@@ -28,6 +28,7 @@ from forwarder.core.redaction import redact_all
 
 _MAX_PATH = 100  # bytes of a socket's path; the kernel allows 107
 _MAX_REQUEST = 4 * 1024 * 1024  # bytes; the ids in it come from a command line, which has at most 2 MiB
+_IF_HANGS = "if the forwarder hangs, end its process"
 _REQUEST_TIMEOUT = 10.0  # seconds
 _ACCEPT_TIMEOUT = 10.0
 """Seconds for a forwarder to accept a request. The kernel connects a client also to a forwarder that hangs."""
@@ -167,11 +168,16 @@ class ControlServer:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+
+        def report(reply: _Reply) -> None:
+            if not writer.is_closing():  # a thread may report progress after the client has disconnected
+                writer.write(_reply_line(reply))
+
         try:
             if self._server is None:  # the client connected just before the server closed
                 return
             with contextlib.suppress(OSError, asyncio.CancelledError):
-                reply = await self._answer(reader, lambda reply: writer.write(_reply_line(reply)))
+                reply = await self._answer(reader, report)
                 writer.write(_reply_line(reply))
                 await writer.drain()
         finally:
@@ -257,7 +263,7 @@ def _connect(connection: socket.socket, path: Path) -> bool:
         return False
     except (BlockingIOError, TimeoutError) as error:  # other commands fill the queue of connections
         text = f"the forwarder's control socket {path} accepts no connection"
-        raise StoreTimeoutError(f"{text}; if the forwarder hangs, end its process") from error
+        raise StoreTimeoutError(f"{text}; {_IF_HANGS}") from error
     except OSError as error:
         text = f"the forwarder's control socket {path} cannot be reached ({error.strerror})"
         is_right = isinstance(error, PermissionError)
@@ -299,7 +305,7 @@ def ask(
             reply = _exchange(connection, line, on_progress, timeout)
         except TimeoutError as error:
             text = f"the forwarder on {store} did not answer within {connection.gettimeout():g} s"
-            raise StoreTimeoutError(f"{text}; it may still carry out the request") from error
+            raise StoreTimeoutError(f"{text}; it may still carry out the request; {_IF_HANGS}") from error
         except (OSError, msgspec.MsgspecError) as error:
             text = f"the forwarder on {store} did not answer ({error})"
             raise StoreError(f"{text}; it may have carried out the request") from error

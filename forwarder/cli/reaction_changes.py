@@ -183,8 +183,8 @@ def _try(settings: "Settings", request: "ControlRequest") -> Any | None:
     try:
         return ask(settings.store.path, request, timeout=_TIMEOUT)
     except StoreTimeoutError as error:
-        hint = "if the forwarder hangs, end its process: it then does nothing, and you can set a pause before you start it again"
-        raise ReactionError(f"{error}; {hint}") from error
+        hint = "it then does nothing, and you can set a pause before you start it again"
+        raise ReactionError(f"{error}: {hint}") from error
 
 
 def _change_here(settings: "Settings", change: "Callable[[Pauses, int], Pauses]") -> bool:

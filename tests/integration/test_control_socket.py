@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
+import uvloop
 
 from forwarder import control_socket
 from forwarder.control_socket import ControlRequest, ControlServer, Report, WatchRequest, attached, never
@@ -135,6 +136,30 @@ async def test_a_command_ends_when_its_client_disconnects(path: Path) -> None:
         await asyncio.wait_for(handlers.cancelled.wait(), 5)
 
 
+def test_progress_that_comes_after_the_client_has_disconnected_is_dropped(path: Path) -> None:
+    reports: list[Report] = []
+
+    async def hang(_: Hang, report: Report) -> None:
+        reports.append(report)
+        report({"number": 0})
+        await asyncio.Event().wait()
+
+    async def late_progress() -> None:
+        server = ControlServer(path, {Hang: hang})
+        await server.start()
+        try:
+            reader, writer = await asyncio.open_unix_connection(f"{path}.control")
+            writer.write(b'{"command":"hang"}\n')
+            writer.write_eof()
+            assert b"progress" in await asyncio.wait_for(reader.read(), 5)  # up to the end of the connection
+            reports[0]({"number": 1})
+            writer.close()
+        finally:
+            await server.close()
+
+    uvloop.run(late_progress())  # asyncio's own loop ignores a write to a closed connection
+
+
 async def test_a_command_ends_with_the_server_and_its_client_gets_an_error(path: Path) -> None:
     handlers = Handlers()
     async with serving(path, handlers) as server:
@@ -163,7 +188,7 @@ async def test_an_open_connection_becomes_readable_when_the_forwarder_stops(path
 
 async def test_a_forwarder_that_does_not_answer_in_time_is_an_error(path: Path) -> None:
     async with serving(path):
-        with pytest.raises(StoreTimeoutError, match=r"did not answer within 0\.05 s"):
+        with pytest.raises(StoreTimeoutError, match=r"did not answer within 0\.05 s.*hangs, end its process"):
             await ask(path, Hang(), timeout=0.05)
 
 
