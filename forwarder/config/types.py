@@ -181,7 +181,7 @@ class Secret:
         kind, name = next(iter(written.items()))
         value = _read_source(kind, name)
         if not value.strip():
-            raise ValueError(f"{kind} {name} is empty")
+            raise ValueError(f"{kind} {name} is empty; write the secret there")
         if is_variable(value):
             raise ValueError(
                 f"{kind} {name} contains only a variable, which is not replaced; write the secret itself there"

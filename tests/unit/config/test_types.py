@@ -91,6 +91,16 @@ def test_a_secret_file_that_cannot_be_read_has_a_hint(tmp_path: Path, name: str,
         Secret.read({"file": str(tmp_path / name)})
 
 
+def test_an_empty_source_of_a_secret_says_what_belongs_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_SECRET", "")
+    (tmp_path / "secret").write_text("\n")
+    for source in ({"env": "SOME_SECRET"}, {"file": str(tmp_path / "secret")}):
+        with pytest.raises(ValueError, match="is empty; write the secret there"):
+            Secret.read(source)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
