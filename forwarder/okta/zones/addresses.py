@@ -9,6 +9,8 @@ from collections.abc import Iterable
 import msgspec
 
 _BITS = {4: 32, 6: 128}
+_MAPPED = 0xFFFF  # the first 96 bits of an IPv4-mapped IPv6 address
+_LAST_32_BITS = 2**32 - 1
 
 
 class AddressRange(msgspec.Struct, frozen=True, order=True):
@@ -48,9 +50,19 @@ class AddressRange(msgspec.Struct, frozen=True, order=True):
 def parse_range(written: str) -> AddressRange:
     """Read an address, a CIDR block, or a range `first-last`. The address of a CIDR block may have host bits.
 
+    IPv4 addresses that are written as IPv6 addresses, such as `::ffff:192.0.2.1`, become IPv4 addresses: in another form,
+    they would not overlap the same addresses written as IPv4.
+
     Raises:
         ValueError: `written` has none of these forms.
     """
+    found = _parse(written)
+    if found.version == 6 and found.first >> 32 == found.last >> 32 == _MAPPED:
+        return AddressRange(4, found.first & _LAST_32_BITS, found.last & _LAST_32_BITS)
+    return found
+
+
+def _parse(written: str) -> AddressRange:
     text = written.strip()
     if "/" in text:
         network = ipaddress.ip_network(text, strict=False)

@@ -245,9 +245,8 @@ def _blocking(wanted: AddressRange, zones: Sequence[Zone], own: Zone | None) -> 
 
 
 def _single(address: str) -> AddressRange:
-    """Return `address` as a range of one address. An IPv4-mapped IPv6 address is converted to the IPv4 address."""
-    found = ip_address(address)
-    return parse_range(str(getattr(found, "ipv4_mapped", None) or found))
+    """Return `address` as a range of one address."""
+    return parse_range(str(ip_address(address)))
 
 
 def _with_entries(zone: Zone, entries: list[dict[str, Any]]) -> DesiredZone:

@@ -141,9 +141,11 @@ def desired_zone(name: str, settings: ZoneSettings) -> DesiredZone:
 
 def gateway_entry(text: str) -> dict[str, str]:
     """Return an address, CIDR block or range as an entry of a zone, in the form in which Okta will show it."""
+    found = parse_range(text)
     if "/" in text:
-        return {"type": "CIDR", "value": text}
-    first, last = parse_range(text).ends
+        is_mapped = found.version == 4 and ":" in text
+        return {"type": "CIDR", "value": found.text if is_mapped else text}
+    first, last = found.ends
     return {"type": "RANGE", "value": f"{first}-{last}"}
 
 

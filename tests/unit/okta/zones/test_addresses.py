@@ -16,6 +16,9 @@ from forwarder.okta.zones.addresses import AddressRange, parse_range, uncovered
         ("203.0.113.0/24", "203.0.113.0-203.0.113.255"),
         (" 203.0.113.1 - 203.0.113.2 ", "203.0.113.1-203.0.113.2"),
         ("2001:db8::1", "2001:DB8:0::1/128"),
+        ("203.0.113.7", "::ffff:203.0.113.7"),
+        ("203.0.113.0/24", "::ffff:203.0.113.0/120"),
+        ("203.0.113.1-203.0.113.2", "::ffff:203.0.113.1-::ffff:203.0.113.2"),
     ],
 )
 def test_two_spellings_of_the_same_addresses_are_equal(one: str, other: str) -> None:

@@ -52,6 +52,7 @@ def test_recorded_address_zones_are_equal_to_their_declaration() -> None:
 def test_an_entry_is_sent_as_okta_shows_it_again() -> None:
     assert gateway_entry("203.0.113.7") == span("203.0.113.7-203.0.113.7")
     assert gateway_entry("203.0.113.4/24") == cidr("203.0.113.4/24")
+    assert gateway_entry("::ffff:203.0.113.0/120") == cidr("203.0.113.0/24")
     assert gateway_entry("203.0.113.4 - 203.0.113.9") == span("203.0.113.4-203.0.113.9")
 
 

@@ -95,8 +95,9 @@ def test_more_than_100_zones_are_refused() -> None:
     assert problem == "orgs.acme.zones: 101 zones are too many; Okta allows 100 in an org"
 
 
-def test_a_zone_must_not_block_the_forwarder_itself() -> None:
-    (problem,) = problems({"z": {"ips": ["203.0.113.0/24"]}}, egress=["203.0.113.7"])
+@pytest.mark.parametrize("written", ["203.0.113.0/24", "::ffff:203.0.113.0/120"])
+def test_a_zone_must_not_block_the_forwarder_itself(written: str) -> None:
+    (problem,) = problems({"z": {"ips": [written]}}, egress=["203.0.113.7"])
     assert problem == (
         "orgs.acme.zones.z.ips: 203.0.113.0/24 would block egress 203.0.113.7; remove it, or list smaller ranges"
     )
