@@ -102,7 +102,7 @@ async def test_nothing_is_written_unless_the_forwarder_is_exempt(there: Scene) -
 async def test_what_is_wrong_with_the_declaration_is_said_before_anything_is_sent(there: Scene) -> None:
     code, output = await there.run("sync", zones={"embargo": {"countries": ["Iran", "Atlantis"]}})
     assert code == 2
-    assert "orgs.acme.zones.embargo.countries: 'Atlantis' is not a country" in output
+    assert "orgs.acme.zones.embargo.countries[1]: 'Atlantis' is not a country" in output
     code, output = await there.run("sync", "--adopt", "embarg")
     assert (code, "embarg is not declared; declared are: embargo, forwarder-blocklist" in output) == (2, True)
     assert there.org.calls.all() == ()
