@@ -6,10 +6,13 @@ from typing import Any, Protocol
 import msgspec
 
 from forwarder.core.action import Action
-from forwarder.core.time import Micros
+from forwarder.core.time import SECOND, Micros
 
 NOT_CONFIGURED = "not_configured"
 """The `Answer.code` of a call that was not made, because its server is no longer in the configuration."""
+
+
+_LONGEST_PAUSE: Micros = 3600 * SECOND
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -24,7 +27,7 @@ class Answer(msgspec.Struct, frozen=True):
             expected.
         sent: False if the call certainly did not reach the server, else True.
         error_id, request_id: the ids that Okta gave to the error and to the request.
-        again_at: the server refuses calls until this time; None if the server does not say.
+        again_at: the server refuses calls until this time, at most an hour from now; None if the server does not say.
         links: the URLs in the `Link` header of the response, by their `rel`.
     """
 
@@ -54,6 +57,12 @@ class Answer(msgspec.Struct, frozen=True):
         """Whether the same call may succeed later: a configured server did not respond, or the status is 408, 425, 429
         or 5xx."""
         return self.is_configured and (self.status in {0, 408, 425, 429} or self.status >= 500)
+
+
+def no_later_than_in_an_hour(asked: Micros, now: Micros) -> Micros:
+    """Return the time until which a server asks us to wait, but at most an hour from `now`: because of a wrong header, an
+    action would wait for years, or an effect would not be undone in time."""
+    return min(asked, now + _LONGEST_PAUSE)
 
 
 def unreadable(answer: Answer, what: str) -> Answer:

@@ -13,7 +13,7 @@ from forwarder.okta.api.addresses import links_of
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.api.errors import ErrorResponse, NoResponseError
 from forwarder.okta.api.transport import RawResponse
-from forwarder.react.ports import Answer, unreadable
+from forwarder.react.ports import Answer, no_later_than_in_an_hour, unreadable
 
 _KEPT = ("retry-after", "location", "content-type")
 
@@ -76,14 +76,17 @@ class OrgCalls:
         """Return the time until which Okta refuses calls: the time in Retry-After, or the end of the window of a rate limit
         that is used up; None if Okta does not say."""
         written = refused.headers.get("retry-after", "")
-        if written.isdecimal() and len(written) < 7:
-            return self._clock.now() + int(written) * SECOND
-        if (at := from_http_date(written)) is not None:
-            return at
         ends = refused.headers.get("x-rate-limit-reset", "")
-        if refused.status == 429 and ends.isdecimal() and len(ends) < 12:
-            return (int(ends) + 1) * SECOND
-        return None
+        now = self._clock.now()
+        if written.isdecimal() and len(written) < 7:
+            at = now + int(written) * SECOND
+        elif (date := from_http_date(written)) is not None:
+            at = date
+        elif refused.status == 429 and ends.isdecimal() and len(ends) < 12:
+            at = (int(ends) + 1) * SECOND
+        else:
+            return None
+        return no_later_than_in_an_hour(at, now)
 
 
 def _carried_out(response: RawResponse, what: str) -> Answer:

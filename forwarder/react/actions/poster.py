@@ -18,7 +18,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
 from forwarder.core.redaction import redact, redact_start
 from forwarder.core.time import SECOND, retry_after
-from forwarder.react.ports import Answer
+from forwarder.react.ports import Answer, no_later_than_in_an_hour
 
 _LIMIT = 64 * 1024
 """The largest number of bytes of a response that are read."""
@@ -144,9 +144,9 @@ class Poster:
         if response.is_redirect:
             said = f"redirect to {_shown_start(response.headers.get('location', '').partition('?')[0])}"
             fix = f"redirects are not followed; write the right address in {self.key}"
-        answer = Answer(
-            status, body, again_at=None if wait is None else self._clock.now() + int(wait * SECOND)
-        )
+        now = self._clock.now()
+        again_at = None if wait is None else no_later_than_in_an_hour(now + int(wait * SECOND), now)
+        answer = Answer(status, body, again_at=again_at)
         after = "the request is tried again" if answer.may_help_again else fix
         text = f"{self._shown} answers {status}{f': {said}' if said else ''}; {after}"
         return msgspec.structs.replace(answer, text=_line(text))

@@ -22,7 +22,7 @@ from forwarder.core.printable import printable_line
 from forwarder.core.redaction import redact_start
 from forwarder.core.time import SECOND, Micros, from_http_date, retry_after
 from forwarder.react.actions.poster import NEVER_SENT, NO_RESPONSE, content_of
-from forwarder.react.ports import Answer, unreadable
+from forwarder.react.ports import Answer, no_later_than_in_an_hour, unreadable
 from forwarder.react.settings.signing_keys import signing_key
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -179,11 +179,11 @@ class AuthorizationServer:
         """Return the time until which Okta refuses calls, by our clock; None if Okta does not say."""
         now = self._clock.now()
         if (wait := retry_after(response.headers.get("retry-after"), now)) is not None:
-            return now + round(wait * SECOND)
+            return no_later_than_in_an_hour(now + round(wait * SECOND), now)
         ends = response.headers.get("x-rate-limit-reset", "")
         if response.status_code == 429 and ends.isdecimal() and len(ends) < 12:
             okta_now = from_http_date(response.headers.get("date", "")) or now
-            return now + max(0, (int(ends) + 1) * SECOND - okta_now)
+            return no_later_than_in_an_hour(now + max(0, (int(ends) + 1) * SECOND - okta_now), now)
         return None
 
 

@@ -146,6 +146,26 @@ async def test_an_org_without_an_api_has_no_calls() -> None:
     assert OktaCalls(lambda _: None, SystemClock()).org("acme") is None
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"retry-after": "999999"},
+        {"retry-after": "Thu, 01 Jan 9998 12:00:30 GMT"},
+        {"x-rate-limit-reset": "99999999999", "x-rate-limit-limit": "100", "x-rate-limit-remaining": "0"},
+    ],
+)
+async def test_a_refused_call_may_be_repeated_within_an_hour(headers: dict[str, str]) -> None:
+    async def limited(_: Call) -> Reply:
+        return Reply(429, headers)
+
+    async with Receiver(limited) as server:
+        client = OktaClient(server.url.removesuffix("/events"), ApiSettings(token=TOKEN), 1.0, SystemClock())
+        answer = await OrgCalls(client, SystemClock()).call("POST", "/api/v1/users/00u1/lifecycle/unsuspend")
+        await client.close()
+    assert answer.again_at is not None
+    assert answer.again_at <= SystemClock().now() + 3600 * SECOND
+
+
 @pytest.mark.parametrize("body", [b"<html>maintenance</html>", b"\xff", b"[" * 100_000, b'{"id": '])
 async def test_a_2xx_that_is_not_json_does_not_say_that_a_call_was_carried_out(body: bytes) -> None:
     async def page(_: Call) -> Reply:

@@ -155,9 +155,17 @@ async def test_each_status_has_its_consequence(reply: Reply, *, again: bool, tex
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [("7", 7), ("Thu, 01 Jan 2026 12:00:30 GMT", 30), ("soon", None), ("-1", None)]
+    ("value", "seconds"),
+    [
+        ("7", 7),
+        ("Thu, 01 Jan 2026 12:00:30 GMT", 30),
+        ("soon", None),
+        ("-1", None),
+        ("99999999999999999999", 3600),
+        ("Thu, 01 Jan 9998 12:00:30 GMT", 3600),
+    ],
 )
-async def test_retry_after_says_when_to_try_again(value: str, seconds: int | None) -> None:
+async def test_retry_after_says_when_to_try_again_up_to_an_hour(value: str, seconds: int | None) -> None:
     async with risk_receiver(ISSUER, "risk", keys_of(KEY)) as receiver:
         receiver.replies.append(Reply(429, {"Retry-After": value}))
         answer = await report(risk_settings({"url": receiver.url, "audience": "risk"}))
