@@ -74,13 +74,13 @@ class Sweep:
     def __init__(self, most_rows: int = _MOST_ROWS) -> None:
         self._most_rows = most_rows
         self._after = FIRST  # the key of the last row that was checked
-        self._due: Micros = 0
+        self._swept: Micros = -_INTERVAL  # when the last sweep ended
         self._kept = _KEPT
         self._left = 0  # the number of rows that this sweep has checked and not dropped
 
     def step(self, db: sqlite3.Connection, now: Micros) -> bool:
         """Check the next 250 rows, and drop the old ones. Return whether there are more rows to check now."""
-        if now < self._due:
+        if abs(now - self._swept) < _INTERVAL:  # the clock may be set back
             return False
         rows = db.execute(
             "SELECT org, address, user, last FROM addresses WHERE (org, address, user) > (?, ?, ?) "
@@ -94,5 +94,5 @@ class Sweep:
             self._after = rows[-1][:3]
             return True
         self._kept = min(_KEPT, self._kept * self._most_rows // max(1, self._left))
-        self._after, self._left, self._due = FIRST, 0, now + _INTERVAL
+        self._after, self._left, self._swept = FIRST, 0, now
         return False

@@ -53,6 +53,22 @@ def _drop(db: sqlite3.Connection, last: int) -> None:
     db.execute("DELETE FROM ended_letters WHERE sink IN (SELECT sink FROM positions) AND seq <= ?", (last,))
 
 
+def _first_until(db: sqlite3.Connection, first: int, last: int, at: Micros) -> tuple[int, Micros]:
+    """Return the first `seq` from `first` to `last` that was received at `at` or earlier, and when it was received.
+
+    Return `last + 1` and `at` if there is none. The events that were received later than `at` must be the first ones.
+    """
+    found = last + 1, at
+    while first < found[0]:
+        middle = (first + found[0]) // 2
+        received_at = db.execute("SELECT received_at FROM events WHERE seq = ?", (middle,)).fetchone()[0]
+        if received_at > at:
+            first = middle + 1
+        else:
+            found = middle, received_at
+    return found
+
+
 class Pruner:
     """Drops expired bodies, uuids, sightings, addresses and actions in small steps, on the writer's thread."""
 
@@ -63,7 +79,9 @@ class Pruner:
         self._swept: Micros | None = None  # when the last sweep over all uuids ended; None during a sweep
         self._after: tuple[int, bytes | str] = _FIRST  # the key of the last uuid that was checked
         self._sightings_after = sightings.FIRST
-        self._sightings_due: Micros = 0
+        self._sightings_swept: Micros = (
+            -_SWEEP_INTERVAL * SECOND
+        )  # when the last sweep over all sightings ended
         self._addresses = addresses.Sweep()
 
     def step(self, db: sqlite3.Connection, now: Micros) -> bool:
@@ -78,27 +96,33 @@ class Pruner:
         )
 
     def _forget_sightings(self, db: sqlite3.Connection, now: Micros) -> bool:
-        if now < self._sightings_due:
+        if abs(now - self._sightings_swept) < _SWEEP_INTERVAL * SECOND:  # the clock may be set back
             return False
         self._sightings_after = sightings.drop_old(db, self._sightings_after, now)
         more = self._sightings_after != sightings.FIRST
         if not more:
             rule_hours.drop_old(db, now)
-            self._sightings_due = now + _SWEEP_INTERVAL * SECOND
+            self._sightings_swept = now
         return more
 
     def _drop_bodies(self, db: sqlite3.Connection, now: Micros) -> bool:
-        last = None
+        last, expired, settled = None, now - self._retention, _settled(db)
         rows = db.execute(
-            "SELECT seq, received_at FROM events WHERE seq <= ? ORDER BY seq LIMIT ?", (_settled(db), _BODIES)
+            "SELECT seq, received_at FROM events WHERE seq <= ? ORDER BY seq LIMIT ?", (settled, _BODIES)
         ).fetchall()
+        ahead = rows and rows[0][1] > now
+        if ahead:
+            # The clock was set back after these events. They are older than the first event after them.
+            first, received_at = _first_until(db, rows[0][0], settled, now)
+            if received_at < expired:
+                last = min(first - 1, rows[-1][0])
         for seq, received_at in rows:
-            if received_at >= now - self._retention:
+            if received_at >= expired:
                 break
             last = seq
         if last is not None:
             _drop(db, last)
-        return bool(rows) and last == rows[-1][0]
+        return last is not None and (bool(ahead) or last == rows[-1][0])
 
     def _forget_ids(self, db: sqlite3.Connection, now: Micros) -> bool:
         """Forget old uuids, except for those of events whose bodies the store holds.

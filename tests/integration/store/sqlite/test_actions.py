@@ -206,6 +206,15 @@ async def test_addresses_are_dropped_after_eight_days_and_one_in_use_stays(path:
         assert await store.users_at("acme", "203.0.113.9", 0) == 1
 
 
+def test_addresses_are_dropped_though_the_clock_was_a_year_ahead_at_the_last_sweep(path: Path) -> None:
+    with closing(schema.open_writer(path)) as db:
+        sweep = addresses.Sweep()
+        sweep.step(db, NOON + 365 * DAY_MICROS)
+        db.execute("INSERT INTO addresses VALUES (1, '192.0.2.1', '00u1', ?)", (NOON - 9 * DAY_MICROS,))
+        sweep.step(db, NOON)
+        assert db.execute("SELECT COUNT(*) FROM addresses").fetchone() == (0,)
+
+
 @pytest.mark.long
 def test_with_very_many_addresses_rows_are_kept_for_less_long(path: Path) -> None:
     with closing(schema.open_writer(path)) as db:

@@ -7,7 +7,9 @@ from msgspec.structs import replace
 
 from forwarder.core.ports import Batch, Settlement
 from forwarder.core.sighting import Sighting
+from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite import schema
+from forwarder.store.sqlite.prune import Pruner
 from tests.fakes.alert import alert_event
 from tests.fakes.clock import NOON
 from tests.integration.store.helpers import commands, event, opened, prune, settle, view
@@ -55,6 +57,18 @@ async def test_what_users_were_seen_with_is_stored_with_the_position(path: Path)
     async with opened(path) as store:
         assert await store.cursor("rules") == "7"
         assert await store.sightings("acme", ["00u1", "00u2"]) == [later, other]
+
+
+def test_old_sightings_are_dropped_though_the_clock_was_a_year_ahead_at_the_last_sweep(path: Path) -> None:
+    with closing(schema.open_writer(path)) as db:
+        pruner = Pruner(StoreSettings(path=path))
+        while pruner.step(db, NOON + 365 * DAY_MICROS):
+            pass
+        row = (1, "00u1", "country", "NO", NOON - 40 * DAY_MICROS, NOON - 40 * DAY_MICROS, b"")
+        db.execute("INSERT INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        while pruner.step(db, NOON):
+            pass
+        assert db.execute("SELECT COUNT(*) FROM sightings").fetchone() == (0,)
 
 
 async def test_old_sightings_are_dropped_and_a_user_is_known_for_a_year(path: Path) -> None:

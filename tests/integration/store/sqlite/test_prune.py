@@ -44,6 +44,38 @@ async def test_settled_bodies_are_dropped_after_the_retention_and_not_before(pat
         assert (await store.ledger()).balanced
 
 
+async def test_bodies_are_dropped_after_the_retention_though_the_clock_was_a_year_ahead_before(
+    path: Path,
+) -> None:
+    clock = ManualClock()
+    async with opened(path, clock) as store:
+        await append_at(store, clock, 2)
+        await clock.advance(365 * DAY)
+        await append_at(store, clock, 250)
+        await clock.advance(-365 * DAY)
+        await append_at(store, clock, 2)
+        await clock.advance(DAY)
+        await append_at(store, clock, 2)
+        await settle(store, "siem", delivered(256, 256))
+        await clock.advance(6 * DAY - 1)
+        await prune(store)
+        assert len(await held(store)) == 256
+        await clock.advance(2)
+        await prune(store)
+        assert await held(store) == [255, 256]
+
+
+async def test_a_body_of_a_time_ahead_stays_while_nothing_after_it_has_expired(path: Path) -> None:
+    clock = ManualClock()
+    async with opened(path, clock) as store:
+        await clock.advance(365 * DAY)
+        await append_at(store, clock, 2)
+        await settle(store, "siem", delivered(2, 2))
+        await clock.advance(-300 * DAY)
+        await prune(store)
+        assert await held(store) == [1, 2]
+
+
 async def test_an_event_that_a_sink_waits_for_stays_however_old(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, sinks=("siem", "archive")) as store:
