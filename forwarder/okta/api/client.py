@@ -116,8 +116,12 @@ class OktaClient:
             return await self._send_with_retries(request, limiter)
 
     async def ready(self, path: str) -> None:
-        """Wait until our share of the rate limit of `path` allows a call."""
-        await self._limits.limiter(path).acquire()
+        """Wait until our share of the rate limit of `path` allows a call. `path` may be a full URL of the org.
+
+        Raises:
+            OktaRefusedError: `path` is a URL of another host.
+        """
+        await self._limits.limiter(target_of(self._origin, path, None)).acquire()
 
     async def send_once(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
@@ -144,7 +148,8 @@ class OktaClient:
 
     def explain(self, method: str, path: str, failure: ErrorResponse | NoResponseError) -> str:
         """Return the error text for a failure of `send_once`: which call failed, why, and what to do."""
-        return str(self._error(_Request(method, path, None, is_repeatable=False), failure, 1))
+        target = target_of(self._origin, path, None)
+        return str(self._error(_Request(method, target, None, is_repeatable=False), failure, 1))
 
     def allowance(self, path: str) -> int | None:
         """Return our share of the rate limit of `path`, in calls per minute; None if no response has stated the limit

@@ -71,6 +71,14 @@ async def test_a_refusal_says_why_with_oktas_error_id_and_what_to_do() -> None:
     assert "lifecycle/suspend" in answer.text
 
 
+async def test_a_refusal_of_a_link_names_its_host_once() -> None:
+    async with scene() as (org, calls):
+        method, path = suspend(org)
+        await calls.call(method, path)
+        answer = await calls.call(method, f"{org.settings.url}{path}")
+    assert f"{method} {org.settings.url}{path} (" in answer.text
+
+
 async def test_a_call_over_the_rate_limit_is_sent_once_and_says_when_to_come_again() -> None:
     async with scene(rate_limited=1.0, reset="30s") as (org, calls):
         before = SystemClock().now()
@@ -109,6 +117,7 @@ async def test_no_connection_means_that_nothing_was_sent() -> None:
 
 async def test_credentials_go_to_no_other_host() -> None:
     async with scene() as (_, calls):
+        await calls.ready("GET", "https://elsewhere.example/api/v1/users/x")
         answer = await calls.call("GET", "https://elsewhere.example/api/v1/users/x")
     assert (answer.ok, answer.sent) == (False, False)
     assert "elsewhere.example" in answer.text

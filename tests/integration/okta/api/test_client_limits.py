@@ -44,6 +44,16 @@ async def test_one_family_of_endpoints_does_not_wait_for_another(server: OktaSer
     await client.close()
 
 
+async def test_a_link_waits_for_the_same_limit_as_its_path(server: OktaServer) -> None:
+    client = token_client(server, share=0.05)
+    await client.call("GET", LOGS)
+    waiting = asyncio.ensure_future(client.ready(f"{server.url}{LOGS}"))
+    await clock_of(server).asleep()
+    assert not waiting.done()
+    await passing(clock_of(server), waiting)
+    await client.close()
+
+
 async def test_a_client_that_starts_again_counts_what_it_may_have_used_before(server: OktaServer) -> None:
     for _ in range(3):  # a forwarder that is killed again and again
         client = token_client(server, share=0.3)
