@@ -66,6 +66,23 @@ def test_every_command_of_a_page_exists_with_its_options(page: Path) -> None:
         assert set(re.findall(r"(?<= )--?[a-z][a-z-]*", line)) - {"--help"} <= known, line
 
 
+_OPERATOR_TEXTS = [
+    *(ROOT / "forwarder").rglob("*.py"),
+    ROOT / "docs" / "runbook.md",
+    ROOT / "docs" / "find.md",
+]
+
+
+def test_a_command_for_dead_letters_that_a_message_names_says_which_dead_letters() -> None:
+    # Without one of them, the command refuses to run.
+    which = re.compile(r"--all|\bN\b|\d|ID")
+    for path in _OPERATOR_TEXTS:
+        for command in re.findall(
+            r"[`:]\s?forwarder dead-letters (?:replay|discard)\b[^`\n]*", path.read_text()
+        ):
+            assert which.search(command), (path, command)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_shell_understands_every_command(page: Path) -> None:
     for block in fenced(page, "sh"):

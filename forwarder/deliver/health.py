@@ -186,6 +186,7 @@ class Health:
             sink=self._sink,
             events=self._rejections,
             detail=detail[:300],
-            hint="see `forwarder dead-letters list`, correct the cause, then `forwarder dead-letters replay`",
+            hint=f"see `forwarder dead-letters list --sink {self._sink}`, correct the cause, then run"
+            f" `forwarder dead-letters replay --all --sink {self._sink}`",
         )
         self._rejections_logged, self._rejections = now, 0

@@ -130,7 +130,7 @@ async def _follow(context: Context, org: str, sent: Sent, sink: str, until: floa
             return _late(context, org, sent, sink, is_stored=is_stored)
         await asyncio.sleep(_POLL)
     if life.place == "dead":
-        fix = f"correct the cause, then run `forwarder dead-letters replay --sink {sink}`"
+        fix = f"correct the cause, then run `forwarder dead-letters replay --all --sink {sink}`"
         return fail(f"the event {sent.uuid} is a dead letter: {life.detail}", fix)
     if life.place in {"filtered", "skipped"}:
         return skip(f"the sink's settings exclude {doctor_event.EVENT_TYPE}: the event is {life.place}")

@@ -135,7 +135,7 @@ async def _dead_letters(context: Context, _: str) -> Found:
         warn(
             f"{count(number, 'dead letter')} of {sink} ({reason})",
             f"see `forwarder dead-letters list --sink {sink}`, correct the cause, then run "
-            f"`forwarder dead-letters replay --sink {sink}`",
+            f"`forwarder dead-letters replay --all --sink {sink}`",
         )
         for (sink, reason), number in counts.items()
     ] or ok("there are no dead letters")

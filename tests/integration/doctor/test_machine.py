@@ -147,6 +147,7 @@ async def test_dead_letters_are_a_warning_with_the_commands(there: Scene) -> Non
     row = found.of("store.dead-letters")
     assert (row["verdict"], row["seen"]) == ("warn", "1 dead letter of receiver (not_an_event)")
     assert "forwarder dead-letters list --sink receiver" in row["mend"]
+    assert "`forwarder dead-letters replay --all --sink receiver`" in row["mend"]
 
 
 @pytest.mark.long

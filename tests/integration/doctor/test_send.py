@@ -114,4 +114,4 @@ async def test_an_event_that_the_sink_rejects_is_named_with_its_error(tmp_path: 
             found = await there.doctor("sink.event", "--send")
     row = found.of("sink.event")
     assert (row["verdict"], "is a dead letter" in row["seen"]) == ("fail", True)
-    assert "`forwarder dead-letters replay --sink siem`" in row["mend"]
+    assert "`forwarder dead-letters replay --all --sink siem`" in row["mend"]
