@@ -114,15 +114,16 @@ class Generator:
             published: time of the event, which is truncated to milliseconds.
             hook_ids: ids of the hooks that should deliver the event. As in Okta, the event contains these
                 ids.
-            change: changes the generated event, in the System Log's shape.
+            change: changes the generated event, in the System Log's shape. Edge cases come before it, so they never
+                replace what it sets.
         """
         event = self._event(event_type, published)
+        odd = self._random.random() < self._edge_case_share
+        nulls = odd and add_edge_cases(event, self._random, odd_types=self._odd_types)
         if change is not None:
             event = change(event)
         if hook_ids:
             event["debugContext"]["debugData"]["targetEventHookIds"] = ",".join(hook_ids)
-        odd = self._random.random() < self._edge_case_share
-        nulls = odd and add_edge_cases(event, self._random, odd_types=self._odd_types)
         return _encoded(event, nulls=nulls)
 
     def report(

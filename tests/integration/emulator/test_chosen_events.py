@@ -42,6 +42,20 @@ async def test_an_event_has_the_user_and_the_fields_of_its_order() -> None:
         assert [hop["ip"] for hop in carried["client"]["ipChain"]] == ["203.0.113.9"]
 
 
+async def test_no_edge_case_replaces_the_user_and_the_fields_of_an_order() -> None:
+    async with running(ManualClock(), edge_case_share=1, odd_types=True) as service:
+        user = service.org.users.find("user09@example.com")
+        fields = {"outcome": {"result": "FAILURE", "reason": "x"}, "client": {"ipAddress": "203.0.113.9"}}
+        order = {"types": ["user.session.start"] * 50, "user": user.login, "fields": fields}
+        await service.client.post("/emulator/events", json=order)
+        events = (await service.client.get("/api/v1/logs")).json()
+    found = {
+        (event["actor"] and event["actor"]["id"], event["outcome"]["result"], event["client"]["ipAddress"])
+        for event in events
+    }
+    assert found == {(user.id, "FAILURE", "203.0.113.9")}
+
+
 async def test_the_user_of_an_event_is_its_target_too() -> None:
     async with running(ManualClock()) as service:
         user = service.org.users.find("user09@example.com")
