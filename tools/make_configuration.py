@@ -60,9 +60,9 @@ and check the file by the [schema](commands.md#config-what-is-in-force).
   `/var/lib/forwarder` in the container), not to the folder of the configuration. `~` is not replaced. Write absolute paths, so that all
   commands find the same store.
 - **Changes.** A changed file of a secret, certificate, key or `ca_file` takes effect within seconds; for certificates, the log line
-  `certificate_replaced` says so. SIGHUP reloads all other settings, except the addresses of the listeners and the sections `store` and
-  `log`, which need a restart. If `check` would refuse the new configuration, the reload changes nothing. A problem that the
-  configuration in force has too, such as a disk that is not mounted, does not prevent a reload.
+  `certificate_replaced` says so. SIGHUP reloads all other settings, except the addresses of the listeners, a change between HTTP and
+  HTTPS (`tls`), and the sections `store` and `log`, which need a restart. If `check` would refuse the new configuration, the reload
+  changes nothing. A problem that the configuration in force has too, such as a disk that is not mounted, does not prevent a reload.
 - **Start.** `run` refuses what `check` refuses, with two exceptions: it starts if a sink cannot write its file now, or if a certificate
   has expired. The log line `config_problem` names these problems.
 
