@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
@@ -62,7 +63,13 @@ class MemoryEvents:
 
     async def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         self.reads += 1
-        return [stored for stored in self._held if stored.seq > after][:limit]
+        found: list[StoredEvent] = []
+        for stored in self._held[bisect_right(self._held, after, key=lambda stored: stored.seq) :][:limit]:
+            max_bytes -= len(stored.event.body)
+            if found and max_bytes < 0:
+                break
+            found.append(stored)
+        return found
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -9,9 +10,11 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import httpx
 import pytest
 
+from forwarder.clock import SystemClock
 from forwarder.core.event import Event, Source
 from forwarder.http.server import Server
-from forwarder.ops.streams import MAX_CLIENTS
+from forwarder.ops.event_view import Form
+from forwarder.ops.streams import MAX_CLIENTS, StreamQuery, Streams
 from tests.fakes.clock import NOON
 from tests.integration.ops.helpers import DEADLINE, TOKEN, FakeStatus, MemoryEvents, Tail, serving
 from tests.integration.store.helpers import events
@@ -188,6 +191,38 @@ async def test_a_stop_ends_open_streams_at_once_also_one_that_is_not_read() -> N
             await server.stop()
             assert loop.time() - began < 2
         assert await tail.ended()
+
+
+@pytest.mark.long
+async def test_a_stop_during_a_backlog_that_is_not_read_logs_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = MemoryEvents()
+    store.append(events(8000, size=3000))
+    async with serving(store) as (server, ops), raw_stream(server, "view=raw&since=0&backlog=8000"):
+        await asyncio.sleep(1)
+        ops.close_streams()
+        await server.stop()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.long
+async def test_a_client_that_does_not_read_keeps_few_events_in_memory() -> None:
+    store = MemoryEvents()
+    store.append(events(1000, size=3000))
+    streams = Streams(store, FakeStatus(), SystemClock())
+    sent: list[bytes] = []
+
+    async def send(chunk: bytes) -> None:
+        sent.append(chunk)
+
+    query = StreamQuery(since=0, backlog=1000, status=False, form=Form.RAW)
+    producer = asyncio.create_task(streams.produce(query, send))
+    async with asyncio.timeout(DEADLINE):
+        while sum(chunk.count(b"event: event") for chunk in sent) < 1000:
+            await asyncio.sleep(0.01)
+    producer.cancel()
+    assert max(map(len, sent)) < 1024 * 1024
 
 
 async def test_head_ends_at_once() -> None:
