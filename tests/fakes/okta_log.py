@@ -20,6 +20,7 @@ HOOK = "who7hphp39JoHLni81d7"
 
 REFUSALS = {
     "gone": (400, "E0000031"),
+    "clock": (400, "invalid_dpop_proof"),
     "forbidden": (403, "E0000006"),
     "limited": (429, "E0000047"),
     "broken": (500, "E0000009"),

@@ -16,7 +16,7 @@ from forwarder.core.event import Source
 from forwarder.core.ports import Clock, EventStore
 from forwarder.core.time import SECOND, Micros
 from forwarder.metrics import Metrics
-from forwarder.okta.system_log.pages import CIRCLE, CURSOR_EXPIRED, LogPage, SystemLog, append_in_parts
+from forwarder.okta.system_log.pages import CIRCLE, LogPage, SystemLog, append_in_parts, refuses_link
 from forwarder.okta.system_log.reconcile import COMMIT_TIMEOUT, Cursor, cursor_name
 from forwarder.stored_event_metrics import StoredEventMetrics
 
@@ -199,7 +199,7 @@ class Backfill:
             try:
                 return await self._log.next_page(link, polling=False)
             except OktaRefusedError as error:
-                if error.status not in CURSOR_EXPIRED:
+                if not refuses_link(error):
                     raise
         return await self._log.first_page(since, until)
 

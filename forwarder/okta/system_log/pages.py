@@ -15,7 +15,13 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from forwarder import event_reader, logs
-from forwarder.core.errors import JsonStructureError, OktaError, OktaTooLargeError, StoreTooSmallError
+from forwarder.core.errors import (
+    JsonStructureError,
+    OktaError,
+    OktaRefusedError,
+    OktaTooLargeError,
+    StoreTooSmallError,
+)
 from forwarder.core.event import BACKFILL, Event, MalformedEvent, Source
 from forwarder.core.ports import Appended, Batch, Clock
 from forwarder.core.time import Micros, iso
@@ -31,7 +37,7 @@ LIMIT = 1000
 RETENTION: Micros = timedelta(days=90) // timedelta(microseconds=1)
 """How long Okta keeps an event. Okta refuses a request whose `since` is twice as old."""
 
-CURSOR_EXPIRED = {400, 404, 410}
+_LINK_REFUSED = {400, 404, 410}
 """The HTTP statuses with which Okta refuses a next link that it no longer accepts."""
 
 CIRCLE = "a page of the System Log links to a page that was read before; check whether a proxy caches Okta's responses"
@@ -103,8 +109,8 @@ class SystemLog:
         """Request the page at `link`, the `next_link` of an earlier page.
 
         Raises:
-            OktaError: Okta did not answer, or did not answer with a page. If it is an OktaRefusedError whose status is
-                in CURSOR_EXPIRED, Okta no longer accepts the link.
+            OktaError: Okta did not answer, or did not answer with a page. `refuses_link` tells whether Okta no longer
+                accepts the link.
         """
         return await self._page(link, hook_id, polling=polling)
 
@@ -163,6 +169,15 @@ class SystemLog:
                 if limit == 1:
                     raise
                 limit = max(1, limit // 10)
+
+
+def refuses_link(error: OktaRefusedError) -> bool:
+    """Whether `error`, raised by `next_page`, means that Okta no longer accepts the link.
+
+    The error codes of OAuth, such as `invalid_dpop_proof` if our clock is wrong, are about the credentials, also with
+    status 400: the link is still good.
+    """
+    return error.status in _LINK_REFUSED and (not error.code or error.code.startswith("E0"))
 
 
 async def expected_by_hook(events: Sequence[Event], hook_id: str) -> frozenset[str]:

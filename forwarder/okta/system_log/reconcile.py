@@ -21,11 +21,11 @@ from forwarder.okta.settings import ReconcileSettings
 from forwarder.okta.system_log.event_details import targets_any_hook
 from forwarder.okta.system_log.pages import (
     CIRCLE,
-    CURSOR_EXPIRED,
     LogPage,
     SystemLog,
     append_in_parts,
     expected_by_hook,
+    refuses_link,
 )
 from forwarder.stored_event_metrics import StoredEventMetrics
 
@@ -222,7 +222,7 @@ class Reconciler:
             try:
                 return await self._log.next_page(cursor.next_link, hook_id=hook_id)
             except OktaRefusedError as error:
-                if error.status not in CURSOR_EXPIRED:
+                if not refuses_link(error):
                     raise
                 cursor = self._cursor = self._rewind(cursor, str(error))
         return await self._log.first_page(cursor.newest, hook_id=hook_id)

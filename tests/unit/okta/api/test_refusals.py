@@ -25,6 +25,13 @@ def test_a_404_of_okta_says_what_okta_says() -> None:
     assert text.endswith("(404 E0000007: Not found: who1)")
 
 
+def test_a_refused_dpop_proof_points_to_the_clock() -> None:
+    page = b'{"error":"invalid_dpop_proof","error_description":"The \'iat\' claim is too old."}'
+    text = str(errors.refused(CALL, errors.read_error(400, page, {}), app=True))
+    assert "(400 invalid_dpop_proof: The 'iat' claim is too old.)" in text
+    assert "Check that the clock of this machine is right" in text
+
+
 def test_an_endless_error_text_of_okta_is_shortened_and_shows_no_secret() -> None:
     causes = [{"errorSummary": "-eyJ" * 1_000}] * 100
     page = {"errorCode": "E" * 10_000, "errorId": "i" * 10_000, "errorSummary": "token=1 SSWS 00abcDEF12"}

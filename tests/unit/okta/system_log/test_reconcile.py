@@ -219,6 +219,19 @@ async def test_an_expired_cursor_rewinds_in_time(there: Scene, logged: list[Even
     assert there.cursor.newest == NOON + 120 * SECOND
 
 
+async def test_a_refusal_of_the_credentials_with_status_400_does_not_lose_the_cursor(
+    there: Scene, logged: list[EventDict]
+) -> None:
+    there.happen("a")
+    async with there.running() as reader:
+        there.happen("b")
+        there.api.faults.extend(["clock", "clock", None])
+        await there.clock.advance(120)
+        assert there.store.uuids == ["a", "b"]
+        assert reader.state.restarts == 0
+    assert actions(logged) == ["reconcile_failed", "reconcile_recovered"]
+
+
 async def test_an_event_from_the_future_hides_nothing_when_the_cursor_is_lost(there: Scene) -> None:
     there.happen("future", ago=-86_400)
     async with there.running():
