@@ -67,7 +67,5 @@ class DurationParam(click.ParamType):  # type: ignore[type-arg]  # generic only 
 
         try:
             return float(TypeAdapter(Duration).validate_python(value))
-        except ValidationError:
-            self.fail(
-                f"{value!r} is not a duration; write a number with a unit, such as 30s or 5m", param, ctx
-            )
+        except ValidationError as error:
+            self.fail(error.errors()[0]["msg"].removeprefix("Value error, "), param, ctx)

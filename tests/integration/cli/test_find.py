@@ -345,7 +345,7 @@ def test_many_events_are_a_table_and_few_are_lives(tmp_path: Path) -> None:
         (("--user", "y", "--around", "late"), "'late' is not a time; write 10:03, 2026-01-31"),
         (
             ("--around", "10:03", "--within", "5"),
-            "'5' is not a duration; write a number with a unit, such as 30s or 5m",
+            "'5' is not a time; write a number with a unit, as in 500ms, 2s, 5m, 1h or 7d",
         ),
         (("x", "--org", "acmee"), "--org: unknown org 'acmee'; known orgs: acme, hookonly"),
     ],

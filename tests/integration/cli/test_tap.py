@@ -236,7 +236,8 @@ def test_without_a_store_it_ends_with_1(config: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (("--for", "30"), "'30' is not a duration; write a number with a unit, such as 30s or 5m"),
+        (("--for", "30"), "'30' is not a time; write a number with a unit, as in 500ms, 2s, 5m, 1h or 7d"),
+        (("--for", "99999d"), "'99999d' is too much; write at most 36500d"),
         (("--limit", "0"), "--limit"),
         (("--since", "yesterday"), "'yesterday' is not a time"),
         (("--url", "http://127.0.0.1:1", "--no-follow"), "need the store"),
