@@ -15,7 +15,7 @@ from forwarder.cli.time_option import DurationParam
 from forwarder.clock import SystemClock
 from forwarder.core.action import KINDS
 from forwarder.core.action_event import about, words_of
-from forwarder.core.errors import ReactionError, StoreTimeoutError
+from forwarder.core.errors import ReactionError, StoreError, StoreTimeoutError
 from forwarder.core.printable import printable_line
 from forwarder.core.time import SECOND, iso
 
@@ -188,13 +188,21 @@ def _try(settings: "Settings", request: "ControlRequest") -> Any | None:
 
 
 def _change_here(settings: "Settings", change: "Callable[[Pauses, int], Pauses]") -> bool:
-    """Change the pauses in the store while no forwarder runs. Return whether the pauses in force have changed."""
+    """Change the pauses in the store while no forwarder runs. Return whether the pauses in force have changed.
+
+    Raises:
+        StoreError: the store does not exist. A pause in a new store, at a wrong or relative path, would stop no forwarder.
+    """
     import asyncio
 
     from forwarder.core.ports import Batch
     from forwarder.metrics import Metrics
     from forwarder.react.guards.pauses import CURSOR, Pauses
     from forwarder.store.interface import open_store
+    from forwarder.store.settings import real_path
+
+    if not (path := real_path(settings.store.path)).exists():
+        raise StoreError(f"there is no store at {path}; start the forwarder once, or correct store.path")
 
     async def write() -> bool:
         clock = SystemClock()

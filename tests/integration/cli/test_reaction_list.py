@@ -239,6 +239,19 @@ def test_the_list_says_first_what_is_paused_why_by_whom_and_until_when(config: P
     assert run(config, "list", "--live").output.splitlines()[0].split()[0] == "id"
 
 
+@pytest.mark.parametrize("words", [["pause", "--why", "an attack"], ["resume"]])
+def test_a_pause_is_never_written_to_a_new_store_that_no_forwarder_reads(
+    config: Path, tmp_path: Path, words: list[str]
+) -> None:
+    tree = json.loads(config.read_text())
+    tree["store"]["path"] = str(tmp_path / "elsewhere.db")
+    config.write_text(json.dumps(tree))
+    refused = run(config, *words)
+    assert refused.exit_code == 1
+    assert f"there is no store at {tmp_path / 'elsewhere.db'}" in refused.output
+    assert list(tmp_path.glob("elsewhere*")) == []
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
