@@ -162,10 +162,10 @@ class UserRisk(OktaAct):
 
     async def look(self, action: Action) -> Seen:
         """Return the user's risk: NONE if Okta answers 404."""
-        answer = await self._get(action, f"{_user(action)}/risk", _has_text("riskLevel"))
+        answer = await self._get(action, f"{_user(action)}/risk", lambda body: isinstance(body, Mapping))
         if not answer.ok and answer.status != 404:
             return Seen(answer)
-        level = answer.body["riskLevel"] if answer.ok else "NONE"
+        level = answer.body.get("riskLevel", "NONE") if answer.ok else "NONE"
         return Seen(Answer(200), {"riskLevel": level}, is_so=level == self._level(action))
 
     def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002

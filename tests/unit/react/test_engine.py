@@ -141,6 +141,12 @@ async def test_an_undo_goes_on_until_an_answer_shows_the_target(scene: Scene, bo
     assert {scene.row(one).end for one in (suspend, group)} == {End.UNDONE}
 
 
+async def test_a_user_without_a_level_of_risk_gets_one(scene: Scene) -> None:
+    scene.okta.bodies = {"risk": [{"_links": {}}]}
+    await scene.add(scene.action("user_risk"))
+    assert scene.okta.risk == {"00u1": "HIGH"}
+
+
 @pytest.mark.parametrize("body", [None, "maintenance", {}, [7]])
 async def test_nobody_joins_a_group_whose_roles_are_not_shown(scene: Scene, body: Any) -> None:
     scene.okta.bodies = {"roles": [body] * 100}
