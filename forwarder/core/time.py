@@ -1,5 +1,6 @@
 """Converts and formats points in time, which are integers here."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
@@ -47,11 +48,20 @@ def seconds_between(earlier: Micros | None, later: Micros) -> float | None:
     return None if earlier is None else max(0.0, (later - earlier) / SECOND)
 
 
-def retry_after(value: str | None, now: Micros) -> float | None:
-    """Return the seconds that a `Retry-After` header (a number or a date) asks to wait; None if it is invalid or in the
-    past."""
-    text = (value or "").strip()
+def server_time(headers: Mapping[str, str], now: Micros) -> Micros:
+    """Return the time of the server that sent `headers`, from its header `date`; `now` without a valid one.
+
+    Our clock may differ from the server's. `headers` must have names in lower case, or ignore case.
+    """
+    sent = from_http_date(headers.get("date", ""))
+    return now if sent is None else sent
+
+
+def retry_after(headers: Mapping[str, str], now: Micros) -> float | None:
+    """Return the seconds that the header `Retry-After` (a number or a date) asks to wait; None if it is invalid or in the
+    past. A date counts by the server's clock. `headers` are as for `server_time`."""
+    text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
-    at = from_http_date(text)
+    at, now = from_http_date(text), server_time(headers, now)
     return (at - now) / SECOND if at is not None and at > now else None

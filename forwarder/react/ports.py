@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import msgspec
 
 from forwarder.core.action import Action
-from forwarder.core.time import SECOND, Micros
+from forwarder.core.time import SECOND, Micros, retry_after, server_time
 
 NOT_CONFIGURED = "not_configured"
 """The `Answer.code` of a call that was not made, because its server is no longer in the configuration."""
@@ -63,6 +63,18 @@ def no_later_than_in_an_hour(asked: Micros, now: Micros) -> Micros:
     """Return the time until which a server asks us to wait, but at most an hour from `now`: because of a wrong header, an
     action would wait for years, or an effect would not be undone in time."""
     return min(asked, now + _LONGEST_PAUSE)
+
+
+def okta_again_at(status: int, headers: Mapping[str, str], now: Micros) -> Micros | None:
+    """Return the time, by our clock, until which Okta refuses calls: the time in `Retry-After`, or the end of the window of a
+    rate limit that is used up; None if Okta does not say. `headers` are as for `core.time.server_time`."""
+    if (wait := retry_after(headers, now)) is not None:
+        return no_later_than_in_an_hour(now + round(wait * SECOND), now)
+    ends = headers.get("x-rate-limit-reset", "")
+    if status == 429 and ends.isdecimal() and len(ends) < 12:
+        left = (int(ends) + 1) * SECOND - server_time(headers, now)
+        return no_later_than_in_an_hour(now + max(0, left), now)
+    return None
 
 
 def unreadable(answer: Answer, what: str) -> Answer:

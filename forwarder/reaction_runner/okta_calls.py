@@ -9,12 +9,11 @@ import msgspec
 from forwarder.core.errors import OktaError
 from forwarder.core.lenient_json import decode_leniently
 from forwarder.core.ports import Clock
-from forwarder.core.time import SECOND, Micros, from_http_date
 from forwarder.okta.api.addresses import links_of
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.api.errors import ErrorResponse, NoResponseError
 from forwarder.okta.api.transport import RawResponse
-from forwarder.react.ports import Answer, no_later_than_in_an_hour, unreadable
+from forwarder.react.ports import Answer, okta_again_at, unreadable
 
 _KEPT = ("retry-after", "location", "content-type")
 
@@ -71,24 +70,8 @@ class OrgCalls:
             sent=not refused.from_token_endpoint,
             error_id=refused.error_id,
             request_id=headers.get("x-okta-request-id", ""),
-            again_at=self._again_at(refused),
+            again_at=okta_again_at(refused.status, headers, self._clock.now()),
         )
-
-    def _again_at(self, refused: ErrorResponse) -> Micros | None:
-        """Return the time until which Okta refuses calls: the time in Retry-After, or the end of the window of a rate limit
-        that is used up; None if Okta does not say."""
-        written = refused.headers.get("retry-after", "")
-        ends = refused.headers.get("x-rate-limit-reset", "")
-        now = self._clock.now()
-        if written.isdecimal() and len(written) < 7:
-            at = now + int(written) * SECOND
-        elif (date := from_http_date(written)) is not None:
-            at = date
-        elif refused.status == 429 and ends.isdecimal() and len(ends) < 12:
-            at = (int(ends) + 1) * SECOND
-        else:
-            return None
-        return no_later_than_in_an_hour(at, now)
 
 
 def _carried_out(response: RawResponse, what: str) -> Answer:

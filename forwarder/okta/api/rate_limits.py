@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from forwarder import logs
 from forwarder.core.ports import Clock
-from forwarder.core.time import SECOND, from_http_date
+from forwarder.core.time import SECOND, server_time
 
 WINDOW = 60.0
 """Seconds of the window in which Okta counts calls."""
@@ -105,7 +105,8 @@ class RateLimiter:
         )
         if not limit or left is None or ends is None:
             return
-        lasts = ends - self._okta_now(headers)
+        # By Okta's clock, because ours may differ.
+        lasts = ends - server_time(headers, self._clock.now()) / SECOND
         if lasts < -_MARGIN:
             return
         if self._limit is None:
@@ -120,11 +121,6 @@ class RateLimiter:
         if self.allowance is None or (not self._is_empty and self._used < self.allowance):
             return 0.0
         return self._ends - self._clock.monotonic()
-
-    def _okta_now(self, headers: Mapping[str, str]) -> float:
-        """Return Okta's time from the `date` header, in seconds since 1970; our own time without such a header."""
-        sent = from_http_date(headers.get("date", ""))
-        return (self._clock.now() if sent is None else sent) / SECOND
 
 
 def _number(headers: Mapping[str, str], name: str) -> int | None:

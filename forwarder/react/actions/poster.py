@@ -139,7 +139,7 @@ class Poster:
             body = None
         if response.is_success:
             return Answer(status, body)
-        wait = retry_after(response.headers.get("retry-after"), self._clock.now())
+        wait = retry_after(response.headers, self._clock.now())
         said, fix = _said(body, text), hint(status, body).format(key=self.key)
         if response.is_redirect:
             said = f"redirect to {_shown_start(response.headers.get('location', '').partition('?')[0])}"

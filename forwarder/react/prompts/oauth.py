@@ -20,9 +20,9 @@ from forwarder.connection_errors import why_unreachable
 from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
 from forwarder.core.redaction import redact_start
-from forwarder.core.time import SECOND, Micros, from_http_date, retry_after
+from forwarder.core.time import SECOND, Micros
 from forwarder.react.actions.poster import NEVER_SENT, NO_RESPONSE, content_of
-from forwarder.react.ports import Answer, no_later_than_in_an_hour, unreadable
+from forwarder.react.ports import Answer, okta_again_at, unreadable
 from forwarder.react.settings.signing_keys import signing_key
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -172,19 +172,8 @@ class AuthorizationServer:
             text=_line(f"Okta refuses {method} {url} ({reason}{f': {text}' if text else ''})"),
             error_id=error_id,
             request_id=request_id,
-            again_at=self._again_at(response),
+            again_at=okta_again_at(response.status_code, response.headers, self._clock.now()),
         )
-
-    def _again_at(self, response: httpx.Response) -> Micros | None:
-        """Return the time until which Okta refuses calls, by our clock; None if Okta does not say."""
-        now = self._clock.now()
-        if (wait := retry_after(response.headers.get("retry-after"), now)) is not None:
-            return no_later_than_in_an_hour(now + round(wait * SECOND), now)
-        ends = response.headers.get("x-rate-limit-reset", "")
-        if response.status_code == 429 and ends.isdecimal() and len(ends) < 12:
-            okta_now = from_http_date(response.headers.get("date", "")) or now
-            return no_later_than_in_an_hour(now + max(0, (int(ends) + 1) * SECOND - okta_now), now)
-        return None
 
 
 def _text(said: Mapping[str, Any], *names: str) -> str:

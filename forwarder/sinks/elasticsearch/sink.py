@@ -163,7 +163,7 @@ class ElasticsearchSink:
         )
 
     def _wait(self, meta: elastic_transport.ApiResponseMeta) -> float | None:
-        return retry_after(meta.headers.get("retry-after"), self._clock.now())
+        return retry_after(meta.headers, self._clock.now())
 
     async def close(self) -> None:
         await self._client.close()

@@ -139,7 +139,7 @@ class _Session(requests.Session):
         content = _plain(response, received)
         detail = _detail(response, content)
         verdict = response_verdicts.request_verdict(status, self._exporter.records)
-        wait = retry_after(response.headers.get("Retry-After"), self._exporter.clock.now())
+        wait = retry_after(response.headers, self._exporter.clock.now())
         if not settings.uses_tls and advice.is_plain_http_to_tls(status, received):
             hint = "this port expects TLS; write `https://` in `endpoint`"
             return ExportResult(

@@ -209,13 +209,19 @@ def test_what_a_missing_response_means(error: Exception, verdict: ResponseVerdic
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
-    assert retry_after(value, NOON) == seconds
+    assert retry_after({} if value is None else {"retry-after": value}, NOON) == seconds
+
+
+def test_a_date_in_retry_after_counts_by_the_clock_of_the_server() -> None:
+    headers = {"retry-after": "Thu, 01 Jan 2026 13:00:30 GMT", "date": "Thu, 01 Jan 2026 13:00:00 GMT"}
+    assert retry_after(headers, NOON) == 30
+    assert retry_after(headers | {"date": "soon"}, NOON) == 3630
 
 
 @pytest.mark.long
 @given(st.text())
 def test_no_retry_after_header_breaks_the_sink(value: str) -> None:
-    seconds = retry_after(value, NOON)
+    seconds = retry_after({"retry-after": value}, NOON)
     assert seconds is None or seconds >= 0
 
 
