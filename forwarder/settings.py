@@ -328,7 +328,7 @@ def _org_problems(orgs: Mapping[str, OrgSettings]) -> Iterator[str]:
             yield f"orgs.{name}.hook: `events: rules` needs rule files; write rules: [rules/okta], or the section `rules`"
         if org.hook and not org.api:
             yield f"orgs.{name}.api: is required for `hook`, as in {{token: {{file: /run/secrets/okta-token}}}}"
-        if org.hook and org.api and org.api.private_key and (missing := org.api.scopes_missing_for_hook):
+        if org.hook and org.api and (missing := org.api.scopes_missing_for(org.hook)):
             yield f"orgs.{name}.api.scopes: lacks {missing}, which `hook` needs; grant it to the app, and add it here"
         if not org.secrets and org.hook:
             yield f"orgs.{name}.secrets: at least one is required, because the org has a `hook`"

@@ -134,7 +134,8 @@ class ApiSettings(Section):
         key_id: the `kid` of the private key. It is needed only if the app has several keys and this key is PEM; a JWK
             contains its `kid`.
         scopes: the scopes that the service app requests. If one of them is not granted to the app, the app gets no access
-            token. `[okta.logs.read]` is enough if the forwarder only polls the System Log.
+            token. `[okta.logs.read]` is enough if the forwarder only polls the System Log, and `okta.eventHooks.manage` is
+            needed only by `hooks` commands that change the hook, and by `hook.auto_verify`.
         dpop: whether to bind the app's access tokens to a key of this process (DPoP). New service apps require DPoP;
             write `false` for an app that does not accept it.
     """
@@ -152,10 +153,10 @@ class ApiSettings(Section):
     scopes: tuple[str, ...] = _SCOPES
     dpop: bool = True
 
-    @property
-    def scopes_missing_for_hook(self) -> str:
-        """The scopes that a hook needs and that are not in `scopes`, joined by "and"; empty if all are there."""
-        return " and ".join(scope for scope in _SCOPES if scope not in self.scopes)
+    def scopes_missing_for(self, hook: "HookSettings") -> str:
+        """Return the scopes that a service app lacks to watch `hook` and, with `auto_verify`, to have Okta verify it."""
+        missing = [scope for scope in _SCOPES if self.private_key and scope not in self.scopes]
+        return " and ".join(scope for scope in missing if hook.auto_verify or scope.endswith(".read"))
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

@@ -1,9 +1,13 @@
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import ValidationError
 
+from forwarder.core.errors import SettingsError
 from forwarder.okta.settings import HookSettings
+from forwarder.settings import read
 
 URI = "https://hooks.example.com/okta/events"
 
@@ -70,3 +74,23 @@ def test_rules_come_with_their_files() -> None:
 def test_no_filters_and_filters_left_alone_are_two_things() -> None:
     assert HookSettings(uri=URI, filters={}).filters == {}
     assert HookSettings(uri=URI).filters is None
+
+
+@pytest.mark.long
+def test_to_watch_the_hook_a_service_app_needs_only_scopes_to_read() -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    scopes = ["okta.eventHooks.read", "okta.logs.read"]
+    acme: dict[str, Any] = {
+        "url": "https://acme.okta.com",
+        "secrets": ["planted-secret"],
+        "api": {"client_id": "0oa1", "private_key": pem, "scopes": scopes},
+        "hook": {"uri": URI},
+    }
+    sinks = {"archive": {"kind": "file", "path": "x.ndjson"}}
+    assert read({"orgs": {"acme": acme}, "sinks": sinks}).orgs["acme"].api
+    acme["hook"]["auto_verify"] = True
+    with pytest.raises(SettingsError) as caught:
+        read({"orgs": {"acme": acme}, "sinks": sinks})
+    (problem,) = caught.value.problems
+    assert problem.startswith("orgs.acme.api.scopes: lacks okta.eventHooks.manage, which `hook` needs")
