@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import msgspec
 
 from forwarder.core.errors import OktaError, OktaRefusedError, OktaTooLargeError, OktaUnreachableError
-from forwarder.core.time import Micros, to_datetime, to_micros
+from forwarder.core.time import SECOND, Micros, to_datetime, to_micros
 from forwarder.okta.api.port import Response
 from tests.fakes.clock import ManualClock
 
@@ -61,6 +61,7 @@ class LogApi:
             events early), `circle` (the page links to itself), or None for nothing.
         readable: a page of more events is too large to be read.
         calls: the address of each call.
+        behind: how far its own clock, in the header `date`, is behind `clock`; None for no such header.
     """
 
     clock: ManualClock
@@ -69,10 +70,14 @@ class LogApi:
     faults: deque[str | None] = field(default_factory=deque)
     calls: list[str] = field(default_factory=list)
     readable: int = 1000
+    behind: Micros | None = None
 
     def store(self, *bodies: bytes) -> None:
         """Store these now."""
-        self.log += [Stored(self.clock.now(), body) for body in bodies]
+        self.log += [Stored(self._now(), body) for body in bodies]
+
+    def _now(self) -> Micros:
+        return self.clock.now() - (self.behind or 0)
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
@@ -122,7 +127,8 @@ class LogApi:
         links = {"self": f"{self.url}/api/v1/logs"}
         if following is not None:
             links["next"] = f"{self.url}/api/v1/logs?{urlencode(following)}"
-        return Response(200, b"[" + b",\n ".join(stored.body for stored in page) + b"]", links)
+        body = b"[" + b",\n ".join(stored.body for stored in page) + b"]"
+        return Response(200, body, links, None if self.behind is None else self._now() // SECOND * SECOND)
 
     async def close(self) -> None:
         """As `Api.close`."""

@@ -17,6 +17,7 @@ from forwarder.config.types import Secret
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import OktaError, OktaTooLargeError, OktaUnreachableError
 from forwarder.core.ports import Clock
+from forwarder.core.time import from_http_date
 from forwarder.okta.api import errors, sdk
 from forwarder.okta.api.addresses import links_of, target_of
 from forwarder.okta.api.errors import ErrorResponse, NoResponseError
@@ -170,7 +171,8 @@ class OktaClient:
             await limiter.acquire()
             result = await self._send_once(request)
             if isinstance(result, RawResponse):
-                return Response(result.status, result.content, links_of(result.links))
+                sent_at = from_http_date(result.headers.get("date", ""))
+                return Response(result.status, result.content, links_of(result.links), sent_at)
             attempts += 1
             status = result.status if isinstance(result, ErrorResponse) else 0
             if status == 401 and not refreshed and await self._refresh_credentials(result):

@@ -7,14 +7,23 @@ import msgspec
 
 from forwarder.core.errors import OktaError
 from forwarder.core.lenient_json import decode_leniently
+from forwarder.core.time import Micros
 
 
 class Response(msgspec.Struct, frozen=True):
-    """A 2xx response. `links` maps each `rel` in the `link` headers, as in `next`, to its address."""
+    """A 2xx response.
+
+    Attributes:
+        status: the HTTP status.
+        content: the body.
+        links: maps each `rel` in the `link` headers, as in `next`, to its address.
+        sent_at: when Okta sent it, by Okta's clock in whole seconds; None if the response does not say.
+    """
 
     status: int
     content: bytes
     links: Mapping[str, str]
+    sent_at: Micros | None = None
 
     def json(self) -> Any:
         """Return the body, decoded from JSON; None if it is empty.

@@ -86,6 +86,7 @@ class SystemLog:
         self._api = api
         self._clock = clock
         self._limit = limit
+        self._ahead: Micros = 0  # how far our clock is ahead of Okta's, as the last page showed
         self._logger = RateLimitedLogger(logs.get("okta"), clock)
 
     async def first_page(self, since: Micros, until: Micros | None = None, *, hook_id: str = "") -> LogPage:
@@ -97,7 +98,7 @@ class SystemLog:
         Raises:
             OktaError: Okta did not answer, or did not answer with a page.
         """
-        oldest = self._clock.now() - RETENTION
+        oldest = self.okta_now() - RETENTION
         query = {"since": iso(max(since, oldest), "milliseconds"), "limit": str(self._limit)}
         if until is not None:
             query["until"] = iso(until, "milliseconds")
@@ -114,6 +115,10 @@ class SystemLog:
         """
         return await self._page(link, hook_id, polling=polling)
 
+    def okta_now(self) -> Micros:
+        """Return the current time by Okta's clock, as the last page showed it; by our clock before the first page."""
+        return self._clock.now() - self._ahead
+
     def is_own_link(self, link: str) -> bool:
         """Whether `link` is an address of this log. The credentials must not be sent to any other address."""
         return link.startswith(self.url + "?")
@@ -121,6 +126,8 @@ class SystemLog:
     async def _page(self, address: str, hook_id: str, *, polling: bool) -> LogPage:
         requested_at = self._clock.now()
         answer, limit = await self._get(address)
+        if answer.sent_at is not None:
+            self._ahead = self._clock.now() - answer.sent_at
         following = urlsplit(answer.links.get("next", "")).query
         # Only the query of the link is used: requests go to the address that the operator gave, not to the link's host.
         next_link = f"{self.url}?{following}" if following else None

@@ -45,6 +45,9 @@ FULL_REWIND: Micros = 24 * 3600 * SECOND
 COMMIT_TIMEOUT = 30.0
 """Seconds to wait until the store has committed a page. It may be long, because no client waits for it."""
 
+_SKEW: Micros = 60 * SECOND
+_AHEAD = "reading would start in the future by Okta's clock; check whether the clock of this machine is, or was, ahead"
+
 _NEEDS_OPERATOR = {401, 403}
 _BACKOFF = Backoff(base=2.0, cap=120.0)
 _NO_JITTER = (
@@ -216,8 +219,8 @@ class Reconciler:
         return cursor
 
     async def _next_page(self, cursor: Cursor, hook_id: str) -> LogPage:
-        """Request the page after `cursor`. If Okta no longer accepts the cursor's link, rewind to an earlier time, and
-        request the first page from there."""
+        """Request the page after `cursor`. If Okta no longer accepts the cursor's link, or if the time to start at is in the
+        future, rewind to an earlier time, and request the first page from there."""
         if cursor.next_link:
             try:
                 return await self._log.next_page(cursor.next_link, hook_id=hook_id)
@@ -225,7 +228,14 @@ class Reconciler:
                 if not refuses_link(error):
                     raise
                 cursor = self._cursor = self._rewind(cursor, str(error))
-        return await self._log.first_page(cursor.newest, hook_id=hook_id)
+        page = await self._log.first_page(cursor.newest, hook_id=hook_id)
+        if cursor.newest > self._log.okta_now() + _SKEW:
+            # Okta would show no event until then.
+            start = self._log.okta_now() - round(self._settings.lookback * SECOND)
+            cursor = msgspec.structs.replace(cursor, newest=start + REWIND)
+            cursor = self._cursor = self._rewind(cursor, _AHEAD)
+            page = await self._log.first_page(cursor.newest, hook_id=hook_id)
+        return page
 
     def _rewind(self, cursor: Cursor, why: str) -> Cursor:
         """Log and count that `cursor` is lost, and return one without a link that starts REWIND before `cursor.newest`."""

@@ -232,6 +232,33 @@ async def test_a_refusal_of_the_credentials_with_status_400_does_not_lose_the_cu
     assert actions(logged) == ["reconcile_failed", "reconcile_recovered"]
 
 
+async def test_a_clock_that_is_a_year_ahead_at_the_first_start_hides_no_event(
+    there: Scene, logged: list[EventDict]
+) -> None:
+    year = 365 * 86_400
+    there.api.behind = year * SECOND
+    there.happen("before", ago=year + 600)
+    async with there.running() as reader:
+        assert there.store.uuids == ["before"]
+        there.happen("a", ago=year)
+        await there.clock.advance(60)
+        assert there.store.uuids == ["before", "a"]
+        assert reader.state.restarts == 1
+    assert there.cursor.newest == NOON - year * SECOND
+    assert [line["since"] for line in logged if line["event"].startswith("the position")] == [
+        "2025-01-01T11:00:00Z"
+    ]
+
+
+async def test_a_clock_that_is_a_second_ahead_restarts_nothing(there: Scene) -> None:
+    there.api.behind = SECOND
+    async with there.running(lookback="1s") as reader:
+        there.happen("a")
+        await there.clock.advance(60)
+        assert there.store.uuids == ["a"]
+        assert reader.state.restarts == 0
+
+
 async def test_an_event_from_the_future_hides_nothing_when_the_cursor_is_lost(there: Scene) -> None:
     there.happen("future", ago=-86_400)
     async with there.running():
