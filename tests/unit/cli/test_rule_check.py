@@ -181,6 +181,7 @@ def test_tests_beside_a_rule_pass(tmp_path: Path) -> None:
         assert (result.exit_code, "2 tests passed, 0 failed" in result.output) == (0, True), result.output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "shown"),
     [

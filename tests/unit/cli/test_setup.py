@@ -28,6 +28,7 @@ def run(folder: Path, sinks: str, *options: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("sinks", "options", "words"),
     [

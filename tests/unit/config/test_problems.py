@@ -63,6 +63,7 @@ def test_no_problem_is_said_in_a_programmers_words(place: tuple[Any, ...]) -> No
                 assert not PROGRAMMERS.search(words), (value, line)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("place", "value", "line"),
     [
@@ -104,6 +105,7 @@ def test_a_problem_says_what_to_write(place: tuple[Any, ...], value: object, lin
     assert [problem for problem in error.value.problems if problem.startswith(line)], error.value.problems
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("place", "hint"),
     [

@@ -68,6 +68,7 @@ def test_a_proof_may_name_the_own_port() -> None:
             proofs.check(proof(f"{org}/x", 100 + number), "POST", f"{ORG}/x")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("url", SPELLINGS)
 def test_an_audience_may_name_the_own_port(url: str) -> None:
     clock = ManualClock()

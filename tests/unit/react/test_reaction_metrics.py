@@ -7,6 +7,7 @@ from forwarder.react.metrics import ReactionMetrics
 from tests.fakes.clock import ManualClock
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "labels"),
     [

@@ -157,6 +157,7 @@ def test_odd_values_beside_a_rule_do_no_harm(name: str, text: str, tmp_path: Pat
     assert named == [{"zone.create"}]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "text"),
     [

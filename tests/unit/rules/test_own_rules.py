@@ -55,6 +55,7 @@ def test_no_country_is_listed_by_default() -> None:
     assert "Sign-in from a listed country" in [match.rule.title for match in found]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_pysigma_reads_the_rule_without_an_error(file: Path) -> None:
     collection = SigmaCollection.from_yaml(file.read_text(encoding="utf-8"))

@@ -63,6 +63,7 @@ def test_without_the_section_nothing_is_sent_and_no_key_is_published() -> None:
     assert settings_with({"set": signed()}).reactions.public_documents == {}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("reactions", "problem"),
     [

@@ -133,6 +133,7 @@ async def test_a_processor_that_one_ingest_node_lacks_is_not_used() -> None:
     assert any("no geoip processor" in note and "okta_geo" in note for note in kinds(lines, "note"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("lacked", "instead"), [("constant_keyword", "keyword"), ("match_only_text", "text")]
 )
