@@ -110,7 +110,7 @@ async def test_each_sink_gets_it_and_two_sinks_of_one_stream_write_it_once(
     ("reply", "hint"),
     [
         (FORBIDDEN, "give the key `create_doc` and `auto_configure` on metrics-okta_forwarder.health-*"),
-        (error(401, "security_exception", "unable to authenticate"), "ops.heartbeat"),
+        (error(401, "security_exception", "unable to authenticate"), "set `api_key` to a valid key"),
         (Reply(200, {"errors": True, "items": [{"create": {"_id": "x", **ItemError(404, "index_not_found_exception", "no such index").item()}}]}), "forwarder setup elasticsearch"),
         (error(503, "cluster_block_exception", "no master"), "503"),
         *((Reply(200, {"items": [{"create": {"_id": "x", "status": status}}]}), hint) for status, hint in ((0, "0 "), (-1, "-1 "), (299, "299 "), ("201", "has no status"), (None, "has no status"))),

@@ -55,8 +55,9 @@ _HINTS = {
     "resource_not_found_exception": "an index or alias has the name of the data stream;"
     f" remove or rename it, then {SETUP}",
 }
+WRONG_CREDENTIALS = "the credentials are not accepted; set `api_key` to a valid key, or correct `basic_auth`"
 _CREDENTIALS = {
-    401: "the credentials are not accepted; set `api_key` to a valid key, or correct `basic_auth`",
+    401: WRONG_CREDENTIALS,
     403: "the credentials may not write here; give the key `create_doc` and `auto_configure` on logs-okta.system-*",
 }
 _BESIDE_HINT = (

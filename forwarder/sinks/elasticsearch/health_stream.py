@@ -86,7 +86,9 @@ class HealthStream:
 
 def _explained(status: int, reason: str) -> str:
     hint = ""
-    if status in {401, 403}:
+    if status == 401:
+        hint = f"{bulk.WRONG_CREDENTIALS}: "
+    elif status == 403:
         hint = f"give the key `create_doc` and `auto_configure` on metrics-{HEALTH_DATASET}-*, or remove `ops.heartbeat`: "
     elif status == 404:
         hint = f"{bulk.SETUP}: "

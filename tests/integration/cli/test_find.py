@@ -437,6 +437,7 @@ async def test_elasticsearch_says_whether_the_document_is_there(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
+        (error(401, "security_exception", "unable to authenticate"), "set `api_key` to a valid key"),
         (error(403, "security_exception", "action [search] is unauthorized"), "give the key the index privilege `read`"),
         (error(404, "index_not_found_exception", "no such index"), "there is no data stream logs-okta.system-default"),
         (error(503, "cluster_block_exception", "no master"), "Elasticsearch answered the search with 503: no master"),
