@@ -130,6 +130,8 @@ class Transport:
                 "`https_proxy` of the environment" if is_proxy else "the org's `url`",
             )
             raise NoResponseError(f"no connection to {host}: {why}", sent=False, hint=hint) from None
+        except (aiohttp.ClientHttpProxyError, aiohttp.InvalidURL) as error:
+            raise _refused_by_proxy(host, getattr(error, "status", None)) from None
         except TimeoutError:
             text = f"no response from {host} within {self._timeout:g} s"
             hint = "check the org's `url`, and the firewalls on the way"
@@ -167,6 +169,17 @@ async def _read(response: Any) -> bytes:
     async for piece in response.content.iter_any():
         body.feed(piece)
     return body.finish()
+
+
+def _refused_by_proxy(host: str, status: int | None) -> NoResponseError:
+    """Return the error if the proxy answered with the HTTP `status` instead of a connection to `host`; without a status, if the
+    address of the proxy is not a URL. Nothing was sent to `host`."""
+    why = (
+        "the address of the proxy is not a URL" if status is None else f"the proxy refuses it (HTTP {status})"
+    )
+    secret = ", and the user and password in it" if status == 407 else ""
+    hint = f"check `https_proxy` of the environment, as in http://proxy.example:3128{secret}"
+    return NoResponseError(f"no connection to {host}: {why}", sent=False, hint=hint)
 
 
 def _body(request: dict[str, Any]) -> bytes | None:

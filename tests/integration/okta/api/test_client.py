@@ -13,13 +13,12 @@ import pytest
 from forwarder.clock import SystemClock
 from forwarder.config.types import Secret
 from forwarder.core.errors import OktaRefusedError, OktaTooLargeError, OktaUnreachableError
-from forwarder.core.time import SECOND
 from forwarder.metrics import Metrics
 from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.api.metrics import ApiMetrics
 from forwarder.okta.settings import ApiSettings
 from tests.certificates import Certificate
-from tests.fakes.clock import NOON, ManualClock
+from tests.fakes.clock import ManualClock
 from tests.fakes.hook_receiver import HookReceiver
 from tests.fakes.okta_client import HOOKS, LOGS, PATIENCE, clock_of, passing, token_client
 from tests.fakes.okta_org import TOKEN as ORG_TOKEN
@@ -97,13 +96,6 @@ async def test_a_post_without_a_body_says_so_and_an_empty_answer_is_none(
     answer = await client.call("POST", f"{HOOKS}/who1/lifecycle/deactivate")
     assert server.calls[0].headers["content-length"] == "0"
     assert (answer.status, answer.content, answer.json()) == (204, b"", None)
-
-
-async def test_a_response_says_when_okta_sent_it(server: OktaServer, client: OktaClient) -> None:
-    server.answers.append(Reply(200, b"[]", (("date", "Thu, 01 Jan 2026 12:00:30 GMT"),)))
-    assert (await client.call("GET", LOGS)).sent_at == NOON + 30 * SECOND
-    server.answers.append(Reply(200, b"[]", (("date", "soon"),)))
-    assert (await client.call("GET", LOGS)).sent_at is None
 
 
 @pytest.mark.parametrize("joined", [False, True])

@@ -1,6 +1,8 @@
 """What the client tells an operator, and what it never tells anybody."""
 
+import asyncio
 import logging
+import re
 import traceback
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,9 +11,11 @@ import pytest
 import structlog
 from pydantic import ValidationError
 
+from forwarder.clock import SystemClock
 from forwarder.config.types import Secret
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.okta.api.client import OktaClient
+from forwarder.okta.api.errors import NoResponseError
 from forwarder.okta.settings import ApiSettings
 from tests.fakes.okta_client import HOOKS, LOGS, app_client, clock_of, key_pair, passing, token_client
 from tests.fakes.okta_server import ACCESS_TOKEN, CLIENT_ID, TOKEN, OktaServer, Reply, oauth_refusal, refusal
@@ -180,3 +184,29 @@ def test_credentials_that_contradict_or_lack_each_other_are_refused(
         ApiSettings.model_validate(written)
     assert TOKEN not in str(caught.value)
     assert "planted.pem" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "reason"),
+    [
+        ("http://127.0.0.1:{port}", r"the proxy refuses it \(HTTP 407\).*`https_proxy`.*user and password"),
+        ("127.0.0.1:{port}", r"the address of the proxy is not a URL.*`https_proxy`"),
+        ("http://127.0.0.1:99999", r"the address of the proxy is not a URL.*`https_proxy`"),
+    ],
+)
+async def test_a_proxy_that_refuses_or_has_no_url_is_named_and_nothing_was_sent(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, reason: str
+) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        monkeypatch.setenv("https_proxy", proxy.format(port=server.sockets[0].getsockname()[1]))
+        client = OktaClient("https://acme.okta.test", ApiSettings(token=Secret(TOKEN)), 1.0, SystemClock())
+        failure = await client.send_once("POST", HOOKS)
+        await client.close()
+    assert isinstance(failure, NoResponseError)
+    assert not failure.sent
+    assert re.search(reason, client.explain("POST", HOOKS, failure))

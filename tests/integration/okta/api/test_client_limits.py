@@ -1,4 +1,4 @@
-"""The client and Okta's rate limits, told by a server that counts for itself."""
+"""The client and Okta's rate limits and clock, told by a server that counts for itself."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from forwarder.core.errors import OktaRefusedError
+from forwarder.core.time import SECOND
+from tests.fakes.clock import NOON
 from tests.fakes.okta_client import HOOKS, LOGS, PATIENCE, clock_of, passing, token_client
-from tests.fakes.okta_server import OktaServer, refusal
+from tests.fakes.okta_server import OktaServer, Reply, refusal
 
 
 @pytest.fixture
@@ -94,4 +96,13 @@ async def test_a_limit_that_stays_used_up_ends_in_an_error(server: OktaServer) -
     with pytest.raises(OktaRefusedError, match=r"429 E0000047.*`reconcile\.rate_share`"):
         await passing(clock_of(server), client.call("GET", LOGS))
     assert len(server.calls) == PATIENCE.attempts
+    await client.close()
+
+
+async def test_a_response_says_when_okta_sent_it(server: OktaServer) -> None:
+    client = token_client(server)
+    server.answers.append(Reply(200, b"[]", (("date", "Thu, 01 Jan 2026 12:00:30 GMT"),)))
+    assert (await client.call("GET", LOGS)).sent_at == NOON + 30 * SECOND
+    server.answers.append(Reply(200, b"[]", (("date", "soon"),)))
+    assert (await client.call("GET", LOGS)).sent_at is None
     await client.close()
