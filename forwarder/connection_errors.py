@@ -3,6 +3,7 @@
 import socket
 import ssl
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 
@@ -19,6 +20,28 @@ def error_chain(error: BaseException) -> Iterator[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__ or cause.__context__
+
+
+class _UnusableProxy(httpx.AsyncBaseTransport):
+    """Fails every request."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError(
+            "the proxy that the environment names cannot be used; check `https_proxy` and `all_proxy`",
+            request=request,
+        )
+
+
+def http_client(**options: Any) -> httpx.AsyncClient:
+    """Return a client with the `options` of httpx, which uses the proxy that the environment names.
+
+    If the proxy cannot be used, such as a SOCKS proxy or a malformed address, each request raises httpx.ConnectError. httpx
+    itself would raise an error here, of four types, and end the process.
+    """
+    try:
+        return httpx.AsyncClient(**options)
+    except (ImportError, ValueError, httpx.InvalidURL):
+        return httpx.AsyncClient(**{**options, "trust_env": False, "transport": _UnusableProxy()})
 
 
 def why_unreachable(error: BaseException, key: str, untrusted: str = INSPECTED) -> tuple[str, str]:

@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
 
-import httpx
 import msgspec
 
 from forwarder.config_check import SOON
-from forwarder.connection_errors import INSPECTED, why_unreachable
+from forwarder.connection_errors import INSPECTED, http_client, why_unreachable
 from forwarder.doctor.check import Finding, fail, ok, warn
 from forwarder.threads import in_daemon_thread
 
@@ -53,7 +52,7 @@ async def request(  # noqa: PLR0913  # as in HTTP
     context = _context(verify=verify) if url.startswith("https:") else False
     encoded = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
     async with (
-        httpx.AsyncClient(verify=context, timeout=timeout) as client,
+        http_client(verify=context, timeout=timeout) as client,
         client.stream(method, url, headers=encoded, content=body) as response,
     ):
         tls = response.extensions["network_stream"].get_extra_info("ssl_object")

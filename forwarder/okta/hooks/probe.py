@@ -8,6 +8,7 @@ import secrets
 
 import httpx
 
+from forwarder.connection_errors import http_client
 from forwarder.core.errors import SetupError
 from forwarder.okta.hooks.desired import DesiredHook
 
@@ -34,7 +35,7 @@ async def probe_receiver(desired: DesiredHook) -> str | None:
         (desired.header.encode(), desired.secret.reveal().encode()),
     ]
     try:
-        async with httpx.AsyncClient(timeout=_TIMEOUT) as client:
+        async with http_client(timeout=_TIMEOUT) as client:
             response = await client.get(desired.uri, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         reason = str(error) or type(error).__name__

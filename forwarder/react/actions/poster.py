@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from forwarder import tls
-from forwarder.connection_errors import INSPECTED, why_unreachable
+from forwarder.connection_errors import INSPECTED, http_client, why_unreachable
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
 from forwarder.core.errors import SettingsError
 from forwarder.core.ports import Clock
@@ -84,7 +84,7 @@ class Poster:
         self._clock = clock
         of_ca = f"set {server.key.rpartition('.')[0]}.ca_file to the PEM file of its CA"
         self._untrusted = INSPECTED if server.environment else of_ca
-        self._client = httpx.AsyncClient(
+        self._client = http_client(
             verify=_trusted(server.ca_file, server.key) if server.url.startswith("https:") else False,
             timeout=server.timeout,
             follow_redirects=False,

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from forwarder.connection_errors import why_unreachable
+from forwarder.connection_errors import http_client, why_unreachable
 from forwarder.core.printable import printable_line
 from forwarder.react.ports import Answer, OktaCall
 from forwarder.react.settings.section import JWKS_PATH, SetSettings
@@ -28,7 +28,7 @@ async def check_jwks(settings: SetSettings) -> list[str]:
     key = "reactions.set.jwks" if settings.jwks else "reactions.set.issuer"
     fix = _PASS if settings.jwks == "serve" else _PUBLISH
     try:
-        async with asyncio.timeout(_TIMEOUT), httpx.AsyncClient(timeout=_TIMEOUT) as client:
+        async with asyncio.timeout(_TIMEOUT), http_client(timeout=_TIMEOUT) as client:
             answer = await _get(client, url)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         why, hint = why_unreachable(error, key)

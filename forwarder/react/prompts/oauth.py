@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from forwarder.connection_errors import why_unreachable
+from forwarder.connection_errors import http_client, why_unreachable
 from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
 from forwarder.core.redaction import redact_start
@@ -143,7 +143,7 @@ class AuthorizationServer:
                 trusted = await asyncio.to_thread(
                     ssl.create_default_context
                 )  # reading the authorities takes 0.1 s
-                self._client = httpx.AsyncClient(
+                self._client = http_client(
                     verify=trusted,
                     timeout=_TIMEOUT,
                     follow_redirects=False,
