@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from forwarder import tls
 from forwarder.config.file import unread_variables
 from forwarder.config.hosts import Listen, is_loopback, is_public
+from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.errors import StoreError
 from forwarder.okta.settings import org_origin
 from forwarder.okta.zones.settings import zone_warnings
@@ -150,16 +151,15 @@ def _environment_warnings(_: Settings) -> Iterator[str]:
 def _org_warnings(settings: Settings) -> Iterator[str]:
     logs: dict[str, str] = {}  # the name of the first org that reads each System Log
     for name, org in settings.orgs.items():
+        host = urlsplit(org.url or "").hostname or ""
+        if host and not is_loopback(host) and not is_public(host):
+            yield f"orgs.{name}.url: {host} is not a host of Okta's; write the org's whole name, as in https://acme.okta.com"
         if org.url and org.api and (first := logs.setdefault(org_origin(org.url), name)) != name:
             yield (
                 f"orgs.{name}.url: is the same org as orgs.{first}, so its System Log is read twice, and sinks get each "
                 f"event twice; remove `api` from one of the two"
             )
-        if (
-            org.hook
-            and not is_loopback(urlsplit(org.url or "").hostname or "")
-            and not is_public(urlsplit(org.hook.uri).hostname or "")
-        ):
+        if org.hook and not is_loopback(host) and not is_public(urlsplit(org.hook.uri).hostname or ""):
             yield f"orgs.{name}.hook.uri: Okta posts from the internet, which cannot reach this host; write the public name"
         if org.hook and urlsplit(org.hook.uri).path.rstrip("/") != org.path.rstrip("/"):
             yield (
@@ -189,6 +189,9 @@ def _listener_warnings(settings: Settings) -> Iterator[str]:
 
 def _sink_warnings(settings: Settings) -> Iterator[str]:
     for name, sink in settings.sinks.items():
+        if sink.accepts and not any(map(sink.accepts, EVENT_TYPES)):
+            key = "except" if sink.only is None else "only"
+            yield f"sinks.{name}.{key}: leaves none of Okta's event types, so this sink gets no event"
         if isinstance(sink, ElasticsearchSinkSettings):
             remote = [host for host in sink.hosts if not is_loopback(urlsplit(host).hostname or "")]
             if remote and not sink.uses_tls:

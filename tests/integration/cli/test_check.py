@@ -279,6 +279,8 @@ WARNINGS = {
     "a file that is removed with its events": (ARCHIVE, f"{ARCHIVE}, max_files: 0", "sinks.archive.max_files: with 0, each file is removed"),
     "a simple secret": (SECRET, "a" * 40, "orgs.acme.secrets[0]: is so short or simple"),
     "a secret that everybody reads": (TOKEN, "{token: {file: HERE/open}}", "HERE/open: every user of this machine"),
+    "an org without its domain": (f"url: {URL}", "url: https://acme", "orgs.acme.url: acme is not a host of Okta's"),
+    "a sink that gets nothing": (ARCHIVE, f'{ARCHIVE}, except: ["*"]', "sinks.archive.except: leaves none of Okta's event types"),
     "plain http for all": (RECEIVER, "listen: 0.0.0.0:8080", "receiver.listen: other machines can connect by plain HTTP"),
     "metrics for all": (OPS, "ops: {listen: 0.0.0.0:9464}", "ops.listen: other machines can connect, and the metrics need no password; let"),
     "token in clear": (OPS, "ops: {listen: 0.0.0.0:9464, token: sixteen-letters-or-more}", "ops.listen: other machines can connect, and the metrics need no password, and ops.token crosses"),
