@@ -283,6 +283,7 @@ async def test_the_status_shows_the_size_of_the_store_in_force(here: Path) -> No
         assert forwarder.settings.store.path == here / "store.db"
 
 
+@pytest.mark.long
 async def test_what_waits_for_a_restart_is_named_by_each_reload_until_it_is_taken_back(
     here: Path, lines: list[Any]
 ) -> None:

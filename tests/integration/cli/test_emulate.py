@@ -6,6 +6,7 @@ from click.testing import CliRunner
 from forwarder.cli.main import main
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("uri", ["nowhere", "ftp://hooks.example.com/x", "http://hooks.example.com/x"])
 def test_a_hook_that_okta_would_refuse_is_refused_at_the_start(uri: str) -> None:
     flags = ["--token", "t", "--listen", "127.0.0.1:0", "--hook", uri, "--hook-secret", "s"]

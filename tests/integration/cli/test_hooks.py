@@ -136,6 +136,7 @@ async def test_a_dry_run_changes_nothing(there: Scene) -> None:
     assert there.hook.updated == updated
 
 
+@pytest.mark.long
 async def test_a_dry_run_prints_every_event_type_that_it_would_choose(there: Scene) -> None:
     eligible = {name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBLE in tags}
     for command in ("create", "sync"):

@@ -310,6 +310,7 @@ async def test_keys_and_receivers_that_nobody_reaches_are_faults(there: Reaction
     assert "acme has no security events provider with the issuer" in found["reactions.provider"]["seen"]
 
 
+@pytest.mark.long
 async def test_a_clock_that_is_off_by_more_than_a_minute_is_a_fault(tmp_path: Path) -> None:
     clock = ManualClock(SystemClock().now() + 90 * SECOND)
     async with reaction_org(tmp_path, clock, admin=True) as scene:

@@ -63,6 +63,7 @@ async def test_a_filter_selects_on_the_server() -> None:
         assert (await tail.next("event")).data["uuid"] == "u4"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("view", ["raw", "ecs", "otlp"])
 async def test_the_whole_event_comes_along_in_the_form_that_is_asked_for(view: str) -> None:
     store = MemoryEvents()
@@ -231,6 +232,7 @@ async def test_head_ends_at_once() -> None:
         assert answer.status_code == 200
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "headers",
     [

@@ -219,6 +219,7 @@ def test_a_degraded_kibana_will_do(kibana: FakeKibana) -> None:
     assert run(kibana).exit_code == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("version", "code"),
     [("7.17.29", 1), ("8.8.2", 1), ("8.9.0", 0), ("8.19.4", 0), ("9.1.0-SNAPSHOT", 0), ("10.0.0", 0)],

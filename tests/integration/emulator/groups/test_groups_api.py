@@ -12,6 +12,7 @@ async def group_id(service: Service, name: str) -> str:
     return str(group["id"])
 
 
+@pytest.mark.long
 async def test_membership_can_be_added_and_removed_any_number_of_times() -> None:
     async with running() as service:
         user = next(user for user in service.org.users.all() if not user.roles)

@@ -275,6 +275,7 @@ async def test_an_org_gets_its_event_at_its_own_path_without_credentials() -> No
         assert list(claims["events"]) == [OKTA_EVENT]
 
 
+@pytest.mark.long
 async def test_a_key_is_accepted_while_it_is_published_and_not_after() -> None:
     published = [KEY]
 

@@ -145,6 +145,7 @@ async def test_a_send_over_the_rate_limit_is_sent_at_the_reset_once(by: str) -> 
         assert len(made.asked) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by", WAYS)
 @pytest.mark.parametrize("fault", ["error_before", "error_after", "no_response"])
 async def test_a_send_that_may_have_been_carried_out_is_unknown_and_never_repeated(

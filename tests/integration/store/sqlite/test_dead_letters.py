@@ -172,6 +172,7 @@ async def test_a_dead_letter_keeps_its_event_when_the_store_no_longer_does(path:
         assert (stored.seq, stored.event) == (1, batch[0])
 
 
+@pytest.mark.long
 async def test_many_dead_letters_are_replayed_and_discarded_in_one_go(path: Path) -> None:
     async with opened(path, sinks=("siem", "archive")) as store:
         await store.append(Batch(events(350)), timeout=5)
