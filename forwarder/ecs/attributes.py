@@ -1,6 +1,6 @@
 """Makes an OpenTelemetry log record from an event: body, severity and flat attributes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -173,10 +173,10 @@ def _attributes(raw: dict[str, Any], event: Event) -> dict[str, AttributeValue]:
     _copy_fields(raw, draft)
     for name in _NESTED:
         if name in found:
-            _flatten({name: found.pop(name)}, "", found)
+            _flatten({name: found.pop(name)}, "", found, _flatten_list)
     copy_objects(raw, draft, flattened=False)
     for path in _FREE:
-        _flatten(draft[path], path + ".", found)
+        _flatten(draft[path], path + ".", found, _flatten_list)
     categories, types = classes(event.event_type)
     found["okta.event.category"], found["okta.event.kind"] = list(categories), list(types)
     found["okta.tags"] = event_tags(event)
@@ -185,17 +185,23 @@ def _attributes(raw: dict[str, Any], event: Event) -> dict[str, AttributeValue]:
 
 def _flat(value: dict[str, Any]) -> dict[str, AttributeValue]:
     found: dict[str, AttributeValue] = {}
-    _flatten(value, "", found)
+    _flatten(value, "", found, _flatten_list)
     return found
 
 
-def _flatten(value: dict[str, Any], path: str, found: dict[str, AttributeValue]) -> None:
+def _flatten(
+    value: dict[str, Any],
+    path: str,
+    found: dict[str, Any],
+    add_list: Callable[[list[Any], str, dict[str, Any]], None],
+) -> None:
+    """Add the fields of `value` to `found`, by dotted name after `path`. `add_list` adds those that are lists."""
     for key, inner in value.items():
         kind = type(inner)
         if kind is dict:
-            _flatten(inner, f"{path}{key}.", found)
+            _flatten(inner, f"{path}{key}.", found, add_list)
         elif kind is list:
-            _flatten_list(inner, path + key, found)
+            add_list(inner, path + key, found)
         else:
             found[path + key] = inner
 
@@ -224,32 +230,19 @@ def _add_columns(values: list[Any], name: str, columns: dict[str, Any]) -> None:
         return
     if len(values) == 1:  # as most are
         row: dict[str, Any] = {}
-        _add_row(values[0], name + ".", row)
+        _flatten(values[0], name + ".", row, _add_columns)
         for key, value in row.items():
             columns[key] = [value]
         return
     rows: list[dict[str, Any]] = [{} for _ in values]
     for value, row in zip(values, rows, strict=True):
-        _add_row(value, "", row)
+        _flatten(value, "", row, _add_columns)
     keys = dict.fromkeys(key for row in rows for key in row)
     if len(rows) * len(keys) > _MOST_CELLS:
         columns[name] = encode(values)
         return
     for key in keys:
         columns[f"{name}.{key}"] = [row.get(key, "") for row in rows]
-
-
-def _add_row(value: dict[str, Any], path: str, row: dict[str, Any]) -> None:
-    """Add the fields of an object in a list to `row`, by dotted name after `path`. Their lists are those of
-    `_add_columns`."""
-    for key, inner in value.items():
-        kind = type(inner)
-        if kind is dict:
-            _add_row(inner, f"{path}{key}.", row)
-        elif kind is list:
-            _add_columns(inner, path + key, row)
-        else:
-            row[path + key] = inner
 
 
 def _of_one_type(values: list[Any]) -> AttributeValue:
