@@ -138,11 +138,8 @@ def _stream() -> TextIO:
         mode = os.fstat(descriptor).st_mode
         if os.isatty(descriptor):
             # Opened again, because O_NONBLOCK on stderr itself would also hold for the shell that shares it.
-            path, flags = (
-                f"/proc/self/fd/{descriptor}",
-                os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC,
-            )
-            return cast("TextIO", _Pipe(os.open(path, flags)))
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            return cast("TextIO", _Pipe(os.open(f"/proc/self/fd/{descriptor}", flags)))
     except (OSError, ValueError):
         return sys.stderr
     if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):

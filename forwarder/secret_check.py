@@ -13,7 +13,6 @@ _SHORTEST_SECRET = 20
 
 _WEAK = "is so short or simple that it can be guessed; make one with: openssl rand -base64 32"
 
-
 _UNSENDABLE = (
     "has a character that is not printable ASCII, which clients and proxies send in different ways in a header; make one "
     "with: openssl rand -base64 32"

@@ -124,9 +124,8 @@ class Describer:
     def _locate(self, loc: tuple[Any, ...]) -> tuple[str, Any]:
         """Return pydantic's `loc` as a path that the operator recognizes, and the section that has the last key."""
         path = ""
-        is_whole = loc[-1] == "[key]" and bool(
-            self._named_sections(loc[:-2])
-        )  # the name of a header may be a secret
+        # The name of a header may be a secret; that of an org or a sink is not.
+        is_whole = loc[-1] == "[key]" and bool(self._named_sections(loc[:-2]))
         for n, part in enumerate(loc):
             if part == "[key]" or (n == 2 and loc[0] == "sinks" and part in self._kinds):
                 continue

@@ -237,9 +237,8 @@ def _events(written: Any) -> Any:
         raise ValueError("write a list, as in [user.session.start, user.account.lock], or a preset")  # noqa: TRY004  # as above
     if not written:
         raise ValueError("at least one event type is needed")
-    return _EVENT_LIST.validate_python(
-        tuple(written)
-    )  # pydantic takes over the numbers of the items with errors
+    # Pydantic takes over the numbers of the items with errors.
+    return _EVENT_LIST.validate_python(tuple(written))
 
 
 def _event(name: str) -> str:

@@ -114,9 +114,8 @@ class _Session(requests.Session):
             # Not inflated here, because a few bytes of gzip can become gigabytes.
             content: bytes = response.raw.read(RESPONSE_LIMIT + 1, decode_content=False)
             response.close()
-        except (
-            Exception
-        ) as error:  # some malformed responses raise other exceptions than OSError and HTTPError
+        # Some malformed responses raise other exceptions than OSError and HTTPError.
+        except Exception as error:
             causes = list(error_chain(error))
             timed_out = any(isinstance(cause, requests.Timeout | TimeoutError) for cause in causes)
             verdict = response_verdicts.TIMEOUT if timed_out else response_verdicts.error_verdict(error)
