@@ -1,4 +1,4 @@
-"""The client and Okta's rate limits and clock, told by a server that counts for itself."""
+"""The client against the rate limits and the clock of a fake Okta, which counts the calls itself."""
 
 import asyncio
 from collections.abc import AsyncIterator
