@@ -59,21 +59,25 @@ class Answer(msgspec.Struct, frozen=True):
         return self.is_configured and (self.status in {0, 408, 425, 429} or self.status >= 500)
 
 
-def no_later_than_in_an_hour(asked: Micros, now: Micros) -> Micros:
-    """Return the time until which a server asks us to wait, but at most an hour from `now`: because of a wrong header, an
-    action would wait for years, or an effect would not be undone in time."""
-    return min(asked, now + _LONGEST_PAUSE)
+def retry_at(headers: Mapping[str, str], now: Micros) -> Micros | None:
+    """Return the time in `Retry-After`, by our clock, but at most an hour from `now`; None if the server does not say.
+
+    Because of a wrong header, an action would wait for years, or an effect would not be undone in time. `headers` are as
+    for `core.time.server_time`.
+    """
+    wait = retry_after(headers, now)
+    return None if wait is None else now + min(round(wait * SECOND), _LONGEST_PAUSE)
 
 
 def okta_again_at(status: int, headers: Mapping[str, str], now: Micros) -> Micros | None:
-    """Return the time, by our clock, until which Okta refuses calls: the time in `Retry-After`, or the end of the window of a
-    rate limit that is used up; None if Okta does not say. `headers` are as for `core.time.server_time`."""
-    if (wait := retry_after(headers, now)) is not None:
-        return no_later_than_in_an_hour(now + round(wait * SECOND), now)
+    """Return the time, by our clock, until which Okta refuses calls: that of `retry_at`, or the end of the window of a rate
+    limit that is used up, also at most an hour from `now`; None if Okta does not say."""
+    if (again_at := retry_at(headers, now)) is not None:
+        return again_at
     ends = headers.get("x-rate-limit-reset", "")
     if status == 429 and ends.isdecimal() and len(ends) < 12:
         left = (int(ends) + 1) * SECOND - server_time(headers, now)
-        return no_later_than_in_an_hour(now + max(0, left), now)
+        return now + min(max(0, left), _LONGEST_PAUSE)
     return None
 
 

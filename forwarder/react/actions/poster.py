@@ -17,8 +17,7 @@ from forwarder.core.errors import SettingsError
 from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
 from forwarder.core.redaction import redact, redact_start
-from forwarder.core.time import SECOND, retry_after
-from forwarder.react.ports import Answer, no_later_than_in_an_hour
+from forwarder.react.ports import Answer, retry_at
 
 _LIMIT = 64 * 1024
 """The largest number of bytes of a response that are read."""
@@ -139,14 +138,11 @@ class Poster:
             body = None
         if response.is_success:
             return Answer(status, body)
-        wait = retry_after(response.headers, self._clock.now())
         said, fix = _said(body, text), hint(status, body).format(key=self.key)
         if response.is_redirect:
             said = f"redirect to {_shown_start(response.headers.get('location', '').partition('?')[0])}"
             fix = f"redirects are not followed; write the right address in {self.key}"
-        now = self._clock.now()
-        again_at = None if wait is None else no_later_than_in_an_hour(now + int(wait * SECOND), now)
-        answer = Answer(status, body, again_at=again_at)
+        answer = Answer(status, body, again_at=retry_at(response.headers, self._clock.now()))
         after = "the request is tried again" if answer.may_help_again else fix
         text = f"{self._shown} answers {status}{f': {said}' if said else ''}; {after}"
         return msgspec.structs.replace(answer, text=_line(text))
