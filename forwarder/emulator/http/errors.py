@@ -72,6 +72,16 @@ def invalid(what: str, *causes: str) -> OktaApiError:
     return OktaApiError(400, "E0000001", f"Api validation failed: {what}", *causes)
 
 
+def expired_cursor() -> OktaApiError:
+    """Return the error that refuses an expired or unknown cursor. (Okta does not document the text.)"""
+    return invalid("after", "after: The cursor is invalid or has expired")
+
+
+def invalid_search(*causes: str) -> OktaApiError:
+    """Return the error that refuses a `filter` or a `search` of objects."""
+    return OktaApiError(400, "E0000031", "Invalid search criteria.", *causes)
+
+
 def not_json() -> OktaApiError:
     """Return the error that refuses a body that is not JSON."""
     return OktaApiError(400, "E0000003", "The request body was not well-formed.")

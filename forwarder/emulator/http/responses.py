@@ -1,5 +1,6 @@
 """Helpers for all handlers: Okta's headers on every response, and errors in Okta's format."""
 
+import base64
 import secrets
 from collections.abc import Sequence
 from email.utils import formatdate
@@ -14,11 +15,21 @@ from litestar.types import HTTPScope, Message, Scope
 from forwarder import logs
 from forwarder.core.time import SECOND
 from forwarder.emulator.changes import Caller
-from forwarder.emulator.http.errors import ApiError, OktaApiError, not_found, not_json, server_error
+from forwarder.emulator.http.errors import (
+    ApiError,
+    OktaApiError,
+    expired_cursor,
+    invalid,
+    not_found,
+    not_json,
+    server_error,
+)
 from forwarder.emulator.http.rate_limits import RateLimitHeaders
 from forwarder.emulator.org import Emulator
 
 OktaRequest = Request[Any, Any, State]
+
+_CURSOR = "after_"  # begins each cursor, so that a text that the org did not issue is recognized
 
 _logger = logs.get("emulator")
 
@@ -55,23 +66,56 @@ def add_link(request: OktaRequest, relation: str, url: str) -> None:
     request.state.links = [*getattr(request.state, "links", []), f'<{url}>; rel="{relation}"']
 
 
-def paged(request: OktaRequest, items: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+def paged(
+    request: OktaRequest, items: Sequence[dict[str, Any]], most: int, default: int | None = None
+) -> list[dict[str, Any]]:
     """Return the page of `items` that the request's parameters `limit` and `after` select, and add the link
     to the next page.
 
-    `most` is the largest value of `limit` and also its default.
+    `most` is the largest size of a page. It is also the size without `limit`, unless `default` is given.
+
+    Raises:
+        OktaApiError: `limit` is not a positive number, or the org did not issue the cursor `after`.
     """
     query = request.query_params
-    limit = query.get("limit", "")
-    size = min(most, int(limit[:9])) if limit.isdecimal() and int(limit[:9]) else most
-    ids = [item["id"] for item in items]
-    start = ids.index(query["after"]) + 1 if query.get("after") in ids else 0
+    size = _page_size(query.get("limit", ""), most, default or most)
+    start = _start(query.get("after", ""), [item["id"] for item in items])
     page, url = list(items[start : start + size]), f"{org_url(request)}{request.url.path}"
     asked = dict(query.items())
     add_link(request, "self", f"{url}?{urlencode(asked)}" if asked else url)
     if start + size < len(items):
-        add_link(request, "next", f"{url}?{urlencode({**asked, 'after': page[-1]['id'], 'limit': size})}")
+        following = {**asked, "after": _cursor(page[-1]["id"]), "limit": size}
+        add_link(request, "next", f"{url}?{urlencode(following)}")
     return page
+
+
+def _page_size(limit: str, most: int, default: int) -> int:
+    if not limit:
+        return default
+    if not limit.isascii() or not limit.isdecimal() or not limit.strip("0"):
+        raise invalid("limit", f"limit: must be between 1 and {most}")
+    return min(most, int(limit.lstrip("0")[:9]))
+
+
+def _cursor(last: str) -> str:
+    return base64.urlsafe_b64encode(f"{_CURSOR}{last}".encode()).decode().rstrip("=")
+
+
+def _start(after: str, ids: Sequence[str]) -> int:
+    """Return the index of the first item after the cursor `after`. An id counts as a cursor too.
+
+    If the item of the cursor was deleted in the meantime, the list begins again, so that no item is left out.
+    """
+    if not after or after in ids:
+        return ids.index(after) + 1 if after else 0
+    try:
+        last = base64.urlsafe_b64decode(after + "=" * (-len(after) % 4)).decode("ascii")
+    except ValueError:
+        last = ""
+    if not last.startswith(_CURSOR):
+        raise expired_cursor()
+    last = last.removeprefix(_CURSOR)
+    return ids.index(last) + 1 if last in ids else 0
 
 
 async def add_headers(message: Message, scope: Scope) -> None:

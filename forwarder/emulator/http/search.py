@@ -1,5 +1,5 @@
-"""Evaluates the parameters `filter` and `search` of calls that list objects, on the objects as the API shows
-them.
+"""Evaluates the parameters `filter`, `search` and `sortBy` of calls that list objects, on the objects as the API
+shows them.
 
 Like Okta, it ignores upper and lower case. Okta refuses attributes that it does not know; this module refuses
 attributes that no object of the list has.
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import RuleFileError
-from forwarder.emulator.http.errors import invalid
+from forwarder.emulator.http.errors import invalid, invalid_search
 from forwarder.emulator.http.responses import OktaRequest
 from forwarder.rules.conditions import event_fields
 from forwarder.rules.conditions.compiler import compiled
@@ -23,6 +23,8 @@ from forwarder.rules.conditions.okta_filter import Comparison, parse_filter
 def matching(request: OktaRequest, items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return those of `items` that match the parameters `filter` and `search` of a request.
 
+    As in Okta, the results of a `search` are in the order that `sortBy` and `sortOrder` ask for.
+
     Raises:
         OktaApiError: Okta would refuse one of the parameters.
     """
@@ -33,9 +35,37 @@ def matching(request: OktaRequest, items: Sequence[dict[str, Any]]) -> list[dict
             try:
                 test = compiled(_checked(parse_filter(text), readings))
             except (RuleFileError, RecursionError) as error:
-                raise invalid(name, f"{name}: {error}") from error
+                raise invalid_search(f"{name}: {error}") from error
             found = [(item, reading) for item, reading in found if test(reading)]
-    return [item for item, _ in found]
+    matched = [item for item, _ in found]
+    return _sorted(request, matched, readings) if request.query_params.get("search", "").strip() else matched
+
+
+def _sorted(
+    request: OktaRequest, items: list[dict[str, Any]], readings: Sequence[Reading]
+) -> list[dict[str, Any]]:
+    """Return `items` in the order that the request asks for: by text without upper and lower case, then by id.
+
+    `readings` are all objects of the list, which show what attributes there are.
+    """
+    query = request.query_params
+    attribute, order = query.get("sortBy", ""), query.get("sortOrder", "asc").lower()
+    if not attribute:
+        return items
+    if order not in {"asc", "desc"}:
+        raise invalid("sortOrder", "sortOrder: must be asc or desc")
+    presence = event_fields.presence(attribute)
+    if readings and not any(reading[presence] for reading in readings):
+        raise invalid_search(f"sortBy: no object has the attribute {attribute!r}")
+    items = sorted(items, key=lambda item: str(item["id"]))
+    return sorted(items, key=lambda item: _text_at(item, attribute), reverse=order == "desc")
+
+
+def _text_at(item: dict[str, Any], attribute: str) -> str:
+    value: Any = item
+    for part in attribute.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return "" if value is None else str(value).lower()
 
 
 def _checked(condition: Condition, readings: Sequence[Reading]) -> Condition:

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from litestar import get
 
-from forwarder.emulator.http.errors import server_error, too_many_requests
+from forwarder.emulator.http.errors import expired_cursor, server_error, too_many_requests
 from forwarder.emulator.http.rate_limits import RateLimitHeaders
 from forwarder.emulator.http.responses import OktaRequest, add_link, org, set_rate_limit
-from forwarder.emulator.system_log.query import LogQuery, expired_cursor
+from forwarder.emulator.system_log.query import LogQuery
 
 
 @get("/logs")

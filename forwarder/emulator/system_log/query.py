@@ -24,8 +24,9 @@ from urllib.parse import urlencode
 import msgspec
 
 from forwarder.core.errors import RuleFileError
+from forwarder.core.okta_fields import unknown_field
 from forwarder.core.time import SECOND, Micros, to_micros
-from forwarder.emulator.http.errors import OktaApiError, invalid
+from forwarder.emulator.http.errors import OktaApiError, expired_cursor, invalid
 from forwarder.emulator.system_log.log import EmulatedSystemLog, Key, LogEntry, LogRange
 from forwarder.rules.conditions.compiler import compiled
 from forwarder.rules.conditions.condition import Condition, leaves
@@ -41,6 +42,7 @@ _PARAMETERS = {"since", "until", "after", "filter", "limit", "sortOrder", "q"}
 _BAD_DATE = "The date format in your query is not recognized. Please enter dates using ISO8601 string format."
 
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
+_IDENTITY = {"uuid", "eventType"}
 _CO_NOT_SUPPORTED = {"debugContext.debugData.url", "debugContext.debugData.requestUri"}
 
 _MAX_KEYWORDS = 10
@@ -106,11 +108,6 @@ class LogQuery:
         )
 
 
-def expired_cursor() -> OktaApiError:
-    """Return the error that refuses an expired or unknown cursor. (Okta does not document the text.)"""
-    return invalid("after", "after: The cursor is invalid or has expired")
-
-
 def _matcher(filter_text: str, search: str) -> Callable[[LogEntry], bool] | None:
     """Return a function that selects entries by a filter and keywords; None if all entries match."""
     is_match = read_filter(filter_text) if filter_text.strip() else None
@@ -147,11 +144,16 @@ def _check(leaf: Condition) -> None:
     if isinstance(leaf, ValueSet):
         raise RuleFileError(f"Expected one value and one of the operators {','.join(OPERATORS)}")
     attribute = leaf.attribute if isinstance(leaf, Comparison) else "target[...]"
-    if not isinstance(leaf, Comparison) or not _ATTRIBUTE.fullmatch(attribute) or attribute == "published":
+    if not isinstance(leaf, Comparison) or not _is_searchable(attribute):
         raise OktaApiError(400, "E0000053", f"field is not valid: {attribute}")
     if leaf.operator == "co" and attribute in _CO_NOT_SUPPORTED:
         summary = "The supplied combination of operator and field is not currently supported."
         raise OktaApiError(400, "E0000031", f"{summary} Operator: co, Field: {attribute}")
+
+
+def _is_searchable(attribute: str) -> bool:
+    known = attribute in _IDENTITY or unknown_field(attribute) is None
+    return known and _ATTRIBUTE.fullmatch(attribute) is not None
 
 
 def read_keywords(text: str) -> frozenset[str]:

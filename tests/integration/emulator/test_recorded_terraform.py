@@ -200,7 +200,7 @@ async def test_a_group_is_found_by_its_name_and_type() -> None:
             assert [each["profile"]["name"] for each in found] == [name]
         query = {"filter": f'id eq "{made["id"]}"'}
         assert (await service.client.get(GROUPS, params=query)).json() == [made]
-        assert_error(await service.client.get(GROUPS, params={"filter": "name pr"}), 400, "E0000001")
+        assert_error(await service.client.get(GROUPS, params={"filter": "name pr"}), 400, "E0000031")
 
 
 async def test_a_custom_role_gets_another_permission() -> None:

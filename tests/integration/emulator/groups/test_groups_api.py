@@ -108,7 +108,7 @@ async def test_lists_are_filtered_as_the_caller_asks(path: str, asked: dict[str,
 async def test_a_search_that_the_org_cannot_answer_is_refused(asked: str) -> None:
     async with running() as service:
         for name in ("search", "filter"):
-            assert_error(await service.client.get(GROUPS, params={name: asked}), 400, "E0000001")
+            assert_error(await service.client.get(GROUPS, params={name: asked}), 400, "E0000031")
 
 
 async def test_every_path_of_a_user_takes_me() -> None:

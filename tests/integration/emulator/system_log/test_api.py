@@ -184,6 +184,9 @@ async def test_a_limit_is_from_0_to_1000(service: Service, limit: str, events: i
         (f"q={'x' * 41}", "E0000001"),
         ("filter=x", "E0000053"),
         ('filter=published gt "2026-01-01"', "E0000053"),
+        ('filter=foo eq "x"', "E0000053"),
+        ('filter=actor.alternateID eq "x"', "E0000053"),
+        ('filter=eventType eq "x" or not (client.ipAdress pr)', "E0000053"),
         ('filter=debugContext.debugData.url co "x"', "E0000031"),
     ],
 )  # fmt: skip

@@ -54,7 +54,94 @@ async def test_users_are_listed_in_pages_and_found_by_name_status_and_login() ->
             assert (await service.client.get(USERS, params=query)).json() == [user]
         suspended = {"search": 'status eq "SUSPENDED"'}
         assert (await service.client.get(USERS, params=suspended)).json() == []
-        assert_error(await service.client.get(USERS, params={"filter": "x"}), 400, "E0000001")
+        assert_error(await service.client.get(USERS, params={"filter": "x"}), 400, "E0000031")
+
+
+async def test_found_users_are_sorted_as_the_caller_asks_and_only_in_a_search() -> None:
+    async with running() as service:
+        for login, name in (
+            ("z@corp.example", "bea Ray"),
+            ("y@corp.example", "Ann Ray"),
+            ("x@corp.example", "Zoe Ray"),
+        ):
+            await service.client.post("/emulator/users", json={"login": login, "name": name})
+        search = {"search": 'profile.lastName eq "Ray" and profile.login ew "corp.example"'}
+        for order, names in (
+            ({"sortBy": "profile.firstName"}, ["Ann", "bea", "Zoe"]),
+            ({"sortBy": "profile.firstName", "sortOrder": "desc"}, ["Zoe", "bea", "Ann"]),
+            ({"sortBy": "profile.login", "sortOrder": "ASC"}, ["Zoe", "Ann", "bea"]),
+            ({"sortOrder": "desc"}, ["bea", "Ann", "Zoe"]),
+        ):
+            found = (await service.client.get(USERS, params=search | order)).json()
+            assert [user["profile"]["firstName"] for user in found] == names
+        unsorted = (await service.client.get(USERS)).json()
+        assert (await service.client.get(USERS, params={"sortBy": "profile.login"})).json() == unsorted
+        wrong = search | {"sortBy": "profile.lastNmae"}
+        assert_error(await service.client.get(USERS, params=wrong), 400, "E0000031")
+        wrong = search | {"sortBy": "profile.login", "sortOrder": "up"}
+        assert_error(await service.client.get(USERS, params=wrong), 400, "E0000001")
+
+
+async def test_a_sorted_list_has_all_its_users_on_its_pages() -> None:
+    async with running() as service:
+        query = {"search": "profile.login pr", "sortBy": "profile.lastName", "limit": "7"}
+        answer = await service.client.get(USERS, params=query)
+        found = answer.json()
+        while following := answer.links.get("next"):
+            answer = await service.client.get(following["url"])
+            found += answer.json()
+        names = [user["profile"]["lastName"].lower() for user in found]
+        assert names == sorted(names)
+        assert len({user["id"] for user in found}) == len(found) == 61
+
+
+@pytest.mark.parametrize("limit", ["abc", "-1", "0", "1.5", "²"])
+@pytest.mark.parametrize("path", [USERS, "/api/v1/groups", "/api/v1/zones"])
+async def test_a_limit_that_is_no_positive_number_is_refused(path: str, limit: str) -> None:
+    async with running() as service:
+        assert_error(await service.client.get(path, params={"limit": limit}), 400, "E0000001")
+
+
+@pytest.mark.parametrize("path", [USERS, "/api/v1/groups", "/api/v1/zones"])
+async def test_a_cursor_that_the_org_did_not_issue_is_refused(path: str) -> None:
+    async with running() as service:
+        for cursor in ("nope", "00unobody", "MTIz", "%"):
+            assert_error(await service.client.get(path, params={"after": cursor}), 400, "E0000001")
+        first = await service.client.get(path, params={"after": "", "limit": "2"})
+        last = first.json()[-1]["id"]
+        following = (await service.client.get(first.links["next"]["url"])).json()
+        assert (await service.client.get(path, params={"after": last, "limit": "2"})).json() == following
+
+
+async def test_no_user_is_left_out_if_the_last_one_of_a_page_is_deleted() -> None:
+    async with running() as service:
+        first = await service.client.get(USERS, params={"limit": "5"})
+        for user in first.json()[1:]:
+            await service.client.delete(f"/emulator/users/{user['id']}")
+        rest = [user["id"] for user in (await service.client.get(USERS)).json()]
+        following = (await service.client.get(first.links["next"]["url"])).json()
+        assert rest[1] in [user["id"] for user in following]
+
+
+async def test_a_lookup_by_name_shows_ten_users_unless_a_limit_says_otherwise() -> None:
+    async with running() as service:
+        assert len((await service.client.get(USERS, params={"q": "user"})).json()) == 10
+        more = await service.client.get(USERS, params={"q": "user", "limit": "20"})
+        assert len(more.json()) == 20
+
+
+async def test_a_deprovisioned_user_is_listed_only_if_asked_for() -> None:
+    async with running() as service:
+        user = await somebody(service)
+        path = f"/emulator/users/{user['id']}"
+        await service.client.put(path, json={"status": "DEPROVISIONED"})
+        login = user["profile"]["login"]
+        for query in ({}, {"q": login}):
+            found = (await service.client.get(USERS, params=query)).json()
+            assert user["id"] not in [each["id"] for each in found]
+        for query in ({"filter": 'status eq "DEPROVISIONED"'}, {"search": f'profile.login eq "{login}"'}):
+            found = (await service.client.get(USERS, params=query)).json()
+            assert [each["id"] for each in found] == [user["id"]]
 
 
 async def test_a_suspended_user_has_no_session_and_can_only_be_unsuspended() -> None:

@@ -226,7 +226,7 @@ async def test_zones_are_found_by_use() -> None:
         assert names == {"BlockedIpZone", "DefaultEnhancedDynamicZone", "blocked"}
         answer = await service.client.get(ZONES, params={"filter": f'id eq "{zone["id"]}"'})
         assert answer.json() == [zone]
-        assert_error(await service.client.get(ZONES, params={"filter": "name sw x"}), 400, "E0000001")
+        assert_error(await service.client.get(ZONES, params={"filter": "name sw x"}), 400, "E0000031")
 
 
 async def test_the_event_of_a_change_shows_from_where_it_was_called() -> None:
