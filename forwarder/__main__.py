@@ -1,5 +1,6 @@
 """Runs the command line, for `python -m forwarder` and for the command `forwarder`."""
 
+import errno
 import os
 import signal
 import sys
@@ -10,8 +11,9 @@ from io import TextIOWrapper
 def main() -> None:
     """Run the command line."""
     if sys.argv[1:2] == ["run"]:
-        # By default, SIGHUP ends a process. Ignore it while the libraries are imported, which takes most of a second.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # By default, these end a process. Ignore them while the libraries are imported, which takes most of a second.
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
     # By default, Ctrl-C raises an exception, whose traceback would be printed during the import.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _open_standard_streams()
@@ -19,11 +21,33 @@ def main() -> None:
         command_line = import_module("forwarder.cli.main")
         signal.signal(signal.SIGINT, signal.default_int_handler)
         command_line.main()
-    except OSError as error:
+    except (MemoryError, RuntimeError, ImportError, OSError) as error:
+        if refusal := _refusal(error):
+            _say(refusal)
+            os._exit(
+                1
+            )  # a normal exit would fail once more, for the same reason
+        if not isinstance(error, OSError):
+            raise
         # The error has no name if the stream was open before, such as stdout after `> file` on a full disk.
         name = "the output cannot be written" if error.filename is None else os.fsdecode(error.filename)
         _say(f"{name}: {error.strerror or error}")
         os._exit(1)  # a normal exit would write the output once more, and fail with a traceback
+
+
+def _refusal(error: Exception) -> str:
+    """Return what the system refused to this process, and what to do; empty if `error` has another cause."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return f"the system refused memory to this process; free memory, or {_MEMORY}"
+    if isinstance(error, ImportError) and "failed to map segment" in str(error):
+        return f"{error}; free memory, {_MEMORY}, or mount its file system without `noexec`"
+    if "can't start new thread" in str(error):
+        return f"no thread could be started; {_MEMORY}, or {_THREADS}"
+    return ""
+
+
+_MEMORY = "raise the limit of its address space (`ulimit -v`; systemd: LimitAS)"
+_THREADS = "the limit of processes and threads (`ulimit -u`; systemd: LimitNPROC, TasksMax; a container: its pids limit)"
 
 
 def _open_standard_streams() -> None:
