@@ -24,9 +24,7 @@ def main() -> None:
     except (MemoryError, RuntimeError, ImportError, OSError) as error:
         if refusal := _refusal(error):
             _say(refusal)
-            os._exit(
-                1
-            )  # a normal exit would fail once more, for the same reason
+            os._exit(1)  # a normal exit would fail once more, for the same reason
         if not isinstance(error, OSError):
             raise
         # The error has no name if the stream was open before, such as stdout after `> file` on a full disk.

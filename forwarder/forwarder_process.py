@@ -176,9 +176,10 @@ async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Si
 
 
 class _Signals:
-    """Handles signals: SIGTERM and SIGINT stop the forwarder, a second one ends the process at once, SIGHUP reloads.
+    """Handles signals: SIGTERM, SIGINT and SIGQUIT stop the forwarder, a second one ends the process at once, SIGHUP
+    reloads. SIGUSR1 and SIGUSR2 are only logged: other daemons reopen their log at these, so scripts send them.
 
-    Create the object before anything else starts: by default, SIGHUP ends a process.
+    Create the object before anything else starts: by default, each of these signals ends a process.
     """
 
     def __init__(self) -> None:
@@ -187,9 +188,19 @@ class _Signals:
 
     def listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Handle the signals in `loop` from now on."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, self._end, number)
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            loop.add_signal_handler(number, self._ignore, number)
         loop.add_signal_handler(signal.SIGHUP, self.hangup.set)
+
+    def _ignore(self, number: int) -> None:
+        _logger.warning(
+            "a signal arrived that the forwarder does not use; it was ignored",
+            action="signal_ignored",
+            signal=signal.Signals(number).name,
+            hint="send SIGHUP to reload the configuration, SIGTERM to stop",
+        )
 
     def _end(self, number: int) -> None:
         if self.stop.is_set():
@@ -216,7 +227,7 @@ def _tune_malloc() -> None:
 
 
 def run_until_signal(settings: Settings, reread: Callable[[], Settings]) -> None:
-    """Run a forwarder until SIGTERM or SIGINT; a second signal ends it at once.
+    """Run a forwarder until SIGTERM, SIGINT or SIGQUIT; a second signal ends it at once.
 
     `reread` is called after SIGHUP, and after a change of a file that the settings name.
 

@@ -73,7 +73,7 @@ def main() -> None:
 @main.command()
 @config_option
 def run(config: Path) -> None:
-    """Run the forwarder until SIGTERM or SIGINT; SIGHUP reloads the configuration.
+    """Run the forwarder until SIGTERM, SIGINT or SIGQUIT; SIGHUP reloads the configuration.
 
     Okta posts to `receiver.listen` (default 127.0.0.1:8080, path /okta/events); `ops.listen` (default
     127.0.0.1:9464) has /livez, /readyz, /metrics and a status page. Log lines go to stderr.

@@ -59,7 +59,7 @@ serve()
 _COMMAND = (sys.executable, "-I" if sys.flags.isolated else "-P", "-c", _SCRIPT)
 """With `-P`, the child imports nothing from the working directory, unless the parent does so too."""
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """The signals that are blocked in the child. They may be sent to the whole process group (as Ctrl-C does), or to all processes
 of a service. Only the parent must handle them, because it may still have batches for the child."""
 

@@ -274,7 +274,7 @@ async def test_a_signal_to_the_whole_group_does_not_end_the_child_even_while_it_
     await until(children)
     child = children()[0]
     for _ in range(2):
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1):
             os.kill(child, number)
         assert await convert(process) == UUIDS
     assert children() == [child]

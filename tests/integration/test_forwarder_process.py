@@ -1,0 +1,101 @@
+"""The forwarder as a process under a system that refuses memory and threads, and under signals that it does not use."""
+
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.stack.forwarder import ForwarderProcess
+
+MIB = 2**20
+
+
+@pytest.fixture
+def forwarder(tmp_path: Path) -> Iterator[ForwarderProcess]:
+    sinks = {"archive": {"kind": "file", "path": str(tmp_path / "archive.ndjson")}}
+    process = ForwarderProcess(tmp_path, sinks, {"log": {"format": "json"}})
+    yield process
+    process.kill()
+
+
+def limited(forwarder: ForwarderProcess, **limits: int) -> "subprocess.CompletedProcess[str]":
+    """Run the forwarder with lower resource limits, until it ends by itself."""
+
+    def limit() -> None:
+        for name, value in limits.items():
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
+
+    return subprocess.run(
+        forwarder.command(), preexec_fn=limit, check=False, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mib", [56, 64, 72, 80])
+def test_a_start_without_enough_memory_is_one_line_and_ends_with_1(
+    forwarder: ForwarderProcess, mib: int
+) -> None:
+    done = limited(forwarder, AS=mib * MIB)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "memory" in line
+    assert "ulimit -v" in line
+
+
+@pytest.mark.long
+def test_a_start_without_threads_says_so_and_ends_with_1(forwarder: ForwarderProcess) -> None:
+    # Each thread wants a stack that is larger than all that the process may have.
+    done = limited(forwarder, STACK=4096 * MIB, AS=2048 * MIB)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("no thread could be started")
+    assert "ulimit -u" in line
+
+
+def actions(forwarder: ForwarderProcess, action: str) -> list[str]:
+    return [line for line in forwarder.log.read_text().splitlines() if f'"action":"{action}"' in line]
+
+
+def until(forwarder: ForwarderProcess, action: str, count: int = 1) -> None:
+    deadline = time.monotonic() + 20
+    while len(actions(forwarder, action)) < count:
+        assert time.monotonic() < deadline, forwarder.log_tail()
+        time.sleep(0.05)
+
+
+@pytest.mark.long
+def test_a_signal_that_the_forwarder_does_not_use_is_one_line_and_does_not_end_it(
+    forwarder: ForwarderProcess,
+) -> None:
+    forwarder.start()
+    for count, number in enumerate((signal.SIGUSR1, signal.SIGUSR2), start=1):
+        forwarder._signal(number)
+        until(forwarder, "signal_ignored", count)
+        assert number.name in actions(forwarder, "signal_ignored")[-1]
+    assert forwarder.ready()
+
+
+@pytest.mark.long
+def test_a_signal_that_the_forwarder_does_not_use_does_not_end_its_start(forwarder: ForwarderProcess) -> None:
+    process = subprocess.Popen(forwarder.command(), stderr=subprocess.PIPE)
+    try:
+        time.sleep(0.25)  # the interpreter has started, and imports
+        for _ in range(60):
+            time.sleep(0.05)
+            process.send_signal(signal.SIGUSR1)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.long
+def test_sigquit_stops_the_forwarder_as_sigterm_does(forwarder: ForwarderProcess) -> None:
+    forwarder.start()
+    forwarder._signal(signal.SIGQUIT)
+    until(forwarder, "stopped")
