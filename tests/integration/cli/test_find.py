@@ -347,12 +347,22 @@ def test_many_events_are_a_table_and_few_are_lives(tmp_path: Path) -> None:
             ("--around", "10:03", "--within", "5"),
             "'5' is not a time; write a number with a unit, as in 500ms, 2s, 5m, 1h or 7d",
         ),
-        (("x", "--org", "acmee"), "--org: unknown org 'acmee'; known orgs: acme, hookonly"),
     ],
 )
 def test_wrong_usage_ends_with_2(tmp_path: Path, words: tuple[str, ...], expected: str) -> None:
     result = run(configured(tmp_path), *words)
     assert (result.exit_code, expected in result.stderr) == (2, True), result.stderr
+
+
+def test_events_of_an_org_that_was_removed_from_the_configuration_are_found(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    fill(config, happened(1, org="removed"))
+    assert run(config, happened(1).uuid, "--org", "removed").exit_code == 0
+    result = run(config, happened(1).uuid, "--org", "acmee")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        2,
+        "Error: --org: unknown org 'acmee'; known orgs: acme, hookonly",
+    )
 
 
 def test_without_a_store_it_ends_with_1(tmp_path: Path) -> None:
