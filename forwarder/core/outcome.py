@@ -60,6 +60,7 @@ class BatchResult(msgspec.Struct, frozen=True):
         rejected: the events that the sink will never accept.
         reason: why the events of `retry` must be sent again; None if `retry` is empty.
         detail: the sink's own text about `retry` or `unattributed`, for a log line and the status page.
+        hint: what an operator should do; empty if the `reason` alone says it.
         wait: the seconds that the sink asked us to wait (`Retry-After`); None if it asked for no wait.
         pause: whether an operator must act (401, 403, 404, redirect). The next try then comes later, and an error is
             logged.
@@ -75,6 +76,7 @@ class BatchResult(msgspec.Struct, frozen=True):
     rejected: Sequence[Rejection] = ()
     reason: RetryReason | None = None
     detail: str = ""
+    hint: str = ""
     wait: float | None = None
     pause: bool = False
     whole: bool = False

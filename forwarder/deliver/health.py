@@ -19,7 +19,6 @@ _LOG_INTERVAL = 300.0
 
 _HINTS = {
     RetryReason.CONNECTION: "check the address, the network and, for TLS, the certificate and `ca_file`",
-    RetryReason.DISK: "free space on the disk, and check that the forwarder may write to that path",
     RetryReason.REDIRECT: "configure the address that the server redirects to; redirects are not followed",
     RetryReason.UNAUTHORIZED: "check the credentials: they may be expired, revoked or for another server",
     RetryReason.FORBIDDEN: "give the credentials permission to write, and check that nothing blocks writes",
@@ -109,7 +108,7 @@ class Health:
             self._failing_since = now
         self.attempt += 1
         self.last_failure = result.detail
-        self.hint = _HINTS.get(result.reason or RetryReason.UNKNOWN, _OTHER_HINT)
+        self.hint = result.hint or _HINTS.get(result.reason or RetryReason.UNKNOWN, _OTHER_HINT)
         self._paused = result.pause
         backoff = _PAUSED_BACKOFF if result.pause else self._backoff
         self.resume_at = now + backoff.delay(self.attempt, self._random(), result.wait)

@@ -1,6 +1,7 @@
 """The sink `file`. It writes events as lines of JSON to a file: an archive that needs only a disk."""
 
 import asyncio
+import errno
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +20,14 @@ from forwarder.sinks.file.lines import LineFile
 from forwarder.sinks.file.settings import FileSinkSettings
 
 _logger = logs.get("sinks")
+
+_HINTS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space or inodes on the disk, or raise the quota"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "let the forwarder's user write to that path"),
+    errno.EROFS: "mount the file system for writing; after an error of the disk, the kernel makes it read-only",
+    errno.EFBIG: "raise the largest size of a file (`ulimit -f`; systemd: LimitFSIZE), or lower `rotate_bytes`",
+    errno.EIO: "check the disk: the log of the kernel has its errors",
+}
 
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
@@ -83,9 +92,18 @@ class FileSink:
         except (OSError, SinkError) as error:
             # It may be the lock file or the folder that cannot be used.
             detail = f"{getattr(error, 'filename', None) or self._settings.path}: {_message(error)}"
-            return BatchResult(retry=seqs, reason=RetryReason.DISK, detail=detail, pause=True, whole=True)
+            return BatchResult(
+                retry=seqs, reason=RetryReason.DISK, detail=detail, hint=_hint(error), pause=True, whole=True
+            )
         return BatchResult(delivered=seqs)
 
 
 def _message(error: Exception) -> str:
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
+def _hint(error: Exception) -> str:
+    """Return what an operator should do about `error`, which the file raised."""
+    if isinstance(error, OSError):
+        return _HINTS.get(error.errno or 0, "check the disk and the path")
+    return "do what the detail says"  # the text of each SinkError says it

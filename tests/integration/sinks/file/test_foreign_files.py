@@ -34,6 +34,7 @@ async def test_a_file_that_something_else_wrote_is_not_changed_until_it_is_moved
             outcome = await sink.send(batch(1, 2))
             assert_waits(outcome, batch(1, 2))
             assert "set another `path`" in outcome.detail
+            assert outcome.hint == "do what the detail says"
             assert path.read_bytes() == FOREIGN[kind]
             path.rename(tmp_path / "moved")
             assert (await sink.send(batch(1, 2))).delivered == [1, 2]

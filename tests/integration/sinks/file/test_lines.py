@@ -62,6 +62,7 @@ async def test_a_disk_that_fills_up_leaves_nothing_half_written_and_goes_on_when
             outcome = await sink.send(batch(2001, 10))
         assert_waits(outcome, batch(2001, 10))
         assert str(path) in outcome.detail
+        assert "ulimit -f" in outcome.hint
         assert path.stat().st_size == good
         assert (await sink.send(batch(2001, 10))).delivered == list(range(2001, 2011))
     assert uuids(path) == [f"u-{seq}" for seq in range(1, 2011)]
