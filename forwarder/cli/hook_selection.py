@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from forwarder.cli.options import choose_org, load_settings
+from forwarder.cli.options import choose_org, load_settings, missing_api_keys
 from forwarder.cli.terminal import echo
 from forwarder.clock import SystemClock
 from forwarder.core.errors import SettingsError
@@ -106,15 +106,9 @@ def _select(config: Path, name: str | None, hook_id: str | None) -> HookSelectio
 
 
 def _missing(selection: HookSelection, *, hook: bool) -> list[str]:
-    """Return a line for each missing section of the org: `url`, `api` and, if the argument `hook` is true, `hook`."""
-    org = selection.org
-    needs = [
-        ("url", "https://acme.okta.com", org.url),
-        ("api", "{token: {file: /run/secrets/okta-token}}", org.api),
-        ("hook", "{uri: https://hooks.acme.com/okta/events}", org.hook or not hook),
-    ]
-    return [
-        f"orgs.{selection.name}.{key}: is needed here, as in {example}"
-        for key, example, value in needs
-        if not value
-    ]
+    """Return a line for each missing key of the org: `url`, `api` and, if the argument `hook` is true, `hook`."""
+    missing = missing_api_keys(selection.name, selection.org)
+    if hook and not selection.org.hook:
+        example = "{uri: https://hooks.acme.com/okta/events}"
+        missing.append(f"orgs.{selection.name}.hook: is needed here, as in {example}")
+    return missing

@@ -31,7 +31,7 @@ config_option = click.option(
 
 
 class ConfiguredName(click.ParamType):  # type: ignore[type-arg]  # generic only from click 8.5 on
-    """The name of an org or a sink. The shell completes such names from the configuration file."""
+    """The name of an org or a sink. The shell completes the name from the configuration file."""
 
     name = "name"
 
@@ -91,9 +91,10 @@ def find_config(config: Path) -> Path:
 
 
 def choose_org(settings: Settings, name: str | None, fit: Callable[[OrgSettings], object]) -> str:
-    """Return the name of the org for a command.
+    """Return the name of the org for a command: `name`, if it is not None.
 
-    If `name` is None, this is the only org for which `fit` returns a true value, or else the only org.
+    Without a name, return the only org for which `fit` is true. If `fit` is true for no org, return the only org of the
+    configuration.
 
     Raises:
         click.UsageError: the configuration has no org `name`; or `name` is None, and several orgs are possible.
@@ -105,6 +106,17 @@ def choose_org(settings: Settings, name: str | None, fit: Callable[[OrgSettings]
         (name,) = candidates
     check_org(settings, name)
     return name
+
+
+def missing_api_keys(name: str, org: OrgSettings) -> list[str]:
+    """Return a line for each key that is missing in the settings of the org `name`, but needed to call Okta's API."""
+    needed = (
+        ("url", "https://acme.okta.com", org.url),
+        ("api", "{token: {file: /run/secrets/okta-token}}", org.api),
+    )
+    return [
+        f"orgs.{name}.{key}: is needed here, as in {example}" for key, example, value in needed if not value
+    ]
 
 
 def check_org(settings: Settings, name: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from forwarder.cli.options import ORG, choose_org, config_option, load_settings
+from forwarder.cli.options import ORG, choose_org, config_option, load_settings, missing_api_keys
 from forwarder.cli.terminal import echo
 from forwarder.cli.zone_output import (
     ZoneReport,
@@ -157,13 +157,7 @@ def _select(config: Path, name: str | None) -> tuple[str, Settings, OrgSettings]
     settings = load_settings(config)
     name = choose_org(settings, name, lambda org: org.zones)
     org = settings.orgs[name]
-    needs = [
-        ("url", "https://acme.okta.com", org.url),
-        ("api", "{token: {file: /run/secrets/okta-token}}", org.api),
-    ]
-    if missing := [
-        f"orgs.{name}.{key}: is needed here, as in {example}" for key, example, value in needs if not value
-    ]:
+    if missing := missing_api_keys(name, org):
         raise SettingsError(missing)
     return name, settings, org
 
