@@ -15,7 +15,7 @@ from forwarder.store.dead_letters import RECEIVER, DeadLetter, DeadLetterSelecti
 if TYPE_CHECKING:
     from forwarder.store.interface import StoreCommands
 
-_ID = click.IntRange(0, 2**63 - 1)  # as SQLite's integers
+_ID = click.IntRange(0, 2**63 - 1)  # the range of SQLite's integers
 _SHOWN = 20  # the maximum number of malformed events that are printed after a replay
 
 
@@ -161,7 +161,7 @@ def _report_malformed(commands: "StoreCommands", selection: DeadLetterSelection)
 
 
 def _check_all(ids: tuple[int, ...], done: int) -> None:
-    """Exit with 1 if fewer dead letters were changed than `ids` were given. `done` is the number of changed ones."""
+    """Exit with 1 if `done`, the number of changed dead letters, is less than the number of `ids`."""
     if len(ids) > done:
         terminal.echo(
             f"{len(ids) - done} of {count(len(ids), 'dead letter')} skipped: not found, already being sent again, "

@@ -14,7 +14,7 @@ import click
     "--exit",
     "leave",
     is_flag=True,
-    help="End when all events of --events are accounted for. The exit code is 1 if they are not in time.",
+    help="End when all events of --events are accounted for. If this takes too long, the exit code is 1.",
 )
 @click.option(
     "--rate",
@@ -35,10 +35,11 @@ import click
 def demo(events: int | None, folder: Path, seed: int, *, leave: bool, rate: float) -> None:
     """Show the whole pipeline in one process: an Okta org, its hook, the receiver, the store and a file sink.
 
-    The demo creates and verifies the hook through the API of the emulated org; nothing leaves the machine. Of the events
-    that hooks carry, the hook delivers one in twenty twice, and one in fifty never. One in ten events is of a type that
-    only the System Log has. From the System Log, the forwarder reads the events that the hook did not deliver;
-    `forwarder gaps` lists them. On a terminal, the key u disconnects the sink, and the key p connects it again.
+    The demo creates and verifies the hook through the API of the emulated org; nothing leaves the machine. The hook
+    delivers one in twenty of its events twice, and one in fifty never. One in ten events is of a type that only the
+    System Log has. The forwarder reads the System Log, and so gets every event that the hook did not deliver;
+    `forwarder gaps` lists the events that the hook should have delivered. On a terminal, the key u disconnects the sink,
+    and the key p connects it again.
     """
     if leave and events is None:
         raise click.UsageError("--exit needs --events")

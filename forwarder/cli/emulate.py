@@ -83,9 +83,14 @@ if TYPE_CHECKING:
     help="Emit some events with numbers in place of strings, and with unknown results. Typed SDKs refuse these events.",
 )
 @click.option("--hook", "uri", help="Create a hook at the start that posts to this URI, and verify it.")
-@click.option("--hook-secret", envvar="EMULATOR_HOOK_SECRET", help="The secret that this hook sends.")
 @click.option(
-    "--hook-header", default="Authorization", show_default=True, help="The header with this secret."
+    "--hook-secret", envvar="EMULATOR_HOOK_SECRET", help="The secret that the hook of --hook sends."
+)
+@click.option(
+    "--hook-header",
+    default="Authorization",
+    show_default=True,
+    help="The header in which the hook of --hook sends its secret.",
 )
 def emulate_okta(
     listen: str, uri: str | None, hook_secret: str | None, hook_header: str, **flags: Any
@@ -204,7 +209,7 @@ def _key(path: str | None, app: str, flag: str) -> "Secret":
     if path is None:
         raise click.UsageError(f"{app} needs {flag}: the key that signs its assertions")
     try:
-        # Absolute, because an error of `Secret` shows the path only if it cannot be a secret.
+        # Absolute, because `Secret` hides a relative path in its errors: the path could be a secret.
         key = Secret.read({"file": str(Path(path).absolute())})
         read_key(key.reveal())
     except (ValueError, KeyFormatError) as error:

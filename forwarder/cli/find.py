@@ -30,7 +30,7 @@ _TIMEOUT = 2.0
 
 _WITHIN = "5m"
 _UUID_EPOCH: Micros = 12_219_292_800 * SECOND
-"""The time from 1582-10-15, where the times in uuids of version 1 begin, to 1970-01-01."""
+"""The time between the epoch of uuids of version 1 (1582-10-15) and the Unix epoch (1970-01-01)."""
 
 
 @click.command()
@@ -173,7 +173,7 @@ def _live(store: Path) -> Mapping[str, Any] | None:
 
 
 def _hook_id(org: str, found: "SearchResult", live: Mapping[str, Any] | None) -> str:
-    """Return the id of our hook in `org`, as the running forwarder or the store has it; empty if both do not."""
+    """Return the id of our hook in `org`, from the running forwarder or else from the store; empty if it is unknown."""
     hook = (((live or {}).get("okta") or {}).get(org) or {}).get("hook") or {}
     return hook.get("id") or str(_cursor(org, found).get("hook") or "")
 

@@ -165,7 +165,7 @@ def _time(at: Micros | None) -> str | None:
 
 
 def _second(at: Micros | None) -> str | None:
-    """Return `at` as text without a fraction, because the store keeps such times in whole seconds; None for None."""
+    """Return `at` as text, for a time that the store keeps in whole seconds; None for None."""
     return None if at is None else iso(at, "seconds")
 
 
@@ -237,7 +237,7 @@ def _facts(event: Mapping[str, Any], retention: str) -> Iterator[tuple[str, str]
     for action in event["actions"]:
         yield "action", f"{action['about']}: {action['state']}: forwarder reactions show {action['id']}"
     number = f" as event {event['seq']:,}" if event["seq"] else ""
-    stored = f"{event['stored_at'] or 'long ago; its uuid is forgotten'}{number}"
+    stored = f"{event['stored_at'] or 'long ago; the store no longer has its uuid'}{number}"
     if not event["body_held"]:
         stored += f"; its body was dropped: the store keeps bodies for {retention}, longer if a sink has not finished the event"
     yield "stored", stored
@@ -248,9 +248,11 @@ def _hook(event: Mapping[str, Any]) -> str:
         return "hooks do not carry this type; only the System Log has it"
     named = event["named_for_our_hook"]
     if named is None:
-        return "hooks carry this type; Okta named a hook for it, but the id of our hook is not known here"
+        return (
+            "hooks carry this type; Okta meant the event for a hook, but the id of our hook is not known here"
+        )
     return "hooks carry this type; Okta " + (
-        "named our hook for it" if named else "did not name our hook for it"
+        "meant the event for our hook" if named else "did not mean the event for our hook"
     )
 
 
@@ -263,7 +265,7 @@ def _place(sink: Mapping[str, Any]) -> str:
         "discarded": f"discarded{at} by an operator",
         "skipped": f"skipped{at}: the sink was added later, and starts with newer events",
         "filtered": f"filtered{at} by `only` or `except` of the sink",
-        "finished": "finished; the store no longer knows when, and whether the event was delivered",
+        "finished": "finished; the store no longer knows when, or whether the event was delivered",
     }[sink["place"]]
     if rejected := sink.get("rejected_of_its_batch"):
         text += f", unless it is among the {rejected:,} events of its batch that the sink rejected without naming them"

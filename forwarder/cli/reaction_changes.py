@@ -55,7 +55,7 @@ def approve(config: Path, id_: str) -> None:
     """
     from forwarder.react.operator_requests import ApproveRequest
 
-    found = _ask(load_settings(config, secrets=False), ApproveRequest(id_, _who(), given=True))
+    found = _change_action(load_settings(config, secrets=False), ApproveRequest(id_, _who(), given=True))
     terminal.echo(f"Approved {_about(found)}; see: forwarder reactions show {found['key'][:12]}")
 
 
@@ -69,7 +69,7 @@ def refuse(config: Path, id_: str) -> None:
     """
     from forwarder.react.operator_requests import ApproveRequest
 
-    found = _ask(load_settings(config, secrets=False), ApproveRequest(id_, _who(), given=False))
+    found = _change_action(load_settings(config, secrets=False), ApproveRequest(id_, _who(), given=False))
     terminal.echo(f"Refused {_about(found)}.")
 
 
@@ -90,7 +90,7 @@ def undo(config: Path, id_: str, *, why: str) -> None:
     """
     from forwarder.react.operator_requests import UndoRequest
 
-    found = _ask(load_settings(config, secrets=False), UndoRequest(id_, _who(), why))
+    found = _change_action(load_settings(config, secrets=False), UndoRequest(id_, _who(), why))
     terminal.echo(f"Undoing {_about(found)}; see: forwarder reactions show {found['key'][:12]}")
 
 
@@ -123,7 +123,7 @@ def pause(config: Path, what: str | None, *, seconds: float | None, why: str) ->
     settings = load_settings(config, secrets=False)
     scope, title = _scope(settings, what)
     request = PauseRequest(scope, why, _who(), seconds, title)
-    if _try(settings, request) is None:
+    if _send(settings, request) is None:
         _change_here(
             settings,
             lambda pauses, now: pauses.pause(scope, why, now, seconds=seconds, by=request.by, title=title),
@@ -143,7 +143,7 @@ def resume(config: Path, what: str | None) -> None:
 
     settings = load_settings(config, secrets=False)
     scope = None if what is None else _paused_scope(settings, what)
-    ended = _try(settings, ResumeRequest(scope, _who()))
+    ended = _send(settings, ResumeRequest(scope, _who()))
     if ended is None:
         ended = _change_here(settings, lambda pauses, now: pauses.resume(scope, now))
     if not ended:
@@ -152,9 +152,14 @@ def resume(config: Path, what: str | None) -> None:
     terminal.echo(f"Resumed {what or 'all reactions'}.")
 
 
-def _ask(settings: "Settings", request: "ApproveRequest | UndoRequest") -> dict[str, Any]:
+def _change_action(settings: "Settings", request: "ApproveRequest | UndoRequest") -> dict[str, Any]:
+    """Let the running forwarder change an action, and return the changed action.
+
+    Raises:
+        ReactionError: no forwarder runs, or it refuses the request, for example because the action has ended.
+    """
     try:
-        found: dict[str, Any] | None = _try(settings, request)
+        found: dict[str, Any] | None = _send(settings, request)
     except ReactionError as error:
         raise ReactionError(_how_it_ended(settings, request.id) or str(error)) from error
     if found is None:
@@ -177,13 +182,14 @@ def _how_it_ended(settings: "Settings", id_: str) -> str:
     return f"{words}; {found[0].detail}" if found[0].detail else words
 
 
-def _try(settings: "Settings", request: "ControlRequest") -> Any | None:
+def _send(settings: "Settings", request: "ControlRequest") -> Any | None:
+    """Send `request` to the running forwarder, and return the result; None if no forwarder runs."""
     from forwarder.control_socket import ask
 
     try:
         return ask(settings.store.path, request, timeout=_TIMEOUT)
     except StoreTimeoutError as error:
-        hint = "it then does nothing, and you can set a pause before you start it again"
+        hint = "a stopped forwarder takes no action, and you can set a pause before you start it again"
         raise ReactionError(f"{error}: {hint}") from error
 
 

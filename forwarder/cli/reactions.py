@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from forwarder.doctor.check import Check, CheckRow
     from forwarder.settings import Settings
 
-_BESIDE = ("okta.reachable", "okta.clock", "okta.log", "reactions.state")
+_OTHER_CHECKS = ("okta.reachable", "okta.clock", "okta.log", "reactions.state")
+"""The checks outside the group `reactions` that reactions need too."""
 _TIMEOUT = 30.0
 """The number of seconds that each check may take. Some checks call Okta several times."""
 
@@ -64,7 +65,7 @@ async def _run(settings: "Settings", org: str | None) -> "list[CheckRow]":
     from forwarder.doctor.context import Context
     from forwarder.doctor.runner import run
 
-    checks = [each for each in CHECKS if each.group == "reactions" or each.id in _BESIDE]
+    checks = [each for each in CHECKS if each.group == "reactions" or each.id in _OTHER_CHECKS]
     context = Context(settings, SystemClock(), _TIMEOUT)
     await context.prepare()
     try:
@@ -74,11 +75,12 @@ async def _run(settings: "Settings", org: str | None) -> "list[CheckRow]":
 
 
 def _limited(check: "Check", org: str | None) -> "Check":
-    """Return `check` without its subjects that are other orgs than `org`. If `org` is None, return it unchanged."""
+    """Return a copy of `check` that leaves out all orgs but `org`. If `org` is None, return `check` itself."""
     if org is None:
         return check
 
     def subjects(settings: "Settings") -> Iterable[str]:
+        # A subject may also be a name of another kind; those of reactions.provider are receivers.
         return [
             each
             for each in check.subjects(settings)

@@ -89,9 +89,10 @@ def replay(  # noqa: PLR0913 - one for each option
     """Deliver events to one sink again, for example after an index was deleted. The store must still have the bodies
     of these events.
 
-    The running forwarder delivers these events in addition to new events; new events go first. Events that wait, are dead
-    letters, were discarded, or are excluded by the sink's settings are left out. In the ledger, the replayed events wait
-    again until the sink has them. After Ctrl-C or a crash, --resume continues where the replay stopped.
+    The running forwarder delivers these events in addition to new events; new events go first. The command leaves out
+    events that wait, are dead letters, were discarded, or are excluded by the sink's settings. In the ledger, the
+    replayed events wait again until the sink has them. After Ctrl-C or a crash, --resume continues where the replay
+    stopped.
 
     Exit codes: 0 done; 1 the replay was stopped or refused, or the sink rejected events; 2 wrong usage or configuration.
     """
@@ -149,15 +150,15 @@ def _print_plan(
     }
     for what, number in left.items():
         if number:
-            echo(f"  Not among them: {number:,} that {what}.")
+            echo(f"  Left out: {number:,} that {what}.")
     if plan.gone:
         oldest = (
             f"; the oldest event in the store was received at {iso(plan.oldest, 'seconds')}"
             if plan.oldest
             else ""
         )
-        text = f"{count(plan.gone, 'event')} of this time range, of any type, are no longer stored (store.retention)"
-        echo(f"  Not among them: {text}{oldest}.", fg="yellow")
+        text = f"{count(plan.gone, 'event')} of this time range, of any type"
+        echo(f"  No longer stored (store.retention): {text}{oldest}.", fg="yellow")
     if plan.events:
         echo(_DOUBLES[settings.sinks[sink].kind])
 

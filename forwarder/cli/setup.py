@@ -43,7 +43,7 @@ def setup() -> None:
 def elasticsearch_command(
     config: Path, name: str | None, *, dry_run: bool, rollover: bool, **override: str
 ) -> None:
-    """Create the mapping, the template and the ingest pipeline of logs-okta.system-*, and the same for alerts.
+    """Create the mapping, template and ingest pipeline of logs-okta.system-*, and templates for our other data streams.
 
     The command uses the hosts and the credentials of the sink. It checks which features the server has, and reports what
     it does differently if a feature is missing. The exit code is 1 if events of this sink could not be written or
@@ -105,7 +105,7 @@ def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "
 def _password_options(secret: str) -> Callable[[_Command], _Command]:
     """Return a decorator that adds the options that Kibana and Grafana share: user, password, CA file, dry run.
 
-    `secret` names, for the help text, the credential in whose place a user and a password can be given.
+    `secret` is a phrase for the help text: the credential that a user and a password can replace.
     """
     options = (
         click.option("--user", help=f"The name of a user, if there is no {secret}."),

@@ -32,7 +32,7 @@ _COLUMNS = (
 @click.option(
     "--type", "types", multiple=True, help="Only this event type, such as user.session.*; can be repeated."
 )
-@click.option("--actor", default="", help="Only if the actor's login, name or id contains this.")
+@click.option("--actor", default="", help="Only events of actors with this text in the login, name or id.")
 @click.option("--outcome", default="", help="Only this outcome, such as FAILURE.")
 @click.option("--org", type=ORG, default="", help="Only events of this org.")
 @click.option(
@@ -128,7 +128,7 @@ def tap(  # noqa: PLR0913 - one for each option
 
 @contextlib.contextmanager
 def _ended_by_the_reader() -> Iterator[None]:
-    """Suppress the exceptions of Ctrl-C, and of a pipe whose other side has closed."""
+    """End the command without an error at Ctrl-C, and when the other side of a pipe closes."""
     try:
         yield
     except KeyboardInterrupt:

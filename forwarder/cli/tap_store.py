@@ -65,7 +65,7 @@ def from_store(
 ) -> Iterator[dict[str, Any] | Notice]:
     """Yield notices, and a line for each event: the result of `event_view.line`, with the whole event added if wanted.
 
-    The key of the whole event is the name of its form, such as `raw`; the key of what a sink would send is `sink`. The
+    A line has the whole event under the name of its form, such as `raw`, and what a sink would send under `sink`. The
     iterator ends when all events are shown, when the time is up, or when the forwarder stops.
 
     Raises:
@@ -102,9 +102,8 @@ def _read(
     ends_at = math.inf if wanted.seconds is None else time.monotonic() + wanted.seconds
     waiter = _Waiter(running)
     while time.monotonic() < ends_at:
-        is_last = (
-            waiter.ended
-        )  # read before the events: if the forwarder has ended, this read sees its last event
+        # Checked before the read: if the forwarder has stopped already, the read returns its last events.
+        is_last = waiter.ended
         oldest, newest = tail.held()
         skipped = min(oldest - 1, newest) - position
         if skipped > 0:
@@ -146,7 +145,7 @@ def _shown(stored: StoredEvent, wanted: TapOptions) -> dict[str, Any] | None:
     if wanted.redact is not None:
         try:
             event = wanted.redact(event)
-        except UnmappableError as error:  # a sink does not get such an event either
+        except UnmappableError as error:  # a sink would not get this event either
             return shown | {key: {"error": str(error)} for key in [*Form, "sink"]}
         shown = line(StoredEvent(stored.seq, event))
     if wanted.form is not None:

@@ -94,7 +94,7 @@ def print_look(org: str, found: ZoneLook, *, contents: bool = False) -> None:
 
 
 def print_step(step: ZoneStep) -> None:
-    """Print the status and the differences of the zone of `step`. If there is a problem, print why it is left alone."""
+    """Print the zone of `step`: its status, its differences, and the problem that prevents a change."""
     zone, name = step.zone, printable_line(step.desired.name)
     if zone is None:
         echo(f"! {name} does not exist yet; it will be a blocklist of type {step.desired.type}:", fg="yellow")

@@ -33,7 +33,7 @@ MADE_AT = 1_739_450_984_737_997
 
 
 def happened(number: int, *, source: Source = Source.HOOK, hooks: Sequence[str] = (), **more: Any) -> Event:
-    """The event of this number; Okta named `hooks` for it."""
+    """The event of this number; Okta meant it for `hooks`."""
     name = f"{number:08x}-ea09-11ef-9cf1-ad97f4a9f2f5"
     body = {
         "uuid": name,
@@ -110,7 +110,7 @@ def test_the_life_of_a_delivered_event_is_one_screen(tmp_path: Path) -> None:
     assert result.stdout.splitlines() == [
         f"user.session.start  {happened(1).uuid}  acme",
         "  happened   2026-01-01T12:00:00.000Z  User login to Okta; ada@acme.test (00u1)",
-        "  hook       hooks carry this type; Okta named our hook for it",
+        "  hook       hooks carry this type; Okta meant the event for our hook",
         "  came       2026-01-01T12:00:03.000Z by the event hook, 3.0 s after it happened",
         "  stored     2026-01-01T12:00:00Z as event 1",
         "  archive    waiting: no forwarder runs on this store; the next forwarder that starts sends the event",
@@ -148,7 +148,7 @@ async def test_a_duplicate_a_missed_event_and_one_of_a_backfill_say_so(tmp_path:
     )
     shown = lines(await asyncio.to_thread(run, config, missed.uuid))
     assert shown["missed"] == "the hook did not deliver it by 2026-01-01T12:00:30.000Z; see: forwarder gaps"
-    assert shown["hook"] == "hooks carry this type; Okta named our hook for it"
+    assert shown["hook"] == "hooks carry this type; Okta meant the event for our hook"
     shown = lines(await asyncio.to_thread(run, config, late.uuid))
     assert "by a backfill of the System Log" in shown["came"]
 
@@ -168,12 +168,12 @@ async def test_whether_okta_named_our_hook_is_known_from_the_last_poll(tmp_path:
         return [lines(result)["hook"].partition("; ")[2] for result in results]
 
     async with stored(config, named, other, none, unfit) as store:
-        unknown = "Okta named a hook for it, but the id of our hook is not known here"
-        no, only_log = "Okta did not name our hook for it", "only the System Log has it"
+        unknown = "Okta meant the event for a hook, but the id of our hook is not known here"
+        no, only_log = "Okta did not mean the event for our hook", "only the System Log has it"
         assert await hooks() == [unknown, unknown, no, only_log]
         cursor = json.dumps({"next": "", "polled": 0, "newest": 0, "hook": HOOK})
         await store.append(Batch(cursor=(cursor_name("acme"), cursor)), timeout=5)
-        assert await hooks() == ["Okta named our hook for it", no, no, only_log]
+        assert await hooks() == ["Okta meant the event for our hook", no, no, only_log]
 
 
 async def test_an_event_whose_body_was_dropped_is_known(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ async def test_an_event_whose_body_was_dropped_is_known(tmp_path: Path) -> None:
         in shown["stored"]
     )
     assert shown["siem"].startswith(
-        "finished; the store no longer knows when, and whether the event was delivered"
+        "finished; the store no longer knows when, or whether the event was delivered"
     )
 
 

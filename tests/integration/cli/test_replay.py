@@ -45,8 +45,8 @@ def test_a_dry_run_counts_and_says_what_it_would_not_touch(config: Path) -> None
     assert done.exit_code == 0
     assert done.output.splitlines() == [
         "Received from 2026-01-01T00:00:00Z to 2026-01-02T00:00:00Z: 3 events to deliver to archive again.",
-        "  Not among them: 1 that wait for this sink and are delivered anyway.",
-        "  Not among them: 1 that are dead letters; see: forwarder dead-letters replay --sink archive --all.",
+        "  Left out: 1 that wait for this sink and are delivered anyway.",
+        "  Left out: 1 that are dead letters; see: forwarder dead-letters replay --sink archive --all.",
         "The file gets a second copy of events that it already has.",
     ]
 
