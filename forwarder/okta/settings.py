@@ -1,6 +1,5 @@
 """The settings for Okta's API: the credentials, the event hook, and the polling of the System Log."""
 
-import difflib
 import re
 from functools import lru_cache
 from importlib import import_module
@@ -22,60 +21,7 @@ from forwarder.config.hosts import is_loopback, split_url
 from forwarder.config.types import Duration, PathStr, Secret, Section
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.okta.hooks.event_type_presets import PRESETS, RULES, event_type_problems, resolve
-
-_SCOPES = ("okta.eventHooks.read", "okta.eventHooks.manage", "okta.logs.read")
-"""The scopes that the hook and the System Log need."""
-
-_RESOURCES = (
-    "agentPools",
-    "apiTokens",
-    "appGrants",
-    "apps",
-    "authenticators",
-    "authorizationServers",
-    "behaviors",
-    "brands",
-    "captchas",
-    "certificateAuthorities",
-    "clients",
-    "deviceAssurance",
-    "devices",
-    "domains",
-    "emailDomains",
-    "eventHooks",
-    "factors",
-    "features",
-    "groups",
-    "identitySources",
-    "idps",
-    "inlineHooks",
-    "linkedObjects",
-    "logs",
-    "logStreams",
-    "networkZones",
-    "oauthIntegrations",
-    "orgs",
-    "policies",
-    "profileMappings",
-    "pushProviders",
-    "rateLimits",
-    "realms",
-    "roles",
-    "schemas",
-    "securityEventsProviders",
-    "sessions",
-    "templates",
-    "threatInsights",
-    "trustedOrigins",
-    "uischemas",
-    "universalLogout",
-    "userRisk",
-    "userTypes",
-    "users",
-)
-_KNOWN_SCOPES = tuple(f"okta.{resource}.{right}" for resource in _RESOURCES for right in ("read", "manage"))
-"""Okta's scopes, used to recognize typos."""
-
+from forwarder.okta.scopes import SCOPES, check_scopes
 
 _DOMAINS = r"(okta|oktapreview|okta-emea|okta-gov)\.com|okta\.mil"
 """The domains of Okta's orgs."""
@@ -150,12 +96,12 @@ class ApiSettings(Section):
     client_id: str | None = None
     private_key: Secret | None = None
     key_id: str | None = None
-    scopes: tuple[str, ...] = _SCOPES
+    scopes: tuple[str, ...] = SCOPES
     dpop: bool = True
 
     def scopes_missing_for(self, hook: "HookSettings") -> str:
         """Return the scopes that a service app lacks to watch `hook` and, with `auto_verify`, to have Okta verify it."""
-        missing = [scope for scope in _SCOPES if self.private_key and scope not in self.scopes]
+        missing = [scope for scope in SCOPES if self.private_key and scope not in self.scopes]
         return " and ".join(scope for scope in missing if hook.auto_verify or scope.endswith(".read"))
 
     @model_validator(mode="after")
@@ -172,7 +118,7 @@ class ApiSettings(Section):
                 "before it, which the forwarder adds"
             )
         if self.private_key:
-            _check_scopes(self.scopes)
+            check_scopes(self.scopes)
         if not self.private_key or not self.private_key.is_read:
             return self
         if not re.match(r"\s*(-----BEGIN [A-Z ]*PRIVATE KEY-----|{)", self.private_key.reveal()):
@@ -197,20 +143,6 @@ def _check_private_key(text: str) -> None:
         raise ValueError(  # noqa: TRY004  # pydantic reports only a ValueError
             "`private_key` is not an RSA private key without a password; create one under Applications > (the app) >"
             " General > Client Credentials"
-        )
-
-
-def _check_scopes(scopes: tuple[str, ...]) -> None:
-    if not scopes:
-        raise ValueError("`scopes` is empty, but a service app needs at least one")
-    for scope in scopes:
-        if scope in _KNOWN_SCOPES:
-            continue
-        if near := difflib.get_close_matches(scope, _KNOWN_SCOPES, n=1, cutoff=0.85):
-            raise ValueError(f"`scopes`: there is no scope {scope}; did you mean {near[0]}?")
-    if "okta.logs.read" not in scopes:
-        raise ValueError(
-            "`scopes` lacks okta.logs.read; add it, because the forwarder must read the System Log"
         )
 
 

@@ -1,0 +1,71 @@
+"""The scopes of Okta's API that a service app may request."""
+
+import difflib
+
+SCOPES = ("okta.eventHooks.read", "okta.eventHooks.manage", "okta.logs.read")
+"""The scopes that the hook and the System Log need."""
+
+_RESOURCES = (
+    "agentPools",
+    "apiTokens",
+    "appGrants",
+    "apps",
+    "authenticators",
+    "authorizationServers",
+    "behaviors",
+    "brands",
+    "captchas",
+    "certificateAuthorities",
+    "clients",
+    "deviceAssurance",
+    "devices",
+    "domains",
+    "emailDomains",
+    "eventHooks",
+    "factors",
+    "features",
+    "groups",
+    "identitySources",
+    "idps",
+    "inlineHooks",
+    "linkedObjects",
+    "logs",
+    "logStreams",
+    "networkZones",
+    "oauthIntegrations",
+    "orgs",
+    "policies",
+    "profileMappings",
+    "pushProviders",
+    "rateLimits",
+    "realms",
+    "roles",
+    "schemas",
+    "securityEventsProviders",
+    "sessions",
+    "templates",
+    "threatInsights",
+    "trustedOrigins",
+    "uischemas",
+    "universalLogout",
+    "userRisk",
+    "userTypes",
+    "users",
+)
+_KNOWN_SCOPES = tuple(f"okta.{resource}.{right}" for resource in _RESOURCES for right in ("read", "manage"))
+"""Okta's scopes, used to recognize typos."""
+
+
+def check_scopes(scopes: tuple[str, ...]) -> None:
+    """Raise ValueError for a scope with a typo, and if the scope is missing without which nothing can be read."""
+    if not scopes:
+        raise ValueError("`scopes` is empty, but a service app needs at least one")
+    for scope in scopes:
+        if scope in _KNOWN_SCOPES:
+            continue
+        if near := difflib.get_close_matches(scope, _KNOWN_SCOPES, n=1, cutoff=0.85):
+            raise ValueError(f"`scopes`: there is no scope {scope}; did you mean {near[0]}?")
+    if "okta.logs.read" not in scopes:
+        raise ValueError(
+            "`scopes` lacks okta.logs.read; add it, because the forwarder must read the System Log"
+        )
