@@ -4,6 +4,7 @@ The checks open no connection and change nothing. The tables at the end of this 
 forwarder, each reload and the offline part of `doctor` run them.
 """
 
+import difflib
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -16,12 +17,12 @@ from forwarder.config.file import unread_variables
 from forwarder.config.hosts import Listen, is_loopback, is_public
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.errors import StoreError
-from forwarder.okta.settings import org_origin
+from forwarder.okta.settings import misspelt_domain, org_origin
 from forwarder.okta.zones.settings import zone_warnings
 from forwarder.react.settings.types import Mode
 from forwarder.react.settings.written_actions import written
 from forwarder.reaction_check import reaction_warnings
-from forwarder.rules.load import read_rules
+from forwarder.rules.load import EMPTY_LISTS, read_rules
 from forwarder.rules.review import value_warnings
 from forwarder.safe_files import can_create_in, cannot_read, cannot_write
 from forwarder.secret_check import chosen_secret_warnings, readable_secrets
@@ -154,6 +155,8 @@ def _org_warnings(settings: Settings) -> Iterator[str]:
         host = urlsplit(org.url or "").hostname or ""
         if host and not is_loopback(host) and not is_public(host):
             yield f"orgs.{name}.url: {host} is not a host of Okta's; write the org's whole name, as in https://acme.okta.com"
+        elif domain := misspelt_domain(host):
+            yield f"orgs.{name}.url: {host} looks like a misspelling of {domain}; correct it, unless the org has this domain"
         if org.url and org.api and (first := logs.setdefault(org_origin(org.url), name)) != name:
             yield (
                 f"orgs.{name}.url: is the same org as orgs.{first}, so its System Log is read twice, and sinks get each "
@@ -223,12 +226,24 @@ def _rule_warnings(settings: Settings) -> Iterator[str]:
             "remove it, or give it a later day"
         )
     yield from (f"rules.files: {doubt}" for doubt in value_warnings(ruleset))
+    yield from _list_warnings(settings)
     for correlation in ruleset.correlations:
         if correlation.timespan > settings.store.retention:
             yield (
                 f"store.retention: is shorter than the timespan of the correlation {correlation.title!r} in "
                 f"{correlation.file}, so the correlation counts too few events after a restart; keep events for longer"
             )
+
+
+def _list_warnings(settings: Settings) -> Iterator[str]:
+    """Warn of a list whose name is probably a misspelling of one that is empty by default, so that nothing refuses it."""
+    lists, files = settings.rules.lists, settings.rules.files
+    for default in EMPTY_LISTS.keys() - lists.keys():
+        spelled = {name.strip("% ").lower(): name for name in lists}
+        for near in difflib.get_close_matches(default, spelled, n=1, cutoff=0.8):
+            others = {name: values for name, values in lists.items() if name != spelled[near]}
+            if len(read_rules(files, others)[1]) == len(read_rules(files, lists)[1]):  # no rule needs it
+                yield f"rules.lists.{spelled[near]}: no rule has a list with this name; did you mean {default}?"
 
 
 def _zone_warnings(settings: Settings) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The scopes of Okta's API that a service app may request."""
 
 import difflib
+import re
 
 SCOPES = ("okta.eventHooks.read", "okta.eventHooks.manage", "okta.logs.read")
 """The scopes that the hook and the System Log need."""
@@ -63,6 +64,10 @@ def check_scopes(scopes: tuple[str, ...]) -> None:
     for scope in scopes:
         if scope in _KNOWN_SCOPES:
             continue
+        if re.search(r"[\s,;]", scope):
+            raise ValueError(
+                "`scopes`: write each scope as an item of its own, as in [okta.logs.read, okta.users.read]"
+            )
         if near := difflib.get_close_matches(scope, _KNOWN_SCOPES, n=1, cutoff=0.85):
             raise ValueError(f"`scopes`: there is no scope {scope}; did you mean {near[0]}?")
     if "okta.logs.read" not in scopes:

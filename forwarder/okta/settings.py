@@ -1,5 +1,6 @@
 """The settings for Okta's API: the credentials, the event hook, and the polling of the System Log."""
 
+import difflib
 import re
 from functools import lru_cache
 from importlib import import_module
@@ -25,6 +26,19 @@ from forwarder.okta.scopes import SCOPES, check_scopes
 
 _DOMAINS = r"(okta|oktapreview|okta-emea|okta-gov)\.com|okta\.mil"
 """The domains of Okta's orgs."""
+_DOMAIN_NAMES = ("okta.com", "oktapreview.com", "okta-emea.com", "okta-gov.com", "okta.mil")
+
+
+def is_of_okta(host: str) -> bool:
+    """Whether `host` is a host of Okta's own domains. An org may also have a domain of its own."""
+    return re.fullmatch(rf"(.+\.)?({_DOMAINS})", host.lower()) is not None
+
+
+def misspelt_domain(host: str) -> str:
+    """Return the domain of Okta's of which that of `host` is probably a misspelling; an empty string if there is none."""
+    domain = ".".join(host.lower().split(".")[-2:])
+    near = [] if is_of_okta(host) else difflib.get_close_matches(domain, _DOMAIN_NAMES, n=1, cutoff=0.8)
+    return near[0] if near else ""
 
 
 def org_origin(url: str) -> str:
@@ -34,7 +48,7 @@ def org_origin(url: str) -> str:
         ValueError: `url` is not the URL of an org, or credentials must not be sent to it.
     """
     parts = split_url(url)
-    host = parts.hostname or ""
+    host = (parts.hostname or "").removesuffix(".")
     if parts.username is not None:
         raise ValueError("has a user or a password; write credentials under `api`")
     if not host or parts.path not in {"", "/"} or "?" in url or "#" in url:
@@ -43,8 +57,10 @@ def org_origin(url: str) -> str:
         raise ValueError("must begin with https://, because credentials are sent to it")
     if re.search(rf"-admin\.({_DOMAINS})$", host):
         raise ValueError("is the Admin Console's address; leave out `-admin`")
-    if re.fullmatch(rf"((www|login|developer|support)\.)?({_DOMAINS})", host):
+    if re.fullmatch(rf"((www|login|developer|support|.+\..+)\.)?({_DOMAINS})", host):
         raise ValueError("is not the address of an org; write the org's own, as in https://acme.okta.com")
+    if is_of_okta(host) and parts.port not in (None, 443):
+        raise ValueError("has a port, but Okta listens only on 443; leave it out")
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
@@ -110,16 +126,40 @@ class ApiSettings(Section):
             raise ValueError("set `token`, or `client_id` with `private_key`, not both")
         if not self.token and not (self.client_id and self.private_key):
             raise ValueError("set `token`, or `client_id` with `private_key`")
-        if self.token_id and not self.token:
-            raise ValueError("`token_id` is only for `token`; a service app does not need it, so remove it")
-        if self.token and not re.fullmatch(r"[!-~]+", self.token.reveal()):
+        return self
+
+    @model_validator(mode="after")
+    def _token_is_sound(self) -> Self:
+        if not self.token:
+            return self
+        for key in ("key_id", "scopes", "dpop"):
+            if key in self.model_fields_set:
+                raise ValueError(
+                    f"`{key}` is only for a service app; an API token does not need it, so remove it"
+                )
+        if not re.fullmatch(r"[!-~]+", self.token.reveal()):
             raise ValueError(
                 "`token` contains a blank, a line break, or a character that is not ASCII; write only the token, without SSWS "
                 "before it, which the forwarder adds"
             )
-        if self.private_key:
-            check_scopes(self.scopes)
-        if not self.private_key or not self.private_key.is_read:
+        if re.fullmatch(r"00T[A-Za-z0-9]{17}", self.token.reveal()):
+            raise ValueError(
+                "`token` is the id of a token, not the token; Okta shows the token only when it is created"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _app_is_sound(self) -> Self:
+        if not self.client_id or not self.private_key:
+            return self
+        if self.token_id:
+            raise ValueError("`token_id` is only for `token`; a service app does not need it, so remove it")
+        if not re.fullmatch(r"[!-~]+", self.client_id):
+            raise ValueError(
+                "`client_id` has a blank or a character that is not ASCII; write the app's client id"
+            )
+        check_scopes(self.scopes)
+        if not self.private_key.is_read:
             return self
         if not re.match(r"\s*(-----BEGIN [A-Z ]*PRIVATE KEY-----|{)", self.private_key.reveal()):
             raise ValueError(
@@ -155,6 +195,8 @@ def _uri(written: str) -> str:
         raise ValueError(
             "must not contain a user, a password or a #fragment; write the secret under `secrets`"
         )
+    if is_of_okta(parts.hostname):
+        raise ValueError("is an address of Okta's; write that of this forwarder, as seen from the internet")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError("must begin with https://; plain http works only to a loopback address")
     return written

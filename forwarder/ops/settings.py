@@ -2,6 +2,7 @@
 
 from ipaddress import ip_address
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, IPvAnyNetwork, StringConstraints
 
@@ -88,7 +89,7 @@ class OpsSettings(Section):
         token: the secret with which people on other machines read the page, and with which people change something on
             the page, as when they replay dead letters. Without `token`, only the users that `proxy` names can do so.
         allowed_hosts: public host names by which the page and the metrics may be requested, as in
-            `siem.example.com`. IP addresses, names without a dot and names of private networks are always
+            `siem.example.com`, besides the host of `url`. IP addresses, names without a dot and names of private networks are always
             allowed; `/livez` and `/readyz` accept every name. This protects against DNS rebinding.
         url: the address by which people reach this listener, for the links in notifications: `https://fw.example.com`.
             Default: `listen`.
@@ -108,6 +109,12 @@ class OpsSettings(Section):
     url: Annotated[str, AfterValidator(_validate_url)] | None = None
     tls: TlsSettings | None = None
     heartbeat: Duration | None = Field(default=None, ge=1)
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """The additional host names by which the page may be requested: `allowed_hosts`, and the host of `url`."""
+        host = urlsplit(self.url or "").hostname
+        return (*self.allowed_hosts, host) if host else self.allowed_hosts
 
     @property
     def scheme(self) -> str:

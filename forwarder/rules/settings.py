@@ -46,7 +46,7 @@ class RulesSettings(Section):
     late: Duration = Field(default="10m", validate_default=True, gt=0)
     max_age: Duration = Field(default="24h", validate_default=True, gt=0)
     max_keys: int = Field(default=100_000, ge=1)
-    orgs: tuple[str, ...] | None = None
+    orgs: tuple[str, ...] | None = Field(default=None, min_length=1)
 
     def files_for_hooks(self) -> tuple[Path, ...]:
         """Return `files`, and the `.txt` files in their folders, because `read_files` reads no `.txt` files in folders."""

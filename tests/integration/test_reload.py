@@ -407,6 +407,10 @@ async def test_hosts_that_are_allowed_by_a_reload_are_answered(here: Path, lines
             read(config(here, ops={"listen": "127.0.0.1:0", "allowed_hosts": ["siem.example.com"]}))
         )
         assert (await status("siem.example.com"), await status("other.example.com")) == (200, 403)
+        await forwarder.reload(
+            read(config(here, ops={"listen": "127.0.0.1:0", "url": "https://siem.example.com"}))
+        )
+        assert (await status("siem.example.com"), await status("other.example.com")) == (200, 403)
         await forwarder.reload(read(config(here)))
         assert await status("siem.example.com") == 403
     assert "restart_needed" not in [line["action"] for line in lines]

@@ -48,6 +48,18 @@ def _username(name: str) -> str:
     return name
 
 
+def _check_api_key(key: str) -> None:
+    """Raise ValueError for what cannot be an API key. The message contains no part of `key`."""
+    if re.match(r"\s*[{[]", key):
+        raise ValueError("`api_key` is JSON, not a key; write only the value of `encoded` in it")
+    if not _HEADER_VALUE.fullmatch(key):
+        raise ValueError(
+            "`api_key` has a character that no API key has, such as a space or a line break; write only the key, without ApiKey before it"
+        )
+    if ":" in key and not all(key.split(":", 1)):
+        raise ValueError("`api_key` lacks the id or the key; write id:key, or the encoded key")
+
+
 class BasicAuth(Section):
     """A user of Elasticsearch.
 
@@ -104,7 +116,9 @@ class ElasticsearchSinkSettings(SinkSettings):
     verify_certificate: bool = True
     namespace: Annotated[str, AfterValidator(_namespace)] = "default"
     compress: bool = True
-    pipeline: Annotated[str, StringConstraints(min_length=1)] | None = None
+    pipeline: Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\s/?#]+$")] | None = Field(
+        default=None, examples=["logs-okta"]
+    )
     preserve_original_event: bool = False
     remove_flattened_debug: bool = False
     tags: tuple[str, ...] = ()
@@ -121,16 +135,14 @@ class ElasticsearchSinkSettings(SinkSettings):
     def _fits_together(self) -> Self:
         if self.api_key and self.basic_auth:
             raise ValueError("write `api_key` or `basic_auth`, not both")
-        if self.api_key and not _HEADER_VALUE.fullmatch(self.api_key.reveal()):
-            raise ValueError(
-                "`api_key` has a character that no API key has, such as a space or a line break; write only the key, without ApiKey before it"
-            )
-        if self.api_key and ":" in self.api_key.reveal() and not all(self.api_key.reveal().split(":", 1)):
-            raise ValueError("`api_key` lacks the id or the key; write id:key, or the encoded key")
+        if self.api_key:
+            _check_api_key(self.api_key.reveal())
         if self.ca_file and not (self.verify_certificate and self.uses_tls):
             raise ValueError("`ca_file` has no effect without https or with `verify_certificate: false`")
         if self.document_format == "raw" and self.pipeline == "_none":
             raise ValueError("`document_format: raw` needs a pipeline; remove `pipeline: _none`")
+        if self.document_format == "raw" and self.okta_geo:
+            raise ValueError("`okta_geo` has no effect with `document_format: raw`; remove it")
         if self.retention and self.ilm_policy:
             raise ValueError("write `retention` or `ilm_policy`, not both")
         if len({urlsplit(host).scheme for host in self.hosts}) > 1:

@@ -263,6 +263,19 @@ MISTAKES = {
     "an encrypted private key": (TOKEN, "{client_id: x, private_key: {file: HERE/locked.key}}", "orgs.acme.api.private_key: is not an RSA"),
     "a scope with a typo": (TOKEN, "{client_id: x, private_key: {file: HERE/key.pem}, scopes: [okta.log.read]}", "orgs.acme.api.scopes: there is no scope"),
     "a scope that the hook needs": (TOKEN, "{client_id: x, private_key: {file: HERE/key.pem}, scopes: [okta.logs.read]}", "orgs.acme.api.scopes: lacks okta.eventHooks.read"),
+    "an address below that of an org": (URL, "https://acme.okta.com.okta.com", "orgs.acme.url: is not the address of an org"),
+    "a port of Okta": (URL, "https://acme.okta.com:8443", "orgs.acme.url: has a port"),
+    "url and uri exchanged": ("https://hooks.acme.com/okta/events", f"{URL}/okta/events", "orgs.acme.hook.uri: is an address of Okta's"),
+    "the id of a token for the token": (TOKEN, "{token: 00Tab12cd34ef56gh789}", "orgs.acme.api.token: is the id of a token"),
+    "the key of an app for a token": (TOKEN, "{token: {file: HERE/token}, key_id: abc}", "orgs.acme.api.key_id: is only for a service app"),
+    "scopes for a token": (TOKEN, "{token: {file: HERE/token}, scopes: [okta.logs.read]}", "orgs.acme.api.scopes: is only for a service app"),
+    "dpop for a token": (TOKEN, "{token: {file: HERE/token}, dpop: false}", "orgs.acme.api.dpop: is only for a service app"),
+    "the name of an app for its id": (TOKEN, "{client_id: my app, private_key: {file: HERE/key.pem}}", "orgs.acme.api.client_id: has a blank"),
+    "scopes in one text": (TOKEN, '{client_id: x, private_key: {file: HERE/key.pem}, scopes: ["okta.logs.read okta.eventHooks.read"]}', "orgs.acme.api.scopes: write each scope as an item"),
+    "the JSON of an API key": (KEY, """api_key: '{"id":"hunter2","api_key":"x"}'""", "sinks.siem.api_key: is JSON, not a key"),
+    "Okta's places for Elastic's pipeline": (KEY, f"{KEY}, document_format: raw, okta_geo: true", "sinks.siem.okta_geo: has no effect"),
+    "a blank pipeline": (KEY, f"{KEY}, pipeline: ' '", "sinks.siem.pipeline: "),
+    "no org for the rules": (OPS, "rules: {orgs: []}", "rules.orgs: at least one is required"),
     "orgs as a list": ("orgs:\n  acme:", "orgs:\n  - acme:", "orgs: write keys with values"),
     "a header with a blank": (OTLP, f"{OTLP}, headers: {{'a b': c}}", "sinks.traces.headers.a…: is not the name of a header"),
     "a path for gRPC": (OTLP, '"http://127.0.0.1:4317/v1/logs", protocol: grpc', "sinks.traces.endpoint: a gRPC endpoint has no path"),
@@ -280,6 +293,10 @@ WARNINGS = {
     "a simple secret": (SECRET, "a" * 40, "orgs.acme.secrets[0]: is so short or simple"),
     "a secret that everybody reads": (TOKEN, "{token: {file: HERE/open}}", "HERE/open: every user of this machine"),
     "an org without its domain": (f"url: {URL}", "url: https://acme", "orgs.acme.url: acme is not a host of Okta's"),
+    "a domain with a typo": (URL, "https://acme.okta.con", "orgs.acme.url: acme.okta.con looks like a misspelling of okta.com"),
+    "a preview domain with a typo": (URL, "https://acme.oktapreveiw.com", "orgs.acme.url: acme.oktapreveiw.com looks like a misspelling of oktapreview.com"),
+    "a list with a typo": (OPS, "rules: {files: [HERE/country.yml], lists: {embrago: [KP]}}", "rules.lists.embrago: no rule has a list with this name; did you mean embargo?"),
+    "a list with a capital": (OPS, "rules: {files: [HERE/country.yml], lists: {Embargo: [KP]}}", "rules.lists.Embargo: no rule has a list with this name; did you mean embargo?"),
     "a sink that gets nothing": (ARCHIVE, f'{ARCHIVE}, except: ["*"]', "sinks.archive.except: leaves none of Okta's event types"),
     "plain http for all": (RECEIVER, "listen: 0.0.0.0:8080", "receiver.listen: other machines can connect by plain HTTP"),
     "metrics for all": (OPS, "ops: {listen: 0.0.0.0:9464}", "ops.listen: other machines can connect, and the metrics need no password; let"),
@@ -308,6 +325,9 @@ SOUND = {
     "a bundle with an old CA": (KEY, f"{KEY}, ca_file: HERE/bundle.pem"),
     "TLS": (RECEIVER, tls("cert.pem", "key.pem")),
     "rules": (OPS, "rules: {files: [HERE/good.yml], lists: {ports: [22, 443]}, again: 30m, orgs: [acme]}"),
+    "a domain of the org's own": (URL, "https://login.acme.com"),
+    "a host of Okta with its port": (URL, "https://acme.okta.com:443"),
+    "another list with a similar name": (OPS, "rules: {files: [HERE/mine.yml], lists: {embargoed: [KP]}}"),
     "a hook for the rules that run": (EVENTS, "events: rules}\nrules: {files: [HERE/good.yml]"),
     "zones": (API, zone("countries: [IR, North Korea]")),
     "names that YAML reads as numbers and dates": (
@@ -361,6 +381,9 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "text": b"hello " * 50,
         "country.yml": OKTA_RULE.replace(
             "eventType|startswith: user.session", "forwarder.country|expand: '%embargo%'"
+        ).encode(),
+        "mine.yml": OKTA_RULE.replace(
+            "eventType|startswith: user.session", "forwarder.country|expand: '%embargoed%'"
         ).encode(),
         "network.yml": OKTA_RULE.replace(
             "eventType|startswith: user.session", "client.ipAddress: 198.51.100.0/24"

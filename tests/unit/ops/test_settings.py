@@ -31,3 +31,9 @@ def test_what_is_not_a_host_name_is_refused(name: str) -> None:
 def test_a_proxy_that_anybody_could_be_is_refused(proxy: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         OpsSettings.model_validate({"proxy": {"header": "X-Forwarded-User", "from": ["10.0.0.7"], **proxy}})
+
+
+def test_the_page_may_be_requested_by_the_host_of_the_url_in_notifications() -> None:
+    both = OpsSettings(allowed_hosts=["siem.example.com"], url="https://fw.example.com:8443/ops")
+    assert both.host_names == ("siem.example.com", "fw.example.com")
+    assert OpsSettings().host_names == ()
