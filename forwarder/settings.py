@@ -22,7 +22,7 @@ from forwarder.core.event import Source
 from forwarder.http.settings import TlsSettings, tls_context
 from forwarder.okta.hooks.needed_event_types import desired_types
 from forwarder.okta.settings import ApiSettings, HookSettings, OrgUrl, ReconcileSettings
-from forwarder.okta.zones.addresses import parse_range
+from forwarder.okta.zones.address_ranges import parse_range
 from forwarder.okta.zones.settings import ZONE_SCOPE, OrgZones, zone_problems
 from forwarder.ops.settings import OpsSettings
 from forwarder.react.settings.section import ReactionsSettings

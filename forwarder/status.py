@@ -145,7 +145,7 @@ class Status:
         requests = self._refusals.requests(name, endpoint_path(org), now)
         runner = self._okta.get(name)
         state = runner.state if runner else None
-        alerts = state.alerts if state else None
+        warnings = state.hook_warnings if state else None
         return {
             "api": org.api is not None,
             "accepted_seconds_ago": seconds_between(requests.accepted_at, now),
@@ -155,10 +155,10 @@ class Status:
             "refused_seconds_ago": seconds_between(requests.refused_at, now),
             "log": _log(state.log, now) if state else None,
             "hook": _hook(state.hook, now) if state and state.hook else None,
-            "hook_failures": alerts.failures if alerts else 0,
-            "hook_failed_seconds_ago": seconds_between(alerts.failed_at, now) if alerts else None,
-            "hook_failure_reason": alerts.failure_reason if alerts else "",
-            "hook_quota": alerts.quota if alerts else None,
+            "hook_failures": warnings.failures if warnings else 0,
+            "hook_failed_seconds_ago": seconds_between(warnings.failed_at, now) if warnings else None,
+            "hook_failure_reason": warnings.failure_reason if warnings else "",
+            "hook_quota": warnings.quota if warnings else None,
         }
 
     def _sink(self, name: str, sink: SinkLedger, now: Micros) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from forwarder import logs
 from forwarder.core.errors import OktaError
 from forwarder.core.ports import Clock
 from forwarder.okta.api.port import Api
-from forwarder.okta.hooks.hook_alerts import HookAlerts
+from forwarder.okta.hooks.hook_warnings import HookWarnings
 from forwarder.okta.hooks.watch import HookState, HookWatch
 from forwarder.okta.system_log.backfill import Backfill, BackfillProgress, BackfillRequest, Report
 from forwarder.okta.system_log.reconcile import Reconciler, ReconcileState
@@ -24,7 +24,7 @@ class OktaOrgState(msgspec.Struct, frozen=True):
     """The state of one org. `hook` is None if the org has no hook."""
 
     log: ReconcileState
-    alerts: HookAlerts
+    hook_warnings: HookWarnings
     hook: HookState | None
 
 
@@ -115,6 +115,6 @@ class OktaOrgRunner:
 
     @property
     def state(self) -> OktaOrgState:
-        """The current state of the polling, the hook alerts and the hook, for the status."""
+        """The current state of the polling and of the hook, and the warnings about hooks, for the status."""
         hook = self._watch.state if self._watch else None
-        return OktaOrgState(self._reconciler.state, self._reconciler.alerts, hook)
+        return OktaOrgState(self._reconciler.state, self._reconciler.hook_warnings, hook)

@@ -14,7 +14,7 @@ from forwarder.react.actions import okta as actions
 from forwarder.react.actions.outside import Notify, RiskEvent
 from forwarder.react.actions.security_event import SecurityEvents
 from forwarder.react.actions.webhook import Webhooks
-from forwarder.react.announce import approval_requests
+from forwarder.react.approval_notifications import approval_notifications
 from forwarder.react.guards.guards import Guards
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.plan import Plans
@@ -91,7 +91,7 @@ class Reactions:
             alert = read_event(action.subject, org=action.org, source=Source.ALERT, received_at=at)
             webhooks = [str(one.settings["to"]) for one in self.plan(alert, at) if one.name == "notify"]
         names = webhooks or list(self._settings.reactions.webhooks)
-        return approval_requests(action, names, self._approval_url, at)
+        return approval_notifications(action, names, self._approval_url, at)
 
     async def newly_protected(self) -> Sequence[Action]:
         """Return the live actions whose target has become protected."""

@@ -9,10 +9,10 @@ import msgspec
 from forwarder.core.errors import OktaError
 from forwarder.core.lenient_json import decode_leniently
 from forwarder.core.ports import Clock
-from forwarder.okta.api.addresses import links_of
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.api.errors import ErrorResponse, NoResponseError
 from forwarder.okta.api.transport import RawResponse
+from forwarder.okta.api.urls import links_of
 from forwarder.react.ports import Answer, okta_again_at, unreadable
 
 _KEPT = ("retry-after", "location", "content-type")

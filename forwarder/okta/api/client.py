@@ -19,12 +19,12 @@ from forwarder.core.errors import OktaError, OktaTooLargeError, OktaUnreachableE
 from forwarder.core.ports import Clock
 from forwarder.core.time import from_http_date
 from forwarder.okta.api import errors, sdk
-from forwarder.okta.api.addresses import links_of, target_of
 from forwarder.okta.api.errors import ErrorResponse, NoResponseError
 from forwarder.okta.api.metrics import ApiMetrics
 from forwarder.okta.api.port import Response
 from forwarder.okta.api.rate_limits import RateLimiter, RateLimits
 from forwarder.okta.api.transport import TOKEN_PATH, RawResponse, Transport
+from forwarder.okta.api.urls import links_of, target_of
 from forwarder.okta.settings import ApiSettings, org_origin
 
 _RETRIED = {429, 500, 502, 503, 504}

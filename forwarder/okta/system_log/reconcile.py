@@ -16,7 +16,7 @@ from forwarder.core.event import Source
 from forwarder.core.ports import Appended, Batch, Clock, EventStore
 from forwarder.core.time import SECOND, Micros, iso, seconds_between
 from forwarder.metrics import Metrics
-from forwarder.okta.hooks.hook_alerts import HookAlerts
+from forwarder.okta.hooks.hook_warnings import HookWarnings
 from forwarder.okta.settings import ReconcileSettings
 from forwarder.okta.system_log.event_details import targets_any_hook
 from forwarder.okta.system_log.pages import (
@@ -121,7 +121,7 @@ class Reconciler:
 
     Attributes:
         state: the state of polling, for operators.
-        alerts: the alerts about hooks that events of the log contain.
+        hook_warnings: the warnings about hooks that events of the log contain.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Reconciler:
         self._hooks_stored_since = clock.monotonic()
         self._started = clock.now()
         self.state = ReconcileState()
-        self.alerts = HookAlerts(log.org, metrics, clock)
+        self.hook_warnings = HookWarnings(log.org, metrics, clock)
 
     async def run(self) -> None:
         """Poll at each interval until cancelled. After an error of Okta or of the store, wait and poll again."""
@@ -263,7 +263,7 @@ class Reconciler:
         async for part, appended in append_in_parts(self._append, batch):
             if appended.stored:
                 self._record_success()
-            self.alerts.scan(appended.stored, hook_id)
+            self.hook_warnings.scan(appended.stored, hook_id)
             await self._metrics.count(appended, len(part.malformed))
             self._note_differing(appended)
         self.state.complete_until = cursor.complete_until

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from forwarder.core.ports import Clock
 from forwarder.okta.api.port import Api
-from forwarder.okta.zones.addresses import parse_range
+from forwarder.okta.zones.address_ranges import parse_range
 from forwarder.okta.zones.admin import ZoneAdmin
 from forwarder.okta.zones.egress import Egress
 from forwarder.okta.zones.exemption import Needed

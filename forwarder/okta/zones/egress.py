@@ -13,7 +13,7 @@ from forwarder.core.errors import OktaError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, iso
 from forwarder.okta.api.port import Api
-from forwarder.okta.zones.addresses import AddressRange, parse_range
+from forwarder.okta.zones.address_ranges import AddressRange, parse_range
 from forwarder.okta.zones.exemption import Needed
 
 _LOOKBACK = 2 * 3600 * SECOND

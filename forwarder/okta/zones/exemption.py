@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from forwarder.okta.zones.addresses import AddressRange, uncovered
+from forwarder.okta.zones.address_ranges import AddressRange, uncovered
 from forwarder.okta.zones.zone import Zone
 
 EXEMPT_ZONE = "DefaultExemptIpZone"

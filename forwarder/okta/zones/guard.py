@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from forwarder.core.errors import OktaRefusedError
-from forwarder.okta.zones.addresses import AddressRange
+from forwarder.okta.zones.address_ranges import AddressRange
 from forwarder.okta.zones.egress import Egress
 from forwarder.okta.zones.exemption import Needed, exemption_problems
 from forwarder.okta.zones.record import Made

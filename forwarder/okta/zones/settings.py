@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from forwarder.config.types import Section
-from forwarder.okta.zones.addresses import AddressRange, parse_range
+from forwarder.okta.zones.address_ranges import AddressRange, parse_range
 from forwarder.rules.evaluation.countries import UNKNOWN, country_code
 
 MAX_PLACES = 75

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 import msgspec
 
 from forwarder.core.errors import OktaError
-from forwarder.okta.zones.addresses import AddressRange, parse_range
+from forwarder.okta.zones.address_ranges import AddressRange, parse_range
 from forwarder.okta.zones.settings import ZoneSettings
 
 Contents = Mapping[str, frozenset[str]]

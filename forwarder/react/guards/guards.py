@@ -27,8 +27,8 @@ from forwarder.core.action import Action, ActionState, ActionStore, EffectKind, 
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.action_rows.in_memory import DAY, ActionsInMemory
-from forwarder.react.guards.addresses import why_not_blocked
 from forwarder.react.guards.approval import ask, asks
+from forwarder.react.guards.blockable_addresses import why_not_blocked
 from forwarder.react.guards.confirmation import Confirmation
 from forwarder.react.guards.deadlines import why_late
 from forwarder.react.guards.directory import AGE, Directory, LookUpError, why_protected

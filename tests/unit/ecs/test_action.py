@@ -22,7 +22,7 @@ from forwarder.core.event import Event, Source
 from forwarder.ecs.action import action_document
 from forwarder.ecs.attributes import log_view
 from forwarder.ecs.document import DocumentOptions
-from forwarder.react.announce import approval_requests
+from forwarder.react.approval_notifications import approval_notifications
 from forwarder.setup.elasticsearch import actions
 from forwarder.sinks.redacted_fields import FieldRedactor
 from tests.fakes.action import ALERT, TRIGGER, action
@@ -171,7 +171,7 @@ def test_a_login_that_a_sink_may_not_have_is_nowhere_in_it(field: str) -> None:
 def test_a_login_that_a_sink_may_not_have_is_not_in_a_notification_about_the_action_either(
     field: str,
 ) -> None:
-    (one,) = approval_requests(SUSPENDED, ["soc"], lambda each: f"https://soc.example/{each.id}", NOON)
+    (one,) = approval_notifications(SUSPENDED, ["soc"], lambda each: f"https://soc.example/{each.id}", NOON)
     one = replace(one, request=ActionRequest("soc", "POST", body=one.settings["about"]))
     event = to_event(one, NOON)
     assert b"jane@corp.example" in event.body

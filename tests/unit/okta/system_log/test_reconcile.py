@@ -439,8 +439,8 @@ async def test_failed_deliveries_and_the_quota_are_logged_without_a_line_for_eac
         assert (logged[-1]["failures"], logged[-1]["last_reason"]) == (2, "timed out")
         await there.clock.advance(60)
         assert actions(logged, "warning")[2:] == ["hook_delivery_failed"]
-        assert reader.alerts.failures == 3
-        assert reader.alerts.quota == f"{limit}.warning: 70 %"
+        assert reader.hook_warnings.failures == 3
+        assert reader.hook_warnings.quota == f"{limit}.warning: 70 %"
 
 
 async def test_a_page_that_links_to_itself_is_not_followed_without_end_and_loses_nothing(
@@ -478,8 +478,8 @@ async def test_only_failed_deliveries_to_our_hook_count(there: Scene) -> None:
         there.happen("c", eventType="event_hook.delivery", target=target(HOOK))
         there.happen("d", eventType="event_hook.delivery", target=[{"id": "x", "type": "User"}])
         await there.clock.advance(10)
-        assert reader.alerts.failures == 2
-        assert reader.alerts.failed_at == NOON
+        assert reader.hook_warnings.failures == 2
+        assert reader.hook_warnings.failed_at == NOON
 
 
 async def test_without_a_hook_of_ours_no_failed_delivery_counts(there: Scene) -> None:
@@ -487,4 +487,4 @@ async def test_without_a_hook_of_ours_no_failed_delivery_counts(there: Scene) ->
     async with there.running(poll="10s") as reader:
         there.happen("a", eventType="event_hook.delivery")
         await there.clock.advance(10)
-        assert reader.alerts.failures == 0
+        assert reader.hook_warnings.failures == 0

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from forwarder.okta.zones.addresses import parse_range
+from forwarder.okta.zones.address_ranges import parse_range
 from forwarder.okta.zones.egress import Egress
 from forwarder.okta.zones.exemption import Needed, exemption_problems
 from forwarder.okta.zones.guard import ZoneGuard

@@ -1,6 +1,6 @@
 import time
 
-from forwarder.okta.api.addresses import links_of
+from forwarder.okta.api.urls import links_of
 
 
 def test_links_are_found_by_their_names() -> None:

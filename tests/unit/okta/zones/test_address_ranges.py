@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarder.okta.zones.addresses import AddressRange, parse_range, uncovered
+from forwarder.okta.zones.address_ranges import AddressRange, parse_range, uncovered
 
 
 @pytest.mark.parametrize(

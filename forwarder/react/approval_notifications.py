@@ -11,7 +11,7 @@ from forwarder.core.time import Micros, iso
 _NAME = "notify"
 
 
-def approval_requests(
+def approval_notifications(
     action: Action, webhooks: Sequence[str], url: Callable[[Action], str], at: Micros
 ) -> list[Action]:
     """Return a notification for each name in `webhooks`; `url(action)` returns the URL of the page that shows `action`."""

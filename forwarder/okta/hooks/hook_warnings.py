@@ -1,4 +1,4 @@
-"""Finds alerts about hooks in events of the System Log: failed deliveries, and a quota that is nearly used up.
+"""Finds warnings about hooks in events of the System Log: failed deliveries, and a quota that is nearly used up.
 
 No hook carries these event types.
 """
@@ -23,8 +23,8 @@ _MAX_REASON = 300  # characters of Okta's text that are kept
 _logger = logs.get("okta")
 
 
-class HookAlerts:
-    """The alerts of one org about hooks, since the start of the process.
+class HookWarnings:
+    """The warnings of one org about hooks, since the start of the process.
 
     Attributes:
         failures: number of deliveries to our hook that Okta gave up.
@@ -48,7 +48,7 @@ class HookAlerts:
         self.quota_at: Micros | None = None
 
     def scan(self, events: Sequence[Event], hook_id: str) -> None:
-        """Count the alerts in `events`, which were just stored, and log them: one line for all failed deliveries.
+        """Count the warnings in `events`, which were just stored, and log them: one line for all failed deliveries.
 
         `hook_id` is the id of our hook; empty if there is no hook, or if its id is not known yet.
         """
