@@ -35,7 +35,7 @@ from forwarder.react.guards.directory import AGE, Directory, LookUpError, why_pr
 from forwarder.react.guards.judgement import AGAIN, Case, Decision, Judgement, refuse, repeat, time_of, wait
 from forwarder.react.guards.own_events import why_own
 from forwarder.react.guards.pauses import Pauses
-from forwarder.react.guards.prompt_limits import LIMIT_OF, cap_of
+from forwarder.react.guards.prompt_limits import LIMIT_OF, reached_limit
 from forwarder.react.ports import Looks, Okta
 from forwarder.react.settings.guards import GuardSettings
 
@@ -255,10 +255,9 @@ class Guards:
 
     async def _live(self, case: Case) -> Judgement | None:
         action, now = case.action, case.now
-        if action.kind is EffectKind.PROMPT:
-            cap = cap_of(case, self._memory, self._settings)
-            if cap is not None and cap.which == "live":
-                return Judgement(Decision.NO_OP, Reason.LIVE, cap.detail)
+        reached = reached_limit(case, self._memory, self._settings)
+        if reached is not None and reached.which == "live":
+            return Judgement(Decision.NO_OP, Reason.LIVE, reached.detail)
         other = self._memory.live(action)
         if other is None:
             return None
@@ -310,11 +309,13 @@ class Guards:
         action, now = case.action, case.now
         if case.is_repeated or case.is_approved or action.kind is EffectKind.QUIET:
             return None
-        cap = cap_of(case, self._memory, self._settings) if action.kind is EffectKind.PROMPT else None
-        if cap is not None:
-            if cap.which == "day" or case.in_shadow:
-                return ask(case, self._settings.approve_within, Reason.LIMIT, LIMIT_OF[cap.which], cap.detail)
-            return wait(Reason.LIMIT, cap.detail, Waits.RETRY, cap.until or now + AGAIN)
+        reached = reached_limit(case, self._memory, self._settings)
+        if reached is not None:
+            if reached.which == "day" or case.in_shadow:
+                return ask(
+                    case, self._settings.approve_within, Reason.LIMIT, LIMIT_OF[reached.which], reached.detail
+                )
+            return wait(Reason.LIMIT, reached.detail, Waits.RETRY, reached.until or now + AGAIN)
         if not (over := self._memory.over(action, self._settings.limits, now, shadow=case.in_shadow)):
             return None
         limit = self._settings.limits[over]

@@ -1,22 +1,46 @@
-"""Checks a prompt against the limits in the settings."""
+"""Limits the prompts to one user, because a user who is asked too often learns to approve. Also limits the prompts of one
+org that wait for an answer at the same time."""
+
+from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 
-from forwarder.react.action_rows.in_memory import ActionsInMemory
+from forwarder.core.action import Action, ActionState, EffectKind, Outcome
+from forwarder.core.time import SECOND, Micros
+from forwarder.react.action_rows.in_memory import DAY, ActionsInMemory
 from forwarder.react.guards.judgement import Case
-from forwarder.react.prompts.caps import Cap, over_cap
+from forwarder.react.prompts.results import Reply
 from forwarder.react.settings.guards import GuardSettings, Limit
 
+_AGAIN = 10 * SECOND
+
 LIMIT_OF = {"day": "prompt_per_user", "org": "prompts_at_once"}
-"""The name of each limit in `reactions.limits`, by the word for it in `Cap.which`."""
+"""The name of each limit in `reactions.limits`, by the value of `ReachedLimit.which`."""
 
 _ONCE_A_DAY = Limit(1, 86_400)
 
 
-def cap_of(case: Case, memory: ActionsInMemory, settings: GuardSettings) -> Cap | None:
-    """Return why the prompt of `case` may not be sent now; None if it may be sent."""
+class ReachedLimit(msgspec.Struct, frozen=True):
+    """Why another prompt may not be sent now.
+
+    Attributes:
+        which: `live` if the user is being asked now; `day` if the user was asked as often as allowed in the window,
+            usually a day; `org` if as many users of the org as allowed are being asked now.
+        until: when to check again; None for `live`, whose end is not known.
+    """
+
+    which: Literal["live", "day", "org"]
+    detail: str
+    until: Micros | None = None
+
+
+def reached_limit(case: Case, memory: ActionsInMemory, settings: GuardSettings) -> ReachedLimit | None:
+    """Return why the prompt of `case` may not be sent now; None if it may be sent, or if the action is not a prompt."""
+    if case.action.kind is not EffectKind.PROMPT:
+        return None
     per_user = settings.limits.get("prompt_per_user", _ONCE_A_DAY)
-    return over_cap(
+    return first_reached_limit(
         msgspec.structs.replace(case.action, mode=case.mode),
         memory.prompts(case.action),
         case.now,
@@ -24,3 +48,58 @@ def cap_of(case: Case, memory: ActionsInMemory, settings: GuardSettings) -> Cap 
         window=per_user.micros,
         at_once=settings.prompts_at_once,
     )
+
+
+def first_reached_limit(
+    action: Action,
+    rows: Iterable[Action],
+    now: Micros,
+    *,
+    per_user: int = 1,
+    window: Micros = DAY,
+    at_once: int = 5,
+) -> ReachedLimit | None:
+    """Return why the prompt `action` may not be sent now; None if it may be sent.
+
+    Args:
+        action: the prompt's row.
+        rows: the rows of all prompts that wait for an answer, and of all prompts of the last `window`; other rows are
+            ignored.
+        now: the current time.
+        per_user: the number of prompts that one user may get in a `window`.
+        window: the length of the window in microseconds.
+        at_once: the number of prompts of one org that may wait for an answer at the same time.
+    """
+    out = 0
+    asked: list[tuple[Micros, str]] = []
+    for row in rows:
+        if row.kind is not EffectKind.PROMPT or row.org != action.org or row.key == action.key:
+            continue
+        is_out = row.state in {ActionState.CALLING, ActionState.PROMPTING}
+        out += is_out
+        if row.target.id != action.target.id:
+            continue
+        if is_out:
+            return ReachedLimit("live", f"the user is being asked already, by {row.id}")
+        at = _asked_at(row, in_shadow=action.mode == "shadow")
+        if at is not None and at > now - window:
+            asked.append((at, row.id))
+    if len(asked) >= per_user:
+        at, row_id = sorted(asked)[-per_user]
+        text = f"the user was asked in the last {window / (3600 * SECOND):g} hours, by {row_id}"
+        return ReachedLimit("day", text, at + window)
+    if out >= at_once:
+        return ReachedLimit(
+            "org", f"{out} users of {action.org} are being asked, which is the limit", now + _AGAIN
+        )
+    return None
+
+
+def _asked_at(row: Action, *, in_shadow: bool) -> Micros | None:
+    """Return when an ended prompt was sent or may have been sent; None if it certainly was not sent. With `in_shadow`, a
+    prompt that shadow mode only recorded counts as sent."""
+    if row.outcome is Outcome.SHADOW:
+        return (row.seen_at or row.planned_at) if in_shadow else None
+    if row.state is not ActionState.ENDED or row.outcome in {Outcome.REFUSED, Outcome.FAILED}:
+        return None
+    return None if row.answer == Reply.UNREACHABLE else row.called_at

@@ -4,7 +4,8 @@ from msgspec.structs import replace
 
 from forwarder.core.action import Action, ActionState, Outcome
 from forwarder.core.time import SECOND
-from forwarder.react.prompts.caps import DAY, over_cap
+from forwarder.react.action_rows.in_memory import DAY
+from forwarder.react.guards.prompt_limits import first_reached_limit
 from tests.fakes.clock import NOON
 from tests.unit.react.prompts.rows import prompt
 
@@ -12,11 +13,11 @@ NEXT = prompt(alert="next")
 
 
 def which(rows: list[Action], now: int = NOON, action: Action = NEXT) -> str | None:
-    cap = over_cap(action, rows, now)
-    return None if cap is None else cap.which
+    reached = first_reached_limit(action, rows, now)
+    return None if reached is None else reached.which
 
 
-def test_without_other_prompts_there_is_no_cap() -> None:
+def test_without_other_prompts_no_limit_is_reached() -> None:
     assert which([]) is None
     assert which([replace(NEXT, state=ActionState.CALLING)]) is None
 
@@ -28,14 +29,14 @@ def test_a_user_is_asked_by_one_prompt_at_a_time() -> None:
 
 def test_a_user_is_asked_once_in_24_hours() -> None:
     earlier = prompt(state=ActionState.ENDED, called_at=NOON - DAY + SECOND, answer="denied")
-    cap = over_cap(NEXT, [earlier], NOON)
-    assert cap is not None
-    assert (cap.which, cap.until) == ("day", NOON + SECOND)
+    reached = first_reached_limit(NEXT, [earlier], NOON)
+    assert reached is not None
+    assert (reached.which, reached.until) == ("day", NOON + SECOND)
     assert which([earlier], NOON + SECOND) is None
     assert which([replace(earlier, answer="unknown")]) == "day"
 
 
-def test_what_was_not_sent_uses_nothing_up() -> None:
+def test_a_prompt_that_was_not_sent_does_not_count() -> None:
     over = prompt(state=ActionState.ENDED, called_at=NOON)
     assert which([replace(over, answer="unreachable")]) is None
     assert which([replace(over, outcome=Outcome.FAILED)]) is None
@@ -56,17 +57,17 @@ def test_prompts_in_shadow_count_in_shadow_only() -> None:
     assert which([row], action=replace(NEXT, mode="shadow")) == "day"
 
 
-def test_the_caps_may_be_set() -> None:
+def test_the_limits_may_be_set() -> None:
     hours = 3600 * SECOND
     rows = [
         prompt(alert=f"a{n}", state=ActionState.ENDED, called_at=NOON - n * hours, answer="denied")
         for n in range(3)
     ]
-    cap = over_cap(NEXT, rows, NOON, per_user=3, window=3 * hours)
-    assert cap is not None
-    assert cap.until == NOON - 2 * hours + 3 * hours
-    assert over_cap(NEXT, rows, NOON, per_user=4, window=3 * hours) is None
-    assert over_cap(NEXT, rows, NOON, per_user=3, window=2 * hours) is None
+    reached = first_reached_limit(NEXT, rows, NOON, per_user=3, window=3 * hours)
+    assert reached is not None
+    assert reached.until == NOON - 2 * hours + 3 * hours
+    assert first_reached_limit(NEXT, rows, NOON, per_user=4, window=3 * hours) is None
+    assert first_reached_limit(NEXT, rows, NOON, per_user=3, window=2 * hours) is None
     out = [prompt("00u9", state=ActionState.PROMPTING, called_at=NOON)]
-    assert over_cap(NEXT, out, NOON, at_once=1) is not None
-    assert over_cap(NEXT, out, NOON, at_once=2) is None
+    assert first_reached_limit(NEXT, out, NOON, at_once=1) is not None
+    assert first_reached_limit(NEXT, out, NOON, at_once=2) is None
