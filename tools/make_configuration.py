@@ -28,8 +28,9 @@ from forwarder.react.settings.actions import (
     TimedSettings,
     UserRiskSettings,
 )
-from forwarder.react.settings.limits import CibaSettings, LimitsSettings, ProtectSettings
+from forwarder.react.settings.limits import LimitsSettings, ProtectSettings
 from forwarder.react.settings.section import (
+    CibaSettings,
     ReactionsSettings,
     RiskReceiverSettings,
     SetSettings,

@@ -1,19 +1,9 @@
-"""The settings that restrict reactions: what no action touches, and how many actions there may be. Also the app that asks
-users by CIBA."""
+"""The settings that restrict reactions: what no action touches, and how many actions there may be."""
 
-from typing import Annotated
+from pydantic import Field
 
-from pydantic import AfterValidator, Field, StringConstraints
-
-from forwarder.config.types import Secret, Section
-from forwarder.react.settings import signing_keys
+from forwarder.config.types import Section
 from forwarder.react.settings.types import Network, Rate, Text
-
-
-def _private_key(secret: Secret) -> Secret:
-    if secret.is_read:
-        signing_keys.signing_key(secret.reveal())
-    return secret
 
 
 class ProtectSettings(Section):
@@ -54,22 +44,3 @@ class LimitsSettings(Section):
     prompt: Rate = Field(default="20/1d", validate_default=True)
     prompt_per_user: Rate = Field(default="1/1d", validate_default=True)
     prompts_at_once: int = Field(default=5, ge=1, le=1000)
-
-
-class CibaSettings(Section):
-    """The app that asks users by CIBA: an OIDC web app with the grant CIBA. Okta Verify cannot answer CIBA.
-
-    Attributes:
-        client_id: the client id of the app.
-        private_key: the private key of the app: RSA, at least 2048 bits, without a password, as PEM or JWK.
-        key_id: `kid` of the private key. Required only if the app has several keys and the private key is PEM; a JWK has
-            its own `kid`.
-        server: `default`, or the id of another custom authorization server. Default: the org's own authorization server.
-    """
-
-    client_id: Text
-    private_key: Annotated[Secret, AfterValidator(_private_key)]
-    key_id: Text | None = None
-    server: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")] | None = Field(
-        default=None, examples=["default"]
-    )

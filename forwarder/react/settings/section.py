@@ -16,8 +16,8 @@ from forwarder.config.types import Duration, PathStr, Secret, Section
 from forwarder.core.action import EffectKind
 from forwarder.react.settings import signing_keys
 from forwarder.react.settings.actions import OnSettings
-from forwarder.react.settings.limits import CibaSettings, LimitsSettings, ProtectSettings
-from forwarder.react.settings.types import Mode, WaitingTime, WrittenMode
+from forwarder.react.settings.limits import LimitsSettings, ProtectSettings
+from forwarder.react.settings.types import Mode, Text, WaitingTime, WrittenMode
 
 JWKS_PATH = "/.well-known/jwks.json"
 """The path at which the hook receiver serves the public keys."""
@@ -214,6 +214,25 @@ class SetSettings(Section):
         return signing_keys.key_set(texts)
 
 
+class CibaSettings(Section):
+    """The app that asks users by CIBA: an OIDC web app with the grant CIBA. Okta Verify cannot answer CIBA.
+
+    Attributes:
+        client_id: the client id of the app.
+        private_key: the private key of the app: RSA, at least 2048 bits, without a password, as PEM or JWK.
+        key_id: `kid` of the private key. Required only if the app has several keys and the private key is PEM; a JWK has
+            its own `kid`.
+        server: `default`, or the id of another custom authorization server. Default: the org's own authorization server.
+    """
+
+    client_id: Text
+    private_key: Annotated[Secret, AfterValidator(_private_key)]
+    key_id: Text | None = None
+    server: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")] | None = Field(
+        default=None, examples=["default"]
+    )
+
+
 class ReactionsSettings(Section):
     """The section `reactions` of the configuration.
 
@@ -243,7 +262,7 @@ class ReactionsSettings(Section):
     ciba: CibaSettings | None = None
     on: tuple[OnSettings, ...] = ()
     webhooks: dict[Name, WebhookSettings] = {}  # noqa: RUF012  # pydantic copies it
-    receivers: dict[Name, RiskReceiverSettings] = {}  # noqa: RUF012  # as above
+    receivers: dict[Name, RiskReceiverSettings] = {}  # noqa: RUF012  # pydantic copies it
     set: SetSettings | None = None
 
     @model_validator(mode="before")
