@@ -12,7 +12,7 @@ from forwarder.react.prompts.muted import is_factor_event
 from forwarder.react.settings.problems import OrgAccess, org_problems, problems, rule_problems
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.warnings import rule_warnings, warnings
-from forwarder.rules.evaluation.matched_types import Reach
+from forwarder.rules.evaluation.matched_types import MatchableTypes
 from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
 from forwarder.rules.sigma.correlation import Correlation
 
@@ -39,7 +39,7 @@ def reaction_problems(
         yield from org_problems(reactions, {name: _access(api) for name, api in apis.items()})
     if ruleset is not None:
         factors: Sequence[str] = [name for name in EVENT_TYPES if is_factor_event(name)]
-        yield from rule_problems(reactions, known_rules(ruleset), Reach(ruleset, factors).of)
+        yield from rule_problems(reactions, known_rules(ruleset), MatchableTypes(ruleset, factors).of)
 
 
 def _access(api: ApiSettings | None) -> OrgAccess:

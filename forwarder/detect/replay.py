@@ -21,7 +21,7 @@ from forwarder.detect.users import Decoded, Users
 from forwarder.ecs.decode import decode_object
 from forwarder.ecs.fields import object_at
 from forwarder.react.prompts.muted import Muted
-from forwarder.react.rehearsal import NOT_JUDGED, Rehearsal, Would
+from forwarder.react.rehearsal import NOT_JUDGED, Rehearsal, RehearsedAction
 from forwarder.rules.evaluation.engine import Evaluation, RuleEngine, Timing
 from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
 from forwarder.rules.settings import RulesSettings
@@ -105,7 +105,7 @@ class ReplayReport(msgspec.Struct):
     rules: list[RuleReport]
     alerts: list[dict[str, Any]]
     alerts_left_out: int
-    actions: list[Would] = []
+    actions: list[RehearsedAction] = []
     actions_left_out: int = 0
     not_judged: dict[str, str] = {}
 
@@ -151,7 +151,7 @@ class Replay:
         self._too_old = 0
         self._until = since
         self._rehearsal = rehearsal
-        self._actions: list[Would] = []
+        self._actions: list[RehearsedAction] = []
         self._actions_left_out = 0
 
     def run(self, only: Callable[[DetectionRule | Correlation], bool] = lambda _: True) -> ReplayReport:
@@ -199,7 +199,7 @@ class Replay:
             at = max(self._until, event.received_at)
             self._count_actions(self._rehearsal.alert(to_event(alert, raw, at), at))
 
-    def _count_actions(self, would: Sequence[Would]) -> None:
+    def _count_actions(self, would: Sequence[RehearsedAction]) -> None:
         for one in would:
             counts = self._counts.setdefault(one.rule, _Counts())
             report = counts.actions.setdefault(one.action, ActionReport(one.action))

@@ -77,7 +77,7 @@ class Calls:
         elif progress.failed:
             await self._rows.finish(noted, Outcome.FAILED, None, progress.detail)
         else:
-            pause = Answer(0, text=progress.detail, again_at=progress.due)
+            pause = Answer(0, text=progress.detail, retry_at=progress.due)
             again = self._rows.later(noted, pause, _BACKOFF)
             if progress.handle:
                 due = progress.due or again.due
@@ -126,7 +126,7 @@ class Calls:
         answer = await act.call(calling, request)
         if answer.ok:
             await self._done(calling, act, answer)
-        elif answer.may_help_again:
+        elif answer.is_retryable:
             is_unsent = action.called_at is None and not answer.sent
             await self._retry(
                 msgspec.structs.replace(calling, called_at=None) if is_unsent else calling, answer
@@ -220,7 +220,7 @@ class Calls:
         """Find out whether the earlier call of an action was carried out, because a guard forbids a repetition. For a
         timed action, try until this is known, because an effect must be undone."""
         seen = await act.look(action)
-        is_final = not (seen.answer.ok or seen.answer.may_help_again)
+        is_final = not (seen.answer.ok or seen.answer.is_retryable)
         is_gone = seen.answer.status == 404 or (is_final and action.kind is not EffectKind.TIMED)
         if seen.is_so or (seen.is_there and found.verdict != "wait"):
             await self._done(action, act, Answer(200))

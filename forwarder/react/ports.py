@@ -27,7 +27,7 @@ class Answer(msgspec.Struct, frozen=True):
             expected.
         sent: False if the call certainly did not reach the server, else True.
         error_id, request_id: the ids that Okta gave to the error and to the request.
-        again_at: the server refuses calls until this time, at most an hour from now; None if the server does not say.
+        retry_at: the server refuses calls until this time, at most an hour from now; None if the server does not say.
         links: the URLs in the `Link` header of the response, by their `rel`.
     """
 
@@ -39,7 +39,7 @@ class Answer(msgspec.Struct, frozen=True):
     sent: bool = True
     error_id: str = ""
     request_id: str = ""
-    again_at: Micros | None = None
+    retry_at: Micros | None = None
     links: Mapping[str, str] = {}
 
     @property
@@ -53,7 +53,7 @@ class Answer(msgspec.Struct, frozen=True):
         return self.status != 0 or self.code != NOT_CONFIGURED
 
     @property
-    def may_help_again(self) -> bool:
+    def is_retryable(self) -> bool:
         """Whether the same call may succeed later: a configured server did not respond, or the status is 408, 425, 429
         or 5xx."""
         return self.is_configured and (self.status in {0, 408, 425, 429} or self.status >= 500)
@@ -69,11 +69,11 @@ def retry_at(headers: Mapping[str, str], now: Micros) -> Micros | None:
     return None if wait is None else now + min(round(wait * SECOND), _LONGEST_PAUSE)
 
 
-def okta_again_at(status: int, headers: Mapping[str, str], now: Micros) -> Micros | None:
+def okta_retry_at(status: int, headers: Mapping[str, str], now: Micros) -> Micros | None:
     """Return the time, by our clock, until which Okta refuses calls: that of `retry_at`, or the end of the window of a rate
     limit that is used up, also at most an hour from `now`; None if Okta does not say."""
-    if (again_at := retry_at(headers, now)) is not None:
-        return again_at
+    if (at := retry_at(headers, now)) is not None:
+        return at
     ends = headers.get("x-rate-limit-reset", "")
     if status == 429 and ends.isdecimal() and len(ends) < 12:
         left = (int(ends) + 1) * SECOND - server_time(headers, now)

@@ -38,7 +38,7 @@ _MOST_ADDRESSES = 200_000
 T = TypeVar("T")
 
 
-class Would(msgspec.Struct, frozen=True):
+class RehearsedAction(msgspec.Struct, frozen=True):
     """What would have happened to one action.
 
     Attributes:
@@ -69,7 +69,7 @@ class Rehearsal:
         """Args: `plans` and `settings` are those of the live reactions, with the mode to rehearse."""
         users = Protect(users=settings.protect.users, ips=settings.protect.ips)
         settings = msgspec.structs.replace(settings, protect=users, confirm=frozenset())
-        self._would: list[Would] = []
+        self._would: list[RehearsedAction] = []
         self._plans = plans
         self._now: Micros = 0
         self._memory = ActionsInMemory(horizon_of(settings.limits.values()))
@@ -80,7 +80,7 @@ class Rehearsal:
         """Remember the address from which the user of an event came."""
         self._past.note(event, raw)
 
-    def alert(self, alert: Event, at: Micros) -> list[Would]:
+    def alert(self, alert: Event, at: Micros) -> list[RehearsedAction]:
         """Plan and judge the actions for an alert that was stored at `at`, and return all decisions since the last
         call. `at` must not be earlier than in the last call."""
         self._go_on(at)
@@ -92,12 +92,12 @@ class Rehearsal:
                 self._note(action, "refuse", str(action.reason or ""))
         return self._taken()
 
-    def finish(self, at: Micros) -> list[Would]:
+    def finish(self, at: Micros) -> list[RehearsedAction]:
         """Return the decisions since the last call, up to the time `at`."""
         self._go_on(at)
         return self._taken()
 
-    def _taken(self) -> list[Would]:
+    def _taken(self) -> list[RehearsedAction]:
         taken, self._would = self._would, []
         return taken
 
@@ -194,7 +194,7 @@ class Rehearsal:
     def _note(self, action: Action, verdict: str, reason: str) -> None:
         target = action.target
         self._would.append(
-            Would(
+            RehearsedAction(
                 action.rule,
                 action.title,
                 action.alert,

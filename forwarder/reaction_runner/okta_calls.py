@@ -13,7 +13,7 @@ from forwarder.okta.api.client import OktaClient
 from forwarder.okta.api.errors import ErrorResponse, NoResponseError
 from forwarder.okta.api.transport import RawResponse
 from forwarder.okta.api.urls import links_of
-from forwarder.react.ports import Answer, okta_again_at, unreadable
+from forwarder.react.ports import Answer, okta_retry_at, unreadable
 
 _KEPT = ("retry-after", "location", "content-type")
 
@@ -70,7 +70,7 @@ class OrgCalls:
             sent=not refused.from_token_endpoint,
             error_id=refused.error_id,
             request_id=headers.get("x-okta-request-id", ""),
-            again_at=okta_again_at(refused.status, headers, self._clock.now()),
+            retry_at=okta_retry_at(refused.status, headers, self._clock.now()),
         )
 
 

@@ -281,8 +281,8 @@ def _token_failure(error: Any) -> _Failure:
     summary = str(getattr(error, "error_summary", ""))
     summary = summary.rpartition("Server error: ")[2].partition("\n\nACTION")[0]
     redirect_host = urlsplit(getattr(error, "headers", {}).get("location", "")).netloc
-    code = errors.said(getattr(error, "error_code", ""))
-    summary = errors.said(summary, errors.SUMMARY_LIMIT)
+    code = errors.redacted(getattr(error, "error_code", ""))
+    summary = errors.redacted(summary, errors.SUMMARY_LIMIT)
     return ErrorResponse(status, code, summary, redirect_host, from_token_endpoint=True)
 
 

@@ -35,7 +35,7 @@ class ErrorResponse(msgspec.Struct, frozen=True):
     Attributes:
         status: the HTTP status.
         code: Okta's `errorCode`, or the `error` of its token endpoint; empty if there is none.
-        summary: Okta's error text, with its causes. Like `code` and `error_id`, it must come from `said`.
+        summary: Okta's error text, with its causes. Like `code` and `error_id`, it must come from `redacted`.
         redirect_host: the host that a redirect points to; empty if there is no redirect.
         from_token_endpoint: whether this is the response to a request for a token.
         error_id: Okta's id of this error, which Okta's support asks for.
@@ -84,7 +84,7 @@ def required_permission(method: str, path: str) -> Permission | None:
     return None
 
 
-def said(text: object, limit: int = 100) -> str:
+def redacted(text: object, limit: int = 100) -> str:
     """Return the start of `text`, from an error response of Okta or of a proxy. Parts of our request that it repeats are
     redacted."""
     return redact_start(str(text or ""), limit)
@@ -109,13 +109,13 @@ def read_error(status: int, content: bytes, headers: Any) -> ErrorResponse:
     summaries = [body.get("errorSummary") or body.get("error_description")]
     if isinstance(causes, list):
         summaries += [cause.get("errorSummary") for cause in causes if isinstance(cause, dict)]
-    summary = said("; ".join(text for text in summaries if isinstance(text, str) and text), SUMMARY_LIMIT)
+    summary = redacted("; ".join(text for text in summaries if isinstance(text, str) and text), SUMMARY_LIMIT)
     return ErrorResponse(
         status,
-        said(body.get("errorCode") or body.get("error")),
+        redacted(body.get("errorCode") or body.get("error")),
         summary,
         redirect_host,
-        error_id=said(body.get("errorId")),
+        error_id=redacted(body.get("errorId")),
         headers=headers,
     )
 

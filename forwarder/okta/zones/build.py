@@ -9,16 +9,16 @@ from forwarder.okta.api.port import Api
 from forwarder.okta.zones.address_ranges import parse_range
 from forwarder.okta.zones.admin import ZoneAdmin
 from forwarder.okta.zones.egress import Egress
-from forwarder.okta.zones.exemption import Needed
+from forwarder.okta.zones.exemption import RequiredExemption
 from forwarder.okta.zones.guard import ZoneGuard
 from forwarder.okta.zones.record import ZoneRecord
 from forwarder.okta.zones.settings import OrgZones
 from forwarder.okta.zones.writer import ZoneWriter
 
 
-def protected_by(key: str, networks: Iterable[IPv4Network | IPv6Network | str]) -> list[Needed]:
+def protected_by(key: str, networks: Iterable[IPv4Network | IPv6Network | str]) -> list[RequiredExemption]:
     """Return `networks` as addresses that must be exempt. `key` is the key of the configuration that lists them."""
-    return [Needed(parse_range(str(network)), key) for network in networks]
+    return [RequiredExemption(parse_range(str(network)), key) for network in networks]
 
 
 def zone_writer(  # noqa: PLR0913  # all that is known about the org
@@ -30,7 +30,7 @@ def zone_writer(  # noqa: PLR0913  # all that is known about the org
     *,
     store: Path,
     client_id: str | None = None,
-    protected: Iterable[Needed] = (),
+    protected: Iterable[RequiredExemption] = (),
 ) -> ZoneWriter:
     """Return the writer of an org's zones.
 

@@ -14,7 +14,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, iso
 from forwarder.okta.api.port import Api
 from forwarder.okta.zones.address_ranges import AddressRange, parse_range
-from forwarder.okta.zones.exemption import Needed
+from forwarder.okta.zones.exemption import RequiredExemption
 
 _LOOKBACK = 2 * 3600 * SECOND
 """How far back to search for our calls. A service app fetches a token every hour, and the log shows this call."""
@@ -32,7 +32,13 @@ class Egress:
     """The forwarder's addresses as one org sees them."""
 
     def __init__(
-        self, api: Api, url: str, clock: Clock, *, client_id: str | None = None, stated: Iterable[Needed] = ()
+        self,
+        api: Api,
+        url: str,
+        clock: Clock,
+        *,
+        client_id: str | None = None,
+        stated: Iterable[RequiredExemption] = (),
     ) -> None:
         """Create the object; nothing is requested yet.
 
@@ -50,7 +56,9 @@ class Egress:
         self._stated = tuple(stated)
         self._cached: tuple[float, set[str], list[_Event]] | None = None
 
-    async def addresses(self, own_zones: Collection[str] = (), *, written: str = "") -> list[Needed]:
+    async def addresses(
+        self, own_zones: Collection[str] = (), *, written: str = ""
+    ) -> list[RequiredExemption]:
         """Return the forwarder's addresses, each with its source (a setting or a call); empty if no address is known.
 
         Args:
@@ -65,7 +73,7 @@ class Egress:
         if is_loopback(self._host):  # an emulated org, which sees a loopback address
             host = "127.0.0.1" if self._host == "localhost" else self._host
             return [*self._stated] or [
-                Needed(parse_range(host), "this machine, because the emulated org runs on it")
+                RequiredExemption(parse_range(host), "this machine, because the emulated org runs on it")
             ]
         events = await self._calls(own_zones, fresh=bool(written))
         for _ in range(_TRIES if written else 0):
@@ -78,7 +86,7 @@ class Egress:
             why = f"Okta saw our call {event.get('eventType')} at {event.get('published')} from there"
             for each in _addresses(event):
                 seen.setdefault(each, why)
-        return [*self._stated, *(Needed(each, why) for each, why in seen.items())]
+        return [*self._stated, *(RequiredExemption(each, why) for each, why in seen.items())]
 
     async def _calls(self, own_zones: Collection[str], *, fresh: bool) -> list[_Event]:
         """Return the System Log's events about our calls, the newest first. Unless `fresh` is true, they may have been

@@ -12,7 +12,7 @@ EXEMPT_ZONE = "DefaultExemptIpZone"
 only by this name."""
 
 
-class Needed(msgspec.Struct, frozen=True):
+class RequiredExemption(msgspec.Struct, frozen=True):
     """Addresses that must be exempt. `why` says where they come from: a key of the configuration, or a call of ours that
     the System Log shows."""
 
@@ -20,7 +20,7 @@ class Needed(msgspec.Struct, frozen=True):
     why: str
 
 
-def exemption_problems(zones: Sequence[Zone], needed: Iterable[Needed]) -> Iterator[str]:
+def exemption_problems(zones: Sequence[Zone], needed: Iterable[RequiredExemption]) -> Iterator[str]:
     """Yield a line for each reason why a blocklist could block addresses that must be exempt.
 
     Args:

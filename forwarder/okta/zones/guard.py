@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from forwarder.core.errors import OktaRefusedError
 from forwarder.okta.zones.address_ranges import AddressRange
 from forwarder.okta.zones.egress import Egress
-from forwarder.okta.zones.exemption import Needed, exemption_problems
+from forwarder.okta.zones.exemption import RequiredExemption, exemption_problems
 from forwarder.okta.zones.record import Made
 from forwarder.okta.zones.zone import Zone
 
@@ -14,7 +14,7 @@ class ZoneGuard:
     """Checks that the forwarder's own addresses and the protected ones are exempt from all blocklists of one
     org."""
 
-    def __init__(self, org: str, egress: Egress, protected: Iterable[Needed] = ()) -> None:
+    def __init__(self, org: str, egress: Egress, protected: Iterable[RequiredExemption] = ()) -> None:
         """Create the guard. `protected` are the addresses that must be exempt in addition to the forwarder's own."""
         self._org = org
         self._egress = egress

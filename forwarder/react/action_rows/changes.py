@@ -101,7 +101,7 @@ class Rows:
         return ended
 
     def later(self, action: Action, answer: Answer, backoff: Backoff) -> Action:
-        """Return `action` with one more failed try. It is due after the backoff, or at `answer.again_at` if that is
+        """Return `action` with one more failed try. It is due after the backoff, or at `answer.retry_at` if that is
         later."""
         attempts = action.attempts + 1
         due = self.clock.now() + int(backoff.delay(min(attempts, 20)) * SECOND)
@@ -109,7 +109,7 @@ class Rows:
             answered(action, answer),
             attempts=attempts,
             detail=answer.text,
-            due=max(due, answer.again_at or 0),
+            due=max(due, answer.retry_at or 0),
         )
 
 

@@ -142,8 +142,8 @@ class Poster:
         if response.is_redirect:
             said = f"redirect to {_shown_start(response.headers.get('location', '').partition('?')[0])}"
             fix = f"redirects are not followed; write the right address in {self.key}"
-        answer = Answer(status, body, again_at=retry_at(response.headers, self._clock.now()))
-        after = "the request is tried again" if answer.may_help_again else fix
+        answer = Answer(status, body, retry_at=retry_at(response.headers, self._clock.now()))
+        after = "the request is tried again" if answer.is_retryable else fix
         text = f"{self._shown} answers {status}{f': {said}' if said else ''}; {after}"
         return msgspec.structs.replace(answer, text=_line(text))
 

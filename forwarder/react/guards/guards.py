@@ -32,7 +32,7 @@ from forwarder.react.guards.blockable_addresses import why_not_blocked
 from forwarder.react.guards.confirmation import Confirmation
 from forwarder.react.guards.deadlines import why_late
 from forwarder.react.guards.directory import AGE, Directory, LookUpError, why_protected
-from forwarder.react.guards.judgement import AGAIN, Case, Decision, Judgement, refuse, repeat, time_of, wait
+from forwarder.react.guards.judgement import DELAY, Case, Decision, Judgement, refuse, repeat, time_of, wait
 from forwarder.react.guards.own_events import why_own
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.guards.prompt_limits import LIMIT_OF, reached_limit
@@ -42,7 +42,7 @@ from forwarder.react.settings.guards import GuardSettings
 AGE_AFTER_A_WAIT: Micros = 10 * SECOND
 """How old the look-up of a user may be if the action has waited: the user may have become protected meanwhile."""
 
-PATIENCE: Micros = 30 * SECOND
+LOOK_UP_RETRY_TIME: Micros = 30 * SECOND
 """How long a failed look-up of a user is repeated before the action is refused. This limit does not apply after a 429."""
 
 MANY_USERS = 5
@@ -219,8 +219,8 @@ class Guards:
             since = self._failing.setdefault(action.key, case.now)
             if len(self._failing) > _MOST_FAILING:
                 del self._failing[next(iter(self._failing))]
-            is_patient = error.answer.status == 429 or case.now - since < PATIENCE
-            if error.answer.may_help_again and is_patient:
+            may_retry = error.answer.status == 429 or case.now - since < LOOK_UP_RETRY_TIME
+            if error.answer.is_retryable and may_retry:
                 return repeat(case, Reason.PROTECTED, text, error.answer)
             return refuse(Reason.PROTECTED, text)
         return refuse(Reason.PROTECTED, why) if why else None
@@ -245,7 +245,7 @@ class Guards:
                 found = "" if seen.answer.code == "group" else "Okta does not know the target: "
                 return refuse(Reason.TARGET, found + seen.answer.text)
             text = f"the state of the target is not known: {seen.answer.text}"
-            if seen.answer.may_help_again:
+            if seen.answer.is_retryable:
                 return repeat(case, Reason.STATE, text, seen.answer)
             return refuse(Reason.STATE, text)
         if seen.is_so and not case.is_repeated and self._memory.live(case.action) is None:
@@ -265,7 +265,7 @@ class Guards:
             text = f"{other.id} has this effect; in enforce, the later end would count"
             return Judgement(Decision.NO_OP, Reason.LIVE, text)
         if other.state is not ActionState.LIVE or (other.undo_due or now) <= now:
-            return wait(Reason.LIVE, f"{other.id} is under way on the same target", Waits.RETRY, now + AGAIN)
+            return wait(Reason.LIVE, f"{other.id} is under way on the same target", Waits.RETRY, now + DELAY)
         if case.seen is not None and not case.seen.is_there:
             text = f"someone else undid {other.id} in Okta, so no action changes the target until {other.id} ends"
             return refuse(Reason.HOLD, text)
@@ -289,7 +289,7 @@ class Guards:
             text = f"the System Log has another event under the uuid {uuid}, so what the hook delivered is forged or edited"
             return refuse(Reason.UNCONFIRMED, f"{text}. Give the hook a new secret: docs/hooks.md")
         waited = (case.now - action.planned_at) // 2
-        until = case.now + min(max(waited, AGAIN), _SLOWEST)
+        until = case.now + min(max(waited, DELAY), _SLOWEST)
         if case.now < (last := action.published + self._fresh):
             until = min(until, last)  # one last check before the action is late
         text = "the System Log does not have all events of the alert yet"
@@ -315,7 +315,7 @@ class Guards:
                 return ask(
                     case, self._settings.approve_within, Reason.LIMIT, LIMIT_OF[reached.which], reached.detail
                 )
-            return wait(Reason.LIMIT, reached.detail, Waits.RETRY, reached.until or now + AGAIN)
+            return wait(Reason.LIMIT, reached.detail, Waits.RETRY, reached.until or now + DELAY)
         if not (over := self._memory.over(action, self._settings.limits, now, shadow=case.in_shadow)):
             return None
         limit = self._settings.limits[over]

@@ -9,7 +9,7 @@ from forwarder.core.action import Action, Approval, Reason, Waits
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.ports import Answer, Seen
 
-AGAIN: Micros = 5 * SECOND
+DELAY: Micros = 5 * SECOND
 """How long an action waits before the guards repeat a check that failed."""
 
 
@@ -101,7 +101,7 @@ def wait(reason: Reason, detail: str, waits_for: Waits, until: Micros) -> Judgem
 def repeat(case: Case, reason: Reason, text: str, answer: Answer) -> Judgement:
     """Return the judgement that lets an action wait until a failed look-up is repeated. `answer` is Okta's answer to that
     look-up."""
-    return wait(reason, text, Waits.RETRY, max(answer.again_at or 0, case.now + AGAIN))
+    return wait(reason, text, Waits.RETRY, max(answer.retry_at or 0, case.now + DELAY))
 
 
 def time_of(seconds: float) -> str:

@@ -13,7 +13,7 @@ from forwarder.react.guards.judgement import Case
 from forwarder.react.prompts.results import Reply
 from forwarder.react.settings.guards import GuardSettings, Limit
 
-_AGAIN = 10 * SECOND
+_RETRY_PAUSE = 10 * SECOND
 
 LIMIT_OF = {"day": "prompt_per_user", "org": "prompts_at_once"}
 """The name of each limit in `reactions.limits`, by the value of `ReachedLimit.which`."""
@@ -90,7 +90,7 @@ def first_reached_limit(
         return ReachedLimit("day", text, at + window)
     if out >= at_once:
         return ReachedLimit(
-            "org", f"{out} users of {action.org} are being asked, which is the limit", now + _AGAIN
+            "org", f"{out} users of {action.org} are being asked, which is the limit", now + _RETRY_PAUSE
         )
     return None
 

@@ -141,7 +141,7 @@ class Prompts:
         interval = handle.interval + (_SLOWER if look.is_slower else 0.0)
         is_unsure = (handle.is_unsure or look.is_lost) and not look.is_pending
         out.handle = replace(handle, interval=interval, is_unsure=is_unsure)
-        wait = interval if look.again_at is None else max(interval, (look.again_at - now) / SECOND)
+        wait = interval if look.retry_at is None else max(interval, (look.retry_at - now) / SECOND)
         out.next = self._clock.monotonic() + wait
         return replace(self._waiting(out), detail=detail, request_id=look.request_id, error_id=look.error_id)
 

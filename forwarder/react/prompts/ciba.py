@@ -24,7 +24,7 @@ from forwarder.react.prompts.results import (
     PromptProgress,
     Reply,
     ids_of,
-    not_found_out,
+    look_up_failed,
     not_sent,
 )
 
@@ -68,10 +68,10 @@ class Ciba:
         # The login in the event is not used: a forged event may have any login. The guards have looked up the id.
         user = await self._api.call("GET", f"/api/v1/users/{quote(action.target.id, safe='')}")
         if not user.ok:
-            return not_found_out(user)
+            return look_up_failed(user)
         login = _login(user.body)
         if login is None:
-            return not_found_out(unreadable(user, "the look-up of the user"))
+            return look_up_failed(unreadable(user, "the look-up of the user"))
         form = {
             "scope": "openid",
             "login_hint": login,
@@ -90,7 +90,7 @@ class Ciba:
         if (failed := await self._tokens.load_keys()) is not None:
             # Do not poll: an approval could not be checked, and Okta sends it only once.
             return PollResult(
-                again_at=failed.again_at,
+                retry_at=failed.retry_at,
                 detail=f"not polled, because an approval could not be checked: {failed.text}",
             )
         answer = await self._server.post("/v1/token", {"grant_type": _GRANT, "auth_req_id": handle.poll})
@@ -109,9 +109,9 @@ class Ciba:
         if answer.code == "access_denied":
             return PollResult(Reply.DENIED, **ids)
         if answer.status == 429 or not answer.sent:
-            return PollResult(again_at=answer.again_at, detail=answer.text, **ids)
-        if answer.may_help_again:
-            return PollResult(is_lost=True, again_at=answer.again_at, detail=answer.text, **ids)
+            return PollResult(retry_at=answer.retry_at, detail=answer.text, **ids)
+        if answer.is_retryable:
+            return PollResult(is_lost=True, retry_at=answer.retry_at, detail=answer.text, **ids)
         return PollResult(Reply.UNKNOWN, detail=_hinted(answer), **ids)
 
     async def withdraw(self, _handle: Handle) -> None:

@@ -22,7 +22,7 @@ from forwarder.core.printable import printable_line
 from forwarder.core.redaction import redact_start
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.actions.poster import NEVER_SENT, NO_RESPONSE, content_of
-from forwarder.react.ports import Answer, okta_again_at, unreadable
+from forwarder.react.ports import Answer, okta_retry_at, unreadable
 from forwarder.react.settings.signing_keys import signing_key
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -172,7 +172,7 @@ class AuthorizationServer:
             text=_line(f"Okta refuses {method} {url} ({reason}{f': {text}' if text else ''})"),
             error_id=error_id,
             request_id=request_id,
-            again_at=okta_again_at(response.status_code, response.headers, self._clock.now()),
+            retry_at=okta_retry_at(response.status_code, response.headers, self._clock.now()),
         )
 
 

@@ -19,7 +19,7 @@ from forwarder.react.prompts.results import (
     PromptProgress,
     Reply,
     ids_of,
-    not_found_out,
+    look_up_failed,
     not_sent,
 )
 
@@ -60,9 +60,9 @@ class Push:
         path = f"/api/v1/users/{quote(action.target.id, safe='')}/factors"
         listed = await self._api.call("GET", path)
         if not listed.ok:
-            return not_found_out(listed)
+            return look_up_failed(listed)
         if not isinstance(listed.body, list):
-            return not_found_out(unreadable(listed, f"GET {path}"))
+            return look_up_failed(unreadable(listed, f"GET {path}"))
         verify, why = _verify_link(listed.body)
         if verify is None:
             return PromptProgress(Reply.UNREACHABLE, detail=why, request_id=listed.request_id)
@@ -84,7 +84,7 @@ class Push:
         if answer.status in {404, 410}:
             return PollResult(Reply.UNKNOWN, detail="Okta no longer knows the push", **ids)
         if not answer.ok:
-            return PollResult(is_lost=True, again_at=answer.again_at, detail=answer.text, **ids)
+            return PollResult(is_lost=True, retry_at=answer.retry_at, detail=answer.text, **ids)
         result = _result(answer.body)
         if result == "WAITING":
             return PollResult(is_pending=True)

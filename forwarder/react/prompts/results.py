@@ -65,11 +65,11 @@ class PromptProgress(msgspec.Struct, frozen=True):
     error_id: str = ""
 
 
-def not_found_out(answer: Answer) -> PromptProgress:
+def look_up_failed(answer: Answer) -> PromptProgress:
     """Return the PromptProgress of a prompt that was not sent, because the look-up of the user failed."""
     ids = ids_of(answer)
-    if answer.may_help_again:
-        return PromptProgress(due=answer.again_at, detail=answer.text, **ids)
+    if answer.is_retryable:
+        return PromptProgress(due=answer.retry_at, detail=answer.text, **ids)
     if answer.status == 404:
         return PromptProgress(Reply.UNREACHABLE, detail=answer.text or "Okta does not know the user", **ids)
     return PromptProgress(failed=True, detail=answer.text, **ids)
@@ -79,9 +79,9 @@ def not_sent(answer: Answer) -> PromptProgress:
     """Return the PromptProgress of a prompt that Okta refused to send. The prompt is sent again only if it certainly was not
     sent. With a 429, Okta has done nothing; but a 5xx may come after Okta has sent the prompt."""
     ids = ids_of(answer)
-    if answer.status == 429 or (not answer.sent and answer.may_help_again):
-        return PromptProgress(due=answer.again_at, detail=answer.text, **ids)
-    if answer.may_help_again:
+    if answer.status == 429 or (not answer.sent and answer.is_retryable):
+        return PromptProgress(due=answer.retry_at, detail=answer.text, **ids)
+    if answer.is_retryable:
         text = f"it is not known whether the user was asked, so they are not asked again. {answer.text}"
         return PromptProgress(Reply.UNKNOWN, detail=text, **ids)
     return PromptProgress(failed=True, detail=answer.text, **ids)
@@ -122,7 +122,7 @@ class PollResult(msgspec.Struct, frozen=True):
         is_slower: whether Okta wants fewer polls from now on.
         is_lost: whether there was no response, or only an error. A response that was lost may have had the answer.
         is_spent: whether Okta no longer knows the prompt: it has expired, or an earlier poll had the answer.
-        again_at: the earliest time of the next poll; None if Okta did not say.
+        retry_at: the earliest time of the next poll; None if Okta did not say.
     """
 
     answer: Reply | None = None
@@ -130,7 +130,7 @@ class PollResult(msgspec.Struct, frozen=True):
     is_slower: bool = False
     is_lost: bool = False
     is_spent: bool = False
-    again_at: Micros | None = None
+    retry_at: Micros | None = None
     detail: str = ""
     request_id: str = ""
     error_id: str = ""

@@ -7,7 +7,7 @@ from forwarder.rules.conditions.event_fields import Reading
 from forwarder.rules.evaluation.ruleset import Ruleset, can_match
 
 
-class Reach:
+class MatchableTypes:
     """Finds which event types of a given list each rule of a ruleset can match."""
 
     def __init__(self, ruleset: Ruleset, types: Sequence[str]) -> None:

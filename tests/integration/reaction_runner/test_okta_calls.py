@@ -66,7 +66,7 @@ async def test_a_refusal_says_why_with_oktas_error_id_and_what_to_do() -> None:
     async with scene() as (org, calls):
         await calls.call(*suspend(org))
         answer = await calls.call(*suspend(org))
-    assert (answer.status, answer.code, answer.may_help_again) == (400, "E0000001", False)
+    assert (answer.status, answer.code, answer.is_retryable) == (400, "E0000001", False)
     assert answer.error_id
     assert "lifecycle/suspend" in answer.text
 
@@ -84,9 +84,9 @@ async def test_a_call_over_the_rate_limit_is_sent_once_and_says_when_to_come_aga
         before = SystemClock().now()
         answer = await calls.call(*suspend(org))
         assert len(org.calls.all()) == 1
-    assert (answer.status, answer.may_help_again) == (429, True)
-    assert answer.again_at is not None
-    assert 29 <= (answer.again_at - before) / SECOND <= 33
+    assert (answer.status, answer.is_retryable) == (429, True)
+    assert answer.retry_at is not None
+    assert 29 <= (answer.retry_at - before) / SECOND <= 33
 
 
 async def test_an_error_of_okta_after_the_effect_is_not_repeated_and_honours_retry_after() -> None:
@@ -94,9 +94,9 @@ async def test_an_error_of_okta_after_the_effect_is_not_repeated_and_honours_ret
         before = SystemClock().now()
         answer = await calls.call(*suspend(org))
         assert [call.effect for call in org.calls.all()] == [True]
-    assert (answer.status, answer.sent, answer.may_help_again) == (503, True, True)
-    assert answer.again_at is not None
-    assert 6 <= (answer.again_at - before) / SECOND <= 9
+    assert (answer.status, answer.sent, answer.is_retryable) == (503, True, True)
+    assert answer.retry_at is not None
+    assert 6 <= (answer.retry_at - before) / SECOND <= 9
 
 
 @pytest.mark.long
@@ -104,7 +104,7 @@ async def test_a_lost_answer_may_have_been_carried_out() -> None:
     async with scene(timeout=0.3, no_response=1.0) as (org, calls):
         answer = await calls.call(*suspend(org))
         assert len(org.calls.all()) == 1
-    assert (answer.status, answer.sent, answer.may_help_again) == (0, True, True)
+    assert (answer.status, answer.sent, answer.is_retryable) == (0, True, True)
 
 
 async def test_no_connection_means_that_nothing_was_sent() -> None:
@@ -147,7 +147,7 @@ async def test_a_change_that_waited_long_for_its_turn_is_not_sent() -> None:
         await first
         await client.close()
         assert len(org.calls.all()) == 1
-    assert (answer.status, answer.sent, answer.may_help_again) == (0, False, True)
+    assert (answer.status, answer.sent, answer.is_retryable) == (0, False, True)
     assert "had to wait" in answer.text
 
 
@@ -171,8 +171,8 @@ async def test_a_refused_call_may_be_repeated_within_an_hour(headers: dict[str, 
         client = OktaClient(server.url.removesuffix("/events"), ApiSettings(token=TOKEN), 1.0, SystemClock())
         answer = await OrgCalls(client, SystemClock()).call("POST", "/api/v1/users/00u1/lifecycle/unsuspend")
         await client.close()
-    assert answer.again_at is not None
-    assert answer.again_at <= SystemClock().now() + 3600 * SECOND
+    assert answer.retry_at is not None
+    assert answer.retry_at <= SystemClock().now() + 3600 * SECOND
 
 
 @pytest.mark.parametrize("body", [b"<html>maintenance</html>", b"\xff", b"[" * 100_000, b'{"id": '])
@@ -186,5 +186,5 @@ async def test_a_2xx_that_is_not_json_does_not_say_that_a_call_was_carried_out(b
         with pytest.raises(OktaError, match="not JSON"):
             (await client.call("GET", "/api/v1/zones")).json()
         await client.close()
-    assert (answer.ok, answer.sent, answer.may_help_again) == (False, True, True)
+    assert (answer.ok, answer.sent, answer.is_retryable) == (False, True, True)
     assert "POST /api/v1/users/00u1/lifecycle/suspend cannot be read" in answer.text

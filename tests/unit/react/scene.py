@@ -122,7 +122,7 @@ class FakeOkta:
         fault = self.faults.pop(0) if self.faults else ""
         if fault.isdigit():
             again = self._clock.now() + 30_000_000 if fault == "429" else None
-            return Answer(int(fault), text=f"refused with {fault}", again_at=again, error_id="oae1")
+            return Answer(int(fault), text=f"refused with {fault}", retry_at=again, error_id="oae1")
         if fault != "before":
             answer = self._change(method, path, body)
             if answer.ok:

@@ -1,7 +1,7 @@
 import pytest
 
 from forwarder.core.time import SECOND
-from forwarder.react.ports import okta_again_at
+from forwarder.react.ports import okta_retry_at
 from tests.fakes.clock import NOON
 
 DATE = "Thu, 01 Jan 2026 13:00:00 GMT"
@@ -26,5 +26,5 @@ AT = NOON // SECOND + 3600
 def test_with_a_wrong_clock_a_call_waits_as_long_as_okta_asks(
     status: int, headers: dict[str, str], seconds: int | None
 ) -> None:
-    again_at = okta_again_at(status, {"date": DATE} | headers, NOON)
-    assert again_at == (None if seconds is None else NOON + seconds * SECOND)
+    retry_at = okta_retry_at(status, {"date": DATE} | headers, NOON)
+    assert retry_at == (None if seconds is None else NOON + seconds * SECOND)

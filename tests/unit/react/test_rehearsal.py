@@ -7,7 +7,7 @@ from typing import Any
 from forwarder.core.alert import to_event
 from forwarder.core.event import Event, Source
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.rehearsal import Rehearsal, Would
+from forwarder.react.rehearsal import Rehearsal, RehearsedAction
 from forwarder.reaction_runner.guard_settings import rehearsal
 from forwarder.rules.conditions.condition import TypeIs, exactly
 from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
@@ -69,7 +69,7 @@ def about(
     return to_event(found, trigger(actor=actor, **more), at)
 
 
-def outcomes(found: list[Would]) -> list[tuple[str, str, str]]:
+def outcomes(found: list[RehearsedAction]) -> list[tuple[str, str, str]]:
     return [(one.action, one.verdict, one.reason) for one in found]
 
 

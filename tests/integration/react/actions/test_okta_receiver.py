@@ -152,7 +152,7 @@ async def test_a_change_of_the_key_as_the_docs_tell_it_loses_no_event(tmp_path: 
 
         assert (await there.send(there.risk(id="1"), OLD)).ok
         refused = await there.send(there.risk(id="2"), NEW)
-        assert (refused.code, refused.may_help_again) == ("invalid_key", False)
+        assert (refused.code, refused.is_retryable) == ("invalid_key", False)
         await publish(key=OLD, previous_key=NEW)
         assert (await there.send(there.risk(id="2"), OLD)).ok
         await publish(key=NEW, previous_key=OLD)

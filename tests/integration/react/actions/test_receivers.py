@@ -101,7 +101,7 @@ async def test_a_webhook_is_accepted_by_a_receiver_that_checks_it() -> None:
 async def test_a_wrong_secret_says_what_to_compare() -> None:
     async with webhook_receiver(b"other-secret") as receiver:
         answer = await notify(receiver.url)
-        assert (answer.status, answer.may_help_again) == (401, False)
+        assert (answer.status, answer.is_retryable) == (401, False)
         assert answer.text == (
             f"{receiver.url} answers 401: No matching signature found; compare `secret` on both sides, and both clocks: "
             "a receiver refuses webhooks older than 5 minutes"
@@ -118,7 +118,7 @@ async def test_both_secrets_of_a_rotation_are_accepted() -> None:
 async def test_a_repetition_has_the_same_id() -> None:
     async with webhook_receiver(b"planted-soc-secret") as receiver:
         receiver.replies.append(Reply(503))
-        assert (await notify(receiver.url)).may_help_again
+        assert (await notify(receiver.url)).is_retryable
         assert (await notify(receiver.url)).ok
         assert [call.headers["webhook-id"] for call in receiver.calls] == ["id-1", "id-1"]
 
@@ -148,7 +148,7 @@ async def test_each_status_has_its_consequence(reply: Reply, *, again: bool, tex
     async with webhook_receiver(b"other") as receiver:
         receiver.replies.append(reply)
         answer = await notify(receiver.url)
-        assert (answer.status, answer.may_help_again, answer.sent) == (reply.status, again, True)
+        assert (answer.status, answer.is_retryable, answer.sent) == (reply.status, again, True)
         assert text in answer.text
         assert answer.ok == (not text)
         assert len(receiver.calls) == 1
@@ -169,7 +169,7 @@ async def test_retry_after_says_when_to_try_again_up_to_an_hour(value: str, seco
     async with risk_receiver(ISSUER, "risk", keys_of(KEY)) as receiver:
         receiver.replies.append(Reply(429, {"Retry-After": value}))
         answer = await report(risk_settings({"url": receiver.url, "audience": "risk"}))
-        assert answer.again_at == (None if seconds is None else NOON + seconds * 1_000_000)
+        assert answer.retry_at == (None if seconds is None else NOON + seconds * 1_000_000)
 
 
 async def test_a_url_that_is_a_secret_is_used_whole_and_shown_by_its_host(
@@ -193,7 +193,7 @@ async def test_a_silent_server_may_have_received_it() -> None:
     async with webhook_receiver(b"x") as receiver:
         receiver.replies.append(Reply(None))
         answer = await notify(receiver.url, timeout="300ms")
-        assert (answer.status, answer.sent, answer.may_help_again) == (0, True, True)
+        assert (answer.status, answer.sent, answer.is_retryable) == (0, True, True)
         assert answer.text.endswith(
             "no response in time; check reactions.webhooks.soc.url, and the firewalls on the way"
         )
@@ -201,7 +201,7 @@ async def test_a_silent_server_may_have_received_it() -> None:
 
 async def test_a_server_that_is_not_there_has_not_received_it() -> None:
     answer = await notify("http://127.0.0.1:1/x")
-    assert (answer.status, answer.sent, answer.may_help_again) == (0, False, True)
+    assert (answer.status, answer.sent, answer.is_retryable) == (0, False, True)
     assert "nothing listens there (connection refused); check reactions.webhooks.soc.url" in answer.text
 
 
@@ -240,7 +240,7 @@ async def test_a_reload_that_closes_the_client_leaves_an_answer() -> None:
     webhooks = Webhooks({"soc": WebhookSettings(url="http://127.0.0.1:1", secret="s")}, ManualClock())
     await webhooks.close()
     answer = await webhooks.send("soc", "id-1", ALERT)
-    assert (answer.status, answer.may_help_again) == (0, True)
+    assert (answer.status, answer.is_retryable) == (0, True)
 
 
 # --- risk events
@@ -286,7 +286,7 @@ async def test_a_key_is_accepted_while_it_is_published_and_not_after() -> None:
         old, new = (risk_settings({"url": receiver.url, "audience": "risk"}, key) for key in (KEY, OTHER))
         assert (await report(old)).ok
         answer = await report(new)
-        assert (answer.status, answer.code, answer.may_help_again) == (400, "invalid_key", False)
+        assert (answer.status, answer.code, answer.is_retryable) == (400, "invalid_key", False)
         assert "the receiver has no key with this `kid`; check that it can fetch" in answer.text
         published.append(OTHER)
         assert (await report(old)).ok
@@ -314,7 +314,7 @@ async def test_each_error_of_rfc_8935_says_what_to_do(err: str, hint: str) -> No
             Reply(400, body=json.dumps({"err": err, "description": "Told so; twice"}).encode())
         )
         answer = await report(risk_settings({"url": receiver.url, "audience": "risk"}))
-        assert (answer.code, answer.ok, answer.may_help_again) == (err, False, False)
+        assert (answer.code, answer.ok, answer.is_retryable) == (err, False, False)
         assert answer.text.startswith(f"{receiver.url} answers 400: {err} - Told so; twice; ")
         assert hint in answer.text
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from forwarder.okta.zones.address_ranges import parse_range
 from forwarder.okta.zones.egress import Egress
-from forwarder.okta.zones.exemption import Needed, exemption_problems
+from forwarder.okta.zones.exemption import RequiredExemption, exemption_problems
 from forwarder.okta.zones.guard import ZoneGuard
 from forwarder.okta.zones.record import Made
 from forwarder.okta.zones.zone import Zone
@@ -13,11 +13,11 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.okta_client import passing
 from tests.fakes.okta_zones import ZoneOrg
 
-OWN = Needed(parse_range("203.0.113.7"), "orgs.acme.egress")
-PROTECTED = Needed(parse_range("198.51.100.0/24"), "reactions.protect.ips")
+OWN = RequiredExemption(parse_range("203.0.113.7"), "orgs.acme.egress")
+PROTECTED = RequiredExemption(parse_range("198.51.100.0/24"), "reactions.protect.ips")
 
 
-def found(org: ZoneOrg, *needed: Needed) -> list[str]:
+def found(org: ZoneOrg, *needed: RequiredExemption) -> list[str]:
     return list(exemption_problems([Zone.read(raw) for raw in org.zones.values()], needed))
 
 

@@ -279,7 +279,7 @@ async def test_a_look_up_that_succeeds_again_in_time_lets_the_action_go() -> Non
 
 async def test_a_rate_limited_look_up_waits_for_its_reset_until_the_event_is_late() -> None:
     scene = Scene()
-    scene.okta.spoil = lambda _: Answer(429, text="too many", again_at=scene.now + 40 * SECOND)
+    scene.okta.spoil = lambda _: Answer(429, text="too many", retry_at=scene.now + 40 * SECOND)
     row = action("revoke_sessions")
     for _ in range(15):
         found = await scene.judge(row)

@@ -130,11 +130,11 @@ async def test_an_answer_to_the_post_that_has_no_link_is_never_sent_again(body: 
 @pytest.mark.parametrize(
     ("answer", "word", "failed"),
     [
-        (Answer(429, again_at=NOON + 9), None, False),
+        (Answer(429, retry_at=NOON + 9), None, False),
         (Answer(0, sent=False), None, False),
         (Answer(0), "unknown", False),
         (Answer(408), "unknown", False),
-        (Answer(503, again_at=NOON + 9), "unknown", False),
+        (Answer(503, retry_at=NOON + 9), "unknown", False),
         (Answer(504, code="E0000067"), "unknown", False),
         (Answer(403, code="E0000069"), "unreachable", False),
         (Answer(410, code="E0000154"), "unreachable", False),
@@ -151,13 +151,13 @@ async def test_each_refusal_of_the_post_has_its_meaning(
 ) -> None:
     progress, _ = await sent(listed(factor()), answer)
     assert (progress.answer, progress.failed, progress.handle) == (word, failed, "")
-    assert progress.due == (answer.again_at if word is None else None)
+    assert progress.due == (answer.retry_at if word is None else None)
 
 
 @pytest.mark.parametrize(
     ("answer", "word", "failed"),
     [
-        (Answer(429, again_at=NOON + 9), None, False),
+        (Answer(429, retry_at=NOON + 9), None, False),
         (Answer(503), None, False),
         (Answer(0), None, False),
         (Answer(404), "unreachable", False),
@@ -168,7 +168,7 @@ async def test_a_look_up_that_fails_has_sent_nothing(
     answer: Answer, word: str | None, *, failed: bool
 ) -> None:
     progress, org = await sent(answer)
-    assert (progress.answer, progress.failed, progress.due) == (word, failed, answer.again_at)
+    assert (progress.answer, progress.failed, progress.due) == (word, failed, answer.retry_at)
     assert len(org.calls) == 1
 
 
