@@ -18,6 +18,8 @@ from forwarder.core.sighting import PLACES, USER, Sighting
 from forwarder.core.time import SECOND, Micros
 from forwarder.ecs.fields import object_at
 from forwarder.rules.evaluation.countries import UNKNOWN, country_code
+from forwarder.rules.evaluation.ruleset import Ruleset
+from forwarder.rules.review import fields_of
 
 DAY: Micros = 86_400 * SECOND
 KNOWN = 30 * DAY
@@ -153,6 +155,19 @@ def _distance(one: Place, other: Place) -> float:
     lat1, lon1, lat2, lon2 = map(math.radians, (one.lat, one.lon, other.lat, other.lon))
     a = math.sin((lat2 - lat1) / 2) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2
     return 2 * _EARTH_KM * math.asin(min(1.0, math.sqrt(a)))
+
+
+def reads_derived(rules: Ruleset) -> bool:
+    """Whether a rule, a correlation or an exception reads a field below `forwarder`."""
+    fields = [field for each in rules.rules for field in fields_of(each.condition)]
+    fields += [field for each in rules.exceptions for field in fields_of(each.condition)]
+    for each in rules.correlations:
+        fields += [
+            each.field or "",
+            *each.group_by,
+            *(f for named in each.aliases.values() for f in named.values()),
+        ]
+    return any(field.lower().startswith("forwarder.") for field in fields)
 
 
 def user_of(raw: dict[str, Any]) -> str | None:

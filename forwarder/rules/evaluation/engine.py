@@ -15,10 +15,10 @@ from forwarder.core.alert import MOST_EVENTS, Alert, AlertWindow, RuleInfo
 from forwarder.core.event import Event
 from forwarder.core.time import SECOND, Micros
 from forwarder.rules.conditions.event_fields import Reading, texts
+from forwarder.rules.evaluation.derived import reads_derived
 from forwarder.rules.evaluation.groups import Feed, RuleGroup, RuleGroups, key_of, shape_of
 from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
 from forwarder.rules.evaluation.windows import Entry, decode_id, encode_id
-from forwarder.rules.review import fields_of
 from forwarder.rules.sigma.correlation import Correlation
 
 PERSON = "actor.id"
@@ -308,16 +308,3 @@ def _stands_for(name: str, rule: Correlation, known: Mapping[str, Correlation]) 
             assert inner is not None
             found |= _stands_for(each, inner, known)
     return found
-
-
-def reads_derived(rules: Ruleset) -> bool:
-    """Whether a rule, a correlation or an exception reads a field below `forwarder`."""
-    fields = [field for each in rules.rules for field in fields_of(each.condition)]
-    fields += [field for each in rules.exceptions for field in fields_of(each.condition)]
-    for each in rules.correlations:
-        fields += [
-            each.field or "",
-            *each.group_by,
-            *(f for named in each.aliases.values() for f in named.values()),
-        ]
-    return any(field.lower().startswith("forwarder.") for field in fields)
