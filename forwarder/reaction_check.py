@@ -13,14 +13,15 @@ from forwarder.react.settings.problems import OrgAccess, org_problems, problems,
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.warnings import rule_warnings, warnings
 from forwarder.rules.evaluation.matched_types import MatchableTypes
-from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
-from forwarder.rules.sigma.correlation import Correlation
+from forwarder.rules.evaluation.ruleset import Ruleset
 
 
 def known_rules(ruleset: Ruleset) -> list[KnownRule]:
     """Return each rule and correlation of `ruleset` with the fields by which reactions select rules."""
-    every: list[DetectionRule | Correlation] = [*ruleset.rules, *ruleset.correlations]
-    return [KnownRule(each.id, each.title, each.level, each.name, each.tags, each.alerts) for each in every]
+    return [
+        KnownRule(each.id, each.title, each.level, each.name, each.tags, each.alerts)
+        for each in ruleset.rules_and_correlations
+    ]
 
 
 def reaction_problems(

@@ -114,7 +114,7 @@ def _print_table(ruleset: "Ruleset", found: "Sequence[Reviewed]") -> None:
     table = Table(box=None)
     for column in ("rule", "level", "fed by", "alerts"):
         table.add_column(column, overflow="fold", no_wrap=column == "level")
-    titles = {each.id: each.title for each in (*ruleset.rules, *ruleset.correlations)}
+    titles = {each.id: each.title for each in ruleset.rules_and_correlations}
     for each in found:
         table.add_row(
             each.rule.title, each.rule.level, FED_BY[each.needs.fed_by], _alerts(alerts=each.rule.alerts)

@@ -48,7 +48,7 @@ def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) ->
     from forwarder.store.interface import open_commands
 
     settings, rules = _loaded(config)
-    known = _all(rules)
+    known = rules.rules_and_correlations
     if wanted is not None and not any(_is_named(rule, wanted) for rule in known):
         names = [name for rule in known for name in (rule.id, rule.name, rule.title) if name]
         near = difflib.get_close_matches(wanted, names, n=1)
@@ -116,10 +116,6 @@ def _loaded(config: Path) -> "tuple[Settings, Ruleset]":
     return settings, load_rules(settings)
 
 
-def _all(rules: "Ruleset") -> "list[DetectionRule | Correlation]":
-    return [*rules.rules, *rules.correlations]
-
-
 def _is_named(rule: "DetectionRule | Correlation", wanted: str) -> bool:
     return wanted in {rule.id, rule.name, rule.title}
 
@@ -150,7 +146,7 @@ def _rows(
             "held_back_by_exceptions": week.by_exception,
             "last_alert": None if week.last_alert is None else iso(week.last_alert, "seconds"),
         }
-        for rule in _all(rules)
+        for rule in rules.rules_and_correlations
         for week in (last_week.get(rule.id, nothing),)
     ]
 

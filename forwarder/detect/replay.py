@@ -160,8 +160,7 @@ class Replay:
         Raises:
             StoreError: there is no store, or it cannot be read.
         """
-        loaded: list[DetectionRule | Correlation] = [*self._rules.rules, *self._rules.correlations]
-        chosen = [rule for rule in loaded if only(rule)]
+        chosen = [rule for rule in self._rules.rules_and_correlations if only(rule)]
         self._chosen = {rule.id for rule in chosen}
         too_old: Counter[str] = Counter()
         with Scratch() as scratch:

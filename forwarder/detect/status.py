@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from forwarder.core.time import SECOND, Micros, seconds_between
-from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
-from forwarder.rules.sigma.correlation import Correlation
+from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.store.rule_counts import RuleCounts
 
 DAY = 24 * 3600 * SECOND
@@ -16,7 +15,6 @@ _NOTHING = RuleCounts()
 def rule_rows(rules: Ruleset, counts: Mapping[str, RuleCounts], now: Micros) -> list[dict[str, Any]]:
     """Return a row for each rule; rules with the most alerts come first. `counts` are the counts of the 24 hours
     before `now`."""
-    loaded: list[DetectionRule | Correlation] = [*rules.rules, *rules.correlations]
     rows = [
         {
             "id": rule.id,
@@ -28,7 +26,7 @@ def rule_rows(rules: Ruleset, counts: Mapping[str, RuleCounts], now: Micros) -> 
             "held_back_24h": did.held_back,
             "held_back_by_exceptions_24h": did.by_exception,
         }
-        for rule in loaded
+        for rule in rules.rules_and_correlations
         for did in (counts.get(rule.id, _NOTHING),)
     ]
     return sorted(

@@ -6,6 +6,7 @@ from typing import Any
 from forwarder.core.action import Action, ActionRequest, ActionState, Outcome
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.okta.zones.blocklist import Blocklist, ZoneRefusedError
+from forwarder.react.actions.okta import NO_API
 from forwarder.react.ports import Answer, Seen
 
 _PATH = "/api/v1/zones"
@@ -29,7 +30,7 @@ class BlockIp:
         larger entry contains the address."""
         zone = self._blocklist(action.org)
         if zone is None:
-            return Seen(_NO_API)
+            return Seen(NO_API)
         try:
             found = await zone.look(action.target.id)
         except (OktaError, ValueError) as error:
@@ -58,7 +59,7 @@ class BlockIp:
         """Add the address to the zone, or remove it."""
         zone = self._blocklist(action.org)
         if zone is None:
-            return _NO_API
+            return NO_API
         try:
             if "add" in request.body:
                 await zone.add(action.target.id)
@@ -71,9 +72,6 @@ class BlockIp:
 
 
 _INACTIVE = "the zone is not an ACTIVE blocklist, so its entry blocks nothing yet; run: forwarder zones sync --activate"
-_NO_API = Answer(
-    0, text="the org has no `api` in the configuration any more; configure it", code="no_api", sent=False
-)
 
 
 def _answer(error: OktaError | ValueError) -> Answer:

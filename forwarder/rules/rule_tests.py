@@ -175,16 +175,14 @@ def run_tests(
         *(each.rules for each in found),
     ]
     defaults = {name: values for each in found for name, values in each.lists.items()} | dict(lists)
-    shared, faults = read_rules(all_paths, defaults)
+    shared, rule_problems = read_rules(all_paths, defaults)
     results: list[TestResult] = []
     for each in found:
         ruleset = read_rules(all_paths, defaults | dict(each.lists))[0] if each.lists else shared
         results += _results(each, ruleset)
     tested = {rule.id for each in found for test in each.tests for rule in _chosen(test, each, shared)}
-    untested: list[Described] = [
-        rule for rule in (*shared.rules, *shared.correlations) if rule.id not in tested
-    ]
-    return results, sorted({*problems, *faults}), untested
+    untested: list[Described] = [rule for rule in shared.rules_and_correlations if rule.id not in tested]
+    return results, sorted({*problems, *rule_problems}), untested
 
 
 def _results(found: TestFile, ruleset: Ruleset) -> Iterator[TestResult]:

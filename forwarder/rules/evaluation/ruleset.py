@@ -83,6 +83,11 @@ class Ruleset:
         self._all: list[_Candidate] = [(rule, tuple(self._about(rule))) for rule in self.rules]
         self._by_type: dict[str, list[_Candidate]] = {}
 
+    @property
+    def rules_and_correlations(self) -> list[DetectionRule | Correlation]:
+        """All rules, then all correlations."""
+        return [*self.rules, *self.correlations]
+
     def _about(self, rule: DetectionRule) -> Iterator[RuleException]:
         return (each for each in self.exceptions if each.rules is None or rule.id in each.rules)
 
