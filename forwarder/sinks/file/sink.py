@@ -26,7 +26,9 @@ _HINTS = {
     **dict.fromkeys((errno.EACCES, errno.EPERM), "let the forwarder's user write to that path"),
     errno.EROFS: "mount the file system for writing; after an error of the disk, the kernel makes it read-only",
     errno.EFBIG: "raise the largest size of a file (`ulimit -f`; systemd: LimitFSIZE), or lower `rotate_bytes`",
-    errno.EIO: "check the disk: the log of the kernel has its errors",
+    **dict.fromkeys(
+        (errno.EIO, errno.EBADMSG, errno.EUCLEAN), "check the disk: the log of the kernel has its errors"
+    ),
 }
 
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")

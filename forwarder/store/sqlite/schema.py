@@ -339,8 +339,9 @@ def _migrate(db: sqlite3.Connection, path: Path, steps: Sequence[str]) -> None:
         except sqlite3.Error as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            raise StoreError(
-                f"the store {path} stays at version {version} of its schema: the step to {version + 1} failed: {error}"
+            cause = to_store_error(path, error)
+            raise type(cause)(
+                f"the store stays at version {version} of its schema, because its migration failed: {cause}"
             ) from error
         version += 1
     if version != before:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from forwarder.core.errors import StoreError, StoreFormatError
+from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
 from forwarder.core.event import Source
 from forwarder.core.ports import Batch
 from forwarder.store.dead_letters import DeadLetterSelection
@@ -240,11 +240,18 @@ async def test_a_failed_step_leaves_the_version_before_it(path: Path) -> None:
     steps = (*STEPS, first, "UPDATE events SET colour = 'blue'; UPDATE nowhere SET x = 1")
     after = NEWEST + 1
     with pytest.raises(
-        StoreError, match=f"stays at version {after} of its schema: the step to {after + 1} failed: no such"
+        StoreError, match=f"stays at version {after} of its schema, because its migration failed: .*no such"
     ):
         schema.open_writer(path, steps)
     with closing(schema.open_writer(path, steps[:-1])) as db:
         assert db.execute("SELECT uuid, colour FROM events").fetchall() == [("one", None)]
+
+
+def test_a_full_disk_during_a_migration_is_named_with_what_to_do(path: Path) -> None:
+    schema.open_writer(path).close()
+    fill = "PRAGMA max_page_count = 1; CREATE TABLE more (x); INSERT INTO more VALUES (zeroblob(1000000))"
+    with pytest.raises(StoreFullError, match=f"stays at version {NEWEST} .* is full .*; free some space$"):
+        schema.open_writer(path, (*STEPS, fill))
 
 
 def test_reading_a_missing_store_says_so_and_creates_none(path: Path) -> None:
