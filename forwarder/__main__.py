@@ -37,6 +37,8 @@ def _refusal(error: Exception) -> str:
     """Return what the system refused to this process, and what to do; empty if `error` has another cause."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return f"the system refused memory to this process; free memory, or {_MEMORY}"
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"no more files can be opened; {_FILES}"
     if isinstance(error, ImportError) and "failed to map segment" in str(error):
         return f"{error}; free memory, {_MEMORY}, or mount its file system without `noexec`"
     if "can't start new thread" in str(error):
@@ -45,6 +47,7 @@ def _refusal(error: Exception) -> str:
 
 
 _MEMORY = "raise the limit of its address space (`ulimit -v`; systemd: LimitAS)"
+_FILES = "raise the limit of open files (`ulimit -n`; systemd: LimitNOFILE)"
 _THREADS = "the limit of processes and threads (`ulimit -u`; systemd: LimitNPROC, TasksMax; a container: its pids limit)"
 
 

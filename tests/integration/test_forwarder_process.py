@@ -57,6 +57,14 @@ def test_a_start_without_threads_says_so_and_ends_with_1(forwarder: ForwarderPro
     assert "ulimit -u" in line
 
 
+@pytest.mark.long
+def test_a_start_without_enough_open_files_says_so_and_ends_with_1(forwarder: ForwarderProcess) -> None:
+    ends = [limited(forwarder, NOFILE=files) for files in (22, 24, 26)]
+    assert [done.returncode for done in ends] == [1, 1, 1]
+    assert not any("Traceback" in done.stderr for done in ends)
+    assert any("no more files can be opened; raise the limit" in done.stderr for done in ends)
+
+
 def actions(forwarder: ForwarderProcess, action: str) -> list[str]:
     return [line for line in forwarder.log.read_text().splitlines() if f'"action":"{action}"' in line]
 
