@@ -23,10 +23,15 @@ _HINTS = {
     RetryReason.UNAUTHORIZED: "check the credentials: they may be expired, revoked or for another server",
     RetryReason.FORBIDDEN: "give the credentials permission to write, and check that nothing blocks writes",
     RetryReason.NOT_FOUND: "check the address and path, and that the index or endpoint exists",
+    RetryReason.THROTTLED: "the server has too little capacity or disk space: add some, or lower the load on it; "
+    "delivery resumes by itself",
+    RetryReason.SERVER: "look at the log and the health of the server, and of a proxy in front of it; "
+    "delivery resumes by itself",
+    RetryReason.TIMEOUT: "check the load of the server and the network, or raise `delivery.timeout`",
     RetryReason.DEAD_LETTER_LIMIT: "see `forwarder dead-letters list`, correct the index or mapping, or raise "
     "`dead_letter_limit`; the other events wait, and delivery resumes when the sink accepts one",
 }
-_OTHER_HINT = "read the detail, then check the sink's address and settings"
+_OTHER_HINT = "correct what the error names; if it names nothing, check the sink's address and settings"
 
 
 _PAUSED_BACKOFF = Backoff(base=5.0, cap=15.0)
@@ -117,12 +122,13 @@ class Health:
             "sink": self._sink,
             "reason": str(result.reason),
             "detail": result.detail[:300],
+            "hint": self.hint,
             "attempt": self.attempt,
             "next_try_in_seconds": round(self.resume_at - now, 1),
         }
         if result.pause:
             text = "the sink is paused until an operator acts; its events wait in the store"
-            self._failure_logger.error(text, action="sink_paused", hint=self.hint, **fields)
+            self._failure_logger.error(text, action="sink_paused", **fields)
         else:
             text = "the sink failed and is tried again; its events wait in the store"
             self._failure_logger.warning(text, action="sink_failing", **fields)

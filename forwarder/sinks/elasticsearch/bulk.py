@@ -48,7 +48,18 @@ _CONFLICT = "version_conflict_engine_exception"
 
 _FAILURE_STORE = ResponseVerdict(reject=RejectReason.FAILURE_STORE)
 _OPERATOR_MUST_ACT = {"index_closed_exception", "validation_exception"}
+_NO_PIPELINE = "pipeline with id ["
+_NO_PIPELINE_HINT = f"the ingest pipeline does not exist; {SETUP}, or correct `pipeline` of the sink"
+_BLOCK = "blocked by: [FORBIDDEN/"
+_BLOCK_HINT = "a block on the index or the cluster forbids writes; remove the block"
+_FLOOD_STAGE = "flood-stage"
+_FLOOD_STAGE_HINT = (
+    "the disk of Elasticsearch is nearly full; free space there, then Elasticsearch accepts events again"
+)
 _HINTS = {
+    "index_closed_exception": "the index is closed; open it",
+    "validation_exception": "the cluster has no room for another shard; delete old indices, or raise"
+    " `cluster.max_shards_per_node`",
     "index_not_found_exception": f"no index template matches this data stream; {SETUP}",
     "media_type_header_exception": "this Elasticsearch is older than the client library;"
     " install the client of its major version: pip install 'elasticsearch<9'",
@@ -153,7 +164,7 @@ def _item(item: Any, sent: str | None) -> tuple[ResponseVerdict, str]:
     if verdict == response_verdicts.DELIVERED:
         return verdict, ""
     detail = _detail(kind, reason, status)
-    if status == 400 and (kind in _OPERATOR_MUST_ACT or reason.startswith("pipeline with id [")):
+    if status == 400 and (kind in _OPERATOR_MUST_ACT or reason.startswith(_NO_PIPELINE)):
         return response_verdicts.REFUSED, detail
     if kind == "fail_processor_exception":  # the status is 500, but the operator's pipeline rejects the event
         return response_verdicts.MAPPING, detail
@@ -221,6 +232,15 @@ def _text(body: Any) -> str:
 
 
 def _detail(kind: str, reason: str, status: int) -> str:
-    hint = _CREDENTIALS.get(status) if kind == "security_exception" else _HINTS.get(kind)
     detail = ": ".join(part for part in (kind, reason) if part)
+    hint = _hint(kind, reason, status)
     return f"{hint} ({detail})" if hint else detail
+
+
+def _hint(kind: str, reason: str, status: int) -> str | None:
+    if kind == "security_exception":
+        return _CREDENTIALS.get(status)
+    if kind == "cluster_block_exception":
+        found = ((_FLOOD_STAGE, _FLOOD_STAGE_HINT), (_BLOCK, _BLOCK_HINT))
+        return next((hint for part, hint in found if part in reason), None)
+    return _NO_PIPELINE_HINT if reason.startswith(_NO_PIPELINE) else _HINTS.get(kind)

@@ -112,11 +112,21 @@ def test_the_detail_of_a_failure_is_short_in_the_log() -> None:
 
 
 @pytest.mark.long
-def test_every_pause_has_a_hint() -> None:
+@pytest.mark.parametrize("pause", [True, False])
+def test_the_line_about_a_failure_has_the_hint_of_the_status_page(*, pause: bool) -> None:
     for reason in RetryReason:
+        failing = health(ManualClock())
         with structlog.testing.capture_logs() as lines:
-            health(ManualClock()).failed(BatchResult(reason=reason, detail="text", pause=True))
-        assert lines[0]["hint"]
+            failing.failed(BatchResult(reason=reason, detail="text", pause=pause))
+        assert lines[0]["hint"] == failing.hint != ""
+
+
+@pytest.mark.parametrize("reason", [RetryReason.THROTTLED, RetryReason.SERVER])
+def test_a_busy_server_is_no_reason_to_check_the_address_of_the_sink(reason: RetryReason) -> None:
+    busy = health(ManualClock())
+    with structlog.testing.capture_logs():
+        busy.failed(BatchResult(reason=reason, detail="text"))
+    assert "address" not in busy.hint
 
 
 def test_a_warning_of_a_sink_that_works_is_logged_once_and_goes_when_it_is_over() -> None:

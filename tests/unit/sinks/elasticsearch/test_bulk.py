@@ -97,6 +97,24 @@ def test_a_400_caused_by_the_cluster_pauses_and_rejects_nothing(kind: str, reaso
     assert (verdict.reject, verdict.retry, verdict.pause) == (None, RetryReason.UNKNOWN, True)
 
 
+@pytest.mark.parametrize(
+    ("status", "kind", "reason", "hint"),
+    [
+        (400, "index_closed_exception", "closed", "the index is closed; open it"),
+        (400, "validation_exception", "would add [1] shards", "delete old indices"),
+        (400, "illegal_argument_exception", "pipeline with id [x] does not exist", "forwarder setup elasticsearch"),
+        (403, "cluster_block_exception", "blocked by: [FORBIDDEN/8/index write (api)];", "remove the block"),
+        (429, "cluster_block_exception", "blocked by: [X/12/disk usage exceeded flood-stage watermark]", "free space"),
+    ],
+)  # fmt: skip
+def test_what_the_cluster_does_not_allow_is_named_with_what_to_do(
+    status: int, kind: str, reason: str, hint: str
+) -> None:
+    said = detail_of(item(status, kind, reason))
+    assert hint in said
+    assert said.endswith(f"({kind}: {reason})")
+
+
 def test_a_missing_template_pauses_and_says_what_to_run() -> None:
     answered = item(404, "index_not_found_exception", "no such index [logs-okta.system-default]")
     verdict = verdict_of(answered)
