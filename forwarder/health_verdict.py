@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.wording import agrees, count
+from forwarder.okta.hooks.watch import HINTS
 
 _RECENT = 3600.0
 """For how many seconds a past failure, such as a hook delivery that Okta gave up on, is shown as a problem. Within this
@@ -18,6 +19,17 @@ _SILENT = 24 * 3600.0
 _BEHIND = 900.0
 """How many seconds the reading of the System Log may be behind. If it is further behind, the System Log does not replace a
 hook that is down. The alert ForwarderHookDown has the same limit."""
+
+_CATCHING_UP = 60.0
+"""For how many seconds after a start the reading of the System Log may be behind without being a problem."""
+
+_SKEW = 5.0
+"""By how many seconds the clocks of Okta and of this machine may differ. The alert ForwarderClockSkew has the same limit."""
+
+_STORE_FULL, _DISK_LEAST, _DISK_LEAST_SHARE = 0.8, 1e9, 0.05
+"""Above which part of `store.max_size` waiting events, and below how many bytes or which share the free space of the
+disk, are shown as problems. The critical alerts ForwarderStoreFilling and ForwarderDiskFilling have the same
+limits."""
 
 _FEW = 3
 """If requests were accepted before, fewer refused requests than this number may come from another sender than Okta."""
@@ -52,13 +64,9 @@ _RELOAD = "ForwarderConfigReloadFailed"
 _OVERDUE = "ForwarderUndoOverdue"
 _APPROVALS = "ForwarderApprovalsWaiting"
 _PAUSED = "ForwarderReactionsPaused"
+_DISK = "ForwarderDiskFilling"
+_CLOCK = "ForwarderClockSkew"
 _REACTIONS = {_OVERDUE, _APPROVALS, _PAUSED, "Reactions"}
-
-_HOOK_HINTS = {
-    "unverified": "run `forwarder hooks verify`",
-    "inactive": "run `forwarder hooks sync`, if it was not deactivated on purpose",
-    "missing": "run `forwarder hooks sync`, which creates it",
-}
 
 
 def problems(status: Mapping[str, Any]) -> list[Problem]:
@@ -69,7 +77,13 @@ def problems(status: Mapping[str, Any]) -> list[Problem]:
     """
     found = [
         *_store_problems(status),
+        *_room_problems(status),
         *(problem for name, org in status["okta"].items() for problem in _org_problems(name, org)),
+        *(
+            problem
+            for name, org in status["okta"].items()
+            for problem in _log_problems(name, org["log"], status)
+        ),
         *(problem for name, sink in status["sinks"].items() for problem in _sink_problems(name, sink)),
         *_removed_sinks(status),
         *_refused_reload(status),
@@ -97,7 +111,7 @@ def verdict(found: Sequence[Problem], status: Mapping[str, Any]) -> Verdict:
 
 
 def _summed_up(found: Sequence[Problem]) -> str:
-    events = [problem for problem in found if problem.runbook not in {_RELOAD, *_REACTIONS}]
+    events = [problem for problem in found if problem.runbook not in {_RELOAD, _DISK, _CLOCK, *_REACTIONS}]
     texts = []
     if any(problem.level is Level.CRITICAL for problem in events):
         texts.append("Events are lost, or may be.")
@@ -105,13 +119,20 @@ def _summed_up(found: Sequence[Problem]) -> str:
         texts.append("Events are late or incomplete.")
     if any(problem.runbook in _REACTIONS for problem in found):
         texts.append("Reactions need a human.")
-    return " ".join(texts) or "The changed configuration is not in force."
+    if not texts and all(problem.runbook == _RELOAD for problem in found):
+        return "The changed configuration is not in force."
+    return " ".join(texts) or "Events arrive, but something needs attention."
 
 
 def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
     if not status["ready"]:
         reason = status["not_ready_reason"]
-        hint = "fix the cause, then fetch the refused events with `forwarder backfill`; Okta sends each event at most twice"
+        hint = "fix the cause; polling then fetches the refused events from the System Log"
+        if not all(org["api"] for org in status["okta"].values()):
+            hint = (
+                "fix the cause; then fetch the refused events with `forwarder backfill`, which needs `orgs.NAME.api`: "
+                "Okta sends each event at most twice"
+            )
         yield Problem(
             Level.CRITICAL, f"Okta's events cannot be stored: {reason}", hint, "ForwarderRefusesEvents"
         )
@@ -123,6 +144,24 @@ def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         hint = "keep a copy of the store file and report this as a bug"
         text = "the ledger does not balance: the counts of a sink do not add up to the stored events"
         yield Problem(Level.CRITICAL, text, hint, "ForwarderLedgerUnbalanced")
+
+
+def _room_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem if the store or its disk will be full. If events are refused already, that is the problem."""
+    if not status["ready"]:
+        return
+    waiting, limit = status.get("store_waiting_bytes", 0), status.get("store_max_bytes", 0)
+    if waiting > _STORE_FULL * limit:
+        text = f"events that wait for a sink fill {waiting / limit:.0%} of the store".replace("%", " %")
+        hint = "repair the sink, or raise `store.max_size` and restart; when the store is full, Okta's events are refused"
+        yield Problem(Level.WARNING, text, hint, "ForwarderStoreFilling")
+    free, total = status.get("store_disk_free_bytes", 0), status.get("store_disk_bytes", 0)
+    if total and (free < _DISK_LEAST or free < _DISK_LEAST_SHARE * total):
+        text = f"the disk of the store has only {free / 1e9:,.1f} GB left ({free / total:.0%})".replace(
+            "%", " %"
+        )
+        hint = "free space on it; when the disk is full, Okta's events are refused"
+        yield Problem(Level.WARNING, text, hint, _DISK)
 
 
 def _removed_sinks(status: Mapping[str, Any]) -> Iterator[Problem]:
@@ -201,25 +240,44 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(Level.WARNING, text, hint, "ForwarderAuthFailures")
     yield from _silence(name, org)
     hook, log = org["hook"], org["log"]
-    if hook and hook["condition"] in _HOOK_HINTS:
+    if hook and hook["condition"] in HINTS:
         text = f"Okta sends nothing to the hook of {name}: it is {hook['condition']}"
         is_replaced = not (log and log["error"] and (log["complete_up_to_seconds_ago"] or 0) > _BEHIND)
         level = Level.WARNING if is_replaced else Level.CRITICAL
-        yield Problem(level, text, _HOOK_HINTS[hook["condition"]], "ForwarderHookDown")
+        yield Problem(level, text, HINTS[hook["condition"]].format(org=name), "ForwarderHookDown")
     elif hook and hook["error"]:
         yield Problem(Level.WARNING, f"the hook of {name} cannot be checked", hook["error"], "Okta API")
-    if log and log["error"]:
-        text = f"the System Log of {name} cannot be read"
-        yield Problem(Level.WARNING, text, log["error"], "ForwarderReconcileBehind")
     if log and (differing := log.get("differing")):
         text = f"the hook of {name} delivered {count(differing, 'event')} that differ from the System Log: forged or edited"
         hint = f"give the hook a new secret (docs/hooks.md); `events_differ` in the log names them, `forwarder find UUID --org {name}` shows one"
         yield Problem(Level.CRITICAL, text, hint, "ForwarderEventsDiffer")
     failed_ago = org["hook_failed_seconds_ago"]
     if failed_ago is not None and failed_ago < _RECENT:
-        text = f"Okta gave up on {org['hook_failures']:,} deliveries to the hook of {name}: {org['hook_failure_reason']}"
+        deliveries = f"{org['hook_failures']:,} {agrees(org['hook_failures'], 'delivery', 'deliveries')}"
+        text = f"Okta gave up on {deliveries} to the hook of {name}: {org['hook_failure_reason']}"
         hint = "their events were read from the System Log; `forwarder gaps` lists them"
         yield Problem(Level.WARNING, text, hint, "ForwarderEventsMissed")
+
+
+def _log_problems(name: str, log: Mapping[str, Any] | None, status: Mapping[str, Any]) -> Iterator[Problem]:
+    if not log:
+        return
+    behind = log.get("complete_up_to_seconds_ago") or 0
+    if log["error"]:
+        text = f"the System Log of {name} cannot be read"
+        yield Problem(Level.WARNING, text, log["error"], "ForwarderReconcileBehind")
+    elif behind > _BEHIND and status["uptime_seconds"] > _CATCHING_UP:
+        text = f"the System Log of {name} was read only up to {behind / 60:,.0f} minutes ago"
+        hint = (
+            "after a pause, wait until polling has caught up; otherwise, find the clients that use up Okta's rate limit "
+            "(`forwarder doctor okta.log`), or raise `reconcile.rate_share`"
+        )
+        yield Problem(Level.WARNING, text, hint, "ForwarderReconcileBehind")
+    ahead = log.get("clock_ahead_seconds", 0)
+    if abs(ahead) > _SKEW:
+        text = f"this machine's clock is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} Okta's"
+        hint = "synchronize it (`timedatectl set-ntp true`), then run `forwarder doctor okta.clock`"
+        yield Problem(Level.WARNING, text, hint, _CLOCK)
 
 
 def _silence(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from forwarder.control_socket import ControlRequest
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.redaction import redact_all
-from forwarder.core.time import Micros, iso, seconds_between
+from forwarder.core.time import SECOND, Micros, iso, seconds_between
 from forwarder.deliver.worker import Worker
 from forwarder.health_verdict import problems, verdict
 from forwarder.logs import RateLimitedLogger
@@ -223,6 +223,7 @@ def _log(log: ReconcileState, now: Micros) -> dict[str, Any]:
         "missed": log.missed,
         "differing": log.differing,
         "restarts": log.restarts,
+        "clock_ahead_seconds": log.clock_ahead / SECOND,
         "error": log.error,
     }
 

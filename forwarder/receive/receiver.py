@@ -269,7 +269,7 @@ class HookReceiver:
         )
         if scope["method"] == "GET":
             self._log_challenge(keyring.default_org, "unauthorized")
-        secrets = f"orgs.{keyring.default_org or '*'}.secrets"
+        org = keyring.default_org or "NAME"
         self._logger.warning(
             "a request without a valid secret was rejected",
             reason,
@@ -279,7 +279,8 @@ class HookReceiver:
             org=keyring.default_org,
             path=keyring.path,
             client=address,
-            hint=f"Okta must send one of {secrets}: run `forwarder hooks sync --resend-secret`, or change it in Okta",
+            hint=f"Okta must send one of orgs.{org}.secrets: run `forwarder hooks sync --org {org} --resend-secret`, "
+            "or change it in Okta",
         )
         return HookAnswer(keyring.default_org, 401)
 

@@ -28,6 +28,7 @@ def verdict(
 ) -> list[Problem]:
     whole: dict[str, Any] = {
         "ready": True,
+        "uptime_seconds": 99.0,
         "not_ready_reason": None,
         "store_unreadable_reason": None,
         "balanced": True,
@@ -69,8 +70,8 @@ def test_a_stray_request_to_a_hook_that_works_is_only_a_warning(refused: int, le
 
 @pytest.mark.parametrize(
     ("condition", "command"),
-    [("unverified", "hooks verify"), ("inactive", "hooks sync"), ("missing", "hooks sync")],
-)
+    [("unverified", "hooks verify --org acme`"), ("inactive", "sync --org acme`"), ("missing", "sync --org acme`")],
+)  # fmt: skip
 def test_a_hook_that_okta_does_not_use_is_named_with_the_command_that_mends_it(
     condition: str, command: str
 ) -> None:
@@ -95,12 +96,61 @@ def test_a_hook_that_cannot_be_checked_is_named() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("behind", "uptime", "problems"), [(900.0, 99.0, 0), (1500.0, 99.0, 1), (1500.0, 5.0, 0)]
+)
+def test_a_log_that_is_read_late_is_a_problem_a_minute_after_the_start(
+    behind: float, uptime: float, problems: int
+) -> None:
+    found = verdict({"log": {"error": None, "complete_up_to_seconds_ago": behind}}, uptime_seconds=uptime)
+    assert [problem.runbook for problem in found] == ["ForwarderReconcileBehind"] * problems
+    assert all(
+        problem.text == "the System Log of acme was read only up to 25 minutes ago" for problem in found
+    )
+
+
+@pytest.mark.parametrize(("ahead", "text"), [(7.0, "7 s ahead of"), (-3600.0, "3,600 s behind")])
+def test_a_wrong_clock_is_a_problem_that_hides_no_event(ahead: float, text: str) -> None:
+    found = verdict(org={"log": {"error": None, "clock_ahead_seconds": ahead}})
+    assert [problem.text for problem in found] == [f"this machine's clock is {text} Okta's"]
+    assert found[0].runbook == "ForwarderClockSkew"
+    assert summary(found, {}).text == "Events arrive, but something needs attention."
+    assert verdict(org={"log": {"error": None, "clock_ahead_seconds": 5.0}}) == []
+
+
+@pytest.mark.parametrize(("free", "total"), [(900_000_000, 10_000_000_000), (4_000_000_000, 100_000_000_000)])
+def test_a_disk_that_is_nearly_full_is_a_problem_before_events_are_refused(free: int, total: int) -> None:
+    found = verdict(store_disk_bytes=total, store_disk_free_bytes=free)
+    assert [problem.runbook for problem in found] == ["ForwarderDiskFilling"]
+    assert f"{free / 1e9:.1f} GB" in found[0].text
+    assert summary(found, {}).text == "Events arrive, but something needs attention."
+    assert verdict(store_disk_bytes=total, store_disk_free_bytes=total // 2) == []
+    refused = verdict(
+        ready=False, not_ready_reason="the disk is full", store_disk_bytes=1, store_disk_free_bytes=0
+    )
+    assert [problem.runbook for problem in refused] == ["ForwarderRefusesEvents"]
+
+
+def test_waiting_events_that_fill_the_store_are_a_problem_before_events_are_refused() -> None:
+    (problem,) = verdict(store_waiting_bytes=810, store_max_bytes=1000)
+    assert (problem.level, problem.runbook) == (Level.WARNING, "ForwarderStoreFilling")
+    assert problem.text == "events that wait for a sink fill 81 % of the store"
+    assert verdict(store_waiting_bytes=800, store_max_bytes=1000) == []
+
+
 def test_failed_deliveries_of_the_last_hour_are_named() -> None:
     failed = {"hook_failures": 9, "hook_failed_seconds_ago": 60.0, "hook_failure_reason": "HTTP status 401"}
     (problem,) = verdict(org=failed)
     assert problem.text == "Okta gave up on 9 deliveries to the hook of acme: HTTP status 401"
     assert "forwarder gaps" in problem.hint
     assert verdict(org=failed | {"hook_failed_seconds_ago": 4000.0}) == []
+    assert "1 delivery to" in verdict(org=failed | {"hook_failures": 1})[0].text
+
+
+@pytest.mark.parametrize("api", [True, False])
+def test_refused_events_are_fetched_by_hand_only_where_polling_does_not_fetch_them(*, api: bool) -> None:
+    (problem,) = verdict(org={"api": api}, ready=False, not_ready_reason="full")
+    assert ("forwarder backfill" in problem.hint, "polling" in problem.hint) == (not api, api)
 
 
 def test_a_sink_that_does_not_deliver_is_named_with_its_error() -> None:

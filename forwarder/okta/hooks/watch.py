@@ -42,12 +42,18 @@ class Condition(StrEnum):
 
 MESSAGES = {
     Condition.LIVE: "the hook is active and verified",
-    Condition.UNVERIFIED: "Okta sends nothing to the hook, because it is not verified: run `forwarder hooks verify`",
-    Condition.INACTIVE: "Okta sends nothing to the hook, because it was deactivated: "
-    "run `forwarder hooks sync` if that was not intended",
-    Condition.MISSING: "the org has no such hook: run `forwarder hooks sync`, which creates it",
+    Condition.UNVERIFIED: "Okta sends nothing to the hook, because it is not verified",
+    Condition.INACTIVE: "Okta sends nothing to the hook, because it was deactivated",
+    Condition.MISSING: "the org has no such hook",
 }
 """The text of the log line that is written when our hook enters this condition."""
+
+HINTS = {
+    Condition.UNVERIFIED: "run `forwarder hooks verify --org {org}`",
+    Condition.INACTIVE: "run `forwarder hooks sync --org {org}`, if it was not deactivated on purpose",
+    Condition.MISSING: "run `forwarder hooks sync --org {org}`, which creates it",
+}
+"""What an operator should do while our hook is in this condition; `{org}` stands for the name of the org."""
 
 
 class HookState(msgspec.Struct, frozen=True):
@@ -175,13 +181,12 @@ class HookWatch:
         self._gauge.labels(self._org).set(1 if condition is Condition.LIVE else 0)
         if changed or self._failure is not None:
             self._failure = None
-            log = _logger.info if condition is Condition.LIVE else _logger.warning
-            log(
-                MESSAGES[condition],
-                action=f"hook_{condition}",
-                org=self._org,
-                hook=self.state.hook_id or self._settings.name,
-            )
+            fields = {"org": self._org, "hook": self.state.hook_id or self._settings.name}
+            if condition in HINTS:
+                hint = HINTS[condition].format(org=self._org)
+                _logger.warning(MESSAGES[condition], action=f"hook_{condition}", hint=hint, **fields)
+            else:
+                _logger.info(MESSAGES[condition], action=f"hook_{condition}", **fields)
 
 
 def _condition(hook: Hook | None) -> Condition:

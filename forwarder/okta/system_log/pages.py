@@ -77,6 +77,7 @@ class SystemLog:
     Attributes:
         org: the org's name in the configuration.
         url: the address of the log.
+        ahead: how far our clock is ahead of Okta's, as the last page showed; 0 before the first page.
     """
 
     def __init__(self, org: str, url: str, api: Api, clock: Clock, *, limit: int = LIMIT) -> None:
@@ -86,7 +87,7 @@ class SystemLog:
         self._api = api
         self._clock = clock
         self._limit = limit
-        self._ahead: Micros = 0  # how far our clock is ahead of Okta's, as the last page showed
+        self.ahead: Micros = 0
         self._logger = RateLimitedLogger(logs.get("okta"), clock)
 
     async def first_page(self, since: Micros, until: Micros | None = None, *, hook_id: str = "") -> LogPage:
@@ -117,7 +118,7 @@ class SystemLog:
 
     def okta_now(self) -> Micros:
         """Return the current time by Okta's clock, as the last page showed it; by our clock before the first page."""
-        return self._clock.now() - self._ahead
+        return self._clock.now() - self.ahead
 
     def is_own_link(self, link: str) -> bool:
         """Whether `link` is an address of this log. The credentials must not be sent to any other address."""
@@ -127,7 +128,7 @@ class SystemLog:
         requested_at = self._clock.now()
         answer, limit = await self._get(address)
         if answer.sent_at is not None:
-            self._ahead = self._clock.now() - answer.sent_at
+            self.ahead = self._clock.now() - answer.sent_at
         following = urlsplit(answer.links.get("next", "")).query
         # Only the query of the link is used: requests go to the address that the operator gave, not to the link's host.
         next_link = f"{self.url}?{following}" if following else None

@@ -541,4 +541,4 @@ async def test_refused_secrets_are_logged_once_in_a_while_with_their_number() ->
         assert said[0]["client"] == "127.0.0.1"
         assert said[0]["org"] == "acme"
         assert "orgs.acme.secrets" in said[0]["hint"]
-        assert "forwarder hooks sync --resend-secret" in said[0]["hint"]
+        assert "forwarder hooks sync --org acme --resend-secret" in said[0]["hint"]

@@ -82,8 +82,8 @@ async def test_each_change_is_told_once_with_what_to_do(there: Scene, told: list
         ("warning", "hook_inactive"),
         ("warning", "hook_missing"),
     ]
-    assert "forwarder hooks verify" in told[1]["event"]
-    assert "forwarder hooks sync" in told[2]["event"]
+    assert "forwarder hooks verify --org" in told[1]["hint"]
+    assert "forwarder hooks sync --org" in told[2]["hint"]
 
 
 async def test_since_is_when_it_became_so(there: Scene) -> None:
