@@ -188,7 +188,7 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
         alert: the uuid of the alert.
         events: the uuids of the alert's last events. The last of them completed the alert.
         published: when the last event happened. If this was too long ago, the action is late.
-        late: whether the alert is marked as late, because its event was old when it was received.
+        late: whether the alert is marked as late: its event was already old when the forwarder received it.
         made_by: what caused the last event: the IDs of its actor, of the API token and of the transaction.
         trigger: the type of the last event.
         name: the name of the action, one of `KINDS`.
@@ -267,7 +267,8 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def key_of(org: str, alert: str, name: str, target: ActionTarget, path: Sequence[str] = ()) -> str:
-    """Return the key of an action. With it, one alert never has the same effect on the same target twice.
+    """Return the key of an action. The store has one action for each key, so one alert never has the same effect on the
+    same target twice.
 
     If a rule has two actions with the same name, `path` distinguishes them: it has the group or receiver of the action,
     or the answer to a prompt that leads to the action.

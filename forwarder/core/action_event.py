@@ -65,7 +65,7 @@ _WHOLE: dict[tuple[str, str], str] = {
     (End.UNDONE, "hand"): "undone by hand",
     (End.UNDONE, "protected"): "undone, because the target is protected now",
 }
-"""The complete text for a change of an action with this reason."""
+"""The complete text for each of these pairs (change, reason)."""
 
 _ANSWERS = {
     "approved": "the user approved",

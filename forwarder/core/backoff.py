@@ -17,8 +17,8 @@ class Backoff(msgspec.Struct, frozen=True):
         Args:
             attempt: the number of failed tries.
             random: the jitter, from [0, 1). The default makes the longest wait.
-            asked: the seconds that the server asks to wait; None if it asks for no wait. The result is then `asked`, or
-                ten times `cap` if that is less, and up to `base` seconds of jitter in addition.
+            asked: the seconds that the server asks to wait; None if it asks for no wait. With `asked`, the result is
+                `asked`, but at most ten times `cap`, plus up to `base` seconds of jitter.
         """
         bound = min(self.cap, self.base * 2.0 ** min(attempt - 1, 32))
         if asked is not None:

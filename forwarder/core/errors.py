@@ -3,7 +3,7 @@
 ForwarderError
 ├── SettingsError            the configuration has problems; lists all of them
 ├── NotAnEventError          an element of an envelope or page is malformed
-├── JsonStructureError       a text does not contain the JSON list that it should
+├── JsonStructureError       a text lacks the JSON list that it must have
 ├── UnmappableError          no document can be made from an event
 ├── BadRequestError          a POST is not an event hook; has the status of our response
 ├── StoreError               the store cannot be used
@@ -43,7 +43,7 @@ class NotAnEventError(ForwarderError):
 
 
 class JsonStructureError(ForwarderError):
-    """A text does not contain the JSON list that it should. (An invalid element of the list leads to another error.)"""
+    """A text lacks the JSON list that it must have. (An invalid element of the list is a NotAnEventError.)"""
 
 
 class UnmappableError(ForwarderError):

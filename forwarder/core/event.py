@@ -1,4 +1,4 @@
-"""An event: one Okta LogEvent with its JSON bytes as received, how it is read, and its digest."""
+"""An event (one Okta LogEvent, with its JSON bytes as received), the functions that read it, and its digest."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -54,7 +54,7 @@ class Client(msgspec.Struct, gc=False):
 
 
 class Result(msgspec.Struct, gc=False):
-    """The outcome of what the event is about."""
+    """The outcome that an event reports."""
 
     result: str | None = None
     reason: str | None = None

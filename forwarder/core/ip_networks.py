@@ -1,4 +1,4 @@
-"""IP networks in the form in which addresses are compared with them."""
+"""Converts IPv6 networks that stand for IPv4 networks."""
 
 from ipaddress import IPv4Network, IPv6Network
 
@@ -6,10 +6,9 @@ _MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 def unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
-    """Return the IPv4 network that is written as an IPv6 network, such as `::ffff:192.0.2.0/120`; any other network
-    unchanged.
+    """Return the IPv4 network if `network` is one in IPv6 notation, such as `::ffff:192.0.2.0/120`; else return `network`.
 
-    An address in this form becomes an IPv4 address before it is compared, so it would never be in the IPv6 network.
+    Addresses in this notation are converted to IPv4 before they are compared, so none would be in the IPv6 network.
     """
     if not isinstance(network, IPv6Network) or not network.subnet_of(_MAPPED):
         return network

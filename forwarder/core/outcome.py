@@ -34,7 +34,7 @@ class RejectReason(StrEnum):
     MAPPING = "mapping"  # 400 of one item: the document does not fit the index
     TOO_LARGE = "too_large"  # 413 for this event alone
     MALFORMED = "malformed"  # 400 for this event alone, INVALID_ARGUMENT
-    FAILURE_STORE = "failure_store"  # Elasticsearch keeps it, but in the failure store
+    FAILURE_STORE = "failure_store"  # Elasticsearch put it into the failure store, which rules do not read
     PARTIAL_SUCCESS = "partial_success"  # an OTLP server accepted the batch, but not all of its events
     UNMAPPABLE = "unmappable"  # we could not make a document from the event
     ALERT_STREAM = "alert_stream"  # the data stream of alerts refused it; Okta's events are still sent

@@ -17,10 +17,10 @@ from urllib.parse import quote, quote_plus
 HIDDEN = "***"
 
 _STRONG = 8
-"""The number of characters from which a secret is hidden everywhere.
+"""A secret with at least this many characters is hidden everywhere.
 
-A shorter secret may be an ordinary word. A secret that consists of words and has fewer than `_PASSPHRASE` characters
-may be a name. Such a secret is hidden only where it is a value, as in `"password": "test"`.
+A shorter secret may be an ordinary word, and a secret that consists of words and has fewer than `_PASSPHRASE`
+characters may be a name. These secrets are hidden only where they are a value, as in `"password": "test"`.
 """
 _PASSPHRASE = 16
 _WORDS = re.compile(r"[A-Za-z]+(?:[-_. ][A-Za-z]+)*")
@@ -184,7 +184,7 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _base64_cores(secret: str) -> Iterator[str]:
-    """Yield pieces of base64, one of which is in the base64 of every text that contains `secret`.
+    """Yield pieces of base64. If a text contains `secret`, the base64 of the text contains at least one of the pieces.
 
     A piece has only the base64 characters that do not depend on the bytes before and after the secret.
     """

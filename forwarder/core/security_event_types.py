@@ -83,4 +83,4 @@ SECURITY_TYPES_OF_LOG = (
     "zone.delete",
     "zone.update",
 )
-"""Types of the same kinds that only the System Log has."""
+"""Types about the same subjects as `SECURITY_TYPES` that only the System Log has."""

@@ -5,10 +5,10 @@ import msgspec
 from forwarder.core.time import Micros
 
 USER = "user"
-"""The kind of the sighting of the user itself. Its value is empty."""
+"""The kind of a sighting that says only that the user was seen. Its value is empty."""
 
 PLACES = "places"
-"""The kind of the sighting with the user's last sign-ins in `data`."""
+"""The kind of a sighting that has the user's last sign-ins in `data`."""
 
 
 class Sighting(msgspec.Struct, frozen=True):

@@ -49,7 +49,7 @@ def seconds_between(earlier: Micros | None, later: Micros) -> float | None:
 
 
 def server_time(headers: Mapping[str, str], now: Micros) -> Micros:
-    """Return the time of the server that sent `headers`, from its header `date`; `now` without a valid one.
+    """Return the time of the server that sent `headers`, from the header `date`; `now` if this header is missing or invalid.
 
     Our clock may differ from the server's. `headers` must have names in lower case, or ignore case.
     """
@@ -58,8 +58,10 @@ def server_time(headers: Mapping[str, str], now: Micros) -> Micros:
 
 
 def retry_after(headers: Mapping[str, str], now: Micros) -> float | None:
-    """Return the seconds that the header `Retry-After` (a number or a date) asks to wait; None if it is invalid or in the
-    past. A date counts by the server's clock. `headers` are as for `server_time`."""
+    """Return the seconds that the header `Retry-After` (a number or a date) asks to wait; None if it is invalid or past.
+
+    A date is compared with the server's clock. `headers` must have names in lower case, or ignore case.
+    """
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
