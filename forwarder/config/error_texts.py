@@ -42,7 +42,7 @@ _BOUNDS = {
 
 
 def shown(value: Any) -> str:
-    """Return an invalid value as it is written in YAML, cut to 40 characters; `a list` or `a mapping` for these."""
+    """Return an invalid value as it is written in YAML, cut to 40 characters; only its kind if it is a list or a mapping."""
     if isinstance(value, dict | list):
         return "a list" if isinstance(value, list) else "a mapping"
     text = {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))

@@ -47,7 +47,7 @@ _HINTS = {
 """A part of PyYAML's text about a common mistake → what to do about the mistake."""
 
 _WRITTEN = re.compile(r" '(?![<,:}\]?-])..+'", re.DOTALL)
-"""Matches the part of a PyYAML error that quotes the file, such as the name of an alias. It may be a part of a secret."""
+"""Matches the part of a PyYAML error that quotes the file, such as the name of an alias. The quote may be from a secret."""
 
 _BOOL = "tag:yaml.org,2002:bool"
 _INT = "tag:yaml.org,2002:int"
@@ -149,7 +149,9 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        is_key = error.context == "while scanning a simple key"  # PyYAML notices it only in a later line
+        is_key = (
+            error.context == "while scanning a simple key"
+        )  # PyYAML notices this error only in a later line
         mark = error.context_mark if is_key and error.context_mark else error.problem_mark
         words = str(error.problem)
         hint = next((f"; {hint}" for sign, hint in _HINTS.items() if sign in words), "")
@@ -175,9 +177,9 @@ _unread: ContextVar[tuple[_Unread, str | None] | None] = ContextVar("unread", de
 
 @contextlib.contextmanager
 def secrets_unread(unread: _Unread, but: str | None = None) -> Iterator[None]:
-    """Let `Environment` put `unread(source)` in place of each source of a secret, except in the section `but`.
+    """Inside the `with` block, let `Environment` replace each source of a secret by `unread(source)`.
 
-    This is so only inside the `with` block.
+    The sources in the section `but` are not replaced.
     """
     token = _unread.set((unread, but))
     try:
@@ -228,7 +230,7 @@ class Environment(EnvSettingsSource):
 
 
 def _with_sources(data: Any) -> Any:
-    """Return a copy of `data` in which each text with the source of a secret, as in `{"env": "NAME"}`, is a mapping."""
+    """Return a copy of `data`. Each text that is the source of a secret in JSON, as in `{"env": "NAME"}`, is decoded."""
     if isinstance(data, dict):
         return {key: _with_sources(value) for key, value in data.items()}
     if isinstance(data, str) and data.lstrip().startswith("{"):

@@ -117,7 +117,7 @@ class Listen(ParsedText):
         return int(self.rpartition(":")[2])
 
     def overlaps(self, other: "Listen") -> bool:
-        """Whether the two cannot listen at once: they have the same port and a common address (0.0.0.0 includes all)."""
+        """Whether the two addresses cannot be used at once: they have the same port and a common host (0.0.0.0 is all)."""
         if not self.port or self.port != other.port:
             return False
         one, two = _addresses(self.host), _addresses(other.host)

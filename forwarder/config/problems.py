@@ -15,14 +15,14 @@ Name = Annotated[str, StringConstraints(pattern=_NAMES)]
 """A name that the operator chooses. It becomes a metric label, a log field and a key in the store."""
 
 _ABOUT_A_KEY = re.compile(r"`(\w+)`:? (?!and |or )")
-"""Matches the beginning of an error of a section, if it names the only key that is wrong."""
+"""Matches the beginning of an error text about a section, if the text begins with the only key that is wrong."""
 _ANY_NAME = re.compile(r"[A-Za-z0-9_.-]{0,200}")  # matches event types too
 _KEY = re.compile(r"[A-Za-z_. -]{0,40}")  # no key of the configuration has a digit
 
 _MOST_PLACES = 4  # more would not help
 
 _NOT_A_SECTION = {"model_type", "model_attributes_type", "union_tag_not_found"}
-"""The types of the errors of a value that should be a section."""
+"""The types of pydantic's errors about a value that should be a section, and is not."""
 
 _NAME = "a name has letters, digits, `.`, `_` and `-`, at most 63, and starts with a letter or digit"
 
@@ -46,7 +46,7 @@ class Describer:
         return list(dict.fromkeys(lines))
 
     def _without_name(self, error: Any) -> str | None:
-        """Return the line for a key that lacks the name above it, such as `orgs.url` for `orgs.acme.url`; else None."""
+        """If a key lacks the name above it, such as `orgs.url` for `orgs.acme.url`, return the line for it; else None."""
         loc, kind = error["loc"], error["type"]
         for end in (len(loc), len(loc) - 1)[: 1 + (kind == "extra_forbidden")]:
             holder, key = loc[: end - 1], loc[end - 1]
@@ -65,7 +65,7 @@ class Describer:
         return None
 
     def _named_sections(self, loc: tuple[Any, ...]) -> list[Any]:
-        """Return the sections of which one stands below each name at `loc`, such as `orgs`; empty for another `loc`."""
+        """Return the classes of sections that may stand below a name at `loc`, such as `orgs`; empty if `loc` has no names."""
         field = _field(self._section(loc[:-1]), loc[-1:])
         if field is None or not _is_named(field):
             return []
