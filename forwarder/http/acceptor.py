@@ -28,7 +28,7 @@ class Acceptor:
     """
 
     def __init__(self, limiter: ConnectionLimiter, take: Callable[[socket.socket], None]) -> None:
-        """Args: `take` is called with each accepted connection, and must add it to `limiter`."""
+        """Call `take` with each accepted connection. `take` must add the connection to `limiter`."""
         self._limiter = limiter
         self._take = take
         self._sockets: list[socket.socket] = []

@@ -58,9 +58,9 @@ class ConnectionLimiter:
     """
 
     def __init__(self, limits: ListenerLimits, clock: Clock, on_evict: Callable[[str], None]) -> None:
-        """Args: `on_evict` is called when a waiting connection is closed, with the reason: `handshake`,
-        `idle` or `half_sent` if there are too many connections, `deadline` if the deadline of a partial
-        request has passed. A reload may replace `limits`."""
+        """Call `on_evict` with the reason when a waiting connection is closed: `handshake`, `idle` or
+        `half_sent` if there are too many connections, `deadline` if the deadline of a partial request has
+        passed. A reload may replace `limits`."""
         self.limits = limits
         self.clock = clock
         self.connections: set[Connection] = set()

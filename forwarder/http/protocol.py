@@ -56,7 +56,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._error_status = 0  # status of the refusal, set by a callback of the parser; 0 for no refusal
         self._now = 0.0  # when the last bytes arrived
         self._received = 0  # bytes of the current request that have arrived, with the chunk headers
-        self._body_size = 0  # bytes of its body that have arrived
+        self._body_size = 0  # bytes of the current request's body that have arrived
         self._completed = 0  # the number of complete requests so far
         self.since = 0.0
         self.deadline = 0.0
@@ -139,7 +139,7 @@ class GuardedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             status = self._error_status or 400
         if completed != self._completed or phase is not self._phase:
-            self._update_deadline()  # once for all of `data`: it is not checked before this method ends
+            self._update_deadline()  # once for all of `data`: no deadline is checked before this method ends
         if status:
             self._refuse(status)
         elif completed != self._completed:
@@ -148,8 +148,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(431)
 
     def _is_overlong(self) -> bool:
-        """Whether an incomplete request is too large: its head, its trailer, or what its chunks have besides
-        the body."""
+        """Whether the head, the trailer or the chunk headers of an incomplete request are too large."""
         limit = self._limiter.limits.max_header_bytes + _CHUNK_OVERHEAD * self._body_size
         return self._received > limit or len(self.headers or ()) > _MAX_HEADERS
 
@@ -205,7 +204,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._phase = Phase.BODY
         self.cycle.transport = cast("asyncio.Transport", self)
         if self.expect_100_continue:
-            # After an early refusal, the client may leave the body out. Then its next request cannot be found.
+            # After an early refusal, the client may leave the body out. Then the start of the next request is
+            # not known.
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -218,7 +218,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._phase = Phase.IDLE
         self._completed += 1
-        if not self.cycle.response_complete:  # else it was answered early, and this is its end
+        if not self.cycle.response_complete:  # else this request was answered before its body ended
             self._unanswered += 1
 
     # Responses

@@ -37,8 +37,8 @@ class Server:
     def __init__(
         self, app: Any, listen: Listen, limiter: ConnectionLimiter, tls: ssl.SSLContext | None = None
     ) -> None:
-        """Args: `app` is an ASGI 3 app and gets no lifespan events; with port 0 in `listen`, the system
-        chooses a free port; `limiter` belongs to this listener alone."""
+        """Serve `app`, an ASGI 3 app, which gets no lifespan events. With port 0 in `listen`, the system
+        chooses a free port. `limiter` belongs to this listener alone."""
         self._listen = listen
         self._limiter = limiter
         self.tls = tls
@@ -150,7 +150,7 @@ class Server:
                 self._acceptor.resume()
             except Exception:  # the deadlines of the other connections must still be checked
                 self._logger.exception(
-                    "closing connections whose deadline has passed failed; the listener tries again",
+                    "connections past their deadline could not be closed; the listener tries again",
                     action="connection_sweep_failed",
                 )
 

@@ -47,9 +47,9 @@ class ListenerLimits(Section):
     """What a listener allows its clients.
 
     Attributes:
-        max_connections: the largest number of open connections. Above it, the connection that has been idle
-            or incomplete for the longest time is closed. A burst of connections may exceed this number for a
-            moment.
+        max_connections: the largest number of open connections. Above it, the connection that has waited
+            longest for its client (idle, or before the end of a request) is closed. A burst of connections
+            may exceed this number for a moment.
         header_timeout: how long a request may take from its first byte to the end of its headers. For the
             first request of a connection, the time counts from the start of the connection.
         body_timeout: how long the body may take after the headers. Okta itself gives up after 3 s, so a value
