@@ -93,8 +93,8 @@ class OrgRequests(msgspec.Struct, frozen=True):
         refused: number of requests to the org's path without a valid secret, after `accepted_at` and in the
             last 24 hours.
         refused_at: when the last request in `refused` came; None if there is none.
-        refused_from_okta: number of requests to the path without a valid secret in the last hour that have
-            Okta's user agent, including those before `accepted_at`.
+        refused_from_okta: number of requests to the org's path without a valid secret, but with Okta's user
+            agent, in the last hour. Requests before `accepted_at` count too.
     """
 
     accepted_at: Micros | None

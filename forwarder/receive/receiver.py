@@ -83,8 +83,8 @@ class ReceiveMetrics:
 
 
 class Endpoints(NamedTuple):
-    """What `HookReceiver.apply` starts to use: the keyrings by path, the settings, the metrics of new orgs,
-    and the router."""
+    """The new parts of a `HookReceiver` after a reload: the keyrings by path, the settings, the metrics of
+    new orgs, and the router."""
 
     keyrings: dict[str, Keyring]
     settings: ReceiverSettings
@@ -110,7 +110,7 @@ class HookReceiver:
         clock: Clock,
         refusals: Refusals | None = None,
     ) -> None:
-        """Args: `refusals` records requests without a valid secret, for the status."""
+        """Serve `orgs`. `refusals` records the requests without a valid secret, for the status."""
         self._refusals = refusals or Refusals()
         self.public = {}
         self._store = store
@@ -280,7 +280,7 @@ class HookReceiver:
             path=keyring.path,
             client=address,
             hint=f"Okta must send one of orgs.{org}.secrets: run `forwarder hooks sync --org {org} --resend-secret`, "
-            "or change it in Okta",
+            "or edit the hook in Okta",
         )
         return HookAnswer(keyring.default_org, 401)
 
