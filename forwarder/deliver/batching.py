@@ -22,7 +22,8 @@ class Pending(msgspec.Struct, gc=False):
             it is halved again and again in order to find one bad event. Only the events of this batch get a smaller
             `max_batch`, so all other batches keep their size.
         failed_requests: the number of requests with this event that failed as a whole.
-        failed_after: the number of batches that the sink had accepted when such a request last failed.
+        failed_after: the number of batches that the sink had accepted when a request with this event last failed as a
+            whole.
         lone_tries: the number of requests with only this event that failed while the sink accepted other events.
     """
 

@@ -31,7 +31,7 @@ class DeliveryMetrics:
         self._batch_duration.observe(seconds)
 
     def delivered(self, events: Iterable[Pending], now: Micros) -> None:
-        """Record the lag of `events`, which were delivered at `now`, except for replays, which are older than any lag."""
+        """Record the lag of `events`, which were delivered at `now`. Leave out replays, which an operator has delayed."""
         for pending in events:
             if not pending.replay:
                 self._lag.observe(seconds_between(pending.stored.event.published, now) or 0.0)

@@ -107,9 +107,9 @@ class DeadLetterLimit:
         """Remove the rejections over the limit from the checked `result`.
 
         Return the new result, and the `seq` numbers of the events whose rejections were removed. The caller must send these
-        events again. A delivered event sets the count back to 0. Two kinds of rejections do not
-        count: those of replays (`replay` says whether the batch consists of replays), and those of alerts and events of
-        actions whose own data stream is missing or refuses them.
+        events again. A delivered event sets the count of rejections back to 0. Two kinds of rejections do not count: those
+        of replays (`replay` says whether the batch consists of replays), and those of alerts and of events of actions, if
+        their own data stream is missing or refuses them.
         """
         if not self._limit:
             return result, []

@@ -43,8 +43,8 @@ _PROBES_OF_OTHERS = 3
 """After so many probes without suspects in a row, a probe has suspects, because the other events may be the bad ones."""
 
 _TOLERATED = 10
-"""If more requests with suspects than this fail in a row, the sink counts as failing. It is enough to find one bad event in
-a batch of 500, for which the batch is halved nine times."""
+"""If more than this many requests with suspects fail in a row, the sink counts as failing. Before that, one bad event in a
+batch of 500 is found, because the batch is halved only nine times."""
 
 _ALARM_AFTER = 3
 """After so many failed tries of an event while the sink accepts other events, a log line names the event."""
@@ -106,7 +106,8 @@ class DeliveryState:
 
     @property
     def suspects_may_be_sent(self) -> bool:
-        """Whether a batch of suspects may be sent now: one beside the other batches, or to a failing sink, as a probe."""
+        """Whether a batch of suspects may be sent now. To a failing sink, it is a probe. To a sink that works, one such batch
+        may be in flight beside the other batches."""
         if self._health.failing:
             return self.may_send
         return not any(batch.is_suspect for batch in self.in_flight.values())
@@ -137,7 +138,7 @@ class DeliveryState:
         )
 
     def capacity(self, batch: Sequence[Pending] = ()) -> tuple[int, int]:
-        """Return how many events, and bytes of their bodies, may be read from the log and added to `batch`; else (0, 0)."""
+        """Return the most events, and the most bytes of bodies, that may be read from the log and added to `batch`."""
         if not accepts_new_events(batch):
             return 0, 0
         settings, window = self._settings, self._window

@@ -197,7 +197,7 @@ class Worker:
                 return batch
 
     async def _read_replays(self) -> None:
-        """Read up to 100 dead letters that an operator sends again, unless some that were read are not settled yet."""
+        """Read up to 100 dead letters that an operator sends again, if all that were read before are settled."""
         requests = self._log.replay_requests
         if requests != self._replay_requests:
             self._replay_requests, self._more_replays = requests, True
