@@ -103,8 +103,8 @@ def _alert_view(raw: dict[str, Any], event: Event, attributes: dict[str, Attribu
     Args:
         raw: the decoded body.
         event: the alert.
-        attributes: the attributes that the body would have as an event of Okta. Added to them are the fields under
-            `rule`, `threat` and `okta_forwarder` of the alert's document, under their own names.
+        attributes: the attributes that the body would have as an event of Okta. The result also has the fields under
+            `rule`, `threat` and `okta_forwarder` of the alert's document, with the same names as in the document.
     """
     alert = alert_fields(raw, mapped(raw, event, _OPTIONS), event, _OPTIONS)
     level = alert[ALERT_MODULE].get("level", "")
@@ -195,7 +195,7 @@ def _flatten(
     found: dict[str, Any],
     add_list: Callable[[list[Any], str, dict[str, Any]], None],
 ) -> None:
-    """Add the fields of `value` to `found`, by dotted name after `path`. `add_list` adds those that are lists."""
+    """Add the fields of `value` to `found`, with dotted names that begin with `path`. `add_list` adds the lists."""
     for key, inner in value.items():
         kind = type(inner)
         if kind is dict:
@@ -219,11 +219,12 @@ def _flatten_list(values: list[Any], name: str, found: dict[str, AttributeValue]
 
 
 def _add_columns(values: list[Any], name: str, columns: dict[str, Any]) -> None:
-    """Add to `columns` the lists for the fields of the objects in `values`, by attribute; `values` itself if they are
-    not all objects, and one text if the lists would be too large.
+    """Add to `columns` one list for each field of the objects in `values`, by attribute name.
 
-    Lists within lists are not encoded yet. To encode a list before the list around it would escape each quote again at
-    each level, and the text would double each time.
+    If `values` are not all objects, add `values` itself. If the lists would be too large, add one JSON text.
+
+    Lists within lists are not encoded yet. If each list were encoded before the list around it, each level would escape
+    the quotes of the inner level again, and the text would double each time.
     """
     if {*map(type, values)} - {dict}:
         columns[name] = values

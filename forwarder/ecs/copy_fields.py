@@ -1,7 +1,7 @@
 """Copies the values of an event to the fields that the table `FIELDS` names.
 
-At import, this module writes a function from the table, and from nothing else, as `dataclasses` writes an `__init__`. A
-loop over the table would take 1.5 times as long, and copying is a third of the work for a document. For example, this
+At import, this module generates the code of a function from the table alone, as `dataclasses` generates an `__init__`.
+A loop over the table would take 1.5 times as long, and copying is a third of the work for a document. For example, this
 is the code for the object `outcome`:
 
     if type(outcome := raw.get('outcome')) is dict:

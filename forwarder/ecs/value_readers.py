@@ -34,9 +34,8 @@ REST = "other_keys"
 _MAX_DOTS = 3
 _NO_LIMIT = 2**63
 _MAX_KNOWN_NAMES = 4096
-_known_names: set[str] = (
-    set()
-)  # keys seen that may stay as they are: to ask the set is faster than to look again
+# Keys that were found valid before. To look into this set is faster than to check a key again.
+_known_names: set[str] = set()
 
 _IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)
 _LONGEST_IP = 45  # characters
@@ -238,8 +237,8 @@ def _json_text(value: Any) -> str | None:
 def with_fit_names(value: dict[str, Any], room: int, keys_left: KeysLeft) -> dict[str, Any]:
     """Return `value` if all its keys are valid field names and `keys_left` allows that many keys, as is usual.
 
-    Otherwise return a copy with valid names. Keys beyond `keys_left`, and keys that would be the field of another key,
-    are in it as one JSON text, under the key `REST`. `room` and `keys_left` mean the same as in `clean`.
+    Otherwise return a copy with valid names. In the copy, one JSON text under the key `REST` holds the keys beyond
+    `keys_left`, and the keys that would be a field of another key. `room` and `keys_left` mean the same as in `clean`.
     """
     keys_left.number -= len(value)
     if keys_left.number >= 0 and _known_names.issuperset(value):
