@@ -76,6 +76,6 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     @property
     def unattributed(self) -> bool:
-        """Whether this is a dead letter for which the sink did not say which events it rejected. So none can be sent
+        """Whether the sink did not say which events it rejected. Then the dead letter has no body, and cannot be sent
         again."""
         return not self.org

@@ -72,7 +72,7 @@ class AlertOf(msgspec.Struct, frozen=True):
 
 
 class ActionOf(msgspec.Struct, frozen=True):
-    """An action of a reaction that an event, or an alert about it, led to.
+    """An action that was planned because of an event, or because of an alert about the event.
 
     Attributes:
         id: the short id of the action.

@@ -256,7 +256,7 @@ class StoreCommands(Protocol):
         """Return all open actions, and the ended actions that changed at `since` or later, oldest first."""
 
     def newest_actions(self, since: Micros, *, only_open: bool, limit: int | None) -> Sequence[Action]:
-        """Return the newest actions planned at `since` or later, newest first: up to `limit`, or all if it is None.
+        """Return the newest actions planned at `since` or later, newest first: up to `limit`, or all if `limit` is None.
 
         With `only_open`, leave out the actions that have ended.
         """
@@ -274,7 +274,7 @@ class StoreCommands(Protocol):
         """See `SightingReader.sightings`."""
 
     def rule_counts(self, since: Micros) -> Mapping[str, RuleCounts]:
-        """Return the counts from the hour of `since` on of each rule, by the rule's id. Leaves out rules without counts."""
+        """Return the counts of each rule since the hour of `since`, by the rule's id, without rules that have none."""
 
     def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> RedeliveryPlan:
         """Count the events of the range `chosen` that would be delivered to `sink` again, and those that would not."""

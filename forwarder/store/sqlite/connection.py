@@ -21,8 +21,8 @@ T = TypeVar("T")
 Operation = Callable[[Transaction], T]
 
 _UNCHECKED = 0.05
-"""The number of seconds after a check of the files in which a transaction begins without another check. A check releases the
-GIL, and getting the GIL back from a busy event loop costs more than the check."""
+"""For this number of seconds after a check of the files, transactions begin without another check. A check releases the GIL,
+and getting the GIL back from a busy event loop costs more than the check."""
 
 _DISK_ERRORS = frozenset(
     {

@@ -1,5 +1,5 @@
-"""The index by which events are found by their uuid, type or user, without reading every body, and the texts of an event that
-are in it.
+"""The index that finds events by uuid, type or user without reading every body, and the texts of an event by which it can be
+found.
 
 The log is divided into blocks. For each complete block, the index has a row with the hashes of the uuids, types and users of
 its events. A search reads only the blocks that may have a match, and the blocks that have no row yet.

@@ -79,7 +79,7 @@ class FileLock:
 
 
 def _explained(error: OSError, store: Path, path: Path) -> StoreError:
-    """Return the StoreError to raise for `error`, which a use of the lock file `path` raised."""
+    """Return the StoreError to raise if the lock file `path` of `store` cannot be used because of `error`."""
     if error.errno == errno.EMLINK:
         return StoreError(f"the lock file {path} is a link to another file, or not a file; remove it")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -19,8 +19,8 @@ _WAL_INTERVAL = 0.25  # seconds between two checks of the WAL's size
 _WAL_LIMIT = 32 * 1024 * 1024
 """The size of the WAL in bytes above which a checkpoint waits for readers, so that the WAL can be emptied."""
 
-_WAL_PATIENCE = 5.0  # seconds for which another process may prevent that, until there is a warning
-_WAL_WARNING_INTERVAL = 600.0  # seconds between two such warnings
+_WAL_PATIENCE = 5.0  # seconds for which the WAL may not be emptied, until a warning is logged
+_WAL_WARNING_INTERVAL = 600.0  # seconds between two warnings that the WAL cannot be emptied
 
 _logger = logs.get("store")
 

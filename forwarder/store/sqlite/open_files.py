@@ -150,7 +150,7 @@ class OpenFiles:
         )
 
     def _next_path(self) -> Path:
-        """Return the path at which the next start finds the main file and, beside it, the WAL, unless a link replaces it."""
+        """Return the path at which the next start looks for the main file. The next start looks for the WAL beside it."""
         return real_path(self._path) if self._has_links else self._real
 
     def _check(self, real: Path, suffix: str) -> None:

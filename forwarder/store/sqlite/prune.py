@@ -1,4 +1,4 @@
-"""Drops the bodies of events that every sink has finished, and uuids of which no late copy is expected any more.
+"""Drops the bodies of events that every sink has finished, and the uuids of events so old that no more copies are expected.
 
 Bodies are dropped from the lowest `seq` on, so the log never has a hole. The body of an event that an attached sink has not
 finished is never dropped.
@@ -56,7 +56,7 @@ def _drop(db: sqlite3.Connection, last: int) -> None:
 def _first_until(db: sqlite3.Connection, first: int, last: int, at: Micros) -> tuple[int, Micros]:
     """Return the first `seq` from `first` to `last` that was received at `at` or earlier, and when it was received.
 
-    Return `last + 1` and `at` if there is none. The events that were received later than `at` must be the first ones.
+    Return `last + 1` and `at` if there is none. All events that were received later than `at` must be before the others.
     """
     found = last + 1, at
     while first < found[0]:
@@ -79,9 +79,8 @@ class Pruner:
         self._swept: Micros | None = None  # when the last sweep over all uuids ended; None during a sweep
         self._after: tuple[int, bytes | str] = _FIRST  # the key of the last uuid that was checked
         self._sightings_after = sightings.FIRST
-        self._sightings_swept: Micros = (
-            -_SWEEP_INTERVAL * SECOND
-        )  # when the last sweep over all sightings ended
+        # When the last sweep over all sightings ended.
+        self._sightings_swept: Micros = -_SWEEP_INTERVAL * SECOND
         self._addresses = addresses.Sweep()
 
     def step(self, db: sqlite3.Connection, now: Micros) -> bool:

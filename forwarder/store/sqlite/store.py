@@ -36,7 +36,7 @@ _ELEMENTS_AT_ONCE = 5000
 index of random ids too often."""
 
 _MISSED_AT_ONCE = 250  # the most events in one operation, so that other commits do not wait long for it
-_DEAD_LETTERS_AT_ONCE = 100  # for the same reason
+_DEAD_LETTERS_AT_ONCE = 100  # the most dead letters in one operation, so that other commits do not wait long
 _POLL_INTERVAL = 0.05  # seconds between two checks of the deadlines, so a timeout is at most so late
 
 
