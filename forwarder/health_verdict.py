@@ -32,7 +32,7 @@ disk, are shown as problems. The critical alerts ForwarderStoreFilling and Forwa
 limits."""
 
 _FEW = 3
-"""If requests were accepted before, fewer refused requests than this number may come from another sender than Okta."""
+"""Fewer refused requests than this are only a warning if others were accepted before: Okta may not be their sender."""
 
 
 class Level(StrEnum):
@@ -198,7 +198,7 @@ def _reaction_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         hint = "see why with `forwarder reactions list --live` and `show ID`; the forwarder keeps trying"
         yield Problem(Level.CRITICAL, text, hint, _OVERDUE)
     if waiting := reactions["waiting_approvals"]:
-        text = f"{count(waiting, 'action')} {'waits' if waiting == 1 else 'wait'} for approval"
+        text = f"{count(waiting, 'action')} {agrees(waiting, 'waits', 'wait')} for approval"
         hint = (
             "decide on the status page, or with `forwarder reactions list --waiting` and `approve ID` or `refuse ID`; "
             "without a decision in time, an action is refused"
@@ -220,8 +220,8 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
     refused = org["refused"]
     if refused:
         accepted = "none was accepted" if org["accepted_seconds_ago"] is None else "none was accepted since"
-        plural = "requests" if refused > 1 else "request"
-        text = f"{refused:,} {plural} to {name} had no valid secret (401) and {accepted}; Okta never sends these again"
+        requests = count(refused, "request")
+        text = f"{requests} to {name} had no valid secret (401) and {accepted}; Okta never sends these again"
         change = "edit the hook in Okta's console"
         if org["hook"]:
             change = f"run `forwarder hooks sync --org {name} --resend-secret`"
@@ -294,7 +294,7 @@ def _silence(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _sink_problems(name: str, sink: Mapping[str, Any]) -> Iterator[Problem]:
     if set_aside := sink.get("set_aside"):
-        events = "1 event fails" if set_aside == 1 else f"{set_aside:,} events fail"
+        events = f"{count(set_aside, 'event')} {agrees(set_aside, 'fails', 'fail')}"
         text = f"{events} again and again, while {name} accepts others"
         hint = f"see `event_set_aside` in the log: {sink['last_error']}"
         yield Problem(Level.WARNING, text, hint, "ForwarderSinkDown")
