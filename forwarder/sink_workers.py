@@ -190,7 +190,10 @@ class SinkWorkers:
             await self._try_to_begin(name, settings)
         except ForwarderError as error:
             _logger.error(  # noqa: TRY400  # an operator acts on the text
-                "the changed sink cannot start yet", action="reload_waits", sink=name, error=str(error)
+                "the changed sink cannot start yet; the forwarder tries again",
+                action="reload_waits",
+                sink=name,
+                error=str(error),
             )
             self._tasks[name] = asyncio.create_task(self._begin_later(name, settings), name=f"start {name}")
 

@@ -32,21 +32,21 @@ from forwarder.threads import in_daemon_thread
 _T = TypeVar("_T")
 
 _LARGE = 32 * 1024
-"""An event whose body has so many bytes or more is converted in a thread. The conversion of a megabyte of objects takes half a second,
-and on the event loop, no POST would be answered in this time. Okta's own events have some kilobytes."""
+"""An event whose body has at least this many bytes is converted in a thread. The conversion of a megabyte of objects takes
+half a second. If it ran on the event loop, no POST would be answered in this time. Okta's own events have some kilobytes."""
 
 LEAST_EVENTS = 50
-"""The number of events from which on a batch is converted in the child. Without a backlog, batches are smaller, and their
+"""A batch with at least this many events is converted in the child. Without a backlog, batches are smaller, and their
 conversion takes little of the event loop's time."""
 
 IDLE_SECONDS = 60.0
-"""The time after which a child that got no batch is ended, because it takes about 35 MB of memory."""
+"""A child that gets no batch for this time is ended, because it takes about 35 MB of memory."""
 
 PAUSE_SECONDS = 3600.0
-"""The time for which no new child is started after one has ended by itself. If memory is short, a new one would end too."""
+"""After a child has ended by itself, no new child is started for this time. If memory is short, a new one would end too."""
 
 START_SECONDS = 60.0
-"""The time after which a child that is not ready is ended. A start takes about a second, or a few on a slow machine."""
+"""A child that is not ready after this time is ended. A start takes about a second, or a few on a slow machine."""
 
 _LEAST_CORES = 2
 _CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
@@ -239,7 +239,7 @@ class _Child:
         return pickle.load(self._process.stdout)  # noqa: S301  # from our own child
 
     def end(self) -> None:
-        """Kill the child, in a thread. If another thread runs `convert`, this call ends with an exception."""
+        """Kill the child, in a thread. If another thread runs `convert`, that call ends with an exception."""
         try:
             threading.Thread(target=self._end, name="convert-end", daemon=True).start()
         except RuntimeError:  # no more threads can be started

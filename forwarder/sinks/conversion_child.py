@@ -19,7 +19,7 @@ from forwarder.core.event import Event
 _T = TypeVar("_T")
 
 _NICENESS = 10
-"""The lower priority of the child. If there are only a few cores, the main process answers Okta first."""
+"""The number that the child adds to its nice value. If there are only a few cores, the main process answers Okta first."""
 
 
 class Failure(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ def preview(settings: SinkSettings) -> Callable[[Event], Any]:
     """Return a function that converts an event as a sink with `settings` would do. Its results can be encoded as JSON.
 
     The function ignores `settings.redact`, so the caller must redact the event before. The function raises UnmappableError
-    for an event that cannot be converted, and that would become a dead letter.
+    for an event that cannot be converted. In a sink, such an event becomes a dead letter.
     """
     if isinstance(settings, ElasticsearchSinkSettings):
         options, raw = settings.options, settings.document_format == "raw"

@@ -128,7 +128,7 @@ _GRPC = {
 
 
 def request_verdict(status: int, events: int) -> ResponseVerdict:
-    """Return the verdict for a request with the number `events` of events that was answered with the HTTP `status`."""
+    """Return the verdict for a request that was answered with the HTTP `status`. `events` is its number of events."""
     if status == 413:
         return SPLIT_TOO_LARGE if events > 1 else TOO_LARGE
     if status in (400, 422):

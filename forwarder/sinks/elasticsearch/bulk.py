@@ -112,14 +112,15 @@ def items(response: Any, events: int, ids: Sequence[str] = ()) -> list[tuple[Res
 
 
 def other_success(status: int, events: int) -> tuple[ResponseVerdict, str] | None:
-    """Return (verdict, text) for all events of a request with a 2xx `status` that is not for accepted events; else None.
+    """Return (verdict, text) for all events of a request if its 2xx `status` does not mean "accepted"; else return None.
 
-    Such a response is not from Elasticsearch, so its items prove nothing. It may be cached, or a part of another response.
+    A response with another 2xx status is not from Elasticsearch, so its items prove nothing. It may be from a cache, or a
+    part of another response.
     """
     verdict = response_verdicts.request_verdict(status, events)
     if verdict == response_verdicts.DELIVERED:
         return None
-    text = f"HTTP {status}: Elasticsearch does not answer so; check `hosts`, and the proxies on the way"
+    text = f"HTTP {status}: Elasticsearch never answers with this status; check `hosts`, and the proxies on the way"
     return verdict, text
 
 
@@ -214,13 +215,13 @@ class Beside(msgspec.Struct, frozen=True):
 
 BESIDE: Mapping[Source, Beside] = {
     Source.ALERT: Beside("alerts", ALERT_DATASET, RejectReason.ALERT_STREAM),
-    Source.ACTION: Beside("what reactions did", ACTION_DATASET, RejectReason.ACTION_STREAM),
+    Source.ACTION: Beside("reports about actions", ACTION_DATASET, RejectReason.ACTION_STREAM),
 }
 
 
 def _error(response: dict[str, Any]) -> tuple[str, str]:
-    """Return (type, reason) of the `error` in a response. If the `error` is a text, it is the reason. What is not known is
-    an empty text."""
+    """Return (type, reason) of the `error` in a response. If the `error` is a text, this text is the reason. A part that
+    is not known is empty."""
     error = response.get("error")
     if isinstance(error, dict):
         return str(error.get("type") or ""), str(error.get("reason") or "")

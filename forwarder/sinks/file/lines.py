@@ -119,8 +119,8 @@ class LineFile:
                 self._truncate_partial_write()
             except OSError as error:
                 _logger.warning(
-                    "a write failed, then the file was moved or removed, and what the failed write left could not be removed;"
-                    " the last line of that file may be partial; the events of that write are written again, to the new file",
+                    "a write failed, and then the file was moved or removed; its last line may be partial; the events of the"
+                    " failed write are written again, to the new file",
                     action="file_let_go",
                     path=str(self._path),
                     error=str(error),
@@ -225,7 +225,7 @@ class LineFile:
         """Remove the oldest rotated files of `current`, so that `max_files` are left. `newest` is the time in the name of the
         newest file.
 
-        If the name of a file has a later time, the clock was set back since, so this file counts as the oldest.
+        A file with a later time in its name was rotated before the clock was set back, so it counts as the oldest.
         """
         if self._settings.max_files is None:
             return

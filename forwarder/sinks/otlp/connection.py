@@ -1,4 +1,4 @@
-"""An HTTP adapter for `requests` whose connection another thread can close, and which skips interim responses (1xx).
+"""An HTTP adapter for `requests`. Another thread can close its connection, and it skips interim responses (1xx).
 
 The timeouts of `requests` apply only to the time between two bytes. So a server that slowly sends single bytes can keep
 a call, its thread and its file descriptor busy without limit. Only closing the socket ends such a call.
@@ -90,4 +90,4 @@ class _Announced(HTTPConnection):
 
 
 class _AnnouncedTls(_Announced, HTTPSConnection):
-    """The same for a connection with TLS."""
+    """A connection with TLS that passes its socket to `opened` before the handshake."""

@@ -80,7 +80,7 @@ class Exporter(ABC):
         return self.result or _NO_REQUEST
 
     def close(self) -> None:
-        """Close the connection. If another thread runs `export`, this call ends."""
+        """Close the connection. If another thread runs `export`, that call ends."""
         self._closed = True
         self.abort()
         if self._exporter is not None:
