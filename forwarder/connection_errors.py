@@ -1,4 +1,4 @@
-"""Why a server gave no response, and what to do about it."""
+"""Why a server gave no response, and what to do about it. Also makes HTTP clients that survive an unusable proxy."""
 
 import socket
 import ssl
@@ -23,7 +23,7 @@ def error_chain(error: BaseException) -> Iterator[BaseException]:
 
 
 class _UnusableProxy(httpx.AsyncBaseTransport):
-    """Fails every request."""
+    """Fails every request, in place of a proxy that cannot be used."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError(
@@ -36,7 +36,7 @@ def http_client(**options: Any) -> httpx.AsyncClient:
     """Return a client with the `options` of httpx, which uses the proxy that the environment names.
 
     If the proxy cannot be used, such as a SOCKS proxy or a malformed address, each request raises httpx.ConnectError. httpx
-    itself would raise an error here, of four types, and end the process.
+    itself would raise one of four other errors here, which would end the process.
     """
     try:
         return httpx.AsyncClient(**options)

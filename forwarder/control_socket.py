@@ -49,7 +49,7 @@ class ControlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
 
 
 class WatchRequest(ControlRequest, frozen=True, tag="watch"):
-    """Asks for nothing. The connection stays open until the forwarder stops, and no answer comes."""
+    """Gets no answer. It only keeps the connection open, so that the client notices when the forwarder stops."""
 
 
 Report = Callable[[Any], None]

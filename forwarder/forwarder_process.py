@@ -116,7 +116,7 @@ class _Reloads:
         """Read the configuration again, and return its settings.
 
         Raises:
-            SettingsError: it is not valid, or has a problem that the configuration in force does not have.
+            SettingsError: the configuration is not valid, or has a problem that the one in force does not have.
         """
         settings = self._reread()
         if problems := config_check.new_problems(settings, self._forwarder.settings):
@@ -217,8 +217,9 @@ class _Signals:
 def _tune_malloc() -> None:
     """Let glibc return the memory of a large body as soon as it is free.
 
-    By default, after the first body of 10 MiB, glibc takes the memory of such bodies from its heap. In the heap, a
-    small block behind a free large one keeps it from going back to the system: the process stayed at twice its size.
+    By default, after the first body of 10 MiB, glibc takes the memory of large bodies from its heap. In the heap, a small
+    block behind a free large block keeps the large block from going back to the system: the process stayed at twice its
+    size.
     """
     with suppress(AttributeError, OSError):  # the C library is not glibc
         library = ctypes.CDLL(None)

@@ -1,7 +1,7 @@
 """The heartbeat: writes the state of the forwarder as a document to each Elasticsearch sink, at a fixed interval.
 
-The documents show that the forwarder can write to the SIEM, and a rule in the SIEM can alert when no more documents come. They do
-not pass through the store, and HTTP clients of their own send them. So the documents do not wait for the delivery of
+The documents show that the forwarder can write to the SIEM, and a rule in the SIEM can alert when no more documents come.
+They do not pass through the store, and have HTTP clients of their own. So the documents do not wait for the delivery of
 events, and do not delay it.
 """
 

@@ -218,11 +218,11 @@ def _scan_string(text: bytes, at: int, closing: bytes) -> Generator[None, None, 
 
 
 def _nest(text: bytes, at: int, awaited: bytearray) -> int:
-    """Update `awaited` for the equal brackets at position `at`: each opening bracket adds an entry, each closing
+    """Update `awaited` for the run of equal brackets at position `at`: each opening bracket adds an entry, each closing
     bracket removes one.
 
-    Return the number of these brackets; 0 if there is no bracket at `at`, or if the brackets close none of the open
-    ones.
+    Return the number of brackets in the run; 0 if there is no bracket at `at`, or if the closing brackets do not match
+    the open ones.
     """
     run = _brackets(text, at)
     brackets = run[0] if run else b""

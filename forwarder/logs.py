@@ -1,8 +1,8 @@
 """Writes log lines to stderr: each is a JSON object with ECS fields, or readable text on a terminal.
 
-Each line has a text, a level, a stable `action`, and the room (the part of the forwarder) that logs it; docs/logs.md lists all lines. ERROR means that data is
-lost or an operator must act; WARNING means that something is unusual, but nothing is lost. There is no line for each
-event, and no line has an event's body.
+Each line has a text, a level, a stable `action`, and the room (the part of the forwarder) that logs it. docs/logs.md lists
+all lines. ERROR means that data is lost or an operator must act; WARNING means that something is unusual, but nothing is
+lost. There is no line for each event, and no line has an event's body.
 """
 
 import logging
@@ -99,9 +99,9 @@ _ATOMIC = select.PIPE_BUF
 class _Pipe:
     """Writes log lines to a pipe, a socket or a terminal, but never waits long for its reader.
 
-    Otherwise a log collector that hangs would stop the event loop, and no POST would be answered. So would a terminal after
-    Ctrl-S, or the terminal of a container whose log nothing reads. If the reader takes
-    nothing for _PATIENCE milliseconds, lines are dropped until it reads again. Then a line says how many were dropped.
+    Otherwise a log collector that hangs would stop the event loop, and no POST would be answered. A terminal after Ctrl-S,
+    or the terminal of a container whose log nothing reads, would do the same. If the reader takes nothing for _PATIENCE
+    milliseconds, lines are dropped until it reads again. Then a line says how many were dropped.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -175,10 +175,8 @@ class _EcsFormatter(ecs_logging.StructlogFormatter):
 
 def _to_ecs(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Rename the fields of a line to those of ECS; fields without a name in ECS go into `okta_forwarder`."""
-    ecs: dict[str, Any] = {
-        "event": line.pop("event"),
-        **_SAME_IN_EACH,
-    }  # the formatter takes the text from `event`
+    # The formatter takes the text of the line from `event`.
+    ecs: dict[str, Any] = {"event": line.pop("event"), **_SAME_IN_EACH}
     line.pop("level", None)  # the formatter gets the level separately
     for name in _ECS_FIELDS.keys() & line.keys():
         ecs[_ECS_FIELDS[name]] = line.pop(name)

@@ -171,7 +171,7 @@ def cannot_write(path: Path) -> str:
 
 
 def no_folder(folder: Path) -> str:
-    """Return what to do about `folder`, which is not a folder, or does not exist."""
+    """Return why `folder` cannot be used as a folder (it is missing, or not a folder), and what to do."""
     nearest = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), folder)
     if nearest.exists() and not nearest.is_dir():
         return f"{nearest} is not a folder; correct the path"

@@ -195,9 +195,8 @@ def read(tree: Mapping[str, Any], path: Path | None = None, *, files: bool = Tru
     Raises:
         SettingsError: see `load`.
     """
-    capital = {
-        key for key in tree if key not in _SECTIONS and key.lower() in _SECTIONS
-    }  # pydantic would ignore these
+    # Pydantic would ignore these keys.
+    capital = {key for key in tree if key not in _SECTIONS and key.lower() in _SECTIONS}
     misspelt = [f"{key}: unknown key; did you mean `{key.lower()}`?" for key in sorted(capital)]
     tree = {key: value for key, value in tree.items() if key not in capital}
     try:

@@ -128,7 +128,7 @@ class SinkSettings(Section):
     def note_orgs(self, orgs: int) -> None:
         """Record how many orgs the configuration has.
 
-        Whether there is more than one is a part of the settings, so a reload that changes it builds a new sink.
+        Whether there are several orgs counts as a setting of the sink, so a reload that changes it builds a new sink.
         """
         self._several_orgs = orgs > 1
 

@@ -186,7 +186,7 @@ class Status:
 
 
 async def log_hourly(gather: Callable[[], Awaitable[Mapping[str, Any]]], clock: Clock) -> None:
-    """Every hour, log that the forwarder is running, with its main numbers. If the line is missing, it does not run.
+    """Every hour, log that the forwarder is running, and its main numbers. If the line is missing, the forwarder does not run.
 
     Args:
         gather: `Status.gather`.
