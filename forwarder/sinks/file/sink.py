@@ -16,7 +16,7 @@ from forwarder.core.ports import Clock
 from forwarder.ecs.document import DocumentOptions
 from forwarder.ecs.document_by_source import document_of
 from forwarder.sinks.conversion import Conversion
-from forwarder.sinks.file.lines import LineFile
+from forwarder.sinks.file.line_file import LineFile
 from forwarder.sinks.file.settings import FileSinkSettings
 
 _logger = logs.get("sinks")
