@@ -1,9 +1,14 @@
 """The container's files fit together. There is no Docker engine where the tests run, so this is what can be known."""
 
 import json
+import os
 import re
 import stat
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -65,6 +70,42 @@ def test_the_image_installs_nothing_that_no_hash_holds() -> None:
         rest for word, rest in _instructions() if word == "RUN" and "pip install" in rest and rest != step
     ]
     assert all("--no-index" in rest for rest in others)
+
+
+def _health_checks() -> dict[str, list[str]]:
+    """Give the health checks of our own containers, as commands."""
+    (check,) = [rest for word, rest in _instructions() if word == "HEALTHCHECK"]
+    okta = _yaml("compose.yaml")["services"]["okta"]["healthcheck"]["test"]
+    return {"forwarder": json.loads(check.partition("CMD ")[2]), "okta": okta[1:]}
+
+
+class _Health(BaseHTTPRequestHandler):
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.mark.parametrize("service", sorted(_OUR_OWN))
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+def test_a_health_check_asks_the_container_itself_whatever_proxy_is_set(
+    monkeypatch: pytest.MonkeyPatch, service: str, status: int, code: int
+) -> None:
+    monkeypatch.setattr(_Health, "status", status)
+    program, *options, script = _health_checks()[service]
+    assert program == "python"
+    with HTTPServer(("127.0.0.1", 0), _Health) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        there = re.sub("9464|8085", str(server.server_port), script)
+        proxy = dict.fromkeys(("http_proxy", "HTTP_PROXY"), "http://127.0.0.1:9")
+        done = subprocess.run(
+            [sys.executable, *options, there], env={**os.environ, **proxy}, capture_output=True, check=False
+        )
+    assert done.returncode == code
 
 
 def test_compose_has_the_whole_pipe(compose: Any) -> None:

@@ -92,14 +92,19 @@ def test_a_signal_that_the_forwarder_does_not_use_is_one_line_and_does_not_end_i
 def test_a_signal_that_the_forwarder_does_not_use_does_not_end_its_start(forwarder: ForwarderProcess) -> None:
     process = subprocess.Popen(forwarder.command(), stderr=subprocess.PIPE)
     try:
-        time.sleep(0.25)  # the interpreter has started, and imports
-        for _ in range(60):
+        while not forwarder.ready():
+            if ignores(process.pid, signal.SIGHUP):  # the first lines of the program have run
+                process.send_signal(signal.SIGUSR1)
             time.sleep(0.05)
-            process.send_signal(signal.SIGUSR1)
-        assert process.poll() is None
+            assert process.poll() is None
     finally:
         process.kill()
         process.communicate()
+
+
+def ignores(pid: int, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(status.partition("SigIgn:")[2].split()[0], 16) & 1 << (number - 1))
 
 
 @pytest.mark.long
