@@ -10,7 +10,7 @@ from forwarder.cli import terminal
 from forwarder.cli.terminal import echo
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.core.lenient_json import decode_leniently
-from forwarder.core.printable import printable_line
+from forwarder.core.printable import printable_line, shortened
 from forwarder.core.time import Micros, iso
 from forwarder.core.wording import agrees, count
 from forwarder.okta.system_log.event_details import targets_any_hook, targets_hook
@@ -30,6 +30,8 @@ _SOURCES = {
     "alert": "a rule of this forwarder",
     "action": "a reaction of this forwarder",
 }
+_LONGEST = 200
+"""The maximum number of characters of a value that a sender chose. The JSON output has the whole value."""
 _COLOURS = {"delivered": "green", "dead": "red", "waiting": "yellow"}
 
 
@@ -199,7 +201,7 @@ def show_malformed(answer: Mapping[str, Any]) -> None:
 
 
 def _life(event: Mapping[str, Any], retention: str) -> None:
-    kind = event["event_type"] or "(its body was dropped)"
+    kind = shortened(event["event_type"] or "(its body was dropped)", _LONGEST)
     echo(f"{kind}  {event['uuid']}  {event['org']}", fg="cyan")
     for name, text in _facts(event, retention):
         echo(f"  {name:<10} {printable_line(text)}")
@@ -211,8 +213,11 @@ def _life(event: Mapping[str, Any], retention: str) -> None:
 
 def _facts(event: Mapping[str, Any], retention: str) -> Iterator[tuple[str, str]]:
     if event["published"]:
-        who = " ".join(filter(None, (event["actor_login"], event["actor_id"] and f"({event['actor_id']})")))
-        what = "; ".join(filter(None, (event["message"], who)))
+        message, login, actor_id = (
+            shortened(event[key] or "", _LONGEST) for key in ("message", "actor_login", "actor_id")
+        )
+        who = " ".join(filter(None, (login, actor_id and f"({actor_id})")))
+        what = "; ".join(filter(None, (message, who)))
         yield "happened", f"{event['published']}  {what}".rstrip()
         if event["source"] not in {"alert", "action"}:
             yield "hook", _hook(event)
@@ -303,5 +308,6 @@ def _table(events: list[Mapping[str, Any]]) -> None:
         actor = event["actor_login"] or event["actor_id"] or ""
         by = "missed" if event["missed_by_hook_at"] else event["source"] or ""
         known = (event["published"] or "", event["event_type"] or "", actor, event["org"], by)
-        table.add_row(*map(printable_line, (*known, *places, event["uuid"])))
+        cells = (shortened(cell, _LONGEST) for cell in (*known, *places))
+        table.add_row(*map(printable_line, (*cells, event["uuid"])))
     terminal.console().print(table)

@@ -13,7 +13,7 @@ from forwarder.cli.options import ORG, config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import DurationParam, MomentParam
 from forwarder.clock import SystemClock
-from forwarder.core.printable import printable, printable_line
+from forwarder.core.printable import printable, printable_line, shortened
 from forwarder.core.time import Micros
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _FORMATS = ("table", "json", "raw", "ecs", "otlp")
 _NEWEST = 20
+_LONGEST_CELL = 200  # characters of a value in the table; the other formats have all of them
 _FIELDS = ("published", "source", "event_type", "outcome", "actor", "target", "client_ip")
 _COLUMNS = (
     "{published:<23}  {source:<5}  {event_type:<36}  {outcome:<9}  {actor:<30}  {target:<24}  {client_ip}"
@@ -209,7 +210,7 @@ def _show(source: Iterator[Any], form: str, limit: int | None) -> None:
 
 def _row(line: dict[str, Any]) -> str:
     return _COLUMNS.format(
-        **{name: printable_line(str(value or "-")) for name, value in line.items()}
+        **{name: printable_line(shortened(str(value or "-"), _LONGEST_CELL)) for name, value in line.items()}
     ).rstrip()
 
 

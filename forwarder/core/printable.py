@@ -21,6 +21,11 @@ def printable_line(text: str) -> str:
     return printable(text).replace("\n", r"\n").replace("\t", r"\t")
 
 
+def shortened(text: str, most: int) -> str:
+    """Return `text`; if it has more than `most` characters, only its beginning, and the number of characters."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
 def has_styles(environment: Mapping[str, str]) -> bool:
     """Whether a terminal may get colours and bold text: NO_COLOR (no-color.org) is not set, and the terminal knows
     escapes."""

@@ -376,6 +376,19 @@ def test_an_event_cannot_steer_the_terminal(tmp_path: Path) -> None:
     assert not set("\x1b\u202e") & set(run(config, happened(1).uuid).stdout)
 
 
+def test_a_long_value_does_not_fill_the_screen(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    long = "x" * 300_000
+    fill(config, *(happened(number, user=long) for number in range(4)))
+    for words in ((happened(1).uuid,), ("--type", "user.session.start")):
+        done = run(config, "--offline", *words)
+        assert done.exit_code == 0, done.output
+        assert "(300,000 characters)" in " ".join(done.stdout.split())
+        assert len(done.stdout) < 5_000
+    (shown,) = json.loads(run(config, "--offline", "--json", happened(1).uuid).stdout)["events"]
+    assert shown["actor_login"] == long
+
+
 # --- a running forwarder, and Elasticsearch
 
 

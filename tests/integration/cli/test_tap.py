@@ -134,6 +134,15 @@ def test_each_format_is_a_line_for_each_event(config: Path) -> None:
     assert r"evil\x1b[2Jname" in second
 
 
+def test_a_long_value_is_cut_in_the_table_only(config: Path) -> None:
+    fill(config, happened(1, actor="x" * 300_000))
+    row = run(config, "--no-follow", "--format", "table").stdout.splitlines()[-1]
+    assert "x… (300,000 characters)" in row
+    assert len(row) < 1_000
+    for form in ("json", "raw", "ecs"):
+        assert "x" * 300_000 in run(config, "--no-follow", "--format", form).stdout
+
+
 def with_sinks(config: Path, **sinks: Any) -> None:
     tree = json.loads(config.read_text())
     tree["sinks"] |= sinks
