@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from forwarder.doctor import (
     elasticsearch,
     hook,
-    machine,
     offline,
     okta,
     reaction_integrations,
     reactions,
+    running_forwarder,
     send,
     sinks,
     store,
@@ -22,7 +22,7 @@ from forwarder.doctor.check import Check
 CHECKS: Sequence[Check] = (
     *offline.CHECKS,
     *store.CHECKS,
-    *machine.CHECKS,
+    *running_forwarder.CHECKS,
     *store.WAITING,
     *okta.CHECKS,
     *hook.CHECKS,

@@ -20,8 +20,8 @@ from forwarder.core.errors import ForwarderError
 from forwarder.core.redaction import redact
 from forwarder.doctor.check import CheckRow
 from forwarder.doctor.context import Context
-from forwarder.doctor.machine import ops_url
 from forwarder.doctor.network import request
+from forwarder.doctor.running_forwarder import ops_url
 
 _ABOUT = """A support bundle of okta-forwarder, written by `forwarder doctor --bundle`.
 

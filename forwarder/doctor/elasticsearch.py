@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from forwarder.core.errors import SetupError, SinkError
 from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, from_line, ok, skip, warn
 from forwarder.doctor.context import Context
-from forwarder.doctor.network import certificate_end, until
+from forwarder.doctor.network import certificate_end, judge_expiry
 from forwarder.settings import Settings
 from forwarder.setup.elasticsearch import template_bodies
 from forwarder.setup.elasticsearch.capabilities import check_privileges
@@ -82,7 +82,7 @@ async def _certificate(context: Context, name: str) -> Found:
     for host in _sink(context.settings, name).hosts:
         parts = urlsplit(host)
         end = await certificate_end(parts.hostname or "", parts.port or 443)
-        found.append(until(end, f"the certificate of {host}", "renew it on that server"))
+        found.append(judge_expiry(end, f"the certificate of {host}", "renew it on that server"))
     return found
 
 
@@ -121,7 +121,7 @@ def _judge_key(answer: ClusterResponse, name: str) -> Finding:
     if expiration is None:
         return ok("the API key does not expire")
     end = datetime.fromtimestamp(expiration / 1000, UTC)
-    return until(
+    return judge_expiry(
         end,
         "the API key",
         f"create a new key (docs/elasticsearch.md), and put it into `sinks.{name}.api_key`",

@@ -8,7 +8,7 @@ import msgspec
 
 from forwarder.doctor.check import Check, CheckVerdict, Found, fail, ok, warn
 from forwarder.doctor.context import Context
-from forwarder.doctor.network import ProbeResponse, explain, request, until
+from forwarder.doctor.network import ProbeResponse, explain, judge_expiry, request
 from forwarder.doctor.okta import with_hook
 from forwarder.okta.hooks.admin import find_own
 from forwarder.okta.hooks.desired import DesiredHook, Hook, PropertyDifference, desired_hook, plan
@@ -111,7 +111,7 @@ async def _reachable(context: Context, name: str) -> Found:
             f"{finding.fix}; if only Okta can reach the address, run `forwarder doctor --skip hook.reachable`"
         )
         return fail(finding.seen, fix)
-    ended = until(
+    ended = judge_expiry(
         answer.certificate_end, f"the certificate of {root}", "renew it: Okta refuses an expired certificate"
     )
     return ok(f"{root} answers") if ended.verdict is CheckVerdict.OK else ended
@@ -144,10 +144,10 @@ def _not_echoed(name: str, desired: DesiredHook, status: int) -> Found:
     seen = f"{desired.uri} answers {status}, and does not return the challenge"
     if status == 401:
         seen = f"{desired.uri} answers 401 to the newest of `orgs.{name}.secrets`"
-    return fail(seen, answered(name, desired.header, status))
+    return fail(seen, fix_for_status(name, desired.header, status))
 
 
-def answered(name: str, header: str, status: int) -> str:
+def fix_for_status(name: str, header: str, status: int) -> str:
     """Return what the operator can do if the public URL of the hook answers with an unexpected HTTP `status`.
 
     Args:

@@ -115,7 +115,7 @@ async def certificate_end(host: str, port: int) -> datetime | None:
     return end
 
 
-def until(end: datetime | None, what: str, fix: str) -> Finding:
+def judge_expiry(end: datetime | None, what: str, fix: str) -> Finding:
     """Return a finding about a certificate or a key that expires at `end`.
 
     Args:

@@ -10,7 +10,7 @@ from forwarder.core.time import from_http_date, iso
 from forwarder.core.wording import agrees, count
 from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, ok, skip, warn
 from forwarder.doctor.context import Context
-from forwarder.doctor.network import explain, request, until
+from forwarder.doctor.network import explain, judge_expiry, request
 from forwarder.okta.hooks.admin import HookAdmin
 from forwarder.okta.system_log.pages import PATH
 from forwarder.settings import Settings
@@ -36,7 +36,7 @@ async def _reachable(context: Context, name: str) -> Found:
     if 300 <= answer.status < 400:
         host = urlsplit(answer.headers.get("location", "")).netloc or "another address"
         return fail(f"{url} redirects to {host}", f"set `orgs.{name}.url` to the org's own address")
-    ended = until(
+    ended = judge_expiry(
         answer.certificate_end,
         f"the certificate of {url}",
         "if a proxy on the way inspects TLS, renew its certificate",

@@ -164,7 +164,7 @@ async def _provider(context: Context, name: str) -> Found:
     return _lines(await check_provider(name, org, keys, calls)) or ok(f"{org} accepts our risk events")
 
 
-async def _told(context: Context, name: str) -> Found:
+async def _receivers(context: Context, name: str) -> Found:
     del name
     reactions = context.settings.reactions
     webhooks = Webhooks(reactions.webhooks, context.clock)
@@ -224,5 +224,7 @@ CHECKS = (
         _provider,
         _with_provider,
     ),
-    Check("reactions.receivers", "webhooks and receivers can be reached", HEADING, _told, _with_receivers),
+    Check(
+        "reactions.receivers", "webhooks and receivers can be reached", HEADING, _receivers, _with_receivers
+    ),
 )

@@ -66,13 +66,14 @@ async def run(checks: Sequence[Check], context: Context) -> list[CheckRow]:
         subjects = tuple(check.subjects(context.settings))
         for subject in subjects:
             before = [
-                (need, _of(tasks, need, subject, subjects) if need in ran else None) for need in check.needs
+                (need, _needed_tasks(tasks, need, subject, subjects) if need in ran else None)
+                for need in check.needs
             ]
             tasks[check.id, subject] = asyncio.create_task(_run(check, subject, before, context))
     return [row for task in tasks.values() for row in await task]
 
 
-def _of(
+def _needed_tasks(
     tasks: Mapping[tuple[str, str], _Rows], need: str, subject: str, peers: Collection[str]
 ) -> Sequence[_Rows]:
     """Return the tasks of the check `need` that must end before another check may run on `subject`.

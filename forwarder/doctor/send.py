@@ -16,9 +16,9 @@ from forwarder.core import doctor_event
 from forwarder.core.errors import SinkError
 from forwarder.doctor.check import Check, CheckKind, Finding, Found, fail, ok, skip
 from forwarder.doctor.context import Context, Sent
-from forwarder.doctor.hook import OKTA_WAITS, answered
-from forwarder.doctor.machine import reachable
+from forwarder.doctor.hook import OKTA_WAITS, fix_for_status
 from forwarder.doctor.network import ProbeResponse, explain, request
+from forwarder.doctor.running_forwarder import local_address
 from forwarder.settings import Settings
 from forwarder.setup.elasticsearch.documents import find_documents
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
@@ -51,7 +51,7 @@ def _address(context: Context, name: str) -> tuple[str, str]:
     if org.hook:
         return org.hook.uri, f"`orgs.{name}.hook.uri`"
     scheme = "https" if receiver.tls else "http"
-    return f"{scheme}://{reachable(receiver.listen)}{org.path}", "`receiver.listen`"
+    return f"{scheme}://{local_address(receiver.listen)}{org.path}", "`receiver.listen`"
 
 
 async def _post(context: Context, name: str, secret: str, body: object) -> ProbeResponse | Finding:
@@ -85,7 +85,7 @@ async def _refuses(context: Context, name: str) -> Found:
         )
     return fail(
         f"{url} answers {answer.status} to a wrong secret, not 401",
-        answered(name, context.org(name).header, answer.status),
+        fix_for_status(name, context.org(name).header, answer.status),
     )
 
 
@@ -102,7 +102,7 @@ async def _send(context: Context, name: str) -> Found:
     if answer.status != 200:
         return fail(
             f"{url} answers {answer.status} to the test event",
-            answered(name, context.org(name).header, answer.status),
+            fix_for_status(name, context.org(name).header, answer.status),
         )
     context.sent[name] = Sent(uuid, began)
     seen = f"{url} accepted the event {uuid} in {seconds:.2f} s"

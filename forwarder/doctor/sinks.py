@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from forwarder.doctor.check import Check, CheckVerdict, Found, fail, from_line, ok, warn
 from forwarder.doctor.context import Context
-from forwarder.doctor.network import certificate_end, until
+from forwarder.doctor.network import certificate_end, judge_expiry
 from forwarder.settings import Settings
 from forwarder.sinks import response_verdicts
 from forwarder.sinks.file.settings import FileSinkSettings
@@ -55,7 +55,7 @@ async def _export(context: Context, name: str) -> Found:
 async def _certificate(context: Context, name: str) -> Found:
     parts = urlsplit(_endpoint(context.settings, name).endpoint)
     end = await certificate_end(parts.hostname or "", parts.port or 443)
-    return until(end, f"the certificate of {parts.netloc}", "renew it on that server")
+    return judge_expiry(end, f"the certificate of {parts.netloc}", "renew it on that server")
 
 
 async def _room(context: Context, name: str) -> Found:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.doctor.scene import SECRET, Scene
-from tests.integration.doctor.test_machine import post
+from tests.integration.doctor.test_running_forwarder import post
 
 KEY = "planted-id:planted-key-of-the-bundle"
 

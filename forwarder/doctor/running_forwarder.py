@@ -72,7 +72,7 @@ async def _problems(context: Context, _: str) -> Found:
     ] or ok("the forwarder reports no problem")
 
 
-def reachable(listen: Listen) -> str:
+def local_address(listen: Listen) -> str:
     """Return the `host:port` by which this machine reaches the listener at `listen`.
 
     The host is a loopback address if the listener listens on all addresses (0.0.0.0 or [::]).
@@ -83,7 +83,7 @@ def reachable(listen: Listen) -> str:
 
 def ops_url(settings: Settings) -> str:
     """Return the URL by which this machine reaches the ops listener, without a path."""
-    return f"{settings.ops.scheme}://{reachable(settings.ops.listen)}"
+    return f"{settings.ops.scheme}://{local_address(settings.ops.listen)}"
 
 
 def _listener_keys(settings: Settings) -> Iterable[str]:
@@ -111,7 +111,7 @@ async def _port(context: Context, key: str) -> Found:
 
 
 def _is_occupied(listen: Listen) -> bool:
-    host, _, port = reachable(listen).rpartition(":")
+    host, _, port = local_address(listen).rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
     except OSError:
@@ -146,7 +146,7 @@ def _can_bind(key: str, listen: Listen, other: str) -> Finding:
 async def _ours(context: Context, key: str, listen: Listen) -> Found:
     """Check that the program that listens at `listen` is this forwarder."""
     secure = key.replace("listen", "tls") in dict(context.settings.tls_listeners())
-    url = f"{'https' if secure else 'http'}://{reachable(listen)}"
+    url = f"{'https' if secure else 'http'}://{local_address(listen)}"
     answer = None
     with contextlib.suppress(httpx.HTTPError, OSError):
         path = "/livez" if key == "ops.listen" else "/okta-forwarder-doctor"
