@@ -81,15 +81,6 @@ def _end(text: str | None) -> datetime | None:
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC) if text else None
 
 
-async def resolve(host: str, port: int) -> None:
-    """Check that `host` can be resolved to an address.
-
-    Raises:
-        OSError: `host` cannot be resolved.
-    """
-    await in_daemon_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), "resolve")
-
-
 async def certificate_end(host: str, port: int) -> datetime | None:
     """Return when the certificate of a TLS server expires; None if the server sends no certificate.
 
