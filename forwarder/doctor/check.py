@@ -85,8 +85,7 @@ Found = Finding | Sequence[Finding]
 Run = Callable[["Context", str], Coroutine[Any, Any, Found]]
 """Runs a check on one subject.
 
-A subject is the part that is checked, as the name of an org or of a sink. For a check without subjects, it is an
-empty string.
+A subject is the name of what is checked, such as an org or a sink. A check without subjects gets an empty string.
 """
 
 
@@ -104,7 +103,7 @@ class Check(msgspec.Struct, frozen=True):
         run: runs the check on one subject.
         subjects: returns the subjects of the check, such as names of orgs or sinks.
         needs: ids of earlier checks in the table; if one of these fails, this check is skipped.
-        kind: how far the check goes.
+        kind: whether the check only reads files, asks other systems, or sends something.
         late: the verdict if the check takes longer than its time limit.
     """
 
@@ -119,7 +118,7 @@ class Check(msgspec.Struct, frozen=True):
 
     @property
     def group(self) -> str:
-        """The part of `id` before the dot. It names the part of the forwarder that the check is about."""
+        """The beginning of `id`, before the dot: what the check is about, such as `store`."""
         return self.id.partition(".")[0]
 
     @property

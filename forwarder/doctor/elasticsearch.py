@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _HEADING = "Elasticsearch"
 _RIGHTS = ("create_doc", "auto_configure")
 _SETUP_KEY = (
-    "set FORWARDER__SINKS__NAME__API_KEY to a key that may read them, and run `forwarder doctor elasticsearch` "
-    "once; docs/elasticsearch.md lists the privileges"
+    "set FORWARDER__SINKS__NAME__API_KEY to a key that may read templates and mappings, and run "
+    "`forwarder doctor elasticsearch` once; docs/elasticsearch.md lists the privileges"
 )
 
 

@@ -157,7 +157,7 @@ def fix_for_status(name: str, header: str, status: int) -> str:
     """
     if status == 401:
         return (
-            "reload the forwarder that answers there (SIGHUP), so that it knows the secret; then run "
+            "reload the forwarder that answers at this URL (SIGHUP), so that it knows the secret; then run "
             f"`forwarder hooks sync --org {name} --resend-secret`; if there is a proxy in front, let it forward "
             f"the header {header}"
         )

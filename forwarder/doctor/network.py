@@ -15,11 +15,11 @@ from forwarder.doctor.check import Finding, fail, ok, warn
 from forwarder.threads import in_daemon_thread
 
 _LIMIT = 64 * 1024
-"""The number of bytes of a response body after which no more is read."""
+"""The reading of a response body stops after this number of bytes."""
 
 
 class ProbeResponse(msgspec.Struct, frozen=True):
-    """An HTTP response, whatever its status.
+    """An HTTP response with any status.
 
     `certificate_end` is the time when the server's certificate expires. It is None if the request did not use TLS,
     or did not verify the certificate.

@@ -14,8 +14,8 @@ _CORRECT = "correct the configuration, then run `forwarder check`"
 _FIXES = {"hook.path": "write the path of `orgs.NAME.path` into `hook.uri`, then run `forwarder hooks sync`"}
 """What the operator can do, by id of the check.
 
-A line of `config_check` has two parts: what is wrong, and how to fix it. For these checks the second part only says
-what will happen, so the text from this table replaces it.
+A line of `config_check` has two parts: what is wrong, and how to fix it. In the lines of the checks in this table, the
+second part only says what will happen; the text in this table replaces it.
 """
 
 
@@ -27,7 +27,7 @@ async def _valid(context: Context, _: str) -> Found:
 def _offline(id_: str, what: str, heading: str, sound: str) -> Check:
     """Return a check that reports the problems and warnings that `config_check` finds for the check `id_`.
 
-    `sound` is what the check says if nothing is found.
+    `sound` is the text of the finding if there is no problem and no warning.
     """
 
     def look(settings: Settings) -> list[Finding]:
@@ -65,7 +65,7 @@ CHECKS = (
     ),
     _offline(
         "file.path",
-        "the paths of file sinks can be files",
+        "the paths of file sinks name files, not folders",
         CONFIGURATION,
         "every file sink names a file in a folder",
     ),

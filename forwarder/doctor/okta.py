@@ -18,8 +18,8 @@ from forwarder.settings import Settings
 _KNOWN_TO_ALL = "/.well-known/okta-organization"
 """A path of Okta's API that needs no credentials."""
 
-_SKEW = 5.0  # seconds that the two clocks may differ; Okta itself accepts DPoP proofs with a few seconds more
-_MUCH = 60.0  # seconds of difference that make the check fail
+_SKEW = 5.0  # seconds between the two clocks, at which the check warns; Okta refuses DPoP proofs at a few seconds more
+_MUCH = 60.0  # seconds of difference, at which the check fails
 _BEHIND = 900.0  # seconds, as in the alert ForwarderReconcileBehind
 _HEADING = "Okta API"
 

@@ -54,9 +54,9 @@ def _blocking(settings: Settings) -> Iterable[str]:
 
 
 async def _push(context: Context, name: str) -> Found:
-    """Check that Okta lists an active push factor of at least one user.
+    """Check that Okta lists an active push factor of at least one user to this machine.
 
-    Which factors Okta lists depends on the address of this machine.
+    Which factors Okta lists depends on the address of the caller.
     """
     try:
         users = (await users_of(context, name))[:_MOST_USERS]

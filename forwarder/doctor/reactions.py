@@ -62,9 +62,7 @@ def refused(name: str, what: str, error: OktaError, scope: str) -> Finding:
 
 
 async def users_of(context: Context, name: str) -> list[Mapping[str, Any]]:
-    """Return some active users of the org `name`.
-
-    Only the first page of the users that the credentials may read is looked at.
+    """Return some active users of the org `name`: those on the first page of the users that the credentials may read.
 
     Raises:
         OktaError: Okta refuses the call or does not respond.
@@ -75,7 +73,7 @@ async def users_of(context: Context, name: str) -> list[Mapping[str, Any]]:
 
 
 async def _access(context: Context, name: str) -> Found:
-    """Check that a user can be looked up. The guards of reactions do the same before each action on a user."""
+    """Check that a user can be looked up, as the guards of reactions do before each action on a user."""
     try:
         users = await users_of(context, name)
     except OktaError as error:
@@ -234,10 +232,8 @@ async def _by_id(context: Context, name: str, key: str) -> list[Mapping[str, Any
     try:
         found = (await context.okta(name).call("GET", f"/api/v1/groups/{quote(key, safe='')}")).json()
     except OktaRefusedError as error:
-        if error.status in {
-            403,
-            404,
-        }:  # Okta answers 403 if our role does not cover the id, as for an unknown group
+        # For an unknown group, Okta answers 403 if our role is limited to certain groups.
+        if error.status in {403, 404}:
             return []
         raise
     return [found] if isinstance(found, Mapping) else []

@@ -43,9 +43,9 @@ def select(
 
 
 def with_needs(checks: Sequence[Check], selected: Sequence[Check], usable: Sequence[Check]) -> list[Check]:
-    """Return the checks in `selected`, and the checks in `usable` that those need, directly or indirectly.
+    """Return the `selected` checks, and the checks that they need, directly or indirectly.
 
-    The result has the order of `checks`, the table of all checks.
+    A needed check is left out if it is not in `usable`. The result has the order of `checks`, the table of all checks.
     """
     needed = {check.id for check in selected}
     for check in reversed(checks):
@@ -143,10 +143,7 @@ def _blocking(need: str, rows: Sequence[CheckRow]) -> Finding | None:
 
 
 def _reason(seen: str) -> str:
-    """Return the original reason from `seen`, the text of a skipped check.
-
-    If that check was itself skipped because of an earlier check, the reason of the earlier check is returned.
-    """
+    """Return the first cause that `seen`, the text of a skipped check, names: the part after the last "because"."""
     return seen.rpartition(_BLOCKED)[2]
 
 

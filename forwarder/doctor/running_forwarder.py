@@ -42,7 +42,7 @@ async def _answers(context: Context, _: str) -> Found:
     url = f"{ops_url(context.settings)}/api/status"
     headers = {"authorization": f"Bearer {ops.token.reveal()}"} if ops.token else {}
     try:
-        # The connection stays on this machine, so the certificate need not name the address that it uses.
+        # Without verification: the certificate may not name this address, and the connection stays on this machine.
         answer = await request("GET", url, headers=headers, timeout=context.timeout, verify=False)
         status = msgspec.json.decode(answer.body, type=dict[str, Any])
     except (httpx.HTTPError, OSError, msgspec.MsgspecError):
