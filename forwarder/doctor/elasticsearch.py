@@ -163,7 +163,7 @@ async def _templates(context: Context, name: str) -> Found:
                 cluster,
                 template_bodies.target_of(sink),
                 template_bodies.retention_of(sink),
-                beside=bool(context.settings.rules.files or context.settings.ops.heartbeat),
+                other_streams=bool(context.settings.rules.files or context.settings.ops.heartbeat),
             )
         except SetupError as error:
             return fail(str(error), f"correct this, then run `forwarder setup elasticsearch --sink {name}`")

@@ -2,7 +2,7 @@
 
 from forwarder.ecs.action import ACTION_DATASET
 from forwarder.ecs.alert import ALERT_MODULE
-from forwarder.setup.elasticsearch.other_templates import BesideStream, shared
+from forwarder.setup.elasticsearch.other_templates import OtherStream, shared
 
 _ACTION = f"{ALERT_MODULE}.action"
 _FIELDS: dict[str, str] = {
@@ -31,7 +31,7 @@ _FIELDS: dict[str, str] = {
     },
 }
 
-STREAM = BesideStream(
+STREAM = OtherStream(
     "actions",
     ACTION_DATASET,
     shared(["@timestamp", "ecs", "data_stream", "event", "tags", "related", "user", "source"]) | _FIELDS,

@@ -1,7 +1,7 @@
 """The data stream for alerts (ecs/alert.py), for which setup writes templates."""
 
 from forwarder.ecs.alert import ALERT_DATASET, ALERT_MODULE
-from forwarder.setup.elasticsearch.other_templates import BesideStream, shared
+from forwarder.setup.elasticsearch.other_templates import OtherStream, shared
 
 _ROOTS = {
     "@timestamp",
@@ -52,4 +52,4 @@ _FIELDS: dict[str, str] = {
     f"{ALERT_MODULE}.trigger.action": "keyword",
 }
 
-STREAM = BesideStream("alerts", ALERT_DATASET, shared(_ROOTS) | _FIELDS)
+STREAM = OtherStream("alerts", ALERT_DATASET, shared(_ROOTS) | _FIELDS)

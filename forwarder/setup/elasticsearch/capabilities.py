@@ -12,7 +12,7 @@ CLUSTER_PRIVILEGES = ("monitor", "manage_index_templates", "manage_ingest_pipeli
 INDEX_PRIVILEGES = ("view_index_metadata",)
 ROLLOVER_PRIVILEGES = ("manage",)
 
-_BESIDE = tuple(stream.pattern for stream in (alerts.STREAM, actions.STREAM, health.STREAM))
+_OTHER_PATTERNS = tuple(stream.pattern for stream in (alerts.STREAM, actions.STREAM, health.STREAM))
 _PROBE = f"{template_bodies.OWNER}-probe-*"
 _PROBE_PRIORITY = 1_999_999_987  # no other template should have it: Elasticsearch would refuse ours
 
@@ -36,7 +36,7 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> fr
         "cluster": [*CLUSTER_PRIVILEGES, *(["read_ilm"] if ilm else [])],
         "index": [
             {
-                "names": [template_bodies.PATTERN, *_BESIDE],
+                "names": [template_bodies.PATTERN, *_OTHER_PATTERNS],
                 "privileges": [*INDEX_PRIVILEGES, *(ROLLOVER_PRIVILEGES if rollover else ())],
             }
         ],
@@ -49,7 +49,7 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> fr
         names: [right for right, has in rights.items() if not has]
         for names, rights in answer.get("index", {}).items()
     }
-    unseen = frozenset([pattern for pattern in _BESIDE if of_indices.pop(pattern, [])])
+    unseen = frozenset([pattern for pattern in _OTHER_PATTERNS if of_indices.pop(pattern, [])])
     missing += [
         f"index privilege `{right}` on `{names}`" for names in of_indices for right in of_indices[names]
     ]

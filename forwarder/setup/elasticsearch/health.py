@@ -2,7 +2,7 @@
 
 from forwarder.ecs.alert import ALERT_MODULE
 from forwarder.ecs.health_document import HEALTH_DATASET
-from forwarder.setup.elasticsearch.other_templates import BesideStream
+from forwarder.setup.elasticsearch.other_templates import OtherStream
 
 _HEALTH = f"{ALERT_MODULE}.health"
 _FIELDS: dict[str, str] = {
@@ -35,4 +35,4 @@ _FIELDS: dict[str, str] = {
     },
 }
 
-STREAM = BesideStream("health", HEALTH_DATASET, _FIELDS, kind="metrics")
+STREAM = OtherStream("health", HEALTH_DATASET, _FIELDS, kind="metrics")

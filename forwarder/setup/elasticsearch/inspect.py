@@ -10,9 +10,9 @@ from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
 from forwarder.setup.elasticsearch.elastic_package import Template, conflicts, package
 from forwarder.setup.elasticsearch.run import (
     read_steps,
-    read_steps_beside,
+    read_steps_of_other_streams,
     read_templates,
-    setup_beside_fleet,
+    setup_with_elastic_integration,
 )
 from forwarder.setup.elasticsearch.template_bodies import Options, Retention, SetupTarget
 
@@ -28,11 +28,11 @@ class Deviation(msgspec.Struct, frozen=True):
 
 
 async def find_deviations(
-    api: AdminApi, target: SetupTarget, retention: Retention, *, beside: bool = False
+    api: AdminApi, target: SetupTarget, retention: Retention, *, other_streams: bool = False
 ) -> list[Deviation]:
     """Return the differences from what `setup` would write for the sink.
 
-    With `beside`, also check what `setup` would write for alerts, actions and health documents.
+    With `other_streams`, also check what `setup` would write for alerts, actions and health documents.
 
     Raises:
         SetupError: the credentials may not read templates. Or an object has one of our names, but setup did not create
@@ -49,7 +49,7 @@ async def find_deviations(
             if kind == "fault":
                 faults.append(Deviation(severe=True, text=text))
 
-        await setup_beside_fleet(cluster, found, target, Options(retention, dry_run=True), report)
+        await setup_with_elastic_integration(cluster, found, target, Options(retention, dry_run=True), report)
         return faults
     if target.documents == "raw":
         text = "the sink sends raw events, but Elastic's Okta integration is not installed, whose pipeline must process them"
@@ -60,8 +60,8 @@ async def find_deviations(
     has = await find_capabilities(cluster)
     steps = await read_steps(cluster, has, retention)
     ours = list(steps)
-    if beside:
-        steps += await read_steps_beside(cluster, has, retention)
+    if other_streams:
+        steps += await read_steps_of_other_streams(cluster, has, retention)
     deviations = [
         Deviation(
             severe=step.stored is None,

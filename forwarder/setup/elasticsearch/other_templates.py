@@ -15,7 +15,7 @@ from forwarder.setup.elasticsearch.template_bodies import Body, Capabilities, Re
 _CONSTANT = ("data_stream.type", "data_stream.dataset", "event.module", "event.dataset")
 
 
-class BesideStream(msgspec.Struct, frozen=True):
+class OtherStream(msgspec.Struct, frozen=True):
     """A data stream of the forwarder for other documents than Okta's events, such as alerts.
 
     Attributes:

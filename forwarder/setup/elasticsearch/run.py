@@ -20,7 +20,7 @@ from forwarder.setup.elasticsearch.stream import sync_data_stream
 from forwarder.setup.elasticsearch.template_bodies import Body, Capabilities, Options, Retention, SetupTarget
 from forwarder.setup.message import Reporter
 
-_BESIDE = (alerts.STREAM, actions.STREAM, health.STREAM)
+_OTHER_STREAMS = (alerts.STREAM, actions.STREAM, health.STREAM)
 """Our data streams other than that of Okta's events."""
 
 _OURS = (
@@ -67,7 +67,7 @@ async def setup(api: AdminApi, target: SetupTarget, options: Options, report: Re
     templates = await read_templates(cluster)
     found = package(templates, target.data_stream)
     if found:
-        return await setup_beside_fleet(cluster, found, target, options, report)
+        return await setup_with_elastic_integration(cluster, found, target, options, report)
     if target.documents == "raw":
         raise SetupError(
             "`document_format: raw` needs the pipeline of Elastic's Okta integration, whose assets are not installed in"
@@ -88,7 +88,7 @@ async def read_templates(cluster: Cluster) -> list[Template]:
     return [Template(entry["name"], entry["index_template"]) for entry in found]
 
 
-async def setup_beside_fleet(
+async def setup_with_elastic_integration(
     cluster: Cluster, found: Package, target: SetupTarget, options: Options, report: Reporter
 ) -> bool:
     """Set up a sink whose data stream belongs to `found`, Elastic's Okta integration. That integration is not changed.
@@ -130,10 +130,10 @@ async def setup_beside_fleet(
     # The data streams of alerts, actions and health need our pipeline too.
     for step in (
         await _pipeline_step(cluster, has),
-        *await read_steps_beside(cluster, has, options.retention),
+        *await read_steps_of_other_streams(cluster, has, options.retention),
     ):
         await step.take(cluster, options, report)
-    return await _sync_beside(cluster, has, target, options, report)
+    return await _sync_other_streams(cluster, has, target, options, report)
 
 
 async def _prepare(cluster: Cluster, target: SetupTarget, options: Options, report: Reporter) -> bool:
@@ -144,7 +144,7 @@ async def _prepare(cluster: Cluster, target: SetupTarget, options: Options, repo
         await _policy_exists(cluster, options.retention.ilm_policy)
     steps = [
         *await read_steps(cluster, has, options.retention),
-        *await read_steps_beside(cluster, has, options.retention),
+        *await read_steps_of_other_streams(cluster, has, options.retention),
     ]
     for step in steps:
         await step.take(cluster, options, report)
@@ -153,10 +153,10 @@ async def _prepare(cluster: Cluster, target: SetupTarget, options: Options, repo
     readable = await sync_data_stream(
         cluster, target.data_stream, template_bodies.fingerprint(wanted), options, report
     )
-    return await _sync_beside(cluster, has, target, options, report) and readable
+    return await _sync_other_streams(cluster, has, target, options, report) and readable
 
 
-async def _sync_beside(
+async def _sync_other_streams(
     cluster: Cluster, has: Capabilities, target: SetupTarget, options: Options, report: Reporter
 ) -> bool:
     """Update the data streams for alerts, actions and health documents, as far as the credentials allow it.
@@ -164,7 +164,7 @@ async def _sync_beside(
     Return whether documents can be written to all of these data streams.
     """
     fine = True
-    for stream in _BESIDE:
+    for stream in _OTHER_STREAMS:
         if stream.pattern in target.unseen:
             continue
         meta = stream.component_template(has, options.retention)["template"]["mappings"]["_meta"]
@@ -226,10 +226,12 @@ class SetupStep(msgspec.Struct, frozen=True):
         report("done", f"{self.what}: {'created' if self.stored is None else 'changed'}")
 
 
-async def read_steps_beside(cluster: Cluster, has: Capabilities, retention: Retention) -> list[SetupStep]:
+async def read_steps_of_other_streams(
+    cluster: Cluster, has: Capabilities, retention: Retention
+) -> list[SetupStep]:
     """Return the templates for alerts, actions and health documents. They must be written after the pipeline."""
     steps = []
-    for stream in _BESIDE:
+    for stream in _OTHER_STREAMS:
         component = stream.component_template(has, retention)
         steps.append(await _template_step(cluster, "component_template", stream.component, component))
         template = stream.index_template(has, retention)
