@@ -141,10 +141,10 @@ def _print(before: "RoleComparison", after: "RoleComparison", *, applied: bool) 
     for line in after.notes:
         show("note", line)
     for line in after.problems:
-        show("fault", line)
+        show("problem", line)
     if after.problems:
         show(
-            "fault",
+            "problem",
             "Nothing was changed."
             if not applied
             else "The changes were made, but the result is not as it should be.",
@@ -152,7 +152,7 @@ def _print(before: "RoleComparison", after: "RoleComparison", *, applied: bool) 
     elif applied and not after.is_as_it_should_be:
         left = [difference.line for each in after.comparisons for difference in each.differences]
         show(
-            "fault",
+            "problem",
             "After the change, Okta still shows differences: " + "; ".join(left) + ". Run the command again",
         )
     elif applied and not before.is_as_it_should_be:

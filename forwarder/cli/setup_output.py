@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from forwarder.setup.message import Kind
 
 SECRET_SOURCE = "env:NAME|file:PATH"  # noqa: S105 - only the form in which an option names a secret
-_STYLES = {"done": "green", "note": "yellow", "fault": "red"}
-_SIGNS = {"done": "✓ ", "same": "= ", "note": "! ", "fault": "✗ "}
+_STYLES = {"done": "green", "note": "yellow", "problem": "red"}
+_SIGNS = {"done": "✓ ", "same": "= ", "note": "! ", "problem": "✗ "}
 _DIFF = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -38,4 +38,4 @@ def show(kind: "Kind", text: str) -> None:
         for line in text.splitlines():
             echo(f"    {line}", fg=_DIFF.get(line[:1]))
         return
-    echo(_SIGNS.get(kind, "  ") + text, fg=_STYLES.get(kind), err=kind == "fault")
+    echo(_SIGNS.get(kind, "  ") + text, fg=_STYLES.get(kind), err=kind == "problem")

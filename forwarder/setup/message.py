@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Literal
 
-Kind = Literal["info", "done", "same", "note", "diff", "fault"]
+Kind = Literal["info", "done", "same", "note", "diff", "problem"]
 """The kind of a message.
 
 `done`: something was changed. `same`: something is already as it should be. `note`: the operator should read this.
-`fault`: the operator must fix this. `diff`: the old and new text of a change. `info`: any other message.
+`problem`: the operator must fix this. `diff`: the old and new text of a change. `info`: any other message.
 """
 
 Reporter = Callable[[Kind, str], None]

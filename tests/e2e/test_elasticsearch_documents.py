@@ -156,4 +156,4 @@ async def test_an_index_in_the_way_of_the_data_stream_is_a_fault(stream: Stream)
     stream.server.call("DELETE", f"/_index_template/{stream.namespace}")
     told = await prepare(stream.server, namespace=stream.namespace)
     assert not told.fine
-    assert "has the name of the data stream" in told.of("fault")[0]
+    assert "has the name of the data stream" in told.of("problem")[0]

@@ -225,9 +225,9 @@ async def test_beside_elastics_integration_nothing_is_made_and_the_sink_is_told_
 ) -> None:
     told = await prepare(integration, namespace="beside1", **BASIC)
     assert not told.fine
-    (fault,) = told.of("fault")
-    assert "`document_format: raw`" in fault
-    assert "`pipeline: _none`" in fault
+    (problem,) = told.of("problem")
+    assert "`document_format: raw`" in problem
+    assert "`pipeline: _none`" in problem
     assert "logs-okta.system-3.14.0" in told.text
     assert there(integration) == []
     assert (await prepare(integration, namespace="beside1", document_format="raw", **BASIC)).fine

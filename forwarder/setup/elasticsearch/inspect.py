@@ -43,14 +43,14 @@ async def find_deviations(
     templates = await read_templates(cluster)
     found = package(templates, target.data_stream)
     if found:
-        faults: list[Deviation] = []
+        deviations: list[Deviation] = []
 
         def report(kind: str, text: str) -> None:
-            if kind == "fault":
-                faults.append(Deviation(severe=True, text=text))
+            if kind == "problem":
+                deviations.append(Deviation(severe=True, text=text))
 
         await setup_with_elastic_integration(cluster, found, target, Options(retention, dry_run=True), report)
-        return faults
+        return deviations
     if target.documents == "raw":
         text = "the sink sends raw events, but Elastic's Okta integration is not installed, whose pipeline must process them"
         return [Deviation(severe=True, text=text)]

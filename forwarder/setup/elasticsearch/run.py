@@ -42,7 +42,7 @@ _OURS = (
 async def setup(api: AdminApi, target: SetupTarget, options: Options, report: Reporter) -> bool:
     """Create or update in the cluster what the documents of the sink need.
 
-    Returns whether events can be written and searched; if not, a message of kind `fault` says why.
+    Returns whether events can be written and searched; if not, a message of kind `problem` says why.
 
     Raises:
         SetupError: setup is not possible. Nothing was changed, except what was already reported as `done`.
@@ -73,10 +73,12 @@ async def setup(api: AdminApi, target: SetupTarget, options: Options, report: Re
             "`document_format: raw` needs the pipeline of Elastic's Okta integration, whose assets are not installed in"
             " this cluster; install them in Kibana, or write `document_format: ecs`"
         )
-    faults = conflicts(templates, target.data_stream)
-    if faults:
+    lines = conflicts(templates, target.data_stream)
+    if lines:
         raise SetupError(
-            "\n".join([*faults, "Remove or rename it, or narrow its patterns. Nothing was changed."])
+            "\n".join(
+                [*lines, "Remove or rename that template, or narrow its patterns. Nothing was changed."]
+            )
         )
     return await _prepare(cluster, target, options, report)
 
@@ -104,14 +106,14 @@ async def setup_with_elastic_integration(
     )
     if target.documents == "raw" and target.pipeline is not None:
         report(
-            "fault",
+            "problem",
             "this sink sends raw events, but its `pipeline` keeps that pipeline from processing them; remove `pipeline`"
             " from the sink",
         )
         return False
     if target.documents == "ecs" and target.pipeline is None:
         report(
-            "fault",
+            "problem",
             "this sink sends finished documents, and that pipeline would mark each of them as an error. In the sink, set"
             " one of three: `document_format: raw` (Elastic's pipeline creates the documents),"
             f" `pipeline: {template_bodies.NAME}` (our pipeline processes our documents; this command then creates it), or"

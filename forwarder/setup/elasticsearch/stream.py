@@ -22,7 +22,7 @@ async def sync_data_stream(
     """
     found = await cluster.find(f"/_resolve/index/{name}") or {}
     if found.get("indices") or found.get("aliases"):
-        report("fault", f"an index or alias has the name of the data stream {name}; remove or rename it")
+        report("problem", f"an index or alias has the name of the data stream {name}; remove or rename it")
         return False
     if not found.get("data_streams"):
         report(

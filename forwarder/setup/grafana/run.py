@@ -56,7 +56,7 @@ def setup(settings: GrafanaSettings, dashboards: list[Json], report: Reporter, *
     """Write the dashboards; with `dry_run`, only report what would be written.
 
     Returns whether Grafana now has all dashboards, or would have them without `dry_run`. If not, a message of kind
-    `fault` says why.
+    `problem` says why.
 
     Raises:
         SetupError: Grafana refuses a request or does not respond. What was written before was reported as `done`.
@@ -120,7 +120,7 @@ class _Writer:
             return True
         if stored is not None and PREFIX not in stored.get("tags", ()):
             self._report(
-                "fault",
+                "problem",
                 f"{what}: a dashboard that this command did not create has the uid {wanted['uid']}; give it another uid, or delete it",
             )
             return False

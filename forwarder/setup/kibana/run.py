@@ -22,7 +22,7 @@ def setup(settings: KibanaSettings, objects: list[SavedObject], report: Reporter
     """Import the objects; with `dry_run`, only report what would be written.
 
     Returns True if Kibana has all objects after the import; with `dry_run`, if the import would give it all of them. If
-    False, a message of kind `fault` says why.
+    False, a message of kind `problem` says why.
 
     Raises:
         SetupError: Kibana cannot be used, is too old, or refuses the import. Nothing was written.
@@ -42,9 +42,9 @@ def setup(settings: KibanaSettings, objects: list[SavedObject], report: Reporter
         if one := written.get((saved.kind, saved.id)):
             report("done", _result(settings, saved, one))
     for reason in done.refused:
-        report("fault", f"Kibana refused {reason}")
+        report("problem", f"Kibana refused {reason}")
     if len(written) + len(done.refused) < len(objects):
-        report("fault", f"Kibana wrote {len(written)} of {len(objects)} objects and does not say why")
+        report("problem", f"Kibana wrote {len(written)} of {len(objects)} objects and does not say why")
     return len(written) == len(objects)
 
 

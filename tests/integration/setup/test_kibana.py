@@ -282,7 +282,7 @@ def test_objects_that_kibana_says_nothing_of_are_a_fault(kibana: FakeKibana) -> 
         setup(KibanaSettings(url=kibana.url), twins, into(told), dry_run=False)
     twins[1] = SavedObject("index-pattern", "okta-forwarder-x", "x", "")
     assert not setup(KibanaSettings(url=kibana.url), twins, into(told), dry_run=False)
-    assert told[-1] == Message("fault", "Kibana wrote 1 of 2 objects and does not say why")
+    assert told[-1] == Message("problem", "Kibana wrote 1 of 2 objects and does not say why")
 
 
 def test_a_file_that_kibana_does_not_take_is_told(kibana: FakeKibana) -> None:

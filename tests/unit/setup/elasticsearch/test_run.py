@@ -265,7 +265,7 @@ async def test_elastics_integration_is_left_alone() -> None:
     cluster.templates["logs-okta.system"] = integration()
     lines: list[Message] = []
     assert not await setup(cluster, SetupTarget(STREAM), Options(), into(lines))
-    assert "pipeline: _none" in kinds(lines, "fault")[0]
+    assert "pipeline: _none" in kinds(lines, "problem")[0]
     assert not await setup(cluster, SetupTarget(STREAM, "raw", "mine"), Options(), into(lines))
     assert cluster.written == []
     assert await setup(cluster, SetupTarget(STREAM, "raw"), Options(), into(lines))
