@@ -336,7 +336,7 @@ async def test_the_rights_that_the_docs_list_are_enough_for_events_and_a_rollove
     stream = Stream(server)
     await deliver(stream, of_every_type("hook")[:20], api_key=key(server, writing))
     seen = await prepare(server, namespace=stream.namespace, api_key=key(server, NEEDED))
-    assert f"data stream {stream.name}: its current index has this mapping" in seen.of("same")
+    assert f"data stream {stream.name}: its current index has the mapping of the template" in seen.of("same")
     older = server.call("GET", COMPONENT)["component_templates"][0]["component_template"]
     older["template"]["mappings"]["_meta"]["okta-forwarder"]["fingerprint"] = "older"
     kept = {name: value for name, value in older.items() if not name.endswith("_millis")}

@@ -36,7 +36,11 @@ class ElasticsearchAdmin:
         await self._client.close()
 
     async def call(self, method: str, path: str, body: Any = None) -> ClusterResponse:
-        """Send one request; see `AdminApi`."""
+        """Send one request, and return its response with any status.
+
+        Raises:
+            SinkError: there was no response, or it was not from Elasticsearch.
+        """
         headers = {"accept": "application/json"}
         if body is not None:
             headers["content-type"] = "application/json"

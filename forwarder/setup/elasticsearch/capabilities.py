@@ -26,8 +26,8 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> fr
         ilm: whether the privilege to read a lifecycle policy is needed.
 
     Returns:
-        Those index patterns of alerts, actions and health documents whose data streams the credentials may not update.
-        Setup can still write the templates for them.
+        The index patterns of our other data streams that the credentials may not update. Setup can still write the
+        templates for these patterns.
 
     Raises:
         SetupError: privileges are missing (the message names all of them), or the credentials are wrong.
@@ -61,8 +61,10 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> fr
 
 
 async def _who(cluster: Cluster) -> str:
-    """Return the name of the API key or, without a key, of the user. The user to whom a key belongs is not named, because
-    that user may have more privileges than the key."""
+    """Return the name of the API key or, without a key, of the user.
+
+    The owner of a key is not named, because the owner may have more privileges than the key.
+    """
     answer = await cluster.offer("GET", "/_security/_authenticate")
     about = answer if isinstance(answer, dict) else {}
     key = about.get("api_key")

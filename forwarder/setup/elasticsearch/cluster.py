@@ -41,8 +41,8 @@ class AdminApi(Protocol):
 class UntilReady:
     """An `AdminApi` that repeats a request for up to half a minute while the cluster answers 503.
 
-    A cluster that has just started answers 503 until its shards are assigned. It has not carried out the request then, so
-    repeating the request is safe.
+    A cluster that has just started answers 503 until its shards are assigned. A request that gets a 503 was not carried
+    out, so repeating the request is safe.
     """
 
     def __init__(self, api: AdminApi, clock: Clock) -> None:
@@ -50,7 +50,7 @@ class UntilReady:
         self._clock = clock
 
     async def call(self, method: str, path: str, body: Any = None) -> ClusterResponse:
-        """See `AdminApi.call`."""
+        """Send one request, and repeat it while the cluster answers 503. Return the response with any status."""
         gives_up = self._clock.monotonic() + _READY_WITHIN
         while True:
             reply = await self._api.call(method, path, body)
@@ -79,8 +79,10 @@ class Cluster:
         return _body(await self._api.call(method, path, body), f"{method} {path}")
 
     async def offer(self, method: str, path: str, body: Any = None) -> Any:
-        """Send a request for a feature that the cluster may lack. Return the body of the response; None if the cluster
-        lacks the feature or rejects `body`."""
+        """Send a request for a feature that the cluster may lack, and return the body of the response.
+
+        Return None if the cluster lacks the feature or rejects `body`.
+        """
         reply = await self._api.call(method, path, body)
         if reply.status in (401, 403, 429) or (reply.status >= 500 and not _unknown(reply)):
             _body(reply, f"{method} {path}")

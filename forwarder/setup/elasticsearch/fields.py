@@ -137,8 +137,10 @@ _FREE_OBJECTS = (_DEBUG, "okta.device", "okta.target.changeDetails.from", "okta.
 Otherwise, if one document has a key `profile` and another has `profile.login`, Elasticsearch rejects one of them."""
 
 FALLBACKS = {"constant_keyword": "keyword", "match_only_text": "text"}
-"""Types that not every Elasticsearch has → the types that are used instead: they allow the same queries, but need more
-disk."""
+"""Types that not every Elasticsearch has → the types that are used instead.
+
+The other types allow the same queries, but need more disk space.
+"""
 
 IGNORE_ABOVE = 1024
 """The maximum length of an indexed keyword in characters, as in ECS. A longer value stays in the document, but searches
@@ -202,9 +204,8 @@ def _field(name: str, kind: str, lacking: frozenset[str], values: Mapping) -> Ma
     elif name == "event.original":
         entry.update(index=False, doc_values=False)  # it is kept, but never searched
     elif entry["type"] == "constant_keyword":
-        entry.update(
-            {"value": values[name]} if name in values else {}
-        )  # the namespace differs by data stream
+        if name in values:  # the namespace is not: it differs by data stream
+            entry["value"] = values[name]
     elif entry["type"] in {"keyword", "flattened"}:
         entry["ignore_above"] = IGNORE_ABOVE  # without it, a term of more than 32 kB makes the document fail
     if name in _SEARCHED_BY_WORD:

@@ -52,7 +52,7 @@ async def find_deviations(
         await setup_with_elastic_integration(cluster, found, target, Options(retention, dry_run=True), report)
         return deviations
     if target.documents == "raw":
-        text = "the sink sends raw events, but Elastic's Okta integration is not installed, whose pipeline must process them"
+        text = "the sink sends raw events for the pipeline of Elastic's Okta integration, but the integration is not installed"
         return [Deviation(severe=True, text=text)]
     lines = conflicts(templates, target.data_stream)
     if lines:

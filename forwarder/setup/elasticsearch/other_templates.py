@@ -70,7 +70,9 @@ class OtherStream(msgspec.Struct, frozen=True):
 
 
 def shared(roots: Iterable[str]) -> dict[str, str]:
-    """Return name → type of the fields of event documents whose name is one of `roots`, as in `source`, or begins with one
-    and a dot."""
+    """Return name → type of those fields of event documents that are in `roots`, or below an object in `roots`.
+
+    For example, the root `source` selects `source.ip`.
+    """
     wanted = frozenset(roots)
     return {name: kind for name, kind in fields.types().items() if name.partition(".")[0] in wanted}

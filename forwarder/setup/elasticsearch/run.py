@@ -1,8 +1,8 @@
 """`forwarder setup elasticsearch`: create in the cluster what our documents need, and report the changes.
 
-First, everything is read, and setup stops if something cannot be done. Then it writes the pipeline, the component
-templates and the index templates (each needs the ones before it), and last it updates existing data streams. Each step
-writes only what differs, so if a run was interrupted, the next run does the rest.
+Setup first reads everything, and stops if something cannot be done. Then it writes, in this order, the pipeline, the
+component templates and the index templates, and last it updates existing data streams. Each step writes only what
+differs, so the next run completes an interrupted one.
 """
 
 import difflib
@@ -107,26 +107,29 @@ async def setup_with_elastic_integration(
     if target.documents == "raw" and target.pipeline is not None:
         report(
             "problem",
-            "this sink sends raw events, but its `pipeline` keeps that pipeline from processing them; remove `pipeline`"
-            " from the sink",
+            "this sink sends raw events, but its `pipeline` replaces the pipeline of Elastic's integration, which must"
+            " process them; remove `pipeline` from the sink",
         )
         return False
     if target.documents == "ecs" and target.pipeline is None:
         report(
             "problem",
-            "this sink sends finished documents, and that pipeline would mark each of them as an error. In the sink, set"
-            " one of three: `document_format: raw` (Elastic's pipeline creates the documents),"
+            "this sink sends finished documents, and the pipeline of Elastic's integration would mark each of them as an"
+            " error. In the sink, set one of three: `document_format: raw` (Elastic's pipeline creates the documents),"
             f" `pipeline: {template_bodies.NAME}` (our pipeline processes our documents; this command then creates it), or"
             " `pipeline: _none` (no pipeline processes our documents)",
         )
         return False
     if target.documents == "raw":
-        report("same", "this sink sends raw events, and that pipeline turns them into documents: correct")
+        report(
+            "same",
+            "this sink sends raw events, and the pipeline of Elastic's integration turns them into documents: correct",
+        )
     else:
         report(
             "same",
-            f"this sink sends finished documents, and its `pipeline: {target.pipeline}` is used in place of that"
-            " pipeline: correct",
+            f"this sink sends finished documents, and its `pipeline: {target.pipeline}` replaces the pipeline of Elastic's"
+            " integration: correct",
         )
     has = await find_capabilities(cluster)
     # The data streams of alerts, actions and health need our pipeline too.

@@ -41,7 +41,7 @@ async def _mapping(
     answer = await cluster.get(f"/{index}/_mapping?filter_path=*.mappings._meta")
     meta: Any = answer.get(index, {}).get("mappings", {}).get("_meta") if isinstance(answer, dict) else None
     if template_bodies.fingerprint(meta) == wanted:
-        report("same", f"data stream {name}: its current index has this mapping")
+        report("same", f"data stream {name}: its current index has the mapping of the template")
         return
     since = (
         "was created before this template"
@@ -61,7 +61,7 @@ async def _mapping(
 
 
 async def _retention(cluster: Cluster, name: str, options: Options, report: Reporter) -> None:
-    """Update the retention of the data stream. It still has the retention that its template had at its creation."""
+    """Update the retention of the data stream. A changed template alone does not change it."""
     if options.retention.ilm_policy:
         return  # the policy is an index setting: the next backing index gets it from the template
     path = f"/_data_stream/{name}/_lifecycle"

@@ -262,8 +262,10 @@ def digest(value: Any) -> str:
 
 
 def fingerprint(mapping_meta: Any) -> str | None:
-    """Return the fingerprint that our component template has put into `mapping_meta`, the `_meta` of an index's mapping;
-    None if it has none."""
+    """Return the fingerprint in `mapping_meta`, the `_meta` of an index's mapping; None if it has none.
+
+    The fingerprint comes from our component template.
+    """
     ours = mapping_meta.get(OWNER) if isinstance(mapping_meta, dict) else None
     found = ours.get("fingerprint") if isinstance(ours, dict) else None
     return found if isinstance(found, str) else None

@@ -21,8 +21,8 @@ _NAMES = {"dashboard": "dashboard", "search": "saved search", "index-pattern": "
 def setup(settings: KibanaSettings, objects: list[SavedObject], report: Reporter, *, dry_run: bool) -> bool:
     """Import the objects; with `dry_run`, only report what would be written.
 
-    Returns True if Kibana has all objects after the import; with `dry_run`, if the import would give it all of them. If
-    False, a message of kind `problem` says why.
+    Returns whether Kibana has all objects after the import; True with `dry_run`. If not, a message of kind `problem` says
+    why.
 
     Raises:
         SetupError: Kibana cannot be used, is too old, or refuses the import. Nothing was written.

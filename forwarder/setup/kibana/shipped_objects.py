@@ -1,5 +1,7 @@
-"""Reads the saved objects that we ship. In a checkout they are in the folder `dashboards/kibana`; an installed package
-contains a copy of it."""
+"""Reads the saved objects that we ship.
+
+In a checkout they are in the folder `dashboards/kibana`; an installed package contains a copy of this folder.
+"""
 
 import json
 from collections.abc import Mapping

@@ -30,8 +30,10 @@ class Named(msgspec.Struct, frozen=True):
 
 
 class Iam:
-    """The admin roles of one org. Methods raise OktaError if Okta refuses, does not respond, or sends something
-    unreadable."""
+    """The admin roles of one org.
+
+    Methods raise OktaError if Okta refuses, does not respond, or sends something unreadable.
+    """
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -50,8 +52,10 @@ class Iam:
         return _find(await self._all(_SETS, "resource-sets"), label)
 
     async def resources(self, found: Named) -> dict[str, str]:
-        """Return the resources of a resource set as a mapping. A key is the path of the resource's URL, or its ORN; the
-        value is the id of the resource in the set."""
+        """Return the resources of a resource set, as a mapping.
+
+        A key is the path of the resource's URL, or its ORN. The value is the id of the resource in the set.
+        """
         listed = await self._all(f"{_SETS}/{quote(found.id)}/resources", "resources")
         return {_meant(each): str(each.get("id")) for each in listed}
 
@@ -105,8 +109,7 @@ class Iam:
         await self._api.call("POST", f"{_CLIENTS}/{quote(client_id)}/roles", body=body)
 
     async def _all(self, path: str, key: str) -> list[Mapping[str, Any]]:
-        """Return the elements of all pages at `path`. Each page is an object that holds its elements in a list under
-        `key`."""
+        """Return the elements of all pages at `path`. Each page is an object with a list of elements under `key`."""
         found: list[Mapping[str, Any]] = []
         following = path
         for _ in range(_MOST_PAGES):

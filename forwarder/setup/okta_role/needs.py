@@ -17,8 +17,10 @@ PERMISSIONS: Mapping[str, Sequence[str]] = {
     "add_to_group": ("okta.users.groupMembership.manage", "okta.groups.members.manage", "okta.groups.read"),
     "suspend": ("okta.users.lifecycle.suspend", "okta.users.lifecycle.unsuspend"),
 }
-"""Action → permissions that it needs, besides the permission to read users. The permission for sessions also allows
-revoking tokens."""
+"""Action → permissions that it needs, besides the permission to read users.
+
+The permission to clear sessions also allows revoking tokens.
+"""
 
 _NOT_ESTABLISHED: Mapping[str, str] = {
     "block_ip": "the Organization Administrator may write network zones",

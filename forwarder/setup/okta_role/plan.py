@@ -53,7 +53,7 @@ class Present(msgspec.Struct, frozen=True):
 
     @property
     def problems(self) -> Iterator[str]:
-        """Yield a line for each of the role and the resource set that others made, because the forwarder must not change it."""
+        """Yield a line for the role and for the resource set, if others made it: the forwarder must not change it."""
         for kind, found in (("role", self.role), ("resource set", self.resource_set)):
             if found is not None and not found.description.startswith(OURS):
                 yield f"the org has a {kind} {found.label!r} that others made; rename it in Okta"
@@ -154,8 +154,8 @@ def _sets(what: str, wanted: Mapping[str, str], found: Iterable[str]) -> Iterato
 def choose_groups(groups: Sequence[OktaGroup], wanted: Sequence[str], kept: Iterable[str]) -> list[OktaGroup]:
     """Return the groups on whose users the forwarder may act.
 
-    These are the groups in `wanted` or, if it is empty, those that are already in the resource set. If that gives no group,
-    they are all groups of the org. In each case, groups with administrators or protected users are left out.
+    The function takes the groups in `wanted`; if `wanted` is empty, the groups that the resource set already has; if there
+    are none, all groups of the org. It leaves out groups with administrators or protected users.
 
     Args:
         groups: the groups of the org.

@@ -181,8 +181,10 @@ def _no_group(groups: Sequence[OktaGroup]) -> str:
 def _left_out(
     groups: Sequence[OktaGroup], chosen: Sequence[OktaGroup], step_up: Sequence[OktaGroup]
 ) -> list[str]:
-    """Return a line for each group on whose users the forwarder must not act, with the reason, and one that names the
-    other groups that are not in the resource set."""
+    """Return the lines about the groups that are not in the resource set.
+
+    Each group on whose users the forwarder must not act has a line with the reason. One line names the other groups.
+    """
     lines = [f"left out: {each.name}, because {each.why_not}" for each in groups if each.why_not]
     others = [each.name for each in groups if not each.why_not and each not in [*chosen, *step_up]]
     if others:
