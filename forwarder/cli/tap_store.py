@@ -16,7 +16,7 @@ from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.time import Micros
 from forwarder.core.wording import agrees, count
-from forwarder.ops.event_view import EventFilter, Form, in_form, line, made
+from forwarder.ops.event_view import EventFilter, Form, in_form, line, made_or_error
 
 if TYPE_CHECKING:
     from forwarder.store.interface import StoreCommands, Tail
@@ -151,7 +151,7 @@ def _shown(stored: StoredEvent, wanted: TapOptions) -> dict[str, Any] | None:
     if wanted.form is not None:
         shown[wanted.form.value] = in_form(event, wanted.form)
     if wanted.sent is not None:
-        shown["sink"] = made(wanted.sent, event)
+        shown["sink"] = made_or_error(wanted.sent, event)
     return shown
 
 

@@ -108,10 +108,10 @@ def forms(event: Event) -> dict[str, Any]:
 
 def in_form(event: Event, form: Form) -> Any:
     """Return the event in `form`, for JSON. If the form cannot be made, return an object with the key `error`."""
-    return made(_MAKERS[form], event)
+    return made_or_error(_MAKERS[form], event)
 
 
-def made(make: Callable[[Event], Any], event: Event) -> Any:
+def made_or_error(make: Callable[[Event], Any], event: Event) -> Any:
     """Return `make(event)`. If `make` raises an expected error, return an object with the key `error`."""
     try:
         return make(event)
