@@ -38,8 +38,8 @@ def demo(events: int | None, folder: Path, seed: int, *, leave: bool, rate: floa
     The demo creates and verifies the hook through the API of the emulated org; nothing leaves the machine. The hook
     delivers one in twenty of its events twice, and one in fifty never. One in ten events is of a type that only the
     System Log has. The forwarder reads the System Log, and so gets every event that the hook did not deliver;
-    `forwarder gaps` lists the events that the hook should have delivered. On a terminal, the key u disconnects the sink,
-    and the key p connects it again.
+    `forwarder gaps` lists the events that the hook should have delivered. On a terminal, the key u unplugs the sink, and the
+    key p plugs it in again.
     """
     if leave and events is None:
         raise click.UsageError("--exit needs --events")

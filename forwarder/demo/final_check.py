@@ -18,8 +18,10 @@ _LISTED = 5
 
 
 async def verdict(forwarder: Forwarder, emulator: Emulator, console: Console, config: Path) -> int:
-    """Print whether every event is stored and delivered, and whether every event that the hook dropped is
-    marked as missed. Return the exit code of the demo: 0 if both are true, else 1."""
+    """Check the events of the demo, print the result, and return the exit code: 0 if there is no problem, else 1.
+
+    Every event must be stored and delivered. Every event that the hook dropped must be marked as missed.
+    """
     status, ledger = await forwarder.status.gather(), emulator.ledger()
     happened = [*ledger.events, *ledger.own]
     gaps = open_commands(forwarder.settings.store, emulator.clock).gaps()

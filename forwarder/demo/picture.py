@@ -1,5 +1,7 @@
-"""Draws a snapshot of the demo: the pipeline at the top, and a list of the newest events below. Needs a
-terminal of at least 80 columns and 24 lines."""
+"""Draws a snapshot of the demo: the pipeline at the top, and a list of the newest events below.
+
+The terminal needs at least 80 columns and 24 lines.
+"""
 
 from collections.abc import Sequence
 

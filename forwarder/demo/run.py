@@ -137,8 +137,7 @@ async def _create_hook(settings: Settings, clock: SystemClock) -> None:
 
 
 async def _settled(forwarder: Forwarder, emulator: Emulator, stop: asyncio.Event, timeout: float) -> None:
-    """Wait until all events are stored and delivered, and all events that the hook dropped are marked as
-    missed.
+    """Wait until all events are stored and delivered, and all events that the hook dropped are marked as missed.
 
     Also returns after `timeout` seconds, or when `stop` is set.
     """

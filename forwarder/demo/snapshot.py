@@ -133,8 +133,10 @@ def _row(stored: StoredEvent) -> EventRow:
 
 
 def _counted(forwarder: Forwarder, counter: str, label: str) -> Mapping[str, int]:
-    """Return the values of one counter of the forwarder, added up for each value of `label`. `counter` is the
-    name of the counter's attribute of `Metrics`."""
+    """Return the values of one counter of the forwarder, added up for each value of `label`.
+
+    `counter` is the name of an attribute of `Metrics`.
+    """
     counts: Counter[str] = Counter()
     for sample in getattr(forwarder.metrics, counter).collect()[0].samples:
         if sample.name.endswith("_total"):

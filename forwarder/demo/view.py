@@ -100,8 +100,10 @@ class View:
 
 
 class _SinkFolder:
-    """The folder of the demo's sink. The user can unplug the folder, like a disk: then a file takes its path,
-    so that the sink cannot write into the folder."""
+    """The folder of the demo's sink, which the user can unplug like a disk.
+
+    While the folder is unplugged, a file has its path, so that the sink cannot write into the folder.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -125,10 +127,10 @@ class _SinkFolder:
 
 @contextmanager
 def _key_presses(keys: Mapping[str, Callable[[], None]]) -> Iterator[None]:
-    """While the `with` block runs, call the function that `keys` has for each pressed key. Do nothing if
-    stdin is not a terminal.
+    """Call the function that `keys` has for a key when the user presses that key inside the `with` block.
 
-    The settings of the terminal are restored at the end of the block. Ctrl-C still sends SIGINT.
+    If stdin is not a terminal, no key is read. The settings of the terminal are restored at the end of the block. Ctrl-C
+    still sends SIGINT.
     """
     if not sys.stdin.isatty():
         yield

@@ -1,9 +1,8 @@
 """Decides which requests the ops listener serves: by the header `Host`, and by who may use the API.
 
-`KnownHosts` checks the header `Host` of each request against DNS rebinding. In this attack, an attacker lets the host
-name of their own web page resolve to the address of this listener. The page, in the browser of a person who may read
-the status page, can then read the status page too. The header `Host` of such a request contains the attacker's host
-name.
+`KnownHosts` checks the header `Host` of each request, as a protection against DNS rebinding. In this attack, the host name
+of the attacker's web page resolves to the address of this listener. If a person who may read the status page opens the
+attacker's page, that page can read the status page too. The header `Host` of its requests has the attacker's host name.
 
 `Access` decides about requests to the API:
 

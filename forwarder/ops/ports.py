@@ -55,7 +55,7 @@ class DeadLetterFilter(msgspec.Struct, frozen=True):
         ids: the ids of the dead letters.
         sink: the name of the sink that rejected the event; `receiver` for malformed events.
         reason: why the event was rejected, in one word such as `mapping`.
-        last: select only dead letters whose id is not higher.
+        last: select only dead letters with this id or a lower one.
     """
 
     ids: tuple[int, ...] | None = None
@@ -71,7 +71,7 @@ class StoreData(Protocol):
     """
 
     async def dead_letters(self, wanted: DeadLetterFilter, limit: int) -> dict[str, Any]:
-        """Return the numbers of `wanted` events by sink and reason, and the newest `limit` `wanted` dead letters."""
+        """Return the number of events in the `wanted` dead letters by sink and reason, and the newest `limit` of these."""
 
     async def dead_letter(self, number: int) -> tuple[dict[str, Any], bytes | None] | None:
         """Return the dead letter with the id `number`, and the body of its event.

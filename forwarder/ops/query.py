@@ -16,7 +16,7 @@ _STREAM = {"type", "actor", "outcome", "org", "source", "since", "backlog", "sta
 
 
 class QueryError(ValueError):
-    """A parameter of a URL has an invalid name or value, or a body is invalid. The message names it and the reason."""
+    """A parameter of a URL has an invalid name or value, or a body is invalid. The message says which one, and why."""
 
 
 def parameters(query_string: bytes, known: set[str]) -> dict[str, list[str]]:

@@ -86,8 +86,9 @@ class OpsSettings(Section):
         listen: `host:port`. Health and metrics need no secret. The page shows events to people on this
             machine, and on other machines only to those who have `token`. Do not expose the listener to the
             internet.
-        token: the secret with which people on other machines read the page, and with which people change something on
-            the page, as when they replay dead letters. Without `token`, only the users that `proxy` names can do so.
+        token: the secret that people on other machines need to read the page, and that everyone needs to change something
+            on the page, for example to replay dead letters. Without `token`, only the users that `proxy` names can do
+            these things.
         allowed_hosts: public host names by which the page and the metrics may be requested, as in
             `siem.example.com`, besides the host of `url`. IP addresses, names without a dot and names of private networks are always
             allowed; `/livez` and `/readyz` accept every name. This protects against DNS rebinding.

@@ -37,8 +37,11 @@ _PACE = 0.25
 """Seconds between two reads of the store. At 200 events/s, a read for each event would cost five times as much."""
 _MOST_EVENTS = 1_000  # in one read of the store
 _MOST_BYTES = 256 * 1024
-"""The bodies in one read of the store. Each client that reads slowly keeps one read in memory, in the form that it asked
-for: with 4 MiB, 32 such clients took 800 MB."""
+"""The maximum size of the bodies in one read of the store.
+
+A slow client keeps the events of one read in memory, in the form that it asked for. With 4 MiB, 32 slow clients took
+800 MB.
+"""
 _END_TIMEOUT = 0.2
 """The number of seconds in which a client must take the end of its stream, when the forwarder stops."""
 
@@ -82,6 +85,7 @@ class StatusFeed:
         self._encoded = b"{}"
 
     async def encoded(self) -> bytes:
+        """Return the status as JSON. It is at most about one second old."""
         async with self._lock:
             if self._clock.monotonic() - self._gathered_at >= STATUS_INTERVAL * 0.9:
                 self._encoded = msgspec.json.encode(await self._status.gather())
@@ -150,7 +154,7 @@ class Streams:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(until, 0.0)):
                     await self._events.wait(position)
-                await self._clock.sleep(_PACE)  # so that events of this time are read together
+                await self._clock.sleep(_PACE)  # so that the next read returns several events
 
     def _begin(self, query: StreamQuery) -> tuple[int, int]:
         """Return the `seq` after which the stream begins, and the number of requested events that are skipped."""
@@ -212,11 +216,11 @@ class StreamResponse:
         if not scope["state"].get("head"):
             with self._streams.client():
                 await self._stream(scope, receive, send)
-        if not await _ended(send):
-            scope["state"]["abort"]()  # the client does not read, so its stream cannot end in order
-            await _ended(
-                send
-            )  # after the abort, nothing is sent; uvicorn logs an error about a response without an end
+        if not await _end(send):
+            # The client does not read, so the connection is aborted. The second end sends nothing, but without it uvicorn
+            # would log an error about a response without an end.
+            scope["state"]["abort"]()
+            await _end(send)
 
     async def _stream(self, scope: Any, receive: Any, send: Any) -> None:
         """Send the stream until the client disconnects or the forwarder stops."""
@@ -241,7 +245,7 @@ class StreamResponse:
             )
 
 
-async def _ended(send: Any) -> bool:
+async def _end(send: Any) -> bool:
     """End the response; return whether the client has taken the end in time."""
     try:
         async with asyncio.timeout(_END_TIMEOUT):
