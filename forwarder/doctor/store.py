@@ -35,10 +35,12 @@ _NETWORK = {
 }
 """Network file systems: the store cannot rely on their locks and on fsync."""
 
+_MEMORY = {"tmpfs", "ramfs"}
+
 
 async def _local(context: Context, _: str) -> Found:
     folder = real_path(context.settings.store.path).parent
-    return on_network(folder, await in_daemon_thread(lambda: file_system_of(folder, _mounts()), "mounts"))
+    return local_disk(folder, await in_daemon_thread(lambda: file_system_of(folder, _mounts()), "mounts"))
 
 
 def _mounts() -> str:
@@ -48,14 +50,19 @@ def _mounts() -> str:
         return ""
 
 
-def on_network(folder: Path, kind: str) -> Finding:
-    """Return a finding that says whether the store's `folder` is on a network file system.
+def local_disk(folder: Path, kind: str) -> Finding:
+    """Return a finding that says whether the store's `folder` is on a local disk.
 
     `kind` is the type of the file system, as in /proc/mounts; empty if it is unknown.
     """
     if kind in _NETWORK:
         fix = "move the store to a local disk: stop the forwarder, move its files, set `store.path`"
         return fail(f"{folder} is on a network file system ({kind}), which can lose acknowledged events", fix)
+    if kind in _MEMORY:
+        fix = "move the store to a disk: stop the forwarder, move its files, set `store.path`"
+        return fail(
+            f"{folder} is in memory ({kind}), so a restart of this machine loses acknowledged events", fix
+        )
     return ok(f"{folder} is on a local disk ({kind or 'unknown'})")
 
 
