@@ -233,7 +233,8 @@ def _print_next(config: Path, answers: _Answers) -> None:
         if not answers.has(_KEY_FILE):
             key = f"write a key of Elasticsearch to {answers.secrets / _KEY_FILE} (docs/elasticsearch.md), and uncomment `api_key`"
             steps.append(f"# {key}")
-        steps.append(f"forwarder setup elasticsearch{option}")
+        steps.append("# with a second key, which may write templates (docs/elasticsearch.md):")
+        steps.append(f"FORWARDER__SINKS__SIEM__API_KEY=… forwarder setup elasticsearch{option}")
     steps += [f"forwarder check{option}", f"forwarder run{option}", f"forwarder hooks sync{option}"]
     echo("Next:")
     for step in steps:

@@ -12,6 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from forwarder.cli.main import main
+from tests.stack.process import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,7 @@ def test_five_questions_make_a_configuration_that_check_accepts(tmp_path: Path) 
     assert tree["sinks"]["siem"]["hosts"] == ["https://es.acme.com:9200"]
     assert tree["store"]["path"] == str(store)
     assert run("check").exit_code == 0
-    assert "forwarder setup elasticsearch" in done.output
+    assert "FORWARDER__SINKS__SIEM__API_KEY=… forwarder setup elasticsearch" in done.output
 
 
 @pytest.mark.long
@@ -168,3 +169,12 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert "choose another place" in done.output
     assert not Path("config/forwarder.yaml").exists()
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is not a clone")
+def test_git_never_commits_what_init_writes_in_a_clone() -> None:
+    written = ["config/forwarder.yaml", "config/secrets/hook-secret", "config/data/forwarder.db"]
+    ignored = subprocess.run(
+        ["git", "check-ignore", *written], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ignored.stdout.split() == written
