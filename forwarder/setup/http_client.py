@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from forwarder import tls
+from forwarder.connection_errors import why_unreachable
 from forwarder.core.errors import SetupError
 
 TIMEOUT = 60.0
@@ -78,9 +79,7 @@ def message_of(answer: httpx.Response) -> str:
 
 def no_response(url: str, error: Exception) -> SetupError:
     """Return the exception to raise after a request to `url` failed with `error`, without a response."""
-    hint = (
-        " (give the CA certificate of the server with --ca-file)"
-        if "CERTIFICATE_VERIFY" in str(error)
-        else ""
+    reason, hint = why_unreachable(
+        error, "--url", untrusted="give the CA certificate of the server with --ca-file"
     )
-    return SetupError(f"no response from {url}: {error or type(error).__name__}{hint}")
+    return SetupError(f"no response from {url}: {reason}; {hint}")

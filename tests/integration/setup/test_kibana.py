@@ -237,7 +237,8 @@ def test_nobody_there_is_told() -> None:
         url = gone.url
     done = run(url)
     assert done.exit_code == 1
-    assert f"no response from {url}" in done.output
+    said = "nothing listens there (connection refused); check --url, and that the server runs"
+    assert f"no response from {url}: {said}" in done.output
 
 
 # --- what Kibana says of single objects
