@@ -42,3 +42,6 @@ export const moment = (iso) => (iso ? `${iso.slice(0, 10)} ${iso.slice(11, 19)} 
 
 // Text between backticks is shown as code, as in the documentation.
 export const prose = (text) => text.split("`").map((part, index) => (index % 2 ? html`<code>${part}</code>` : part));
+
+// The text of a server may end with a full stop already.
+export const sentence = (text) => prose(`${text.replace(/[.;]+$/, "")}.`);

@@ -1,7 +1,7 @@
 // The verdict, the pipe from Okta through the store to the sinks, and the ledger.
 
 import { html, nothing } from "./html.js";
-import { ago, bytes, duration, number, plural, prose, rate } from "./format.js";
+import { ago, bytes, duration, number, plural, prose, rate, sentence } from "./format.js";
 import { trend } from "./trend.js";
 
 const SIGNS = { critical: "✕", warning: "!", waiting: "…", ok: "✓", lost: "?" };
@@ -26,8 +26,8 @@ export function verdictView(state) {
       ? html`<ol class="problems">
           ${problems.map(
             ({ level, text, hint, runbook }) => html`<li class=${level}>
-              <p><strong>${NAMES[level]}:</strong> ${prose(text)}.</p>
-              ${hint ? html`<p class="hint"><strong>To do:</strong> ${prose(hint)}.</p>` : nothing}
+              <p><strong>${NAMES[level]}:</strong> ${sentence(text)}</p>
+              ${hint ? html`<p class="hint"><strong>To do:</strong> ${sentence(hint)}</p>` : nothing}
               ${runbook ? html`<p class="hint">Runbook: ${runbook}</p>` : nothing}
             </li>`,
           )}
@@ -113,7 +113,7 @@ function sinkCard(state, [name, sink]) {
     ${sink.last_error && (!works || sink.set_aside)
       ? html`<p class="error"><strong>Last error:</strong> ${prose(sink.last_error)}</p>`
       : nothing}
-    ${sink.hint ? html`<p class="hint"><strong>To do:</strong> ${prose(sink.hint)}.</p>` : nothing}
+    ${sink.hint ? html`<p class="hint"><strong>To do:</strong> ${sentence(sink.hint)}</p>` : nothing}
     ${sink.warning ? html`<p class="hint">${prose(sink.warning)}</p>` : nothing}
     ${trend("Delivered", state.trends.delivered(name), rate)}
     ${state.trends.waiting(name).some(([, waiting]) => waiting > 0)
