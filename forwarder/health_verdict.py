@@ -232,10 +232,10 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
         few = org["accepted_seconds_ago"] is not None and refused < _FEW
         yield Problem(Level.WARNING if few else Level.CRITICAL, text, hint, "ForwarderSecretRefused")
     elif from_okta := org.get("refused_from_okta"):
-        text = f"Okta's requests to {name} were refused (401) {count(from_okta, 'time')} within an hour, while others were accepted"
+        text = f"Okta's requests to {name} were refused (401) {count(from_okta, 'time')} within the last hour; the latest was accepted"
         hint = (
-            f"look for a second hook in Okta that sends an old secret; see `orgs.{name}.secrets`, and "
-            "`secret_refused` in the log"
+            "if the secret was just corrected, nothing; if not, look for a second hook in Okta that sends an old secret: "
+            f"see `orgs.{name}.secrets`, and `secret_refused` in the log"
         )
         yield Problem(Level.WARNING, text, hint, "ForwarderAuthFailures")
     yield from _silence(name, org)

@@ -109,4 +109,8 @@ def _print(found: "Gaps", judged: Collection[str], *, known: bool) -> None:
     if more:
         echo(f"… and {more:,} older events; --limit or --json lists them")
     if not found.count and known:
-        echo("Nothing was missed.", fg="green")
+        pending = any(found.pending.values())
+        echo(
+            "Nothing was missed so far." if pending else "Nothing was missed.",
+            fg=None if pending else "green",
+        )
