@@ -38,8 +38,8 @@ FIRST: Key = (-1, "", "")
 def note(db: sqlite3.Connection, seen: Mapping[Key, Micros]) -> None:
     """Record the addresses of users.
 
-    `seen` has the time of publication of the newest event for each (id of the org, address, id of the user). The last two
-    are those of `Searchable.user_at`.
+    `seen` has the time of publication of the newest event for each (id of the org, address, id of the user). The
+    address and the id of the user are from `Searchable.user_at`.
     """
     latest: dict[Key, Micros] = {}
     for (org, spelled, user), at in seen.items():

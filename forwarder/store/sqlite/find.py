@@ -215,7 +215,7 @@ def _alerts(db: sqlite3.Connection, life: Life) -> list[AlertOf]:
 
 
 def _actions(db: sqlite3.Connection, life: Life) -> list[ActionOf]:
-    """Return the first 100 actions to which the event or alert of `life` led, in the order in which they were planned."""
+    """Return the first 100 actions that the event or alert of `life` led to, in the order of their planning."""
     since = life.received_at if life.received_at is not None else life.stored_at or 0
     found = action_rows.naming(db, life.uuid, since - _SKEW)
     return [

@@ -18,7 +18,7 @@ from forwarder.core.errors import StoreLockedError, StoreMovedError
 from forwarder.store.settings import real_path
 
 _STORE, _WAL, _SHM = "", "-wal", "-shm"
-_FRAME_HEADER = 24  # bytes; a frame of the WAL is such a header and a page
+_FRAME_HEADER = 24  # bytes of the header of a frame in the WAL; a page follows the header
 
 
 class _Seen(NamedTuple):

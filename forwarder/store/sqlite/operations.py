@@ -49,7 +49,7 @@ def attach(tx: Transaction, sink: str, start: Start) -> int:
     """
     if sink == RECEIVER:
         raise StoreError(
-            f"no sink may be named {RECEIVER}, because this is the sink name of malformed events; rename it"
+            f"the sink name {RECEIVER} is reserved for malformed events; give the sink another name"
         )
     oldest = tx.db.execute("SELECT MIN(seq) FROM events").fetchone()[0]
     gone = tx.stored if oldest is None else oldest - 1  # the `seq` of the last event whose body was dropped
@@ -218,7 +218,7 @@ def _letter_ended(tx: Transaction, sink: str, seq: int, place: str) -> None:
 def _must_be_one(rows: int, sink: str, seq: int) -> None:
     if rows != 1:
         raise ValueError(
-            f"the sink {sink} has a result for event {seq}, which does not wait for it in the store"
+            f"the sink {sink} has a result for event {seq}, but this event does not wait for the sink in the store"
         )
 
 

@@ -111,7 +111,8 @@ class Pruner:
         ).fetchall()
         ahead = rows and rows[0][1] > now
         if ahead:
-            # The clock was set back after these events. They are older than the first event after them.
+            # The clock was set back after these events, so their times are in the future. They are at least as old as the
+            # first event whose time is not in the future.
             first, received_at = _first_until(db, rows[0][0], settled, now)
             if received_at < expired:
                 last = min(first - 1, rows[-1][0])

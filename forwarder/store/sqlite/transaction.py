@@ -237,7 +237,7 @@ class Transaction:
 
         If the digest of a copy from the System Log is not that of the stored event, the copy is recorded as differing.
 
-        Return the keys of the events whose first copy from the System Log is one of these copies, and differs.
+        Return the keys of the events that the System Log has shown for the first time now, and that differ.
         """
         copies = Counter(row[:2] for row in rows)
         digests = {row[:2]: row[4] for row in rows} if source is Source.LOG else {}

@@ -157,7 +157,7 @@ async def test_a_known_sink_continues_at_its_position(path: Path) -> None:
 
 async def test_no_sink_may_have_the_name_of_the_receiver(path: Path) -> None:
     async with opened(path) as store:
-        with pytest.raises(StoreError, match="no sink may be named receiver"):
+        with pytest.raises(StoreError, match="the sink name receiver is reserved"):
             await attach(store, {"receiver": "oldest"})
 
 
