@@ -165,7 +165,7 @@ class Sink(Protocol):
         """
 
     async def close(self) -> None:
-        """Close connections and files. This may be called twice, and without a `send` before."""
+        """Close connections and files. Safe to call twice, or if `send` was never called."""
 
 
 class Clock(Protocol):

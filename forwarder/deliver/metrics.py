@@ -10,7 +10,7 @@ from forwarder.metrics import Metrics
 
 
 class DeliveryMetrics:
-    """The metrics of one worker. Every series exists from the start, so that it starts at 0 and a rate is right.
+    """The metrics of one worker. Every series exists from the start, at 0, so that a rate includes its first increase.
 
     Delivered events and dead letters are counted when they are settled, so that the counters agree with the ledger.
     """

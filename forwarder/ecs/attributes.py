@@ -50,7 +50,7 @@ names of regions and countries, but OpenTelemetry's attributes need ISO codes; s
 _BODY = "okta.display_message"
 _OPTIONS = DocumentOptions(remove_flattened_debug=True)  # attribute names without spaces
 _SCALARS = {str, bool, int, float}
-_MOST_CELLS = 20_000  # of a list of objects; many objects without a name in common would fill the memory
+_MOST_CELLS = 20_000  # objects times fields of a list: without a limit, they could fill the memory
 _SEVERITIES = {"DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17}
 _LEVELS = {"informational": 9, "low": 10, "medium": 13, "high": 17, "critical": 21}
 """OpenTelemetry's severity number for each level of Sigma."""

@@ -86,18 +86,18 @@ _MORE: tuple[tuple[str, str], ...] = (
     ("protocol", r"^app\.radius\.agent\."),
     ("connection", r"^pam\..*connection\."),
     ("indicator", r"^security\."),
-    # Events that Elastic also classifies as information: about permissions,
+    # Events that Elastic also classifies as information. Events about permissions:
     ("info", r"^iam\.(policy|resourceset|role\.(create|update|delete|permissions))\b|\.privilege\.grant$"),
     ("info", r"^application\.user_membership\.(add|remove|change_username)$|deny_access$"),
-    # about a user's account, factors and sessions,
+    # Events about a user's account, factors and sessions:
     ("info", r"^user\.lifecycle\.(create|(de)?activate|(un)?suspend)$|^user\.session\.(start|end)$"),
     ("info", r"^user\.mfa\.factor\.|^user\.account\.(expire|report)_|^security\.authenticator\."),
     ("info", r"^directory\.user_profile\.update$|^system\.iwa_agentless\.user\.|del_auth\.login_"),
-    # about the org's security, brands, domains, hook keys and logs,
+    # Events about the org's security, brands, domains, hook keys and logs:
     ("info", r"^security\.(behavior|threat\.configuration)\.|^policy\.(lifecycle|rule)\.(de)?activate$"),
     ("info", r"^system\.(brand|email_domain|custom_url_domain|hook\.key|log_stream|directory\.debugger)\."),
     ("info", r"^(support\.org|account\.org\.status|system\.agent\.register|analytics\.reports)\b"),
-    # and about all that people do in Workflows, except with flows themselves.
+    # Events about all that people do in Workflows, except with flows themselves:
     ("info", r"^workflows\.user\.(connection|delegatedflow|folder|role|table|flow\.move)\b"),
 )
 

@@ -194,7 +194,7 @@ def _any_value(value: AttributeValue) -> bytes:
 
 
 def _items(values: Sequence[AttributeValue]) -> list[bytes]:
-    """Return `values` as encoded items of an ArrayValue, in parts."""
+    """Return the encoded items of an ArrayValue with `values`, as pieces to be joined."""
     encoded: list[bytes] = []
     for value in values:
         if type(value) is str:
