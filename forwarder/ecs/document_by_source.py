@@ -8,7 +8,7 @@ from forwarder.ecs.action import action_document
 from forwarder.ecs.alert import alert_document
 from forwarder.ecs.document import DocumentOptions, document
 
-BESIDE: Mapping[Source, Callable[[Event, DocumentOptions], dict[str, Any]]] = {
+_OWN_DOCUMENTS: Mapping[Source, Callable[[Event, DocumentOptions], dict[str, Any]]] = {
     Source.ALERT: alert_document,
     Source.ACTION: action_document,
 }
@@ -21,4 +21,4 @@ def document_of(event: Event, options: DocumentOptions) -> dict[str, Any]:
     Raises:
         UnmappableError: the body is not a JSON object, or it is nested too deeply.
     """
-    return BESIDE.get(event.source, document)(event, options)
+    return _OWN_DOCUMENTS.get(event.source, document)(event, options)

@@ -1,4 +1,4 @@
-"""Converts the events of a batch to the form that a sink sends, and combines the results of the batch.
+"""Converts the events of a batch to the form that a sink sends.
 
 The conversion of an event takes most of the time that a sink needs for it. In this process, the conversion would delay the
 answers to Okta, because Python runs only one thread at a time. So a sink can let a child process convert its large batches.
@@ -120,29 +120,6 @@ class Conversion(Generic[_T]):
                 results.append(await in_daemon_thread(partial(attempt, self._convert, event), "convert"))
             await cooperative.yield_if_due()
         return results
-
-
-async def send_beside(
-    events: BatchResult,
-    alerts: Sequence[StoredEvent],
-    send: Callable[[Sequence[StoredEvent]], Awaitable[BatchResult]],
-) -> BatchResult:
-    """Send `alerts` by `send`, and return one result for the whole batch.
-
-    `events` is the result of the other events of the batch, which were sent before. If the sink failed as a whole for these,
-    `alerts` are not sent now, and their outcome is retry. Otherwise, if the batch has other events, a failure of `alerts`
-    does not count as a failure of the sink as a whole, because the request with the other events has not failed as a whole.
-    """
-    if events.whole or events.pause:
-        return replace(events, retry=[*events.retry, *(stored.seq for stored in alerts)])
-    result = await send(alerts)
-    both = replace(
-        events if events.retry else result,
-        delivered=[*events.delivered, *result.delivered],
-        retry=[*events.retry, *result.retry],
-        rejected=[*events.rejected, *result.rejected],
-    )
-    return both if not events.made_progress and not events.retry else replace(both, whole=False, pause=False)
 
 
 class ConversionProcess(Generic[_T]):

@@ -71,7 +71,7 @@ _CREDENTIALS = {
     401: WRONG_CREDENTIALS,
     403: "the credentials may not write here; give the key `create_doc` and `auto_configure` on logs-okta.system-*",
 }
-_BESIDE_HINT = (
+_OWN_STREAM_HINT = (
     "{what} cannot be written; give the key `create_doc` and `auto_configure` on logs-{dataset}-*, and {setup};"
     " then run: forwarder dead-letters replay --all --reason {reason}"
 )
@@ -188,7 +188,7 @@ def request_error(status: int, body: Any, events: int, target: str = "") -> tupl
     return response_verdicts.UNKNOWN if verdict == response_verdicts.DELIVERED else verdict, detail
 
 
-class Beside(msgspec.Struct, frozen=True):
+class OwnStream(msgspec.Struct, frozen=True):
     """A data stream of our own documents, such as alerts. Okta's events have another data stream.
 
     Attributes:
@@ -209,13 +209,13 @@ class Beside(msgspec.Struct, frozen=True):
         """
         if not verdict.pause or verdict in (response_verdicts.UNAUTHORIZED, response_verdicts.REDIRECT):
             return verdict, detail
-        hint = _BESIDE_HINT.format(what=self.what, dataset=self.dataset, setup=SETUP, reason=self.reason)
+        hint = _OWN_STREAM_HINT.format(what=self.what, dataset=self.dataset, setup=SETUP, reason=self.reason)
         return ResponseVerdict(reject=self.reason), f"{hint} ({detail})"
 
 
-BESIDE: Mapping[Source, Beside] = {
-    Source.ALERT: Beside("alerts", ALERT_DATASET, RejectReason.ALERT_STREAM),
-    Source.ACTION: Beside("reports about actions", ACTION_DATASET, RejectReason.ACTION_STREAM),
+OWN_STREAMS: Mapping[Source, OwnStream] = {
+    Source.ALERT: OwnStream("alerts", ALERT_DATASET, RejectReason.ALERT_STREAM),
+    Source.ACTION: OwnStream("reports about actions", ACTION_DATASET, RejectReason.ACTION_STREAM),
 }
 
 

@@ -22,7 +22,7 @@ Why each event is stored once, and no event is lost:
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -41,9 +41,9 @@ from forwarder.ecs.document import document
 from forwarder.ecs.document_by_source import document_of
 from forwarder.ecs.raw import raw_document
 from forwarder.sinks import response_verdicts
-from forwarder.sinks.conversion import Conversion, send_beside
+from forwarder.sinks.conversion import Conversion
 from forwarder.sinks.elasticsearch import bulk
-from forwarder.sinks.elasticsearch.bulk import Beside
+from forwarder.sinks.elasticsearch.bulk import OwnStream
 from forwarder.sinks.elasticsearch.client import connect
 from forwarder.sinks.elasticsearch.node import TooLargeError
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
@@ -64,7 +64,7 @@ class ElasticsearchSink:
         self._asks_for_pipelines = settings.pipeline is None
         self._document = raw_document if settings.document_format == "raw" else document
         self._lines = Conversion(self._line)
-        self._other_lines = Conversion(self._other_line)
+        self._own_lines = Conversion(self._own_line)
         # This timeout is shorter than that of the worker. So the client notices which host hangs, and uses another host
         # for the next request.
         timeout = 0.8 * settings.delivery.timeout
@@ -73,15 +73,15 @@ class ElasticsearchSink:
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
         events = [stored for stored in batch if stored.event.source in OKTA_SOURCES]
         result = await self._lines.send(events, self._send_lines) if events else BatchResult()
-        for source, stream in bulk.BESIDE.items() if len(events) < len(batch) else ():
-            if others := [stored for stored in batch if stored.event.source is source]:
-                result = await send_beside(result, others, partial(self._send_others, stream))
+        for source, stream in bulk.OWN_STREAMS.items() if len(events) < len(batch) else ():
+            if own := [stored for stored in batch if stored.event.source is source]:
+                result = await _send_after(result, own, partial(self._send_own, stream))
         return replace(result, warning=self._warning) if self._warning else result
 
-    async def _send_others(self, stream: Beside, others: Sequence[StoredEvent]) -> BatchResult:
-        return await self._other_lines.send(others, partial(self._send_lines, stream=stream))
+    async def _send_own(self, stream: OwnStream, own: Sequence[StoredEvent]) -> BatchResult:
+        return await self._own_lines.send(own, partial(self._send_lines, stream=stream))
 
-    def _other_line(self, event: Event) -> tuple[str, bytes]:
+    def _own_line(self, event: Event) -> tuple[str, bytes]:
         return event.uuid, bulk.lines(event.uuid, document_of(event, self._options))
 
     def _line(self, event: Event) -> tuple[str, bytes]:
@@ -89,13 +89,13 @@ class ElasticsearchSink:
         return id_, bulk.lines(id_, self._document(event, self._options))
 
     async def _send_lines(
-        self, seqs: list[int], lines: list[tuple[str, bytes]], *, stream: Beside | None = None
+        self, seqs: list[int], lines: list[tuple[str, bytes]], *, stream: OwnStream | None = None
     ) -> BatchResult:
         body = b"".join([line for _, line in lines])
         if self._settings.compress:
             body = await asyncio.to_thread(igzip.compress, body, 1)
         try:
-            response = await (self._bulk_others(body, stream) if stream else self._bulk(body))
+            response = await (self._bulk_own(body, stream) if stream else self._bulk(body))
         except UnsupportedProductError:
             # The client checks only the response, so the server may have processed the request.
             text = "the server is not Elasticsearch (no X-Elastic-Product header); check `hosts`"
@@ -120,7 +120,7 @@ class ElasticsearchSink:
         response: ObjectApiResponse[Any],
         seqs: list[int],
         lines: list[tuple[str, bytes]],
-        stream: Beside | None,
+        stream: OwnStream | None,
     ) -> BatchResult:
         """Return the result of a batch whose request got a 2xx `response`."""
         if other := bulk.other_success(response.meta.status, len(seqs)):
@@ -154,7 +154,7 @@ class ElasticsearchSink:
         self._asks_for_pipelines = False  # Elasticsearch before 8.12 does not know this parameter
         return await self._bulk(body)
 
-    async def _bulk_others(self, body: bytes, stream: Beside) -> ObjectApiResponse[Any]:
+    async def _bulk_own(self, body: bytes, stream: OwnStream) -> ObjectApiResponse[Any]:
         return await self._client.bulk(
             operations=body,  # type: ignore[arg-type]  # as above
             index=f"logs-{stream.dataset}-{self._settings.namespace}",
@@ -167,6 +167,31 @@ class ElasticsearchSink:
 
     async def close(self) -> None:
         await self._client.close()
+
+
+async def _send_after(
+    earlier: BatchResult,
+    own: Sequence[StoredEvent],
+    send: Callable[[Sequence[StoredEvent]], Awaitable[BatchResult]],
+) -> BatchResult:
+    """Send `own`, the forwarder's own events of a batch (such as alerts), and return one result for the whole batch.
+
+    `earlier` is the result of the events that were sent before. If the sink failed as a whole for these, `own` is not sent
+    now, and its outcome is retry. Otherwise, if events were sent before, a failure of `own` does not count as a failure of
+    the sink as a whole, because the earlier request has not failed as a whole.
+    """
+    if earlier.whole or earlier.pause:
+        return replace(earlier, retry=[*earlier.retry, *(stored.seq for stored in own)])
+    result = await send(own)
+    both = replace(
+        earlier if earlier.retry else result,
+        delivered=[*earlier.delivered, *result.delivered],
+        retry=[*earlier.retry, *result.retry],
+        rejected=[*earlier.rejected, *result.rejected],
+    )
+    return (
+        both if not earlier.made_progress and not earlier.retry else replace(both, whole=False, pause=False)
+    )
 
 
 def _no_response(error: elastic_transport.TransportError) -> response_verdicts.ResponseVerdict:

@@ -1,4 +1,4 @@
-"""Alerts, actions and events in one batch: what happens to a data stream beside that of the events concerns it only."""
+"""Alerts, actions and events in one batch: a problem of the data stream of alerts or actions does not affect events."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -40,7 +40,7 @@ def an_action(seq: int) -> StoredEvent:
     return StoredEvent(seq, to_event(action(outcome=Outcome.DONE), NOON))
 
 
-BESIDE = pytest.mark.parametrize(
+OWN_STREAMS = pytest.mark.parametrize(
     ("made", "stream", "reason"),
     [
         (an_alert, "logs-okta_forwarder.alert", RejectReason.ALERT_STREAM),
@@ -85,7 +85,7 @@ async def test_without_the_right_on_actions_events_and_alerts_go_on(
     assert (sorted(result.delivered), [one.seq for one in result.rejected]) == ([1, 2, 3], [4])
 
 
-@BESIDE
+@OWN_STREAMS
 async def test_without_the_right_on_their_stream_they_are_dead_letters_and_events_go_on(
     server: FakeElasticsearch, sink: ElasticsearchSink, made: Maker, stream: str, reason: RejectReason
 ) -> None:
@@ -100,7 +100,7 @@ async def test_without_the_right_on_their_stream_they_are_dead_letters_and_event
     assert f"dead-letters replay --all --reason {reason}" in rejection.detail
 
 
-@BESIDE
+@OWN_STREAMS
 @pytest.mark.parametrize("status", [403, 404])
 async def test_a_refused_request_of_them_alone_pauses_nothing(
     server: FakeElasticsearch,
@@ -127,7 +127,7 @@ async def test_wrong_credentials_concern_events_too_so_alerts_wait_as_they_do(
     assert (sorted(without.retry), without.rejected, without.pause) == ([2, 3], [], True)
 
 
-@BESIDE
+@OWN_STREAMS
 async def test_a_busy_stream_of_them_holds_up_no_event(
     server: FakeElasticsearch, sink: ElasticsearchSink, made: Maker, stream: str, reason: RejectReason
 ) -> None:
