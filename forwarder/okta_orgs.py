@@ -87,7 +87,9 @@ class OktaOrgs:
         """Run a backfill in the runner of the org that `request` names.
 
         Raises:
-            OktaError, StoreError: see `OktaOrgRunner.backfill`. OktaError also if the org has no runner.
+            OktaError: Okta did not answer or refused a request, another backfill of the org is running, or the org has
+                no runner.
+            StoreError: the store cannot be read or written.
         """
         runner = self.runners.get(request.org)
         if runner is None:

@@ -1,4 +1,4 @@
-"""The names of the fields that Okta's LogEvent can have. Names that an operator writes are checked against them."""
+"""Lists the fields that Okta's LogEvent can have, and checks the names of fields that an operator writes."""
 
 import difflib
 from collections.abc import Iterable

@@ -36,7 +36,7 @@ class RuleMetrics:
         self.evaluation = metrics.rule_evaluation
 
     def loaded(self, engine: RuleEngine) -> None:
-        """Count the evicted groups of `engine`, which has new rules, from now on."""
+        """From now on, count the groups that `engine` evicts. The engine has the new rules."""
         self._evicted = engine.groups.evicted
 
     def count(self, event: Event, found: Evaluation, now: Micros) -> None:
@@ -73,7 +73,7 @@ class RuleMetrics:
             )
 
     def state(self, engine: RuleEngine) -> None:
-        """Set the metrics of the number of groups that `engine` has in memory, and of the number that it has evicted."""
+        """Update the metrics: how many groups `engine` has in memory, and how many it has evicted."""
         self._metrics.rule_state_keys.set(len(engine.groups))
         more = engine.groups.evicted - self._evicted
         if more > 0:

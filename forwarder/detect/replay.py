@@ -95,7 +95,7 @@ class ReplayReport(msgspec.Struct):
 
     `alerts` has the first `MOST_ALERTS` alerts, and `alerts_left_out` counts the others. `actions` has the first
     `MOST_ACTIONS` actions that reactions would have decided about, and `actions_left_out` counts the others. `not_judged` has
-    the guards that could have decided otherwise, each with what it looks at.
+    the guards that a replay cannot apply, each with what the guard looks at.
     """
 
     since: str

@@ -55,7 +55,7 @@ class RuleRunner:
     """
 
     def __init__(self, store: Store, metrics: Metrics, clock: Clock, muted: Muted | None = None) -> None:
-        """Args: `muted` knows which events the rules skip; reactions add to it the events that their prompts cause."""
+        """Create the runner. Rules skip the events in `muted`: those that the prompts of reactions cause."""
         self._store = store
         self._muted = muted or Muted()
         self._clock = clock
@@ -211,7 +211,7 @@ class RuleRunner:
                     if engine.reads_derived:
                         self._users.derive(event, raw, note=False)
                     engine.feed(event, raw, alerting=False)
-                except Exception:  # noqa: BLE001  # as in `_evaluate`
+                except Exception:  # noqa: BLE001  # one event must not keep the rules from all others
                     self._metrics.failed(event)
                 await cooperative.yield_if_due()
         return events[-1].seq if events else until

@@ -81,7 +81,7 @@ class OktaOrgRunner:
             await work()
         except Exception:  # must not stop the other tasks of this org, or other orgs
             _logger.exception(
-                "the check of the hook or the polling of the System Log ended unexpectedly, and starts again",
+                "the check of the hook or the polling of the System Log failed, and starts again. This is a bug: please report it",
                 action="okta_runner_failed",
                 org=self._org,
             )

@@ -208,10 +208,10 @@ def _events(written: Any) -> Any:
             raise ValueError(f"must be {', '.join(PRESETS)}, or a list of event types")
         return written
     if not isinstance(written, list | tuple):
-        raise ValueError("write a list, as in [user.session.start, user.account.lock], or a preset")  # noqa: TRY004  # as above
+        raise ValueError("write a list, as in [user.session.start, user.account.lock], or a preset")  # noqa: TRY004  # pydantic takes no TypeError
     if not written:
         raise ValueError("at least one event type is needed")
-    # Pydantic takes over the numbers of the items with errors.
+    # This validation reports the number of each item that has an error.
     return _EVENT_LIST.validate_python(tuple(written))
 
 
@@ -230,7 +230,7 @@ _EVENT_LIST = TypeAdapter(
 def _known_events(events: str | tuple[str, ...]) -> str | tuple[str, ...]:
     """Raise ValueError for event types that Okta would refuse.
 
-    With the preset `rules`, the rule files decide the types. These are checked later, when the files are read.
+    With the preset `rules`, the rule files decide the types, so the types are checked when these files are read.
     """
     if not _needs_rules(events) and (problems := event_type_problems(resolve(events))):
         raise ValueError("; ".join(problems))

@@ -70,7 +70,7 @@ _Failure = ErrorResponse | NoResponseError
 class OktaClient:
     """An `Api` that calls Okta over HTTP."""
 
-    def __init__(  # noqa: PLR0913  # three that tests choose have defaults
+    def __init__(  # noqa: PLR0913  # the last three are set only by tests
         self,
         url: str,
         settings: ApiSettings,
@@ -104,10 +104,10 @@ class OktaClient:
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
     ) -> Response:
-        """See `Api.call`. Calls that share a rate limit are sent one after the other.
+        """Implement `Api.call`. Calls that share a rate limit are sent one after the other.
 
         A failed call is retried only if that cannot do harm: Okta certainly did not carry it out, or carrying it out
-        twice has the same effect as once. The latter holds for each call except a POST that creates something.
+        twice has the same effect as once. Only a POST that creates something has another effect if it is repeated.
         """
         method = method.upper()
         target = target_of(self._origin, path, query)
@@ -129,8 +129,8 @@ class OktaClient:
     ) -> RawResponse | ErrorResponse | NoResponseError:
         """Send one request without retries, and return the response or the failure; a failure is not raised.
 
-        The one exception is a 401, with which Okta has done nothing: the request is sent once more if the credentials
-        are new or a new access token can be fetched. A request other than a GET is not sent at all if it had to wait
+        After a 401, the request is sent once more if the credentials are new or a new access token can be fetched: Okta
+        has not carried out the first request. A request other than a GET is not sent at all if it had to wait
         for its turn longer than _LONGEST_TURN: what the caller has checked before may no longer be true.
         """
         request = _Request(method.upper(), target_of(self._origin, path, query), body, is_repeatable=False)
@@ -158,7 +158,7 @@ class OktaClient:
         return self._limits.limiter(path).allowance
 
     async def close(self) -> None:
-        """See `Api.close`."""
+        """Close the connections."""
         self._executor = None
         await self._transport.close()
 
@@ -294,7 +294,7 @@ def _credentials(settings: ApiSettings, *, reread: bool = False) -> sdk.Credenti
         reread: whether to read the files and environment variables that hold the secrets again.
 
     Raises:
-        ValueError: such a file or variable is gone or empty.
+        ValueError: a file or variable that holds a secret is gone or empty.
     """
 
     def clear(secret: Secret | None) -> str | None:

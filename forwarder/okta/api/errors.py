@@ -35,7 +35,7 @@ class ErrorResponse(msgspec.Struct, frozen=True):
     Attributes:
         status: the HTTP status.
         code: Okta's `errorCode`, or the `error` of its token endpoint; empty if there is none.
-        summary: Okta's error text, with its causes. Like `code` and `error_id`, it must come from `redacted`.
+        summary: Okta's error text, with its causes. Like `code` and `error_id`, a result of `redacted`.
         redirect_host: the host that a redirect points to; empty if there is no redirect.
         from_token_endpoint: whether this is the response to a request for a token.
         error_id: Okta's id of this error, which Okta's support asks for.
@@ -85,8 +85,8 @@ def required_permission(method: str, path: str) -> Permission | None:
 
 
 def redacted(text: object, limit: int = 100) -> str:
-    """Return the start of `text`, from an error response of Okta or of a proxy. Parts of our request that it repeats are
-    redacted."""
+    """Return the start of a text from an error response of Okta or of a proxy, without the parts of our request that the
+    text repeats."""
     return redact_start(str(text or ""), limit)
 
 

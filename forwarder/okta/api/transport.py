@@ -54,8 +54,10 @@ class Transport:
     """Speaks HTTP for the SDK, which calls `send_request`."""
 
     def __init__(self, limits: RateLimits, timeout: float, metrics: ApiMetrics | None) -> None:
-        """Create the transport; the first request connects. It counts requests against the rate limits, because only it
-        sees the requests that the SDK sends by itself (for tokens and nonces).
+        """Create the transport; the first request connects.
+
+        The transport counts requests against the rate limits, because the SDK sends some requests by itself (for tokens
+        and nonces).
 
         Args:
             limits: the org's rate limits.
@@ -172,8 +174,8 @@ async def _read(response: Any) -> bytes:
 
 
 def _refused_by_proxy(host: str, status: int | None) -> NoResponseError:
-    """Return the error if the proxy answered with the HTTP `status` instead of a connection to `host`; without a status, if the
-    address of the proxy is not a URL. Nothing was sent to `host`."""
+    """Return the error for a proxy that gave no connection to `host`: it answered with the HTTP `status` or, if `status` is
+    None, its address is not a URL. Nothing was sent to `host`."""
     why = (
         "the address of the proxy is not a URL" if status is None else f"the proxy refuses it (HTTP {status})"
     )

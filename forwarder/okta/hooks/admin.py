@@ -82,7 +82,7 @@ class HookAdmin:
             hook = await self.replace(hook, desired)
         if not hook.active:
             hook = await self.activate(hook)
-        # The plan alone cannot tell: if the secret differs, which only Okta knows, the replacement un-verifies the hook.
+        # Replacing the hook un-verifies it if the secret differs. The plan cannot know, because Okta shows no secret.
         if plan.verify or not hook.verified:
             hook = await self.verify(hook)
         return hook

@@ -10,8 +10,8 @@ ALL_ELIGIBLE = "all-eligible"
 SECURITY = "security"
 RULES = "rules"
 PRESETS = (ALL_ELIGIBLE, SECURITY, RULES)
-"""`all-eligible`: all event types that hooks can carry. `security`: those of `SECURITY_TYPES` among them. `rules`: the
-event types that detection rules need."""
+"""`all-eligible`: all event types that hooks can carry. `security`: the types in `SECURITY_TYPES` that hooks can carry.
+`rules`: the event types that detection rules need."""
 
 MAX_TYPES = 300
 """Okta's limit for the event types of one hook."""

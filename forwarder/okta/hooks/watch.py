@@ -21,8 +21,8 @@ from forwarder.okta.hooks.desired import Hook
 from forwarder.okta.settings import HookSettings
 
 MAX_REVERIFY_WAIT = 3600.0
-"""The longest wait between two attempts to verify the hook again, in seconds. Each attempt is an event in the org's
-System Log, so the wait grows with each."""
+"""The longest wait between two attempts to verify the hook again, in seconds. The wait grows with each attempt, because
+each attempt is an event in the org's System Log."""
 
 _logger = logs.get("okta")
 
@@ -151,7 +151,7 @@ class HookWatch:
             hook = await self._hooks.verify(hook)
         except OktaError as error:
             _logger.warning(
-                "the hook could not be verified again",
+                "Okta could not verify the hook again; the forwarder asks again later",
                 action="hook_reverify_failed",
                 org=self._org,
                 error=str(error),

@@ -24,8 +24,8 @@ PAUSE = 5.0
 """Seconds between two checks whether a waiting backfill may continue."""
 
 MOST_WAITING = 50_000
-"""A backfill waits while more events than this wait for a sink. Without this limit it could fill the store, which would
-then refuse the events of hooks."""
+"""A backfill pauses while more events than this wait for a sink. Otherwise it could fill the store, and the store would
+refuse the events of hooks."""
 
 _MINUTE = 60.0
 
@@ -51,8 +51,8 @@ class BackfillPlan(msgspec.Struct, frozen=True, tag="plan"):
     Attributes:
         since: the start of the time range that must still be fetched.
         until: the end of that range; not later than `since` if nothing is left to fetch.
-        polled_until: the time from which on polling will fetch the requested events, so that the backfill ends there;
-            None if the backfill fetches them all.
+        polled_until: the time at which the backfill ends, because polling fetches the later events; None if the backfill
+            fetches all requested events.
         began: the start of the interrupted backfill that this one resumes at `since`; equal to `since` if none is resumed.
         events: a rough estimate of the number of events that must still be fetched.
         calls_per_minute: how many calls the backfill may make, so that some are left for polling; None if the rate
@@ -73,7 +73,7 @@ class BackfillProgress(msgspec.Struct, frozen=True, tag="progress"):
     Attributes:
         reached: all events of the range that were published before this time are stored.
         read: number of events that Okta returned.
-        new: number of those that were not in the store yet.
+        new: number of returned events that were not in the store yet.
         malformed: number of returned elements that are not events.
         waits: the reason why the backfill is waiting; None if it is not waiting.
     """
@@ -206,7 +206,7 @@ class Backfill:
     async def _store_page(
         self, page: LogPage, checkpoint: BackfillCheckpoint, before: BackfillProgress
     ) -> BackfillProgress:
-        # The batch names no events to expect by hook, so none becomes pending: the store no longer knows what the hook
+        # The page was read without a hook id, so no event becomes pending: the store no longer knows what the hook
         # delivered long ago.
         batch = page.batch((self._checkpoint, msgspec.json.encode(checkpoint).decode()))
         new = 0

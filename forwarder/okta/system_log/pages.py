@@ -35,7 +35,7 @@ LIMIT = 1000
 """The maximum number of events that Okta allows on a page."""
 
 RETENTION: Micros = timedelta(days=90) // timedelta(microseconds=1)
-"""How long Okta keeps an event. Okta refuses a request whose `since` is twice as old."""
+"""How long Okta keeps an event. Okta refuses a `since` that lies more than twice this time in the past."""
 
 _LINK_REFUSED = {400, 404, 410}
 """The HTTP statuses with which Okta refuses a next link that it no longer accepts."""

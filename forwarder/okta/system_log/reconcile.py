@@ -87,7 +87,7 @@ class Cursor(
 
     @property
     def complete_until(self) -> Micros:
-        """Every event that was published before this time, as far as the log has shown it, is stored."""
+        """All events that were published before this time and that the log has shown are stored."""
         return max(self.polled_until, self.newest)
 
 
@@ -101,7 +101,8 @@ class ReconcileState(msgspec.Struct):
 
     Attributes:
         last_poll: when the end of the log was last reached; None if it was never reached.
-        complete_until: see `Cursor.complete_until`; None before the cursor was loaded.
+        complete_until: `Cursor.complete_until`: every event before this time is stored; None before the cursor was
+            loaded.
         missed: number of events that the hook failed to deliver.
         differing: number of events whose content differs from the event that the hook delivered with the same uuid.
         restarts: how often the cursor was lost.
@@ -244,7 +245,7 @@ class Reconciler:
         self.state.restarts += 1
         since = cursor.newest - REWIND
         _logger.warning(
-            "the position in the System Log is lost; reading restarts from an earlier time, so that no event is missed",
+            "the cursor of the System Log is lost; reading starts again at an earlier time, so that no event is missed",
             action="reconcile_restarted",
             org=self._log.org,
             since=iso(since),

@@ -1,6 +1,6 @@
-"""The IP addresses that network zones list: single addresses, CIDR blocks, and ranges.
+"""The IP addresses that network zones list, as ranges.
 
-Each is converted to a range of numbers, so that two spellings of the same addresses are equal.
+A single address, a CIDR block and a range become the same type, so that two spellings of the same addresses are equal.
 """
 
 import ipaddress
@@ -50,7 +50,7 @@ class AddressRange(msgspec.Struct, frozen=True, order=True):
 def parse_range(written: str) -> AddressRange:
     """Read an address, a CIDR block, or a range `first-last`. The address of a CIDR block may have host bits.
 
-    IPv4 addresses that are written as IPv6 addresses, such as `::ffff:192.0.2.1`, become IPv4 addresses: in another form,
+    IPv4 addresses that are written as IPv6 addresses, such as `::ffff:192.0.2.1`, become IPv4 addresses. Otherwise
     they would not overlap the same addresses written as IPv4.
 
     Raises:

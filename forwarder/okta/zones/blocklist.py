@@ -1,4 +1,4 @@
-"""The zone of the action `block_ip`, to which single addresses are added and from which they are removed.
+"""Adds single addresses to the zone of the action `block_ip`, and removes them.
 
 Okta's API cannot change one entry, only replace the whole zone, and cannot refuse a replacement if someone else has
 changed the zone meanwhile. So each change reads the zone, replaces it, and reads it again to check the result. A lock
@@ -20,8 +20,8 @@ from forwarder.okta.zones.writer import ZoneWriter
 from forwarder.okta.zones.zone import DesiredZone, Zone, desired_zone, gateway_entry
 
 UNUSED_ADDRESS = parse_range("192.0.2.1")
-"""The entry of the zone when all others are removed, if Okta does not accept an empty zone. It blocks no client, because
-this address is reserved for documentation."""
+"""The only entry of a zone without addresses to block, if Okta does not accept an empty zone. The address is reserved for
+documentation, so the entry blocks no client."""
 
 _TRIES = 2
 """Attempts to make a change, if another writer undoes it at once. Our lock does not stop writers elsewhere."""

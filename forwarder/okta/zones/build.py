@@ -21,7 +21,7 @@ def protected_by(key: str, networks: Iterable[IPv4Network | IPv6Network | str]) 
     return [RequiredExemption(parse_range(str(network)), key) for network in networks]
 
 
-def zone_writer(  # noqa: PLR0913  # all that is known about the org
+def zone_writer(  # noqa: PLR0913  # everything about the org that its zones need
     org: str,
     url: str,
     settings: OrgZones,

@@ -41,7 +41,7 @@ class ZoneStep(msgspec.Struct, frozen=True):
 
     @property
     def stays_active(self) -> bool:
-        """Whether the zone is ACTIVE after an update. That is so only if it was an ACTIVE blocklist before."""
+        """Whether the zone is ACTIVE after an update: only if it was an ACTIVE blocklist before."""
         return self.zone is not None and self.zone.blocks
 
 

@@ -1,4 +1,4 @@
-"""The settings for network zones: the blocklists that the forwarder keeps in Okta, and the addresses that these must not
+"""The settings for network zones: the blocklists that the forwarder keeps in Okta, and the addresses that they must not
 block."""
 
 import re
@@ -79,7 +79,9 @@ def _address(text: str) -> str:
             " in 203.0.113.1-203.0.113.9"
         ) from None
     if is_all:
-        raise ValueError(f"{text!r} is every address, that of this forwarder too; list smaller networks")
+        raise ValueError(
+            f"{text!r} is every address, also that of this forwarder; list smaller networks"
+        )
     return text.strip()
 
 

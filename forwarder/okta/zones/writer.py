@@ -41,9 +41,8 @@ class ZoneWriter:
         self._org = org
         self._record = record
         self._clock = clock
-        self._turn = (
-            asyncio.Lock()
-        )  # so that only one change of this process polls the lock of the record; the others wait here
+        # Only one change of this process polls the lock file of the record. Other changes of this process wait here.
+        self._turn = asyncio.Lock()
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:

@@ -10,7 +10,7 @@ from forwarder.okta.zones.address_ranges import AddressRange, parse_range
 from forwarder.okta.zones.settings import ZoneSettings
 
 Contents = Mapping[str, frozenset[str]]
-"""What a zone lists: property → values. They are sets, because Okta reorders lists, and each value has only one spelling.
+"""What a zone lists: property → values. The values are a set, because Okta reorders lists. Each value has only one spelling.
 A property without values is left out."""
 
 _PROXY_TYPES = {"any": "Any", "tor": "TorAnonymizer", "not-tor": "NotTorAnonymizer"}

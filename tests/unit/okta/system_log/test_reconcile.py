@@ -245,7 +245,7 @@ async def test_a_clock_that_is_a_year_ahead_at_the_first_start_hides_no_event(
         assert there.store.uuids == ["before", "a"]
         assert reader.state.restarts == 1
     assert there.cursor.newest == NOON - year * SECOND
-    assert [line["since"] for line in logged if line["event"].startswith("the position")] == [
+    assert [line["since"] for line in logged if line["action"] == "reconcile_restarted"] == [
         "2025-01-01T11:00:00Z"
     ]
 
