@@ -35,7 +35,7 @@ class Calls:
         the action."""
         act = None if action.kind is EffectKind.PROMPT else self._parts().acts[action.name]
         found = await self._parts().judge.judge(action, self._rows.clock.now())
-        # Nothing is awaited from here to the commit of the call, so what the guards counted is still true then.
+        # Nothing is awaited from here to the commit of the call, so the counts of the guards are still right at the commit.
         if action.called_at is not None and found.verdict != "go" and act is not None:
             await self._settle(action, act, found)
         elif found.verdict == "go" and act is None:

@@ -50,8 +50,8 @@ class ActionEngine:
     """Processes the actions in `rows`. Only the engine and `ReactionRunner` change these rows."""
 
     def __init__(self, parts: Callable[[], Parts], rows: Rows, report: Callable[[], None]) -> None:
-        """Args: `parts` returns the parts for the current configuration; `report` is called before each round of
-        work."""
+        """Process `rows` with the parts that `parts` returns for the current configuration. Call `report` before each round
+        of work."""
         self._parts = parts
         self._rows = rows
         self._report = report

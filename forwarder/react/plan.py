@@ -47,7 +47,7 @@ class Plans:
     """
 
     def __init__(self, settings: ReactionsSettings, rules: Iterable[KnownRule]) -> None:
-        """Args: `rules` are the loaded rules."""
+        """Plan by `settings`. `rules` are the loaded rules."""
         self._settings = settings
         self._rules = list(rules)
         self._names = {rule.id: rule.name for rule in self._rules}

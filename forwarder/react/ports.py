@@ -62,16 +62,18 @@ class Answer(msgspec.Struct, frozen=True):
 def retry_at(headers: Mapping[str, str], now: Micros) -> Micros | None:
     """Return the time in `Retry-After`, by our clock, but at most an hour from `now`; None if the server does not say.
 
-    Because of a wrong header, an action would wait for years, or an effect would not be undone in time. `headers` are as
-    for `core.time.server_time`.
+    Without the maximum, an action could wait for years because of a wrong header, or an effect would not be undone in time.
+    Names in `headers` must be in lower case, unless the mapping ignores case.
     """
     wait = retry_after(headers, now)
     return None if wait is None else now + min(round(wait * SECOND), _LONGEST_PAUSE)
 
 
 def okta_retry_at(status: int, headers: Mapping[str, str], now: Micros) -> Micros | None:
-    """Return the time, by our clock, until which Okta refuses calls: that of `retry_at`, or the end of the window of a rate
-    limit that is used up, also at most an hour from `now`; None if Okta does not say."""
+    """Return the time until which Okta refuses calls, by our clock; None if Okta does not say.
+
+    The time is that of `Retry-After` or, after a 429, the end of the rate limit's window; at most an hour from `now`.
+    """
     if (at := retry_at(headers, now)) is not None:
         return at
     ends = headers.get("x-rate-limit-reset", "")
@@ -82,8 +84,8 @@ def okta_retry_at(status: int, headers: Mapping[str, str], now: Micros) -> Micro
 
 
 def unreadable(answer: Answer, what: str) -> Answer:
-    """Return the answer in place of a 2xx whose body is not the one that Okta's API describes, such as the page of a proxy:
-    the same as if there had been no response. `what` names the call."""
+    """Return the answer for a 2xx whose body is not what Okta's API describes, such as the page of a proxy. It counts as no
+    response. `what` names the call."""
     text = f"the response to {what} cannot be read: it is not what Okta's API describes; a proxy may have sent it"
     return Answer(0, text=text, request_id=answer.request_id)
 

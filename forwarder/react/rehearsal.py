@@ -66,7 +66,7 @@ class Rehearsal:
     """Rehearses the reactions to alerts, in the order of the store."""
 
     def __init__(self, plans: Plans, settings: GuardSettings) -> None:
-        """Args: `plans` and `settings` are those of the live reactions, with the mode to rehearse."""
+        """Rehearse with the plans and the settings of the live reactions, but with the mode to rehearse."""
         users = Protect(users=settings.protect.users, ips=settings.protect.ips)
         settings = msgspec.structs.replace(settings, protect=users, confirm=frozenset())
         self._would: list[RehearsedAction] = []

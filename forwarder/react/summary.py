@@ -19,7 +19,7 @@ _MOST = 20
 """The largest number of actions in a list."""
 
 _CHOICE = 1000
-"""The entries of a list are chosen from this many waiting actions, those that have waited the longest. An attack may
+"""The entries of a list are chosen from the actions that have waited the longest, at most this many, because an attack may
 leave many thousands of actions waiting."""
 
 _LONGEST = 300

@@ -1,4 +1,4 @@
-"""Finds the target of an action in the alert: a user or an IP address. No other source is used."""
+"""Finds the target of an action, a user or an IP address. The alert is the only source."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -34,7 +34,7 @@ from forwarder.setup.okta_role.needs import concerned
 class Reactions:
     """Implements `react.engine_parts.Parts` for one configuration."""
 
-    def __init__(  # noqa: PLR0913  # it joins them
+    def __init__(  # noqa: PLR0913  # everything that it connects
         self,
         settings: Settings,
         rules: Ruleset,

@@ -22,8 +22,8 @@ class OktaCalls:
     """Implements `react.ports.Okta`."""
 
     def __init__(self, client: Callable[[str], OktaClient | None], clock: Clock) -> None:
-        """Args: `client` returns the API client of an org. All calls of the forwarder use this client, so that they share
-        the org's rate limits."""
+        """Call each org through the API client that `client` returns. All calls of the forwarder use this client, so that
+        they share the org's rate limits."""
         self._client = client
         self._clock = clock
 
@@ -42,7 +42,7 @@ class OrgCalls:
 
     async def ready(self, method: str, path: str) -> None:  # noqa: ARG002
         """Wait until the rate limit allows a call of `path`."""
-        with contextlib.suppress(OktaError):  # a link to another host: `call` says so
+        with contextlib.suppress(OktaError):  # a link to another host: `call` returns an answer that says so
             await self._client.ready(path)
 
     async def call(

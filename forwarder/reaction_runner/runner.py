@@ -60,7 +60,7 @@ class ReactionRunner:
     def __init__(
         self, store: Store, metrics: Metrics, clock: Clock, note: Callable[[Action], None] = lambda _: None
     ) -> None:
-        """Args: `note` is called with every row before it is stored."""
+        """Create the runner. It calls `note` with every row before the row is stored."""
         self._store = store
         self._clock = clock
         self._metrics = ReactionMetrics(metrics, clock)
@@ -275,7 +275,7 @@ class ReactionRunner:
             why=request.why,
             seconds=request.seconds,
         )
-        self._start(self._withdraw())  # in the background: the pause is in force, and Okta may take its time
+        self._start(self._withdraw())  # in the background, because Okta may be slow; the pause is in force
         return True
 
     async def _withdraw(self) -> None:

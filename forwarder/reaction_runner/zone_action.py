@@ -22,7 +22,8 @@ class BlockIp:
     outcome = Outcome.DONE
 
     def __init__(self, blocklist: Callable[[str], Blocklist | None]) -> None:
-        """Args: `blocklist` returns the zone of an org, or None if the configuration has no `api` for the org."""
+        """Change the zone that `blocklist` returns for an org; it returns None if the configuration has no `api` for the
+        org."""
         self._blocklist = blocklist
 
     async def look(self, action: Action) -> Seen:

@@ -79,9 +79,7 @@ def _address(text: str) -> str:
             " in 203.0.113.1-203.0.113.9"
         ) from None
     if is_all:
-        raise ValueError(
-            f"{text!r} is every address, also that of this forwarder; list smaller networks"
-        )
+        raise ValueError(f"{text!r} is every address, also that of this forwarder; list smaller networks")
     return text.strip()
 
 

@@ -34,7 +34,7 @@ class Rows:
         clock: Clock,
         note: Callable[[Action], None],
     ) -> None:
-        """Args: `note` is called with every row right before it is stored in `store`."""
+        """Store rows in `store`. Call `note` with each row right before it is stored."""
         self.memory = memory
         self.clock = clock
         self.changed = asyncio.Event()
@@ -54,7 +54,7 @@ class Rows:
         while True:
             try:
                 left_out = await self._store.commit_actions(batch, rows)
-                # An earlier try that failed may have been committed all the same. Then memory lacks rows of the store.
+                # A try that raised an error may have been committed nevertheless. Then memory lacks rows of the store.
                 stored = await self._load(now) if attempt and left_out else []
                 break
             except StoreError as error:
@@ -101,8 +101,7 @@ class Rows:
         return ended
 
     def later(self, action: Action, answer: Answer, backoff: Backoff) -> Action:
-        """Return `action` with one more failed try. It is due after the backoff, or at `answer.retry_at` if that is
-        later."""
+        """Return `action` with one more failed try, due after the backoff or at `answer.retry_at`, whichever is later."""
         attempts = action.attempts + 1
         due = self.clock.now() + int(backoff.delay(min(attempts, 20)) * SECOND)
         return msgspec.structs.replace(

@@ -27,8 +27,8 @@ HOLD: Micros = DAY
 """How long the guards refuse actions on a target after an operator has undone an effect on it."""
 
 _MOST_REQUESTS = 20_000
-"""The largest number of ids of our own calls to Okta that are remembered; also the largest number of users whose risk was
-reported."""
+"""The largest number of our own calls to Okta whose ids are remembered. Also the largest number of users whose reported
+risk is remembered."""
 
 REPORTS = frozenset({"risk_event", "user_risk"})
 """Actions that report a risk of a user. After such a report, Okta itself sends events about that user's risk."""
@@ -57,8 +57,8 @@ class ActionsInMemory:
     """
 
     def __init__(self, horizon: Micros = DAY) -> None:
-        """Args: `horizon` is how far the limits look back, in microseconds. Holds and prompts look back a day, so a
-        shorter horizon is raised to a day."""
+        """Keep ended rows for `horizon`, the microseconds that the limits look back. A horizon below a day is raised to a
+        day, because holds and prompts look back a day."""
         self.horizon = max(horizon, DAY)
         self._clear()
 
@@ -86,8 +86,8 @@ class ActionsInMemory:
     def widen(self, actions: Iterable[Action], horizon: Micros) -> None:
         """Look back as far as `horizon` from now on, if that is further than before.
 
-        `actions` are the rows that `ActionStore.load_actions` returned for that time. Only the ended rows are used: the
-        open rows are in memory already, and may have changed since they were read.
+        `actions` are the rows that `ActionStore.load_actions` returned for `horizon`. Open rows among them are ignored:
+        they are in memory already, and may have changed since they were read.
         """
         if horizon <= self.horizon:
             return
@@ -140,7 +140,7 @@ class ActionsInMemory:
         return [self._open[key] for key in self._schedule.due(now)]
 
     def startable(self, now: Micros, working: Collection[Action], at_once: int) -> list[Action]:
-        """Return the due rows that may start while the rows `working` are processed (see `Schedule.startable`)."""
+        """Return the due rows that may start now: `working` are the rows being processed, at most `at_once` per lane."""
         return [self._open[key] for key in self._schedule.startable(now, working, at_once)]
 
     def postpone(self, key: str, until: Micros) -> None:

@@ -38,7 +38,7 @@ class Act(Protocol):
     """The outcome of the action if its call is answered with a 2xx."""
 
     async def look(self, action: Action) -> Seen:
-        """Return the state of the action's target (see `Looks.look`)."""
+        """Return the current state of the action's target, and whether the effect is there already."""
 
     def request(self, action: Action, seen: Seen) -> ActionRequest:
         """Return the request that carries out the action; `seen` is the last known state of the target."""
@@ -54,8 +54,8 @@ class Act(Protocol):
 
 
 class OktaAct:
-    """Base of the actions on users. Unless a subclass says otherwise, such an action is one call of the org's API, does not
-    look up its target, and cannot be undone."""
+    """Base of the actions on users. Without changes by a subclass, an action is one call of the org's API, does not look up
+    its target, and cannot be undone."""
 
     outcome = Outcome.DONE
 
@@ -83,8 +83,8 @@ class OktaAct:
         return False
 
     async def _get(self, action: Action, path: str, is_right: Callable[[Any], bool]) -> Answer:
-        """Look something up. A 2xx with a body for which `is_right` returns False counts as no response: it says nothing
-        about the target."""
+        """Send a GET. If `is_right` returns False for the body of a 2xx, return an answer as without a response, because
+        the body says nothing about the target."""
         api: OktaCall | None = self._okta.org(action.org)
         if api is None:
             return NO_API
@@ -184,7 +184,7 @@ class AddToGroup(OktaAct):
     """Puts the user into a group for which the org has stricter policies."""
 
     def __init__(self, okta: Okta, *, spares_admins: bool = True) -> None:
-        """Args: `spares_admins` says whether to refuse a group whose members have an admin role."""
+        """Call the APIs of `okta`. With `spares_admins`, refuse a group whose members have an admin role."""
         super().__init__(okta)
         self._spares_admins = spares_admins
 

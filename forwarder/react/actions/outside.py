@@ -12,7 +12,8 @@ _UNSEEN = Seen(Answer(200))
 
 
 class _Outside:
-    """Base of these actions. They change no state in Okta, and the receiver recognises a repetition by its id."""
+    """Base of the actions that are sent to a webhook or a receiver. They change no state in Okta, and the receiver
+    recognises a repetition by its id."""
 
     async def look(self, action: Action) -> Seen:  # noqa: ARG002
         """Return an empty state: a webhook or a receiver has no state that the call depends on."""

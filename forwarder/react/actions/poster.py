@@ -26,8 +26,8 @@ _DETAIL_LIMIT = 300
 """The largest number of characters of the server's own text that are kept."""
 
 NO_RESPONSE = (httpx.HTTPError, httpx.InvalidURL, OSError, RuntimeError, ValueError)
-"""The errors of a request without a response. A client that a reload has closed raises RuntimeError; an odd host name raises
-ValueError."""
+"""The errors of a request without a response. RuntimeError: a reload has closed the client. ValueError: the host name is
+malformed."""
 
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """The errors of a request that certainly did not reach the server."""

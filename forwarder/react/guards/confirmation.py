@@ -1,5 +1,5 @@
-"""Checks whether events are real. An event that a hook delivered may be forged. An event that Okta's System Log has too is
-real."""
+"""Checks whether events are real. An event that a hook delivered may be forged. If Okta's System Log has the event too, the
+event is real."""
 
 import re
 from collections import deque
@@ -31,8 +31,8 @@ class Confirmation:
         self._questions: dict[str, deque[Micros]] = {}
 
     async def has(self, action: Action, now: Micros) -> bool:
-        """Whether the System Log has every event that the alert lists. Some of the events are not enough: the others may
-        be forged, and without the others there would be no alert.
+        """Whether the System Log has every event that the alert lists. If one event is forged, there might be no alert
+        without this event.
 
         Raises:
             StoreError: the store cannot be read.
@@ -54,8 +54,7 @@ class Confirmation:
         return [uuid for uuid in action.events if (action.org, uuid) not in self._known]
 
     async def _ask(self, org: str, uuids: Sequence[str], claims: Mapping[str, Claim], now: Micros) -> None:
-        """Query the System Log for the events `uuids`, and remember which of them it has. A later poll may find the
-        others."""
+        """Query the System Log for the events `uuids`, and remember the events that it has. A later poll may find more."""
         api = self._okta.org(org)
         if api is None or not all(map(_UUID.fullmatch, uuids)) or not self._may_ask(org, now):
             return

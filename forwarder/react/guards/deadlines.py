@@ -5,7 +5,7 @@ from forwarder.core.time import SECOND, Micros
 from forwarder.react.guards.judgement import Case, Judgement, refuse, time_of
 
 LONGEST: Micros = 86_400 * SECOND
-"""How long a quiet action is tried. Later, its receiver might not recognise a repetition."""
+"""How long a quiet action is tried. After this time, its receiver might not recognise a repetition."""
 
 _MOST_AHEAD: Micros = 60 * SECOND  # an event may be this far ahead of our clock
 

@@ -63,7 +63,7 @@ class Guards:
         directory: looks up users and groups.
     """
 
-    def __init__(  # noqa: PLR0913  # all that they look at
+    def __init__(  # noqa: PLR0913  # everything that the guards look at
         self,
         settings: GuardSettings,
         okta: Okta,
@@ -88,8 +88,8 @@ class Guards:
         self._checked: dict[str, Micros] = {}  # by the key of a live effect: when its user was looked up
         event = (self._off, self._paused, self._late, self._own)
         target = (self._protected, self._address, self._state, self._live, self._hold, self._unconfirmed)
-        # The guards above wait for answers, so check again what may have changed meanwhile. From here on nothing else
-        # runs until the action is claimed.
+        # The guards above wait for answers, so these guards check again what may have changed meanwhile. From here on,
+        # nothing is awaited until the action is claimed.
         again = (self._look_at_the_clock, self._off, self._paused, self._late, self._live, self._hold)
         last = (self._move, self._limit, self._approval, self._shadow)
         self._order: tuple[Guard, ...] = (
@@ -262,7 +262,9 @@ class Guards:
         if other is None:
             return None
         if case.in_shadow:
-            text = f"{other.id} has this effect; in enforce, the later end would count"
+            text = (
+                f"{other.id} has this effect; in mode enforce, it would last until the later of the two ends"
+            )
             return Judgement(Decision.NO_OP, Reason.LIVE, text)
         if other.state is not ActionState.LIVE or (other.undo_due or now) <= now:
             return wait(Reason.LIVE, f"{other.id} is under way on the same target", Waits.RETRY, now + DELAY)
@@ -301,9 +303,8 @@ class Guards:
         other = self._memory.live(case.action)
         if other is None:
             return None
-        return Judgement(
-            Decision.NO_OP, Reason.LIVE, f"{other.id} has this effect; the later end counts", moves=other.key
-        )
+        text = f"{other.id} has this effect, which lasts until the later of the two ends"
+        return Judgement(Decision.NO_OP, Reason.LIVE, text, moves=other.key)
 
     async def _limit(self, case: Case) -> Judgement | None:
         action, now = case.action, case.now

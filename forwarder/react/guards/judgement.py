@@ -35,8 +35,8 @@ class Judgement(msgspec.Struct, frozen=True):
         until: for WAIT: when to judge the action again.
         approval: for WAIT, if a human must approve: the approval that was requested when the action began to wait.
         before: the state of the target now; None if no guard looked up the target.
-        moves: for NO_OP: the key of a live action with the same effect. That effect is prolonged to the time at which the
-            effect of this action would have ended, if that is later.
+        moves: for NO_OP: the key of a live action with the same effect. The effect then lasts until the end that this
+            action would have set, if that end is later.
         limit: for the reason `limit`: the name of the limit that the action exceeds.
     """
 

@@ -1,6 +1,6 @@
 """Sends at most one POST for each prompt, and polls for the answer no faster than Okta allows.
 
-The interval between polls is stored in the handle of the prompt's row. It is also kept in memory, and this value is newer.
+The interval between polls is stored in the handle of the prompt's row, and kept in memory, where it may be newer.
 """
 
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ class Prompts:
     """The prompts of all orgs. No method raises for an error of Okta."""
 
     def __init__(self, okta: Okta, ciba: Mapping[str, CibaApp], clock: Clock) -> None:
-        """Args: `ciba` has, for each org, the app that asks its users by CIBA."""
+        """Ask users by the APIs of `okta`, and by the app that `ciba` has for each org."""
         self._okta = okta
         self._clock = clock
         self._servers = {org: AuthorizationServer(app, clock) for org, app in ciba.items()}

@@ -34,7 +34,7 @@ class IdTokens:
         self._loaded_at: float | None = None
 
     async def load_keys(self) -> Answer | None:
-        """Fetch the server's keys if those in the cache are too old. Return None, or the failed answer."""
+        """Fetch the server's keys if those in the cache are too old. Return the failed answer; None if the keys are there."""
         now = self._clock.monotonic()
         if self._loaded_at is not None and now - self._loaded_at < _KEYS_FOR:
             return None

@@ -1,7 +1,7 @@
 """Makes the text of a CIBA prompt.
 
 Okta documents neither how long the text may be nor which characters it may have. An iPhone shows no text at all if the text
-has a stray `%`. So only a few characters are permitted, and names, which attackers may choose, are reduced to them.
+has a stray `%`. So only a few characters are permitted. Names, which attackers may choose, lose all other characters.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Decides which events of a user the rules skip, because a prompt to that user caused them.
 
-If a user denies our prompt, that event looks like one more step of an attack on the user's factors, and would count in the
-rule that led to the prompt. So the rules skip the user's events about factors while a prompt waits for an answer, and for
+If a user denies our prompt, Okta's event about it looks like one more step of an attack on the user's factors, and would
+count in the rule that led to the prompt. So the rules skip the user's events about factors while a prompt waits for an answer, and for
 two minutes after it. Only the time when an event happened (`published`) decides whether the event is skipped, so that
 neither the order of events nor a restart changes what the rules find.
 """
@@ -17,7 +17,7 @@ from forwarder.core.time import SECOND, Micros
 from forwarder.react.prompts.results import LONGEST, Reply
 
 FACTOR_EVENTS = ("user.authentication.auth_via_mfa", "system.push.", "user.mfa.", "device.custom_push.")
-"""Event types about factors: one whole name, then the beginnings of other names."""
+"""Event types about factors: the first is a whole name, the others are the beginnings of names."""
 
 AFTER = 120 * SECOND
 """How long after the end of a prompt the rules still skip the user's factor events."""

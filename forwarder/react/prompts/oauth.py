@@ -1,8 +1,7 @@
 """Calls an Okta authorization server, and authenticates the app by a signed assertion.
 
 `OktaCall` sends JSON with an access token. The calls of this module send forms, each with an assertion that is signed for
-the URL of the call. A response may have tokens. Only the caller sees the response: errors, log lines and rows contain
-nothing of it except Okta's error texts.
+the URL of the call. A response may have tokens, so errors, log lines and rows contain only Okta's error texts.
 """
 
 import asyncio
@@ -38,8 +37,8 @@ class CibaApp:
 
     Attributes:
         issuer: `iss` of the server's tokens.
-        base: the URL below which the server's endpoints are. It is not read from Okta's metadata, because that does not
-            always name the endpoint of CIBA.
+        base: the URL below which the server's endpoints are. It is not read from Okta's metadata, which does not always
+            name the endpoint of CIBA.
     """
 
     def __init__(
@@ -51,7 +50,8 @@ class CibaApp:
         server: str | None = None,
         key_id: str | None = None,
     ) -> None:
-        """Args: `origin` is the org's URL; `server` is None for the org's own authorization server.
+        """Describe the app `client_id` of the org with the URL `origin`. `server` is None for the org's own authorization
+        server.
 
         Raises:
             ValueError: the key cannot be used; the message shows nothing of the key.

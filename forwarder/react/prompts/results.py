@@ -76,8 +76,11 @@ def look_up_failed(answer: Answer) -> PromptProgress:
 
 
 def not_sent(answer: Answer) -> PromptProgress:
-    """Return the PromptProgress of a prompt that Okta refused to send. The prompt is sent again only if it certainly was not
-    sent. With a 429, Okta has done nothing; but a 5xx may come after Okta has sent the prompt."""
+    """Return the PromptProgress of a prompt that Okta refused to send.
+
+    The prompt is sent again only if it certainly was not sent. A 429 says that it was not sent; a 5xx may come after Okta
+    has sent it.
+    """
     ids = ids_of(answer)
     if answer.status == 429 or (not answer.sent and answer.is_retryable):
         return PromptProgress(due=answer.retry_at, detail=answer.text, **ids)

@@ -32,7 +32,7 @@ SCOPES: Mapping[str, str] = {
 }
 """The OAuth scope that each action needs. A prompt needs its scope only if it is a push."""
 
-_CUTOFF = 0.6  # how similar to the written name a known name must be, to be suggested
+_CUTOFF = 0.6  # from 0 to 1: the least similarity of a name that is suggested
 
 
 class OrgAccess(msgspec.Struct, frozen=True):
@@ -116,7 +116,7 @@ def _conflicts(actions: Sequence[WrittenAction], *, across: bool = False) -> Ite
     """Yield a problem for each pair of actions about one alert that undo each other, or that are the same action.
 
     With `across`, the actions come from several entries. The same action in several entries is carried out only once, so
-    of these pairs only two prompts are a problem.
+    the pair is a problem only if the action is a prompt.
     """
     firsts: dict[tuple[str | None, ...], WrittenAction] = {}
     for each in actions:
@@ -179,7 +179,8 @@ _NO_LOG = "needs the System Log, which is read with an org's `api`"
 def _needs(
     reactions: ReactionsSettings, each: WrittenAction, orgs: Mapping[str, OrgAccess], known: Collection[str]
 ) -> Iterator[str]:
-    """Yield a problem for each thing that one of `orgs`, those of the action, lacks for it. `known` has all orgs."""
+    """Yield a problem for each thing that an org lacks for an action. `orgs` are the orgs of the action; `known` has the names
+    of all orgs."""
     do, prompt = each.do, prompt_of(each.do)
     scope = SCOPES.get(do.name) if prompt is None or prompt.by == "push" else None
     for name, org in orgs.items():

@@ -58,7 +58,7 @@ def key_set(texts: Sequence[str]) -> bytes:
     """Return a JWKS with the public parts of these keys.
 
     Raises:
-        ValueError: one of them is not an RSA key of at least 2048 bits.
+        ValueError: one of the texts is not an RSA key of at least 2048 bits.
     """
     return msgspec.json.encode({"keys": [public_jwk(text) for text in texts]})
 
@@ -99,7 +99,7 @@ def _read(text: str) -> "tuple[RSAPrivateKey | None, RSAPublicKey]":
         raise ValueError("has a password; write the key without one: openssl pkey -in KEY -out set.pem")
     try:
         key = _jwk(text) if text.lstrip().startswith("{") else _pem(text)
-    except Exception:  # noqa: BLE001  # two libraries read it, each with its own errors; some show the key
+    except Exception:  # noqa: BLE001  # two libraries read the key, each with its own errors; some show the key
         raise ValueError(f"is neither PEM nor JWK; {_MAKE}") from None
     private = key if isinstance(key, rsa.RSAPrivateKey) else None
     public = private.public_key() if private else key

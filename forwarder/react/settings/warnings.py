@@ -16,7 +16,7 @@ _LOOK_UPS = (
     ("groups", "okta.groups.read", {"okta.groups.read", "okta.groups.manage"}, "members of groups"),
     ("users", "okta.users.read", {"okta.users.read", "okta.users.manage"}, "protected users"),
 )
-"""For each key of `protect`: the key, the scope to suggest, all scopes of which one is enough, and what they let the
+"""For each key of `protect`: the key, the scope to suggest, the scopes that are each enough, and what these scopes let the
 forwarder read."""
 
 
