@@ -87,7 +87,7 @@ class OktaOrgRunner:
             )
 
     async def backfill(self, request: BackfillRequest, report: Report) -> BackfillProgress:
-        """Run a backfill; see `Backfill.run`. Cancelling this call cancels the backfill.
+        """Run a backfill, and report its progress to `report`. Cancelling this call cancels the backfill.
 
         Raises:
             OktaError: Okta did not answer or refused a request, another backfill of this org is running, or `run` has

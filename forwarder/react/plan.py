@@ -238,7 +238,7 @@ def _text(value: Any) -> str:
 
 
 def _merged(one: Action, other: Action) -> Action:
-    """Return one action that replaces two actions which differ only in their settings or modes (see `Plans`)."""
+    """Return one action that replaces two actions which differ only in their settings or modes, by the rules in `Plans`."""
     if one.mode != other.mode:
         return one if Mode(one.mode).strength > Mode(other.mode).strength else other
     settings = dict(one.settings)

@@ -1,7 +1,7 @@
 """Reads rules of every supported format, to find out which event types they need. `load.py` loads the rules that run.
 
-The files may be public collections of rules for Elastic, Sigma or Okta, with rules about other products too. So a rule
-that cannot be read does not keep the others from being read. The steps are:
+The files may be public collections of rules for Elastic, Sigma or Okta, with rules about other products too. So after a
+rule that cannot be read, the next rules are still read. The steps are:
 
 1. `files.py` finds the files and reads their text.
 2. `documents.py` splits the text into documents and decodes them.
@@ -77,7 +77,8 @@ _Counted = tuple[Found | _Broken, int]
 
 
 def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Found]]:
-    """Yield (file, rule) for each rule in files and folders. For what cannot be read, yield an UnreadableRule.
+    """Yield (file, rule) for each rule in files and folders. For a file or rule that cannot be read, yield an
+    UnreadableRule.
 
     The suffix decides the format: `.toml`, `.json`, `.ndjson` or `.jsonl`, `.yml` or `.yaml`. A file with any other
     suffix must have a System Log filter on each line.

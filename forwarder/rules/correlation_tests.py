@@ -19,7 +19,8 @@ from forwarder.rules.sigma.correlation import Correlation
 from forwarder.rules.sigma.rule_exception import RuleException
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
-"""The made-up time of the first event of a test; each following event is one second later. `published` replaces it."""
+"""The made-up time of the first event of a test; each following event is one second later. An event with `published` has
+that time instead."""
 
 
 class RuleTest(msgspec.Struct, frozen=True):

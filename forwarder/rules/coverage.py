@@ -48,7 +48,7 @@ class FedBy(StrEnum):
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """The event types that a rule names, by the way in which they can be received.
+    """The event types that a rule names, by where their events come from.
 
     Attributes:
         by_hooks: types that event hooks deliver.

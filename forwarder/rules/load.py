@@ -1,4 +1,4 @@
-"""Loads the rules that the forwarder runs. See `any_format.py` for rules of which only the event types matter.
+"""Loads the rules that the forwarder runs. `any_format.py` reads rules only to find out their event types.
 
 `load` is strict, because a misread rule alerts on the wrong events or never: it returns all rules, or raises one error
 with all problems, each with its file and line. `files.py` reads the files, `documents.py` splits them into documents,
@@ -70,7 +70,7 @@ def load(paths: Iterable[Path], lists: Lists | None = None, today: date | None =
 def read_rules(
     paths: Iterable[Path], lists: Lists | None = None, today: date | None = None
 ) -> tuple[Ruleset, list[RuleProblem]]:
-    """Read rules as `load` does. Return the rules without a problem, and the problems of the others."""
+    """Read rules as `load` does. Return the rules without a problem, and the problems of the other rules."""
     loading = _Loading({**EMPTY_LISTS, **(lists or {})})
     for path in dict.fromkeys(paths):
         loading.read(path)
@@ -106,7 +106,7 @@ class _Loading:
             self.problems.append(RuleProblem(path, 0, "holds no rule; rules are in .yml and .txt files"))
 
     def _read_file(self, file: Path, *, in_folder: bool = False) -> bool:
-        """Read `file`, unless it was read before. Return False if it is read now and is empty, or else True."""
+        """Read `file`, unless it was read before. Return False only if the file is read now and is empty."""
         real = real_path(file)
         if real in self._files:
             return True

@@ -86,7 +86,7 @@ def yaml_rule(written: dict[Any, Any]) -> Callable[[], Rule | LeftOut] | None:
 
 
 def json_rule(written: dict[Any, Any]) -> Callable[[], Rule | LeftOut] | None:
-    """Do as `yaml_rule` does, for an object of JSON or TOML: unlike in YAML, a `query` without a language is Elastic's."""
+    """Do the same as `yaml_rule` for an object of JSON or TOML, where a `query` without a language is Elastic's."""
     if is_sigma(written) or "analysistype" in lower_keys(written):
         return yaml_rule(written)
     return elastic_maker(written)

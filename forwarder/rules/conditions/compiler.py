@@ -1,8 +1,8 @@
-"""Turns a condition into a function that finds out whether an event matches. This is done once, when the rules are
-loaded.
+"""Turns a condition into a function that finds out whether an event matches. The function is made once, when the rules
+are loaded.
 
-If a field has several values, it matches if one of them matches. A Sigma rule ignores upper and lower case unless it
-says `cased`; a System Log filter never ignores it.
+If a field has several values, it matches if one of them matches. A Sigma rule ignores upper and lower case, unless it
+has the modifier `cased`. A System Log filter never ignores case.
 """
 
 import ipaddress
@@ -276,8 +276,9 @@ def _value_matcher(
 ) -> Callable[[object], bool]:
     """Return a function that compares a value of an event with `wanted`, as numbers if both are numbers, else as text.
 
-    Values are only equal as numbers if neither is a text: 80 equals 80.0, and not "80.0". The order of two texts is that
-    of numbers if `wanted` has no quotes, because Okta writes the numbers in `debugData` as texts.
+    Equality: a text of an event is never compared as a number; the number 80 equals 80.0, but the text "80.0" does not.
+    Order, as in `gt`: a text of an event is compared as a number if `wanted` has no quotes, because Okta writes the numbers
+    in `debugData` as texts.
     """
     number = event_fields.number_of(wanted)
     if number is None or compare not in (_ORDER if quoted else _ORDER | _EQUALITY):

@@ -30,8 +30,8 @@ _VERBS = {
     (False, True): "excludes",
     (True, True): "excludes only",
 }
-"""The verb for what a rule does with a value. The key has the result that the test should have had, and whether the
-test is inside a `not`."""
+"""The verb for what a rule does with a value. The key: the result that the test should have had, and whether the test is
+inside a `not`."""
 
 
 def explanation(condition: Condition, reading: Reading, *, wanted: bool, negated: bool = False) -> str:

@@ -33,7 +33,7 @@ whether a value is new.
 """
 
 YOUNG = 7 * DAY
-"""How long no value counts as new after a user was first seen. In this time, every value would be new."""
+"""How long no value counts as new after a user was first seen. Otherwise, every value would be new in this time."""
 
 DERIVED_FROM = {
     "forwarder.country": ("client.geographicalContext.country",),
@@ -59,7 +59,7 @@ _REFRESH = DAY // 2
 
 _SIGN_INS = {"user.session.start", "user.authentication.sso", "user.authentication.auth_via_mfa"}
 _LEAST_KM = 100.0
-_LEAST_TIME = 60 * SECOND  # a shorter time counts as this, because its speed would say nothing
+_LEAST_TIME = 60 * SECOND  # a shorter time counts as one minute, because the speed would mean nothing
 _MOST_PLACES = 64
 _MOST_VALUES = 500  # of a kind, for one user: a client can send any user agent
 _VERSION = re.compile(r"[\d._]+")
@@ -141,7 +141,9 @@ class UserHistory:
             return None
         places = sorted([*self._places, place])
         recent = [one for one in places if one.at > places[-1].at - 25 * DAY // 24][-_MOST_PLACES:]
-        self._places = places[max(0, len(places) - len(recent) - 1) :]  # with the place before them
+        self._places = places[
+            max(0, len(places) - len(recent) - 1) :
+        ]  # with the last place before the recent ones
         return msgspec.json.encode(self._places)
 
 

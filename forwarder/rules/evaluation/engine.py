@@ -65,8 +65,8 @@ class Evaluation(msgspec.Struct):
 
 
 class _Point(msgspec.Struct):
-    """A time span in which the condition of a correlation is true, queued for the correlations that count such time
-    spans."""
+    """A time span in which the condition of a correlation is true, queued for the correlations that count matches of this
+    correlation."""
 
     rule: int
     group: Mapping[str, str]
@@ -262,7 +262,7 @@ class _Run:
         self.found = found
         self.alerting = alerting
         self.late = late
-        self.stale = late or _is_ahead(event)  # then no reaction acts on the alert
+        self.stale = late or _is_ahead(event)  # no reaction acts on the alert of a stale event
         self.id = b""
         self.points: deque[_Point] = deque()
         self.reading = Reading(raw)
@@ -298,7 +298,7 @@ def content_of(rules: Ruleset) -> list[object]:
 
 
 def _stands_for(name: str, rule: Correlation, known: Mapping[str, Correlation]) -> set[str]:
-    """Return the fields of an event that may give the value of `name` in a group of `rule`. See `Feed.group_of`."""
+    """Return the fields of an event from which `Feed.group_of` may take the value of `name` in a group of `rule`."""
     found: set[str] = set()
     for fed_by in rule.rules:
         field = rule.aliases.get(name, {}).get(fed_by, name)

@@ -1,4 +1,4 @@
-"""Holds the loaded rules, and finds out which of them match an event, and which exception holds a match back."""
+"""Holds the loaded rules, and finds out which rules match an event, and which exception holds a match back."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

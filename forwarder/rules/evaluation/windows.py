@@ -20,8 +20,8 @@ Label = str | int
 Entry = tuple[Micros, Label, bytes]
 
 PLAIN = 64
-"""The number of entries of a group up to which all are kept. If there are more, only those that a window may need are
-kept."""
+"""A group with at most this many entries keeps all of them. A larger group keeps only the entries that a window may
+need."""
 
 _MOST = 4096
 """The maximum number of entries of a group, or four times the number that its rule needs, if that is more. The oldest
