@@ -58,7 +58,7 @@ _KNOWN_SCOPES = tuple(f"okta.{resource}.{right}" for resource in _RESOURCES for 
 
 
 def check_scopes(scopes: tuple[str, ...]) -> None:
-    """Raise ValueError for a scope with a typo, and if the scope is missing without which nothing can be read."""
+    """Raise ValueError for a misspelled scope, or if okta.logs.read is missing, which every org needs."""
     if not scopes:
         raise ValueError("`scopes` is empty, but a service app needs at least one")
     for scope in scopes:

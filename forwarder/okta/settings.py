@@ -30,12 +30,12 @@ _DOMAIN_NAMES = ("okta.com", "oktapreview.com", "okta-emea.com", "okta-gov.com",
 
 
 def is_of_okta(host: str) -> bool:
-    """Whether `host` is a host of Okta's own domains. An org may also have a domain of its own."""
+    """Whether `host` is in one of Okta's own domains. An org may also have a domain of its own."""
     return re.fullmatch(rf"(.+\.)?({_DOMAINS})", host.lower()) is not None
 
 
 def misspelt_domain(host: str) -> str:
-    """Return the domain of Okta's of which that of `host` is probably a misspelling; an empty string if there is none."""
+    """Return the domain of Okta that `host` probably misspells; an empty string if there is none."""
     domain = ".".join(host.lower().split(".")[-2:])
     near = [] if is_of_okta(host) else difflib.get_close_matches(domain, _DOMAIN_NAMES, n=1, cutoff=0.8)
     return near[0] if near else ""

@@ -31,8 +31,8 @@ class Calls:
         self._rows = rows
 
     async def judge(self, action: Action) -> None:
-        """Let the guards judge a planned or waiting action. As they decide, send its call, let the action wait, or end
-        the action."""
+        """Let the guards judge a planned or waiting action. Depending on their decision, send its call, let the action wait,
+        or end the action."""
         act = None if action.kind is EffectKind.PROMPT else self._parts().acts[action.name]
         found = await self._parts().judge.judge(action, self._rows.clock.now())
         # Nothing is awaited from here to the commit of the call, so the counts of the guards are still right at the commit.
@@ -218,7 +218,7 @@ class Calls:
 
     async def _settle(self, action: Action, act: Act, found: Judgement) -> None:
         """Find out whether the earlier call of an action was carried out, because a guard forbids a repetition. For a
-        timed action, try until this is known, because an effect must be undone."""
+        timed action, retry the look-up until it succeeds, because an effect must be undone."""
         seen = await act.look(action)
         is_final = not (seen.answer.ok or seen.answer.is_retryable)
         is_gone = seen.answer.status == 404 or (is_final and action.kind is not EffectKind.TIMED)

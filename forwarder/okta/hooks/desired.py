@@ -200,7 +200,7 @@ def plan(desired: DesiredHook, hook: Hook | None, *, resend_secret: bool = False
     Args:
         desired: the hook that the operator wants.
         hook: the existing hook, if any.
-        resend_secret: send the secret again even if nothing else differs, because Okta does not show its secret.
+        resend_secret: send the secret again even if nothing else differs, because Okta does not show which secret it has.
     """
     if hook is None:
         return HookPlan(tuple(_new(desired)), create=True, verify=True)

@@ -100,7 +100,7 @@ class HookWarnings:
 
 
 def _is_other_hooks(event: Event, details: EventDetails, hook_id: str) -> bool:
-    """Whether the failed delivery was not to our hook; also true if the id of our hook is not known.
+    """Whether the failed delivery was to another hook than ours; also true if the id of our hook is not known.
 
     If the event does not name a hook, the failure counts as one of our hook: Okta does not document the form of these
     events.

@@ -140,7 +140,8 @@ class ActionsInMemory:
         return [self._open[key] for key in self._schedule.due(now)]
 
     def startable(self, now: Micros, working: Collection[Action], at_once: int) -> list[Action]:
-        """Return the due rows that may start now: `working` are the rows being processed, at most `at_once` per lane."""
+        """Return the due rows that may start now. `working` are the rows that are being processed: at most `at_once` for each
+        lane."""
         return [self._open[key] for key in self._schedule.startable(now, working, at_once)]
 
     def postpone(self, key: str, until: Micros) -> None:

@@ -41,7 +41,7 @@ def scopes_of(action: Action, *, shadow: bool) -> list[tuple[str, Scope, str]]:
 
 
 class RecentActions:
-    """Counts the recent alerts or actions of each scope. Their number stays small, because the limits hold back the rest.
+    """Counts the recent alerts or actions of each scope. The counts stay small, because the limits hold back more actions.
 
     Forgets actions that are more than `horizon` microseconds older than the action that was added last.
     """
@@ -106,8 +106,7 @@ def acted_at(action: Action) -> tuple[Micros, bool] | None:
 
 
 class OpenPrompts:
-    """The prompts that users got, or would have got in shadow. Their number stays small, because the limits hold back the
-    rest.
+    """The prompts that users got, or would have got in shadow. There are few, because the limits hold back more prompts.
 
     Forgets ended prompts that are more than `horizon` microseconds older than the prompt that was put last.
     """
@@ -133,7 +132,7 @@ class OpenPrompts:
         self.put(msgspec.structs.replace(action, state=ActionState.CALLING))
 
     def beside(self, action: Action) -> Iterator[Action]:
-        """Return the prompts in the org of `action` that wait for an answer, and the ended prompts of its user."""
+        """Return the prompts in the org of `action` that wait for an answer, and the ended prompts to its user."""
         out, over = self._out.get(action.org, {}), self._over.get(_user(action), {})
         return chain(out.values(), over.values())
 

@@ -54,8 +54,8 @@ class Act(Protocol):
 
 
 class OktaAct:
-    """Base of the actions on users. Without changes by a subclass, an action is one call of the org's API, does not look up
-    its target, and cannot be undone."""
+    """Base of the actions on users. By default, an action is one call of the org's API, does not look up its target, and
+    cannot be undone."""
 
     outcome = Outcome.DONE
 
@@ -83,8 +83,8 @@ class OktaAct:
         return False
 
     async def _get(self, action: Action, path: str, is_right: Callable[[Any], bool]) -> Answer:
-        """Send a GET. If `is_right` returns False for the body of a 2xx, return an answer as without a response, because
-        the body says nothing about the target."""
+        """Send a GET. If `is_right` returns False for the body of a 2xx, treat it as no response, because the body says
+        nothing about the target."""
         api: OktaCall | None = self._okta.org(action.org)
         if api is None:
             return NO_API

@@ -45,7 +45,7 @@ _HINTS = {
 
 
 def usual_hint(status: int, _body: object = None) -> str:
-    """Return what the operator can do about the HTTP status `status` of any server."""
+    """Return what the operator can do about an HTTP status, whichever server sent it."""
     return _HINTS.get(status, "ask those who run the server")
 
 

@@ -117,7 +117,7 @@ def _compare(settings: SetSettings, content: bytes) -> list[tuple[str, str]]:
     problems = []
     for kid, key in published.items():
         if PRIVATE_MEMBERS & key.keys():
-            stop = "others can sign as you: replace this key now, and remove it there"
+            stop = "others can sign as you: replace this key now, and remove it from this URL"
             problems.append((f"publishes the private key {printable_line(str(kid))[:100]}", stop))
     for wanted in json.loads(settings.key_set())["keys"]:
         found = published.get(wanted["kid"])

@@ -47,7 +47,7 @@ _ERRORS = {
     "invalid_key": "the receiver has no key with this `kid`; check that it can fetch the keys: forwarder reactions check",
     "authentication_failed": f"the receiver does not accept the signature; {_AGAIN}",
     "access_denied": "the receiver does not accept events from this issuer; register the issuer there",
-    "invalid_request": "the receiver could not read the token; report this with the token's claims",
+    "invalid_request": "the receiver could not read the token; report this as a bug, with the claims of the token",
 }
 """What to do about a refusal, by its `err` (RFC 8935)."""
 

@@ -31,8 +31,8 @@ class Confirmation:
         self._questions: dict[str, deque[Micros]] = {}
 
     async def has(self, action: Action, now: Micros) -> bool:
-        """Whether the System Log has every event that the alert lists. If one event is forged, there might be no alert
-        without this event.
+        """Whether the System Log has every event that the alert lists. All events are needed,
+        because one forged event can be enough to cause the alert.
 
         Raises:
             StoreError: the store cannot be read.

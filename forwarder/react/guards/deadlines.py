@@ -13,8 +13,8 @@ _MOST_AHEAD: Micros = 60 * SECOND  # an event may be this far ahead of our clock
 def why_late(case: Case, fresh: float) -> Judgement | None:
     """Return the refusal of an action that is too late; None if the action is in time.
 
-    An action that still waits for an approval is late when the time to approve it is up. Any other action is late if its
-    event, or its approval if it has one, is older than `fresh`.
+    An action that waits for an approval is late when the time to approve it is up. Any other action is late when more than
+    `fresh` has passed since its event or, if a human approved the action, since the approval.
 
     Args:
         case: the action, and the time.

@@ -16,7 +16,7 @@ from forwarder.react.ports import Answer, Okta, OktaCall
 from forwarder.react.settings.guards import Protect
 
 AGE: Micros = 60 * SECOND
-"""The age up to which the result of a look-up is used."""
+"""The largest age of the result of a look-up that is still used."""
 
 _MOST_PAGES = 50
 _MOST_KEPT = 10_000

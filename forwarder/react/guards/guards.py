@@ -140,7 +140,7 @@ class Guards:
 
     async def newly_protected(self) -> list[Action]:
         """Return the live effects on users and addresses that have become protected. If a look-up fails, the effect stays.
-        A call looks up at most `_MOST_CHECKED` users: those whose last look-up is the oldest."""
+        Each time, look up at most `_MOST_CHECKED` users: those whose last look-up is the oldest."""
         now = self._clock.now()
         effects = self._memory.effects()
         found = [one for one in effects if one.target.kind == "ip" and self._why_not_blocked(one)]
@@ -298,7 +298,7 @@ class Guards:
         return wait(Reason.UNCONFIRMED, text, Waits.CONFIRMATION, until)
 
     async def _move(self, case: Case) -> Judgement | None:
-        """Judge an action whose effect is live already: it changes nothing, but the effect ends later. This guard comes
+        """Judge an action whose effect is live already: the action sends no call, but prolongs the effect. This guard comes
         after the guards that may stop the action."""
         other = self._memory.live(case.action)
         if other is None:

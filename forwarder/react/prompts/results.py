@@ -105,7 +105,7 @@ class Handle(msgspec.Struct, frozen=True, omit_defaults=True):
             by a minute.
         interval: seconds between two polls.
         cancel: the link that withdraws the prompt; empty if there is none.
-        is_unsure: whether a response to a poll was lost that may have had the answer.
+        is_unsure: whether a lost response to a poll may have had the answer.
     """
 
     poll: str

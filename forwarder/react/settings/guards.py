@@ -51,7 +51,8 @@ class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
         modes: the mode of each rule, by the rule's id. A rule that is missing here, for example because the rule was
             removed, has the mode `off`.
         limits: the limits by name: `per_user`, `per_rule`, `prompt_per_user`, or a kind of action. Without the limit
-            `prompt_per_user`, a user gets at most one prompt a day. Without another name, there is no such limit.
+            `prompt_per_user`, a user gets at most one prompt a day. Any other limit that is missing here does not
+            apply.
         prompts_at_once: the largest number of prompts of one org that wait for an answer at the same time.
         fresh: the age in seconds after which an event is too old to act on.
         confirm: kinds of action that wait until the System Log has the event.

@@ -268,7 +268,7 @@ class ReactionsSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _read_on(cls, written: Any) -> Any:
-        """Give the key `on` its name back: YAML reads the word `on` as true, and Helm then writes "true"."""
+        """Rename a key to `on` that YAML has read as true; Helm then writes it as "true"."""
         if isinstance(written, dict) and not {"on", True} <= written.keys():
             return {"on" if key is True or key == "true" else key: value for key, value in written.items()}
         return written
