@@ -160,7 +160,7 @@ def _room_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         text = f"the disk of the store has only {free / 1e9:,.1f} GB left ({free / total:.0%})".replace(
             "%", " %"
         )
-        hint = "free space on it; when the disk is full, Okta's events are refused"
+        hint = "free space on this disk; when it is full, Okta's events are refused"
         yield Problem(Level.WARNING, text, hint, _DISK)
 
 

@@ -78,7 +78,7 @@ def checked(batch: Sequence[Pending], result: BatchResult) -> tuple[BatchResult,
     delivered = [seq for seq in seqs if seq not in to_retry and seq not in rejections]
     unattributed = min(result.unattributed, len(delivered))
     if unattributed and (unattributed == len(delivered) or batch[0].replay):
-        detail = result.detail or "the sink rejected it without saying why"
+        detail = result.detail or "the sink rejected the event without saying why"
         rejected += [Rejection(seq, RejectReason.PARTIAL_SUCCESS, detail) for seq in delivered[:unattributed]]
         delivered, unattributed = delivered[unattributed:], 0
     retry = [seq for seq in seqs if seq in to_retry]

@@ -163,7 +163,7 @@ async def _split(body: bytes) -> tuple[str, Sequence[bytes | msgspec.Raw]]:
     scanned = _ScannedEnvelope()
     check_end(body, await run_in_steps(scanned.scan(body)))
     if scanned.elements is None:
-        raise JsonStructureError("there is no such list")
+        raise JsonStructureError("`data.events` is missing")
     return _envelope_id(*(scanned.ids.get(key, b"") for key in _ID_KEYS)), scanned.elements
 
 

@@ -35,7 +35,7 @@ _logger = logs.get("sinks")
 _FILE_MODE = 0o640
 _DIRECTORY_MODE = 0o750
 
-_NOT_OURS = "its content is not that of a file sink, so it is not changed; set another `path`, or move it to another place"
+_NOT_OURS = "no file sink wrote this file, so it is not changed; set another `path`, or move the file to another place"
 
 
 class LineFile:
