@@ -2,12 +2,11 @@
 own."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from forwarder.core.time import SECOND, Micros
+from forwarder.core.time import Micros
 from forwarder.ecs.alert import ALERT_MODULE
-from forwarder.ecs.document import ECS_VERSION
+from forwarder.ecs.document import ECS_VERSION, iso
 
 HEALTH_DATASET = "okta_forwarder.health"
 
@@ -27,10 +26,9 @@ def health_document(status: Mapping[str, Any], now: Micros, host: str, namespace
         host: the name of the machine on which the forwarder runs.
         namespace: the last part of the data stream's name.
     """
-    at = datetime.fromtimestamp(now / SECOND, UTC)
     problems = status["problems"]
     return {
-        "@timestamp": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "@timestamp": iso(now),
         "ecs": {"version": ECS_VERSION},
         "data_stream": {"type": "metrics", "dataset": HEALTH_DATASET, "namespace": namespace},
         "event": {
