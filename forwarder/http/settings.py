@@ -1,5 +1,6 @@
 """Settings of a listener: limits and TLS."""
 
+import re
 import ssl
 
 from pydantic import Field
@@ -11,6 +12,8 @@ from forwarder.core.errors import SettingsError
 MAX_URL = 8192
 """The largest size of a request target (path and query) in bytes. A larger target is answered 414."""
 
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""Matches the name of a header: a token of RFC 9110."""
 
 HTTP_HEADERS = frozenset(
     {

@@ -8,9 +8,8 @@ from pydantic import AfterValidator, Field
 
 from forwarder.config.hosts import Listen
 from forwarder.config.types import Duration, Secret, Section, Size
-from forwarder.http.settings import HTTP_HEADERS, MAX_URL, ListenerLimits, TlsSettings
+from forwarder.http.settings import HEADER_NAME, HTTP_HEADERS, MAX_URL, ListenerLimits, TlsSettings
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token, as in RFC 9110
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]*")
 _NOT_IN_A_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -57,7 +56,7 @@ _TAKEN_HEADERS = {
 
 
 def _validate_header(value: str) -> str:
-    if not _HEADER_NAME.fullmatch(value):
+    if not HEADER_NAME.fullmatch(value):
         raise ValueError("is not the name of a header; write one such as Authorization")
     if value.lower() in _TAKEN_HEADERS:
         raise ValueError(

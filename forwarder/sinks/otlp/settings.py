@@ -10,15 +10,14 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from forwarder import tls
 from forwarder.config.hosts import split_http_url
 from forwarder.config.types import PathStr, Secret, Size
-from forwarder.http.settings import HTTP_HEADERS
+from forwarder.http.settings import HEADER_NAME, HTTP_HEADERS
 from forwarder.sink_settings import DeliverySettings, SinkSettings
 
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
 
 
 def _header_name(name: str) -> str:
-    if not _TOKEN.fullmatch(name):
+    if not HEADER_NAME.fullmatch(name):
         raise ValueError("is not the name of a header; write one as in {authorization: {env: TOKEN}}")
     if name.lower() in HTTP_HEADERS or name.lower().startswith("grpc-") or name.lower().endswith("-bin"):
         raise ValueError("cannot be set here, because the protocol reserves this header; remove it")
