@@ -251,6 +251,8 @@ def _read_source(kind: str, name: str) -> str:
         return read_small(Path(name)).decode("utf-8-sig").rstrip("\r\n")
     except OSError as error:
         reason = cannot_read(error)
+        if isinstance(error, FileNotFoundError) and not name.startswith("/"):
+            reason += "; a relative path begins at the folder in which the command was started"
     except ValueError:
         reason = "it is not text; name another file"
     # Show the name only if it is surely a path: otherwise it may be the secret itself.

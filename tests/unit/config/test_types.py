@@ -129,3 +129,12 @@ def test_a_secret_never_shows_itself() -> None:
 def test_a_secret_may_contain_what_looks_like_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OKTA_SECRET", "9f${x}-{{q}}-4c1e77a0b2d8")
     assert Secret.read({"env": "OKTA_SECRET"}).reveal() == "9f${x}-{{q}}-4c1e77a0b2d8"
+
+
+def test_a_missing_secret_file_with_a_relative_path_says_where_the_path_begins() -> None:
+    with pytest.raises(
+        ValueError, match="a relative path begins at the folder in which the command was started"
+    ):
+        Secret.read({"file": "no-such-folder/hook"})
+    with pytest.raises(ValueError, match=r"create it, or correct the path$"):
+        Secret.read({"file": "/no-such-folder/hook"})
