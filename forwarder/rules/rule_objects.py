@@ -5,6 +5,7 @@ objects, merge the collections of older Sigma rules, and choose the reader for a
 catalogue or for Elastic. Some kinds of rules have no reader.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, TypeVar
@@ -155,10 +156,13 @@ def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
 def okta_filters(detection: dict[str, Any]) -> Iterator[str]:
     """Yield the System Log filters of a rule in Okta's catalogue.
 
-    A rule has one filter, or one for each of Okta's engines (Identity Engine, Classic Engine). Its queries in other
-    languages are under the names of these languages, and are ignored.
+    A rule has one filter, or one for each of Okta's engines (Identity Engine, Classic Engine). They are in the object
+    `okta_systemlog`, or directly in the detection. The rule's queries in other languages are under the names of these
+    languages, and are ignored.
     """
-    return _filters(lower_keys(detection).get("okta_systemlog"))
+    by_name = {re.sub(r"[\W_]", "", str(key)).lower(): found for key, found in detection.items()}
+    engines = {name: by_name[name] for name in _ENGINES if name in by_name}
+    return _filters(by_name.get("oktasystemlog", engines))
 
 
 def _filters(found: Any) -> Iterator[str]:

@@ -88,6 +88,10 @@ def test_a_rule_of_oktas_catalogue_is_read_as_a_filter_of_the_system_log(tmp_pat
         {"okta_systemlog": 'eventType eq "zone.create"'},
         {"okta_systemlog": {"OIE": 'eventType eq "zone.create"', "Classic": 'eventType eq "zone.create"'}},
         {"okta_systemlog": ['eventType eq "zone.create"']},
+        {"OIE": 'eventType eq "zone.create"', "splunk": "index=okta"},
+        {"Classic": {"query": 'eventType eq "zone.create"'}},
+        {"Okta System Log": 'eventType eq "zone.create"'},
+        {"okta-systemlog": {"oie": 'eventType eq "zone.create"'}},
         {
             "okta_systemlog": {
                 "OIE": 'outcome.result eq ("SUCCESS" OR "ALLOW") and eventType eq "zone.create"'
