@@ -9,6 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 _LINK = "it is a link to another file, or not a regular file; remove it"
+DISK_ERRORS = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
+"""The numbers of the errors that a broken disk or file system causes."""
+
 _SMALL = 4 << 20
 _TINY = 64 << 10
 
@@ -45,6 +48,10 @@ def cannot_read(error: OSError, denied: str = "let the forwarder's user read it"
         hint = "create it, or correct the path"
     elif isinstance(error, PermissionError):
         hint = denied
+    elif error.errno in DISK_ERRORS:
+        hint = "check the disk: the log of the kernel has its errors"
+    elif error.errno in (errno.EMFILE, errno.ENFILE):
+        hint = "raise the limit of open files (`ulimit -n`; systemd: LimitNOFILE)"
     return f"{error.strerror}; {hint}"
 
 

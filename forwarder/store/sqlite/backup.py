@@ -5,6 +5,7 @@ time the WAL of the store cannot be truncated, and it grows with each event that
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import sqlite3
@@ -46,7 +47,7 @@ def back_up(
         sqlite3.Error: the store cannot be read.
     """
     check_target(store, target)
-    with _new_file(target) as new:
+    with _new_file(target) as new, _write_errors(new):
         try:
             with _unless(stop, db), _transaction(db):
                 _check_space(db, target)
@@ -61,8 +62,26 @@ def back_up(
             raise
         _sync(new)
         _publish(new, target)
-    sync_directory(target.parent)
+        sync_directory(target.parent)
     return backup
+
+
+@contextlib.contextmanager
+def _write_errors(new: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _full_error(new) from error
+        raise StoreError(
+            f"the backup {new} cannot be written: {error.strerror}; check its disk, or name a file on another one"
+        ) from error
+
+
+def _full_error(new: Path) -> StoreFullError:
+    return StoreFullError(
+        f"the disk became full while the backup was written to {new.parent}; free some space"
+    )
 
 
 @contextlib.contextmanager
@@ -162,9 +181,7 @@ def _copy(
         db.backup(copy, pages=_STEP // page_size, progress=step, sleep=0)
     except sqlite3.Error as error:
         if not stop.is_set() and isinstance(schema.to_store_error(new, error), StoreFullError):
-            raise StoreFullError(
-                f"the disk became full while the backup was written to {new.parent}; free some space"
-            ) from error
+            raise _full_error(new) from error
         raise
     # Without a WAL, the backup is one file.
     copy.execute("PRAGMA journal_mode = delete")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import sqlite3
@@ -195,6 +196,28 @@ async def test_a_disk_without_the_space_is_named_before_anything_is_written(path
     os.truncate(path, pages * 16_384)
     with pytest.raises(StoreFullError, match=r"the backup needs .* MB free; free some space"):
         await asyncio.to_thread(commands(path).backup, target, ignore)
+    assert list(target.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.EIO, r"the backup .*\.part cannot be written: Input/output error; check its disk"),
+        (errno.ENOSPC, "the disk became full while the backup was written to .*; free some space"),
+    ],
+)
+async def test_a_backup_whose_disk_fails_is_named_and_leaves_nothing(
+    path: Path, target: Path, monkeypatch: pytest.MonkeyPatch, number: int, says: str
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    async with opened(path) as store:
+        await store.append(Batch(events(3)), timeout=5)
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "fsync", fail)
+            with pytest.raises(StoreError, match=says):
+                await asyncio.to_thread(commands(path).backup, target, ignore)
     assert list(target.parent.iterdir()) == []
 
 
