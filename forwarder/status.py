@@ -31,6 +31,8 @@ from forwarder.store.settings import real_path
 
 _logger = logs.get("app")
 
+_VERSION = version("okta-forwarder")  # read once: an upgrade replaces the package below the running process
+
 _NO_SINK = SinkLedger(0, 0, 0, 0, 0, 0, 0, None)
 
 
@@ -88,7 +90,7 @@ class Status:
         now = self._clock.now()
         not_ready_reason = self._store.not_ready_reason
         status = {
-            "version": version("okta-forwarder"),
+            "version": _VERSION,
             "uptime_seconds": self._clock.monotonic() - self._started,
             "ready": not_ready_reason is None,
             "not_ready_reason": not_ready_reason,

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +295,18 @@ def _threads_take_turns_as_in_the_product() -> Iterator[None]:
     sys.setswitchinterval(SWITCH_INTERVAL)
     yield
     sys.setswitchinterval(before)
+
+
+@pytest.mark.long
+async def test_an_upgrade_of_the_installed_package_leaves_the_status_of_the_running_version(
+    forwarder: Forwarder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def removed(name: str) -> metadata.Distribution:
+        raise metadata.PackageNotFoundError(name)
+
+    running = metadata.version("okta-forwarder")
+    monkeypatch.setattr(metadata, "distribution", removed)
+    assert (await forwarder.status.gather())["version"] == running
 
 
 @pytest.mark.long
