@@ -13,7 +13,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from forwarder.setup.elasticsearch import health, template_bodies
+from forwarder.setup.elasticsearch import template_bodies
+from forwarder.setup.elasticsearch.other_streams import HEALTH
 from tests.conftest import require
 from tests.e2e.esql_columns import columns
 from tests.e2e.okta import envelope, happenings
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 PASSWORD = "the-password-of-the-tests"
 BASIC: dict[str, Any] = {"basic_auth": {"username": "tester", "password": PASSWORD}}
 EVENTS_ONLY = {"names": ["logs-okta.system-*"], "privileges": ["create_doc", "auto_configure"]}
-HEALTH = {"names": [health.STREAM.pattern], "privileges": ["create_doc", "auto_configure"]}
+HEALTH_RIGHTS = {"names": [HEALTH.pattern], "privileges": ["create_doc", "auto_configure"]}
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,7 @@ def post(process: ForwarderProcess, count: int) -> None:
 def test_it_is_mapped_and_says_what_the_ledger_says(
     server: Elasticsearch, forwarder: Callable[..., ForwarderProcess]
 ) -> None:
-    process = forwarder(EVENTS_ONLY, HEALTH)
+    process = forwarder(EVENTS_ONLY, HEALTH_RIGHTS)
     post(process, 20)
     until(
         lambda: [
@@ -142,7 +143,7 @@ def test_the_last_heartbeat_of_each_forwarder_says_which_has_stopped(
     server: Elasticsearch, forwarder: Callable[..., ForwarderProcess]
 ) -> None:
     """What the rule of Kibana computes; this server has no ES|QL, so its aggregation is written here."""
-    stopped, runs = forwarder(EVENTS_ONLY, HEALTH), forwarder(EVENTS_ONLY, HEALTH)
+    stopped, runs = forwarder(EVENTS_ONLY, HEALTH_RIGHTS), forwarder(EVENTS_ONLY, HEALTH_RIGHTS)
     until(lambda: found(server, stopped, "health") and found(server, runs, "health"))
     stopped.stop()
     limit = found(server, stopped, "health")[-1]["@timestamp"]
@@ -156,15 +157,15 @@ def test_the_last_heartbeat_of_each_forwarder_says_which_has_stopped(
             }
         },
     }
-    buckets = server.call("POST", f"/{health.STREAM.pattern}/_search", body)["aggregations"]["by"]["buckets"]
+    buckets = server.call("POST", f"/{HEALTH.pattern}/_search", body)["aggregations"]["by"]["buckets"]
     last = {bucket["key"]: bucket["last"]["value_as_string"] for bucket in buckets}
     namespaces = [process.tree["sinks"]["siem"]["namespace"] for process in (stopped, runs)]
     assert last[namespaces[0]] == limit < last[namespaces[1]]
 
 
 def test_the_rule_of_kibana_reads_only_columns_that_are_mapped() -> None:
-    assert rule()["query"].startswith(f"FROM {health.STREAM.pattern}\n")
+    assert rule()["query"].startswith(f"FROM {HEALTH.pattern}\n")
     names, faults = columns(rule()["query"])
     assert faults == []
     assert {"@timestamp", "host.name"} <= names
-    assert names <= set(health.STREAM.types)
+    assert names <= set(HEALTH.types)

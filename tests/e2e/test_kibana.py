@@ -16,7 +16,7 @@ from forwarder.ecs.document import DocumentOptions, document
 from forwarder.ecs.health_document import health_document
 from forwarder.emulator.events.generator import Generator
 from forwarder.setup.elasticsearch import fields as mapped
-from forwarder.setup.elasticsearch import health
+from forwarder.setup.elasticsearch.other_streams import HEALTH
 from tests.conftest import require
 from tests.e2e import kql
 from tests.e2e.kibana import Json, Shown, objects, panels, request, rows, runtime_fields
@@ -70,7 +70,7 @@ def paths(value: Any, prefix: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize("shown", PANELS, ids=titled)
 def test_every_field_of_a_panel_is_mapped_as_the_panel_needs_it(shown: Shown) -> None:
-    types = health.STREAM.types if shown.view == HEALTH_VIEW else mapped.types()
+    types = HEALTH.types if shown.view == HEALTH_VIEW else mapped.types()
     assert shown.fields - {DELAY} <= set(types)
     assert {types[name] for name in kql.fields(shown.filter)} <= {"keyword", "boolean"}
     for column in shown.buckets:
@@ -87,7 +87,7 @@ def test_every_field_of_a_panel_is_in_the_documents() -> None:
 def test_the_data_view_reads_what_the_forwarder_writes() -> None:
     for path in FILES:
         titles = {view["id"]: view["attributes"]["title"] for view in objects(path, "index-pattern")}
-        assert titles.pop(HEALTH_VIEW, health.STREAM.pattern) == health.STREAM.pattern
+        assert titles.pop(HEALTH_VIEW, HEALTH.pattern) == HEALTH.pattern
         assert titles == {DATA_VIEW: "logs-okta.system-*"}
         assert set(runtime_fields(path)) == {DELAY}
 

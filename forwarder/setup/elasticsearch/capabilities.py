@@ -3,16 +3,17 @@
 from typing import Any
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.elasticsearch import actions, alerts, health, template_bodies
+from forwarder.setup.elasticsearch import template_bodies
 from forwarder.setup.elasticsearch.cluster import Cluster
 from forwarder.setup.elasticsearch.fields import FALLBACKS
+from forwarder.setup.elasticsearch.other_streams import OTHER_STREAMS
 from forwarder.setup.elasticsearch.template_bodies import Capabilities, Retention
 
 CLUSTER_PRIVILEGES = ("monitor", "manage_index_templates", "manage_ingest_pipelines")
 INDEX_PRIVILEGES = ("view_index_metadata",)
 ROLLOVER_PRIVILEGES = ("manage",)
 
-_OTHER_PATTERNS = tuple(stream.pattern for stream in (alerts.STREAM, actions.STREAM, health.STREAM))
+_OTHER_PATTERNS = tuple(stream.pattern for stream in OTHER_STREAMS)
 _PROBE = f"{template_bodies.OWNER}-probe-*"
 _PROBE_PRIORITY = 1_999_999_987  # no other template should have it: Elasticsearch would refuse ours
 

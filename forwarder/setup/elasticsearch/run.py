@@ -12,16 +12,14 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.elasticsearch import actions, alerts, health, template_bodies
+from forwarder.setup.elasticsearch import template_bodies
 from forwarder.setup.elasticsearch.capabilities import check_privileges, degradations, find_capabilities
 from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
 from forwarder.setup.elasticsearch.elastic_package import Package, Template, conflicts, package
+from forwarder.setup.elasticsearch.other_streams import OTHER_STREAMS
 from forwarder.setup.elasticsearch.stream import sync_data_stream
 from forwarder.setup.elasticsearch.template_bodies import Body, Capabilities, Options, Retention, SetupTarget
 from forwarder.setup.message import Reporter
-
-_OTHER_STREAMS = (alerts.STREAM, actions.STREAM, health.STREAM)
-"""Our data streams other than that of Okta's events."""
 
 _OURS = (
     "index_patterns",
@@ -169,7 +167,7 @@ async def _sync_other_streams(
     Return whether documents can be written to all of these data streams.
     """
     fine = True
-    for stream in _OTHER_STREAMS:
+    for stream in OTHER_STREAMS:
         if stream.pattern in target.unseen:
             continue
         meta = stream.component_template(has, options.retention)["template"]["mappings"]["_meta"]
@@ -236,7 +234,7 @@ async def read_steps_of_other_streams(
 ) -> list[SetupStep]:
     """Return the templates for alerts, actions and health documents. They must be written after the pipeline."""
     steps = []
-    for stream in _OTHER_STREAMS:
+    for stream in OTHER_STREAMS:
         component = stream.component_template(has, retention)
         steps.append(await _template_step(cluster, "component_template", stream.component, component))
         template = stream.index_template(has, retention)

@@ -23,7 +23,7 @@ from forwarder.ecs.action import action_document
 from forwarder.ecs.attributes import log_view
 from forwarder.ecs.document import DocumentOptions
 from forwarder.react.approval_notifications import approval_notifications
-from forwarder.setup.elasticsearch import actions
+from forwarder.setup.elasticsearch.other_streams import ACTIONS
 from forwarder.sinks.redacted_fields import FieldRedactor
 from tests.fakes.action import ALERT, TRIGGER, action
 from tests.fakes.clock import NOON
@@ -131,8 +131,8 @@ def test_every_field_of_it_has_a_type_in_elasticsearch() -> None:
         late=True,
     )
     found = names(document(whole)) | names(document(BLOCKED))
-    assert found <= set(actions.STREAM.types)
-    assert set(actions.STREAM.types) >= FREE
+    assert found <= set(ACTIONS.types)
+    assert set(ACTIONS.types) >= FREE
 
 
 def test_a_log_record_has_the_same_under_the_names_of_opentelemetry() -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from forwarder.ecs.health_document import health_document
-from forwarder.setup.elasticsearch import health
+from forwarder.setup.elasticsearch.other_streams import HEALTH
 from tests.fakes.clock import NOON
 from tests.fakes.status import org, sound_status
 
@@ -79,4 +79,4 @@ def test_an_org_without_the_api_has_no_hook_and_no_log() -> None:
 
 def test_every_field_is_mapped() -> None:
     problems = [{"level": "critical", "text": "x", "hint": "y"}]
-    assert names(made(problems=problems)) <= set(health.STREAM.types)
+    assert names(made(problems=problems)) <= set(HEALTH.types)

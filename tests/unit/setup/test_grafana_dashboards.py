@@ -9,7 +9,8 @@ from typing import Any
 import promql_parser
 import pytest
 
-from forwarder.setup.elasticsearch import fields, health
+from forwarder.setup.elasticsearch import fields
+from forwarder.setup.elasticsearch.other_streams import HEALTH
 from tests.alerts.test_rules import FOREIGN, OF_PROMETHEUS, RUNBOOK, declared, nodes
 from tests.e2e.grafana import OpenPrompts, asked, dashboard, filled, panels
 from tests.stack.process import ROOT
@@ -166,7 +167,7 @@ def test_a_search_says_which_documents_it_wants_and_groups_what_it_counts(query:
     assert "data_stream.namespace:$namespace" in text
     # Grafana refuses a number without a bucket.
     assert query.target["bucketAggs"] or query.target["metrics"][0]["type"] == "raw_data"
-    known = fields.types() if of_events else health.STREAM.types
+    known = fields.types() if of_events else HEALTH.types
     named = set(re.findall(r"([a-z_@][\w.]*):", text))
     named |= {
         part["field"] for part in (*query.target["bucketAggs"], *query.target["metrics"]) if "field" in part

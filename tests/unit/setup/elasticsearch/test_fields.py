@@ -13,7 +13,8 @@ from forwarder.core.event import Event, Source, read_event
 from forwarder.ecs.document import DocumentOptions, document
 from forwarder.ecs.fields import FIELDS
 from forwarder.emulator.events.generator import Generator
-from forwarder.setup.elasticsearch import actions, alerts, fields, health, template_bodies
+from forwarder.setup.elasticsearch import fields, template_bodies
+from forwarder.setup.elasticsearch.other_streams import ACTIONS, ALERTS, HEALTH
 from forwarder.setup.elasticsearch.template_bodies import Capabilities, Retention
 from tests import shared_data
 from tests.fakes.clock import NOON
@@ -137,7 +138,7 @@ def test_free_objects_take_a_key_and_a_longer_key_that_begins_with_it() -> None:
         assert entry["subobjects"] is False
 
 
-BESIDE = (alerts.STREAM, actions.STREAM, health.STREAM)
+BESIDE = (ALERTS, ACTIONS, HEALTH)
 
 SEEN = {
     1: "c3f04da8e11b",
