@@ -11,12 +11,12 @@ from typing import Any, Self
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
-from forwarder.emulator.changes import Actor, CallLog
+from forwarder.emulator.actors import Actor, CallLog
 from forwarder.emulator.event_ledger import EmulatorLedger, HookLedger
-from forwarder.emulator.events.changed import Change
 from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.events.fixtures import entity
 from forwarder.emulator.events.generator import GeneratedEvent, Generator
+from forwarder.emulator.events.requested_changes import Change
 from forwarder.emulator.groups.groups import EmulatedGroups
 from forwarder.emulator.groups.rules import GroupRules
 from forwarder.emulator.hooks.deliverer import Deliverer

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from forwarder.cli.main import main
 from forwarder.core.action import Outcome
-from forwarder.emulator.events.changed import changed
+from forwarder.emulator.events.requested_changes import changed
 from forwarder.emulator.org import Emulator
 from forwarder.settings import read
 from tests.fakes.keys import pem, public_pem, rsa_key

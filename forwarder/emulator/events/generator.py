@@ -12,7 +12,6 @@ import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.time import Micros, iso, to_micros
-from forwarder.emulator.events.changed import Change
 from forwarder.emulator.events.edge_cases import add_edge_cases
 from forwarder.emulator.events.event_templates import (
     HOOK_TYPES,
@@ -23,6 +22,7 @@ from forwarder.emulator.events.event_templates import (
 )
 from forwarder.emulator.events.fixtures import SYSTEM, Agent, ClientNetwork, Fixtures, FixtureUser, hop
 from forwarder.emulator.events.payloads import hook_shape, uuid1_for
+from forwarder.emulator.events.requested_changes import Change
 
 _encode = msgspec.json.Encoder().encode
 

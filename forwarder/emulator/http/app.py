@@ -57,9 +57,9 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from forwarder.config.hosts import Listen
 from forwarder.core.ports import Clock
 from forwarder.core.time import to_micros
-from forwarder.emulator.changes import Call, Caller
+from forwarder.emulator.actors import Call, Caller
 from forwarder.emulator.event_ledger import EmulatorLedger
-from forwarder.emulator.events.changed import changed
+from forwarder.emulator.events.requested_changes import changed
 from forwarder.emulator.groups.api import GROUP_ROUTES
 from forwarder.emulator.groups.control import GROUP_CONTROL
 from forwarder.emulator.groups.rules_api import GROUP_RULE_ROUTES
@@ -73,7 +73,7 @@ from forwarder.emulator.http.errors import (
     too_many_requests,
     wrong_media_type,
 )
-from forwarder.emulator.http.recording import recorded
+from forwarder.emulator.http.middleware import recorded
 from forwarder.emulator.http.responses import (
     OktaRequest,
     add_headers,
@@ -107,7 +107,7 @@ class _EventsOrder(msgspec.Struct, forbid_unknown_fields=True):
     Attributes:
         since: if set, the events are spread from this time to now, and are only in the System Log.
         user: id or login of the user who becomes the actor of each event; ignored with `since`.
-        fields: new values of the event's fields, as in events/changed.py; ignored with `since`.
+        fields: new values of the event's fields, as in events/requested_changes.py; ignored with `since`.
     """
 
     count: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1

@@ -14,7 +14,7 @@ from litestar.types import HTTPScope, Message, Scope
 
 from forwarder import logs
 from forwarder.core.time import SECOND
-from forwarder.emulator.changes import Caller
+from forwarder.emulator.actors import Caller
 from forwarder.emulator.http.errors import (
     ApiError,
     OktaApiError,

@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl
 from litestar import Router, get, post
 from litestar.params import FromPath
 
-from forwarder.emulator.changes import Caller
+from forwarder.emulator.actors import Caller
 from forwarder.emulator.http.errors import oauth_error, too_many_requests
-from forwarder.emulator.http.recording import recorded
+from forwarder.emulator.http.middleware import recorded
 from forwarder.emulator.http.responses import OktaRequest, org, set_rate_limit
 from forwarder.emulator.oauth.servers import CIBA_GRANT
 from forwarder.emulator.prompts import ciba

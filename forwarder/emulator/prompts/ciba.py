@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from forwarder.core.time import SECOND
-from forwarder.emulator.changes import Caller
+from forwarder.emulator.actors import Caller
 from forwarder.emulator.http.errors import ApiError, OktaApiError, oauth_error
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.prompts.prompts import Prompt

@@ -12,7 +12,7 @@ import msgspec
 
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
-from forwarder.emulator.changes import Report
+from forwarder.emulator.actors import Report
 from forwarder.emulator.events.fixtures import entity
 from forwarder.emulator.users.directory import EmulatedUser
 

@@ -6,9 +6,9 @@ from typing import Any
 from litestar import Response, Router, delete, get, post, put
 from litestar.params import FromPath
 
-from forwarder.emulator.changes import Caller
+from forwarder.emulator.actors import Caller
 from forwarder.emulator.http.errors import decode, not_found
-from forwarder.emulator.http.recording import recorded
+from forwarder.emulator.http.middleware import recorded
 from forwarder.emulator.http.responses import OktaRequest, accepted, caller, org, org_url, set_effect
 from forwarder.emulator.ssf.providers import ProviderSpec
 from forwarder.emulator.ssf.tokens import refusal

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.ports import Clock
-from forwarder.emulator.changes import Actor, Caller, Report
+from forwarder.emulator.actors import Actor, Caller, Report
 from forwarder.emulator.events.fixtures import entity, okta_id
 from forwarder.emulator.http.errors import forbidden, invalid, not_found
 

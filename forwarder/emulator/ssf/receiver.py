@@ -12,7 +12,7 @@ import msgspec
 
 from forwarder.core.ports import Clock
 from forwarder.core.time import iso
-from forwarder.emulator.changes import Report, System
+from forwarder.emulator.actors import Report, System
 from forwarder.emulator.http.errors import ApiError, OktaApiError
 from forwarder.emulator.settings import EmulatorSettings
 from forwarder.emulator.ssf.providers import Provider, Providers

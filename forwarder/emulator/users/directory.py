@@ -9,7 +9,7 @@ import msgspec
 
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros, iso
-from forwarder.emulator.changes import Actor, Caller, Report
+from forwarder.emulator.actors import Actor, Caller, Report
 from forwarder.emulator.events.fixtures import Fixtures, entity, okta_id
 from forwarder.emulator.http.errors import invalid, not_found
 from forwarder.emulator.users.factors import PUSH, TOTP, Factor, factor_of

@@ -62,7 +62,7 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
     ip_service_categories: Names | None = None
     use_as_exempt_list: bool = False
 
-    def sides(self) -> Iterator[tuple[Location, ...]]:
+    def location_lists(self) -> Iterator[tuple[Location, ...]]:
         """Yield each list in `locations`: there is one list of places, or a list of included and one of excluded
         places."""
         if isinstance(self.locations, Locations):
@@ -70,7 +70,7 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
         else:
             yield self.locations or ()
 
-    def networks(self) -> Iterator[tuple[str, ...]]:
+    def network_lists(self) -> Iterator[tuple[str, ...]]:
         """Yield each list in `asns`: there is one list of networks, or a list of included and one of excluded
         networks."""
         if isinstance(self.asns, Names):
@@ -84,15 +84,15 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
         if self.type == "IP":
             return {"gateways": self.gateways, "proxies": self.proxies}
         if self.type == "DYNAMIC":
-            (places,) = self.sides()
+            (places,) = self.location_lists()
             shown = {"locations": _reordered(places) or None, "proxyType": self.proxy_type}
             return shown | ({"asns": self.asns} if self.asns else {})
         kinds = self.ip_service_categories or Names()
         return {
-            "locations": Locations(*(_reordered(places) for places in self.sides()))
+            "locations": Locations(*(_reordered(places) for places in self.location_lists()))
             if self.locations
             else Locations((), ()),
-            "asns": Names(*self.networks()) if self.asns else Names((), ()),
+            "asns": Names(*self.network_lists()) if self.asns else Names((), ()),
             "ipServiceCategories": Names(kinds.include or (), kinds.exclude or ()),
         }
 
@@ -129,7 +129,7 @@ def as_shown(address: Address) -> Address:
 
 
 def _place_problems(spec: ZoneSpec) -> Iterator[str]:
-    for places in spec.sides():
+    for places in spec.location_lists():
         if len(places) > _MOST_PLACES:
             yield f"No more than {_MOST_PLACES} locations may be included in a Location Zone."
         for place in places:
@@ -137,7 +137,7 @@ def _place_problems(spec: ZoneSpec) -> Iterator[str]:
                 yield f"locations: {place.country or ''} is not an ISO 3166-1 alpha-2 code"
             if place.region is not None and not _REGION.fullmatch(place.region):
                 yield f"locations: {place.region} is not an ISO 3166-2 code"
-    for networks in spec.networks():
+    for networks in spec.network_lists():
         if len(networks) > _MOST_PLACES:
             yield f"asns: No more than {_MOST_PLACES} ASNs may be included in a zone."
         yield from (f"asns: {number} is not a number" for number in networks if not number.isdecimal())

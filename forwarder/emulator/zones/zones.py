@@ -16,7 +16,7 @@ import msgspec
 
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros, iso
-from forwarder.emulator.changes import Caller, Report
+from forwarder.emulator.actors import Caller, Report
 from forwarder.emulator.events.fixtures import entity, okta_id
 from forwarder.emulator.http.errors import forbidden, invalid, not_found
 from forwarder.emulator.zones.spec import Names, ZoneSpec, as_shown, problems

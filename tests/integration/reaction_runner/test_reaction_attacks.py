@@ -14,8 +14,8 @@ from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
 from forwarder.core.action import Action, ActionState, Outcome, Reason, Waits
 from forwarder.core.time import SECOND, Micros, iso
-from forwarder.emulator.changes import API_TOKEN_ID
-from forwarder.emulator.events.changed import changed
+from forwarder.emulator.actors import API_TOKEN_ID
+from forwarder.emulator.events.requested_changes import changed
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.settings import Settings, read

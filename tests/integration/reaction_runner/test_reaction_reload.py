@@ -13,7 +13,7 @@ from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
 from forwarder.core.action import ActionState, End, Outcome, Reason
 from forwarder.core.errors import SettingsError
-from forwarder.emulator.events.changed import changed
+from forwarder.emulator.events.requested_changes import changed
 from forwarder.emulator.org import Emulator
 from forwarder.emulator.prompts.prompts import Phone
 from forwarder.emulator.users.directory import EmulatedUser

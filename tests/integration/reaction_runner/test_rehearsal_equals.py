@@ -12,7 +12,7 @@ import pytest
 from forwarder.clock import SystemClock
 from forwarder.core.action import Action, Outcome, Waits
 from forwarder.detect.replay import Replay, ReplayReport
-from forwarder.emulator.events.changed import changed
+from forwarder.emulator.events.requested_changes import changed
 from forwarder.reaction_runner.guard_settings import rehearsal
 from forwarder.settings import Settings
 from forwarder.store.interface import open_commands

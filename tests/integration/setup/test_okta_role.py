@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from forwarder.cli.main import main
 from forwarder.clock import SystemClock
 from forwarder.core.errors import OktaRefusedError
-from forwarder.emulator.changes import Caller
+from forwarder.emulator.actors import Caller
 from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.api.port import Api, Response
 from forwarder.okta.settings import ApiSettings

@@ -8,7 +8,7 @@ import msgspec
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from forwarder.core.time import iso
-from forwarder.emulator.changes import Call
+from forwarder.emulator.actors import Call
 from forwarder.emulator.http.errors import OktaApiError, too_many_requests
 from forwarder.emulator.http.responses import org_of
 from forwarder.emulator.oauth.servers import CIBA_GRANT
