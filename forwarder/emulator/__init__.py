@@ -1,2 +1,1 @@
-"""An emulated Okta org that runs in this process. Each of Okta's APIs has its own subpackage: event hooks,
-System Log, OAuth, …"""
+"""An emulated Okta org that runs in this process. Each of Okta's APIs has a subpackage of its own."""

@@ -24,8 +24,10 @@ class Actor:
         return {}
 
     def origin(self) -> dict[str, Any]:
-        """Build the event's fields that say where the actor acted from. The generator invents the fields that
-        are missing here."""
+        """Build the event's fields about the actor's address and user agent.
+
+        The generator invents the fields that are missing here.
+        """
         return {}
 
 

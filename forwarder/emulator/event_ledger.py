@@ -17,14 +17,13 @@ class HookLedger(msgspec.Struct, frozen=True):
 
 
 class EmulatorLedger(msgspec.Struct, frozen=True):
-    """The uuids of all events, and of the events that each hook delivered or dropped. The ledger is a copy;
-    copying a million uuids takes some milliseconds.
+    """The uuids of all events, and of the events that each hook delivered or dropped, at one moment.
 
     Attributes:
         events: uuids of all events of the org, except those in `own`.
         own: uuids of the org's events about its hooks and their quota. No hook carries these events.
-        hooks: one ledger for each hook id, also for deleted hooks. While all copies of an event wait or are
-            in flight, the event is in neither list of the ledger.
+        hooks: one ledger for each hook id, also for deleted hooks. An event is in neither list of the ledger while
+            all its copies wait or are in flight.
     """
 
     events: list[str]

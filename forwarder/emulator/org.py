@@ -84,7 +84,7 @@ class Emulator:
             log_only_share=settings.log_only_share,
             odd_types=settings.odd_types,
         )
-        # Separate, so that an event about a hook does not change what is drawn for other events.
+        # A generator of its own, so that an event about a hook does not change the random draws for other events.
         self._report_generator = Generator(self._random("reports"), origin=settings.url)
         self.hooks = Hooks(clock, self._random("hooks"), self._report)
         self.calls = CallLog()
@@ -133,7 +133,7 @@ class Emulator:
         for queue in self._queues.values():
             queue.stop()
         try:
-            # The group would wrap an error from inside the context. Its tasks are cancelled already.
+            # The error is not passed on, because the task group would wrap it. The group's tasks are cancelled already.
             await self._tasks.__aexit__(None, None, None)
         finally:
             await self._deliverer.close()
@@ -220,7 +220,7 @@ class Emulator:
         return uuids
 
     async def emit_past(self, count: int, types: Sequence[str] = (), *, since: Micros) -> list[str]:
-        """Like `emit`, but spread the events from `since` to now, and write them only to the System Log."""
+        """Emit events as `emit` does, but only to the System Log, and spread evenly from `since` to now."""
         now = self.clock.now()
         if since > now:
             raise invalid("since", "since: must not be in the future")
@@ -321,7 +321,7 @@ class Emulator:
             self._queues[hook_id].add([event], self.faults)
 
     def _report_quota(self, step: str, threshold: int) -> None:
-        """Write an event about the hooks' quota to the System Log. (The event types are inferred.)"""
+        """Write an event about the hooks' quota to the System Log. (Okta does not document its type.)"""
         debug = {
             "operationRateLimitType": "event_hook_delivery",
             "operationRateLimitScopeType": "ORG",

@@ -19,8 +19,9 @@ Seconds = Annotated[Duration, BeforeValidator(_with_unit)]
 
 
 class LogFaults(Section):
-    """Faults of the System Log. The values of the first five are shares: 0.1 gives every tenth API call the
-    fault.
+    """Faults of the System Log.
+
+    The values of the first five faults are shares: with 0.1, every tenth API call has the fault.
 
     Attributes:
         rate_limited: answers 429, as if the calls of this minute were used up.
@@ -28,10 +29,10 @@ class LogFaults(Section):
         server_error: answers 500.
         no_response: gives no answer for `EmulatorSettings.query_timeout`, then answers 500.
         cursor_expired: refuses a call with a cursor, as Okta does when the cursor has expired.
-        reset: time from such a 429 response to the time in its `X-Rate-Limit-Reset` header.
+        reset: time from an injected 429 response to the time in its `X-Rate-Limit-Reset` header.
         delay: time from an event until the System Log has it.
-        spread: the largest random time that is added to `delay`. With it, the order in which events are
-            stored differs from the order in which they are published.
+        spread: the largest random time that is added to `delay`. It makes the log store events in another
+            order than they are published.
     """
 
     rate_limited: _Share = 0.0
@@ -45,7 +46,9 @@ class LogFaults(Section):
 
 
 class ChangeFaults(Section):
-    """Faults of API calls. The values of the first four are shares: 0.1 gives every tenth call the fault.
+    """Faults of API calls.
+
+    The values of the first four faults are shares: with 0.1, every tenth call has the fault.
 
     Attributes:
         rate_limited: answers 429, and changes nothing.
@@ -148,7 +151,7 @@ class EmulatorSettings(Section):
             whole page of the System Log.
         log_only_share: share of events whose type hooks cannot carry.
         calls_per_minute: rate limit of the org: the number of calls in a minute. One token or app may use
-            half of this number. By default, that is 1000 calls, as in recordings of real orgs.
+            half of this number: by default 1000 calls, as in recordings of real orgs.
         logs_per_minute: rate limit of the System Log's API (Okta: at most 120). One token or app may use half
             of this number.
         query_timeout: how long a call with the fault `no_response` waits for its answer.

@@ -1,5 +1,7 @@
-"""Generates realistic events of every type, in Okta's two shapes: for hooks, and for the System Log. The same
-seed gives the same events."""
+"""Generates realistic events of every type, in Okta's two shapes: for hooks, and for the System Log.
+
+The same seed gives the same events.
+"""
 
 import base64
 from collections.abc import Sequence
@@ -114,8 +116,8 @@ class Generator:
             published: time of the event, which is truncated to milliseconds.
             hook_ids: ids of the hooks that should deliver the event. As in Okta, the event contains these
                 ids.
-            change: changes the generated event, in the System Log's shape. Edge cases come before it, so they never
-                replace what it sets.
+            change: changes the generated event, in the System Log's shape. Edge cases are added before the
+                change, so they never replace a changed value.
         """
         event = self._event(event_type, published)
         odd = self._random.random() < self._edge_case_share

@@ -58,9 +58,10 @@ def recorded(app: ASGIApp) -> ASGIApp:
 
 
 def _kind(scope: Scope, body: bytes) -> str:
-    """Return the name of the attribute of `Faults` that applies to a call: `changes`, `polls` or `reads`. If
-    none of them applies, return `others`. A poll is a call that asks whether the user has answered a prompt
-    (CIBA or push)."""
+    """Return which faults of `Faults` apply to a call: `changes`, `polls` or `reads`; `others` for none.
+
+    A poll is a call that asks whether the user has answered a prompt (CIBA or push).
+    """
     path = scope["path"]
     if path.endswith("/v1/token"):
         return "polls" if CIBA_GRANT in _form(body, scope["query_string"]).values() else "others"

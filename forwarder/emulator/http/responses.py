@@ -29,7 +29,9 @@ from forwarder.emulator.org import Emulator
 
 OktaRequest = Request[Any, Any, State]
 
-_CURSOR = "after_"  # begins each cursor, so that a text that the org did not issue is recognized
+_CURSOR = (
+    "after_"  # the beginning of each cursor that the org issues; a text with another beginning is refused
+)
 
 _logger = logs.get("emulator")
 
@@ -45,7 +47,7 @@ def org_url(request: OktaRequest) -> str:
 
 
 def org_of(scope: Scope | HTTPScope) -> Emulator:
-    """Return the org that serves a request with this `scope`; http/app.py sets it."""
+    """Return the org that serves a request with this `scope`. http/app.py puts the org into the scope."""
     emulator: Emulator = scope["state"]["org"]
     return emulator
 

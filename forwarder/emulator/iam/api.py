@@ -179,8 +179,11 @@ def _permission(request: OktaRequest, role: CustomRole, name: str) -> dict[str, 
 
 
 def _resource(request: OktaRequest, found: ResourceSet, resource_id: str) -> dict[str, Any]:
-    """Return a resource of a set as the API shows it. Recorded responses of Okta have the links so: `self` is the URL
-    of the resource itself, and `resource` is the URL of its entry in the set."""
+    """Return a resource of a set as the API shows it.
+
+    As in recorded responses of Okta, the link `self` is the URL of the resource itself, and `resource` is the URL of
+    its entry in the set.
+    """
     emulator, resource = org(request), found.resources[resource_id]
     place = f"{org_url(request)}/api/v1/iam/resource-sets/{found.id}/resources/{resource_id}"
     return {
@@ -231,8 +234,7 @@ def _orn(emulator: Emulator, resource: str) -> str:
 
 
 def _resource_links(emulator: Emulator, resource: str) -> dict[str, dict[str, str]]:
-    """Return the `_links` to a resource. They are empty for an ORN, because the API has no URL for this
-    resource. (Admin roles are such resources.)"""
+    """Return the `_links` to a resource. For an ORN, they are empty: the API has no URL for it, as for admin roles."""
     if resource.startswith("orn:"):
         return {}
     path = resource.removeprefix(f"{emulator.settings.url}/api/v1/")

@@ -1,5 +1,8 @@
-"""The API for who holds which role: bindings below `/api/v1/iam/resource-sets`, the list of administrators,
-and the roles of an app below `/oauth2/v1/clients`."""
+"""The API that shows and changes who holds which admin role.
+
+These are the bindings below `/api/v1/iam/resource-sets`, the list of administrators, and the roles of an app below
+`/oauth2/v1/clients`.
+"""
 
 from typing import Any
 

@@ -41,8 +41,7 @@ class CustomRole(msgspec.Struct):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A user, group or app that holds a role on a resource set. `url` is its URL, and `since` is when it got
-    the role."""
+    """A user, group or app that holds a role on a resource set since the time `since`."""
 
     url: str
     since: Micros

@@ -107,11 +107,10 @@ class ClientAuthenticator:
         return client_id
 
     def request_object(self, text: str, client_id: str, issuer: str) -> dict[str, str]:
-        """Return the parameters in a signed request of CIBA (its parameter `request`). A signed request is
-        valid only once.
+        """Return the parameters in a signed CIBA request. A signed request is valid only once.
 
         Args:
-            text: the JWT.
+            text: the JWT in the form's parameter `request`.
             client_id: client id of the app; the app is already authenticated.
             issuer: issuer of the authorization server that was called; it must be the audience of the JWT.
 

@@ -39,15 +39,16 @@ class KeyFormatError(ForwarderError):
 
 
 class ReplayCache:
-    """Remembers ids that may be used only once. An id is forgotten after the token that contains it has
-    expired."""
+    """Remembers ids that may be used only once, until the tokens with these ids have expired."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
 
     def add(self, name: str, *, now: float, until: float) -> bool:
-        """Mark an id as used until the time `until`, and return True. If the id is already marked, return
-        False. Times are in seconds since 1970."""
+        """Mark an id as used until the time `until`. Return False if it is already marked, else True.
+
+        Times are in seconds since 1970.
+        """
         if len(self._until) > 10_000:
             self._until = {known: end for known, end in self._until.items() if end > now}
         if self._until.get(name, 0.0) > now:
@@ -65,11 +66,10 @@ class ProofValidator:
         self._nonces: list[tuple[float, str]] = []
 
     def check(self, proof: str | None, method: str, url: str, *, token: str | None = None) -> tuple[Any, Any]:
-        """Check the proof in a call's `DPoP` header. Return the public key and the nonce in the proof; the
-        nonce is None if it is missing.
+        """Check the proof in a call's `DPoP` header. Return its public key, and its nonce or None.
 
-        `url` must not have a query. The proof must contain the hash of `token`, unless `token` is None, as
-        for a call that asks for a token.
+        `url` must not have a query. If `token` is given, the proof must contain the hash of `token`. A call that
+        asks for an access token has no `token`.
 
         Raises:
             ApiError: the proof is invalid for this call.

@@ -31,8 +31,7 @@ class _AnswerOrder(Section):
 
 @post("/answers", status_code=200)
 async def set_answers(request: OktaRequest) -> dict[str, Any]:
-    """Set how one user's phone answers from now on, or the phones of all users without a setting of their
-    own."""
+    """Set how phones answer from now on: one user's phone, or those of all users without a setting of their own."""
     order = decode_section(await request.body(), _AnswerOrder, "answers")
     emulator = org(request)
     user = None if order.user is None else emulator.users.find(order.user)

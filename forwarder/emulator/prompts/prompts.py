@@ -200,8 +200,10 @@ class EmulatedPrompts:
         self.settle(prompt)
 
     def _report_answer(self, prompt: Prompt) -> None:
-        """Write the event about the answer to a prompt. As in Okta, the event about a denial looks like the
-        event about a wrong password."""
+        """Write the event about the answer to a prompt.
+
+        As in Okta, the event about a denial looks like the event about a wrong password.
+        """
         user = self._prompts[prompt.id][1]
         fields: dict[str, Any] = {"outcome": {"result": "SUCCESS", "reason": None}, "severity": "INFO"}
         if prompt.result == "REJECTED":

@@ -1,5 +1,8 @@
-"""Receives Security Event Tokens by RFC 8935. The answer is 202 for a valid token, even if the org ignores
-it, and 400 with a reason for any other token."""
+"""Receives Security Event Tokens by RFC 8935.
+
+The answer to a valid token is 202, even if the org ignores the token. The answer to any other token is 400 with a
+reason.
+"""
 
 import ssl
 from collections.abc import Sequence

@@ -27,9 +27,8 @@ async def _list(request: OktaRequest) -> list[dict[str, Any]]:
     by = caller(request)
     found = [user for user in emulator.users.all() if by.by_token or _may_read(emulator, by.id, user)]
     found = [user for user in found if _begins(user, begins)]
-    if not query.get("filter") and not query.get(
-        "search"
-    ):  # Okta shows these users only if they are asked for
+    # Okta lists deactivated users only in the result of a `filter` or a `search`.
+    if not query.get("filter") and not query.get("search"):
         found = [user for user in found if user.status != "DEPROVISIONED"]
     shown = matching(request, [user.view(emulator.settings.url) for user in found])
     return paged(request, shown, 200, default=10 if begins else 200)

@@ -63,16 +63,14 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
     use_as_exempt_list: bool = False
 
     def location_lists(self) -> Iterator[tuple[Location, ...]]:
-        """Yield each list in `locations`: there is one list of places, or a list of included and one of excluded
-        places."""
+        """Yield the only list in `locations`, or its lists of included and excluded places."""
         if isinstance(self.locations, Locations):
             yield from (self.locations.include or (), self.locations.exclude or ())
         else:
             yield self.locations or ()
 
     def network_lists(self) -> Iterator[tuple[str, ...]]:
-        """Yield each list in `asns`: there is one list of networks, or a list of included and one of excluded
-        networks."""
+        """Yield the only list in `asns`, or its lists of included and excluded networks."""
         if isinstance(self.asns, Names):
             yield from (self.asns.include or (), self.asns.exclude or ())
         else:
