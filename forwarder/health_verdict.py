@@ -26,10 +26,13 @@ _CATCHING_UP = 60.0
 _SKEW = 5.0
 """By how many seconds the clocks of Okta and of this machine may differ. The alert ForwarderClockSkew has the same limit."""
 
-_STORE_FULL, _DISK_LEAST, _DISK_LEAST_SHARE = 0.8, 1e9, 0.05
-"""Above which part of `store.max_size` waiting events, and below how many bytes or which share the free space of the
-disk, are shown as problems. The critical alerts ForwarderStoreFilling and ForwarderDiskFilling have the same
-limits."""
+_STORE_FULL = 0.8
+"""The part of `store.max_size` above which waiting events are a problem. The critical alert ForwarderStoreFilling has the
+same limit."""
+
+_DISK_LEAST, _DISK_LEAST_SHARE = 1e9, 0.05
+"""The bytes, and the part of the disk, below which its free space is a problem. The critical alert ForwarderDiskFilling has
+the same limits."""
 
 _FEW = 3
 """Fewer refused requests than this are only a warning if others were accepted before: Okta may not be their sender."""

@@ -28,7 +28,7 @@ from forwarder.safe_files import cannot_read, read_small
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _TIMES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_LONGEST_TIME = 36_500 * 86_400  # 100 years; a time so long ago can still be stored and written as a date
+_LONGEST_TIME = 36_500 * 86_400  # 100 years; a time 100 years ago can still be stored and written as a date
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,60}|[a-z][a-z0-9_]{0,60}")
 _QUANTITY = re.compile(r"^\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]+)\s*$")
 

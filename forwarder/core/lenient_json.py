@@ -12,7 +12,7 @@ import msgspec
 
 T = TypeVar("T")
 
-_MAX_ESCAPES = 10_000  # so many take 10 ms, in which the event loop may be held
+_MAX_ESCAPES = 10_000  # this many take 10 ms, in which the event loop may be held
 SURELY_EXAMINED = _MAX_ESCAPES * len(rb"\ud800")
 """A text of at most this many bytes cannot have more escapes than `decode_leniently` examines."""
 

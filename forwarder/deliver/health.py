@@ -15,7 +15,7 @@ from forwarder.core.time import Micros
 _logger = logs.get("deliver")
 
 _LOG_INTERVAL = 300.0
-"""The least number of seconds between two log lines about a failure that goes on, and between two about rejections."""
+"""The least number of seconds between two log lines about the same failure, and between two log lines about rejections."""
 
 _HINTS = {
     RetryReason.CONNECTION: "check the address, the network and, for TLS, the certificate and `ca_file`",

@@ -40,14 +40,14 @@ PROBE_EVENTS = 20
 probe were a full batch, its conversion would keep a core busy during an outage, when the hook receiver needs it most."""
 
 _PROBES_OF_OTHERS = 3
-"""After so many probes without suspects in a row, a probe has suspects, because the other events may be the bad ones."""
+"""After this many probes without suspects in a row, a probe has suspects, because the other events may be the bad ones."""
 
 _TOLERATED = 10
 """If more than this many requests with suspects fail in a row, the sink counts as failing. Before that, one bad event in a
 batch of 500 is found, because the batch is halved only nine times."""
 
 _ALARM_AFTER = 3
-"""After so many failed tries of an event while the sink accepts other events, a log line names the event."""
+"""After this many failed tries of an event while the sink accepts other events, a log line names the event."""
 
 
 class InFlightBatch(NamedTuple):

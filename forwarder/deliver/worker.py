@@ -38,7 +38,7 @@ _REPLAYS = 100
 """The most replays (dead letters that are sent again) that are read at a time."""
 
 _ABORT_GRACE = 2.0
-"""When the worker ends, it waits up to so many seconds for the cancelled batches and for a running commit."""
+"""When the worker ends, it waits up to this many seconds for the cancelled batches and for a running commit."""
 
 
 class Worker:

@@ -22,7 +22,7 @@ longest is evicted, however short its wait."""
 
 SWEEP_BATCH = 20
 """The largest number of connections that one sweep evicts, and also the largest number that it closes at
-their deadline. So many clients that reconnect at the same time do not delay a POST."""
+their deadline. A POST is then not delayed, even if many clients reconnect at the same time."""
 
 CLOSING_ROOM = 64
 """The number of sockets that may be open beyond the hard limit, or `max_connections` if that is smaller.

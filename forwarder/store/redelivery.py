@@ -20,7 +20,7 @@ from forwarder.core.time import Micros
 
 _STEP = 100  # the most events in one transaction
 _MOST_WAITING = 500
-"""While so many replays wait for the sink, no more are made, because each replay is a copy of the event's body."""
+"""While this many replays wait for the sink, no more are made, because each replay is a copy of the event's body."""
 _PAUSE = 0.5  # seconds between two checks of how many replays still wait
 
 

@@ -20,7 +20,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 _MOST_INTERIM = 20
-"""After so many interim responses to one request, the connection is closed. Servers send one or two."""
+"""After this many interim responses to one request, the connection is closed. Servers send one or two."""
 
 
 class AbortableAdapter(HTTPAdapter):

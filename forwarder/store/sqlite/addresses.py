@@ -13,11 +13,11 @@ from functools import lru_cache
 from forwarder.core.time import SECOND, Micros
 
 _REFRESH = 3600 * SECOND
-"""A row is written again only if the new event is at least so much newer than the row. So most events write nothing."""
+"""A row is written again only if the new event is newer by at least this time. So most events write nothing."""
 
 _KEPT = 8 * 86_400 * SECOND
 _MOST_ROWS = 1_000_000
-"""So many rows take about 60 MB. If there are more, all rows are kept for a shorter time. Addresses in use stay, because
+"""This many rows take about 60 MB. If there are more, all rows are kept for a shorter time. Addresses in use stay, because
 their rows are new."""
 
 _LONGEST = 64  # the most characters of an address: an IPv6 address may end with the name of an interface

@@ -19,7 +19,7 @@ from forwarder.store.sqlite.encoded_uuid import decode_uuid, encode_uuid
 
 _EVENT = "seq, name, uuid, event_type, published, received_at, via, envelope_id, body"
 _SKEW = 60 * SECOND
-"""An action is planned after its event was received, but may seem up to so much older, because the clock may be set back."""
+"""An action is planned after its event was received, but may seem older by up to this time if the clock was set back."""
 
 _MOST_ACTIONS = 100
 _BY_UUID = "WHERE uuid = :uuid AND (:org IS NULL OR name = :org)"

@@ -31,7 +31,7 @@ _INTEGER = 2**63 - 1
 """The largest integer that SQLite can hold. An operator may ask for a larger number, which no row can have."""
 
 RECEIPT_SLACK = 60 * SECOND
-"""An event may have been received up to so much earlier than an event that is before it in the log, because one commit can
+"""An event may have been received earlier, by up to this time, than an event before it in the log, because one commit can
 overtake another, and a clock can be set back."""
 
 _GAPS = "FROM awaited CROSS JOIN orgs ON id = org WHERE"

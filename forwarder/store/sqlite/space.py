@@ -8,14 +8,14 @@ _PAGE_OVERHEAD = 1.25
 """The number of bytes on disk for each byte to store. It is more than 1, because a page is never quite full."""
 
 _WAL_BYTES = 8 * 1024 * 1024
-"""The most bytes of `max_size` that are reserved for the WAL. If an eighth of the bytes above `_TINY` is less, only so many are
-reserved."""
+"""The most bytes of `max_size` that are reserved for the WAL. If an eighth of the bytes above `_TINY` is less, only this eighth
+is reserved."""
 
 _TINY = 4 * 1024 * 1024
 
 _ACTION_BYTES = 8 * 1024 * 1024
-"""The most bytes of `max_size` that are reserved for changes of stored actions. If a sixteenth of `max_size` is less, only so
-many are reserved."""
+"""The most bytes of `max_size` that are reserved for changes of stored actions. If a sixteenth of `max_size` is less, only this
+sixteenth is reserved."""
 
 _MOST = 0.5
 """The largest part of `room` that one batch may need. It is not 1, because uuids and dead letters take space too."""

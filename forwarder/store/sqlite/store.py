@@ -37,7 +37,7 @@ index of random ids too often."""
 
 _MISSED_AT_ONCE = 250  # the most events in one operation, so that other commits do not wait long for it
 _DEAD_LETTERS_AT_ONCE = 100  # the most dead letters in one operation, so that other commits do not wait long
-_POLL_INTERVAL = 0.05  # seconds between two checks of the deadlines, so a timeout is at most so late
+_POLL_INTERVAL = 0.05  # seconds between two checks of the deadlines; a timeout is late by at most this time
 
 
 class SqliteStore:

@@ -26,7 +26,7 @@ the event loop costs more than inserting a row."""
 
 
 def _insert(table: str, columns: int) -> dict[int, str]:
-    """Return a statement for each number of rows in `_LENGTHS`. It inserts so many rows of `columns` values into `table`."""
+    """Return a statement for each number of rows in `_LENGTHS`, which inserts that many rows of `columns` values."""
     row = f"({', '.join('?' * columns)})"
     insert = f"INSERT INTO {table} VALUES "  # noqa: S608 - a constant
     return {rows: insert + ", ".join([row] * rows) for rows in _LENGTHS}
