@@ -236,7 +236,10 @@ def _rule_warnings(settings: Settings) -> Iterator[str]:
 
 
 def _list_warnings(settings: Settings) -> Iterator[str]:
-    """Warn of a list whose name is probably a misspelling of one that is empty by default, so that nothing refuses it."""
+    """Yield a line for each list whose name looks like a misspelling of the name of a list that is empty by default.
+
+    Only this check notices the misspelling, because the rules then use the empty list.
+    """
     lists, files = settings.rules.lists, settings.rules.files
     for default in EMPTY_LISTS.keys() - lists.keys():
         spelled = {name.strip("% ").lower(): name for name in lists}

@@ -150,7 +150,7 @@ def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _room_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield a problem if the store or its disk will be full. If events are refused already, that is the problem."""
+    """Yield a problem if the store or its disk is nearly full. If events are refused already, `_store_problems` says so."""
     if not status["ready"]:
         return
     waiting, limit = status.get("store_waiting_bytes", 0), status.get("store_max_bytes", 0)
@@ -237,7 +237,7 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
     elif from_okta := org.get("refused_from_okta"):
         text = f"Okta's requests to {name} were refused (401) {count(from_okta, 'time')} within the last hour; the latest was accepted"
         hint = (
-            "if the secret was just corrected, nothing; if not, look for a second hook in Okta that sends an old secret: "
+            "if the secret was just corrected, do nothing; else look for a second hook in Okta that sends an old secret: "
             f"see `orgs.{name}.secrets`, and `secret_refused` in the log"
         )
         yield Problem(Level.WARNING, text, hint, "ForwarderAuthFailures")
@@ -279,7 +279,7 @@ def _log_problems(name: str, log: Mapping[str, Any] | None, status: Mapping[str,
     ahead = log.get("clock_ahead_seconds", 0)
     if abs(ahead) > _SKEW:
         text = f"this machine's clock is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} Okta's"
-        hint = "synchronize it (`timedatectl set-ntp true`), then run `forwarder doctor okta.clock`"
+        hint = "synchronize the clock (`timedatectl set-ntp true`), then run `forwarder doctor okta.clock`"
         yield Problem(Level.WARNING, text, hint, _CLOCK)
 
 

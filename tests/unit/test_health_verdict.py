@@ -210,7 +210,7 @@ def test_a_finding_about_reactions_is_a_problem() -> None:
 
 def test_past_refusals_of_okta_need_a_second_hook_only_if_the_secret_was_not_just_corrected() -> None:
     (problem,) = verdict(org={"refused_from_okta": 4})
-    assert problem.hint.startswith("if the secret was just corrected, nothing; if not,")
+    assert problem.hint.startswith("if the secret was just corrected, do nothing; else ")
     assert (problem.level, "4 times" in problem.text, "second hook" in problem.hint) == (
         Level.WARNING,
         True,
