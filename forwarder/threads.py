@@ -17,7 +17,7 @@ longer than many calls take."""
 async def in_daemon_thread(call: Callable[[], _T], name: str) -> _T:
     """Run `call` in a daemon thread with the name `name`. Return the result of `call`, or raise its exception.
 
-    A thread of an executor is not suitable: if it hangs, the process cannot end.
+    A thread of an executor is not suitable: if such a thread hangs, the process cannot end.
     """
     future: Future[_T] = Future()
     try:

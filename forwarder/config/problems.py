@@ -187,7 +187,7 @@ def causes(errors: Iterable[Any]) -> list[Any]:
 
 
 def _follows(error: Any, errors: Iterable[Any]) -> bool:
-    """Whether `error` reports a list as empty only because each of its items has an error among `errors`."""
+    """Whether `error` says that a list is empty, although only the items of the list have `errors`."""
     loc = error["loc"]
     return error["type"] == "too_short" and any(
         len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in errors

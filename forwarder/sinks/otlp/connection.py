@@ -70,7 +70,7 @@ class _FinalResponse(http.client.HTTPResponse):
             super().begin()
             if self.status >= 200:
                 return
-            self.headers = self.msg = None  # type: ignore[assignment]  # `begin` reads only if there are none yet
+            self.headers = self.msg = None  # type: ignore[assignment]  # `begin` reads a response only while these are None
         raise http.client.HTTPException(f"more than {_MOST_INTERIM} interim responses (status {self.status})")
 
 

@@ -78,7 +78,7 @@ def _is_of(user: str, body: bytes) -> bool:
 
 
 def _by_uuid(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
-    """Yield the event with the uuid `search.uuid` of each org.
+    """For each org, yield the event that has the uuid `search.uuid`, if the store knows it.
 
     The event is read from the log. If its body was dropped there, it is read from a dead letter. If there is no dead letter
     either, only its uuid and some times are known.
