@@ -61,8 +61,9 @@ _ODD_TYPES: tuple[Callable[[Event, Random], None], ...] = (
 
 
 def add_edge_cases(event: Event, random: Random, *, odd_types: bool) -> bool:
-    """Add one or two edge cases to an event, which has the System Log's shape and is modified. If `odd_types`
-    is true, they may be edge cases that Okta's typed SDKs refuse.
+    """Modify `event`, which has the System Log's shape: add one or two edge cases.
+
+    If `odd_types` is true, an edge case may be one that Okta's typed SDKs refuse.
 
     Returns:
         Whether the hook's copy of the event should keep its explicit nulls, which is one more edge case.

@@ -117,8 +117,11 @@ def _framing(config: _Config) -> list[str]:
 
 
 def _is_allowed(uri: str) -> bool:
-    """Whether `uri` is https, or http to a loopback address. Okta accepts only https. With http to a loopback
-    address, a demo needs no certificate, and no secret crosses a network in clear text."""
+    """Whether `uri` is https, or http to a loopback address.
+
+    Okta accepts only https. With http to a loopback address, a demo needs no certificate, and no secret crosses a
+    network in clear text.
+    """
     try:
         parts = urlsplit(uri)
         is_port_valid = parts.port is None or parts.port > 0

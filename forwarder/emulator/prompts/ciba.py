@@ -79,7 +79,7 @@ def redeem(emulator: Emulator, server: str | None, form: Mapping[str, str], clie
     )
     if prompt is None or not mine or prompt.redeemed:
         raise _expired()
-    if emulator.prompts.is_early(prompt) and prompt.result != "TIMEOUT":
+    if emulator.prompts.record_poll(prompt) and prompt.result != "TIMEOUT":
         raise oauth_error(400, "slow_down", "Slow down the polling frequency. Try again later.")
     if prompt.result == "TIMEOUT":
         raise _expired()

@@ -130,8 +130,10 @@ class EmulatedPrompts:
         return self._phones.get(user.id, self._others)
 
     def set_phone(self, user: EmulatedUser | None, phone: Phone) -> None:
-        """Set how the phone of `user` answers, also to prompts that already wait. If `user` is None, set how
-        the phones of all users without a setting of their own answer."""
+        """Set how the phone of `user` answers, also to prompts that already wait.
+
+        If `user` is None, set this for the phones of all users that have no setting of their own.
+        """
         if user is None:
             self._others = phone
         else:
@@ -153,9 +155,12 @@ class EmulatedPrompts:
         self._report(sent, user, target=[user.entity()], severity="INFO")
         self._schedule(prompt, phone)
 
-    def is_early(self, prompt: Prompt) -> bool:
-        """Record a poll. Return whether the poll must be answered `slow_down`, because it is too early or
-        because the phone has the fault `slow_down`. In this case, lengthen the prompt's interval by 5 s."""
+    def record_poll(self, prompt: Prompt) -> bool:
+        """Record a poll, and return whether its answer must be `slow_down`.
+
+        This is so if the poll is too early, or if the phone has the fault `slow_down`. Each `slow_down` makes the
+        prompt's interval 5 s longer.
+        """
         now = self._clock.now()
         last = prompt.polls[-1] if prompt.polls else prompt.asked
         prompt.polls.append(now)
@@ -194,8 +199,7 @@ class EmulatedPrompts:
         task.add_done_callback(self._answering.discard)
 
     async def _answer(self, prompt: Prompt, after: float) -> None:
-        """Settle the prompt after `after` seconds, so that the org writes the event even if the caller does
-        not poll."""
+        """Settle the prompt after `after` seconds, so that the org writes the event even without a poll."""
         await self._clock.sleep(after)
         self.settle(prompt)
 

@@ -15,8 +15,7 @@ _LONGEST = {"issuer": 700, "jwks_url": 1000, "well_known_url": 1000}
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a provider's tokens are checked: with an issuer and the URL of its keys, or with the URL of a
-    document that has both."""
+    """How a provider's tokens are checked: by `issuer` and `jwks_url`, or by a document at `well_known_url` with both."""
 
     issuer: str | None = None
     jwks_url: str | None = None

@@ -61,8 +61,10 @@ class EmulatedLogPage(msgspec.Struct, frozen=True):
 
 
 class EmulatedSystemLog:
-    """A log that keeps the newest `history` events. `now` returns the current time. Entries whose time of
-    storage is in the future are in no page."""
+    """A log that keeps the newest `history` events. No page has an entry before the entry's time of storage.
+
+    `now` returns the current time.
+    """
 
     def __init__(self, history: int, now: Callable[[], Micros]) -> None:
         self._history = history
@@ -73,8 +75,7 @@ class EmulatedSystemLog:
         self._by_published: list[_Positioned] = []
 
     def append(self, entries: Iterable[LogEntry], *, at: Micros | None = None) -> None:
-        """Store entries at the time `at`, by default now. If `at` is in the future, no page contains them
-        until then."""
+        """Store entries at the time `at`, by default now. Until then, no page contains the entries."""
         if at is None:
             # If the clock is set back, a polling query with a later cursor must not miss the event.
             at = max(self._now(), self._stored[-1][0] if self._stored else 0)

@@ -55,8 +55,7 @@ def package(templates: Sequence[Template], data_stream: str) -> Package | None:
 
 
 def conflicts(templates: Sequence[Template], data_stream: str) -> list[str]:
-    """Return a line for each template that belongs to another owner and keeps our template from creating
-    `data_stream`."""
+    """Return a line for each template of another owner that prevents our template from creating `data_stream`."""
     lines = []
     for template in templates:
         if template.name == template_bodies.NAME:

@@ -89,8 +89,9 @@ def _foreign(templates: Sequence[Template], data_stream: str) -> list[Deviation]
 
 
 async def find_wrong_types(api: AdminApi, data_stream: str) -> list[Deviation] | None:
-    """Return a deviation for each field in `_TYPES` that has a wrong type in the current index of `data_stream`; None if
-    there is no index yet.
+    """Return a deviation for each field in `_TYPES` that has a wrong type; None if there is no index yet.
+
+    The types are read from the current index of `data_stream`.
 
     Raises:
         SetupError: the credentials may not read the mapping.

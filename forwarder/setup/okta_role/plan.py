@@ -88,8 +88,10 @@ class GrantComparison(msgspec.Struct, frozen=True):
     differences: tuple[NeededChange, ...]
 
     def keys(self, sign: str, what: str) -> list[str]:
-        """Return the keys of the differences with this `sign` and this kind. For example, "+" and "permission" select the
-        permissions to add."""
+        """Return the keys of the differences with this `sign` and this kind.
+
+        For example, "+" and "permission" select the permissions to add.
+        """
         return [each.key for each in self.differences if (each.sign, each.what) == (sign, what)]
 
 
