@@ -76,9 +76,14 @@ async def _hooks(context: Context, name: str) -> Found:
     return ok(f"the credentials may read event hooks (number of hooks: {len(context.hooks[name])})")
 
 
-def _refused(name: str, error: OktaError) -> Finding:
+def split_hint(error: OktaError) -> tuple[str, str]:
+    """Return the text of `error` without its hint, and the hint; the hint is empty if the error has none."""
     hint = error.hint if isinstance(error, OktaRefusedError) else ""
-    seen = str(error).removesuffix(hint).removesuffix(". ")
+    return str(error).removesuffix(hint).removesuffix(". "), hint
+
+
+def _refused(name: str, error: OktaError) -> Finding:
+    seen, hint = split_hint(error)
     return fail(seen, hint or f"check `orgs.{name}.url` and `orgs.{name}.api`")
 
 

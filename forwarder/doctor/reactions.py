@@ -10,7 +10,7 @@ from urllib.parse import quote
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.doctor.check import Check, Finding, Found, fail, ok, warn
 from forwarder.doctor.context import Context
-from forwarder.doctor.okta import with_api
+from forwarder.doctor.okta import split_hint, with_api
 from forwarder.react.guards.directory import Directory, LookUpError
 from forwarder.react.settings.actions import AddToGroupSettings
 from forwarder.react.settings.guards import Protect
@@ -55,8 +55,7 @@ def refused(name: str, what: str, error: OktaError, scope: str) -> Finding:
         error: Okta's refusal.
         scope: the scope that is probably missing.
     """
-    hint = error.hint if isinstance(error, OktaRefusedError) else ""
-    seen = str(error).removesuffix(hint).removesuffix(". ")
+    seen, hint = split_hint(error)
     # If one requested scope was not granted, Okta refuses to issue a token at all, and names that scope.
     return fail(f"{what}: {seen}", hint if hint and "invalid_scope" in seen else _grant(name, scope))
 

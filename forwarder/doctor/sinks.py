@@ -8,14 +8,12 @@ from urllib.parse import urlsplit
 from forwarder.doctor.check import Check, CheckVerdict, Found, fail, from_line, ok, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import certificate_end, judge_expiry
+from forwarder.doctor.store import is_nearly_full
 from forwarder.settings import Settings
 from forwarder.sinks import response_verdicts
 from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 from forwarder.threads import in_daemon_thread
-
-_LITTLE = 1_000_000_000  # free bytes, below which the check warns
-_LITTLE_SHARE = 0.05
 
 
 def _otlp(settings: Settings) -> Iterable[str]:
@@ -66,7 +64,7 @@ async def _room(context: Context, name: str) -> Found:
     fix = f"remove old files in its folder, or set `sinks.{name}.max_files`"
     if not free:
         return fail(seen, fix)
-    return warn(seen, fix) if free < _LITTLE or free / total < _LITTLE_SHARE else ok(seen)
+    return warn(seen, fix) if is_nearly_full(total, free) else ok(seen)
 
 
 def _space(path: Path) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from forwarder.store.interface import StoreCommands, open_commands
 from forwarder.store.settings import StoreSettings, real_path
 from forwarder.threads import in_daemon_thread
 
-_LEAST_FREE = 1_000_000_000  # bytes that must be free, as in the alert ForwarderDiskFilling
+_LEAST_FREE = 1_000_000_000  # bytes
 _LEAST_SHARE = 0.05
 _LONG = 300.0
 """The number of seconds that an event may wait before the check warns, as in the alert ForwarderSinkBehind."""
@@ -70,11 +70,16 @@ async def _disk(context: Context, _: str) -> Found:
     return await in_daemon_thread(lambda: _room(context.settings.store), "disk")
 
 
+def is_nearly_full(total: float, free: float) -> bool:
+    """Whether a disk has too little free space, by the limits of the alert ForwarderDiskFilling. Sizes are in bytes."""
+    return free < _LEAST_FREE or free / total < _LEAST_SHARE
+
+
 def _room(settings: StoreSettings) -> Finding:
     folder = real_path(settings.path).parent
     total, _used, free = shutil.disk_usage(folder)
     seen = f"{free / 1e9:,.1f} GB of {total / 1e9:,.1f} GB are free in {folder}"
-    if free < _LEAST_FREE or free / total < _LEAST_SHARE:
+    if is_nearly_full(total, free):
         return fail(seen, f"free some space (`du -xh {folder}` shows what uses it), or move `store.path`")
     path = real_path(settings.path)
     held = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*") if file.is_file())
