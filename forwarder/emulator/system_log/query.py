@@ -43,6 +43,9 @@ _BAD_DATE = "The date format in your query is not recognized. Please enter dates
 
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 _IDENTITY = {"uuid", "eventType"}
+_INDEX = re.compile(r"\.\d+(?=\.)")
+"""Matches the index of a list. Filters in Okta's public catalogue have names such as `target.0.displayName`."""
+
 _CO_NOT_SUPPORTED = {"debugContext.debugData.url", "debugContext.debugData.requestUri"}
 
 _MAX_KEYWORDS = 10
@@ -152,7 +155,7 @@ def _check(leaf: Condition) -> None:
 
 
 def _is_searchable(attribute: str) -> bool:
-    known = attribute in _IDENTITY or unknown_field(attribute) is None
+    known = attribute in _IDENTITY or unknown_field(_INDEX.sub("", attribute)) is None
     return known and _ATTRIBUTE.fullmatch(attribute) is not None
 
 
