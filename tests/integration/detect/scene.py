@@ -60,7 +60,7 @@ async def post(forwarder: Forwarder, events: Iterable[Event]) -> None:
 
 
 def shifted(events: Iterable[Event]) -> list[Event]:
-    """Events of a day, moved so that the day ends now."""
+    """Return the events of a day, moved so that the day ends now."""
     events = list(events)
     by = time.time_ns() // 1000 - max(event.published for event in events) - 60 * SECOND
     moved = []
@@ -73,7 +73,7 @@ def shifted(events: Iterable[Event]) -> list[Event]:
 
 
 async def stored(forwarder: Forwarder) -> list[Event]:
-    """All alerts of the store."""
+    """Return all alerts in the store."""
     events = await forwarder.store.view.events(0, limit=100_000, max_bytes=10**9)
     return [one.event for one in events if one.event.source is Source.ALERT]
 
@@ -87,7 +87,7 @@ until = partial(waiting.until, seconds=30)
 
 
 async def evaluated(forwarder: Forwarder) -> None:
-    """Wait until the rules have seen everything that is stored."""
+    """Wait until the rules have evaluated every stored event."""
     await until(lambda: forwarder._rules.position == forwarder.store.view.newest)
 
 

@@ -1,4 +1,4 @@
-"""Users in memory, beside a store that has more of them."""
+"""Users in memory, with a store that has more users."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def seen(user: str, device: str = "guo1") -> Decoded:
 
 
 def known(user: str, device: str) -> list[Sighting]:
-    """A user who was first seen long ago, with a device."""
+    """Return the sightings of a user who was first seen long ago, with a device."""
     at = NOON - 20 * DAY_MICROS
     return [Sighting("acme", user, "user", "", at, NOON), Sighting("acme", user, "device", device, at, NOON)]
 

@@ -1,4 +1,4 @@
-"""A user denies our prompt: what the rule says happens, and the denial itself leads to nothing."""
+"""A user denies our prompt: the actions after `denied` are carried out, and the event of the denial causes no alert."""
 
 import asyncio
 import json
@@ -45,7 +45,7 @@ async def sign_in(org: Emulator, user: EmulatedUser, kind: str = "user.session.s
 
 
 async def alerts(forwarder: Forwarder) -> list[tuple[str, str]]:
-    """The title and the actor of each alert."""
+    """Return the title and the actor of each alert."""
     events = await forwarder.store.view.events(0, limit=10_000, max_bytes=10**8)
     bodies = [json.loads(one.event.body) for one in events if one.event.source is Source.ALERT]
     return [(body["displayMessage"], body["actor"]["id"]) for body in bodies]

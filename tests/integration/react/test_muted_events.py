@@ -1,4 +1,4 @@
-"""While a user is asked by a prompt, their factor events count in no rule of a running runner."""
+"""While a user is asked by a prompt, the rules skip the factor events of this user."""
 
 import asyncio
 import json

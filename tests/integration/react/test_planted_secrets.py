@@ -1,4 +1,4 @@
-"""The secrets of reactions are planted, and looked for in all that a forwarder shows and answers."""
+"""No output or response of a forwarder contains the secrets of its reactions."""
 
 import base64
 import json

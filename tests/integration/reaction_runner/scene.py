@@ -1,4 +1,4 @@
-"""A running forwarder that reacts, beside an emulated org, and its commands."""
+"""A running forwarder with reactions, an emulated org, and the commands of the forwarder."""
 
 import asyncio
 import json
@@ -56,7 +56,7 @@ def settings(folder: Path, org: Emulator, do: list[Any], **reactions: Any) -> Se
 
 
 class LaterClock(SystemClock):
-    """Two minutes ahead."""
+    """A clock that is two minutes ahead."""
 
     def now(self) -> Micros:
         return super().now() + 120 * SECOND

@@ -1,4 +1,4 @@
-"""What a reaction did, as events of a running forwarder: stored, delivered and shown, and read by no rule."""
+"""The events about actions: a running forwarder stores, delivers and shows them, and no rule reads them."""
 
 from pathlib import Path
 

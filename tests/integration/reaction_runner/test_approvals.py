@@ -1,4 +1,4 @@
-"""The page on which a human decides: a GET changes nothing, and a token decides about one action, once."""
+"""The approval page: a GET changes nothing, and a token decides about one action, once."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""One call of Okta's API for a reaction: sent once, and its fate returned instead of raised."""
+"""One call of Okta's API for a reaction: sent once, and its result is returned, not raised."""
 
 import asyncio
 from collections.abc import AsyncIterator

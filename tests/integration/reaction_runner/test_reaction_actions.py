@@ -1,4 +1,4 @@
-"""Each action on an emulated org: the state before, after, and after its end; in shadow the same request and no call."""
+"""Each action on an emulated org: the state before, after, and after its end. In shadow: the same request, and no call."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -101,5 +101,5 @@ async def test_shadow_records_the_request_that_enforce_sends(tmp_path: Path, nam
 
 
 def plain(action: Action) -> Any:
-    """The request, without the id of the action, which is another one for another event."""
+    """Return the request without the id of the action, which differs for each event."""
     return msgspec.json.encode(action.request).decode().replace(action.id, "ID")

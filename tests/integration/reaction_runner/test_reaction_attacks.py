@@ -1,4 +1,4 @@
-"""Attacks on a running forwarder that reacts in an emulated org: what must not happen, and what must go on."""
+"""Attacks on a running forwarder with reactions in an emulated org: what must not happen, and what must continue."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ def victim(org: Emulator) -> EmulatedUser:
 
 
 def event(user: EmulatedUser, name: str = "", **fields: Any) -> dict[str, Any]:
-    """A sign-in as a hook posts it."""
+    """Return a sign-in as a hook posts it."""
     return {
         "uuid": name or str(uuid.uuid1()),
         "eventType": "user.session.start",
@@ -60,7 +60,7 @@ def now() -> Micros:
 
 
 async def post(forwarder: Forwarder, *events: dict[str, Any]) -> None:
-    """Post events as whoever knows the hook's secret can."""
+    """Post events as anyone can who knows the hook's secret."""
     envelope = {"eventType": "com.okta.event_hook", "eventId": str(uuid.uuid4()), "data": {"events": events}}
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.post(
@@ -76,7 +76,7 @@ def named(found: list[Action]) -> dict[str, Action]:
 
 
 def changing(org: Emulator) -> list[str]:
-    """The calls that changed something, or asked somebody."""
+    """Return the calls that changed something or asked a user."""
     return [call.path.partition("?")[0].rsplit("/", 1)[-1] for call in org.calls.all()]
 
 
@@ -103,7 +103,7 @@ async def test_a_forged_event_with_the_right_secret_suspends_and_asks_nobody(tmp
 
 @pytest.mark.long
 async def test_a_forged_event_with_the_uuid_of_a_real_one_is_not_confirmed_by_it(tmp_path: Path) -> None:
-    """The real one is about another user: with only the uuid compared, it would confirm what the hook was told."""
+    """The real event is about another user. If only the uuids were compared, it would confirm the forged event."""
     async with okta_org() as org:
         user, name = victim(org), str(uuid.uuid1())
         other = next(each for each in org.users.all() if not each.roles and each is not user)
@@ -132,7 +132,7 @@ async def test_a_forged_event_with_the_uuid_of_a_real_one_is_not_confirmed_by_it
 
 @pytest.mark.long
 async def test_no_real_event_differs_in_its_two_copies(tmp_path: Path) -> None:
-    """All types that hooks carry, with the odd events that the emulated org makes."""
+    """The events have all types that hooks carry, and the edge cases of the emulated org."""
     async with okta_org(edge_case_share=0.3, odd_types=True) as org:
         wanted = settings(tmp_path, org, ["revoke_sessions"], mode="off")
         async with running(wanted) as forwarder:
@@ -249,7 +249,7 @@ async def test_our_own_change_of_a_group_leads_to_nothing(tmp_path: Path, by: st
 async def test_after_a_flood_of_cheap_alerts_sessions_of_another_user_are_still_revoked(
     tmp_path: Path,
 ) -> None:
-    """The flood spends the limits of timed actions and of its users; what counts for others is untouched."""
+    """The flood uses up the limits of timed actions and of its users. The limits of other users are not affected."""
     async with okta_org() as org:
         user = victim(org)
         wanted = settings(
@@ -325,7 +325,7 @@ async def test_a_protected_login_is_spared_in_every_form(tmp_path: Path, written
 @pytest.mark.long
 @pytest.mark.parametrize("way", ["role of a group", "role", "protected group"])
 async def test_who_becomes_an_admin_between_approval_and_call_is_spared(tmp_path: Path, way: str) -> None:
-    """Approved by hand, and made an admin before the forwarder comes to the call."""
+    """A human approves the action, and the user becomes an admin before the call."""
     async with okta_org() as org:
         user = victim(org)
         group = org.groups.create("Break-glass" if way == "protected group" else "Helpers")

@@ -1,4 +1,4 @@
-"""What a reload, a pause or the org itself changes under reactions that run: refused as a whole, undone, or said."""
+"""Changes by a reload, a pause or the org while reactions run: refused as a whole, undone, or reported."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,7 +27,7 @@ GROUP: list[Any] = [{"add_to_group": {"group": "Step-up", "for": "1h"}}]
 
 
 def reread(wanted: Settings, change: Callable[[dict[str, Any]], object]) -> Settings:
-    """Change the configuration of a running forwarder, and read it as a reload does."""
+    """Change the configuration of a running forwarder, and apply it as a reload does."""
     change(TREES[wanted.store.path])
     return read(TREES[wanted.store.path])
 
@@ -45,7 +45,7 @@ async def problems(forwarder: Forwarder) -> list[str]:
 
 
 async def says(forwarder: Forwarder, text: str, *, gone: bool = False) -> None:
-    """Wait until the status shows a problem with `text`, or does not any more."""
+    """Wait until the status shows a problem with `text`, or no longer shows it."""
     async with asyncio.timeout(20):
         while any(text in each for each in await problems(forwarder)) is gone:
             await asyncio.sleep(0.05)

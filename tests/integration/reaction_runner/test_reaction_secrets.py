@@ -1,4 +1,4 @@
-"""Secrets of reactions, sent to servers that echo all that they get: none is in a row, an export, an event or the log."""
+"""Servers echo the secrets of reactions that they get: no row, export, event or log line contains a secret."""
 
 import asyncio
 import base64
@@ -29,7 +29,7 @@ PLANTED = (SOC.rstrip("="), BEARER, TOKEN, *(line for line in KEY.splitlines() i
 
 
 async def echo(call: Call) -> Reply:
-    """Refuse a call with all of it, and with the secret that both sides know."""
+    """Refuse a call with a text that contains the whole request and the shared secret."""
     told = {"error": "invalid_request", "description": f"got {call.headers} {call.body.decode()} {SOC}"}
     return Reply(400, {"content-type": "application/json"}, json.dumps(told).encode())
 

@@ -1,4 +1,4 @@
-"""Done as rehearsed: what `rules replay` says that enforce would do is what enforcing the same events on a fresh org does."""
+"""`rules replay` reports the same actions that mode enforce carries out for the same events on a fresh org."""
 
 import asyncio
 from collections import Counter

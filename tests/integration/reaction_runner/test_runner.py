@@ -1,4 +1,4 @@
-"""The runner of reactions on a real store: plans, pauses, and what operators ask for."""
+"""The runner of reactions on a real store: plans, pauses, and the requests of operators."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -27,7 +27,7 @@ from tests.unit.react.scene import Scene
 
 
 class BusyStore:
-    """The real store; `meanwhile` happens once, after a read of alerts and before its result is seen."""
+    """The real store. It calls `meanwhile` once, after a read of alerts and before it returns the result."""
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
@@ -45,7 +45,7 @@ class BusyStore:
 
 
 class Planned(Scene):
-    """Plans a revocation for each alert, and finds `protected` on targets that are protected by now."""
+    """Plans a revocation for each alert, and returns `protected` as the newly protected actions."""
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__()

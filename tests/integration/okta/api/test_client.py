@@ -1,4 +1,4 @@
-"""The client against a server that checks what Okta checks, over a real socket."""
+"""The API client against a server that checks the same as Okta, over a real socket."""
 
 import asyncio
 import gzip

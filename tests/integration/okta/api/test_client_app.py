@@ -1,4 +1,4 @@
-"""The client as a service app: private_key_jwt and DPoP, checked by a server that knows the public key alone."""
+"""The API client as a service app: private_key_jwt and DPoP, checked by a server that has only the public key."""
 
 import json
 import time

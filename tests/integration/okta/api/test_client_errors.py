@@ -1,4 +1,4 @@
-"""What the client tells an operator, and what it never tells anybody."""
+"""The error texts of the API client, and that no log line or text contains a secret."""
 
 import asyncio
 import logging
@@ -116,7 +116,7 @@ async def test_a_token_that_was_replaced_in_its_file_is_taken_without_a_restart(
 
 
 class _Everything(logging.Handler):
-    """Keeps what any logger says, at any level, with its traceback."""
+    """Keeps the records of all loggers, at any level, with their tracebacks."""
 
     def __init__(self) -> None:
         super().__init__(logging.NOTSET)

@@ -1,4 +1,4 @@
-"""The client against the rate limits and the clock of a fake Okta, which counts the calls itself."""
+"""The API client against the rate limits and the clock of a fake Okta that counts the calls itself."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The admin of hooks against the emulated org, whose rules of state are Okta's."""
+"""`HookAdmin` against the emulated org, whose hooks change their status as in Okta."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ TYPES = frozenset({"user.session.start", "user.session.end"})
 
 @dataclass
 class Scene:
-    """An org, our way to it, and the receiver of our hook."""
+    """An org, its API, and the receiver of our hook."""
 
     org: Emulator
     api: PlainApi
@@ -40,7 +40,7 @@ class Scene:
         return DesiredHook(**plain | changes)
 
     async def sync(self, wanted: DesiredHook, *, resend_secret: bool = False) -> list[str]:
-        """What `forwarder hooks sync` does; what it changed."""
+        """Do what `forwarder hooks sync` does, and return the differences."""
         self.api.sent.clear()
         hook = find_own(await self.admin.all(), wanted.name, wanted.uri)
         made = plan(wanted, hook, resend_secret=resend_secret)

@@ -23,7 +23,7 @@ TYPES = ["user.session.start"]
 
 @dataclass
 class Scene:
-    """An org with our hook, live, and what watches it."""
+    """An org with our live hook, and the watch of the hook."""
 
     org: Emulator
     api: PlainApi

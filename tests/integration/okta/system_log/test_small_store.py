@@ -22,7 +22,7 @@ from tests.integration.store.helpers import delivered, events, opened, settle, v
 
 
 class BusyClock(ManualClock):
-    """Time that passes at once for a task that sleeps; meanwhile, the sink delivers all that is stored."""
+    """A clock on which a sleep ends at once; during each sleep, the sink delivers all stored events."""
 
     store: SqliteStore
     seen: list[str]
@@ -33,7 +33,7 @@ class BusyClock(ManualClock):
 
 
 async def deliver(store: SqliteStore, seen: list[str]) -> None:
-    """Deliver all that waits for the sink; add the uuids to `seen`."""
+    """Deliver all events that wait for the sink, and add their uuids to `seen`."""
     while batch := await view(store).read(len(seen), limit=500, max_bytes=10**6):
         seen += [stored.event.uuid for stored in batch]
         await settle(store, "siem", delivered(len(seen), len(batch)))
@@ -63,7 +63,7 @@ async def test_a_page_that_is_larger_than_the_store_is_stored_in_parts(tmp_path:
 
 
 async def _backfill(log: SystemLog, store: SqliteStore, clock: BusyClock) -> None:
-    """Run the same backfill until it ends: a full store stops it, and each run stores a part more."""
+    """Run the same backfill until it ends. A full store stops each run, and the next run stores more."""
 
     async def waits() -> None:
         await deliver(store, clock.seen)

@@ -20,7 +20,7 @@ PROTECTED = "198.51.100.0/24"
 
 @dataclass
 class Scene:
-    """Zones of the org `acme`; `egress` is what the operator states."""
+    """The zones of the org `acme`; `egress` is the setting of the operator."""
 
     folder: Path
     org: ZoneOrg = field(default_factory=ZoneOrg)
@@ -50,7 +50,7 @@ class Scene:
         return await look(OrgZones(zones=zones), self.writer, **options)
 
     async def sync(self, zones: dict[str, Any], **options: Any) -> list[Applied]:
-        """As the command, for zones that nothing speaks against."""
+        """Do what `forwarder zones sync` does, for zones without a problem."""
         writer = self.writer
         async with writer.writing():
             found = await look(OrgZones(zones=zones), writer, **options)

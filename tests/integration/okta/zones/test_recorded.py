@@ -1,5 +1,5 @@
-"""Exchanges of real orgs, which the tests of Okta's Terraform provider recorded, in our own form: our writer makes the
-same requests, and takes the same answers for what they are."""
+"""Requests and responses of real orgs, recorded by the tests of Okta's Terraform provider: our writer sends the same
+requests, and reads the responses correctly."""
 
 import json
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ EXEMPT = {
 
 @dataclass
 class Recording:
-    """An `Api` that expects these calls in this order, and answers as recorded."""
+    """An `Api` that expects the recorded calls in their order, and returns the recorded responses."""
 
     exchanges: list[tuple[str, str, Any, Any]]
     calls: list[tuple[str, str, Any]] = field(default_factory=list)

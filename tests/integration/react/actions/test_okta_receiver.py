@@ -1,5 +1,5 @@
-"""Risk events to an org, from the registration that the docs describe to a change of the key; the org is the emulated one,
-which fetches the keys from the running forwarder."""
+"""Risk events to an emulated org, from the registration as in the docs to a change of the key. The org fetches the keys from
+the running forwarder."""
 
 import json
 import re
@@ -42,12 +42,12 @@ class Scene:
         self._here = here
 
     def settings(self, **changes: Any) -> Settings:
-        """Those of the docs, with the address where the keys are served here."""
+        """Return the settings of the docs, with the address where the test serves the keys."""
         jwks = f"http://{self.forwarder.server.address}/.well-known/jwks.json"
         return settings(self._here, self.org.settings.url, **changes, issuer=ISSUER, jwks=jwks)
 
     def registration(self) -> dict[str, Any]:
-        """The body of the command in the docs."""
+        """Return the request body of the command in the docs."""
         (text,) = re.findall(r"-d '({.*?})'", PAGE, re.DOTALL)
         body: dict[str, Any] = json.loads(text)
         assert body["settings"]["issuer"] == ISSUER

@@ -1,4 +1,4 @@
-"""What is found about those that reactions tell, before the first alert needs them."""
+"""The checks of webhooks and receivers before the first alert."""
 
 import json
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ KID = public_jwk(KEY)["kid"]
 
 
 async def checked(reply: Reply, **changes: Any) -> list[str]:
-    """The problems of keys that a server at `jwks` publishes like this, without the address."""
+    """Return the problems of the keys that a server at `jwks` publishes; the texts have no address."""
 
     async def check(_: object) -> Reply:
         return reply
@@ -127,7 +127,7 @@ async def test_a_receiver_that_responds_is_reachable_whatever_it_says() -> None:
 
 
 class Org:
-    """An org that answers a list of its providers."""
+    """An org that returns a list of its providers."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer

@@ -1,4 +1,4 @@
-"""docs/reactions-receivers.md: what it tells receivers to run works on what the forwarder sends."""
+"""The code in docs/reactions-receivers.md verifies what the forwarder sends."""
 
 import asyncio
 import base64
@@ -34,7 +34,7 @@ def code(name: str) -> Any:
 
 
 class MachineClock(ManualClock):
-    """The code of the page compares with the clock of the machine."""
+    """The real clock, because the code of the page compares with it."""
 
     def __init__(self, seconds_ago: float = 0) -> None:
         super().__init__(round((time.time() - seconds_ago) * 1_000_000))

@@ -1,4 +1,4 @@
-"""What leaves for those that reactions tell, over real sockets, and what is made of each answer."""
+"""The requests to webhooks and receivers, over real sockets, and the consequence of each response."""
 
 import gzip
 import json
@@ -45,7 +45,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class RealTime(ManualClock):
-    """The library of Standard Webhooks compares with the clock of the machine."""
+    """The real clock, because the library of Standard Webhooks compares with it."""
 
     def __init__(self) -> None:
         import time  # noqa: PLC0415

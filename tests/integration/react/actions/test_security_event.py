@@ -1,4 +1,4 @@
-"""Okta's own SDK, whose import looks for IPv6 with a socket, reads the event that Okta gets."""
+"""Okta's own SDK reads the event that Okta gets. The test is here because the import of the SDK opens a socket."""
 
 import json
 from typing import Any

@@ -33,7 +33,7 @@ SETTINGS = GuardSettings(mode="enforce", modes={"push_fatigue": "enforce"}, prot
 
 @dataclass
 class Org:
-    """The emulated org and the guards before it."""
+    """The emulated org, and guards that ask it."""
 
     org: Emulator
     okta: OktaCalls
@@ -73,7 +73,7 @@ async def scene(token: str = TOKEN, api: ApiSettings | None = None, **changes: A
 
 
 def approved(at: Micros) -> dict[str, Any]:
-    """An action that was approved this moment, so that no earlier look-up counts."""
+    """Return an action that was approved just now, so that no earlier look-up is used."""
     approval = Approval(at + 10**9, by="ada", at=at, given=True)
     return {"state": ActionState.WAITING, "waits_for": Waits.APPROVAL, "approval": approval}
 
@@ -120,7 +120,7 @@ async def test_a_token_that_okta_does_not_know_cannot_say_who_is_protected() -> 
 
 @pytest.mark.long
 async def test_a_service_app_that_manages_users_and_groups_may_look_them_up() -> None:
-    """With the scopes of the example in the documents, which has none to read."""
+    """The scopes are those of the example in the docs, which has no scope to read."""
     key, scopes = rsa_key(), ("okta.logs.read", "okta.users.manage", "okta.groups.manage")
     api = ApiSettings(client_id="0oareact", private_key=Secret(pem(key)), scopes=scopes)
     clients = {"0oareact": {"keys": [public_pem(key)], "scopes": list(scopes), "dpop": False}}

@@ -1,5 +1,5 @@
-"""An emulated org and the prompts of a forwarder, with a clock that a test moves, and a row that is driven as the engine of
-reactions drives it: stored before it is sent, polled when it is due."""
+"""An emulated org and the prompts of a forwarder, with a clock that a test moves. `Driven` processes a row as the engine
+does: it stores the row before sending the prompt, and polls when the row is due."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
@@ -46,7 +46,7 @@ class Scene:
         return next(user for user in self.org.users.all() if not user.roles)
 
     def prompts(self, **app: Any) -> Prompts:
-        """Those of a new process."""
+        """Return the prompts of a new process."""
         settings = {"client_id": APP, "private_key": pem(rsa_key()), "server": self.server} | app
         url = self.origin or self.org.settings.url
         client = OktaClient(url, ApiSettings(token=TOKEN), 1.0, self.clock, retry=RetryPolicy(timeout=5.0))
@@ -66,16 +66,16 @@ class Scene:
         self.org.prompts.set_phone(self.user, Phone(answer, after, fault))  # type: ignore[arg-type]
 
     def fail(self, *, changes: dict[str, Any] | None = None, polls: dict[str, Any] | None = None) -> None:
-        """Let calls fail from now on; without arguments, no more."""
+        """Make calls fail from now on; without arguments, make them succeed again."""
         self.org.faults = Faults.model_validate({"changes": changes or {}, "polls": polls or {}})
 
     @property
     def asked(self) -> tuple[Prompt, ...]:
-        """The prompts that phones have shown."""
+        """Return the prompts that phones have shown."""
         return tuple(self.org.prompts.all())
 
     def calls(self, ending: str = "") -> list[tuple[str, int]]:
-        """The path and status of each changing call of the org, and of each poll by CIBA."""
+        """Return the path and status of each call that changes something, and of each CIBA poll."""
         return [(call.path, call.status) for call in self.org.calls.all() if call.path.endswith(ending)]
 
 
@@ -96,7 +96,7 @@ async def scene(server: str | None = "default", **changes: Any) -> AsyncIterator
 
 @dataclass
 class Driven:
-    """One row and what was stored of it, oldest first."""
+    """A row and its stored states, oldest first."""
 
     scene: Scene
     prompts: Prompts
@@ -120,7 +120,7 @@ class Driven:
         return self._stored(await self.prompts.poll(self.row))
 
     async def to_its_end(self) -> str:
-        """Send and poll until it is over, each when it is due, and return the answer, or `failed`."""
+        """Send the prompt and poll when due, until the prompt ends. Return the answer, or `failed`."""
         for _ in range(200):
             if self.row.state is ActionState.ENDED:
                 return self.row.answer or "failed"
@@ -129,12 +129,12 @@ class Driven:
         raise AssertionError("it has no end")
 
     async def wait(self) -> None:
-        """Let the time pass until the row is due."""
+        """Move the clock to the time when the row is due."""
         if self.row.due is not None:
             await self.scene.clock.advance(max(0.0, (self.row.due - self.scene.clock.now()) / 1_000_000))
 
     def restart(self) -> None:
-        """Go on as a new process does, from what is stored."""
+        """Continue as a new process does, from the stored row."""
         self.prompts = self.scene.prompts()
         if self.row.state is ActionState.CALLING:
             self._stored(lost())
@@ -157,7 +157,7 @@ def driven(scene: Scene, by: str, **more: Any) -> Driven:
 
 
 class _Until:
-    """Awaits something, and cancels the task where it waits for the `last`-th time."""
+    """Awaits something, and cancels the task at its wait number `last`."""
 
     def __init__(self, work: Coroutine[Any, Any, Any], last: int) -> None:
         self._work = work
@@ -183,7 +183,7 @@ class _Until:
 
 
 async def killed(work: Callable[[], Coroutine[Any, Any, Any]], at: int) -> bool:
-    """Run `work` and end it where it waits for the `at`-th time; return whether it got that far."""
+    """Run `work` and cancel it at its wait number `at`. Return whether it reached this wait."""
 
     async def run() -> None:
         await _Until(work(), at)

@@ -1,4 +1,4 @@
-"""The process ends at any point: no user is asked twice, and what is said afterwards is true."""
+"""The process ends at any point: no user is asked twice, and the stored answer is true."""
 
 import asyncio
 

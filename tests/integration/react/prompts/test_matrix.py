@@ -1,5 +1,5 @@
-"""Push and CIBA against the emulated org: for whatever may become of a prompt, the right word, the right calls, and no poll
-that comes too early."""
+"""Push and CIBA against the emulated org: each end of a prompt has the right answer and the right calls, and no poll comes too
+early."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 def never_early(made: Scene) -> None:
-    """No poll came before Okta's interval was over."""
+    """Check that no poll came before Okta's interval was over."""
     for each in made.asked:
         assert each.early == 0
         assert all(later - earlier >= 4.9 * SECOND for earlier, later in pairwise([each.asked, *each.polls]))
@@ -226,7 +226,7 @@ async def test_a_lost_poll_before_the_answer_changes_nothing() -> None:
 
 
 async def _with_time(made: Scene, work: Coroutine[Any, Any, Any]) -> None:
-    """Run `work` while the emulated org keeps its caller waiting."""
+    """Run `work`, and move the clock while the emulated org delays its response."""
     task = asyncio.create_task(work)
     while not task.done():
         await made.clock.advance(0.5)

@@ -35,13 +35,13 @@ NOW = NOON // SECOND + 5
 
 
 class Users:
-    """An org's API that knows one user, and is the orgs too."""
+    """An org's API with one user; also the `Okta` port that returns it."""
 
     def org(self, _name: str) -> "Users":
         return self
 
     async def ready(self, method: str, path: str) -> None:
-        """Wait for nothing."""
+        """Return at once."""
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
@@ -94,7 +94,7 @@ def signed(claims: dict[str, Any], *, by: str = "okta", kid: Any = "k1", algorit
 async def asked(
     token: Callable[[dict[str, Any]], Any] = signed,
 ) -> AsyncIterator[tuple[Server, Prompts, Action, ManualClock]]:
-    """A prompt that is out, five seconds after it was sent."""
+    """Return a prompt that waits for an answer, five seconds after it was sent."""
     server, clock = Server(token), ManualClock()
     async with Receiver(server.answer) as http:
         server.url = http.url.removesuffix("/events")
