@@ -1,4 +1,4 @@
-"""Guards with an org behind them, and rows that a test puts."""
+"""Guards with a fake org, and rows that a test puts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,7 +51,7 @@ SETTINGS = GuardSettings(
 
 @dataclass
 class FakeStore:
-    """`core.action.ActionStore`, as far as guards ask it."""
+    """`core.action.ActionStore`, as far as guards use it."""
 
     polled: set[str] = field(default_factory=set)
     users: int = 0
@@ -76,7 +76,7 @@ class FakeStore:
 
 @dataclass
 class FakeLooks:
-    """`react.ports.Looks`: says what a test sets."""
+    """`react.ports.Looks`: returns what a test sets."""
 
     seen: Seen = field(default_factory=lambda: Seen(Answer(200), {"status": "ACTIVE"}))
     looks: int = 0
@@ -87,7 +87,7 @@ class FakeLooks:
 
 
 class Scene:
-    """An org with a user whom nothing protects, and all that guards look at."""
+    """An org with an unprotected user, and everything that guards look at."""
 
     def __init__(self, settings: GuardSettings = SETTINGS, **changes: Any) -> None:
         self.clock = ManualClock()
@@ -128,7 +128,7 @@ class Scene:
         return judgement.verdict, judgement.reason
 
     def waits(self, action: Action, judgement: Judgement) -> Action:
-        """Put the row as the engine does when it waits."""
+        """Put the row of an action that waits, as the engine does."""
         row = change(
             action,
             state=ActionState.WAITING,
@@ -141,7 +141,7 @@ class Scene:
         return row
 
     def approve(self, row: Action, *, given: bool = True) -> Action:
-        """Put the row as a human decides about it."""
+        """Put the row of an action that a human approved or refused."""
         assert row.waits_for is Waits.APPROVAL
         assert row.approval is not None
         approval = change(row.approval, given=given, by="ada", at=self.now)
@@ -150,7 +150,7 @@ class Scene:
         return decided
 
     def done(self, action: Action, seconds: float = HOUR / SECOND) -> Action:
-        """Put the row as the engine does after a call that succeeded."""
+        """Put the row of an action whose call succeeded, as the engine does."""
         until = self.now + round(seconds * SECOND)
         timed = action.kind.value == "timed"
         row = change(
@@ -167,7 +167,7 @@ class Scene:
         return row
 
     async def carry_out(self, action: Action) -> bool:
-        """Judge an action, and carry it out if the guards let it go."""
+        """Judge an action, and carry it out if no guard stops it."""
         if (await self.judge(action)).verdict is not Decision.GO:
             return False
         self.done(action)

@@ -1,4 +1,4 @@
-"""The engine's scene with the real guards before its org."""
+"""The scene of the engine, with the real guards."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from tests.unit.react.scene import FakeGuards, Scene
 
 
 class _RealGuards(FakeGuards):
-    """The guards over the memory of the scene, which each start replaces; looks at the scene's targets."""
+    """The real guards. They use the memory of the scene, which each start replaces, and look at the targets of the scene."""
 
     def __init__(self, scene: "GuardedScene") -> None:
         super().__init__({})
@@ -35,7 +35,7 @@ class _RealGuards(FakeGuards):
 
 
 class GuardedScene(Scene):
-    """The scene; `guard` changes the settings of the guards, as a reload does."""
+    """A scene with real guards. `guard` changes their settings, as a reload does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class GuardedScene(Scene):
         self.settings = GuardSettings(**{"mode": "enforce", "modes": {"r1": "enforce"}, **settings})
 
     async def decide(self, *, given: bool) -> None:
-        """Let a human decide about what waits for one."""
+        """Approve or refuse the actions that wait for a human."""
         now = self.clock.now()
         for row in [one for one in self.memory.open() if one.waits_for is Waits.APPROVAL]:
             assert row.approval is not None

@@ -1,4 +1,4 @@
-"""An engine of reactions over an org, a store and guards that a test steers; the time is a manual clock's."""
+"""An engine of reactions with a fake org, a fake store and fake guards. A test sets what they return, and moves the clock."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -35,8 +35,13 @@ from tests.fakes.clock import ManualClock, settle
 
 
 class FakeStore:
-    """`core.action.ActionStore` in memory; `rows` is what is committed, `log` each commit and each call in order, `logged`
-    whether the System Log has every event."""
+    """`core.action.ActionStore` in memory.
+
+    Attributes:
+        rows: the committed rows.
+        log: each commit and each call, in order.
+        logged: whether the System Log has every event.
+    """
 
     def __init__(self) -> None:
         self.rows: dict[str, Action] = {}
@@ -73,10 +78,17 @@ class FakeStore:
 
 
 class FakeOkta:
-    """An org with users and one group `Step-up`. `faults` are the fates of the next changing calls: `before` and `after`
-    answer 503 without and with the effect, `lost` has the effect and no answer, 429 and 403 are answered as such.
-    `note` is what the answer to a change of the group says. `look_faults` are the answers to the next looks, `id_faults` to those for a group by its id; a look takes `slow` seconds.
-    `bodies` are the bodies of the next looks, by the end of the path."""
+    """An org with users and one group `Step-up`.
+
+    Attributes:
+        faults: the faults of the next changing calls. `before` and `after`: a 503 without and with the effect; `lost`: the
+            effect, but no response; `429` or `403`: this status.
+        look_faults: the statuses of the next look-ups.
+        id_faults: the statuses of the next look-ups of a group by its id.
+        bodies: the bodies of the next look-ups, by the end of the path.
+        slow: the seconds that a look-up takes.
+        note: the text of the answer to a change of the group.
+    """
 
     def __init__(self, store: FakeStore, clock: ManualClock) -> None:
         self._store = store
@@ -101,7 +113,7 @@ class FakeOkta:
         return self if name == "acme" else None
 
     async def ready(self, method: str, path: str) -> None:
-        """Never wait."""
+        """Return at once."""
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
@@ -171,12 +183,12 @@ class FakeOkta:
         return Answer(200)
 
     def set_status(self, user: str, status: str) -> None:
-        """Change the status, as an admin too would."""
+        """Change the status of a user, as an admin could."""
         self.status[user], self.changed[user] = status, str(self._clock.now())
 
 
 class FakeGuards:
-    """Lets everything go that is not so already, unless `say` has a verdict by the name of the action."""
+    """Lets every action go whose effect is not there yet, unless `say` has a verdict for the name of the action."""
 
     def __init__(self, acts: Mapping[str, actions.Act]) -> None:
         self._acts = acts
@@ -197,7 +209,7 @@ class FakeGuards:
 
 
 class FakePrompts:
-    """Answers `send` and `poll` with what is in `script`, in order."""
+    """Returns the results in `script` from `send` and `poll`, in order."""
 
     def __init__(self) -> None:
         self.script: list[PromptProgress] = []
@@ -223,7 +235,7 @@ class FakePrompts:
 
 
 class Scene:
-    """All of it. `crash` drops the engine as kill -9 would; `start` begins with what is committed."""
+    """The engine with its fakes. `crash` drops the engine, as kill -9 would; `start` makes a new one from the committed rows."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -284,7 +296,7 @@ class Scene:
         await self.rest()
 
     async def rest(self) -> None:
-        """Let everything run that does not wait for time."""
+        """Run all tasks until each waits for the clock."""
         for _ in range(5):
             await settle()
 

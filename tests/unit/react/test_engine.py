@@ -1,4 +1,4 @@
-"""An action on its way: row before call, no effect twice, every effect undone, whatever fails in between."""
+"""The engine: the row is stored before the call, no effect is made twice, and every effect is undone, whatever fails."""
 
 import asyncio
 from collections.abc import AsyncIterator

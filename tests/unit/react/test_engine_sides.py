@@ -1,4 +1,4 @@
-"""One side that hangs, beside others that answer: nothing but what needs that side waits for it."""
+"""A server that hangs delays only the actions that need this server."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ change = msgspec.structs.replace
 
 
 class Hanging(actions.OktaAct):
-    """An act whose calls to the sides in `hangs` never return."""
+    """An act whose calls to the servers in `hangs` never return."""
 
     def __init__(self, *hangs: str) -> None:
         self.hangs = hangs
@@ -64,7 +64,7 @@ def sends(scene: Scene, name: str, to: str, alert: str, target: ActionTarget, **
 
 
 async def until_ended(scene: Scene, *rows: Action) -> None:
-    """Let what needs no time come to its end, at most eight at once."""
+    """Run until all actions that do not hang have ended; at most eight run at the same time."""
     for _ in range(100):
         if not any(scene.row(row).is_open for row in rows):
             return

@@ -1,4 +1,4 @@
-"""The engine and the real guards together: what one does is what the other counts."""
+"""The engine and the real guards together: the guards count what the engine does."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""The plan of an alert: which actions, about whom, and that it never goes beyond the alert and the configuration."""
+"""The plan of an alert: the actions and their targets, which come only from the alert and the configuration."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The engine with the real guards: whatever happens, each action ends, or waits for a time ahead."""
+"""The engine with the real guards: each action ends, or waits until a time in the future."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -42,7 +42,7 @@ async def scene() -> AsyncIterator[GuardedScene]:
 
 
 def old(scene: GuardedScene, name: str, **settings: Any) -> Action:
-    """An action that was planned almost as long ago as a quiet one may be tried."""
+    """Return an action that was planned almost a day ago, the longest time that a quiet action is tried."""
     planned = scene.clock.now() - LONGEST + 2 * MINUTE
     return change(scene.action(name, **settings), planned_at=planned, published=planned)
 
@@ -146,7 +146,7 @@ async def test_a_group_by_its_id_is_looked_up_again_while_okta_is_in_trouble(sce
 
 
 class _Half:
-    """An action of which a call leaves half of the effect, as one that was interrupted does."""
+    """An act whose call makes only half of the effect, as an interrupted call does."""
 
     outcome = Outcome.DONE
 

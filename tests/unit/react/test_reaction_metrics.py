@@ -1,4 +1,4 @@
-"""The series of reactions before anything has happened."""
+"""The series of reactions at the start of the forwarder."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The page about reactions: each configuration that it shows is accepted, and it names every action, guard and answer."""
+"""docs/reactions.md: each configuration on the page is accepted, and the page names every action, guard and answer."""
 
 import re
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_the_examples_have_entries() -> None:
 
 
 def rows(heading: str) -> list[list[str]]:
-    """The cells of the tables below a heading."""
+    """Return the cells of the tables below a heading."""
     section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("| `")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]

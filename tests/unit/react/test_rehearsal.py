@@ -1,4 +1,4 @@
-"""A rehearsal: what enforce would have done, by the plans and guards of the live reactions."""
+"""A rehearsal: what mode enforce would have done, with the plans and guards of the live reactions."""
 
 import json
 from pathlib import Path

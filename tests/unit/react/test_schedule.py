@@ -1,4 +1,4 @@
-"""What is due, in which order it begins, and what may begin beside what is in work."""
+"""The due rows, their order, and which rows may start while others are processed."""
 
 import msgspec
 
@@ -12,7 +12,7 @@ DO = ("revoke_sessions", "add_to_group", "suspend", "block_ip", "notify")
 
 
 def alert(number: int) -> list[Action]:
-    """What one alert plans, in the order of `do`."""
+    """Return the actions for one alert, in the order of `do`."""
     target = ActionTarget("user", f"00u{number}")
     rows = [action(name, number, settings={"to": "soc"}) for name in DO]
     return [change(row, target=target) if row.target.kind == "user" else row for row in rows]

@@ -1,4 +1,4 @@
-"""What the status shows of reactions: what waits, what is live and until when, what is paused, which limits were reached."""
+"""The status of reactions: waiting actions, live effects, pauses, and the limits that were reached."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A day of events for correlations, the rules over it, and what must alert: computed from the whole day at once."""
+"""A day of events for correlations, the rules, and the expected alerts, which are computed from the whole day at once."""
 
 import itertools
 import json
@@ -79,7 +79,7 @@ correlation:
 
 
 def ruleset(folder: Path, text: str = RULES) -> Ruleset:
-    """The rules of `text`, loaded from a file."""
+    """Return the rules in `text`, loaded from a file."""
     file = folder / "rules.yml"
     file.write_text(text)
     return load([file])
@@ -99,7 +99,7 @@ def made(number: int, at: int, kind: str, actor: str, ip: str, target: str = "no
 
 
 def day(seed: int, count: int = 300) -> list[Event]:
-    """Events of the day before noon, in bursts, so that windows are met, just missed and overlapped."""
+    """Return the events of the day before noon. They come in bursts that fill windows, just miss them, or overlap."""
     chance = Random(seed)
     events = []
     bursts = [NOON - chance.randrange(23 * HOUR) for _ in range(12)]
@@ -117,7 +117,7 @@ Pair = tuple[str, str]
 
 
 def expected(events: Iterable[Event]) -> set[Pair]:
-    """The (rule, group) pairs that must alert, straight from the definitions."""
+    """Return the (rule, group) pairs that must alert by the definitions of the correlations."""
     rows = [
         (event.published, event.event_type.removeprefix("test."), json.loads(event.body)) for event in events
     ]
@@ -151,7 +151,7 @@ def expected(events: Iterable[Event]) -> set[Pair]:
 
 
 def _ends(times: Sequence[int], wanted: int, seconds: int) -> list[int]:
-    """The times at which a window with so many ends."""
+    """Return the times at which a window with enough events ends."""
     return [at for at in times if sum(at - seconds * SECOND <= other <= at for other in times) >= wanted]
 
 

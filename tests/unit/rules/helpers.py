@@ -1,4 +1,4 @@
-"""Rules for the tests of this folder: written to a file, read and judged as the command does it."""
+"""Helpers: write rules to a file, and read them as `rules coverage` does."""
 
 import json
 from collections import Counter
@@ -11,7 +11,7 @@ from forwarder.rules.coverage import Coverage, coverage
 
 
 def read(path: Path) -> tuple[list[Rule], list[UnreadableRule]]:
-    """The rules and the problems of a file or a folder."""
+    """Return the rules and the problems of a file or a folder."""
     found = [each for _, each in read_files([path])]
     return [each for each in found if isinstance(each, Rule)], [
         each for each in found if isinstance(each, UnreadableRule)
@@ -19,7 +19,7 @@ def read(path: Path) -> tuple[list[Rule], list[UnreadableRule]]:
 
 
 def left_out(path: Path) -> dict[SkipReason, int]:
-    """How often something is left out, by reason; rules that turn out to be about another product included."""
+    """Return how many rules and files are left out, by reason, including rules that turn out to be about another product."""
     found = [each for _, each in read_files([path])]
     reasons = [each.reason for each in found if isinstance(each, LeftOut)]
     reasons += [
@@ -29,7 +29,7 @@ def left_out(path: Path) -> dict[SkipReason, int]:
 
 
 def judge(folder: Path, language: str, query: str, **more: object) -> Coverage:
-    """What one of Elastic's rules, or a filter of the System Log, needs."""
+    """Return the coverage of an Elastic rule or a System Log filter."""
     path = folder / ("rule.txt" if language == "filter" else "rule.json")
     rule = {"name": "a rule about Okta", "language": language, "query": query, **more}
     path.write_text(query if language == "filter" else json.dumps(rule))
@@ -41,12 +41,12 @@ def judge(folder: Path, language: str, query: str, **more: object) -> Coverage:
 
 
 def types(needs: Coverage) -> set[str]:
-    """All types that a rule names, and that exist."""
+    """Return the existing event types that a rule names."""
     return {*needs.by_hooks, *needs.only_system_log}
 
 
 def under(prefix: str) -> set[str]:
-    """The types of the catalogue that begin with `prefix`."""
+    """Return the types in the catalogue that begin with `prefix`."""
     found = {name for name in EVENT_TYPES if name.startswith(prefix)}
     assert len(found) > 2
     return found

@@ -1,4 +1,4 @@
-"""Trees of conditions as pySigma builds them and as ours does, in one common form: nested tuples."""
+"""Trees of conditions, as pySigma and as our reader build them, in a common form: nested tuples."""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ Tree = tuple[Any, ...]
 
 
 def our_tree(condition: Condition) -> Tree:
-    """One of our conditions in the common form."""
+    """Return one of our conditions in the common form."""
     match condition:
         case And(parts):
             return ("and", *map(our_tree, parts))
@@ -72,7 +72,7 @@ def _our_value(value: Value) -> Tree:
 
 
 def their_tree(condition: Any) -> Tree:
-    """One of pySigma's conditions in the common form."""
+    """Return one of pySigma's conditions in the common form."""
     if isinstance(condition, theirs.ConditionAND | theirs.ConditionOR):
         word = "and" if isinstance(condition, theirs.ConditionAND) else "or"
         return (word, *map(their_tree, condition.args))
@@ -116,7 +116,7 @@ def _their_value(value: Any) -> Tree:
 
 
 def their_rules(text: str, lists: Lists | None = None) -> list[Tree]:
-    """The trees of pySigma for the rules of a YAML text, without correlations; exceptions are applied."""
+    """Return pySigma's trees for the rules in a YAML text, without correlations; exceptions are applied."""
     collection = SigmaCollection.from_yaml(text)
     collection.resolve_rule_references()
     pipeline = ProcessingPipeline(
@@ -133,13 +133,13 @@ def their_rules(text: str, lists: Lists | None = None) -> list[Tree]:
 
 
 def their_correlations(text: str) -> list[SigmaCorrelationRule]:
-    """The correlations of a YAML text, by pySigma."""
+    """Return the correlations in a YAML text, as pySigma reads them."""
     found = SigmaCollection.from_yaml(text).rules
     return [rule for rule in found if isinstance(rule, SigmaCorrelationRule)]
 
 
 def written(folder: Path, text: str) -> Path:
-    """A file with these rules."""
+    """Write these rules to a file, and return the file."""
     path = folder / "rules.yml"
     path.write_text(text, encoding="utf-8")
     return path

@@ -1,4 +1,4 @@
-"""What feeds a rule."""
+"""Whether hooks or the System Log deliver the events of a rule."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Files of rules, in every form that they come in."""
+"""Files of rules, in every supported form."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ framework = "F"
 
 
 def one(path: Path, text: str | bytes) -> tuple[list[str], list[str]]:
-    """The names of the rules in a file with that text, and its problems."""
+    """Return the names of the rules in a file with this text, and its problems."""
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     rules, problems = read(path)
     return [rule.name for rule in rules], [f"{problem.place}: {problem.text}" for problem in problems]

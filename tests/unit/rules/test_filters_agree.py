@@ -1,4 +1,4 @@
-"""A System Log filter as a rule has the results that the emulated org gives for `filter=`."""
+"""A System Log filter has the same results as a rule and as the parameter `filter` of the emulated org."""
 
 import json
 import random

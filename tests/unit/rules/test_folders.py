@@ -17,14 +17,14 @@ detection: {s: {eventType: user.session.start}, condition: s}
 
 
 def covered(folder: Path) -> tuple[int, bool]:
-    """How many rules `rules coverage` reads, and whether it has a problem."""
+    """Return how many rules `rules coverage` reads, and whether there is a problem."""
     found = [each for _, each in read_files([folder])]
     rules = [each for each in found if isinstance(each, Rule) and coverage(each)]
     return len(rules), any(isinstance(each, UnreadableRule) for each in found)
 
 
 def loaded(folder: Path) -> tuple[int, bool]:
-    """How many rules the forwarder loads, and whether it has a problem."""
+    """Return how many rules the forwarder loads, and whether there is a problem."""
     ruleset, problems = read_rules([folder])
     return len(ruleset.rules), bool(problems)
 

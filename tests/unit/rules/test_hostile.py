@@ -37,7 +37,7 @@ LONG = "user." + "a" * 100
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """Far below the years that backtracking takes, and far above the noise of a busy machine."""
+    """Check that the block is fast: far below the years of backtracking, and far above the noise of a busy machine."""
     started = time.process_time()
     yield
     assert time.process_time() - started < 10

@@ -1,6 +1,6 @@
-"""The shipped rules on labelled courses of events that were written without looking at them: for each rule that alerts, two
-that it must find and two that it must not, one of which is a near miss. The events are whole, and their derived fields come
-from what the user did before, as in a running forwarder."""
+"""The shipped rules on labelled series of events, which were written without a look at the rules. For each rule that alerts,
+there are two series that it must find, and two that it must not find; one of the latter is a near miss. The events are
+complete, and their derived fields come from earlier events of the user, as in a running forwarder."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -36,7 +36,7 @@ Step = tuple[float, dict[str, Any]]
 
 
 def did(minute: float, event_type: str, **about: Any) -> Step:
-    """An event, `minute` minutes after noon. What is not given is everyday: Ada, from Lisbon, on her own device."""
+    """Return an event, `minute` minutes after noon. Default: an everyday event of Ada, from Lisbon, on her own device."""
     who = about.pop("who", "ada")
     spot, ip = about.pop("spot", LISBON), about.pop("ip", "192.0.2.10")
     debug: dict[str, Any] = {"requestUri": "/api/v1/authn", **about.pop("debug", {})}
@@ -162,7 +162,7 @@ CASES: list[tuple[str, set[str], list[Step]]] = [
 
 
 def events(steps: list[Step]) -> Iterator[tuple[Event, dict[str, Any]]]:
-    """What everybody did ten days ago, and then the steps."""
+    """Return the events of all users ten days ago, and then the steps."""
     names = {raw["actor"]["id"].removeprefix("00u") for _, raw in steps}
     known = [did(-10 * DAY, SIGN_IN, who=name, session=f"idx-{name}-0") for name in sorted(names)]
     for number, (minute, raw) in enumerate([*known, *steps]):

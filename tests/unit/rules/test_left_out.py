@@ -1,4 +1,4 @@
-"""What a folder leaves out: other people's rules and files, and never a rule about Okta that cannot be used."""
+"""What is left out in a folder: rules and files about other products, but no unusable rule about Okta."""
 
 import json
 from pathlib import Path
@@ -23,14 +23,14 @@ detection:
 
 
 def in_a_folder(folder: Path, name: str, text: str) -> Path:
-    """A folder that holds a sound rule beside the given file."""
+    """Return a folder with the given file and a valid rule."""
     (folder / "sound.yml").write_text(json.dumps({**SIGMA, "title": "Sound"}))
     (folder / name).write_text(text)
     return folder
 
 
 def problem_texts(folder: Path) -> list[str]:
-    """The problems of a folder; the sound rule is read in any case."""
+    """Return the problems of a folder, and check that the valid rule is read."""
     rules, problems = read(folder)
     assert "Sound" in [rule.name for rule in rules]
     return [f"{problem.place}: {problem.text}" for problem in problems]

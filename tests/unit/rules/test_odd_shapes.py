@@ -1,4 +1,4 @@
-"""No shape of a document does more than be left out or be a problem."""
+"""A document of any shape is read, left out, or a problem; no shape raises an error."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The rules of config/rules: each loads, says what it is about, and passes its tests; pySigma reads them too."""
+"""The rules in config/rules: each loads, has a description, and passes its tests. pySigma reads them too."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""docs/rules.md says of each public rule what feeds it."""
+"""docs/rules.md says for each public rule where its events come from."""
 
 import pytest
 

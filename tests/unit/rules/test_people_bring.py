@@ -1,4 +1,4 @@
-"""Rules as people bring them: whole public collections, with other products, languages and broken files in them."""
+"""Public collections of rules, which also have rules for other products, other languages and broken files."""
 
 import json
 import os
@@ -67,7 +67,7 @@ query: |
 
 
 def named(path: Path) -> set[str]:
-    """All types that the rules of a path name."""
+    """Return all types that the rules at a path name."""
     rules, problems = read(path)
     assert problems == []
     return {name for rule in rules if (needs := coverage(rule)) for name in types(needs)}

@@ -1,4 +1,4 @@
-"""No query, however odd, does more than be refused."""
+"""An odd query is read or refused; no query raises another error."""
 
 import contextlib
 

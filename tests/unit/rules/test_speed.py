@@ -1,4 +1,4 @@
-"""What an event costs: far below what delivering it costs, whatever its sender wrote. Best of several runs, in CPU time."""
+"""The CPU time to evaluate an event: far less than to deliver it, whatever its sender wrote. The best of several runs counts."""
 
 import time
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def ruleset(folder: Path, selections: list[dict[str, Any]]) -> Ruleset:
 
 
 def best(run: Callable[[], Any], times: int) -> float:
-    """Seconds of the quickest of 200 batches, per call: on a busy machine most are slowed down."""
+    """Return the seconds per call in the fastest of 200 batches, because a busy machine slows down most batches."""
     batches = []
     for _ in range(200):
         started = time.thread_time()

@@ -1,4 +1,4 @@
-"""Files and languages as other programs write and spell them."""
+"""Files and names of languages, as other programs write them."""
 
 import json
 from pathlib import Path

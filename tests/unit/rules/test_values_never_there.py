@@ -1,4 +1,4 @@
-"""Countries, regions, addresses and networks in a form in which they never match: refused, or said."""
+"""Countries, regions, addresses and networks in a form that never matches: refused, or reported as a warning."""
 
 import json
 from collections.abc import Sequence

@@ -40,7 +40,7 @@ class Scene:
         return DesiredHook(**plain | changes)
 
     async def sync(self, wanted: DesiredHook, *, resend_secret: bool = False) -> list[str]:
-        """Do what `forwarder hooks sync` does, and return the differences."""
+        """Do what `forwarder hooks sync` does, and return the calls that changed something."""
         self.api.sent.clear()
         hook = find_own(await self.admin.all(), wanted.name, wanted.uri)
         made = plan(wanted, hook, resend_secret=resend_secret)

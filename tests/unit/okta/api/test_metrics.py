@@ -1,4 +1,4 @@
-"""What each call of Okta's API leaves in the metrics."""
+"""The metrics of the calls of Okta's API."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""One of Okta's rate limits, by its headers alone."""
+"""A limiter that knows Okta's rate limit only from the headers of responses."""
 
 from email.utils import formatdate
 
@@ -21,7 +21,7 @@ def limiter(clock: ManualClock) -> RateLimiter:
 def headers(
     clock: ManualClock, left: int, lasts: float, *, skew: float = 0.0, limit: int = 10
 ) -> dict[str, str]:
-    """What Okta says whose clock is `skew` seconds ahead of ours, and whose window lasts `lasts` seconds more."""
+    """Return Okta's headers. Okta's clock is `skew` seconds ahead of ours, and the window ends in `lasts` seconds."""
     now = clock.now() / 1e6 + skew
     return {
         "x-rate-limit-limit": str(limit),

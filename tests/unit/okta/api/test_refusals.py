@@ -1,4 +1,4 @@
-"""What an operator is told about a call that is refused."""
+"""The error texts of refused calls."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""What lies between a hook as it is and as it is wanted, on answers as Okta gives them."""
+"""The differences between the existing hook and the desired hook, for responses as Okta sends them."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ FILTER = {"type": "EXPRESSION_LANGUAGE", "eventFilterMap": [ENTRY]}
 
 
 def answered(**changes: Any) -> dict[str, Any]:
-    """A hook that is as `wanted`, with what an operator may have added in Okta's console."""
+    """Return a hook that matches `wanted`, with properties that an operator may have added in the Admin Console."""
     config = {
         "uri": "https://hooks.example.com/okta/events",
         "headers": [{"key": "X-Team", "value": "blue"}],

@@ -27,7 +27,7 @@ HOUR = 3600 * SECOND
 
 @dataclass
 class Scene:
-    """An org's log, a store, and the backfill between them.
+    """An org's log, a store, and a backfill from the log into the store.
 
     Attributes:
         reasons: why the next pages must wait.
@@ -55,7 +55,7 @@ class Scene:
         return self.reasons.pop(0) if self.reasons else None
 
     def happened(self, *uuids: str, at: Micros, apart: Micros = SECOND) -> None:
-        """Let events be in the log since long, the first one from `at`."""
+        """Put events into the log that were stored long ago, the first one at `at`."""
         self.api.store(*(event(uuid, at + n * apart, hooks=[HOOK]) for n, uuid in enumerate(uuids)))
 
     async def fetch(self, since: Micros, until: Micros, task: Backfill | None = None) -> BackfillProgress:
@@ -64,11 +64,11 @@ class Scene:
 
     @property
     def waits(self) -> list[str | None]:
-        """Why it waited, of each progress that was reported."""
+        """Return the reasons to wait in the reported progress."""
         return [report.waits for report in self.reports if isinstance(report, BackfillProgress)]
 
     async def plan(self, since: Micros, until: Micros, task: Backfill | None = None) -> BackfillPlan:
-        """What a backfill would do now."""
+        """Return the plan of a backfill that starts now."""
         reports: list[BackfillPlan | BackfillProgress] = []
         request = BackfillRequest("acme", since, until, 0.5, dry_run=True)
         await (task or self.task).run(request, reports.append)
@@ -170,7 +170,7 @@ async def test_an_expired_link_loses_nothing(there: Scene) -> None:
 
 
 class RushingClock(ManualClock):
-    """Time that passes at once for a task that sleeps."""
+    """A clock on which a sleep ends at once."""
 
     def __init__(self) -> None:
         super().__init__()

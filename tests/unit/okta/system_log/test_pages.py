@@ -17,7 +17,7 @@ SECOND = 1_000_000
 
 
 async def read(content: bytes, hook_id: str = HOOK) -> LogPage:
-    """The page whose body is `content`."""
+    """Return the page whose body is `content`."""
     return await SystemLog("acme", URL, OneAnswer(Response(200, content, NEXT)), ManualClock()).first_page(
         NOON, hook_id=hook_id
     )

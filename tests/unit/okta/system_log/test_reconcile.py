@@ -26,10 +26,10 @@ HOUR = 3600 * SECOND
 
 
 class Store(MemoryStore):
-    """Remembers the pages that were given to it, the refused ones too.
+    """A store that remembers all pages, also those that it refused.
 
     Attributes:
-        pages: what `append` was given of the System Log.
+        pages: the batches of the System Log that were passed to `append`.
     """
 
     def __init__(self) -> None:
@@ -48,12 +48,12 @@ class Store(MemoryStore):
 
 @dataclass
 class Scene:
-    """An org's log, a store, and a reader between them that lives as long as `running`.
+    """An org's log, a store, and a reconciler that runs during `running`.
 
     Attributes:
-        hook: the id of our hook, as the reader gets it.
-        made: the id that it gets after it has asked Okta.
-        looks: how often it asked.
+        hook: the id of our hook, as the reconciler gets it.
+        made: the id that the reconciler gets after it has asked Okta.
+        looks: how often the reconciler asked Okta.
     """
 
     clock: ManualClock = field(default_factory=ManualClock)
@@ -68,12 +68,12 @@ class Scene:
         self.api = LogApi(self.clock)
 
     def happen(self, *uuids: str, ago: float = 0, hooks: Sequence[str] = (), **more: Any) -> None:
-        """Let events be stored now that happened `ago` seconds earlier."""
+        """Let Okta store events now that happened `ago` seconds earlier."""
         published = self.clock.now() - round(ago * SECOND)
         self.api.store(*(event(uuid, published, hooks=hooks, **more) for uuid in uuids))
 
     async def deliver(self, uuid: str, ago: float = 0) -> None:
-        """Let the hook deliver an event."""
+        """Store an event as delivered by the hook."""
         body = event(uuid, self.clock.now() - round(ago * SECOND), hooks=[HOOK])
         arrived = read_event(body, org="acme", source=Source.HOOK, received_at=self.clock.now())
         await self.store.append(Batch([arrived]), timeout=1)

@@ -1,4 +1,4 @@
-"""Whatever goes wrong, in whatever order: no event is lost, none is doubled, and no cursor is ahead of its commit."""
+"""No sequence of faults loses an event, stores an event twice, or moves the cursor ahead of the stored pages."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ class OurHook:
 
 
 class RushingClock(ManualClock):
-    """Time that passes at once for a task that sleeps."""
+    """A clock on which a sleep ends at once."""
 
     async def sleep(self, seconds: float) -> None:
         self._elapsed += seconds
@@ -44,10 +44,10 @@ class RushingClock(ManualClock):
 
 
 class FaultyStore(MemoryStore):
-    """A store whose pages suffer.
+    """A store in which the append of a page can fail.
 
     Attributes:
-        faults: what the next pages suffer, in turn: `full`, `small` (too small for the batch), `late` (committed, but the
+        faults: the faults of the next appends, in order: `full`, `small` (too small for the batch), `late` (committed, but the
             caller hears of a timeout), `lost` (a timeout, and nothing was committed), or None.
     """
 
@@ -72,7 +72,7 @@ class FaultyStore(MemoryStore):
         return appended
 
     def _check_cursor(self, cursor: str) -> None:
-        """All that lies before the cursor is stored."""
+        """Check that all events before the cursor are stored."""
         after = int(parse_qs(urlsplit(json.loads(cursor)["next"]).query)["after"][0])
         passed = {json.loads(stored.body)["uuid"] for stored in self._api.log[:after]}
         assert passed <= {stored.event.uuid for stored in self.events}
@@ -107,7 +107,7 @@ class Run:
         self.start()
 
     def start(self) -> None:
-        """A reader that knows nothing but what the store remembers."""
+        """Start a reconciler that knows only what the store has."""
         log = SystemLog("acme", URL, self.api, self.clock, limit=3)
         reconcile = ReconcileSettings(lookback="60d")
         self.reader = Reconciler(log, self.store, reconcile, OurHook(), Metrics(), self.clock)
@@ -137,7 +137,7 @@ class Run:
         return True
 
     async def end(self) -> None:
-        """Let all faults pass."""
+        """Run without faults until all events are stored."""
         while not await self.poll() or self.api.faults:
             pass
 

@@ -1,4 +1,4 @@
-"""Addresses in their spellings, and what covers what."""
+"""Ranges of addresses: their spellings, and which ranges cover others."""
 
 import pytest
 from hypothesis import given

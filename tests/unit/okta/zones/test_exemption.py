@@ -1,4 +1,4 @@
-"""What must be exempt before anything is blocked, and from where Okta sees the forwarder."""
+"""The addresses that must be exempt before anything is blocked, and the addresses from which Okta sees the forwarder."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is done about each zone, and why one is left alone."""
+"""The step for each zone, and the reasons not to change a zone."""
 
 from typing import Any
 

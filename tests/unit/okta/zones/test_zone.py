@@ -1,4 +1,4 @@
-"""Zones as real orgs show them, in our own form, compared with what an operator declares."""
+"""Zones of real orgs, compared with the declared zones."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What an operator may declare, and the message for everything else."""
+"""The zones that an operator may declare, and the messages for all others."""
 
 from typing import Any
 

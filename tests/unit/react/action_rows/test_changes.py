@@ -1,4 +1,4 @@
-"""Rows are committed before anything acts on them, whatever the store answers."""
+"""Rows are committed before they are used, even if the store reports an error."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from tests.fakes.store import MemoryStore
 
 
 class FailsOnce(MemoryStore):
-    """Fails the first commit of actions: before it, or right after it, as when files are moved then."""
+    """Fails the first commit of actions: before the commit, or right after it."""
 
     committed: bool
     failed = False

@@ -1,4 +1,4 @@
-"""What a security event token says, and how it is signed."""
+"""The claims and the signature of a security event token."""
 
 from typing import Any
 

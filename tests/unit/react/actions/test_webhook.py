@@ -1,4 +1,4 @@
-"""How a webhook is signed, checked by the library of Standard Webhooks, and what its body is."""
+"""The signature of a webhook, verified by the library of Standard Webhooks, and the body."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ def now() -> int:
 
 
 def test_the_signature_is_that_of_the_specification() -> None:
-    """The example of the specification's libraries."""
+    """The values are the example in the libraries of the specification."""
     secret = Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     at = 1_614_265_330_000_000
     headers = signed("msg_p5jXN8AQM9LWM0D4loKWxJek", at, b'{"test": 2432232314}', webhook_keys(secret))

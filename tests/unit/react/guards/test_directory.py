@@ -1,4 +1,4 @@
-"""Look-ups of users: what is asked, what is kept, and for how long."""
+"""Look-ups of users: the calls, and how long the results are cached."""
 
 import asyncio
 

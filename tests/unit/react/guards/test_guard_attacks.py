@@ -1,4 +1,4 @@
-"""What an attacker may try to have the forwarder act on whom it must spare, or to keep it from acting."""
+"""Attacks that make the forwarder act on protected users, or keep it from acting."""
 
 import unicodedata
 from typing import Any
@@ -62,7 +62,7 @@ def test_all_forms_of_a_name_fold_to_one(name: str, form: str) -> None:
 
 
 async def test_the_login_in_the_event_is_never_believed() -> None:
-    """The event says another login than the one that the id has."""
+    """The login in the event is not the login of the user with this id."""
     target = ActionTarget("user", BREAK_GLASS, "jane@corp.example")
     assert await Scene().verdict(action("revoke_sessions", target=target)) == (
         Decision.REFUSE,

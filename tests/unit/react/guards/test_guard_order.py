@@ -1,4 +1,4 @@
-"""The first guard that speaks decides, in the order of the words of `Reason`."""
+"""The first guard that returns a judgement decides. The order is that of `Reason`."""
 
 from collections.abc import Callable
 from itertools import combinations
@@ -102,7 +102,7 @@ NEVER_BOTH = {
 
 
 def base(*reasons: Reason) -> Action:
-    """An action on which all of them can speak; nothing but they stops it."""
+    """Return an action that each guard can stop."""
     if Reason.ADDRESS in reasons:
         return action("block_ip", settings={"approve": False})
     return action("add_to_group", settings=SETTINGS)

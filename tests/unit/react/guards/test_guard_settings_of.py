@@ -1,4 +1,4 @@
-"""What the guards get of the configuration."""
+"""The settings of the guards, made from the configuration."""
 
 from ipaddress import ip_network
 

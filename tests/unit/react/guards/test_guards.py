@@ -1,4 +1,4 @@
-"""Each guard: what it stops, what it lets through, and what it says."""
+"""Each guard: the actions that it stops, those that it does not stop, and the texts."""
 
 from ipaddress import ip_network
 from typing import Any
@@ -396,7 +396,7 @@ async def test_what_is_so_already_is_left_as_it_is() -> None:
 
 
 async def test_a_repeated_call_whose_effect_is_there_is_no_no_op() -> None:
-    """The effect may be ours, of the call whose answer was lost: it must be undone in time."""
+    """The effect may come from our call whose response was lost, so it must be undone in time."""
     scene = Scene()
     scene.looks.seen = Seen(Answer(200), {"status": "SUSPENDED"}, is_so=True)
     row = change(action("suspend"), state=ActionState.WAITING, waits_for=Waits.RETRY, called_at=NOON)
@@ -506,7 +506,7 @@ async def test_an_event_that_was_polled_is_not_asked_for() -> None:
 
 
 async def test_every_event_of_an_alert_must_be_in_the_log() -> None:
-    """Four forged events and a real one would make an alert of five."""
+    """Four forged events and a real event would make an alert of five events."""
     scene = Scene()
     scene.okta.log = {"real"}
     row = action("add_to_group", settings=GROUP, events=("forged-1", "forged-2", "real"))

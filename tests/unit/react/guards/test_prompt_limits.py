@@ -1,4 +1,4 @@
-"""How many prompts there may be."""
+"""The limits of prompts."""
 
 from msgspec.structs import replace
 

@@ -32,7 +32,7 @@ def prompt(user: str = "00u1", org: str = "acme", alert: str = "alert-1", **more
 
 
 async def ask(prompts: Prompts, row: Action) -> PromptProgress:
-    """Prepare and send, as the engine does between which it stores the row."""
+    """Prepare and send a prompt as the engine does, which stores the row in between."""
     prepared = await prompts.prepare(row)
     if isinstance(prepared, PromptProgress):
         return prepared

@@ -1,4 +1,4 @@
-"""Which factor events of a user count in no rule."""
+"""The factor events of a user that the rules skip."""
 
 from typing import Any
 
@@ -145,7 +145,7 @@ def test_what_is_long_past_is_forgotten_where_there_is_much() -> None:
 
 
 class Rows:
-    """A store that has these rows, or an error in their place."""
+    """A store that returns these rows, or raises an error."""
 
     def __init__(self, found: list[Action] | StoreError) -> None:
         self._found = found

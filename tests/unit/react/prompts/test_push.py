@@ -1,4 +1,4 @@
-"""A push: which factor is asked, which links are followed, and what odd answers mean."""
+"""A push: the chosen factor, the followed links, and the meaning of odd responses."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +29,7 @@ WAITING = {
 
 
 class Org:
-    """An org's API that gives prepared answers in turn, and the orgs too."""
+    """An org's API that returns prepared responses in order; also the `Okta` port that returns it."""
 
     def __init__(self, clock: ManualClock, *answers: Answer) -> None:
         self._clock = clock

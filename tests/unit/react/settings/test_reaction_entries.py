@@ -1,4 +1,4 @@
-"""`reactions.on` and what holds reactions back: what is accepted, and what is refused with its path and a hint."""
+"""`reactions.on`, `protect` and `limits`: the accepted values, and the problems with path and hint."""
 
 import copy
 from functools import cache
@@ -112,7 +112,7 @@ def tree_of(folder: Path, **changes: Any) -> dict[str, Any]:
 
 @cache
 def promised() -> dict[str, Any]:
-    """The section, read once: that takes as long as all else in most of these tests."""
+    """Return the section, which is read only once, because reading it takes half the time of most tests here."""
     with NamedTemporaryFile("w") as file:
         file.write(PROMISED)
         file.flush()

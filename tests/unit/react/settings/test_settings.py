@@ -1,4 +1,4 @@
-"""The section `reactions`: what is accepted, and what is refused with its path and a hint."""
+"""The section `reactions`: the accepted values, and the problems with path and hint."""
 
 import base64
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The keys of security event tokens: which are accepted, and what is published of them."""
+"""The keys of security event tokens: the accepted keys, and their published parts."""
 
 import json
 
@@ -37,7 +37,7 @@ def test_a_key_has_the_same_id_in_each_form_and_after_each_start() -> None:
 
 
 def test_the_id_is_the_thumbprint_of_rfc_7638() -> None:
-    """Its example, section 3.1."""
+    """The key is the example in section 3.1 of the RFC."""
     modulus = (
         "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMs"
         "tn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1"

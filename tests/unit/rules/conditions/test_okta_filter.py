@@ -1,4 +1,4 @@
-"""Filters of the System Log: which event types they name."""
+"""System Log filters: the event types that a filter names."""
 
 from pathlib import Path
 

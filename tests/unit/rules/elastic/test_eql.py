@@ -1,4 +1,4 @@
-"""EQL: which event types a query names."""
+"""EQL: the event types that a query names."""
 
 from pathlib import Path
 

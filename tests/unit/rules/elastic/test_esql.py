@@ -1,4 +1,4 @@
-"""ES|QL: which event types a query names."""
+"""ES|QL: the event types that a query names."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""KQL and Lucene: which event types a query names."""
+"""KQL and Lucene: the event types that a query names."""
 
 from pathlib import Path
 

@@ -46,7 +46,7 @@ def event_at(at: int, raw: dict[str, Any]) -> Event:
 
 
 class Person:
-    """One user, whose events come one by one; what the store keeps of them comes back after `restart`."""
+    """One user, whose events are evaluated one by one. `restart` makes a new history from the stored sightings."""
 
     def __init__(self) -> None:
         self.user = UserHistory()
@@ -64,7 +64,7 @@ class Person:
 
 @pytest.fixture
 def person() -> Person:
-    """A user who was first seen ten days before noon, from Lisbon."""
+    """Return a user who was first seen ten days before noon, in Lisbon."""
     known = Person()
     known.does(sign_in(), NOON - 10 * DAY)
     return known

@@ -1,4 +1,4 @@
-"""The rules at work over days of events: what alerts does not depend on how the events came."""
+"""The engine over days of events: the alerts do not depend on the order in which the events came."""
 
 import itertools
 import json
@@ -72,7 +72,7 @@ def test_ten_shuffles_and_doublings_of_a_day_alert_the_same(rules: Ruleset, seed
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(40))
 def test_a_day_that_is_cut_by_kills_alerts_the_same(rules: Ruleset, seed: int) -> None:
-    """After each kill a new engine reads the store again: events before its position, and all alerts."""
+    """After each kill, a new engine reads the events before its position and all alerts from the store again."""
     chance = Random(seed)
     events = day(seed, 160)
     chance.shuffle(events)

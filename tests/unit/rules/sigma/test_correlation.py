@@ -1,4 +1,4 @@
-"""Which correlations are read, and which are refused because they could never alert, or always would."""
+"""The correlations that are read, and those that are refused because they would never alert, or always."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Sigma: which event types a rule names."""
+"""Sigma: the event types that a rule names."""
 
 from pathlib import Path
 from typing import Any

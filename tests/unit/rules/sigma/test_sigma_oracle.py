@@ -1,4 +1,4 @@
-"""Our trees of Sigma's conditions are those of pySigma, which is the reference."""
+"""Our trees of Sigma's conditions equal those of pySigma, the reference."""
 
 import random
 from pathlib import Path
@@ -56,7 +56,7 @@ def value_list(chance: random.Random, values: list[Any]) -> Any:
 
 
 def item(chance: random.Random) -> tuple[str, Any]:
-    """A field, modifiers and values that belong together."""
+    """Return a field with modifiers and values that fit together."""
     field = chance.choice(FIELDS)
     around = chance.choice(["", "|contains", "|startswith", "|endswith"])
     joined = chance.choice(["", "", "", "|all", "|neq"])
