@@ -12,7 +12,7 @@ from forwarder.settings import read
 URI = "https://hooks.example.com/okta/events"
 
 
-def test_a_hook_needs_only_its_address() -> None:
+def test_a_hook_needs_only_a_uri() -> None:
     hook = HookSettings(uri=URI)
     assert (hook.name, hook.events, hook.filters, hook.auto_verify) == (
         "forwarder",
@@ -33,7 +33,7 @@ def test_a_hook_needs_only_its_address() -> None:
         "http://localhost:8080/x",
     ],
 )
-def test_https_and_plain_http_to_this_machine_are_taken(uri: str) -> None:
+def test_https_and_plain_http_to_a_loopback_address_are_accepted(uri: str) -> None:
     assert HookSettings(uri=uri).uri == uri
 
 
@@ -60,18 +60,18 @@ def test_https_and_plain_http_to_this_machine_are_taken(uri: str) -> None:
         ({"colour": "red"}, "Extra inputs"),
     ],
 )
-def test_what_makes_no_hook_is_refused(changes: dict[str, Any], words: str) -> None:
+def test_invalid_hook_settings_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words) as error:
         HookSettings(**{"uri": URI} | changes)
     assert error.value.error_count() == 1
 
 
-def test_rules_come_with_their_files() -> None:
+def test_the_preset_rules_has_rule_files() -> None:
     hook = HookSettings(uri=URI, events=["rules", "user.session.start"], rules=["rules/okta"])
     assert [str(path) for path in hook.rules] == ["rules/okta"]
 
 
-def test_no_filters_and_filters_left_alone_are_two_things() -> None:
+def test_empty_filters_differ_from_missing_filters() -> None:
     assert HookSettings(uri=URI, filters={}).filters == {}
     assert HookSettings(uri=URI).filters is None
 

@@ -41,7 +41,7 @@ async def client(server: OktaServer) -> AsyncIterator[OktaClient]:
     await client.close()
 
 
-async def test_an_answer_holds_the_bytes_as_they_came(server: OktaServer, client: OktaClient) -> None:
+async def test_a_response_keeps_its_bytes(server: OktaServer, client: OktaClient) -> None:
     body = (
         b'[ {"uuid":"\\u00e9", "authenticationContext":{"credentialType":"CERTIFICATE"},\t"unknown":1.0} ]\n'
     )
@@ -53,7 +53,7 @@ async def test_an_answer_holds_the_bytes_as_they_came(server: OktaServer, client
     assert server.calls[0].headers["user-agent"].startswith("okta-sdk-python/")
 
 
-async def test_calls_are_counted_with_those_that_get_no_response(server: OktaServer) -> None:
+async def test_calls_without_a_response_are_counted_too(server: OktaServer) -> None:
     metrics = Metrics()
     client = OktaClient(
         server.url,
@@ -80,7 +80,7 @@ async def test_calls_are_counted_with_those_that_get_no_response(server: OktaSer
     assert [counted(code) for code in ("200", "503", "none")] == [1, 1, 1]
 
 
-async def test_a_body_goes_out_whole_with_what_is_empty_in_it(server: OktaServer, client: OktaClient) -> None:
+async def test_a_body_is_sent_with_its_empty_properties(server: OktaServer, client: OktaClient) -> None:
     body = {"name": "x", "description": None, "channel": {"config": {"headers": [], "text": ""}}}
     await client.call("PUT", f"{HOOKS}/who1", body=body)
     sent = server.calls[0]
@@ -89,7 +89,7 @@ async def test_a_body_goes_out_whole_with_what_is_empty_in_it(server: OktaServer
     assert sent.body == b'{"name":"x","description":null,"channel":{"config":{"headers":[],"text":""}}}'
 
 
-async def test_a_post_without_a_body_says_so_and_an_empty_answer_is_none(
+async def test_a_post_without_a_body_has_length_0_and_an_empty_response_is_none(
     server: OktaServer, client: OktaClient
 ) -> None:
     server.answers.append(Reply(204, b""))
@@ -143,7 +143,7 @@ async def test_a_redirect_is_not_followed(server: OktaServer, client: OktaClient
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-async def test_what_passes_is_tried_again(server: OktaServer, client: OktaClient, status: int) -> None:
+async def test_a_temporary_error_is_retried(server: OktaServer, client: OktaClient, status: int) -> None:
     server.answers.extend([Reply(status, b"<html>"), Reply(status, b"")])
     clock = clock_of(server)
     await passing(clock, client.call("GET", LOGS))
@@ -151,7 +151,7 @@ async def test_what_passes_is_tried_again(server: OktaServer, client: OktaClient
     assert clock.monotonic() == 0.5 + 1.0  # half of 1, and half of 2
 
 
-async def test_tries_are_bounded(server: OktaServer, client: OktaClient) -> None:
+async def test_the_number_of_attempts_is_limited(server: OktaServer, client: OktaClient) -> None:
     server.otherwise = BUSY
     with pytest.raises(OktaRefusedError, match="503 E0000009: Internal Server Error") as caught:
         await passing(clock_of(server), client.call("GET", LOGS))
@@ -160,7 +160,7 @@ async def test_tries_are_bounded(server: OktaServer, client: OktaClient) -> None
 
 
 @pytest.mark.long
-async def test_a_connection_that_breaks_or_stays_silent_is_tried_again(server: OktaServer) -> None:
+async def test_a_call_is_retried_after_a_broken_or_silent_connection(server: OktaServer) -> None:
     client = token_client(server, RetryPolicy(attempts=3, timeout=0.3, backoff=PATIENCE.backoff))
     server.answers.extend([Reply(hang_up=True), Reply(silent=True)])
     assert (await passing(clock_of(server), client.call("PUT", f"{HOOKS}/who1", body={"a": 1}))).status == 200
@@ -173,7 +173,7 @@ async def test_a_connection_that_breaks_or_stays_silent_is_tried_again(server: O
 _CHECK = "check the org's `url`, and that the server runs"
 
 
-async def test_nobody_there_is_told_with_the_address() -> None:
+async def test_an_unreachable_org_is_an_error_with_its_address() -> None:
     async with OktaServer() as gone:
         pass
     client = token_client(gone)
@@ -183,7 +183,7 @@ async def test_nobody_there_is_told_with_the_address() -> None:
 
 
 @pytest.mark.parametrize("answer", [BUSY, Reply(hang_up=True)])
-async def test_what_creates_is_not_sent_twice_where_it_may_have_been_carried_out(
+async def test_a_post_that_creates_is_not_repeated_if_it_may_have_been_carried_out(
     server: OktaServer, client: OktaClient, answer: Reply
 ) -> None:
     server.answers.append(answer)
@@ -192,21 +192,19 @@ async def test_what_creates_is_not_sent_twice_where_it_may_have_been_carried_out
     assert len(server.calls) == 1
 
 
-async def test_what_creates_is_sent_again_where_it_was_turned_away(
-    server: OktaServer, client: OktaClient
-) -> None:
+async def test_a_post_that_creates_is_repeated_after_a_429(server: OktaServer, client: OktaClient) -> None:
     server.answers.append(Reply(429, b""))
     await passing(clock_of(server), client.call("POST", HOOKS, body={"name": "x"}))
     assert len(server.calls) == 2
 
 
-async def test_a_lifecycle_call_is_tried_again(server: OktaServer, client: OktaClient) -> None:
+async def test_a_lifecycle_call_is_retried(server: OktaServer, client: OktaClient) -> None:
     server.answers.append(BUSY)
     await passing(clock_of(server), client.call("POST", f"{HOOKS}/who1/lifecycle/verify"))
     assert len(server.calls) == 2
 
 
-async def test_what_an_earlier_try_has_deleted_is_deleted(server: OktaServer, client: OktaClient) -> None:
+async def test_a_404_after_a_retried_delete_counts_as_deleted(server: OktaServer, client: OktaClient) -> None:
     gone = refusal(404, "E0000007", "Not found: who1")
     server.answers.extend([Reply(hang_up=True), gone, gone])
     assert (await passing(clock_of(server), client.call("DELETE", f"{HOOKS}/who1"))).status == 204
@@ -214,7 +212,7 @@ async def test_what_an_earlier_try_has_deleted_is_deleted(server: OktaServer, cl
         await client.call("DELETE", f"{HOOKS}/who1")
 
 
-async def test_a_fault_of_ours_is_not_sent_again(server: OktaServer, client: OktaClient) -> None:
+async def test_a_refused_call_is_not_retried(server: OktaServer, client: OktaClient) -> None:
     cause = b'{"errorCode":"E0000001","errorSummary":"Api validation failed: eventHook","errorCauses":[{"errorSummary":"Hook execution failed"}]}'
     server.answers.append(Reply(400, cause))
     with pytest.raises(OktaRefusedError, match=r"validation failed: eventHook; Hook execution failed"):
@@ -222,7 +220,7 @@ async def test_a_fault_of_ours_is_not_sent_again(server: OktaServer, client: Okt
     assert len(server.calls) == 1
 
 
-async def test_a_proxys_page_is_no_answer_of_okta_and_told_by_its_status(
+async def test_the_page_of_a_proxy_is_an_error_with_its_status(
     server: OktaServer, client: OktaClient
 ) -> None:
     server.answers.append(Reply(407, b"<html>\xff</html>", content_type="text/html"))
@@ -231,12 +229,12 @@ async def test_a_proxys_page_is_no_answer_of_okta_and_told_by_its_status(
     assert caught.value.code == ""
 
 
-async def test_two_first_calls_at_once_both_come_through(server: OktaServer, client: OktaClient) -> None:
+async def test_two_first_calls_at_the_same_time_both_succeed(server: OktaServer, client: OktaClient) -> None:
     await asyncio.gather(client.call("GET", LOGS), client.call("GET", HOOKS))
     assert {call.path for call in server.calls} == {LOGS, HOOKS}
 
 
-async def test_closing_twice_or_before_the_first_call_is_fine(server: OktaServer) -> None:
+async def test_close_may_be_called_twice_and_before_the_first_call(server: OktaServer) -> None:
     unused = token_client(server)
     await unused.close()
     await unused.close()
@@ -256,7 +254,7 @@ async def test_closing_twice_or_before_the_first_call_is_fine(server: OktaServer
         ("https://acme-admin.okta.com", "-admin"),
     ],
 )
-def test_an_address_that_is_no_orgs_is_refused(url: str, fault: str) -> None:
+def test_a_url_that_is_not_of_an_org_is_refused(url: str, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         OktaClient(url, ApiSettings(token=Secret(TOKEN)), 0.3, ManualClock())
 
@@ -267,7 +265,7 @@ def test_the_sdk_is_not_imported_before_the_first_call() -> None:
     assert subprocess.run([sys.executable, "-c", look], check=False, timeout=30).returncode == 0
 
 
-async def test_the_emulated_org_takes_what_the_client_sends() -> None:
+async def test_the_emulated_org_accepts_the_calls_of_the_client() -> None:
     async with okta_org() as org:
         client = OktaClient(org.settings.url, ApiSettings(token=Secret(ORG_TOKEN)), 1.0, SystemClock())
         hook = {
@@ -292,7 +290,7 @@ async def test_the_emulated_org_takes_what_the_client_sends() -> None:
         await client.close()
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_told(certificate: Certificate) -> None:
+async def test_an_untrusted_certificate_is_an_error_with_a_hint(certificate: Certificate) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(*certificate)
     async with HookReceiver(tls=tls) as receiver:
@@ -321,7 +319,7 @@ async def test_a_response_that_inflates_without_end_is_not_held_in_memory(
 
 
 @pytest.mark.parametrize("status", [200, 400, 503])
-async def test_what_is_encoded_twice_or_unasked_is_no_response(
+async def test_a_body_encoded_twice_or_in_an_unrequested_way_is_no_response(
     server: OktaServer, client: OktaClient, status: int
 ) -> None:
     twice = Reply(status, gzip.compress(gzip.compress(b"[]")), (("content-encoding", "gzip, gzip"),))

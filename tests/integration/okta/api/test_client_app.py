@@ -84,7 +84,7 @@ async def test_a_token_is_bound_by_dpop_with_the_servers_nonce(server: OktaServe
 
 
 @pytest.mark.long
-async def test_a_jwk_serves_as_well_and_names_its_key(server: OktaServer) -> None:
+async def test_a_jwk_is_accepted_and_its_kid_is_sent(server: OktaServer) -> None:
     jwk = _jwk() | {"kid": "key-7", "key_ops": ["sign"], "ext": True}
     client = app_client(server, json.dumps(jwk), dpop=False)
     await client.call("GET", LOGS)
@@ -93,7 +93,7 @@ async def test_a_jwk_serves_as_well_and_names_its_key(server: OktaServer) -> Non
 
 
 @pytest.mark.long
-async def test_a_pem_key_is_named_by_its_id(server: OktaServer) -> None:
+async def test_a_pem_key_is_sent_with_the_configured_kid(server: OktaServer) -> None:
     settings = ApiSettings(client_id=CLIENT_ID, private_key=Secret(KEY), key_id="key-8", dpop=False)
     client = OktaClient(server.url, settings, 1.0, server.clock)
     await client.call("GET", LOGS)
@@ -126,7 +126,7 @@ async def test_a_revoked_token_is_replaced_at_once(server: OktaServer, client: O
 
 
 @pytest.mark.long
-async def test_an_app_whose_every_token_is_refused_gives_up(server: OktaServer, client: OktaClient) -> None:
+async def test_a_call_fails_if_every_access_token_is_refused(server: OktaServer, client: OktaClient) -> None:
     server.otherwise = refusal(401, "E0000011", "Invalid token provided")
     with pytest.raises(OktaRefusedError, match=r"service app.*still active"):
         await client.call("GET", LOGS)
@@ -134,7 +134,7 @@ async def test_an_app_whose_every_token_is_refused_gives_up(server: OktaServer, 
 
 
 @pytest.mark.long
-async def test_a_token_endpoint_in_trouble_is_asked_again(server: OktaServer, client: OktaClient) -> None:
+async def test_a_token_endpoint_with_an_error_is_asked_again(server: OktaServer, client: OktaClient) -> None:
     server.token_answers.extend(
         [refusal(503, "E0000009", "Internal Server Error"), Reply(429, b"<html>", content_type="text/html")]
     )
@@ -154,7 +154,7 @@ async def test_a_token_endpoint_in_trouble_is_asked_again(server: OktaServer, cl
         Reply(200, b'{"token_type":"DPoP"}'),
     ],
 )
-async def test_a_token_endpoint_that_gives_no_token_is_no_answer(
+async def test_a_token_endpoint_that_returns_no_token_is_an_error(
     server: OktaServer, client: OktaClient, answer: Reply
 ) -> None:
     server.token_answers.extend([answer] * PATIENCE.attempts)
@@ -164,7 +164,7 @@ async def test_a_token_endpoint_that_gives_no_token_is_no_answer(
 
 
 @pytest.mark.long
-async def test_an_app_that_must_prove_possession_and_does_not_is_told_so(
+async def test_an_app_that_requires_dpop_and_gets_none_is_an_error_with_a_hint(
     server: OktaServer, client: OktaClient
 ) -> None:
     server.dpop = True
@@ -174,7 +174,7 @@ async def test_an_app_that_must_prove_possession_and_does_not_is_told_so(
 
 
 @pytest.mark.long
-async def test_a_scope_that_is_not_granted_is_told_with_what_to_do(
+async def test_a_scope_that_is_not_granted_is_an_error_with_a_hint(
     server: OktaServer, client: OktaClient
 ) -> None:
     server.scopes = frozenset({"okta.logs.read"})
@@ -194,7 +194,7 @@ async def test_a_scope_that_is_not_granted_is_told_with_what_to_do(
         ("odd_error", "odd words"),
     ],
 )
-async def test_what_the_token_endpoint_says_is_told(
+async def test_the_error_has_the_text_of_the_token_endpoint(
     server: OktaServer, client: OktaClient, code: str, hint: str
 ) -> None:
     server.token_answers.append(oauth_refusal(400, code, "odd words"))
@@ -203,7 +203,9 @@ async def test_what_the_token_endpoint_says_is_told(
 
 
 @pytest.mark.long
-async def test_dpop_advice_is_in_our_words_not_in_the_sdks(server: OktaServer, bound: OktaClient) -> None:
+async def test_an_error_about_dpop_has_our_hint_not_the_advice_of_the_sdk(
+    server: OktaServer, bound: OktaClient
+) -> None:
     server.token_answers.append(oauth_refusal(400, "invalid_dpop_proof", "iat is off"))
     with pytest.raises(OktaRefusedError, match=r"invalid_dpop_proof: iat is off\).*the clock") as caught:
         await bound.call("GET", LOGS)
@@ -211,7 +213,7 @@ async def test_dpop_advice_is_in_our_words_not_in_the_sdks(server: OktaServer, b
 
 
 @pytest.mark.long
-async def test_a_wrong_key_is_told_with_what_to_check(server: OktaServer, client: OktaClient) -> None:
+async def test_a_wrong_key_is_an_error_with_a_hint(server: OktaServer, client: OktaClient) -> None:
     server.public_key = OTHER_PUBLIC
     with pytest.raises(OktaRefusedError, match=r"invalid_client.*`api\.client_id`.*`api\.private_key`"):
         await client.call("GET", LOGS)
@@ -232,7 +234,9 @@ async def test_a_wrong_key_is_told_with_what_to_check(server: OktaServer, client
     ],
     ids=["no PEM", "half a JWK", "no JSON", "EC", "with a password"],
 )
-async def test_a_key_that_cannot_sign_is_told_and_not_shown(server: OktaServer, key: str) -> None:
+async def test_a_key_that_cannot_sign_is_an_error_that_does_not_show_the_key(
+    server: OktaServer, key: str
+) -> None:
     settings = ApiSettings.model_construct(client_id=CLIENT_ID, private_key=Secret(key))
     client = OktaClient(server.url, settings, 1.0, server.clock)
     with pytest.raises(OktaError, match=r"api\.private_key is not an RSA") as caught:

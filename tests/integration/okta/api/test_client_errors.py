@@ -61,7 +61,7 @@ async def told(client: OktaClient, method: str, path: str) -> str:
         ("GET", LOGS, "okta.logs.read", "view the System Log"),
     ],
 )
-async def test_a_right_that_is_missing_is_named_as_scope_and_as_permission(
+async def test_a_missing_permission_is_named_with_its_scope(
     by_app: OktaClient, by_token: OktaClient, method: str, path: str, scope: str, permission: str
 ) -> None:
     of_app = await told(by_app, method, path)
@@ -83,12 +83,14 @@ async def test_the_roles_that_may_read_the_log_are_named(by_app: OktaClient) -> 
 
 
 @pytest.mark.long
-async def test_another_endpoint_is_told_without_a_guess(by_app: OktaClient, by_token: OktaClient) -> None:
+async def test_an_unknown_endpoint_gets_no_guessed_permission(
+    by_app: OktaClient, by_token: OktaClient
+) -> None:
     assert "lacks a scope" in await told(by_app, "GET", "/api/v1/users")
     assert "lacks a permission" in await told(by_token, "GET", "/api/v1/users")
 
 
-async def test_a_dead_token_is_told_with_what_to_do_and_tried_once(server: OktaServer) -> None:
+async def test_a_revoked_token_is_an_error_with_a_hint_after_one_call(server: OktaServer) -> None:
     server.token = "another"
     client = token_client(server)
     with pytest.raises(OktaRefusedError, match=r"401 E0000011.*Security > API > Tokens.*`api\.token`"):
@@ -97,7 +99,7 @@ async def test_a_dead_token_is_told_with_what_to_do_and_tried_once(server: OktaS
     await client.close()
 
 
-async def test_a_token_that_was_replaced_in_its_file_is_taken_without_a_restart(
+async def test_a_token_that_was_replaced_in_its_file_is_used_without_a_restart(
     server: OktaServer, tmp_path: Path
 ) -> None:
     server.otherwise = Reply()
@@ -127,7 +129,7 @@ class _Everything(logging.Handler):
 
 
 @pytest.mark.long
-async def test_no_secret_is_in_an_error_a_line_of_the_log_or_a_repr(server: OktaServer) -> None:
+async def test_no_error_log_line_or_repr_contains_a_secret(server: OktaServer) -> None:
     handler, lines = _Everything(), list[str]()
     logging.root.addHandler(handler)
     level = logging.root.level
@@ -177,9 +179,7 @@ async def test_no_secret_is_in_an_error_a_line_of_the_log_or_a_repr(server: Okta
         ({"client_id": CLIENT_ID, "private_key": KEY, "scopes": ()}, "`scopes` is empty"),
     ],
 )
-def test_credentials_that_contradict_or_lack_each_other_are_refused(
-    written: dict[str, object], fault: str
-) -> None:
+def test_contradictory_or_incomplete_credentials_are_refused(written: dict[str, object], fault: str) -> None:
     with pytest.raises(ValidationError, match=fault) as caught:
         ApiSettings.model_validate(written)
     assert TOKEN not in str(caught.value)

@@ -19,7 +19,9 @@ async def server() -> AsyncIterator[OktaServer]:
 
 
 @pytest.mark.parametrize(("share", "allowed"), [(0.3, 6), (0.5, 10), (0.01, 1), (1.0, 20)])
-async def test_no_window_sees_more_than_the_share(server: OktaServer, share: float, allowed: int) -> None:
+async def test_no_window_has_more_calls_than_the_share(
+    server: OktaServer, share: float, allowed: int
+) -> None:
     client = token_client(server, share=share)
     for _ in range(2 * allowed + 1):
         await passing(clock_of(server), client.call("GET", LOGS))
@@ -28,7 +30,7 @@ async def test_no_window_sees_more_than_the_share(server: OktaServer, share: flo
     assert 120 < clock_of(server).monotonic() < 125
 
 
-async def test_calls_at_the_same_time_do_not_take_the_same_place(server: OktaServer) -> None:
+async def test_concurrent_calls_do_not_both_use_the_last_allowed_call(server: OktaServer) -> None:
     client = token_client(server, share=0.3)
     await passing(clock_of(server), asyncio.gather(*(client.call("GET", LOGS) for _ in range(20))))
     await client.close()
@@ -56,7 +58,7 @@ async def test_a_link_waits_for_the_same_limit_as_its_path(server: OktaServer) -
     await client.close()
 
 
-async def test_a_client_that_starts_again_counts_what_it_may_have_used_before(server: OktaServer) -> None:
+async def test_a_new_client_counts_earlier_calls_of_the_window_as_its_own(server: OktaServer) -> None:
     for _ in range(3):  # a forwarder that is killed again and again
         client = token_client(server, share=0.3)
         for _ in range(4):
@@ -66,7 +68,7 @@ async def test_a_client_that_starts_again_counts_what_it_may_have_used_before(se
     assert server.busiest <= 6 + 2
 
 
-async def test_a_limit_that_others_used_up_is_waited_for(server: OktaServer) -> None:
+async def test_a_call_waits_for_a_limit_that_other_clients_used_up(server: OktaServer) -> None:
     ours, others = token_client(server, share=0.5), token_client(server)
     await ours.call("GET", LOGS)
     for _ in range(19):
@@ -79,7 +81,7 @@ async def test_a_limit_that_others_used_up_is_waited_for(server: OktaServer) -> 
     await others.close()
 
 
-async def test_too_many_at_the_same_time_is_no_used_up_limit(server: OktaServer) -> None:
+async def test_a_429_for_concurrent_calls_does_not_use_up_the_limit(server: OktaServer) -> None:
     client = token_client(server)
     zeros = (("x-rate-limit-limit", "0"), ("x-rate-limit-remaining", "0"), ("x-rate-limit-reset", "1"))
     server.answers.append(refusal(429, "E0000047", "API call exceeded rate limit", *zeros))
@@ -88,7 +90,7 @@ async def test_too_many_at_the_same_time_is_no_used_up_limit(server: OktaServer)
     await client.close()
 
 
-async def test_a_limit_that_stays_used_up_ends_in_an_error(server: OktaServer) -> None:
+async def test_a_limit_that_stays_used_up_is_an_error(server: OktaServer) -> None:
     client = token_client(server)
     server.otherwise = refusal(
         429, "E0000047", "API call exceeded rate limit", ("x-rate-limit-remaining", "0")

@@ -73,7 +73,7 @@ async def there() -> AsyncIterator[Scene]:
         yield made
 
 
-async def test_sync_makes_a_missing_hook_and_lets_it_be_verified(there: Scene) -> None:
+async def test_sync_creates_a_missing_hook_and_verifies_it(there: Scene) -> None:
     assert await there.sync(there.wanted()) == ["POST eventHooks", "POST verify"]
     hook = await there.hook()
     assert hook.live
@@ -81,14 +81,14 @@ async def test_sync_makes_a_missing_hook_and_lets_it_be_verified(there: Scene) -
     assert there.shown_secrets == ["first-secret"]
 
 
-async def test_a_second_sync_finds_nothing_to_do(there: Scene) -> None:
+async def test_a_second_sync_changes_nothing(there: Scene) -> None:
     wanted = there.wanted(filters={"user.session.start": "event.outcome.result eq 'FAILURE'"})
     await there.sync(wanted)
     assert await there.sync(wanted) == []
 
 
 @pytest.mark.long
-async def test_other_events_keep_the_hook_verified_and_the_secret_alive(there: Scene) -> None:
+async def test_a_change_of_the_events_keeps_the_hook_verified_and_the_secret(there: Scene) -> None:
     await there.sync(there.wanted())
     assert await there.sync(there.wanted(types=TYPES | {"user.account.lock"})) == [
         "PUT " + (await there.hook()).id
@@ -99,7 +99,7 @@ async def test_other_events_keep_the_hook_verified_and_the_secret_alive(there: S
     assert there.shown_secrets[-1] == "first-secret"
 
 
-async def test_another_address_is_verified_again_at_once(there: Scene) -> None:
+async def test_a_change_of_the_address_verifies_the_hook_again(there: Scene) -> None:
     await there.sync(there.wanted())
     async with HookReceiver() as other:
         assert (await there.sync(there.wanted(uri=other.url)))[1:] == ["POST verify"]
@@ -107,7 +107,7 @@ async def test_another_address_is_verified_again_at_once(there: Scene) -> None:
         assert len(other.calls) == 1
 
 
-async def test_a_new_secret_is_sent_when_asked_and_verified_with_it(there: Scene) -> None:
+async def test_a_resent_secret_is_verified(there: Scene) -> None:
     await there.sync(there.wanted())
     rotated = there.wanted(secret=Secret("second-secret"))
     assert await there.sync(rotated) == []
@@ -116,7 +116,7 @@ async def test_a_new_secret_is_sent_when_asked_and_verified_with_it(there: Scene
     assert (await there.hook()).live
 
 
-async def test_a_replacement_that_unverifies_by_an_unseen_new_secret_is_verified_again(there: Scene) -> None:
+async def test_a_replacement_with_a_new_secret_is_verified_again(there: Scene) -> None:
     await there.sync(there.wanted())
     other = there.wanted(secret=Secret("second-secret"), types=TYPES | {"user.account.lock"})
     assert (await there.sync(other))[1:] == ["POST verify"]
@@ -132,7 +132,7 @@ async def test_a_deactivated_hook_is_activated_before_it_is_verified(there: Scen
     assert (await there.hook()).live
 
 
-async def test_what_an_admin_set_by_hand_survives_a_replacement(there: Scene) -> None:
+async def test_a_replacement_keeps_the_properties_that_an_admin_set(there: Scene) -> None:
     spec = {
         "name": "forwarder",
         "description": "made by hand",
@@ -162,9 +162,7 @@ async def test_what_an_admin_set_by_hand_survives_a_replacement(there: Scene) ->
     assert hook.custom_headers == [{"key": "X-Team", "value": "blue"}]
 
 
-async def test_a_failed_verification_tells_what_to_look_at_and_the_next_sync_tries_again(
-    there: Scene,
-) -> None:
+async def test_a_failed_verification_is_an_error_with_hints_and_the_next_sync_retries(there: Scene) -> None:
     there.receiver.answers.extend([401, 401])
     with pytest.raises(HookUnverifiedError) as error:
         await there.sync(there.wanted())
@@ -177,7 +175,7 @@ async def test_a_failed_verification_tells_what_to_look_at_and_the_next_sync_tri
     assert (await there.hook()).live
 
 
-async def test_other_refusals_of_a_verification_are_no_failed_challenge(there: Scene) -> None:
+async def test_other_refusals_of_a_verification_do_not_count_as_a_failed_challenge(there: Scene) -> None:
     await there.sync(there.wanted())
     hook = await there.hook()
     await there.admin.delete(hook)
@@ -193,7 +191,7 @@ async def test_an_active_hook_is_deactivated_and_then_deleted(there: Scene) -> N
     assert await there.admin.all() == []
 
 
-async def test_another_hook_at_our_address_is_not_doubled(there: Scene) -> None:
+async def test_a_second_hook_with_our_address_is_not_created(there: Scene) -> None:
     await there.sync(there.wanted(name="made by hand"))
     with pytest.raises(OktaError, match=r"made by hand \(who\w+\)"):
         await there.sync(there.wanted())
@@ -204,14 +202,14 @@ def named(name: str, hook_id: str) -> Hook:
     return Hook(hook_id, name, "ACTIVE", "VERIFIED", f"https://{hook_id}.example.com/", None, TYPES, {})
 
 
-def test_two_hooks_of_our_name_are_told_apart_only_by_the_operator() -> None:
+def test_the_operator_must_choose_between_two_hooks_of_our_name() -> None:
     with pytest.raises(OktaError, match="--id"):
         find_own(
             [named("forwarder", "who1"), named("forwarder", "who2")], "forwarder", "https://x.example.com/"
         )
 
 
-def test_an_org_that_has_as_many_live_hooks_as_okta_allows_has_no_room() -> None:
+def test_an_org_with_the_maximum_of_live_hooks_gets_no_other_hook() -> None:
     hooks = [named(f"hook{n}", f"who{n}") for n in range(MAX_LIVE)]
     with pytest.raises(OktaError, match="25 event hooks are active"):
         check_quota(hooks, None)
@@ -221,7 +219,7 @@ def test_an_org_that_has_as_many_live_hooks_as_okta_allows_has_no_room() -> None
     check_quota([sleeping, *hooks[1:]], None)
 
 
-async def test_an_org_that_does_not_answer_is_told_so() -> None:
+async def test_an_org_that_does_not_answer_is_an_error() -> None:
     async with PlainApi("http://127.0.0.1:9") as api:
         with pytest.raises(OktaUnreachableError):
             await HookAdmin(api).all()

@@ -11,7 +11,7 @@ def wanted(uri: str) -> DesiredHook:
     return DesiredHook("forwarder", uri, frozenset(), "X-Hook-Key", Secret("the-newest-ä"))
 
 
-async def test_a_receiver_that_echoes_knows_the_secret() -> None:
+async def test_a_receiver_that_echoes_the_challenge_knows_the_secret() -> None:
     async with HookReceiver() as receiver:
         assert await probe_receiver(wanted(receiver.url)) is None
         (call,) = receiver.calls
@@ -19,7 +19,7 @@ async def test_a_receiver_that_echoes_knows_the_secret() -> None:
     assert call.headers["x-hook-key"] == "the-newest-ä"
 
 
-async def test_a_receiver_that_refuses_the_secret_stops_everything() -> None:
+async def test_a_receiver_that_refuses_the_secret_is_an_error() -> None:
     async with HookReceiver(otherwise=401) as receiver:
         with pytest.raises(SetupError, match="does not know it yet") as error:
             await probe_receiver(wanted(receiver.url))
@@ -27,18 +27,18 @@ async def test_a_receiver_that_refuses_the_secret_stops_everything() -> None:
 
 
 @pytest.mark.parametrize("status", [403, 404, 302, 500])
-async def test_another_answer_says_nothing_about_the_secret(status: int) -> None:
+async def test_any_other_response_is_a_warning(status: int) -> None:
     async with HookReceiver(otherwise=status) as receiver:
         assert f"it answers {status}" in (await probe_receiver(wanted(receiver.url)) or "")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"hello", b'{"verification": "something else"}'])
-async def test_a_wrong_echo_is_told(body: bytes) -> None:
+async def test_a_wrong_echo_is_a_warning(body: bytes) -> None:
     async with HookReceiver(echo=body) as receiver:
         assert "does not echo" in (await probe_receiver(wanted(receiver.url)) or "")
 
 
-async def test_an_address_that_only_okta_reaches_is_no_fault() -> None:
+async def test_an_address_that_only_okta_can_reach_is_no_error() -> None:
     async with HookReceiver(otherwise=HANG_UP) as receiver:
         assert "cannot be reached from here" in (await probe_receiver(wanted(receiver.url)) or "")
     assert "cannot be reached from here" in (await probe_receiver(wanted("http://127.0.0.1:9/x")) or "")

@@ -56,14 +56,16 @@ def told() -> Any:
         yield lines
 
 
-async def test_a_live_hook_is_told_and_known_by_its_id(there: Scene) -> None:
+async def test_a_live_hook_is_logged_and_its_id_is_known(there: Scene) -> None:
     watch = there.watch()
     assert (watch.state.condition, watch.hook_id(), there.gauge) == (Condition.UNKNOWN, None, None)
     await watch.check()
     assert (watch.state.condition, watch.hook_id(), there.gauge) == (Condition.LIVE, there.hook.id, 1)
 
 
-async def test_each_change_is_told_once_with_what_to_do(there: Scene, told: list[dict[str, Any]]) -> None:
+async def test_each_changed_condition_is_logged_once_with_a_hint(
+    there: Scene, told: list[dict[str, Any]]
+) -> None:
     watch = there.watch()
     await watch.check()
     there.hook.verified = False
@@ -86,7 +88,7 @@ async def test_each_change_is_told_once_with_what_to_do(there: Scene, told: list
     assert "forwarder hooks sync --org" in told[2]["hint"]
 
 
-async def test_since_is_when_it_became_so(there: Scene) -> None:
+async def test_since_is_the_time_of_the_last_change(there: Scene) -> None:
     watch = there.watch()
     await watch.check()
     first = watch.state.since
@@ -111,7 +113,7 @@ async def test_a_renamed_hook_is_still_ours(there: Scene) -> None:
     assert (watch.hook_id(), watch.state.condition) == (there.hook.id, Condition.UNVERIFIED)
 
 
-async def test_a_hook_of_another_name_at_our_address_is_ours(there: Scene) -> None:
+async def test_a_hook_with_our_address_and_another_name_is_ours(there: Scene) -> None:
     watch = there.watch(name="another")
     await watch.check()
     assert watch.hook_id() == there.hook.id
@@ -123,7 +125,7 @@ async def test_hooks_of_others_are_not_ours(there: Scene) -> None:
     assert (watch.hook_id(), watch.state.condition) == (None, Condition.MISSING)
 
 
-async def test_a_hook_made_anew_is_found_again(there: Scene) -> None:
+async def test_a_hook_that_was_created_again_is_found(there: Scene) -> None:
     watch = there.watch()
     await watch.check()
     there.org.hooks.deactivate(there.hook.id)
@@ -133,7 +135,7 @@ async def test_a_hook_made_anew_is_found_again(there: Scene) -> None:
     assert (watch.hook_id(), watch.state.condition) == (again.id, Condition.UNVERIFIED)
 
 
-async def test_while_okta_does_not_answer_what_was_known_stays(
+async def test_the_last_known_condition_stays_while_okta_does_not_answer(
     there: Scene, told: list[dict[str, Any]]
 ) -> None:
     watch = there.watch()
@@ -153,7 +155,7 @@ async def test_while_okta_does_not_answer_what_was_known_stays(
 
 
 @pytest.mark.long
-async def test_it_looks_at_once_and_then_at_the_set_interval(there: Scene) -> None:
+async def test_the_hook_is_checked_at_the_start_and_at_each_interval(there: Scene) -> None:
     running = asyncio.create_task(there.watch(check_interval="30s").run())
     await there.clock.asleep()
     assert there.clock.waits == [30]
@@ -169,20 +171,20 @@ async def test_it_looks_at_once_and_then_at_the_set_interval(there: Scene) -> No
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_nothing_is_healed_unless_asked(there: Scene) -> None:
+async def test_a_hook_is_not_verified_again_without_auto_verify(there: Scene) -> None:
     there.hook.verified = False
     await there.watch().check()
     assert there.receiver.calls == []
 
 
-async def test_an_unverified_hook_is_verified_again_when_asked(there: Scene) -> None:
+async def test_auto_verify_verifies_an_unverified_hook_again(there: Scene) -> None:
     there.hook.verified = False
     watch = there.watch(auto_verify=True)
     await watch.check()
     assert (watch.state.condition, there.gauge) == (Condition.LIVE, 1)
 
 
-async def test_a_deactivated_hook_is_left_alone_by_healing(there: Scene) -> None:
+async def test_auto_verify_leaves_a_deactivated_hook_inactive(there: Scene) -> None:
     there.hook.active = there.hook.verified = False
     watch = there.watch(auto_verify=True)
     await watch.check()
@@ -191,7 +193,7 @@ async def test_a_deactivated_hook_is_left_alone_by_healing(there: Scene) -> None
 
 
 @pytest.mark.long
-async def test_healing_that_fails_is_tried_again_ever_more_rarely(
+async def test_the_wait_of_auto_verify_grows_with_each_failure(
     there: Scene, told: list[dict[str, Any]]
 ) -> None:
     there.hook.verified = False
@@ -222,7 +224,7 @@ class OddApi(PlainApi):
         return msgspec.structs.replace(answer, content=msgspec.json.encode(hooks))
 
 
-async def test_an_odd_id_is_an_error_of_the_check_and_nothing_else(there: Scene) -> None:
+async def test_an_odd_id_is_only_an_error_of_the_check(there: Scene) -> None:
     async with OddApi(there.org.settings.url) as there.api:
         watch = there.watch()
         await watch.check()

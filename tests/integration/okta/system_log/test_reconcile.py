@@ -11,7 +11,7 @@ from tests.fakes.store import MemoryStore
 
 
 @pytest.mark.long
-async def test_an_emulated_org_is_read_whole_page_by_page() -> None:
+async def test_the_log_of_an_emulated_org_is_read_completely_page_by_page() -> None:
     async with (
         okta_org(log_only_share=0.5, edge_case_share=0.5, odd_types=True) as org,
         PlainApi(org.settings.url) as api,

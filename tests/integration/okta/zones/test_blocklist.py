@@ -31,7 +31,7 @@ def values(scene: Scene) -> list[str]:
     return [entry["value"] for entry in scene.org.named(NAME)["gateways"]]
 
 
-async def test_an_address_is_added_and_removed_and_the_zone_made_idle_first(there: Scene) -> None:
+async def test_an_address_is_added_to_a_new_inactive_zone_and_removed(there: Scene) -> None:
     blocklist = there.blocklist()
     assert not (await blocklist.look(BAD)).listed
     change = await blocklist.add(BAD)
@@ -82,7 +82,7 @@ async def test_an_address_within_a_larger_entry_is_there_already_and_stays_when_
     assert not (await there.blocklist().remove(BAD)).changed
 
 
-async def test_an_undo_says_what_blocks_the_address_all_the_same(there: Scene) -> None:
+async def test_a_removal_names_the_entries_that_still_block_the_address(there: Scene) -> None:
     blocklist = there.blocklist(activate=True)
     block = BlockIp(lambda _: blocklist)
     row = action("block_ip", target=ActionTarget("ip", BAD), state=ActionState.LIVE)
@@ -197,7 +197,7 @@ async def test_many_changes_at_once_lose_none(there: Scene) -> None:
     assert sorted(values(there)) == sorted(f"{address}-{address}" for address in addresses)
 
 
-async def test_a_write_that_others_undo_at_once_is_repeated_and_then_said(there: Scene) -> None:
+async def test_a_write_that_others_undo_is_repeated_and_then_is_an_error(there: Scene) -> None:
     await there.blocklist().add(BAD)
     lost: list[str] = []
 
@@ -215,7 +215,7 @@ async def test_a_write_that_others_undo_at_once_is_repeated_and_then_said(there:
         await there.blocklist().add("203.0.113.99")
 
 
-async def test_the_state_says_what_room_there_is_and_what_speaks_against_an_entry(there: Scene) -> None:
+async def test_the_state_has_the_room_and_the_problems(there: Scene) -> None:
     blocklist = there.blocklist(activate=True)
     empty = await blocklist.state()
     assert (empty.zone_id, empty.blocks, empty.entries, empty.room, empty.problems) == (
@@ -245,7 +245,7 @@ async def test_an_ipv4_address_in_the_form_of_ipv6_is_the_same_address(there: Sc
 
 @pytest.mark.parametrize("number", range(1, 8))
 @pytest.mark.parametrize("moment", ["before", "after"])
-async def test_whatever_call_fails_a_repeated_change_ends_the_same(
+async def test_a_repeated_change_has_the_same_end_whichever_call_failed(
     tmp_path: Path, number: int, moment: str
 ) -> None:
     there = Scene(tmp_path)

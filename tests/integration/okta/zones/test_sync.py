@@ -81,7 +81,7 @@ async def test_an_active_blocklist_is_updated_in_place_and_stays_active(there: S
     assert there.org.changes[3:] == [("PUT", "zone")]
 
 
-async def test_an_idle_zone_is_updated_and_stays_idle(there: Scene) -> None:
+async def test_an_inactive_zone_is_updated_and_stays_inactive(there: Scene) -> None:
     await there.sync(EMBARGO)
     (applied,) = await there.sync({"embargo": {"countries": ["IR"]}})
     assert (applied.zone.status, applied.left) == ("INACTIVE", ())
@@ -121,7 +121,7 @@ async def test_a_zone_of_others_is_not_touched_until_it_is_adopted(there: Scene)
     assert (await there.look({"embargo": {"countries": ["IR"]}})).plan.steps[0].action == "update"
 
 
-async def test_what_okta_shows_otherwise_than_written_is_reported(there: Scene) -> None:
+async def test_a_zone_that_differs_after_the_write_is_reported(there: Scene) -> None:
     await there.sync(EMBARGO)
 
     def lose(_method: str, _path: str) -> None:
@@ -133,7 +133,7 @@ async def test_what_okta_shows_otherwise_than_written_is_reported(there: Scene) 
     assert not applied.zone.blocks  # what is not as declared is not activated
 
 
-async def test_a_zone_that_comes_out_active_although_staged_is_reported(there: Scene) -> None:
+async def test_a_zone_that_okta_activated_by_itself_is_reported(there: Scene) -> None:
     there.org.after = lambda method, _: method == "PUT" and there.org.named("embargo").update(status="ACTIVE")
     (applied,) = await there.sync(EMBARGO)
     assert [(each.what, each.has) for each in applied.left] == [("status", ("ACTIVE",))]
@@ -202,7 +202,7 @@ async def test_all_pages_of_the_list_are_read(there: Scene) -> None:
 
 
 @pytest.mark.long
-async def test_only_one_process_writes_and_another_waits_and_then_says_so(there: Scene) -> None:
+async def test_a_second_process_waits_for_the_first_and_then_gives_up(there: Scene) -> None:
     writer = there.writer
     async with writer.writing():
         other = there.writer.writing()
@@ -212,7 +212,7 @@ async def test_only_one_process_writes_and_another_waits_and_then_says_so(there:
         pass
 
 
-async def test_a_damaged_record_is_said_and_changes_nothing(there: Scene) -> None:
+async def test_a_damaged_record_is_an_error_and_changes_nothing(there: Scene) -> None:
     there.record.path.write_text("{")
     with pytest.raises(OktaError, match="is damaged; move it away"):
         await there.sync(EMBARGO)
@@ -248,7 +248,7 @@ async def test_whatever_call_fails_nothing_blocks_too_early_and_the_next_command
     assert [zone["status"] for zone in declared] == ["ACTIVE"] * 2
 
 
-async def test_the_log_of_an_org_takes_the_questions_about_our_calls() -> None:
+async def test_the_log_of_an_org_accepts_the_queries_about_our_calls() -> None:
     async with okta_org() as emulator:
         settings = ApiSettings(token=Secret(TOKEN))
         api = OktaClient(emulator.settings.url, settings, 1.0, SystemClock())

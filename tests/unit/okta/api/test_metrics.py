@@ -23,7 +23,7 @@ def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, "200"), (401, "401"), (None, "none")])
-def test_a_call_is_counted_by_endpoint_and_code(status: int | None, code: str) -> None:
+def test_a_call_is_counted_by_endpoint_and_status(status: int | None, code: str) -> None:
     metrics = recorded(status, {})
     assert sample(metrics, "okta_requests_total", operation=f"GET {FAMILY}", code=code) == 1
 
@@ -52,7 +52,7 @@ def test_what_is_left_of_a_rate_limit_is_a_ratio() -> None:
         {"x-rate-limit-limit": "9" * 5000, "x-rate-limit-remaining": "9" * 5000},
     ],
 )
-def test_odd_headers_say_nothing(headers: Mapping[str, str]) -> None:
+def test_odd_headers_set_no_gauge(headers: Mapping[str, str]) -> None:
     metrics = recorded(200, headers)
     assert sample(metrics, "clock_offset_seconds") is None
     assert sample(metrics, "okta_rate_limit_remaining_ratio", bucket=FAMILY) is None

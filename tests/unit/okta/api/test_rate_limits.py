@@ -44,7 +44,7 @@ def test_paths_of_one_family_share_a_limit_whatever_their_query_and_id() -> None
     assert limits.limiter("/api/v1/logs") is not limits.limiter("/api/v1/eventHooks")
 
 
-def test_nothing_is_waited_for_before_a_limit_is_known(limiter: RateLimiter) -> None:
+def test_no_call_waits_before_the_limit_is_known(limiter: RateLimiter) -> None:
     for _ in range(50):
         limiter.record_request()
     assert not limiter.exhausted
@@ -77,7 +77,7 @@ async def test_an_answer_without_a_date_is_read_by_our_clock(
     assert not limiter.exhausted
 
 
-async def test_a_window_whose_end_moves_with_each_answer_is_not_begun_anew_each_time(
+async def test_a_window_whose_end_moves_does_not_start_again(
     limiter: RateLimiter, clock: ManualClock
 ) -> None:
     for _ in range(5):
@@ -88,7 +88,7 @@ async def test_a_window_whose_end_moves_with_each_answer_is_not_begun_anew_each_
     assert not limiter.exhausted
 
 
-async def test_calls_without_an_answer_count_too(limiter: RateLimiter, clock: ManualClock) -> None:
+async def test_calls_without_a_response_count_too(limiter: RateLimiter, clock: ManualClock) -> None:
     use(limiter, clock, 1, lasts=1.0)
     await clock.advance(5.0)
     for _ in range(5):
@@ -108,16 +108,14 @@ async def test_calls_without_an_answer_count_too(limiter: RateLimiter, clock: Ma
         {"x-rate-limit-limit": "0", "x-rate-limit-remaining": "0"},
     ],
 )
-def test_what_makes_no_sense_is_passed_over(
-    limiter: RateLimiter, clock: ManualClock, odd: dict[str, str]
-) -> None:
+def test_invalid_headers_are_ignored(limiter: RateLimiter, clock: ManualClock, odd: dict[str, str]) -> None:
     use(limiter, clock, 1)
     limiter.update_from_headers(headers(clock, 0, 30.0) | odd)
     assert not limiter.exhausted
     assert limiter.allowance == 5
 
 
-async def test_no_answer_can_shut_us_out_for_long(limiter: RateLimiter, clock: ManualClock) -> None:
+async def test_no_response_can_stop_the_calls_for_long(limiter: RateLimiter, clock: ManualClock) -> None:
     limiter.record_request()
     limiter.update_from_headers(headers(clock, 0, 10 * 365 * 86_400.0))
     assert limiter.exhausted

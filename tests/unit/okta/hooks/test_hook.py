@@ -64,7 +64,7 @@ def wanted(**changes: Any) -> DesiredHook:
         {"filter": FILTER},
     ],
 )
-def test_what_only_looks_different_is_no_difference(same: dict[str, Any]) -> None:
+def test_a_different_spelling_of_the_same_hook_is_no_difference(same: dict[str, Any]) -> None:
     assert plan(wanted(), hook(**same)).is_empty
 
 
@@ -96,7 +96,7 @@ def test_what_only_looks_different_is_no_difference(same: dict[str, Any]) -> Non
         ),
     ],
 )
-def test_what_differs_is_replaced_and_verified_again_if_it_is_the_channel(
+def test_a_difference_replaces_the_hook_and_one_in_the_channel_verifies_it_again(
     there: dict[str, Any], difference: PropertyDifference, *, verify: bool
 ) -> None:
     made = plan(wanted(), hook(**there))
@@ -104,25 +104,25 @@ def test_what_differs_is_replaced_and_verified_again_if_it_is_the_channel(
     assert (made.create, made.replace, made.activate, made.verify) == (False, True, False, verify)
 
 
-def test_a_state_that_sends_nothing_is_mended_without_a_replacement() -> None:
+def test_an_inactive_or_unverified_hook_is_not_replaced() -> None:
     made = plan(wanted(), hook(status="INACTIVE", verification="UNVERIFIED"))
     assert [each.what for each in made.differences] == ["status", "verification"]
     assert (made.replace, made.activate, made.verify) == (False, True, True)
 
 
-def test_a_hook_that_is_not_there_is_created_and_verified() -> None:
+def test_a_missing_hook_is_created_and_verified() -> None:
     made = plan(wanted(), None)
     assert (made.create, made.replace, made.verify) == (True, False, True)
     assert PropertyDifference("events", wants=("user.session.end", "user.session.start")) in made.differences
 
 
-def test_the_secret_is_sent_again_when_asked_though_nothing_visible_differs() -> None:
+def test_the_secret_is_resent_on_request_even_without_a_difference() -> None:
     made = plan(wanted(), hook(), resend_secret=True)
     assert (made.replace, made.verify) == (True, True)
     assert "the-newest" not in repr(made)
 
 
-def test_a_replacement_carries_what_the_operator_said_nothing_about() -> None:
+def test_a_replacement_has_the_properties_that_are_not_configured() -> None:
     body = to_request(wanted(), hook(status="INACTIVE", filter=FILTER))
     assert body["description"] == "made by hand"
     assert body["status"] == "INACTIVE"
@@ -130,12 +130,12 @@ def test_a_replacement_carries_what_the_operator_said_nothing_about() -> None:
     assert body["channel"]["config"]["headers"] == [{"key": "X-Team", "value": "blue"}]
 
 
-def test_a_replacement_always_carries_the_secret() -> None:
+def test_a_replacement_always_has_the_secret() -> None:
     scheme = to_request(wanted(name="new"), hook())["channel"]["config"]["authScheme"]
     assert scheme == {"type": "HEADER", "key": "Authorization", "value": "the-newest"}
 
 
-def test_the_filter_of_a_type_goes_with_the_type() -> None:
+def test_the_filter_of_a_removed_type_is_removed() -> None:
     less = wanted(types=frozenset({"user.session.end"}))
     there = hook(filter=FILTER)
     assert to_request(less, there)["events"]["filter"] is None
@@ -167,13 +167,13 @@ def test_filters_of_the_configuration_replace_those_of_the_hook(
     assert entries == filters
 
 
-def test_filters_that_are_there_already_are_no_difference() -> None:
+def test_equal_filters_are_no_difference() -> None:
     assert plan(
         wanted(filters={"user.session.start": "event.outcome.result eq 'FAILURE'"}), hook(filter=FILTER)
     ).is_empty
 
 
-def test_old_answers_that_leave_keys_out_can_be_read() -> None:
+def test_responses_without_optional_keys_can_be_read() -> None:
     raw = answered()
     del raw["description"], raw["events"]["filter"]
     raw["channel"]["config"]["headers"] = None
@@ -183,7 +183,7 @@ def test_old_answers_that_leave_keys_out_can_be_read() -> None:
 @pytest.mark.parametrize(
     "raw", [None, [], "hook", {}, {"id": "who1"}, answered(config={}) | {"channel": None}]
 )
-def test_what_is_no_hook_is_told(raw: Any) -> None:
+def test_a_response_that_is_not_a_hook_is_an_error(raw: Any) -> None:
     with pytest.raises(OktaError, match="not an event hook"):
         Hook.read(raw)
 
@@ -199,6 +199,6 @@ def test_what_is_no_hook_is_told(raw: Any) -> None:
         {"events": {"items": [], "filter": []}}, {"events": {"items": [], "filter": {"eventFilterMap": ["x"]}}},
     ],
 )  # fmt: skip
-def test_a_hook_with_an_odd_part_is_an_error_of_okta_and_no_defect(change: dict[str, Any]) -> None:
+def test_a_hook_with_an_odd_part_is_an_okta_error(change: dict[str, Any]) -> None:
     with pytest.raises(OktaError, match="not an event hook"):
         Hook.read(answered() | change)

@@ -90,7 +90,7 @@ def there() -> Scene:
     return Scene()
 
 
-async def test_a_time_range_is_fetched_whole_and_nothing_else(there: Scene) -> None:
+async def test_exactly_the_requested_time_range_is_fetched(there: Scene) -> None:
     there.happened("before", at=NOON - 3 * HOUR)
     there.happened(*"abcdefg", at=NOON - 2 * HOUR)
     there.happened("after", at=NOON - HOUR)
@@ -182,7 +182,7 @@ class RushingClock(ManualClock):
 
 
 @pytest.mark.long
-async def test_it_waits_while_the_sinks_are_behind(there: Scene) -> None:
+async def test_a_backfill_waits_while_the_sinks_are_behind(there: Scene) -> None:
     there.happened("a", at=NOON - 2 * HOUR)
     there.reasons = ["9 wait", "8 wait"]
     clock = RushingClock()
@@ -199,7 +199,9 @@ def test_more_than_50_000_waiting_events_of_a_sink_are_a_backlog() -> None:
     assert backlog({"archive": 3, "siem": 50_001}) == "50,001 events wait for the sink siem"
 
 
-async def test_it_uses_its_fraction_of_the_rate_limit_and_waits_for_the_next_minute(there: Scene) -> None:
+async def test_a_backfill_uses_its_fraction_of_the_rate_limit_and_waits_for_the_next_minute(
+    there: Scene,
+) -> None:
     there.happened(*"abcdefghi", at=NOON - 2 * HOUR)
     there.calls_per_minute = 5
     clock = RushingClock()
@@ -238,7 +240,7 @@ async def test_no_backfilled_event_becomes_pending(there: Scene) -> None:
     assert there.store.pending == {}
 
 
-async def test_it_knows_how_far_the_forwarder_has_polled(there: Scene) -> None:
+async def test_a_backfill_ends_where_polling_fetches_the_events(there: Scene) -> None:
     assert (await there.plan(NOON - HOUR, NOON + HOUR)).polled_until is None
     there.store.cursors["log:acme"] = "no cursor"
     assert (await there.plan(NOON - HOUR, NOON + HOUR)).polled_until is None
@@ -257,7 +259,7 @@ async def test_an_unreadable_checkpoint_is_ignored(there: Scene) -> None:
 
 
 @pytest.mark.long
-async def test_the_estimate_is_right_where_events_come_evenly(there: Scene) -> None:
+async def test_the_estimate_is_right_if_events_come_evenly(there: Scene) -> None:
     there.happened(*(f"u{n}" for n in range(1000)), at=NOON - HOUR, apart=HOUR // 1000)
     task = there.backfill(SystemLog("acme", URL, there.api, there.clock, limit=20))
     plan = await there.plan(NOON - HOUR, NOON, task)

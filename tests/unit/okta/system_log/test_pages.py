@@ -39,7 +39,7 @@ async def test_a_malformed_element_does_not_affect_its_neighbours() -> None:
     assert {reject.org for reject in page.malformed} == {"acme"}
 
 
-async def test_half_of_a_surrogate_pair_spoils_no_page_and_is_kept() -> None:
+async def test_an_event_with_half_of_a_surrogate_pair_is_kept() -> None:
     odd = event("u1", NOON, hooks=[HOOK], displayMessage="?").replace(b'"?"', rb'"\ud800 \u00e9"')
     page = await read(b"[" + event("u0", NOON) + b"," + odd + b"," + odd.replace(b"u1", b"u2") + b"]")
     assert [one.uuid for one in page.events] == ["u0", "u1", "u2"]
@@ -57,7 +57,7 @@ async def test_half_of_a_surrogate_pair_spoils_no_page_and_is_kept() -> None:
         event("u2", NOON)[:-20],
     ],
 )
-async def test_one_poison_event_does_not_stop_the_log(bad: bytes) -> None:
+async def test_an_unreadable_event_does_not_stop_the_log(bad: bytes) -> None:
     page = await read(b"[" + event("u1", NOON) + b"," + bad + b"," + event("u3", NOON, hooks=[HOOK]) + b"]")
     assert [one.uuid for one in page.events] == ["u1", "u3"]
     assert [one.body for one in page.malformed] == [bad]
@@ -95,7 +95,7 @@ async def test_polling_requests_all_events_in_the_order_of_storing() -> None:
     assert api.calls == ["/api/v1/logs?since=2026-01-01T11%3A59%3A59.999Z&limit=1000&sortOrder=ASCENDING"]
 
 
-async def test_a_bounded_reading_has_an_end() -> None:
+async def test_a_bounded_request_has_an_end() -> None:
     api = LogApi(ManualClock())
     api.store(
         event("late", NOON - 1000), event("u0", NOON - 3000), event("u1", NOON - 2000), event("out", NOON)

@@ -137,7 +137,7 @@ async def test_the_first_poll_goes_back_and_reads_until_a_page_is_not_full(there
         assert "since=2026-01-01T11%3A00%3A00.000Z" in there.api.calls[0]
 
 
-async def test_it_polls_at_each_interval_however_long_a_poll_takes(there: Scene) -> None:
+async def test_polls_start_at_each_interval_however_long_a_poll_takes(there: Scene) -> None:
     async with there.running(poll="60s"):
         there.happen("a")
         await there.clock.advance(59)
@@ -147,7 +147,7 @@ async def test_it_polls_at_each_interval_however_long_a_poll_takes(there: Scene)
         assert there.clock.waits == [60]
 
 
-async def test_after_a_restart_it_resumes_at_the_stored_cursor(there: Scene) -> None:
+async def test_polling_resumes_at_the_stored_cursor_after_a_restart(there: Scene) -> None:
     there.happen("a", "b")
     async with there.running():
         pass

@@ -93,5 +93,5 @@ def test_an_address_is_uncovered_exactly_if_no_range_has_it(
 
 @pytest.mark.long
 @given(_SMALL)
-def test_what_is_written_reads_as_the_same(each: AddressRange) -> None:
+def test_the_text_of_a_range_is_read_as_the_same_range(each: AddressRange) -> None:
     assert parse_range(each.text) == each

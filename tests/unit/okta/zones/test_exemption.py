@@ -21,13 +21,13 @@ def found(org: ZoneOrg, *needed: RequiredExemption) -> list[str]:
     return list(exemption_problems([Zone.read(raw) for raw in org.zones.values()], needed))
 
 
-def test_nothing_is_wrong_if_everything_is_exempt() -> None:
+def test_there_is_no_problem_if_everything_is_exempt() -> None:
     org = ZoneOrg()
     org.exempt("203.0.113.7", "198.51.100.0/25", "198.51.100.128/25")
     assert found(org, OWN, PROTECTED) == []
 
 
-def test_what_is_missing_is_named_with_the_key_that_protects_it() -> None:
+def test_a_missing_address_is_named_with_its_configuration_key() -> None:
     org = ZoneOrg()
     org.exempt("198.51.100.0/25")
     assert found(org, OWN, PROTECTED) == [
@@ -92,7 +92,7 @@ async def test_with_an_api_token_only_calls_about_our_own_zones_are_ours() -> No
     assert len(org.queries) == 1  # without a zone of ours there is nothing to ask
 
 
-async def test_what_the_operator_states_does_not_hide_what_okta_saw() -> None:
+async def test_configured_addresses_do_not_hide_the_addresses_that_okta_saw() -> None:
     org = ZoneOrg(log=[event("8.8.8.8")])
     addresses = await egress(org, client_id="0oa1", stated=[OWN]).addresses()
     assert [each.range.text for each in addresses] == ["203.0.113.7", "8.8.8.8"]
@@ -107,7 +107,7 @@ async def test_an_emulated_org_sees_this_machine() -> None:
     assert org.queries == []
 
 
-async def test_an_unknown_egress_and_an_odd_log_block_nothing() -> None:
+async def test_without_a_known_egress_nothing_is_blocked() -> None:
     org = ZoneOrg()
     org.exempt("198.51.100.0/24")
     zones = [Zone.read(raw) for raw in org.zones.values()]
@@ -129,7 +129,7 @@ async def test_the_log_is_asked_once_a_minute_whatever_is_blocked() -> None:
     assert [each.range.text for each in await asked.addresses(["nzo1"])] == ["9.9.9.9"]
 
 
-async def test_a_call_of_just_now_is_awaited_in_the_log() -> None:
+async def test_the_check_waits_until_the_log_shows_the_last_call() -> None:
     org, clock = ZoneOrg(), ManualClock()
     asked = Egress(org, "https://acme.okta.com", clock)
     assert await asked.addresses(["nzo1"]) == []

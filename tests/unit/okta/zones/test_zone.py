@@ -128,12 +128,12 @@ def test_a_new_zone_is_staged_as_one_that_blocks_nothing_and_fits_its_smaller_li
         shown(status=None),
     ],
 )
-def test_what_is_not_a_zone_is_an_error_and_no_crash(wrong: Any) -> None:
+def test_a_response_that_is_not_a_zone_is_an_okta_error(wrong: Any) -> None:
     with pytest.raises(OktaError, match="not a network zone"):
         Zone.read(wrong)
 
 
-def test_an_address_of_a_later_okta_is_kept_and_covers_nothing() -> None:
+def test_an_unreadable_entry_is_kept_and_covers_nothing() -> None:
     zone = Zone.read(shown(gateways=[{"type": "FQDN", "value": "evil.example"}, cidr("203.0.113.7/32")]))
     assert [each.text for each in zone.gateways] == ["203.0.113.7"]
     assert zone.contents == {"addresses": {"evil.example", "203.0.113.7"}}

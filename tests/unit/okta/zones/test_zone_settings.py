@@ -67,7 +67,7 @@ def test_the_keys_decide_the_type_of_the_zone() -> None:
         ({"contries": ["IR"]}, "unknown key; did you mean `countries`?"),
     ],
 )  # fmt: skip
-def test_what_okta_would_refuse_is_refused_with_its_path_and_a_hint(
+def test_zones_that_okta_would_refuse_are_problems_with_path_and_hint(
     zone: dict[str, Any], wanted: str
 ) -> None:
     (problem,) = problems({"z": zone})
