@@ -37,7 +37,7 @@ pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.mark.long
-async def test_an_alert_is_stored_delivered_and_counted_apart(tmp_path: Path) -> None:
+async def test_an_alert_is_stored_delivered_and_counted_separately(tmp_path: Path) -> None:
     async with running(settings(tmp_path)) as forwarder:
         await evaluated(forwarder)
         await post(forwarder, burst())
@@ -73,7 +73,7 @@ async def test_restarts_in_the_middle_of_a_shuffled_day_change_no_pair(tmp_path:
 
 
 @pytest.mark.long
-async def test_new_rules_know_the_past_and_do_not_alert_about_it(tmp_path: Path) -> None:
+async def test_new_rules_read_earlier_events_without_alerting(tmp_path: Path) -> None:
     only_alone = "---\n" + RULES.split("---")[3]
     async with running(settings(tmp_path, only_alone)) as forwarder:
         await post(forwarder, burst("u1"))  # no rule for this yet
@@ -102,7 +102,7 @@ async def test_a_reload_with_the_same_rules_reads_no_event_again(tmp_path: Path)
 
 
 @pytest.mark.long
-async def test_a_bad_file_leaves_the_old_rules_at_work(tmp_path: Path) -> None:
+async def test_after_a_bad_file_the_old_rules_go_on(tmp_path: Path) -> None:
     async with running(settings(tmp_path)) as forwarder:
         await evaluated(forwarder)
         (tmp_path / "rules" / "rules.yml").write_text("title: nothing")
@@ -123,7 +123,7 @@ detection:
 
 
 @pytest.mark.long
-async def test_what_users_were_seen_with_is_known_after_a_restart(tmp_path: Path) -> None:
+async def test_sightings_of_users_are_known_after_a_restart(tmp_path: Path) -> None:
     now = time.time_ns() // 1000
     person = {"actor": {"id": "00u1", "type": "User"}, "outcome": {"result": "SUCCESS"}}
 
@@ -175,7 +175,7 @@ async def test_from_post_to_alert_in_the_store_takes_less_than_a_second(tmp_path
         assert waits[int(len(waits) * 0.95)] < SECOND
 
 
-def test_check_names_the_right_that_alerts_need(tmp_path: Path) -> None:
+def test_check_names_the_privilege_that_alerts_need(tmp_path: Path) -> None:
     wanted = settings(tmp_path)
     config = tmp_path / "forwarder.yaml"
     siem = {"kind": "elasticsearch", "hosts": ["https://es.internal:9200"], "namespace": "prod"}
@@ -240,7 +240,7 @@ async def test_the_status_shows_no_rules_where_none_are_configured(tmp_path: Pat
 
 
 @pytest.mark.long
-async def test_rules_that_cannot_start_say_so_and_try_again(tmp_path: Path) -> None:
+async def test_rules_that_cannot_start_log_an_error_and_retry(tmp_path: Path) -> None:
     async with opened(tmp_path / "store.db") as store:
         await store.append(Batch(cursor=("rules", "not a number")), timeout=5)
     forwarder = Forwarder(settings(tmp_path), SystemClock())

@@ -33,7 +33,7 @@ def new_device(users: Users, decoded: Decoded, *, note: bool = True) -> bool:
     return found
 
 
-async def test_reading_without_a_commit_keeps_no_more_users_than_fit(tmp_path: Path) -> None:
+async def test_reading_without_a_commit_keeps_at_most_the_maximum_of_users(tmp_path: Path) -> None:
     async with opened(tmp_path / "store.db") as store:
         users = Users(store, most=10)
         for first in range(0, 60, 6):
@@ -45,7 +45,7 @@ async def test_reading_without_a_commit_keeps_no_more_users_than_fit(tmp_path: P
             assert len(users) <= 10
 
 
-async def test_a_commit_takes_no_user_from_a_batch_that_is_being_evaluated(tmp_path: Path) -> None:
+async def test_a_commit_drops_no_user_of_an_open_batch(tmp_path: Path) -> None:
     async with opened(tmp_path / "store.db") as store:
         await store.commit_rules(Batch(), [*known("00u1", "guo1"), *known("00u2", "guo2")])
         users = Users(store, most=1)
@@ -60,7 +60,7 @@ async def test_a_commit_takes_no_user_from_a_batch_that_is_being_evaluated(tmp_p
         assert len(users) == 1
 
 
-async def test_a_user_with_notes_that_are_not_stored_yet_stays(tmp_path: Path) -> None:
+async def test_a_user_with_unstored_sightings_is_not_dropped(tmp_path: Path) -> None:
     async with opened(tmp_path / "store.db") as store:
         await store.commit_rules(Batch(), known("00u1", "guo1"))
         users = Users(store, most=1)

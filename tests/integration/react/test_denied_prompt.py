@@ -90,7 +90,7 @@ async def test_a_denial_is_acted_on_once_and_makes_no_alert_and_no_second_prompt
 
 
 @pytest.mark.long
-async def test_a_prompt_that_is_out_when_the_forwarder_stops_is_taken_back(tmp_path: Path) -> None:
+async def test_a_prompt_that_waits_when_the_forwarder_stops_is_withdrawn(tmp_path: Path) -> None:
     async with okta_org() as org:
         wanted = settings(tmp_path, org, DO)
         user = users(org)[0]

@@ -103,7 +103,7 @@ async def test_a_denial_of_our_prompt_makes_no_fatigue_alert_and_other_events_st
         assert sample("forwarder_rule_events_muted_total", {"org": "acme"}) == 4
 
 
-async def test_when_an_event_happened_decides_not_when_it_comes(tmp_path: Path) -> None:
+async def test_the_time_of_an_event_decides_not_the_time_of_its_arrival(tmp_path: Path) -> None:
     muted = Muted()
     muted.note(
         prompt("00u1", state=ActionState.ENDED, called_at=NOON, seen_at=NOON + 10 * SECOND, answer="denied")

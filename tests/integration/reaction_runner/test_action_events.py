@@ -31,7 +31,7 @@ level: high
 
 
 @pytest.mark.long
-async def test_they_are_delivered_and_counted_apart_and_no_rule_reads_them(tmp_path: Path) -> None:
+async def test_events_about_actions_are_delivered_and_counted_and_no_rule_reads_them(tmp_path: Path) -> None:
     async with running(settings(tmp_path, EVERYTHING)) as forwarder:
         await evaluated(forwarder)
         one = action(outcome=Outcome.DONE)

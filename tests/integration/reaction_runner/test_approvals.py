@@ -81,7 +81,7 @@ async def test_a_token_decides_about_its_action_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-async def test_a_named_proxy_says_who_decides_and_others_cannot(tmp_path: Path) -> None:
+async def test_only_a_configured_proxy_can_name_the_person_who_decides(tmp_path: Path) -> None:
     proxy = {"header": "X-Forwarded-User", "from": ["127.0.0.1"]}
     async with okta_org() as org, running(wanted(tmp_path, org, proxy=proxy)) as forwarder:
         action = await waiting(forwarder, org)

@@ -79,7 +79,7 @@ async def test_a_refusal_of_a_link_names_its_host_once() -> None:
     assert f"{method} {org.settings.url}{path} (" in answer.text
 
 
-async def test_a_call_over_the_rate_limit_is_sent_once_and_says_when_to_come_again() -> None:
+async def test_a_call_over_the_rate_limit_is_sent_once_and_has_a_time_to_retry() -> None:
     async with scene(rate_limited=1.0, reset="30s") as (org, calls):
         before = SystemClock().now()
         answer = await calls.call(*suspend(org))
@@ -100,7 +100,7 @@ async def test_an_error_of_okta_after_the_effect_is_not_repeated_and_honours_ret
 
 
 @pytest.mark.long
-async def test_a_lost_answer_may_have_been_carried_out() -> None:
+async def test_a_call_whose_response_was_lost_may_have_been_carried_out() -> None:
     async with scene(timeout=0.3, no_response=1.0) as (org, calls):
         answer = await calls.call(*suspend(org))
         assert len(org.calls.all()) == 1

@@ -60,7 +60,7 @@ def with_group(org: Emulator) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ACTIONS)
-async def test_an_action_changes_its_target_and_what_is_timed_ends(tmp_path: Path, name: str) -> None:
+async def test_an_action_changes_its_target_and_a_timed_effect_ends(tmp_path: Path, name: str) -> None:
     do, look, after, end = ACTIONS[name]
     async with okta_org() as org:
         with_group(org)

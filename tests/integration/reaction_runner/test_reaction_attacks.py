@@ -81,7 +81,7 @@ def changing(org: Emulator) -> list[str]:
 
 
 @pytest.mark.long
-async def test_a_forged_event_with_the_right_secret_suspends_and_asks_nobody(tmp_path: Path) -> None:
+async def test_a_forged_event_with_the_right_secret_suspends_and_prompts_no_user(tmp_path: Path) -> None:
     async with okta_org() as org:
         user = victim(org)
         wanted = settings(tmp_path, org, ALL, fresh="1m")
@@ -246,9 +246,7 @@ async def test_our_own_change_of_a_group_leads_to_nothing(tmp_path: Path, by: st
 
 
 @pytest.mark.long
-async def test_after_a_flood_of_cheap_alerts_sessions_of_another_user_are_still_revoked(
-    tmp_path: Path,
-) -> None:
+async def test_after_a_flood_of_alerts_the_sessions_of_another_user_are_still_revoked(tmp_path: Path) -> None:
     """The flood uses up the limits of timed actions and of its users. The limits of other users are not affected."""
     async with okta_org() as org:
         user = victim(org)
@@ -310,7 +308,9 @@ detection: {selection: {eventType: user.account.lock}, condition: selection}
         ("breakglass@example.com", "\u202ebreakglass@example.com"),
     ],
 )
-async def test_a_protected_login_is_spared_in_every_form(tmp_path: Path, written: str, login: str) -> None:
+async def test_a_protected_login_is_recognised_in_every_spelling(
+    tmp_path: Path, written: str, login: str
+) -> None:
     async with okta_org() as org:
         user = org.users.create(login, "Somebody")
         wanted = settings(tmp_path, org, ["revoke_sessions"], protect={"users": [written]})
@@ -324,7 +324,9 @@ async def test_a_protected_login_is_spared_in_every_form(tmp_path: Path, written
 
 @pytest.mark.long
 @pytest.mark.parametrize("way", ["role of a group", "role", "protected group"])
-async def test_who_becomes_an_admin_between_approval_and_call_is_spared(tmp_path: Path, way: str) -> None:
+async def test_an_action_on_a_user_who_becomes_an_admin_after_the_approval_is_refused(
+    tmp_path: Path, way: str
+) -> None:
     """A human approves the action, and the user becomes an admin before the call."""
     async with okta_org() as org:
         user = victim(org)
@@ -411,7 +413,7 @@ async def test_odd_characters_in_names_reach_no_call_line_or_terminal(tmp_path: 
 
 
 @pytest.mark.long
-async def test_an_event_far_ahead_of_the_clock_is_refused_and_said_so(tmp_path: Path) -> None:
+async def test_an_event_far_ahead_of_the_clock_is_refused_with_the_reason(tmp_path: Path) -> None:
     async with okta_org() as org:
         user = victim(org)
         async with running(settings(tmp_path, org, ["revoke_sessions"])) as forwarder:

@@ -111,7 +111,7 @@ async def test_a_reload_changes_what_the_next_alert_leads_to_and_undoes_nothing(
 
 
 @pytest.mark.long
-async def test_live_effects_in_an_org_whose_api_a_reload_removes_are_said_and_undone_once_it_is_back(
+async def test_live_effects_in_an_org_without_api_are_reported_and_undone_when_it_is_back(
     tmp_path: Path,
 ) -> None:
     async with okta_org() as org:
@@ -154,7 +154,7 @@ async def test_live_effects_in_an_org_whose_api_a_reload_removes_are_said_and_un
 
 
 @pytest.mark.long
-async def test_a_protected_group_that_the_org_does_not_have_is_said_at_the_start_and_after_each_reload(
+async def test_a_missing_protected_group_is_reported_at_the_start_and_after_each_reload(
     tmp_path: Path,
 ) -> None:
     async with okta_org() as org:
@@ -192,9 +192,7 @@ async def test_a_protected_group_that_the_org_does_not_have_is_said_at_the_start
 
 @pytest.mark.long
 @pytest.mark.parametrize("scope", ["", "prompt", "A sign-in"])
-async def test_a_pause_withdraws_a_push_that_is_out_and_its_end_leads_to_nothing(
-    tmp_path: Path, scope: str
-) -> None:
+async def test_a_pause_withdraws_a_waiting_push_and_no_action_follows(tmp_path: Path, scope: str) -> None:
     async with okta_org() as org:
         user = person(org)
         org.prompts.set_phone(user, Phone("deny", 60.0))
@@ -222,7 +220,7 @@ async def test_a_pause_withdraws_a_push_that_is_out_and_its_end_leads_to_nothing
 
 
 @pytest.mark.long
-async def test_a_denial_that_comes_during_a_pause_leads_to_nothing(tmp_path: Path) -> None:
+async def test_no_action_follows_a_denial_during_a_pause(tmp_path: Path) -> None:
     """The user answers before the push is withdrawn, and the poll shows it during the pause."""
     async with okta_org() as org:
         user = person(org)

@@ -35,7 +35,7 @@ async def echo(call: Call) -> Reply:
 
 
 @pytest.mark.long
-async def test_what_servers_echo_puts_no_secret_into_rows_exports_events_and_log(tmp_path: Path) -> None:
+async def test_an_echoed_secret_is_in_no_row_export_event_or_log_line(tmp_path: Path) -> None:
     async with okta_org() as org, Receiver(echo) as server:
         do: list[Any] = [{"notify": "soc"}, {"risk_event": "risk"}, {"suspend": {"for": "1h"}}]
         wanted = settings(

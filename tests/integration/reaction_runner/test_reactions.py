@@ -103,7 +103,7 @@ async def test_an_action_that_a_human_refuses_is_never_done(tmp_path: Path) -> N
 
 @pytest.mark.long
 @pytest.mark.parametrize("what", ["", "revoke_sessions", "A sign-in"])
-async def test_a_pause_holds_at_once_and_across_a_restart(tmp_path: Path, what: str) -> None:
+async def test_a_pause_is_in_force_at_once_and_after_a_restart(tmp_path: Path, what: str) -> None:
     async with okta_org() as org:
         wanted = settings(tmp_path, org, ["revoke_sessions"])
         arguments = [what] if what else []

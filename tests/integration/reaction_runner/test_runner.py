@@ -151,7 +151,7 @@ async def test_who_undid_an_effect_and_why_is_kept(
     assert (row.end, row.undone_by, row.undone_why) == (End.UNDONE, "hand:ann", "a false alarm")
 
 
-async def test_an_approval_counts_though_who_gave_it_did_not_wait_for_the_answer(
+async def test_an_approval_counts_even_if_its_sender_does_not_wait_for_the_response(
     runner: ReactionRunner, store: BusyStore, parts: Planned
 ) -> None:
     later = parts.clock.now() + 900 * SECOND
@@ -173,7 +173,7 @@ async def test_an_approval_counts_though_who_gave_it_did_not_wait_for_the_answer
     assert row.approval.given
 
 
-async def test_a_slip_of_the_keyboard_names_no_action(
+async def test_a_mistyped_id_matches_no_action(
     runner: ReactionRunner, store: BusyStore, parts: Planned
 ) -> None:
     await store.commit_actions(Batch(), [live := replace(parts.action("suspend"), due=None)])
@@ -203,7 +203,7 @@ async def test_the_answer_to_a_refusal_shows_the_action_as_ended(
 
 
 @pytest.mark.long
-async def test_a_protected_target_whose_effect_ended_meanwhile_does_not_keep_the_others(
+async def test_an_effect_that_ended_meanwhile_does_not_stop_the_undo_of_other_effects(
     runner: ReactionRunner, store: BusyStore, parts: Planned
 ) -> None:
     later = parts.clock.now() + 3600 * SECOND
@@ -252,7 +252,7 @@ async def test_a_longer_limit_that_a_reload_sets_counts_what_was_before(
     assert runner.memory.horizon == 7 * DAY
 
 
-async def test_what_changes_while_a_reload_reads_the_past_stays_changed(
+async def test_a_change_during_a_reload_is_not_overwritten_by_older_rows(
     runner: ReactionRunner, store: BusyStore, parts: Planned
 ) -> None:
     await runner.apply(parts)

@@ -113,7 +113,7 @@ def test_what_the_guards_refuse_is_said_with_its_reason() -> None:
     assert outcomes(run.alert(nobody, NOON + 13 * MINUTE)) == [("revoke_sessions", "refuse", "target")]
 
 
-def test_what_is_over_a_limit_waits_for_a_human_until_time_has_passed() -> None:
+def test_an_action_over_a_limit_waits_for_a_human_until_the_period_has_passed() -> None:
     run = rehearsed("revoke_sessions", reactions={"limits": {"per_user": "2/1h"}})
     times = [0, 1, 2, 61, 62]
     found = [run.alert(about(at=NOON + n * MINUTE, first=f"e{n}"), NOON + n * MINUTE)[0] for n in times]

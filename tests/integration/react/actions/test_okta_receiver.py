@@ -111,7 +111,7 @@ async def scene(here: Path) -> AsyncIterator[Scene]:
 
 
 @pytest.mark.long
-async def test_a_risk_event_counts_once_for_the_user_and_only_after_the_registration(tmp_path: Path) -> None:
+async def test_a_repeated_risk_event_counts_once_and_only_after_the_registration(tmp_path: Path) -> None:
     async with scene(tmp_path) as there:
         (line,) = await there.problems()
         assert "acme has no security events provider with the issuer https://fw.example; register it" in line
@@ -131,7 +131,7 @@ async def test_a_risk_event_counts_once_for_the_user_and_only_after_the_registra
 
 
 @pytest.mark.long
-async def test_the_org_says_nothing_about_a_user_that_it_does_not_know(tmp_path: Path) -> None:
+async def test_the_org_accepts_a_risk_event_about_an_unknown_user(tmp_path: Path) -> None:
     async with scene(tmp_path) as there:
         await there.client.post(PROVIDERS_PATH, json=there.registration())
         stranger = ActionTarget("user", "00u0", "stranger@elsewhere.example")
@@ -142,7 +142,7 @@ async def test_the_org_says_nothing_about_a_user_that_it_does_not_know(tmp_path:
 
 
 @pytest.mark.long
-async def test_a_change_of_the_key_as_the_docs_tell_it_loses_no_event(tmp_path: Path) -> None:
+async def test_a_change_of_the_key_as_in_the_docs_loses_no_event(tmp_path: Path) -> None:
     async with scene(tmp_path) as there:
         await there.client.post(PROVIDERS_PATH, json=there.registration())
         url = there.org.settings.url
@@ -164,7 +164,7 @@ async def test_a_change_of_the_key_as_the_docs_tell_it_loses_no_event(tmp_path: 
 
 
 @pytest.mark.long
-async def test_what_differs_in_the_org_is_found(tmp_path: Path) -> None:
+async def test_differences_in_the_org_are_found(tmp_path: Path) -> None:
     async with scene(tmp_path) as there:
         body = there.registration()
         body["settings"]["jwks_url"] += "?old"

@@ -40,7 +40,7 @@ def leaky() -> bytes:
     return json.dumps({"keys": [RSAAlgorithm.to_jwk(rsa_key(), as_dict=True) | {"kid": KID}]}).encode()
 
 
-async def test_keys_that_are_published_whole_have_no_problem() -> None:
+async def test_published_keys_without_a_difference_have_no_problem() -> None:
     assert await checked(Reply(200, JSON, key_set([KEY]))) == []
     assert await checked(Reply(200, JSON, key_set([OTHER, KEY]))) == []
     assert await checked(Reply(200, JSON, key_set([KEY, OTHER])), previous_key=OTHER) == []
@@ -65,7 +65,7 @@ async def test_keys_that_are_published_whole_have_no_problem() -> None:
     ],
     ids=["absent", "redirect", "another", "page", "odd set", "odd key", "type", "no type", "private", "same id"],  # the keys differ in each run
 )  # fmt: skip
-async def test_what_is_wrong_with_published_keys_is_said_with_what_to_do(reply: Reply, problem: str) -> None:
+async def test_wrong_published_keys_are_problems_with_a_hint(reply: Reply, problem: str) -> None:
     (line,) = await checked(reply)
     assert line.startswith(f"reactions.set.jwks: {problem}")
 
@@ -104,7 +104,7 @@ async def test_a_running_forwarder_serves_what_the_check_expects(tmp_path: Any) 
         await forwarder.stop(grace=0)
 
 
-async def test_a_receiver_that_responds_is_reachable_whatever_it_says() -> None:
+async def test_a_receiver_is_reachable_if_it_responds_with_any_status() -> None:
     async def check(_: object) -> Reply:
         return Reply(405)
 

@@ -44,7 +44,7 @@ async def accept(_: object) -> Reply:
     return Reply()
 
 
-async def test_the_code_for_webhooks_accepts_a_genuine_one_and_no_other(tmp_path: Path) -> None:
+async def test_the_code_for_webhooks_accepts_only_a_genuine_webhook(tmp_path: Path) -> None:
     is_genuine = code("is_genuine")
     (made,) = (text for language, text in BLOCKS if language == "sh" and "whsec_" in text)
     subprocess.run(["bash", "-c", made], cwd=tmp_path, check=True)
@@ -70,7 +70,7 @@ async def test_the_code_for_webhooks_accepts_a_genuine_one_and_no_other(tmp_path
 
 
 @pytest.mark.long
-async def test_the_code_for_risk_events_accepts_a_genuine_one_and_no_other() -> None:
+async def test_the_code_for_risk_events_accepts_only_a_genuine_token() -> None:
     risk_event = code("risk_event")
 
     async def check(call: Any) -> Reply:

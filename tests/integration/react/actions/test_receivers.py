@@ -98,7 +98,7 @@ async def test_a_webhook_is_accepted_by_a_receiver_that_checks_it() -> None:
         assert "planted" not in str(call.headers)
 
 
-async def test_a_wrong_secret_says_what_to_compare() -> None:
+async def test_a_wrong_secret_is_an_error_with_a_hint() -> None:
     async with webhook_receiver(b"other-secret") as receiver:
         answer = await notify(receiver.url)
         assert (answer.status, answer.is_retryable) == (401, False)
@@ -165,16 +165,14 @@ async def test_each_status_has_its_consequence(reply: Reply, *, again: bool, tex
         ("Thu, 01 Jan 9998 12:00:30 GMT", 3600),
     ],
 )
-async def test_retry_after_says_when_to_try_again_up_to_an_hour(value: str, seconds: int | None) -> None:
+async def test_retry_after_is_followed_up_to_an_hour(value: str, seconds: int | None) -> None:
     async with risk_receiver(ISSUER, "risk", keys_of(KEY)) as receiver:
         receiver.replies.append(Reply(429, {"Retry-After": value}))
         answer = await report(risk_settings({"url": receiver.url, "audience": "risk"}))
         assert answer.retry_at == (None if seconds is None else NOON + seconds * 1_000_000)
 
 
-async def test_a_url_that_is_a_secret_is_used_whole_and_shown_by_its_host(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_secret_url_is_used_and_only_its_host_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     async with webhook_receiver(b"planted-soc-secret") as receiver:
         monkeypatch.setenv("SOC_URL", f"{receiver.url}/planted-path?sig=planted-query")
         answer = await notify({"env": "SOC_URL"})  # type: ignore[arg-type]
@@ -230,13 +228,13 @@ async def test_a_webhook_that_is_no_longer_configured_is_not_sent() -> None:
     assert "reactions.webhooks has no soc any more" in answer.text
 
 
-async def test_a_name_that_does_not_exist_is_no_crash() -> None:
+async def test_a_host_name_that_does_not_exist_is_an_error_answer() -> None:
     answer = await notify("https://nowhere.invalid/")
     assert answer.status == 0
     assert "check reactions.webhooks.soc.url" in answer.text
 
 
-async def test_a_reload_that_closes_the_client_leaves_an_answer() -> None:
+async def test_a_client_that_a_reload_closes_returns_an_answer() -> None:
     webhooks = Webhooks({"soc": WebhookSettings(url="http://127.0.0.1:1", secret="s")}, ManualClock())
     await webhooks.close()
     answer = await webhooks.send("soc", "id-1", ALERT)
@@ -308,7 +306,7 @@ async def test_a_key_is_accepted_while_it_is_published_and_not_after() -> None:
         ("something_else", "reactions check"),
     ],
 )
-async def test_each_error_of_rfc_8935_says_what_to_do(err: str, hint: str) -> None:
+async def test_each_error_of_rfc_8935_has_a_hint(err: str, hint: str) -> None:
     async with risk_receiver(ISSUER, "risk", keys_of(KEY)) as receiver:
         receiver.replies.append(
             Reply(400, body=json.dumps({"err": err, "description": "Told so; twice"}).encode())
@@ -319,7 +317,7 @@ async def test_each_error_of_rfc_8935_says_what_to_do(err: str, hint: str) -> No
         assert hint in answer.text
 
 
-async def test_a_wrong_audience_and_a_wrong_issuer_are_told_apart() -> None:
+async def test_a_wrong_audience_and_a_wrong_issuer_have_different_hints() -> None:
     async with risk_receiver("https://other.example", "risk", keys_of(KEY)) as receiver:
         assert (
             await report(risk_settings({"url": receiver.url, "audience": "risk"}))
@@ -346,7 +344,7 @@ def lines() -> Iterator[list[Any]]:
 
 
 @pytest.mark.long
-async def test_a_server_that_echoes_everything_gives_no_secret_back(lines: list[Any]) -> None:
+async def test_a_server_that_echoes_everything_puts_no_secret_into_the_answer(lines: list[Any]) -> None:
     async def echo(call: Any) -> Reply:
         return Reply(400, body=json.dumps({"description": f"{call.headers} {call.body.decode()}"}).encode())
 

@@ -78,13 +78,13 @@ def approved(at: Micros) -> dict[str, Any]:
     return {"state": ActionState.WAITING, "waits_for": Waits.APPROVAL, "approval": approval}
 
 
-async def test_a_user_whom_nothing_protects_is_acted_on() -> None:
+async def test_an_action_on_an_unprotected_user_goes() -> None:
     async with scene() as org:
         assert await org.verdict() == (Decision.GO, None)
 
 
 @pytest.mark.long
-async def test_protected_logins_groups_and_admins_of_the_org_are_spared() -> None:
+async def test_actions_on_protected_logins_groups_and_admins_are_refused() -> None:
     async with scene() as org:
         spared = (Decision.REFUSE, Reason.PROTECTED)
         group = org.org.groups.create("Break-Glass")
@@ -105,7 +105,7 @@ async def test_protected_logins_groups_and_admins_of_the_org_are_spared() -> Non
         assert await org.verdict(**approved(org.clock.now())) == spared
 
 
-async def test_a_deleted_user_and_the_word_me_are_no_target() -> None:
+async def test_a_deleted_user_and_the_word_me_are_refused_as_targets() -> None:
     async with scene() as org:
         target = ActionTarget("user", "me")
         assert await org.verdict(target=target) == (Decision.REFUSE, Reason.TARGET)
@@ -113,7 +113,7 @@ async def test_a_deleted_user_and_the_word_me_are_no_target() -> None:
         assert await org.verdict() == (Decision.REFUSE, Reason.TARGET)
 
 
-async def test_a_token_that_okta_does_not_know_cannot_say_who_is_protected() -> None:
+async def test_with_an_unknown_token_every_action_on_a_user_is_refused() -> None:
     async with scene(token="00wrong") as org:
         assert await org.verdict() == (Decision.REFUSE, Reason.PROTECTED)
 
@@ -130,7 +130,7 @@ async def test_a_service_app_that_manages_users_and_groups_may_look_them_up() ->
         assert await org.verdict(**approved(org.clock.now())) == (Decision.REFUSE, Reason.PROTECTED)
 
 
-async def test_an_event_is_confirmed_by_its_uuid_and_a_forged_one_is_not() -> None:
+async def test_a_real_event_is_confirmed_and_a_forged_event_is_not() -> None:
     async with scene() as org:
         real = await org.org.emit(3)
         settings = {"group": "00g1"}

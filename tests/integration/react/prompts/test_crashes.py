@@ -92,7 +92,7 @@ async def test_restarts_between_polls_change_neither_the_answer_nor_the_pace(
 
 
 @pytest.mark.long
-async def test_a_slow_down_that_was_not_stored_is_kept_to_after_the_restart() -> None:
+async def test_an_unstored_slow_down_is_respected_after_the_restart() -> None:
     async with scene() as made:
         made.phone("deny", 60, fault="slow_down")
         row = driven(made, "ciba")
@@ -107,7 +107,7 @@ async def test_a_slow_down_that_was_not_stored_is_kept_to_after_the_restart() ->
 
 
 @pytest.mark.parametrize("by", WAYS)
-async def test_two_polls_at_once_and_early_ones_call_nothing(by: str) -> None:
+async def test_a_second_poll_and_an_early_poll_send_no_call(by: str) -> None:
     async with scene() as made:
         made.phone("deny", 8)
         row = driven(made, by)
@@ -128,7 +128,7 @@ async def test_two_polls_at_once_and_early_ones_call_nothing(by: str) -> None:
         never_early(made)
 
 
-async def test_a_push_is_taken_back_on_stop_and_a_quicker_denial_is_not_lost() -> None:
+async def test_a_push_is_withdrawn_on_stop_and_an_earlier_denial_is_not_lost() -> None:
     async with scene() as made:
         row = driven(made, "push")
         await row.send()
@@ -150,7 +150,7 @@ async def test_a_push_is_taken_back_on_stop_and_a_quicker_denial_is_not_lost() -
 
 
 @pytest.mark.long
-async def test_a_ciba_request_cannot_be_taken_back_and_goes_on_after_the_start() -> None:
+async def test_a_ciba_request_is_not_withdrawn_and_is_polled_after_the_start() -> None:
     async with scene() as made:
         made.phone("deny", 20)
         row = driven(made, "ciba")

@@ -28,7 +28,7 @@ def never_early(made: Scene) -> None:
 @pytest.mark.parametrize(
     ("phone", "word", "polls"), [("approve", "approved", 3), ("deny", "denied", 3), ("none", "timeout", 12)]
 )
-async def test_the_answer_of_the_phone_is_the_word(
+async def test_the_answer_of_the_prompt_is_that_of_the_phone(
     by: str, server: str | None, phone: str, word: str, polls: int
 ) -> None:
     async with scene(server, push_lifetime="1m") as made:
@@ -80,7 +80,9 @@ UNREACHABLE = [
 
 
 @pytest.mark.parametrize(("by", "why", "detail"), UNREACHABLE)
-async def test_who_cannot_be_asked_is_unreachable_with_the_reason(by: str, why: str, detail: str) -> None:
+async def test_a_user_who_cannot_be_asked_is_unreachable_with_the_reason(
+    by: str, why: str, detail: str
+) -> None:
     async with scene() as made:
         row, user = driven(made, by), made.user
         if why == "no factor":
@@ -121,7 +123,7 @@ async def test_slow_down_lengthens_the_interval_for_good() -> None:
 
 
 @pytest.mark.parametrize("by", WAYS)
-async def test_one_that_has_expired_is_a_timeout(by: str) -> None:
+async def test_an_expired_prompt_is_a_timeout(by: str) -> None:
     async with scene() as made:
         made.phone(fault="expired")
         row = driven(made, by)
@@ -130,7 +132,7 @@ async def test_one_that_has_expired_is_a_timeout(by: str) -> None:
 
 
 @pytest.mark.parametrize("by", WAYS)
-async def test_a_send_over_the_rate_limit_is_sent_at_the_reset_once(by: str) -> None:
+async def test_a_send_over_the_rate_limit_is_sent_once_after_the_reset(by: str) -> None:
     async with scene() as made:
         made.phone("deny")
         made.fail(changes={"rate_limited": 1.0, "reset": "30s"})
@@ -148,9 +150,7 @@ async def test_a_send_over_the_rate_limit_is_sent_at_the_reset_once(by: str) -> 
 @pytest.mark.long
 @pytest.mark.parametrize("by", WAYS)
 @pytest.mark.parametrize("fault", ["error_before", "error_after", "no_response"])
-async def test_a_send_that_may_have_been_carried_out_is_unknown_and_never_repeated(
-    by: str, fault: str
-) -> None:
+async def test_a_prompt_that_may_have_been_sent_is_unknown_and_never_repeated(by: str, fault: str) -> None:
     async with scene(query_timeout="1s") as made:
         made.phone("deny", 1)
         made.fail(changes={fault: 1.0, "retry_after": "20s"})
@@ -168,7 +168,7 @@ async def test_a_send_that_may_have_been_carried_out_is_unknown_and_never_repeat
     ("fault", "after"),
     [({"rate_limited": 1.0, "reset": "40s"}, 40), ({"error_before": 1.0, "retry_after": "25s"}, 25)],
 )
-async def test_a_poll_that_is_refused_comes_again_when_okta_says(
+async def test_a_refused_poll_is_repeated_when_okta_allows(
     by: str, fault: dict[str, float], after: int
 ) -> None:
     async with scene() as made:
@@ -200,7 +200,7 @@ async def test_an_answer_that_okta_never_gives_is_unknown_some_time_after_its_en
 
 
 @pytest.mark.long
-async def test_tokens_that_were_lost_with_the_response_are_no_timeout() -> None:
+async def test_a_lost_response_with_tokens_is_not_a_timeout() -> None:
     async with scene() as made:
         made.phone("approve", 1)
         row = driven(made, "ciba")

@@ -262,7 +262,7 @@ async def test_a_poll_whose_answer_cannot_be_read_is_repeated() -> None:
 
 
 @pytest.mark.long
-async def test_a_server_that_is_down_was_surely_not_asked() -> None:
+async def test_a_call_to_a_server_that_is_down_counts_as_not_sent() -> None:
     async with asked() as (_, _, row, clock):
         app = CibaApp("http://127.0.0.1:1", APP, pem(rsa_key()))
         prompts = Prompts(Users(), {"acme": app}, clock)

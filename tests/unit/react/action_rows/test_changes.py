@@ -48,7 +48,7 @@ async def test_an_action_whose_commit_was_not_confirmed_is_carried_out_without_a
     assert memory.due(clock.now()) == [planned]
 
 
-async def test_an_action_that_was_planned_before_and_is_over_is_not_planned_again() -> None:
+async def test_an_ended_action_is_not_planned_again() -> None:
     clock, memory = ManualClock(), ActionsInMemory()
     store = MemoryStore(clock)
     rows = Rows(store, memory, ReactionMetrics(Metrics(), clock), clock, lambda _: None)

@@ -41,7 +41,7 @@ def user(number: int) -> ActionTarget:
     return ActionTarget("user", f"00uuser{number:013}")
 
 
-def test_a_row_is_due_until_it_is_put_and_the_longest_due_comes_first() -> None:
+def test_a_row_is_due_until_its_next_put_and_the_longest_due_row_comes_first() -> None:
     memory = ActionsInMemory()
     first, second, later = (action(number=number, due=NOON + number) for number in range(3))
     for row in (later, second, first):
@@ -56,7 +56,7 @@ def test_a_row_is_due_until_it_is_put_and_the_longest_due_comes_first() -> None:
     assert memory.next_due() == NOON + 9
 
 
-def test_what_waits_is_counted_by_what_for_and_what_began_first_comes_first() -> None:
+def test_waiting_rows_are_counted_by_reason_and_the_oldest_comes_first() -> None:
     memory = ActionsInMemory()
     first, second, third = (
         action(number=number, state=ActionState.WAITING, waits_for=Waits.CONFIRMATION) for number in range(3)
@@ -77,7 +77,7 @@ def test_what_waits_is_counted_by_what_for_and_what_began_first_comes_first() ->
     assert [memory.count_waiting(each) for each in (Waits.CONFIRMATION, Waits.APPROVAL)] == [1, 0]
 
 
-def test_what_has_something_to_undo_is_known_until_it_is_undone() -> None:
+def test_rows_with_an_effect_to_undo_are_listed_until_the_undo() -> None:
     memory = ActionsInMemory()
     row = live(action("add_to_group"))
     for state in (ActionState.LIVE, ActionState.UNDOING):
@@ -99,7 +99,7 @@ def test_a_row_that_waits_for_a_human_is_open_and_never_due() -> None:
     assert memory.next_due() is None
 
 
-def test_a_planned_row_never_replaces_one_that_went_on() -> None:
+def test_a_planned_row_never_replaces_a_row_in_a_later_state() -> None:
     memory = ActionsInMemory()
     memory.put(row := action())
     memory.put(went_on := change(row, state=ActionState.CALLING))
@@ -149,7 +149,7 @@ def test_only_the_same_org_action_target_and_group_are_the_same_effect() -> None
     assert same.key == row.key
 
 
-def test_two_writings_of_an_address_are_one_target() -> None:
+def test_two_spellings_of_an_address_are_one_target() -> None:
     memory = ActionsInMemory()
     memory.put(live(row := action("block_ip", target=ActionTarget("ip", "2606:4700:0:0::1111"))))
     found = memory.live(action("block_ip", 1, target=ActionTarget("ip", "2606:4700::1111")))
@@ -175,7 +175,7 @@ def test_a_target_is_held_for_24_hours_after_its_effect_was_undone_by_hand() -> 
     assert memory.held("acme", user(1), NOON) is None
 
 
-def test_an_effect_whose_time_was_over_holds_nothing() -> None:
+def test_an_effect_that_ended_by_itself_makes_no_hold() -> None:
     memory = ActionsInMemory()
     ended = change(
         live(action()), state=ActionState.ENDED, end=End.UNDONE, undone_at=NOON, undone_by="time", due=None
@@ -184,7 +184,7 @@ def test_an_effect_whose_time_was_over_holds_nothing() -> None:
     assert memory.held("acme", ended.target, NOON) is None
 
 
-def test_holds_that_are_over_are_forgotten() -> None:
+def test_old_holds_are_forgotten() -> None:
     memory = ActionsInMemory()
     for number in range(50):
         at = NOON + number * DAY
@@ -207,7 +207,7 @@ def test_per_user_and_per_rule_count_alerts_and_a_kind_counts_actions() -> None:
     assert memory.over(action("suspend", 3, target=user(1)), LIMITS, NOON, shadow=False) == ""
 
 
-def test_a_limit_looks_back_for_its_time_only() -> None:
+def test_a_limit_counts_only_actions_in_its_period() -> None:
     memory = ActionsInMemory()
     for number in range(2):
         memory.put(called(action(number=number), NOON + number * SECOND))
@@ -216,7 +216,7 @@ def test_a_limit_looks_back_for_its_time_only() -> None:
     assert memory.over(next_one, LIMITS, NOON + HOUR, shadow=False) == ""
 
 
-def test_what_was_refused_or_is_quiet_counts_for_no_limit() -> None:
+def test_refused_and_quiet_actions_count_for_no_limit() -> None:
     memory = ActionsInMemory()
     for number in range(9):
         row = action(number=number)
@@ -236,7 +236,7 @@ def test_a_retry_is_not_counted_against_itself() -> None:
     assert memory.over(rows[0], LIMITS, NOON, shadow=False) == ""
 
 
-def test_shadows_have_a_count_of_their_own() -> None:
+def test_actions_in_shadow_are_counted_separately() -> None:
     memory = ActionsInMemory()
     for number in range(2):
         shadow = change(
@@ -247,7 +247,7 @@ def test_shadows_have_a_count_of_their_own() -> None:
     assert memory.over(action(number=2), LIMITS, NOON, shadow=True) == "per_user"
 
 
-def test_a_shadow_over_a_limit_would_have_waited_so_it_does_not_count() -> None:
+def test_an_action_in_shadow_over_a_limit_does_not_count() -> None:
     memory = ActionsInMemory()
     for number in range(5):
         row = change(
@@ -261,14 +261,14 @@ def test_a_shadow_over_a_limit_would_have_waited_so_it_does_not_count() -> None:
     assert memory.over(action(number=9), LIMITS, NOON, shadow=True) == ""
 
 
-def test_limits_of_one_org_are_not_spent_by_another() -> None:
+def test_limits_of_one_org_do_not_count_actions_of_another() -> None:
     memory = ActionsInMemory()
     for number in range(9):
         memory.put(called(action(number=number, org="other")))
     assert memory.over(action(number=10), LIMITS, NOON, shadow=False) == ""
 
 
-def test_a_claim_keeps_the_place_and_counts_until_it_is_released() -> None:
+def test_a_claim_reserves_the_effect_and_counts_until_its_release() -> None:
     memory = ActionsInMemory()
     rows = [action(number=number) for number in range(3)]
     for row in rows:
@@ -285,7 +285,7 @@ def test_a_claim_keeps_the_place_and_counts_until_it_is_released() -> None:
     assert memory.over(rows[2], LIMITS, NOON, shadow=False) == ""
 
 
-def test_a_claim_counts_on_once_its_call_is_stored() -> None:
+def test_a_claim_still_counts_after_its_call_is_stored() -> None:
     memory = ActionsInMemory()
     rows = [action(number=number) for number in range(3)]
     for row in rows[:2]:
@@ -297,7 +297,7 @@ def test_a_claim_counts_on_once_its_call_is_stored() -> None:
     assert memory.live(rows[2]) is not None
 
 
-def test_a_call_that_surely_did_not_leave_uses_up_no_limit() -> None:
+def test_a_call_that_was_certainly_not_sent_counts_for_no_limit() -> None:
     memory = ActionsInMemory()
     rows = [action(number=number, target=user(number)) for number in range(4)]
     for row in rows[:3]:
@@ -330,7 +330,7 @@ def test_prompts_of_the_last_day_and_open_ones_are_kept() -> None:
     assert [row.alert for row in memory.prompts(action("prompt", 9))] == [out.alert, new.alert]
 
 
-def test_prompts_that_count_are_those_out_in_the_org_and_those_of_the_user() -> None:
+def test_waiting_prompts_of_the_org_and_all_prompts_of_the_user_count() -> None:
     memory = ActionsInMemory()
     mine, others = called(action("prompt", 1)), called(action("prompt", 2, target=user(2)))
     out = change(action("prompt", 3, target=user(3)), state=ActionState.PROMPTING, called_at=NOON)
@@ -344,7 +344,7 @@ def test_prompts_that_count_are_those_out_in_the_org_and_those_of_the_user() -> 
     assert found == {mine.alert, out.alert, shadow.alert}
 
 
-def test_a_prompt_that_is_claimed_is_out_until_its_row_is_put_or_it_is_released() -> None:
+def test_a_claimed_prompt_counts_as_waiting_until_its_put_or_release() -> None:
     memory = ActionsInMemory()
     memory.put(row := action("prompt"))
 
@@ -369,7 +369,7 @@ def test_a_prompt_that_is_claimed_is_out_until_its_row_is_put_or_it_is_released(
 
 
 @pytest.mark.long
-def test_prompts_that_were_refused_are_not_kept_however_many() -> None:
+def test_refused_prompts_are_not_kept() -> None:
     memory = ActionsInMemory()
     for number in range(2000):
         row = action("prompt", number, target=user(number), subject=b"x" * 4000)
@@ -383,7 +383,7 @@ def test_prompts_that_were_refused_are_not_kept_however_many() -> None:
 
 
 @pytest.mark.long
-def test_a_judgement_looks_at_no_prompts_of_other_users_that_are_over() -> None:
+def test_a_judgement_does_not_read_ended_prompts_of_other_users() -> None:
     """Without the index, each judgement took 400 ms on the event loop with 40,000 prompts."""
     memory = ActionsInMemory()
     for number in range(5000):
@@ -394,7 +394,7 @@ def test_a_judgement_looks_at_no_prompts_of_other_users_that_are_over() -> None:
     assert time.perf_counter() - started < 5
 
 
-def test_after_a_restart_the_book_says_the_same() -> None:
+def test_a_refilled_memory_has_the_same_results() -> None:
     rows = [
         called(action("revoke_sessions")),
         live(action("suspend", 1)),
@@ -417,12 +417,12 @@ def test_after_a_restart_the_book_says_the_same() -> None:
     assert memory.next_due() == NOON + 5
 
 
-def test_the_book_reaches_back_as_far_as_the_longest_limit_and_at_least_a_day() -> None:
+def test_the_horizon_is_the_longest_limit_and_at_least_a_day() -> None:
     assert horizon_of([Limit(1, 60)]) == DAY
     assert horizon_of([Limit(1, 60), Limit(1, 7 * 86400)]) == 7 * DAY
 
 
-def test_what_no_limit_looks_back_to_is_forgotten() -> None:
+def test_actions_before_the_horizon_are_forgotten() -> None:
     memory = ActionsInMemory()
     for number in range(100):
         memory.put(called(action(number=number, target=user(number)), NOON + number * HOUR))

@@ -80,7 +80,7 @@ def test_others_get_the_event_of_caep() -> None:
 @pytest.mark.parametrize(
     "login", ["ada", "ada@corp", "a@b@c.example", "", "ada lovelace@corp.example", "@x.example"]
 )
-def test_a_user_whose_login_is_no_address_is_named_by_id(login: str) -> None:
+def test_a_user_whose_login_is_no_email_address_is_named_by_id(login: str) -> None:
     risk = replace(RISK, user=ActionTarget("user", "00u1", login))
     subject = {"format": "iss_sub", "iss": "https://acme.okta.com", "sub": "00u1"}
     claims = events().claims("risk", risk)
@@ -88,7 +88,7 @@ def test_a_user_whose_login_is_no_address_is_named_by_id(login: str) -> None:
     assert claims["sub_id"] == subject
 
 
-def test_a_long_or_odd_reason_stays_a_line_of_text() -> None:
+def test_a_long_or_odd_reason_becomes_one_line_of_text() -> None:
     claims = events().claims("okta", replace(RISK, reason="a\r\nb\x1b[31m" + "x" * 1000))
     assert claims is not None
     reason = claims["events"][OKTA_EVENT]["reason_admin"]["en"]
@@ -110,5 +110,5 @@ def test_the_signature_is_right_by_the_published_keys() -> None:
     assert read == claims
 
 
-def test_a_receiver_that_is_gone_gets_nothing() -> None:
+def test_a_receiver_that_is_no_longer_configured_gets_no_token() -> None:
     assert events().claims("gone", RISK) is None

@@ -72,7 +72,7 @@ def test_the_body_is_the_alert_as_it_is_stored() -> None:
     assert payload(ALERT) == ALERT
 
 
-def test_what_the_alert_cannot_know_stands_beside_it() -> None:
+def test_later_facts_are_added_to_the_alert() -> None:
     approval = {"id": "1", "link": "https://ops.example/approve/1"}
     body = json.loads(payload(ALERT, {"approvals": [approval]}))
     assert body["forwarder"] == {"alert": {"rule": {"id": "r"}}, "approvals": [approval]}

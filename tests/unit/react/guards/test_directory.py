@@ -23,7 +23,7 @@ def org() -> OktaDirectory:
     )
 
 
-async def test_only_what_is_protected_by_is_asked_for() -> None:
+async def test_only_the_groups_and_roles_that_protect_needs_are_looked_up() -> None:
     okta = org()
     expected = {
         Protect(users=("x",)): [PATH],
@@ -44,7 +44,7 @@ async def test_several_actions_about_one_user_share_a_look_up() -> None:
     assert okta.calls.count(PATH) == 1
 
 
-async def test_a_failed_look_up_is_not_kept() -> None:
+async def test_a_failed_look_up_is_not_cached() -> None:
     okta = org()
     directory = Directory(okta)
     okta.spoil = lambda path: Answer(500, text="an error") if path.endswith("/roles") else None
@@ -59,7 +59,7 @@ async def test_a_failed_look_up_is_not_kept() -> None:
     )
 
 
-async def test_a_look_up_that_asked_for_less_does_not_count() -> None:
+async def test_a_cached_look_up_without_the_needed_data_is_not_used() -> None:
     okta = org()
     okta.user_roles[USER.id] = ["ORG_ADMIN"]
     directory = Directory(okta)
@@ -77,7 +77,7 @@ async def test_users_of_two_orgs_are_two_users() -> None:
     assert okta.calls.count(PATH) == 2
 
 
-async def test_pages_without_an_end_are_refused() -> None:
+async def test_an_endless_list_is_an_error() -> None:
     okta = org()
     groups = Answer(
         200, [{"id": "00g1", "profile": {"name": "x"}}], links={"next": f"https://x{PATH}/groups?after=2"}
@@ -96,7 +96,7 @@ async def test_a_link_to_another_host_is_followed_to_none_but_the_org() -> None:
 
 
 @pytest.mark.long
-async def test_what_is_kept_is_bounded() -> None:
+async def test_the_cache_has_a_maximum_size() -> None:
     okta = org()
     directory = Directory(okta)
     for number in range(10_050):

@@ -95,7 +95,7 @@ async def test_the_login_in_the_event_is_never_believed() -> None:
         "x" * 5000,
     ],
 )
-async def test_a_target_that_is_not_the_id_of_a_user_is_none(target: str) -> None:
+async def test_a_target_that_is_not_a_user_id_is_refused(target: str) -> None:
     scene = Scene()
     scene.okta.users["00uowner"] = "me"
     found = await scene.judge(
@@ -123,7 +123,7 @@ async def test_odd_characters_in_the_names_of_groups_and_logins_change_nothing(n
 
 @pytest.mark.parametrize("decided_after", [0, 1, 9, 59, 600])
 @pytest.mark.parametrize("way", ["role", "group role", "protected group", "renamed to a protected login"])
-async def test_who_becomes_an_admin_while_the_action_waits_for_approval_is_spared(
+async def test_an_action_on_a_user_who_becomes_an_admin_during_the_approval_is_refused(
     way: str, decided_after: int
 ) -> None:
     scene = Scene()
@@ -143,9 +143,7 @@ async def test_who_becomes_an_admin_while_the_action_waits_for_approval_is_spare
 
 
 @pytest.mark.parametrize("waits_for", [Waits.CONFIRMATION, Waits.RETRY])
-async def test_who_becomes_an_admin_while_the_action_waits_is_spared_after_ten_seconds_at_most(
-    waits_for: Waits,
-) -> None:
+async def test_a_new_admin_is_protected_from_a_waiting_action_after_ten_seconds(waits_for: Waits) -> None:
     scene = Scene()
     row = action("add_to_group", settings=GROUP)
     assert await scene.verdict(row) == (Decision.GO, None)
@@ -155,7 +153,7 @@ async def test_who_becomes_an_admin_while_the_action_waits_is_spared_after_ten_s
     assert await scene.verdict(waiting) == (Decision.REFUSE, Reason.PROTECTED)
 
 
-async def test_a_look_up_counts_for_a_minute_at_most() -> None:
+async def test_a_look_up_is_used_for_a_minute_at_most() -> None:
     scene = Scene()
     assert await scene.verdict(action("revoke_sessions")) == (Decision.GO, None)
     scene.okta.user_roles[USER.id] = ["APP_ADMIN"]
@@ -166,7 +164,7 @@ async def test_a_look_up_counts_for_a_minute_at_most() -> None:
 
 
 @pytest.mark.long
-async def test_a_flood_of_cheap_alerts_spends_one_kind_s_budget_and_sessions_are_still_revoked() -> None:
+async def test_a_flood_uses_up_the_limit_of_one_kind_and_sessions_are_still_revoked() -> None:
     scene = Scene()
     scene.store.polled = {f"event-{number}" for number in range(1000)}
     for number in range(500):
@@ -182,7 +180,7 @@ async def test_a_flood_of_cheap_alerts_spends_one_kind_s_budget_and_sessions_are
 
 
 @pytest.mark.long
-async def test_a_flood_of_alerts_over_a_limit_costs_okta_little_and_spares_the_protected() -> None:
+async def test_a_flood_over_a_limit_needs_few_calls_and_no_protected_user_is_touched() -> None:
     scene = Scene(limits={"per_rule": Limit(1, 3600)})
     rows = []
     for number in range(300):
@@ -203,7 +201,7 @@ async def test_a_flood_of_alerts_over_a_limit_costs_okta_little_and_spares_the_p
     assert await scene.verdict(action("revoke_sessions", 900)) == (Decision.GO, None)
 
 
-async def test_a_flood_on_one_rule_leaves_the_others_whole() -> None:
+async def test_a_flood_on_one_rule_does_not_use_up_the_limits_of_other_rules() -> None:
     scene = Scene(limits={"per_rule": Limit(20, 3600)})
     for number in range(50):
         user = ActionTarget("user", f"00uflood{number:012}")
@@ -214,7 +212,7 @@ async def test_a_flood_on_one_rule_leaves_the_others_whole() -> None:
 
 
 @pytest.mark.long
-async def test_a_flood_of_forged_events_acts_on_nobody_and_asks_okta_little() -> None:
+async def test_a_flood_of_forged_events_changes_no_user_and_needs_few_calls() -> None:
     scene = Scene()
     scene.okta.log.clear()
     rows = [action("add_to_group", number, settings=GROUP) for number in range(300)]
@@ -278,7 +276,7 @@ async def test_a_forged_event_does_not_extend_an_effect() -> None:
     assert (found.verdict, found.reason, found.moves) == (Decision.WAIT, Reason.UNCONFIRMED, "")
 
 
-async def test_an_uuid_that_is_none_is_not_put_into_a_filter() -> None:
+async def test_a_malformed_uuid_is_not_put_into_a_filter() -> None:
     scene = Scene()
     row = action("add_to_group", settings=GROUP, events=('x" or eventType pr or uuid eq "x',))
     assert (await scene.judge(row)).reason is Reason.UNCONFIRMED
@@ -399,7 +397,7 @@ async def test_an_action_goes_only_if_each_look_up_of_its_user_succeeded(
         {"per_user": st.integers(1, 3), "per_rule": st.integers(1, 5), "mending": st.integers(1, 6)}
     ),
 )
-async def test_no_sequence_of_alerts_gets_over_a_limit(
+async def test_no_sequence_of_alerts_exceeds_a_limit(
     order: list[tuple[int, int, int]], limits: dict[str, int]
 ) -> None:
     scene = Scene(limits={name: Limit(count, 1800) for name, count in limits.items()}, fresh=1e9)

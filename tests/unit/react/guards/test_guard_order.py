@@ -108,12 +108,12 @@ def base(*reasons: Reason) -> Action:
     return action("add_to_group", settings=SETTINGS)
 
 
-def test_the_order_is_that_of_the_words() -> None:
+def test_the_order_of_the_guards_is_that_of_the_reasons() -> None:
     assert list(SPEAKS) == list(Reason)[: len(SPEAKS)]
 
 
 @pytest.mark.parametrize("reason", SPEAKS)
-async def test_each_guard_speaks_alone(reason: Reason) -> None:
+async def test_each_guard_stops_an_action_alone(reason: Reason) -> None:
     scene = Scene()
     assert (await scene.judge(SPEAKS[reason](scene, base(reason)))).reason is reason
 
@@ -121,7 +121,7 @@ async def test_each_guard_speaks_alone(reason: Reason) -> None:
 @pytest.mark.parametrize(
     ("first", "second"), [pair for pair in combinations(SPEAKS, 2) if pair not in NEVER_BOTH]
 )
-async def test_of_two_guards_the_first_one_speaks(first: Reason, second: Reason) -> None:
+async def test_the_first_of_two_guards_decides(first: Reason, second: Reason) -> None:
     for order in ((first, second), (second, first)):
         scene = Scene()
         row = base(first, second)
@@ -130,7 +130,7 @@ async def test_of_two_guards_the_first_one_speaks(first: Reason, second: Reason)
         assert (await scene.judge(row)).reason is first
 
 
-async def test_of_all_guards_the_first_one_speaks_until_none_is_left() -> None:
+async def test_the_first_of_the_remaining_guards_decides_until_none_is_left() -> None:
     for skipped in (Reason.ADDRESS, Reason.STATE), (Reason.PROTECTED, Reason.STATE):
         left = [reason for reason in SPEAKS if reason not in skipped]
         while left:

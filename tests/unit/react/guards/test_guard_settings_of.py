@@ -31,7 +31,7 @@ TREE = {
 }
 
 
-def test_the_guards_go_by_the_configuration() -> None:
+def test_the_settings_of_the_guards_are_those_of_the_configuration() -> None:
     found = guard_settings(read(TREE), {"r1": "shadow"})
     assert found.mode == "enforce"
     assert found.ceiling("r1", "enforce") == "shadow"

@@ -58,7 +58,7 @@ async def test_an_action_that_no_guard_stops_goes(name: str) -> None:
         ("shadow", "off", "enforce", "off"),
     ],
 )
-async def test_the_weakest_mode_holds(ceiling: str, rule: str, planned: str, mode: str) -> None:
+async def test_the_weakest_mode_applies(ceiling: str, rule: str, planned: str, mode: str) -> None:
     scene = Scene(mode=ceiling, modes={"push_fatigue": rule})
     found = await scene.verdict(action("revoke_sessions", mode=planned))
     said = {"enforce": GO, "shadow": (Decision.SHADOW, Reason.SHADOW), "off": refused(Reason.OFF)}
@@ -73,7 +73,7 @@ async def test_mode_off_stops_everything(name: str) -> None:
 @pytest.mark.parametrize(
     ("scope", "stops"), [("", True), ("push_fatigue", True), ("notify", True), ("suspend", False)]
 )
-async def test_a_pause_stops_what_it_names_and_says_why(scope: str, *, stops: bool) -> None:
+async def test_a_pause_stops_the_named_actions_with_its_reason(scope: str, *, stops: bool) -> None:
     scene = Scene()
     scene.pauses = scene.pauses.pause(scope, "a test of the pager", scene.now)
     found = await scene.judge(action("notify"))
@@ -83,7 +83,7 @@ async def test_a_pause_stops_what_it_names_and_says_why(scope: str, *, stops: bo
         assert f"forwarder reactions resume {scope}".strip() in found.detail
 
 
-async def test_a_pause_that_comes_while_the_guards_look_stops_the_action_too() -> None:
+async def test_a_pause_during_the_look_ups_stops_the_action_too() -> None:
     scene = Scene()
 
     def pause(path: str) -> None:
@@ -98,7 +98,7 @@ async def test_a_pause_that_comes_while_the_guards_look_stops_the_action_too() -
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_of_a_late_event_only_quiet_actions_remain(name: str) -> None:
+async def test_only_quiet_actions_follow_a_late_event(name: str) -> None:
     late = GO if KINDS[name] is EffectKind.QUIET else refused(Reason.LATE)
     assert await Scene().verdict(action(name, published=NOON - 601 * SECOND)) == late
     assert await Scene().verdict(action(name, published=NOON - 600 * SECOND)) == GO
@@ -113,7 +113,7 @@ async def test_an_event_becomes_late_while_its_action_waits() -> None:
     assert await scene.verdict(row) == refused(Reason.LATE)
 
 
-async def test_an_event_of_the_future_means_that_a_clock_is_off() -> None:
+async def test_an_event_of_the_future_is_refused_because_a_clock_is_wrong() -> None:
     found = await Scene().judge(action("revoke_sessions", published=NOON + 61 * SECOND))
     assert (found.verdict, found.reason) == refused(Reason.LATE)
     assert "61s ahead of this machine's clock" in found.detail
@@ -125,7 +125,7 @@ async def test_an_event_of_the_future_means_that_a_clock_is_off() -> None:
 
 @pytest.mark.parametrize("made_by", ["0oaforwarder", "00Tforwarder", "req-7"])
 @pytest.mark.parametrize("name", CALLS)
-async def test_what_our_own_credential_did_leads_to_nothing(name: str, made_by: str) -> None:
+async def test_an_event_with_our_own_credential_is_refused(name: str, made_by: str) -> None:
     scene = Scene()
     scene.memory.put(
         change(action("revoke_sessions", 50), state=ActionState.ENDED, request_id="req-7", due=None)
@@ -184,7 +184,7 @@ async def test_a_report_in_shadow_has_no_echo() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in CALLS if name != "notify"])
-async def test_a_protected_user_is_spared_by_every_action_but_the_notification(name: str) -> None:
+async def test_every_action_on_a_protected_user_except_notify_is_refused(name: str) -> None:
     target = ActionTarget("user", BREAK_GLASS, "breakglass@corp.example")
     found = await Scene().judge(action(name, target=target))
     assert (found.verdict, found.reason) == refused(Reason.PROTECTED)
@@ -196,7 +196,7 @@ async def test_a_protected_user_may_be_named_by_id() -> None:
     assert await scene.verdict(action("revoke_sessions")) == refused(Reason.PROTECTED)
 
 
-async def test_members_of_a_protected_group_are_spared_on_whatever_page_it_is() -> None:
+async def test_members_of_a_protected_group_are_protected_on_every_page_of_the_list() -> None:
     scene = Scene()
     for number in range(5):
         scene.okta.groups[f"00g{number}"] = f"Group {number}"
@@ -217,7 +217,7 @@ async def test_a_protected_group_may_be_named_by_id() -> None:
 
 
 @pytest.mark.parametrize("by_group", [False, True])
-async def test_holders_of_an_admin_role_are_spared_be_it_by_a_group(*, by_group: bool) -> None:
+async def test_holders_of_an_admin_role_are_protected_also_by_a_group(*, by_group: bool) -> None:
     scene = Scene(protect=Protect(admins=True))
     scene.okta.members["00gops"] = {USER.id}
     if by_group:
@@ -249,9 +249,7 @@ async def test_a_look_up_that_okta_refuses_refuses_the_action(failing: str, stat
 
 
 @pytest.mark.parametrize("status", [0, 408, 500, 503])
-async def test_a_look_up_is_repeated_for_30_s_while_okta_is_in_trouble_and_then_it_has_failed(
-    status: int,
-) -> None:
+async def test_a_failed_look_up_is_repeated_for_30_seconds(status: int) -> None:
     scene = Scene()
     scene.okta.spoil = lambda _: Answer(status, text="no answer")
     row = action("revoke_sessions")
@@ -290,7 +288,7 @@ async def test_a_rate_limited_look_up_waits_for_its_reset_until_the_event_is_lat
     assert await scene.verdict(row) == refused(Reason.LATE)
 
 
-async def test_an_org_without_an_api_cannot_say_who_is_protected() -> None:
+async def test_in_an_org_without_api_every_action_on_a_user_is_refused() -> None:
     scene = Scene()
     scene.okta.has_api = False
     found = await scene.judge(action("revoke_sessions"))
@@ -298,7 +296,7 @@ async def test_an_org_without_an_api_cannot_say_who_is_protected() -> None:
     assert "set orgs.acme.api" in found.detail
 
 
-async def test_a_deleted_user_is_no_target() -> None:
+async def test_an_action_on_a_deleted_user_is_refused() -> None:
     scene = Scene()
     del scene.okta.users[USER.id]
     assert await scene.verdict(action("revoke_sessions")) == refused(Reason.TARGET)
@@ -350,7 +348,7 @@ async def test_a_deleted_user_is_no_target() -> None:
         "host.example",
     ],
 )
-async def test_what_is_not_one_public_address_is_never_blocked(address: str) -> None:
+async def test_only_one_public_address_can_be_blocked(address: str) -> None:
     found = await Scene().verdict(
         action("block_ip", target=ActionTarget("ip", address), settings={"approve": False})
     )
@@ -387,7 +385,7 @@ async def test_an_address_that_five_users_came_from_is_never_blocked() -> None:
 # state, live, hold
 
 
-async def test_what_is_so_already_is_left_as_it_is() -> None:
+async def test_an_effect_that_is_there_already_is_a_no_op() -> None:
     scene = Scene()
     scene.looks.seen = Seen(Answer(200), {"status": "SUSPENDED"}, is_so=True)
     found = await scene.judge(action("suspend"))
@@ -403,7 +401,7 @@ async def test_a_repeated_call_whose_effect_is_there_is_no_no_op() -> None:
     assert await scene.verdict(row) == GO
 
 
-async def test_a_target_that_okta_does_not_know_is_none() -> None:
+async def test_an_action_on_a_target_that_okta_does_not_know_is_refused() -> None:
     scene = Scene()
     scene.looks.seen = Seen(Answer(404, text="Not found: 00gstepup (UserGroup)"))
     found = await scene.judge(action("add_to_group", settings=GROUP))
@@ -498,7 +496,7 @@ async def test_timed_actions_and_prompts_wait_until_the_system_log_has_the_event
     assert await scene.verdict(row) == GO
 
 
-async def test_an_event_that_was_polled_is_not_asked_for() -> None:
+async def test_a_polled_event_needs_no_query() -> None:
     scene = Scene()
     scene.store.polled = {"event-0"}
     assert await scene.verdict(action("add_to_group", settings=GROUP)) == GO
@@ -569,7 +567,7 @@ async def test_what_is_over_a_limit_waits_for_a_human(limit: str) -> None:
     assert await scene.verdict(row) == GO
 
 
-async def test_quiet_actions_know_no_limit() -> None:
+async def test_no_limit_applies_to_quiet_actions() -> None:
     scene = Scene(limits={"per_user": Limit(1, 3600), "per_rule": Limit(1, 3600)})
     assert await scene.carry_out(action("revoke_sessions"))
     for number in range(1, 5):
@@ -597,7 +595,7 @@ async def test_an_approval_that_is_pending_does_not_end_when_the_limit_has_room_
     ("revoke_sessions", {"approve": True}, True),
     ("revoke_sessions", {"approve": {"within": 60}}, True),
 ])  # fmt: skip
-async def test_a_human_approves_what_asks_unless_the_rule_says_otherwise(
+async def test_a_human_approves_actions_that_ask_unless_the_rule_says_otherwise(
     name: str, settings: dict[str, Any], *, asks: bool
 ) -> None:
     scene = Scene()
@@ -612,7 +610,7 @@ async def test_a_human_approves_what_asks_unless_the_rule_says_otherwise(
     assert found.until == found.approval.until
 
 
-async def test_what_nobody_approves_in_time_is_refused() -> None:
+async def test_an_action_that_no_human_approves_in_time_is_refused() -> None:
     scene = Scene()
     row = scene.waits(action(), await scene.judge(action()))
     await scene.clock.advance(899)
@@ -631,7 +629,7 @@ async def test_the_time_to_approve_ends_even_while_okta_cannot_be_asked() -> Non
     assert await scene.verdict(row) == refused(Reason.APPROVAL)
 
 
-async def test_what_a_human_refuses_is_refused() -> None:
+async def test_an_action_that_a_human_refuses_is_refused() -> None:
     scene = Scene()
     row = scene.waits(action(), await scene.judge(action()))
     found = await scene.judge(scene.approve(row, given=False))
@@ -665,14 +663,14 @@ async def test_a_repeated_call_is_neither_limited_nor_asked_about_again() -> Non
 # shadow
 
 
-async def test_a_shadow_goes_all_the_way_but_the_call() -> None:
+async def test_shadow_does_everything_except_the_call() -> None:
     scene = Scene()
     found = await scene.judge(action("revoke_sessions", mode="shadow"))
     assert (found.verdict, found.reason) == (Decision.SHADOW, Reason.SHADOW)
     assert found.before == {"status": "ACTIVE"}
 
 
-async def test_a_shadow_never_waits_for_a_human_and_says_that_enforce_would() -> None:
+async def test_an_action_in_shadow_never_waits_for_a_human_and_says_that_enforce_would() -> None:
     scene = Scene(limits={"per_user": Limit(1, 3600)})
     found = await scene.judge(action("suspend", mode="shadow"))
     assert (found.verdict, found.reason) == (Decision.SHADOW, Reason.APPROVAL)
@@ -685,13 +683,13 @@ async def test_a_shadow_never_waits_for_a_human_and_says_that_enforce_would() ->
     assert "enforce would wait for a human" in over.detail
 
 
-async def test_shadows_spend_nothing_of_what_enforce_may_do() -> None:
+async def test_actions_in_shadow_do_not_count_for_the_limits_of_enforce() -> None:
     scene = Scene(limits={"per_user": Limit(1, 3600)})
     assert (await scene.judge(action("revoke_sessions", mode="shadow"))).verdict is Decision.SHADOW
     assert await scene.verdict(action("revoke_sessions", 1)) == GO
 
 
-async def test_shadows_wait_for_the_system_log_too() -> None:
+async def test_actions_in_shadow_wait_for_the_system_log_too() -> None:
     scene = Scene()
     scene.okta.log.clear()
     found = await scene.verdict(action("suspend", mode="shadow"))
@@ -706,14 +704,14 @@ def asked(number: int, target: ActionTarget = USER, **more: Any) -> Any:
     return change(action("prompt", number, target=target), **fields)
 
 
-async def test_a_user_is_asked_one_thing_at_a_time() -> None:
+async def test_a_user_gets_one_prompt_at_a_time() -> None:
     scene = Scene()
     scene.memory.put(asked(1))
     found = await scene.judge(action("prompt"))
     assert (found.verdict, found.reason, found.moves) == (Decision.NO_OP, Reason.LIVE, "")
 
 
-async def test_two_prompts_to_one_user_at_once_are_one() -> None:
+async def test_of_two_prompts_to_one_user_at_once_only_one_is_sent() -> None:
     scene = Scene()
     assert await scene.verdict(action("prompt")) == GO
     assert await scene.verdict(action("prompt", 1)) == (Decision.NO_OP, Reason.LIVE)
