@@ -23,7 +23,7 @@ async def scene() -> AsyncIterator[Scene]:
     await made.crash()
 
 
-async def test_a_row_is_stored_before_its_call_leaves(scene: Scene) -> None:
+async def test_a_row_is_stored_before_its_call_is_sent(scene: Scene) -> None:
     await scene.add(suspend := scene.action("suspend"))
     log = [entry for entry in scene.store.log if entry[0] == "call" or entry[2] != "planned"]
     assert [entry[0] for entry in log] == ["row", "call", "row"]
@@ -48,7 +48,7 @@ async def test_an_effect_is_undone_when_its_time_is_over(scene: Scene) -> None:
 
 
 @pytest.mark.long
-async def test_an_undo_that_leaves_something_in_force_says_so_in_the_row(scene: Scene) -> None:
+async def test_an_undo_with_a_remaining_effect_has_a_note_in_the_row(scene: Scene) -> None:
     await scene.add(group := scene.action("add_to_group"))
     scene.okta.note = "a larger entry is still there"
     await scene.pass_time(3601)
@@ -56,7 +56,7 @@ async def test_an_undo_that_leaves_something_in_force_says_so_in_the_row(scene: 
 
 
 @pytest.mark.long
-async def test_what_others_changed_since_is_not_undone(scene: Scene) -> None:
+async def test_a_later_change_by_others_is_not_undone(scene: Scene) -> None:
     await scene.add(suspend := scene.action("suspend"))
     await scene.pass_time(10)
     scene.okta.set_status("00u1", "ACTIVE")
@@ -67,7 +67,7 @@ async def test_what_others_changed_since_is_not_undone(scene: Scene) -> None:
 
 
 @pytest.mark.long
-async def test_a_user_who_is_gone_leaves_nothing_to_undo(scene: Scene) -> None:
+async def test_an_effect_on_a_deleted_user_needs_no_undo(scene: Scene) -> None:
     await scene.add(suspend := scene.action("suspend"))
     scene.okta.gone.add("00u1")
     await scene.pass_time(4000)
@@ -76,7 +76,7 @@ async def test_a_user_who_is_gone_leaves_nothing_to_undo(scene: Scene) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("fault", ["after", "lost"])
-async def test_a_call_that_worked_and_said_otherwise_has_one_effect_and_is_undone(
+async def test_a_call_that_succeeded_with_an_error_has_one_effect_that_is_undone(
     scene: Scene, fault: str
 ) -> None:
     scene.okta.faults = [fault]
@@ -89,7 +89,7 @@ async def test_a_call_that_worked_and_said_otherwise_has_one_effect_and_is_undon
     assert scene.okta.members == set()
 
 
-async def test_a_call_that_was_not_sent_counts_as_none(scene: Scene) -> None:
+async def test_a_call_that_was_not_sent_does_not_count(scene: Scene) -> None:
     scene.okta.faults = ["unsent"]
     await scene.add(revoke := scene.action("revoke_sessions"))
     row = scene.row(revoke)
@@ -98,7 +98,7 @@ async def test_a_call_that_was_not_sent_counts_as_none(scene: Scene) -> None:
     assert scene.row(revoke).outcome is Outcome.DONE
 
 
-async def test_a_call_over_the_limit_is_repeated_after_the_reset_and_not_before(scene: Scene) -> None:
+async def test_a_call_over_the_rate_limit_is_repeated_after_the_reset(scene: Scene) -> None:
     scene.okta.faults = ["429"]
     await scene.add(revoke := scene.action("revoke_sessions"))
     assert scene.row(revoke).waits_for is Waits.RETRY
@@ -120,7 +120,7 @@ async def test_a_refusal_is_final(scene: Scene) -> None:
 
 
 @pytest.mark.long
-async def test_an_undo_goes_on_until_okta_answers(scene: Scene) -> None:
+async def test_an_undo_is_retried_until_okta_answers(scene: Scene) -> None:
     await scene.add(suspend := scene.action("suspend"))
     scene.okta.faults = ["before"] * 20
     await scene.pass_time(3600 + 900)
@@ -133,7 +133,7 @@ _ODD_BODIES = [None, "maintenance", {}, [7], {"id": "00u1"}, {"status": 7}]
 
 @pytest.mark.long
 @pytest.mark.parametrize("body", _ODD_BODIES)
-async def test_an_undo_goes_on_until_an_answer_shows_the_target(scene: Scene, body: Any) -> None:
+async def test_an_undo_is_retried_until_a_response_shows_the_target(scene: Scene, body: Any) -> None:
     await scene.add(suspend := scene.action("suspend"), group := scene.action("add_to_group"))
     scene.okta.bodies = {"00u1": [body], "groups": [body]}
     await scene.pass_time(3700)
@@ -141,14 +141,14 @@ async def test_an_undo_goes_on_until_an_answer_shows_the_target(scene: Scene, bo
     assert {scene.row(one).end for one in (suspend, group)} == {End.UNDONE}
 
 
-async def test_a_user_without_a_level_of_risk_gets_one(scene: Scene) -> None:
+async def test_a_user_without_a_risk_level_gets_one(scene: Scene) -> None:
     scene.okta.bodies = {"risk": [{"_links": {}}]}
     await scene.add(scene.action("user_risk"))
     assert scene.okta.risk == {"00u1": "HIGH"}
 
 
 @pytest.mark.parametrize("body", [None, "maintenance", {}, [7]])
-async def test_nobody_joins_a_group_whose_roles_are_not_shown(scene: Scene, body: Any) -> None:
+async def test_no_user_is_added_to_a_group_whose_roles_cannot_be_read(scene: Scene, body: Any) -> None:
     scene.okta.bodies = {"roles": [body] * 100}
     await scene.add(group := scene.action("add_to_group"))
     assert (scene.row(group).state, scene.okta.members) == (ActionState.WAITING, set())
@@ -163,7 +163,7 @@ async def test_a_list_of_groups_that_cannot_be_read_is_looked_up_again(scene: Sc
 
 
 @pytest.mark.long
-async def test_a_guard_that_stops_a_repetition_does_not_hide_what_was_done(scene: Scene) -> None:
+async def test_if_a_guard_stops_a_repetition_the_earlier_effect_is_found(scene: Scene) -> None:
     scene.okta.faults = ["after"]
     scene.judge.say["suspend"] = lambda action: (
         Judgement(Decision.REFUSE, Reason.LATE, "too late") if action.called_at else None
@@ -175,7 +175,7 @@ async def test_a_guard_that_stops_a_repetition_does_not_hide_what_was_done(scene
     assert scene.okta.status["00u1"] == "ACTIVE"
 
 
-async def test_a_guard_that_stops_a_repetition_of_what_was_not_done_fails_it(scene: Scene) -> None:
+async def test_if_a_guard_stops_a_repetition_without_effect_the_action_fails(scene: Scene) -> None:
     scene.okta.faults = ["before"]
     scene.judge.say["suspend"] = lambda action: (
         Judgement(Decision.REFUSE, Reason.LATE, "too late") if action.called_at else None
@@ -187,7 +187,7 @@ async def test_a_guard_that_stops_a_repetition_of_what_was_not_done_fails_it(sce
 
 
 @pytest.mark.long
-async def test_what_is_so_already_is_not_called_and_not_undone(scene: Scene) -> None:
+async def test_an_effect_that_is_there_already_is_not_made_and_not_undone(scene: Scene) -> None:
     scene.okta.set_status("00u1", "SUSPENDED")
     await scene.add(suspend := scene.action("suspend"))
     await scene.pass_time(4000)
@@ -205,7 +205,7 @@ async def test_shadow_records_the_request_and_calls_nothing(scene: Scene) -> Non
 
 
 @pytest.mark.long
-async def test_a_later_action_moves_the_end_of_a_live_one(scene: Scene) -> None:
+async def test_a_later_action_moves_the_end_of_a_live_effect(scene: Scene) -> None:
     await scene.add(first := scene.action("suspend"))
     await scene.pass_time(1800)
     scene.judge.say["suspend"] = lambda _: Judgement(Decision.NO_OP, Reason.LIVE, moves=first.key)
@@ -238,7 +238,7 @@ async def test_an_action_that_waits_for_a_human_is_announced_once(scene: Scene) 
     assert scene.row(suspend).approval == Approval(until)
 
 
-async def test_a_prompt_is_polled_when_due_and_its_answer_leads_on(scene: Scene) -> None:
+async def test_a_prompt_is_polled_when_due_and_actions_follow_its_answer(scene: Scene) -> None:
     due = scene.clock.now() + 5 * SECOND
     scene.prompts.script = [
         PromptProgress(handle="h", due=due),
@@ -254,7 +254,7 @@ async def test_a_prompt_is_polled_when_due_and_its_answer_leads_on(scene: Scene)
 
 
 @pytest.mark.long
-async def test_a_prompt_that_a_crash_hit_while_it_was_sent_is_never_sent_again(scene: Scene) -> None:
+async def test_a_prompt_is_never_sent_again_after_a_crash_during_its_send(scene: Scene) -> None:
     prompt = scene.action("prompt", by="push")
     await scene.crash()
     calling = {"state": ActionState.CALLING, "called_at": scene.clock.now()}
@@ -267,7 +267,7 @@ async def test_a_prompt_that_a_crash_hit_while_it_was_sent_is_never_sent_again(s
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
-async def test_under_faults_crashes_and_redeliveries_no_effect_is_twice_and_every_effect_ends(
+async def test_despite_faults_crashes_and_redeliveries_no_effect_is_made_twice_and_every_effect_ends(
     seed: int,
 ) -> None:
     random, scene = Random(seed), Scene()
@@ -310,7 +310,7 @@ async def test_under_faults_crashes_and_redeliveries_no_effect_is_twice_and_ever
     await scene.crash()
 
 
-async def test_a_prompt_in_shadow_records_the_request_and_asks_nobody(scene: Scene) -> None:
+async def test_a_prompt_in_shadow_records_the_request_and_is_not_sent(scene: Scene) -> None:
     scene.judge.say["prompt"] = lambda _: Judgement(Decision.SHADOW, Reason.SHADOW, "")
     await scene.add(prompt := scene.action("prompt", by="push"))
     row = scene.row(prompt)
@@ -322,7 +322,7 @@ async def test_a_prompt_in_shadow_records_the_request_and_asks_nobody(scene: Sce
     assert (scene.row(other).outcome, scene.row(other).detail) == (Outcome.SHADOW, "no push factor")
 
 
-async def test_the_guards_look_again_after_the_look_up_of_a_prompt(scene: Scene) -> None:
+async def test_the_guards_judge_again_after_the_look_up_of_a_prompt(scene: Scene) -> None:
     said = [Judgement(Decision.GO), Judgement(Decision.REFUSE, Reason.PAUSED, "paused")]
     scene.judge.say["prompt"] = lambda _: said.pop(0)
     await scene.add(prompt := scene.action("prompt", by="push"))
@@ -330,7 +330,7 @@ async def test_the_guards_look_again_after_the_look_up_of_a_prompt(scene: Scene)
     assert scene.prompts.sent == []
 
 
-async def test_a_user_who_cannot_be_asked_is_an_answer_too(scene: Scene) -> None:
+async def test_unreachable_is_an_answer_that_actions_follow(scene: Scene) -> None:
     scene.prompts.prepared = PromptProgress(Reply.UNREACHABLE, detail="no push factor")
     scene.after["unreachable"] = [scene.action("revoke_sessions")]
     await scene.add(prompt := scene.action("prompt", by="push"))

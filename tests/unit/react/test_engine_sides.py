@@ -110,7 +110,7 @@ async def test_a_receiver_that_hangs_holds_back_nothing_else_about_its_users(sce
     assert scene.engine.lock(event).locked()
 
 
-async def test_what_hangs_for_one_user_delays_no_other_user(scene: Scene) -> None:
+async def test_a_call_that_hangs_for_one_user_delays_no_other_user(scene: Scene) -> None:
     hangs = asyncio.Event()
     real = scene.okta.call
 
@@ -129,7 +129,7 @@ async def test_what_hangs_for_one_user_delays_no_other_user(scene: Scene) -> Non
 
 
 @pytest.mark.long
-async def test_prompts_that_are_polled_keep_no_undo_and_no_call_of_their_org_waiting(scene: Scene) -> None:
+async def test_polls_of_prompts_delay_no_undo_and_no_call_of_their_org(scene: Scene) -> None:
     async def hang(action: Action) -> PromptProgress:
         await asyncio.Event().wait()
         raise AssertionError
@@ -145,7 +145,7 @@ async def test_prompts_that_are_polled_keep_no_undo_and_no_call_of_their_org_wai
 
 
 @pytest.mark.long
-async def test_an_action_that_fails_unexpectedly_rests_and_takes_no_slot_meanwhile(scene: Scene) -> None:
+async def test_an_action_that_fails_unexpectedly_is_postponed_and_takes_no_slot(scene: Scene) -> None:
     failures = 0
 
     async def fail(action: Action) -> Seen:

@@ -18,9 +18,7 @@ async def scene() -> AsyncIterator[GuardedScene]:
 
 
 @pytest.mark.long
-async def test_calls_that_never_left_in_an_outage_leave_the_limit_to_the_next_alert(
-    scene: GuardedScene,
-) -> None:
+async def test_unsent_calls_in_an_outage_do_not_use_up_the_limit(scene: GuardedScene) -> None:
     scene.guard(confirm=frozenset(), limits={"timed": Limit(10, 3600)})
     scene.okta.faults = ["unsent"] * 10_000
     first = [scene.action("suspend", f"00u{number}", f"a{number}", approve=False) for number in range(10)]
@@ -41,7 +39,7 @@ async def test_calls_that_never_left_in_an_outage_leave_the_limit_to_the_next_al
     assert (scene.row(later[10]).reason, scene.row(later[10]).waits_for) == (Reason.LIMIT, Waits.APPROVAL)
 
 
-async def test_nobody_is_put_into_a_group_that_makes_administrators(scene: GuardedScene) -> None:
+async def test_no_user_is_added_to_a_group_with_an_admin_role(scene: GuardedScene) -> None:
     scene.guard(confirm=frozenset())
     scene.okta.group_roles = [{"type": "SUPER_ADMIN"}]
     await scene.add(group := scene.action("add_to_group"))
@@ -52,7 +50,7 @@ async def test_nobody_is_put_into_a_group_that_makes_administrators(scene: Guard
     )
 
 
-async def test_whether_a_group_makes_administrators_is_asked_again_while_okta_does_not_say(
+async def test_the_roles_of_a_group_are_looked_up_again_while_okta_does_not_answer(
     scene: GuardedScene,
 ) -> None:
     scene.guard(confirm=frozenset())

@@ -86,7 +86,7 @@ def test_an_entry_chooses_alerts_by_name_id_tag_or_level(choice: dict[str, str])
 @pytest.mark.parametrize(
     "choice", [{"rule": "other"}, {"rule": SPRAY.title}, {"tag": "attack.t1110"}, {"level": "critical"}]
 )
-def test_an_entry_leaves_other_alerts_alone(choice: dict[str, str]) -> None:
+def test_an_entry_does_not_apply_to_other_alerts(choice: dict[str, str]) -> None:
     assert plans(choice | {"do": ["revoke_sessions"]}).plan(event(), NOON) == []
 
 
@@ -95,7 +95,7 @@ def test_an_entry_may_be_about_some_orgs_only() -> None:
     assert plans(on("revoke_sessions", orgs=["beta"])).plan(event(), NOON) == []
 
 
-def test_what_is_off_plans_nothing() -> None:
+def test_an_entry_in_mode_off_plans_nothing() -> None:
     assert plans(on("revoke_sessions"), mode="off").plan(event(), NOON) == []
     assert plans(on("revoke_sessions", mode="off")).plan(event(), NOON) == []
 
@@ -165,7 +165,7 @@ def test_without_one_target_the_action_is_refused(
         (17, ""),
     ],
 )
-def test_an_address_is_that_of_the_client(written: Any, expected: str) -> None:
+def test_the_address_is_that_of_the_client(written: Any, expected: str) -> None:
     (action,) = planned({"block_ip": {"for": "1h"}}, about=event(client={"ipAddress": written}))
     assert (action.target.kind, action.target.id) == ("ip", expected)
     assert (action.reason is None) == bool(expected)
@@ -178,12 +178,12 @@ def test_a_notification_is_about_the_alert_and_needs_no_user() -> None:
     assert action.settings == {"to": "soc"}
 
 
-def test_a_receiver_may_be_left_out_where_there_is_one() -> None:
+def test_a_receiver_may_be_left_out_if_there_is_only_one() -> None:
     (action,) = planned("risk_event")
     assert action.settings == {"to": "risk", "level": "high"}
 
 
-def test_what_a_rule_says_of_approvals_is_kept() -> None:
+def test_the_approval_setting_of_an_entry_is_kept() -> None:
     found = planned(
         {"suspend": {"for": "1h"}},
         {"block_ip": {"for": "1h"}, "approve": False},
@@ -193,7 +193,7 @@ def test_what_a_rule_says_of_approvals_is_kept() -> None:
     assert [action.settings.get("approve") for action in found] == [None, False, {"within": 300}, {}]
 
 
-def test_the_same_action_of_several_entries_happens_once_and_the_longer_time_wins() -> None:
+def test_the_same_action_of_several_entries_is_planned_once_with_the_longer_time() -> None:
     found = plans(
         on({"suspend": {"for": "1h"}, "approve": False}, {"user_risk": "low"}, {"notify": "soc"}),
         {"level": "high", "do": [{"suspend": {"for": "4h"}}, "user_risk", {"notify": "it"}]},
@@ -233,7 +233,7 @@ PROMPT = {
 }
 
 
-def test_an_answer_leads_to_what_follows_it() -> None:
+def test_an_answer_leads_to_its_actions() -> None:
     found = plans(on(PROMPT))
     (prompt,) = found.plan(event(target=[RAVI]), NOON)
     assert prompt.kind is EffectKind.PROMPT
@@ -253,13 +253,13 @@ def test_an_answer_leads_to_what_follows_it() -> None:
     assert found.answered(prompt, "unreachable", NOON) == []
 
 
-def test_what_follows_a_prompt_is_about_the_user_who_was_asked() -> None:
+def test_the_actions_after_a_prompt_are_about_the_user_who_was_asked() -> None:
     found = plans(on(PROMPT | {"user": "target"}))
     (prompt,) = found.plan(event(target=[RAVI]), NOON)
     assert found.answered(prompt, "denied", NOON)[0].target.id == "00u2"
 
 
-def test_nothing_follows_about_a_user_who_was_never_asked() -> None:
+def test_no_action_follows_about_a_user_who_was_never_asked() -> None:
     found = plans(on(PROMPT))
     (prompt,) = found.plan(event(actor=SYSTEM), NOON)
     follows = found.answered(prompt, "denied", NOON)
@@ -274,7 +274,7 @@ def test_an_approval_by_the_user_does_nothing_but_notify_whatever_the_row_says()
     assert [action.name for action in found.answered(prompt, "approved", NOON)] == ["notify"]
 
 
-def test_a_prompt_survives_the_store_with_what_follows_it() -> None:
+def test_a_stored_prompt_keeps_the_actions_that_follow_it() -> None:
     found = plans(on(PROMPT))
     (prompt,) = found.plan(event(), NOON)
     stored = msgspec.msgpack.decode(msgspec.msgpack.encode(prompt), type=Action)

@@ -23,7 +23,7 @@ AT = NOON // SECOND + 3600
         (429, {"x-rate-limit-reset": "soon"}, None),
     ],
 )
-def test_with_a_wrong_clock_a_call_waits_as_long_as_okta_asks(
+def test_with_a_wrong_clock_a_call_still_waits_as_long_as_okta_asks(
     status: int, headers: dict[str, str], seconds: int | None
 ) -> None:
     retry_at = okta_retry_at(status, {"date": DATE} | headers, NOON)

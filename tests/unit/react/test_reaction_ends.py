@@ -85,9 +85,7 @@ async def test_a_quiet_action_whose_event_is_never_confirmed_ends_after_a_day(sc
     assert (row.outcome, row.reason) == (Outcome.REFUSED, Reason.UNCONFIRMED)
 
 
-async def test_what_goes_to_a_webhook_that_is_not_configured_any_more_fails_at_once(
-    scene: GuardedScene,
-) -> None:
+async def test_a_notification_to_a_removed_webhook_fails_at_once(scene: GuardedScene) -> None:
     scene.acts = {**scene.acts, "notify": Notify(Webhooks({}, scene.clock))}
     await scene.add(notify := scene.action("notify", to="soc"))
     row = scene.row(notify)
@@ -97,7 +95,7 @@ async def test_what_goes_to_a_webhook_that_is_not_configured_any_more_fails_at_o
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["suspend", "expire_password", "add_to_group"])
-async def test_a_call_without_an_answer_to_a_user_who_is_gone_since_fails(
+async def test_a_call_without_a_response_to_a_user_who_was_deleted_fails(
     scene: GuardedScene, name: str
 ) -> None:
     scene.okta.faults = ["before"]
@@ -108,9 +106,7 @@ async def test_a_call_without_an_answer_to_a_user_who_is_gone_since_fails(
     assert (row.state, row.outcome, row.reason) == (ActionState.ENDED, Outcome.FAILED, Reason.TARGET)
 
 
-async def test_what_cannot_be_undone_fails_when_okta_refuses_to_show_whether_it_was_done(
-    scene: GuardedScene,
-) -> None:
+async def test_an_action_without_undo_fails_if_okta_refuses_the_look_up(scene: GuardedScene) -> None:
     scene.okta.faults = ["before"]
     await scene.add(call := scene.action("expire_password", approve=False))
     scene.okta.look_faults = [403] * 10

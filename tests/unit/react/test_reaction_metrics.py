@@ -17,7 +17,7 @@ from tests.fakes.clock import ManualClock
         ("reactions_limit_tripped_total", {"limit": "timed"}),
     ],
 )
-def test_what_an_alert_watches_is_there_from_the_start(name: str, labels: dict[str, str]) -> None:
+def test_every_series_of_an_alert_exists_from_the_start(name: str, labels: dict[str, str]) -> None:
     metrics = Metrics()
     assert metrics.registry.get_sample_value(f"forwarder_{name}", labels) is None
     ReactionMetrics(metrics, ManualClock())

@@ -48,7 +48,7 @@ def rows(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_every_action_stands_with_its_kind_and_its_scope() -> None:
+def test_the_page_has_every_action_with_its_kind_and_its_scope() -> None:
     found = {row[0].strip("`"): row for row in rows("Actions")}
     assert found.keys() == KINDS.keys()
     for name, row in found.items():
@@ -57,7 +57,7 @@ def test_every_action_stands_with_its_kind_and_its_scope() -> None:
         assert (KINDS[name] is EffectKind.TIMED) == ("`for`" in row[3])
 
 
-def test_the_guards_stand_in_their_order() -> None:
+def test_the_page_has_the_guards_in_their_order() -> None:
     found = [row[0].strip("`") for row in rows("The guards")]
     order = [str(reason) for reason in Reason]
     assert found == order[: order.index("shadow") + 1]
@@ -65,5 +65,5 @@ def test_the_guards_stand_in_their_order() -> None:
         assert f"`{reason}`" in PAGE
 
 
-def test_every_answer_stands_there() -> None:
+def test_the_page_has_every_answer() -> None:
     assert [row[0].strip("`") for row in rows("Ask the user")][-len(ANSWERS) :] == list(ANSWERS)

@@ -73,7 +73,7 @@ def outcomes(found: list[RehearsedAction]) -> list[tuple[str, str, str]]:
     return [(one.action, one.verdict, one.reason) for one in found]
 
 
-def test_actions_are_called_and_what_asks_waits_for_a_human() -> None:
+def test_actions_are_called_and_those_that_ask_wait_for_a_human() -> None:
     run = rehearsed(
         "revoke_sessions", {"suspend": {"for": "4h"}}, {"notify": "soc"}, {"block_ip": {"for": "1h"}}
     )
@@ -95,7 +95,7 @@ def test_a_shadow_entry_is_rehearsed_as_enforced_and_one_that_is_off_is_not() ->
     assert rehearsed("revoke_sessions", mode="off").alert(about(), NOON) == []
 
 
-def test_what_the_guards_refuse_is_said_with_its_reason() -> None:
+def test_refused_actions_have_their_reason() -> None:
     run = rehearsed("revoke_sessions", {"notify": "soc"})
     assert outcomes(run.alert(about(first="e1", late=True), NOON)) == [
         ("revoke_sessions", "refuse", "late"),
@@ -133,7 +133,7 @@ def test_an_effect_lasts_until_its_end_which_a_later_alert_moves() -> None:
     assert verdicts == [("call", ""), ("no_op", "live"), ("no_op", "live"), ("call", "")]
 
 
-def test_what_stays_so_is_not_done_again() -> None:
+def test_a_lasting_effect_is_not_made_again() -> None:
     run = rehearsed("user_risk", {"expire_password": {}, "approve": False})
     run.alert(about(), NOON)
     assert outcomes(run.alert(about(at=NOON + MINUTE, first="e2"), NOON + MINUTE)) == [

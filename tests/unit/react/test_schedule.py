@@ -22,7 +22,7 @@ def start(memory: ActionsInMemory, *working: Action, at_once: int = 8) -> list[A
     return memory.startable(NOON, working, at_once)
 
 
-def test_what_an_alert_plans_is_started_in_the_order_of_do() -> None:
+def test_the_actions_of_an_alert_start_in_the_order_of_do() -> None:
     for number in range(50):
         memory = ActionsInMemory()
         rows = alert(number)
@@ -35,7 +35,7 @@ def test_what_an_alert_plans_is_started_in_the_order_of_do() -> None:
         assert [row.name for row in start(memory, rows[3], rows[4])] == ["add_to_group"]
 
 
-def test_after_a_restart_what_an_alert_plans_is_started_in_the_same_order() -> None:
+def test_after_a_restart_the_actions_of_an_alert_start_in_the_same_order() -> None:
     for number in range(50):
         memory = ActionsInMemory()
         memory.put(action("revoke_sessions", 99))
@@ -43,7 +43,7 @@ def test_after_a_restart_what_an_alert_plans_is_started_in_the_same_order() -> N
         assert [row.name for row in memory.due(NOON)] == list(DO)
 
 
-def test_what_waited_together_begins_in_the_order_in_which_it_came() -> None:
+def test_rows_with_the_same_due_time_start_in_the_order_in_which_they_came() -> None:
     memory = ActionsInMemory()
     rows = [action(number=number) for number in range(20)]
     for row in rows:
@@ -74,7 +74,7 @@ def test_each_lane_has_slots_of_its_own() -> None:
     assert start(memory, *started[1:], at_once=2) == [undos[0]]
 
 
-def test_a_target_in_work_takes_up_no_slots_of_the_others() -> None:
+def test_a_busy_target_takes_no_slots_of_other_targets() -> None:
     memory = ActionsInMemory()
     same = [action("revoke_sessions", number) for number in range(10)]
     other = action("revoke_sessions", 10, target=ActionTarget("user", "00uother"))
@@ -90,7 +90,7 @@ def test_an_undo_comes_before_the_next_action_on_its_target() -> None:
     assert start(memory) == [undo]
 
 
-def test_a_row_that_rests_is_due_again_then_or_when_it_is_put() -> None:
+def test_a_postponed_row_is_due_at_its_time_or_after_its_next_put() -> None:
     memory = ActionsInMemory()
     memory.put(row := action())
     memory.postpone(row.key, NOON + 5)

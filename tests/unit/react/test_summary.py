@@ -43,7 +43,7 @@ def test_without_anything_open_only_the_mode_is_left() -> None:
     assert [value for value in found.values() if value] == []
 
 
-def test_what_waits_for_a_human_is_listed_with_its_limit_and_in_the_order_of_its_time() -> None:
+def test_actions_that_wait_for_a_human_are_listed_by_their_time_with_their_limit() -> None:
     found = shown(asking(2, "timed"), asking(1, "timed"))
     assert found["waiting_approvals"] == 2
     first, second = found["approvals"]
@@ -61,13 +61,13 @@ def test_what_waits_for_a_human_is_listed_with_its_limit_and_in_the_order_of_its
     assert (second["id"], second["limit"]) == (asking(2).id, "timed")
 
 
-def test_a_flood_over_a_limit_does_not_hide_what_always_needs_a_human() -> None:
+def test_a_flood_over_a_limit_does_not_hide_actions_that_always_need_a_human() -> None:
     found = shown(*(asking(number, "timed") for number in range(30)), asking(99))
     assert found["waiting_approvals"] == 31
     assert (found["approvals"][0]["id"], found["approvals"][0]["limit"]) == (asking(99).id, None)
 
 
-def test_what_waits_for_okta_is_told_apart_and_says_why() -> None:
+def test_actions_that_wait_for_okta_are_listed_separately_with_the_reason() -> None:
     waits = {"state": ActionState.WAITING, "due": NOON + MINUTE}
     rows = [
         action("prompt", 1, **waits, waits_for=Waits.CONFIRMATION, detail="the log does not have it"),
@@ -96,7 +96,7 @@ def test_an_effect_is_overdue_a_minute_after_its_end_and_says_what_okta_answered
     ]
 
 
-def test_lists_are_bounded_and_the_numbers_count_all() -> None:
+def test_lists_are_short_and_counts_are_complete() -> None:
     pauses = Pauses()
     for number in range(60):
         pauses = pauses.pause(f"rule-{number}", "w" * 400, NOON)
@@ -114,12 +114,12 @@ def test_lists_are_bounded_and_the_numbers_count_all() -> None:
     assert len(found["pauses"][0]["why"]) == 301
 
 
-def test_a_text_that_a_sender_chose_is_cut() -> None:
+def test_a_long_text_from_an_event_is_shortened() -> None:
     (one,) = shown(asking(target=ActionTarget("user", "i" * 9999, "n" * 9999)))["approvals"]
     assert (len(one["target"]["id"]), one["target"]["name"]) == (301, "n" * 300 + "…")
 
 
-def test_a_pause_says_who_why_and_until_when() -> None:
+def test_a_pause_has_its_person_reason_and_end() -> None:
     pauses = Pauses().pause("suspend", "maintenance", NOON, seconds=3600, by="ada")
     assert shown(pauses=pauses)["pauses"] == [
         {
@@ -163,7 +163,7 @@ def test_limits_are_counted_by_hour_and_day_and_the_last_one_comes_first() -> No
     assert [(one["limit"], one["last_day"]) for one in later] == [("per_user", 2), ("timed", 1)]
 
 
-def test_ended_rows_that_are_read_from_the_store_count_as_trips() -> None:
+def test_ended_rows_from_the_store_count_as_limit_hits() -> None:
     ended = change(asking(1, "per_rule"), state=ActionState.ENDED, outcome=Outcome.REFUSED, due=None)
     memory = ActionsInMemory()
     memory.fill([ended])
@@ -171,7 +171,7 @@ def test_ended_rows_that_are_read_from_the_store_count_as_trips() -> None:
     assert (hit["limit"], hit["last_day"]) == ("per_rule", 1)
 
 
-def test_trips_of_years_take_little_memory() -> None:
+def test_limit_hits_of_years_take_little_memory() -> None:
     memory = ActionsInMemory()
     for minute in range(6000):
         memory.limit_hits.add("timed", NOON + minute * MINUTE)

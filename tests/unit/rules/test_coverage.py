@@ -37,7 +37,9 @@ def rule(*names: str, okta: bool | None = True) -> Rule:
         (("user.session.start", "user.nap.start"), FedBy.HOOKS),
     ],
 )
-def test_what_feeds_a_rule_depends_on_the_types_that_exist(names: tuple[str, ...], fed_by: FedBy) -> None:
+def test_where_the_events_of_a_rule_come_from_depends_on_the_existing_types(
+    names: tuple[str, ...], fed_by: FedBy
+) -> None:
     needs = coverage(rule(*names), CATALOGUE)
     assert needs is not None
     assert needs.fed_by == fed_by
@@ -84,7 +86,7 @@ def test_a_name_of_the_events_api_gets_the_type_that_it_became_or_no_hint(name: 
     assert needs.unknown == {name: now}
 
 
-def test_all_that_names_of_the_events_api_became_exists() -> None:
+def test_every_type_that_replaced_an_old_name_exists() -> None:
     assert {became(name) for name in legacy_event_types.NAMES} <= EVENT_TYPES.keys()
     assert not legacy_event_types.NAMES & EVENT_TYPES.keys()
 
@@ -104,11 +106,11 @@ def test_a_type_in_another_case_is_the_type_where_the_language_says_so() -> None
         (None, "other", False),
     ],
 )
-def test_a_rule_counts_that_is_about_okta(okta: bool | None, name: str, counted: bool) -> None:  # noqa: FBT001
+def test_only_rules_about_okta_count(okta: bool | None, name: str, counted: bool) -> None:  # noqa: FBT001
     assert (coverage(rule(name, okta=okta), CATALOGUE) is not None) == counted
 
 
-def test_what_the_rest_of_the_query_forbids_is_no_unknown_type(tmp_path: Path) -> None:
+def test_an_excluded_name_is_not_an_unknown_type(tmp_path: Path) -> None:
     other = "(data_stream.dataset: aws.cloudtrail and event.action: (ConsoleLogin or Console*))"
     needs = judge(tmp_path, "kuery", f"{other} or event.action: user.session.start")
     assert (needs.fed_by, needs.unknown) == (FedBy.HOOKS, {})

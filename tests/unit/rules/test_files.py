@@ -115,7 +115,7 @@ def test_a_folder_is_read_at_any_depth_and_other_files_in_it_are_passed_over(tmp
         ("a.txt", "# nothing\n", "contains no rule"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(
+def test_an_unreadable_file_is_a_problem_with_its_place(
     name: str, text: str | bytes, told: str, tmp_path: Path
 ) -> None:
     names, (problem,) = one(tmp_path / name, text)
@@ -123,12 +123,12 @@ def test_what_cannot_be_read_is_told_with_its_place(
     assert told in problem
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
     (_, (problem,)) = read(tmp_path / "none.json")
     assert (problem.place, problem.text) == (str(tmp_path / "none.json"), "No such file or directory")
 
 
-def test_a_rule_that_cannot_be_read_does_not_hold_up_its_neighbours(tmp_path: Path) -> None:
+def test_an_unreadable_rule_does_not_affect_the_next_rules(tmp_path: Path) -> None:
     broken = {**RULE, "name": "Broken", "language": "eql", "query": 'any where a == "'}
     names, problems = one(tmp_path / "rules.json", json.dumps([RULE, broken, RULE]))
     assert names == ["A rule", "A rule"]

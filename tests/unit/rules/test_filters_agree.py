@@ -89,7 +89,7 @@ def test_oktas_catalogue_loads_and_agrees() -> None:
         ('eventType eq "Zone.delete"', EVENTS[3], False),
     ],
 )
-def test_what_oktas_api_refuses_and_shared_rules_hold_is_taken(
+def test_comparisons_with_sets_are_accepted_although_the_api_refuses_them(
     text: str,
     event: dict[str, Any],
     expected: bool,  # noqa: FBT001

@@ -174,7 +174,7 @@ def events(steps: list[Step]) -> Iterator[tuple[Event, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("wanted", "steps"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_the_rules_find_what_the_label_says(wanted: set[str], steps: list[Step]) -> None:
+def test_the_rules_find_the_labelled_series(wanted: set[str], steps: list[Step]) -> None:
     engine, users = RuleEngine(RULES, Timing()), Users()
     found: set[str] = set()
     for event, raw in events(steps):

@@ -17,7 +17,7 @@ FILES = sorted(file for file in FOLDER.glob("*.yml") if not file.name.endswith(T
 
 
 @pytest.mark.long
-def test_the_rules_load_without_lists_and_nothing_about_them_is_doubtful() -> None:
+def test_the_rules_load_without_lists_and_have_no_warning() -> None:
     found = load([FOLDER])
     assert warnings(found, reviewed(found)) == []
     assert len(FILES) == 9
@@ -33,7 +33,7 @@ def test_a_rule_has_tests_that_pass(file: Path) -> None:
 
 
 @pytest.mark.long
-def test_whatever_alerts_has_tags_and_false_positives() -> None:
+def test_every_rule_that_alerts_has_tags_and_false_positives() -> None:
     found = load([FOLDER])
     alerting: list[Described] = [rule for rule in found.rules if rule.alerts]
     alerting += [rule for rule in found.correlations if rule.alerts]

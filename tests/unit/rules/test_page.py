@@ -8,7 +8,7 @@ from tests.e2e import rules_page
 
 @pytest.mark.long
 @shared_data.needs(shared_data.RULES)
-def test_the_page_tells_what_feeds_each_rule() -> None:
+def test_the_page_says_where_the_events_of_each_rule_come_from() -> None:
     def without_verdict(table: str) -> list[list[str]]:
         return [line.split(" | ")[:3] for line in table.splitlines()]
 

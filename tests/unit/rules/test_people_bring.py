@@ -206,7 +206,7 @@ def test_an_empty_folder_is_a_problem(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_checkout_is_read_whatever_lies_in_it(tmp_path: Path) -> None:
+def test_a_checkout_is_read_with_all_its_files(tmp_path: Path) -> None:
     written(tmp_path / "okta.yml", OKTA)
     (tmp_path / "bom.yml").write_bytes(b"\xef\xbb\xbf" + OKTA.replace("\n", "\r\n").encode())
     (tmp_path / "latin.yml").write_bytes(OKTA.replace("[Okta]", "[José, Okta]").encode("latin-1"))

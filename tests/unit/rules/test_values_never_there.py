@@ -108,7 +108,7 @@ def test_a_code_in_lower_case_is_refused_where_the_case_counts(tmp_path: Path) -
         ("forwarder.country", "KP", None),
     ],
 )
-def test_a_value_in_a_form_that_okta_does_not_write_is_said(
+def test_a_value_in_a_form_that_okta_does_not_write_is_a_warning(
     tmp_path: Path, field: str, written: str, hint: str | None
 ) -> None:
     for test, embargo in (({field: written}, []), ({f"{field}|expand": "%embargo%"}, [written])):
@@ -117,7 +117,7 @@ def test_a_value_in_a_form_that_okta_does_not_write_is_said(
         assert all(f"{field} is never {written!r}: " in text and str(hint) in text for text in found)
 
 
-def test_such_a_value_in_a_filter_is_said_too(tmp_path: Path) -> None:
+def test_the_same_value_in_a_filter_is_a_warning_too(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text('client.ipAddress eq "198.51.100.0/24"\nclient.ipAddress co "198.51"\n')
     (found,) = value_warnings(load([tmp_path / "one.txt"]))
     assert "cidr" in found.text

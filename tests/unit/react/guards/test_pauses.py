@@ -38,7 +38,7 @@ def test_a_pause_ends_by_itself() -> None:
     assert pauses.on(NOON + HOUR) == []
 
 
-def test_a_pause_of_prompts_stops_what_follows_an_answer_but_no_message_about_an_approval() -> None:
+def test_a_pause_of_prompts_stops_actions_after_an_answer_but_no_notification_about_an_approval() -> None:
     pauses = Pauses().pause("prompt", "maintenance", NOON)
     assert pauses.find(action("suspend"), NOON) is None
     assert pauses.find(action("suspend", parent="prompt 1"), NOON) is not None
@@ -52,7 +52,7 @@ def test_a_pause_without_a_time_ends_by_resume_only() -> None:
     assert pauses.resume("suspend", NOON).find(action(), NOON) is None
 
 
-def test_a_later_pause_of_the_same_takes_the_place_of_the_earlier_one() -> None:
+def test_a_later_pause_of_the_same_scope_replaces_the_earlier_pause() -> None:
     pauses = Pauses().pause("suspend", "one", NOON).pause("suspend", "two", NOON, seconds=60)
     assert [one.why for one in pauses.on(NOON)] == ["two"]
 

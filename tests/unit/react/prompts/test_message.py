@@ -23,7 +23,7 @@ def text(template: str | None = None, *, title: str = "Sign-in", city: Any = "La
     return message_of(prompt(alert=UUID, title=title, settings=settings, **({"subject": subject} | more)))
 
 
-def test_it_says_what_happened_and_has_the_code_of_the_alert() -> None:
+def test_the_message_says_what_happened_and_has_the_code_of_the_alert() -> None:
     code = code_of(UUID)
     assert re.fullmatch("[0-9A-HJKMNP-TV-Z]{4}", code)
     assert text() == f"Sign-in 12:00 UTC. Was it you. Code {code}"
@@ -32,7 +32,7 @@ def test_it_says_what_happened_and_has_the_code_of_the_alert() -> None:
     )
 
 
-def test_only_what_is_too_long_is_shortened() -> None:
+def test_only_a_text_that_is_too_long_is_shortened() -> None:
     made = text(title="Sign-in from a country on the list of countries")
     assert len(made) <= 50
     assert made.startswith("Sign-in from a")
@@ -42,7 +42,7 @@ def test_only_what_is_too_long_is_shortened() -> None:
 @pytest.mark.parametrize(
     "city", ["%41%n%s", "\x1b[31mX\r\n\0", "{title}{0.__class__}", "\u202e\u2066x", "%" * 999]
 )
-def test_nothing_that_a_sender_chooses_leaves_the_alphabet(city: str) -> None:
+def test_no_value_from_an_event_adds_other_characters(city: str) -> None:
     made = text("From {city}. Was it you", city=city)
     assert ALPHABET.fullmatch(made)
     assert "%" not in made
@@ -59,7 +59,7 @@ def test_an_odd_alert_still_makes_a_message(subject: bytes) -> None:
 
 @pytest.mark.long
 @given(st.text(), st.text(), st.text(max_size=80))
-def test_every_message_is_one_to_fifty_of_the_alphabet_and_ends_with_the_code(
+def test_every_message_has_1_to_50_permitted_characters_and_ends_with_the_code(
     title: str, city: str, login: str
 ) -> None:
     for template in (None, "{user} {city} {title}", "{title}"):

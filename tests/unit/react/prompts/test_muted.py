@@ -54,14 +54,14 @@ def test_nothing_is_muted_without_a_prompt() -> None:
         ("user.mfa", False),
     ],
 )
-def test_while_a_prompt_is_out_the_users_factor_events_are_muted(kind: str, *, is_muted: bool) -> None:
+def test_while_a_prompt_waits_the_users_factor_events_are_muted(kind: str, *, is_muted: bool) -> None:
     muted = Muted()
     muted.note(out())
     assert covered(muted, event(10, kind=kind)) == is_muted
     assert is_factor_event(kind) == is_muted
 
 
-def test_it_mutes_until_two_minutes_after_the_answer_whenever_the_event_comes() -> None:
+def test_events_are_muted_until_two_minutes_after_the_answer() -> None:
     muted = Muted()
     muted.note(out())
     muted.note(ended(30))
@@ -85,13 +85,13 @@ def test_a_user_who_is_the_target_of_the_event_is_muted_too() -> None:
 
 
 @pytest.mark.parametrize("target", [None, [], "x", [None, 1, {"id": 7}], {"id": "00u1"}])
-def test_odd_targets_do_no_harm(target: Any) -> None:
+def test_odd_targets_are_ignored(target: Any) -> None:
     muted = Muted()
     muted.note(out())
     assert not covered(muted, event(1, actor="00u2", target=target))
 
 
-def test_a_prompt_that_may_still_be_out_mutes_as_long_as_okta_keeps_one() -> None:
+def test_a_prompt_that_may_still_wait_mutes_for_as_long_as_okta_keeps_a_prompt() -> None:
     muted = Muted()
     muted.note(ended(1, "unknown"))
     assert covered(muted, event(300 + 119))
@@ -109,20 +109,20 @@ def test_a_prompt_that_may_still_be_out_mutes_as_long_as_okta_keeps_one() -> Non
         replace(out(), kind=EffectKind.TIMED, name="suspend"),
     ],
 )
-def test_what_was_not_sent_mutes_nothing(row: Action) -> None:
+def test_a_prompt_that_was_not_sent_mutes_nothing(row: Action) -> None:
     muted = Muted()
     muted.note(row)
     assert not covered(muted, event(1))
 
 
-def test_a_prompt_that_was_refused_for_now_mutes_no_more() -> None:
+def test_a_prompt_that_waits_to_be_sent_again_mutes_nothing() -> None:
     muted = Muted()
     muted.note(prompt(state=ActionState.CALLING, called_at=NOON))
     muted.note(prompt(state=ActionState.WAITING, called_at=NOON))
     assert not covered(muted, event(1))
 
 
-def test_the_rows_of_the_store_restore_what_the_process_knew() -> None:
+def test_the_rows_of_the_store_restore_the_muted_times() -> None:
     before, after = Muted(), Muted()
     rows = [out(), ended(30), prompt("00u2", alert="alert-2", state=ActionState.CALLING, called_at=NOON)]
     for row in rows:
@@ -134,7 +134,7 @@ def test_the_rows_of_the_store_restore_what_the_process_knew() -> None:
 
 
 @pytest.mark.long
-def test_what_is_long_past_is_forgotten_where_there_is_much() -> None:
+def test_old_muted_times_are_forgotten_if_there_are_many() -> None:
     muted = Muted()
     for number in range(10_001):
         muted.note(replace(ended(), target=replace(ended().target, id=f"00u{number}"), key=str(number)))
@@ -157,7 +157,7 @@ class Rows:
         return self._found
 
 
-async def test_rows_that_cannot_be_read_mute_nothing_and_keep_no_rule_from_the_events() -> None:
+async def test_unreadable_rows_mute_nothing_and_the_rules_still_run() -> None:
     muted = Muted()
     await muted.load(Rows([out()]), NOON)  # type: ignore[arg-type]
     assert covered(muted, event(1))

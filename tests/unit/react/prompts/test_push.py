@@ -82,7 +82,7 @@ async def test_a_link_may_be_a_list() -> None:
     assert org.calls[1] == ("POST", VERIFY)
 
 
-async def test_an_id_that_is_no_id_stays_one_part_of_the_path() -> None:
+async def test_a_malformed_id_stays_one_part_of_the_path() -> None:
     _, org = await sent(listed(), user="../../x?y")
     assert org.calls == [("GET", "/api/v1/users/..%2F..%2Fx%3Fy/factors")]
 
@@ -103,7 +103,7 @@ async def test_without_a_factor_to_ask_nothing_is_sent(body: Any, detail: str) -
 
 
 @pytest.mark.parametrize("body", [None, {"a": 1}, "maintenance"])
-async def test_an_answer_that_is_no_list_of_factors_does_not_say_that_the_user_has_none(body: Any) -> None:
+async def test_a_response_that_is_not_a_list_does_not_mean_that_the_user_has_no_factor(body: Any) -> None:
     progress, org = await sent(Answer(200, body))
     assert (progress.answer, progress.failed, len(org.calls)) == (None, False, 1)
 
@@ -164,7 +164,7 @@ async def test_each_refusal_of_the_post_has_its_meaning(
         (Answer(403), None, True),
     ],
 )
-async def test_a_look_up_that_fails_has_sent_nothing(
+async def test_after_a_failed_look_up_nothing_was_sent(
     answer: Answer, word: str | None, *, failed: bool
 ) -> None:
     progress, org = await sent(answer)
@@ -172,7 +172,7 @@ async def test_a_look_up_that_fails_has_sent_nothing(
     assert len(org.calls) == 1
 
 
-async def test_after_a_long_wait_for_the_rate_limit_the_guards_look_again_before_it_is_sent() -> None:
+async def test_after_a_long_wait_for_the_rate_limit_the_guards_judge_the_prompt_again() -> None:
     clock = ManualClock()
     org = Org(clock, listed(factor()))
     org.limited = 6
@@ -209,7 +209,7 @@ async def test_a_row_that_cannot_be_polled_is_unknown() -> None:
 
 
 @pytest.mark.parametrize("row", [prompt(org="gone"), prompt(settings={"by": "ciba"}), prompt(settings={})])
-async def test_what_is_not_configured_any_more_fails(row: Any) -> None:
+async def test_a_prompt_that_is_not_configured_any_more_fails(row: Any) -> None:
     clock = ManualClock()
     progress = await ask(Prompts(Org(clock), {}, clock), row)
     assert progress.failed
@@ -225,7 +225,7 @@ async def test_what_is_not_configured_any_more_fails(row: Any) -> None:
         (None, "unknown"),
     ],
 )
-async def test_each_result_of_a_poll_has_its_word(body: Any, word: str) -> None:
+async def test_each_result_of_a_poll_has_its_answer(body: Any, word: str) -> None:
     clock = ManualClock()
     org = Org(clock, listed(factor()), Answer(201, WAITING), Answer(200, body))
     prompts = Prompts(org, {}, clock)
@@ -236,7 +236,7 @@ async def test_each_result_of_a_poll_has_its_word(body: Any, word: str) -> None:
     assert org.calls[-1] == ("GET", POLL)
 
 
-async def test_a_prompt_that_okta_lets_wait_past_its_end_is_a_timeout() -> None:
+async def test_a_prompt_that_okta_does_not_end_in_time_is_a_timeout() -> None:
     clock = ManualClock()
     org = Org(clock, listed(factor()), Answer(201, WAITING), Answer(200, WAITING))
     prompts = Prompts(org, {}, clock)

@@ -130,7 +130,7 @@ def problems_of(tree: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.long
-def test_the_promised_section_is_read(folder: Path) -> None:
+def test_the_documented_section_is_read(folder: Path) -> None:
     settings = read(tree_of(folder)).reactions
     assert settings.mode is Mode.SHADOW
     assert [each.named for each in written(settings)] == [
@@ -157,7 +157,7 @@ def test_the_promised_section_is_read(folder: Path) -> None:
     assert [str(network) for network in settings.protect.ips] == ["198.51.100.0/24"]
 
 
-def test_what_is_not_written_has_the_promised_defaults() -> None:
+def test_missing_keys_have_the_documented_defaults() -> None:
     tree = {"orgs": {"a": {"secrets": ["s"]}}, "sinks": {"a": {"kind": "file", "path": "/tmp/x"}}}
     settings = read(tree).reactions
     assert settings.mode is Mode.SHADOW
@@ -177,7 +177,7 @@ def test_what_is_not_written_has_the_promised_defaults() -> None:
 
 
 @pytest.mark.long
-def test_what_config_show_prints_is_read_again_as_the_same(folder: Path) -> None:
+def test_the_output_of_config_show_is_read_as_the_same_settings(folder: Path) -> None:
     settings = read(tree_of(folder))
     shown = yaml.safe_load(yaml.safe_dump(settings.reactions.model_dump(mode="json", by_alias=True)))
     assert read(tree_of(folder, **shown)).reactions == settings.reactions
@@ -337,7 +337,7 @@ def test_all_mistakes_of_the_section_are_refused_together(folder: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("key", ["webhooks", "receivers", "set", "ciba", "protect", "mode"])
-def test_what_refers_to_a_mistake_is_not_refused_for_it(folder: Path, key: str) -> None:
+def test_a_reference_to_a_wrong_value_is_not_a_second_problem(folder: Path, key: str) -> None:
     on = entry({"notify": "soc"}, {"risk_event": "risk"}, {"prompt": {"by": "ciba"}})
     wrong: dict[str, Any] = (
         {"soc": {}} if key == "webhooks" else {"risk": {}} if key == "receivers" else {"x": 1}
@@ -371,7 +371,7 @@ def test_actions_need_the_api_of_every_org_that_they_are_about(folder: Path) -> 
 
 
 @pytest.mark.long
-def test_confirmation_is_refused_where_no_system_log_is_read(folder: Path) -> None:
+def test_confirmation_needs_a_system_log_that_is_read(folder: Path) -> None:
     tree = tree_of(folder, on=[], receivers={}, set=None)
     del tree["orgs"]["acme"]["api"]
     (line,) = problems_of(tree)
@@ -381,7 +381,7 @@ def test_confirmation_is_refused_where_no_system_log_is_read(folder: Path) -> No
 
 
 @pytest.mark.long
-def test_what_is_off_needs_nothing_so_that_it_can_always_be_switched_off(folder: Path) -> None:
+def test_an_entry_in_mode_off_needs_nothing_so_it_can_always_be_switched_off(folder: Path) -> None:
     tree = tree_of(folder, on=entry("universal_logout", mode="off"))
     assert read(tree).reactions.on[0].mode is Mode.OFF
     tree = tree_of(folder, mode=False, on=entry("universal_logout"))
@@ -422,7 +422,7 @@ def test_without_rules_no_alert_leads_to_anything(folder: Path) -> None:
 
 
 @pytest.mark.long
-def test_an_api_token_has_the_rights_of_its_admin_and_needs_its_id_to_know_itself(folder: Path) -> None:
+def test_an_api_token_needs_no_scopes_but_its_id(folder: Path) -> None:
     tree = tree_of(folder, mode="enforce", on=entry("universal_logout"))
     tree["orgs"]["acme"]["api"] = {"token": "00planted-token"}
     assert any("api.token_id: is not set" in line for line in warnings_of(tree))
@@ -459,7 +459,7 @@ def warnings_of(tree: dict[str, Any]) -> list[str]:
         ({"protect": {}}, "orgs.acme.api.scopes: lacks okta.roles.read, which shows administrators"),
     ],
 )  # fmt: skip
-def test_what_is_unwise_is_said(folder: Path, changes: dict[str, Any], warning: str) -> None:
+def test_an_unwise_setting_is_a_warning(folder: Path, changes: dict[str, Any], warning: str) -> None:
     assert any(line.startswith(warning) for line in warnings_of(tree_of(folder, **changes)))
 
 
@@ -474,7 +474,7 @@ def test_what_is_unwise_is_said(folder: Path, changes: dict[str, Any], warning: 
         ({"level": "low"}, "reactions.on[1].level: rules with the level low only feed correlations"),
     ],
 )
-def test_an_entry_to_which_no_rule_can_lead_is_said_with_the_path_of_its_key(
+def test_an_entry_that_no_rule_matches_is_a_warning_with_its_path(
     folder: Path, choice: dict[str, Any], warning: str | None
 ) -> None:
     choices = [{"rule": "reported", "do": ["revoke_sessions"]}, choice | {"do": ["revoke_sessions"]}]
@@ -483,7 +483,7 @@ def test_an_entry_to_which_no_rule_can_lead_is_said_with_the_path_of_its_key(
 
 
 @pytest.mark.long
-def test_a_level_that_no_rule_has_is_said_with_the_levels_that_rules_have(folder: Path) -> None:
+def test_a_level_that_no_rule_has_is_a_warning_with_the_levels_of_the_rules(folder: Path) -> None:
     tree = tree_of(folder, on=[{"level": "low", "do": ["revoke_sessions"]}])
     rules = (folder / "rules.yml").read_text()
     (folder / "rules.yml").write_text(rules.replace("level: low", "level: high"))
@@ -512,7 +512,7 @@ def test_a_risk_that_a_rule_sets_wants_confirmed_events(
 
 
 @pytest.mark.long
-def test_nothing_is_said_about_what_is_off(folder: Path) -> None:
+def test_an_entry_in_mode_off_has_no_warning(folder: Path) -> None:
     assert warnings_of(tree_of(folder, mode="off", on=entry({"prompt": PUSH}, TIMED, mode="off"))) == []
 
 

@@ -33,7 +33,7 @@ def signed(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.long
-def test_the_promised_receivers_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documented_receivers_are_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOC_WEBHOOK_SECRET", "planted-soc-secret")
     (tmp_path / "set.pem").write_text(pem(rsa_key()))
     reactions = settings_with(
@@ -127,7 +127,7 @@ def test_a_url_that_is_a_secret_is_watched_and_never_shown(tmp_path: Path) -> No
     assert settings.reactions.webhooks["soc"].address[1] == "https://soc.example/***"
 
 
-def test_plain_http_is_for_this_machine() -> None:
+def test_plain_http_works_only_to_a_loopback_address() -> None:
     settings_with({"webhooks": {"soc": {"url": "http://127.0.0.1:9000/x", "secret": "s"}}})
 
 
@@ -166,9 +166,7 @@ def test_during_a_rotation_two_keys_are_published() -> None:
         ("YWFhYQ==", [b"YWFhYQ==", b"aaaa"]),
     ],
 )
-def test_a_secret_stands_for_the_keys_that_a_receiver_may_take_it_for(
-    secret: str, expected: list[bytes]
-) -> None:
+def test_a_secret_has_a_key_for_each_way_to_read_it(secret: str, expected: list[bytes]) -> None:
     reactions = settings_with(
         {"webhooks": {"soc": {"url": "https://soc.example", "secret": secret}}}
     ).reactions

@@ -58,7 +58,7 @@ def test_every_step_of_a_sequence_names_types(tmp_path: Path) -> None:
     assert types(needs) == {START, LOCK, END}
 
 
-def test_what_one_step_excludes_another_may_name(tmp_path: Path) -> None:
+def test_a_type_that_one_step_excludes_may_be_named_by_another_step(tmp_path: Path) -> None:
     query = f'sequence [any where event.action != "{START}"] [any where event.action == "{START}"]'
     assert types(judge(tmp_path, "eql", query)) == {START}
 
@@ -71,7 +71,7 @@ def test_an_event_without_a_condition_names_nothing(tmp_path: Path) -> None:
     "query",
     ['any where event.action == "a', "any where (a == 1", "any where a == 1 ] b", "sequence [any where a"],
 )
-def test_a_query_that_is_none_is_refused(query: str) -> None:
+def test_a_text_that_is_not_a_query_is_refused(query: str) -> None:
     with pytest.raises(RuleFileError):
         read_eql(query)
 

@@ -51,7 +51,7 @@ def test_what_is_excluded_is_not_named(query: str, named: set[str], tmp_path: Pa
     assert types(judge(tmp_path, "kuery", query)) == named
 
 
-def test_a_type_of_another_source_is_not_asked_of_okta(tmp_path: Path) -> None:
+def test_a_type_of_another_source_is_not_named(tmp_path: Path) -> None:
     needs = judge(
         tmp_path,
         "kuery",
@@ -75,12 +75,12 @@ def test_a_type_of_another_source_is_not_asked_of_okta(tmp_path: Path) -> None:
         (f"@timestamp:[now-1d TO now] AND risk:{{1 TO 5}} AND event.action:{START}^2", {START}),
     ],
 )
-def test_lucene_names_types_as_well(query: str, named: set[str], tmp_path: Path) -> None:
+def test_lucene_names_types_too(query: str, named: set[str], tmp_path: Path) -> None:
     assert types(judge(tmp_path, "lucene", query)) == named
 
 
 @pytest.mark.parametrize("query", ["event.action: (a or", "event.action: a)", 'event.action: "a', "a: and b"])
-def test_a_query_that_is_none_is_refused(query: str) -> None:
+def test_a_text_that_is_not_a_query_is_refused(query: str) -> None:
     with pytest.raises(RuleFileError):
         read_kql(query)
 

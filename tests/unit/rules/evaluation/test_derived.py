@@ -121,7 +121,9 @@ def test_an_address_without_a_place_is_in_an_unknown_country(person: Person) -> 
         {"ipDetails": {"ipServiceCategories": [{"type": "VPN", "isAnonymous": True}]}},
     ],
 )
-def test_what_okta_takes_for_an_anonymiser_is_anonymous(person: Person, security: dict[str, Any]) -> None:
+def test_an_address_that_okta_classifies_as_an_anonymiser_is_anonymous(
+    person: Person, security: dict[str, Any]
+) -> None:
     assert person.does(sign_in(securityContext=security))["anonymous"] is True
     assert person.does(sign_in())["anonymous"] is False
 
@@ -129,7 +131,7 @@ def test_what_okta_takes_for_an_anonymiser_is_anonymous(person: Person, security
 # --- new
 
 
-def test_what_the_user_was_not_seen_with_is_new_for_a_day(person: Person) -> None:
+def test_a_value_that_the_user_was_not_seen_with_is_new_for_a_day(person: Person) -> None:
     assert person.does(sign_in())["new"] == dict.fromkeys(("country", "asn", "device", "user_agent"), False)
     other = sign_in(device={"id": "guo2"}, securityContext={"asNumber": 64501})
     assert person.does(other)["new"] == {"country": False, "asn": True, "device": True, "user_agent": False}
@@ -145,7 +147,7 @@ def test_a_young_user_has_nothing_new() -> None:
     assert person.does(sign_in(device={"id": "guo3"}), NOON + 8 * DAY)["new"]["device"] is True
 
 
-def test_what_failed_makes_nothing_known(person: Person) -> None:
+def test_a_failed_sign_in_makes_no_value_known(person: Person) -> None:
     guess = sign_in(outcome={"result": "FAILURE"}, device={"id": "evil"})
     assert person.does(guess)["new"]["device"] is True
     assert person.does(guess, NOON + 5 * DAY)["new"]["device"] is True
@@ -157,7 +159,7 @@ def test_an_update_of_a_browser_is_no_new_browser(person: Person) -> None:
     assert person.does(raw)["new"]["user_agent"] is False
 
 
-def test_what_is_known_survives_a_restart(person: Person) -> None:
+def test_known_values_survive_a_restart(person: Person) -> None:
     person.does(sign_in(device={"id": "guo2"}), NOON - 3 * DAY)
     person.restart()
     found = person.does(sign_in(spot=SYDNEY, ip="198.51.100.1", device={"id": "guo2"}), NOON)
@@ -191,7 +193,9 @@ def test_a_sign_in_far_away_has_a_speed(person: Person) -> None:
         sign_in(spot=(91.0, 1e308), ip="198.51.100.1"),
     ],
 )
-def test_there_is_no_speed_where_it_says_nothing(person: Person, raw: dict[str, Any]) -> None:
+def test_there_is_no_speed_for_short_distances_and_the_same_address(
+    person: Person, raw: dict[str, Any]
+) -> None:
     person.does(sign_in(), NOON)
     assert "travel" not in person.does(raw, NOON + HOUR)
 
@@ -223,7 +227,7 @@ def test_the_order_of_a_day_changes_neither_what_is_new_nor_who_travels(seed: in
     assert all(result == results[0] for result in results)
 
 
-def test_rules_read_them_as_any_field(person: Person) -> None:
+def test_rules_read_derived_fields_like_any_field(person: Person) -> None:
     raw = sign_in(device={"id": "guo9"})
     raw["forwarder"] = person.does(raw)
     assert field(raw, "forwarder.new.device") == ("true",)

@@ -53,14 +53,14 @@ def engine_of(rules: Ruleset, **timing: Any) -> RuleEngine:
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(8))
-def test_a_day_in_its_order_alerts_what_the_definitions_say(rules: Ruleset, seed: int) -> None:
+def test_a_day_in_order_has_the_alerts_of_the_definitions(rules: Ruleset, seed: int) -> None:
     events = day(seed)
     assert pairs(feed(engine_of(rules), events)) == expected(events)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
-def test_ten_shuffles_and_doublings_of_a_day_alert_the_same(rules: Ruleset, seed: int) -> None:
+def test_a_day_in_any_order_with_duplicates_has_the_same_alerts(rules: Ruleset, seed: int) -> None:
     events, chance = day(seed, 160), Random(seed)
     wanted = expected(events)
     for _ in range(10):
@@ -71,7 +71,7 @@ def test_ten_shuffles_and_doublings_of_a_day_alert_the_same(rules: Ruleset, seed
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(40))
-def test_a_day_that_is_cut_by_kills_alerts_the_same(rules: Ruleset, seed: int) -> None:
+def test_a_day_with_kills_has_the_same_alerts(rules: Ruleset, seed: int) -> None:
     """After each kill, a new engine reads the events before its position and all alerts from the store again."""
     chance = Random(seed)
     events = day(seed, 160)
@@ -118,7 +118,7 @@ def test_after_an_alert_the_group_is_silent_and_the_count_goes_on(rules: Ruleset
     assert pairs(feed(engine, other)) == {("many", "u2")}
 
 
-def test_a_rule_that_one_event_decides_alerts_once_a_person_and_hour(rules: Ruleset) -> None:
+def test_a_rule_for_one_event_alerts_once_per_person_and_hour(rules: Ruleset) -> None:
     engine = engine_of(rules, again=3600)
     events = [made(n, NOON + n * 30 * MINUTE, "alone", f"u{n % 2}", "192.0.2.1") for n in range(4)]
     assert [alert.group["actor.id"] for alert in feed(engine, events)] == ["u0", "u1", "u0", "u1"]
@@ -141,7 +141,7 @@ def late_by(seconds: float, number: int = 1) -> Event:
     return msgspec.structs.replace(event, received_at=NOON + int(seconds * SECOND))
 
 
-def test_a_late_event_alerts_and_says_so(rules: Ruleset) -> None:
+def test_a_late_event_has_an_alert_that_is_marked_as_late(rules: Ruleset) -> None:
     assert [alert.late for alert in feed(engine_of(rules), [late_by(600)])] == [False]
     assert [alert.late for alert in feed(engine_of(rules), [late_by(601)])] == [True]
     event = late_by(1)
@@ -149,7 +149,7 @@ def test_a_late_event_alerts_and_says_so(rules: Ruleset) -> None:
     assert [alert.late for alert in evaluated.alerts] == [True]  # the forwarder did not run in between
 
 
-def test_what_is_older_than_max_age_is_left_to_the_replay(rules: Ruleset) -> None:
+def test_an_event_older_than_max_age_alerts_only_in_the_replay(rules: Ruleset) -> None:
     event = late_by(86_401)
     found = engine_of(rules).feed(event, json.loads(event.body))
     assert (found.too_old, found.alerts) == (True, [])
@@ -175,7 +175,7 @@ def test_an_old_group_is_forgotten_without_being_counted_as_evicted(rules: Rules
 
 
 @pytest.mark.long
-def test_a_million_events_of_one_group_stay_few_in_memory(rules: Ruleset) -> None:
+def test_a_million_events_of_one_group_take_little_memory(rules: Ruleset) -> None:
     engine = engine_of(rules)
     same = made(1, NOON, "beta", "u1", "192.0.2.1")
     raw = json.loads(same.body)
@@ -231,7 +231,7 @@ def test_a_sender_cannot_make_long_keys(rules: Ruleset) -> None:
     assert all(len(key) < 500 for key in engine.groups.keys())  # noqa: SIM118  # no dict
 
 
-def test_orgs_are_told_apart(rules: Ruleset) -> None:
+def test_groups_of_different_orgs_are_different(rules: Ruleset) -> None:
     events = [made(n, NOON, "alpha", "u1", f"ip{n}") for n in range(4)]
     split: Sequence[Event] = [
         msgspec.structs.replace(event, org=f"org{n % 2}") for n, event in enumerate(events)

@@ -149,11 +149,11 @@ def is_match(folder: Path, selection: Any, event: dict[str, Any] = EVENT, **list
         ([64500], True),
     ],
 )  # fmt: skip
-def test_a_selection_matches_as_sigma_means_it(selection: Any, expected: bool, tmp_path: Path) -> None:  # noqa: FBT001
+def test_a_selection_matches_as_sigma_defines(selection: Any, expected: bool, tmp_path: Path) -> None:  # noqa: FBT001
     assert is_match(tmp_path, selection) is expected
 
 
-def test_a_list_of_the_operator_stands_behind_expand(tmp_path: Path) -> None:
+def test_the_modifier_expand_uses_the_lists_of_the_operator(tmp_path: Path) -> None:
     selection = {"actor.alternateId|endswith|expand": "@%ours%"}
     assert is_match(tmp_path, selection, ours=["lab.example", "corp.example"])
     assert not is_match(tmp_path, selection, ours=["lab.example"])
@@ -220,7 +220,7 @@ def test_an_exception_ends_with_its_day(tmp_path: Path) -> None:
     "condition",
     ["selection", "1 of selection*", "not selection and other", "(not selection)", "other or not selection"],
 )
-def test_an_exception_must_begin_with_not_and_only_take_away(condition: str, tmp_path: Path) -> None:
+def test_an_exception_must_begin_with_not_and_only_exclude_events(condition: str, tmp_path: Path) -> None:
     about = exception(filter={"condition": condition, "other": {"actor.type": "User"}})
     with pytest.raises(RulesError, match=r"must begin with `not` and only exclude events"):
         load([written(tmp_path, rule(), about)])
@@ -260,7 +260,7 @@ def test_a_field_is_read_as_texts_through_lists() -> None:
     assert field({"ACTOR": {"id": 7}}, "actor.id") == ("7",)
 
 
-def test_what_an_event_holds_cannot_break_a_rule(tmp_path: Path) -> None:
+def test_no_value_of_an_event_breaks_a_rule(tmp_path: Path) -> None:
     deep: Any = "x"
     for _ in range(500):
         deep = [deep]
@@ -334,7 +334,7 @@ def test_a_document_of_comments_alone_is_no_problem_beside_a_rule(tmp_path: Path
         ("title: x\ncorrelation: {type: temporal, rules: [y], timespan: 5m, condition: y and z}\n", "joins rules with `and` and `or` is not supported"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_run_is_refused_with_its_line_and_a_hint(
+def test_a_rule_that_cannot_be_run_is_a_problem_with_line_and_hint(
     document: str, said: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "rules.yml"
