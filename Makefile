@@ -70,8 +70,8 @@ run: setup ## set up and run the demo: an emulated Okta org, the forwarder, and 
 
 # Compiling the Collector takes two minutes, so the servers are fetched while everything else is set up and the checks and
 # the tests without real servers run. Then come the tests that run for a set time or wait, side by side; last those of the
-# real servers, of which each of three workers starts its own. They stay alone: beside others, some exceed their time. A part
-# that fails does not keep the others from showing what else does.
+# real servers. They stay alone: beside others, some exceed their time. A part that fails does not keep the others from
+# showing what else does.
 test: ## set up and run all checks and all tests, the real servers included
 	@failed=0; \
 	echo "setting up, fetching the real servers, and meanwhile running the checks and the tests without real servers:"; \
@@ -100,8 +100,9 @@ clients: $(CLIENT8)/.complete
 fuzz chaos: dev
 	$(BIN)/pytest -q tests/$@
 
+# All processes share three Elasticsearch servers; more are only for tests that stop, limit or crash one.
 slow: dev
-	$(BIN)/pytest -q -m "real or slow" --ignore=tests/fuzz --ignore=tests/chaos --durations=15 --numprocesses=3 --dist=loadfile
+	$(BIN)/pytest -q -m "real or slow" --ignore=tests/fuzz --ignore=tests/chaos --durations=15 -p tests.forks --forks=4 --whole-groups
 
 check: dev ## format, lint, types, layers, lock files
 	$(BIN)/ruff format --check --quiet $(CODE)

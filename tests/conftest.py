@@ -29,13 +29,21 @@ from tests.certificates import Certificate, make_certificate
 from tests.stack import collector as collector_part
 from tests.stack import elasticsearch as elasticsearch_part
 from tests.stack.collector import Collector
-from tests.stack.elasticsearch import Elasticsearch
+from tests.stack.elasticsearch import USERS, Elasticsearch
+from tests.stack.shared import shared_elasticsearch, stop_shared_servers
 
 # jsonschema would build a grammar of IRIs for a second, for a format that no schema here has.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
 IN_CI = os.environ.get("CI", "").lower() == "true"
-_REAL = {"elasticsearch", "elasticsearch_server", "prepared_elasticsearch", "collector", "collector_server"}
+_REAL = {
+    "elasticsearch",
+    "elasticsearch_server",
+    "prepared_elasticsearch",
+    "secured_elasticsearch",
+    "collector",
+    "collector_server",
+}
 _SLOW = {"bench", "chaos", "e2e", "fuzz"}
 _NEVER_BLOCK = {"http", "receive", "deliver", "ops"}
 _REAL_TIMEOUT = 300
@@ -70,6 +78,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "needs_data(path): needs public data beside the project; see tests/shared_data.py"
     )
+    config.addinivalue_line(
+        "markers", "one_process(name): all tests with this name run one after another, see tests/forks.py"
+    )
     config.addinivalue_line("markers", "both_clients: runs with both majors of the Elasticsearch client")
     wanted = os.environ.get("FORWARDER_CLIENT_MAJOR")
     if wanted and not version("elasticsearch").startswith(f"{wanted}."):
@@ -80,6 +91,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header() -> str:
     return f"elasticsearch client {version('elasticsearch')}, CI={IN_CI}"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    stop_shared_servers(session.config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -99,6 +114,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _REAL.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.real)
+        if "secured_elasticsearch" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.one_process("secured_elasticsearch"))
         if _SLOW.intersection(item.path.parts):
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("real") and not item.get_closest_marker("timeout"):
@@ -203,32 +220,46 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 
 @pytest.fixture(scope="session")
-def elasticsearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elasticsearch]:
+def elasticsearch(tmp_path_factory: pytest.TempPathFactory) -> Elasticsearch:
     """Give the Elasticsearch that all tests share, security off. Do not stop it, and use names of your own in it."""
     require(elasticsearch_part.missing())
-    server = Elasticsearch(tmp_path_factory.mktemp("elasticsearch"))
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(server.data_dir)
+    return shared_elasticsearch(tmp_path_factory.getbasetemp(), "plain")
 
 
 @pytest.fixture(scope="session")
-def prepared_elasticsearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elasticsearch]:
-    """Give an Elasticsearch with the templates of `forwarder setup elasticsearch`. Use a namespace of your own in it.
+def prepared_elasticsearch(tmp_path_factory: pytest.TempPathFactory) -> Elasticsearch:
+    """Give an Elasticsearch with security on, and with the templates of `forwarder setup elasticsearch`.
 
-    It is not the one that all tests share: our template takes every `logs-okta.system-*`, and other tests need data
-    streams of that name with templates of their own, or with none.
+    All tests share it: use a namespace of your own in it. It is not the one without security: our template takes every
+    `logs-okta.system-*`, and other tests need data streams of that name with templates of their own, or with none.
     """
     from tests.e2e.prepared import prepare  # noqa: PLC0415  # only who needs it waits for the client library
 
     require(elasticsearch_part.missing())
-    server = Elasticsearch(tmp_path_factory.mktemp("prepared"))
-    server.start()
-    assert asyncio.run(prepare(server)).fine
-    yield server
-    server.stop()
-    shutil.rmtree(server.data_dir)
+
+    def set_up(server: Elasticsearch) -> None:
+        assert asyncio.run(prepare(server)).fine
+
+    return shared_elasticsearch(tmp_path_factory.getbasetemp(), "prepared", set_up, users=USERS)
+
+
+@pytest.fixture(scope="session")
+def _secured(tmp_path_factory: pytest.TempPathFactory) -> Elasticsearch:
+    require(elasticsearch_part.missing())
+    settings = {"http.max_content_length": "1mb"}
+    return shared_elasticsearch(tmp_path_factory.getbasetemp(), "secured", users=USERS, settings=settings)
+
+
+@pytest.fixture
+def secured_elasticsearch(_secured: Elasticsearch) -> Iterator[Elasticsearch]:
+    """Give an Elasticsearch with security on, and with little room for a request, that no other test uses meanwhile.
+
+    What `forwarder setup elasticsearch` makes is removed after the test; data streams stay, so use a namespace of your own.
+    """
+    from tests.e2e.prepared import remove  # noqa: PLC0415
+
+    yield _secured
+    remove(_secured)
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import os
 import signal
 import struct
 import sys
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, groupby, pairwise
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, Never
@@ -18,8 +19,11 @@ from typing import Any, Never
 import pytest
 
 # A fork takes the tests of one module, which share what the module caches, but no more than this at once, so that the
-# others have something to do at the end.
+# others have something to do at the end. With `--whole-groups`, a fork takes all of them, and so all tests that have the
+# mark `one_process` with the same name, so that what is made for them is made once.
 _MOST = 50
+_INTERRUPTED = 30.0
+"""Seconds that an interrupted test has to end what it has started."""
 _CHUNK = struct.Struct("II")
 
 
@@ -27,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--forks", type=int, default=min(os.cpu_count() or 1, 4), help="processes that run tests"
     )
+    parser.addoption("--whole-groups", action="store_true", help="let no two processes share a module")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -44,7 +49,10 @@ class _Forks:
         self._session = session
         self._hook = session.config.hook
         self._left = {item.nodeid: item for item in session.items}
-        self._queue = _queue(session.items)
+        whole = session.config.option.whole_groups
+        if whole:
+            session.items[:] = chain.from_iterable(_groups(session.items))
+        self._queue = _queue(session.items, len(session.items) if whole else _MOST)
         self._pids: dict[Connection, int] = {}
         for _ in range(count):
             self._fork()
@@ -53,9 +61,7 @@ class _Forks:
         try:
             failures = self._receive()
         finally:
-            for pid in self._pids.values():
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+            self._interrupt()
             os.close(self._queue)
         if failures and not self._session.shouldfail:
             untold = f" before {next(iter(self._left))} had ended" if self._left else ""
@@ -64,6 +70,17 @@ class _Forks:
             raise self._session.Failed(self._session.shouldfail)
         if self._session.shouldstop:
             raise self._session.Interrupted(self._session.shouldstop)
+
+    def _interrupt(self) -> None:
+        """End the forks that still run, after an interrupt: first so that fixtures end the servers that they started."""
+        for pid in self._pids.values():
+            os.kill(pid, signal.SIGINT)
+        deadline = time.monotonic() + _INTERRUPTED
+        for pid in self._pids.values():
+            while not os.waitpid(pid, os.WNOHANG)[0]:
+                if time.monotonic() > deadline:
+                    os.kill(pid, signal.SIGKILL)
+                time.sleep(0.01)
 
     def _fork(self) -> None:
         receiver, sender = Pipe(duplex=False)
@@ -132,6 +149,9 @@ def _work(session: pytest.Session, queue: int, sender: Connection) -> Never:
             session.config.hook.pytest_runtest_protocol(item=item, nextitem=next_item)
         session.config._ensure_unconfigure()
         code = 0
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends one, and the first process another
+        session._setupstate.teardown_exact(None)
     except BaseException:  # noqa: BLE001  # the first process tells it
         traceback.print_exc(file=sys.__stderr__)
     finally:
@@ -144,15 +164,28 @@ def _items(session: pytest.Session, queue: int) -> Iterator[pytest.Item]:
         yield from session.items[start:end]
 
 
-def _queue(items: list[pytest.Item]) -> int:
+def _groups(items: Iterable[pytest.Item]) -> Iterable[list[pytest.Item]]:
+    """Return the tests by group: those of a name of the mark `one_process`, or else of a module."""
+    groups: dict[object, list[pytest.Item]] = {}
+    for item in items:
+        groups.setdefault(_group(item), []).append(item)
+    return groups.values()
+
+
+def _group(item: pytest.Item) -> object:
+    mark = item.get_closest_marker("one_process")
+    return mark.args[0] if mark else item.path
+
+
+def _queue(items: list[pytest.Item], most: int) -> int:
     """Return a pipe that holds the chunks, first and last number: whoever reads one has it alone."""
     reader, writer = os.pipe()
     with os.fdopen(writer, "wb") as pipe:
         start = 0
-        for _, module in groupby(items, key=lambda item: item.path):
-            end = start + len(list(module))
-            for first in range(start, end, _MOST):
-                pipe.write(_CHUNK.pack(first, min(first + _MOST, end)))
+        for _, group in groupby(items, key=_group):
+            end = start + len(list(group))
+            for first in range(start, end, most):
+                pipe.write(_CHUNK.pack(first, min(first + most, end)))
             start = end
     return reader
 

@@ -112,3 +112,39 @@ def test_hanging():
     assert code == 1
     assert "1 failed, 50 passed in" in text
     assert "Failed: Timeout" in text
+
+
+@pytest.mark.long
+def test_with_whole_groups_all_tests_of_a_name_run_in_one_process(tmp_path: Path) -> None:
+    more = """
+@pytest.mark.one_process("apart")
+@pytest.mark.parametrize("number", range(60))
+def test_apart(number, pytestconfig):
+    (pytestconfig.rootpath / f"process{os.getpid()}").touch()
+"""
+    (tmp_path / "test_other.py").write_text(f"import os, pytest\n{more}")
+    code, text = _run(tmp_path, more, "--whole-groups")
+    assert code == 0
+    assert "170 passed" in text
+    assert len(list(tmp_path.glob("process*"))) == 1
+
+
+@pytest.mark.long
+def test_an_interrupt_ends_what_a_test_has_started(tmp_path: Path) -> None:
+    more = """
+import time
+
+@pytest.fixture
+def server(pytestconfig):
+    (pytestconfig.rootpath / "started").touch()
+    yield
+    (pytestconfig.rootpath / "ended").touch()
+
+def test_waits(server):
+    os.kill(os.getppid(), signal.SIGINT)
+    time.sleep(30)
+"""
+    code, text = _run(tmp_path, more)
+    assert code == pytest.ExitCode.INTERRUPTED
+    assert "KeyboardInterrupt" in text
+    assert (tmp_path / "ended").exists()

@@ -30,6 +30,11 @@ class HastyClock(SystemClock):
         await asyncio.sleep(min(seconds, 0.2))
 
 
+def signed_in(server: Elasticsearch, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a sink, as the server's first user where they name no credentials. `api_key=None`: as nobody."""
+    return settings if {"api_key", "basic_auth"} & settings.keys() else server.credentials | settings
+
+
 class Stream:
     """A data stream of one test's own, and what the test does to it past every client library."""
 
@@ -73,7 +78,7 @@ class Stream:
         return sorted(hit["_id"] for hit in hits["hits"])
 
     def sink(self, clock: SystemClock | None = None, **more: Any) -> ElasticsearchSink:
-        settings = {"hosts": (self.server.url,), "namespace": self.namespace, **more}
+        settings = {"hosts": (self.server.url,), "namespace": self.namespace, **signed_in(self.server, more)}
         return ElasticsearchSink(ElasticsearchSinkSettings(**settings), clock or HastyClock())
 
     async def send(self, *batch: StoredEvent, **more: Any) -> BatchResult:

@@ -1,7 +1,6 @@
 """One try of the sink against a real Elasticsearch: what each of its answers does to the events."""
 
 import base64
-import os
 import urllib.error
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +9,8 @@ import pytest
 
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import RejectReason, RetryReason
+from tests.e2e.prepared import remove
 from tests.e2e.streams import UNFIT, Stream, happened, made, seqs
-from tests.stack import elasticsearch as elasticsearch_part
 from tests.stack.elasticsearch import Elasticsearch
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -152,27 +151,14 @@ async def test_what_an_org_sends_is_taken_whole(stream: Stream) -> None:
 # --- a server that guards itself
 
 LARGE = {"userAgent": {"rawUserAgent": "x" * 2_000_000}}
-ADMIN = ("tester", "open sesame")
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elasticsearch]:
-    """A server with security, and with little room for a request."""
-    if missing := elasticsearch_part.missing():
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
-    server = Elasticsearch(
-        tmp_path_factory.mktemp("guarded"), users=dict([ADMIN]), settings={"http.max_content_length": "1mb"}
-    )
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture
-def guarded_stream(guarded: Elasticsearch) -> Stream:
-    stream = Stream(guarded)
+def guarded_stream(secured_elasticsearch: Elasticsearch) -> Iterator[Stream]:
+    stream = Stream(secured_elasticsearch)
     stream.template()
-    return stream
+    yield stream
+    remove(secured_elasticsearch, f"/_index_template/{stream.namespace}")
 
 
 def api_key(stream: Stream, *privileges: str) -> str:
@@ -194,7 +180,11 @@ async def test_an_api_key_of_least_privilege_is_enough(guarded_stream: Stream) -
 @both_clients
 @pytest.mark.parametrize(
     "wrong",
-    [{}, {"api_key": "d3Jvbmc6d3Jvbmc="}, {"basic_auth": {"username": ADMIN[0], "password": "wrong"}}],
+    [
+        {"api_key": None},
+        {"api_key": "d3Jvbmc6d3Jvbmc="},
+        {"basic_auth": {"username": "tester", "password": "wrong"}},
+    ],
 )
 async def test_wrong_credentials_pause_until_new_ones_are_given(guarded_stream: Stream, wrong: Any) -> None:
     sink = guarded_stream.sink(**wrong)
@@ -202,8 +192,7 @@ async def test_wrong_credentials_pause_until_new_ones_are_given(guarded_stream: 
     assert (seqs(outcome), outcome.reason) == (([], [1], []), RetryReason.UNAUTHORIZED)
     assert outcome.pause
     await sink.close()
-    right = {"username": ADMIN[0], "password": ADMIN[1]}
-    assert seqs(await guarded_stream.send(made(1), basic_auth=right)) == ([1], [], [])
+    assert seqs(await guarded_stream.send(made(1))) == ([1], [], [])
 
 
 @both_clients
@@ -222,16 +211,15 @@ async def test_missing_rights_pause_and_are_named(guarded_stream: Stream) -> Non
 
 @both_clients
 async def test_a_cluster_that_is_read_only_pauses(guarded_stream: Stream) -> None:
-    basic = {"username": ADMIN[0], "password": ADMIN[1]}
     setting = "cluster.blocks.read_only"
     guarded_stream.server.call("PUT", "/_cluster/settings", {"persistent": {setting: True}})
     try:
-        outcome = await guarded_stream.send(made(1), made(2), basic_auth=basic)
+        outcome = await guarded_stream.send(made(1), made(2))
     finally:
         guarded_stream.server.call("PUT", "/_cluster/settings", {"persistent": {setting: None}})
     assert (seqs(outcome), outcome.reason) == (([], [1, 2], []), RetryReason.FORBIDDEN)
     assert (outcome.pause, outcome.whole) == (True, True)
-    assert seqs(await guarded_stream.send(made(1), made(2), basic_auth=basic)) == ([1, 2], [], [])
+    assert seqs(await guarded_stream.send(made(1), made(2))) == ([1, 2], [], [])
 
 
 @both_clients
@@ -239,8 +227,7 @@ async def test_a_cluster_that_is_read_only_pauses(guarded_stream: Stream) -> Non
 async def test_a_document_beyond_the_limit_of_a_request_is_rejected_alone(
     guarded_stream: Stream, *, compress: bool
 ) -> None:
-    basic = {"username": ADMIN[0], "password": ADMIN[1]}
-    sink = guarded_stream.sink(basic_auth=basic, compress=compress)
+    sink = guarded_stream.sink(compress=compress)
     large = made(2, client=LARGE)
     outcome = await sink.send([made(1), large])
     assert (seqs(outcome), outcome.split) == (([], [1, 2], []), True)

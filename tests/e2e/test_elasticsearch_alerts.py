@@ -1,7 +1,5 @@
 """Alerts and actions in a real Elasticsearch with security on: what a search finds, and what a missing right does."""
 
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,19 +9,16 @@ from forwarder.core.action import ActionRequest, ActionState, End, Outcome
 from forwarder.core.action_event import to_event
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import RejectReason
-from tests.conftest import require
 from tests.contract.sinks import stored_events
 from tests.e2e.prepared import deliver, prepare
 from tests.e2e.streams import Stream, seqs
 from tests.fakes.action import action
 from tests.fakes.alert import alert_event
 from tests.fakes.clock import NOON
-from tests.stack import elasticsearch as elasticsearch_part
 from tests.stack.elasticsearch import Elasticsearch
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
-BASIC: dict[str, Any] = {"basic_auth": {"username": "tester", "password": "the-password-of-the-tests"}}
 EXTERNAL_ALERTS = {
     "bool": {
         "filter": [{"term": {"event.kind": "alert"}}],
@@ -31,18 +26,6 @@ EXTERNAL_ALERTS = {
     }
 }
 """`event.kind:alert and not event.module:(endgame or endpoint or cloud_defend)` over `logs-*`."""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elasticsearch]:
-    require(elasticsearch_part.missing())
-    running = Elasticsearch(
-        tmp_path_factory.mktemp("alerts"), users={"tester": BASIC["basic_auth"]["password"]}
-    )
-    running.start()
-    yield running
-    running.stop()
-    shutil.rmtree(running.data_dir)
 
 
 def actions(*seqs: int) -> list[StoredEvent]:
@@ -67,16 +50,18 @@ def alerts(count: int, first_seq: int) -> list[StoredEvent]:
 
 
 async def test_the_query_of_external_alerts_finds_each_alert_once_with_name_and_severity(
-    server: Elasticsearch,
+    prepared_elasticsearch: Elasticsearch,
 ) -> None:
-    assert (await prepare(server, **BASIC)).fine
-    stream = Stream(server)
+    stream = Stream(prepared_elasticsearch)
     batch = [*stored_events(5), *alerts(3, 6)]
     for _ in range(2):  # the second time as after a lost answer
-        await deliver(stream, batch, **BASIC)
-    server.call("POST", "/logs-*/_refresh")
+        await deliver(stream, batch)
+    prepared_elasticsearch.call("POST", "/logs-*/_refresh")
     query = {"query": EXTERNAL_ALERTS, "sort": ["@timestamp"], "size": 100}
-    found = [hit["_source"] for hit in server.call("POST", "/logs-*/_search", query)["hits"]["hits"]]
+    found = [
+        hit["_source"]
+        for hit in prepared_elasticsearch.call("POST", "/logs-*/_search", query)["hits"]["hits"]
+    ]
     found = [one for one in found if one["data_stream"]["namespace"] == stream.namespace]
     assert len(found) == 3
     assert {(one["message"], one["event"]["severity"]) for one in found} == {("Password spray", 73)}
@@ -85,19 +70,18 @@ async def test_the_query_of_external_alerts_finds_each_alert_once_with_name_and_
 
 
 async def test_each_change_of_an_action_is_found_once_by_its_outcome_its_user_and_its_alert(
-    server: Elasticsearch,
+    prepared_elasticsearch: Elasticsearch,
 ) -> None:
-    assert (await prepare(server, **BASIC)).fine
-    stream = Stream(server)
+    stream = Stream(prepared_elasticsearch)
     batch = [*stored_events(3), *alerts(1, 4), *actions(5, 6, 7)]
     for _ in range(2):  # the second time as after a lost answer
-        await deliver(stream, batch, **BASIC)
+        await deliver(stream, batch)
     name = f"logs-okta_forwarder.action-{stream.namespace}"
-    server.call("POST", f"/{name}/_refresh")
+    prepared_elasticsearch.call("POST", f"/{name}/_refresh")
 
     def count(**terms: Any) -> int:
         query = {"query": {"bool": {"filter": [{"term": {name: value}} for name, value in terms.items()]}}}
-        return int(server.call("POST", f"/{name}/_count", query)["count"])
+        return int(prepared_elasticsearch.call("POST", f"/{name}/_count", query)["count"])
 
     assert count() == 3
     assert count(**{"event.kind": "event", "event.action": "add_to_group", "event.outcome": "success"}) == 3
@@ -105,16 +89,15 @@ async def test_each_change_of_an_action_is_found_once_by_its_outcome_its_user_an
     assert count(**{"user.name": "jane@corp.example", "rule.name": "Password spray"}) == 3
     assert count(**{"okta_forwarder.alert.id": "alert-6"}) == 1
     assert count(**{"okta_forwarder.action.before.member": "false"}) == 3
-    hits = server.call("POST", f"/{name}/_search", {"size": 9})["hits"]["hits"]
+    hits = prepared_elasticsearch.call("POST", f"/{name}/_search", {"size": 9})["hits"]["hits"]
     assert all("ingested" in hit["_source"]["event"] for hit in hits)
     assert not [hit for hit in hits if "_ignored" in hit and "event" in str(hit["_ignored"])]
 
 
 async def test_without_the_right_on_their_stream_only_alerts_and_actions_are_dead_letters(
-    server: Elasticsearch,
+    prepared_elasticsearch: Elasticsearch,
 ) -> None:
-    assert (await prepare(server, **BASIC)).fine
-    key = server.call(
+    key = prepared_elasticsearch.call(
         "POST",
         "/_security/api_key",
         {
@@ -128,7 +111,7 @@ async def test_without_the_right_on_their_stream_only_alerts_and_actions_are_dea
             },
         },
     )["encoded"]
-    stream = Stream(server)
+    stream = Stream(prepared_elasticsearch)
     beside = [*alerts(2, 6), *actions(8)]
     for batch in ([*stored_events(5), *beside], beside):
         outcome = await stream.send(*batch, api_key=key)
@@ -142,16 +125,20 @@ async def test_without_the_right_on_their_stream_only_alerts_and_actions_are_dea
         assert "logs-okta_forwarder.alert-*" in outcome.rejected[0].detail
         assert "logs-okta_forwarder.action-*" in outcome.rejected[-1].detail
         assert (outcome.pause, outcome.whole) == (False, False)
-    await deliver(stream, beside, **BASIC)  # a replay, after the right was given
+    await deliver(stream, beside)  # a replay, after the right was given
 
 
-async def test_a_key_from_before_there_were_alerts_still_prepares_everything(server: Elasticsearch) -> None:
+async def test_a_key_from_before_there_were_alerts_still_prepares_everything(
+    prepared_elasticsearch: Elasticsearch,
+) -> None:
     role = {
         "cluster": ["monitor", "manage_index_templates", "manage_ingest_pipelines"],
         "indices": [{"names": ["logs-okta.system-*"], "privileges": ["view_index_metadata"]}],
     }
-    key = server.call("POST", "/_security/api_key", {"name": "older", "role_descriptors": {"r": role}})
-    told = await prepare(server, api_key=key["encoded"])
+    key = prepared_elasticsearch.call(
+        "POST", "/_security/api_key", {"name": "older", "role_descriptors": {"r": role}}
+    )
+    told = await prepare(prepared_elasticsearch, api_key=key["encoded"])
     assert told.fine
     for name in ("alert", "action"):
         assert any(f"logs-okta_forwarder.{name}-*" in note for note in told.of("note"))

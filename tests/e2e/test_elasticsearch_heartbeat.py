@@ -1,8 +1,6 @@
 """The heartbeat in a real Elasticsearch with security on: mapped, searchable, and no obstacle where the right is missing."""
 
-import asyncio
 import json
-import shutil
 import time
 import urllib.error
 from collections.abc import Callable, Iterator
@@ -15,32 +13,21 @@ import pytest
 
 from forwarder.setup.elasticsearch import template_bodies
 from forwarder.setup.elasticsearch.other_streams import HEALTH
-from tests.conftest import require
 from tests.e2e.esql_columns import columns
 from tests.e2e.okta import envelope, happenings
-from tests.e2e.prepared import prepare
-from tests.stack import elasticsearch as elasticsearch_part
 from tests.stack.elasticsearch import Elasticsearch
 from tests.stack.forwarder import SECRET, ForwarderProcess
 from tools.kibana_rule import rule
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
-PASSWORD = "the-password-of-the-tests"
-BASIC: dict[str, Any] = {"basic_auth": {"username": "tester", "password": PASSWORD}}
 EVENTS_ONLY = {"names": ["logs-okta.system-*"], "privileges": ["create_doc", "auto_configure"]}
 HEALTH_RIGHTS = {"names": [HEALTH.pattern], "privileges": ["create_doc", "auto_configure"]}
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elasticsearch]:
-    require(elasticsearch_part.missing())
-    running = Elasticsearch(tmp_path_factory.mktemp("heartbeat"), users={"tester": PASSWORD})
-    running.start()
-    assert asyncio.run(prepare(running, **BASIC)).fine
-    yield running
-    running.stop()
-    shutil.rmtree(running.data_dir)
+@pytest.fixture
+def server(prepared_elasticsearch: Elasticsearch) -> Elasticsearch:
+    return prepared_elasticsearch
 
 
 @pytest.fixture

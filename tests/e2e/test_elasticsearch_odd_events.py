@@ -1,6 +1,5 @@
 """What a sender can put into an event, against a real Elasticsearch: it costs no event, and no time of the cluster."""
 
-import asyncio
 import time
 from typing import Any
 from uuid import uuid4
@@ -8,8 +7,7 @@ from uuid import uuid4
 import pytest
 
 from forwarder.setup.elasticsearch.template_bodies import NAME
-from tests.conftest import ElasticsearchFactory
-from tests.e2e.prepared import deliver, prepare, search
+from tests.e2e.prepared import deliver, prepare, remove, search
 from tests.e2e.streams import Stream, made
 from tests.stack.elasticsearch import Elasticsearch
 from tests.unit.ecs.odd_keys import ODD_KEYS
@@ -115,12 +113,13 @@ async def test_a_number_of_an_autonomous_system_of_32_bits_is_found(prepared: St
 
 @pytest.mark.both_clients
 async def test_a_data_stream_by_somebody_elses_template_is_told_until_setup_has_run(
-    prepared: Stream, elasticsearch_server: ElasticsearchFactory
+    prepared: Stream, secured_elasticsearch: Elasticsearch, request: pytest.FixtureRequest
 ) -> None:
     assert (await prepared.send(made(1))).warning == ""
-    server = await asyncio.to_thread(elasticsearch_server)
+    server = secured_elasticsearch
     stream = Stream(server)
     everyones = {"index_patterns": ["logs-*-*"], "priority": 100, "data_stream": {}}
+    request.addfinalizer(lambda: remove(server, "/_index_template/everyones"))
     server.call("PUT", "/_index_template/everyones", everyones)
     sink = stream.sink()
     assert "run `forwarder setup elasticsearch --rollover`" in (await sink.send([made(1)])).warning

@@ -34,7 +34,7 @@ def stream(prepared_elasticsearch: Elasticsearch) -> Stream:
 def started(directory: Path, stream: Stream) -> ForwarderProcess:
     """A forwarder with a store of its own, that writes to `stream`."""
     sink = {"kind": "elasticsearch", "hosts": [stream.server.url], "namespace": stream.namespace}
-    forwarder = ForwarderProcess(directory, {"siem": sink})
+    forwarder = ForwarderProcess(directory, {"siem": sink | stream.server.credentials})
     forwarder.start()
     return forwarder
 
@@ -65,12 +65,13 @@ class Finder:
         self._search = (
             f"{stream.server.url}/{stream.name}/_search?ignore_unavailable=true&filter_path=hits.hits._id"
         )
+        self._user = next(iter(stream.server.users.items()))
         self.posted: dict[str, float] = {}
         self.posted_at: dict[str, dt.datetime] = {}
         self.found: dict[str, float] = {}
 
     async def find(self) -> None:
-        async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=10, trust_env=False, auth=self._user) as client:
             while len(self.found) < EVENTS:
                 await asyncio.sleep(LOOK)
                 missing = [uuid for uuid in self.posted if uuid not in self.found]

@@ -8,11 +8,8 @@ import eql
 import msgspec
 import pytest
 
-from forwarder.clock import SystemClock
 from forwarder.core.event import StoredEvent
 from forwarder.ecs.document import DocumentOptions, document
-from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
-from forwarder.sinks.elasticsearch.sink import ElasticsearchSink
 from tests import shared_data
 from tests.conftest import require
 from tests.e2e import rules_page
@@ -62,8 +59,7 @@ class Field:
         assert len(self.ids()) == len(events)
 
     async def _deliver(self, batch: list[StoredEvent]) -> None:
-        settings = ElasticsearchSinkSettings(hosts=(self.stream.server.url,), namespace=self.stream.namespace)
-        sink = ElasticsearchSink(settings, SystemClock())
+        sink = self.stream.sink()
         try:
             assert len((await sink.send(batch)).delivered) == len(batch)
         finally:

@@ -1,13 +1,11 @@
 """`forwarder setup elasticsearch` against a real Elasticsearch: what it makes, what it leaves alone, what it says.
 
-The server of these tests has no data stream that our template could make, so each test may remove what it made.
+A test that makes a data stream uses a namespace of its own: no other test sees the stream.
 """
 
-import asyncio
 import base64
 import json
 import re
-import shutil
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +15,8 @@ import pytest
 
 from forwarder.core.errors import SetupError
 from forwarder.setup.elasticsearch.template_bodies import Retention
-from tests.conftest import ElasticsearchFactory, require
-from tests.e2e.prepared import deliver, of_every_type, prepare, search
+from tests.e2e.prepared import OURS, deliver, of_every_type, prepare, remove, search
 from tests.e2e.streams import Stream
-from tests.stack import elasticsearch as elasticsearch_part
 from tests.stack.elasticsearch import Elasticsearch
 from tests.stack.forwarder import ForwarderProcess
 from tests.stack.process import ROOT
@@ -28,46 +24,21 @@ from tests.test_docs import fenced
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
-OURS = (
-    "/_index_template/okta-forwarder",
-    "/_component_template/okta-forwarder@mappings",
-    "/_index_template/okta-forwarder-alerts",
-    "/_component_template/okta-forwarder-alerts@mappings",
-    "/_index_template/okta-forwarder-actions",
-    "/_component_template/okta-forwarder-actions@mappings",
-    "/_index_template/okta-forwarder-health",
-    "/_component_template/okta-forwarder-health@mappings",
-    "/_ingest/pipeline/okta-forwarder",
+OTHERS = (
+    "/_index_template/other",
+    "/_index_template/logs-okta.system",
+    "/_index_template/logs-okta.system-beside",
+    "/_ingest/pipeline/logs-okta.system-3.14.0",
 )
+"""What tests make in the place of ours, or beside it."""
 COMPONENT = "/_component_template/okta-forwarder@mappings"
-USERS = {"tester": "the-password-of-the-tests"}
-
-
-@pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elasticsearch]:
-    """A server with security on, for this file."""
-    require(elasticsearch_part.missing())
-    server = Elasticsearch(tmp_path_factory.mktemp("secured"), users=USERS)
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(server.data_dir)
 
 
 @pytest.fixture
-def server(secured: Elasticsearch) -> Iterator[Elasticsearch]:
+def server(secured_elasticsearch: Elasticsearch) -> Iterator[Elasticsearch]:
     """The server, with nothing of ours in it, before and after."""
-    yield secured
-    for path in (*OURS, "/_index_template/other", "/_index_template/logs-okta.system"):
-        forget(secured, path)
-
-
-def forget(server: Elasticsearch, path: str) -> None:
-    try:
-        server.call("DELETE", path)
-    except urllib.error.HTTPError as error:
-        if error.code != 404:
-            raise
+    yield secured_elasticsearch
+    remove(secured_elasticsearch, *OTHERS)
 
 
 def there(server: Elasticsearch) -> list[str]:
@@ -81,26 +52,23 @@ def there(server: Elasticsearch) -> list[str]:
     return found
 
 
-BASIC: dict[str, Any] = {"basic_auth": {"username": "tester", "password": USERS["tester"]}}
-
-
 # --- twice
 
 
 @pytest.mark.both_clients
 async def test_a_second_run_changes_nothing_and_says_so(server: Elasticsearch) -> None:
-    first = await prepare(server, **BASIC)
+    first = await prepare(server)
     assert first.fine
     assert len(first.of("done")) == len(OURS)
     before = [server.call("GET", path) for path in OURS]
-    second = await prepare(server, **BASIC)
+    second = await prepare(server)
     assert (second.fine, second.of("done"), second.of("diff")) == (True, [], [])
     assert len(second.of("same")) == len(OURS)
     assert [server.call("GET", path) for path in OURS] == before
 
 
 async def test_a_dry_run_shows_everything_and_makes_nothing(server: Elasticsearch) -> None:
-    told = await prepare(server, dry_run=True, **BASIC)
+    told = await prepare(server, dry_run=True)
     assert told.fine
     assert len(told.of("diff")) == len(OURS)
     assert "okta.target.changeDetails.from.*" in told.text
@@ -108,21 +76,21 @@ async def test_a_dry_run_shows_everything_and_makes_nothing(server: Elasticsearc
 
 
 async def test_what_was_changed_by_hand_is_shown_and_mended(server: Elasticsearch) -> None:
-    await prepare(server, **BASIC)
+    await prepare(server)
     template = server.call("GET", OURS[0])["index_templates"][0]["index_template"]
     kept = {key: value for key, value in template.items() if not key.endswith("_millis")}
     server.call("PUT", OURS[0], {**kept, "priority": 251})
-    told = await prepare(server, **BASIC)
+    told = await prepare(server)
     (shown,) = told.of("diff")
     assert '-  "priority": 251' in shown
     assert '+  "priority": 250' in shown
     assert told.of("done") == ["index template okta-forwarder: changed"]
-    assert (await prepare(server, **BASIC)).of("done") == []
+    assert (await prepare(server)).of("done") == []
 
 
 async def test_a_new_retention_is_a_change_of_the_template(server: Elasticsearch) -> None:
-    await prepare(server, **BASIC)
-    told = await prepare(server, retention=Retention(keep="90d"), **BASIC)
+    await prepare(server)
+    told = await prepare(server, retention=Retention(keep="90d"))
     assert told.of("done") == [
         "index template okta-forwarder: changed",
         "index template okta-forwarder-alerts: changed",
@@ -134,11 +102,11 @@ async def test_a_new_retention_is_a_change_of_the_template(server: Elasticsearch
 
 
 async def test_what_the_server_lacks_is_named_with_what_takes_its_place(server: Elasticsearch) -> None:
-    notes = "\n".join((await prepare(server, **BASIC)).of("note"))
+    notes = "\n".join((await prepare(server)).of("note"))
     for words in ("constant_keyword; keyword", "match_only_text; text", "no geoip processor"):
         assert words in notes
     with pytest.raises(SetupError, match="no index lifecycle management"):
-        await prepare(server, retention=Retention(ilm_policy="mine"), **BASIC)
+        await prepare(server, retention=Retention(ilm_policy="mine"))
 
 
 # --- what is not ours
@@ -156,7 +124,7 @@ async def test_what_is_there_under_our_name_and_not_ours_is_left_alone(
     server.call("PUT", path, bodies[path.split("/")[1]])
     before = server.call("GET", path)
     with pytest.raises(SetupError, match="did not create"):
-        await prepare(server, **BASIC)
+        await prepare(server)
     assert server.call("GET", path) == before
     assert there(server) == [path]
 
@@ -165,7 +133,7 @@ async def test_what_a_newer_forwarder_made_is_left_alone(server: Elasticsearch) 
     meta = {"managed_by": "okta-forwarder", "version": 1_000}
     server.call("PUT", OURS[-1], {"processors": [], "_meta": meta})
     with pytest.raises(SetupError, match="newer forwarder"):
-        await prepare(server, **BASIC)
+        await prepare(server)
     assert there(server) == [OURS[-1]]
 
 
@@ -182,7 +150,7 @@ async def test_a_template_of_others_in_the_way_is_named(
     other = {"index_patterns": [pattern], "priority": priority, "data_stream": {}}
     server.call("PUT", "/_index_template/other", other)
     with pytest.raises(SetupError, match=words) as refused:
-        await prepare(server, **BASIC)
+        await prepare(server)
     assert "index template other" in str(refused.value)
     assert there(server) == []
 
@@ -190,7 +158,7 @@ async def test_a_template_of_others_in_the_way_is_named(
 async def test_a_template_of_others_that_comes_after_ours_is_no_hindrance(server: Elasticsearch) -> None:
     other = {"index_patterns": ["logs-*-*"], "priority": 100, "data_stream": {}}
     server.call("PUT", "/_index_template/other", other)
-    assert (await prepare(server, **BASIC)).fine
+    assert (await prepare(server)).fine
 
 
 # --- Elastic's own integration
@@ -223,15 +191,15 @@ def integration(server: Elasticsearch) -> Elasticsearch:
 async def test_beside_elastics_integration_nothing_is_made_and_the_sink_is_told_what_to_send(
     integration: Elasticsearch,
 ) -> None:
-    told = await prepare(integration, namespace="beside1", **BASIC)
+    told = await prepare(integration, namespace="beside1")
     assert not told.fine
     (problem,) = told.of("problem")
     assert "`document_format: raw`" in problem
     assert "`pipeline: _none`" in problem
     assert "logs-okta.system-3.14.0" in told.text
     assert there(integration) == []
-    assert (await prepare(integration, namespace="beside1", document_format="raw", **BASIC)).fine
-    assert (await prepare(integration, namespace="beside1", pipeline="_none", **BASIC)).fine
+    assert (await prepare(integration, namespace="beside1", document_format="raw")).fine
+    assert (await prepare(integration, namespace="beside1", pipeline="_none")).fine
     assert there(integration) == [*OURS[2:]]  # what alerts need
 
 
@@ -240,7 +208,7 @@ async def test_raw_events_are_what_its_pipeline_wants(integration: Elasticsearch
     stream.namespace = f"beside{stream.namespace}"
     stream.name = f"logs-okta.system-{stream.namespace}"
     batch = of_every_type("hook")[:200]
-    await deliver(stream, batch, document_format="raw", **BASIC)
+    await deliver(stream, batch, document_format="raw")
     hits = search(stream, {"size": 1_000})["hits"]["hits"]
     assert sorted(hit["_id"] for hit in hits) == sorted(stored.event.uuid for stored in batch)
     events = {stored.event.uuid: stored.event for stored in batch}
@@ -260,7 +228,7 @@ async def test_raw_events_are_what_its_pipeline_wants(integration: Elasticsearch
 
 async def test_raw_events_without_its_pipeline_are_refused_before_one_is_sent(server: Elasticsearch) -> None:
     with pytest.raises(SetupError, match="not installed in this cluster"):
-        await prepare(server, document_format="raw", **BASIC)
+        await prepare(server, document_format="raw")
     assert there(server) == []
 
 
@@ -291,8 +259,7 @@ async def test_the_rights_that_the_docs_list_are_enough(server: Elasticsearch) -
     assert (await prepare(server, api_key=key(server, NEEDED))).of("done") == []
 
 
-async def test_the_keys_that_the_page_creates_are_enough(elasticsearch_server: ElasticsearchFactory) -> None:
-    server = await asyncio.to_thread(lambda: elasticsearch_server(users=USERS))
+async def test_the_keys_that_the_page_creates_are_enough(server: Elasticsearch) -> None:
     (block,) = [block for block in fenced(ROOT / "docs" / "elasticsearch.md", "sh") if "api_key" in block]
     events, setup = (
         str(server.call("POST", "/_security/api_key", json.loads(body))["encoded"])
@@ -328,9 +295,8 @@ async def test_wrong_credentials_are_told(server: Elasticsearch) -> None:
 
 
 async def test_the_rights_that_the_docs_list_are_enough_for_events_and_a_rollover(
-    elasticsearch_server: ElasticsearchFactory,
+    server: Elasticsearch,
 ) -> None:
-    server = await asyncio.to_thread(lambda: elasticsearch_server(users=USERS))
     await prepare(server, api_key=key(server, NEEDED))
     writing = {"indices": [{"names": ["logs-okta.system-*"], "privileges": ["create_doc", "auto_configure"]}]}
     stream = Stream(server)
@@ -358,7 +324,7 @@ async def test_the_rights_that_the_docs_list_are_enough_for_events_and_a_rollove
 def test_the_command_prepares_what_the_sink_of_the_configuration_names(
     server: Elasticsearch, tmp_path: Path
 ) -> None:
-    sink = {"kind": "elasticsearch", "hosts": [server.url], "retention": "90d", **BASIC}
+    sink = {"kind": "elasticsearch", "hosts": [server.url], "retention": "90d", **server.credentials}
     forwarder = ForwarderProcess(tmp_path, {"siem": sink})
     assert "would create it" in forwarder.run("setup", "elasticsearch", "--dry-run").stdout
     assert there(server) == []

@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.stack.process import CACHE, ROOT, ServerProcess, answers, free_port
 
+USERS = {"tester": "the-password-of-the-tests"}
 _START = ROOT / "tests" / "stack" / "start-elasticsearch.sh"
 
 
@@ -52,6 +53,13 @@ class Elasticsearch(ServerProcess):
     def url(self) -> str:
         """Its address, without a user."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def credentials(self) -> dict[str, Any]:
+        """The settings of a sink with which it is the first user; none where security is off."""
+        for user, word in self.users.items():
+            return {"basic_auth": {"username": user, "password": word}}
+        return {}
 
     def command(self) -> list[str]:
         """As `ServerProcess`."""

@@ -146,7 +146,7 @@ class ServerProcess:
         self._signal(signal.SIGKILL)
         self._process.wait(30)
         deadline = time.monotonic() + 30
-        while _group_lives(self._process.pid):
+        while group_lives(self._process.pid):
             if time.monotonic() > deadline:
                 raise StackError(f"{self.name} outlived SIGKILL")
             time.sleep(_POLL)
@@ -166,7 +166,7 @@ class ServerProcess:
             os.killpg(self.pid, number)
 
 
-def _group_lives(group: int) -> bool:
+def group_lives(group: int) -> bool:
     """Tell whether a process of `group` is left that is not merely waiting to be reaped."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
