@@ -42,7 +42,7 @@ class Plans:
     """Plans the actions for alerts by one configuration.
 
     Several entries of `reactions.on` may choose the same alert. An action that they have in common is planned once for
-    each target. If its settings differ, those of the entry with the stronger mode apply. If the modes are equal, the
+    each target. If its settings differ, the settings of the entry with the stronger mode apply. If the modes are equal, the
     longer time and the higher risk level apply, and a human must approve if one of the entries requires an approval.
     """
 

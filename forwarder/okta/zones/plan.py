@@ -98,8 +98,8 @@ def plan(
 
 
 def differences_between(desired: Contents, has: Contents) -> tuple[PropertyDifference, ...]:
-    """Return, for each property that differs, the values that must be removed from `has` and those that must be added to
-    it, so that it matches `desired`."""
+    """Return, for each property that differs, the values to remove from `has` and the values to add to it, so that `has`
+    matches `desired`."""
     found = []
     for name in dict.fromkeys((*desired, *has)):
         old, new = has.get(name, frozenset()), desired.get(name, frozenset())

@@ -179,7 +179,9 @@ class ZoneSettings(Section):
         if self.ips and self.conditions:
             raise ValueError("`ips` cannot be combined with other keys; write two zones")
         if self.proxy and self.services:
-            raise ValueError("set `proxy` or `services`, not both; `services` is the finer one")
+            raise ValueError(
+                "set `proxy` or `services`, not both; `services` can name single kinds of proxies"
+            )
         if self.except_services and not self.services:
             raise ValueError("`except_services` needs `services`; set `services` too")
         return self

@@ -46,8 +46,7 @@ class IdTokens:
         return None
 
     async def problem(self, body: Any, user: str, asked: Micros) -> str:
-        """Return why the response `body` does not prove that `user` has approved since `asked`; empty if it does prove
-        that."""
+        """Return why the response `body` does not prove that `user` has approved since `asked`; empty if it does."""
         token = body.get("id_token") if isinstance(body, dict) else None
         if not isinstance(token, str):
             return "the response has no id_token"
@@ -83,7 +82,7 @@ class IdTokens:
         if claims["sub"] != user:
             return "it is about another user"
         if not isinstance(issued, int | float) or not asked / SECOND - _LEEWAY <= issued <= now + _LEEWAY:
-            return "it was not issued since the user was asked"
+            return "it was issued before the user was asked, or in the future"
         if not isinstance(expires, int | float) or expires < now - _LEEWAY:
             return "it has expired"
         return ""

@@ -192,7 +192,7 @@ def _is_scalar(value: Any) -> bool:
 
 
 def number_of(value: object) -> float | None:
-    """Return `value` if it is a number, the number if it is the text of one, else None."""
+    """Return `value` as a number if it is a number or the text of a number, else None."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     if isinstance(value, str) and len(value) < 100 and _NUMBER.fullmatch(text := value.strip()):

@@ -70,7 +70,7 @@ def parse_filter(query: str) -> Condition:
 
 
 def _unquoted(text: str) -> str:
-    """Return the value of a quoted text. It has the escapes of JSON (RFC 7644, section 3.4.2.2); any other backslash is
+    """Return the value of a quoted text. The escapes are those of JSON (RFC 7644, section 3.4.2.2). Any other backslash is
     left out."""
     try:
         return str(json.loads(text, strict=False))
