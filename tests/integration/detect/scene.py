@@ -28,7 +28,10 @@ def settings(directory: Path, rules: str | None = RULES, **more: Any) -> Setting
         (directory / "rules" / "rules.yml").write_text(rules)
     return read(
         {
-            "orgs": {"acme": {"secrets": ["the-secret"]}},
+            "orgs": {
+                "acme": {"secrets": ["the-secret"]},
+                "other": {"secrets": ["another-secret"], "path": "/other/events"},
+            },
             "receiver": {"listen": "127.0.0.1:0"},
             "ops": {"listen": "127.0.0.1:0"},
             "store": {"path": str(directory / "store.db")},

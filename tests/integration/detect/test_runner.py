@@ -145,7 +145,7 @@ async def test_sightings_of_users_are_known_after_a_restart(tmp_path: Path) -> N
 
 @pytest.mark.long
 async def test_orgs_that_are_not_named_are_not_evaluated(tmp_path: Path) -> None:
-    wanted = settings(tmp_path, orgs=[])
+    wanted = settings(tmp_path, orgs=["other"])
     async with running(wanted) as forwarder:
         await post(forwarder, burst())
         await evaluated(forwarder)
