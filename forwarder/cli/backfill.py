@@ -185,7 +185,7 @@ def _print_plan(plan: "BackfillPlan") -> None:
     since, until = iso(plan.since, "seconds"), iso(plan.until, "seconds")
     if plan.polled_until is not None:
         polled = iso(plan.polled_until, "seconds")
-        echo(f"Events after {polled} are left to the forwarder's own polling.")
+        echo(f"Polling fetches the events after {polled}, so the backfill leaves them out.")
     if plan.since >= plan.until:
         echo("There is nothing to fetch.", fg="green")
         return
@@ -195,7 +195,7 @@ def _print_plan(plan: "BackfillPlan") -> None:
     text = f"{since} to {until}: roughly {count(plan.events, 'event')} in {count(calls, 'call')}"
     if plan.calls_per_minute is not None:
         duration = _duration(calls / plan.calls_per_minute)
-        text += f", {plan.calls_per_minute:,} a minute by our share of Okta's rate limit: {duration}"
+        text += f"; our share of Okta's rate limit is {plan.calls_per_minute:,} calls a minute: {duration}"
     echo(f"{text}.")
 
 

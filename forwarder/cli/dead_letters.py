@@ -176,9 +176,7 @@ def _selection(
     ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool
 ) -> DeadLetterSelection:
     if bool(ids) == everything:
-        raise click.UsageError(
-            "give IDs, or --all; --sink and --reason limit --all to the dead letters that match"
-        )
+        raise click.UsageError("give IDs, or --all; with --all, --sink and --reason select the dead letters")
     return DeadLetterSelection(ids=ids or None, sink=sink, reason=reason)
 
 

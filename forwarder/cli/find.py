@@ -109,7 +109,7 @@ def _check_usage(
     for text in (uuid, user, event_type):
         if text is not None and not text.strip():
             raise click.UsageError(
-                "a UUID, --user and --type must not be blank; write a value, or leave it out"
+                "a UUID, --user and --type must not be blank; write a value, or leave the option out"
             )
     if uuid is not None and (user, event_type, around) != (None, None, None):
         raise click.UsageError("a UUID names one event; leave out --user, --type and --around")

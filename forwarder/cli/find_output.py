@@ -273,7 +273,7 @@ def _place(sink: Mapping[str, Any]) -> str:
         "finished": "finished; the store no longer knows when, or whether the event was delivered",
     }[sink["place"]]
     if rejected := sink.get("rejected_of_its_batch"):
-        text += f", unless it is among the {rejected:,} events of its batch that the sink rejected without naming them"
+        text += f"; but the sink rejected {rejected:,} events of its batch without naming them, perhaps this event too"
     return (
         text
         if sink["configured"] or sink["place"] == "waiting"

@@ -190,7 +190,7 @@ def _deliver(settings: "Settings", sink: str, chosen: "Range | None", rate: floa
         raise SystemExit(1) from None
     if done is None:
         echo(
-            "No forwarder runs on this store; start it, then run the same command again.", fg="red", err=True
+            "No forwarder runs on this store; start one, then run the same command again.", fg="red", err=True
         )
         raise SystemExit(1)
     taken, rejected = msgspec.convert(done, RedeliveryProgress).taken, max(0, dead() - before)

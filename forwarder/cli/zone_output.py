@@ -88,7 +88,7 @@ def print_look(org: str, found: ZoneLook, *, contents: bool = False) -> None:
         echo(f"✗ Refused: {problem}.", fg="red", err=True)
     if found.problems:
         echo(
-            "Until this is fixed, the command changes nothing, because a blocklist could lock out the forwarder itself.",
+            "Until these problems are fixed, the command changes nothing, because a blocklist could lock out the forwarder itself.",
             err=True,
         )
 

@@ -155,6 +155,6 @@ def _key_presses(keys: Mapping[str, Callable[[], None]]) -> Iterator[None]:
 def _line(seen: Snapshot) -> str:
     return (
         f"{count(seen.happened, 'event')} happened: {seen.stored:,} stored ({seen.by_hook:,} by the hook, {seen.by_log:,} from the "
-        f"System Log, of which the hook missed {seen.missed:,}), {seen.on_the_way:,} on the way; "
-        f"of the stored ones {seen.delivered:,} delivered, {seen.waiting:,} waiting, {seen.dead:,} dead letters"
+        f"System Log, {seen.missed:,} of these missed by the hook), {seen.on_the_way:,} on the way; "
+        f"of the stored events {seen.delivered:,} delivered, {seen.waiting:,} waiting, {seen.dead:,} dead letters"
     )

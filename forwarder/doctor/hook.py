@@ -52,7 +52,7 @@ async def _state(context: Context, name: str) -> Found:
     if not hook.active:
         return fail(
             "the hook is inactive: Okta sends nothing to it",
-            f"run `forwarder hooks sync --org {name}`, if it was not deactivated on purpose",
+            f"if the hook was not deactivated on purpose, run `forwarder hooks sync --org {name}`",
         )
     if not hook.verified:
         return fail(

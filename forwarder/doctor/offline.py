@@ -115,13 +115,13 @@ CHECKS = (
     ),
     _offline(
         "heartbeat.sink",
-        "`ops.heartbeat` has a sink",
+        "`ops.heartbeat` has an Elasticsearch sink",
         CONFIGURATION,
-        "`ops.heartbeat` has a sink, or is not configured",
+        "`ops.heartbeat` has an Elasticsearch sink, or is not configured",
     ),
     _offline(
         "rules.state",
-        "exceptions of rules that have ended, correlations that look back further than the store keeps events",
+        "exceptions that have ended, and correlations that look back further than the store keeps events",
         CONFIGURATION,
         "no exception of a rule has ended, and the store keeps events for long enough",
     ),

@@ -109,8 +109,8 @@ async def _role(context: Context, name: str) -> Found:
     if api.client_id is None:
         if api.token_id is None:
             return warn(
-                "the id of the API token is unknown, so events that the forwarder causes look like events that the token's "
-                "admin causes, and reactions may act on them",
+                "the id of the API token is unknown, so reactions cannot distinguish the forwarder's own events from those "
+                "of the token's admin, and may act on them",
                 f"set `orgs.{name}.api.token_id` (00T…, under Security > API > Tokens), or use a service app",
             )
         return ok(f"the API token {api.token_id} has the rights of the admin who made it")

@@ -36,8 +36,8 @@ Scope = Any
 _FORWARDED = {b"forwarded", b"via", b"x-real-ip"}
 _LONGEST_NAME = 200
 _NO_TOKEN = "the configuration has no token; set `ops.token`, or use the `forwarder` commands on the forwarder's machine"  # noqa: S105
-_READ = "this needs the token of `ops.token`; without a token, the page can be read only on the forwarder's own machine"
-_CHANGE = "this needs the token of `ops.token`"
+_READ = "reading needs the token in `ops.token`; without a token, the page can be read only on the forwarder's own machine"
+_CHANGE = "a change needs the token in `ops.token`"
 
 _PRIVATE = {"local", "localhost", "internal", "svc", "lan", "intranet", "arpa", "test"}
 """Last labels of host names that cannot be registered on the internet."""

@@ -22,8 +22,8 @@ import pytest
 from forwarder.store.sqlite.lock import FileLock
 
 LINE = re.compile(
-    r"(\d+) events happened: (\d+) stored \((\d+) by the hook, (\d+) from the System Log, of which the hook missed "
-    r"\d+\), (\d+) on the way; of the stored ones (\d+) delivered, (\d+) waiting, (\d+) dead letters"
+    r"(\d+) events happened: (\d+) stored \((\d+) by the hook, (\d+) from the System Log, \d+ of these missed by the "
+    r"hook\), (\d+) on the way; of the stored events (\d+) delivered, (\d+) waiting, (\d+) dead letters"
 )
 COMMAND = str(Path(sys.executable).with_name("forwarder"))
 

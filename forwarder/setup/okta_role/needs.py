@@ -90,9 +90,8 @@ def _notes(own: Sequence[WrittenAction], *, has_zones: bool) -> Iterator[str]:
     for name, text in _NOT_ESTABLISHED.items():
         if name in names:
             yield (
-                f"this role does not allow {name}, because Okta does not document the permission that a custom role needs for"
-                f" it. Of the standard roles, {text}; test it in a preview org. With a standard role, the app may do more than"
-                " this role allows"
+                f"this role does not allow {name}, because Okta does not document the permission for {name}. A standard role"
+                f" is needed: {text}. Test this in a preview org: the app may then do more than this role allows"
             )
     yield (
         "this role does not allow reading the System Log: assign the Report Administrator to the app too. To manage the"

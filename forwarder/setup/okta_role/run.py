@@ -126,7 +126,7 @@ async def _apply(iam: Iam, wanted: RoleOptions, found: GrantComparison) -> None:
         role, resource_set = await iam.role(grant.label), await iam.resource_set(grant.label)
         if role is None or resource_set is None:
             raise OktaError(
-                f"Okta does not show {grant.label} yet, which was just created; run the command again"
+                f"Okta does not show the new role and resource set {grant.label} yet; run the command again"
             )
         await iam.assign(wanted.client_id, role, resource_set)
 

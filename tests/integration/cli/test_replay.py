@@ -74,7 +74,7 @@ def test_it_asks_before_it_delivers(config: Path) -> None:
 def test_without_a_running_forwarder_nothing_is_delivered(config: Path) -> None:
     done = run(config, "--sink", "archive", "--since", "2026-01-01", "--yes")
     assert done.exit_code == 1
-    assert "No forwarder runs on this store; start it" in done.output
+    assert "No forwarder runs on this store; start one" in done.output
 
 
 def test_nothing_to_deliver_is_no_error_and_asks_nothing(config: Path) -> None:
