@@ -34,9 +34,10 @@ _MOST_SECONDS = 300
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,1000}")
 
 _UNREACHABLE = {
-    "invalid_request": "the app does not know the user; assign them to the app of reactions.ciba.client_id, and let the user"
-    " profile policy of the app accept the login as an identifier",
-    "unknown_user_id": "the app does not know the user; assign them to the app of reactions.ciba.client_id",
+    **dict.fromkeys(
+        ("invalid_request", "unknown_user_id"),
+        "the app does not know the user; assign them to the app of reactions.ciba.client_id",
+    ),
     "access_denied": "Okta could not start the challenge; reactions.ciba.client_id must be a web app with a custom"
     " authenticator, whose push service works",
     "E0000214": "the user is not enrolled for CIBA in the custom authenticator's app (Okta Verify cannot do CIBA)",
