@@ -103,7 +103,7 @@ async def test_a_forwarder_started_from_a_backup_misses_nothing_that_was_acknowl
     forwarder.write_config()
     forwarder.start()
     await until(
-        lambda: forwarder.ledger()["sinks"]["second"]["waiting"] == 0, "all that is held is delivered"
+        lambda: forwarder.read_ledger().sinks["second"].waiting == 0, "all that is held is delivered", 60
     )
     held = {json.loads(line)["event"]["id"] for line in second.read_text(encoding="utf-8").splitlines()}
     assert before | after.acknowledged <= held
@@ -135,7 +135,7 @@ async def test_a_replay_that_was_killed_goes_on_and_delivers_each_event_once_mor
 
     forwarder.start()
     await until(
-        lambda: forwarder.ledger()["sinks"]["archive"]["waiting"] == 0, "what was handed over is delivered"
+        lambda: forwarder.read_ledger().sinks["archive"].waiting == 0, "what was handed over is delivered", 60
     )
     again = await run(forwarder, "replay", "--sink", "archive", "--resume", "--json", "--rate", "5000/s")
     assert json.loads(again.stdout) == {"delivered": 600, "rejected": 0}

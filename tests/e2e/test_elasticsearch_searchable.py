@@ -53,7 +53,7 @@ async def posted(forwarder: ForwarderProcess, event: tuple[str, bytes]) -> None:
 
 async def delivered(forwarder: ForwarderProcess, count: int) -> None:
     deadline = time.monotonic() + 60
-    while (await asyncio.to_thread(forwarder.ledger))["sinks"]["siem"]["delivered"] < count:
+    while (await asyncio.to_thread(forwarder.read_ledger)).sinks["siem"].delivered < count:
         assert time.monotonic() < deadline, forwarder.log_tail()
         await asyncio.sleep(0.1)
 

@@ -80,7 +80,7 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> floa
 
 def stored(forwarder: ForwarderProcess) -> int:
     """Events ever stored."""
-    return int(forwarder.ledger()["stored"])
+    return forwarder.read_ledger().stored
 
 
 def gaps(forwarder: ForwarderProcess, *words: str) -> list[dict[str, Any]]:
@@ -123,9 +123,7 @@ async def post(url: str, secret: str, events: Iterable[tuple[str, bytes]]) -> No
 
 def all_landed(forwarder: ForwarderProcess) -> None:
     """Wait until the sink has all that is stored."""
-    until(
-        lambda: forwarder.ledger()["sinks"]["archive"]["waiting"] == 0, "the file sink has taken everything"
-    )
+    until(lambda: forwarder.read_ledger().sinks["archive"].waiting == 0, "the file sink has taken everything")
 
 
 def hook_verified(forwarder: ForwarderProcess) -> bool:

@@ -28,10 +28,10 @@ async def drained(forwarder: ForwarderProcess, seconds: float) -> dict[str, Any]
     """The ledger, once no sink has anything waiting."""
     deadline = time.monotonic() + seconds
     while True:
-        ledger = await asyncio.to_thread(forwarder.ledger)
-        waiting = {name: sink["waiting"] for name, sink in ledger["sinks"].items() if sink["waiting"]}
+        ledger = await asyncio.to_thread(forwarder.read_ledger)
+        waiting = {name: sink.waiting for name, sink in ledger.sinks.items() if sink.waiting}
         if not waiting:
-            return ledger
+            return await asyncio.to_thread(forwarder.ledger)
         assert time.monotonic() < deadline, (waiting, forwarder.log_tail())
         await asyncio.sleep(0.5)
 

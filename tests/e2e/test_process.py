@@ -179,7 +179,7 @@ async def test_on_a_full_disk_nothing_is_lost_and_it_goes_on_by_itself(
         }
         forwarder.write_config()
         forwarder.start()
-        await until(lambda: forwarder.ledger()["sinks"]["archive"]["waiting"] == 0, "all is delivered")
+        await until(lambda: forwarder.read_ledger().sinks["archive"].waiting == 0, "all is delivered", 60)
         assert sender.acknowledged | more.acknowledged <= set(landed(forwarder))
         forwarder.kill()
     finally:
@@ -264,7 +264,7 @@ async def test_a_refused_event_is_a_dead_letter_that_can_be_sent_again_while_it_
         forwarder.url, content=envelope([deep, good[1], b'{"no":"event"}']), headers=HEADERS
     )
     assert answer.status_code == 200
-    await until(lambda: forwarder.ledger()["sinks"]["archive"]["waiting"] == 0, "both are settled")
+    await until(lambda: forwarder.read_ledger().sinks["archive"].waiting == 0, "both are settled", 60)
     ledger = forwarder.ledger()
     assert (ledger["stored"], ledger["rejected"]) == (2, 1)
     assert ledger["sinks"]["archive"]["delivered"] + ledger["sinks"]["archive"]["dead"] == 2
@@ -276,7 +276,7 @@ async def test_a_refused_event_is_a_dead_letter_that_can_be_sent_again_while_it_
         shown = json.loads(forwarder.run("dead-letters", "show", str(letter["id"])).stdout)
         assert shown["body"]
     forwarder.run("dead-letters", "replay", "--all")
-    await until(lambda: forwarder.ledger()["sinks"]["archive"]["waiting"] == 0, "they are settled again")
+    await until(lambda: forwarder.read_ledger().sinks["archive"].waiting == 0, "they are settled again", 60)
     forwarder.run("dead-letters", "discard", "--all", "--yes")
     assert forwarder.ledger()["sinks"]["archive"]["dead"] == 0
     assert good[0] in landed(forwarder)

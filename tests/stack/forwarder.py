@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from forwarder.clock import SystemClock
+from forwarder.store.interface import open_commands
+from forwarder.store.ledger import Ledger
+from forwarder.store.settings import StoreSettings
 from tests.stack.process import ROOT, ServerProcess, answers, free_port
 
 SECRET = "the-secret-of-the-tests"
@@ -78,6 +82,15 @@ class ForwarderProcess(ServerProcess):
         )
         assert expect is None or done.returncode == expect, done.stdout + done.stderr
         return done
+
+    def read_ledger(self) -> Ledger:
+        """The ledger, read from the store by this process; fails where it does not balance.
+
+        For a test that waits: to ask again and again by a command keeps a core busy.
+        """
+        ledger = open_commands(StoreSettings(path=self.store), SystemClock()).ledger()
+        assert ledger.balanced, ledger
+        return ledger
 
     def ledger(self) -> dict[str, Any]:
         """What `stats --json` prints; it exits 1 where the ledger does not balance, and so does the test."""
