@@ -19,7 +19,7 @@ from tests.stack.forwarder import ForwarderProcess
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
-EVENTS = 20_000
+EVENTS = 8_000
 OVERSIZE = 5 * 2**20
 """Characters of a message: beyond what Elasticsearch here and gRPC take, within what the receiver and OTLP/HTTP take."""
 
@@ -83,18 +83,19 @@ async def test_no_event_is_lost_or_doubled_while_every_sink_is_crashed_and_resta
     request.addfinalizer(forwarder.kill)
     forwarder.start()
     events = [changed(event, displayMessage=str(number)) for number, event in enumerate(happenings(EVENTS))]
-    conflict, oversize = events[7_000][0], events[12_000][0]
-    events[7_000] = changed(events[7_000], displayMessage="no number, so it does not fit the mapping")
-    events[12_000] = changed(events[12_000], displayMessage="9" * OVERSIZE)
+    conflict, oversize = events[1_500][0], events[5_000][0]
+    events[1_500] = changed(events[1_500], displayMessage="no number, so it does not fit the mapping")
+    events[5_000] = changed(events[5_000], displayMessage="9" * OVERSIZE)
 
     sender = Sender(forwarder.url)
-    load = asyncio.create_task(sender.load(events))
-    for part in (server, http, grpc, server):
-        await asyncio.sleep(1)
+    for number, part in enumerate((server, http, grpc, server)):
+        load = asyncio.create_task(sender.load(events[number * EVENTS // 4 : (number + 1) * EVENTS // 4]))
+        while len(sender.acknowledged) < number * EVENTS // 4 + EVENTS // 8:
+            assert not load.done(), sender.answers
+            await asyncio.sleep(0.01)
         await asyncio.to_thread(part.kill if part is server else part.stop)
-        await asyncio.sleep(1)
+        await load
         await asyncio.to_thread(part.start)
-    await load
     assert sender.answers.keys() == {200}
     assert len(sender.acknowledged) == EVENTS
 
