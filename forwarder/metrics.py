@@ -28,7 +28,8 @@ _EVENTS = (1, 10, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
 class Declared(NamedTuple):
-    """The declaration of one metric. docs/metrics.md is made from the declarations, and tests check alerts with them.
+    """The declaration of one metric. docs/metrics.md is made from the declarations. A test compares the alert rules with
+    them.
 
     `kind` is counter, gauge, histogram or info.
     """
@@ -165,7 +166,7 @@ class Metrics:
         )
         self.stored_events = self._gauge(
             "stored_events",
-            "Events ever stored. The numbers of one sink in `forwarder_ledger_events` add up to this.",
+            "Events stored since the store was created. For each sink, `forwarder_ledger_events` add up to this number.",
         )
         self.ledger_events = self._gauge(
             "ledger_events",

@@ -57,8 +57,8 @@ class DeliverySettings(Section):
             another waits for its response.
         backoff_base: upper limit of the wait after the first failure; the limit doubles with each further failure.
         backoff_cap: upper limit of every wait.
-        lone_tries: how often to send an event alone if every request with this event fails while the sink accepts other
-            events. After that, the event becomes a dead letter; 0 means no limit.
+        lone_tries: the largest number of requests with one event alone, if each request with this event fails and the
+            sink accepts other events. After that, the event becomes a dead letter; 0 means no limit.
         dead_letter_limit: if this many events in a row are rejected and none is delivered, the sink pauses,
             so that the whole store does not become dead letters; 0 means no limit.
     """

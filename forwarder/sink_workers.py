@@ -173,7 +173,7 @@ class SinkWorkers:
         if late:
             self._closing[name] = closing
             _logger.warning(
-                "a sink cannot be closed yet, perhaps because its disk hangs; everything else goes on",
+                "a sink cannot be closed yet, perhaps because its disk hangs; all other parts go on",
                 action="sink_not_closed",
                 sink=name,
             )

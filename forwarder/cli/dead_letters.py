@@ -30,7 +30,9 @@ def dead_letters() -> None:
 
 def _filters(command: Any) -> Any:
     sink = click.option(
-        "--sink", type=SINK, help="Only dead letters of this sink; `receiver` for malformed events."
+        "--sink",
+        type=SINK,
+        help="Only dead letters of this sink. The sink of malformed events is `receiver`.",
     )
     return sink(
         click.option("--reason", help="Only dead letters with this reason, such as `mapping`.")(command)

@@ -116,7 +116,7 @@ def pause(config: Path, what: str | None, *, seconds: float | None, why: str) ->
 
     The pause is in force within a second, without a restart. Actions that alerts lead to during the pause are refused,
     and are not carried out later. Prompts by push that users have not answered are withdrawn, and answers to prompts have
-    no effect. Live effects still end in time. The store keeps the pause, even while no forwarder runs.
+    no effect. Effects that exist already, such as a suspension, still end at their planned time. The store keeps the pause, even while no forwarder runs.
     """
     from forwarder.react.operator_requests import PauseRequest
 
@@ -131,7 +131,9 @@ def pause(config: Path, what: str | None, *, seconds: float | None, why: str) ->
     until = "`forwarder reactions resume`"
     if seconds is not None:
         until = iso(SystemClock().now() + round(seconds * SECOND), "seconds")
-    terminal.echo(f"Paused {what or 'all reactions'} until {until}. Live effects still end in time.")
+    terminal.echo(
+        f"Paused {what or 'all reactions'} until {until}. Existing effects still end at their planned time."
+    )
 
 
 @click.command()

@@ -49,7 +49,7 @@ def _validate_url(url: str) -> str:
 
 
 class ProxySettings(Section):
-    """A proxy in front of the ops listener that names the user of each request in a header.
+    """A proxy in front of the ops listener. It names the user of each request in a header.
 
     Attributes:
         header: the name of the header, as in X-Forwarded-User. The proxy must remove this header if a client

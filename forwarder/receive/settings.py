@@ -37,9 +37,7 @@ def _validate_path(value: str) -> str:
     if not _PATH.fullmatch(value) or {".", ".."}.intersection(value.split("/")):
         raise ValueError("must begin with `/` and have only characters of a URL's path, as in /okta/events")
     if "*" in value:
-        raise ValueError(
-            "must not contain `*`: a path is compared as it stands; write one path, as in /okta/events"
-        )
+        raise ValueError("must not contain `*`: a path has no wildcards; write one path, as in /okta/events")
     if len(value) > MAX_URL:
         raise ValueError(f"is longer than {MAX_URL} characters, the most that a request may have; shorten it")
     return value

@@ -94,7 +94,7 @@ def json_rule(written: dict[Any, Any]) -> Callable[[], Rule | LeftOut] | None:
 
 
 def is_sigma(found: dict[Any, Any]) -> bool:
-    """Whether `found` is a rule of Sigma or of Okta's catalogue, with or without mistakes."""
+    """Whether `found` is meant as a rule of Sigma or of Okta's catalogue. It may have mistakes."""
     return "title" in found and ("detection" in found or "logsource" in found)
 
 

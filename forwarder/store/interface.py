@@ -68,7 +68,7 @@ class Tail(Protocol):
     def held(self) -> tuple[int, int]:
         """Return (the `seq` of the oldest event whose body the store holds, the `seq` of the newest event).
 
-        If the store holds no bodies, the first number is one more than the second.
+        If the store holds no bodies, the first number is one more than the second (an empty range).
         """
 
     def received_since(self, at: Micros) -> int:

@@ -97,10 +97,10 @@ class RedeliveryCheckpoint(msgspec.Struct, frozen=True):
 
     Attributes:
         range: the events to deliver again.
-        after: the `seq` up to which the events have become replays, or were left out.
-        last: the `seq` after which no event is in the range.
+        after: the `seq` of the last event that was processed: it became a replay, or was left out.
+        last: the highest `seq` in the range.
         taken: the number of events that became replays.
-        done: whether no event of the range is left.
+        done: whether all events of the range were processed.
     """
 
     range: Range

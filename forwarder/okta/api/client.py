@@ -186,8 +186,8 @@ class OktaClient:
             await self._back_off(request, limiter, result, attempts)
 
     async def _send_once(self, request: _Request) -> RawResponse | _Failure:
-        """Send `request` once, and return the 2xx response or the failure. If the SDK has no valid access token, it
-        fetches one first."""
+        """Send `request` once, and return the 2xx response or the failure. If the SDK has no valid access token, the
+        SDK fetches one first."""
         executor = await self._get_executor()
         try:
             # Without keep_empty_params the SDK drops nulls and empty lists, so no property could be emptied.

@@ -79,7 +79,7 @@ def plan(
         made: the zones that we made.
         activate: activate desired zones that are INACTIVE.
         adopt: names of zones that others made, but that we may change from now on.
-        kept: names of zones that another part of the forwarder manages. They do not count as undeclared.
+        kept: names of zones that another part of the forwarder manages. They are never `undeclared`.
     """
     wanted = list(desired)
     room = MAX_ZONES - sum(not zone.system for zone in zones)

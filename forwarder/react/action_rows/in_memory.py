@@ -135,8 +135,8 @@ class ActionsInMemory:
         return list(self._open.values())
 
     def due(self, now: Micros) -> list[Action]:
-        """Return the rows that are due at `now`, those that have been due the longest first. A row stays due until its
-        next `put`."""
+        """Return the rows that are due at `now`, ordered by the time when they became due. A row stays due until its next
+        `put`."""
         return [self._open[key] for key in self._schedule.due(now)]
 
     def startable(self, now: Micros, working: Collection[Action], at_once: int) -> list[Action]:

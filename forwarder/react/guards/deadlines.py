@@ -9,6 +9,10 @@ LONGEST: Micros = 86_400 * SECOND
 
 _MOST_AHEAD: Micros = 60 * SECOND  # an event may be this far ahead of our clock
 
+_IF_FORGED = (
+    "If the System Log is up to date, give the hook a new secret, because others may know the old secret"
+)
+
 
 def why_late(case: Case, fresh: float) -> Judgement | None:
     """Return the refusal of an action that is too late; None if the action is in time.
@@ -40,9 +44,7 @@ def why_late(case: Case, fresh: float) -> Judgement | None:
     limit = f"reactions.fresh is {time_of(fresh)}"
     if action.waits_for is Waits.CONFIRMATION:
         text = f"the System Log did not show all events in time ({limit}); they may be forged"
-        return refuse(
-            Reason.UNCONFIRMED, f"{text}. If the System Log is not late, give the hook a new secret"
-        )
+        return refuse(Reason.UNCONFIRMED, f"{text}. {_IF_FORGED}")
     what = "the event is" if since == action.published else "the approval is"
     return refuse(Reason.LATE, f"{what} {time_of((now - since) // SECOND)} old, and {limit}")
 
@@ -55,9 +57,8 @@ def _of_quiet(case: Case) -> Judgement | None:
         return None
     if case.action.waits_for is Waits.CONFIRMATION:
         text = "the System Log did not show all events within 24h; they may be forged"
-        return refuse(
-            Reason.UNCONFIRMED, f"{text}. If the System Log is not late, give the hook a new secret"
-        )
+        return refuse(Reason.UNCONFIRMED, f"{text}. {_IF_FORGED}")
     return refuse(
-        Reason.LATE, "the action was tried for 24h; later, the receiver might not recognise a repetition"
+        Reason.LATE,
+        "the action failed for 24h and is given up: the receiver may no longer recognize a repeated request",
     )

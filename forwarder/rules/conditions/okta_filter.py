@@ -129,7 +129,7 @@ def _operand(reader: TokenReader) -> Condition:
 
 
 def _comparison(reader: TokenReader, attribute: str, written: str) -> Condition:
-    """Read what `attribute` is compared with: one value or several. `written` is the operator."""
+    """Read what `attribute` is compared with: one value or several. `written` is the operator as it stands in the filter."""
     operator = written.lower()
     if operator not in (*OPERATORS, "in"):
         raise RuleFileError(f"Unrecognized attribute operator '{written}'. Expected: {','.join(OPERATORS)}")

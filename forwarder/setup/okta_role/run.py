@@ -189,6 +189,6 @@ def _left_out(
     others = [each.name for each in groups if not each.why_not and each not in [*chosen, *step_up]]
     if others:
         lines.append(
-            f"not in the set: {', '.join(others[:10])}; to add some, name all groups that the set should have with --group"
+            f"not in the set: {', '.join(others[:10])}; to change the set, repeat --group for each group that it should have"
         )
     return lines

@@ -119,8 +119,8 @@ class LineFile:
                 self._truncate_partial_write()
             except OSError as error:
                 _logger.warning(
-                    "a write failed, and then the file was moved or removed; its last line may be partial; the events of the"
-                    " failed write are written again, to the new file",
+                    "a write failed, and then the file was moved or removed; the last line of the old file may be partial; the"
+                    " events of the failed write are written again, to the new file",
                     action="file_let_go",
                     path=str(self._path),
                     error=str(error),

@@ -150,7 +150,8 @@ class WriteConnection:
             self._db = None
 
     def checkpoint(self, *, timeout_ms: int) -> None:
-        """Copy the WAL into the main file, and truncate the WAL. If a reader needs it for `timeout_ms`, the WAL stays.
+        """Copy the WAL into the main file, and truncate the WAL. If a reader still uses the WAL after `timeout_ms`, leave the
+        WAL as it is.
 
         Raises:
             StoreMovedError: for the same reason as in `transact`.
