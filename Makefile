@@ -95,10 +95,11 @@ coverage: dev ## run all tests that need no real server, with the coverage of th
 
 # The tests of the Elasticsearch sink once more, with the older major of its client.
 clients: $(CLIENT8)/.complete
-	PYTHONPATH=$(CLIENT8) FORWARDER_CLIENT_MAJOR=8 $(BIN)/pytest -q -m both_clients
+	PYTHONPATH=$(CLIENT8) FORWARDER_CLIENT_MAJOR=8 $(BIN)/pytest -q -m both_clients -p tests.forks --forks=2 --whole-groups
 
+# Of the kill tests, one waits for two minutes: the others run beside it.
 fuzz chaos: dev
-	$(BIN)/pytest -q tests/$@
+	$(BIN)/pytest -q tests/$@ -p tests.forks --forks=3 --whole-groups
 
 # All processes share three Elasticsearch servers; more are only for tests that stop, limit or crash one.
 slow: dev
