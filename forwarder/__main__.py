@@ -21,7 +21,7 @@ def main() -> None:
         command_line = import_module("forwarder.cli.main")
         signal.signal(signal.SIGINT, signal.default_int_handler)
         command_line.main()
-    except (MemoryError, RuntimeError, ImportError, OSError) as error:
+    except (MemoryError, SystemError, RuntimeError, ImportError, OSError) as error:
         if refusal := _refusal(error):
             _say(refusal)
             os._exit(1)  # a normal exit would fail once more, for the same reason
@@ -35,7 +35,13 @@ def main() -> None:
 
 def _refusal(error: Exception) -> str:
     """Return what the system refused to this process, and what to do; empty if `error` has another cause."""
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+    # A library in C that gets no memory may fail without an exception, of which Python makes a SystemError.
+    failed_in_c = isinstance(error, SystemError) and "without" in str(error)
+    if (
+        failed_in_c
+        or isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+    ):
         return f"the system refused memory to this process; free memory, or {_MEMORY}"
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return f"no more files can be opened; {_FILES}"

@@ -101,7 +101,7 @@ MISTAKES = {
     "an issuer as url": (URL, "https://acme.okta.com/oauth2/default", "orgs.acme.url: "),
     "no org": (URL, "https://www.okta.com", "orgs.acme.url: is not the address of an org"),
     "a header of HTTP": ("header: Authorization", "header: Content-Type", "orgs.acme.header: has another meaning in HTTP"),
-    "a wildcard in a path": ("path: /okta/events", "path: /okta/*", "orgs.acme.path: must not contain `*`: a path is compared as it stands"),
+    "a wildcard in a path": ("path: /okta/events", "path: /okta/*", "orgs.acme.path: must not contain `*`: a path has no wildcards"),
     "a date in a path": (ARCHIVE, "HERE/archive/okta-%Y-%m-%d.ndjson", "sinks.archive.path: variables and dates are not replaced in a path"),
     "a variable in a path": (ARCHIVE, '"${LOGS}/okta.ndjson"', "sinks.archive.path: variables and dates are not replaced in a path"),
     "a port too high": (URL, "https://acme.okta.com:99999", "orgs.acme.url: is not a URL"),

@@ -99,7 +99,7 @@ async def test_an_event_that_still_waits_is_named_with_its_sink(tmp_path: Path, 
     there = Scene(tmp_path, org.settings.url)
     there.sections["sinks"] = {"siem": {"kind": "elasticsearch", "hosts": ["http://127.0.0.1:9"]}}
     async with there.forwarder():
-        found = await there.doctor("sink.event", "--send", "--timeout", "2s")
+        found = await there.doctor("sink.event", "--send", "--timeout", "5s")
     row = found.of("sink.event")
     assert (row["verdict"], "still waits for the sink" in row["seen"]) == ("fail", True)
 

@@ -215,7 +215,8 @@ async def test_a_new_group_comes_into_the_set_only_by_name(there: ReactionOrg) -
     found = await report(there, "--apply")
     assert not found["roles"][0]["changes"]
     assert any(
-        line.startswith("not in the set: Guests; to add some, name all groups") for line in found["notes"]
+        line.startswith("not in the set: Guests; to change the set, repeat --group")
+        for line in found["notes"]
     )
     await run(there, "--apply", "--group", "guests", "--group", "Staff")
     assert path_of(there, "Guests") + "/users" in held(there)[ACTS][1]

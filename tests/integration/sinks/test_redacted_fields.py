@@ -78,7 +78,7 @@ async def file(directory: Path, written: str) -> AsyncIterator[tuple[Sink, Recei
 @asynccontextmanager
 async def elasticsearch(_: Path, written: str) -> AsyncIterator[tuple[Sink, Received]]:
     async with FakeElasticsearch() as server:
-        options = {"document_format": written, "preserve_original_event": True, "okta_geo": True}
+        options = {"document_format": written, "preserve_original_event": True, "okta_geo": written != "raw"}
         yield (
             build(kind="elasticsearch", hosts=[server.url], **options),
             lambda: [str(document) for request in server.requests for _, document in request.documents],
