@@ -90,6 +90,7 @@ class _Health(BaseHTTPRequestHandler):
         """Print nothing."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("service", sorted(_OUR_OWN))
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
 def test_a_health_check_asks_the_container_itself_whatever_proxy_is_set(

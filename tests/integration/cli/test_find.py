@@ -376,6 +376,7 @@ def test_an_event_cannot_steer_the_terminal(tmp_path: Path) -> None:
     assert not set("\x1b\u202e") & set(run(config, happened(1).uuid).stdout)
 
 
+@pytest.mark.long
 def test_a_long_value_does_not_fill_the_screen(tmp_path: Path) -> None:
     config = configured(tmp_path)
     long = "x" * 300_000

@@ -30,6 +30,7 @@ async def test_membership_can_be_added_and_removed_any_number_of_times() -> None
         assert changes == ["group.user_membership.add", "group.user_membership.remove"]
 
 
+@pytest.mark.long
 async def test_the_members_of_a_built_in_group_cannot_be_changed() -> None:
     async with running() as service:
         user = service.org.users.owner
