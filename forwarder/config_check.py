@@ -219,14 +219,14 @@ def _heartbeat_warnings(settings: Settings) -> Iterator[str]:
 
 
 def _rule_warnings(settings: Settings) -> Iterator[str]:
-    ruleset, _ = read_rules(settings.rules.files, settings.rules.lists)
+    ruleset, rule_problems = read_rules(settings.rules.files, settings.rules.lists)
     for exception in ruleset.expired:
         yield (
             f"rules.files: {exception.file}: the exception {exception.title!r} ended on {exception.until}; "
             "remove it, or give it a later day"
         )
     yield from (f"rules.files: {doubt}" for doubt in value_warnings(ruleset))
-    yield from _list_warnings(settings)
+    yield from _list_warnings(settings, len(rule_problems))
     for correlation in ruleset.correlations:
         if correlation.timespan > settings.store.retention:
             yield (
@@ -235,17 +235,18 @@ def _rule_warnings(settings: Settings) -> Iterator[str]:
             )
 
 
-def _list_warnings(settings: Settings) -> Iterator[str]:
+def _list_warnings(settings: Settings, problems: int) -> Iterator[str]:
     """Yield a line for each list whose name looks like a misspelling of the name of a list that is empty by default.
 
-    Only this check notices the misspelling, because the rules then use the empty list.
+    Only this check notices the misspelling, because the rules then use the empty list. `problems` is the number of
+    problems that the rules have.
     """
     lists, files = settings.rules.lists, settings.rules.files
+    spelled = {name.strip("% ").lower(): name for name in lists}
     for default in EMPTY_LISTS.keys() - lists.keys():
-        spelled = {name.strip("% ").lower(): name for name in lists}
         for near in difflib.get_close_matches(default, spelled, n=1, cutoff=0.8):
             others = {name: values for name, values in lists.items() if name != spelled[near]}
-            if len(read_rules(files, others)[1]) == len(read_rules(files, lists)[1]):  # no rule needs it
+            if len(read_rules(files, others)[1]) == problems:  # no rule needs it
                 yield f"rules.lists.{spelled[near]}: no rule has a list with this name; did you mean {default}?"
 
 

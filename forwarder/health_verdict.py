@@ -16,23 +16,22 @@ time, the forwarder has read the event from the System Log."""
 _SILENT = 24 * 3600.0
 """Seconds without a request after which an org without `api` counts as silent."""
 
-_BEHIND = 900.0
+BEHIND = 900.0
 """How many seconds the reading of the System Log may be behind. If it is further behind, the System Log does not replace a
-hook that is down. The alert ForwarderHookDown has the same limit."""
+hook that is down. The alerts ForwarderHookDown and ForwarderReconcileBehind have the same limit."""
 
 _CATCHING_UP = 60.0
 """For how many seconds after a start the reading of the System Log may be behind without being a problem."""
 
-_SKEW = 5.0
-"""By how many seconds the clocks of Okta and of this machine may differ. The alert ForwarderClockSkew has the same limit."""
+CLOCK_SKEW = 5.0
+"""By how many seconds the clocks of Okta and of this machine may differ. The alert ForwarderClockSkew has the same limit.
+If the difference is a few seconds more, Okta refuses DPoP proofs."""
 
 _STORE_FULL = 0.8
 """The part of `store.max_size` above which waiting events are a problem. The critical alert ForwarderStoreFilling has the
 same limit."""
 
 _DISK_LEAST, _DISK_LEAST_SHARE = 1e9, 0.05
-"""The bytes, and the part of the disk, below which its free space is a problem. The critical alert ForwarderDiskFilling has
-the same limits."""
 
 _FEW = 3
 """Fewer refused requests than this are only a warning if others were accepted before: Okta may not be their sender."""
@@ -149,6 +148,12 @@ def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(Level.CRITICAL, text, hint, "ForwarderLedgerUnbalanced")
 
 
+def is_nearly_full(total: float, free: float) -> bool:
+    """Whether a disk has too little free space, by the limits of the critical alert ForwarderDiskFilling. Sizes are in
+    bytes."""
+    return free < _DISK_LEAST or free < _DISK_LEAST_SHARE * total
+
+
 def _room_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield a problem if the store or its disk is nearly full. If events are refused already, `_store_problems` says so."""
     if not status["ready"]:
@@ -159,7 +164,7 @@ def _room_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         hint = "repair the sink, or raise `store.max_size` and restart; when the store is full, Okta's events are refused"
         yield Problem(Level.WARNING, text, hint, "ForwarderStoreFilling")
     free, total = status.get("store_disk_free_bytes", 0), status.get("store_disk_bytes", 0)
-    if total and (free < _DISK_LEAST or free < _DISK_LEAST_SHARE * total):
+    if total and is_nearly_full(total, free):
         text = f"the disk of the store has only {free / 1e9:,.1f} GB left ({free / total:.0%})".replace(
             "%", " %"
         )
@@ -245,7 +250,7 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
     hook, log = org["hook"], org["log"]
     if hook and hook["condition"] in HINTS:
         text = f"Okta sends nothing to the hook of {name}: it is {hook['condition']}"
-        is_replaced = not (log and log["error"] and (log["complete_up_to_seconds_ago"] or 0) > _BEHIND)
+        is_replaced = not (log and log["error"] and (log["complete_up_to_seconds_ago"] or 0) > BEHIND)
         level = Level.WARNING if is_replaced else Level.CRITICAL
         yield Problem(level, text, HINTS[hook["condition"]].format(org=name), "ForwarderHookDown")
     elif hook and hook["error"]:
@@ -269,7 +274,7 @@ def _log_problems(name: str, log: Mapping[str, Any] | None, status: Mapping[str,
     if log["error"]:
         text = f"the System Log of {name} cannot be read"
         yield Problem(Level.WARNING, text, log["error"], "ForwarderReconcileBehind")
-    elif behind > _BEHIND and status["uptime_seconds"] > _CATCHING_UP:
+    elif behind > BEHIND and status["uptime_seconds"] > _CATCHING_UP:
         text = f"the System Log of {name} was read only up to {behind / 60:,.0f} minutes ago"
         hint = (
             "after a pause, wait until polling has caught up; otherwise, find the clients that use up Okta's rate limit "
@@ -277,7 +282,7 @@ def _log_problems(name: str, log: Mapping[str, Any] | None, status: Mapping[str,
         )
         yield Problem(Level.WARNING, text, hint, "ForwarderReconcileBehind")
     ahead = log.get("clock_ahead_seconds", 0)
-    if abs(ahead) > _SKEW:
+    if abs(ahead) > CLOCK_SKEW:
         text = f"this machine's clock is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} Okta's"
         hint = "synchronize the clock (`timedatectl set-ntp true`), then run `forwarder doctor okta.clock`"
         yield Problem(Level.WARNING, text, hint, _CLOCK)

@@ -11,6 +11,8 @@ from pathlib import Path
 _LINK = "it is a link to another file, or not a regular file; remove it"
 DISK_ERRORS = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
 """The numbers of the errors that a broken disk or file system causes."""
+CHECK_DISK = "check the disk: the log of the kernel has its errors"
+"""What to do after such an error."""
 
 _SMALL = 4 << 20
 _TINY = 64 << 10
@@ -49,7 +51,7 @@ def cannot_read(error: OSError, denied: str = "let the forwarder's user read it"
     elif isinstance(error, PermissionError):
         hint = denied
     elif error.errno in DISK_ERRORS:
-        hint = "check the disk: the log of the kernel has its errors"
+        hint = CHECK_DISK
     elif error.errno in (errno.EMFILE, errno.ENFILE):
         hint = "raise the limit of open files (`ulimit -n`; systemd: LimitNOFILE)"
     return f"{error.strerror}; {hint}"

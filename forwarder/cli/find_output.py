@@ -30,8 +30,6 @@ _SOURCES = {
     "alert": "a rule of this forwarder",
     "action": "a reaction of this forwarder",
 }
-_LONGEST = 200
-"""The maximum number of characters of a value that a sender chose. The JSON output has the whole value."""
 _COLOURS = {"delivered": "green", "dead": "red", "waiting": "yellow"}
 
 
@@ -201,7 +199,7 @@ def show_malformed(answer: Mapping[str, Any]) -> None:
 
 
 def _life(event: Mapping[str, Any], retention: str) -> None:
-    kind = shortened(event["event_type"] or "(its body was dropped)", _LONGEST)
+    kind = shortened(event["event_type"] or "(its body was dropped)")
     echo(f"{kind}  {event['uuid']}  {event['org']}", fg="cyan")
     for name, text in _facts(event, retention):
         echo(f"  {name:<10} {printable_line(text)}")
@@ -214,7 +212,7 @@ def _life(event: Mapping[str, Any], retention: str) -> None:
 def _facts(event: Mapping[str, Any], retention: str) -> Iterator[tuple[str, str]]:
     if event["published"]:
         message, login, actor_id = (
-            shortened(event[key] or "", _LONGEST) for key in ("message", "actor_login", "actor_id")
+            shortened(event[key] or "") for key in ("message", "actor_login", "actor_id")
         )
         who = " ".join(filter(None, (login, actor_id and f"({actor_id})")))
         what = "; ".join(filter(None, (message, who)))
@@ -308,6 +306,6 @@ def _table(events: list[Mapping[str, Any]]) -> None:
         actor = event["actor_login"] or event["actor_id"] or ""
         by = "missed" if event["missed_by_hook_at"] else event["source"] or ""
         known = (event["published"] or "", event["event_type"] or "", actor, event["org"], by)
-        cells = (shortened(cell, _LONGEST) for cell in (*known, *places))
+        cells = (shortened(cell) for cell in (*known, *places))
         table.add_row(*map(printable_line, (*cells, event["uuid"])))
     terminal.console().print(table)

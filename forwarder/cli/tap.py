@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _FORMATS = ("table", "json", "raw", "ecs", "otlp")
 _NEWEST = 20
-_LONGEST_CELL = 200  # characters of a value in the table; the other formats have all of them
 _FIELDS = ("published", "source", "event_type", "outcome", "actor", "target", "client_ip")
 _COLUMNS = (
     "{published:<23}  {source:<5}  {event_type:<36}  {outcome:<9}  {actor:<30}  {target:<24}  {client_ip}"
@@ -210,7 +209,7 @@ def _show(source: Iterator[Any], form: str, limit: int | None) -> None:
 
 def _row(line: dict[str, Any]) -> str:
     return _COLUMNS.format(
-        **{name: printable_line(shortened(str(value or "-"), _LONGEST_CELL)) for name, value in line.items()}
+        **{name: printable_line(shortened(str(value or "-"))) for name, value in line.items()}
     ).rstrip()
 
 

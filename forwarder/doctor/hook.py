@@ -13,6 +13,7 @@ from forwarder.doctor.okta import with_hook
 from forwarder.okta.hooks.admin import find_own
 from forwarder.okta.hooks.desired import DesiredHook, Hook, PropertyDifference, desired_hook, plan
 from forwarder.okta.hooks.needed_event_types import desired_types
+from forwarder.okta.hooks.watch import HINTS, Condition
 from forwarder.okta.settings import HookSettings
 
 _HEADING = "Hook address"
@@ -51,12 +52,11 @@ async def _state(context: Context, name: str) -> Found:
     assert hook is not None
     if not hook.active:
         return fail(
-            "the hook is inactive: Okta sends nothing to it",
-            f"if the hook was not deactivated on purpose, run `forwarder hooks sync --org {name}`",
+            "the hook is inactive: Okta sends nothing to it", HINTS[Condition.INACTIVE].format(org=name)
         )
     if not hook.verified:
         return fail(
-            "the hook is not verified: Okta sends nothing to it", f"run `forwarder hooks verify --org {name}`"
+            "the hook is not verified: Okta sends nothing to it", HINTS[Condition.UNVERIFIED].format(org=name)
         )
     return ok("active and verified")
 

@@ -11,6 +11,7 @@ from forwarder.core.wording import agrees, count
 from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, ok, skip, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import explain, judge_expiry, request
+from forwarder.health_verdict import BEHIND, CLOCK_SKEW
 from forwarder.okta.hooks.admin import HookAdmin
 from forwarder.okta.system_log.pages import PATH
 from forwarder.settings import Settings
@@ -18,9 +19,7 @@ from forwarder.settings import Settings
 _KNOWN_TO_ALL = "/.well-known/okta-organization"
 """A path of Okta's API that needs no credentials."""
 
-_SKEW = 5.0  # seconds between the two clocks, at which the check warns; Okta refuses DPoP proofs at a few seconds more
 _MUCH = 60.0  # seconds of difference, at which the check fails
-_BEHIND = 900.0  # seconds, as in the alert ForwarderReconcileBehind
 _HEADING = "Okta API"
 
 
@@ -49,7 +48,7 @@ async def _clock(context: Context, name: str) -> Found:
         return skip("Okta's response had no date")
     ahead = context.ahead[name]
     # A small difference says nothing: Okta's date is in whole seconds, and its response took some time.
-    if abs(ahead) < _SKEW:
+    if abs(ahead) < CLOCK_SKEW:
         return ok("this machine's clock agrees with Okta's")
     seen = f"this machine's clock is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} Okta's"
     fix = (
@@ -95,7 +94,7 @@ async def _polling(context: Context, name: str) -> Found:
     behind = log["complete_up_to_seconds_ago"]
     if behind is None:
         return ok("polling has just begun")
-    if behind > _BEHIND:
+    if behind > BEHIND:
         fix = log["error"] or "lower the load on the org's rate limit, or raise `reconcile.rate_share`"
         return warn(f"reading the System Log is {behind:,.0f} s behind", fix)
     return ok(

@@ -7,6 +7,7 @@ from pathlib import Path
 from forwarder.core.wording import count
 from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, ok, skip, warn
 from forwarder.doctor.context import Context
+from forwarder.health_verdict import is_nearly_full
 from forwarder.safe_files import file_system_of
 from forwarder.settings import Settings
 from forwarder.store.dead_letters import DeadLetterSelection
@@ -14,8 +15,6 @@ from forwarder.store.interface import StoreCommands, open_commands
 from forwarder.store.settings import StoreSettings, real_path
 from forwarder.threads import in_daemon_thread
 
-_LEAST_FREE = 1_000_000_000  # bytes
-_LEAST_SHARE = 0.05
 _LONG = 300.0
 """The number of seconds that an event may wait before the check warns, as in the alert ForwarderSinkBehind."""
 
@@ -68,11 +67,6 @@ def local_disk(folder: Path, kind: str) -> Finding:
 
 async def _disk(context: Context, _: str) -> Found:
     return await in_daemon_thread(lambda: _room(context.settings.store), "disk")
-
-
-def is_nearly_full(total: float, free: float) -> bool:
-    """Whether a disk has too little free space, by the limits of the alert ForwarderDiskFilling. Sizes are in bytes."""
-    return free < _LEAST_FREE or free / total < _LEAST_SHARE
 
 
 def _room(settings: StoreSettings) -> Finding:

@@ -24,20 +24,20 @@ from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.okta.hooks.event_type_presets import PRESETS, RULES, event_type_problems, resolve
 from forwarder.okta.scopes import SCOPES, check_scopes
 
-_DOMAINS = r"(okta|oktapreview|okta-emea|okta-gov)\.com|okta\.mil"
+_DOMAINS = ("okta.com", "oktapreview.com", "okta-emea.com", "okta-gov.com", "okta.mil")
 """The domains of Okta's orgs."""
-_DOMAIN_NAMES = ("okta.com", "oktapreview.com", "okta-emea.com", "okta-gov.com", "okta.mil")
+_ANY_DOMAIN = f"({'|'.join(map(re.escape, _DOMAINS))})"
 
 
 def is_of_okta(host: str) -> bool:
     """Whether `host` is in one of Okta's own domains. An org may also have a domain of its own."""
-    return re.fullmatch(rf"(.+\.)?({_DOMAINS})", host.lower()) is not None
+    return re.fullmatch(rf"(.+\.)?{_ANY_DOMAIN}", host.lower()) is not None
 
 
 def misspelt_domain(host: str) -> str:
     """Return the domain of Okta that `host` probably misspells; an empty string if there is none."""
     domain = ".".join(host.lower().split(".")[-2:])
-    near = [] if is_of_okta(host) else difflib.get_close_matches(domain, _DOMAIN_NAMES, n=1, cutoff=0.8)
+    near = [] if is_of_okta(host) else difflib.get_close_matches(domain, _DOMAINS, n=1, cutoff=0.8)
     return near[0] if near else ""
 
 
@@ -55,9 +55,9 @@ def org_origin(url: str) -> str:
         raise ValueError("is not an org's address; write it as in https://acme.okta.com")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise ValueError("must begin with https://, because credentials are sent to it")
-    if re.search(rf"-admin\.({_DOMAINS})$", host):
+    if re.search(rf"-admin\.{_ANY_DOMAIN}$", host):
         raise ValueError("is the Admin Console's address; leave out `-admin`")
-    if re.fullmatch(rf"((www|login|developer|support|.+\..+)\.)?({_DOMAINS})", host):
+    if re.fullmatch(rf"((www|login|developer|support|.+\..+)\.)?{_ANY_DOMAIN}", host):
         raise ValueError("is not the address of an org; write the org's own, as in https://acme.okta.com")
     if is_of_okta(host) and parts.port not in (None, 443):
         raise ValueError("has a port, but Okta listens only on 443; leave it out")

@@ -31,7 +31,8 @@ class HastyClock(SystemClock):
 
 
 def signed_in(server: Elasticsearch, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a sink, as the server's first user where they name no credentials. `api_key=None`: as nobody."""
+    """Return `settings` of a sink; if they name no credentials, with those of the server's first user. With `api_key=None`,
+    the sink sends no credentials."""
     return settings if {"api_key", "basic_auth"} & settings.keys() else server.credentials | settings
 
 

@@ -56,7 +56,7 @@ class Elasticsearch(ServerProcess):
 
     @property
     def credentials(self) -> dict[str, Any]:
-        """The settings of a sink with which it is the first user; none where security is off."""
+        """The settings of a sink for the credentials of the first user; empty if security is off."""
         for user, word in self.users.items():
             return {"basic_auth": {"username": user, "password": word}}
         return {}

@@ -50,7 +50,7 @@ MESSAGES = {
 
 HINTS = {
     Condition.UNVERIFIED: "run `forwarder hooks verify --org {org}`",
-    Condition.INACTIVE: "run `forwarder hooks sync --org {org}`, if it was not deactivated on purpose",
+    Condition.INACTIVE: "if the hook was not deactivated on purpose, run `forwarder hooks sync --org {org}`",
     Condition.MISSING: "run `forwarder hooks sync --org {org}`, which creates it",
 }
 """What an operator should do while our hook is in this condition; `{org}` stands for the name of the org."""

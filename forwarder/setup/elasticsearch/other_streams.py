@@ -80,6 +80,11 @@ def shared(roots: Iterable[str]) -> dict[str, str]:
     return {name: kind for name, kind in fields.types().items() if name.partition(".")[0] in wanted}
 
 
+def _fields_below(path: str, names_by_type: dict[str, str]) -> dict[str, str]:
+    """Return name → type of the fields below `path`. `names_by_type` has the names for each type, separated by blanks."""
+    return {f"{path}.{name}": kind for kind, names in names_by_type.items() for name in names.split()}
+
+
 _ALERT_ROOTS = {
     "@timestamp",
     "ecs",
@@ -132,7 +137,6 @@ _ALERT_FIELDS: dict[str, str] = {
 ALERTS = OtherStream("alerts", ALERT_DATASET, shared(_ALERT_ROOTS) | _ALERT_FIELDS)
 """The data stream for alerts (ecs/alert.py)."""
 
-_ACTION = f"{ALERT_MODULE}.action"
 _ACTION_FIELDS: dict[str, str] = {
     "message": "match_only_text",
     "event.id": "keyword",
@@ -144,9 +148,9 @@ _ACTION_FIELDS: dict[str, str] = {
     f"{ALERT_MODULE}.org": "keyword",
     f"{ALERT_MODULE}.alert.id": "keyword",
     f"{ALERT_MODULE}.events": "keyword",
-    **{
-        f"{_ACTION}.{name}": kind
-        for kind, names in {
+    **_fields_below(
+        f"{ALERT_MODULE}.action",
+        {
             "keyword": "id key code kind mode state change answer waits_for request_id error_id parent end undone_by"
             " approval.why approval.by target.kind target.id target.name request.to request.method request.path",
             "match_only_text": "detail undone_why",
@@ -154,9 +158,8 @@ _ACTION_FIELDS: dict[str, str] = {
             "long": "attempts",
             "date": "due planned_at called_at seen_at undo_due undone_at approval.until approval.at",
             "flattened": "settings before after request.body",
-        }.items()
-        for name in names.split()
-    },
+        },
+    ),
 }
 
 ACTIONS = OtherStream(
@@ -167,7 +170,6 @@ ACTIONS = OtherStream(
 )
 """The data stream for documents about actions of reactions (ecs/action.py)."""
 
-_HEALTH = f"{ALERT_MODULE}.health"
 _HEALTH_FIELDS: dict[str, str] = {
     "@timestamp": "date",
     "ecs.version": "keyword",
@@ -185,17 +187,16 @@ _HEALTH_FIELDS: dict[str, str] = {
     "service.version": "keyword",
     "message": "match_only_text",
     "tags": "keyword",
-    **{
-        f"{_HEALTH}.{name}": kind
-        for kind, names in {
+    **_fields_below(
+        f"{ALERT_MODULE}.health",
+        {
             "keyword": "verdict problems states orgs.name orgs.hook.state sinks.name sinks.state",
             "boolean": "ready balanced",
             "long": "uptime stored duplicates rejected store.bytes store.waiting_bytes store.max_bytes missed refused"
             " hooks_down waiting dead sinks_down orgs.refused orgs.missed sinks.delivered sinks.waiting sinks.dead",
             "double": "log_lag sink_lag orgs.accepted_ago orgs.log_lag sinks.lag",
-        }.items()
-        for name in names.split()
-    },
+        },
+    ),
 }
 
 HEALTH = OtherStream("health", HEALTH_DATASET, _HEALTH_FIELDS, kind="metrics")

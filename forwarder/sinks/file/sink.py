@@ -15,7 +15,7 @@ from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Clock
 from forwarder.ecs.document import DocumentOptions
 from forwarder.ecs.document_by_source import document_of
-from forwarder.safe_files import DISK_ERRORS
+from forwarder.safe_files import CHECK_DISK, DISK_ERRORS
 from forwarder.sinks.conversion import Conversion
 from forwarder.sinks.file.line_file import LineFile
 from forwarder.sinks.file.settings import FileSinkSettings
@@ -27,7 +27,7 @@ _HINTS = {
     **dict.fromkeys((errno.EACCES, errno.EPERM), "let the forwarder's user write to that path"),
     errno.EROFS: "mount the file system for writing; after an error of the disk, the kernel makes it read-only",
     errno.EFBIG: "raise the largest size of a file (`ulimit -f`; systemd: LimitFSIZE), or lower `rotate_bytes`",
-    **dict.fromkeys(DISK_ERRORS, "check the disk: the log of the kernel has its errors"),
+    **dict.fromkeys(DISK_ERRORS, CHECK_DISK),
 }
 
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
