@@ -150,8 +150,10 @@ async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Si
     stopping = asyncio.create_task(signals.stop.wait(), name="stop")
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
+        _logger.info("the forwarder is stopping", action="stopping")
         starting.cancel()  # `start` then stops the parts that it has started
         await asyncio.gather(starting, return_exceptions=True)
+        _logger.info("the forwarder has stopped", action="stopped")
         return
     stopping.cancel()
     await starting

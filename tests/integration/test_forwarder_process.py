@@ -1,7 +1,9 @@
 """The forwarder as a process under a system that refuses memory and threads, and under signals that it does not use."""
 
+import json
 import resource
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -103,8 +105,16 @@ def test_a_signal_that_the_forwarder_does_not_use_does_not_end_its_start(forward
 
 
 def ignores(pid: int, number: signal.Signals) -> bool:
+    return _in_mask(pid, "SigIgn", number)
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    return _in_mask(pid, "SigCgt", number)
+
+
+def _in_mask(pid: int, mask: str, number: signal.Signals) -> bool:
     status = Path(f"/proc/{pid}/status").read_text()
-    return bool(int(status.partition("SigIgn:")[2].split()[0], 16) & 1 << (number - 1))
+    return bool(int(status.partition(f"{mask}:")[2].split()[0], 16) & 1 << (number - 1))
 
 
 @pytest.mark.long
@@ -112,3 +122,23 @@ def test_sigquit_stops_the_forwarder_as_sigterm_does(forwarder: ForwarderProcess
     forwarder.start()
     forwarder._signal(signal.SIGQUIT)
     until(forwarder, "stopped")
+
+
+@pytest.mark.long
+def test_a_signal_during_the_start_stops_the_forwarder_and_both_ends_are_logged(
+    forwarder: ForwarderProcess,
+) -> None:
+    forwarder.start()
+    forwarder.stop()
+    locked = sqlite3.connect(forwarder.store)
+    locked.execute("BEGIN EXCLUSIVE")  # the start now waits for the store
+    with subprocess.Popen(forwarder.command(), stderr=subprocess.PIPE, text=True) as process:
+        while not catches(process.pid, signal.SIGQUIT):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        locked.close()
+        assert process.stderr is not None
+        lines = [json.loads(line)["event"]["action"] for line in process.stderr]
+    assert process.returncode == 0
+    assert lines[-2:] == ["stopping", "stopped"]
