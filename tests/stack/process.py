@@ -52,14 +52,18 @@ def children(pid: int | None = None) -> list[int]:
     The resource tracker of multiprocessing is left out: once a test has spawned a process, it stays until the end.
     """
     threads = Path(f"/proc/{pid or os.getpid()}/task").glob("*/children")
-    found = [int(child) for thread in threads for child in thread.read_text().split()]
-    return [child for child in found if b"multiprocessing.resource_tracker" not in _command_line(child)]
+    found = [int(child) for thread in threads for child in _content(thread).split()]
+    return [
+        child
+        for child in found
+        if b"multiprocessing.resource_tracker" not in _content(Path(f"/proc/{child}/cmdline"))
+    ]
 
 
-def _command_line(pid: int) -> bytes:
+def _content(file: Path) -> bytes:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:  # it has ended meanwhile
+        return file.read_bytes()
+    except OSError:  # the thread or process has ended meanwhile
         return b""
 
 
