@@ -24,10 +24,12 @@ from forwarder.control_socket import ask
 from forwarder.core.errors import SettingsError, SinkError, StoreError, StoreFormatError
 from forwarder.forwarder_process import SWITCH_INTERVAL
 from forwarder.settings import Settings, read
+from forwarder.store.interface import open_commands
 from forwarder.store.redelivery import Range, RedeliverRequest
 from tests.e2e.okta import envelope, happenings
 from tests.integration.store.helpers import opened, view
 from tests.integration.store.sqlite.test_moved import NAMED_CHANGES
+from tests.waiting import until
 
 
 def settings(
@@ -373,6 +375,9 @@ async def test_a_reload_exchanges_the_token_of_the_page(forwarder: Forwarder, tm
 async def test_two_replays_to_one_sink_at_once_are_refused(forwarder: Forwarder, tmp_path: Path) -> None:
     for seed in range(1, 4):
         await post(forwarder, "old", seed)
+    # A replay leaves out the events that still wait for the sink.
+    ledger = open_commands(forwarder.settings.store, SystemClock()).ledger
+    await until(lambda: ledger().sinks["archive"].delivered == 3)
     started = asyncio.Event()
     loop = asyncio.get_running_loop()
     everything = RedeliverRequest("archive", Range(0, 1 << 62), rate=0.5)
