@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from forwarder.clock import SystemClock
 from forwarder.store.interface import open_commands
 from forwarder.store.ledger import Ledger
 from forwarder.store.settings import StoreSettings
-from tests.stack.process import ROOT, ServerProcess, answers, free_port
+from tests.stack.process import ROOT, ServerProcess, StackError, answers, free_port
 
 SECRET = "the-secret-of-the-tests"
 FORWARDER = (sys.executable, "-m", "forwarder")
@@ -68,8 +69,18 @@ class ForwarderProcess(ServerProcess):
         """As `ServerProcess`."""
         return {"PYTHONPATH": str(ROOT)}
 
+    def start(self, timeout: float = 120) -> None:
+        """As `ServerProcess`; return only when the start is complete, which is after the receiver answers."""
+        before = self.log.stat().st_size if self.log.exists() else 0
+        super().start(timeout)
+        deadline = time.monotonic() + timeout
+        while b"the forwarder has started" not in self.log.read_bytes()[before:]:
+            if time.monotonic() > deadline:
+                raise StackError(f"{self.name} did not complete its start:\n{self.log_tail()}")
+            time.sleep(0.01)
+
     def ready(self) -> bool:
-        """As `ServerProcess`: the receiver opens last, so when it answers, all is up."""
+        """As `ServerProcess`: tell whether the receiver answers."""
         return answers(
             self.port, "/okta/events", {"Authorization": SECRET, "X-Okta-Verification-Challenge": "x"}
         )
