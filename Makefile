@@ -69,15 +69,16 @@ run: setup ## set up and run the demo: an emulated Okta org, the forwarder, and 
 	$(BIN)/forwarder demo
 
 # Compiling the Collector takes two minutes, so the servers are fetched while everything else is set up and the checks and
-# the tests without real servers run. Then come the tests that run for a set time or wait, side by side; last those of the
-# real servers. They stay alone: beside others, some exceed their time. A part that fails does not keep the others from
-# showing what else does.
+# the tests without real servers run. Then come the older client and the fuzzer, side by side; last the tests with real
+# servers and the kills. They stay alone: beside others, some exceed their time. A part that fails does not keep the others
+# from showing what else does.
 test: ## set up and run all checks and all tests, the real servers included
 	@failed=0; \
 	echo "setting up, fetching the real servers, and meanwhile running the checks and the tests without real servers:"; \
 	$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target stack check coverage || failed=1; \
-	echo "the tests with the older client, the fuzzer and the kills, side by side:"; \
-	$(MAKE) --no-print-directory --keep-going --jobs=3 --output-sync=target clients fuzz chaos || failed=1; \
+	echo "the tests with the older client and the fuzzer, side by side:"; \
+	$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target clients fuzz || failed=1; \
+	echo "the tests with real servers, and the kills:"; \
 	$(MAKE) --no-print-directory slow || failed=1; \
 	exit $$failed
 
@@ -90,20 +91,20 @@ quick: dev ## run all short tests that need no real server, in about a minute
 
 coverage: dev ## run all tests that need no real server, with the coverage of the package held to its floor
 	mkdir -p .cache
-	$(BIN)/python -m slipcover --source forwarder --json --out $(COVERAGE) -m pytest -q -m "not real and not slow" -p tests.forks --forks=4 $(ARGS)
+	$(BIN)/python -m slipcover --source forwarder --json --out $(COVERAGE) -m pytest -q -m "not real and not slow" -p tests.forks --forks=5 $(ARGS)
 	$(BIN)/python -m slipcover --merge $(COVERAGE) --out $(COVERAGE) --skip-covered --fail-under 96
 
 # The tests of the Elasticsearch sink once more, with the older major of its client.
 clients: $(CLIENT8)/.complete
 	PYTHONPATH=$(CLIENT8) FORWARDER_CLIENT_MAJOR=8 $(BIN)/pytest -q -m both_clients -p tests.forks --forks=2 --whole-groups
 
-# Of the kill tests, one waits for two minutes: the others run beside it.
-fuzz chaos: dev
+fuzz chaos: dev # `slow` runs the kills too
 	$(BIN)/pytest -q tests/$@ -p tests.forks --forks=3 --whole-groups
 
-# All processes share three Elasticsearch servers; more are only for tests that stop, limit or crash one.
+# All processes share three Elasticsearch servers; more are only for tests that stop, limit or crash one. The kills and the
+# alerts wait for minutes, so there are more processes than cores.
 slow: dev
-	$(BIN)/pytest -q -m "real or slow" --ignore=tests/fuzz --ignore=tests/chaos --durations=15 -p tests.forks --forks=4 --whole-groups
+	$(BIN)/pytest -q -m "real or slow" --ignore=tests/fuzz --durations=15 -p tests.forks --forks=5 --whole-groups
 
 check: dev ## format, lint, types, layers, lock files
 	$(BIN)/ruff format --check --quiet $(CODE)
