@@ -19,8 +19,8 @@ from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.errors import StoreError
 from forwarder.okta.settings import misspelt_domain, org_origin
 from forwarder.okta.zones.settings import zone_warnings
+from forwarder.react.settings.entries import written
 from forwarder.react.settings.types import Mode
-from forwarder.react.settings.written_actions import written
 from forwarder.reaction_check import reaction_warnings
 from forwarder.rules.load import EMPTY_LISTS, read_rules
 from forwarder.rules.review import value_warnings

@@ -11,7 +11,7 @@ from forwarder.metrics import Metrics
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.api.metrics import ApiMetrics
 from forwarder.okta.hooks.watch import CheckHookRequest, HookWatch
-from forwarder.okta.org import OktaOrgRunner
+from forwarder.okta.org_runner import OktaOrgRunner
 from forwarder.okta.system_log.backfill import Backfill, BackfillProgress, BackfillRequest
 from forwarder.okta.system_log.pages import PATH, SystemLog
 from forwarder.okta.system_log.reconcile import Reconciler

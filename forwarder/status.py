@@ -20,7 +20,7 @@ from forwarder.health_verdict import problems, verdict
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
 from forwarder.okta.hooks.watch import HookState
-from forwarder.okta.org import OktaOrgRunner
+from forwarder.okta.org_runner import OktaOrgRunner
 from forwarder.okta.system_log.reconcile import ReconcileState
 from forwarder.receive.auth import Refusals, Refused, endpoint_path
 from forwarder.settings import OrgSettings, Settings

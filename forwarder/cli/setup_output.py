@@ -7,7 +7,7 @@ import click
 from forwarder.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from forwarder.setup.message import Kind
+    from forwarder.setup.reporter import Kind
 
 SECRET_SOURCE = "env:NAME|file:PATH"  # noqa: S105 - only the form in which an option names a secret
 _STYLES = {"done": "green", "note": "yellow", "problem": "red"}

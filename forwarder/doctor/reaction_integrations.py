@@ -20,7 +20,7 @@ from forwarder.okta.zones.build import protected_by, zone_writer
 from forwarder.react.actions.receiver_checks import check_jwks, check_provider
 from forwarder.react.actions.security_event import SecurityEvents
 from forwarder.react.actions.webhook import Webhooks
-from forwarder.react.settings.written_actions import prompt_of
+from forwarder.react.settings.entries import prompt_of
 from forwarder.reaction_runner.okta_calls import OrgCalls
 from forwarder.settings import Settings
 from forwarder.setup.okta_role.groups import pages

@@ -30,9 +30,9 @@ from forwarder.react.settings.actions import (
     TimedSettings,
     UserRiskSettings,
 )
+from forwarder.react.settings.entries import chooses
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.types import Mode
-from forwarder.react.settings.written_actions import chooses
 from forwarder.react.targets import address_of, user_of
 
 _LEVELS = ("low", "medium", "high")

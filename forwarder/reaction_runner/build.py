@@ -11,7 +11,7 @@ from forwarder.okta.zones.blocklist import Blocklist
 from forwarder.okta.zones.build import protected_by, zone_writer
 from forwarder.react.action_rows.in_memory import ActionsInMemory, horizon_of
 from forwarder.react.actions import okta as actions
-from forwarder.react.actions.outside import Notify, RiskEvent
+from forwarder.react.actions.receivers import Notify, RiskEvent
 from forwarder.react.actions.security_event import SecurityEvents
 from forwarder.react.actions.webhook import Webhooks
 from forwarder.react.approval_notifications import approval_notifications

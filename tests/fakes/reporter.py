@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from forwarder.setup.message import Kind, Reporter
+from forwarder.setup.reporter import Kind, Reporter
 
 
 class Message(NamedTuple):

@@ -9,9 +9,7 @@ import msgspec
 from forwarder.core.action import WITHOUT_USER
 from forwarder.react.ports import KnownRule
 from forwarder.react.settings.actions import AddToGroupSettings, NotifySettings, OnSettings, RiskEventSettings
-from forwarder.react.settings.section import ReactionsSettings
-from forwarder.react.settings.types import Mode
-from forwarder.react.settings.written_actions import (
+from forwarder.react.settings.entries import (
     WrittenAction,
     chooses,
     prompt_of,
@@ -19,6 +17,8 @@ from forwarder.react.settings.written_actions import (
     written,
     written_in,
 )
+from forwarder.react.settings.section import ReactionsSettings
+from forwarder.react.settings.types import Mode
 
 SCOPES: Mapping[str, str] = {
     "user_risk": "okta.userRisk.manage",

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from forwarder.core.action import WITHOUT_USER, EffectKind
 from forwarder.react.ports import KnownRule
 from forwarder.react.settings.actions import UserRiskSettings
+from forwarder.react.settings.entries import WrittenAction, chooses, prompt_of, written
 from forwarder.react.settings.problems import OrgAccess
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.types import Mode
-from forwarder.react.settings.written_actions import WrittenAction, chooses, prompt_of, written
 
 _LOOK_UPS = (
     ("admins", "okta.roles.read", {"okta.roles.read", "okta.roles.manage"}, "administrators"),

@@ -19,7 +19,7 @@ from forwarder.setup.elasticsearch.elastic_package import Package, Template, con
 from forwarder.setup.elasticsearch.other_streams import OTHER_STREAMS
 from forwarder.setup.elasticsearch.stream import sync_data_stream
 from forwarder.setup.elasticsearch.template_bodies import Body, Capabilities, Options, Retention, SetupTarget
-from forwarder.setup.message import Reporter
+from forwarder.setup.reporter import Reporter
 
 _OURS = (
     "index_patterns",

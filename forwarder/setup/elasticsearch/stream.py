@@ -6,7 +6,7 @@ from forwarder.core.errors import SetupError
 from forwarder.setup.elasticsearch import template_bodies
 from forwarder.setup.elasticsearch.cluster import Cluster
 from forwarder.setup.elasticsearch.template_bodies import Options
-from forwarder.setup.message import Reporter
+from forwarder.setup.reporter import Reporter
 
 
 async def sync_data_stream(

@@ -13,7 +13,7 @@ import forwarder
 from forwarder.core.errors import SetupError
 from forwarder.setup.grafana.client import Grafana
 from forwarder.setup.grafana.settings import GrafanaSettings
-from forwarder.setup.message import Reporter
+from forwarder.setup.reporter import Reporter
 
 OLDEST = (11, 0)
 """Our dashboards have the format of this version of Grafana. Later versions convert them."""

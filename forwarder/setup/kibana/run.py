@@ -10,7 +10,7 @@ from forwarder.core.errors import SetupError
 from forwarder.setup.kibana.client import Kibana, WrittenObject
 from forwarder.setup.kibana.settings import KibanaSettings
 from forwarder.setup.kibana.shipped_objects import SavedObject
-from forwarder.setup.message import Reporter
+from forwarder.setup.reporter import Reporter
 
 OLDEST = (8, 9)
 """Our objects have the format of this version of Kibana. Later versions convert them, earlier versions refuse them."""

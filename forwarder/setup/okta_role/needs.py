@@ -6,9 +6,9 @@ import msgspec
 
 from forwarder.core.action import WITHOUT_USER
 from forwarder.react.settings.actions import AddToGroupSettings
+from forwarder.react.settings.entries import WrittenAction, prompt_of, written
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.types import Mode
-from forwarder.react.settings.written_actions import WrittenAction, prompt_of, written
 
 _USERS = ("okta.users.read",)
 PERMISSIONS: Mapping[str, Sequence[str]] = {

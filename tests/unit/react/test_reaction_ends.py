@@ -20,7 +20,7 @@ from forwarder.core.action import (
     Waits,
 )
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.actions.outside import Notify
+from forwarder.react.actions.receivers import Notify
 from forwarder.react.actions.webhook import Webhooks
 from forwarder.react.guards.deadlines import LONGEST
 from forwarder.react.ports import Answer, Seen

@@ -13,8 +13,8 @@ from forwarder import config_check
 from forwarder.config.file import read_yaml
 from forwarder.core.action import EffectKind
 from forwarder.core.errors import SettingsError
+from forwarder.react.settings.entries import written
 from forwarder.react.settings.types import Mode
-from forwarder.react.settings.written_actions import written
 from forwarder.settings import Settings, read
 from tests.fakes.keys import pem, rsa_key
 

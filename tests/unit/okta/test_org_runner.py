@@ -8,7 +8,7 @@ import structlog.testing
 
 from forwarder.core.errors import OktaError
 from forwarder.metrics import Metrics
-from forwarder.okta.org import OktaOrgRunner
+from forwarder.okta.org_runner import OktaOrgRunner
 from forwarder.okta.settings import ReconcileSettings
 from forwarder.okta.system_log.backfill import Backfill, BackfillPlan, BackfillProgress, BackfillRequest
 from forwarder.okta.system_log.pages import SystemLog

@@ -11,7 +11,7 @@ from forwarder.react.ports import Answer, Seen
 _UNSEEN = Seen(Answer(200))
 
 
-class _Outside:
+class _ToReceiver:
     """Base of the actions that are sent to a webhook or a receiver. They change no state in Okta, and the receiver
     recognises a repetition by its id."""
 
@@ -28,7 +28,7 @@ class _Outside:
         return False
 
 
-class Notify(_Outside):
+class Notify(_ToReceiver):
     """Posts the alert to a webhook. A notification about an action that waits for approval, or about the
     answer to a prompt, also describes that action or answer."""
 
@@ -48,7 +48,7 @@ class Notify(_Outside):
         return await self._webhooks.send(request.to, f"msg_{action.key[:32]}", payload(action.subject, about))
 
 
-class RiskEvent(_Outside):
+class RiskEvent(_ToReceiver):
     """Pushes a security event token. Its receiver does not say whether the token had an effect."""
 
     outcome = Outcome.ACCEPTED
