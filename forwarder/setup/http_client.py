@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
 from forwarder import tls
+from forwarder.config.hosts import split_http_url
 from forwarder.connection_errors import why_unreachable
 from forwarder.core.errors import SetupError
 
@@ -17,22 +17,13 @@ TIMEOUT = 60.0
 _LONGEST = 500
 
 
-def address(url: str, example: str, options: str) -> str:
-    """Check `url`, and return it without a slash at its end.
-
-    Args:
-        url: the URL that the operator gave.
-        example: a valid URL, for the text of the error.
-        options: where to give credentials instead, for the text of the error.
+def base_url(url: str, credentials: str) -> str:
+    """Check the URL of a server, and return it without a slash at its end. `credentials` is as in `split_http_url`.
 
     Raises:
-        ValueError: `url` is not a URL, or has credentials, a query or a fragment.
+        ValueError: `url` is not such a URL.
     """
-    parts = urlsplit(url)
-    if parts.username or parts.password:
-        raise ValueError(f"must not contain credentials; use {options}")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} is not an address; write a URL, as in {example}")
+    split_http_url(url, credentials)
     return url.rstrip("/")
 
 

@@ -7,21 +7,21 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from forwarder.config.types import Secret, Section
-from forwarder.setup.http_client import address
+from forwarder.setup.http_client import base_url
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 
 
 def _grafana(url: str) -> str:
-    return address(url, "https://grafana:3000", "--token, or --user and --password")
+    return base_url(url, "--token, or --user and --password")
 
 
 def _source(url: str) -> str:
-    return address(url, "http://prometheus:9090", "Grafana's page of the data source to add them")
+    return base_url(url, "Grafana's page of the data source")
 
 
 def _page(url: str) -> str:
-    return address(url, "https://wiki.example.com/runbook", "a page that needs none")
+    return base_url(url, "a page that needs none")
 
 
 class GrafanaSettings(Section):

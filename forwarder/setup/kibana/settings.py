@@ -7,14 +7,14 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from forwarder.config.types import Secret, Section
-from forwarder.setup.http_client import address
+from forwarder.setup.http_client import base_url
 
 DEFAULT_SPACE = "default"
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 
 
 def _url(url: str) -> str:
-    return address(url, "https://kibana:5601", "--api-key, or --user and --password")
+    return base_url(url, "--api-key, or --user and --password")
 
 
 class KibanaSettings(Section):

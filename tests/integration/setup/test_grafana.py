@@ -207,7 +207,7 @@ def test_a_grafana_that_does_not_respond_is_an_error() -> None:
     [
         (("--token", "the-token-itself"), "write env:NAME|file:PATH"),
         (("--user", "me"), "--user and --password belong together"),
-        (("--prometheus", "prometheus:9090"), "is not an address"),
+        (("--prometheus", "prometheus:9090"), "is not a URL of a server"),
         (("--ca-file", "/ca.pem"), "--ca-file has no effect without https"),
     ],
 )

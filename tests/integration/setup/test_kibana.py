@@ -304,7 +304,7 @@ def test_a_file_that_kibana_does_not_take_is_told(kibana: FakeKibana) -> None:
     ("words", "told"),
     [
         ((), "Missing option '--url'"),
-        (("--url", "kibana:5601"), "--url: 'kibana:5601' is not an address"),
+        (("--url", "kibana:5601"), "--url: is not a URL of a server"),
         (("--url", "http://a:planted@k"), "--url: must not contain credentials"),
         (("--url", "http://k", "--api-key", KEY), "write env:NAME|file:PATH"),
         (
