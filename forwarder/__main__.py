@@ -1,11 +1,12 @@
 """Runs the command line, for `python -m forwarder` and for the command `forwarder`."""
 
-import errno
 import os
 import signal
 import sys
 from importlib import import_module
 from io import TextIOWrapper
+
+from forwarder.system_limits import refusal
 
 
 def main() -> None:
@@ -22,8 +23,8 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         command_line.main()
     except (MemoryError, SystemError, RuntimeError, ImportError, OSError) as error:
-        if refusal := _refusal(error):
-            _say(refusal)
+        if text := refusal(error):
+            _say(text)
             os._exit(1)  # a normal exit would fail once more, for the same reason
         if not isinstance(error, OSError):
             raise
@@ -31,30 +32,6 @@ def main() -> None:
         name = "the output cannot be written" if error.filename is None else os.fsdecode(error.filename)
         _say(f"{name}: {error.strerror or error}")
         os._exit(1)  # a normal exit would write the output once more, and fail with a traceback
-
-
-def _refusal(error: Exception) -> str:
-    """Return what the system refused to this process, and what to do; empty if `error` has another cause."""
-    # A library in C that gets no memory may fail without an exception, of which Python makes a SystemError.
-    failed_in_c = isinstance(error, SystemError) and "without" in str(error)
-    if (
-        failed_in_c
-        or isinstance(error, MemoryError)
-        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-    ):
-        return f"the system refused memory to this process; free memory, or {_MEMORY}"
-    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-        return f"no more files can be opened; {_FILES}"
-    if isinstance(error, ImportError) and "failed to map segment" in str(error):
-        return f"{error}; free memory, {_MEMORY}, or mount its file system without `noexec`"
-    if "can't start new thread" in str(error):
-        return f"no thread could be started; {_MEMORY}, or {_THREADS}"
-    return ""
-
-
-_MEMORY = "raise the limit of its address space (`ulimit -v`; systemd: LimitAS)"
-_FILES = "raise the limit of open files (`ulimit -n`; systemd: LimitNOFILE)"
-_THREADS = "the limit of processes and threads (`ulimit -u`; systemd: LimitNPROC, TasksMax; a container: its pids limit)"
 
 
 def _open_standard_streams() -> None:

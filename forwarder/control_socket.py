@@ -25,6 +25,7 @@ from forwarder import logs
 from forwarder.core import errors
 from forwarder.core.errors import ForwarderError, StoreError, StoreTimeoutError
 from forwarder.core.redaction import redact_all
+from forwarder.system_limits import refusal
 
 _MAX_PATH = 100  # bytes of a socket's path; the kernel allows 107
 _MAX_REQUEST = 4 * 1024 * 1024  # bytes; the ids in it come from a command line, which has at most 2 MiB
@@ -198,8 +199,12 @@ class ControlServer:
         except ForwarderError as error:
             kinds = (base.__name__ for base in type(error).__mro__ if base.__name__ in _ERRORS)
             return _Reply(error=str(error), kind=next(kinds, ""))
-        except Exception:
-            _logger.exception("a command failed", action="command_failed", command=type(request).__name__)
+        except Exception as error:
+            command = type(request).__name__
+            if reason := refusal(error):
+                _logger.error("a command failed", action="command_failed", command=command, error=reason)  # noqa: TRY400  # no bug of ours
+                return _Reply(error=f"the running forwarder could not do this: {reason}")
+            _logger.exception("a command failed", action="command_failed", command=command)
             return _Reply(error="the command failed; the log of the forwarder says why")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import errno
 import gc
 import os
 import signal
@@ -17,9 +18,11 @@ from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError, SettingsError
 from forwarder.core.ports import Clock
+from forwarder.http.server import raise_open_files_limit
 from forwarder.safe_files import read_small
 from forwarder.service_manager import ServiceManager
 from forwarder.settings import Settings
+from forwarder.system_limits import free_files
 
 FILES_INTERVAL = 2.0
 """Seconds between two checks whether the files that the settings name have changed."""
@@ -30,6 +33,12 @@ converts a backlog, each switch takes this time. With Python's default of 5 ms, 
 
 LARGE = 1024 * 1024
 """A block of memory of at least this size, in bytes, goes back to the system as soon as it is free."""
+
+_FEWEST_FILES = 64
+"""The start raises the limit of open files to this number, if the system allows it. The listeners raise it further."""
+
+_FEWEST_FREE_FILES = 20
+"""With fewer files to open, no forwarder starts, whatever its configuration."""
 
 _COLLECT_AFTER = 10_000  # new objects in memory, before garbage is collected; Python's default is 700
 _MALLOPT = {"M_TRIM_THRESHOLD": -1, "M_MMAP_THRESHOLD": -3}  # the numbers of glibc's malloc.h
@@ -236,7 +245,11 @@ def run_until_signal(settings: Settings, reread: Callable[[], Settings]) -> None
 
     Raises:
         ForwarderError: the forwarder cannot start.
+        OSError: this process may open too few files.
     """
+    raise_open_files_limit(_FEWEST_FILES)
+    if free_files() < _FEWEST_FREE_FILES:  # without files for its loop, libuv aborts the process
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     sys.setswitchinterval(SWITCH_INTERVAL)
     _tune_malloc()
     uvloop.run(_run(settings, reread, _Signals(), SystemClock()))

@@ -8,6 +8,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from forwarder.system_limits import MORE_FILES
+
 _LINK = "it is a link to another file, or not a regular file; remove it"
 DISK_ERRORS = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
 """The numbers of the errors that a broken disk or file system causes."""
@@ -53,7 +55,7 @@ def cannot_read(error: OSError, denied: str = "let the forwarder's user read it"
     elif error.errno in DISK_ERRORS:
         hint = CHECK_DISK
     elif error.errno in (errno.EMFILE, errno.ENFILE):
-        hint = "raise the limit of open files (`ulimit -n`; systemd: LimitNOFILE)"
+        hint = MORE_FILES
     return f"{error.strerror}; {hint}"
 
 

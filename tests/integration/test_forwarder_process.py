@@ -24,16 +24,17 @@ def forwarder(tmp_path: Path) -> Iterator[ForwarderProcess]:
     process.kill()
 
 
-def limited(forwarder: ForwarderProcess, **limits: int) -> "subprocess.CompletedProcess[str]":
-    """Run the forwarder with lower resource limits, until it ends by itself."""
+def limited(
+    forwarder: ForwarderProcess, command: str = "run", **limits: int
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command of the forwarder with lower resource limits, until it ends by itself."""
 
     def limit() -> None:
         for name, value in limits.items():
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
 
-    return subprocess.run(
-        forwarder.command(), preexec_fn=limit, check=False, capture_output=True, text=True, timeout=60
-    )
+    words = [command if word == "run" else word for word in forwarder.command()]
+    return subprocess.run(words, preexec_fn=limit, check=False, capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.long
@@ -60,11 +61,49 @@ def test_a_start_without_threads_says_so_and_ends_with_1(forwarder: ForwarderPro
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("files", [5, 8, 10, 13, 16])  # below 5, Python itself does not start
+def test_a_start_with_far_too_few_open_files_says_so_in_one_line_and_ends_with_1(
+    forwarder: ForwarderProcess, files: int
+) -> None:
+    done = limited(forwarder, NOFILE=files)
+    assert done.returncode == 1
+    *before, line = done.stderr.splitlines()
+    assert line.startswith("no more files can be opened; raise the limit")
+    assert all("config_warning" in earlier for earlier in before)
+
+
+@pytest.mark.long
 def test_a_start_without_enough_open_files_says_so_and_ends_with_1(forwarder: ForwarderProcess) -> None:
     ends = [limited(forwarder, NOFILE=files) for files in (22, 24, 26)]
     assert [done.returncode for done in ends] == [1, 1, 1]
     assert not any("Traceback" in done.stderr for done in ends)
     assert any("no more files can be opened; raise the limit" in done.stderr for done in ends)
+
+
+@pytest.mark.long
+def test_a_command_that_cannot_open_the_store_for_lack_of_files_does_not_blame_the_disk(
+    forwarder: ForwarderProcess,
+) -> None:
+    forwarder.start()
+    forwarder.stop()
+    done = limited(forwarder, "stats", NOFILE=5)
+    assert done.returncode == 1
+    assert "raise the limit of open files" in done.stderr
+    assert "check the disk" not in done.stderr
+
+
+@pytest.mark.long
+def test_a_backup_by_a_forwarder_that_cannot_start_a_thread_is_one_log_line_and_a_clear_error(
+    forwarder: ForwarderProcess, tmp_path: Path
+) -> None:
+    forwarder.start()
+    now = int(Path(f"/proc/{forwarder.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(forwarder.pid, resource.RLIMIT_AS, (now + MIB, resource.RLIM_INFINITY))  # no stack fits
+    done = forwarder.run("backup", str(tmp_path / "backup.db"), expect=1)
+    assert "no thread could be started; raise the limit" in done.stderr
+    (line,) = actions(forwarder, "command_failed")
+    assert "no thread could be started" in line
+    assert "Traceback" not in forwarder.log.read_text()
 
 
 def actions(forwarder: ForwarderProcess, action: str) -> list[str]:

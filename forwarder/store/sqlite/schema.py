@@ -19,6 +19,7 @@ from forwarder.store.settings import real_path, store_files
 from forwarder.store.sqlite.lock import check_lock_file
 from forwarder.store.sqlite.migrations import STEPS
 from forwarder.store.sqlite.open_files import OpenFiles
+from forwarder.system_limits import FEW_FILES, MORE_FILES, free_files
 
 APPLICATION_ID = 0x4F6B4677
 """`OkFw` in ASCII. It is in the header of the file, and distinguishes our files from SQLite files of other programs."""
@@ -169,9 +170,9 @@ def to_store_error(path: Path, error: sqlite3.Error) -> StoreError:
             f"the store {path} is damaged ({error}); restore it from a backup, or move it away. {_UNCHANGED}"
         )
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
-    return StoreError(
-        f"the store {path} cannot be used: {error} ({name}); check the disk and the permissions"
-    )
+    is_limit = code == sqlite3.SQLITE_CANTOPEN and free_files() < FEW_FILES
+    hint = MORE_FILES if is_limit else "check the disk and the permissions"
+    return StoreError(f"the store {path} cannot be used: {error} ({name}); {hint}")
 
 
 def _uri(path: Path, mode: str) -> str:
