@@ -111,7 +111,9 @@ def tap(  # noqa: PLR0913 - one for each option
         if problem := unknown_event_type(name):
             echo(f"--type: {problem}", fg="yellow", err=True)
     if url is not None and (sink or redact):
-        raise click.UsageError("--sink and --redact need the store; leave them out with --url")
+        raise click.UsageError(
+            "--sink and --redact read the store, and --url does not; remove --url, or the other option"
+        )
     form = form or ("sink" if sink else "table" if sys.stdout.isatty() else "json")
     wanted = TapOptions(
         EventFilter(types, actor, outcome, org, via or ""),

@@ -76,7 +76,7 @@ class Access:
     def __init__(
         self, token: Callable[[], Secret | None], proxy: Callable[[], ProxySettings | None] = lambda: None
     ) -> None:
-        """`token` and `proxy` return the settings `ops.token` and `ops.proxy` in force: a reload may change them."""
+        """`token` and `proxy` return the current values of the settings `ops.token` and `ops.proxy`: a reload may change them."""
         self._token = token
         self._proxy = proxy
         self._logger = RateLimitedLogger(logs.get("ops"), SystemClock())

@@ -102,7 +102,7 @@ class ReactionRunner:
 
     def _current(self) -> Parts:
         if self._parts is None:
-            raise RuntimeError("reactions run without their parts")
+            raise RuntimeError("the engine of reactions was used before it was built; this is a bug")
         return self._parts
 
     async def _begin(self, parts: Parts) -> None:

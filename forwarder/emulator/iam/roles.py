@@ -48,7 +48,7 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Binding(msgspec.Struct):
-    """The members that hold a role on a resource set; `members` maps ids in the binding to members."""
+    """The members that hold a role on a resource set. `members` maps the id of each membership to the member."""
 
     role: CustomRole
     members: dict[str, Member]

@@ -74,7 +74,9 @@ def _parse(written: str) -> AddressRange:
             f"{written!r} must be a range from a lower to a higher address of the same IP version"
         )
     if "%" in text:
-        raise ValueError(f"{written!r} has a scope after %, which Okta does not accept; remove it")
+        raise ValueError(
+            f"{written!r} has an IPv6 zone, the part from % on, which Okta does not accept; remove it"
+        )
     return AddressRange(low.version, int(low), int(high))
 
 

@@ -121,8 +121,8 @@ class ZoneRecord:
             while (descriptor := lock_file(self.lock_path)) is None:
                 if clock.monotonic() >= until:
                     raise OktaError(
-                        f"other changes of network zones took longer than {timeout:.0f} s ({self.lock_path} is locked); "
-                        "try again when they have finished"
+                        f"another process has been changing network zones for more than {timeout:.0f} s ({self.lock_path} is locked); "
+                        "try again when it has finished"
                     )
                 await clock.sleep(_POLL_INTERVAL)
         except OSError as error:

@@ -57,8 +57,10 @@ class ActionsInMemory:
     """
 
     def __init__(self, horizon: Micros = DAY) -> None:
-        """Keep ended rows for `horizon`, the microseconds that the limits look back. A horizon below a day is raised to a
-        day, because holds and prompts look back a day."""
+        """Keep each ended row for `horizon` microseconds, but for at least a day.
+
+        The limits count actions this far into the past, and holds and prompts look back a day.
+        """
         self.horizon = max(horizon, DAY)
         self._clear()
 
@@ -212,7 +214,7 @@ class ActionsInMemory:
         return ""
 
     def claim(self, action: Action, now: Micros, *, shadow: bool = False) -> None:
-        """Count `action` for the limits and reserve its effect, so that the guards stop other actions with the same
+        """Count `action` towards the limits, and reserve its effect, so that the guards stop other actions with the same
         effect. The claim ends at the next `put` of the row, or by `release`."""
         self._claims[action.key] = action, shadow
         self._recent.add(action, now, shadow=shadow)

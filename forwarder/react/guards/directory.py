@@ -52,8 +52,8 @@ class Person(msgspec.Struct, frozen=True):
 
 
 def folded(text: str) -> str:
-    """Return a name in a form that is used only to compare names. Case, invisible characters, and the choice between
-    compatible Unicode characters make no difference in this form."""
+    """Return a name in a form that is used only to compare names. Two names have the same form if they differ only in
+    case, in invisible characters, or in Unicode variants of a character, such as a full-width letter."""
     visible = "".join(char for char in text if unicodedata.category(char) not in {"Cf", "Cc"})
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold()).strip()
 
@@ -62,7 +62,7 @@ def why_protected(person: Person, protect: Protect) -> str:
     """Return why `protect` protects a user, as a text for an operator; empty if the user is not protected.
 
     Raises:
-        LookUpError: `person` lacks the groups or roles that are needed to decide.
+        LookUpError: the groups or roles of `person` were not read, and the answer depends on them.
     """
     users = {folded(name) for name in protect.users}
     if {folded(person.id), folded(person.login)} & users:

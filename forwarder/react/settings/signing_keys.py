@@ -90,8 +90,8 @@ def _base64url(data: bytes) -> str:
 def _read(text: str) -> "tuple[RSAPrivateKey | None, RSAPublicKey]":
     """Return the private key and the public key; the private key is None if `text` has only a public key.
 
-    The last results are cached, because the check of an RSA key takes 0.1 s. The settings check the keys first, outside
-    the event loop.
+    The last results are cached, because the check of an RSA key takes 0.1 s. The settings are
+    loaded outside the event loop and check the keys, so that later calls in the loop find the result.
     """
     # Imported only where keys are configured.
     rsa = import_module("cryptography.hazmat.primitives.asymmetric.rsa")

@@ -104,7 +104,7 @@ def _placeholders(value: Value) -> Value:
     if isinstance(value, Expression):
         return value  # `_expanded` replaces its placeholders
     if not isinstance(value, Text):
-        raise RuleFileError("needs a text with a %name%")
+        raise RuleFileError("needs a text with a placeholder between percent signs, as in %admins%")
     parts: list[str | Wild | Placeholder] = []
     for part in value.parts:
         parts += _split(part) if isinstance(part, str) else [part]

@@ -7,15 +7,15 @@
 Why each event is stored once, and no event is lost:
 
 - Each document is sent as `create`. Its `_id` is the uuid of the event, or org and uuid if there are several orgs.
-  Elasticsearch answers a second copy with the status 409, which counts as delivered. So a request whose response was lost
-  is sent again. Elasticsearch compares an `_id` only within one backing index, so after a rollover it would accept a copy
+  Elasticsearch answers a second copy with the status 409, which counts as delivered. So it is safe to send a request
+  again if its response was lost. Elasticsearch compares an `_id` only within one backing index, so after a rollover it would accept a copy
   of an earlier event. The store prevents that: it remembers the uuids of earlier events, and does not store a copy.
 - The client library does not retry, does not follow redirects, and does not use a proxy of the environment. So only the
   delivery loop decides what is sent again, and only the configuration decides where it is sent.
 - Requests have the parameter `require_data_stream`. So if there is no index template, the events wait. Without the
   parameter, Elasticsearch would create a plain index with guessed types.
-- If Elasticsearch puts an event into the failure store of the data stream, the event becomes a dead letter with this
-  reason. No dashboard and no rule reads the failure store, so the event must not count as delivered.
+- If Elasticsearch puts an event into the failure store of the data stream, the event becomes a dead letter, whose
+  reason says so. No dashboard and no rule reads the failure store, so the event must not count as delivered.
 - Alerts and reports about actions are sent by separate requests, after the request with Okta's events. If their data
   stream cannot be written, they become dead letters, and Okta's events do not wait for them.
 - An event that the `drop` processor of an ingest pipeline drops counts as delivered, because the operator wants that.

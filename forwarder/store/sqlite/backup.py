@@ -103,7 +103,7 @@ def _new_file(target: Path) -> Iterator[Path]:
     if not _is_left_over(new, os.pread(descriptor, len(_HEADER), 0)):
         os.close(descriptor)
         raise StoreError(
-            f"{new} exists, and is not the unfinished file of a killed backup; move it away, or name another file"
+            f"{new} exists already, and is not from a backup that was killed; move it away, or name another file"
         )
     try:
         os.ftruncate(descriptor, 0)

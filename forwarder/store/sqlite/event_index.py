@@ -103,7 +103,7 @@ class Searchable(msgspec.Struct, gc=False):
     user_at: tuple[str, str] | None
 
     def users(self) -> list[str]:
-        """Return `names` in lower case, in which a search compares them."""
+        """Return `names` in lower case, because a search ignores case."""
         return [name.lower() for name in self.names]
 
 
@@ -200,9 +200,9 @@ class Indexer:
         return len(self._seen) >= _MOST_SEEN
 
     def add(self, added: Iterable[AddedEvent]) -> None:
-        """Note the events `added`, which were just committed, in the order of their `seq`. Writes nothing yet.
+        """Remember the events `added`, which were just committed, in the order of their `seq`. Write nothing yet.
 
-        An event that does not follow the last one noted is left out, so that `step` reads it from the store.
+        An event is not remembered if there is a gap between it and the last one. `step` reads it from the store later.
         """
         for one in added:
             if self._at == one.seq - 1:

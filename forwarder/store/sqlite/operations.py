@@ -189,8 +189,8 @@ def _check(sink: str, done: Settlement, *, before: int, last: int) -> None:
     ):
         raise ValueError(
             f"the numbers of the sink {sink} do not add up: its position is {before}, the newest event is {last}, and the "
-            f"new position would be {done.position}; delivered: {done.delivered}, of these unattributed: {done.unattributed}; "
-            f"dead letters: {sorted(dead)}; filtered: {len(done.filtered)}"
+            f"new position would be {done.position}; delivered: {done.delivered}, of which rejected without saying which: "
+            f"{done.unattributed}; dead letters: {sorted(dead)}; filtered: {len(done.filtered)}. This is a bug, please report it"
         )
 
 

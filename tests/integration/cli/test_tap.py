@@ -254,7 +254,7 @@ def test_without_a_store_it_ends_with_1(config: Path) -> None:
         (("--sink", "siem"), "no sink 'siem'; it has archive"),
         (("--redact", "aktor.id"), "did you mean actor.id?"),
         (("--redact", "uuid"), "uuid identifies the event"),
-        (("--url", "http://127.0.0.1:1", "--sink", "archive"), "leave them out with --url"),
+        (("--url", "http://127.0.0.1:1", "--sink", "archive"), "remove --url, or the other option"),
     ],
 )
 def test_wrong_usage_ends_with_2(config: Path, words: tuple[str, ...], problem: str) -> None:

@@ -171,7 +171,7 @@ async def test_no_name_of_a_backup_makes_it_write_over_a_store_or_a_file_of_some
     with pytest.raises(StoreError, match=r"own\.part is a file of the store itself"):
         commands(own).backup(tmp_path / "own", ignore)
     for name in ("other", "notes"):
-        with pytest.raises(StoreError, match=rf"{name}\.part exists, .* move it away"):
+        with pytest.raises(StoreError, match=rf"{name}\.part exists already, .* move it away"):
             commands(own).backup(tmp_path / name, ignore)
     assert {file: file.read_bytes() for file in before} == before
 
