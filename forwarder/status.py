@@ -16,7 +16,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.redaction import redact_all
 from forwarder.core.time import SECOND, Micros, iso, seconds_between
 from forwarder.deliver.worker import Worker
-from forwarder.health_verdict import problems, verdict
+from forwarder.health_verdict.verdict import problems, verdict
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
 from forwarder.okta.hooks.watch import HookState

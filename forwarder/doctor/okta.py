@@ -11,7 +11,7 @@ from forwarder.core.wording import agrees, count
 from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, ok, skip, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import explain, judge_expiry, request
-from forwarder.health_verdict import BEHIND, CLOCK_SKEW
+from forwarder.health_verdict.current import BEHIND, CLOCK_SKEW
 from forwarder.okta.hooks.admin import HookAdmin
 from forwarder.okta.system_log.pages import PATH
 from forwarder.settings import Settings

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from forwarder.doctor.check import Check, CheckVerdict, Found, fail, from_line, ok, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import certificate_end, judge_expiry
-from forwarder.health_verdict import is_nearly_full
+from forwarder.health_verdict.current import is_nearly_full
 from forwarder.settings import Settings
 from forwarder.sinks import response_verdicts
 from forwarder.sinks.file.settings import FileSinkSettings

@@ -7,7 +7,7 @@ from pathlib import Path
 from forwarder.core.wording import count
 from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, ok, skip, warn
 from forwarder.doctor.context import Context
-from forwarder.health_verdict import is_nearly_full
+from forwarder.health_verdict.current import is_nearly_full
 from forwarder.safe_files import file_system_of
 from forwarder.settings import Settings
 from forwarder.store.dead_letters import DeadLetterSelection

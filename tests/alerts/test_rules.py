@@ -123,7 +123,7 @@ def test_every_section_of_the_runbook_is_an_alert_or_of_the_doctor() -> None:
     sections = re.findall(r"^## (.+)$", RUNBOOK, re.MULTILINE)
     alerts = list(dict.fromkeys(each["alert"] for each in ALERTS))
     assert sections[: len(alerts)] == alerts
-    of_the_status = {"Rules"}  # forwarder/health_verdict.py
+    of_the_status = {"Rules"}  # forwarder/health_verdict
     assert set(sections[len(alerts) :]) == {check.heading for check in CHECKS} - set(alerts) | of_the_status
 
 

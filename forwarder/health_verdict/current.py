@@ -1,12 +1,10 @@
-"""Finds what is wrong with the whole forwarder: the worst problems first, each with a hint. Pure: it does no I/O."""
+"""Finds the problems that the present state of the parts shows."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import msgspec
-
 from forwarder.core.wording import agrees, count
+from forwarder.health_verdict.problem import Level, Problem
 from forwarder.okta.hooks.watch import HINTS
 
 _RECENT = 3600.0
@@ -37,93 +35,24 @@ _FEW = 3
 """Fewer refused requests than this are only a warning if others were accepted before: Okta may not be their sender."""
 
 
-class Level(StrEnum):
-    """How bad a problem is."""
-
-    CRITICAL = "critical"
-    """Events are lost, or may be; or an effect of a reaction lasts too long."""
-    WARNING = "warning"
-    """Events are late, or wait in the store; or reactions wait for a human."""
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """A problem of the forwarder. `hint` says what to do; `runbook` is the section of docs/runbook.md about the problem."""
-
-    level: Level
-    text: str
-    hint: str
-    runbook: str
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """The state of the forwarder. `level` is a value of `Level`, `waiting` (an org has sent no event yet) or `ok`."""
-
-    level: str
-    text: str
-
-
-_RELOAD = "ForwarderConfigReloadFailed"
-_OVERDUE = "ForwarderUndoOverdue"
-_APPROVALS = "ForwarderApprovalsWaiting"
-_PAUSED = "ForwarderReactionsPaused"
-_DISK = "ForwarderDiskFilling"
-_CLOCK = "ForwarderClockSkew"
-_REACTIONS = {_OVERDUE, _APPROVALS, _PAUSED, "Reactions"}
-
-
-def problems(status: Mapping[str, Any]) -> list[Problem]:
-    """Return the problems, critical ones first; empty if all is well.
+def current_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the problems that the state of the parts shows.
 
     Args:
         status: the result of `Status.gather`; durations are in seconds.
     """
-    found = [
-        *_store_problems(status),
-        *_room_problems(status),
-        *(problem for name, org in status["okta"].items() for problem in _org_problems(name, org)),
-        *(
-            problem
-            for name, org in status["okta"].items()
-            for problem in _log_problems(name, org["log"], status)
-        ),
-        *(problem for name, sink in status["sinks"].items() for problem in _sink_problems(name, sink)),
-        *_removed_sinks(status),
-        *_refused_reload(status),
-        *_rule_problems(status),
-        *_reaction_problems(status),
-    ]
-    return sorted(found, key=lambda problem: problem.level is not Level.CRITICAL)
-
-
-def verdict(found: Sequence[Problem], status: Mapping[str, Any]) -> Verdict:
-    """Return the level of the worst problem of `found`, and a summary; `waiting` or `ok` if there is no problem."""
-    if found:
-        return Verdict(found[0].level.value, _summed_up(found))
-    silent = [
-        name
-        for name, org in status["okta"].items()
-        if org["accepted_seconds_ago"] is None
-        and not (org["log"] and org["log"]["complete_up_to_seconds_ago"] is not None)
-    ]
-    if silent and not status["stored"]:
-        return Verdict("waiting", f"Waiting for the first event of {' and '.join(silent)}.")
-    if silent:
-        return Verdict("waiting", f"Since the start, nothing has come from {' and '.join(silent)} yet.")
-    return Verdict("ok", "All is well.")
-
-
-def _summed_up(found: Sequence[Problem]) -> str:
-    events = [problem for problem in found if problem.runbook not in {_RELOAD, _DISK, _CLOCK, *_REACTIONS}]
-    texts = []
-    if any(problem.level is Level.CRITICAL for problem in events):
-        texts.append("Events are lost, or may be.")
-    elif events:
-        texts.append("Events are late or incomplete.")
-    if any(problem.runbook in _REACTIONS for problem in found):
-        texts.append("Reactions need a human.")
-    if not texts and all(problem.runbook == _RELOAD for problem in found):
-        return "The changed configuration is not in force."
-    return " ".join(texts) or "Events arrive, but something needs attention."
+    yield from _store_problems(status)
+    yield from _room_problems(status)
+    for name, org in status["okta"].items():
+        yield from _org_problems(name, org)
+    for name, org in status["okta"].items():
+        yield from _log_problems(name, org["log"], status)
+    for name, sink in status["sinks"].items():
+        yield from _sink_problems(name, sink)
+    yield from _removed_sinks(status)
+    yield from _refused_reload(status)
+    yield from _rule_problems(status)
+    yield from _reaction_problems(status)
 
 
 def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
@@ -169,7 +98,7 @@ def _room_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
             "%", " %"
         )
         hint = "free space on this disk; when it is full, Okta's events are refused"
-        yield Problem(Level.WARNING, text, hint, _DISK)
+        yield Problem(Level.WARNING, text, hint, "ForwarderDiskFilling")
 
 
 def _removed_sinks(status: Mapping[str, Any]) -> Iterator[Problem]:
@@ -183,7 +112,12 @@ def _removed_sinks(status: Mapping[str, Any]) -> Iterator[Problem]:
 def _refused_reload(status: Mapping[str, Any]) -> Iterator[Problem]:
     if reason := status.get("reload_failed_reason"):
         text = f"the last reload was refused, and the old configuration stays in force: {reason}"
-        yield Problem(Level.WARNING, text, "run `forwarder check`, and correct the configuration", _RELOAD)
+        yield Problem(
+            Level.WARNING,
+            text,
+            "run `forwarder check`, and correct the configuration",
+            "ForwarderConfigReloadFailed",
+        )
 
 
 def _rule_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
@@ -204,14 +138,14 @@ def _reaction_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         if reason := next((each["detail"] for each in reactions["live"] if each["detail"]), ""):
             text = f"{text}: {reason}"
         hint = "see why with `forwarder reactions list --live` and `show ID`; the forwarder keeps trying"
-        yield Problem(Level.CRITICAL, text, hint, _OVERDUE)
+        yield Problem(Level.CRITICAL, text, hint, "ForwarderUndoOverdue")
     if waiting := reactions["waiting_approvals"]:
         text = f"{count(waiting, 'action')} {agrees(waiting, 'waits', 'wait')} for approval"
         hint = (
             "decide on the status page, or with `forwarder reactions list --waiting` and `approve ID` or `refuse ID`; "
             "without a decision in time, an action is refused"
         )
-        yield Problem(Level.WARNING, text, hint, _APPROVALS)
+        yield Problem(Level.WARNING, text, hint, "ForwarderApprovalsWaiting")
     if pauses := reactions["pauses"]:
         text = f"{pauses[0]['text']}, because {pauses[0]['why']}"
         if others := reactions["paused"] - 1:
@@ -219,7 +153,7 @@ def _reaction_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         hint = (
             "`forwarder reactions resume` ends every pause; actions refused during a pause are not done later"
         )
-        yield Problem(Level.WARNING, text, hint, _PAUSED)
+        yield Problem(Level.WARNING, text, hint, "ForwarderReactionsPaused")
     for finding in reactions.get("findings", ()):
         yield Problem(Level.WARNING, finding["text"], finding["hint"], finding["runbook"])
 
@@ -285,7 +219,7 @@ def _log_problems(name: str, log: Mapping[str, Any] | None, status: Mapping[str,
     if abs(ahead) > CLOCK_SKEW:
         text = f"this machine's clock is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} Okta's"
         hint = "synchronize the clock (`timedatectl set-ntp true`), then run `forwarder doctor okta.clock`"
-        yield Problem(Level.WARNING, text, hint, _CLOCK)
+        yield Problem(Level.WARNING, text, hint, "ForwarderClockSkew")
 
 
 def _silence(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:

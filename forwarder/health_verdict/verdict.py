@@ -1,0 +1,64 @@
+"""Lists the problems of the whole forwarder, the worst first, and sums them up."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from forwarder.health_verdict.current import current_problems
+from forwarder.health_verdict.problem import Level, Problem
+
+_RELOAD = "ForwarderConfigReloadFailed"
+_REACTIONS = {"ForwarderUndoOverdue", "ForwarderApprovalsWaiting", "ForwarderReactionsPaused", "Reactions"}
+"""The sections of problems of reactions."""
+
+_ATTENTION = {_RELOAD, "ForwarderDiskFilling", "ForwarderClockSkew"}
+"""The sections of problems that delay no event so far."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The state of the forwarder. `level` is a value of `Level`, `waiting` (an org has sent no event yet) or `ok`."""
+
+    level: str
+    text: str
+
+
+def problems(status: Mapping[str, Any]) -> list[Problem]:
+    """Return the problems, critical ones first; empty if all is well.
+
+    Args:
+        status: the result of `Status.gather`; durations are in seconds.
+    """
+    found = current_problems(status)
+    return sorted(found, key=lambda problem: problem.level is not Level.CRITICAL)
+
+
+def verdict(found: Sequence[Problem], status: Mapping[str, Any]) -> Verdict:
+    """Return the level of the worst problem of `found`, and a summary; `waiting` or `ok` if there is no problem."""
+    if found:
+        return Verdict(found[0].level.value, _summed_up(found))
+    silent = [
+        name
+        for name, org in status["okta"].items()
+        if org["accepted_seconds_ago"] is None
+        and not (org["log"] and org["log"]["complete_up_to_seconds_ago"] is not None)
+    ]
+    if silent and not status["stored"]:
+        return Verdict("waiting", f"Waiting for the first event of {' and '.join(silent)}.")
+    if silent:
+        return Verdict("waiting", f"Since the start, nothing has come from {' and '.join(silent)} yet.")
+    return Verdict("ok", "All is well.")
+
+
+def _summed_up(found: Sequence[Problem]) -> str:
+    events = [problem for problem in found if problem.runbook not in _ATTENTION | _REACTIONS]
+    texts = []
+    if any(problem.level is Level.CRITICAL for problem in events):
+        texts.append("Events are lost, or may be.")
+    elif events:
+        texts.append("Events are late or incomplete.")
+    if any(problem.runbook in _REACTIONS for problem in found):
+        texts.append("Reactions need a human.")
+    if not texts and all(problem.runbook == _RELOAD for problem in found):
+        return "The changed configuration is not in force."
+    return " ".join(texts) or "Events arrive, but something needs attention."
