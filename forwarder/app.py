@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from forwarder import logs, tls
+from forwarder import logs
 from forwarder.control_socket import ControlRequest, ControlServer, Handler, Report, WatchRequest, never
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
@@ -86,7 +86,6 @@ class Forwarder:
         self._muted = Muted()
         self._stops: dict[str, Callable[[], Awaitable[None]]] = {}
         self._replaying: set[str] = set()  # the sinks with a running replay
-        self._certificates: dict[str, tls.Certificate] = {}  # by setting, as they were last read
 
     async def start(self) -> None:
         """Start every part; when it returns, Okta can post.
@@ -314,7 +313,7 @@ class Forwarder:
         """Set the metrics of a successful reload, and log each certificate that was replaced."""
         found = await asyncio.to_thread(set_certificates, self.metrics, self.settings)
         for setting, certificate in found.items():
-            if self._certificates.get(setting, certificate).serial != certificate.serial:
+            if self.status.certificates.get(setting, certificate).serial != certificate.serial:
                 _logger.info(
                     "a certificate was replaced; new connections use the new one",
                     action="certificate_replaced",
@@ -322,7 +321,7 @@ class Forwarder:
                     serial=certificate.serial,
                     valid_until=certificate.end.isoformat(),
                 )
-        self._certificates = found
+        self.status.certificates = found
         self.metrics.config_reload_successful.set(1)
         self.metrics.config_reloaded_at.set(self._clock.now() / SECOND)
 

@@ -139,7 +139,9 @@ class Metrics:
             "sink_last_delivery_timestamp_seconds", "When the sink last accepted events.", "sink"
         )
         self.dead_letters = self._gauge(
-            "dead_letters", "Dead letters that the store holds; falls when they are replayed.", "sink"
+            "dead_letters",
+            "Dead letters that the store holds; falls when they are replayed or discarded.",
+            "sink",
         )
         self.batch_events = self._histogram("batch_events", "Events in a batch.", _EVENTS, "sink")
         self.batch_duration = self._histogram(

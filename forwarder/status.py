@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from forwarder import logs
+from forwarder import logs, tls
 from forwarder.control_socket import ControlRequest
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
@@ -45,6 +45,7 @@ class Status:
 
     Attributes:
         reload_failed_reason: why the last reload was refused; None if it was applied. `forwarder_process` sets it.
+        certificates: the certificates that the settings name, by setting, as they were last read. `app` sets it.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  # it gathers from every part
@@ -75,6 +76,7 @@ class Status:
         self._clock = clock
         self._started = clock.monotonic()
         self.reload_failed_reason: str | None = None
+        self.certificates: Mapping[str, tls.Certificate] = {}
         self._ledger = Ledger(0, 0, 0, {}, 0, 0)  # the last ledger that could be read
         self._logger = RateLimitedLogger(logs.get("store"), clock, interval=600.0)
 
@@ -99,6 +101,7 @@ class Status:
             "stored": ledger.stored,
             "duplicates": ledger.duplicates,
             "rejected": ledger.rejected,
+            "receiver_dead": ledger.receiver_dead,
             "balanced": ledger.balanced,
             "store_events": ledger.events,
             "store_bytes": ledger.bytes,
@@ -113,6 +116,9 @@ class Status:
                 for name in sorted(self._workers)
             },
             "removed_sinks": dict(ledger.removed),
+            "certificates": {
+                setting: each.end.timestamp() - now / SECOND for setting, each in self.certificates.items()
+            },
             "rules": await self._read_rules() if unreadable is None else None,
             **({} if (reactions := self._reactions()) is None else {"reactions": reactions}),
             "recent_refusals": [_refusal(each) for each in reversed(self._refusals.recent)],

@@ -27,7 +27,7 @@ def set_gauges(metrics: Metrics, status: Mapping[str, Any], now: Micros) -> None
         "disk_free_bytes",
     ):
         getattr(metrics, f"store_{key}").set(status[f"store_{key}"])
-    metrics.dead_letters.labels("receiver").set(status["rejected"])
+    metrics.dead_letters.labels("receiver").set(status["receiver_dead"])
     for name, sink in status["sinks"].items():
         _set_sink(metrics, name, sink, now)
     for name, org in status["okta"].items():

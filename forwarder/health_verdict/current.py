@@ -19,7 +19,14 @@ BEHIND = 900.0
 hook that is down. The alerts ForwarderHookDown and ForwarderReconcileBehind have the same limit."""
 
 _CATCHING_UP = 60.0
-"""For how many seconds after a start the reading of the System Log may be behind without being a problem."""
+"""For how many seconds after a start the System Log and the sinks may be behind without being a problem."""
+
+SINK_BEHIND = 300.0
+"""How many seconds the oldest event may wait for a sink that works. The alert ForwarderSinkBehind has the same limit."""
+
+CERTIFICATE_SOON, CERTIFICATE_NOW = 14 * 86400.0, 2 * 86400.0
+"""How many seconds before its end a certificate is a problem, and a critical one. The alerts ForwarderCertificateExpiring
+have the same limits."""
 
 CLOCK_SKEW = 5.0
 """By how many seconds the clocks of Okta and of this machine may differ. The alert ForwarderClockSkew has the same limit.
@@ -44,13 +51,15 @@ def current_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _store_problems(status)
     yield from _room_problems(status)
     for name, org in status["okta"].items():
-        yield from _org_problems(name, org)
+        yield from _org_problems(name, org, status)
     for name, org in status["okta"].items():
         yield from _log_problems(name, org["log"], status)
     for name, sink in status["sinks"].items():
-        yield from _sink_problems(name, sink)
+        yield from _sink_problems(name, sink, status["uptime_seconds"])
+    yield from _malformed_events(status)
     yield from _removed_sinks(status)
     yield from _refused_reload(status)
+    yield from _certificate_problems(status)
     yield from _rule_problems(status)
     yield from _reaction_problems(status)
 
@@ -101,6 +110,15 @@ def _room_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(Level.WARNING, text, hint, "ForwarderDiskFilling")
 
 
+def _malformed_events(status: Mapping[str, Any]) -> Iterator[Problem]:
+    if held := status.get("receiver_dead"):
+        text = (
+            f"{count(held, 'malformed event')} came from Okta; dead letters keep {agrees(held, 'it', 'them')}"
+        )
+        hint = "see them with `forwarder dead-letters list --sink receiver`, then replay or discard them"
+        yield Problem(Level.WARNING, text, hint, "ForwarderDeadLettersWaiting")
+
+
 def _removed_sinks(status: Mapping[str, Any]) -> Iterator[Problem]:
     for name, events in status.get("removed_sinks", {}).items():
         wait = agrees(events, "waits", "wait")
@@ -118,6 +136,20 @@ def _refused_reload(status: Mapping[str, Any]) -> Iterator[Problem]:
             "run `forwarder check`, and correct the configuration",
             "ForwarderConfigReloadFailed",
         )
+
+
+def _certificate_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
+    for setting, left in status.get("certificates", {}).items():
+        if left < CERTIFICATE_SOON:
+            left_text = (
+                count(int(left // 3600), "hour")
+                if left < CERTIFICATE_NOW
+                else count(int(left // 86400), "day")
+            )
+            text = f"the certificate in {setting} {f'ends in {left_text}' if left > 0 else 'has ended'}"
+            hint = "renew the file in place: the forwarder reads it again within seconds; then run `forwarder check`"
+            level = Level.CRITICAL if left < CERTIFICATE_NOW else Level.WARNING
+            yield Problem(level, text, hint, "ForwarderCertificateExpiring")
 
 
 def _rule_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
@@ -158,7 +190,7 @@ def _reaction_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(Level.WARNING, finding["text"], finding["hint"], finding["runbook"])
 
 
-def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
+def _org_problems(name: str, org: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[Problem]:
     refused = org["refused"]
     if refused:
         accepted = "none was accepted" if org["accepted_seconds_ago"] is None else "none was accepted since"
@@ -184,8 +216,9 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
     hook, log = org["hook"], org["log"]
     if hook and hook["condition"] in HINTS:
         text = f"Okta sends nothing to the hook of {name}: it is {hook['condition']}"
-        is_replaced = not (log and log["error"] and (log["complete_up_to_seconds_ago"] or 0) > BEHIND)
-        level = Level.WARNING if is_replaced else Level.CRITICAL
+        level = Level.WARNING
+        if log and _is_behind(log, status):
+            text, level = f"{text}, and the System Log that replaces it is not read in time", Level.CRITICAL
         yield Problem(level, text, HINTS[hook["condition"]].format(org=name), "ForwarderHookDown")
     elif hook and hook["error"]:
         yield Problem(Level.WARNING, f"the hook of {name} cannot be checked", hook["error"], "Okta API")
@@ -201,15 +234,25 @@ def _org_problems(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(Level.WARNING, text, hint, "ForwarderEventsMissed")
 
 
+def _behind(log: Mapping[str, Any], status: Mapping[str, Any]) -> float:
+    """Return by how many seconds the store is behind the System Log; before its first page, the time since the start."""
+    behind: float | None = log.get("complete_up_to_seconds_ago")
+    return status["uptime_seconds"] if behind is None else behind
+
+
+def _is_behind(log: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    """Whether the store is too far behind the System Log. Just after a start, only an error shows that."""
+    return _behind(log, status) > BEHIND and bool(log["error"] or status["uptime_seconds"] > _CATCHING_UP)
+
+
 def _log_problems(name: str, log: Mapping[str, Any] | None, status: Mapping[str, Any]) -> Iterator[Problem]:
     if not log:
         return
-    behind = log.get("complete_up_to_seconds_ago") or 0
     if log["error"]:
         text = f"the System Log of {name} cannot be read"
         yield Problem(Level.WARNING, text, log["error"], "ForwarderReconcileBehind")
-    elif behind > BEHIND and status["uptime_seconds"] > _CATCHING_UP:
-        text = f"the System Log of {name} was read only up to {behind / 60:,.0f} minutes ago"
+    elif _is_behind(log, status):
+        text = f"the System Log of {name} was read only up to {_behind(log, status) / 60:,.0f} minutes ago"
         hint = (
             "after a pause, wait until polling has caught up; otherwise, find the clients that use up Okta's rate limit "
             "(`forwarder doctor okta.log`), or raise `reconcile.rate_share`"
@@ -234,7 +277,7 @@ def _silence(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(Level.WARNING, text, hint, "ForwarderNoEvents")
 
 
-def _sink_problems(name: str, sink: Mapping[str, Any]) -> Iterator[Problem]:
+def _sink_problems(name: str, sink: Mapping[str, Any], uptime: float) -> Iterator[Problem]:
     if set_aside := sink.get("set_aside"):
         events = f"{count(set_aside, 'event')} {agrees(set_aside, 'fails', 'fail')}"
         text = f"{events} again and again, while {name} accepts others"
@@ -250,6 +293,15 @@ def _sink_problems(name: str, sink: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(Level.WARNING, f"{text}: {sink['last_error']}", advice, section)
         else:
             yield Problem(Level.WARNING, text, sink["last_error"] or "wait for its next try", section)
+    elif (oldest := sink.get("oldest_waiting_seconds", 0)) > SINK_BEHIND and uptime > _CATCHING_UP:
+        text = (
+            f"{name} accepts events, but the oldest one that waits for it came {oldest / 60:,.0f} minutes ago"
+        )
+        hint = (
+            "after a failure, wait until the waiting events are delivered; otherwise the sink is too slow: give its server "
+            "more capacity, or raise the sink's `delivery` limits"
+        )
+        yield Problem(Level.WARNING, text, hint, "ForwarderSinkBehind")
     if dead := sink.get("dead"):
         text = f"{name} rejected {count(dead, 'event')}; dead letters keep them"
         hint = f"see why with `forwarder dead-letters list --sink {name}`, correct the cause, then replay or discard them"

@@ -12,7 +12,7 @@ _RELOAD = "ForwarderConfigReloadFailed"
 _REACTIONS = {"ForwarderUndoOverdue", "ForwarderApprovalsWaiting", "ForwarderReactionsPaused", "Reactions"}
 """The sections of problems of reactions."""
 
-_ATTENTION = {_RELOAD, "ForwarderDiskFilling", "ForwarderClockSkew"}
+_ATTENTION = {_RELOAD, "ForwarderDiskFilling", "ForwarderClockSkew", "ForwarderCertificateExpiring"}
 """The sections of problems that delay no event so far."""
 
 

@@ -69,6 +69,7 @@ class Ledger(msgspec.Struct, frozen=True):
             its dead letters; a sink without any is left out.
         alerts: the number of events among `stored` that are alerts of rules.
         actions: the number of events among `stored` that report actions of reactions.
+        receiver_dead: the number of malformed events that are dead letters now: neither replayed nor discarded.
     """
 
     stored: int
@@ -81,6 +82,7 @@ class Ledger(msgspec.Struct, frozen=True):
     removed: Mapping[str, int] = {}
     alerts: int = 0
     actions: int = 0
+    receiver_dead: int = 0
 
     @property
     def waiting_bytes(self) -> int:

@@ -24,6 +24,7 @@ from forwarder.control_socket import ask
 from forwarder.core.errors import SettingsError, SinkError, StoreError, StoreFormatError
 from forwarder.forwarder_process import SWITCH_INTERVAL
 from forwarder.settings import Settings, read
+from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.interface import open_commands
 from forwarder.store.redelivery import Range, RedeliverRequest
 from tests.e2e.okta import envelope, happenings
@@ -148,6 +149,21 @@ async def test_the_status_is_never_green_while_okta_is_refused(forwarder: Forwar
     assert (org["api"], org["refused"], org["accepted_seconds_ago"], org["log"]) == (False, 3, None, None)
     assert (await post(forwarder, "old"))[1] == 200
     assert (await status())["problems"] == []
+
+
+@pytest.mark.long
+async def test_a_malformed_event_is_a_problem_until_it_is_discarded(forwarder: Forwarder) -> None:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        headers = {"Authorization": "old", "Content-Type": "application/json"}
+        url = f"http://{forwarder.server.address}/okta/events"
+        assert (await client.post(url, content=envelope([b'{"no": "event"}']), headers=headers)).is_success
+    (problem,) = (await forwarder.status.gather())["problems"]
+    assert problem["text"] == "1 malformed event came from Okta; dead letters keep it"
+    await forwarder.store.discard(DeadLetterSelection(sink="receiver"))
+    assert (await forwarder.status.gather())["problems"] == []
+    await forwarder.status.refresh_gauges()
+    held = forwarder.metrics.registry.get_sample_value("forwarder_dead_letters", {"sink": "receiver"})
+    assert held == 0
 
 
 def damage(file: Path, table: str) -> None:

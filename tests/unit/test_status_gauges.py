@@ -20,7 +20,7 @@ SINK: dict[str, Any] = {
 STATUS: dict[str, Any] = {
     "ready": True,
     "stored": 10,
-    "rejected": 4,
+    "receiver_dead": 4,
     "store_events": 8,
     "store_bytes": 4096,
     "store_wal_bytes": 512,

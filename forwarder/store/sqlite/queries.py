@@ -13,7 +13,7 @@ import msgspec
 from forwarder.core.action import Claim
 from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.core.time import SECOND, Micros
-from forwarder.store.dead_letters import DeadLetter, DeadLetterSelection
+from forwarder.store.dead_letters import RECEIVER, DeadLetter, DeadLetterSelection
 from forwarder.store.gaps import Gap, Gaps
 from forwarder.store.ledger import Ledger, SinkLedger
 from forwarder.store.sqlite.encoded_uuid import decode_uuid, encode_uuid
@@ -201,7 +201,10 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
     held = 0 if last is None else last - first + 1
     wal = file_bytes(wal_path(path))
     size = file_bytes(path) + wal
-    return Ledger(stored, duplicates, rejected, sinks, held, size, wal, removed, alerts, actions)
+    receiver_dead = letters.get((RECEIVER, "dead"), 0)
+    return Ledger(
+        stored, duplicates, rejected, sinks, held, size, wal, removed, alerts, actions, receiver_dead
+    )
 
 
 def damage(db: sqlite3.Connection, timeout: float) -> list[str] | None:

@@ -90,6 +90,61 @@ def test_a_hook_that_okta_does_not_use_is_critical_once_the_system_log_is_behind
     assert [problem.level for problem in found if problem.runbook == "ForwarderHookDown"] == [level]
 
 
+def test_a_hook_that_okta_does_not_use_is_critical_while_a_rate_limit_keeps_the_system_log_behind() -> None:
+    org = {
+        "hook": {"condition": "unverified", "error": None},
+        "log": {"error": None, "complete_up_to_seconds_ago": 901.0},
+    }
+    found = verdict(org=org)
+    assert [(problem.level, problem.runbook) for problem in found] == [
+        (Level.CRITICAL, "ForwarderHookDown"),
+        (Level.WARNING, "ForwarderReconcileBehind"),
+    ]
+    assert found[0].text == (
+        "Okta sends nothing to the hook of acme: it is unverified, and the System Log that replaces it is not read in time"
+    )
+    assert verdict(org=org, uptime_seconds=5.0)[0].level is Level.WARNING
+
+
+def test_a_system_log_of_which_no_page_came_is_a_problem_after_15_minutes() -> None:
+    log = {"error": None, "complete_up_to_seconds_ago": None}
+    assert verdict(org={"log": log}, uptime_seconds=900.0) == []
+    (problem,) = verdict(org={"log": log}, uptime_seconds=960.0)
+    assert problem.text == "the System Log of acme was read only up to 16 minutes ago"
+
+
+def test_a_sink_that_works_but_is_behind_is_a_problem() -> None:
+    (problem,) = verdict(sink={"oldest_waiting_seconds": 660.0})
+    assert (problem.level, problem.runbook) == (Level.WARNING, "ForwarderSinkBehind")
+    assert problem.text == "siem accepts events, but the oldest one that waits for it came 11 minutes ago"
+    assert verdict(sink={"oldest_waiting_seconds": 300.0}) == []
+    assert verdict(sink={"oldest_waiting_seconds": 660.0}, uptime_seconds=5.0) == []  # it was stopped
+    down = verdict(sink={"oldest_waiting_seconds": 660.0, "state": "retrying"})
+    assert [problem.runbook for problem in down] == ["ForwarderSinkDown"]
+
+
+DAY = 86400.0
+
+
+@pytest.mark.parametrize(
+    ("left", "level", "ends"),
+    [(13.7 * DAY, Level.WARNING, "ends in 13 days"), (1.5 * DAY, Level.CRITICAL, "ends in 36 hours"), (-DAY, Level.CRITICAL, "has ended")],
+)  # fmt: skip
+def test_a_certificate_that_ends_soon_is_a_problem(left: float, level: Level, ends: str) -> None:
+    (problem,) = found = verdict(certificates={"receiver.tls.cert": left, "ops.tls.cert": 15 * DAY})
+    assert (problem.level, problem.text) == (level, f"the certificate in receiver.tls.cert {ends}")
+    assert "renew the file" in problem.hint
+    assert summary(found, {}).text == "Events arrive, but something needs attention."
+
+
+def test_malformed_events_are_a_problem_until_somebody_has_decided() -> None:
+    (problem,) = verdict(receiver_dead=2)
+    assert (problem.level, problem.runbook) == (Level.WARNING, "ForwarderDeadLettersWaiting")
+    assert problem.text == "2 malformed events came from Okta; dead letters keep them"
+    assert "forwarder dead-letters list --sink receiver" in problem.hint
+    assert verdict(receiver_dead=0) == []
+
+
 def test_a_hook_that_cannot_be_checked_is_named() -> None:
     (problem,) = verdict(org={"hook": {"condition": "unknown", "error": "Okta refuses the token"}})
     assert problem == Problem(
