@@ -284,12 +284,17 @@ def _http(answer: Answer) -> bytes:
 
 
 class FakeOtlpGrpc(_FakeOtlp):
-    """An OTLP server over gRPC."""
+    """An OTLP server over gRPC.
+
+    Attributes:
+        peers: the addresses of the connections that carried a request.
+    """
 
     cannot = (Fault.THROTTLED_SOME, Fault.REDIRECT, Fault.SPOILED_RESET)
 
     def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
         super().__init__()
+        self.peers: set[str] = set()
         self._credentials = credentials
         self._server: grpc.aio.Server | None = None
 
@@ -309,6 +314,11 @@ class FakeOtlpGrpc(_FakeOtlp):
             self.port = self._server.add_insecure_port(address)
         await self._server.start()
 
+    @property
+    def connections(self) -> int:
+        """How many were opened."""
+        return len(self.peers)
+
     async def hang_up(self) -> None:
         if self._server is not None:
             server, self._server = self._server, None
@@ -323,6 +333,7 @@ class _Servicer(LogsServiceServicer):
         self, request: ExportLogsServiceRequest, context: Any
     ) -> ExportLogsServiceResponse:
         headers = dict(context.invocation_metadata())
+        self._fake.peers.add(context.peer())
         answer = self._fake.answer(Request("Export", headers, 0, request))
         if answer.silent:
             await asyncio.get_running_loop().create_future()  # until the call is cancelled

@@ -12,6 +12,7 @@ The library has node classes of its own, but they are not suitable for security 
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import elastic_transport
@@ -27,6 +28,11 @@ In the worst case, the decoded JSON takes 25 times as much memory."""
 
 _READ_TYPES = ("application/", "text/")
 """The beginnings of the content types that the client can decode. It decodes a body without a type as JSON or text."""
+
+
+_CLOSE = {"connection": "close"}
+"""Sent after a refused request, so that the host name is resolved again. Otherwise, if another server takes the place of one
+that refuses requests, the old one would get them without end."""
 
 
 class TooLargeError(elastic_transport.TransportError):
@@ -51,6 +57,7 @@ class Node(elastic_transport.BaseAsyncNode):
             follow_redirects=False,
             trust_env=False,  # a variable such as HTTPS_PROXY must not change where the events go
         )
+        self._last_headers: Mapping[str, str] = {}  # override all others
 
     async def perform_request(  # type: ignore[override]  # as the library's own async nodes
         self,
@@ -77,7 +84,7 @@ class Node(elastic_transport.BaseAsyncNode):
             self.base_url + target,
             content=body,
             # This asks for an uncompressed response; only a proxy may still compress it.
-            headers={"accept-encoding": "identity", **self.headers, **(headers or {})},
+            headers={"accept-encoding": "identity", **self.headers, **(headers or {}), **self._last_headers},
             timeout=timeout,
         )
         try:
@@ -94,6 +101,7 @@ class Node(elastic_transport.BaseAsyncNode):
             ) from error
         except httpx.RequestError as error:
             raise elastic_transport.ConnectionError(_unreachable(self.base_url, error)) from error
+        self._last_headers = {} if response.is_success else _CLOSE
         meta = elastic_transport.ApiResponseMeta(
             status=response.status_code,
             http_version="1.1",

@@ -24,20 +24,25 @@ class ExportResult(msgspec.Struct, frozen=True):
         detail: the server's own text, or the error.
         wait: the number of seconds that the server asked us to wait; None if it did not ask.
         refused: the number of records that the server refused although it accepted the request (partial_success).
-        answered: whether the server answered, so that the connection can be used again.
     """
 
     verdict: ResponseVerdict
     detail: str = ""
     wait: float | None = None
     refused: int = 0
-    answered: bool = True
+
+    @property
+    def keeps_connection(self) -> bool:
+        """Whether the next request may use the same connection.
+
+        After a failure, a new connection is opened, for which the host name is resolved again. Otherwise a server that
+        refuses requests, for example because it was replaced by another one, would get them without end.
+        """
+        return self.verdict.retry is None or self.verdict.split
 
 
-NO_RESPONSE = ExportResult(
-    response_verdicts.UNKNOWN, "the request was started, but not answered", answered=False
-)
-_NO_REQUEST = ExportResult(response_verdicts.UNKNOWN, "the exporter made no request", answered=False)
+NO_RESPONSE = ExportResult(response_verdicts.UNKNOWN, "the request was started, but not answered")
+_NO_REQUEST = ExportResult(response_verdicts.UNKNOWN, "the exporter made no request")
 
 
 class Exporter(ABC):

@@ -16,7 +16,6 @@ from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk._logs.export import LogRecordExporter
 
-from forwarder.core.outcome import RetryReason
 from forwarder.safe_files import read_small
 from forwarder.sinks import response_verdicts
 from forwarder.sinks.otlp import advice
@@ -89,12 +88,11 @@ class GrpcExporter(Exporter):
         if _RESPONSE_TOO_LARGE in text or (_EITHER_TOO_LARGE in text and self.records == 1):
             # This is not a rejection: the server may have accepted the event, and its next response may be shorter.
             detail = f"{self.settings.url}: the response is larger than {RESPONSE_LIMIT >> 10} KiB ({text})"
-            return ExportResult(response_verdicts.UNKNOWN, detail, answered=False)
+            return ExportResult(response_verdicts.UNKNOWN, detail)
         verdict = response_verdicts.grpc_verdict(code, self.records, text)
-        answered = verdict.retry not in (RetryReason.CONNECTION, RetryReason.TIMEOUT, RetryReason.UNKNOWN)
         detail = f"{code}: {text}" if text else code
         detail = advice.grpc_status(self.settings.url, detail, uses_tls=self.settings.uses_tls)
-        return ExportResult(verdict, detail, _wait(call), answered=answered)
+        return ExportResult(verdict, detail, _wait(call))
 
 
 class _Stub:

@@ -122,7 +122,7 @@ class _Session(requests.Session):
             if verdict == response_verdicts.UNKNOWN:
                 verdict = response_verdicts.CONNECTION
             detail = advice.no_response(exporter.settings.url, causes)
-            exporter.result = ExportResult(verdict, detail, answered=False)
+            exporter.result = ExportResult(verdict, detail)
             raise _NotAcceptedError from error
         exporter.result = result = self._read(response, content)
         if result.verdict != response_verdicts.DELIVERED:
@@ -153,7 +153,7 @@ class _Session(requests.Session):
             text = (
                 f"{advice.posted(settings.url)}: {detail}, but the response is perhaps not complete: {_CUT}"
             )
-            return ExportResult(response_verdicts.CONNECTION, text, answered=False)
+            return ExportResult(response_verdicts.CONNECTION, text)
         message = _decode(response, content)
         if message is None:
             # If this counted as delivered, all events would be lost at a web server that answers 200 to everything.

@@ -59,22 +59,22 @@ class OtlpSink:
         return BatchResult(delivered=seqs, unattributed=result.refused, detail=detail)
 
     async def _export(self, encoded: bytes, records: int) -> ExportResult:
-        # Only one call at a time uses an exporter. If the server answered, the exporter is used again. In all other cases,
-        # also if this call is cancelled or runs out of time, the exporter is closed, which ends its thread.
+        # Only one call at a time uses an exporter. After a failure, also if this call is cancelled or runs out of time, the
+        # exporter is closed, which ends its connection and its thread. In all other cases, it is used again.
         exporter = self._idle.pop() if self._idle else self._connect()
-        answered = False
+        keep = False
         try:
             async with asyncio.timeout(self._timeout):
                 result = await in_daemon_thread(lambda: exporter.export(encoded, records), "otlp")
-            answered = result.answered
+            keep = result.keeps_connection
         except TimeoutError:
             text = f"no complete response within {self._timeout:g} s"
-            result = ExportResult(response_verdicts.TIMEOUT, text, answered=False)
+            result = ExportResult(response_verdicts.TIMEOUT, text)
         except Exception as error:  # noqa: BLE001  # whatever a library raises, the events must be sent again
             text = f"{type(error).__name__}: {error}"
-            result = ExportResult(response_verdicts.error_verdict(error), text, answered=False)
+            result = ExportResult(response_verdicts.error_verdict(error), text)
         finally:
-            if answered:
+            if keep:
                 self._idle.append(exporter)
             else:
                 exporter.close()

@@ -255,6 +255,19 @@ async def test_a_connection_that_the_server_closed_while_idle_costs_no_event(
     assert await server.received() == ["uuid-1", "uuid-2"]
 
 
+@pytest.mark.parametrize("status", [429, 503, 401, 404])
+async def test_after_refusals_the_host_name_is_resolved_again_for_a_new_connection(
+    server: FakeElasticsearch, sink: ElasticsearchSink, status: int
+) -> None:
+    server.replies.extend([error(status, "x", "elsewhere now")] * 2)
+    for seq in (1, 2):
+        assert (await sink.send([stored(seq)])).retry == [seq]
+    assert server.connections == 1
+    for seq in (1, 2, 3):
+        assert (await sink.send([stored(seq)])).delivered == [seq]
+    assert (len(server.requests), server.connections) == (5, 3)
+
+
 async def test_a_silent_host_times_out(server: FakeElasticsearch) -> None:
     server.always = Reply(silent=True)
     outcome = await send_once(server, stored(1), delivery={"timeout": "250ms"})

@@ -41,7 +41,7 @@ async def test_the_answer_after_an_interim_response_is_that_of_its_own_request(
     )
     assert (accepted.delivered, again.delivered) == ([1, 2], [1, 2])
     assert (list(refused.retry), refused.reason) == ([1, 2], RetryReason.SERVER)
-    assert (len(server.requests), server.connections) == (3, 1)
+    assert (len(server.requests), server.connections) == (3, 2)
 
 
 async def test_an_answer_after_interim_responses_without_end_is_not_read(server: FakeOtlpHttp) -> None:

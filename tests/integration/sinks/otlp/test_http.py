@@ -160,7 +160,7 @@ async def test_a_truncated_response_is_a_retry(server: FakeOtlpHttp) -> None:
 
 async def test_a_connection_is_used_again(server: FakeOtlpHttp) -> None:
     sink = OtlpSink("otlp", OtlpSinkSettings(endpoint=server.url), ManualClock())
-    for answer in (Answer(), Answer(503, text="busy"), Answer(refused=1), Answer(status=204, body=b"")):
+    for answer in (Answer(), Answer(413), Answer(refused=1), Answer(status=204, body=b"")):
         server.answers.append(answer)
         await sink.send(stored_events(2))
     await sink.close()

@@ -19,6 +19,7 @@ from forwarder.sinks.otlp.sink import OtlpSink
 from tests.contract.sinks import stored_events
 from tests.fakes.clock import ManualClock
 from tests.fakes.otlp import Answer, FakeOtlpGrpc, FakeOtlpHttp, attributes
+from tests.fakes.peer import Fault
 
 Server = FakeOtlpHttp | FakeOtlpGrpc
 Connect = Callable[..., OtlpSink]
@@ -203,6 +204,19 @@ async def test_a_server_that_comes_back_is_reached_by_the_next_try(server: Serve
     assert (await sink.send(stored_events(1, first=2))).reason is RetryReason.CONNECTION
     await server.listen()
     assert (await sink.send(stored_events(1, first=2))).delivered == [2]
+
+
+@pytest.mark.parametrize("fault", [Fault.SERVER_ERROR, Fault.THROTTLED, Fault.UNAUTHORIZED, Fault.NOT_FOUND])
+async def test_after_a_refusal_the_host_name_is_resolved_again_for_a_new_connection(
+    server: Server, connect: Connect, fault: Fault
+) -> None:
+    sink = connect()
+    await server.fail_with(fault)
+    assert (await sink.send(stored_events(1))).retry == [1]
+    await server.recover()
+    assert (await sink.send(stored_events(1))).delivered == [1]
+    assert (await sink.send(stored_events(1, first=2))).delivered == [2]
+    assert (len(server.requests), server.connections) == (3, 2)
 
 
 async def test_an_event_that_is_not_an_object_is_rejected_and_the_others_are_delivered(
