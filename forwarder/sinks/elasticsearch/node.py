@@ -102,14 +102,16 @@ class Node(elastic_transport.BaseAsyncNode):
         except httpx.RequestError as error:
             raise elastic_transport.ConnectionError(_unreachable(self.base_url, error)) from error
         self._last_headers = {} if response.is_success else _CLOSE
-        meta = elastic_transport.ApiResponseMeta(
+        return NodeResponse(self._meta(response), content)
+
+    def _meta(self, response: httpx.Response) -> elastic_transport.ApiResponseMeta:
+        return elastic_transport.ApiResponseMeta(
             status=response.status_code,
             http_version="1.1",
             headers=_headers(response),
             duration=response.elapsed.total_seconds(),
             node=self.config,
         )
-        return NodeResponse(meta, content)
 
     async def close(self) -> None:  # type: ignore[override]  # as above
         """Close the connections."""
