@@ -21,15 +21,13 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 from forwarder.config.error_texts import shown
-from forwarder.config.variables import is_variable
+from forwarder.config.secret_source import check_characters, read_source, refuse_source
 from forwarder.core import redaction
-from forwarder.safe_files import cannot_read, read_small
 
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _TIMES = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST_TIME = 36_500 * 86_400  # 100 years; a time 100 years ago can still be stored and written as a date
-_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,60}|[a-z][a-z0-9_]{0,60}")
 _QUANTITY = re.compile(r"^\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]+)\s*$")
 
 
@@ -113,8 +111,8 @@ class ParsedText(str):
 class Secret:
     """A secret and its source. `repr`, `str` and errors never show the value; other output redacts it.
 
-    In the configuration, a secret is a string, `{env: NAME}` or `{file: path}`. Line breaks at the end of the file are
-    dropped.
+    In the configuration, a secret is a string, `{env: NAME}` or `{file: path}`. Line breaks at the end of the variable or
+    of the file are dropped.
     """
 
     __slots__ = ("_source", "_value", "is_read")
@@ -170,23 +168,10 @@ class Secret:
         if isinstance(written, str):
             if not written.strip():
                 raise ValueError("the secret is empty")
-            _refuse_source(written)
-            return cls(_encodable(written))
-        if (
-            not isinstance(written, dict)
-            or len(written) != 1
-            or not isinstance(next(iter(written.values())), str)
-        ):
-            raise ValueError("a secret is a string, {env: NAME} or {file: path}")
-        kind, name = next(iter(written.items()))
-        value = _read_source(kind, name)
-        if not value.strip():
-            raise ValueError(f"{kind} {name} is empty; write the secret there")
-        if is_variable(value):
-            raise ValueError(
-                f"{kind} {name} contains only a variable, which is not replaced; write the secret itself there"
-            )
-        return cls(_encodable(value), written)
+            refuse_source(written)
+            check_characters(written)
+            return cls(written)
+        return cls(read_source(written), written)
 
     def __repr__(self) -> str:
         return "Secret('***')"
@@ -218,54 +203,6 @@ class Secret:
             for kind in ("env", "file")
         ]
         return {"anyOf": [text, *named]}
-
-
-def _refuse_source(text: str) -> None:
-    """Raise ValueError if `text` is not a secret, but a source in the wrong form. The message does not show `text`."""
-    if is_variable(text) or re.fullmatch(r"([A-Za-z]+ )?(\$[A-Za-z_]\w*|%[A-Za-z_]\w*%)", text):
-        raise ValueError("variables are not replaced in a text; write {env: NAME}")
-    if re.match(r"(env|file):\S", text):
-        raise ValueError(
-            "is a text, not a source; write {env: NAME} or {file: path}, with a blank after the colon"
-        )
-    if re.fullmatch(r"""\s*\{\s*["']?(env|file)["']?\s*:[^{}]*\}\s*""", text):
-        raise ValueError(
-            "is a text, not a source; write {env: NAME} or {file: path} without quotes around it, or, in an environment "
-            'variable, JSON such as {"env": "NAME"}'
-        )
-    if text.startswith("/") and os.path.isfile(text):  # noqa: PTH113  # pathlib's method may raise
-        raise ValueError("is the path of a file, not its content; write {file: path}")
-
-
-def _read_source(kind: str, name: str) -> str:
-    if kind == "env":
-        if name in os.environ:
-            return os.environ[name]
-        if not _VARIABLE.fullmatch(name):  # the name may be the secret itself
-            raise ValueError("`env` needs the name of a variable, as in {env: ACME_SECRET}, not its value")
-        raise ValueError(f"the environment has no variable {name}; set it or name another")
-    if kind != "file":
-        raise ValueError("a secret is a string, {env: NAME} or {file: path}")
-    try:
-        # Some editors begin a file with a byte order mark, which is not a part of the secret.
-        return read_small(Path(name)).decode("utf-8-sig").rstrip("\r\n")
-    except OSError as error:
-        reason = cannot_read(error)
-        if isinstance(error, FileNotFoundError) and not name.startswith("/"):
-            reason += "; a relative path begins at the folder in which the command was started"
-    except ValueError:
-        reason = "it is not text; name another file"
-    # Show the name only if it is surely a path: otherwise it may be the secret itself.
-    named = f"the file {name}" if name.startswith(("/", "./", "../")) else "the file that `file` names"
-    raise ValueError(f"{named} cannot be read: {reason}")
-
-
-def _encodable(secret: str) -> str:
-    try:
-        secret.encode()
-    except UnicodeEncodeError:
-        raise ValueError("the secret has a character that cannot be sent") from None
-    return secret
 
 
 _LONGEST_NAME = 255  # bytes, on all usual file systems

@@ -1,4 +1,4 @@
-"""Finds variables such as `${NAME}` in texts. Shells and templates replace variables, but the forwarder does not."""
+"""Finds variables such as `${NAME}` in texts. Shells, templates and other forwarders replace them; this forwarder does not."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -6,14 +6,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-_VARIABLE = r"\$\{[A-Za-z_]\w*(:?[-+?=][^{}]*)?\}|\{\{.*\}\}"
+_VARIABLE = r"[$%]\{[A-Za-z_][\w.]*(:?[-+?=][^{}]*|:[^{}]+)?\}|\{\{.*\}\}|\$\([A-Z_][A-Z0-9_]*\)"
 _ANYWHERE = re.compile(_VARIABLE)
 _ALONE = re.compile(r"\$[A-Z_][A-Z0-9_]*")
-_SECRET = re.compile(rf"\s*([A-Za-z]+ )?({_VARIABLE}|{_ALONE.pattern})\s*")
+_SECRET = re.compile(rf"\s*([A-Za-z]+ )?({_VARIABLE}|{_ALONE.pattern}|SECRET\[[\w.-]+\]|op://\S+)\s*")
+"""Matches also how Vector and 1Password name a secret."""
 
 
 def has_variable(text: str) -> bool:
-    """Whether `text` has a variable of a shell, as in `${NAME:-x}`, or of a template, as in `{{ name }}`."""
+    """Whether `text` has a variable of a shell, as in `${NAME:-x}`, of Kubernetes, as in `$(NAME)`, of the Collector, as in
+    `${env:NAME}`, or of a template, as in `{{ name }}`."""
     return bool(_ANYWHERE.search(text) or _ALONE.fullmatch(text))
 
 

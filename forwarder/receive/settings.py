@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from forwarder.config.hosts import Listen
 from forwarder.config.types import Duration, Secret, Section, Size
@@ -46,9 +46,15 @@ def _validate_path(value: str) -> str:
 _TAKEN_HEADERS = {
     *HTTP_HEADERS,
     "accept",
+    "cookie",
     "date",
+    "forwarded",
     "set-cookie",
     "user-agent",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
     "x-okta-verification-challenge",
 }
 
@@ -90,6 +96,15 @@ class HookEndpointSettings(Section):
     header: Annotated[str, AfterValidator(_validate_header)] = "Authorization"
     secrets: tuple[Annotated[Secret, AfterValidator(_validate_secret)], ...] = ()
     challenge_needs_secret: bool = True
+
+    @model_validator(mode="after")
+    def _values_without_the_name(self) -> Self:
+        for secret in self.secrets:
+            if secret.reveal().lower().startswith(f"{self.header.lower()}:"):
+                raise ValueError(
+                    "`secrets` has an item that begins with the name of the header; write only the header's value"
+                )
+        return self
 
 
 def validate_endpoints(orgs: Mapping[str, HookEndpointSettings], receiver: ReceiverSettings) -> Iterator[str]:

@@ -278,6 +278,11 @@ MISTAKES = {
     "no org for the rules": (OPS, "rules: {orgs: []}", "rules.orgs: at least one is required"),
     "orgs as a list": ("orgs:\n  acme:", "orgs:\n  - acme:", "orgs: write keys with values"),
     "a header with a blank": (OTLP, f"{OTLP}, headers: {{'a b': c}}", "sinks.traces.headers.a…: is not the name of a header"),
+    "the header before its value": (SECRET, "'authorization: hunter2-hunter2-hunter2'", "orgs.acme.secrets: has an item that begins with the name of the header"),
+    "a header of proxies": ("header: Authorization", "header: X-Forwarded-For", "orgs.acme.header: has another meaning in HTTP"),
+    "the name of a variable for its value": (SECRET, "ACME_SECRET", "orgs.acme.secrets[0]: is the name of an environment variable"),
+    "a variable of the Collector": (KEY, "api_key: '${env:ES_KEY}'", "sinks.siem.api_key: variables are not replaced"),
+    "a number as secret": (KEY, "api_key: 123456", "sinks.siem.api_key: a secret is a string"),
     "a path for gRPC": (OTLP, '"http://127.0.0.1:4317/v1/logs", protocol: grpc', "sinks.traces.endpoint: a gRPC endpoint has no path"),
 }  # fmt: skip
 

@@ -1,4 +1,5 @@
 import os
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,74 @@ def test_a_missing_secret_file_with_a_relative_path_says_where_the_path_begins()
         Secret.read({"file": "no-such-folder/hook"})
     with pytest.raises(ValueError, match=r"create it, or correct the path$"):
         Secret.read({"file": "/no-such-folder/hook"})
+
+
+def test_a_line_break_at_the_end_of_a_variable_is_no_part_of_the_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OKTA_SECRET", "9f4c1e77a0b2d8\r\n")
+    assert Secret.read({"env": "OKTA_SECRET"}).reveal() == "9f4c1e77a0b2d8"
+
+
+NOT_A_SECRET = {
+    '"9f4c1e77"': "quotes around the secret",
+    "'9f4c1e77'": "quotes around the secret",
+    "“9f4c1e77”": "quotes around the secret",
+    "OKTA_SECRET=9f4c1e77": "contains NAME=VALUE; write only the value there",
+    "export OKTA_SECRET=9f4c1e77": "contains NAME=VALUE; write only the value there",
+    "${env:OKTA_SECRET}": "contains only a variable",
+    "${file:/run/secrets/okta}": "contains only a variable",
+    "%{OKTA_SECRET}": "contains only a variable",
+    "$(OKTA_SECRET)": "contains only a variable",
+    "SECRET[vault.okta_secret]": "contains only a variable",
+    "op://vault/okta/secret": "contains only a variable",
+}
+
+
+@pytest.mark.parametrize("content", NOT_A_SECRET)
+def test_what_surrounds_or_names_a_secret_is_refused(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_text(content + "\n")
+    monkeypatch.setenv("SOME_SECRET", content)
+    for source in ({"env": "SOME_SECRET"}, {"file": str(tmp_path / "secret")}):
+        with pytest.raises(ValueError, match=NOT_A_SECRET[content]) as refused:
+            Secret.read(source)
+        assert "9f4c1e77" not in str(refused.value)
+
+
+@pytest.mark.parametrize("secret", ['9f"4c"1e77', "AB=9f4c1e77", "9F4C1E77AA==", '"a"b"'])
+def test_a_secret_may_have_quotes_and_equals_signs(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_SECRET", secret)
+    assert Secret.read({"env": "SOME_SECRET"}).reveal() == secret
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_a_secret_file_in_utf_16_is_refused(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("9f4c1e77", encoding=encoding)
+    with pytest.raises(ValueError, match="it is not text in UTF-8; save it as UTF-8"):
+        Secret.read({"file": str(tmp_path / "secret")})
+
+
+def test_the_name_of_a_variable_in_place_of_its_value_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OKTA_SECRET", "9f4c1e77")
+    with pytest.raises(ValueError, match=r"is the name of an environment variable, .*write {env: NAME}"):
+        Secret.read("OKTA_SECRET")
+
+
+@pytest.mark.parametrize("written", [123456, 0.5, True, date(2026, 1, 1)])
+def test_a_secret_that_yaml_reads_as_another_type_needs_quotes(written: Any) -> None:
+    with pytest.raises(ValueError, match="put it into quotes"):
+        Secret.read(written)
+
+
+@pytest.mark.parametrize(
+    ("file", "hint"),
+    [
+        ("~/hook", "`~` is not replaced; write the whole path"),
+        ("$HOME/hook", "variables are not replaced in a path"),
+    ],
+)
+def test_a_secret_file_with_a_shorthand_says_that_it_is_not_replaced(file: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=hint):
+        Secret.read({"file": file})

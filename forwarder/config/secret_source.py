@@ -1,0 +1,116 @@
+"""Reads a secret from its source (an environment variable or a file), and refuses texts that name a secret.
+
+No message shows a text that may be the secret.
+"""
+
+import os
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from forwarder.config.variables import is_variable
+from forwarder.safe_files import cannot_read, read_small
+
+_FORMS = "a secret is a string, {env: NAME} or {file: path}"
+_NOT_UTF_8 = "it is not text in UTF-8; save it as UTF-8, or name another file"
+_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,60}|[a-z][a-z0-9_]{0,60}")
+_QUOTED = re.compile(r"""(["'])[^"']+\1|[“„].+[”“]""", re.DOTALL)
+_ASSIGNED = re.compile(r"(export\s+)?(?=\w{0,60}_)[A-Z][A-Z0-9_]{4,60}=[^=\s].*", re.DOTALL)
+"""Matches a line of a file with environment variables, as in `OKTA_TOKEN=…`."""
+
+
+def refuse_source(text: str) -> None:
+    """Raise ValueError if `text` is not a secret, but a source in the wrong form."""
+    if is_variable(text) or re.fullmatch(r"([A-Za-z]+ )?(\$[A-Za-z_]\w*|%[A-Za-z_]\w*%)", text):
+        raise ValueError("variables are not replaced in a text; write {env: NAME}")
+    if "_" in text and _NAME.fullmatch(text) and text in os.environ:
+        raise ValueError("is the name of an environment variable, not its value; write {env: NAME}")
+    if re.match(r"(env|file):\S", text):
+        raise ValueError(
+            "is a text, not a source; write {env: NAME} or {file: path}, with a blank after the colon"
+        )
+    if re.fullmatch(r"""\s*\{\s*["']?(env|file)["']?\s*:[^{}]*\}\s*""", text):
+        raise ValueError(
+            "is a text, not a source; write {env: NAME} or {file: path} without quotes around it, or, in an environment "
+            'variable, JSON such as {"env": "NAME"}'
+        )
+    if text.startswith("/") and os.path.isfile(text):  # noqa: PTH113  # pathlib's method may raise
+        raise ValueError("is the path of a file, not its content; write {file: path}")
+
+
+def read_source(written: Any) -> str:
+    """Return the secret at the source `written`, such as `{env: NAME}`.
+
+    Raises:
+        ValueError: `written` is not a source; or what is there is missing, empty, or no secret.
+    """
+    if isinstance(written, int | float | date):
+        raise ValueError(f"{_FORMS}; YAML does not read this as a text, so put it into quotes")  # noqa: TRY004  # pydantic reports only a ValueError
+    if (
+        not isinstance(written, dict)
+        or len(written) != 1
+        or not isinstance(next(iter(written.values())), str)
+    ):
+        raise ValueError(_FORMS)
+    kind, name = next(iter(written.items()))
+    value = _read(kind, name)
+    if not value.strip():
+        raise ValueError(f"{kind} {name} is empty; write the secret there")
+    if is_variable(value):
+        raise ValueError(
+            f"{kind} {name} contains only a variable, which is not replaced; write the secret itself there"
+        )
+    if _QUOTED.fullmatch(value):
+        raise ValueError(
+            f"{kind} {name} has quotes around the secret, which would be a part of it; remove them"
+        )
+    if _ASSIGNED.fullmatch(value):
+        raise ValueError(f"{kind} {name} contains NAME=VALUE; write only the value there")
+    check_characters(value)
+    return value
+
+
+def _read(kind: str, name: str) -> str:
+    # A line break at the end is not a part of the secret: editors write it, and so does `echo secret | base64`.
+    if kind == "file":
+        return _read_file(name).rstrip("\r\n")
+    if kind != "env":
+        raise ValueError(_FORMS)
+    if name in os.environ:
+        return os.environ[name].rstrip("\r\n")
+    if not _NAME.fullmatch(name):  # the name may be the secret itself
+        raise ValueError("`env` needs the name of a variable, as in {env: ACME_SECRET}, not its value")
+    raise ValueError(f"the environment has no variable {name}; set it or name another")
+
+
+def _read_file(name: str) -> str:
+    try:
+        # Some editors begin a file with a byte order mark, which is not a part of the secret.
+        text = read_small(Path(name)).decode("utf-8-sig")
+        if "\0" not in text:  # a file in UTF-16 may be valid UTF-8, with a NUL in each character
+            return text
+        reason = _NOT_UTF_8
+    except FileNotFoundError as error:
+        reason = cannot_read(error)
+        if name.startswith("~"):
+            reason = "`~` is not replaced; write the whole path"
+        elif re.search(r"[$%{]", name):
+            reason = "variables are not replaced in a path; write it as it is on the disk"
+        elif not name.startswith("/"):
+            reason += "; a relative path begins at the folder in which the command was started"
+    except OSError as error:
+        reason = cannot_read(error)
+    except ValueError:
+        reason = _NOT_UTF_8
+    # Show the name only if it is surely a path: otherwise it may be the secret itself.
+    named = f"the file {name}" if name.startswith(("/", "./", "../")) else "the file that `file` names"
+    raise ValueError(f"{named} cannot be read: {reason}")
+
+
+def check_characters(secret: str) -> None:
+    """Raise ValueError if `secret` has a character that cannot be encoded."""
+    try:
+        secret.encode()
+    except UnicodeEncodeError:
+        raise ValueError("the secret has a character that cannot be sent") from None
