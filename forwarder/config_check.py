@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 from forwarder import tls
 from forwarder.config.file import unread_variables
 from forwarder.config.hosts import Listen, is_loopback, is_public
-from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.errors import StoreError
+from forwarder.core.time import SECOND
 from forwarder.okta.settings import misspelt_domain, org_origin
+from forwarder.okta.system_log.pages import RETENTION
 from forwarder.okta.zones.settings import zone_warnings
 from forwarder.react.settings.entries import written
 from forwarder.react.settings.types import Mode
@@ -27,6 +28,7 @@ from forwarder.rules.review import value_warnings
 from forwarder.safe_files import can_create_in, cannot_read, cannot_write
 from forwarder.secret_check import chosen_secret_warnings, readable_secrets
 from forwarder.settings import Settings
+from forwarder.sink_check import heartbeat_warnings, sink_warnings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.file.paths import lock_path, place_problem
 from forwarder.sinks.file.settings import FileSinkSettings
@@ -37,7 +39,8 @@ SOON = timedelta(days=14)
 """A certificate or a key that ends within this time should be renewed now."""
 
 _OKTA_WAITS = 3.0  # seconds
-_OTLP_PORTS = {4317: "grpc", 4318: "http/protobuf"}
+_RELATIVE = "is relative to the folder in which each command is started; write it from / on"
+_RULES_READ = 3600.0  # seconds; the rules may be this far behind the sinks
 
 
 def _store_problems(settings: Settings) -> Iterator[str]:
@@ -166,12 +169,28 @@ def _org_warnings(settings: Settings) -> Iterator[str]:
             yield f"orgs.{name}.hook.uri: Okta posts from the internet, which cannot reach this host; write the public name"
         if org.hook and urlsplit(org.hook.uri).path.rstrip("/") != org.path.rstrip("/"):
             yield (
-                f"orgs.{name}.hook.uri: its path differs from orgs.{name}.path ({org.path}); "
-                "without a proxy that rewrites the path, every request gets a 404"
+                f"orgs.{name}.hook.uri: its path differs from orgs.{name}.path ({org.path}), so every request gets a 404, unless a "
+                "proxy rewrites the path; write the same path in both, then run `forwarder hooks sync`"
             )
+    if settings.reconcile.lookback * SECOND > RETENTION:
+        yield "reconcile.lookback: Okta keeps its log for 90 days, so no older event can be read; write at most 90d"
+
+
+def _relative_store(settings: Settings) -> Iterator[str]:
+    if not settings.store.path.is_absolute():
+        yield f"store.path: {_RELATIVE}"
+
+
+def _relative_files(settings: Settings) -> Iterator[str]:
+    yield from (f"{key}: {_RELATIVE}" for key, name, _ in _sink_files(settings) if not name.is_absolute())
 
 
 def _listener_warnings(settings: Settings) -> Iterator[str]:
+    if settings.receiver.tls and (issuer := tls.missing_chain(settings.receiver.tls.cert)):
+        yield (
+            f"receiver.tls.cert: has no chain to the issuer of the certificate ({issuer}); Okta refuses it unless this issuer is "
+            "a root; write the certificates of the issuers after it"
+        )
     if settings.receiver.commit_timeout >= _OKTA_WAITS:
         yield "receiver.commit_timeout: Okta waits 3 s for an answer, and would not see a later one; set 2s"
     if settings.receiver.body_timeout < _OKTA_WAITS:
@@ -190,34 +209,6 @@ def _listener_warnings(settings: Settings) -> Iterator[str]:
         )
 
 
-def _sink_warnings(settings: Settings) -> Iterator[str]:
-    for name, sink in settings.sinks.items():
-        if sink.accepts and not any(map(sink.accepts, EVENT_TYPES)):
-            key = "except" if sink.only is None else "only"
-            yield f"sinks.{name}.{key}: leaves none of Okta's event types, so this sink gets no event"
-        if isinstance(sink, ElasticsearchSinkSettings):
-            remote = [host for host in sink.hosts if not is_loopback(urlsplit(host).hostname or "")]
-            if remote and not sink.uses_tls:
-                yield f"sinks.{name}.hosts: events and credentials cross the network unencrypted; use https://"
-            if not sink.verify_certificate and sink.uses_tls:
-                yield f"sinks.{name}.verify_certificate: anyone on the network path can read the events; set ca_file instead"
-        elif isinstance(sink, OtlpSinkSettings):
-            parts = urlsplit(sink.endpoint)
-            if not sink.uses_tls and not is_loopback(parts.hostname or ""):
-                yield f"sinks.{name}.endpoint: events and headers cross the network unencrypted; use https://"
-            expected = _OTLP_PORTS.get(parts.port or 0, sink.protocol)
-            if expected != sink.protocol:
-                yield f"sinks.{name}.endpoint: port {parts.port} is usually for {expected}; check `protocol`"
-        elif isinstance(sink, FileSinkSettings) and sink.max_files == 0:
-            yield f"sinks.{name}.max_files: with 0, each file is removed when it is rotated, with all its events; write at least 1"
-
-
-def _heartbeat_warnings(settings: Settings) -> Iterator[str]:
-    sinks = settings.sinks.values()
-    if settings.ops.heartbeat and not any(isinstance(sink, ElasticsearchSinkSettings) for sink in sinks):
-        yield "ops.heartbeat: has no effect without a sink of kind elasticsearch; remove it"
-
-
 def _rule_warnings(settings: Settings) -> Iterator[str]:
     ruleset, rule_problems = read_rules(settings.rules.files, settings.rules.lists)
     for exception in ruleset.expired:
@@ -227,6 +218,11 @@ def _rule_warnings(settings: Settings) -> Iterator[str]:
         )
     yield from (f"rules.files: {doubt}" for doubt in value_warnings(ruleset))
     yield from _list_warnings(settings, len(rule_problems))
+    if settings.rules.files and settings.store.retention < _RULES_READ:
+        yield (
+            "store.retention: is so short that the store may drop events before the rules have read them; keep events for at "
+            "least 1h"
+        )
     for correlation in ruleset.correlations:
         if correlation.timespan > settings.store.retention:
             yield (
@@ -295,14 +291,16 @@ PROBLEMS: Mapping[str, Finder] = {**FATAL, **PASSING}
 """The checks for problems with which the command `check` fails, by the ids that `doctor` shows."""
 
 WARNINGS: Mapping[str, Finder] = {
+    "store.path": _relative_store,
+    "file.path": _relative_files,
     "certificate.expiry": _expires_soon,
     "environment.unread": _environment_warnings,
     "secret.strength": chosen_secret_warnings,
     "secret.rights": readable_secrets,
     "hook.path": _org_warnings,
     "listener.exposure": _listener_warnings,
-    "sink.transport": _sink_warnings,
-    "heartbeat.sink": _heartbeat_warnings,
+    "sink.transport": sink_warnings,
+    "heartbeat.sink": heartbeat_warnings,
     "rules.state": _rule_warnings,
     "zone.declaration": _zone_warnings,
     "reactions.state": _reaction_warnings,

@@ -1,11 +1,12 @@
 """Makes the TLS context of a client, checks PEM files, and reads certificates."""
 
+import re
 import ssl
 from collections.abc import Iterator
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from forwarder.safe_files import read_small
 
@@ -26,6 +27,15 @@ def file_problems(
     elif key_file and (problem := _problem(context, cert_file, key_file)):
         if problem == _TOO_WEAK:
             yield "cert_file", f"{cert_file} {_TOO_WEAK}; make one with RSA of 2048 bits, or with ECDSA"
+            return
+        if _key_fits_later(cert_file, key_file):
+            yield (
+                "cert_file",
+                (
+                    f"{cert_file} begins with another certificate than that of `key_file`; write the certificate first, and then "
+                    "the chain to its issuer"
+                ),
+            )
             return
         yield "key_file", f"{problem}; give the private key of `cert_file` as an unencrypted PEM file"
 
@@ -61,20 +71,61 @@ def read(path: Path, *, authorities: bool = False) -> Certificate | None:
     If `authorities` is True, the file has CA certificates. Then return the one that expires last, because the others may
     be old ones.
     """
-    x509 = import_module("cryptography.x509")  # imported only where TLS files are configured
-    try:
-        found = x509.load_pem_x509_certificates(read_small(path))
-        first = max(found, key=lambda each: each.not_valid_after_utc) if authorities else found[0]
-    except (OSError, ValueError):
+    found = _certificates(path)
+    if not found:
         return None
+    first = max(found, key=lambda each: each.not_valid_after_utc) if authorities else found[0]
     digits = f"{first.serial_number:X}"
     serial = digits.zfill(len(digits) + len(digits) % 2)
     return Certificate(serial, first.not_valid_before_utc, first.not_valid_after_utc)
 
 
+def missing_chain(path: Path) -> str:
+    """Return the issuer of the certificate in the PEM file `path`, if the file has only this certificate and another key has
+    signed it; else an empty string."""
+    found = _certificates(path)
+    if len(found) != 1 or found[0].issuer == found[0].subject:
+        return ""
+    return str(found[0].issuer.rfc4514_string())
+
+
+def _certificates(path: Path) -> list[Any]:
+    """Return the certificates of the PEM file `path`; an empty list if they cannot be read."""
+    x509 = import_module("cryptography.x509")  # imported only where TLS files are configured
+    try:
+        return list(x509.load_pem_x509_certificates(read_small(path)))
+    except (OSError, ValueError):
+        return []
+
+
+def _key_fits_later(cert_file: Path, key_file: Path) -> bool:
+    """Whether the key belongs to a certificate of `cert_file` other than the first one."""
+    pem = import_module("cryptography.hazmat.primitives.serialization")
+    try:
+        public = pem.load_pem_private_key(read_small(key_file), None).public_key()
+    except (OSError, ValueError, TypeError):  # TypeError: the key has a password
+        return False
+    return any(each.public_key() == public for each in _certificates(cert_file)[1:])
+
+
+def _why(content: bytes, *, is_key: bool) -> str:
+    """Return why OpenSSL cannot use a file, as far as its content shows it."""
+    kinds = {match[1] for match in re.finditer(rb"-----BEGIN ([A-Z0-9 ]+)-----", content)}
+    if not kinds:
+        return ": it is not PEM" if content.strip() else ": it is empty"
+    if is_key and (b"ENCRYPTED PRIVATE KEY" in kinds or b"Proc-Type: 4,ENCRYPTED" in content):
+        return ": the key has a password, which `openssl pkey -in KEY -out NEW` removes"
+    if is_key and b"OPENSSH PRIVATE KEY" in kinds:
+        return ": it is a key for SSH"
+    wanted = b"PRIVATE KEY" if is_key else b"CERTIFICATE"
+    if not any(kind.endswith(wanted) for kind in kinds):
+        return f": it contains {min(kinds).decode()}, and no {wanted.decode()}"
+    return ": it does not belong to the certificate" if is_key else ""
+
+
 def _problem(context: ssl.SSLContext, certificates: Path, key: Path | None = None) -> str | None:
     try:
-        read_small(key or certificates)  # OpenSSL would wait for the content of a FIFO
+        content = read_small(key or certificates)  # OpenSSL would wait for the content of a FIFO
         if key:
             # Without a password, OpenSSL would ask for one on the terminal and hang there.
             context.load_cert_chain(certificates, key, password=lambda: "")
@@ -83,7 +134,7 @@ def _problem(context: ssl.SSLContext, certificates: Path, key: Path | None = Non
     except ssl.SSLError as error:  # its text is for programmers, as in "[X509] PEM lib (_ssl.c:4149)"
         if key and str(error.reason).endswith(("_TOO_SMALL", "_TOO_WEAK")):
             return _TOO_WEAK
-        return f"{key or certificates} cannot be used"
+        return f"{key or certificates} cannot be used{_why(content, is_key=key is not None)}"
     except FileNotFoundError:
         return f"there is no file {key or certificates}"
     except OSError as error:

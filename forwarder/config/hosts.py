@@ -82,7 +82,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-_NOT_PUBLIC = ("internal", "lan", "local", "localhost")
+_NOT_PUBLIC = (
+    "corp",
+    "home",
+    "internal",
+    "intranet",
+    "lan",
+    "local",
+    "localdomain",
+    "localhost",
+    "private",
+    "svc",
+    "test",
+)
+"""The last parts of names that exist only in private networks."""
 
 
 def is_public(host: str) -> bool:

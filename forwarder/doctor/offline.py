@@ -11,13 +11,6 @@ from forwarder.threads import in_daemon_thread
 CONFIGURATION = "Configuration"
 _CORRECT = "correct the configuration, then run `forwarder check`"
 
-_FIXES = {"hook.path": "write the path of `orgs.NAME.path` into `hook.uri`, then run `forwarder hooks sync`"}
-"""What the operator can do, by id of the check.
-
-A line of `config_check` has two parts: what is wrong, and how to fix it. In the lines of the checks in this table, the
-second part only says what will happen; the text in this table replaces it.
-"""
-
 
 async def _valid(context: Context, _: str) -> Found:
     orgs, sinks = ", ".join(context.settings.orgs), ", ".join(context.settings.sinks)
@@ -46,8 +39,7 @@ def _findings(
     table: Mapping[str, config_check.Finder], id_: str, verdict: CheckVerdict, settings: Settings
 ) -> Iterable[Finding]:
     for line in table[id_](settings) if id_ in table else ():
-        finding = from_line(verdict, line, _CORRECT)
-        yield Finding(verdict, finding.seen, _FIXES.get(id_, finding.fix))
+        yield from_line(verdict, line, _CORRECT)
 
 
 VALID = Check(
@@ -109,9 +101,9 @@ CHECKS = (
     _offline("hook.path", "`hook.uri` ends with `path`", "Hook address", "the two paths are the same"),
     _offline(
         "sink.transport",
-        "events and credentials cross the network with TLS",
+        "the addresses and credentials of sinks, and whether they cross the network with TLS",
         CONFIGURATION,
-        "nothing crosses the network without TLS",
+        "no unwise settings of sinks were found",
     ),
     _offline(
         "heartbeat.sink",

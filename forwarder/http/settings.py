@@ -83,7 +83,8 @@ def tls_context(settings: TlsSettings, path: str = "receiver.tls") -> ssl.SSLCon
     context.set_alpn_protocols(["http/1.1"])
     for key, problem in tls.file_problems(None, settings.cert, settings.key):
         name = key.removesuffix("_file")
-        raise SettingsError([f"{path}.{name}: {problem.replace('`cert_file`', '`cert`')}"])
+        named = problem.replace("`cert_file`", "`cert`").replace("`key_file`", "`key`")
+        raise SettingsError([f"{path}.{name}: {named}"])
     # Without a password, OpenSSL would ask the terminal for one and hang there.
     context.load_cert_chain(settings.cert, settings.key, password=lambda: "")
     return context

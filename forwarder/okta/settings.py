@@ -2,8 +2,6 @@
 
 import difflib
 import re
-from functools import lru_cache
-from importlib import import_module
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -19,6 +17,7 @@ from pydantic import (
 )
 
 from forwarder.config.hosts import is_loopback, split_url
+from forwarder.config.rsa_keys import private_rsa_key
 from forwarder.config.types import Duration, PathStr, Secret, Section
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.okta.hooks.event_type_presets import PRESETS, RULES, event_type_problems, resolve
@@ -73,6 +72,7 @@ OrgUrl = Annotated[str, AfterValidator(_org_url)]
 """The URL of an org to which credentials may be sent: it begins with https, or leads to a loopback address."""
 
 
+_MAKE_KEY = "write the whole text of the file of the key, or create one under Applications > (the app) > General > Client Credentials"
 _ID_OF_TOKENS = "^00T[A-Za-z0-9]{1,40}$"
 
 
@@ -142,6 +142,10 @@ class ApiSettings(Section):
                 "`token` contains a blank, a line break, or a character that is not ASCII; write only the token, without SSWS "
                 "before it, which the forwarder adds"
             )
+        if re.fullmatch(r"eyJ[\w-]+\.[\w-]+\.[\w-]*", self.token.reveal()):
+            raise ValueError(
+                "`token` is an access token of OAuth, which expires; write an API token, or `client_id` and `private_key`"
+            )
         if re.fullmatch(r"00T[A-Za-z0-9]{17}", self.token.reveal()):
             raise ValueError(
                 "`token` is the id of a token, not the token; Okta shows the token only when it is created"
@@ -158,32 +162,18 @@ class ApiSettings(Section):
             raise ValueError(
                 "`client_id` has a blank or a character that is not ASCII; write the app's client id"
             )
+        if self.key_id == self.client_id:
+            raise ValueError(
+                "`key_id` is the client id; write the KID in Applications > (the app) > General > Client Credentials"
+            )
         check_scopes(self.scopes)
         if not self.private_key.is_read:
             return self
-        if not re.match(r"\s*(-----BEGIN [A-Z ]*PRIVATE KEY-----|{)", self.private_key.reveal()):
-            raise ValueError(
-                "`private_key` is neither PEM nor JWK; write the whole text of the key's file, from its first line on"
-            )
-        _check_private_key(self.private_key.reveal())
+        try:
+            private_rsa_key(self.private_key.reveal(), _MAKE_KEY)
+        except ValueError as error:
+            raise ValueError(f"`private_key` {error}") from None
         return self
-
-
-@lru_cache(maxsize=8)  # checking an RSA key takes 40 ms, and each reload checks the same keys again
-def _check_private_key(text: str) -> None:
-    """Raise ValueError for a key that Okta's SDK cannot sign with. The message contains no part of the key."""
-    primitives = "cryptography.hazmat.primitives"  # imported only for a service app
-    rsa, pem = import_module(f"{primitives}.asymmetric.rsa"), import_module(f"{primitives}.serialization")
-    try:
-        key = import_module("jwt").PyJWK.from_json(text).key if text.lstrip().startswith("{") else None
-        key = key or pem.load_pem_private_key(text.strip().encode(), password=None)
-    except Exception:  # noqa: BLE001  # two libraries parse the key; they raise many types, and some texts show the key
-        key = None
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise ValueError(  # noqa: TRY004  # pydantic reports only a ValueError
-            "`private_key` is not an RSA private key without a password; create one under Applications > (the app) >"
-            " General > Client Credentials"
-        )
 
 
 def _uri(written: str) -> str:

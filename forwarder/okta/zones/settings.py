@@ -11,6 +11,13 @@ from forwarder.config.types import Section
 from forwarder.okta.zones.address_ranges import AddressRange, parse_range
 from forwarder.rules.evaluation.countries import UNKNOWN, country_code
 
+_PRIVATE = tuple(
+    map(
+        parse_range,
+        ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
+    )
+)
+
 MAX_PLACES = 75
 """Okta's limit for the countries and regions of one zone together; also its limit for the ASNs of one zone."""
 
@@ -268,6 +275,9 @@ def zone_warnings(org: OrgZones) -> Iterable[str]:
             "egress: is not set, so `zones sync` changes nothing unless Okta's System Log shows from where"
             " the forwarder calls; set it, as in [203.0.113.7]"
         )
+    for text, each in zip(org.egress, org.egress_ranges, strict=True):
+        if any(each.overlaps(network) for network in _PRIVATE):
+            yield f"egress: {text} is not an address of the internet, so Okta never sees it; write the public address"
     for name, zone in org.zones.items():
         if len(zone.conditions) > 1:
             keys = " and ".join(zone.conditions)

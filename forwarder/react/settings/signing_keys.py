@@ -3,11 +3,11 @@
 import base64
 import hashlib
 from collections.abc import Sequence
-from functools import lru_cache
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
+
+from forwarder.config.rsa_keys import private_rsa_key, rsa_key
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
@@ -18,7 +18,6 @@ ALGORITHM = "RS256"
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 """Members of a JWK that are secret."""
 
-_SHORTEST = 2048
 _MAKE = "make one with: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out set.pem"
 
 
@@ -38,10 +37,8 @@ def signing_key(text: str) -> SigningKey:
     Raises:
         ValueError: `text` is not such a key; the message says why and what to do, and shows nothing of the key.
     """
-    private, public = _read(text)
-    if private is None:
-        raise ValueError(f"is a public key; write the private key that belongs to it, or {_MAKE}")
-    return SigningKey(_key_id(text, public), private)
+    private = private_rsa_key(text, _MAKE)
+    return SigningKey(_key_id(text, private.public_key()), private)
 
 
 def public_jwk(text: str) -> dict[str, str]:
@@ -50,7 +47,7 @@ def public_jwk(text: str) -> dict[str, str]:
     Raises:
         ValueError: `text` is not an RSA key of at least 2048 bits.
     """
-    _, public = _read(text)
+    _, public = rsa_key(text, _MAKE)
     return {"kty": "RSA", "use": "sig", "alg": ALGORITHM, "kid": _key_id(text, public), **_members(public)}
 
 
@@ -84,39 +81,3 @@ def _bytes(number: int) -> bytes:
 
 def _base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-@lru_cache(8)
-def _read(text: str) -> "tuple[RSAPrivateKey | None, RSAPublicKey]":
-    """Return the private key and the public key; the private key is None if `text` has only a public key.
-
-    The last results are cached, because the check of an RSA key takes 0.1 s. The settings are
-    loaded outside the event loop and check the keys, so that later calls in the loop find the result.
-    """
-    # Imported only where keys are configured.
-    rsa = import_module("cryptography.hazmat.primitives.asymmetric.rsa")
-    if "ENCRYPTED" in text.partition("\n")[0] or "Proc-Type: 4,ENCRYPTED" in text:
-        raise ValueError("has a password; write the key without one: openssl pkey -in KEY -out set.pem")
-    try:
-        key = _jwk(text) if text.lstrip().startswith("{") else _pem(text)
-    except Exception:  # noqa: BLE001  # two libraries read the key, each with its own errors; some show the key
-        raise ValueError(f"is neither PEM nor JWK; {_MAKE}") from None
-    private = key if isinstance(key, rsa.RSAPrivateKey) else None
-    public = private.public_key() if private else key
-    if not isinstance(public, rsa.RSAPublicKey):
-        raise ValueError(f"is not an RSA key, but Okta accepts only RS256; {_MAKE}")  # noqa: TRY004
-    if public.key_size < _SHORTEST:
-        raise ValueError(f"has {public.key_size} bits, and at least {_SHORTEST} are required; {_MAKE}")
-    return private, public
-
-
-def _jwk(text: str) -> Any:
-    return import_module("jwt").PyJWK.from_json(text).key
-
-
-def _pem(text: str) -> Any:
-    pem = import_module("cryptography.hazmat.primitives.serialization")
-    data = text.strip().encode()
-    if b"PUBLIC KEY" in data.partition(b"\n")[0]:
-        return pem.load_pem_public_key(data)
-    return pem.load_pem_private_key(data, password=None)

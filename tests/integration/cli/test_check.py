@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
 )
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -121,9 +122,9 @@ MISTAKES = {
     "a category in small letters": (API, zone("services: [tor]"), "orgs.acme.zones.z.services[0]: 'tor' is not a category of IP services; write it in capitals"),
     "a hook by plain http": ("https://hooks.acme", "http://hooks.acme", "orgs.acme.hook.uri: must begin with https://"),
     "text for a certificate": (RECEIVER, tls("text", "key.pem"), "receiver.tls.cert: HERE/text cannot be used"),
-    "another one's key": (RECEIVER, tls("cert.pem", "soon.key"), "receiver.tls.key: HERE/soon.key cannot be used"),
+    "another one's key": (RECEIVER, tls("cert.pem", "soon.key"), "receiver.tls.key: HERE/soon.key cannot be used: it does not belong to the certificate"),
     "certificate and key exchanged": (RECEIVER, tls("key.pem", "cert.pem"), "receiver.tls.cert: "),
-    "an encrypted key": (RECEIVER, tls("cert.pem", "locked.key"), "receiver.tls.key: HERE/locked.key cannot be used"),
+    "an encrypted key": (RECEIVER, tls("cert.pem", "locked.key"), "receiver.tls.key: HERE/locked.key cannot be used: the key has a password"),
     "an expired certificate": (RECEIVER, tls("old.pem", "old.key"), "receiver.tls.cert: the certificate in HERE/old.pem has expired"),
     "folders for files": (RECEIVER, tls("rules", "rules"), "receiver.tls.cert: HERE/rules cannot be read"),
     "no path": (RECEIVER, f"{RECEIVER}, tls: {{cert: '', key: ''}}", "receiver.tls.cert: is not a path"),
@@ -259,8 +260,19 @@ MISTAKES = {
     "a secret that is no list": (f"[{SECRET}]", SECRET, "orgs.acme.secrets: write a list"),
     "no secret": (f"[{SECRET}]", "[]", "orgs.acme.secrets: at least one is required"),
     "half a service app": (TOKEN, "{client_id: x}", "orgs.acme.api: set `token`, or `client_id` with `private_key`"),
-    "a certificate as private key": (TOKEN, "{client_id: x, private_key: {file: HERE/cert.pem}}", "orgs.acme.api.private_key: is neither"),
-    "an encrypted private key": (TOKEN, "{client_id: x, private_key: {file: HERE/locked.key}}", "orgs.acme.api.private_key: is not an RSA"),
+    "a certificate as private key": (TOKEN, "{client_id: x, private_key: {file: HERE/cert.pem}}", "orgs.acme.api.private_key: is a certificate; write the private key"),
+    "an encrypted private key": (TOKEN, "{client_id: x, private_key: {file: HERE/locked.key}}", "orgs.acme.api.private_key: has a password; write the key without one"),
+    "a public key as private key": (TOKEN, "{client_id: x, private_key: {file: HERE/public.pem}}", "orgs.acme.api.private_key: is a public key; write the private key"),
+    "a short private key": (TOKEN, "{client_id: x, private_key: {file: HERE/weak.key}}", "orgs.acme.api.private_key: has 1024 bits"),
+    "a set of keys as private key": (TOKEN, """{client_id: x, private_key: '{"keys": [{}]}'}""", "orgs.acme.api.private_key: is a set of keys (JWKS); write only one key"),
+    "a key of SSH as private key": (TOKEN, "{client_id: x, private_key: {file: HERE/ssh.key}}", "orgs.acme.api.private_key: is a key in the format of OpenSSH"),
+    "a key in one line": (TOKEN, "{client_id: x, private_key: '-----BEGIN PRIVATE KEY-----\\nMII\\n'}", "orgs.acme.api.private_key: has `\\n` in place of line breaks"),
+    "a client id as key id": (TOKEN, "{client_id: 0oa1, key_id: 0oa1, private_key: {file: HERE/key.pem}}", "orgs.acme.api.key_id: is the client id"),
+    "an access token as API token": (TOKEN, "{token: eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln}", "orgs.acme.api.token: is an access token of OAuth"),
+    "a chain before its certificate": (RECEIVER, tls("reversed.pem", "key.pem"), "receiver.tls.cert: HERE/reversed.pem begins with another certificate than that of `key`"),
+    "a certificate in DER": (RECEIVER, tls("cert.der", "key.pem"), "receiver.tls.cert: HERE/cert.der cannot be used: it is not PEM"),
+    "a certificate for its key": (RECEIVER, tls("cert.pem", "cert.pem"), "receiver.tls.key: HERE/cert.pem cannot be used: it contains CERTIFICATE, and no PRIVATE KEY"),
+    "a key of SSH": (RECEIVER, tls("cert.pem", "ssh.key"), "receiver.tls.key: HERE/ssh.key cannot be used: it is a key for SSH"),
     "a scope with a typo": (TOKEN, "{client_id: x, private_key: {file: HERE/key.pem}, scopes: [okta.log.read]}", "orgs.acme.api.scopes: there is no scope"),
     "a scope that the hook needs": (TOKEN, "{client_id: x, private_key: {file: HERE/key.pem}, scopes: [okta.logs.read]}", "orgs.acme.api.scopes: lacks okta.eventHooks.read"),
     "an address below that of an org": (URL, "https://acme.okta.com.okta.com", "orgs.acme.url: is not the address of an org"),
@@ -319,6 +331,21 @@ WARNINGS = {
     "a block with host bits": (API, zone("ips: [198.51.100.7/24]"), "orgs.acme.zones.z.ips: 198.51.100.7/24 blocks all of 198.51.100.0/24"),
     "zones without egress": (API, f"{API}    zones: {{z: {{countries: [IR]}}}}\n", "orgs.acme.egress: is not set"),
     "the port of gRPC": (OTLP, '"http://127.0.0.1:4317"', "sinks.traces.endpoint: port 4317 is usually for grpc"),
+    "a certificate without its chain": (RECEIVER, tls("leaf.pem", "key.pem"), "receiver.tls.cert: has no chain to the issuer of the certificate (CN=CA)"),
+    "the port of Kibana": (ES, "https://es.internal:5601", "sinks.siem.hosts[0]: looks like the address of Kibana; write that of Elasticsearch"),
+    "Kibana in Elastic Cloud": (ES, "https://acme.kb.us-east-1.aws.found.io", "sinks.siem.hosts[0]: looks like the address of Kibana"),
+    "the port of the cluster's nodes": (ES, "https://es.internal:9300", "sinks.siem.hosts[0]: looks like the address of Elasticsearch's transport protocol"),
+    "the key without its id": (KEY, "api_key: VuaCfGcBCdbkQm-e5aOx", "sinks.siem.api_key: is neither id:key nor its encoded form"),
+    "no credentials": (f", {KEY}", "", "sinks.siem: sends no credentials, so Elasticsearch will probably refuse every request"),
+    "the base URL of OTLP": (OTLP, "https://otlp.acme.com/otlp", "sinks.traces.endpoint: requests go to /otlp, because /v1/logs is added only to a URL without a path; most receivers need /otlp/v1/logs"),
+    "one data stream twice": ("  archive:", f"  again: {{kind: elasticsearch, hosts: [{ES}], {KEY}}}\n  archive:", "sinks.again: sends events to the same place as sinks.siem does; remove one of the two"),
+    "only alerts without rules": (ARCHIVE, f"{ARCHIVE}, only: [forwarder.alert]", "sinks.archive.only: leaves none of Okta's event types"),
+    "a store that forgets before the rules read": (f"{STORE}}}", f"{STORE}, retention: 10s}}\nrules: {{files: [HERE/good.yml]}}", "store.retention: is so short that the store may drop events before the rules have read them"),
+    "a log that is older than Okta's": (OPS, f"{OPS}\nreconcile: {{lookback: 365d}}", "reconcile.lookback: Okta keeps its log for 90 days"),
+    "a hook to a service of Kubernetes": ("https://hooks.acme.com", "https://forwarder.siem.svc", "orgs.acme.hook.uri: Okta posts from the internet"),
+    "a private address as egress": (API, zone("countries: [IR]", "10.0.0.1"), "orgs.acme.egress: 10.0.0.1 is not an address of the internet, so Okta never sees it"),
+    "a relative path of the store": (STORE, "forwarder.db", "store.path: is relative to the folder in which each command is started"),
+    "a relative path of a file": (ARCHIVE, "okta.ndjson", "sinks.archive.path: is relative to the folder in which each command is started"),
     "the port of HTTP": (OTLP, f"{OTLP}, protocol: grpc", "sinks.traces.endpoint: port 4318 is usually for http/protobuf"),
 }  # fmt: skip
 
@@ -332,6 +359,20 @@ SOUND = {
     "rules": (OPS, "rules: {files: [HERE/good.yml], lists: {ports: [22, 443]}, again: 30m, orgs: [acme]}"),
     "a domain of the org's own": (URL, "https://login.acme.com"),
     "a host of Okta with its port": (URL, "https://acme.okta.com:443"),
+    "a certificate with its chain": (RECEIVER, tls("chain.pem", "key.pem")),
+    "only alerts": (
+        f"{ARCHIVE}}}",
+        f"{ARCHIVE}, only: [forwarder.alert]}}\nrules: {{files: [HERE/good.yml]}}",
+    ),
+    "a URL of logs": (OTLP, "https://otlp.acme.com/otlp/v1/logs"),
+    "an encoded API key": (
+        KEY,
+        f"api_key: {base64.b64encode(b'VuaCfGcBCdbkQm:ui2lp2axTNmsyakw9tvNnw').decode()}",
+    ),
+    "two sinks that divide the events": (
+        KEY,
+        f"{KEY}, except: [user.*]}}\n  again: {{kind: elasticsearch, hosts: [{ES}], {KEY}, only: [user.*]",
+    ),
     "another list with a similar name": (OPS, "rules: {files: [HERE/mine.yml], lists: {embargoed: [KP]}}"),
     "a hook for the rules that run": (EVENTS, "events: rules}\nrules: {files: [HERE/good.yml]"),
     "zones": (API, zone("countries: [IR, North Korea]")),
@@ -356,8 +397,35 @@ def certificate(folder: Path, name: str, start: datetime, end: datetime, bits: i
     (folder / f"{name}.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock))
     if name == "cert":
         (folder / "key.pem").write_bytes((folder / "cert.key").read_bytes())
+        other_forms_of(folder, key)
         lock = BestAvailableEncryption(b"x")
         (folder / "locked.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock))
+
+
+def other_forms_of(folder: Path, key: rsa.RSAPrivateKey) -> None:
+    """Write the key in other formats, and certificates for it that a CA has issued."""
+    own = x509.load_pem_x509_certificate((folder / "cert.pem").read_bytes())
+    authority = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "CA")])
+    issued = x509.CertificateBuilder(
+        name, own.subject, own.public_key(), 1, own.not_valid_before_utc, own.not_valid_after_utc
+    )
+    leaf = issued.sign(authority, hashes.SHA256()).public_bytes(Encoding.PEM)
+    issuer = x509.CertificateBuilder(
+        name, name, authority.public_key(), 2, own.not_valid_before_utc, own.not_valid_after_utc
+    )
+    ca = issuer.sign(authority, hashes.SHA256()).public_bytes(Encoding.PEM)
+    lock = NoEncryption()
+    for file, content in {
+        "leaf.pem": leaf,
+        "chain.pem": leaf + ca,
+        "reversed.pem": ca + leaf,
+        "cert.der": own.public_bytes(Encoding.DER),
+        "public.pem": key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+        "ssh.key": key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, lock),
+    }.items():
+        (folder / file).write_bytes(content)
+        (folder / file).chmod(0o600)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,72 @@
+"""Reads RSA keys, and says what is wrong with a text that is not one. No message shows a part of the text."""
+
+import re
+from functools import lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+
+_SHORTEST = 2048
+_OTHER_TEXTS = {
+    r"-----BEGIN ENCRYPTED|(?s:.*)Proc-Type: 4,ENCRYPTED": "has a password; write the key without one: openssl pkey -in KEY -out "
+    "NEW",
+    r"-----BEGIN [A-Z ]+-----\\": r"has `\n` in place of line breaks; keep the line breaks, as with {file: path}",
+    "-----BEGIN OPENSSH": "is a key in the format of OpenSSH; convert a copy of it: ssh-keygen -p -m PEM -N '' -f COPY",
+    "-----BEGIN CERTIFICATE": "is a certificate; write the private key that belongs to it",
+    r'\{\s*"keys"\s*:': "is a set of keys (JWKS); write only one key, an item of `keys`",
+}
+"""What a text is, as a regular expression for its beginning → what is wrong, and what to do."""
+
+
+def private_rsa_key(text: str, make: str) -> "RSAPrivateKey":
+    """Read an RSA private key of at least 2048 bits, as PEM or JWK. `make` says how to make one, for the text of an error.
+
+    Raises:
+        ValueError: `text` is not such a key.
+    """
+    private, _ = rsa_key(text, make)
+    if private is None:
+        raise ValueError(f"is a public key; write the private key that belongs to it, or {make}")
+    return private
+
+
+@lru_cache(16)
+def rsa_key(text: str, make: str) -> "tuple[RSAPrivateKey | None, RSAPublicKey]":
+    """Return the private key and the public key; the private key is None if `text` has only a public key.
+
+    The last results are cached, because the check of an RSA key takes 0.1 s, and each reload checks the same keys again.
+    The settings are loaded outside the event loop and check the keys, so that later calls in the loop find the result.
+
+    Raises:
+        ValueError: `text` is not an RSA key of at least 2048 bits.
+    """
+    # Imported only where keys are configured.
+    rsa = import_module("cryptography.hazmat.primitives.asymmetric.rsa")
+    for beginning, problem in _OTHER_TEXTS.items():
+        if re.match(beginning, text.lstrip()):
+            raise ValueError(problem)
+    try:
+        key = _jwk(text) if text.lstrip().startswith("{") else _pem(text)
+    except Exception:  # noqa: BLE001  # two libraries read the key, each with its own errors; some show the key
+        raise ValueError(f"is neither PEM nor JWK; {make}") from None
+    private = key if isinstance(key, rsa.RSAPrivateKey) else None
+    public = private.public_key() if private else key
+    if not isinstance(public, rsa.RSAPublicKey):
+        raise ValueError(f"is not an RSA key, but Okta accepts only RS256; {make}")  # noqa: TRY004
+    if public.key_size < _SHORTEST:
+        raise ValueError(f"has {public.key_size} bits, and at least {_SHORTEST} are required; {make}")
+    return private, public
+
+
+def _jwk(text: str) -> Any:
+    return import_module("jwt").PyJWK.from_json(text).key
+
+
+def _pem(text: str) -> Any:
+    pem = import_module("cryptography.hazmat.primitives.serialization")
+    data = text.strip().encode()
+    if b"PUBLIC KEY" in data.partition(b"\n")[0]:
+        return pem.load_pem_public_key(data)
+    return pem.load_pem_private_key(data, password=None)
