@@ -34,10 +34,10 @@ def read_small(path: Path, max_bytes: int = _SMALL) -> bytes:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "it is a FIFO or a device; copy its content into a file")
         with open(descriptor, "rb", closefd=False) as file:
-            content = file.read(max_bytes + 1)
+            content = file.read(max_bytes + 1) if stat.S_ISREG(mode) else None
+        if content is None:  # also if a file of the kernel, such as /proc/kmsg, has no content yet
+            raise OSError(errno.EINVAL, "it is a FIFO or a device; copy its content into a file")
     finally:
         os.close(descriptor)
     if len(content) > max_bytes:

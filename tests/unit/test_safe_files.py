@@ -1,11 +1,12 @@
-"""The hint beside the error of a file fits the error."""
+"""Small files are read, and the hint beside an error fits the error."""
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
-from forwarder.safe_files import cannot_read
+from forwarder.safe_files import cannot_read, read_small
 
 
 @pytest.mark.parametrize(
@@ -20,3 +21,9 @@ from forwarder.safe_files import cannot_read
 )
 def test_a_file_that_cannot_be_read_has_the_hint_of_its_error(number: int, hint: str) -> None:
     assert f"; {hint}" in cannot_read(OSError(number, os.strerror(number)))
+
+
+def test_a_file_of_the_kernel_whose_content_is_not_there_yet_is_refused() -> None:
+    with pytest.raises(OSError, match=r"FIFO or a device|Permission denied|No such file|not permitted"):
+        for _ in range(2):  # the first read may empty it
+            read_small(Path("/proc/kmsg"))
