@@ -51,9 +51,9 @@ HEAD = """# Configuration
 This page is generated from the code (tools/make_configuration.py).
 
 The configuration is a YAML file: `-c FILE`, else `$FORWARDER_CONFIG`, else `config/forwarder.yaml`. Environment variables override
-it: `FORWARDER__RECEIVER__LISTEN=0.0.0.0:8080`; write lists and mappings as JSON. Unknown keys are refused. `forwarder check` reports
-all problems at once. `forwarder config show` shows every key with its value, and where the value comes from. An editor can complete
-and check the file by the [schema](commands.md#config-what-is-in-force).
+it: `FORWARDER__RECEIVER__LISTEN=0.0.0.0:8080`; write lists and mappings as JSON. Unknown keys and keys without a value are
+refused; `null` means the same as no key. `forwarder check` reports all problems at once. `forwarder config show` shows every key with its
+value, and where the value comes from. An editor can complete and check the file by the [schema](commands.md#config-what-is-in-force).
 
 - A **secret** is a string, `{env: NAME}` or `{file: path}`.
 - A **size** has a unit: `10MiB`, `2GB`; at most `1024TiB`. A **time** has a unit: `500ms`, `2s`, `5m`, `1h`, `7d`; at most `36500d`.

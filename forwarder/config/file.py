@@ -52,6 +52,7 @@ _WRITTEN = re.compile(r" '(?![<,:}\]?-])..+'", re.DOTALL)
 _BOOL = "tag:yaml.org,2002:bool"
 _INT = "tag:yaml.org,2002:int"
 _FLOAT = "tag:yaml.org,2002:float"
+_NULL = "tag:yaml.org,2002:null"
 _KINDS = {
     _BOOL: "true or false",
     _INT: "a number",
@@ -81,7 +82,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise SettingsError([f"{path}: is nested too deeply"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError([f"{path}: {_one_line(error)}"]) from None
-    if tree is None:
+    if tree is None or isinstance(tree, NoValue):
         tree = {}
     if not isinstance(tree, dict):
         hint = "see docs/configuration.md"
@@ -89,8 +90,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
+class NoValue:
+    """The value of a key that has none. No setting accepts it, but a key that may be left out accepts a written `null`.
+
+    Otherwise an empty `tls` would mean no TLS, and an empty `only` every event.
+    """
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "None"
+
+
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, but it refuses a key that is written twice, and all errors have line and column."""
+    """PyYAML's safe loader, but it refuses a key that is written twice, and all errors have line and column.
+
+    A key without a value has a `NoValue`.
+    """
 
     def fetch_flow_collection_start(self, token: Any) -> None:
         """Read a `[` or `{`. Refuse deep nesting, which takes PyYAML seconds until its recursion ends."""
@@ -144,6 +161,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     return loader.construct_mapping(node, deep=True)
 
 
+_Loader.add_constructor(_NULL, lambda _, node: None if node.value else NoValue())
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 

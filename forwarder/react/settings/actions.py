@@ -14,6 +14,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
+from forwarder.config.file import NoValue
 from forwarder.config.problems import Name
 from forwarder.config.types import Section
 from forwarder.core.action import ASKS, KINDS, EffectKind
@@ -46,7 +47,7 @@ class ActionSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _as_mapping(cls, written: Any) -> Any:
-        if written is None:
+        if isinstance(written, NoValue | None):
             return {}
         if isinstance(written, str) and cls.short:
             return {cls.short: written}
@@ -170,7 +171,10 @@ class DoSettings(Section):
                 raise ValueError(f"`{key}` belongs inside the braces of its action, as in {_PLACES[key]}")
         if "prompt" in written and "prompt" not in cls.model_fields:
             raise ValueError("a prompt cannot follow a prompt; remove this prompt")
-        return {key: {} if key in KINDS and value is None else value for key, value in written.items()}
+        return {
+            key: {} if key in KINDS and isinstance(value, NoValue | None) else value
+            for key, value in written.items()
+        }
 
     @model_validator(mode="after")
     def _one_action(self) -> Self:
