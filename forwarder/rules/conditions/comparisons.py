@@ -29,10 +29,10 @@ from forwarder.rules.conditions.condition import (
 from forwarder.rules.conditions.reader import QueryToken, TokenReader
 
 TOKENS = re.compile(
-    r"""(?P<skip>\s+|//[^\n]*|/\*(?:.*?\*/|.*))
+    r"""(?P<skip>\s+|//[^\n]*|/\*.*?\*/)
       | (?P<text>[?]?\"{3}.*?\"{3,}|[?]?"(?:\\.|[^"\\\n])*"|[?]?'(?:\\.|[^'\\\n])*')
       | (?P<word>[?]?(?:[\w@]+|`[^`]+`)(?:\.(?:\w+|`[^`]+`))*~?)
-      | (?P<mark>==|!=|<=|>=|=~|::|=>|[][()|,;:<>=+\-*/%!{}.?~])""",
+      | (?P<mark>==|!=|<=|>=|=~|::|=>|[][()|,;:<>=+\-*%!{}.?~]|/(?!\*))""",
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}

@@ -41,7 +41,8 @@ def tokenize(query: str, pattern: re.Pattern[str], unquote: Callable[[str], str]
     while at < len(query):
         piece = pattern.match(query, at)
         if piece is None or piece.end() == at:
-            raise RuleFileError(f"line {line} of the query: cannot read {query[at : at + 20]!r}")
+            what = "the comment has no end:" if query.startswith("/*", at) else "cannot read"
+            raise RuleFileError(f"line {line} of the query: {what} {query[at : at + 20]!r}")
         kind = piece.lastgroup or "skip"
         if kind != "skip":
             found.append(QueryToken(kind, unquote(piece[0]) if kind == "text" else piece[0], line))

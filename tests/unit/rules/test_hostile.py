@@ -104,7 +104,7 @@ def test_a_long_query_is_read_at_once_or_refused(tmp_path: Path) -> None:
             tmp_path, "kuery", "event.action: (" + " or ".join(f"no.such.{n}" for n in range(2000)) + ")"
         )
         assert len(names.unknown) == 2000
-        judge(tmp_path, "esql", "from logs-okta* " + "/*" * 40_000)
+        judge(tmp_path, "esql", "from logs-okta* " + "/*" * 40_000 + "*/")
         with pytest.raises(RuleFileError, match="more than 100,000 characters"):
             read_kql("a " * 200_000)
 

@@ -89,3 +89,11 @@ def test_a_single_condition_behind_a_comment_is_read(tmp_path: Path) -> None:
     assert types(judge(tmp_path, "eql", f'/* sequence of one */ any where event.action == "{START}"')) == {
         START
     }
+
+
+@pytest.mark.parametrize(
+    "query", [f'any where event.action == "{START}" /* open', "/* open */ any /*\n where true", "/*/ any"]
+)
+def test_a_comment_without_an_end_is_refused(query: str) -> None:
+    with pytest.raises(RuleFileError, match=r"line 1 of the query: the comment has no end: '/\*"):
+        read_eql(query)

@@ -54,3 +54,8 @@ def test_the_pattern_of_an_unreadable_regular_expression_names_nothing(tmp_path:
 def test_a_text_that_is_not_a_query_is_refused(query: str) -> None:
     with pytest.raises(RuleFileError):
         read_esql(query)
+
+
+def test_a_comment_without_an_end_is_refused() -> None:
+    with pytest.raises(RuleFileError, match=r"line 2 of the query: the comment has no end: '/\* open'"):
+        read_esql('from logs-okta* /* closed */\n| where event.action == "user.session.start" /* open')
