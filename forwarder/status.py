@@ -16,6 +16,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.redaction import redact_all
 from forwarder.core.time import SECOND, Micros, iso, seconds_between
 from forwarder.deliver.worker import Worker
+from forwarder.health_verdict.samples import Samples, read_values
 from forwarder.health_verdict.verdict import problems, verdict
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
@@ -74,6 +75,7 @@ class Status:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
+        self._samples = Samples()
         self._started = clock.monotonic()
         self.reload_failed_reason: str | None = None
         self.certificates: Mapping[str, tls.Certificate] = {}
@@ -123,7 +125,9 @@ class Status:
             **({} if (reactions := self._reactions()) is None else {"reactions": reactions}),
             "recent_refusals": [_refusal(each) for each in reversed(self._refusals.recent)],
         }
-        found = problems(status)
+        if self._samples.is_due(self._clock.monotonic()):
+            self._samples.add(self._clock.monotonic(), read_values(self._metrics, status))
+        found = problems(status, self._samples)
         listed = [msgspec.structs.asdict(problem) for problem in found]
         whole = {"verdict": msgspec.structs.asdict(verdict(found, status)), "problems": listed, **status}
         redacted: dict[str, Any] = redact_all(whole)

@@ -11,9 +11,6 @@ _RECENT = 3600.0
 """For how many seconds a past failure, such as a hook delivery that Okta gave up on, is shown as a problem. Within this
 time, the forwarder has read the event from the System Log."""
 
-_SILENT = 24 * 3600.0
-"""Seconds without a request after which an org without `api` counts as silent."""
-
 BEHIND = 900.0
 """How many seconds the reading of the System Log may be behind. If it is further behind, the System Log does not replace a
 hook that is down. The alerts ForwarderHookDown and ForwarderReconcileBehind have the same limit."""
@@ -32,11 +29,11 @@ CLOCK_SKEW = 5.0
 """By how many seconds the clocks of Okta and of this machine may differ. The alert ForwarderClockSkew has the same limit.
 If the difference is a few seconds more, Okta refuses DPoP proofs."""
 
-_STORE_FULL = 0.8
+STORE_FULL = 0.8
 """The part of `store.max_size` above which waiting events are a problem. The critical alert ForwarderStoreFilling has the
 same limit."""
 
-_DISK_LEAST, _DISK_LEAST_SHARE = 1e9, 0.05
+DISK_LEAST, DISK_LEAST_SHARE = 1e9, 0.05
 
 _FEW = 3
 """Fewer refused requests than this are only a warning if others were accepted before: Okta may not be their sender."""
@@ -89,7 +86,7 @@ def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
 def is_nearly_full(total: float, free: float) -> bool:
     """Whether a disk has too little free space, by the limits of the critical alert ForwarderDiskFilling. Sizes are in
     bytes."""
-    return free < _DISK_LEAST or free < _DISK_LEAST_SHARE * total
+    return free < DISK_LEAST or free < DISK_LEAST_SHARE * total
 
 
 def _room_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
@@ -97,7 +94,7 @@ def _room_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
     if not status["ready"]:
         return
     waiting, limit = status.get("store_waiting_bytes", 0), status.get("store_max_bytes", 0)
-    if waiting > _STORE_FULL * limit:
+    if waiting > STORE_FULL * limit:
         text = f"events that wait for a sink fill {waiting / limit:.0%} of the store".replace("%", " %")
         hint = "repair the sink, or raise `store.max_size` and restart; when the store is full, Okta's events are refused"
         yield Problem(Level.WARNING, text, hint, "ForwarderStoreFilling")
@@ -212,12 +209,11 @@ def _org_problems(name: str, org: Mapping[str, Any], status: Mapping[str, Any]) 
             f"see `orgs.{name}.secrets`, and `secret_refused` in the log"
         )
         yield Problem(Level.WARNING, text, hint, "ForwarderAuthFailures")
-    yield from _silence(name, org)
     hook, log = org["hook"], org["log"]
     if hook and hook["condition"] in HINTS:
         text = f"Okta sends nothing to the hook of {name}: it is {hook['condition']}"
         level = Level.WARNING
-        if log and _is_behind(log, status):
+        if log and is_log_behind(log, status):
             text, level = f"{text}, and the System Log that replaces it is not read in time", Level.CRITICAL
         yield Problem(level, text, HINTS[hook["condition"]].format(org=name), "ForwarderHookDown")
     elif hook and hook["error"]:
@@ -240,7 +236,7 @@ def _behind(log: Mapping[str, Any], status: Mapping[str, Any]) -> float:
     return status["uptime_seconds"] if behind is None else behind
 
 
-def _is_behind(log: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+def is_log_behind(log: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
     """Whether the store is too far behind the System Log. Just after a start, only an error shows that."""
     return _behind(log, status) > BEHIND and bool(log["error"] or status["uptime_seconds"] > _CATCHING_UP)
 
@@ -251,7 +247,7 @@ def _log_problems(name: str, log: Mapping[str, Any] | None, status: Mapping[str,
     if log["error"]:
         text = f"the System Log of {name} cannot be read"
         yield Problem(Level.WARNING, text, log["error"], "ForwarderReconcileBehind")
-    elif _is_behind(log, status):
+    elif is_log_behind(log, status):
         text = f"the System Log of {name} was read only up to {_behind(log, status) / 60:,.0f} minutes ago"
         hint = (
             "after a pause, wait until polling has caught up; otherwise, find the clients that use up Okta's rate limit "
@@ -263,18 +259,6 @@ def _log_problems(name: str, log: Mapping[str, Any] | None, status: Mapping[str,
         text = f"this machine's clock is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} Okta's"
         hint = "synchronize the clock (`timedatectl set-ntp true`), then run `forwarder doctor okta.clock`"
         yield Problem(Level.WARNING, text, hint, "ForwarderClockSkew")
-
-
-def _silence(name: str, org: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield a problem if an org without `api` has sent nothing for too long.
-
-    With `api`, the state of the hook and the System Log show whether events were lost.
-    """
-    silent = org["accepted_seconds_ago"]
-    if org["log"] is None and silent is not None and silent > _SILENT:
-        text = f"nothing has come from {name} for {silent / 3600:,.0f} hours"
-        hint = f"look at the hook in Okta's console; with `orgs.{name}.api`, the forwarder watches it"
-        yield Problem(Level.WARNING, text, hint, "ForwarderNoEvents")
 
 
 def _sink_problems(name: str, sink: Mapping[str, Any], uptime: float) -> Iterator[Problem]:

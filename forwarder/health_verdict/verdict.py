@@ -7,12 +7,33 @@ import msgspec
 
 from forwarder.health_verdict.current import current_problems
 from forwarder.health_verdict.problem import Level, Problem
+from forwarder.health_verdict.recent import recent_problems
+from forwarder.health_verdict.samples import Samples
 
 _RELOAD = "ForwarderConfigReloadFailed"
-_REACTIONS = {"ForwarderUndoOverdue", "ForwarderApprovalsWaiting", "ForwarderReactionsPaused", "Reactions"}
+_REACTIONS = {
+    "Reactions",
+    "ForwarderActionUnknown",
+    "ForwarderActionsFailed",
+    "ForwarderApprovalsWaiting",
+    "ForwarderEventsUnconfirmed",
+    "ForwarderReactionsNotDelivered",
+    "ForwarderReactionsPaused",
+    "ForwarderRoleLost",
+    "ForwarderUndoOverdue",
+}
 """The sections of problems of reactions."""
 
-_ATTENTION = {_RELOAD, "ForwarderDiskFilling", "ForwarderClockSkew", "ForwarderCertificateExpiring"}
+_ATTENTION = {
+    _RELOAD,
+    "ForwarderAnswersSlowly",
+    "ForwarderCertificateExpiring",
+    "ForwarderClockSkew",
+    "ForwarderDiskFilling",
+    "ForwarderHookQuota",
+    "ForwarderOktaApiFailing",
+    "ForwarderOktaRateLimited",
+}
 """The sections of problems that delay no event so far."""
 
 
@@ -23,13 +44,14 @@ class Verdict(msgspec.Struct, frozen=True):
     text: str
 
 
-def problems(status: Mapping[str, Any]) -> list[Problem]:
+def problems(status: Mapping[str, Any], samples: Samples) -> list[Problem]:
     """Return the problems, critical ones first; empty if all is well.
 
     Args:
         status: the result of `Status.gather`; durations are in seconds.
+        samples: samples of the last hours, the newest from now.
     """
-    found = current_problems(status)
+    found = [*current_problems(status), *recent_problems(status, samples)]
     return sorted(found, key=lambda problem: problem.level is not Level.CRITICAL)
 
 

@@ -151,6 +151,35 @@ async def test_the_status_is_never_green_while_okta_is_refused(forwarder: Forwar
     assert (await status())["problems"] == []
 
 
+class _LaterClock(SystemClock):
+    """The real clock, some seconds ahead."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
+@pytest.mark.long
+async def test_the_status_is_not_green_while_a_sender_with_the_secret_posts_no_events(tmp_path: Path) -> None:
+    clock = _LaterClock()
+    forwarder = Forwarder(settings(tmp_path), clock)
+    with structlog.testing.capture_logs():
+        await forwarder.start()
+        try:
+            assert (await forwarder.status.gather())["problems"] == []
+            async with httpx.AsyncClient(trust_env=False) as client:
+                url = f"http://{forwarder.server.address}/okta/events"
+                answer = await client.post(url, content=b"[]", headers={"Authorization": "old"})
+            assert answer.status_code == 400
+            clock.ahead = 15.0
+            (problem,) = (await forwarder.status.gather())["problems"]
+        finally:
+            await forwarder.stop(grace=0)
+    assert problem["text"].startswith("1 request with the secret of acme could not be read")
+    assert problem["runbook"] == "ForwarderUnreadableRequests"
+
+
 @pytest.mark.long
 async def test_a_malformed_event_is_a_problem_until_it_is_discarded(forwarder: Forwarder) -> None:
     async with httpx.AsyncClient(trust_env=False) as client:

@@ -6,6 +6,7 @@ import pytest
 
 import forwarder.health_verdict
 from forwarder.health_verdict.problem import Level, Problem
+from forwarder.health_verdict.samples import Samples
 from forwarder.health_verdict.verdict import Verdict, problems
 from forwarder.health_verdict.verdict import verdict as summary
 
@@ -36,7 +37,7 @@ def verdict(
         "okta": {"acme": ORG | (org or {})},
         "sinks": {"siem": SINK | (sink or {})},
     }
-    return problems(whole | status)
+    return problems(whole | status, Samples())
 
 
 def test_nothing_is_wrong_where_everything_works() -> None:
@@ -271,14 +272,6 @@ def test_past_refusals_of_okta_need_a_second_hook_only_if_the_secret_was_not_jus
         True,
         True,
     )
-
-
-def test_an_org_without_an_api_that_is_silent_for_a_day_is_a_problem() -> None:
-    silent: dict[str, Any] = {"api": False, "log": None, "hook": None, "accepted_seconds_ago": 26 * 3600.0}
-    (problem,) = verdict(org=silent)
-    assert problem.text == "nothing has come from acme for 26 hours"
-    assert verdict(org=silent | {"accepted_seconds_ago": 3600.0}) == []
-    assert verdict(org=silent | {"log": {"error": None}}) == []
 
 
 def test_a_failing_sink_is_named_with_its_error_and_what_to_do() -> None:
