@@ -155,6 +155,8 @@ def _environment_warnings(_: Settings) -> Iterator[str]:
 def _org_warnings(settings: Settings) -> Iterator[str]:
     logs: dict[str, str] = {}  # the name of the first org that reads each System Log
     for name, org in settings.orgs.items():
+        if "_" in org.header and org.secrets:
+            yield f"orgs.{name}.header: has `_`, and proxies such as nginx remove such a header; write `-` in its place"
         host = urlsplit(org.url or "").hostname or ""
         if host and not is_loopback(host) and not is_public(host):
             yield f"orgs.{name}.url: {host} is not a host of Okta's; write the org's whole name, as in https://acme.okta.com"

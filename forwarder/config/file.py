@@ -43,6 +43,8 @@ _HINTS = {
     "expected ',' or '}'": "close the braces, or quote a value with such a character",
     "expected ',' or ']'": "close the brackets, or quote a value with such a character",
     "unexpected end of stream": "a quote is not closed",
+    "expected the node content": "put a value that begins with such a character into quotes",
+    "expected '<document start>'": "write the configuration as YAML, `key: value` on each line",
 }
 """A part of PyYAML's text about a common mistake → what to do about the mistake."""
 

@@ -19,6 +19,28 @@ _ABOUT_A_KEY = re.compile(r"`(\w+)`:? (?!and |or )")
 _ANY_NAME = re.compile(r"[A-Za-z0-9_.-]{0,200}")  # matches event types too
 _KEY = re.compile(r"[A-Za-z_. -]{0,40}")  # no key of the configuration has a digit
 
+_OTHER_NAMES = {
+    "basic_auth": "auth http_passwd http_user user",
+    "batch_events": "batch_size bulk_max_size max_events",
+    "ca_file": "cacert certificate_authorities ssl tls",
+    "endpoint": "hosts uri url",
+    "except": "exclude",
+    "hosts": "cloud_id endpoint endpoints nodes url",
+    "listen": "address bind endpoint host port",
+    "namespace": "data_stream index",
+    "only": "include",
+    "orgs": "inputs sources",
+    "path": "data_dir file",
+    "poll": "interval",
+    "private_key": "client_secret jwk",
+    "sinks": "destinations exporters outputs",
+    "store": "buffer data_dir queue storage",
+    "uri": "url",
+    "url": "domain okta_domain orgurl",
+    "verify_certificate": "insecure insecure_skip_verify ssl_verify tls_verify",
+}
+"""A key → how other forwarders and Okta's clients call it."""
+
 _MOST_PLACES = 4  # more would not help
 
 _NOT_A_SECTION = {"model_type", "model_attributes_type", "union_tag_not_found"}
@@ -79,7 +101,8 @@ class Describer:
             path = path.removesuffix(_name_in(str(key), _ANY_NAME)) + _name_in(str(key), _KEY)
             return f"{path}: unknown key; {self._hint(error['loc'], _keys(section))}"
         if kind in {"union_tag_not_found", "union_tag_invalid"}:
-            return f"{path}.kind: must be one of {', '.join(sorted(self._kinds))}"
+            must = "is required; write" if kind == "union_tag_not_found" else "must be"
+            return f"{path}.kind: {must} one of {', '.join(sorted(self._kinds))}"
         if kind == "string_pattern_mismatch" and (
             error["loc"][-1] == "[key]" or error["ctx"]["pattern"] == _NAMES
         ):
@@ -100,6 +123,7 @@ class Describer:
         near = near or [
             known for known in siblings if snake.startswith(known) or (snake and known.startswith(snake))
         ]
+        near = near or [known for known in siblings if snake in _OTHER_NAMES.get(known, "").split()]
         if not near and (belongs := self._belongs(loc)):
             *others, last = belongs
             named = len(loc) == 1 and any(place.endswith(".NAME`") for place in belongs)
@@ -115,6 +139,9 @@ class Describer:
 
         Only sections within the same top-level section count, unless the key itself is at the top level.
         """
+        kinds = [kind for kind, model in self._kinds.items() if loc[-1] in _keys(model)]
+        if len(loc) == 4 and loc[0] == "sinks" and kinds:
+            return [f"a sink of kind {' or '.join(kinds)}"]
         places = {place for known, place in _places(self._model, self._kinds) if known == loc[-1]}
         if "" in places:
             return ["the top level; check its indentation"]

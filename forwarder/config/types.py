@@ -220,6 +220,8 @@ def _path(written: Any) -> Any:
             raise ValueError("is a URL; write a path on the disk, like /var/lib/forwarder/forwarder.db")
         if re.search(r"%[YmdH]|\$\{?\w|\{\{", written):
             raise ValueError("variables and dates are not replaced in a path; write it as it is on the disk")
+        if "*" in written:
+            raise ValueError("has a pattern, which is not replaced; name a file, or, for rules, a folder")
         if any(len(name) > _LONGEST_NAME for name in os.fsencode(written).split(b"/")):
             raise ValueError(f"a name in it is longer than {_LONGEST_NAME} bytes; write a shorter name")
     return written

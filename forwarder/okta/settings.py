@@ -206,6 +206,8 @@ def _events(written: Any) -> Any:
 
 
 def _event(name: str) -> str:
+    if "*" in name:
+        raise ValueError("a hook has no patterns; write each event type, or a preset such as security")
     if name not in PRESETS and (problems := event_type_problems([name])):
         raise ValueError(problems[0])
     return name

@@ -295,6 +295,12 @@ MISTAKES = {
     "the name of a variable for its value": (SECRET, "ACME_SECRET", "orgs.acme.secrets[0]: is the name of an environment variable"),
     "a variable of the Collector": (KEY, "api_key: '${env:ES_KEY}'", "sinks.siem.api_key: variables are not replaced"),
     "a number as secret": (KEY, "api_key: 123456", "sinks.siem.api_key: a secret is a string"),
+    "a pattern of rules": (OPS, "rules: {files: [HERE/rules/*.yml]}", "rules.files[0]: has a pattern, which is not replaced; name a file, or, for rules, a folder"),
+    "a pattern for the hook": (EVENTS, "events: ['user.session.*']", "orgs.acme.hook.events[0]: a hook has no patterns; write each event type, or a preset"),
+    "a scope of OpenID": (TOKEN, "{client_id: x, private_key: {file: HERE/key.pem}, scopes: [openid]}", "orgs.acme.api.scopes: openid is not a scope of Okta's API"),
+    "type for kind": ("kind: elasticsearch", "type: elasticsearch", "sinks.siem.kind: is required; write one of elasticsearch, file, otlp"),
+    "an address that begins with a colon": (RECEIVER, "listen: ::1:8080", "HERE/forwarder.yaml: line 10, column 20: expected the node content, but found ':'; put a value that begins with such a character into quotes"),
+    "TOML": (GOOD, '[orgs.acme]\npath = "/okta"\n', "HERE/forwarder.yaml: line 2, column 1: expected '<document start>', but found '<scalar>'; write the configuration as YAML"),
     "a path for gRPC": (OTLP, '"http://127.0.0.1:4317/v1/logs", protocol: grpc', "sinks.traces.endpoint: a gRPC endpoint has no path"),
 }  # fmt: skip
 
@@ -346,6 +352,7 @@ WARNINGS = {
     "a private address as egress": (API, zone("countries: [IR]", "10.0.0.1"), "orgs.acme.egress: 10.0.0.1 is not an address of the internet, so Okta never sees it"),
     "a relative path of the store": (STORE, "forwarder.db", "store.path: is relative to the folder in which each command is started"),
     "a relative path of a file": (ARCHIVE, "okta.ndjson", "sinks.archive.path: is relative to the folder in which each command is started"),
+    "a header that nginx removes": ("header: Authorization", "header: X_Okta_Hook", "orgs.acme.header: has `_`, and proxies such as nginx remove such a header"),
     "the port of HTTP": (OTLP, f"{OTLP}, protocol: grpc", "sinks.traces.endpoint: port 4318 is usually for http/protobuf"),
 }  # fmt: skip
 
