@@ -235,7 +235,6 @@ def _log(log: ReconcileState, now: Micros) -> dict[str, Any]:
         "missed": log.missed,
         "differing": log.differing,
         "restarts": log.restarts,
-        "clock_ahead_seconds": log.clock_ahead / SECOND,
         "error": log.error,
     }
 

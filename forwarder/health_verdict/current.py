@@ -254,11 +254,6 @@ def _log_problems(name: str, log: Mapping[str, Any] | None, status: Mapping[str,
             "(`forwarder doctor okta.log`), or raise `reconcile.rate_share`"
         )
         yield Problem(Level.WARNING, text, hint, "ForwarderReconcileBehind")
-    ahead = log.get("clock_ahead_seconds", 0)
-    if abs(ahead) > CLOCK_SKEW:
-        text = f"this machine's clock is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} Okta's"
-        hint = "synchronize the clock (`timedatectl set-ntp true`), then run `forwarder doctor okta.clock`"
-        yield Problem(Level.WARNING, text, hint, "ForwarderClockSkew")
 
 
 def _sink_problems(name: str, sink: Mapping[str, Any], uptime: float) -> Iterator[Problem]:
@@ -277,7 +272,11 @@ def _sink_problems(name: str, sink: Mapping[str, Any], uptime: float) -> Iterato
             yield Problem(Level.WARNING, f"{text}: {sink['last_error']}", advice, section)
         else:
             yield Problem(Level.WARNING, text, sink["last_error"] or "wait for its next try", section)
-    elif (oldest := sink.get("oldest_waiting_seconds", 0)) > SINK_BEHIND and uptime > _CATCHING_UP:
+    elif (
+        not set_aside
+        and (oldest := sink.get("oldest_waiting_seconds", 0)) > SINK_BEHIND
+        and uptime > _CATCHING_UP
+    ):
         text = (
             f"{name} accepts events, but the oldest one that waits for it came {oldest / 60:,.0f} minutes ago"
         )

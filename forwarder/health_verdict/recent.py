@@ -10,7 +10,7 @@ from statistics import linear_regression
 from typing import Any
 
 from forwarder.core.wording import agrees, count
-from forwarder.health_verdict.current import SINK_BEHIND, is_log_behind
+from forwarder.health_verdict.current import CLOCK_SKEW, SINK_BEHIND, is_log_behind
 from forwarder.health_verdict.problem import Level, Problem
 from forwarder.health_verdict.samples import Samples
 from forwarder.okta.hooks.watch import HINTS
@@ -32,6 +32,9 @@ STRAYS, STRAYS_FOR = 15 * _MINUTE, 5 * _MINUTE
 FAILURES, SUCCESSES = "none|401|403|404|5..", "2.."
 CALLS, FAILING_FOR, LIMITED_FOR = 15 * _MINUTE, 10 * _MINUTE, 30 * _MINUTE
 FORBIDDEN = _HOUR
+CLOCK_FOR = _MINUTE
+"""For so long, no answer may show a right clock: the answer to one slow request can look like a wrong clock."""
+
 SILENT, SILENT_FOR = 6 * _HOUR, 30 * _MINUTE
 MISSED, MISSED_FOR, MISSED_SHARE = _HOUR, 10 * _MINUTE, 0.01
 LATE_RANGES, LATE_FOR, LATE_SHARE, LEAST_EVENTS = (30 * _MINUTE, 6 * _HOUR), 15 * _MINUTE, 6 * 0.01, 100
@@ -55,6 +58,7 @@ def recent_problems(status: Mapping[str, Any], samples: Samples) -> Iterator[Pro
         yield from _request_problems(name, org, samples)
         yield from _hook_problems(name, org, samples, status)
         yield from _api_problems(name, org, samples)
+        yield from _wrong_clock(name, samples)
     if not any(org["refused"] for org in status["okta"].values()):
         yield from _stray_requests(samples)
     for name, sink in status["sinks"].items():
@@ -208,6 +212,15 @@ def _api_problems(name: str, org: Mapping[str, Any], samples: Samples) -> Iterat
             "while `forwarder backfill` runs, wait for its end"
         )
         yield Problem(Level.WARNING, text, hint, "ForwarderOktaRateLimited")
+
+
+def _wrong_clock(name: str, samples: Samples) -> Iterator[Problem]:
+    """Yield a problem if the answers of Okta's API show a wrong clock, also those that refuse a token because of it."""
+    ahead = [offset for _, offset in samples.points(("clock_offset", name), CLOCK_FOR)]
+    if ahead and all(abs(offset) > CLOCK_SKEW for offset in ahead):
+        text = f"this machine's clock is {abs(ahead[-1]):,.0f} s {'ahead of' if ahead[-1] > 0 else 'behind'} Okta's"
+        hint = "synchronize the clock (`timedatectl set-ntp true`), then run `forwarder doctor okta.clock`"
+        yield Problem(Level.WARNING, text, hint, "ForwarderClockSkew")
 
 
 def _is_named(operation: str, org: Mapping[str, Any]) -> bool:

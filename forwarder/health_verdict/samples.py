@@ -17,7 +17,7 @@ _INTERVAL = 15.0
 _FINE, _COARSE_INTERVAL = 5400.0, 300.0
 """After `_FINE` seconds, only one sample for each `_COARSE_INTERVAL` is kept, to save memory."""
 
-_COUNTERS: dict[str, Key] = {
+_METRICS: dict[str, Key] = {
     "hook_requests": ("org", "code"),
     "auth_failures": ("org", "reason"),
     "ack_duration": ("org", "le"),
@@ -25,6 +25,7 @@ _COUNTERS: dict[str, Key] = {
     "events_missed": ("org",),
     "hook_quota_warnings": ("org",),
     "okta_requests": ("org", "operation", "code"),
+    "clock_offset": ("org",),
     "delivery_lag": ("sink", "le"),
     "reactions": ("action", "outcome"),
     "reactions_refused": ("reason",),
@@ -85,12 +86,12 @@ class Samples:
 
 
 def read_values(metrics: Metrics, status: Mapping[str, Any]) -> dict[Key, float]:
-    """Return the values of a sample: counters of `metrics`, and numbers of `status`, the result of `Status.gather`."""
+    """Return the values of a sample: values of `metrics`, and numbers of `status`, the result of `Status.gather`."""
     values: defaultdict[Key, float] = defaultdict(float)
-    for name, labels in _COUNTERS.items():
+    for name, labels in _METRICS.items():
         for family in getattr(metrics, name).collect():
             for each in family.samples:
-                if each.name.endswith(("_total", "_bucket")):
+                if each.name in (family.name, f"{family.name}_total", f"{family.name}_bucket"):
                     values[name, *(each.labels[label] for label in labels)] += each.value
     values["store_waiting_bytes",] = status["store_waiting_bytes"]
     values["reactions_waiting_retry",] = (status.get("reactions") or {}).get("waiting_retry", 0)

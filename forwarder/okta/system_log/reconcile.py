@@ -107,7 +107,6 @@ class ReconcileState(msgspec.Struct):
         differing: number of events whose content differs from the event that the hook delivered with the same uuid.
         restarts: how often the cursor was lost.
         error: why the last attempt failed; None if it succeeded.
-        clock_ahead: how far our clock is ahead of Okta's.
     """
 
     last_poll: Micros | None = None
@@ -116,7 +115,6 @@ class ReconcileState(msgspec.Struct):
     differing: int = 0
     restarts: int = 0
     error: str | None = None
-    clock_ahead: Micros = 0
 
 
 class Reconciler:
@@ -194,7 +192,7 @@ class Reconciler:
             if has_more and page.next_link in followed:
                 self._cursor = self._rewind(self._cursor, CIRCLE)
                 raise OktaError(CIRCLE)
-        self.state.last_poll, self.state.clock_ahead = self._clock.now(), self._log.ahead
+        self.state.last_poll = self._clock.now()
         self._record_success()
         await self._mark_missed()
 

@@ -128,6 +128,19 @@ def test_an_action_that_waits_for_another_try_is_a_problem_only_if_some_wait_for
     assert found({key: [1.0] * 8 + [0.0] + [1.0] * 8}) == []
 
 
+@pytest.mark.parametrize(("ahead", "text"), [(7.0, "7 s ahead of"), (-3600.0, "3,600 s behind")])
+@pytest.mark.parametrize("log", [{"error": None}, {"error": "the client assertion has expired"}])
+def test_a_wrong_clock_is_named_also_if_okta_refuses_its_tokens(
+    ahead: float, text: str, log: Mapping[str, Any]
+) -> None:
+    key = ("clock_offset", "acme")
+    (problem,) = problems = found({key: [0.1, ahead, ahead]}, {"log": log})
+    assert (problem.text, problem.runbook) == (f"this machine's clock is {text} Okta's", "ForwarderClockSkew")
+    assert verdict(problems, {}).text == "Events arrive, but something needs attention."
+    assert found({key: [0.1, 0.1, ahead]}, {"log": log}) == []  # one slow answer
+    assert found({key: [5.0, 5.0, 5.0]}, {"log": log}) == []
+
+
 def test_a_store_that_fills_is_named_with_the_time_that_is_left() -> None:
     key, minutes = ("store_waiting_bytes",), [float(minute) for minute in range(90)]
     (problem,) = found({key: minutes}, store_max_bytes=300)

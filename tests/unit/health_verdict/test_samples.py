@@ -42,10 +42,12 @@ def test_a_sample_has_counters_of_the_metrics_and_numbers_of_the_status() -> Non
     metrics.okta_requests.labels("acme", "GET /api/v1/logs", "429").inc(2)
     for event_type in ("user.session.start", "other"):
         metrics.events_received.labels("acme", "hook", event_type).inc()
+    metrics.clock_offset.labels("acme").set(-7.5)
     for waited in (0.5, 2.0):
         metrics.ack_duration.labels("acme").observe(waited)
     found = read_values(metrics, {"store_waiting_bytes": 7, "reactions": {"waiting_retry": 1}})
     assert found["okta_requests", "acme", "GET /api/v1/logs", "429"] == 2
     assert found["events_received", "acme", "hook"] == 2
     assert [found["ack_duration", "acme", le] for le in ("1.0", "+Inf")] == [1, 2]
+    assert found["clock_offset", "acme"] == -7.5
     assert (found["store_waiting_bytes",], found["reactions_waiting_retry",]) == (7, 1)
