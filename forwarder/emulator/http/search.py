@@ -19,6 +19,9 @@ from forwarder.rules.conditions.condition import And, Condition, Not, Or
 from forwarder.rules.conditions.event_fields import Reading
 from forwarder.rules.conditions.okta_filter import Comparison, parse_filter
 
+_Item = tuple[dict[str, Any], Reading]
+"""An object as the API shows it, and its attributes in lower case."""
+
 
 def matching(request: OktaRequest, items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return those of `items` that match the parameters `filter` and `search` of a request.
@@ -37,35 +40,28 @@ def matching(request: OktaRequest, items: Sequence[dict[str, Any]]) -> list[dict
             except (RuleFileError, RecursionError) as error:
                 raise invalid_search(f"{name}: {error}") from error
             found = [(item, reading) for item, reading in found if test(reading)]
-    matched = [item for item, _ in found]
-    return _sorted(request, matched, readings) if request.query_params.get("search", "").strip() else matched
+    if request.query_params.get("search", "").strip():
+        found = _sorted(request, found, readings)
+    return [item for item, _ in found]
 
 
-def _sorted(
-    request: OktaRequest, items: list[dict[str, Any]], readings: Sequence[Reading]
-) -> list[dict[str, Any]]:
-    """Return `items` in the order that the request asks for: by text without upper and lower case, then by id.
+def _sorted(request: OktaRequest, found: list[_Item], readings: Sequence[Reading]) -> list[_Item]:
+    """Return `found` in the order that the request asks for: by text without upper and lower case, then by id.
 
     `readings` are all objects of the list, which show what attributes there are.
     """
     query = request.query_params
     attribute, order = query.get("sortBy", ""), query.get("sortOrder", "asc").lower()
     if not attribute:
-        return items
+        return found
     if order not in {"asc", "desc"}:
         raise invalid("sortOrder", "sortOrder: must be asc or desc")
     presence = event_fields.presence(attribute)
     if readings and not any(reading[presence] for reading in readings):
         raise invalid_search(f"sortBy: no object has the attribute {attribute!r}")
-    items = sorted(items, key=lambda item: str(item["id"]))
-    return sorted(items, key=lambda item: _text_at(item, attribute), reverse=order == "desc")
-
-
-def _text_at(item: dict[str, Any], attribute: str) -> str:
-    value: Any = item
-    for part in attribute.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return "" if value is None else str(value).lower()
+    found = sorted(found, key=lambda each: str(each[0]["id"]))
+    texts = event_fields.lower_texts(attribute)
+    return sorted(found, key=lambda each: tuple(each[1][texts]), reverse=order == "desc")
 
 
 def _checked(condition: Condition, readings: Sequence[Reading]) -> Condition:

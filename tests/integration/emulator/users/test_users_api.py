@@ -69,6 +69,7 @@ async def test_found_users_are_sorted_as_the_caller_asks_and_only_in_a_search() 
         for order, names in (
             ({"sortBy": "profile.firstName"}, ["Ann", "bea", "Zoe"]),
             ({"sortBy": "profile.firstName", "sortOrder": "desc"}, ["Zoe", "bea", "Ann"]),
+            ({"sortBy": "Profile.firstName", "sortOrder": "desc"}, ["Zoe", "bea", "Ann"]),  # as in a filter
             ({"sortBy": "profile.login", "sortOrder": "ASC"}, ["Zoe", "Ann", "bea"]),
             ({"sortOrder": "desc"}, ["bea", "Ann", "Zoe"]),
         ):
