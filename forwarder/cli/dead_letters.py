@@ -8,6 +8,7 @@ import click
 from forwarder.cli import terminal
 from forwarder.cli.options import SINK, config_option, load_settings
 from forwarder.clock import SystemClock
+from forwarder.core.printable import LONGEST_ANSWER, shortened
 from forwarder.core.time import iso
 from forwarder.core.wording import count
 from forwarder.store.dead_letters import RECEIVER, DeadLetter, DeadLetterSelection
@@ -156,7 +157,7 @@ def _report_malformed(commands: "StoreCommands", selection: DeadLetterSelection)
     of_receiver = DeadLetterSelection(selection.ids, RECEIVER, selection.reason)
     still = sum(commands.count_dead_letters(of_receiver).values())
     for letter in commands.dead_letters(of_receiver, limit=_SHOWN):
-        terminal.echo(f"{letter.id} is still malformed: {letter.detail}", err=True)
+        terminal.echo(f"{letter.id} is still malformed: {shortened(letter.detail, LONGEST_ANSWER)}", err=True)
     if still > _SHOWN:
         more = f"… and {still - _SHOWN:,} more; see: forwarder dead-letters list --sink {RECEIVER}"
         terminal.echo(more, err=True)
@@ -192,7 +193,8 @@ def _line(letter: DeadLetter) -> str:
         what = f"malformed event of {letter.org}"
     state = " (being sent again)" if letter.state == "replaying" else ""
     at = iso(letter.at, "seconds")
-    return f"{letter.id}  {at}  {letter.sink}  {letter.reason}{state}  {what}\n    {letter.detail}"
+    detail = shortened(letter.detail, LONGEST_ANSWER)
+    return f"{letter.id}  {at}  {letter.sink}  {letter.reason}{state}  {what}\n    {detail}"
 
 
 def _json(letter: DeadLetter) -> str:

@@ -10,7 +10,7 @@ from forwarder.cli import terminal
 from forwarder.cli.terminal import echo
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.core.lenient_json import decode_leniently
-from forwarder.core.printable import printable_line, shortened
+from forwarder.core.printable import LONGEST_ANSWER, printable_line, shortened
 from forwarder.core.time import Micros, iso
 from forwarder.core.wording import agrees, count
 from forwarder.okta.system_log.event_details import targets_any_hook, targets_hook
@@ -194,7 +194,8 @@ def show(answer: Mapping[str, Any], *, retention: str) -> None:
 def show_malformed(answer: Mapping[str, Any]) -> None:
     """Print the malformed events of `answer` that match the search."""
     for one in answer["malformed"]:
-        echo(f"malformed event of {one['org']}, received {one['at']}: {one['detail']}", fg="red")
+        detail = shortened(one["detail"], LONGEST_ANSWER)
+        echo(f"malformed event of {one['org']}, received {one['at']}: {detail}", fg="red")
         echo(f"  The receiver made it a dead letter: forwarder dead-letters show {one['dead_letter']}")
 
 
@@ -261,10 +262,11 @@ def _hook(event: Mapping[str, Any]) -> str:
 
 def _place(sink: Mapping[str, Any]) -> str:
     at = f" {sink['at']}" if sink["at"] else ""
+    why = shortened(sink["why"] or "", LONGEST_ANSWER)
     text: str = {
         "delivered": f"delivered{at}",
-        "waiting": f"waiting: {sink['why']}",
-        "dead": f"dead letter {sink['dead_letter']} since{at}: {sink['why']}",
+        "waiting": f"waiting: {why}",
+        "dead": f"dead letter {sink['dead_letter']} since{at}: {why}",
         "discarded": f"discarded{at} by an operator",
         "skipped": f"skipped{at}: the sink was added later, and starts with newer events",
         "filtered": f"filtered{at} by `only` or `except` of the sink",

@@ -11,6 +11,7 @@ from forwarder.cli.options import config_option, load_rules, load_settings
 from forwarder.cli.terminal import console, echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
+from forwarder.core.printable import printable_line, shortened
 from forwarder.core.time import SECOND, Micros, iso
 from forwarder.core.wording import count
 
@@ -184,7 +185,7 @@ def _print_rule(rule: "RuleReport") -> None:
     if rule.busiest:
         echo(f"  busiest hours: {', '.join(f'{hour} ({number:,})' for hour, number in rule.busiest)}")
     if rule.loudest:
-        named = ", ".join(f"{name} ({number:,})" for name, number in rule.loudest)
+        named = ", ".join(f"{printable_line(shortened(name))} ({number:,})" for name, number in rule.loudest)
         echo(f"  {count(rule.users, 'user')}: {named}")
     for action in rule.actions:
         echo(f"  {action.action}: {_action(action)}")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 _LONGEST = 200  # characters of a value that are shown
+LONGEST_ANSWER = 1000  # characters of the answer of a sink that are shown
 
 # C0 and C1 controls except newline and tab; characters that change the direction of text; line separators; lone
 # surrogates, which cannot be encoded; invisible characters that hide text.
@@ -23,10 +24,10 @@ def printable_line(text: str) -> str:
     return printable(text).replace("\n", r"\n").replace("\t", r"\t")
 
 
-def shortened(text: str) -> str:
-    """Return `text`, a value that a sender chose, for one line of output: if it has more than 200 characters, only its
-    beginning, and the number of characters."""
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)"
+def shortened(text: str, longest: int = _LONGEST) -> str:
+    """Return `text`, a value that a sender chose, for one line of output: if it has more than `longest` characters, only
+    its beginning, and the number of characters."""
+    return text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
 
 
 def has_styles(environment: Mapping[str, str]) -> bool:

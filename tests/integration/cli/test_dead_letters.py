@@ -237,3 +237,18 @@ def test_a_list_that_a_filter_empties_does_not_say_that_there_are_none(config: P
 
 def test_one_skipped_dead_letter_is_one(config: Path) -> None:
     assert "1 of 1 dead letter skipped: not found" in run(config, "dead-letters", "replay", "999").output
+
+
+def test_a_long_answer_of_a_sink_is_cut_in_the_list_only(tmp_path: Path, config: Path) -> None:
+    answer = "no number " * 30_000
+
+    async def add() -> None:
+        async with opened(tmp_path / "store.db", sinks=()) as store:
+            await attach(store, {"archive": "oldest"})
+            await settle(store, "archive", Settlement(3, dead=[Rejection(3, RejectReason.MAPPING, answer)]))
+
+    asyncio.run(add())
+    shown = run(config, "dead-letters", "list", "--sink", "archive").output
+    assert "(300,000 characters)" in shown
+    assert len(shown) < 5_000
+    assert answer in {letter["detail"] for letter in letters(config, "archive")}

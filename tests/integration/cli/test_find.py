@@ -16,6 +16,7 @@ from forwarder.control_socket import ControlServer
 from forwarder.core.action import ActionState, ActionTarget, Outcome, Reason
 from forwarder.core.alert import Alert, AlertWindow, RuleInfo, to_event
 from forwarder.core.event import BACKFILL, Event, Source
+from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Batch, Settlement
 from forwarder.core.time import SECOND, iso
 from forwarder.okta.system_log.reconcile import Cursor, cursor_name
@@ -123,6 +124,17 @@ def test_a_dead_letter_has_the_sinks_words_and_its_number(tmp_path: Path) -> Non
     fill(config, happened(1), settlement=Settlement(1, dead=rejections(1)))
     shown = lines(run(config, happened(1).uuid))["siem"]
     assert shown == "dead letter 1 since 2026-01-01T12:00:00.000Z: mapping: field of 1 is no number"
+
+
+def test_a_long_answer_of_a_sink_does_not_fill_the_screen(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    answer = "no number " * 30_000
+    fill(config, happened(1), settlement=Settlement(1, dead=(Rejection(1, RejectReason.MAPPING, answer),)))
+    shown = run(config, happened(1).uuid).stdout
+    assert "(300,009 characters)" in shown
+    assert len(shown) < 5_000
+    (event,) = json.loads(run(config, "--json", happened(1).uuid).stdout)["events"]
+    assert event["sinks"]["siem"]["why"] == f"mapping: {answer}"
 
 
 def test_a_filtered_event_says_so(tmp_path: Path) -> None:

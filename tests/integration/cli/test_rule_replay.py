@@ -127,6 +127,15 @@ async def test_it_reports_matches_users_hours_and_what_was_held_back(tmp_path: P
     assert "held back by an exception: 3" in text
 
 
+@pytest.mark.long
+async def test_a_long_name_of_a_user_does_not_fill_the_screen(tmp_path: Path) -> None:
+    await fill(tmp_path, [shifted([made(1, SECOND, "alone", "u\n" * 150_000, "192.0.2.1")])])
+    text = run(tmp_path, "replay").output
+    assert "(300,000 characters)" in text
+    assert len(text) < 5_000
+    assert r"u\nu\n" in text
+
+
 REACTIONS: dict[str, Any] = {
     "mode": "shadow",
     "protect": {"users": ["u2"], "groups": ["Break-glass"]},
