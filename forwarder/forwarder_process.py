@@ -106,8 +106,12 @@ class _Reloads:
             seen = await asyncio.to_thread(_contents, self._forwarder.settings) | found
 
     async def _reload(self) -> None:
+        running = self._forwarder.settings
         try:
-            await self._forwarder.reload(await asyncio.to_thread(self._read))
+            settings = await asyncio.to_thread(self._read)
+            await self._forwarder.reload(settings)
+            for warning in await asyncio.to_thread(_new_warnings, settings, running):
+                logs.get("config").warning(warning, action="config_warning")
         except ForwarderError as error:
             self._failed(str(error))
         except Exception as error:  # noqa: BLE001  # a bug must not end the reloads
@@ -144,6 +148,12 @@ class _Reloads:
             )
         self._failure = error
         self._forwarder.status.reload_failed_reason = error
+
+
+def _new_warnings(settings: Settings, running: Settings) -> list[str]:
+    """Return the warnings about `settings` that the settings before the reload, `running`, did not have."""
+    known = config_check.warnings(running)
+    return [warning for warning in config_check.warnings(settings) if warning not in known]
 
 
 def _state(forwarder: Forwarder) -> str:

@@ -45,7 +45,9 @@ def unknown_event_type(name: str) -> str | None:
     types = EventTypes([name])
     if any(each in types for each in (*EVENT_TYPES, ALERT_EVENT_TYPE, ACTION_EVENT_TYPE, DOCTOR_EVENT_TYPE)):
         return None
-    near = difflib.get_close_matches(name.replace("*", ""), EVENT_TYPES, n=1)
+    groups = (f"{each.rpartition('.')[0]}.*" for each in EVENT_TYPES)
+    known = dict.fromkeys(groups) if "*" in name else EVENT_TYPES
+    near = difflib.get_close_matches(name.strip().lower(), known, n=1)
     hint = (
         f"did you mean {near[0]}?"
         if near

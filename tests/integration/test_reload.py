@@ -618,6 +618,19 @@ def test_a_reload_refuses_what_check_refuses_with_the_same_line(here: Path, refu
 
 
 @pytest.mark.long
+async def test_a_reload_logs_the_warnings_that_it_causes_and_no_others(here: Path) -> None:
+    async with Process(here) as there:
+        await there.started()
+        known = len(there.actions("config_warning"))
+        assert known
+        there.write(config(here, ops={"listen": "127.0.0.1:0", "token": "x"}))
+        there.process.send_signal(signal.SIGHUP)
+        await until(lambda: there.actions("config_warning")[known:])
+        (line,) = there.actions("config_warning")[known:]
+        assert line["message"].startswith("ops.token: is so short or simple that it can be guessed")
+
+
+@pytest.mark.long
 async def test_a_process_keeps_its_sink_when_the_new_path_is_a_folder(here: Path) -> None:
     async with Process(here) as there:
         address = await there.started()

@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 
 from forwarder.cli.main import main
 from forwarder.core import redaction
+from forwarder.core.catalogue import RELEASE
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -301,6 +302,8 @@ MISTAKES = {
     "type for kind": ("kind: elasticsearch", "type: elasticsearch", "sinks.siem.kind: is required; write one of elasticsearch, file, otlp"),
     "an address that begins with a colon": (RECEIVER, "listen: ::1:8080", "HERE/forwarder.yaml: line 10, column 20: expected the node content, but found ':'; put a value that begins with such a character into quotes"),
     "TOML": (GOOD, '[orgs.acme]\npath = "/okta"\n', "HERE/forwarder.yaml: line 2, column 1: expected '<document start>', but found '<scalar>'; write the configuration as YAML"),
+    "a pattern with a typo": (ARCHIVE, f"{ARCHIVE}, only: [user.sesion.*]", f"sinks.archive.only[0]: no event type matches user.sesion.* in Okta's catalogue (release {RELEASE}); did you mean user.session.*?"),
+    "a pattern in capitals": (ARCHIVE, f"{ARCHIVE}, only: ['User.Session.*']", f"sinks.archive.only[0]: no event type matches User.Session.* in Okta's catalogue (release {RELEASE}); did you mean user.session.*?"),
     "a path for gRPC": (OTLP, '"http://127.0.0.1:4317/v1/logs", protocol: grpc', "sinks.traces.endpoint: a gRPC endpoint has no path"),
 }  # fmt: skip
 

@@ -47,7 +47,7 @@ def test_a_name_of_the_catalogue_is_known(name: str) -> None:
     ("name", "hint"),
     [
         ("user.session.strat", "did you mean user.session.start?"),
-        ("user.sesion.*", "did you mean user.session.end?"),
+        ("user.sesion.*", "did you mean user.session.*?"),
         ("zzz", "write a name such as user.session.start, or a pattern such as user.session.*"),
     ],
 )
