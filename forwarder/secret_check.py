@@ -7,6 +7,7 @@ from pathlib import Path
 
 from forwarder.config.types import Secret
 from forwarder.settings import Settings
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 _SHORTEST_SECRET = 20
 """The least number of characters of a secret. At least half this number must be different characters."""
@@ -26,6 +27,18 @@ def chosen_secret_warnings(settings: Settings) -> Iterator[str]:
             yield f"{path}: {_WEAK}"
         elif is_sent and not re.fullmatch(r"[\t -~]+", secret.reveal()):
             yield f"{path}: {_UNSENDABLE}"
+    for path, secret in _exact(settings):
+        if secret.reveal() != secret.reveal().strip():
+            yield f"{path}: begins or ends with a blank, which is a part of it; remove the blank, unless it is meant"
+
+
+def _exact(settings: Settings) -> Iterator[tuple[str, Secret]]:
+    """Yield the path and the value of each secret whose blanks count."""
+    for name, sink in settings.sinks.items():
+        if isinstance(sink, ElasticsearchSinkSettings) and sink.basic_auth:
+            yield f"sinks.{name}.basic_auth.password", sink.basic_auth.password
+    for name, webhook in settings.reactions.webhooks.items():
+        yield f"reactions.webhooks.{name}.secret", webhook.secret
 
 
 def _chosen(settings: Settings) -> Iterator[tuple[str, Secret, bool]]:

@@ -2,6 +2,7 @@
 hint."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from urllib.parse import urlsplit
 
 from forwarder.core.action import WITHOUT_USER, EffectKind
 from forwarder.react.ports import KnownRule
@@ -11,6 +12,7 @@ from forwarder.react.settings.problems import OrgAccess
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.types import Mode
 
+_CHATS = ("hooks.slack.com", "webhook.office.com", "discord.com", "chat.googleapis.com")
 _LOOK_UPS = (
     ("admins", "okta.roles.read", {"okta.roles.read", "okta.roles.manage"}, "administrators"),
     ("groups", "okta.groups.read", {"okta.groups.read", "okta.groups.manage"}, "members of groups"),
@@ -34,6 +36,13 @@ def warnings(
     live = [each for each in written(reactions) if each.mode is not Mode.OFF]
     for each in live:
         yield from _about(each)
+    for name, webhook in reactions.webhooks.items():
+        host = urlsplit(webhook.address[0]).hostname or ""
+        if host.endswith(_CHATS):
+            yield (
+                f"reactions.webhooks.{name}.url: {host} accepts only messages in its own format, and refuses alerts; write the URL "
+                "of a receiver that translates them"
+            )
     if live and reactions.fresh > late:
         yield "reactions.fresh: is longer than `rules.late`, after which an alert is late anyway; raise `rules.late` too"
     changing = [each for each in live if each.do.kind is not EffectKind.QUIET]

@@ -356,6 +356,8 @@ WARNINGS = {
     "a relative path of the store": (STORE, "forwarder.db", "store.path: is relative to the folder in which each command is started"),
     "a relative path of a file": (ARCHIVE, "okta.ndjson", "sinks.archive.path: is relative to the folder in which each command is started"),
     "a header that nginx removes": ("header: Authorization", "header: X_Okta_Hook", "orgs.acme.header: has `_`, and proxies such as nginx remove such a header"),
+    "a blank after a password": (KEY, "basic_auth: {username: elastic, password: 'hunter2 '}", "sinks.siem.basic_auth.password: begins or ends with a blank"),
+    "alerts to Slack": (OPS, f"rules: {{files: [HERE/good.yml]}}\nreactions: {{webhooks: {{soc: {{url: https://hooks.slack.com/services/T0/B0/x, secret: {STRONG}}}}}, on: [{{level: medium, do: [notify]}}]}}\nops: {{url: https://fw.acme.com}}", "reactions.webhooks.soc.url: hooks.slack.com accepts only messages in its own format"),
     "the port of HTTP": (OTLP, f"{OTLP}, protocol: grpc", "sinks.traces.endpoint: port 4318 is usually for http/protobuf"),
 }  # fmt: skip
 
