@@ -88,10 +88,9 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
     span = 5 * 60 * SECOND if within is None else round(within * SECOND)
     since, until = (None, None) if around is None else (around - span, around + span)
     search = Search(_spelled(uuid), user, event_type, since, until, org, limit)
-    found = open_commands(settings.store, SystemClock()).find(search)
-    if not found.lives and not found.malformed:
-        # Not earlier, because the store may still have events of an org that was removed from the configuration.
-        check_org(settings, org)
+    store = open_commands(settings.store, SystemClock())
+    check_org(settings, org, store)
+    found = store.find(search)
     answer = _answer(settings, found, search, offline=offline, secrets_missing=secrets_missing)
     if as_json:
         echo(json.dumps(answer, indent=2))

@@ -51,9 +51,9 @@ def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None,
 
     settings = load_settings(config, secrets=False)
     shown = limit if limit is not None or as_json else _SHOWN
-    found = open_commands(settings.store, SystemClock()).gaps(org=org, since=since, limit=shown)
-    if org not in found.missed:  # the store may have missed events of an org that was removed
-        check_org(settings, org)
+    store = open_commands(settings.store, SystemClock())
+    check_org(settings, org, store)
+    found = store.gaps(org=org, since=since, limit=shown)
     _say_what_is_unknown(settings, found, org)
     judged = {name for name, each in settings.orgs.items() if Source.LOG in each.sources}
     known = {name for name in settings.orgs if org in {None, name}} <= judged & found.read

@@ -14,6 +14,7 @@ from forwarder.settings import OrgSettings, Settings, load
 
 if TYPE_CHECKING:
     from forwarder.rules.evaluation.ruleset import Ruleset
+    from forwarder.store.interface import StoreCommands
 
 DEFAULT_CONFIG = Path("config/forwarder.yaml")
 DEMO_CONFIG = Path("demo/forwarder.yaml")
@@ -119,7 +120,12 @@ def missing_api_keys(name: str, org: OrgSettings) -> list[str]:
     ]
 
 
-def check_org(settings: Settings, name: str | None) -> None:
-    """Raise click.UsageError if `name` is the value of `--org`, but not the name of an org in the configuration."""
+def check_org(settings: Settings, name: str | None, store: "StoreCommands | None" = None) -> None:
+    """Raise click.UsageError if `name` is the value of `--org`, but not the name of an org in the configuration.
+
+    A command that reads the `store` accepts also an org that was removed from the configuration, if the store knows it.
+    """
     if name is not None and name not in settings.orgs:
-        raise click.UsageError(f"--org: unknown org {name!r}; known orgs: {', '.join(settings.orgs)}")
+        known = sorted({*settings.orgs, *(store.orgs() if store else ())})
+        if name not in known:
+            raise click.UsageError(f"--org: unknown org {name!r}; known orgs: {', '.join(known)}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forwarder.cli.options import ORG, config_option, load_settings
+from forwarder.cli.options import ORG, check_org, config_option, load_settings
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import DurationParam, MomentParam
 from forwarder.clock import SystemClock
@@ -172,11 +172,9 @@ def _source(config: Path, url: str | None, token: str | None, wanted: "TapOption
 
     if url is None:
         settings = load_settings(config, secrets=False)
-        store, org = settings.store, wanted.filter.org
-        if org and org not in settings.orgs:  # only a warning: the store may have events of a removed org
-            known = ", ".join(settings.orgs)
-            echo(f"--org: the configuration has no org {org!r}; it has {known}", fg="yellow", err=True)
-        return from_store(store, open_commands(store, SystemClock()), wanted)
+        commands = open_commands(settings.store, SystemClock())
+        check_org(settings, wanted.filter.org or None, commands)
+        return from_store(settings.store, commands, wanted)
     if wanted.since is not None or not wanted.follow:
         raise click.UsageError(
             "--since and --no-follow need the store; with --url, tap shows only new events"

@@ -208,10 +208,10 @@ class StoreCommands(Protocol):
         """Return where every event is, for each sink. Slow, because it reads all waiting events to count them."""
 
     def damage(self, timeout: float) -> Sequence[str] | None:
-        """Check the whole file of the store, and return a line of text for each damage; no lines if there is none.
+        """Return a line for each damage of the store's file; None if the check takes longer than `timeout` seconds."""
 
-        Return None if the check is not finished after `timeout` seconds.
-        """
+    def orgs(self) -> Sequence[str]:
+        """Return the names of all orgs that the store knows, also of those that are no longer configured."""
 
     def backup(self, target: Path, on_progress: OnProgress) -> Backup:
         """Copy the store into the new file `target`, check the copy, and fsync it.

@@ -100,6 +100,9 @@ class SqliteCommands:
             return msgspec.convert(made, Backup)
         return self._read(lambda db: back_up(db, self._path, target, threading.Event(), on_progress))
 
+    def orgs(self) -> list[str]:
+        return self._read(queries.orgs)
+
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
         return self._read(partial(queries.gaps, org=org, since=since, limit=limit))
 

@@ -222,13 +222,18 @@ def damage(db: sqlite3.Connection, timeout: float) -> list[str] | None:
     return [] if lines == ["ok"] else lines
 
 
+def orgs(db: sqlite3.Connection) -> list[str]:
+    """See `store.interface.StoreCommands.orgs`."""
+    return [name for (name,) in db.execute("SELECT name FROM orgs ORDER BY name")]
+
+
 def gaps(db: sqlite3.Connection, org: str | None, since: Micros | None, limit: int | None) -> Gaps:
     """See `store.interface.StoreCommands.gaps`."""
     matching = {"org": org, "since": since, "limit": -1 if limit is None else _known(limit)}
     with snapshot(db):
-        orgs = [name for (name,) in db.execute("SELECT name FROM orgs ORDER BY name") if org in (None, name)]
+        names = [name for name in orgs(db) if org in (None, name)]
         read = {name for (name,) in db.execute("SELECT substr(name, 5) FROM cursors WHERE name LIKE 'log:%'")}
-        found = Gaps({name: {} for name in orgs}, dict.fromkeys(orgs, 0), [], read)
+        found = Gaps({name: {} for name in names}, dict.fromkeys(names, 0), [], read)
         for name, event_type, count in db.execute(
             f"SELECT name, event_type, COUNT(*) {_GAPS} missed_at IS NOT NULL AND {_MATCHING} "
             "GROUP BY name, event_type ORDER BY name, COUNT(*) DESC, event_type",

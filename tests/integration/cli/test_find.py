@@ -370,10 +370,12 @@ def test_events_of_an_org_that_was_removed_from_the_configuration_are_found(tmp_
     config = configured(tmp_path)
     fill(config, happened(1, org="removed"))
     assert run(config, happened(1).uuid, "--org", "removed").exit_code == 0
+    other = run(config, happened(2).uuid, "--org", "removed")
+    assert (other.exit_code, "was never stored here" in other.stdout) == (1, True), other.output
     result = run(config, happened(1).uuid, "--org", "acmee")
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (
         2,
-        "Error: --org: unknown org 'acmee'; known orgs: acme, hookonly",
+        "Error: --org: unknown org 'acmee'; known orgs: acme, hookonly, removed",
     )
 
 

@@ -108,6 +108,16 @@ def test_wrong_usage_ends_with_2(config: Path, words: tuple[str, ...], problem: 
     assert problem in done.output
 
 
+def test_an_org_that_was_removed_from_the_configuration_is_replayed(config: Path) -> None:
+    config.write_text(config.read_text().replace('"acme"', '"new"'))
+    since = ("--sink", "archive", "--since", "2026-01-01", "--until", "2026-01-02", "--dry-run")
+    done = run(config, *since, "--org", "acme")
+    assert done.exit_code == 0, done.output
+    assert "3 events to deliver to archive again" in done.output
+    wrong = run(config, *since, "--org", "calm")
+    assert (wrong.exit_code, "unknown org 'calm'; known orgs: acme, new" in wrong.output) == (2, True)
+
+
 def test_a_type_that_okta_does_not_have_is_warned_of(config: Path) -> None:
     done = run(
         config, "--sink", "archive", "--since", "2026-01-01", "--type", "user.sesion.start", "--dry-run"

@@ -280,8 +280,9 @@ def test_another_server_is_not_taken_for_a_forwarder(config: Path) -> None:
     assert "has no live stream (404); name the forwarder's ops listener" in done.stderr
 
 
-def test_an_org_that_the_configuration_lacks_is_said(config: Path) -> None:
-    fill(config, happened(1))
+def test_an_org_that_neither_the_configuration_nor_the_store_has_is_refused(config: Path) -> None:
+    fill(config, happened(1, org="removed"))
+    assert numbers(run(config, "--no-follow", "--org", "removed")) == [1]
     done = run(config, "--no-follow", "--org", "acmee")
-    assert (done.exit_code, numbers(done)) == (0, [])
-    assert "--org: the configuration has no org 'acmee'; it has acme" in done.stderr
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "--org: unknown org 'acmee'; known orgs: acme, removed" in done.stderr
