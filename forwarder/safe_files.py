@@ -3,18 +3,30 @@
 import errno
 import fcntl
 import os
+import resource
 import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from forwarder.system_limits import MORE_FILES
+from forwarder.system_limits import FEW_FILES, MORE_FILES, free_files
 
 _LINK = "it is a link to another file, or not a regular file; remove it"
 DISK_ERRORS = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
 """The numbers of the errors that a broken disk or file system causes."""
 CHECK_DISK = "check the disk: the log of the kernel has its errors"
 """What to do after such an error."""
+
+LARGER_FILES = "raise the largest size of a file (`ulimit -f`; systemd: LimitFSIZE)"
+"""What to do if a file is as large as this process may make it."""
+WRITE_HINTS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space or inodes on the disk, or raise the quota"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "let the forwarder's user write to that path"),
+    errno.EROFS: "mount the file system for writing; after an error of the disk, the kernel makes it read-only",
+    errno.EFBIG: LARGER_FILES,
+    **dict.fromkeys(DISK_ERRORS, CHECK_DISK),
+}
+"""What to do after an error of a write, by its number."""
 
 _SMALL = 4 << 20
 _TINY = 64 << 10
@@ -172,6 +184,27 @@ def can_create_in(folder: Path) -> bool:
             return True
     except OSError:
         return False
+
+
+def why_no_write(*files: Path) -> str | None:
+    """Return why `files`, which are in one folder, cannot grow, and what to do; None if no reason is found.
+
+    Writes a small temporary file to the folder.
+    """
+    if free_files() < FEW_FILES:
+        return MORE_FILES
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    with suppress(OSError):
+        for file in files:
+            if limit != resource.RLIM_INFINITY and file.stat().st_size + _TINY > limit:
+                return f"{file} is as large as this process may make it; {LARGER_FILES}"
+    try:
+        with tempfile.TemporaryFile(dir=files[0].parent, buffering=0) as probe:
+            probe.write(bytes(_TINY))
+    except OSError as error:
+        hint = WRITE_HINTS.get(error.errno or 0, CHECK_DISK)
+        return f"a new file in {files[0].parent} cannot be written: {error.strerror}; {hint}"
+    return None
 
 
 def cannot_write(path: Path) -> str:

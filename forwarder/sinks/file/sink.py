@@ -15,20 +15,14 @@ from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.core.ports import Clock
 from forwarder.ecs.document import DocumentOptions
 from forwarder.ecs.document_by_source import document_of
-from forwarder.safe_files import CHECK_DISK, DISK_ERRORS
+from forwarder.safe_files import LARGER_FILES, WRITE_HINTS
 from forwarder.sinks.conversion import Conversion
 from forwarder.sinks.file.line_file import LineFile
 from forwarder.sinks.file.settings import FileSinkSettings
 
 _logger = logs.get("sinks")
 
-_HINTS = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space or inodes on the disk, or raise the quota"),
-    **dict.fromkeys((errno.EACCES, errno.EPERM), "let the forwarder's user write to that path"),
-    errno.EROFS: "mount the file system for writing; after an error of the disk, the kernel makes it read-only",
-    errno.EFBIG: "raise the largest size of a file (`ulimit -f`; systemd: LimitFSIZE), or lower `rotate_bytes`",
-    **dict.fromkeys(DISK_ERRORS, CHECK_DISK),
-}
+_HINTS = {**WRITE_HINTS, errno.EFBIG: f"{LARGER_FILES}, or lower `rotate_bytes`"}
 
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 

@@ -37,6 +37,7 @@ from forwarder.sinks.otlp.exporter import (
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _CUT = "it has fewer bytes than `Content-Length` says, or neither this header nor a body"
+_OBJECT = (dict, type(None))  # `null` stands for a message without fields
 _PROTOBUF = ("application/x-protobuf", "application/protobuf")
 
 
@@ -210,7 +211,7 @@ def _decode(response: requests.Response, content: bytes | None) -> ExportLogsSer
         written = json.loads(content)
         if type(written) is not dict or written.get("error"):
             return None
-        if written and type(written.get("partialSuccess", written.get("partial_success"))) is not dict:
+        if written and type(written.get("partialSuccess", written.get("partial_success", ""))) not in _OBJECT:
             return None
         return json_format.Parse(content, ExportLogsServiceResponse(), ignore_unknown_fields=True)
     except (json_format.ParseError, ValueError, RecursionError):

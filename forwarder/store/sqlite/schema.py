@@ -13,13 +13,12 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
+from forwarder import safe_files
 from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
-from forwarder.safe_files import can_create_in, cannot_read, cannot_write, is_full, no_folder, sync_directory
 from forwarder.store.settings import real_path, store_files
 from forwarder.store.sqlite.lock import check_lock_file
 from forwarder.store.sqlite.migrations import STEPS
 from forwarder.store.sqlite.open_files import OpenFiles
-from forwarder.system_limits import FEW_FILES, MORE_FILES, free_files
 
 APPLICATION_ID = 0x4F6B4677
 """`OkFw` in ASCII. It is in the header of the file, and distinguishes our files from SQLite files of other programs."""
@@ -34,7 +33,7 @@ BUSY_TIMEOUT = 1000
 
 _MAGIC = b"SQLite format 3\x00"
 _AUTOCHECKPOINT = 256  # pages (4 MiB), so that a checkpoint inside a commit takes about 3 ms
-_MAYBE_FULL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+_UNNAMED = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}  # may have many causes
 _UNCHANGED = "The file is left as it is."
 
 _DAMAGE = frozenset(
@@ -92,7 +91,7 @@ def _store_errors(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise to_store_error(path, error) from error
     except OSError as error:
-        raise StoreError(f"the store {path} cannot be opened: {cannot_read(error)}") from error
+        raise StoreError(f"the store {path} cannot be opened: {safe_files.cannot_read(error)}") from error
 
 
 def open_writer(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
@@ -151,7 +150,7 @@ def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STE
     except sqlite3.Error as error:
         raise to_store_error(path, error) from error
     except OSError as error:
-        reason = cannot_read(error, "run this command as the user that runs the forwarder")
+        reason = safe_files.cannot_read(error, "run this command as the user that runs the forwarder")
         raise StoreError(f"the store {path} cannot be read: {reason}") from error
     if version != newest:
         db.close()
@@ -163,15 +162,15 @@ def to_store_error(path: Path, error: sqlite3.Error) -> StoreError:
     """Return the StoreError to raise for the `error` that SQLite raised for the store at `path`."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     # If the disk is full, and SQLite cannot create or enlarge its WAL or `-shm` file, it reports only an I/O error.
-    if code == sqlite3.SQLITE_FULL or (code in _MAYBE_FULL and is_full(path.parent)):
+    if code == sqlite3.SQLITE_FULL or (code in _UNNAMED and safe_files.is_full(path.parent)):
         return StoreFullError(f"the disk of the store {path} is full ({error}); free some space")
     if code in _DAMAGE:
         return StoreFormatError(
             f"the store {path} is damaged ({error}); restore it from a backup, or move it away. {_UNCHANGED}"
         )
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
-    is_limit = code == sqlite3.SQLITE_CANTOPEN and free_files() < FEW_FILES
-    hint = MORE_FILES if is_limit else "check the disk and the permissions"
+    reason = safe_files.why_no_write(path, wal_path(path)) if code in _UNNAMED else None
+    hint = reason or "check the disk and the permissions"
     return StoreError(f"the store {path} cannot be used: {error} ({name}); {hint}")
 
 
@@ -235,7 +234,7 @@ def _create_if_missing(path: Path) -> None:
         db.executescript(f"BEGIN; {_schema()} PRAGMA user_version = {version_of(STEPS)}; COMMIT;")
         db.execute("PRAGMA journal_mode = wal")
     new.rename(path)
-    sync_directory(path.parent)
+    safe_files.sync_directory(path.parent)
 
 
 def _check(path: Path, newest: int) -> None:
@@ -256,9 +255,9 @@ def check_path(path: Path) -> None:
     """See `store.interface.check_path`."""
     folder = real_path(path).parent
     if not folder.is_dir():
-        raise StoreError(no_folder(folder))
-    if not can_create_in(folder):
-        raise StoreError(cannot_write(folder))
+        raise StoreError(safe_files.no_folder(folder))
+    if not safe_files.can_create_in(folder):
+        raise StoreError(safe_files.cannot_write(folder))
     if os.path.lexists(path):
         _check_header(path, version_of(STEPS))
     for file in sorted(store_files(path) - {real_path(path)}):
@@ -270,7 +269,7 @@ def check_path(path: Path) -> None:
     for suffix in ("", "-wal", "-shm", ".lock"):  # they may belong to root, if root started the forwarder
         file = Path(f"{real_path(path)}{suffix}")
         if file.exists() and not os.access(file, os.R_OK | os.W_OK):
-            raise StoreError(cannot_write(file))
+            raise StoreError(safe_files.cannot_write(file))
 
 
 def _check_header(path: Path, newest: int) -> None:

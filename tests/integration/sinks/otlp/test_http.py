@@ -58,6 +58,8 @@ async def test_an_empty_2xx_is_an_acceptance(server: FakeOtlpHttp, status: int) 
     [
         ({}, 0),
         ({"partialSuccess": {}}, 0),
+        ({"partialSuccess": None}, 0),
+        ({"partial_success": None}, 0),
         ({"partialSuccess": {"rejectedLogRecords": "1", "errorMessage": "late"}, "new": [1]}, 1),
         ({"partialSuccess": {"rejectedLogRecords": 1, "errorMessage": "late"}}, 1),
     ],

@@ -339,3 +339,25 @@ def test_an_error_of_sqlite_on_a_full_disk_names_the_full_disk(
     found = schema.to_store_error(path, error)
     assert isinstance(found, StoreFullError)
     assert f"the disk of the store {path} is full" in str(found)
+
+
+async def test_where_a_file_may_not_grow_the_limit_to_raise_is_named(path: Path) -> None:
+    async with opened(path) as store:
+        await store.append(Batch([event()]), timeout=5)
+        with (
+            writes_fail(),
+            pytest.raises(StoreError, match=r"is as large as this process may make it; raise .*LimitFSIZE"),
+        ):
+            await store.append(Batch([event()]), timeout=5)
+        await until(lambda: store.not_ready_reason is None)
+
+
+def test_where_the_file_system_is_read_only_this_is_named(tmpfs: Path) -> None:
+    path = tmpfs / "store.db"
+    schema.open_writer(path).close()
+    subprocess.run(["mount", "-o", "remount,ro", str(tmpfs)], check=True)
+    error = sqlite3.OperationalError("attempt to write a readonly database")
+    error.sqlite_errorcode = sqlite3.SQLITE_READONLY
+    assert "Read-only file system; mount the file system for writing" in str(
+        schema.to_store_error(path, error)
+    )
