@@ -248,7 +248,7 @@ async def _existing(admin: HookAdmin, selection: HookSelection) -> Hook:
     hook = find_own(await admin.all(), settings.name, settings.uri)
     if hook is None:
         raise OktaError(
-            f"{selection.name} has no event hook {settings.name}; `forwarder hooks sync` creates it."
+            f"{selection.name} has no event hook named {settings.name}; `forwarder hooks sync` creates it."
         )
     return hook
 
@@ -263,7 +263,7 @@ async def _apply(
         assert hook is not None
         echo(f"{title(hook)} is up to date.", fg="green")
         return
-    echo(f"{title(hook)} differs:" if hook else f"There is no event hook {desired.name} yet:")
+    echo(f"{title(hook)} differs:" if hook else f"There is no event hook named {desired.name} yet:")
     print_differences(plan.differences, in_full=dry_run)
     if hook is None or not hook.live:
         check_quota(await admin.all(), hook)

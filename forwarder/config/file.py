@@ -79,6 +79,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         tree = yaml.load(read_small(path).decode("utf-8-sig"), _Loader)  # noqa: S506  # `_Loader` is a SafeLoader
     except OSError as error:
         hint = "name another file with --config or FORWARDER_CONFIG"
+        if isinstance(error, FileNotFoundError):
+            hint += ", or write a first one with `forwarder init`"
         raise SettingsError([f"{path}: cannot be read: {error.strerror}; {hint}"]) from None
     except RecursionError:
         raise SettingsError([f"{path}: is nested too deeply"]) from None

@@ -43,7 +43,7 @@ async def _exists(context: Context, name: str) -> Found:
     hook = _own(context, name)
     if hook is None:
         called = hook_settings(context, name).name
-        return fail(f"the org has no event hook {called}", f"run `forwarder hooks sync --org {name}`")
+        return fail(f"the org has no event hook named {called}", f"run `forwarder hooks sync --org {name}`")
     return ok(f"{hook.name} ({hook.id})")
 
 

@@ -57,7 +57,8 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> fr
     if not missing:
         return unseen
     raise SetupError(
-        f"{await _who(cluster)} lacks: {', '.join(missing)}. docs/elasticsearch.md lists all privileges that setup needs."
+        f"{await _who(cluster)} lacks: {', '.join(missing)}. docs/elasticsearch.md lists the privileges of the setup, and how to "
+        "create a key for it."
     )
 
 

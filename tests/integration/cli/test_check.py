@@ -636,6 +636,12 @@ def test_the_hint_about_a_private_key_is_not_redacted(here: Path) -> None:
     assert "***" not in done.output
 
 
+def test_a_command_without_a_configuration_names_init(here: Path) -> None:
+    done = CliRunner().invoke(main, ["check", "--config", str(here / "absent.yaml")])
+    assert "cannot be read: No such file or directory" in done.output
+    assert "or write a first one with `forwarder init`" in done.output
+
+
 def test_a_variable_with_one_underscore_is_named(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     near = ["FORWARDER_OPS_LISTEN", "FORWARDER_RECEIVER__LISTEN", "FORWARDER_STORE__PATH", "FORWARDER_X__Y"]
     of_others = [

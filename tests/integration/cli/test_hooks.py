@@ -200,7 +200,7 @@ async def test_delete_asks_first(there: Scene) -> None:
     code, output = await there.run("delete", "--yes")
     assert (code, there.org.hooks.all()) == (0, []), output
     code, output = await there.run("delete", "--yes")
-    assert (code, "has no event hook forwarder" in output) == (1, True)
+    assert (code, "has no event hook named forwarder" in output) == (1, True)
 
 
 @pytest.mark.long
