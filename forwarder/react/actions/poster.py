@@ -17,6 +17,7 @@ from forwarder.core.errors import SettingsError
 from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
 from forwarder.core.redaction import redact, redact_start
+from forwarder.event_loop_steps import Cooperative
 from forwarder.react.ports import Answer, retry_at
 
 _LIMIT = 64 * 1024
@@ -152,8 +153,10 @@ async def content_of(response: httpx.Response, limit: int) -> bytes:
     """Return the body of a response; empty if the body is larger than `limit` bytes, or cannot be decompressed."""
     try:
         body = BoundedBody(response.headers.get("content-encoding", ""), limit)
+        cooperative = Cooperative()
         async for piece in response.aiter_raw():
             body.feed(piece)
+            await cooperative.yield_if_due()  # one read from the network may have thousands of tiny chunks
         return body.finish()
     except (BodyTooLargeError, BodyEncodingError):
         return b""

@@ -1,7 +1,9 @@
 """The connection to one host of a cluster."""
 
+import asyncio
 import gc
 import sys
+import time
 from collections.abc import Iterator
 
 import elastic_transport
@@ -40,3 +42,31 @@ async def test_a_timeout_is_named_without_the_digits_of_a_float() -> None:
             await node.perform_request("GET", "/", request_timeout=0.7 * 0.1)  # 0.06999999999999999
         await node.close()
     assert error.value.message.endswith("no response within 0.07 s")
+
+
+async def test_a_response_in_chunks_of_one_byte_holds_up_no_other_task() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        writer.write(head + b"1\r\n \r\n" * 30_000 + b"2\r\n{}\r\n0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    longest = 0.0  # seconds of CPU of this thread between two turns
+
+    async def take_turns() -> None:
+        nonlocal longest
+        while True:
+            before = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - before)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    node = Node(elastic_transport.client_utils.url_to_node_config(f"http://127.0.0.1:{port}"))
+    turns = asyncio.create_task(take_turns())
+    assert (await node.perform_request("GET", "/")).body.strip() == b"{}"
+    turns.cancel()
+    server.close()
+    await node.close()
+    assert longest < 0.02
