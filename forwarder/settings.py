@@ -14,7 +14,7 @@ from pydantic_core import core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from forwarder.config.file import ENV_PREFIX, Environment, read_yaml, secrets_unread, without_secrets
-from forwarder.config.problems import Describer, Name, causes
+from forwarder.config.problems import Describer, Name, causes, with_variable
 from forwarder.config.types import Secret, Section
 from forwarder.config.variables import variable_problems
 from forwarder.core.errors import SettingsError
@@ -207,10 +207,10 @@ def read(tree: Mapping[str, Any], path: Path | None = None, *, files: bool = Tru
         errors = causes(error.errors(include_input=False))
         problems = Describer(Settings, registry.SETTINGS).describe(errors)
         beside = _joint_problems_beside(tree, errors, path, files=files)
-        raise SettingsError(sorted([*misspelt, *problems, *beside])) from None
+        raise SettingsError([*map(with_variable, sorted([*misspelt, *problems, *beside]))]) from None
     problems = [*misspelt, *_joint_problems(settings, path, files=files, sound=_SECTIONS)]
     if problems:
-        raise SettingsError(problems)
+        raise SettingsError([*map(with_variable, problems)])
     return settings
 
 

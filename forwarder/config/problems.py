@@ -1,6 +1,7 @@
 """Turns each of pydantic's errors into a line for an operator: path, problem, hint."""
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from pydantic import BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
 
 from forwarder.config.error_texts import plain
+from forwarder.config.file import ENV_PREFIX
 
 _NAMES = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 Name = Annotated[str, StringConstraints(pattern=_NAMES)]
@@ -169,6 +171,19 @@ class Describer:
             elif _is_section(model) and part in model.model_fields:
                 model = _section_of(model.model_fields[part])
         return model
+
+
+def with_variable(line: str) -> str:
+    """Return the line of a problem. If an environment variable sets the value, append the name of the variable."""
+    path = line.partition(": ")[0].lower().replace("[", ".") + "."
+    for name in sorted(os.environ):
+        place = name.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+        if name.startswith(ENV_PREFIX) and (
+            path.startswith(f"{place}.") or (": unknown key; " in line and f"{place}.".startswith(path))
+        ):
+            hint = "; here as JSON" if re.search(": write (a list|keys)", line) else ""
+            return f"{line}{hint} (set by {name})"
+    return line
 
 
 def _name_in(key: str, name: re.Pattern[str]) -> str:

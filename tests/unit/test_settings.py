@@ -204,7 +204,8 @@ def test_the_environment_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_misspelled_variable_is_a_problem_like_a_misspelled_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORWARDER__RECIEVER__LISTEN", "127.0.0.1:1234")
-    assert problems_of(smallest()) == ["reciever: unknown key; did you mean `receiver`?"]
+    named = "(set by FORWARDER__RECIEVER__LISTEN)"
+    assert problems_of(smallest()) == [f"reciever: unknown key; did you mean `receiver`? {named}"]
 
 
 def test_a_variable_may_name_the_source_of_a_secret_as_json(
@@ -233,6 +234,23 @@ def test_a_command_that_needs_no_secret_does_not_read_one_that_a_variable_names(
     assert load(tmp_path / "forwarder.yaml", secrets="sinks").ops.token == token
     with pytest.raises(SettingsError, match="NOT_SET"):
         load(tmp_path / "forwarder.yaml")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("FORWARDER__SINKS__SIEM__HOSTS", "https://a,https://b", "sinks.siem.hosts: write a list, as in [one, two]; here as JSON (set by "),
+        ("FORWARDER__RECEIVER__LISTEN", "8080", "receiver.listen: '8080' is not an address; write host:port, as in 127.0.0.1:8080 (set by "),
+        ("FORWARDER__SINKS__SIEM__HOSTS", '["es:9200"]', "sinks.siem.hosts[0]: is not a URL of a server; write one like https://host.example:8443 (set by "),
+        ("FORWARDER__OPS__LISTEN", "127.0.0.1:8080", "ops.listen: the receiver listens there too; give each listener its own port (set by "),
+    ],
+)  # fmt: skip
+def test_a_problem_of_a_variable_names_the_variable(
+    variable: str, value: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    sinks = {"siem": {"kind": "elasticsearch", "hosts": ["https://es:9200"]}}
+    assert problems_of(smallest(sinks=sinks)) == [f"{expected}{variable})"]
 
 
 @pytest.mark.parametrize("variable", ["FORWARDER__RECEIVER", "FORWARDER__ORGS__ACME__SECRETS"])
