@@ -38,8 +38,11 @@ def is_folder(path: Path) -> bool:
 
 
 def exists(path: Path) -> bool:
-    """Whether `path` leads to a file or a folder; False also if access is denied."""
-    return mode_and_size(path)[0] != 0
+    """Whether there is a file, a folder or a link at `path`; False also if access is denied.
+
+    A link to nothing counts, so that an error names it.
+    """
+    return os.path.lexists(path)
 
 
 def real_path(path: Path) -> Path:

@@ -304,3 +304,14 @@ def test_an_exception_is_tested_by_what_it_holds_back(tmp_path: Path) -> None:
         "a user: 'The scanner' holds the event back: client.ipAddress is \"192.0.2.2\"; the rule excludes an address"
         in result.stderr
     )
+
+
+@pytest.mark.parametrize("target", ["gone.yml", "rules.tests.yml"])  # missing, or a loop
+def test_a_file_of_tests_that_is_a_link_to_nothing_is_a_problem(tmp_path: Path, target: str) -> None:
+    rules = written(tmp_path, RULE)
+    tests = tmp_path / "rules.tests.yml"
+    tests.symlink_to(target)
+    result = run("test", rules)
+    assert result.exit_code == 2
+    assert f"{tests}: " in result.output
+    assert "there is no test" not in result.output
