@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from forwarder import tls
 from forwarder.config.file import unread_variables
 from forwarder.config.hosts import Listen, is_loopback, is_public
+from forwarder.config.problems import with_variable
 from forwarder.core.errors import StoreError
 from forwarder.core.time import SECOND
 from forwarder.okta.settings import misspelt_domain, org_origin
@@ -312,7 +313,7 @@ WARNINGS: Mapping[str, Finder] = {
 
 def problems(settings: Settings, table: Mapping[str, Finder] = PROBLEMS) -> list[str]:
     """Return the findings of the checks in `table`, a line each: path, problem, hint."""
-    return [line for find in table.values() for line in find(settings)]
+    return [with_variable(line) for find in table.values() for line in find(settings)]
 
 
 def new_problems(settings: Settings, running: Settings) -> list[str]:

@@ -179,7 +179,8 @@ def with_variable(line: str) -> str:
     for name in sorted(os.environ):
         place = name.removeprefix(ENV_PREFIX).lower().replace("__", ".")
         if name.startswith(ENV_PREFIX) and (
-            path.startswith(f"{place}.") or (": unknown key; " in line and f"{place}.".startswith(path))
+            path.startswith(f"{place}.")
+            or (re.search(": unknown key; |: write a list", line) and f"{place}.".startswith(path))
         ):
             hint = "; here as JSON" if re.search(": write (a list|keys)", line) else ""
             return f"{line}{hint} (set by {name})"

@@ -50,7 +50,9 @@ def rsa_key(text: str, make: str) -> "tuple[RSAPrivateKey | None, RSAPublicKey]"
     try:
         key = _jwk(text) if text.lstrip().startswith("{") else _pem(text)
     except Exception:  # noqa: BLE001  # two libraries read the key, each with its own errors; some show the key
-        raise ValueError(f"is neither PEM nor JWK; {make}") from None
+        raise ValueError(
+            f"is neither PEM nor JWK; write the whole text of the file of the key, or {make}"
+        ) from None
     private = key if isinstance(key, rsa.RSAPrivateKey) else None
     public = private.public_key() if private else key
     if not isinstance(public, rsa.RSAPublicKey):

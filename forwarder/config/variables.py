@@ -9,8 +9,9 @@ from pydantic import BaseModel
 _VARIABLE = r"[$%]\{[A-Za-z_][\w.]*(:?[-+?=][^{}]*|:[^{}]+)?\}|\{\{.*\}\}|\$\([A-Z_][A-Z0-9_]*\)"
 _ANYWHERE = re.compile(_VARIABLE)
 _ALONE = re.compile(r"\$[A-Z_][A-Z0-9_]*")
-_SECRET = re.compile(rf"\s*([A-Za-z]+ )?({_VARIABLE}|{_ALONE.pattern}|SECRET\[[\w.-]+\]|op://\S+)\s*")
-"""Matches also how Vector and 1Password name a secret."""
+_NAMED = r"SECRET\[[\w.-]+\]|op://\S+|vault:\S+#\S+|arn:aws:(secretsmanager|ssm):\S+"
+"""Matches how Vector, 1Password, Vault and AWS name a secret."""
+_SECRET = re.compile(rf"\s*([A-Za-z]+ )?({_VARIABLE}|{_ALONE.pattern}|{_NAMED})\s*")
 
 
 def has_variable(text: str) -> bool:

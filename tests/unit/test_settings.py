@@ -242,6 +242,7 @@ def test_a_command_that_needs_no_secret_does_not_read_one_that_a_variable_names(
         ("FORWARDER__SINKS__SIEM__HOSTS", "https://a,https://b", "sinks.siem.hosts: write a list, as in [one, two]; here as JSON (set by "),
         ("FORWARDER__RECEIVER__LISTEN", "8080", "receiver.listen: '8080' is not an address; write host:port, as in 127.0.0.1:8080 (set by "),
         ("FORWARDER__SINKS__SIEM__HOSTS", '["es:9200"]', "sinks.siem.hosts[0]: is not a URL of a server; write one like https://host.example:8443 (set by "),
+        ("FORWARDER__SINKS__SIEM__HOSTS__0", "https://a", "sinks.siem.hosts: write a list, as in [one, two]; here as JSON (set by "),
         ("FORWARDER__OPS__LISTEN", "127.0.0.1:8080", "ops.listen: the receiver listens there too; give each listener its own port (set by "),
     ],
 )  # fmt: skip

@@ -97,6 +97,9 @@ class OtlpSinkSettings(SinkSettings):
     def _check_headers(cls, written: Mapping[str, Secret]) -> Mapping[str, Secret]:
         if len({name.lower() for name in written}) < len(written):
             raise ValueError("has a header twice, in upper and lower case; remove one")
+        for name, value in written.items():
+            if value.reveal().lower().startswith(f"{name.lower()}:"):
+                raise ValueError("has a value that begins with the name of its header; write only the value")
         return {name.lower(): value for name, value in written.items()}
 
     @model_validator(mode="after")

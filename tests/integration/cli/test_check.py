@@ -304,6 +304,7 @@ MISTAKES = {
     "TOML": (GOOD, '[orgs.acme]\npath = "/okta"\n', "HERE/forwarder.yaml: line 2, column 1: expected '<document start>', but found '<scalar>'; write the configuration as YAML"),
     "a pattern with a typo": (ARCHIVE, f"{ARCHIVE}, only: [user.sesion.*]", f"sinks.archive.only[0]: no event type matches user.sesion.* in Okta's catalogue (release {RELEASE}); did you mean user.session.*?"),
     "a pattern in capitals": (ARCHIVE, f"{ARCHIVE}, only: ['User.Session.*']", f"sinks.archive.only[0]: no event type matches User.Session.* in Okta's catalogue (release {RELEASE}); did you mean user.session.*?"),
+    "a header's name before its value": (OTLP, f"{OTLP}, headers: {{authorization: 'Authorization: Bearer hunter2'}}", "sinks.traces.headers: has a value that begins with the name of its header"),
     "a path for gRPC": (OTLP, '"http://127.0.0.1:4317/v1/logs", protocol: grpc', "sinks.traces.endpoint: a gRPC endpoint has no path"),
 }  # fmt: skip
 
@@ -656,6 +657,13 @@ def test_a_variable_with_one_underscore_is_named(here: Path, monkeypatch: pytest
     assert done.exit_code == 0, done.output
     named = [line.strip() for line in done.output.splitlines() if "warning" in line]
     assert [line.split()[1] for line in named] == [f"{name}:" for name in near]
+
+
+def test_a_problem_on_this_machine_names_the_variable(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORWARDER__STORE__PATH", "/nowhere/forwarder.db")
+    done = check(here, GOOD)
+    assert done.exit_code == 2
+    assert "(set by FORWARDER__STORE__PATH)" in done.output
 
 
 def test_a_variable_that_is_nested_too_deeply_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,6 +160,8 @@ NOT_A_SECRET = {
     "$(OKTA_SECRET)": "contains only a variable",
     "SECRET[vault.okta_secret]": "contains only a variable",
     "op://vault/okta/secret": "contains only a variable",
+    "vault:secret/data/okta#secret": "contains only a variable",
+    "arn:aws:secretsmanager:us-east-1:1:secret:okta": "contains only a variable",
 }
 
 
