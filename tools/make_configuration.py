@@ -55,7 +55,8 @@ it: `FORWARDER__RECEIVER__LISTEN=0.0.0.0:8080`; write lists and mappings as JSON
 refused; `null` means the same as no key. `forwarder check` reports all problems at once. `forwarder config show` shows every key with its
 value, and where the value comes from. An editor can complete and check the file by the [schema](commands.md#config-what-is-in-force).
 
-- A **secret** is a string, `{env: NAME}` or `{file: path}`.
+- A **secret** is a string, `{env: NAME}` or `{file: path}`. The variable or the file contains only the secret, without quotes and
+  without `NAME=`; line breaks at its end are dropped.
 - A **size** has a unit: `10MiB`, `2GB`; at most `1024TiB`. A **time** has a unit: `500ms`, `2s`, `5m`, `1h`, `7d`; at most `36500d`.
 - A relative **path** is relative to the folder in which the forwarder or the command was started (`/` under systemd,
   `/var/lib/forwarder` in the container), not to the folder of the configuration. `~` is not replaced. Write absolute paths, so that all
