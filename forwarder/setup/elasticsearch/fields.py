@@ -29,91 +29,60 @@ _BY_READER: dict[Callable[[Any], Any], str] = {
 
 _DEBUG = "okta.debug_context.debug_data"
 
-_DERIVED: dict[str, str] = {
-    "@timestamp": "date",
-    "ecs.version": "keyword",
-    "data_stream.type": "constant_keyword",
-    "data_stream.dataset": "constant_keyword",
-    "data_stream.namespace": "constant_keyword",
-    "event.module": "constant_keyword",
-    "event.dataset": "constant_keyword",
-    "event.kind": "keyword",
-    "event.category": "keyword",
-    "event.type": "keyword",
-    "event.created": "date",
-    "event.original": "keyword",
-    "tags": "keyword",
-    "related.user": "keyword",
-    "related.ip": "ip",
-    "user.target.id": "keyword",
-    "user.target.full_name": "keyword",
-    "user.target.group.id": "keyword",
-    "user.target.group.name": "keyword",
-    "okta.security_context.as.number": "long",  # an unsigned number of 32 bits; `integer` is signed, and too small
-    "okta.request.ip_chain": "flattened",
-    "okta.target.id": "keyword",
-    "okta.target.type": "keyword",
-    "okta.target.alternate_id": "keyword",
-    "okta.target.display_name": "keyword",
-    "okta.target.detailEntry.methodTypeUsed": "keyword",
-    "okta.target.detailEntry.methodUsedVerifiedProperties": "keyword",
-    f"{_DEBUG}.flattened": "flattened",
-    f"{_DEBUG}.risk_level": "keyword",
-    f"{_DEBUG}.risk_reasons": "keyword",
-    f"{_DEBUG}.risk_behaviors": "keyword",
-}
+
+def by_type(names: Mapping, below: str = "") -> dict[str, str]:
+    """Return dotted name → type. `names` has the names for each type, separated by blanks; `below` is put before each."""
+    return {f"{below}{name}": kind for kind, listed in names.items() for name in listed.split()}
+
+
+_DERIVED = by_type(
+    {
+        "date": "@timestamp event.created",
+        "constant_keyword": "data_stream.type data_stream.dataset data_stream.namespace event.module event.dataset",
+        "keyword": "ecs.version event.kind event.category event.type event.original tags related.user"
+        " user.target.id user.target.full_name user.target.group.id user.target.group.name"
+        " okta.target.id okta.target.type okta.target.alternate_id okta.target.display_name"
+        " okta.target.detailEntry.methodTypeUsed okta.target.detailEntry.methodUsedVerifiedProperties",
+        "ip": "related.ip",
+        "long": "okta.security_context.as.number",  # unsigned with 32 bits; `integer` is signed, and too small
+        "flattened": "okta.request.ip_chain",
+    }
+) | by_type({"flattened": "flattened", "keyword": "risk_level risk_reasons risk_behaviors"}, f"{_DEBUG}.")
 """The fields of documents that are not in the table of `ecs/fields.py`."""
 
-_BY_THE_SERVER: dict[str, str] = {
-    "event.ingested": "date",
-    "error.message": "match_only_text",
-    "source.as.number": "long",
-    "source.as.organization.name": "keyword",
-    "source.geo.city_name": "keyword",
-    "source.geo.continent_name": "keyword",
-    "source.geo.country_iso_code": "keyword",
-    "source.geo.country_name": "keyword",
-    "source.geo.location": "geo_point",
-    "source.geo.region_iso_code": "keyword",
-    "source.geo.region_name": "keyword",
-    "source.geo.timezone": "keyword",
-    "user_agent.device.name": "keyword",
-    "user_agent.name": "keyword",
-    "user_agent.os.full": "keyword",
-    "user_agent.os.name": "keyword",
-    "user_agent.os.version": "keyword",
-    "user_agent.version": "keyword",
-}
+_BY_THE_SERVER = by_type(
+    {
+        "date": "event.ingested",
+        "match_only_text": "error.message",
+        "long": "source.as.number",
+        "keyword": "source.as.organization.name source.geo.city_name source.geo.continent_name"
+        " source.geo.country_iso_code source.geo.country_name source.geo.region_iso_code source.geo.region_name"
+        " source.geo.timezone user_agent.device.name user_agent.name user_agent.os.full user_agent.os.name"
+        " user_agent.os.version user_agent.version",
+        "geo_point": "source.geo.location",
+    }
+)
 """The fields that the ingest pipeline adds."""
 
-UNFILLED: dict[str, dict[str, str]] = {
-    "rules group or filter by it; Okta's events do not have it, but an operator's own pipeline may add it": {
-        "cloud.account.id": "keyword",
-        "host.name": "keyword",
-        "host.os.type": "keyword",
-        "user.id": "keyword",
-        "user.target.email": "keyword",
-        "user.target.name": "keyword",
-        "related.hosts": "keyword",
-        "client.as.number": "long",
-    },
-    "rules that read events and alerts in one query use it; before the first alert no other index maps it": {
-        "kibana.alert.rule.name": "keyword",
-        "kibana.alert.rule.rule_id": "keyword",
-        "kibana.alert.severity": "keyword",
-        "signal.rule.threat.tactic.name": "keyword",
-    },
-    "an ES|QL rule uses it as a column; documents have it only with `remove_flattened_debug`": {
-        f"{_DEBUG}.behaviors": "keyword",
-        f"{_DEBUG}.logOnlySecurityData": "keyword",
-        f"{_DEBUG}.risk": "keyword",
-        f"{_DEBUG}.risk_object": "keyword",
-    },
-    "Elastic's documents and saved searches use it": {
-        "message": "match_only_text",
-        "okta.severity": "keyword",
-        "okta.version": "keyword",
-    },
+UNFILLED = {
+    "rules group or filter by it; Okta's events do not have it, but an operator's own pipeline may add it": by_type(
+        {
+            "keyword": "cloud.account.id host.name host.os.type user.id user.target.email user.target.name related.hosts",
+            "long": "client.as.number",
+        }
+    ),
+    "rules that read events and alerts in one query use it; before the first alert no other index maps it": by_type(
+        {
+            "keyword": "kibana.alert.rule.name kibana.alert.rule.rule_id kibana.alert.severity"
+            " signal.rule.threat.tactic.name"
+        }
+    ),
+    "an ES|QL rule uses it as a column; documents have it only with `remove_flattened_debug`": by_type(
+        {"keyword": "behaviors logOnlySecurityData risk risk_object"}, f"{_DEBUG}."
+    ),
+    "Elastic's documents and saved searches use it": by_type(
+        {"match_only_text": "message", "keyword": "okta.severity okta.version"}
+    ),
 }
 """Reason → fields that are mapped although our documents do not have them."""
 

@@ -4,14 +4,13 @@ Each data stream has a component template and an index template. All use the ing
 fits these documents: it adds to `source` and `user_agent` only if a document has them.
 """
 
-from collections.abc import Iterable
-
 import msgspec
 
 from forwarder.ecs.action import ACTION_DATASET
 from forwarder.ecs.alert import ALERT_DATASET, ALERT_MODULE
 from forwarder.ecs.health_document import HEALTH_DATASET
 from forwarder.setup.elasticsearch import fields, template_bodies
+from forwarder.setup.elasticsearch.fields import by_type
 from forwarder.setup.elasticsearch.template_bodies import Body, Capabilities, Retention
 
 _CONSTANT = ("data_stream.type", "data_stream.dataset", "event.module", "event.dataset")
@@ -71,85 +70,51 @@ class OtherStream(msgspec.Struct, frozen=True):
         }
 
 
-def shared(roots: Iterable[str]) -> dict[str, str]:
+def shared(roots: str) -> dict[str, str]:
     """Return name → type of those fields of event documents that are in `roots`, or below an object in `roots`.
 
-    For example, the root `source` selects `source.ip`.
+    `roots` are separated by blanks. For example, the root `source` selects `source.ip`.
     """
-    wanted = frozenset(roots)
+    wanted = roots.split()
     return {name: kind for name, kind in fields.types().items() if name.partition(".")[0] in wanted}
 
 
-def _fields_below(path: str, names_by_type: dict[str, str]) -> dict[str, str]:
-    """Return name → type of the fields below `path`. `names_by_type` has the names for each type, separated by blanks."""
-    return {f"{path}.{name}": kind for kind, names in names_by_type.items() for name in names.split()}
+_ALERT_FIELDS = by_type(
+    {
+        "match_only_text": "message",
+        "keyword": "event.action event.id rule.id rule.name rule.reference rule.ruleset threat.framework"
+        " threat.tactic.id threat.tactic.name threat.tactic.reference threat.technique.id threat.technique.reference"
+        " threat.technique.subtechnique.id threat.technique.subtechnique.reference",
+        "long": "event.severity",
+        "date": "event.start event.end",
+    }
+) | by_type(
+    {
+        "long": "matched count held_back window.seconds",
+        "date": "window.start window.end",
+        "keyword": "events code mode level kind org trigger.id trigger.action",
+        "boolean": "late",
+        "flattened": "group",
+    },
+    f"{ALERT_MODULE}.",
+)
 
-
-_ALERT_ROOTS = {
-    "@timestamp",
-    "ecs",
-    "data_stream",
-    "event",
-    "tags",
-    "related",
-    "user",
-    "source",
-    "client",
-    "user_agent",
-}
-_ALERT_FIELDS: dict[str, str] = {
-    "message": "match_only_text",
-    "event.action": "keyword",
-    "event.severity": "long",
-    "event.start": "date",
-    "event.end": "date",
-    "event.id": "keyword",
-    "rule.id": "keyword",
-    "rule.name": "keyword",
-    "rule.reference": "keyword",
-    "rule.ruleset": "keyword",
-    "threat.framework": "keyword",
-    "threat.tactic.id": "keyword",
-    "threat.tactic.name": "keyword",
-    "threat.tactic.reference": "keyword",
-    "threat.technique.id": "keyword",
-    "threat.technique.reference": "keyword",
-    "threat.technique.subtechnique.id": "keyword",
-    "threat.technique.subtechnique.reference": "keyword",
-    f"{ALERT_MODULE}.matched": "long",
-    f"{ALERT_MODULE}.count": "long",
-    f"{ALERT_MODULE}.held_back": "long",
-    f"{ALERT_MODULE}.window.start": "date",
-    f"{ALERT_MODULE}.window.end": "date",
-    f"{ALERT_MODULE}.window.seconds": "long",
-    f"{ALERT_MODULE}.events": "keyword",
-    f"{ALERT_MODULE}.code": "keyword",
-    f"{ALERT_MODULE}.mode": "keyword",
-    f"{ALERT_MODULE}.late": "boolean",
-    f"{ALERT_MODULE}.group": "flattened",
-    f"{ALERT_MODULE}.level": "keyword",
-    f"{ALERT_MODULE}.kind": "keyword",
-    f"{ALERT_MODULE}.org": "keyword",
-    f"{ALERT_MODULE}.trigger.id": "keyword",
-    f"{ALERT_MODULE}.trigger.action": "keyword",
-}
-
-ALERTS = OtherStream("alerts", ALERT_DATASET, shared(_ALERT_ROOTS) | _ALERT_FIELDS)
+ALERTS = OtherStream(
+    "alerts",
+    ALERT_DATASET,
+    shared("@timestamp ecs data_stream event tags related user source client user_agent") | _ALERT_FIELDS,
+)
 """The data stream for alerts (ecs/alert.py)."""
 
-_ACTION_FIELDS: dict[str, str] = {
-    "message": "match_only_text",
-    "event.id": "keyword",
-    "event.action": "keyword",
-    "event.outcome": "keyword",
-    "event.reason": "keyword",
-    "rule.id": "keyword",
-    "rule.name": "keyword",
-    f"{ALERT_MODULE}.org": "keyword",
-    f"{ALERT_MODULE}.alert.id": "keyword",
-    f"{ALERT_MODULE}.events": "keyword",
-    **_fields_below(
-        f"{ALERT_MODULE}.action",
+_ACTION_FIELDS = (
+    by_type(
+        {
+            "match_only_text": "message",
+            "keyword": "event.id event.action event.outcome event.reason rule.id rule.name",
+        }
+    )
+    | by_type({"keyword": "org alert.id events"}, f"{ALERT_MODULE}.")
+    | by_type(
         {
             "keyword": "id key code kind mode state change answer waits_for request_id error_id parent end undone_by"
             " approval.why approval.by target.kind target.id target.name request.to request.method request.path",
@@ -159,45 +124,34 @@ _ACTION_FIELDS: dict[str, str] = {
             "date": "due planned_at called_at seen_at undo_due undone_at approval.until approval.at",
             "flattened": "settings before after request.body",
         },
-    ),
-}
+        f"{ALERT_MODULE}.action.",
+    )
+)
 
 ACTIONS = OtherStream(
     "actions",
     ACTION_DATASET,
-    shared(["@timestamp", "ecs", "data_stream", "event", "tags", "related", "user", "source"])
-    | _ACTION_FIELDS,
+    shared("@timestamp ecs data_stream event tags related user source") | _ACTION_FIELDS,
 )
 """The data stream for documents about actions of reactions (ecs/action.py)."""
 
-_HEALTH_FIELDS: dict[str, str] = {
-    "@timestamp": "date",
-    "ecs.version": "keyword",
-    "data_stream.type": "constant_keyword",
-    "data_stream.dataset": "constant_keyword",
-    "data_stream.namespace": "constant_keyword",
-    "event.kind": "keyword",
-    "event.module": "constant_keyword",
-    "event.dataset": "constant_keyword",
-    "event.outcome": "keyword",
-    "event.ingested": "date",
-    "host.name": "keyword",
-    "service.name": "keyword",
-    "service.type": "keyword",
-    "service.version": "keyword",
-    "message": "match_only_text",
-    "tags": "keyword",
-    **_fields_below(
-        f"{ALERT_MODULE}.health",
-        {
-            "keyword": "verdict problems states orgs.name orgs.hook.state sinks.name sinks.state",
-            "boolean": "ready balanced",
-            "long": "uptime stored duplicates rejected store.bytes store.waiting_bytes store.max_bytes missed refused"
-            " hooks_down waiting dead sinks_down orgs.refused orgs.missed sinks.delivered sinks.waiting sinks.dead",
-            "double": "log_lag sink_lag orgs.accepted_ago orgs.log_lag sinks.lag",
-        },
-    ),
-}
+_HEALTH_FIELDS = by_type(
+    {
+        "date": "@timestamp event.ingested",
+        "constant_keyword": "data_stream.type data_stream.dataset data_stream.namespace event.module event.dataset",
+        "keyword": "ecs.version event.kind event.outcome host.name service.name service.type service.version tags",
+        "match_only_text": "message",
+    }
+) | by_type(
+    {
+        "keyword": "verdict problems states orgs.name orgs.hook.state sinks.name sinks.state",
+        "boolean": "ready balanced",
+        "long": "uptime stored duplicates rejected store.bytes store.waiting_bytes store.max_bytes missed refused"
+        " hooks_down waiting dead sinks_down orgs.refused orgs.missed sinks.delivered sinks.waiting sinks.dead",
+        "double": "log_lag sink_lag orgs.accepted_ago orgs.log_lag sinks.lag",
+    },
+    f"{ALERT_MODULE}.health.",
+)
 
 HEALTH = OtherStream("health", HEALTH_DATASET, _HEALTH_FIELDS, kind="metrics")
 """The data stream for health documents (ecs/health_document.py)."""
