@@ -1,20 +1,15 @@
 """A client for the part of Kibana's API that an import of saved objects needs: status, spaces, import."""
 
 import base64
-from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any
 
-import httpx
 import msgspec
 
 from forwarder.core.errors import SetupError
-from forwarder.setup import http_client
+from forwarder.setup.http_client import ServerClient, json_object, message_of
 from forwarder.setup.kibana.settings import DEFAULT_SPACE, KibanaSettings
 
 _DOWN = {"critical", "unavailable"}
-_PRIVILEGES = (
-    "In this space they need the Kibana privileges Dashboard: All, Discover: All, Data View Management: All"
-)
 
 
 class WrittenObject(msgspec.Struct, frozen=True):
@@ -40,8 +35,12 @@ class Imported(msgspec.Struct, frozen=True):
     refused: list[str]
 
 
-class Kibana:
+class Kibana(ServerClient):
     """A client of a Kibana server, and a context manager."""
+
+    product = "Kibana"
+    privileges = "In this space they need the Kibana privileges Dashboard: All, Discover: All, Data View Management: All"
+    right_address = "give that address, or the base path that belongs to it"
 
     def __init__(self, settings: KibanaSettings) -> None:
         """Create the client; no request is sent.
@@ -51,16 +50,7 @@ class Kibana:
         """
         self._settings = settings
         # Kibana refuses a change if the request has no header kbn-xsrf; the value does not matter.
-        headers = {"kbn-xsrf": "okta-forwarder", **_authorization(settings)}
-        self._client = http_client.client(headers, settings.ca_file)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client.close()
+        super().__init__(settings, {"kbn-xsrf": "okta-forwarder", **_authorization(settings.key)})
 
     def version(self) -> str | None:
         """Return the version of Kibana, as in `9.1.0`; None if Kibana does not show it, for example to unknown users.
@@ -69,14 +59,14 @@ class Kibana:
             SetupError: there is no response, the response is not from Kibana, or Kibana is not available.
         """
         url = self._settings.url
-        answer = self._ask("GET", f"{url}/api/status")
-        body = http_client.json_object(answer)
+        answer = self.ask("GET", f"{url}/api/status")
+        body = json_object(answer)
         status = body.get("status")
         if not isinstance(status, dict):
             if answer.status_code == 503:
-                raise SetupError(f"Kibana at {url} is not ready: {http_client.message_of(answer)}")
+                raise SetupError(f"Kibana at {url} is not ready: {message_of(answer)}")
             raise SetupError(
-                f"{url} is not a Kibana: /api/status answers {answer.status_code}: {http_client.message_of(answer)}\n"
+                f"{url} is not a Kibana: /api/status answers {answer.status_code}: {message_of(answer)}\n"
                 "Give the address that you open in a browser, without /app, and with the base path if it has one."
             )
         overall = status.get("overall", {})
@@ -96,11 +86,11 @@ class Kibana:
         space = self._settings.space
         if space == DEFAULT_SPACE:
             return
-        answer = self._ask("GET", f"{self._settings.url}/api/spaces/space/{space}")
+        answer = self.ask("GET", f"{self._settings.url}/api/spaces/space/{space}")
         if answer.status_code == 404:
             raise SetupError(f"there is no space {space}; create it in Kibana, or name another with --space")
         if answer.status_code != 200:
-            self._fail(answer, f"show the space {space}")
+            self.fail(answer, f"show the space {space}")
 
     def write(self, lines: list[str]) -> Imported:
         """Import saved objects, one per line. Existing objects with the same type and id are replaced.
@@ -109,15 +99,15 @@ class Kibana:
             SetupError: Kibana refuses the whole import, or does not respond.
         """
         body = "".join(f"{line}\n" for line in lines).encode()
-        answer = self._ask(
+        answer = self.ask(
             "POST",
             f"{self._settings.root}/api/saved_objects/_import?overwrite=true",
             # Kibana checks the extension of the file name.
             files={"file": ("okta-forwarder.ndjson", body, "application/ndjson")},
         )
         if answer.status_code != 200:
-            self._fail(answer, "import dashboards")
-        result = http_client.json_object(answer)
+            self.fail(answer, "import dashboards")
+        result = json_object(answer)
         return Imported(
             written=[
                 WrittenObject(
@@ -128,42 +118,12 @@ class Kibana:
             refused=[_refused(one) for one in result.get("errors", [])],
         )
 
-    def _ask(self, method: str, url: str, **more: Any) -> httpx.Response:
-        """Send one request. Raise SetupError if there is no response, or if it is a 401 or a redirect."""
-        try:
-            answer = self._client.request(method, url, **more)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise http_client.no_response(self._settings.url, error) from error
-        if answer.status_code == 401:
-            raise SetupError(
-                f"Kibana does not accept these credentials, or there are none (401): {http_client.message_of(answer)}"
-            )
-        if answer.is_redirect:
-            raise SetupError(
-                f"{self._settings.url} redirects to {answer.headers.get('location')}; give that address, "
-                "or the base path that belongs to it"
-            )
-        return answer
 
-    def _fail(self, answer: httpx.Response, what: str) -> NoReturn:
-        if answer.status_code == 403:
-            raise SetupError(
-                f"these credentials may not {what} (403). {_PRIVILEGES}. Kibana says: {http_client.message_of(answer)}"
-            )
-        raise SetupError(
-            f"Kibana did not {what}: it answers {answer.status_code}: {http_client.message_of(answer)}"
-        )
-
-
-def _authorization(settings: KibanaSettings) -> dict[str, str]:
-    if settings.api_key:
-        key = settings.api_key.reveal()
-        encoded = base64.b64encode(key.encode()).decode() if ":" in key else key
-        return {"Authorization": f"ApiKey {encoded}"}
-    if settings.user and settings.password:
-        pair = f"{settings.user}:{settings.password.reveal()}"
-        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
-    return {}
+def _authorization(key: str | None) -> dict[str, str]:
+    if not key:
+        return {}
+    encoded = base64.b64encode(key.encode()).decode() if ":" in key else key
+    return {"Authorization": f"ApiKey {encoded}"}
 
 
 def _refused(result: dict[str, Any]) -> str:
