@@ -143,8 +143,9 @@ async def _prepare(cluster: Cluster, target: SetupTarget, options: Options, repo
     has = await find_capabilities(cluster)
     for line in degradations(has, options.retention):
         report("note", line)
-    if options.retention.ilm_policy:
-        await _policy_exists(cluster, options.retention.ilm_policy)
+    policy = options.retention.ilm_policy
+    if policy and await cluster.find(f"/_ilm/policy/{policy}") is None:
+        raise SetupError(f"there is no index lifecycle policy {policy!r}; nothing was changed")
     steps = [
         *await read_steps(cluster, has, options.retention),
         *await read_steps_of_other_streams(cluster, has, options.retention),
@@ -184,11 +185,6 @@ def _kept(retention: Retention) -> str:
     if retention.keep:
         return f"events stay for {retention.keep}"
     return "events stay without a limit; set `retention` in the sink for one"
-
-
-async def _policy_exists(cluster: Cluster, name: str) -> None:
-    if await cluster.find(f"/_ilm/policy/{name}") is None:
-        raise SetupError(f"there is no index lifecycle policy {name!r}; nothing was changed")
 
 
 class SetupStep(msgspec.Struct, frozen=True):
@@ -271,13 +267,9 @@ async def _pipeline_step(cluster: Cluster, has: Capabilities) -> SetupStep:
 
 
 def _own_step(what: str, path: str, stored: Body | None, wanted: Body) -> SetupStep:
-    _check_owner(what, stored)
-    return SetupStep(what, path, stored, wanted)
-
-
-def _check_owner(what: str, stored: Body | None) -> None:
+    """Return the step for an object that does not exist yet, or that setup created; raise SetupError otherwise."""
     if stored is None:
-        return
+        return SetupStep(what, path, stored, wanted)
     version = template_bodies.version_of(stored.get("_meta"))
     if version is None:
         raise SetupError(
@@ -289,6 +281,7 @@ def _check_owner(what: str, stored: Body | None) -> None:
             f"the {what} has version {version}, from a newer forwarder; this one writes version {template_bodies.VERSION}."
             " Run the newer forwarder's command. Nothing was changed."
         )
+    return SetupStep(what, path, stored, wanted)
 
 
 def _comparable(body: Body) -> Body:
