@@ -1,15 +1,11 @@
-"""Selects the org and the hook for a command of `forwarder hooks`, and connects to the org's API."""
+"""Selects the org and the hook for a command of `forwarder hooks`."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from forwarder.cli.options import choose_org, load_settings, missing_api_keys
 from forwarder.cli.terminal import echo
-from forwarder.clock import SystemClock
 from forwarder.core.errors import SettingsError
-from forwarder.okta.hooks.admin import HookAdmin
 from forwarder.okta.hooks.desired import DesiredHook, desired_hook
 from forwarder.settings import OrgSettings
 
@@ -81,20 +77,6 @@ def load_desired_hook(
     if problems:
         raise SettingsError(problems)
     return selection, desired_hook(settings, types, selection.org.header, selection.org.secrets)
-
-
-@asynccontextmanager
-async def connect(selection: HookSelection) -> AsyncIterator[HookAdmin]:
-    """Yield a client for the hooks of the selected org, and close the client at the end of the `async with` block."""
-    from forwarder.okta.api.client import OktaClient
-
-    assert selection.org.url is not None
-    assert selection.org.api is not None
-    api = OktaClient(selection.org.url, selection.org.api, selection.rate_share, SystemClock())
-    try:
-        yield HookAdmin(api)
-    finally:
-        await api.close()
 
 
 def _select(config: Path, name: str | None, hook_id: str | None) -> HookSelection:

@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from forwarder.cli.hook_output import hook_as_json, print_differences, print_hook, print_state, steps, title
-from forwarder.cli.hook_selection import HookSelection, connect, load_desired_hook, select
+from forwarder.cli.hook_selection import HookSelection, load_desired_hook, select
 from forwarder.cli.options import ORG, config_option
 from forwarder.cli.terminal import echo
+from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError, OktaError
 from forwarder.core.wording import count
 from forwarder.okta.hooks.admin import HookAdmin, check_quota, find_own
@@ -213,9 +214,14 @@ def delete(config: Path, org: str | None, hook_id: str | None, *, dry_run: bool,
 
 
 def _run(selection: HookSelection, act: Callable[[HookAdmin], Awaitable[None]]) -> None:
+    from forwarder.okta.api.client import OktaClient
+
     async def run() -> None:
-        async with connect(selection) as admin:
-            await act(admin)
+        org = selection.org
+        assert org.url is not None
+        assert org.api is not None
+        async with OktaClient(org.url, org.api, selection.rate_share, SystemClock()) as api:
+            await act(HookAdmin(api))
 
     asyncio.run(run())
 

@@ -95,10 +95,9 @@ def sync(
 
     async def run() -> bool:
         async with _connect(name, settings, org_settings) as writer:
-            if dry_run:
-                found = await look(org_settings, writer, activate=activate, adopt=adopt)
-                return _report_dry_run(name, found, as_json=as_json)
             found = await look(org_settings, writer, activate=activate, adopt=adopt)
+            if dry_run:
+                return _report_dry_run(name, found, as_json=as_json)
             return await _apply(name, found, writer, as_json=as_json)
 
     if not asyncio.run(run()):
@@ -170,8 +169,7 @@ async def _connect(name: str, settings: Settings, org: OrgSettings) -> AsyncIter
     assert org.url is not None
     assert org.api is not None
     clock = SystemClock()
-    api = OktaClient(org.url, org.api, settings.reconcile.rate_share, clock)
-    try:
+    async with OktaClient(org.url, org.api, settings.reconcile.rate_share, clock) as api:
         yield zone_writer(
             name,
             org.url,
@@ -182,5 +180,3 @@ async def _connect(name: str, settings: Settings, org: OrgSettings) -> AsyncIter
             client_id=org.api.client_id,
             protected=protected_by("reactions.protect.ips", settings.reactions.protect.ips),
         )
-    finally:
-        await api.close()

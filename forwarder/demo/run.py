@@ -129,11 +129,8 @@ async def _create_hook(settings: Settings, clock: SystemClock) -> None:
     assert org.url and org.api and org.hook  # noqa: PT018  # all from `prepare`
     types = resolve(org.hook.events)
     desired = DesiredHook(org.hook.name, org.hook.uri, types, org.header, org.secrets[0])
-    api = OktaClient(org.url, org.api, settings.reconcile.rate_share, clock)
-    try:
+    async with OktaClient(org.url, org.api, settings.reconcile.rate_share, clock) as api:
         await HookAdmin(api).apply(plan(desired, None), desired, None)
-    finally:
-        await api.close()
 
 
 async def _settled(forwarder: Forwarder, emulator: Emulator, stop: asyncio.Event, timeout: float) -> None:

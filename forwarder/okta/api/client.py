@@ -7,7 +7,7 @@ other forwarder still answers Okta's hooks while the import runs.
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import msgspec
@@ -100,6 +100,12 @@ class OktaClient:
 
     def __repr__(self) -> str:
         return f"OktaClient({self._origin!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.close()
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
