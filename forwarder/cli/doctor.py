@@ -13,6 +13,7 @@ import msgspec
 
 from forwarder.cli.options import config_option, load_settings
 from forwarder.cli.terminal import echo
+from forwarder.cli.time_option import DurationParam
 from forwarder.core.errors import SettingsError
 from forwarder.core.wording import count
 
@@ -24,18 +25,8 @@ _SIGNS = {"ok": "✓", "warn": "!", "fail": "✗", "skip": "-"}
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "skip": "bright_black"}
 
 
-def _seconds(_: click.Context, param: click.Parameter, value: str) -> float:
-    from pydantic import TypeAdapter, ValidationError
-
-    from forwarder.config.types import Duration
-
-    try:
-        seconds: float = TypeAdapter(Duration).validate_python(value)
-    except ValidationError as error:
-        raise click.BadParameter(
-            error.errors()[0]["msg"].removeprefix("Value error, "), param=param
-        ) from None
-    if seconds <= 0:
+def _not_zero(_: click.Context, param: click.Parameter, seconds: float) -> float:
+    if not seconds:
         raise click.BadParameter("must be longer than 0s", param=param)
     return seconds
 
@@ -60,7 +51,12 @@ def _seconds(_: click.Context, param: click.Parameter, value: str) -> float:
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 also if a check only warns.")
 @click.option(
-    "--timeout", default="5s", show_default=True, callback=_seconds, help="How long each check may take."
+    "--timeout",
+    type=DurationParam(),
+    default="5s",
+    show_default=True,
+    callback=_not_zero,
+    help="How long each check may take.",
 )
 @click.option(
     "--bundle",
