@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from forwarder.cli import terminal
-from forwarder.cli.options import config_option, load_settings
-from forwarder.clock import SystemClock
+from forwarder.cli.options import config_option, load_settings, store_commands
 from forwarder.core.wording import count
 
 if TYPE_CHECKING:
@@ -34,9 +33,7 @@ def backup(config: Path, file: Path, *, as_json: bool) -> None:
     """
     import msgspec
 
-    from forwarder.store.interface import open_commands
-
-    commands = open_commands(load_settings(config, secrets=False).store, SystemClock())
+    commands = store_commands(load_settings(config, secrets=False))
     status = terminal.console(stderr=True).status("Copying the store")
 
     def show(progress: "BackupProgress") -> None:

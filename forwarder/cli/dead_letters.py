@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder.cli import terminal
-from forwarder.cli.options import SINK, config_option, load_settings
-from forwarder.clock import SystemClock
+from forwarder.cli.options import SINK, config_option, load_settings, store_commands
 from forwarder.core.printable import LONGEST_ANSWER, shortened
 from forwarder.core.time import iso
 from forwarder.core.wording import count
@@ -138,10 +137,8 @@ def _commands(config: Path, sink: str | None = None) -> "StoreCommands":
     Raises:
         click.BadParameter: the configuration has no sink `sink`, and the store knows no removed sink of this name.
     """
-    from forwarder.store.interface import open_commands
-
     settings = load_settings(config, secrets=False)
-    commands = open_commands(settings.store, SystemClock())
+    commands = store_commands(settings)
     if sink is not None and sink not in {*settings.sinks, RECEIVER}:
         known = {*settings.sinks, RECEIVER, *commands.ledger().removed}
         if sink not in known:

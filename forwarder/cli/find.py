@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from forwarder.cli.options import ORG, check_org, config_option, load_settings
+from forwarder.cli.options import ORG, check_org, config_option, load_settings, store_commands
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import DurationParam, MomentParam
 from forwarder.clock import SystemClock
@@ -81,14 +81,13 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
     """
     from forwarder.cli.find_output import show, show_malformed
     from forwarder.store.event_life import Search
-    from forwarder.store.interface import open_commands
 
     _check_usage(uuid, user, event_type, around, within)
     settings, secrets_missing = _settings(config)
     span = 5 * 60 * SECOND if within is None else round(within * SECOND)
     since, until = (None, None) if around is None else (around - span, around + span)
     search = Search(_spelled(uuid), user, event_type, since, until, org, limit)
-    store = open_commands(settings.store, SystemClock())
+    store = store_commands(settings)
     check_org(settings, org, store)
     found = store.find(search)
     answer = _answer(settings, found, search, offline=offline, secrets_missing=secrets_missing)

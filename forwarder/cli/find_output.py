@@ -297,12 +297,8 @@ def _seconds(earlier: str, later: str) -> float:
 
 
 def _table(events: list[Mapping[str, Any]]) -> None:
-    from rich.table import Table
-
     sinks = sorted({name for event in events for name in event["sinks"]})
-    table = Table(box=None)
-    for column in ("happened", "event type", "actor", "org", "by", *sinks, "uuid"):
-        table.add_column(column, overflow="fold")
+    table = terminal.folded_table("happened", "event type", "actor", "org", "by", *sinks, "uuid")
     for event in events:
         places = [event["sinks"][name]["place"] if name in event["sinks"] else "" for name in sinks]
         actor = event["actor_login"] or event["actor_id"] or ""

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forwarder.cli.options import ORG, check_org, config_option, load_settings
+from forwarder.cli.options import ORG, check_org, config_option, load_settings, store_commands
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import TimeParam
-from forwarder.clock import SystemClock
 from forwarder.core.event import Source
 from forwarder.core.time import Micros, iso
 
@@ -47,11 +46,9 @@ def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None,
     Exit codes: 0 nothing was missed; 1 events were missed, or the store cannot be read; 2 wrong usage or
     configuration.
     """
-    from forwarder.store.interface import open_commands
-
     settings = load_settings(config, secrets=False)
     shown = limit if limit is not None or as_json else _SHOWN
-    store = open_commands(settings.store, SystemClock())
+    store = store_commands(settings)
     check_org(settings, org, store)
     found = store.gaps(org=org, since=since, limit=shown)
     _say_what_is_unknown(settings, found, org)

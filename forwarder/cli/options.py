@@ -8,6 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from forwarder.cli.terminal import echo
+from forwarder.clock import SystemClock
 from forwarder.config.file import read_yaml
 from forwarder.core.errors import SettingsError
 from forwarder.settings import OrgSettings, Settings, load
@@ -63,6 +64,13 @@ def load_settings(config: Path, *, secrets: bool | Literal["sinks", "reactions"]
         secrets: as in `settings.load`.
     """
     return load(find_config(config), secrets=secrets)
+
+
+def store_commands(settings: Settings) -> "StoreCommands":
+    """Return the commands of the store, which work with and without a running forwarder."""
+    from forwarder.store.interface import open_commands
+
+    return open_commands(settings.store, SystemClock())
 
 
 def load_rules(settings: Settings) -> "Ruleset":

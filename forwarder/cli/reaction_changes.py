@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder.cli import terminal
-from forwarder.cli.options import config_option, load_rules, load_settings
+from forwarder.cli.options import config_option, load_rules, load_settings, store_commands
 from forwarder.cli.reaction_list import paused
 from forwarder.cli.time_option import DurationParam
 from forwarder.clock import SystemClock
@@ -175,9 +175,7 @@ def _how_it_ended(settings: "Settings", id_: str) -> str:
 
     An action ends, for example, when another operator refuses it.
     """
-    from forwarder.store.interface import open_commands
-
-    found = open_commands(settings.store, SystemClock()).find_actions(id_) if _ID_BEGIN.fullmatch(id_) else []
+    found = store_commands(settings).find_actions(id_) if _ID_BEGIN.fullmatch(id_) else []
     if len(found) != 1 or found[0].is_open:
         return ""
     words = f"{found[0].id} has ended: {about(found[0])}: {words_of(found[0])}"
@@ -232,9 +230,7 @@ def _paused_scope(settings: "Settings", what: str) -> str:
 
     A rule that was removed after it was paused is found too.
     """
-    from forwarder.store.interface import open_commands
-
-    pauses = paused(open_commands(settings.store, SystemClock()))
+    pauses = paused(store_commands(settings))
     found = {one.scope for one in pauses if what and what in {one.scope, one.title}}
     return found.pop() if len(found) == 1 else _scope(settings, what)[0]
 

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from forwarder.cli import terminal
-from forwarder.cli.options import config_option, load_settings
+from forwarder.cli.options import config_option, load_settings, store_commands
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
@@ -130,9 +130,7 @@ def _pause(pause: "Pause") -> str:
 
 
 def _commands(config: Path) -> "StoreCommands":
-    from forwarder.store.interface import open_commands
-
-    return open_commands(load_settings(config, secrets=False).store, SystemClock())
+    return store_commands(load_settings(config, secrets=False))
 
 
 def _not_one(id_: str, found: Sequence[Action]) -> str:
@@ -157,11 +155,8 @@ def _until(one: Action) -> str:
 
 
 def _table(actions: Sequence[Action]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None)
-    for column in ("id", "planned", "action", "about", "state", "until", "mode", "org", "rule"):
-        table.add_column(column, overflow="fold")
+    columns = ("id", "planned", "action", "about", "state", "until", "mode", "org", "rule")
+    table = terminal.folded_table(*columns)
     for one in actions:
         target = _message(one) if one.target.kind == "alert" else one.target.name or one.target.id
         known = (one.id, iso(one.planned_at, "seconds"), one.name, target, _state(one), _until(one))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder.cli import terminal
-from forwarder.cli.options import ORG, SINK, check_org, config_option, load_settings
+from forwarder.cli.options import ORG, SINK, check_org, config_option, load_settings, store_commands
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
@@ -96,7 +96,6 @@ def replay(  # noqa: PLR0913 - one for each option
 
     Exit codes: 0 done; 1 the replay was stopped or refused, or the sink rejected events; 2 wrong usage or configuration.
     """
-    from forwarder.store.interface import open_commands
     from forwarder.store.redelivery import Range
 
     settings = load_settings(config, secrets=False)
@@ -110,7 +109,7 @@ def replay(  # noqa: PLR0913 - one for each option
         chosen = Range(since, min(until or SystemClock().now(), SystemClock().now()), types, org or "")
         if chosen.since >= chosen.until:
             raise click.UsageError("--since must be before --until, and in the past")
-        commands = open_commands(settings.store, SystemClock())
+        commands = store_commands(settings)
         plan = commands.redelivery_plan(sink, chosen, settings.sinks[sink].accepts)
         _print_plan(settings, sink, chosen, plan, as_json=as_json)
         if dry_run or not plan.events:
@@ -169,10 +168,9 @@ def _deliver(settings: "Settings", sink: str, chosen: "Range | None", rate: floa
 
     from forwarder.control_socket import ask
     from forwarder.store.dead_letters import DeadLetterSelection
-    from forwarder.store.interface import open_commands
     from forwarder.store.redelivery import RedeliverRequest, RedeliveryProgress
 
-    commands = open_commands(settings.store, SystemClock())
+    commands = store_commands(settings)
 
     def dead() -> int:
         return sum(commands.count_dead_letters(DeadLetterSelection(sink=sink)).values())

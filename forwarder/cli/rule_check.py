@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from forwarder.cli.options import DEFAULT_CONFIG, config_option, load_settings
-from forwarder.cli.terminal import console, echo
+from forwarder.cli.terminal import console, echo, folded_table
 from forwarder.core.wording import count
 
 if TYPE_CHECKING:
@@ -109,11 +109,7 @@ def _reads_system_log(settings: "Settings") -> bool:
 
 
 def _print_table(ruleset: "Ruleset", found: "Sequence[Reviewed]") -> None:
-    from rich.table import Table
-
-    table = Table(box=None)
-    for column in ("rule", "level", "fed by", "alerts"):
-        table.add_column(column, overflow="fold", no_wrap=column == "level")
+    table = folded_table("rule", "level", "fed by", "alerts", no_wrap=("level",))
     titles = {each.id: each.title for each in ruleset.rules_and_correlations}
     for each in found:
         table.add_row(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from forwarder.cli.options import config_option, load_rules, load_settings
-from forwarder.cli.terminal import console, echo
+from forwarder.cli.options import config_option, load_rules, load_settings, store_commands
+from forwarder.cli.terminal import console, echo, folded_table
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
 from forwarder.core.printable import printable_line, shortened
@@ -46,7 +46,6 @@ def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) ->
     """
     from forwarder.detect.replay import Replay
     from forwarder.reaction_runner.guard_settings import rehearsal
-    from forwarder.store.interface import open_commands
 
     settings, rules = _loaded(config)
     known = rules.rules_and_correlations
@@ -55,7 +54,7 @@ def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) ->
         near = difflib.get_close_matches(wanted, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "`forwarder rules list` shows them"
         raise click.BadParameter(f"there is no rule {wanted!r}; {hint}", param_hint="--rule")
-    store = open_commands(settings.store, SystemClock())
+    store = store_commands(settings)
     reactions = rehearsal(settings, rules) if settings.reactions.on else None
     report = Replay(store, settings.rules, rules, since, rehearsal=reactions).run(
         lambda rule: wanted is None or _is_named(rule, wanted)
@@ -77,22 +76,17 @@ def list_rules(config: Path, *, as_json: bool) -> None:
     the match, or the rule had made an alert less than `rules.again` before. The store has a count for each hour, so both
     periods begin at a full hour.
     """
-    from forwarder.store.interface import open_commands
-
     settings, rules = _loaded(config)
-    commands = open_commands(settings.store, SystemClock())
+    commands = store_commands(settings)
     now = SystemClock().now()
     rows = _rows(rules, commands.rule_counts(now - _DAY), commands.rule_counts(now - 7 * _DAY))
     if as_json:
         echo(msgspec.json.format(msgspec.json.encode({"rules": rows}), indent=2).decode())
         return
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None)
-    for column in ("rule", "level", "tags", "fed by", "24 h", "7 d", "held back", "last alert"):
-        justify = "right" if column in {"24 h", "7 d", "held back"} else "left"
-        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    columns = ("rule", "level", "tags", "fed by", "24 h", "7 d", "held back", "last alert")
+    table = folded_table(*columns, right=("24 h", "7 d", "held back"))
     for row in rows:
         tags = ", ".join(row["tags"])  # in full, so that an operator can copy them into `reactions.on`
         numbers = [f"{row[key]:,}" for key in ("alerts_24h", "alerts_7d", "held_back")]

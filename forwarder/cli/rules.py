@@ -9,7 +9,7 @@ import click
 
 from forwarder.cli.rule_check import check, test
 from forwarder.cli.rule_replay import list_rules, replay
-from forwarder.cli.terminal import console, echo
+from forwarder.cli.terminal import console, echo, folded_table
 from forwarder.core.wording import agrees, count
 
 if TYPE_CHECKING:
@@ -151,15 +151,13 @@ def _as_json(path: Path, needs: "Coverage") -> dict[str, Any]:
 def _print_table(
     found: "list[tuple[Path, Coverage]]", problems: "list[UnreadableRule]", left_out: Counter[str]
 ) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from forwarder.core.catalogue import RELEASE
     from forwarder.rules.coverage import counts
 
-    table = Table(box=None)
-    for column in ("rule", "fed by", "by hooks", "only in the System Log"):
-        table.add_column(column, overflow="fold", no_wrap=column in ("fed by", "by hooks"))
+    columns = ("rule", "fed by", "by hooks", "only in the System Log")
+    table = folded_table(*columns, no_wrap=("fed by", "by hooks"))
     for _, needs in found:
         label = Text(str(needs.fed_by).replace("_", " "), style=_LABELS[needs.fed_by][1])
         types = len(needs.by_hooks) + len(needs.only_system_log)

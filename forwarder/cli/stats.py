@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from forwarder.cli import terminal
-from forwarder.cli.options import config_option, load_settings
+from forwarder.cli.options import config_option, load_settings, store_commands
 from forwarder.cli.terminal import echo
-from forwarder.clock import SystemClock
 from forwarder.core.event import Source
 from forwarder.core.wording import count
 
@@ -33,10 +32,8 @@ def stats(config: Path, *, as_json: bool) -> None:
     For each sink, delivered + dead + discarded + skipped + filtered + waiting = stored. If this is not so, the exit code
     is 1. `rejected` is the number of malformed events; these are dead letters of the receiver.
     """
-    from forwarder.store.interface import open_commands
-
     settings = load_settings(config, secrets=False)
-    ledger = open_commands(settings.store, SystemClock()).ledger()
+    ledger = store_commands(settings).ledger()
     sources = {name: org.sources for name, org in settings.orgs.items()}
     if as_json:
         echo(json.dumps(ledger.as_json() | {"orgs": sources}, indent=2))
@@ -65,12 +62,10 @@ def forget_sink(config: Path, name: str, *, yes: bool) -> None:
 
     Events that wait for other sinks stay. If you configure the sink again, it begins as a new sink.
     """
-    from forwarder.store.interface import open_commands
-
     settings = load_settings(config, secrets=False)
     if name in settings.sinks:
         raise click.BadParameter(f"{name} is in the configuration; remove it there first", param_hint="NAME")
-    commands = open_commands(settings.store, SystemClock())
+    commands = store_commands(settings)
     ledger = commands.ledger()
     events = ledger.removed.get(name, ledger.sinks[name].waiting if name in ledger.sinks else 0)
     if not yes and (name in ledger.removed or name in ledger.sinks):  # if not, `forget_sink` refuses it below

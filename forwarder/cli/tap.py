@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from forwarder.cli.options import ORG, check_org, config_option, load_settings
+from forwarder.cli.options import ORG, check_org, config_option, load_settings, store_commands
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import DurationParam, MomentParam
-from forwarder.clock import SystemClock
 from forwarder.core.printable import printable, printable_line, shortened
 from forwarder.core.time import Micros
 
@@ -168,11 +167,10 @@ def _as_sent(config: Path, sink: str | None, fields: tuple[str, ...]) -> tuple[A
 
 def _source(config: Path, url: str | None, token: str | None, wanted: "TapOptions") -> Iterator[Any]:
     from forwarder.cli.tap_store import from_store
-    from forwarder.store.interface import open_commands
 
     if url is None:
         settings = load_settings(config, secrets=False)
-        commands = open_commands(settings.store, SystemClock())
+        commands = store_commands(settings)
         check_org(settings, wanted.filter.org or None, commands)
         return from_store(settings.store, commands, wanted)
     if wanted.since is not None or not wanted.follow:

@@ -13,9 +13,10 @@ from forwarder.core.printable import has_styles, printable
 from forwarder.core.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 
@@ -47,3 +48,17 @@ def console(*, stderr: bool = False) -> "Console":
     if not safe.is_terminal:
         safe.width = 10_000
     return safe
+
+
+def folded_table(*columns: str, no_wrap: "Container[str]" = (), right: "Container[str]" = ()) -> "Table":
+    """Return a table that shows long texts on several lines, except in the columns in `no_wrap`.
+
+    The columns in `right` are aligned to the right.
+    """
+    from rich.table import Table
+
+    table = Table(box=None)
+    for column in columns:
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=column in no_wrap)
+    return table
