@@ -10,6 +10,7 @@ import os
 import select
 import stat
 import sys
+from collections import deque
 from importlib.metadata import version
 from typing import Any, TextIO, cast
 
@@ -205,6 +206,26 @@ def get(room: str) -> Logger:
     return logger
 
 
+class RecoveryLimit:
+    """Allows few lines about recoveries, so that what fails and recovers without end does not fill the log.
+
+    Who uses it logs a failure only if the last logged state is good, and repeats the question as long as the state is
+    good. So the last line is right after five minutes at the latest.
+    """
+
+    _NUMBER, _SECONDS = 5, 300.0
+
+    def __init__(self) -> None:
+        self._allowed: deque[float] = deque(maxlen=self._NUMBER)  # the times of the last allowed recoveries
+
+    def allows(self, now: float) -> bool:
+        """Whether a recovery may be logged at the time `now`, in seconds of the monotonic clock. If so, it is counted."""
+        if len(self._allowed) == self._NUMBER and now - self._allowed[0] < self._SECONDS:
+            return False
+        self._allowed.append(now)
+        return True
+
+
 class RateLimitedLogger:
     """Writes the first line of each key. For the next `interval` seconds, it only counts further lines of this key.
 
@@ -232,6 +253,10 @@ class RateLimitedLogger:
         """Log an error; lines with the same `action` and `key` are limited together."""
         if (suppressed := self._take(action, *key)) is not None:
             self._logger.error(text, action=action, suppressed=suppressed, **fields)
+
+    def reset(self) -> None:
+        """Let the next line of each key be written at once."""
+        self._last.clear()
 
     def _take(self, *key: str) -> int | None:
         """Return how many lines of `key` were suppressed since the last written one; None to suppress this one."""

@@ -75,6 +75,8 @@ class Health:
         self._up = up
         self._paused = False
         self._failing_since = 0.0
+        self._recoveries = logs.RecoveryLimit()
+        self._unlogged_recovery: dict[str, float] | None = None  # its fields for the log
         self._failure_logger = logs.RateLimitedLogger(_logger, clock, _LOG_INTERVAL)
         self._set_aside_logger = logs.RateLimitedLogger(_logger, clock)
         self._rejections = 0  # rejected events that no log line has counted yet
@@ -112,6 +114,7 @@ class Health:
         if not self.failing:
             self._failing_since = now
         self.attempt += 1
+        self._unlogged_recovery = None
         self.last_failure = result.detail
         self.hint = result.hint or _HINTS.get(result.reason or RetryReason.UNKNOWN, _OTHER_HINT)
         self._paused = result.pause
@@ -155,16 +158,22 @@ class Health:
         )
 
     def recovered(self, *, delivered: bool) -> None:
-        """Record that the sink works: it has accepted events if `delivered`, else it has only rejected single events."""
+        """Record that the sink works: it has accepted events if `delivered`, else it has only rejected single events.
+
+        The recovery is logged now; or, after too many others, when the sink works later.
+        """
+        now = self._clock.monotonic()
         if self.failing:
+            self._unlogged_recovery = {
+                "after_seconds": round(now - self._failing_since, 1),
+                "attempts": self.attempt,
+            }
+        if self._unlogged_recovery and self._recoveries.allows(now):
             _logger.info(
-                "the sink works again",
-                action="sink_recovered",
-                sink=self._sink,
-                after_seconds=round(self._clock.monotonic() - self._failing_since, 1),
-                attempts=self.attempt,
+                "the sink works again", action="sink_recovered", sink=self._sink, **self._unlogged_recovery
             )
-            self._failure_logger = logs.RateLimitedLogger(_logger, self._clock, _LOG_INTERVAL)
+            self._unlogged_recovery = None
+            self._failure_logger.reset()
         self.attempt, self._paused, self.hint = 0, False, ""
         self._up.set(1)
         if delivered:

@@ -106,6 +106,10 @@ class Writer:
         self._queued_bytes = 0  # the size of all gathered and queued batches; used on the event loop only
         self._closed = False
         self._moved = False  # whether the store's files were moved or replaced
+        self._logged_reason: str | None = (
+            None  # of the last line `store_unready`; None after a line `store_ready`
+        )
+        self._recoveries = logs.RecoveryLimit()
         # Whether damage was found, and no event was stored since. A probe cannot clear this, because it may not read or write
         # the damaged part of the file.
         self._damaged = False
@@ -262,7 +266,8 @@ class Writer:
     def _set_not_ready(self, error: StoreError) -> None:
         is_damage, is_move = isinstance(error, StoreFormatError), isinstance(error, StoreMovedError)
         is_new = (is_damage and not self._damaged) or (is_move and not self._moved)
-        if is_new or self.not_ready_reason is None:
+        if is_new or self._logged_reason is None:
+            self._logged_reason = str(error)
             _logger.error("events cannot be stored", action="store_unready", reason=str(error))
         self._damaged = self._damaged or is_damage
         self._moved = self._moved or is_move
@@ -271,6 +276,9 @@ class Writer:
     def _set_ready(self) -> None:
         self._moved = self._damaged = False
         self.not_ready_reason = None
+        if self._logged_reason is not None and self._recoveries.allows(time.monotonic()):
+            _logger.info("events can be stored again", action="store_ready", reason=self._logged_reason)
+            self._logged_reason = None
 
     def _complete(self, results: list[_Result], stored: int | None) -> None:
         with contextlib.suppress(RuntimeError):  # the event loop is closed, so nothing waits for the futures
@@ -298,7 +306,6 @@ class Writer:
 
     def _probe(self) -> None:
         """Check by a test write whether events can be stored again. Without this check, it would take a POST to find out."""
-        before = self.not_ready_reason
         try:
             self._connection.transact(operations.write_probe)
             self._connection.transact(operations.delete_probe)
@@ -309,4 +316,3 @@ class Writer:
             self.not_ready_reason = str(error)
         else:
             self._set_ready()
-            _logger.info("events can be stored again", action="store_ready", reason=before)

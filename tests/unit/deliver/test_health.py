@@ -83,6 +83,26 @@ async def test_a_new_failure_after_a_recovery_is_logged_again() -> None:
     assert failing.last_success == clock.now()
 
 
+async def test_a_sink_that_fails_and_recovers_without_end_writes_few_lines_and_the_last_says_that_it_works() -> (
+    None
+):
+    clock = ManualClock()
+    flapping = health(clock)
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3000):
+            flapping.failed(BUSY)
+            await clock.advance(0.1)
+            flapping.recovered(delivered=True)
+            await clock.advance(0.1)
+        assert len(lines) < 30
+        assert sum(line.get("suppressed", 0) for line in lines) > 1000
+        await clock.advance(300)
+        for _ in range(2):
+            flapping.recovered(delivered=True)
+    assert (lines[-1]["action"], lines[-1]["attempts"]) == ("sink_recovered", 1)
+    assert [line["action"] for line in lines].count("sink_recovered") <= 15
+
+
 def test_a_sink_that_only_rejects_works_without_a_success() -> None:
     working = health(ManualClock())
     with structlog.testing.capture_logs():

@@ -361,3 +361,15 @@ def test_where_the_file_system_is_read_only_this_is_named(tmpfs: Path) -> None:
     assert "Read-only file system; mount the file system for writing" in str(
         schema.to_store_error(path, error)
     )
+
+
+async def test_a_store_that_fails_and_recovers_without_end_writes_few_lines(path: Path) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with opened(path) as store:
+            for _ in range(12):
+                with writes_fail(), pytest.raises(StoreError, match="disk I/O error"):
+                    await store.append(Batch([event()]), timeout=5)
+                await store.append(Batch([event()]), timeout=5)
+            assert store.not_ready_reason is None
+    actions = [line["action"] for line in lines]
+    assert actions == ["store_unready", "store_ready"] * 5 + ["store_unready"]
