@@ -1,5 +1,5 @@
 """The endpoints of the authorization servers, below `/oauth2` and `/oauth2/{id}`: tokens, CIBA, keys and
-metadata."""
+metadata. A path without an id belongs to the org's own server."""
 
 from typing import Any
 from urllib.parse import parse_qsl
@@ -41,13 +41,15 @@ def _client(request: OktaRequest, form: dict[str, str], url: str) -> str:
     return client_id
 
 
-async def _ask(request: OktaRequest, server: str | None) -> dict[str, Any]:
+@post(["/v1/bc/authorize", "/{server:str}/v1/bc/authorize"], status_code=200)
+async def _ask(request: OktaRequest, server: FromPath[str | None] = None) -> dict[str, Any]:
     emulator, form = org(request), await _form(request)
     client_id = _client(request, form, f"{emulator.servers.base(server)}/v1/bc/authorize")
     return ciba.ask(emulator, server, form, client_id)
 
 
-async def _issue(request: OktaRequest, server: str | None) -> dict[str, Any]:
+@post(["/v1/token", "/{server:str}/v1/token"], status_code=200)
+async def _issue(request: OktaRequest, server: FromPath[str | None] = None) -> dict[str, Any]:
     emulator, form = org(request), await _form(request)
     if form.get("grant_type") == CIBA_GRANT:
         client_id = _client(request, form, f"{emulator.servers.base(server)}/v1/token")
@@ -59,33 +61,8 @@ async def _issue(request: OktaRequest, server: str | None) -> dict[str, Any]:
     return emulator.authenticator.tokens.issue(form, request.headers.get("dpop"))
 
 
-@post("/v1/bc/authorize", status_code=200)
-async def _org_ask(request: OktaRequest) -> dict[str, Any]:
-    return await _ask(request, None)
-
-
-@post("/{server:str}/v1/bc/authorize", status_code=200)
-async def _custom_ask(request: OktaRequest, server: FromPath[str]) -> dict[str, Any]:
-    return await _ask(request, server)
-
-
-@post("/v1/token", status_code=200)
-async def _org_token(request: OktaRequest) -> dict[str, Any]:
-    return await _issue(request, None)
-
-
-@post("/{server:str}/v1/token", status_code=200)
-async def _custom_token(request: OktaRequest, server: FromPath[str]) -> dict[str, Any]:
-    return await _issue(request, server)
-
-
-@get("/v1/keys")
-async def _org_keys(request: OktaRequest) -> dict[str, Any]:
-    return org(request).servers.keys(None)
-
-
-@get("/{server:str}/v1/keys")
-async def _custom_keys(request: OktaRequest, server: FromPath[str]) -> dict[str, Any]:
+@get(["/v1/keys", "/{server:str}/v1/keys"])
+async def _keys(request: OktaRequest, server: FromPath[str | None] = None) -> dict[str, Any]:
     return org(request).servers.keys(server)
 
 
@@ -101,15 +78,5 @@ async def org_metadata(request: OktaRequest) -> dict[str, Any]:
 
 
 oauth_routes = Router(
-    "/oauth2",
-    route_handlers=[
-        _org_ask,
-        _custom_ask,
-        _org_token,
-        _custom_token,
-        _org_keys,
-        _custom_keys,
-        _custom_metadata,
-    ],
-    middleware=[recorded],
+    "/oauth2", route_handlers=[_ask, _issue, _keys, _custom_metadata], middleware=[recorded]
 )
