@@ -12,7 +12,7 @@ from forwarder.core.time import Micros, iso
 from forwarder.emulator.actors import Caller, Report
 from forwarder.emulator.events.fixtures import entity, okta_id
 from forwarder.emulator.http.errors import forbidden, invalid, not_found
-from forwarder.emulator.iam.views import Assignment, custom_role
+from forwarder.emulator.iam.views import Assignment
 
 _PERMISSION = re.compile(r"okta(\.[a-zA-Z]+)+")
 
@@ -136,7 +136,15 @@ class AdminRoles:
     def shown_of(self, member_url: str, assignment: Assignment) -> list[dict[str, Any]]:
         """Return the roles of one member as the API shows them."""
         return [
-            custom_role(member_id, role.id, role.label, found.id, assignment)
+            {
+                "id": member_id,
+                "label": role.label,
+                "type": "CUSTOM",
+                "status": "ACTIVE",
+                "assignmentType": assignment,
+                "role": role.id,
+                "resource-set": found.id,
+            }
             | _times(found.bindings[role.id].members[member_id].since)
             for member_id, role, found in self.held_by(member_url)
         ]

@@ -1,4 +1,4 @@
-"""Assigned admin roles, as the API shows them."""
+"""Assigned standard admin roles, as the API shows them."""
 
 from base64 import b32encode
 from typing import Any, Literal
@@ -15,19 +15,4 @@ def standard_role(role: str, assignment: Assignment) -> dict[str, Any]:
         "type": role,
         "status": "ACTIVE",
         "assignmentType": assignment,
-    }
-
-
-def custom_role(
-    member_id: str, role_id: str, label: str, set_id: str, assignment: Assignment
-) -> dict[str, Any]:
-    """Return an assigned custom role on a resource set as the API shows it."""
-    return {
-        "id": member_id,
-        "label": label,
-        "type": "CUSTOM",
-        "status": "ACTIVE",
-        "assignmentType": assignment,
-        "role": role_id,
-        "resource-set": set_id,
     }
