@@ -170,7 +170,7 @@ class Emulator:
 
     async def verify(self, hook_id: str) -> EmulatedHook:
         """Send the challenge to a hook's receiver. If the receiver echoes it, the hook becomes VERIFIED."""
-        hook = self.hooks.get(hook_id)
+        hook = self.hooks.find(hook_id)
         channel = hook.spec.channel
         if not await self._deliverer.verify(hook) or hook.spec.channel != channel:
             self._report("verified", hook, f'Hook "{hook.spec.name}" execution failed')
@@ -188,7 +188,7 @@ class Emulator:
             hook_id: id of the hook, which may be in any state.
             uuid: uuid of an event in the System Log; None generates an event of one of the hook's types.
         """
-        hook, now = self.hooks.get(hook_id), self.clock.now()
+        hook, now = self.hooks.find(hook_id), self.clock.now()
         if uuid is not None:
             event = logged_event(self.system_log, uuid, now)
         else:

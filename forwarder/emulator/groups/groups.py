@@ -11,6 +11,7 @@ from forwarder.core.time import Micros, iso
 from forwarder.emulator.actors import Caller, Report
 from forwarder.emulator.events.fixtures import entity, okta_id
 from forwarder.emulator.http.errors import OktaApiError, invalid, not_found
+from forwarder.emulator.objects import Objects
 from forwarder.emulator.users.directory import EmulatedUser, UserDirectory
 
 
@@ -48,8 +49,10 @@ class EmulatedGroup(msgspec.Struct):
         }
 
 
-class EmulatedGroups:
+class EmulatedGroups(Objects[EmulatedGroup]):
     """The groups of an org."""
+
+    kind = "UserGroup"
 
     def __init__(
         self,
@@ -62,14 +65,13 @@ class EmulatedGroups:
         """Args: `things` are the groups that occur as targets of events. The org has these groups; all users
         are in the group Everyone, and all admins in the group Admins. `report` writes an event about each
         change."""
+        super().__init__()
         self._report = report
         self._clock = clock
         self._random = random
         now = clock.now()
-        self._groups = {
-            thing["id"]: EmulatedGroup(thing["id"], thing["displayName"], now) for thing in things
-        }
-        for group in self._groups.values():
+        self._by_id = {thing["id"]: EmulatedGroup(thing["id"], thing["displayName"], now) for thing in things}
+        for group in self._by_id.values():
             if group.name == "Everyone":
                 group.type, group.members = "BUILT_IN", {user.id for user in users.all()}
             if group.name == "Admins":
@@ -80,18 +82,7 @@ class EmulatedGroups:
 
     def all(self, name: str = "") -> Sequence[EmulatedGroup]:
         """Return the groups whose names begin with `name`, ignoring case."""
-        return [group for group in self._groups.values() if group.name.casefold().startswith(name.casefold())]
-
-    def find(self, group_id: str) -> EmulatedGroup:
-        """Return the group with this id.
-
-        Raises:
-            OktaApiError: no group has this id.
-        """
-        try:
-            return self._groups[group_id]
-        except KeyError:
-            raise not_found(f"{group_id} (UserGroup)") from None
+        return [group for group in self._by_id.values() if group.name.casefold().startswith(name.casefold())]
 
     def named(self, key: str) -> EmulatedGroup:
         """Return the group with this id or name.
@@ -99,7 +90,7 @@ class EmulatedGroups:
         Raises:
             OktaApiError: no group has this id or name.
         """
-        for group in self._groups.values():
+        for group in self._by_id.values():
             if key in {group.id, group.name}:
                 return group
         raise not_found(f"{key} (UserGroup)")
@@ -112,7 +103,7 @@ class EmulatedGroups:
         """
         self._require_free(name)
         group = EmulatedGroup(okta_id("00g", self._random), name, self._clock.now())
-        self._groups[group.id] = group
+        self._by_id[group.id] = group
         return group
 
     def replace(self, group: EmulatedGroup, name: str, description: str | None, caller: Caller) -> None:
@@ -133,11 +124,11 @@ class EmulatedGroups:
 
     def delete(self, group: EmulatedGroup) -> None:
         """Delete a group, without an event."""
-        del self._groups[group.id]
+        del self._by_id[group.id]
 
     def of(self, user: EmulatedUser) -> Sequence[EmulatedGroup]:
         """Return the groups of which the user is a member."""
-        return [group for group in self._groups.values() if user.id in group.members]
+        return [group for group in self._by_id.values() if user.id in group.members]
 
     def add(self, group: EmulatedGroup, user: EmulatedUser, caller: Caller) -> None:
         """Add a user to a group, and write an event. If the user is already a member, do nothing.
@@ -162,7 +153,7 @@ class EmulatedGroups:
             self._change("group.user_membership.remove", group, user, caller)
 
     def _require_free(self, name: str) -> None:
-        if not name or any(group.name == name for group in self._groups.values()):
+        if not name or any(group.name == name for group in self._by_id.values()):
             raise invalid("name", "name: An object with this field already exists, or the field is empty.")
 
     def _change(self, event_type: str, group: EmulatedGroup, user: EmulatedUser, caller: Caller) -> None:

@@ -1,6 +1,5 @@
 """The rules that put users into groups. The emulated org keeps these rules, but does not run them."""
 
-from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -10,7 +9,8 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import Micros, iso
 from forwarder.emulator.events.fixtures import okta_id
 from forwarder.emulator.groups.groups import EmulatedGroups
-from forwarder.emulator.http.errors import forbidden, invalid, not_found
+from forwarder.emulator.http.errors import forbidden, invalid
+from forwarder.emulator.objects import Objects
 
 
 class RuleSpec(msgspec.Struct, frozen=True):
@@ -51,29 +51,16 @@ class GroupRule(msgspec.Struct):
         }
 
 
-class GroupRules:
+class GroupRules(Objects[GroupRule]):
     """The group rules of an org."""
 
+    kind = "GroupRule"
+
     def __init__(self, clock: Clock, random: Random, groups: EmulatedGroups) -> None:
+        super().__init__()
         self._clock = clock
         self._random = random
         self._groups = groups
-        self._rules: dict[str, GroupRule] = {}
-
-    def all(self) -> Sequence[GroupRule]:
-        """Return every rule."""
-        return tuple(self._rules.values())
-
-    def find(self, rule_id: str) -> GroupRule:
-        """Return the rule with this id.
-
-        Raises:
-            OktaApiError: no rule has this id.
-        """
-        try:
-            return self._rules[rule_id]
-        except KeyError:
-            raise not_found(f"{rule_id} (GroupRule)") from None
 
     def create(self, spec: RuleSpec) -> GroupRule:
         """Create a rule.
@@ -88,7 +75,7 @@ class GroupRules:
         for group_id in spec.group_ids():
             self._groups.find(group_id)
         rule = GroupRule(okta_id("0pr", self._random), spec, self._clock.now())
-        self._rules[rule.id] = rule
+        self._by_id[rule.id] = rule
         return rule
 
     def delete(self, rule: GroupRule) -> None:
@@ -99,4 +86,4 @@ class GroupRules:
         """
         if rule.active:
             raise forbidden("An active group rule cannot be deleted.")
-        del self._rules[rule.id]
+        del self._by_id[rule.id]

@@ -28,14 +28,14 @@ async def _create(request: OktaRequest) -> dict[str, Any]:
 
 @get(_HOOK)
 async def _show(request: OktaRequest, hook_id: FromPath[str]) -> dict[str, Any]:
-    return _view(request, org(request).hooks.get(hook_id))
+    return _view(request, org(request).hooks.find(hook_id))
 
 
 @put(_HOOK)
 async def _replace(request: OktaRequest, hook_id: FromPath[str]) -> dict[str, Any]:
     hooks = org(request).hooks
     # In recordings, Okta answers with the `lastUpdated` from before the PUT.
-    before = hooks.get(hook_id).updated
+    before = hooks.find(hook_id).updated
     return _view(request, hooks.replace(hook_id, await request.body()), updated=before)
 
 

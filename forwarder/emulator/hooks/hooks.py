@@ -8,7 +8,8 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros, iso
 from forwarder.emulator.events.fixtures import okta_id
 from forwarder.emulator.hooks.spec import HookSpec, read_spec
-from forwarder.emulator.http.errors import forbidden, invalid, not_found
+from forwarder.emulator.http.errors import forbidden, invalid
+from forwarder.emulator.objects import Objects
 
 _MAX_LIVE = 25
 
@@ -92,7 +93,7 @@ class EmulatedHook:
         return {"activate": step("activate"), "self": {"href": url}, "delete": delete}
 
 
-class Hooks:
+class Hooks(Objects[EmulatedHook]):
     """All event hooks of one org. Methods raise OktaApiError where Okta would refuse the call.
 
     Args:
@@ -104,28 +105,20 @@ class Hooks:
         created_by: id of the admin who creates hooks.
     """
 
+    kind = "EventHook"
+
     def __init__(self, clock: Clock, random: Random, on_change: Callable[[str, EmulatedHook], None]) -> None:
+        super().__init__()
         self._clock = clock
         self._random = random
         self._on_change = on_change
         self.created_by = okta_id("00u", random)
-        self._hooks: dict[str, EmulatedHook] = {}
-
-    def all(self) -> list[EmulatedHook]:
-        """Return every hook, in the order of creation."""
-        return list(self._hooks.values())
-
-    def get(self, hook_id: str) -> EmulatedHook:
-        """Return the hook with this id."""
-        if hook_id not in self._hooks:
-            raise not_found(f"{hook_id} (EventHook)")
-        return self._hooks[hook_id]
 
     def create(self, body: bytes) -> EmulatedHook:
         """Create a hook, ACTIVE and UNVERIFIED. Nothing is sent to its address yet."""
         spec = read_spec(body, self._names())
         hook = EmulatedHook(okta_id("who", self._random), spec, self.created_by, self._clock.now())
-        self._hooks[hook.id] = hook
+        self._by_id[hook.id] = hook
         self._on_change("created", hook)
         return hook
 
@@ -136,7 +129,7 @@ class Hooks:
         secret removes the secret from the hook. (Okta does not document this; it follows from the full
         replacement.) The status of the hook changes only if the body has a `status`.
         """
-        hook = self.get(hook_id)
+        hook = self.find(hook_id)
         spec = read_spec(body, self._names(but=hook))
         active = spec.status == "ACTIVE" if spec.status else hook.active
         verified = hook.verified and spec.channel.config.same_as(hook.spec.channel.config)
@@ -144,12 +137,12 @@ class Hooks:
 
     def activate(self, hook_id: str) -> EmulatedHook:
         """Make a hook ACTIVE; its verification does not change."""
-        hook = self.get(hook_id)
+        hook = self.find(hook_id)
         return self._update(hook, "activated", active=True, verified=hook.verified)
 
     def deactivate(self, hook_id: str) -> EmulatedHook:
         """Make a hook INACTIVE; its verification does not change."""
-        hook = self.get(hook_id)
+        hook = self.find(hook_id)
         return self._update(hook, "deactivated", active=False, verified=hook.verified)
 
     def set_verified(self, hook: EmulatedHook) -> EmulatedHook:
@@ -158,10 +151,10 @@ class Hooks:
 
     def delete(self, hook_id: str) -> None:
         """Delete a hook."""
-        hook = self.get(hook_id)
+        hook = self.find(hook_id)
         if hook.active:  # 403 is the only suitable status that Okta lists
             raise forbidden("The event hook must be deactivated before it is deleted")
-        del self._hooks[hook_id]
+        del self._by_id[hook_id]
         self._on_change("deleted", hook)
 
     def _update(
@@ -173,7 +166,7 @@ class Hooks:
         verified: bool,
         spec: HookSpec | None = None,
     ) -> EmulatedHook:
-        others = sum(other.live for other in self._hooks.values() if other is not hook)
+        others = sum(other.live for other in self._by_id.values() if other is not hook)
         if active and verified and others >= _MAX_LIVE:
             raise invalid("eventHook", f"No more than {_MAX_LIVE} event hooks can be active and verified")
         hook.spec, hook.active, hook.verified = spec or hook.spec, active, verified
@@ -183,7 +176,7 @@ class Hooks:
         return hook
 
     def _names(self, *, but: EmulatedHook | None = None) -> set[str]:
-        return {hook.spec.name for hook in self._hooks.values() if hook is not but}
+        return {hook.spec.name for hook in self._by_id.values() if hook is not but}
 
 
 def _whole_second(at: Micros) -> str:

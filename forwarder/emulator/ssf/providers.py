@@ -1,6 +1,5 @@
 """The senders of Security Event Tokens that the org knows (`/api/v1/security-events-providers`)."""
 
-from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -9,7 +8,8 @@ import msgspec
 from forwarder.core.ports import Clock
 from forwarder.emulator.actors import Actor, Caller, Report
 from forwarder.emulator.events.fixtures import entity, okta_id
-from forwarder.emulator.http.errors import forbidden, invalid, not_found
+from forwarder.emulator.http.errors import forbidden, invalid
+from forwarder.emulator.objects import Objects
 
 _LONGEST = {"issuer": 700, "jwks_url": 1000, "well_known_url": 1000}
 
@@ -58,30 +58,17 @@ class Provider(Actor, msgspec.Struct):
         }
 
 
-class Providers:
+class Providers(Objects[Provider]):
     """The providers of an org."""
+
+    kind = "SecurityEventsProvider"
 
     def __init__(self, clock: Clock, random: Random, report: Report) -> None:
         """Args: `report` writes an event about each change."""
+        super().__init__()
         self._clock = clock
         self._random = random
         self._report = report
-        self._providers: dict[str, Provider] = {}
-
-    def all(self) -> Sequence[Provider]:
-        """Return every provider."""
-        return tuple(self._providers.values())
-
-    def find(self, provider_id: str) -> Provider:
-        """Return the provider with this id.
-
-        Raises:
-            OktaApiError: no provider has this id.
-        """
-        try:
-            return self._providers[provider_id]
-        except KeyError:
-            raise not_found(f"{provider_id} (SecurityEventsProvider)") from None
 
     def create(self, spec: ProviderSpec, caller: Caller) -> Provider:
         """Add a provider, which is ACTIVE.
@@ -91,7 +78,7 @@ class Providers:
         """
         self._check(spec)
         provider = Provider(okta_id("sse", self._random), spec)
-        self._providers[provider.id] = provider
+        self._by_id[provider.id] = provider
         self._changed("create", provider, caller)
         return provider
 
@@ -118,7 +105,7 @@ class Providers:
         """
         if provider.active:
             raise forbidden("An active security events provider cannot be deleted.")
-        del self._providers[provider.id]
+        del self._by_id[provider.id]
         self._changed("delete", provider, caller)
 
     def _check(self, spec: ProviderSpec, old: Provider | None = None) -> None:

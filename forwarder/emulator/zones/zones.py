@@ -8,7 +8,6 @@
 Okta documents the names and usages of the four zones that every org has. Their first statuses are inferred.
 """
 
-from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -18,7 +17,8 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import Micros, iso
 from forwarder.emulator.actors import Caller, Report
 from forwarder.emulator.events.fixtures import entity, okta_id
-from forwarder.emulator.http.errors import forbidden, invalid, not_found
+from forwarder.emulator.http.errors import forbidden, invalid
+from forwarder.emulator.objects import Objects
 from forwarder.emulator.zones.spec import Names, ZoneSpec, as_shown, problems
 
 _MOST_ZONES = 100
@@ -84,35 +84,22 @@ class EmulatedZone(msgspec.Struct):
         return shown | self.spec.shown()
 
 
-class Zones:
+class Zones(Objects[EmulatedZone]):
     """The zones of an org."""
+
+    kind = "NetworkZone"
 
     def __init__(self, clock: Clock, random: Random, report: Report) -> None:
         """Args: `report` writes an event about each change."""
+        super().__init__()
         self._clock = clock
         self._random = random
         self._report = report
-        self._zones: dict[str, EmulatedZone] = {}
         now = clock.now()
         for spec in _SYSTEM:
             zone = EmulatedZone(okta_id("nzo", random), spec, now, now, spec.status == "ACTIVE", system=True)
             zone.exempt = spec.name == "DefaultExemptIpZone"
-            self._zones[zone.id] = zone
-
-    def all(self) -> Sequence[EmulatedZone]:
-        """Return every zone."""
-        return tuple(self._zones.values())
-
-    def find(self, zone_id: str) -> EmulatedZone:
-        """Return the zone with this id.
-
-        Raises:
-            OktaApiError: no zone has this id.
-        """
-        try:
-            return self._zones[zone_id]
-        except KeyError:
-            raise not_found(f"{zone_id} (NetworkZone)") from None
+            self._by_id[zone.id] = zone
 
     def create(self, spec: ZoneSpec, caller: Caller) -> EmulatedZone:
         """Create a zone. It is ACTIVE, whatever status the caller sent.
@@ -120,12 +107,12 @@ class Zones:
         Raises:
             OktaApiError: the zone would break a rule of Okta's.
         """
-        if len(self._zones) - len(_SYSTEM) >= _MOST_ZONES:
+        if len(self._by_id) - len(_SYSTEM) >= _MOST_ZONES:
             raise invalid("zone", f"No more than {_MOST_ZONES} zones may exist.")
         spec = self._checked(spec)
         now = self._clock.now()
         zone = EmulatedZone(okta_id("nzo", self._random), spec, now, now)
-        self._zones[zone.id] = zone
+        self._by_id[zone.id] = zone
         self._changed("zone.create", zone, caller)
         return zone
 
@@ -166,19 +153,19 @@ class Zones:
             raise forbidden("A system network zone cannot be deleted.")
         if zone.active:
             raise forbidden("An active network zone cannot be deleted.")
-        del self._zones[zone.id]
+        del self._by_id[zone.id]
         self._changed("zone.delete", zone, caller)
 
     def _checked(self, spec: ZoneSpec, old: EmulatedZone | None = None) -> ZoneSpec:
         causes = problems(spec, system=old is not None and old.system)
         blocked = sum(
             len(zone.spec.gateways or ())
-            for zone in self._zones.values()
+            for zone in self._by_id.values()
             if zone is not old and zone.spec.usage == "BLOCKLIST"
         )
         if spec.usage == "BLOCKLIST" and blocked + len(spec.gateways or ()) > _MOST_BLOCKED:
             causes.append(f"gateways: No more than {_MOST_BLOCKED} gateways may be blocked in an org.")
-        if any(zone is not old and zone.spec.name == spec.name for zone in self._zones.values()):
+        if any(zone is not old and zone.spec.name == spec.name for zone in self._by_id.values()):
             causes.append("name: A zone with this name already exists.")
         if causes:
             raise invalid("zone", *causes)

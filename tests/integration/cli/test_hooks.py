@@ -125,7 +125,7 @@ async def test_the_running_forwarder_knows_at_once_what_a_command_has_changed(th
 async def test_a_dry_run_changes_nothing(there: Scene) -> None:
     code, output = await there.run("create", "--dry-run")
     assert (code, "would create and verify" in output) == (0, True)
-    assert there.org.hooks.all() == []
+    assert there.org.hooks.all() == ()
     await there.run("sync")
     updated = there.hook.updated
     code, output = await there.run("sync", "--dry-run", "--resend-secret")
@@ -198,7 +198,7 @@ async def test_delete_asks_first(there: Scene) -> None:
     code, output = await there.run("delete")
     assert (code, len(there.org.hooks.all())) == (1, 1), output
     code, output = await there.run("delete", "--yes")
-    assert (code, there.org.hooks.all()) == (0, []), output
+    assert (code, there.org.hooks.all()) == (0, ()), output
     code, output = await there.run("delete", "--yes")
     assert (code, "has no event hook named forwarder" in output) == (1, True)
 

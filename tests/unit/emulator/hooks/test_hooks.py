@@ -121,7 +121,7 @@ def test_an_active_hook_cannot_be_deleted(hooks: Hooks, hook: EmulatedHook) -> N
     hooks.deactivate(hook.id)
     hooks.delete(hook.id)
     with pytest.raises(OktaApiError) as gone:
-        hooks.get(hook.id)
+        hooks.find(hook.id)
     assert (gone.value.status, gone.value.code) == (404, "E0000007")
 
 
@@ -226,7 +226,7 @@ def test_a_hook_that_okta_would_refuse_is_refused_with_its_cause(
     refused = refusal(hooks, body(**changes))
     assert (refused.status, refused.code) == (400, "E0000001")
     assert any(part in cause for cause in refused.causes)
-    assert hooks.all() == []
+    assert hooks.all() == ()
 
 
 @pytest.mark.parametrize("payload", [b"", b"{", b'{"name": "\xff"}', b'{"x":' + b"[" * 100_000])
