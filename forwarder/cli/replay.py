@@ -121,11 +121,10 @@ def replay(  # noqa: PLR0913 - one for each option
 
 def _check(settings: "Settings", sink: str, types: tuple[str, ...], org: str | None) -> None:
     from forwarder.core.event_types import unknown_event_type
-    from forwarder.store.interface import open_commands
 
     if sink not in settings.sinks:
         raise click.UsageError(f"--sink: unknown sink {sink!r}; known sinks: {', '.join(settings.sinks)}")
-    check_org(settings, org, open_commands(settings.store, SystemClock()))
+    check_org(settings, org, store_commands(settings))
     for name in types:
         if problem := unknown_event_type(name):
             echo(f"--type: {problem}", fg="yellow", err=True)
