@@ -190,12 +190,9 @@ def _cursor(org: str, found: "SearchResult") -> Mapping[str, Any]:
 def _documents(
     settings: "Settings", events: Sequence[tuple[str, str, str]], secrets_missing: str
 ) -> "Documents":
-    """Search the cluster of each Elasticsearch sink for the documents of `events`.
+    """Search the cluster of each Elasticsearch sink for the documents of `events`, each given as org, uuid and source.
 
-    Args:
-        settings: the settings, if possible with the secrets of sinks.
-        events: the org, the uuid and the source of each event.
-        secrets_missing: why the secrets of sinks could not be read; an empty string if they could.
+    `secrets_missing` says why the secrets of sinks could not be read; it is empty if they could.
     """
     from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 

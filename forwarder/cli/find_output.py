@@ -51,11 +51,8 @@ def life_as_json(
 ) -> dict[str, Any]:
     """Return everything that is known about one event, ready for JSON.
 
-    Args:
-        life: what the store knows about the event.
-        hook_id: the id of our hook in the org of the event; empty if the id is not known.
-        live: the status of the running forwarder; None if no forwarder runs.
-        documents: the results of the searches in Elasticsearch.
+    `hook_id` is empty if the id of our hook is not known. `live` is the status of the running forwarder; None if none
+    runs.
     """
     return {
         "org": life.org,

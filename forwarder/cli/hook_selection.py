@@ -34,11 +34,8 @@ def select(
 ) -> HookSelection:
     """Select the org and the hook for a command.
 
-    Args:
-        config: the value of the option `--config`.
-        name: the name of the org. None selects the only org with the section `hook`, or else the only org.
-        hook_id: the id of a hook to use instead of the configured hook. The section `hook` may then be missing.
-        needs_hook: whether the command needs the section `hook`.
+    Without a `name`, select the only org with the section `hook`, or else the only org. The section may be missing if
+    `hook_id` names a hook to use instead, or if `needs_hook` is false.
 
     Raises:
         SettingsError: the org lacks `url`, `api` or a needed `hook`.

@@ -57,12 +57,7 @@ SINK = ConfiguredName("sinks")
 
 
 def load_settings(config: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) -> Settings:
-    """Load the settings from the file that `find_config` returns for `config`.
-
-    Args:
-        config: the value of the option `--config`.
-        secrets: as in `settings.load`.
-    """
+    """Load the settings from the file that `find_config` returns for `config`. `secrets` is as in `settings.load`."""
     return load(find_config(config), secrets=secrets)
 
 

@@ -47,14 +47,7 @@ async def verdict(forwarder: Forwarder, emulator: Emulator, console: Console, co
 
 
 def _problems(status: dict[str, Any], happened: list[str], file: Path) -> list[str]:
-    """Compare the forwarder's counts and the sink's file with the events that happened. Return one line for
-    each difference.
-
-    Args:
-        status: the status of the forwarder.
-        happened: the uuids of all events of the emulated org.
-        file: the NDJSON file that the sink has written.
-    """
+    """Return a line for each difference of the counts or the sink's `file` from the events that `happened`."""
     problems = []
     stored = status["stored"]
     if stored != len(happened):

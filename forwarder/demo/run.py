@@ -76,14 +76,9 @@ def prepare(folder: Path) -> Path:
 async def run(config: Path, events: int | None, *, rate: float, seed: int, leave: bool) -> int:
     """Run a demo until Ctrl-C, and return its exit code.
 
-    Args:
-        config: the path that `prepare` returned.
-        events: the number of events that the org emits immediately, including its events about the hook. If
-            None, the org emits `rate` events per second.
-        rate: events per second, if `events` is None.
-        seed: the seed of the random events of the emulated org.
-        leave: whether the demo ends by itself, after all events are stored and delivered or after a timeout.
-            The exit code is 1 if an event is lost, duplicated or not marked as missed.
+    The org emits `events` events immediately, including its events about the hook; if None, it emits `rate` events
+    per second. With `leave`, the demo ends by itself, after all events are stored and delivered or after a timeout;
+    the exit code is 1 if an event is lost, duplicated or not marked as missed.
     """
     clock, stop = SystemClock(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

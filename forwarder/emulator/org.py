@@ -157,14 +157,9 @@ class Emulator:
         header: str = "Authorization",
         types: Sequence[str] = HOOK_TYPES,
     ) -> EmulatedHook:
-        """Create a hook.
+        """Create a hook for the receiver at `uri` (https, or http to a loopback address).
 
-        Args:
-            uri: the receiver's URL: https, or http to a loopback address.
-            secret: the value of `header`.
-            name: the hook's name.
-            header: the header that carries the secret.
-            types: the event types that the hook delivers.
+        `header` is the header that carries `secret`.
         """
         return self.create_hook(build_spec(uri, secret, name=name, header=header, types=types))
 
@@ -181,12 +176,10 @@ class Emulator:
         return hook
 
     async def preview(self, hook_id: str, uuid: str | None = None) -> Previewed:
-        """Post an event to a hook, as Okta's Admin Console does for a preview. The ledger does not count the
-        event.
+        """Post an event to a hook in any state, as Okta's Admin Console does for a preview.
 
-        Args:
-            hook_id: id of the hook, which may be in any state.
-            uuid: uuid of an event in the System Log; None generates an event of one of the hook's types.
+        The ledger does not count the event. `uuid` names an event in the System Log; None generates an event of one
+        of the hook's types.
         """
         hook, now = self.hooks.find(hook_id), self.clock.now()
         if uuid is not None:
@@ -204,14 +197,8 @@ class Emulator:
     async def emit(self, count: int, types: Sequence[str] = (), change: Change | None = None) -> list[str]:
         """Emit events now, to the System Log and to the hooks, which deliver them in the background.
 
-        Args:
-            count: the number of events.
-            types: event types of the catalogue, used in turn. If empty, types are drawn at random, common
-                types more often.
-            change: changes each event before it is written.
-
-        Returns:
-            The uuids of the events.
+        Return the uuids of the events. The `types` of the catalogue are used in turn. Without `types`, they are
+        drawn at random, common types more often. `change` changes each event before it is written.
         """
         uuids: list[str] = []
         for some in self._slices(count, types):

@@ -70,14 +70,9 @@ class _Context(msgspec.Struct, frozen=True):
 
 
 class Generator:
-    """Generates the events of one org.
+    """Generates the events of the org at the URL `origin`. `random` is the only source of randomness.
 
-    Args:
-        random: the only source of randomness.
-        origin: the org's URL.
-        edge_case_share: share of events with unusual but legal contents.
-        log_only_share: share of events whose type hooks cannot carry.
-        odd_types: whether edge cases may have values that Okta's typed SDKs refuse.
+    The other arguments are those of `EmulatorSettings`.
 
     Attributes:
         fixtures: the people and things of the events.
@@ -109,15 +104,11 @@ class Generator:
     def event(
         self, event_type: str, published: Micros, hook_ids: Sequence[str] = (), change: Change | None = None
     ) -> GeneratedEvent:
-        """Generate one event.
+        """Generate one event of any type, even if Okta's catalogue of event types does not have it.
 
-        Args:
-            event_type: any name, even if Okta's catalogue of event types does not have it.
-            published: time of the event, which is truncated to milliseconds.
-            hook_ids: ids of the hooks that should deliver the event. As in Okta, the event contains these
-                ids.
-            change: changes the generated event, in the System Log's shape. Edge cases are added before the
-                change, so they never replace a changed value.
+        `published` is truncated to milliseconds. As in Okta, the event contains the ids of the hooks that should
+        deliver it. `change` changes the event in the System Log's shape. Edge cases are added before, so they never
+        replace a changed value.
         """
         event = self._event(event_type, published)
         odd = self._random.random() < self._edge_case_share

@@ -12,11 +12,9 @@ began."""
 
 
 def hook_shape(event: dict[str, Any], *, nulls: bool = False) -> dict[str, Any]:
-    """Return an event of the System Log as hooks carry it: with the IP chain in `client`, and without nulls.
+    """Return a copy of an event of the System Log as hooks carry it: with the IP chain in `client`, and without nulls.
 
-    Args:
-        event: the event in the System Log's shape, which is not modified.
-        nulls: whether explicit nulls stay in the event.
+    With `nulls`, explicit nulls stay in the event.
     """
     shaped = dict(event)
     shaped["client"] = event["client"] | {"ipChain": shaped.pop("request")["ipChain"]}

@@ -12,14 +12,11 @@ Change = Callable[[dict[str, Any]], dict[str, Any]]
 def changed(
     event: dict[str, Any], *, user: Mapping[str, Any] | None = None, fields: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return an event in the System Log's shape with changes.
+    """Return a copy of an event in the System Log's shape, with changes.
 
-    Args:
-        event: the generated event, which is not modified.
-        user: replaces the actor and each user among the targets; None keeps the generated users.
-        fields: new values of the event's fields. An object is merged key by key; any other value replaces the
-            old value. A new address of the client becomes the only hop in `request`, unless `fields` also has
-            `request`.
+    `user` replaces the actor and each user among the targets. `fields` are new values of the event's fields: an
+    object is merged key by key; any other value replaces the old value. A new address of the client becomes the only
+    hop in `request`, unless `fields` also has `request`.
     """
     if user is not None:
         targets = [dict(user) if each["type"] == "User" else each for each in event["target"] or ()]

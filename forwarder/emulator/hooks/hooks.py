@@ -96,10 +96,7 @@ class EmulatedHook:
 class Hooks(Objects[EmulatedHook]):
     """All event hooks of one org. Methods raise OktaApiError where Okta would refuse the call.
 
-    Args:
-        random: draws ids.
-        on_change: is called with the change (created, updated, activated, deactivated or deleted) and the
-            hook.
+    `on_change` is called with the change (created, updated, activated, deactivated or deleted) and the hook.
 
     Attributes:
         created_by: id of the admin who creates hooks.

@@ -43,15 +43,9 @@ class ClientAuthenticator:
         self._assertions = ReplayCache()
 
     def client(self, form: Mapping[str, str], authorization: str | None, url: str) -> str:
-        """Authenticate an app by private_key_jwt, client_secret_basic or client_secret_post.
+        """Authenticate an app by private_key_jwt, client_secret_basic or client_secret_post. Return its client id.
 
-        Args:
-            form: the form of the call.
-            authorization: the header `Authorization`; None if there is none.
-            url: URL of the endpoint that is called.
-
-        Returns:
-            The client id.
+        `authorization` is the header of this name, and `url` the URL of the endpoint that is called.
 
         Raises:
             ApiError: the app is unknown, or its credentials are invalid.
@@ -74,11 +68,8 @@ class ClientAuthenticator:
     def by_assertion(self, form: Mapping[str, str], url: str) -> str:
         """Authenticate an app by the form's signed assertion, and return its client id.
 
-        An assertion with a `jti` is valid only once.
-
-        Args:
-            form: the form of the call.
-            url: URL of the endpoint that is called, which must be the audience of the assertion.
+        The audience of the assertion must be `url`, the URL of the endpoint that is called. An assertion with a `jti`
+        is valid only once.
 
         Raises:
             ApiError: the assertion is missing or invalid.
@@ -107,12 +98,9 @@ class ClientAuthenticator:
         return client_id
 
     def request_object(self, text: str, client_id: str, issuer: str) -> dict[str, str]:
-        """Return the parameters in a signed CIBA request. A signed request is valid only once.
+        """Return the parameters in the JWT `text`, a signed CIBA request of an authenticated app.
 
-        Args:
-            text: the JWT in the form's parameter `request`.
-            client_id: client id of the app; the app is already authenticated.
-            issuer: issuer of the authorization server that was called; it must be the audience of the JWT.
+        The request is valid only once. Its audience must be `issuer`, the issuer of the server that was called.
 
         Raises:
             ApiError: the JWT is invalid.

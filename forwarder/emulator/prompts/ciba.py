@@ -24,11 +24,8 @@ _TOKEN_LIFETIME = 3600
 def ask(emulator: Emulator, server: str | None, form: Mapping[str, str], client_id: str) -> dict[str, Any]:
     """Send a prompt to the user that the form names. Return the response to `POST …/bc/authorize`.
 
-    Args:
-        emulator: the org.
-        server: id of the authorization server; None for the org's own server.
-        form: the form of the call.
-        client_id: client id of the app; the app is already authenticated.
+    `server` is the id of the authorization server; None stands for the org's own server. The app `client_id` is
+    already authenticated.
 
     Raises:
         ApiError: the org refuses the call, and sends no prompt.

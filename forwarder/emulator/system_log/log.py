@@ -84,12 +84,9 @@ class EmulatedSystemLog:
         self._store()
 
     def poll(self, part: LogRange, *, after: Key | None, limit: int) -> EmulatedLogPage:
-        """Return one page in the order of storage.
+        """Return one page in the order of storage: the entries after `after`, which the previous page gave.
 
-        Args:
-            part: the part of the log to read; its times are times of storage.
-            after: `after` of the previous page; None for the first page.
-            limit: the largest number of entries in the page.
+        The times in `part` are times of storage.
         """
         self._store()
         return _page(self._stored, part, after, limit)

@@ -57,11 +57,7 @@ parts."""
 
 
 class LogQuery:
-    """One query of the System Log.
-
-    Args:
-        parameters: query parameters of the call.
-        now: the current time.
+    """One query of the System Log, from the parameters of a call.
 
     Raises:
         OktaApiError: Okta would refuse the query.

@@ -21,14 +21,9 @@ _PROBE_PRIORITY = 1_999_999_987  # no other template should have it: Elasticsear
 async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> frozenset[str]:
     """Check that the credentials have every privilege that setup needs. If security is off, everything is allowed.
 
-    Args:
-        cluster: the cluster.
-        rollover: whether the privilege for a rollover is needed.
-        ilm: whether the privilege to read a lifecycle policy is needed.
-
-    Returns:
-        The index patterns of our other data streams that the credentials may not update. Setup can still write the
-        templates for these patterns.
+    `rollover` and `ilm` say whether the privileges for a rollover and to read a lifecycle policy are needed. Return
+    the index patterns of our other data streams that the credentials may not update. Setup can still write the
+    templates for these patterns.
 
     Raises:
         SetupError: privileges are missing (the message names all of them), or the credentials are wrong.

@@ -27,10 +27,7 @@ class AdminApi(Protocol):
     async def call(self, method: str, path: str, body: Any = None) -> ClusterResponse:
         """Send one request, and return its response with any status.
 
-        Args:
-            method: the HTTP method.
-            path: the path, which may have a query.
-            body: the value to send as JSON; None for no body.
+        `path` may have a query. `body` is sent as JSON; None stands for no body.
 
         Raises:
             SinkError: there was no response, or it was not from Elasticsearch.

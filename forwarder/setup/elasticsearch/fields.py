@@ -130,11 +130,7 @@ def types() -> dict[str, str]:
 
 
 def mappings(missing: Iterable[str]) -> Mapping:
-    """Return the mapping of event documents, which has `properties` and `dynamic_templates`.
-
-    Args:
-        missing: field types that the server does not have; each must be in `FALLBACKS`.
-    """
+    """Return the mapping of event documents, with `properties` and `dynamic_templates`. `missing` is as in `mapped`."""
     root = mapped(types(), missing, _VALUES, _FREE_OBJECTS)
     return {"dynamic_templates": _dynamic_templates(), **root}
 
@@ -142,11 +138,8 @@ def mappings(missing: Iterable[str]) -> Mapping:
 def mapped(kinds: Mapping, missing: Iterable[str], values: Mapping, free: Iterable[str] = ()) -> Mapping:
     """Return a mapping with `properties` for some fields.
 
-    Args:
-        kinds: dotted name → type of each field.
-        missing: the types that the server does not have; each is replaced by its fallback.
-        values: dotted name → value of each constant field.
-        free: the objects that may have any keys.
+    `kinds` has the type of each field, and `values` the value of each constant field, by dotted name. Each type in
+    `missing` is replaced by its fallback. The objects in `free` may have any keys.
     """
     root: Mapping = {"properties": {}}
     for path in free:

@@ -49,9 +49,6 @@ def shipped() -> list[SavedObject]:
 def saved_objects(files: Mapping[str, str]) -> list[SavedObject]:
     """Return the objects of import files, each only once, because Kibana refuses an import that has an object twice.
 
-    Args:
-        files: the text of each file, by its name.
-
     Raises:
         SetupError: the id of an object lacks our prefix, or two files have different versions of an object.
     """

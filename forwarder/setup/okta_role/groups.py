@@ -38,11 +38,8 @@ async def groups_of_org(
 ) -> tuple[list[OktaGroup], list[str]]:
     """Return all groups of the org, and a line for each protected user or group that the org does not have.
 
-    Args:
-        api: the API of the org.
-        administrators: ids of the users with an admin role.
-        users: ids or logins of the protected users.
-        groups: ids or names of the protected groups.
+    `administrators` are ids of users, `users` the ids or logins of the protected users, and `groups` the ids or names
+    of the protected groups.
 
     Raises:
         OktaError: Okta refuses or does not respond.

@@ -56,11 +56,6 @@ def needs_of(reactions: ReactionsSettings, org: str, *, has_zones: bool) -> Need
     """Return what the role in `org` must allow for the actions that are not off.
 
     An action in the mode `shadow` needs the same rights as in the mode `enforce`, because it also looks up users.
-
-    Args:
-        reactions: the section `reactions`.
-        org: the name of the org in `orgs`.
-        has_zones: whether the org declares `zones`.
     """
     own = concerned(reactions, org)
     names = {each.do.name for each in own}

@@ -100,11 +100,8 @@ def grants_of(
 ) -> list[Grant]:
     """Return the custom roles on resource sets that the app should have; empty if no action changes users.
 
-    Args:
-        needs: what the configured actions need.
-        users_of: the groups on whose users the forwarder may act.
-        step_up: the groups to which actions add users.
-        admin_roles: the ORN that stands for all admin roles of the org.
+    The forwarder may act on the users of the groups `users_of`, and add users to the groups `step_up`. `admin_roles`
+    is the ORN that stands for all admin roles of the org.
     """
     if not needs.acts_on_users:
         return []
@@ -156,13 +153,9 @@ def _sets(what: str, wanted: Mapping[str, str], found: Iterable[str]) -> Iterato
 def choose_groups(groups: Sequence[OktaGroup], wanted: Sequence[str], kept: Iterable[str]) -> list[OktaGroup]:
     """Return the groups on whose users the forwarder may act.
 
-    The function takes the groups in `wanted`; if `wanted` is empty, the groups that the resource set already has; if there
-    are none, all groups of the org. It leaves out groups with administrators or protected users.
-
-    Args:
-        groups: the groups of the org.
-        wanted: ids or names of the groups that the operator gave.
-        kept: the keys of the resources that the resource set already has.
+    These are the groups in `wanted`, the ids or names that the operator gave. If `wanted` is empty, they are the
+    groups that the resource set already has (`kept` are the keys of its resources); if there are none, all groups of
+    the org. Groups with administrators or protected users are left out.
     """
     have = set(kept)
     if wanted:
