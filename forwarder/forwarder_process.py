@@ -87,43 +87,37 @@ class _Reloads:
 
     async def run(self) -> None:
         """Wait for changes and reload, until cancelled. Errors are only logged: later changes must still be read."""
-        seen = self._seen
         while True:
             # Not `asyncio.wait_for`: before Python 3.12, it drops a cancellation that comes together with the event.
             with suppress(TimeoutError):
                 async with asyncio.timeout(FILES_INTERVAL):
                     await self._hangup.wait()
-            found = seen | await asyncio.to_thread(_contents, self._forwarder.settings)
-            if self._hangup.is_set():
-                self._hangup.clear()
-                self._failure = None  # so that an error is logged even if it is the same as before
-                self._manager.reloading()
-            elif found == seen and self._failure is None:
-                continue
-            await self._reload()
-            # A change during the reload is noticed at the next check. A file that only the new settings name does not
-            # cause another reload.
-            seen = await asyncio.to_thread(_contents, self._forwarder.settings) | found
+            try:
+                await self._reload_if_due()
+            except ForwarderError as error:
+                self._failed(str(error))
+            except Exception as error:  # noqa: BLE001  # neither a bug nor a lack of threads may end the reloads
+                self._failed(f"{type(error).__name__}: {error}", exc_info=error)
 
-    async def _reload(self) -> None:
+    async def _reload_if_due(self) -> None:
         running = self._forwarder.settings
-        try:
-            settings = await asyncio.to_thread(self._read)
-            await self._forwarder.reload(settings)
-            for warning in await asyncio.to_thread(_new_warnings, settings, running):
-                logs.get("config").warning(warning, action="config_warning")
-        except ForwarderError as error:
-            self._failed(str(error))
-        except Exception as error:  # noqa: BLE001  # a bug must not end the reloads
-            self._failed(f"{type(error).__name__}: {error}", exc_info=error)
-        else:
-            self._failure = None
-            self._forwarder.status.reload_failed_reason = None
-        self._manager.ready(
-            "the reload failed, and the old configuration stays in force; run `forwarder check`"
-            if self._failure
-            else _state(self._forwarder)
-        )
+        found = self._seen | await asyncio.to_thread(_contents, running)
+        if self._hangup.is_set():
+            self._hangup.clear()
+            self._failure = None  # so that an error is logged even if it is the same as before
+            self._manager.reloading()
+        elif found == self._seen and self._failure is None:
+            return
+        settings = await asyncio.to_thread(self._read)
+        await self._forwarder.reload(settings)
+        for warning in await asyncio.to_thread(_new_warnings, settings, running):
+            logs.get("config").warning(warning, action="config_warning")
+        # A change during the reload is noticed at the next check. A file that only the new settings name does not cause
+        # another reload.
+        self._seen = await asyncio.to_thread(_contents, settings) | found
+        self._failure = None
+        self._forwarder.status.reload_failed_reason = None
+        self._manager.ready(_state(self._forwarder))
 
     def _read(self) -> Settings:
         """Read the configuration again, and return its settings.
@@ -148,6 +142,9 @@ class _Reloads:
             )
         self._failure = error
         self._forwarder.status.reload_failed_reason = error
+        self._manager.ready(
+            "the reload failed, and the old configuration stays in force; run `forwarder check`"
+        )
 
 
 def _new_warnings(settings: Settings, running: Settings) -> list[str]:

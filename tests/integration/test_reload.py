@@ -493,8 +493,9 @@ def flat(line: bytes) -> dict[str, Any]:
 class Process:
     """A forwarder as a process, with its log lines."""
 
-    def __init__(self, here: Path, **changes: Any) -> None:
+    def __init__(self, here: Path, program: tuple[str, ...] = ("-m", "forwarder"), **changes: Any) -> None:
         self.here = here
+        self.program = program
         self.changes = changes
         self.config = here / "forwarder.yaml"
         self.lines: list[dict[str, Any]] = []
@@ -502,7 +503,7 @@ class Process:
     async def __aenter__(self) -> Self:
         self.write(config(self.here, **self.changes))
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "forwarder", "run", "--config", self.config, stderr=asyncio.subprocess.PIPE
+            sys.executable, *self.program, "run", "--config", self.config, stderr=asyncio.subprocess.PIPE
         )
         self.reading = asyncio.create_task(self._read())
         return self
@@ -573,6 +574,36 @@ async def test_no_broken_configuration_ends_the_reloads(here: Path, broken: str 
         assert (await there.status())["problems"] == []
         assert await post(address, "new-secret") == 200
         assert await post(address, "old-secret") == 401
+
+
+_NO_THREADS = """
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from forwarder.__main__ import main
+
+def submit(self, call, *args, submit=ThreadPoolExecutor.submit):
+    if Path({file!r}).exists():
+        raise RuntimeError("can't start new thread")
+    return submit(self, call, *args)
+
+ThreadPoolExecutor.submit = submit
+main()
+"""
+
+
+@pytest.mark.long
+async def test_a_system_without_a_free_thread_does_not_end_the_reloads(here: Path) -> None:
+    file = here / "no-threads"
+    async with Process(here, ("-c", _NO_THREADS.format(file=str(file)))) as there:
+        address = await there.started()
+        file.touch()
+        there.process.send_signal(signal.SIGHUP)
+        await until(lambda: there.actions("reload_failed"))
+        assert "can't start new thread" in str(there.actions("reload_failed")[0]["error"])
+        file.unlink()
+        (here / "secret").write_text("new-secret")
+        await until(lambda: there.actions("reloaded"))
+        assert await post(address, "new-secret") == 200
 
 
 @pytest.mark.long
