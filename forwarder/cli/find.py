@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from forwarder.settings import Settings
     from forwarder.store.event_life import Search, SearchResult
 
-_TIMEOUT = 2.0
+_TIMEOUT = 5.0
 """The number of seconds to wait for a response of Elasticsearch, or of the running forwarder."""
 
 _WITHIN = "5m"
