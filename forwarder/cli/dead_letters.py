@@ -55,7 +55,10 @@ def list_command(config: Path, sink: str | None, reason: str | None, limit: int,
     commands = _commands(config, sink)
     letters = commands.dead_letters(DeadLetterSelection(sink=sink, reason=reason), limit=limit)
     for letter in letters:
-        terminal.echo(_json(letter) if as_json else _line(letter))
+        if as_json:
+            terminal.echo_json_text(_json(letter))
+        else:
+            terminal.echo(_line(letter))
     if not letters and not as_json:
         matching = " that match; see all: forwarder dead-letters list" if sink or reason else "."
         terminal.echo(f"There are no dead letters{matching}")
@@ -72,7 +75,7 @@ def show(config: Path, number: int) -> None:
             f"There is no dead letter {number}. See: forwarder dead-letters list", fg="red", err=True
         )
         raise SystemExit(1)
-    terminal.echo(_json(letter))
+    terminal.echo_json_text(_json(letter))
 
 
 @dead_letters.command()

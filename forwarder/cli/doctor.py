@@ -2,7 +2,6 @@
 
 import asyncio
 import difflib
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 import msgspec
 
 from forwarder.cli.options import config_option, load_settings
-from forwarder.cli.terminal import echo
+from forwarder.cli.terminal import echo, echo_json
 from forwarder.cli.time_option import DurationParam
 from forwarder.core.errors import SettingsError
 from forwarder.core.wording import count
@@ -161,7 +160,7 @@ def _list(checks: "Sequence[Check]", *, as_json: bool) -> None:
             {"id": check.id, "group": check.group, "what": check.what, "kind": check.kind, "url": check.url}
             for check in checks
         ]
-        echo(json.dumps(listed, indent=2))
+        echo_json(listed)
         return
     width = max((len(check.id) for check in checks), default=0)
     for check in checks:
@@ -172,7 +171,7 @@ def print_rows(rows: "Sequence[CheckRow]", *, as_json: bool, quiet: bool = False
     """Print the rows and a summary, as text or JSON. If `quiet` is True, the text leaves out rows that need no action."""
     is_ok = not any(row.verdict == "fail" for row in rows)
     if as_json:
-        echo(json.dumps({"ok": is_ok, "checks": msgspec.to_builtins(rows)}, indent=2))
+        echo_json({"ok": is_ok, "checks": msgspec.to_builtins(rows)})
         return
     signs = (
         _SIGNS if "utf" in (getattr(sys.stdout, "encoding", "") or "").lower() and sys.stdout.isatty() else {}

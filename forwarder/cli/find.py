@@ -1,7 +1,6 @@
 """`forwarder find`: shows what happened to an event, for example why the event is not in the SIEM."""
 
 import asyncio
-import json
 import re
 import uuid as uuids
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ import click
 import msgspec
 
 from forwarder.cli.options import ORG, check_org, config_option, load_settings, store_commands
-from forwarder.cli.terminal import echo
+from forwarder.cli.terminal import echo, echo_json
 from forwarder.cli.time_option import DurationParam, MomentParam
 from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError, SettingsError, SinkError
@@ -92,7 +91,7 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
     found = store.find(search)
     answer = _answer(settings, found, search, offline=offline, secrets_missing=secrets_missing)
     if as_json:
-        echo(json.dumps(answer, indent=2))
+        echo_json(answer)
     else:
         show(answer, retention=days(settings.store.retention))
         show_malformed(answer)

@@ -1,6 +1,5 @@
 """`forwarder gaps`: lists the events that the hook failed to deliver."""
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from forwarder.cli.options import ORG, check_org, config_option, load_settings, store_commands
-from forwarder.cli.terminal import echo
+from forwarder.cli.terminal import echo, echo_json
 from forwarder.cli.time_option import TimeParam
 from forwarder.core.event import Source
 from forwarder.core.time import Micros, iso
@@ -55,7 +54,7 @@ def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None,
     judged = {name for name, each in settings.orgs.items() if Source.LOG in each.sources}
     known = {name for name in settings.orgs if org in {None, name}} <= judged & found.read
     if as_json:
-        echo(json.dumps(_json(found, judged), indent=2))
+        echo_json(_json(found, judged))
     else:
         _print(found, judged, known=known)
     raise SystemExit(1 if found.count else 0)

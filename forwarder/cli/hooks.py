@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import click
 from forwarder.cli.hook_output import hook_as_json, print_differences, print_hook, print_state, steps, title
 from forwarder.cli.hook_selection import HookSelection, load_desired_hook, select
 from forwarder.cli.options import ORG, config_option
-from forwarder.cli.terminal import echo
+from forwarder.cli.terminal import echo, echo_json
 from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError, OktaError
 from forwarder.core.wording import count
@@ -59,7 +58,7 @@ def list_command(config: Path, org: str | None, *, as_json: bool) -> None:
     async def run(admin: HookAdmin) -> None:
         found = await admin.all()
         if as_json:
-            echo(json.dumps([hook_as_json(hook) for hook in found], indent=2))
+            echo_json([hook_as_json(hook) for hook in found])
             return
         for hook in found:
             mark, color = ("✓", "green") if hook.live else ("✗", "red")
@@ -84,7 +83,7 @@ def show(config: Path, org: str | None, hook_id: str | None, *, as_json: bool) -
         differences = plan(desired, hook).differences
         if as_json:
             differing = [{"what": each.what, "has": each.has, "wants": each.wants} for each in differences]
-            echo(json.dumps(hook_as_json(hook) | {"differences": differing}, indent=2))
+            echo_json(hook_as_json(hook) | {"differences": differing})
         else:
             print_hook(hook)
             if differences:

@@ -1,7 +1,6 @@
 """`forwarder setup okta-role`: creates an admin role in Okta that keeps reactions from acting on administrators."""
 
 import asyncio
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,7 @@ import click
 
 from forwarder.cli.options import ORG, choose_org, config_option, load_settings
 from forwarder.cli.setup_output import SECRET_SOURCE, secret_source, show
-from forwarder.cli.terminal import echo
+from forwarder.cli.terminal import echo_json
 from forwarder.clock import SystemClock
 from forwarder.core.errors import OktaError, OktaRefusedError, SettingsError
 
@@ -89,7 +88,7 @@ def okta_role(
         finally:
             await client.close()
         if as_json:
-            echo(json.dumps(_as_json(name, wanted, before, after, applied=changes), indent=2))
+            echo_json(_as_json(name, wanted, before, after, applied=changes))
         else:
             _print(before, after, applied=changes)
         return not after.problems and (not changes or after.is_as_it_should_be)

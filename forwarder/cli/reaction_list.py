@@ -10,7 +10,7 @@ import msgspec
 
 from forwarder.cli import terminal
 from forwarder.cli.options import config_option, load_settings, store_commands
-from forwarder.cli.terminal import echo
+from forwarder.cli.terminal import echo, echo_json_text
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
 from forwarder.core.action import Action, ActionState, Approval, End, Outcome, Waits
@@ -65,13 +65,13 @@ def list_command(  # one for each option
     found = [one for one in found if one.state in states] if states else found
     shown = found[:limit]
     for pause in paused(store):
-        echo(
-            _json({"pause": pause.as_json()}) if as_lines else _pause(pause),
-            fg=None if as_lines else "yellow",
-        )
+        if as_lines:
+            echo_json_text(_json({"pause": pause.as_json()}))
+        else:
+            echo(_pause(pause), fg="yellow")
     if as_lines:
         for one in shown:
-            echo(_json(as_json(one)))
+            echo_json_text(_json(as_json(one)))
         return
     if not shown:
         echo("There are no such actions." if states or since else "Reactions have done nothing so far.")
@@ -94,7 +94,7 @@ def show(config: Path, id_: str, *, as_object: bool) -> None:
         echo(_not_one(id_, found), fg="red", err=True)
         raise SystemExit(1)
     if as_object:
-        echo(_json(as_json(found[0])))
+        echo_json_text(_json(as_json(found[0])))
         return
     _show(found[0])
 
@@ -111,7 +111,7 @@ def export(config: Path, since: Micros | None) -> None:
     longer.
     """
     for one in _commands(config).each_action(since or 0):
-        echo(_json(as_json(one)))
+        echo_json_text(_json(as_json(one)))
 
 
 def paused(store: "StoreCommands") -> "Sequence[Pause]":

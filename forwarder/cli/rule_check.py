@@ -3,14 +3,13 @@
 `forwarder rules test`: runs the tests of these rules. The tests are in files beside the rules.
 """
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from forwarder.cli.options import DEFAULT_CONFIG, config_option, load_settings
-from forwarder.cli.terminal import console, echo, folded_table
+from forwarder.cli.terminal import console, echo, echo_json, folded_table
 from forwarder.core.wording import count
 
 if TYPE_CHECKING:
@@ -183,7 +182,7 @@ def _print_json(
         "warnings": [_as_json(each) for each in doubts],
         "problems": [_as_json(each) for each in problems],
     }
-    echo(json.dumps(result, indent=2).replace("\x7f", "\\u007f"))
+    echo_json(result)
 
 
 def _as_json(problem: "RuleProblem") -> dict[str, object]:
@@ -212,7 +211,7 @@ def test(files: tuple[Path, ...], config: Path, *, as_json: bool) -> None:
     results, problems, untested = run_tests(section.files, section.lists)
     failed = [result for result in results if result.failure]
     if as_json:
-        echo(_results_as_json(results, untested, problems))
+        echo_json(_results_as_json(results, untested, problems))
     for result in failed:
         text = f"{result.test.file}:{result.test.line}: {result.test.name}: {result.failure}"
         echo(text, fg="red", err=True)
@@ -232,8 +231,8 @@ def test(files: tuple[Path, ...], config: Path, *, as_json: bool) -> None:
 
 def _results_as_json(
     results: "Sequence[TestResult]", untested: "Sequence[Described]", problems: "Sequence[RuleProblem]"
-) -> str:
-    result = {
+) -> dict[str, object]:
+    return {
         "tests": [
             {
                 "file": str(result.test.file),
@@ -247,4 +246,3 @@ def _results_as_json(
         "rules_without_tests": [rule.title for rule in untested],
         "problems": [str(problem) for problem in problems],
     }
-    return json.dumps(result, indent=2).replace("\x7f", "\\u007f")

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from forwarder.cli.options import config_option, load_rules, load_settings, store_commands
-from forwarder.cli.terminal import console, echo, folded_table
+from forwarder.cli.terminal import console, echo, echo_json_text, folded_table
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
 from forwarder.core.printable import printable_line, shortened
@@ -60,7 +60,7 @@ def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) ->
         lambda rule: wanted is None or _is_named(rule, wanted)
     )
     if as_json:
-        echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+        echo_json_text(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     else:
         _print_replay(report)
 
@@ -81,7 +81,7 @@ def list_rules(config: Path, *, as_json: bool) -> None:
     now = SystemClock().now()
     rows = _rows(rules, commands.rule_counts(now - _DAY), commands.rule_counts(now - 7 * _DAY))
     if as_json:
-        echo(msgspec.json.format(msgspec.json.encode({"rules": rows}), indent=2).decode())
+        echo_json_text(msgspec.json.format(msgspec.json.encode({"rules": rows}), indent=2).decode())
         return
     from rich.text import Text
 

@@ -1,6 +1,5 @@
 """`forwarder rules`: checks, tests, lists and replays detection rules."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,7 @@ import click
 
 from forwarder.cli.rule_check import check, test
 from forwarder.cli.rule_replay import list_rules, replay
-from forwarder.cli.terminal import console, echo, folded_table
+from forwarder.cli.terminal import console, echo, echo_json, folded_table
 from forwarder.core.wording import agrees, count
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ def _print_json(
         "left_out": {reason: left_out[reason] for reason in _LEFT_OUT if left_out[reason]},
         "problems": [{"place": problem.place, "text": problem.text} for problem in problems],
     }
-    echo(json.dumps(result, indent=2).replace("\x7f", "\\u007f"))
+    echo_json(result)
 
 
 def _as_json(path: Path, needs: "Coverage") -> dict[str, Any]:

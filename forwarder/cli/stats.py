@@ -1,6 +1,5 @@
 """`forwarder stats`: prints the ledger. `forwarder forget-sink`: removes a sink from the ledger."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +7,7 @@ import click
 
 from forwarder.cli import terminal
 from forwarder.cli.options import config_option, load_settings, store_commands
-from forwarder.cli.terminal import echo
+from forwarder.cli.terminal import echo_json
 from forwarder.core.event import Source
 from forwarder.core.wording import count
 
@@ -36,7 +35,7 @@ def stats(config: Path, *, as_json: bool) -> None:
     ledger = store_commands(settings).ledger()
     sources = {name: org.sources for name, org in settings.orgs.items()}
     if as_json:
-        echo(json.dumps(ledger.as_json() | {"orgs": sources}, indent=2))
+        echo_json(ledger.as_json() | {"orgs": sources})
     else:
         _print(ledger)
         for name, enabled in sources.items():

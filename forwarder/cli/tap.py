@@ -12,7 +12,7 @@ import click
 from forwarder.cli.options import ORG, check_org, config_option, load_settings, store_commands
 from forwarder.cli.terminal import echo
 from forwarder.cli.time_option import DurationParam, MomentParam
-from forwarder.core.printable import printable, printable_line, shortened
+from forwarder.core.printable import printable_json, printable_line, shortened
 from forwarder.core.time import Micros
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _show(source: Iterator[Any], form: str, limit: int | None) -> None:
                 echo(_row(item), fg="red" if item["outcome"] in {"FAILURE", "DENY"} else None)
             else:
                 text = _whole(item, form)
-                click.echo(printable(text.decode(errors="replace")) if sys.stdout.isatty() else text)
+                click.echo(printable_json(text.decode(errors="replace")) if sys.stdout.isatty() else text)
             shown += 1
             if shown == limit:
                 return

@@ -4,12 +4,13 @@ Control characters in texts are escaped, and secrets are redacted. With NO_COLOR
 colours are left out.
 """
 
+import json
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from forwarder.core.printable import has_styles, printable
+from forwarder.core.printable import has_styles, printable, printable_json
 from forwarder.core.redaction import redact
 
 if TYPE_CHECKING:
@@ -24,6 +25,16 @@ def echo(text: str = "", *, err: bool = False, fg: str | None = None) -> None:
     """Print `text` and a newline in the colour `fg`, to stderr if `err` is true. Secrets in `text` are redacted."""
     safe = printable(redact(text))
     click.echo(click.style(safe, fg=fg) if fg and has_styles(os.environ) else safe, err=err)
+
+
+def echo_json(value: Any) -> None:
+    """Print `value` as JSON with line breaks. Secrets are redacted."""
+    echo_json_text(json.dumps(value, indent=2))
+
+
+def echo_json_text(text: str) -> None:
+    """Print JSON. What `echo` would escape is escaped as in JSON, so that the values stay the same."""
+    click.echo(printable_json(redact(text)))
 
 
 def console(*, stderr: bool = False) -> "Console":

@@ -1,7 +1,6 @@
 """`forwarder zones`: shows and changes the network zones that the configuration declares."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import click
 
 from forwarder.cli.options import ORG, choose_org, config_option, load_settings, missing_api_keys
-from forwarder.cli.terminal import echo
+from forwarder.cli.terminal import echo, echo_json
 from forwarder.cli.zone_output import (
     ZoneReport,
     look_as_json,
@@ -57,7 +56,7 @@ def show(config: Path, org: str | None, *, as_json: bool) -> None:
         async with _connect(name, settings, org_settings) as writer:
             found = await look(org_settings, writer)
         if as_json:
-            echo(json.dumps(look_as_json(name, found), indent=2))
+            echo_json(look_as_json(name, found))
         else:
             print_look(name, found, contents=True)
         return not found.problems and all(step.action == "none" for step in found.plan.steps)
@@ -107,7 +106,7 @@ def sync(
 def _report_dry_run(name: str, found: ZoneLook, *, as_json: bool) -> bool:
     refused = [step for step in found.plan.steps if step.problem]
     if as_json:
-        echo(json.dumps(look_as_json(name, found) | {"dry_run": True}, indent=2))
+        echo_json(look_as_json(name, found) | {"dry_run": True})
     else:
         print_look(name, found)
         if not found.problems and not found.plan.is_empty:
@@ -122,7 +121,7 @@ async def _apply(name: str, found: ZoneLook, writer: ZoneWriter, *, as_json: boo
     """
     if found.problems:
         if as_json:
-            echo(json.dumps(look_as_json(name, found) | {"dry_run": False}, indent=2))
+            echo_json(look_as_json(name, found) | {"dry_run": False})
         else:
             print_look(name, found)
         return False
@@ -145,7 +144,7 @@ async def _apply(name: str, found: ZoneLook, writer: ZoneWriter, *, as_json: boo
         if not as_json:
             print_applied(step, applied)
     if as_json:
-        echo(json.dumps(report.as_json() | {"dry_run": False}, indent=2))
+        echo_json(report.as_json() | {"dry_run": False})
     else:
         print_undeclared(found)
         report.print_end()

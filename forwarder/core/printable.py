@@ -1,5 +1,6 @@
 """Makes text safe for a terminal, because senders choose what events, names of hooks and errors of sinks contain."""
 
+import json
 import re
 from collections.abc import Mapping
 
@@ -17,6 +18,11 @@ _UNSAFE = re.compile(
 def printable(text: str) -> str:
     """Escape every character that could control a terminal or hide text. Newlines and tabs stay."""
     return _UNSAFE.sub(_escape, text)
+
+
+def printable_json(text: str) -> str:
+    """Do the same as `printable` for JSON, and write each escape as JSON does, so that the values stay the same."""
+    return _UNSAFE.sub(_json_escape, text)
 
 
 def printable_line(text: str) -> str:
@@ -41,3 +47,7 @@ def _escape(found: re.Match[str]) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return json.dumps(found[0]).strip('"')

@@ -252,3 +252,15 @@ def test_a_long_answer_of_a_sink_is_cut_in_the_list_only(tmp_path: Path, config:
     assert "(300,000 characters)" in shown
     assert len(shown) < 5_000
     assert answer in {letter["detail"] for letter in letters(config, "archive")}
+
+
+def test_a_dead_letter_is_printed_as_json_whatever_characters_it_contains(config: Path) -> None:
+    text = '{"a": "soft\xadhyphen \x7f \x85 \u202e \U000e0041"}'
+
+    async def add() -> None:
+        async with opened(config.with_name("store.db"), sinks=()) as store:
+            await store.append(Batch([], [malformed_event(text.encode())]), timeout=5)
+
+    asyncio.run(add())
+    newest = letters(config, "receiver")[0]["id"]
+    assert json.loads(run(config, "dead-letters", "show", newest).output)["body"] == text

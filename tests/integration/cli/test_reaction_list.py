@@ -331,3 +331,13 @@ def test_without_an_action_it_says_so(config: Path, tmp_path: Path) -> None:
     assert run(other, "list", "--live").output == "There are no such actions.\n"
     assert run(other, "list", "--json").output == ""
     assert run(other, "export").output == ""
+
+
+@pytest.mark.parametrize("words", [("show", REFUSED.id, "--json"), ("export",), ("list", "--json")])
+def test_an_action_is_printed_as_json_whatever_characters_it_contains(
+    tmp_path: Path, config: Path, words: tuple[str, ...]
+) -> None:
+    odd = replace(REFUSED, title="soft\xadhyphen \x7f \x85 \u202e \U000e0041")
+    write(tmp_path / "store.db", odd)
+    found = [json.loads(line) for line in run(config, *words).output.splitlines()]
+    assert odd.title in [each["title"] for each in found]

@@ -1,8 +1,9 @@
+import json
 import unicodedata
 
 import pytest
 
-from forwarder.core.printable import printable, printable_line
+from forwarder.core.printable import printable, printable_json, printable_line
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,11 @@ def test_no_control_or_format_character_passes() -> None:
     ]
     assert len(unsafe) > 70
     assert [character for character in unsafe if printable(character) == character] == ["\t", "\n"]
+
+
+def test_json_stays_json_with_the_same_values() -> None:
+    characters = map(chr, (*range(0xD800), *range(0xE000, 0x10000), 0xE0041, 0x1F389))
+    values = {"all": "".join(characters), "numbers": [1, None]}
+    text = printable_json(json.dumps(values, indent=2, ensure_ascii=False))
+    assert json.loads(text) == values
+    assert printable(text) == text
