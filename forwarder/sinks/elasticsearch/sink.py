@@ -93,7 +93,8 @@ class ElasticsearchSink:
     ) -> BatchResult:
         body = b"".join([line for _, line in lines])
         if self._settings.compress:
-            body = await asyncio.to_thread(igzip.compress, body, 1)
+            # Without `mtime`, it fails if the clock is before 1970 or after 2106.
+            body = await asyncio.to_thread(igzip.compress, body, 1, mtime=0)
         try:
             response = await (self._bulk_own(body, stream) if stream else self._bulk(body))
         except UnsupportedProductError:

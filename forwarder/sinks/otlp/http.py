@@ -106,7 +106,8 @@ class _Session(requests.Session):
             response = super().request(
                 method,
                 url,
-                data=igzip.compress(exporter.request, 1) if self._gzip else exporter.request,
+                # Without `mtime`, it fails if the clock is before 1970 or after 2106.
+                data=igzip.compress(exporter.request, 1, mtime=0) if self._gzip else exporter.request,
                 headers=self._request_headers,
                 timeout=options["timeout"],
                 allow_redirects=False,

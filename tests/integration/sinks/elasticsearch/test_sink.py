@@ -6,6 +6,7 @@ import gzip
 import logging
 import os
 import ssl
+import time
 from collections.abc import AsyncIterator
 from email.utils import format_datetime
 from typing import Any
@@ -253,6 +254,14 @@ async def test_a_connection_that_the_server_closed_while_idle_costs_no_event(
         outcome = await sink.send([stored(2)])
     assert outcome.delivered == [2]
     assert await server.received() == ["uuid-1", "uuid-2"]
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 2.0**32])
+async def test_events_are_delivered_though_the_clock_is_before_1970_or_after_2106(
+    server: FakeElasticsearch, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: seconds)
+    assert (await send_once(server, stored(1), compress=True)).delivered == [1]
 
 
 @pytest.mark.parametrize("status", [429, 503, 401, 404])

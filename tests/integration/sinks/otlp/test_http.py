@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import ssl
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -158,6 +159,16 @@ async def test_a_truncated_response_is_a_retry(server: FakeOtlpHttp) -> None:
     server.always = Answer(headers={"Content-Length": "10"}, body=b"\x0a")
     outcome = await send(server.url, timeout="300ms")
     assert list(outcome.retry) == [1, 2]
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 2.0**32])
+async def test_events_are_delivered_though_the_clock_is_before_1970_or_after_2106(
+    server: FakeOtlpHttp, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: seconds)
+    sink = OtlpSink("otlp", OtlpSinkSettings(endpoint=server.url, compression="gzip"), ManualClock())
+    assert (await sink.send(stored_events(1))).delivered == [1]
+    await sink.close()
 
 
 async def test_a_connection_is_used_again(server: FakeOtlpHttp) -> None:
