@@ -290,7 +290,18 @@ class Claim(msgspec.Struct, frozen=True):
     logged: bool | None = None
 
 
-class ActionStore(Protocol):
+class ClaimReader(Protocol):
+    """The part of the store that the guards read. Each method raises StoreError if the store cannot be used."""
+
+    async def claims(self, org: str, uuids: Sequence[str]) -> Mapping[str, Claim]:
+        """Return what the store knows about the events `uuids` of `org`, by uuid. Events that the store does not know
+        are left out."""
+
+    async def users_at(self, org: str, address: str, since: Micros) -> int:
+        """Return the number of users of `org` that had a successful event from the IP address at `since` or later."""
+
+
+class ActionStore(ClaimReader, Protocol):
     """The part of the store that reactions use. Each method raises StoreError if the store cannot be used."""
 
     async def load_actions(self, since: Micros) -> list[Action]:
@@ -309,10 +320,3 @@ class ActionStore(Protocol):
 
     async def cursor(self, name: str) -> str | None:
         """Return the last value that was stored for the cursor `name`; None if there is none."""
-
-    async def claims(self, org: str, uuids: Sequence[str]) -> Mapping[str, Claim]:
-        """Return what the store knows about the events `uuids` of `org`, by uuid. Events that the store does not know
-        are left out."""
-
-    async def users_at(self, org: str, address: str, since: Micros) -> int:
-        """Return the number of users of `org` that had a successful event from the IP address at `since` or later."""

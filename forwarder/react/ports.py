@@ -5,7 +5,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from forwarder.core.action import Action
 from forwarder.core.time import SECOND, Micros, retry_after, server_time
 
 NOT_CONFIGURED = "not_configured"
@@ -132,13 +131,6 @@ class Seen(msgspec.Struct, frozen=True):
     def is_there(self) -> bool:
         """Whether there is anything to undo: `is_so` or `is_partly_so`."""
         return self.is_so or self.is_partly_so
-
-
-class Looks(Protocol):
-    """Looks up the targets of actions, and changes nothing."""
-
-    async def look(self, action: Action) -> Seen:
-        """Return the current state of the target. For an action that changes no state, `is_so` is False."""
 
 
 class KnownRule(msgspec.Struct, frozen=True):

@@ -13,7 +13,6 @@ import msgspec
 
 from forwarder.core.action import Action, ActionState, Claim, EffectKind, Outcome, Waits
 from forwarder.core.event import Event
-from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.action_rows.in_memory import ActionsInMemory, horizon_of
 from forwarder.react.guards.guards import MANY_USERS, Guards
@@ -74,7 +73,9 @@ class Rehearsal:
         self._now: Micros = 0
         self._memory = ActionsInMemory(horizon_of(settings.limits.values()))
         self._past = past = _Past(self._memory)
-        self._guards = Guards(settings, past, past, past, self._memory, pauses=Pauses, clock=self)
+        self._guards = Guards(
+            settings, past, past.look, past, self._memory, pauses=Pauses, now=lambda: self._now
+        )
 
     def event(self, event: Event, raw: Mapping[str, Any]) -> None:
         """Remember the address from which the user of an event came."""
@@ -100,20 +101,6 @@ class Rehearsal:
     def _taken(self) -> list[RehearsedAction]:
         taken, self._would = self._would, []
         return taken
-
-    # The clock of the guards
-
-    def now(self) -> Micros:
-        """Return the time of the rehearsal."""
-        return self._now
-
-    def monotonic(self) -> float:
-        """Return the time of the rehearsal in seconds."""
-        return self._now / SECOND
-
-    async def sleep(self, seconds: float) -> None:
-        """Raise NotImplementedError: a rehearsal never waits."""
-        raise NotImplementedError(seconds)
 
     # The steps of the engine, without its calls
 
@@ -277,18 +264,6 @@ class _Past:
     async def claims(self, org: str, uuids: Sequence[str]) -> dict[str, Claim]:  # noqa: ARG002
         """Return that the System Log has all events `uuids`: a rehearsal assumes that every event was real."""
         return {uuid: Claim(logged=True) for uuid in uuids}
-
-    async def load_actions(self, since: Micros) -> list[Action]:
-        """Raise NotImplementedError: there is no store."""
-        raise NotImplementedError(since)
-
-    async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> Any:
-        """Raise NotImplementedError: there is no store."""
-        raise NotImplementedError(batch, actions)
-
-    async def cursor(self, name: str) -> str | None:
-        """Raise NotImplementedError: there is no store."""
-        raise NotImplementedError(name)
 
 
 def _result(judging: Coroutine[Any, Any, T]) -> T:

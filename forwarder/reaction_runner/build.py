@@ -73,7 +73,7 @@ class Reactions:
         self.prompts = Prompts(okta, _ciba_apps(settings), clock)
         values = guard_settings(settings, self._plans.modes)
         self.horizon = horizon_of(values.limits.values())
-        self.judge = Guards(values, okta, _Looks(self.acts), store, memory, pauses=pauses, clock=clock)
+        self.judge = Guards(values, okta, self._look, store, memory, pauses=pauses, now=clock.now)
 
     def plan(self, alert: Event, at: Micros) -> Sequence[Action]:
         """Return the actions that the configuration has for `alert`."""
@@ -110,6 +110,10 @@ class Reactions:
         await self._webhooks.close()
         await self._events.close()
 
+    async def _look(self, action: Action) -> Seen:
+        act = self.acts.get(action.name)
+        return await act.look(action) if act else Seen(Answer(200))  # a prompt changes no target
+
     def _approval_url(self, action: Action) -> str:
         ops = self._settings.ops
         return f"{(ops.url or f'{ops.scheme}://{ops.listen}').rstrip('/')}/approve/{action.id}"
@@ -134,18 +138,6 @@ class Reactions:
             )
             known = self._zones[name] = (client, Blocklist(org.blocklist, writer))
         return known[1]
-
-
-class _Looks:
-    """Implements `react.ports.Looks`."""
-
-    def __init__(self, acts: Mapping[str, actions.Act]) -> None:
-        self._acts = acts
-
-    async def look(self, action: Action) -> Seen:
-        """Look up the target of `action`. A prompt changes no target, so its result is empty."""
-        act = self._acts.get(action.name)
-        return await act.look(action) if act else Seen(Answer(200))
 
 
 def _ciba_apps(settings: Settings) -> dict[str, CibaApp]:

@@ -5,7 +5,7 @@ import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from forwarder.core.action import Action, ActionStore, Claim
+from forwarder.core.action import Action, Claim, ClaimReader
 from forwarder.core.event import digest_of
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.ports import Okta
@@ -23,7 +23,7 @@ class Confirmation:
     """Looks for the events of alerts in the System Log: first among the events that were polled, then by a query to
     Okta."""
 
-    def __init__(self, okta: Okta, store: ActionStore) -> None:
+    def __init__(self, okta: Okta, store: ClaimReader) -> None:
         self._okta = okta
         self._store = store
         # True if the log has the event, False if it has a different event with the same uuid.

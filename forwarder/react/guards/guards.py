@@ -23,8 +23,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from forwarder.core.action import Action, ActionState, ActionStore, EffectKind, Reason, Waits
-from forwarder.core.ports import Clock
+from forwarder.core.action import Action, ActionState, ClaimReader, EffectKind, Reason, Waits
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.action_rows.in_memory import DAY, ActionsInMemory
 from forwarder.react.guards.approval import ask, asks
@@ -36,7 +35,7 @@ from forwarder.react.guards.judgement import DELAY, Case, Decision, Judgement, r
 from forwarder.react.guards.own_events import why_own
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.guards.prompt_limits import LIMIT_OF, reached_limit
-from forwarder.react.ports import Looks, Okta
+from forwarder.react.ports import Okta, Seen
 from forwarder.react.settings.guards import GuardSettings
 
 AGE_AFTER_A_WAIT: Micros = 10 * SECOND
@@ -67,22 +66,23 @@ class Guards:
         self,
         settings: GuardSettings,
         okta: Okta,
-        looks: Looks,
-        store: ActionStore,
+        look: Callable[[Action], Awaitable[Seen]],
+        store: ClaimReader,
         memory: ActionsInMemory,
         *,
         pauses: Callable[[], Pauses],
-        clock: Clock,
+        now: Callable[[], Micros],
     ) -> None:
-        """Judge by `settings`. A reload makes new guards, which get the same `memory` and `pauses`."""
+        """Judge by `settings`. A reload makes new guards, which get the same `memory` and `pauses`. `look` returns the
+        state of an action's target."""
         self.directory = Directory(okta)
         self._settings = settings
         self._fresh: Micros = round(settings.fresh * SECOND)
-        self._looks = looks
+        self._look = look
         self._store = store
         self._memory = memory
         self._pauses = pauses
-        self._clock = clock
+        self._now = now
         self._confirmation = Confirmation(okta, store)
         self._failing: dict[str, Micros] = {}  # by the action's key: since when its user cannot be looked up
         self._checked: dict[str, Micros] = {}  # by the key of a live effect: when its user was looked up
@@ -127,7 +127,7 @@ class Guards:
             self._failing.pop(action.key, None)
         if judgement.verdict is Decision.WAIT:
             # Otherwise, an action whose `until` has passed would be judged again without a pause.
-            soon = self._clock.now() + SECOND
+            soon = self._now() + SECOND
             judgement = msgspec.structs.replace(judgement, until=max(judgement.until or 0, soon))
         return msgspec.structs.replace(judgement, before=case.seen.state) if case.seen else judgement
 
@@ -141,7 +141,7 @@ class Guards:
     async def newly_protected(self) -> list[Action]:
         """Return the live effects on users and addresses that have become protected. If a look-up fails, the effect stays.
         Each time, look up at most `_MOST_CHECKED` users: those whose last look-up is the oldest."""
-        now = self._clock.now()
+        now = self._now()
         effects = self._memory.effects()
         found = [one for one in effects if one.target.kind == "ip" and self._why_not_blocked(one)]
         on_users = [one for one in effects if one.target.kind == "user"]
@@ -177,7 +177,7 @@ class Guards:
 
     async def _look_at_the_clock(self, case: Case) -> None:
         """Update `case.now`, because the look-ups so far may have taken minutes. Stop no action."""
-        case.now = self._clock.now()
+        case.now = self._now()
 
     async def _own(self, case: Case) -> Judgement | None:
         why = why_own(case.action, self._settings.own.get(case.action.org, frozenset()), self._memory)
@@ -239,7 +239,7 @@ class Guards:
     async def _state(self, case: Case) -> Judgement | None:
         if case.action.kind is EffectKind.PROMPT:
             return None
-        seen = case.seen = await self._looks.look(case.action)
+        seen = case.seen = await self._look(case.action)
         if not seen.answer.ok:
             if seen.answer.status == 404:
                 found = "" if seen.answer.code == "group" else "Okta does not know the target: "

@@ -60,7 +60,7 @@ def canonical(address: str) -> str:
 
 
 def users(db: sqlite3.Connection, org: str, address: str, since: Micros) -> int:
-    """See `core.action.ActionStore.users_at`."""
+    """See `core.action.ClaimReader.users_at`."""
     (count,) = db.execute(
         "SELECT COUNT(*) FROM addresses WHERE org = (SELECT id FROM orgs WHERE name = ?) AND address = ? AND last >= ?",
         (org, canonical(address), since - _REFRESH),

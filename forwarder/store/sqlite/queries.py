@@ -139,7 +139,7 @@ def cursor(db: sqlite3.Connection, name: str) -> str | None:
 
 
 def claims(db: sqlite3.Connection, org: str, uuids: Iterable[str]) -> dict[str, Claim]:
-    """See `core.action.ActionStore.claims`."""
+    """See `core.action.ClaimReader.claims`."""
     query = (
         "SELECT digest, log_copies IS NOT NULL, differs FROM known "
         "WHERE org = (SELECT id FROM orgs WHERE name = ?) AND uuid = ?"

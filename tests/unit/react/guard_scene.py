@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from forwarder.core.action import Action, ActionState, Claim, Outcome, Waits
-from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.action_rows.in_memory import ActionsInMemory
 from forwarder.react.guards.guards import Guards
@@ -51,20 +50,11 @@ SETTINGS = GuardSettings(
 
 @dataclass
 class FakeStore:
-    """`core.action.ActionStore`, as far as guards use it."""
+    """`core.action.ClaimReader`: returns what a test sets."""
 
     polled: set[str] = field(default_factory=set)
     users: int = 0
     claimed: dict[str, Claim] = field(default_factory=dict)
-
-    async def load_actions(self, since: Micros) -> list[Action]:
-        raise NotImplementedError
-
-    async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> frozenset[str]:
-        raise NotImplementedError
-
-    async def cursor(self, name: str) -> str | None:
-        raise NotImplementedError
 
     async def claims(self, org: str, uuids: Sequence[str]) -> Mapping[str, Claim]:
         known = {uuid: Claim(logged=True if uuid in self.polled else None) for uuid in uuids}
@@ -76,7 +66,7 @@ class FakeStore:
 
 @dataclass
 class FakeLooks:
-    """`react.ports.Looks`: returns what a test sets."""
+    """Looks up targets: returns what a test sets."""
 
     seen: Seen = field(default_factory=lambda: Seen(Answer(200), {"status": "ACTIVE"}))
     looks: int = 0
@@ -108,11 +98,11 @@ class Scene:
         self.guards = Guards(
             settings,
             self.okta,
-            self.looks,
+            self.looks.look,
             self.store,
             self.memory,
             pauses=lambda: self.pauses,
-            clock=self.clock,
+            now=self.clock.now,
         )
 
     @property

@@ -44,7 +44,13 @@ class Org:
     def reload(self, **changes: Any) -> None:
         settings = change(SETTINGS, **changes)
         self.guards = Guards(
-            settings, self.okta, FakeLooks(), FakeStore(), ActionsInMemory(), pauses=Pauses, clock=self.clock
+            settings,
+            self.okta,
+            FakeLooks().look,
+            FakeStore(),
+            ActionsInMemory(),
+            pauses=Pauses,
+            now=self.clock.now,
         )
 
     async def verdict(self, name: str = "revoke_sessions", number: int = 0, **more: Any) -> Any:
@@ -64,7 +70,7 @@ async def scene(token: str = TOKEN, api: ApiSettings | None = None, **changes: A
         )
         okta = OktaCalls({"acme": client}.get, clock)
         guards = Guards(
-            SETTINGS, okta, FakeLooks(), FakeStore(), ActionsInMemory(), pauses=Pauses, clock=clock
+            SETTINGS, okta, FakeLooks().look, FakeStore(), ActionsInMemory(), pauses=Pauses, now=clock.now
         )
         try:
             yield Org(org, okta, guards, org.users.create("plain@corp.example", "Plain User"), clock)
