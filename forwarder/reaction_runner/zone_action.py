@@ -3,23 +3,21 @@
 from collections.abc import Callable
 from typing import Any
 
-from forwarder.core.action import Action, ActionRequest, ActionState, Outcome
+from forwarder.core.action import Action, ActionRequest, ActionState
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.okta.zones.blocklist import Blocklist, ZoneRefusedError
-from forwarder.react.actions.okta import NO_API
+from forwarder.react.actions.okta import NO_API, Act
 from forwarder.react.ports import Answer, Seen
 
 _PATH = "/api/v1/zones"
 
 
-class BlockIp:
-    """Adds an address to the zone of one org, and removes it. Implements `react.actions.okta.Act`.
+class BlockIp(Act):
+    """Adds an address to the zone of one org, and removes it.
 
     Okta can only replace a zone as a whole. So the stored request has only the address. At the call, the zone is read from
     Okta, and written back with this one change.
     """
-
-    outcome = Outcome.DONE
 
     def __init__(self, blocklist: Callable[[str], Blocklist | None]) -> None:
         """Change the zone that `blocklist` returns for an org; it returns None if the configuration has no `api` for the
@@ -44,11 +42,9 @@ class BlockIp:
         return Seen(Answer(200), state, is_so=found.is_done, is_partly_so=found.listed, text=text)
 
     def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
-        """Return the request that adds the address."""
         return ActionRequest(action.org, "PUT", _PATH, {"add": action.target.id})
 
     def undo_request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
-        """Return the request that removes the address."""
         return ActionRequest(action.org, "PUT", _PATH, {"remove": action.target.id})
 
     def is_ours(self, action: Action, seen: Seen) -> bool:
@@ -57,7 +53,6 @@ class BlockIp:
         return seen.is_there and (action.state is ActionState.UNDOING or "within" not in seen.state)
 
     async def call(self, action: Action, request: ActionRequest) -> Answer:
-        """Add the address to the zone, or remove it."""
         zone = self._blocklist(action.org)
         if zone is None:
             return NO_API

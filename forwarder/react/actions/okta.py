@@ -13,8 +13,9 @@
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 from forwarder.core.action import Action, ActionRequest, Outcome
@@ -31,56 +32,45 @@ _MOST_REASON = 500
 _MOST_PAGES = 50
 
 
-class Act(Protocol):
-    """The implementation of one action."""
+class Act(ABC):
+    """The implementation of one action. By default, an action does not look up its target, because it is sent in any
+    state of the target and a repeated call does no harm; and it cannot be undone."""
 
-    outcome: Outcome
+    outcome = Outcome.DONE
     """The outcome of the action if its call is answered with a 2xx."""
 
-    async def look(self, action: Action) -> Seen:
+    async def look(self, action: Action) -> Seen:  # noqa: ARG002
         """Return the current state of the action's target, and whether the effect is there already."""
+        return Seen(Answer(200))
 
+    @abstractmethod
     def request(self, action: Action, seen: Seen) -> ActionRequest:
         """Return the request that carries out the action; `seen` is the last known state of the target."""
 
+    @abstractmethod
     async def call(self, action: Action, request: ActionRequest) -> Answer:
         """Send `request` once, and return the answer."""
 
     def undo_request(self, action: Action, seen: Seen) -> ActionRequest:
         """Return the request that undoes the action."""
+        raise NotImplementedError(action.name)
 
-    def is_ours(self, action: Action, seen: Seen) -> bool:
+    def is_ours(self, action: Action, seen: Seen) -> bool:  # noqa: ARG002
         """Whether the target, as `seen` shows it, is still in the state that the action set."""
+        return False
 
 
-class OktaAct:
-    """Base of the actions on users. By default, an action is one call of the org's API, does not look up its target, and
-    cannot be undone."""
-
-    outcome = Outcome.DONE
+class OktaAct(Act):
+    """Base of the actions on users: one call of the org's API."""
 
     def __init__(self, okta: Okta) -> None:
         self._okta = okta
 
-    async def look(self, action: Action) -> Seen:  # noqa: ARG002
-        """Return an empty state, without a call: the action is sent in any state of the target, and a repeated call does
-        no harm."""
-        return Seen(Answer(200))
-
     async def call(self, action: Action, request: ActionRequest) -> Answer:
-        """Send `request` once to the action's org, and return the answer."""
         api = self._okta.org(action.org)
         if api is None:
             return NO_API
         return await api.call(request.method, request.path, body=request.body)
-
-    def undo_request(self, action: Action, seen: Seen) -> ActionRequest:
-        """Raise NotImplementedError: the action cannot be undone."""
-        raise NotImplementedError(action.name)
-
-    def is_ours(self, action: Action, seen: Seen) -> bool:  # noqa: ARG002
-        """Return False: there is nothing to undo."""
-        return False
 
     async def _get(self, action: Action, path: str, is_right: Callable[[Any], bool]) -> Answer:
         """Send a GET. If `is_right` returns False for the body of a 2xx, treat it as no response, because the body says
@@ -98,7 +88,6 @@ class RevokeSessions(OktaAct):
     """Ends the user's sessions, and revokes the tokens of apps."""
 
     def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
-        """Return the request that revokes the sessions."""
         return ActionRequest(action.org, "DELETE", f"{_user(action)}/sessions?oauthTokens=true")
 
 
@@ -108,7 +97,6 @@ class UniversalLogout(OktaAct):
     outcome = Outcome.ACCEPTED
 
     def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
-        """Return the request that revokes all tokens of the user."""
         body = {"sub_id": {"format": "opaque", "id": action.target.id}}
         return ActionRequest(action.org, "POST", "/oauth2/v1/global-token-revocation", body)
 
@@ -128,7 +116,6 @@ class _Status(OktaAct):
         return Seen(answer, state, is_so=state["status"] == self.status)
 
     def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
-        """Return the request for the lifecycle operation `step`."""
         return ActionRequest(action.org, "POST", f"{_user(action)}/lifecycle/{self.step}")
 
 
@@ -144,7 +131,6 @@ class Suspend(_Status):
     step, status = "suspend", "SUSPENDED"
 
     def undo_request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
-        """Return the request that unsuspends the user."""
         return ActionRequest(action.org, "POST", f"{_user(action)}/lifecycle/unsuspend")
 
     def is_ours(self, action: Action, seen: Seen) -> bool:
@@ -207,11 +193,9 @@ class AddToGroup(OktaAct):
         return Seen(Answer(0, text=text, request_id=answer.request_id))
 
     def request(self, action: Action, seen: Seen) -> ActionRequest:
-        """Return the request that adds the user to the group."""
         return self._membership(action, seen, "PUT")
 
     def undo_request(self, action: Action, seen: Seen) -> ActionRequest:
-        """Return the request that removes the user from the group."""
         return self._membership(action, seen, "DELETE")
 
     def is_ours(self, action: Action, seen: Seen) -> bool:  # noqa: ARG002

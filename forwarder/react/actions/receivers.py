@@ -1,38 +1,19 @@
-"""The actions that send to a webhook or to a receiver of risk events, not to an org's API."""
+"""The actions that send to a webhook or to a receiver of risk events, not to an org's API. They change no state in Okta, and
+the receiver recognises a repetition by its id."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from forwarder.core.action import Action, ActionRequest, Outcome
+from forwarder.react.actions.okta import Act
 from forwarder.react.actions.security_event import LEVELS, Risk, SecurityEvents
 from forwarder.react.actions.webhook import Webhooks, payload
 from forwarder.react.ports import Answer, Seen
 
-_UNSEEN = Seen(Answer(200))
 
-
-class _ToReceiver:
-    """Base of the actions that are sent to a webhook or a receiver. They change no state in Okta, and the receiver
-    recognises a repetition by its id."""
-
-    async def look(self, action: Action) -> Seen:  # noqa: ARG002
-        """Return an empty state: a webhook or a receiver has no state that the call depends on."""
-        return _UNSEEN
-
-    def undo_request(self, action: Action, seen: Seen) -> ActionRequest:
-        """Raise NotImplementedError: the action cannot be undone."""
-        raise NotImplementedError(action.name)
-
-    def is_ours(self, action: Action, seen: Seen) -> bool:  # noqa: ARG002
-        """Return False: there is nothing to undo."""
-        return False
-
-
-class Notify(_ToReceiver):
+class Notify(Act):
     """Posts the alert to a webhook. A notification about an action that waits for approval, or about the
     answer to a prompt, also describes that action or answer."""
-
-    outcome = Outcome.DONE
 
     def __init__(self, webhooks: Webhooks) -> None:
         self._webhooks = webhooks
@@ -43,12 +24,11 @@ class Notify(_ToReceiver):
         return ActionRequest(str(action.settings["to"]), "POST", body=action.settings.get("about"))
 
     async def call(self, action: Action, request: ActionRequest) -> Answer:
-        """Send the webhook once, and return the answer."""
         about: Mapping[str, Any] | None = request.body
         return await self._webhooks.send(request.to, f"msg_{action.key[:32]}", payload(action.subject, about))
 
 
-class RiskEvent(_ToReceiver):
+class RiskEvent(Act):
     """Pushes a security event token. Its receiver does not say whether the token had an effect."""
 
     outcome = Outcome.ACCEPTED
@@ -65,5 +45,4 @@ class RiskEvent(_ToReceiver):
         return ActionRequest(to, "POST", body=self._events.claims(to, risk))
 
     async def call(self, action: Action, request: ActionRequest) -> Answer:  # noqa: ARG002
-        """Sign the claims and send the token once; return the answer."""
         return await self._events.send(request.to, request.body or {})

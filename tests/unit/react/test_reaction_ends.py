@@ -20,6 +20,7 @@ from forwarder.core.action import (
     Waits,
 )
 from forwarder.core.time import SECOND, Micros
+from forwarder.react.actions.okta import Act
 from forwarder.react.actions.receivers import Notify
 from forwarder.react.actions.webhook import Webhooks
 from forwarder.react.guards.deadlines import LONGEST
@@ -141,10 +142,8 @@ async def test_a_group_by_its_id_is_looked_up_again_while_okta_is_in_trouble(sce
     assert scene.row(add).state is ActionState.LIVE
 
 
-class _Half:
+class _Half(Act):
     """An act whose call makes only half of the effect, as an interrupted call does."""
-
-    outcome = Outcome.DONE
 
     def __init__(self) -> None:
         self.there = False
