@@ -4,7 +4,6 @@ The interval between polls is stored in the handle of the prompt's row, and kept
 """
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -26,18 +25,6 @@ _ROUNDING = 0.001  # seconds: due times are rounded to microseconds, the monoton
 
 _GRACE = 120 * SECOND
 """How long a prompt is still polled after it should have expired, if Okta does not say how it ended."""
-
-
-class _Way(Protocol):
-    """One way to ask a user: a push, or CIBA."""
-
-    async def prepare(self, action: Action) -> PromptProgress | ActionRequest: ...
-
-    async def send(self, action: Action, request: ActionRequest) -> PromptProgress | Handle: ...
-
-    async def look(self, handle: Handle, user: str) -> PollResult: ...
-
-    async def withdraw(self, handle: Handle) -> None: ...
 
 
 class _Out(msgspec.Struct):
@@ -150,7 +137,7 @@ class Prompts:
         due: Micros = self._clock.now() + round(left * SECOND)
         return PromptProgress(handle=msgspec.json.encode(out.handle).decode(), due=due)
 
-    def _way(self, action: Action) -> _Way | str:
+    def _way(self, action: Action) -> Push | Ciba | str:
         """Return the way in which the row's user is asked; or a text that says why the user cannot be asked."""
         org, by = action.org, action.settings.get("by")
         api = self._okta.org(org)
