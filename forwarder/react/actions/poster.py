@@ -115,12 +115,7 @@ class Poster:
         every = {"accept-encoding": "identity", "user-agent": "okta-forwarder", **headers}
         try:
             request = self._client.build_request(method, self._server.url, content=body, headers=every)
-            async with asyncio.timeout(self._server.timeout):
-                response = await self._client.send(request, stream=True)
-                try:
-                    return response, await content_of(response, _LIMIT)
-                finally:
-                    await response.aclose()
+            return await exchange(self._client, request, self._server.timeout, _LIMIT)
         except NO_RESPONSE as error:
             why, fix = why_unreachable(error, self.key, self._untrusted)
             text = _line(f"{self._shown}: {redact_start(f'{why}; {fix}', 1000)}")
@@ -149,8 +144,41 @@ class Poster:
         return msgspec.structs.replace(answer, text=_line(text))
 
 
-async def content_of(response: httpx.Response, limit: int) -> bytes:
-    """Return the body of a response; empty if the body is larger than `limit` bytes, or cannot be decompressed."""
+class Posters:
+    """Base of all receivers of one kind: a Poster for each, by its name in the configuration."""
+
+    def __init__(self) -> None:
+        self._posters: dict[str, Poster] = {}
+
+    async def problems(self) -> list[str]:
+        """Return a line for each receiver that cannot be reached: key, problem, hint. Sends only OPTIONS."""
+        found = [(poster.key, await poster.problem()) for poster in self._posters.values()]
+        return [f"{key}: {problem}" for key, problem in found if problem]
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for poster in self._posters.values():
+            await poster.close()
+
+
+async def exchange(
+    client: httpx.AsyncClient, request: httpx.Request, timeout: float, limit: int
+) -> tuple[httpx.Response, bytes]:
+    """Send `request` once, and return the response and its body. The body is empty if it is larger than `limit` bytes, or
+    cannot be decompressed. The whole exchange takes at most `timeout` seconds.
+
+    Raises:
+        NO_RESPONSE: there is no response.
+    """
+    async with asyncio.timeout(timeout):
+        response = await client.send(request, stream=True)
+        try:
+            return response, await _content_of(response, limit)
+        finally:
+            await response.aclose()
+
+
+async def _content_of(response: httpx.Response, limit: int) -> bytes:
     try:
         body = BoundedBody(response.headers.get("content-encoding", ""), limit)
         cooperative = Cooperative()

@@ -19,7 +19,7 @@ from forwarder.core.action import ActionTarget
 from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.actions.poster import Poster, PostServer, usual_hint
+from forwarder.react.actions.poster import Poster, Posters, PostServer, usual_hint
 from forwarder.react.ports import NOT_CONFIGURED, Answer
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.signing_keys import ALGORITHM, SigningKey, signing_key
@@ -82,7 +82,7 @@ class Risk(msgspec.Struct, frozen=True):
     at: Micros
 
 
-class SecurityEvents:
+class SecurityEvents(Posters):
     """The receivers of risk events. A reload builds a new object."""
 
     def __init__(self, settings: ReactionsSettings, org_urls: Mapping[str, str | None], clock: Clock) -> None:
@@ -91,11 +91,11 @@ class SecurityEvents:
         Raises:
             SettingsError: a `ca_file` cannot be used.
         """
+        super().__init__()
         self._clock = clock
         self._settings = settings
         self._org_urls = org_urls
         self._key = signing_key(settings.set.key.reveal()) if settings.set else None
-        self._posters: dict[str, Poster] = {}
         for name, one in settings.receivers.items():
             server = PostServer(
                 one.url or self._url(one.org) + OKTA_PATH,
@@ -143,16 +143,6 @@ class SecurityEvents:
         token = signed(claims, self._key)
         answer = await self._posters[name].post("application/secevent+jwt", token, headers, _hint)
         return msgspec.structs.replace(answer, code=_err(answer.body)) if answer.status == 400 else answer
-
-    async def problems(self) -> list[str]:
-        """Return a line for each receiver that cannot be reached: key, problem, hint. Sends no token."""
-        found = [(poster.key, await poster.problem()) for poster in self._posters.values()]
-        return [f"{key}: {problem}" for key, problem in found if problem]
-
-    async def close(self) -> None:
-        """Close the connections."""
-        for poster in self._posters.values():
-            await poster.close()
 
     def _url(self, org: str | None) -> str:
         """Return the URL of an org in the form that Okta expects in `aud`."""

@@ -14,7 +14,7 @@ import msgspec
 
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.actions.poster import Poster, PostServer, usual_hint
+from forwarder.react.actions.poster import Poster, Posters, PostServer, usual_hint
 from forwarder.react.ports import NOT_CONFIGURED, Answer
 from forwarder.react.settings.section import WebhookSettings, webhook_keys
 
@@ -47,7 +47,7 @@ def signed(message_id: str, at: Micros, body: bytes, keys: Sequence[bytes]) -> d
     return {"webhook-id": message_id, "webhook-timestamp": seconds, "webhook-signature": signatures}
 
 
-class Webhooks:
+class Webhooks(Posters):
     """The receivers of webhooks. A reload builds a new object."""
 
     def __init__(self, settings: Mapping[str, WebhookSettings], clock: Clock) -> None:
@@ -57,7 +57,7 @@ class Webhooks:
             SettingsError: a `ca_file` cannot be used.
         """
         self._clock = clock
-        self._posters: dict[str, Poster] = {}
+        super().__init__()
         self._keys: dict[str, tuple[bytes, ...]] = {}
         for name, one in settings.items():
             url, shown = one.address
@@ -80,13 +80,3 @@ class Webhooks:
             return Answer(0, code=NOT_CONFIGURED, text=text, sent=False)
         headers = signed(message_id, self._clock.now(), body, self._keys[name])
         return await self._posters[name].post("application/json", body, headers, _hint)
-
-    async def problems(self) -> list[str]:
-        """Return a line for each receiver that cannot be reached: key, problem, hint. Sends no webhook."""
-        found = [(poster.key, await poster.problem()) for poster in self._posters.values()]
-        return [f"{key}: {problem}" for key, problem in found if problem]
-
-    async def close(self) -> None:
-        """Close the connections."""
-        for poster in self._posters.values():
-            await poster.close()

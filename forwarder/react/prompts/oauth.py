@@ -20,7 +20,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
 from forwarder.core.redaction import redact_start
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.actions.poster import NEVER_SENT, NO_RESPONSE, content_of
+from forwarder.react.actions.poster import NEVER_SENT, NO_RESPONSE, exchange
 from forwarder.react.ports import Answer, okta_retry_at, unreadable
 from forwarder.react.settings.signing_keys import signing_key
 
@@ -126,12 +126,7 @@ class AuthorizationServer:
         try:
             client = await self._connected()
             request = client.build_request(method, url, data=form, headers=headers)
-            async with asyncio.timeout(_TIMEOUT):
-                response = await client.send(request, stream=True)
-                try:
-                    content = await content_of(response, _LIMIT)
-                finally:
-                    await response.aclose()
+            response, content = await exchange(client, request, _TIMEOUT, _LIMIT)
         except NO_RESPONSE as error:
             why, fix = why_unreachable(error, "the org's `url`")
             return Answer(0, text=_line(f"{url}: {why}; {fix}"), sent=not isinstance(error, NEVER_SENT))
