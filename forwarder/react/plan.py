@@ -19,6 +19,7 @@ from forwarder.core.action import (
 from forwarder.core.event import Event
 from forwarder.core.time import Micros
 from forwarder.ecs.decode import decode
+from forwarder.ecs.fields import object_at
 from forwarder.react.ports import KnownRule
 from forwarder.react.settings.actions import (
     AddToGroupSettings,
@@ -90,7 +91,7 @@ class Plans:
             "published": event.published,
             "late": found.get("late", False),
             "made_by": _made_by(alert),
-            "trigger": _text(_object(found, "trigger").get("eventType")),
+            "trigger": _text(object_at(found, "trigger").get("eventType")),
             "subject": event.body,
         }
         planned: dict[str, Action] = {}
@@ -220,17 +221,12 @@ def _path(settings: Mapping[str, Any]) -> list[str]:
     return [settings[key] for key in ("group", "to") if key in settings]
 
 
-def _made_by(alert: Mapping[str, Any]) -> list[str]:
+def _made_by(alert: dict[str, Any]) -> list[str]:
     """Return the ids of the actor, of the API token and of the transaction of the last event."""
-    actor, transaction = (_object(alert, key) for key in ("actor", "transaction"))
-    detail = _object(transaction, "detail")
+    actor, transaction = object_at(alert, "actor"), object_at(alert, "transaction")
+    detail = object_at(transaction, "detail")
     found = (actor.get("id"), detail.get("requestApiTokenId"), transaction.get("id"))
     return [each for each in found if isinstance(each, str) and each]
-
-
-def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = value.get(key)
-    return found if isinstance(found, dict) else {}
 
 
 def _text(value: Any) -> str:

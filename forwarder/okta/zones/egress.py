@@ -12,6 +12,7 @@ from forwarder.config.hosts import is_loopback
 from forwarder.core.errors import OktaError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, iso
+from forwarder.ecs.fields import object_at
 from forwarder.okta.api.port import Api
 from forwarder.okta.zones.address_ranges import AddressRange, parse_range
 from forwarder.okta.zones.exemption import RequiredExemption
@@ -21,7 +22,7 @@ _LOOKBACK = 2 * 3600 * SECOND
 
 _ZONE_TYPES = ("zone.create", "zone.update", "zone.activate", "zone.deactivate")
 _LIMIT = 200
-_Event = Mapping[str, Any]
+_Event = dict[str, Any]
 _TRIES = 5
 _PAUSE = 2.0  # seconds
 _CACHED = 60.0
@@ -121,7 +122,7 @@ class Egress:
 
 def _by_token(event: _Event) -> bool:
     """Whether the event is about a call with an API token, not about an admin's change in the Admin Console."""
-    return bool(_part(_part(event, "transaction"), "detail").get("requestApiTokenId"))
+    return bool(object_at(event, "transaction", "detail").get("requestApiTokenId"))
 
 
 def _targets(event: _Event) -> set[Any]:
@@ -130,9 +131,9 @@ def _targets(event: _Event) -> set[Any]:
 
 def _addresses(event: _Event) -> Iterator[AddressRange]:
     """Yield the public addresses of an event's client and proxies. Okta blocks a request if any of them is blocked."""
-    chain = _part(event, "request").get("ipChain") or ()
+    chain = object_at(event, "request").get("ipChain") or ()
     texts = [
-        _part(event, "client").get("ipAddress"),
+        object_at(event, "client").get("ipAddress"),
         *(hop.get("ip") for hop in chain if isinstance(hop, Mapping)),
     ]
     for text in dict.fromkeys(texts):
@@ -141,8 +142,3 @@ def _addresses(event: _Event) -> Iterator[AddressRange]:
                 yield parse_range(str(text))
         except ValueError:
             continue
-
-
-def _part(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = tree.get(name)
-    return part if isinstance(part, Mapping) else {}
