@@ -175,12 +175,8 @@ class RuleRunner:
 
     async def _first_position(self) -> int:
         """Return the stored position of the rules; if there is none, store the newest event as the position."""
-        while self.position is None:
-            try:
-                written = await self._store.cursor(CURSOR)
-            except StoreError as error:
-                await self._pause(error)
-                continue
+        if self.position is None:
+            written = await self._reading(self._store.cursor, CURSOR)
             self.position = self._committed = self._store.view.newest if written is None else int(written)
             if written is None:
                 await self._commit([], self.position)
