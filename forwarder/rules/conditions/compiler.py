@@ -44,6 +44,12 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }  # fmt: skip
 
 
+_REFERENCES: dict[tuple[bool, bool], Callable[[Any, Any], bool]] = {
+    (False, False): operator.eq, (True, False): str.startswith, (False, True): str.endswith, (True, True): operator.contains,
+}  # fmt: skip
+"""How a value is compared with that of another field, by `starts` and `ends` of the FieldReference."""
+
+
 def compiled(condition: Condition) -> Test:
     """Return a function that finds out whether an event matches `condition`.
 
@@ -191,15 +197,7 @@ def _number(field: str, number: float) -> Test:
 
 def _reference(reader: FieldReader, value: FieldReference) -> Test:
     other = event_fields.lower_texts(value.field)
-    compare: Callable[[str, str], bool] = operator.eq
-    if value.starts or value.ends:
-        compare = (
-            operator.contains
-            if value.starts and value.ends
-            else str.startswith
-            if value.starts
-            else str.endswith
-        )
+    compare = _REFERENCES[value.starts, value.ends]
     return lambda reading: any(
         compare(found, wanted) for found in reading[reader] for wanted in reading[other]
     )

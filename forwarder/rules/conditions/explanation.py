@@ -19,7 +19,7 @@ from forwarder.rules.conditions.values import (
     Text,
     Truth,
     Value,
-    Wild,
+    as_written,
 )
 
 _MAX_VALUES = 5
@@ -32,6 +32,14 @@ _VERBS = {
 }
 """The verb for what a rule does with a value. The key: the result that the test should have had, and whether the test is
 inside a `not`."""
+
+_REFERENCES = {
+    (False, False): "the value",
+    (True, False): "a value that starts with the value",
+    (False, True): "a value that ends with the value",
+    (True, True): "a value that contains the value",
+}
+"""What must stand in a field that is compared with another field, by `starts` and `ends` of the FieldReference."""
 
 
 def explanation(condition: Condition, reading: Reading, *, wanted: bool, negated: bool = False) -> str:
@@ -96,8 +104,7 @@ def _shown(value: object) -> str:
 def _described(value: Value) -> str:
     match value:
         case Text(parts, cased):
-            text = "".join(part.value if isinstance(part, Wild) else str(part) for part in parts)
-            return f'"{text}"' + (" (case-sensitive)" if cased else "")
+            return f'"{as_written(parts)}"' + (" (case-sensitive)" if cased else "")
         case Expression():
             return f"the regular expression {value.source!r}" + (f" ({value.flags})" if value.flags else "")
         case NetworkRange(cidr):
@@ -113,13 +120,4 @@ def _described(value: Value) -> str:
         case Exists(wanted):
             return "the field" if wanted else "no such field"
         case FieldReference(field, starts, ends):
-            how = (
-                "a value that contains the value"
-                if starts and ends
-                else "a value that starts with the value"
-                if starts
-                else "a value that ends with the value"
-                if ends
-                else "the value"
-            )
-            return f"{how} of {field}"
+            return f"{_REFERENCES[starts, ends]} of {field}"

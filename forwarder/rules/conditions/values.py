@@ -4,6 +4,7 @@ A value is read as pySigma reads it. `*` and `?` are wildcards. A backslash befo
 it literal; before any other character, the backslash is an ordinary character.
 """
 
+from collections.abc import Iterable
 from enum import Enum
 from math import inf
 from typing import Any
@@ -40,6 +41,11 @@ class Text(msgspec.Struct, frozen=True):
         if not self.parts:
             return ""
         return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], str) else None
+
+
+def as_written(parts: "Iterable[str | Wild | Placeholder]") -> str:
+    """Return the parts of a text as a rule writes them."""
+    return "".join(part.value if isinstance(part, Wild) else str(part) for part in parts)
 
 
 class Expression(msgspec.Struct, frozen=True):

@@ -25,7 +25,7 @@ from forwarder.rules.conditions.condition import (
 )
 from forwarder.rules.conditions.reader import TokenReader, tokenize
 from forwarder.rules.conditions.rule import Rule
-from forwarder.rules.conditions.values import KEYWORDS, Expression, FieldTest, Text, Value, Wild
+from forwarder.rules.conditions.values import KEYWORDS, Expression, FieldTest, Text, Value, Wild, as_written
 from forwarder.rules.documents import Mapping as YamlMapping
 from forwarder.rules.evaluation.countries import CODES, COUNTRY_FIELD, UNKNOWN, not_a_code
 from forwarder.rules.sigma.modifiers import Lists, check_modifiers, modified
@@ -278,7 +278,7 @@ def _country(value: Value) -> Value:
         return Text((UNKNOWN,), value.cased)
     matches = text_matcher(value)
     if not any(matches(code if value.cased else code.lower()) for code in CODES):
-        raise not_a_code(_written(value))
+        raise not_a_code(as_written(value.parts))
     return value
 
 
@@ -302,11 +302,6 @@ def about_types(condition: Condition) -> Condition:
 
 
 def _pattern(text: Text) -> Pattern:
-    written, matches = _written(text), text_matcher(text)
-    if text.cased:
-        return Pattern(written, matches, literal=text.literal is not None)
-    return Pattern(written, lambda value: matches(value.lower()), literal=text.literal is not None)
-
-
-def _written(text: Text) -> str:
-    return "".join(part.value if isinstance(part, Wild) else str(part) for part in text.parts)
+    matches = text_matcher(text)
+    test = matches if text.cased else lambda value: matches(value.lower())
+    return Pattern(as_written(text.parts), test, literal=text.literal is not None)

@@ -22,6 +22,7 @@ from forwarder.rules.conditions.values import (
     Truth,
     Value,
     Wild,
+    as_written,
     plain_value,
     text_value,
 )
@@ -209,10 +210,7 @@ def _expanded(value: Value, lists: Lists) -> list[Value]:
     values become parts of the expression."""
     if isinstance(value, Expression):
         ways = _combined(_split(value.source), lists)
-        sources = [
-            "".join(part.value if isinstance(part, Wild) else str(part) for part in way) for way in ways
-        ]
-        return [msgspec.structs.replace(value, source=source) for source in sources]
+        return [msgspec.structs.replace(value, source=as_written(way)) for way in ways]
     if not isinstance(value, Text):
         return [value]
     return [Text(way, value.cased) for way in _combined(value.parts, lists)]
