@@ -18,7 +18,7 @@ from forwarder.rules.conditions.compiler import compiled
 from forwarder.rules.conditions.condition import Condition, Or
 from forwarder.rules.conditions.okta_filter import filter_lines, parse_filter
 from forwarder.rules.documents import Document, yaml_documents
-from forwarder.rules.evaluation.ruleset import DetectionRule, RuleProblem, Ruleset, with_ids
+from forwarder.rules.evaluation.ruleset import DetectionRule, RuleProblem, Ruleset
 from forwarder.rules.files import has_suffix, is_folder, read_text, real_path, walk
 from forwarder.rules.rule_objects import collected, okta_filters
 from forwarder.rules.sigma.correlation import Correlation, read_correlation
@@ -263,7 +263,7 @@ class _Loading:
             alias: {named.get(rule, rule): field for rule, field in fields.items()}
             for alias, fields in found.aliases.items()
         }
-        ids = with_ids(named, found.rules)
+        ids = tuple(named[rule] for rule in found.rules)
         if found.type == "temporal" and (twice := [rule for n, rule in enumerate(ids) if rule in ids[:n]]):
             self._problem(
                 found,
@@ -277,7 +277,7 @@ class _Loading:
             return found
         correlations = {each.id for each in self.correlations}
         self._missing(found, found.rules, named)
-        ids = with_ids(named, [rule for rule in found.rules if rule in named])
+        ids = tuple(named[rule] for rule in found.rules if rule in named)
         for each in ids:
             if each in correlations:
                 text = f"an exception must name rules, but {each!r} is a correlation; name the rules that the correlation counts"

@@ -31,7 +31,6 @@ class HookWarnings:
         failed_at: the time of the last failed delivery, by Okta's clock; None if there was none.
         failure_reason: Okta's text about the last failed delivery that has one; empty if there was none.
         quota: Okta's last message about the quota of hook deliveries; None if there was none.
-        quota_at: the time of that message, by Okta's clock.
     """
 
     def __init__(self, org: str, metrics: Metrics, clock: Clock) -> None:
@@ -45,7 +44,6 @@ class HookWarnings:
         self.failed_at: Micros | None = None
         self.failure_reason = ""
         self.quota: str | None = None
-        self.quota_at: Micros | None = None
 
     def scan(self, events: Sequence[Event], hook_id: str) -> None:
         """Count the warnings in `events`, which were just stored, and log them: one line for all failed deliveries.
@@ -79,7 +77,6 @@ class HookWarnings:
     def _record_quota(self, event: Event, reason: str) -> None:
         self._quota_warnings.inc()
         self.quota = f"{event.event_type}: {reason}"
-        self.quota_at = event.published
         if self._is_due("hook_quota"):
             _logger.warning(
                 "the org's daily quota of hook deliveries is nearly or completely used up; when it is used up, Okta sends "

@@ -225,10 +225,3 @@ ALL_TEXTS = FieldReader(lambda reading: tuple(_words(reading.root)))
 
 ALL_ENCODED_TEXTS = FieldReader(lambda reading: tuple([encoded(text) for text in reading[ALL_TEXTS]]))
 ALL_LOWER_TEXTS = FieldReader(lambda reading: tuple([text.lower() for text in reading[ALL_TEXTS]]))
-
-
-def field(event: Event, path: str) -> tuple[str, ...]:
-    """Return the values at `path` as texts. There are none if the field is missing or null, and several if the path
-    leads through an array."""
-    found: tuple[str, ...] = Reading(event)[texts(path)]
-    return found

@@ -52,15 +52,11 @@ def tokenize(query: str, pattern: re.Pattern[str], unquote: Callable[[str], str]
 
 
 class TokenReader:
-    """Reads tokens one after the other. `words` are the language's words for `and`, `or` and `not`, in upper or lower
-    case."""
+    """Reads tokens one after the other. In all languages, `and`, `or` and `not` may be in upper or lower case."""
 
-    def __init__(
-        self, found: Sequence[QueryToken], words: tuple[str, str, str] = ("and", "or", "not")
-    ) -> None:
+    def __init__(self, found: Sequence[QueryToken]) -> None:
         self._tokens = found
         self._at = 0
-        self._and, self._or, self._not = words
 
     @property
     def place(self) -> int:
@@ -120,21 +116,21 @@ class TokenReader:
         """Read operands with `and`, `or` and `not` between them. `not` binds closest, `or` loosest. `operand` reads one
         operand, brackets included."""
         parts = [self._all(operand)]
-        while self.skip(self._or):
+        while self.skip("or"):
             parts.append(self._all(operand))
         return parts[0] if len(parts) == 1 else Or(tuple(parts))
 
     def _all(self, operand: Callable[[], Condition]) -> Condition:
         parts = [self._one(operand)]
-        while self.skip(self._and):
+        while self.skip("and"):
             parts.append(self._one(operand))
         return parts[0] if len(parts) == 1 else And(tuple(parts))
 
     def _one(self, operand: Callable[[], Condition]) -> Condition:
-        if self.skip(self._not):
+        if self.skip("not"):
             return Not(self._one(operand))
         return operand()
 
     def at_joint(self) -> bool:
         """Whether the next token is `and` or `or`."""
-        return self.at(self._and, self._or)
+        return self.at("and", "or")

@@ -1,6 +1,6 @@
 """Holds the loaded rules, and finds out which rules match an event, and which exception holds a match back."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -156,8 +156,3 @@ def _narrowed(condition: Condition, of_type: Reading) -> Condition:
         case _:
             return Unknown()
     return Known(compiled(condition)(of_type)) if named.lower() == "eventtype" else Unknown()
-
-
-def with_ids(named: Mapping[str, str], rules: Sequence[str]) -> tuple[str, ...]:
-    """Return the IDs of `rules`, each of which is an ID or a name. An unknown name stays as it is."""
-    return tuple(named.get(rule, rule) for rule in rules)

@@ -9,7 +9,7 @@ import pytest
 from forwarder.core.event import Event
 from forwarder.core.sighting import Sighting
 from forwarder.core.time import SECOND, iso
-from forwarder.rules.conditions.event_fields import field
+from forwarder.rules.conditions.event_fields import Reading, texts
 from forwarder.rules.evaluation.countries import country_code
 from forwarder.rules.evaluation.derived import DAY, UserHistory, derive
 from tests.fakes.clock import NOON
@@ -230,5 +230,5 @@ def test_the_order_of_a_day_changes_neither_what_is_new_nor_who_travels(seed: in
 def test_rules_read_derived_fields_like_any_field(person: Person) -> None:
     raw = sign_in(device={"id": "guo9"})
     raw["forwarder"] = person.does(raw)
-    assert field(raw, "forwarder.new.device") == ("true",)
-    assert field(raw, "forwarder.country") == ("PT",)
+    assert Reading(raw)[texts("forwarder.new.device")] == ("true",)
+    assert Reading(raw)[texts("forwarder.country")] == ("PT",)

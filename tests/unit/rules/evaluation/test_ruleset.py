@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from forwarder.rules.conditions.event_fields import field
+from forwarder.rules.conditions.event_fields import Reading, texts
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.rules.load import RulesError, load
 
@@ -254,10 +254,11 @@ def test_a_rule_that_feeds_a_correlation_does_not_alert_by_itself(tmp_path: Path
 
 
 def test_a_field_is_read_as_texts_through_lists() -> None:
-    assert field(EVENT, "target.displayName") == ("Ada", "Okta Admin Console")
-    assert field(EVENT, "securityContext.isProxy") == ("true",)
-    assert field(EVENT, "actor.displayName") == field(EVENT, "no.such") == field(EVENT, "actor") == ()
-    assert field({"ACTOR": {"id": 7}}, "actor.id") == ("7",)
+    reading = Reading(EVENT)
+    assert reading[texts("target.displayName")] == ("Ada", "Okta Admin Console")
+    assert reading[texts("securityContext.isProxy")] == ("true",)
+    assert [reading[texts(path)] for path in ("actor.displayName", "no.such", "actor")] == [(), (), ()]
+    assert Reading({"ACTOR": {"id": 7}})[texts("actor.id")] == ("7",)
 
 
 def test_no_value_of_an_event_breaks_a_rule(tmp_path: Path) -> None:
