@@ -255,7 +255,7 @@ class Guards:
 
     async def _live(self, case: Case) -> Judgement | None:
         action, now = case.action, case.now
-        reached = reached_limit(case, self._memory, self._settings)
+        reached = reached_limit(case, self._memory.prompts(action), self._settings)
         if reached is not None and reached.which == "live":
             return Judgement(Decision.NO_OP, Reason.LIVE, reached.detail)
         other = self._memory.live(action)
@@ -310,7 +310,7 @@ class Guards:
         action, now = case.action, case.now
         if case.is_repeated or case.is_approved or action.kind is EffectKind.QUIET:
             return None
-        reached = reached_limit(case, self._memory, self._settings)
+        reached = reached_limit(case, self._memory.prompts(action), self._settings)
         if reached is not None:
             if reached.which == "day" or case.in_shadow:
                 return ask(

@@ -8,7 +8,6 @@ import msgspec
 
 from forwarder.core.action import Action, ActionState, EffectKind, Outcome
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.action_rows.in_memory import DAY, ActionsInMemory
 from forwarder.react.guards.judgement import Case
 from forwarder.react.prompts.results import Reply
 from forwarder.react.settings.guards import GuardSettings, Limit
@@ -35,44 +34,18 @@ class ReachedLimit(msgspec.Struct, frozen=True):
     until: Micros | None = None
 
 
-def reached_limit(case: Case, memory: ActionsInMemory, settings: GuardSettings) -> ReachedLimit | None:
-    """Return why the prompt of `case` may not be sent now; None if it may be sent, or if the action is not a prompt."""
-    if case.action.kind is not EffectKind.PROMPT:
+def reached_limit(case: Case, prompts: Iterable[Action], settings: GuardSettings) -> ReachedLimit | None:
+    """Return why the prompt of `case` may not be sent now; None if it may be sent, or if the action is not a prompt.
+
+    `prompts` has all prompts that wait for an answer, and all prompts of the last window, usually a day.
+    """
+    action, now = case.action, case.now
+    if action.kind is not EffectKind.PROMPT:
         return None
     per_user = settings.limits.get("prompt_per_user", _ONCE_A_DAY)
-    return first_reached_limit(
-        msgspec.structs.replace(case.action, mode=case.mode),
-        memory.prompts(case.action),
-        case.now,
-        per_user=per_user.count,
-        window=per_user.micros,
-        at_once=settings.prompts_at_once,
-    )
-
-
-def first_reached_limit(
-    action: Action,
-    rows: Iterable[Action],
-    now: Micros,
-    *,
-    per_user: int = 1,
-    window: Micros = DAY,
-    at_once: int = 5,
-) -> ReachedLimit | None:
-    """Return why the prompt `action` may not be sent now; None if it may be sent.
-
-    Args:
-        action: the prompt's row.
-        rows: the rows of all prompts that wait for an answer, and of all prompts of the last `window`; other rows are
-            ignored.
-        now: the current time.
-        per_user: the number of prompts that one user may get in a `window`.
-        window: the length of the window in microseconds.
-        at_once: the number of prompts of one org that may wait for an answer at the same time.
-    """
     out = 0
     asked: list[tuple[Micros, str]] = []
-    for row in rows:
+    for row in prompts:
         if row.kind is not EffectKind.PROMPT or row.org != action.org or row.key == action.key:
             continue
         is_out = row.state in {ActionState.CALLING, ActionState.PROMPTING}
@@ -81,14 +54,14 @@ def first_reached_limit(
             continue
         if is_out:
             return ReachedLimit("live", f"the user is being asked already, by {row.id}")
-        at = _asked_at(row, in_shadow=action.mode == "shadow")
-        if at is not None and at > now - window:
+        at = _asked_at(row, in_shadow=case.in_shadow)
+        if at is not None and at > now - per_user.micros:
             asked.append((at, row.id))
-    if len(asked) >= per_user:
-        at, row_id = sorted(asked)[-per_user]
-        text = f"the user was asked in the last {window / (3600 * SECOND):g} hours, by {row_id}"
-        return ReachedLimit("day", text, at + window)
-    if out >= at_once:
+    if len(asked) >= per_user.count:
+        at, row_id = sorted(asked)[-per_user.count]
+        text = f"the user was asked in the last {per_user.micros / (3600 * SECOND):g} hours, by {row_id}"
+        return ReachedLimit("day", text, at + per_user.micros)
+    if out >= settings.prompts_at_once:
         return ReachedLimit(
             "org", f"{out} users of {action.org} are being asked, which is the limit", now + _RETRY_PAUSE
         )

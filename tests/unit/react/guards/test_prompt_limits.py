@@ -5,15 +5,26 @@ from msgspec.structs import replace
 from forwarder.core.action import Action, ActionState, Outcome
 from forwarder.core.time import SECOND
 from forwarder.react.action_rows.in_memory import DAY
-from forwarder.react.guards.prompt_limits import first_reached_limit
+from forwarder.react.guards.judgement import Case
+from forwarder.react.guards.prompt_limits import ReachedLimit, reached_limit
+from forwarder.react.settings.guards import GuardSettings, Limit
 from tests.fakes.clock import NOON
 from tests.unit.react.prompts.rows import prompt
 
 NEXT = prompt(alert="next")
 
 
+def reached_by(
+    rows: list[Action],
+    now: int = NOON,
+    action: Action = NEXT,
+    settings: GuardSettings = GuardSettings(),  # noqa: B008  # frozen
+) -> ReachedLimit | None:
+    return reached_limit(Case(action, now, action.mode), rows, settings)
+
+
 def which(rows: list[Action], now: int = NOON, action: Action = NEXT) -> str | None:
-    reached = first_reached_limit(action, rows, now)
+    reached = reached_by(rows, now, action)
     return None if reached is None else reached.which
 
 
@@ -29,7 +40,7 @@ def test_a_user_is_asked_by_one_prompt_at_a_time() -> None:
 
 def test_a_user_is_asked_once_in_24_hours() -> None:
     earlier = prompt(state=ActionState.ENDED, called_at=NOON - DAY + SECOND, answer="denied")
-    reached = first_reached_limit(NEXT, [earlier], NOON)
+    reached = reached_by([earlier])
     assert reached is not None
     assert (reached.which, reached.until) == ("day", NOON + SECOND)
     assert which([earlier], NOON + SECOND) is None
@@ -63,11 +74,16 @@ def test_the_limits_may_be_set() -> None:
         prompt(alert=f"a{n}", state=ActionState.ENDED, called_at=NOON - n * hours, answer="denied")
         for n in range(3)
     ]
-    reached = first_reached_limit(NEXT, rows, NOON, per_user=3, window=3 * hours)
+
+    def per_user(count: int, seconds: float) -> ReachedLimit | None:
+        limits = {"prompt_per_user": Limit(count, seconds)}
+        return reached_by(rows, settings=GuardSettings(limits=limits))
+
+    reached = per_user(3, 3 * 3600)
     assert reached is not None
     assert reached.until == NOON - 2 * hours + 3 * hours
-    assert first_reached_limit(NEXT, rows, NOON, per_user=4, window=3 * hours) is None
-    assert first_reached_limit(NEXT, rows, NOON, per_user=3, window=2 * hours) is None
+    assert per_user(4, 3 * 3600) is None
+    assert per_user(3, 2 * 3600) is None
     out = [prompt("00u9", state=ActionState.PROMPTING, called_at=NOON)]
-    assert first_reached_limit(NEXT, out, NOON, at_once=1) is not None
-    assert first_reached_limit(NEXT, out, NOON, at_once=2) is None
+    assert reached_by(out, settings=GuardSettings(prompts_at_once=1)) is not None
+    assert reached_by(out, settings=GuardSettings(prompts_at_once=2)) is None
