@@ -6,7 +6,7 @@ from ipaddress import ip_address, summarize_address_range
 from forwarder.react.plan import Plans
 from forwarder.react.rehearsal import Rehearsal
 from forwarder.react.settings.guards import GuardSettings, Limit, Network, Protect
-from forwarder.react.settings.limits import LimitsSettings, ProtectSettings
+from forwarder.react.settings.limits import LimitsSettings
 from forwarder.react.settings.types import Mode, Rate
 from forwarder.reaction_check import known_rules
 from forwarder.rules.evaluation.ruleset import Ruleset
@@ -15,11 +15,11 @@ from forwarder.settings import OrgSettings, Settings
 
 def guard_settings(settings: Settings, modes: Mapping[str, str]) -> GuardSettings:
     """Return the settings of the guards. `modes` has the mode of each rule, by the rule's id (see `Plans.modes`)."""
-    reactions = settings.reactions
+    reactions, protect = settings.reactions, settings.reactions.protect
     return GuardSettings(
         mode=str(reactions.mode),
         modes=modes,
-        protect=_protect(reactions.protect),
+        protect=Protect(protect.users, protect.groups, protect.admins, protect.ips),
         limits=_limits(reactions.limits),
         prompts_at_once=reactions.limits.prompts_at_once,
         fresh=reactions.fresh,
@@ -41,19 +41,11 @@ def rehearsal(settings: Settings, ruleset: Ruleset) -> Rehearsal:
     return Rehearsal(plans, guard_settings(settings.model_copy(update={"reactions": reactions}), plans.modes))
 
 
-def _protect(protect: ProtectSettings) -> Protect:
-    return Protect(users=protect.users, groups=protect.groups, admins=protect.admins, ips=protect.ips)
-
-
 def _limits(limits: LimitsSettings) -> dict[str, Limit]:
     """Return the limits by name. The limit of a kind of action has the name of the kind."""
     names = ("per_user", "per_rule", "mending", "timed", "prompt", "prompt_per_user")
-    rates = {name: getattr(limits, name) for name in names}
-    return {name: _limit(rate) for name, rate in rates.items()}
-
-
-def _limit(rate: Rate) -> Limit:
-    return Limit(rate.most, rate.seconds)
+    rates: dict[str, Rate] = {name: getattr(limits, name) for name in names}
+    return {name: Limit(rate.most, rate.seconds) for name, rate in rates.items()}
 
 
 def _own(org: OrgSettings) -> frozenset[str]:

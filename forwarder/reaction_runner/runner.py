@@ -275,11 +275,11 @@ class ReactionRunner:
             why=request.why,
             seconds=request.seconds,
         )
-        self._start(self._withdraw())  # in the background, because Okta may be slow; the pause is in force
+        # In the background, because Okta may be slow; the pause is in force.
+        self._start(
+            self._engine.withdraw(lambda prompt: self.pauses.find(prompt, self._clock.now()) is not None)
+        )
         return True
-
-    async def _withdraw(self) -> None:
-        await self._engine.withdraw(lambda prompt: self.pauses.find(prompt, self._clock.now()) is not None)
 
     async def resume(self, request: ResumeRequest) -> bool:
         """End one pause, or all pauses; return whether a pause was in force."""
