@@ -57,12 +57,10 @@ class Scratch:
             self._db.execute("DELETE FROM sightings")
 
     def add_alert(self, uuid: str) -> None:
-        """Save the uuid of an alert."""
         with _errors():
             self._db.execute("INSERT OR IGNORE INTO alerts VALUES (?)", (uuid,))
 
     def has_alert(self, uuid: str) -> bool:
-        """Whether the alert `uuid` was saved."""
         with _errors():
             return bool(self._db.execute("SELECT 1 FROM alerts WHERE uuid = ?", (uuid,)).fetchall())
 

@@ -76,11 +76,9 @@ class Reactions:
         self.judge = Guards(values, okta, self._look, store, memory, pauses=pauses, now=clock.now)
 
     def plan(self, alert: Event, at: Micros) -> Sequence[Action]:
-        """Return the actions that the configuration has for `alert`."""
         return self._plans.plan(alert, at)
 
     def answered(self, prompt: Action, answer: str, at: Micros) -> Sequence[Action]:
-        """Return the actions that follow `answer` to `prompt`."""
         return self._plans.answered(prompt, answer, at)
 
     def announced(self, action: Action, at: Micros) -> Sequence[Action]:
@@ -94,18 +92,15 @@ class Reactions:
         return approval_notifications(action, names, self._approval_url, at)
 
     async def newly_protected(self) -> Sequence[Action]:
-        """Return the live actions whose target has become protected."""
         return await self.judge.newly_protected()
 
     async def findings(self, effects: Sequence[Action]) -> Sequence[ReactionFinding]:
-        """Return the problems of the configuration that show only at run time; `effects` are the live actions."""
         reactions = self._settings.reactions
         acting = [name for name in self._settings.orgs if self._client(name) and concerned(reactions, name)]
         groups = await missing_groups(self.judge.directory, acting, reactions.protect.groups)
         return [*groups, *stranded_effects(effects, lambda org: self._client(org) is not None)]
 
     async def close(self) -> None:
-        """Close the connections."""
         await self.prompts.close()
         await self._webhooks.close()
         await self._events.close()

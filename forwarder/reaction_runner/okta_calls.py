@@ -28,7 +28,6 @@ class OktaCalls:
         self._clock = clock
 
     def org(self, name: str) -> "OrgCalls | None":
-        """Return the API of the org `name`; None if the org has no API client."""
         client = self._client(name)
         return None if client is None else OrgCalls(client, self._clock)
 
@@ -41,14 +40,12 @@ class OrgCalls:
         self._clock = clock
 
     async def ready(self, method: str, path: str) -> None:  # noqa: ARG002
-        """Wait until the rate limit allows a call of `path`."""
         with contextlib.suppress(OktaError):  # a link to another host: `call` returns an answer that says so
             await self._client.ready(path)
 
     async def call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
     ) -> Answer:
-        """Send one call and return the answer. Raises nothing for an error of Okta or the network."""
         try:
             result = await self._client.send_once(method, path, query=query, body=body)
         except OktaError as error:  # a link to another host, or credentials that cannot be used

@@ -45,7 +45,6 @@ class Document(msgspec.Struct, frozen=True):
 
 
 def toml_documents(text: str) -> Iterator[Document]:
-    """Decode the text of a TOML file."""
     yield _decoded(text, "TOML", _toml)
 
 

@@ -164,7 +164,6 @@ class OktaClient:
         return self._limits.limiter(path).allowance
 
     async def close(self) -> None:
-        """Close the connections."""
         self._executor = None
         await self._transport.close()
 
@@ -257,7 +256,6 @@ class OktaClient:
         await self._clock.sleep(wait)
 
     def _error(self, request: _Request, failure: _Failure, attempts: int) -> OktaError:
-        """Return the exception for `failure`."""
         if isinstance(failure, NoResponseError):
             times = f"; {attempts} attempts" if attempts > 1 else ""
             kind = OktaTooLargeError if failure.too_large else OktaUnreachableError

@@ -100,7 +100,6 @@ class Transport:
             self._metrics.record(request["method"], family, status, headers)
 
     async def close(self) -> None:
-        """Close the connections."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()

@@ -29,7 +29,6 @@ class HookAdmin:
         return [Hook.read(raw) for raw in hooks]
 
     async def get(self, hook_id: str) -> Hook:
-        """Return one hook."""
         return await self._call("GET", hook_id)
 
     async def create(self, desired: DesiredHook) -> Hook:

@@ -43,7 +43,6 @@ class AddressRange(msgspec.Struct, frozen=True, order=True):
         return str(make(self.first)), str(make(self.last))
 
     def overlaps(self, other: "AddressRange") -> bool:
-        """Whether this range and `other` have an address in common."""
         return self.version == other.version and self.first <= other.last and other.first <= self.last
 
 

@@ -38,7 +38,6 @@ class ZoneAdmin:
         raise OktaError(f"Okta's list of network zones has not ended after {_MAX_PAGES} pages")
 
     async def get(self, zone_id: str) -> Zone:
-        """Return one zone."""
         return Zone.read((await self._api.call("GET", _path(zone_id))).json())
 
     async def create(self, body: dict[str, Any]) -> str:

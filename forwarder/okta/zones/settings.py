@@ -163,7 +163,6 @@ class ZoneSettings(Section):
 
     @property
     def ranges(self) -> tuple[AddressRange, ...]:
-        """The addresses of `ips`, as ranges."""
         return tuple(map(parse_range, self.ips))
 
     @property
@@ -241,7 +240,6 @@ class OrgZones(Section):
 
     @property
     def egress_ranges(self) -> tuple[AddressRange, ...]:
-        """The addresses of `egress`, as ranges."""
         return tuple(map(parse_range, self.egress))
 
 

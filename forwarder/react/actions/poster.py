@@ -122,7 +122,6 @@ class Poster:
             return Answer(0, text=text, sent=not isinstance(error, NEVER_SENT))
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.aclose()
 
     def _answer(self, response: httpx.Response, content: bytes, hint: Hint) -> Answer:
@@ -156,7 +155,6 @@ class Posters:
         return [f"{key}: {problem}" for key, problem in found if problem]
 
     async def close(self) -> None:
-        """Close the connections."""
         for poster in self._posters.values():
             await poster.close()
 

@@ -52,8 +52,6 @@ class Prompts:
         self._out: dict[str, _Out] = {}
 
     async def prepare(self, action: Action) -> PromptProgress | ActionRequest:
-        """Look up how the user can be asked, and return the request that asks the user, for the row. If the user cannot be
-        asked now, return a PromptProgress that says why."""
         way = self._way(action)
         return PromptProgress(failed=True, detail=way) if isinstance(way, str) else await way.prepare(action)
 
@@ -103,7 +101,6 @@ class Prompts:
             await way.withdraw(handle)
 
     async def close(self) -> None:
-        """Close the connections."""
         for server in self._servers.values():
             await server.close()
 

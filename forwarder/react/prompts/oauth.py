@@ -112,7 +112,6 @@ class AuthorizationServer:
         return await self._send("GET", self.app.base + path, None)
 
     async def close(self) -> None:
-        """Close the connections."""
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()

@@ -202,12 +202,10 @@ class DoSettings(Section):
 
     @property
     def kind(self) -> EffectKind:
-        """The kind of the action."""
         return KINDS[self.name]
 
     @property
     def settings(self) -> ActionSettings:
-        """The settings of the action."""
         found: ActionSettings = getattr(self, self.name)
         return found
 

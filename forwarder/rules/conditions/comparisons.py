@@ -70,17 +70,14 @@ class Language(msgspec.Struct, frozen=True):
 
 
 def starts(text: str) -> Pattern:
-    """Return a pattern for the values that begin with `text`."""
     return Pattern(f"{text}*", lambda value: value.startswith(text), literal=False)
 
 
 def ends(text: str) -> Pattern:
-    """Return a pattern for the values that end with `text`."""
     return Pattern(f"*{text}", lambda value: value.endswith(text), literal=False)
 
 
 def contains(text: str) -> Pattern:
-    """Return a pattern for the values that contain `text`."""
     return Pattern(f"*{text}*", lambda value: text in value, literal=False)
 
 

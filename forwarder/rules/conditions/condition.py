@@ -83,7 +83,6 @@ Condition = TypeIs | Known | Unknown | And | Or | Not
 
 
 def exactly(text: str, *, any_case: bool = False) -> Pattern:
-    """Return a pattern that matches exactly `text`."""
     if any_case:
         return Pattern(text, lambda value: value.lower() == text.lower(), literal=True)
     return Pattern(text, lambda value: value == text, literal=True)

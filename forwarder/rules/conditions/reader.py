@@ -64,7 +64,6 @@ class TokenReader:
         return self._at
 
     def between(self, start: int, end: int) -> Sequence[QueryToken]:
-        """Return the tokens between two indices."""
         return self._tokens[start:end]
 
     def next(self) -> QueryToken | None:
