@@ -63,7 +63,7 @@ class RuleRunner:
         self.position: int | None = None
         self._engine: RuleEngine | None = None
         self._next: tuple[RuleEngine, int] | None = None  # new rules, and the last event that they have read
-        self._users = Users(store)
+        self._users = Users()
         self._applied: object = None  # the settings and the content of the rules
         self._rules: Ruleset | None = None  # the rules that were applied last; None before the first `apply`
         self._orgs: frozenset[str] | None = None
@@ -282,7 +282,7 @@ class RuleRunner:
             await cooperative.yield_if_due()
         concerned = decoded if engine.reads_derived else []
         with self._users.batch(concerned):
-            await self._reading(self._users.read, concerned)
+            await self._reading(partial(self._users.read, self._store), concerned)
             yield decoded
 
     def _raw(self, engine: RuleEngine, event: Event) -> dict[str, Any] | None:

@@ -26,10 +26,7 @@ class Users:
         noted: new sightings, until the caller has stored them and calls `written`.
     """
 
-    def __init__(self, store: SightingReader | None = None, most: int = MOST) -> None:
-        """Read from `store`. Without a store, do not call `read`: instead call `missing`, read the sightings of these users
-        elsewhere, and pass them to `keep`."""
-        self._store = store
+    def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._users: dict[_Key, UserHistory] = {}  # in the order of their last use
         self._in_use: list[set[_Key]] = []  # one for each open batch
@@ -40,7 +37,8 @@ class Users:
 
     @contextmanager
     def batch(self, events: Iterable[Decoded]) -> Iterator[None]:
-        """Keep the users of these events in memory until the `with` block ends. In the block, call `read`, then `derive`.
+        """Keep the users of these events in memory until the `with` block ends. In the block, call `read` (or `missing`, then
+        `keep`), then `derive`.
 
         Two batches may be open at once: one of the live evaluation, and one of new rules that read earlier events.
         """
@@ -61,15 +59,14 @@ class Users:
             for key in list(islice((key for key in self._users if key not in kept), excess)):
                 del self._users[key]
 
-    async def read(self, events: Iterable[Decoded]) -> None:
-        """Read the users of these events that are not in memory.
+    async def read(self, store: SightingReader, events: Iterable[Decoded]) -> None:
+        """Read the users of these events that are not in memory from `store`.
 
         Raises:
             StoreError: the store cannot be read.
         """
         for org, names in self.missing(events).items():
-            assert self._store is not None
-            self.keep(org, names, await self._store.sightings(org, names))
+            self.keep(org, names, await store.sightings(org, names))
 
     def missing(self, events: Iterable[Decoded]) -> dict[str, set[str]]:
         """Return, for each org, the ids of those users in `events` that are not in memory."""

@@ -35,11 +35,11 @@ def new_device(users: Users, decoded: Decoded, *, note: bool = True) -> bool:
 
 async def test_reading_without_a_commit_keeps_at_most_the_maximum_of_users(tmp_path: Path) -> None:
     async with opened(tmp_path / "store.db") as store:
-        users = Users(store, most=10)
+        users = Users(most=10)
         for first in range(0, 60, 6):
             batch = [seen(f"00u{first + n}") for n in range(6)]
             with users.batch(batch):
-                await users.read(batch)
+                await users.read(store, batch)
                 for decoded in batch:
                     users.derive(*decoded, note=False)
             assert len(users) <= 10
@@ -48,13 +48,13 @@ async def test_reading_without_a_commit_keeps_at_most_the_maximum_of_users(tmp_p
 async def test_a_commit_drops_no_user_of_an_open_batch(tmp_path: Path) -> None:
     async with opened(tmp_path / "store.db") as store:
         await store.commit_rules(Batch(), [*known("00u1", "guo1"), *known("00u2", "guo2")])
-        users = Users(store, most=1)
+        users = Users(most=1)
         earlier = [seen("00u1", "guo1"), seen("00u2", "guo9")]
         with users.batch(earlier):
-            await users.read(earlier)
+            await users.read(store, earlier)
             live = [seen("00u3"), seen("00u4")]
             with users.batch(live):
-                await users.read(live)
+                await users.read(store, live)
             users.written()
             assert [new_device(users, one, note=False) for one in earlier] == [False, True]
         assert len(users) == 1
@@ -63,15 +63,15 @@ async def test_a_commit_drops_no_user_of_an_open_batch(tmp_path: Path) -> None:
 async def test_a_user_with_unstored_sightings_is_not_dropped(tmp_path: Path) -> None:
     async with opened(tmp_path / "store.db") as store:
         await store.commit_rules(Batch(), known("00u1", "guo1"))
-        users = Users(store, most=1)
+        users = Users(most=1)
         first = [seen("00u1", "guo2")]
         with users.batch(first):
-            await users.read(first)
+            await users.read(store, first)
             assert new_device(users, first[0])
         for name in ("00u2", "00u3"):
             other = [seen(name)]
             with users.batch(other):
-                await users.read(other)
+                await users.read(store, other)
         assert users.missing(first) == {}
         await store.commit_rules(Batch(), list(users.noted.values()))
         users.written()
