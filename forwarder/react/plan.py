@@ -142,18 +142,9 @@ class Plans:
 
 
 _SHARED = (
-    "org",
-    "rule",
-    "title",
-    "alert",
-    "events",
-    "published",
-    "late",
-    "made_by",
-    "trigger",
-    "subject",
-    "mode",
-)
+    "org", "rule", "title", "alert", "events", "published", "late", "made_by", "trigger", "subject", "mode",
+)  # fmt: skip
+"""The attributes that an action which follows an answer takes over from the prompt."""
 
 
 def settings_of(do: DoSettings, reactions: ReactionsSettings) -> dict[str, Any]:
