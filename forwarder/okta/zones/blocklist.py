@@ -43,17 +43,11 @@ class BlocklistChange(msgspec.Struct, frozen=True):
     """The result of `Blocklist.add` or `Blocklist.remove`.
 
     Attributes:
-        changed: whether the zone was written; false if that was not necessary.
-        blocks: whether Okta blocks the addresses that the zone lists; false while the zone is INACTIVE.
-        zone_id: Okta's id of the zone; empty if there is no zone.
         left: differences between the zone that we wrote and the zone that Okta shows now, because others write to it too.
         still: after a removal, the other entries because of which Okta still blocks the address, as in `192.0.2.0/24 of
             the zone X`.
     """
 
-    changed: bool
-    blocks: bool
-    zone_id: str = ""
     left: tuple[PropertyDifference, ...] = ()
     still: tuple[str, ...] = ()
 
@@ -177,7 +171,7 @@ class Blocklist:
             raise ZoneRefusedError(problems)
         if zone is not None and zone.usage == "BLOCKLIST" and uncovered(wanted, zone.gateways) is None:
             self._refuse_foreign(zone)
-            return BlocklistChange(changed=False, blocks=zone.blocks, zone_id=zone.id)
+            return BlocklistChange()
         if zone is None:
             desired = desired_zone(self._settings.zone, ZoneSettings(ips=(wanted.text,)))
         else:
@@ -196,8 +190,7 @@ class Blocklist:
         zone = _named(self._settings.zone, zones)
         still = _blocking(wanted, zones, own=zone)
         if zone is None or wanted not in zone.gateways:
-            blocks, zone_id = (zone.blocks, zone.id) if zone else (False, "")
-            return BlocklistChange(changed=False, blocks=blocks, zone_id=zone_id, still=still)
+            return BlocklistChange(still=still)
         kept = [entry for entry in zone.gateway_entries if _range_of(entry) != wanted]
         try:
             change = await self._apply(_with_entries(zone, kept), zones)
@@ -218,9 +211,7 @@ class Blocklist:
         applied = await self._writer.apply(step)
         if applied.problems:
             raise ZoneRefusedError(applied.problems)
-        return BlocklistChange(
-            changed=True, blocks=applied.zone.blocks, zone_id=applied.zone.id, left=applied.left
-        )
+        return BlocklistChange(applied.left)
 
     def _refuse_foreign(self, zone: Zone) -> None:
         (step,) = plan([as_it_is(zone)], [zone], self._writer.made).steps
