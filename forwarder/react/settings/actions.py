@@ -19,7 +19,7 @@ from forwarder.config.problems import Name
 from forwarder.config.types import Section
 from forwarder.core.action import ASKS, KINDS, EffectKind
 from forwarder.react.prompts.message import template_problem
-from forwarder.react.settings.types import Approve, EffectTime, Mode, Text, WrittenMode
+from forwarder.react.settings.types import EffectTime, Mode, Text, WrittenApprove, WrittenMode
 
 ANSWERS = ("approved", "denied", "timeout", "unreachable", "unknown")
 """All results of a prompt."""
@@ -156,7 +156,7 @@ class DoSettings(Section):
     add_to_group: AddToGroupSettings | None = None
     suspend: TimedSettings | None = None
     block_ip: TimedSettings | None = None
-    approve: Approve | None = None
+    approve: WrittenApprove | None = None
     user: Literal["actor", "target"] | None = None
 
     @model_validator(mode="before")

@@ -9,16 +9,13 @@ import msgspec
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     PlainSerializer,
+    PlainValidator,
     StringConstraints,
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
 )
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import core_schema
 
 from forwarder.config.error_texts import shown
 from forwarder.config.types import Duration, ParsedText
@@ -138,26 +135,24 @@ class Approve(msgspec.Struct, frozen=True):
             return self.needed
         return {"within": _duration.dump_python(self.within, mode="json")}
 
-    @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            cls.read,
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda approve: approve.written),
-        )
 
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        within = TypeAdapter(Duration).json_schema()
-        return {
+WrittenApprove = Annotated[
+    Approve,
+    PlainValidator(Approve.read),
+    PlainSerializer(lambda approve: approve.written),
+    WithJsonSchema(
+        {
             "anyOf": [
                 {"enum": [False, True, "no", "yes"]},
-                {"type": "object", "properties": {"within": within}, "additionalProperties": False},
+                {
+                    "type": "object",
+                    "properties": {"within": _duration.json_schema()},
+                    "additionalProperties": False,
+                },
             ]
         }
+    ),
+]
 
 
 def _network(written: Any) -> IPv4Network | IPv6Network:
