@@ -71,17 +71,20 @@ def cannot_read(error: OSError, denied: str = "let the forwarder's user read it"
     return f"{error.strerror}; {hint}"
 
 
-FileIdentity = Path | tuple[int, int]
-"""The real path of a file, or its device and inode."""
+FileIdentity = Path | tuple[int, int] | tuple[int, int, str]
+"""The real path of a file; its device and inode; or those of its folder, and its name."""
 
 
 def identities(*paths: Path) -> set[FileIdentity]:
-    """Return the identities of the files at `paths`. Two paths to one file, also by a link, have an identity in common."""
+    """Return the identities of the files at `paths`. Two paths to one file have an identity in common, also by a link, or if
+    the file does not exist yet and its folder is mounted in two places."""
     found: set[FileIdentity] = set()
     for path in paths:
         real = Path(os.path.realpath(path))
         found.add(real)
         with suppress(OSError):
+            folder = real.parent.stat()
+            found.add((folder.st_dev, folder.st_ino, real.name))
             status = real.stat()
             found.add((status.st_dev, status.st_ino))
     return found
