@@ -1,6 +1,6 @@
 """The actors that change the org, and the record of the API calls that can change it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -109,18 +109,3 @@ class Call(msgspec.Struct, frozen=True):
     body: str
     status: int
     effect: bool
-
-
-class CallLog:
-    """The record of calls that can change the org, in order."""
-
-    def __init__(self) -> None:
-        self._calls: list[Call] = []
-
-    def add(self, call: Call) -> None:
-        """Add a call."""
-        self._calls.append(call)
-
-    def all(self) -> Sequence[Call]:
-        """Return all recorded calls, the oldest first."""
-        return tuple(self._calls)

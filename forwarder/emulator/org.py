@@ -11,7 +11,7 @@ from typing import Any, Self
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
-from forwarder.emulator.actors import Actor, CallLog
+from forwarder.emulator.actors import Actor, Call
 from forwarder.emulator.event_ledger import EmulatorLedger, HookLedger
 from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.events.fixtures import entity
@@ -63,7 +63,7 @@ class Emulator:
         org_id: the org's id, in Okta's form.
         providers, security_events: the senders of Security Event Tokens, and the receiver of these tokens.
         servers: the authorization servers, which sign the id tokens of CIBA.
-        calls: the record of the API calls that can change the org.
+        calls: the record of the API calls that can change the org, the oldest first.
         log_fault_random: draws the faults of the System Log's API.
         fault_randoms: draw the faults of other API calls; the keys are `changes`, `polls`, `reads`.
         started: when the org was created.
@@ -87,7 +87,7 @@ class Emulator:
         # A generator of its own, so that an event about a hook does not change the random draws for other events.
         self._report_generator = Generator(self._random("reports"), origin=settings.url)
         self.hooks = Hooks(clock, self._random("hooks"), self._report)
-        self.calls = CallLog()
+        self.calls: list[Call] = []
         fixtures = self._generator.fixtures
         self.users = UserDirectory(
             fixtures, self.hooks.created_by, clock, self._random("users"), self.report_change

@@ -306,7 +306,7 @@ async def _state(request: OktaRequest) -> dict[str, Any]:
 
 @get("/calls")
 async def _calls(request: OktaRequest) -> list[Call]:
-    return list(org(request).calls.all())
+    return org(request).calls
 
 
 @get("/ledger")

@@ -48,7 +48,7 @@ def recorded(app: ASGIApp) -> ASGIApp:
         if changes:
             shown = 0 if fault == "no_response" else answer[0]["status"]
             effect = 200 <= status < 300 and scope.get("state", {}).get("effect", True)
-            emulator.calls.add(_call(scope, started, body, shown, effect=effect))
+            emulator.calls.append(_call(scope, started, body, shown, effect=effect))
         if fault == "no_response":
             await emulator.clock.sleep(emulator.settings.query_timeout)
         for message in answer:

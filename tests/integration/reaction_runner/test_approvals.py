@@ -50,7 +50,7 @@ async def test_a_preview_of_the_link_changes_nothing_and_shows_no_data(tmp_path:
         assert (
             await bot.post(f"/approve/{action.id}", json={"token": "x", "given": True})
         ).status_code == 401
-        assert org.calls.all() == ()
+        assert org.calls == []
         assert forwarder._reactions.memory.get(action.key) == action
 
 
@@ -73,7 +73,7 @@ async def test_a_token_decides_about_its_action_once(tmp_path: Path) -> None:
         await until(lambda rows: [one for one in rows if one.state is ActionState.LIVE], forwarder)
         again = await human.post(f"/approve/{first.id}", json=decision)
         assert again.status_code == 409
-        assert len(org.calls.all()) == 1
+        assert len(org.calls) == 1
         refusal = (await human.get(f"/api/reactions/{second.id}")).json()["token"]
         await human.post(f"/approve/{second.id}", json={"token": refusal, "given": False})
         found = await until(lambda rows: [one for one in rows if one.outcome is Outcome.REFUSED], forwarder)

@@ -83,7 +83,7 @@ async def test_a_call_over_the_rate_limit_is_sent_once_and_has_a_time_to_retry()
     async with scene(rate_limited=1.0, reset="30s") as (org, calls):
         before = SystemClock().now()
         answer = await calls.call(*suspend(org))
-        assert len(org.calls.all()) == 1
+        assert len(org.calls) == 1
     assert (answer.status, answer.is_retryable) == (429, True)
     assert answer.retry_at is not None
     assert 29 <= (answer.retry_at - before) / SECOND <= 33
@@ -93,7 +93,7 @@ async def test_an_error_of_okta_after_the_effect_is_not_repeated_and_honours_ret
     async with scene(error_after=1.0, retry_after="7s") as (org, calls):
         before = SystemClock().now()
         answer = await calls.call(*suspend(org))
-        assert [call.effect for call in org.calls.all()] == [True]
+        assert [call.effect for call in org.calls] == [True]
     assert (answer.status, answer.sent, answer.is_retryable) == (503, True, True)
     assert answer.retry_at is not None
     assert 6 <= (answer.retry_at - before) / SECOND <= 9
@@ -103,7 +103,7 @@ async def test_an_error_of_okta_after_the_effect_is_not_repeated_and_honours_ret
 async def test_a_call_whose_response_was_lost_may_have_been_carried_out() -> None:
     async with scene(timeout=0.3, no_response=1.0) as (org, calls):
         answer = await calls.call(*suspend(org))
-        assert len(org.calls.all()) == 1
+        assert len(org.calls) == 1
     assert (answer.status, answer.sent, answer.is_retryable) == (0, True, True)
 
 
@@ -138,7 +138,7 @@ async def test_a_change_that_waited_long_for_its_turn_is_not_sent() -> None:
         client = OktaClient(org.settings.url, ApiSettings(token=TOKEN), 1.0, clock)
         calls = OrgCalls(client, clock)
         first = asyncio.create_task(calls.call(*suspend(org)))
-        while not org.calls.all():
+        while not org.calls:
             await asyncio.sleep(0.01)
         second = asyncio.create_task(calls.call(*suspend(org)))
         await asyncio.sleep(0)
@@ -146,7 +146,7 @@ async def test_a_change_that_waited_long_for_its_turn_is_not_sent() -> None:
         answer = await second
         await first
         await client.close()
-        assert len(org.calls.all()) == 1
+        assert len(org.calls) == 1
     assert (answer.status, answer.sent, answer.is_retryable) == (0, False, True)
     assert "had to wait" in answer.text
 

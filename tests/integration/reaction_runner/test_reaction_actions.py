@@ -92,7 +92,7 @@ async def test_shadow_records_the_request_that_enforce_sends(tmp_path: Path, nam
                 await org.emit(1, ["user.session.start"])
                 (rows[mode],) = await until(ended(1), forwarder)
             if mode == "shadow":
-                assert org.calls.all() == ()
+                assert org.calls == []
                 assert before == {user.id: look(org, user) for user in org.users.all()}
     shadow, enforced = rows["shadow"], rows["enforce"]
     assert shadow.outcome is Outcome.SHADOW

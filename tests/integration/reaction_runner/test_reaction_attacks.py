@@ -77,7 +77,7 @@ def named(found: list[Action]) -> dict[str, Action]:
 
 def changing(org: Emulator) -> list[str]:
     """Return the calls that changed something or asked a user."""
-    return [call.path.partition("?")[0].rsplit("/", 1)[-1] for call in org.calls.all()]
+    return [call.path.partition("?")[0].rsplit("/", 1)[-1] for call in org.calls]
 
 
 @pytest.mark.long
@@ -402,7 +402,7 @@ async def test_odd_characters_in_names_reach_no_call_line_or_terminal(tmp_path: 
                     await asyncio.sleep(0.05)
             for line in archive.read_text().rstrip("\n").split("\n"):
                 assert isinstance(json.loads(line), dict)
-        for call in org.calls.all():
+        for call in org.calls:
             assert call.path.isascii()
             assert "%" not in call.path
             assert call.path.isprintable()

@@ -23,7 +23,7 @@ async def test_a_sign_in_ends_the_sessions_of_its_user_within_seconds(tmp_path: 
         (row,) = await until(ended(1), forwarder)
         assert time.monotonic() - began < 10
         assert (row.outcome, row.detail) == (Outcome.DONE, "")
-        (call,) = org.calls.all()
+        (call,) = org.calls
         assert call.path == f"/api/v1/users/{row.target.id}/sessions?oauthTokens=true"
 
 
@@ -40,7 +40,7 @@ async def test_shadow_shows_the_request_and_calls_nothing(tmp_path: Path) -> Non
             f"/api/v1/users/{user}/sessions?oauthTokens=true",
             f"/api/v1/users/{user}/lifecycle/suspend",
         }
-        assert org.calls.all() == ()
+        assert org.calls == []
 
 
 @pytest.mark.long
@@ -98,7 +98,7 @@ async def test_an_action_that_a_human_refuses_is_never_done(tmp_path: Path) -> N
             assert f"{waits.id} has ended: " in too_late
             assert "refused (approval); refused by " in too_late
             (row,) = await until(ended(1), forwarder)
-            assert (row.outcome, row.reason, org.calls.all()) == (Outcome.REFUSED, Reason.APPROVAL, ())
+            assert (row.outcome, row.reason, org.calls) == (Outcome.REFUSED, Reason.APPROVAL, [])
 
 
 @pytest.mark.long
@@ -114,7 +114,7 @@ async def test_a_pause_is_in_force_at_once_and_after_a_restart(tmp_path: Path, w
             (row,) = await until(ended(1), forwarder)
             assert (row.outcome, row.reason) == (Outcome.REFUSED, Reason.PAUSED)
             assert "maintenance" in row.detail
-            assert org.calls.all() == ()
+            assert org.calls == []
             status = await forwarder.status.gather()
             (pause,) = status["reactions"]["pauses"]
             assert pause["why"] == "maintenance"
@@ -171,5 +171,5 @@ async def test_an_okta_that_hangs_delays_no_sink_and_no_webhook(tmp_path: Path) 
             await until(lambda _: all(uuid in archive.read_text() for uuid in uuids), forwarder)
             found = await until(ended(5), forwarder)
             assert {one.name for one in found if not one.is_open} == {"notify"}
-            assert org.calls.all() == ()
+            assert org.calls == []
             assert len(soc.calls) >= 5

@@ -150,10 +150,10 @@ async def test_admin_roles_of_a_preview_org_are_named_as_okta_names_them_there(
 @pytest.mark.long
 async def test_a_second_apply_changes_nothing(there: ReactionOrg) -> None:
     await run(there, "--apply")
-    calls = len(there.org.calls.all())
+    calls = len(there.org.calls)
     found = await report(there, "--apply")
     assert [each["changes"] for each in found["roles"]] == [[], []]
-    assert len(there.org.calls.all()) == calls
+    assert len(there.org.calls) == calls
 
 
 @pytest.mark.long

@@ -284,7 +284,7 @@ async def test_a_signed_request_holds_everything_and_works_once() -> None:
             "invalid_request_object",
             "The request object has already been used.",
         )
-        assert "request=" not in service.org.calls.all()[0].body
+        assert "request=" not in service.org.calls[0].body
 
 
 @pytest.mark.parametrize(

@@ -189,5 +189,5 @@ async def test_the_state_shows_each_prompt_with_its_polls() -> None:
         (prompt,) = (await service.client.get("/emulator/state")).json()["prompts"]
         assert (prompt["by"], prompt["user"], prompt["result"]) == ("push", user.id, "WAITING")
         assert prompt["polls"] == [prompt["asked"] + 4_000_000]
-        (call,) = service.org.calls.all()
+        (call,) = service.org.calls
         assert (call.method, call.path.endswith("/verify"), call.effect) == ("POST", True, True)

@@ -95,7 +95,7 @@ async def test_a_risk_that_a_provider_reports_is_the_user_s() -> None:
             ("security.events.provider.receive_event", "SecurityEventsProvider"),
             ("user.risk.change", "SystemPrincipal"),
         ]
-        (call,) = [call for call in sends.service.org.calls.all() if call.path.startswith("/security")]
+        (call,) = [call for call in sends.service.org.calls if call.path.startswith("/security")]
         assert (call.caller, call.status, call.effect) == (sends.id, 202, True)
 
 
@@ -111,7 +111,7 @@ async def test_a_repeated_token_and_an_unknown_user_are_ignored_without_a_word()
         shown = (await sends.service.client.get("/emulator/state")).json()
         assert [each["result"] for each in shown["sets"]] == ["accepted", "duplicate", "unknown_subject"]
         assert [provider["id"] for provider in shown["providers"]] == [sends.id]
-        calls = [call for call in sends.service.org.calls.all() if call.path.startswith("/security")]
+        calls = [call for call in sends.service.org.calls if call.path.startswith("/security")]
         assert [call.effect for call in calls] == [True, False, False]
 
 

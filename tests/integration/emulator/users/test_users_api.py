@@ -256,7 +256,7 @@ async def test_a_repetition_that_changes_nothing_has_no_effect() -> None:
         ):
             for _ in range(2):
                 await service.client.request(method, path, json=order)
-            first, second = service.org.calls.all()[-2:]
+            first, second = service.org.calls[-2:]
             assert (first.effect, second.effect) == (True, False), path
             assert max(first.status, second.status) < 300
 
@@ -272,7 +272,7 @@ async def test_a_fault_is_before_or_after_the_effect(fault: str, status: int, *,
         answer = await service.client.post(f"{USERS}/{user['id']}/lifecycle/suspend")
         assert answer.status_code == status
         assert (service.org.users.find(user["id"]).status == "SUSPENDED") is suspended
-        assert [(call.status, call.effect) for call in service.org.calls.all()] == [(status, suspended)]
+        assert [(call.status, call.effect) for call in service.org.calls] == [(status, suspended)]
 
 
 async def test_the_state_shows_users_groups_and_zones() -> None:

@@ -76,7 +76,7 @@ class Scene:
 
     def calls(self, ending: str = "") -> list[tuple[str, int]]:
         """Return the path and status of each call that changes something, and of each CIBA poll."""
-        return [(call.path, call.status) for call in self.org.calls.all() if call.path.endswith(ending)]
+        return [(call.path, call.status) for call in self.org.calls if call.path.endswith(ending)]
 
 
 @asynccontextmanager
