@@ -21,11 +21,7 @@ class Objects(Generic[_T]):
         return tuple(self._by_id.values())
 
     def find(self, object_id: str) -> _T:
-        """Return the object with this id.
-
-        Raises:
-            OktaApiError: no object has this id.
-        """
+        """Return the object with this id; raise OktaApiError if there is none."""
         try:
             return self._by_id[object_id]
         except KeyError:

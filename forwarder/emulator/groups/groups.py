@@ -50,7 +50,7 @@ class EmulatedGroup(msgspec.Struct):
 
 
 class EmulatedGroups(Objects[EmulatedGroup]):
-    """The groups of an org."""
+    """The groups of an org. Methods raise OktaApiError where Okta would refuse the call."""
 
     kind = "UserGroup"
 
@@ -85,22 +85,14 @@ class EmulatedGroups(Objects[EmulatedGroup]):
         return [group for group in self._by_id.values() if group.name.casefold().startswith(name.casefold())]
 
     def named(self, key: str) -> EmulatedGroup:
-        """Return the group with this id or name.
-
-        Raises:
-            OktaApiError: no group has this id or name.
-        """
+        """Return the group with this id or name."""
         for group in self._by_id.values():
             if key in {group.id, group.name}:
                 return group
         raise not_found(f"{key} (UserGroup)")
 
     def create(self, name: str) -> EmulatedGroup:
-        """Add a group without members.
-
-        Raises:
-            OktaApiError: another group has this name, or the name is empty.
-        """
+        """Add a group without members."""
         self._require_free(name)
         group = EmulatedGroup(okta_id("00g", self._random), name, self._clock.now())
         self._by_id[group.id] = group
@@ -109,10 +101,6 @@ class EmulatedGroups(Objects[EmulatedGroup]):
     def replace(self, group: EmulatedGroup, name: str, description: str | None, caller: Caller) -> None:
         """Set the name and description of a group, and write an event. If both already have these values, do
         nothing.
-
-        Raises:
-            OktaApiError: the type of the group is not OKTA_GROUP, another group has this name, or the name is
-                empty.
         """
         _require_changeable(group)
         if (name, description) == (group.name, group.description):
@@ -131,22 +119,14 @@ class EmulatedGroups(Objects[EmulatedGroup]):
         return [group for group in self._by_id.values() if user.id in group.members]
 
     def add(self, group: EmulatedGroup, user: EmulatedUser, caller: Caller) -> None:
-        """Add a user to a group, and write an event. If the user is already a member, do nothing.
-
-        Raises:
-            OktaApiError: the type of the group is not OKTA_GROUP, so the API cannot change its members.
-        """
+        """Add a user to a group, and write an event. If the user is already a member, do nothing."""
         _require_changeable(group)
         if user.id not in group.members:
             group.members.add(user.id)
             self._change("group.user_membership.add", group, user, caller)
 
     def remove(self, group: EmulatedGroup, user: EmulatedUser, caller: Caller) -> None:
-        """Remove a user from a group, and write an event. If the user is not a member, do nothing.
-
-        Raises:
-            OktaApiError: the type of the group is not OKTA_GROUP, so the API cannot change its members.
-        """
+        """Remove a user from a group, and write an event. If the user is not a member, do nothing."""
         _require_changeable(group)
         if user.id in group.members:
             group.members.discard(user.id)

@@ -52,7 +52,7 @@ class GroupRule(msgspec.Struct):
 
 
 class GroupRules(Objects[GroupRule]):
-    """The group rules of an org."""
+    """The group rules of an org. Methods raise OktaApiError where Okta would refuse the call."""
 
     kind = "GroupRule"
 
@@ -63,11 +63,7 @@ class GroupRules(Objects[GroupRule]):
         self._groups = groups
 
     def create(self, spec: RuleSpec) -> GroupRule:
-        """Create a rule.
-
-        Raises:
-            OktaApiError: the rule names no group or an unknown group, or its own name is empty or too long.
-        """
+        """Create a rule."""
         if not 1 <= len(spec.name) <= 50:
             raise invalid("name", "name: must have 1 to 50 characters")
         if not spec.group_ids():
@@ -79,11 +75,7 @@ class GroupRules(Objects[GroupRule]):
         return rule
 
     def delete(self, rule: GroupRule) -> None:
-        """Delete an INACTIVE rule.
-
-        Raises:
-            OktaApiError: the rule is ACTIVE.
-        """
+        """Delete an INACTIVE rule."""
         if rule.active:
             raise forbidden("An active group rule cannot be deleted.")
         del self._by_id[rule.id]

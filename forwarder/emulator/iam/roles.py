@@ -84,10 +84,9 @@ class ResourceSet(msgspec.Struct):
 
 
 class AdminRoles:
-    """The custom roles and resource sets of an org."""
+    """The custom roles and resource sets of an org. Methods raise OktaApiError where Okta would refuse the call."""
 
     def __init__(self, clock: Clock, random: Random, report: Report) -> None:
-        """Args: `report` writes an event about each change."""
         self._clock = clock
         self._random = random
         self._report = report
@@ -103,22 +102,14 @@ class AdminRoles:
         return tuple(self._sets.values())
 
     def role(self, key: str) -> CustomRole:
-        """Return the role with this id or label.
-
-        Raises:
-            OktaApiError: no role has this id or label.
-        """
+        """Return the role with this id or label."""
         for role in self._roles.values():
             if key in {role.id, role.label}:
                 return role
         raise not_found(f"{key} (Role)")
 
     def resource_set(self, key: str) -> ResourceSet:
-        """Return the resource set with this id or label.
-
-        Raises:
-            OktaApiError: no resource set has this id or label.
-        """
+        """Return the resource set with this id or label."""
         for found in self._sets.values():
             if key in {found.id, found.label}:
                 return found
@@ -152,11 +143,7 @@ class AdminRoles:
     def create_role(
         self, label: str, description: str, permissions: Sequence[str], caller: Caller
     ) -> CustomRole:
-        """Create a role.
-
-        Raises:
-            OktaApiError: `permissions` is empty or has a malformed name, or the label is blank or in use.
-        """
+        """Create a role."""
         if not permissions:
             raise invalid("permissions", "permissions: The field cannot be left blank")
         _check_permissions(permissions)
@@ -174,22 +161,14 @@ class AdminRoles:
         thing.label, thing.description, thing.updated = label, description, self._clock.now()
 
     def permit(self, role: CustomRole, permission: str, caller: Caller) -> None:
-        """Add a permission to a role. If the role already has it, change nothing.
-
-        Raises:
-            OktaApiError: the name of the permission is malformed.
-        """
+        """Add a permission to a role. If the role already has it, change nothing."""
         _check_permissions([permission])
         if permission not in role.permissions:
             role.updated = role.permissions[permission] = self._clock.now()
             self._report("iam.role.permissions.add", caller, target=[_entity(role)])
 
     def forbid(self, role: CustomRole, permission: str, caller: Caller) -> None:
-        """Take a permission from a role.
-
-        Raises:
-            OktaApiError: the role does not have the permission.
-        """
+        """Take a permission from a role."""
         if permission not in role.permissions:
             raise not_found(f"{permission} (Permission)")
         del role.permissions[permission]
@@ -197,11 +176,7 @@ class AdminRoles:
         self._report("iam.role.permissions.delete", caller, target=[_entity(role)])
 
     def delete_role(self, role: CustomRole, caller: Caller) -> None:
-        """Delete a role.
-
-        Raises:
-            OktaApiError: the role is bound to a resource set.
-        """
+        """Delete a role."""
         if any(role.id in found.bindings for found in self._sets.values()):
             raise forbidden("A role that is assigned cannot be deleted.")
         del self._roles[role.id]
@@ -210,11 +185,7 @@ class AdminRoles:
     def create_set(
         self, label: str, description: str, resources: Sequence[str], caller: Caller
     ) -> ResourceSet:
-        """Create a resource set.
-
-        Raises:
-            OktaApiError: the label is blank or in use.
-        """
+        """Create a resource set."""
         if not label or any(found.label == label for found in self._sets.values()):
             raise invalid("label", "label: A set with this label already exists, or the label is blank.")
         now = self._clock.now()
@@ -247,11 +218,7 @@ class AdminRoles:
         return binding
 
     def unbind(self, found: ResourceSet, role: CustomRole, member_id: str | None, caller: Caller) -> None:
-        """Take a role on a set from one member, or from all members if `member_id` is None.
-
-        Raises:
-            OktaApiError: the role is not bound to the set, or the member does not hold it.
-        """
+        """Take a role on a set from one member, or from all members if `member_id` is None."""
         binding = found.bindings.get(role.id)
         if binding is None or (member_id is not None and member_id not in binding.members):
             raise not_found(f"{member_id or role.id} (Binding)")

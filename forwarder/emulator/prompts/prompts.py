@@ -98,7 +98,6 @@ class EmulatedPrompts:
     """The prompts of an org, and its users' phones."""
 
     def __init__(self, clock: Clock, report: Report) -> None:
-        """Args: `report` writes an event about each answer."""
         self._clock = clock
         self._report = report
         self._prompts: dict[str, tuple[Prompt, EmulatedUser]] = {}

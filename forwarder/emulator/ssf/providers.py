@@ -59,23 +59,18 @@ class Provider(Actor, msgspec.Struct):
 
 
 class Providers(Objects[Provider]):
-    """The providers of an org."""
+    """The providers of an org. Methods raise OktaApiError where Okta would refuse the call."""
 
     kind = "SecurityEventsProvider"
 
     def __init__(self, clock: Clock, random: Random, report: Report) -> None:
-        """Args: `report` writes an event about each change."""
         super().__init__()
         self._clock = clock
         self._random = random
         self._report = report
 
     def create(self, spec: ProviderSpec, caller: Caller) -> Provider:
-        """Add a provider, which is ACTIVE.
-
-        Raises:
-            OktaApiError: `spec` breaks a rule of Okta's.
-        """
+        """Add a provider, which is ACTIVE."""
         self._check(spec)
         provider = Provider(okta_id("sse", self._random), spec)
         self._by_id[provider.id] = provider
@@ -83,11 +78,7 @@ class Providers(Objects[Provider]):
         return provider
 
     def replace(self, provider: Provider, spec: ProviderSpec, caller: Caller) -> None:
-        """Replace the name, type and settings of a provider.
-
-        Raises:
-            OktaApiError: `spec` breaks a rule of Okta's.
-        """
+        """Replace the name, type and settings of a provider."""
         self._check(spec, provider)
         provider.spec = spec
         self._changed("update", provider, caller)
@@ -98,11 +89,7 @@ class Providers(Objects[Provider]):
         self._changed("activate" if active else "deactivate", provider, caller)
 
     def delete(self, provider: Provider, caller: Caller) -> None:
-        """Delete an INACTIVE provider.
-
-        Raises:
-            OktaApiError: the provider is ACTIVE.
-        """
+        """Delete an INACTIVE provider."""
         if provider.active:
             raise forbidden("An active security events provider cannot be deleted.")
         del self._by_id[provider.id]

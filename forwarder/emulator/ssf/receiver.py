@@ -62,7 +62,6 @@ class SecurityEventReceiver:
         users: UserDirectory,
         report: Report,
     ) -> None:
-        """Args: `report` writes an event about each token that has an effect."""
         self._settings = settings
         self._clock = clock
         self._providers = providers

@@ -86,7 +86,10 @@ class EmulatedUser(Actor, msgspec.Struct):
 
 
 class UserDirectory:
-    """The users of an org: the people of its events, and the admin who made its API token."""
+    """The users of an org: the people of its events, and the admin who made its API token.
+
+    Methods raise OktaApiError where Okta would refuse the call.
+    """
 
     def __init__(
         self, fixtures: Fixtures, owner_id: str, clock: Clock, random: Random, report: Report
@@ -112,11 +115,7 @@ class UserDirectory:
         return tuple(self._users.values())
 
     def find(self, key: str) -> EmulatedUser:
-        """Return the user with this id or login. Upper and lower case of the login do not matter.
-
-        Raises:
-            OktaApiError: no user has this id or login.
-        """
+        """Return the user with this id or login. Upper and lower case of the login do not matter."""
         if user := self._users.get(key):
             return user
         for user in self._users.values():
@@ -127,9 +126,6 @@ class UserDirectory:
     def in_path(self, key: str) -> EmulatedUser:
         """Return the user that `key`, a part of a URL path, names. `key` is an id, a login, the part of a
         login before the `@`, or `me`, which is the admin who made the API token.
-
-        Raises:
-            OktaApiError: `key` names no user, or it is the part before the `@` of several logins.
         """
         if key == "me":
             return self.owner
@@ -138,11 +134,7 @@ class UserDirectory:
         return found[0] if len(found) == 1 and key not in self._users else self.find(key)
 
     def create(self, login: str, name: str) -> EmulatedUser:
-        """Add a user, who is ACTIVE.
-
-        Raises:
-            OktaApiError: another user has this login, or the login is empty.
-        """
+        """Add a user, who is ACTIVE."""
         if not login or any(user.login.casefold() == login.casefold() for user in self.all()):
             raise invalid("login", "login: An object with this field already exists, or the field is empty.")
         now = self._clock.now()
@@ -156,22 +148,14 @@ class UserDirectory:
         del self._users[user.id]
 
     def set_status(self, user: EmulatedUser, status: str) -> None:
-        """Set the status of a user, whatever the old status is, and write no event.
-
-        Raises:
-            OktaApiError: Okta has no such status.
-        """
+        """Set the status of a user, whatever the old status is, and write no event."""
         if status not in _STATUSES:
             raise invalid("status", f"status: must be one of {', '.join(_STATUSES)}")
         if user.status != status:
             user.status, user.status_changed = status, self._clock.now()
 
     def step(self, user: EmulatedUser, step: str, caller: Caller) -> None:
-        """Carry out the life-cycle operation `step`, such as `suspend`, and write its event.
-
-        Raises:
-            OktaApiError: Okta has no such operation, or the user's status forbids the operation.
-        """
+        """Carry out the life-cycle operation `step`, such as `suspend`, and write its event."""
         if step not in _STEPS:
             raise not_found(f"{step} (lifecycle operation)")
         allowed, status, event_type = _STEPS[step]
@@ -195,11 +179,7 @@ class UserDirectory:
         self._report(event_type, caller, target=[user.entity()])
 
     def set_risk(self, user: EmulatedUser, level: object, reason: object, caller: Caller) -> bool:
-        """Set the risk of a user. Return whether the user had no risk before.
-
-        Raises:
-            OktaApiError: Okta would refuse the level or the reason.
-        """
+        """Set the risk of a user. Return whether the user had no risk before."""
         if level not in _RISKS:
             raise invalid("riskLevel", f"riskLevel: must be one of {', '.join(_RISKS)}")
         if reason is not None and (not isinstance(reason, str) or not _REASON.fullmatch(reason)):

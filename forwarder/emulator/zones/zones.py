@@ -85,12 +85,11 @@ class EmulatedZone(msgspec.Struct):
 
 
 class Zones(Objects[EmulatedZone]):
-    """The zones of an org."""
+    """The zones of an org. Methods raise OktaApiError where Okta would refuse the call."""
 
     kind = "NetworkZone"
 
     def __init__(self, clock: Clock, random: Random, report: Report) -> None:
-        """Args: `report` writes an event about each change."""
         super().__init__()
         self._clock = clock
         self._random = random
@@ -102,11 +101,7 @@ class Zones(Objects[EmulatedZone]):
             self._by_id[zone.id] = zone
 
     def create(self, spec: ZoneSpec, caller: Caller) -> EmulatedZone:
-        """Create a zone. It is ACTIVE, whatever status the caller sent.
-
-        Raises:
-            OktaApiError: the zone would break a rule of Okta's.
-        """
+        """Create a zone. It is ACTIVE, whatever status the caller sent."""
         if len(self._by_id) - len(_SYSTEM) >= _MOST_ZONES:
             raise invalid("zone", f"No more than {_MOST_ZONES} zones may exist.")
         spec = self._checked(spec)
@@ -117,11 +112,7 @@ class Zones(Objects[EmulatedZone]):
         return zone
 
     def replace(self, zone: EmulatedZone, spec: ZoneSpec, caller: Caller) -> None:
-        """Replace all settings of a zone.
-
-        Raises:
-            OktaApiError: the zone would break a rule of Okta's.
-        """
+        """Replace all settings of a zone."""
         if spec.type != zone.spec.type:
             raise invalid("type", "type: The type of a zone cannot be changed.")
         if zone.exempt and not spec.use_as_exempt_list:
@@ -133,22 +124,14 @@ class Zones(Objects[EmulatedZone]):
         self._changed("zone.update", zone, caller)
 
     def set_active(self, zone: EmulatedZone, caller: Caller, *, active: bool) -> None:
-        """Activate or deactivate a zone.
-
-        Raises:
-            OktaApiError: the zone is the exempt zone, whose status cannot be changed.
-        """
+        """Activate or deactivate a zone."""
         if zone.exempt:
             raise forbidden("The status of this zone cannot be changed.")
         zone.active, zone.updated = active, self._clock.now()
         self._changed("zone.activate" if active else "zone.deactivate", zone, caller)
 
     def delete(self, zone: EmulatedZone, caller: Caller) -> None:
-        """Delete an INACTIVE zone.
-
-        Raises:
-            OktaApiError: the zone is ACTIVE, or is a zone that every org has.
-        """
+        """Delete an INACTIVE zone."""
         if zone.system:
             raise forbidden("A system network zone cannot be deleted.")
         if zone.active:
