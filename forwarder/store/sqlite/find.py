@@ -26,7 +26,7 @@ _BY_UUID = "WHERE uuid = :uuid AND (:org IS NULL OR name = :org)"
 
 
 def find(db: sqlite3.Connection, search: Search) -> SearchResult:
-    """See `store.interface.StoreCommands.find`."""
+    """See `SqliteCommands.find`."""
     db.execute("BEGIN")  # all queries see the same commit
     try:
         lives = list(_by_uuid(db, search) if search.uuid is not None else _by_fields(db, search))
