@@ -15,10 +15,8 @@ class HookSelection:
     """The org and the hook on which a command works.
 
     Attributes:
-        name: the name of the org.
         org: the settings of the org; `url` and `api` are set.
         rate_share: the share of Okta's rate limit that our calls may use.
-        store: the path of the store.
         hook_id: the id of a hook that the operator chose; None for the configured hook.
     """
 

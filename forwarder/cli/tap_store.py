@@ -37,7 +37,6 @@ class TapOptions(msgspec.Struct, frozen=True):
     """The options of `forwarder tap`: which events it shows, and how.
 
     Attributes:
-        filter: the events that are shown.
         since: the time from which received events are shown. None: with `follow` only new events, else the newest
             events.
         follow: whether to continue with events that are stored later.

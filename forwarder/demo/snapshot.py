@@ -42,7 +42,6 @@ class Snapshot(NamedTuple):
     `happened` = `on_the_way` + `stored`; `stored` = `by_hook` + `by_log` = `delivered` + `waiting` + `dead`.
 
     Attributes:
-        happened: the number of events of the emulated org.
         on_the_way: the number of these events that the forwarder has not stored yet.
         log_only: the number of events from the System Log whose types hooks cannot carry.
         missed: the number of events from the System Log that the hook should have delivered.

@@ -42,11 +42,7 @@ def program() -> str:
 
 
 class View:
-    """The output of a demo.
-
-    Attributes:
-        console: the console that prints the output.
-    """
+    """The output of a demo."""
 
     def __init__(self, forwarder: Forwarder, emulator: Emulator, config: Path, stop: asyncio.Event) -> None:
         """Args: `config` is the path of the configuration file; `stop` is set when the user presses the key q."""

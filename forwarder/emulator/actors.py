@@ -93,7 +93,6 @@ class Call(msgspec.Struct, frozen=True):
     """A recorded API call with a method that can change the org, such as POST.
 
     Attributes:
-        at: when the call arrived.
         caller: `Caller.id`; empty if the caller was not authenticated.
         path: path and query.
         body: the request body as text; empty if there was none.

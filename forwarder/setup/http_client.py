@@ -22,7 +22,6 @@ class ServerClient:
     It uses no proxy, and trusts the CA certificates in `ca_file` of its settings; without a file, those of the system.
 
     Attributes:
-        product: the name of the server.
         privileges: a sentence that says which privileges the credentials need.
         right_address: what to give as the address if the server redirects to another one.
     """

@@ -55,7 +55,6 @@ class _Context(msgspec.Struct, frozen=True):
         network: the client's network; None in a background job, which has no client.
         place: the client's location; None if Okta does not know it.
         impostor: whether someone else acts as `person`.
-        request_id: id of the request or the job.
     """
 
     event_type: str
@@ -73,9 +72,6 @@ class Generator:
     """Generates the events of the org at the URL `origin`. `random` is the only source of randomness.
 
     The other arguments are those of `EmulatorSettings`.
-
-    Attributes:
-        fixtures: the people and things of the events.
     """
 
     def __init__(

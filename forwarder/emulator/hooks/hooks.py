@@ -15,13 +15,7 @@ _MAX_LIVE = 25
 
 
 class EmulatedHook:
-    """One event hook.
-
-    Attributes:
-        active: whether `status` is ACTIVE.
-        verified: whether `verificationStatus` is VERIFIED.
-        updated: the time in `lastUpdated`.
-    """
+    """One event hook."""
 
     def __init__(self, hook_id: str, spec: HookSpec, created_by: str, now: Micros) -> None:
         self.id = hook_id
@@ -97,9 +91,6 @@ class Hooks(Objects[EmulatedHook]):
     """All event hooks of one org. Methods raise OktaApiError where Okta would refuse the call.
 
     `on_change` is called with the change (created, updated, activated, deactivated or deleted) and the hook.
-
-    Attributes:
-        created_by: id of the admin who creates hooks.
     """
 
     kind = "EventHook"

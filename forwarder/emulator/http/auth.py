@@ -36,13 +36,7 @@ _SCOPES = {
 
 
 class Authenticator:
-    """Authenticates callers of one org.
-
-    Attributes:
-        clients: authenticates the apps that call OAuth's endpoints.
-        tokens: issues access tokens.
-        rate_limits: the rate limits of the callers.
-    """
+    """Authenticates callers of one org."""
 
     def __init__(self, settings: EmulatorSettings, clock: Clock) -> None:
         self._settings = settings

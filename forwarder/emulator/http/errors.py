@@ -18,13 +18,7 @@ _NOT_PERMITTED = "You do not have permission to perform the requested action"
 
 
 class ApiError(ForwarderError):
-    """The org refuses a call.
-
-    Attributes:
-        status: HTTP status.
-        body: JSON object in the response.
-        headers: additional headers of the response.
-    """
+    """The org refuses a call."""
 
     def __init__(
         self, message: str, status: int, body: dict[str, object], headers: Mapping[str, str] | None

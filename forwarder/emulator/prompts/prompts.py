@@ -54,7 +54,6 @@ class Prompt(msgspec.Struct):
 
     Attributes:
         id: id of a push's transaction, or CIBA's `auth_req_id`.
-        user: the user's id.
         caller: id of the app or admin that sent the prompt.
         factor: id of the factor that a push uses; None for CIBA.
         server: issuer of CIBA's authorization server; None for a push.
@@ -63,10 +62,8 @@ class Prompt(msgspec.Struct):
         interval: the shortest allowed time between two polls of CIBA, in seconds.
         result: Okta's `factorResult`, also for CIBA.
         answers: when the phone will answer; None if the phone will not answer.
-        polls: times of the polls for the answer.
         early: how many of these polls came too early.
         slow_down: whether the next poll is answered `slow_down` even if it is not too early.
-        redeemed: whether the tokens for this prompt were issued.
     """
 
     id: str

@@ -32,7 +32,6 @@ class Received(msgspec.Struct, frozen=True):
         result: `accepted`; or why the org ignored the token, as Okta does: `duplicate` or `unknown_subject`;
             or the `err` of the refusal.
         user: id of the user that the token is about; None if unknown.
-        event: content of the token's event.
     """
 
     at: str

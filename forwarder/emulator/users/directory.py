@@ -36,8 +36,6 @@ class EmulatedUser(Actor, msgspec.Struct):
 
     Attributes:
         status: one of Okta's statuses, such as SUSPENDED.
-        status_changed: when `status` last changed.
-        sessions: number of the user's sessions.
         refresh_tokens: number of the user's refresh tokens that apps hold.
         risk: level and reason; None if the user does not have a risk.
         roles: standard admin roles by Okta's names, such as HELP_DESK_ADMIN.

@@ -46,7 +46,6 @@ class EmulatedZone(msgspec.Struct):
     """A zone.
 
     Attributes:
-        active: whether the status of the zone is ACTIVE.
         system: whether every org has this zone.
         exempt: whether the addresses of this zone are never blocked.
     """

@@ -106,8 +106,6 @@ class Options(msgspec.Struct, frozen=True):
     """The options of a run.
 
     Attributes:
-        retention: how long Elasticsearch should keep events.
-        dry_run: only report what would be changed.
         rollover: start a new backing index if the current one does not have the mapping of the template.
     """
 

@@ -16,10 +16,7 @@ class WrittenObject(msgspec.Struct, frozen=True):
     """An object that Kibana has written.
 
     Attributes:
-        kind: Kibana's type of the object.
-        id: the id of the object in the import.
         stored_as: the id of the object in Kibana. It differs from `id` if another space already has an object with `id`.
-        replaced: whether the object existed before.
     """
 
     kind: str

@@ -22,7 +22,6 @@ class Grant(msgspec.Struct, frozen=True):
     Attributes:
         label: the label of the role, and also of the resource set.
         description: the description of both.
-        permissions: the permissions of the role.
         resources: the resources in the set. A key is the path of a resource's URL, or its ORN; the value is its name for
             an operator.
     """
@@ -37,9 +36,6 @@ class Present(msgspec.Struct, frozen=True):
     """The role, the resource set and the assignment of a `Grant`, as the org has them.
 
     Attributes:
-        role: the role; None if the org does not have it.
-        permissions: the permissions of the role.
-        resource_set: the resource set; None if the org does not have it.
         resources: the resources in the set. A key is the path of a resource's URL, or its ORN; the value is its id in
             the set.
         held: whether the role is assigned to the app on this resource set.

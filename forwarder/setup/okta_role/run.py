@@ -28,8 +28,6 @@ class RoleOptions(msgspec.Struct, frozen=True):
     Attributes:
         url: the URL of the org, without a slash at its end.
         client_id: the client id of the service app; empty if the forwarder uses an API token.
-        needs: what the configured actions need.
-        reactions: the section `reactions`.
         groups: names or ids of the groups on whose users the forwarder may act. If empty, `choose_groups` chooses.
     """
 
