@@ -76,17 +76,15 @@ def okta_role(
 
         client = OktaClient(wanted.url, api, settings.reconcile.rate_share, SystemClock())
         try:
-            before = await look(client, wanted)
-            changes = applies and not before.problems
-            after = (
-                await apply(client, wanted, before) if changes and not before.is_as_it_should_be else before
-            )
+            async with client:
+                after = before = await look(client, wanted)
+                changes = applies and not before.problems
+                if changes and not before.is_as_it_should_be:
+                    after = await apply(client, wanted, before)
         except OktaRefusedError as error:
             if error.status in {400, 401, 403}:
                 raise OktaError(f"{error}; {_HINT}") from None
             raise
-        finally:
-            await client.close()
         if as_json:
             echo_json(_as_json(name, wanted, before, after, applied=changes))
         else:

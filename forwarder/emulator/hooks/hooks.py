@@ -120,8 +120,8 @@ class Hooks(Objects[EmulatedHook]):
         hook = self.find(hook_id)
         spec = read_spec(body, self._names(but=hook))
         active = spec.status == "ACTIVE" if spec.status else hook.active
-        verified = hook.verified and spec.channel.config.same_as(hook.spec.channel.config)
-        return self._update(hook, "updated", spec=spec, active=active, verified=verified)
+        same = spec.channel.config.comparable() == hook.spec.channel.config.comparable()
+        return self._update(hook, "updated", spec=spec, active=active, verified=hook.verified and same)
 
     def activate(self, hook_id: str) -> EmulatedHook:
         """Make a hook ACTIVE; its verification does not change."""

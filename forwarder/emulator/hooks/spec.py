@@ -33,11 +33,8 @@ class _Config(msgspec.Struct, frozen=True, rename="camel"):
     headers: tuple[_Header, ...] | None = None
     auth_scheme: _AuthScheme | None = None
 
-    def same_as(self, other: "_Config") -> bool:
-        """Whether `other` has the same URL, perhaps in another spelling, and the same headers and secret."""
-        return self._plain() == other._plain()  # noqa: SLF001
-
-    def _plain(self) -> tuple[Any, ...]:
+    def comparable(self) -> tuple[Any, ...]:
+        """Return the URL, the headers and the secret; a difference of spelling does not count."""
         auth = self.auth_scheme
         secret = (auth.key.lower(), auth.value or "") if auth else None
         headers = sorted((header.key.lower(), header.value) for header in self.headers or ())

@@ -6,7 +6,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from forwarder.setup.okta_role.groups import OktaGroup
-from forwarder.setup.okta_role.iam import Held, Named
+from forwarder.setup.okta_role.iam import Named
 from forwarder.setup.okta_role.needs import Needs
 
 OURS = "Managed by okta-forwarder"
@@ -183,9 +183,3 @@ def group_problems(needs: Needs, groups: Sequence[OktaGroup], wanted: Sequence[s
             )
         elif named[0].role:
             yield f"add_to_group: {key} gives the admin role {named[0].role} to its users; name another group"
-
-
-def other_roles(held: Iterable[Held], ids: Iterable[str]) -> list[str]:
-    """Return the labels of the roles in `held` that are not ours. `ids` are the ids of our roles."""
-    ours = set(ids)
-    return [each.label for each in held if each.role not in ours]

@@ -18,7 +18,6 @@ from forwarder.setup.okta_role.plan import (
     compare,
     grants_of,
     group_problems,
-    other_roles,
 )
 
 
@@ -148,11 +147,12 @@ async def _widening(iam: Iam, client_id: str, presents: dict[str, Present]) -> l
     """Return a line for each admin role of the app that is not ours, because our role does not limit what it allows."""
     if not client_id:
         return []
-    ours = [present.role.id for present in presents.values() if present.role]
+    ours = {present.role.id for present in presents.values() if present.role}
     return [
-        f"the app {client_id} also has the role {label}, so the app may do whatever that role allows; if that role can change"
+        f"the app {client_id} also has the role {held.label}, so the app may do whatever that role allows; if that role can change"
         " users, remove it in the Admin Console (the app > Admin roles)"
-        for label in other_roles(await iam.held_by(client_id), ours)
+        for held in await iam.held_by(client_id)
+        if held.role not in ours
     ]
 
 
