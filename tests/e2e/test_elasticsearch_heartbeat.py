@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from forwarder.setup.elasticsearch import template_bodies
-from forwarder.setup.elasticsearch.other_streams import HEALTH
+from forwarder.setup.elasticsearch.data_streams import HEALTH
 from tests.e2e.esql_columns import columns
 from tests.e2e.okta import envelope, happenings
 from tests.stack.elasticsearch import Elasticsearch

@@ -16,7 +16,7 @@ from forwarder.ecs.document import DocumentOptions, document
 from forwarder.ecs.health_document import health_document
 from forwarder.emulator.events.generator import Generator
 from forwarder.setup.elasticsearch import fields as mapped
-from forwarder.setup.elasticsearch.other_streams import HEALTH
+from forwarder.setup.elasticsearch.data_streams import HEALTH
 from tests.conftest import require
 from tests.e2e import kql
 from tests.e2e.kibana import Json, Shown, objects, panels, request, rows, runtime_fields

@@ -5,8 +5,8 @@ from typing import Any
 from forwarder.core.errors import SetupError
 from forwarder.setup.elasticsearch import template_bodies
 from forwarder.setup.elasticsearch.cluster import Cluster
+from forwarder.setup.elasticsearch.data_streams import OTHER_STREAMS
 from forwarder.setup.elasticsearch.fields import FALLBACKS
-from forwarder.setup.elasticsearch.other_streams import OTHER_STREAMS
 from forwarder.setup.elasticsearch.template_bodies import Capabilities, Retention
 
 CLUSTER_PRIVILEGES = ("monitor", "manage_index_templates", "manage_ingest_pipelines")

@@ -15,8 +15,8 @@ from forwarder.core.errors import SetupError
 from forwarder.setup.elasticsearch import template_bodies
 from forwarder.setup.elasticsearch.capabilities import check_privileges, degradations, find_capabilities
 from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
+from forwarder.setup.elasticsearch.data_streams import OTHER_STREAMS
 from forwarder.setup.elasticsearch.elastic_package import Package, Template, conflicts, package
-from forwarder.setup.elasticsearch.other_streams import OTHER_STREAMS
 from forwarder.setup.elasticsearch.stream import sync_data_stream
 from forwarder.setup.elasticsearch.template_bodies import Body, Capabilities, Options, Retention, SetupTarget
 from forwarder.setup.reporter import Reporter

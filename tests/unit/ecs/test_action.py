@@ -23,7 +23,7 @@ from forwarder.ecs.action import action_document
 from forwarder.ecs.attributes import log_view
 from forwarder.ecs.document import DocumentOptions
 from forwarder.react.approval_notifications import approval_notifications
-from forwarder.setup.elasticsearch.other_streams import ACTIONS
+from forwarder.setup.elasticsearch.data_streams import ACTIONS
 from forwarder.sinks.redacted_fields import FieldRedactor
 from tests.fakes.action import ALERT, TRIGGER, action
 from tests.fakes.clock import NOON

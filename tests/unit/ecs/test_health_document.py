@@ -3,7 +3,7 @@
 from typing import Any
 
 from forwarder.ecs.health_document import health_document
-from forwarder.setup.elasticsearch.other_streams import HEALTH
+from forwarder.setup.elasticsearch.data_streams import HEALTH
 from tests.fakes.clock import NOON
 from tests.fakes.status import org, sound_status
 

@@ -10,7 +10,7 @@ import promql_parser
 import pytest
 
 from forwarder.setup.elasticsearch import fields
-from forwarder.setup.elasticsearch.other_streams import HEALTH
+from forwarder.setup.elasticsearch.data_streams import HEALTH
 from tests.alerts.test_rules import FOREIGN, OF_PROMETHEUS, RUNBOOK, declared, nodes
 from tests.e2e.grafana import OpenPrompts, asked, dashboard, filled, panels
 from tests.stack.process import ROOT

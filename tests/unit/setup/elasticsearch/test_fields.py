@@ -14,7 +14,7 @@ from forwarder.ecs.document import DocumentOptions, document
 from forwarder.ecs.fields import FIELDS
 from forwarder.emulator.events.generator import Generator
 from forwarder.setup.elasticsearch import fields, template_bodies
-from forwarder.setup.elasticsearch.other_streams import ACTIONS, ALERTS, HEALTH
+from forwarder.setup.elasticsearch.data_streams import ACTIONS, ALERTS, HEALTH
 from forwarder.setup.elasticsearch.template_bodies import Capabilities, Retention
 from tests import shared_data
 from tests.fakes.clock import NOON
