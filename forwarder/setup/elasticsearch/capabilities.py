@@ -5,7 +5,7 @@ from typing import Any
 from forwarder.core.errors import SetupError
 from forwarder.setup.elasticsearch import template_bodies
 from forwarder.setup.elasticsearch.cluster import Cluster
-from forwarder.setup.elasticsearch.data_streams import OTHER_STREAMS
+from forwarder.setup.elasticsearch.data_streams import EVENTS, OTHER_STREAMS
 from forwarder.setup.elasticsearch.fields import FALLBACKS
 from forwarder.setup.elasticsearch.template_bodies import Capabilities, Retention
 
@@ -32,7 +32,7 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> fr
         "cluster": [*CLUSTER_PRIVILEGES, *(["read_ilm"] if ilm else [])],
         "index": [
             {
-                "names": [template_bodies.PATTERN, *_OTHER_PATTERNS],
+                "names": [EVENTS.pattern, *_OTHER_PATTERNS],
                 "privileges": [*INDEX_PRIVILEGES, *(ROLLOVER_PRIVILEGES if rollover else ())],
             }
         ],

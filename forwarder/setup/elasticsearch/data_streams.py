@@ -1,45 +1,45 @@
-"""Our data streams for alerts, actions and health documents, and the templates that setup writes for them.
+"""Our data streams, for Okta's events and for alerts, actions and health documents, and the templates that setup writes.
 
-Each data stream has a component template and an index template. All use the ingest pipeline of the events, which also
-fits these documents: it adds to `source` and `user_agent` only if a document has them.
+Each data stream has a component template and an index template. All use the same ingest pipeline: it adds to `source`
+and `user_agent` only if a document has them.
 """
+
+from collections.abc import Iterable
 
 import msgspec
 
 from forwarder.ecs.action import ACTION_DATASET
 from forwarder.ecs.alert import ALERT_DATASET, ALERT_MODULE
+from forwarder.ecs.document import DATASET
 from forwarder.ecs.health_document import HEALTH_DATASET
 from forwarder.setup.elasticsearch import fields, template_bodies
-from forwarder.setup.elasticsearch.fields import by_type
+from forwarder.setup.elasticsearch.fields import Mapping, by_type
 from forwarder.setup.elasticsearch.template_bodies import Body, Capabilities, Retention
 
-_CONSTANT = ("data_stream.type", "data_stream.dataset", "event.module", "event.dataset")
 
-
-class OtherStream(msgspec.Struct, frozen=True):
-    """A data stream of the forwarder for other documents than Okta's events, such as alerts.
+class DataStream(msgspec.Struct, frozen=True):
+    """A data stream of the forwarder.
 
     Attributes:
-        what: one word for the documents, such as "alerts". It is part of the names of the templates.
+        name: the name of the index template.
         dataset: the middle part of the name of the data stream.
         types: dotted name of a field → its type, for each field of the documents.
         kind: the first part of the name of the data stream.
+        module: the value of `event.module` in each document.
+        free: the objects of the documents that may have any keys.
     """
 
-    what: str
+    name: str
     dataset: str
     types: dict[str, str]
     kind: str = "logs"
+    module: str = ALERT_MODULE
+    free: tuple[str, ...] = ()
 
     @property
     def pattern(self) -> str:
         """The index pattern of the templates. It matches the data streams of all namespaces."""
         return f"{self.kind}-{self.dataset}-*"
-
-    @property
-    def name(self) -> str:
-        """The name of the index template."""
-        return f"{template_bodies.OWNER}-{self.what}"
 
     @property
     def component(self) -> str:
@@ -51,12 +51,19 @@ class OtherStream(msgspec.Struct, frozen=True):
         """The name of a component template that the operator may create. It is used if it exists."""
         return f"{self.name}@custom"
 
+    def mapping(self, missing: Iterable[str] = ()) -> Mapping:
+        """Return the mapping of the documents. `missing` are the types that the server does not have."""
+        values = {
+            "data_stream.type": self.kind,
+            "data_stream.dataset": self.dataset,
+            "event.module": self.module,
+            "event.dataset": self.dataset,
+        }
+        return fields.mapped(self.types, missing, values, self.free)
+
     def component_template(self, has: Capabilities, retention: Retention) -> Body:
         """Build the component template, which has the mapping and the settings of every backing index."""
-        values = dict(zip(_CONSTANT, (self.kind, self.dataset, ALERT_MODULE, self.dataset), strict=True))
-        return template_bodies.component_body(
-            fields.mapped(self.types, has.missing_types, values), has, retention
-        )
+        return template_bodies.component_body(self.mapping(has.missing_types), has, retention)
 
     def index_template(self, has: Capabilities, retention: Retention) -> Body:
         """Build the index template. Data streams that match `pattern` are created from it and the component template."""
@@ -69,6 +76,11 @@ class OtherStream(msgspec.Struct, frozen=True):
             "ignore_missing_component_templates": [self.custom],
         }
 
+    def fingerprint(self, has: Capabilities, retention: Retention) -> str | None:
+        """Return the fingerprint of the mapping that a new backing index has."""
+        template = self.component_template(has, retention)["template"]
+        return template_bodies.fingerprint(template["mappings"]["_meta"])
+
 
 def shared(roots: str) -> dict[str, str]:
     """Return name → type of those fields of event documents that are in `roots`, or below an object in `roots`.
@@ -78,6 +90,9 @@ def shared(roots: str) -> dict[str, str]:
     wanted = roots.split()
     return {name: kind for name, kind in fields.types().items() if name.partition(".")[0] in wanted}
 
+
+EVENTS = DataStream(template_bodies.NAME, DATASET, fields.types(), module="okta", free=fields.FREE_OBJECTS)
+"""The data stream for Okta's events (ecs/document.py)."""
 
 _ALERT_FIELDS = by_type(
     {
@@ -99,8 +114,8 @@ _ALERT_FIELDS = by_type(
     f"{ALERT_MODULE}.",
 )
 
-ALERTS = OtherStream(
-    "alerts",
+ALERTS = DataStream(
+    f"{template_bodies.NAME}-alerts",
     ALERT_DATASET,
     shared("@timestamp ecs data_stream event tags related user source client user_agent") | _ALERT_FIELDS,
 )
@@ -128,8 +143,8 @@ _ACTION_FIELDS = (
     )
 )
 
-ACTIONS = OtherStream(
-    "actions",
+ACTIONS = DataStream(
+    f"{template_bodies.NAME}-actions",
     ACTION_DATASET,
     shared("@timestamp ecs data_stream event tags related user source") | _ACTION_FIELDS,
 )
@@ -153,8 +168,10 @@ _HEALTH_FIELDS = by_type(
     f"{ALERT_MODULE}.health.",
 )
 
-HEALTH = OtherStream("health", HEALTH_DATASET, _HEALTH_FIELDS, kind="metrics")
+HEALTH = DataStream(f"{template_bodies.NAME}-health", HEALTH_DATASET, _HEALTH_FIELDS, kind="metrics")
 """The data stream for health documents (ecs/health_document.py)."""
 
 OTHER_STREAMS = (ALERTS, ACTIONS, HEALTH)
 """Our data streams other than that of Okta's events."""
+
+DATA_STREAMS = (EVENTS, *OTHER_STREAMS)

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from forwarder.setup.elasticsearch import template_bodies
+from forwarder.setup.elasticsearch.data_streams import EVENTS
 
 
 class Template(msgspec.Struct, frozen=True):
@@ -61,10 +62,10 @@ def conflicts(templates: Sequence[Template], data_stream: str) -> list[str]:
         if template.name == template_bodies.NAME:
             if not template.ours:
                 lines.append(f"the index template {template.name} exists, but this command did not create it")
-        elif template.priority == template_bodies.PRIORITY and template.covers(template_bodies.PATTERN):
+        elif template.priority == template_bodies.PRIORITY and template.covers(EVENTS.pattern):
             lines.append(
                 f"the index template {template.name} has the priority {template.priority}, as ours has, and its patterns"
-                f" {template.patterns} overlap {template_bodies.PATTERN}: Elasticsearch accepts only one of the two templates"
+                f" {template.patterns} overlap {EVENTS.pattern}: Elasticsearch accepts only one of the two templates"
             )
         elif template.priority > template_bodies.PRIORITY and template.covers(data_stream):
             lines.append(

@@ -5,11 +5,10 @@ Elasticsearch has guessed the type of its field. So each field that a rule, a hu
 type here.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from forwarder.ecs import value_readers
-from forwarder.ecs.document import DATASET
 from forwarder.ecs.fields import FIELDS
 
 Mapping = dict[str, Any]
@@ -94,14 +93,7 @@ _SEARCHED_BY_WORD = {
 }
 """Keyword fields that also have a subfield `.text` for full-text search, as in Elastic's mapping."""
 
-_VALUES = {
-    "data_stream.type": "logs",
-    "data_stream.dataset": DATASET,
-    "event.module": "okta",
-    "event.dataset": DATASET,
-}
-
-_FREE_OBJECTS = (_DEBUG, "okta.device", "okta.target.changeDetails.from", "okta.target.changeDetails.to")
+FREE_OBJECTS = (_DEBUG, "okta.device", "okta.target.changeDetails.from", "okta.target.changeDetails.to")
 """Objects whose keys Okta chooses. They have `subobjects: false`, which makes each dotted name a field of its own.
 Otherwise, if one document has a key `profile` and another has `profile.login`, Elasticsearch rejects one of them."""
 
@@ -129,19 +121,14 @@ def types() -> dict[str, str]:
     return found
 
 
-def mappings(missing: Iterable[str]) -> Mapping:
-    """Return the mapping of event documents, with `properties` and `dynamic_templates`. `missing` is as in `mapped`."""
-    root = mapped(types(), missing, _VALUES, _FREE_OBJECTS)
-    return {"dynamic_templates": _dynamic_templates(), **root}
-
-
-def mapped(kinds: Mapping, missing: Iterable[str], values: Mapping, free: Iterable[str] = ()) -> Mapping:
-    """Return a mapping with `properties` for some fields.
+def mapped(kinds: Mapping, missing: Iterable[str], values: Mapping, free: Collection[str] = ()) -> Mapping:
+    """Return a mapping with `properties` for some fields, and with `dynamic_templates` for the objects in `free`.
 
     `kinds` has the type of each field, and `values` the value of each constant field, by dotted name. Each type in
     `missing` is replaced by its fallback. The objects in `free` may have any keys.
     """
-    root: Mapping = {"properties": {}}
+    root: Mapping = {"dynamic_templates": _dynamic_templates(free)} if free else {}
+    root["properties"] = {}
     for path in free:
         _object(root, path.split(".")).update(type="object", subobjects=False)
     lacking = frozenset(missing)
@@ -176,12 +163,12 @@ def _field(name: str, kind: str, lacking: frozenset[str], values: Mapping) -> Ma
     return entry
 
 
-def _dynamic_templates() -> list[Mapping]:
+def _dynamic_templates(free: Collection[str]) -> list[Mapping]:
     """Return dynamic templates that map each key of a free object as keyword, because its values may have any type."""
     keyword = {"type": "keyword", "ignore_above": IGNORE_ABOVE}
     return [
         {path.replace(".", "_"): {"path_match": f"{path}.*", "match_mapping_type": "*", "mapping": keyword}}
-        for path in _FREE_OBJECTS
+        for path in free
     ]
 
 

@@ -7,12 +7,13 @@ import msgspec
 
 from forwarder.setup.elasticsearch.capabilities import find_capabilities
 from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
+from forwarder.setup.elasticsearch.data_streams import EVENTS, OTHER_STREAMS
 from forwarder.setup.elasticsearch.elastic_package import Template, conflicts, package
 from forwarder.setup.elasticsearch.run import (
-    read_steps,
-    read_steps_of_other_streams,
+    pipeline_step,
     read_templates,
     setup_with_elastic_integration,
+    template_steps,
 )
 from forwarder.setup.elasticsearch.template_bodies import Options, Retention, SetupTarget
 
@@ -58,16 +59,14 @@ async def find_deviations(
     if lines:
         return [Deviation(severe=True, text=line) for line in lines]
     has = await find_capabilities(cluster)
-    steps = await read_steps(cluster, has, retention)
-    ours = list(steps)
-    if other_streams:
-        steps += await read_steps_of_other_streams(cluster, has, retention)
+    ours = [await pipeline_step(cluster, has), *await template_steps(cluster, has, retention, (EVENTS,))]
+    others = await template_steps(cluster, has, retention, OTHER_STREAMS if other_streams else ())
     deviations = [
         Deviation(
             severe=step.stored is None,
             text=f"{step.what} {'is missing' if step.stored is None else 'differs'}",
         )
-        for step in steps
+        for step in (*ours, *others)
         if step.differs
     ]
     if any(step.stored is None for step in ours):

@@ -7,6 +7,7 @@ differs, so the next run completes an interrupted one.
 
 import difflib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from forwarder.core.errors import SetupError
 from forwarder.setup.elasticsearch import template_bodies
 from forwarder.setup.elasticsearch.capabilities import check_privileges, degradations, find_capabilities
 from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
-from forwarder.setup.elasticsearch.data_streams import OTHER_STREAMS
+from forwarder.setup.elasticsearch.data_streams import DATA_STREAMS, EVENTS, OTHER_STREAMS, DataStream
 from forwarder.setup.elasticsearch.elastic_package import Package, Template, conflicts, package
 from forwarder.setup.elasticsearch.stream import sync_data_stream
 from forwarder.setup.elasticsearch.template_bodies import Body, Capabilities, Options, Retention, SetupTarget
@@ -131,12 +132,7 @@ async def setup_with_elastic_integration(
         )
     has = await find_capabilities(cluster)
     # The data streams of alerts, actions and health need our pipeline too.
-    for step in (
-        await _pipeline_step(cluster, has),
-        *await read_steps_of_other_streams(cluster, has, options.retention),
-    ):
-        await step.take(cluster, options, report)
-    return await _sync_other_streams(cluster, has, target, options, report)
+    return await _write(cluster, has, target, options, report, OTHER_STREAMS)
 
 
 async def _prepare(cluster: Cluster, target: SetupTarget, options: Options, report: Reporter) -> bool:
@@ -146,36 +142,33 @@ async def _prepare(cluster: Cluster, target: SetupTarget, options: Options, repo
     policy = options.retention.ilm_policy
     if policy and await cluster.find(f"/_ilm/policy/{policy}") is None:
         raise SetupError(f"there is no index lifecycle policy {policy!r}; nothing was changed")
+    return await _write(cluster, has, target, options, report, DATA_STREAMS)
+
+
+async def _write(
+    cluster: Cluster,
+    has: Capabilities,
+    target: SetupTarget,
+    options: Options,
+    report: Reporter,
+    streams: Sequence[DataStream],
+) -> bool:
+    """Write the pipeline and the templates of `streams`. Then update these data streams, as far as the credentials
+    allow it. Return whether documents can be written to all of them."""
     steps = [
-        *await read_steps(cluster, has, options.retention),
-        *await read_steps_of_other_streams(cluster, has, options.retention),
+        await pipeline_step(cluster, has),
+        *await template_steps(cluster, has, options.retention, streams),
     ]
     for step in steps:
         await step.take(cluster, options, report)
-    report("info", _kept(options.retention))
-    wanted = template_bodies.component_template(has, options.retention)["template"]["mappings"]["_meta"]
-    readable = await sync_data_stream(
-        cluster, target.data_stream, template_bodies.fingerprint(wanted), options, report
-    )
-    return await _sync_other_streams(cluster, has, target, options, report) and readable
-
-
-async def _sync_other_streams(
-    cluster: Cluster, has: Capabilities, target: SetupTarget, options: Options, report: Reporter
-) -> bool:
-    """Update the data streams for alerts, actions and health documents, as far as the credentials allow it.
-
-    Return whether documents can be written to all of these data streams.
-    """
+    if EVENTS in streams:
+        report("info", _kept(options.retention))
     fine = True
-    for stream in OTHER_STREAMS:
-        if stream.pattern in target.unseen:
-            continue
-        meta = stream.component_template(has, options.retention)["template"]["mappings"]["_meta"]
-        name = stream.pattern.removesuffix("*") + target.namespace
-        fine = (
-            await sync_data_stream(cluster, name, template_bodies.fingerprint(meta), options, report) and fine
-        )
+    for stream in streams:
+        if stream.pattern not in target.unseen:
+            name = stream.pattern.removesuffix("*") + target.namespace
+            fingerprint = stream.fingerprint(has, options.retention)
+            fine = await sync_data_stream(cluster, name, fingerprint, options, report) and fine
     return fine
 
 
@@ -225,32 +218,21 @@ class SetupStep(msgspec.Struct, frozen=True):
         report("done", f"{self.what}: {'created' if self.stored is None else 'changed'}")
 
 
-async def read_steps_of_other_streams(
-    cluster: Cluster, has: Capabilities, retention: Retention
+async def template_steps(
+    cluster: Cluster, has: Capabilities, retention: Retention, streams: Sequence[DataStream]
 ) -> list[SetupStep]:
-    """Return the templates for alerts, actions and health documents. They must be written after the pipeline."""
+    """Return the templates of `streams`, in the order in which they must be written: after the pipeline.
+
+    Raises:
+        SetupError: one of them exists, but setup did not create it, or a newer version of setup did.
+    """
     steps = []
-    for stream in OTHER_STREAMS:
+    for stream in streams:
         component = stream.component_template(has, retention)
         steps.append(await _template_step(cluster, "component_template", stream.component, component))
         template = stream.index_template(has, retention)
         steps.append(await _template_step(cluster, "index_template", stream.name, template))
     return steps
-
-
-async def read_steps(cluster: Cluster, has: Capabilities, retention: Retention) -> list[SetupStep]:
-    """Return the pipeline and the templates for the events, in the order in which they must be written.
-
-    Raises:
-        SetupError: one of them exists, but setup did not create it, or a newer version of setup did.
-    """
-    component = template_bodies.component_template(has, retention)
-    template = template_bodies.index_template(has, retention)
-    return [
-        await _pipeline_step(cluster, has),
-        await _template_step(cluster, "component_template", template_bodies.COMPONENT, component),
-        await _template_step(cluster, "index_template", template_bodies.NAME, template),
-    ]
 
 
 async def _template_step(cluster: Cluster, kind: str, name: str, wanted: Body) -> SetupStep:
@@ -259,7 +241,8 @@ async def _template_step(cluster: Cluster, kind: str, name: str, wanted: Body) -
     return _own_step(f"{kind.replace('_', ' ')} {name}", f"/_{kind}/{name}", stored, wanted)
 
 
-async def _pipeline_step(cluster: Cluster, has: Capabilities) -> SetupStep:
+async def pipeline_step(cluster: Cluster, has: Capabilities) -> SetupStep:
+    """Return the pipeline. Raises as `template_steps` does."""
     path = f"/_ingest/pipeline/{template_bodies.NAME}"
     found = await cluster.find(path)
     stored = found[template_bodies.NAME] if found else None

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from forwarder.ecs.document import DATASET
 from forwarder.setup.elasticsearch import fields
 from forwarder.sinks.elasticsearch.settings import SETUP_NAME, ElasticsearchSinkSettings
 
@@ -26,12 +25,10 @@ docs/elasticsearch.md says what a new version means for an operator."""
 OWNER = SETUP_NAME
 META = {"managed_by": OWNER, "version": VERSION}
 
-PATTERN = f"logs-{DATASET}-*"
 PRIORITY = 250
 """Higher than the priority of Elasticsearch's own template `logs` (100) and of those that Fleet installs (200)."""
 
 NAME = OWNER
-COMPONENT = f"{NAME}@mappings"
 CUSTOM = f"{NAME}@custom"
 """The name of a component template and of a pipeline that the operator may create. They are used if they exist."""
 
@@ -198,11 +195,6 @@ _RECORD_FAILURE = _copy("_ingest.on_failure_message", "error.message")
 """If the operator's own pipeline fails, the document is stored all the same, with the error in this field."""
 
 
-def component_template(has: Capabilities, retention: Retention) -> Body:
-    """Build the component template for the events, which has the mapping and the settings of every backing index."""
-    return component_body(fields.mappings(has.missing_types), has, retention)
-
-
 def component_body(fields_mapping: Body, has: Capabilities, retention: Retention) -> Body:
     """Build a component template from `fields_mapping` and the settings that all our backing indices have."""
     settings = {
@@ -220,11 +212,6 @@ def component_body(fields_mapping: Body, has: Capabilities, retention: Retention
         mappings["dynamic_templates"] = [*mappings.get("dynamic_templates", ()), fields.STRINGS]
     mappings["_meta"] = {OWNER: {"version": VERSION, "fingerprint": digest([settings, mappings])}}
     return {"version": VERSION, "_meta": META, "template": {"settings": settings, "mappings": mappings}}
-
-
-def index_template(has: Capabilities, retention: Retention) -> Body:
-    """Build the index template for the data streams `logs-okta.system-*`, which contains our component template."""
-    return template_body(PATTERN, COMPONENT, CUSTOM, has, retention)
 
 
 def template_body(pattern: str, component: str, custom: str, has: Capabilities, retention: Retention) -> Body:

@@ -14,7 +14,7 @@ from forwarder.ecs.document import DocumentOptions, document
 from forwarder.ecs.fields import FIELDS
 from forwarder.emulator.events.generator import Generator
 from forwarder.setup.elasticsearch import fields, template_bodies
-from forwarder.setup.elasticsearch.data_streams import ACTIONS, ALERTS, HEALTH
+from forwarder.setup.elasticsearch.data_streams import ACTIONS, ALERTS, EVENTS, HEALTH
 from forwarder.setup.elasticsearch.template_bodies import Capabilities, Retention
 from tests import shared_data
 from tests.fakes.clock import NOON
@@ -75,7 +75,7 @@ FREE = re.compile(r"okta\.(debug_context\.debug_data|device|target\.changeDetail
 @pytest.mark.long
 @pytest.mark.parametrize("options", [{}, {"remove_flattened_debug": True}, {"okta_geo": True}])
 def test_every_field_of_every_document_is_mapped(options: dict[str, bool]) -> None:
-    mapped = leaves(fields.mappings(()))
+    mapped = leaves(EVENTS.mapping())
     objects = tuple(
         f"{name}." for name, entry in mapped.items() if entry["type"] in {"flattened", "geo_point"}
     )
@@ -87,7 +87,7 @@ def test_every_field_of_every_document_is_mapped(options: dict[str, bool]) -> No
 @shared_data.needs(shared_data.FIELDS)
 def test_every_type_is_elastics() -> None:
     elastic = {entry["field"]: entry for entry in msgspec.json.decode(shared_data.FIELDS.read_bytes())}
-    mapped = leaves(fields.mappings(()))
+    mapped = leaves(EVENTS.mapping())
     compared = 0
     for name, entry in mapped.items():
         theirs = elastic.get(name)
@@ -102,14 +102,14 @@ def test_every_type_is_elastics() -> None:
 
 @shared_data.needs(shared_data.RULES)
 def test_every_field_that_a_rule_names_is_mapped() -> None:
-    mapped = leaves(fields.mappings(()))
+    mapped = leaves(EVENTS.mapping())
     for rule in msgspec.json.decode(shared_data.RULES.read_bytes()):
         for name in rule["fields"]:
             assert name in mapped or name.rpartition(".")[0] in mapped, (rule["name"], name)
 
 
 def test_a_field_that_the_table_gains_is_mapped_by_its_reader() -> None:
-    mapped = leaves(fields.mappings(()))
+    mapped = leaves(EVENTS.mapping())
     for row in FIELDS:
         for name in row.ecs:
             assert name in mapped
@@ -124,13 +124,13 @@ def test_what_no_document_fills_is_listed_once_and_with_a_reason() -> None:
 
 
 def test_a_long_value_is_never_a_term_that_refuses_the_document() -> None:
-    for name, entry in leaves(fields.mappings(("constant_keyword", "match_only_text"))).items():
+    for name, entry in leaves(EVENTS.mapping(("constant_keyword", "match_only_text"))).items():
         if entry["type"] in {"keyword", "flattened"}:
             assert entry.get("ignore_above") == 1024 or entry.get("index") is False, name
 
 
 def test_free_objects_take_a_key_and_a_longer_key_that_begins_with_it() -> None:
-    root = fields.mappings(())
+    root = EVENTS.mapping()
     for path in ("okta.debug_context.debug_data", "okta.device", "okta.target.changeDetails.from"):
         entry: Any = root
         for key in path.split("."):
@@ -156,8 +156,8 @@ def test_a_change_of_what_is_written_raises_the_version() -> None:
     """Else a cluster could hold two different templates of one version, and a downgrade would go unnoticed."""
     written = [
         template_bodies.pipeline(FULL),
-        template_bodies.component_template(FULL, Retention()),
-        template_bodies.index_template(FULL, Retention()),
+        EVENTS.component_template(FULL, Retention()),
+        EVENTS.index_template(FULL, Retention()),
         *(stream.component_template(FULL, Retention()) for stream in BESIDE),
         *(stream.index_template(FULL, Retention()) for stream in BESIDE),
     ]
