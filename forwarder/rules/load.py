@@ -333,11 +333,7 @@ def _okta_detection(
     parts: list[Condition] = [parse_filter(query) for query in queries]
     condition = parts[0] if len(parts) == 1 else Or(tuple(parts))
     techniques = dict.fromkeys(_TECHNIQUE.findall(str(found.get("threat"))))
-    false_positives = found.get("false_positives")
-    described |= {
-        "tags": described["tags"] or tuple(f"attack.{technique.lower()}" for technique in techniques),
-        "falsepositives": tuple(map(str, false_positives)) if isinstance(false_positives, list) else (),
-    }
+    described["tags"] = described["tags"] or tuple(f"attack.{technique.lower()}" for technique in techniques)
     return DetectionRule(
         **described, file=file, line=line, language="filter", condition=condition, test=compiled(condition)
     )

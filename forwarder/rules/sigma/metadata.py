@@ -39,11 +39,8 @@ class Described(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     line: int
     name: str = ""
     level: str = _DEFAULT_LEVEL
-    description: str = ""
     tags: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
-    falsepositives: tuple[str, ...] = ()
-    fields: tuple[str, ...] = ()
 
 
 def made_id(text: str) -> str:
@@ -74,8 +71,8 @@ def description_of(found: Mapping[str, Any], report: Report) -> dict[str, Any]:
         "name": _text(found, "name"),
         "title": title,
         "level": (_text(found, "level") or _DEFAULT_LEVEL).lower(),
-        "description": _text(found, "description"),
-        **{key: _texts(found, key) for key in ("tags", "references", "falsepositives", "fields")},
+        "tags": _texts(found, "tags"),
+        "references": _texts(found, "references"),
     }
 
 

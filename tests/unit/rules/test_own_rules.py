@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sigma.collection import SigmaCollection
 
+from forwarder.rules.documents import yaml_documents
 from forwarder.rules.load import TEST_SUFFIXES, load
 from forwarder.rules.review import reviewed, warnings
 from forwarder.rules.rule_tests import run_tests
@@ -38,10 +39,12 @@ def test_every_rule_that_alerts_has_tags_and_false_positives() -> None:
     alerting: list[Described] = [rule for rule in found.rules if rule.alerts]
     alerting += [rule for rule in found.correlations if rule.alerts]
     assert len(alerting) == 10
+    documents = [document.value for file in FILES for document in yaml_documents(file.read_text())]
+    written = {document["title"]: document for document in documents}
     for each in alerting:
         assert any(tag.startswith("attack.t") for tag in each.tags), each.title
-        assert each.falsepositives, each.title
-        assert each.description, each.title
+        assert written[each.title]["falsepositives"], each.title
+        assert written[each.title]["description"], each.title
 
 
 @pytest.mark.long
