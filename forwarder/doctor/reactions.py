@@ -13,7 +13,6 @@ from forwarder.doctor.context import Context
 from forwarder.doctor.okta import split_hint, with_api
 from forwarder.react.guards.directory import Directory, LookUpError
 from forwarder.react.settings.actions import AddToGroupSettings
-from forwarder.react.settings.guards import Protect
 from forwarder.reaction_runner.okta_calls import OktaCalls
 from forwarder.settings import Settings
 from forwarder.setup.okta_role.groups import pages
@@ -83,11 +82,9 @@ async def _access(context: Context, name: str) -> Found:
             f"add users to the admin role: run `forwarder setup okta-role --org {name}`",
         )
     user_id = str(users[0].get("id"))
-    protect = context.settings.reactions.protect
-    asked = Protect(protect.users, protect.groups, protect.admins)
-    now = context.clock.now()
+    protect, now = context.settings.reactions.protect, context.clock.now()
     try:
-        await _directory(context).person(name, user_id, asked, now, now)
+        await _directory(context).person(name, user_id, protect, now, now)
     except LookUpError as error:
         seen = f"a user cannot be looked up, so every action on a user is refused: {error}"
         return fail(seen, _grant(name, "okta.groups.read and okta.roles.read"))

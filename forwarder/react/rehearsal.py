@@ -21,7 +21,7 @@ from forwarder.react.guards.pauses import Pauses
 from forwarder.react.plan import Plans
 from forwarder.react.ports import Answer, Seen
 from forwarder.react.prompts.results import LONGEST
-from forwarder.react.settings.guards import GuardSettings, Protect
+from forwarder.react.settings.guards import GuardSettings
 
 NOT_JUDGED: Mapping[str, str] = {
     "protected": "members of protected groups and holders of admin roles",
@@ -66,8 +66,8 @@ class Rehearsal:
 
     def __init__(self, plans: Plans, settings: GuardSettings) -> None:
         """Rehearse with the plans and the settings of the live reactions, but with the mode to rehearse."""
-        users = Protect(users=settings.protect.users, ips=settings.protect.ips)
-        settings = msgspec.structs.replace(settings, protect=users, confirm=frozenset())
+        without_okta = settings.protect.model_copy(update={"groups": (), "admins": False})
+        settings = msgspec.structs.replace(settings, protect=without_okta, confirm=frozenset())
         self._would: list[RehearsedAction] = []
         self._plans = plans
         self._now: Micros = 0

@@ -5,7 +5,7 @@ from ipaddress import ip_address, summarize_address_range
 
 from forwarder.react.plan import Plans
 from forwarder.react.rehearsal import Rehearsal
-from forwarder.react.settings.guards import GuardSettings, Limit, Network, Protect
+from forwarder.react.settings.guards import GuardSettings, Limit, Network
 from forwarder.react.settings.limits import LimitsSettings
 from forwarder.react.settings.types import Mode, Rate
 from forwarder.reaction_check import known_rules
@@ -15,11 +15,11 @@ from forwarder.settings import OrgSettings, Settings
 
 def guard_settings(settings: Settings, modes: Mapping[str, str]) -> GuardSettings:
     """Return the settings of the guards. `modes` has the mode of each rule, by the rule's id (see `Plans.modes`)."""
-    reactions, protect = settings.reactions, settings.reactions.protect
+    reactions = settings.reactions
     return GuardSettings(
         mode=str(reactions.mode),
         modes=modes,
-        protect=Protect(protect.users, protect.groups, protect.admins, protect.ips),
+        protect=reactions.protect,
         limits=_limits(reactions.limits),
         prompts_at_once=reactions.limits.prompts_at_once,
         fresh=reactions.fresh,

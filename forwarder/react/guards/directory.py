@@ -13,7 +13,7 @@ import msgspec
 from forwarder.core.errors import ForwarderError
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.ports import Answer, Okta, OktaCall
-from forwarder.react.settings.guards import Protect
+from forwarder.react.settings.limits import ProtectSettings
 
 AGE: Micros = 60 * SECOND
 """The largest age of the result of a look-up that is still used."""
@@ -58,7 +58,7 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold()).strip()
 
 
-def why_protected(person: Person, protect: Protect) -> str:
+def why_protected(person: Person, protect: ProtectSettings) -> str:
     """Return why `protect` protects a user, as a text for an operator; empty if the user is not protected.
 
     Raises:
@@ -86,7 +86,9 @@ class Directory:
         self._unknown: dict[tuple[str, str], tuple[Micros, LookUpError]] = {}  # since when, the oldest first
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
-    async def person(self, org: str, user_id: str, protect: Protect, now: Micros, since: Micros) -> Person:
+    async def person(
+        self, org: str, user_id: str, protect: ProtectSettings, now: Micros, since: Micros
+    ) -> Person:
         """Return the user with the groups and roles that `protect` needs, looked up at `since` or later.
 
         Raises:
@@ -133,7 +135,7 @@ class Directory:
                 unknown.append(name)
         return unknown
 
-    async def _look(self, org: str, user_id: str, protect: Protect, now: Micros) -> Person:
+    async def _look(self, org: str, user_id: str, protect: ProtectSettings, now: Micros) -> Person:
         api = self._api(org)
         if not _ID.fullmatch(user_id):
             raise LookUpError(f"{user_id!r} is not an id of Okta", is_unknown=True)
@@ -216,7 +218,7 @@ def _role(found: Mapping[str, Any]) -> str:
     return str(found.get("label") or found.get("type") or found.get("role") or "unnamed")
 
 
-def _suffices(person: Person, protect: Protect) -> bool:
+def _suffices(person: Person, protect: ProtectSettings) -> bool:
     """Whether `person` has the groups and roles that `protect` needs."""
     groups, roles = person.groups is not None, person.roles is not None
     return (groups or not protect.groups) and (roles or not protect.admins)

@@ -8,11 +8,10 @@ import msgspec
 
 from forwarder.core.action import EffectKind
 from forwarder.core.time import SECOND, Micros
+from forwarder.react.settings.limits import ProtectSettings
+from forwarder.react.settings.types import Mode
 
 Network = IPv4Network | IPv6Network
-
-MODES = ("off", "shadow", "enforce")
-"""The modes, the weakest first."""
 
 
 class Limit(msgspec.Struct, frozen=True):
@@ -27,27 +26,11 @@ class Limit(msgspec.Struct, frozen=True):
         return round(self.seconds * SECOND)
 
 
-class Protect(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Users and addresses that no action may touch.
-
-    Attributes:
-        users: ids or logins.
-        groups: ids or names of groups, whose members are protected.
-        admins: whether users who have an admin role, directly or through a group, are protected.
-        ips: addresses that are never blocked.
-    """
-
-    users: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    admins: bool = False
-    ips: tuple[Network, ...] = ()
-
-
 class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """The settings of the guards.
 
     Attributes:
-        mode: the strongest mode that any action may have, one of `MODES`.
+        mode: the strongest mode that any action may have, a value of `Mode`.
         modes: the mode of each rule, by the rule's id. A rule that is missing here, for example because the rule was
             removed, has the mode `off`.
         limits: the limits by name: `per_user`, `per_rule`, `prompt_per_user`, or a kind of action. Without the limit
@@ -63,7 +46,7 @@ class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
 
     mode: str = "off"
     modes: Mapping[str, str] = {}
-    protect: Protect = Protect()
+    protect: ProtectSettings = ProtectSettings(admins=False)
     limits: Mapping[str, Limit] = {}
     prompts_at_once: int = 5
     fresh: float = 600.0
@@ -75,4 +58,5 @@ class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     def ceiling(self, rule: str, planned: str) -> str:
         """Return the mode of an action: the weakest of the global mode, the mode of its rule, and `planned`,
         the mode in which it was planned."""
-        return min(self.mode, self.modes.get(rule, MODES[0]), planned, key=MODES.index)
+        modes = (self.mode, self.modes.get(rule, "off"), planned)
+        return min(modes, key=lambda mode: Mode(mode).strength)

@@ -14,7 +14,8 @@ from forwarder.react.guards.guards import Guards
 from forwarder.react.guards.judgement import Decision, Judgement
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.ports import Answer, Seen
-from forwarder.react.settings.guards import GuardSettings, Limit, Protect
+from forwarder.react.settings.guards import GuardSettings, Limit
+from forwarder.react.settings.limits import ProtectSettings
 from tests.fakes.actions import HOUR, USER
 from tests.fakes.clock import ManualClock
 from tests.fakes.okta_directory import OktaDirectory
@@ -36,7 +37,7 @@ RULES = ("push_fatigue", "cheap", "group_changed", *(f"rule-{number}" for number
 SETTINGS = GuardSettings(
     mode="enforce",
     modes=dict.fromkeys(RULES, "enforce"),
-    protect=Protect(
+    protect=ProtectSettings(
         users=("breakglass@corp.example",),
         groups=("Break-glass",),
         admins=True,

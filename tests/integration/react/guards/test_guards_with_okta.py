@@ -20,14 +20,15 @@ from forwarder.react.guards.directory import Directory
 from forwarder.react.guards.guards import Guards
 from forwarder.react.guards.judgement import Decision
 from forwarder.react.guards.pauses import Pauses
-from forwarder.react.settings.guards import GuardSettings, Protect
+from forwarder.react.settings.guards import GuardSettings
+from forwarder.react.settings.limits import ProtectSettings
 from forwarder.reaction_runner.okta_calls import OktaCalls
 from tests.fakes.actions import action
 from tests.fakes.keys import pem, public_pem, rsa_key
 from tests.fakes.okta_org import TOKEN, okta_org
 from tests.unit.react.guard_scene import FakeLooks, FakeStore, change
 
-PROTECT = Protect(users=("BREAKGLASS@corp.example",), groups=("break-glass",), admins=True)
+PROTECT = ProtectSettings(users=("BREAKGLASS@corp.example",), groups=("break-glass",), admins=True)
 SETTINGS = GuardSettings(mode="enforce", modes={"push_fatigue": "enforce"}, protect=PROTECT)
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from forwarder.react.guards.directory import Directory, LookUpError, why_protected
 from forwarder.react.ports import Answer
-from forwarder.react.settings.guards import Protect
+from forwarder.react.settings.limits import ProtectSettings
 from tests.fakes.actions import USER
 from tests.fakes.clock import NOON
 from tests.fakes.okta_directory import OktaDirectory
 
-ALL = Protect(users=("x@corp.example",), groups=("Break-glass",), admins=True)
+ALL = ProtectSettings(users=("x@corp.example",), groups=("Break-glass",), admins=True)
 PATH = f"/api/v1/users/{USER.id}"
 
 
@@ -26,9 +26,9 @@ def org() -> OktaDirectory:
 async def test_only_the_groups_and_roles_that_protect_needs_are_looked_up() -> None:
     okta = org()
     expected = {
-        Protect(users=("x",)): [PATH],
-        Protect(groups=("x",)): [PATH, f"{PATH}/groups"],
-        Protect(admins=True): [PATH, f"{PATH}/roles"],
+        ProtectSettings(users=("x",), admins=False): [PATH],
+        ProtectSettings(groups=("x",), admins=False): [PATH, f"{PATH}/groups"],
+        ProtectSettings(admins=True): [PATH, f"{PATH}/roles"],
         ALL: [PATH, f"{PATH}/groups", f"{PATH}/roles"],
     }
     for protect, paths in expected.items():
@@ -63,7 +63,7 @@ async def test_a_cached_look_up_without_the_needed_data_is_not_used() -> None:
     okta = org()
     okta.user_roles[USER.id] = ["ORG_ADMIN"]
     directory = Directory(okta)
-    person = await directory.person("acme", USER.id, Protect(users=("x",)), NOON, NOON)
+    person = await directory.person("acme", USER.id, ProtectSettings(users=("x",), admins=False), NOON, NOON)
     with pytest.raises(LookUpError):
         why_protected(person, ALL)
     assert why_protected(await directory.person("acme", USER.id, ALL, NOON, NOON), ALL)
@@ -91,7 +91,7 @@ async def test_a_link_to_another_host_is_followed_to_none_but_the_org() -> None:
     okta = org()
     page = Answer(200, [], links={"next": f"https://evil.example{PATH}/groups?after=2"})
     okta.spoil = lambda path: page if path == f"{PATH}/groups" else None
-    await Directory(okta).person("acme", USER.id, Protect(groups=("x",)), NOON, NOON)
+    await Directory(okta).person("acme", USER.id, ProtectSettings(groups=("x",), admins=False), NOON, NOON)
     assert okta.calls[-1] == f"{PATH}/groups?after=2"  # a path; the port adds the org
 
 
@@ -101,7 +101,9 @@ async def test_the_cache_has_a_maximum_size() -> None:
     directory = Directory(okta)
     for number in range(10_050):
         okta.users = {f"00u{number}": "x"}
-        await directory.person("acme", f"00u{number}", Protect(users=("x",)), NOON, NOON)
+        await directory.person(
+            "acme", f"00u{number}", ProtectSettings(users=("x",), admins=False), NOON, NOON
+        )
     assert len(directory._people) == 10_000
     assert len(directory._locks) <= 1
 

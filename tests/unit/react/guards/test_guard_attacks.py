@@ -13,7 +13,8 @@ from forwarder.core.time import SECOND
 from forwarder.react.guards.directory import folded
 from forwarder.react.guards.judgement import Decision
 from forwarder.react.ports import Answer, Seen
-from forwarder.react.settings.guards import Limit, Protect
+from forwarder.react.settings.guards import Limit
+from forwarder.react.settings.limits import ProtectSettings
 from tests.fakes.actions import USER, action
 from tests.unit.react.guard_scene import BREAK_GLASS, Scene, change
 
@@ -40,7 +41,7 @@ STOPPED = {Decision.REFUSE, Decision.WAIT}
     ],
 )
 async def test_a_protected_login_is_known_in_every_case_and_form(login: str) -> None:
-    scene = Scene(protect=Protect(users=(login,)))
+    scene = Scene(protect=ProtectSettings(users=(login,), admins=False))
     target = ActionTarget("user", BREAK_GLASS, "somebody@else.example")
     assert await scene.verdict(action("revoke_sessions", target=target)) == (
         Decision.REFUSE,
@@ -110,7 +111,7 @@ async def test_a_target_that_is_not_a_user_id_is_refused(target: str) -> None:
     "name", ["100%", "a%00b", "x\x00y", "tab\there", "\x1b[2J", "line\nbreak", "%n%s", "\u202e"]
 )
 async def test_odd_characters_in_the_names_of_groups_and_logins_change_nothing(name: str) -> None:
-    scene = Scene(protect=Protect(groups=(name,)))
+    scene = Scene(protect=ProtectSettings(groups=(name,), admins=False))
     scene.okta.groups["00godd"] = name
     scene.okta.users[USER.id] = f"{name}@corp.example"
     assert await scene.verdict(action("revoke_sessions")) == (Decision.GO, None)

@@ -19,7 +19,8 @@ from forwarder.core.action import (
 from forwarder.core.time import SECOND
 from forwarder.react.guards.judgement import Decision
 from forwarder.react.ports import Answer, Seen
-from forwarder.react.settings.guards import GuardSettings, Limit, Protect
+from forwarder.react.settings.guards import GuardSettings, Limit
+from forwarder.react.settings.limits import ProtectSettings
 from tests.fakes.actions import USER, action
 from tests.fakes.clock import NOON
 from tests.unit.react.guard_scene import BREAK_GLASS, SETTINGS, Scene, change
@@ -192,7 +193,7 @@ async def test_every_action_on_a_protected_user_except_notify_is_refused(name: s
 
 
 async def test_a_protected_user_may_be_named_by_id() -> None:
-    scene = Scene(protect=Protect(users=(USER.id,)))
+    scene = Scene(protect=ProtectSettings(users=(USER.id,), admins=False))
     assert await scene.verdict(action("revoke_sessions")) == refused(Reason.PROTECTED)
 
 
@@ -211,14 +212,14 @@ async def test_members_of_a_protected_group_are_protected_on_every_page_of_the_l
 
 
 async def test_a_protected_group_may_be_named_by_id() -> None:
-    scene = Scene(protect=Protect(groups=("00gops",)))
+    scene = Scene(protect=ProtectSettings(groups=("00gops",), admins=False))
     scene.okta.members["00gops"] = {USER.id}
     assert await scene.verdict(action("revoke_sessions")) == refused(Reason.PROTECTED)
 
 
 @pytest.mark.parametrize("by_group", [False, True])
 async def test_holders_of_an_admin_role_are_protected_also_by_a_group(*, by_group: bool) -> None:
-    scene = Scene(protect=Protect(admins=True))
+    scene = Scene(protect=ProtectSettings(admins=True))
     scene.okta.members["00gops"] = {USER.id}
     if by_group:
         scene.okta.group_roles["00gops"] = ["HELP_DESK_ADMIN"]
@@ -227,12 +228,12 @@ async def test_holders_of_an_admin_role_are_protected_also_by_a_group(*, by_grou
     found = await scene.judge(action("revoke_sessions"))
     assert (found.verdict, found.reason) == refused(Reason.PROTECTED)
     assert "HELP_DESK_ADMIN" in found.detail
-    scene.reload(change(SETTINGS, protect=Protect(users=("another@corp.example",))))
+    scene.reload(change(SETTINGS, protect=ProtectSettings(users=("another@corp.example",), admins=False)))
     assert await scene.verdict(action("revoke_sessions", 1)) == GO
 
 
 async def test_without_anything_to_protect_nobody_is_looked_up() -> None:
-    scene = Scene(protect=Protect())
+    scene = Scene(protect=ProtectSettings(admins=False))
     assert await scene.verdict(action("revoke_sessions")) == GO
     assert scene.okta.calls == []
 
@@ -761,7 +762,7 @@ async def test_live_effects_on_a_newly_protected_user_or_address_are_found() -> 
     scene.okta.members["00gglass"] = {USER.id}
     await scene.clock.advance(61)
     assert [row.key for row in await scene.guards.newly_protected()] == [group.key]
-    protect = Protect(ips=(*SETTINGS.protect.ips, ip_network("93.184.216.0/24")))
+    protect = ProtectSettings(ips=(*SETTINGS.protect.ips, ip_network("93.184.216.0/24")), admins=False)
     scene.reload(change(scene.settings, protect=protect))
     assert [row.key for row in await scene.guards.newly_protected()] == [blocked.key]
 
