@@ -28,16 +28,11 @@ class RuleMetrics:
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics = metrics
         self._limited = RateLimitedLogger(_logger, clock, interval=600.0)
-        self._evicted = 0
         self._clock = clock
         self.held_back: Counter[tuple[str, str]] = Counter()
         self.failures = 0
         self.failed_at: Micros | None = None
         self.evaluation = metrics.rule_evaluation
-
-    def loaded(self, engine: RuleEngine) -> None:
-        """From now on, count the groups that `engine` evicts. The engine has the new rules."""
-        self._evicted = engine.groups.evicted
 
     def count(self, event: Event, found: Evaluation, now: Micros) -> None:
         """Count the result `found` of the evaluation of `event`."""
@@ -73,11 +68,10 @@ class RuleMetrics:
             )
 
     def state(self, engine: RuleEngine) -> None:
-        """Update the metrics: how many groups `engine` has in memory, and how many it has evicted."""
+        """Update the metrics: how many groups `engine` has in memory, and how many it has evicted since the last call."""
         self._metrics.rule_state_keys.set(len(engine.groups))
-        more = engine.groups.evicted - self._evicted
+        more, engine.groups.evicted = engine.groups.evicted, 0
         if more > 0:
-            self._evicted = engine.groups.evicted
             self._metrics.rule_state_evicted.inc(more)
             self._limited.warning(
                 "more groups than rules.max_keys are active; the oldest groups were forgotten, so rules may alert late or not at all; "

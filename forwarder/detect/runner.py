@@ -97,7 +97,6 @@ class RuleRunner:
             self._tasks.pop("new").cancel()
         self._orgs = None if settings.orgs is None else frozenset(settings.orgs)
         self._next = None
-        self._metrics.loaded(engine)
         if not rules.rules and self._engine is None:
             return
         self._rules = rules
@@ -154,7 +153,6 @@ class RuleRunner:
             attempt += 1
             await self._clock.sleep(Backoff().delay(attempt))
             engine = RuleEngine(engine.rules, engine.timing)  # the old one has read only a part of the events
-            self._metrics.loaded(engine)
 
     async def _read_again(self, engine: RuleEngine) -> None:
         """Let `engine` read the earlier events that affect it, then hand it to `_turn`."""

@@ -65,7 +65,8 @@ class RuleGroups:
     """The groups of all rules, by key.
 
     Attributes:
-        evicted: the number of groups that were dropped before `keep` was over, because there were more than `most`.
+        evicted: the number of groups that were dropped before `keep` was over, because there were more than `most`,
+            since a caller last set it to 0.
     """
 
     def __init__(self, most: int, keep: Micros) -> None:
