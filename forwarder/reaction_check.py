@@ -12,7 +12,7 @@ from forwarder.react.prompts.muted import is_factor_event
 from forwarder.react.settings.problems import OrgAccess, org_problems, problems, rule_problems
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.warnings import rule_warnings, warnings
-from forwarder.rules.evaluation.matched_types import MatchableTypes
+from forwarder.rules.evaluation.matched_types import matchable_types
 from forwarder.rules.evaluation.ruleset import Ruleset
 
 
@@ -40,7 +40,7 @@ def reaction_problems(
         yield from org_problems(reactions, {name: _access(api) for name, api in apis.items()})
     if ruleset is not None:
         factors: Sequence[str] = [name for name in EVENT_TYPES if is_factor_event(name)]
-        yield from rule_problems(reactions, known_rules(ruleset), MatchableTypes(ruleset, factors).of)
+        yield from rule_problems(reactions, known_rules(ruleset), matchable_types(ruleset, factors))
 
 
 def _access(api: ApiSettings | None) -> OrgAccess:
