@@ -20,7 +20,6 @@ class Answer(msgspec.Struct, frozen=True):
     Attributes:
         status: the HTTP status; 0 if there was no answer.
         body: decoded JSON, or None.
-        headers: some of the response's headers, their names in lower case.
         code: Okta's `errorCode`, or the field `error` of an OAuth response; empty if there is none.
         text: for an operator: what was refused, and what to do. After a 2xx, the text is empty, or says what is not as
             expected.
@@ -32,7 +31,6 @@ class Answer(msgspec.Struct, frozen=True):
 
     status: int
     body: Any = None
-    headers: Mapping[str, str] = {}
     code: str = ""
     text: str = ""
     sent: bool = True

@@ -15,8 +15,6 @@ from forwarder.okta.api.transport import RawResponse
 from forwarder.okta.api.urls import links_of
 from forwarder.react.ports import Answer, okta_retry_at, unreadable
 
-_KEPT = ("retry-after", "location", "content-type")
-
 
 class OktaCalls:
     """Implements `react.ports.Okta`."""
@@ -61,7 +59,6 @@ class OrgCalls:
         headers = refused.headers
         return Answer(
             refused.status,
-            headers={name: headers[name] for name in _KEPT if name in headers},
             code=refused.code,
             text=text,
             sent=not refused.from_token_endpoint,

@@ -23,13 +23,11 @@ def ask(case: Case, approve_within: float, reason: Reason, why: str, text: str) 
         text: says for an operator why a human must approve.
     """
     action = case.action
-    limit = why if reason is Reason.LIMIT else ""
     if case.in_shadow:
-        return Judgement(Decision.SHADOW, reason, f"{text}; enforce would wait for a human", limit=limit)
+        return Judgement(Decision.SHADOW, reason, f"{text}; enforce would wait for a human")
     approval = action.approval or Approval(case.now + _time(action, approve_within), why)
     text = f"{text}; decide with: forwarder reactions approve {action.id}, or: forwarder reactions refuse {action.id}"
-    until = approval.until
-    return Judgement(Decision.WAIT, reason, text, Waits.APPROVAL, until, approval=approval, limit=limit)
+    return Judgement(Decision.WAIT, reason, text, Waits.APPROVAL, approval.until, approval=approval)
 
 
 def _time(action: Action, approve_within: float) -> Micros:

@@ -37,7 +37,6 @@ class Judgement(msgspec.Struct, frozen=True):
         before: the state of the target now; None if no guard looked up the target.
         moves: for NO_OP: the key of a live action with the same effect. The effect then lasts until the end that this
             action would have set, if that end is later.
-        limit: for the reason `limit`: the name of the limit that the action exceeds.
     """
 
     verdict: Decision
@@ -48,7 +47,6 @@ class Judgement(msgspec.Struct, frozen=True):
     before: Any = None
     approval: Approval | None = None
     moves: str = ""
-    limit: str = ""
 
 
 class Case(msgspec.Struct):

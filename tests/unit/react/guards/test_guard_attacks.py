@@ -175,7 +175,8 @@ async def test_a_flood_uses_up_the_limit_of_one_kind_and_sessions_are_still_revo
         await scene.carry_out(action("notify", number, rule="cheap"))
     flooded = action("add_to_group", 900, settings=GROUP)
     found = await scene.judge(flooded)
-    assert (found.reason, found.limit) == (Reason.LIMIT, "timed")
+    assert found.approval is not None
+    assert (found.reason, found.approval.limit) == (Reason.LIMIT, "timed")
     assert await scene.verdict(action("revoke_sessions", 901)) == (Decision.GO, None)
     assert await scene.verdict(action("prompt", 902)) == (Decision.GO, None)
 
