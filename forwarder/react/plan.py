@@ -67,10 +67,6 @@ class Plans:
         """Return the actions for an alert, in the order of the configuration.
 
         An action is due immediately if the alert has exactly one target for it. Otherwise its row is already refused.
-
-        Args:
-            event: the event of the alert, as the store holds it.
-            at: the current time.
         """
         alert = decode(event.body)
         found = alert["forwarder"]["alert"]
@@ -111,13 +107,7 @@ class Plans:
 
     def answered(self, prompt: Action, answer: str, at: Micros) -> list[Action]:
         """Return the actions that follow `answer`, as the prompt's row lists them. The target of an action is the user
-        who was asked, unless the action has the setting `user`, or is not about a user.
-
-        Args:
-            prompt: the prompt's row.
-            answer: approved, denied, timeout, unreachable or unknown.
-            at: the current time.
-        """
+        who was asked, unless the action has the setting `user`, or is not about a user."""
         alert = decode(prompt.subject) if prompt.subject else {}
         shared = {each: getattr(prompt, each) for each in _SHARED} | {"parent": prompt.key}
         found = []

@@ -21,14 +21,8 @@ class ReactionFinding(msgspec.Struct, frozen=True):
 async def missing_groups(
     directory: Directory, orgs: Sequence[str], groups: Sequence[str]
 ) -> list[ReactionFinding]:
-    """Return a finding for each protected group that does not exist in an org, and so protects no user of that org.
-
-    Args:
-        directory: looks up the groups. If the look-up in an org fails, there is no finding about that org, because the
-            guards refuse its actions anyway.
-        orgs: the orgs in which reactions act.
-        groups: ids or names of the protected groups.
-    """
+    """Return a finding for each of `groups` (ids or names) that does not exist in an org, and so protects no user of that
+    org. If the look-up in an org fails, there is no finding about that org: the guards refuse its actions anyway."""
     found = []
     for org in orgs if groups else ():
         try:

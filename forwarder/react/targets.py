@@ -18,11 +18,7 @@ def user_of(alert: Mapping[str, Any], where: str | None = None) -> tuple[ActionT
     """Return the user that an alert is about, and an empty text.
 
     If the alert does not name exactly one user, return a target without an id, and the reason as a text for an operator.
-
-    Args:
-        alert: the decoded body of the alert.
-        where: where to look for the user: `actor` or `target`. None means the actor if the actor is a user, else the
-            target.
+    `where` is `actor` or `target`; None means the actor if the actor is a user, else the target.
     """
     actor = list(_users([alert.get("actor")]))
     if where == "actor" or (where is None and actor):

@@ -92,13 +92,8 @@ class Suggestions:
 def coverage(
     rule: Rule, catalogue: Catalogue = EVENT_TYPES, suggestions: Suggestions | None = None
 ) -> Coverage | None:
-    """Look up the event types of `rule`; return None if the rule is not about Okta.
-
-    Args:
-        rule: the rule.
-        catalogue: the tags of each event type, by type.
-        suggestions: the object that limits the number of suggestions; all rules of one run share it.
-    """
+    """Look up the event types of `rule`; return None if the rule is not about Okta. All rules of one run share the object
+    `suggestions`, which limits their number."""
     if rule.okta is False:
         return None
     known: set[str] = set()

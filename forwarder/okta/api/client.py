@@ -291,11 +291,8 @@ def _token_failure(error: Any) -> _Failure:
 
 
 def _credentials(settings: ApiSettings, *, reread: bool = False) -> sdk.Credentials:
-    """Return the configured credentials in clear text.
-
-    Args:
-        settings: the settings with the credentials.
-        reread: whether to read the files and environment variables that hold the secrets again.
+    """Return the configured credentials in clear text. With `reread`, read the files and environment variables that hold the
+    secrets again.
 
     Raises:
         ValueError: a file or variable that holds a secret is gone or empty.

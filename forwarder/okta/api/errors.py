@@ -91,13 +91,8 @@ def redacted(text: object, limit: int = 100) -> str:
 
 
 def read_error(status: int, content: bytes, headers: Any) -> ErrorResponse:
-    """Read an error response of an API endpoint.
-
-    Args:
-        status: the HTTP status.
-        content: the body. It need not be JSON: a proxy may have sent it.
-        headers: the response headers, as a mapping that ignores the case of names.
-    """
+    """Read an error response of an API endpoint. Its body need not be JSON: a proxy may have sent it. `headers` is a mapping
+    that ignores the case of names."""
     redirect_host = urlsplit(headers.get("location", "")).netloc
     try:
         body = msgspec.json.decode(content)
@@ -123,10 +118,7 @@ def read_error(status: int, content: bytes, headers: Any) -> ErrorResponse:
 def refused(call: tuple[str, str, str], response: ErrorResponse, *, app: bool) -> OktaRefusedError:
     """Return the exception for an error response. Its text says which call Okta refused, why, and what to do.
 
-    Args:
-        call: the method, the org's URL, and the path.
-        response: Okta's response.
-        app: whether the credentials are those of a service app; otherwise they are an API token.
+    `call` is the method, the org's URL, and the path; `app` says whether the credentials are those of a service app.
     """
     method, origin, path = call
     token = response.from_token_endpoint

@@ -17,13 +17,10 @@ class ApiMetrics:
         self._clock = clock
 
     def record(self, method: str, family: str, status: int | None, headers: Mapping[str, str]) -> None:
-        """Count a finished call.
+        """Count a finished call; `status` is None if there was no response.
 
-        Args:
-            method: the HTTP method.
-            family: the common path prefix of the endpoints that share a rate limit.
-            status: the HTTP status; None if there was no response.
-            headers: the response headers. Names must be in lower case, unless the mapping ignores case.
+        `family` is the common path prefix of the endpoints that share a rate limit. Names in `headers` must be in lower
+        case, unless the mapping ignores case.
         """
         code = "none" if status is None else str(status)
         operation = f"{method} {family}"

@@ -45,11 +45,7 @@ class Api(Protocol):
     ) -> Response:
         """Send a request and return its 2xx response. Wait if the rate limit requires it, and retry if that is safe.
 
-        Args:
-            method: the HTTP method.
-            path: a path such as `/api/v1/logs`, or a full URL of the org, such as one from a `link` header.
-            query: query parameters.
-            body: an object to send as JSON; None for no body.
+        `path` may also be a full URL of the org, such as one from a `link` header. `body` is sent as JSON.
 
         Raises:
             OktaRefusedError: Okta refused the call. The text names the scope or role that may be missing, if known.

@@ -95,10 +95,8 @@ class RateLimiter:
     def update_from_headers(self, headers: Mapping[str, str]) -> None:
         """Read the limit, the remaining calls and the end of the window from a response's headers.
 
-        A limit of 0 is ignored: Okta sends it with a 429 for too many concurrent calls.
-
-        Args:
-            headers: the response headers. Names must be in lower case, unless the mapping ignores case.
+        A limit of 0 is ignored: Okta sends it with a 429 for too many concurrent calls. Names in `headers` must be in lower
+        case, unless the mapping ignores case.
         """
         limit, left, ends = (
             _number(headers, f"x-rate-limit-{name}") for name in ("limit", "remaining", "reset")

@@ -57,12 +57,7 @@ class Transport:
         """Create the transport; the first request connects.
 
         The transport counts requests against the rate limits, because the SDK sends some requests by itself (for tokens
-        and nonces).
-
-        Args:
-            limits: the org's rate limits.
-            timeout: seconds for one request.
-            metrics: the org's API metrics; None in a command, which has no metrics.
+        and nonces). `timeout` is the number of seconds for one request. In a command, `metrics` is None.
         """
         self._limits = limits
         self._metrics = metrics

@@ -113,11 +113,8 @@ def find_own(hooks: Iterable[Hook], name: str, uri: str) -> Hook | None:
 
 
 def check_quota(hooks: Iterable[Hook], hook: Hook | None) -> None:
-    """Check that the org can have one more live hook (ACTIVE and VERIFIED).
-
-    Args:
-        hooks: all hooks of the org.
-        hook: the hook that will be live, and that is not counted; None if it does not exist yet.
+    """Check that the org can have one more live hook (ACTIVE and VERIFIED). `hooks` are all hooks of the org. `hook`, if it
+    exists already, is the one that will be live, and is not counted.
 
     Raises:
         OktaError: the other live hooks are as many as Okta allows.

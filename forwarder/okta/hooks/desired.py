@@ -195,13 +195,8 @@ class HookPlan(msgspec.Struct, frozen=True):
 
 
 def plan(desired: DesiredHook, hook: Hook | None, *, resend_secret: bool = False) -> HookPlan:
-    """Plan the steps that make `hook` match `desired`.
-
-    Args:
-        desired: the hook that the operator wants.
-        hook: the existing hook, if any.
-        resend_secret: send the secret again even if nothing else differs, because Okta does not show which secret it has.
-    """
+    """Plan the steps that make `hook` match `desired`. With `resend_secret`, send the secret again even if nothing else
+    differs, because Okta does not show which secret it has."""
     if hook is None:
         return HookPlan(tuple(_new(desired)), create=True, verify=True)
     channel = list(_channel(desired, hook, resend_secret=resend_secret))

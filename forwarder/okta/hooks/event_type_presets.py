@@ -22,13 +22,8 @@ Catalogue = Mapping[str, tuple[str, ...]]
 def resolve(
     events: str | Iterable[str], needed: Collection[str] = (), catalogue: Catalogue = EVENT_TYPES
 ) -> frozenset[str]:
-    """Return the event types that `events` stands for.
-
-    Args:
-        events: one preset, or a list of event types and presets.
-        needed: the event types that the preset `rules` stands for.
-        catalogue: Okta's event types with their tags.
-    """
+    """Return the event types that `events` stands for: one preset, or a list of event types and presets. `needed` are the
+    types that the preset `rules` stands for."""
     eligible = {name for name, tags in catalogue.items() if HOOK_ELIGIBLE in tags}
     presets: dict[str, Collection[str]] = {
         ALL_ELIGIBLE: eligible,
@@ -42,14 +37,8 @@ def resolve(
 def event_type_problems(
     types: Collection[str], filters: Iterable[str] = (), catalogue: Catalogue = EVENT_TYPES
 ) -> list[str]:
-    """Return the reasons why Okta would refuse a hook with `types`, one line each; empty if it would accept
-    it.
-
-    Args:
-        types: the event types of the hook.
-        filters: the event types that have a filter.
-        catalogue: Okta's event types with their tags.
-    """
+    """Return the reasons why Okta would refuse a hook with `types`, one line each; empty if it would accept it. `filters`
+    are the event types that have a filter."""
     problems = []
     for name in sorted(types):
         if name not in catalogue:

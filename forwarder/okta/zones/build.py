@@ -32,17 +32,10 @@ def zone_writer(  # noqa: PLR0913  # everything about the org that its zones nee
     client_id: str | None = None,
     protected: Iterable[RequiredExemption] = (),
 ) -> ZoneWriter:
-    """Return the writer of an org's zones.
+    """Return the writer of an org's zones. The record of zones and its lock file are in the folder of the store.
 
-    Args:
-        org: the org's name in the configuration.
-        url: the org's URL.
-        settings: the org's settings about zones.
-        api: the org's API.
-        clock: the clock.
-        store: the path of the store. The record of zones and its lock file are in the same folder.
-        client_id: the client id of the service app; None if the forwarder uses an API token.
-        protected: addresses that must be exempt, in addition to the forwarder's own.
+    `client_id` is None if the forwarder uses an API token. `protected` are addresses that must be exempt, in addition to
+    the forwarder's own.
     """
     stated = protected_by(f"orgs.{org}.egress", settings.egress)
     egress = Egress(api, url, clock, client_id=client_id, stated=stated)

@@ -41,15 +41,8 @@ class Egress:
         client_id: str | None = None,
         stated: Iterable[RequiredExemption] = (),
     ) -> None:
-        """Create the object; nothing is requested yet.
-
-        Args:
-            api: the org's API.
-            url: the org's URL.
-            clock: the clock.
-            client_id: the client id of the service app; None if the forwarder uses an API token.
-            stated: the addresses that the operator has configured.
-        """
+        """Create the object; nothing is requested yet. `client_id` is None if the forwarder uses an API token. `stated` are the
+        addresses that the operator has configured."""
         self._api = api
         self._host = urlsplit(url).hostname or ""
         self._clock = clock

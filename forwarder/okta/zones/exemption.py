@@ -21,12 +21,8 @@ class RequiredExemption(msgspec.Struct, frozen=True):
 
 
 def exemption_problems(zones: Sequence[Zone], needed: Iterable[RequiredExemption]) -> Iterator[str]:
-    """Yield a line for each reason why a blocklist could block addresses that must be exempt.
-
-    Args:
-        zones: all zones of the org.
-        needed: addresses that must be exempt.
-    """
+    """Yield a line for each reason why a blocklist could block the addresses `needed`, which must be exempt. `zones` are all
+    zones of the org."""
     every = list(needed)
     exempt = [zone for zone in zones if zone.system and zone.name == EXEMPT_ZONE]
     listed = ", ".join(dict.fromkeys(each.range.text for each in every)) or "the forwarder's own address"

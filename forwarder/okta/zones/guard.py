@@ -25,13 +25,8 @@ class ZoneGuard:
     ) -> list[str]:
         """Return a line for each reason why nothing may be blocked; empty if blocking is safe.
 
-        Args:
-            zones: all zones of the org.
-            made: the zones that we made.
-            blocked: the addresses that will be blocked; None if they are not known. They must not overlap the
-                forwarder's own addresses or the protected ones.
-            written: id of the zone that we have just written; wait some seconds until the System Log shows that call.
-                Empty if we have written no zone.
+        `zones` are all zones of the org. `blocked` are the addresses that will be blocked, if they are known: they must not
+        overlap the forwarder's own addresses or the protected ones. For `written`, see `Egress.addresses`.
 
         Raises:
             OktaError: the System Log cannot be read.

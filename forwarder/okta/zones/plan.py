@@ -73,13 +73,9 @@ def plan(
 ) -> ZonePlan:
     """Plan the steps that give the org the `desired` zones.
 
-    Args:
-        desired: the zones that the configuration declares.
-        zones: all zones of the org.
-        made: the zones that we made.
-        activate: activate desired zones that are INACTIVE.
-        adopt: names of zones that others made, but that we may change from now on.
-        kept: names of zones that another part of the forwarder manages. They are never `undeclared`.
+    `zones` are all zones of the org, and `made` those that we made. With `activate`, desired zones that are INACTIVE are
+    activated. `adopt` has the names of zones that others made, but that we may change from now on; `kept` the names of zones
+    that another part of the forwarder manages, which are never `undeclared`.
     """
     wanted = list(desired)
     room = MAX_ZONES - sum(not zone.system for zone in zones)

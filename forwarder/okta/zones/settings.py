@@ -245,12 +245,7 @@ class OrgZones(Section):
 
 def zone_problems(settings: OrgZones, protected: Mapping[str, AddressRange]) -> Iterable[str]:
     """Yield a line for each reason why the zones of an org cannot be used: the key below the org, the problem, and what
-    to do.
-
-    Args:
-        settings: the org's settings about zones.
-        protected: addresses that must never be blocked, by the key of the configuration that lists them.
-    """
+    to do. `protected` has the addresses that must never be blocked, by the key of the configuration that lists them."""
     if len(settings.zones) > MAX_ZONES:
         yield f"zones: {len(settings.zones)} zones are too many; Okta allows {MAX_ZONES} in an org"
     if settings.blocklist.zone in settings.zones:

@@ -22,13 +22,7 @@ class ZoneLook(msgspec.Struct, frozen=True):
 async def look(
     settings: OrgZones, writer: ZoneWriter, *, activate: bool = False, adopt: Collection[str] = ()
 ) -> ZoneLook:
-    """Read the zones of an org and plan what to change; change nothing.
-
-    Args:
-        settings: the org's settings about zones.
-        writer: the writer of the org's zones.
-        activate: plan to activate desired zones that are INACTIVE.
-        adopt: names of zones that others made, but that we may change from now on.
+    """Read the zones of an org and plan what to change; change nothing. For `activate` and `adopt`, see `plan`.
 
     Raises:
         OktaError: Okta refuses, or does not respond.

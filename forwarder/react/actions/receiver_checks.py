@@ -52,11 +52,7 @@ async def check_jwks(settings: SetSettings) -> list[str]:
 async def check_provider(receiver: str, org: str, settings: SetSettings, okta: OktaCall) -> list[str]:
     """Check that the forwarder is registered in an org as a provider of security events. Return the problems.
 
-    Args:
-        receiver: the name that this org has as a receiver in `reactions.receivers`.
-        org: the name of the org in `orgs`.
-        settings: the issuer and its keys.
-        okta: the org's API. It needs the scope `okta.securityEventsProviders.read`.
+    `receiver` is the name of the org in `reactions.receivers`. The API needs the scope `PROVIDERS_SCOPE`.
     """
     key = f"reactions.receivers.{receiver}.org"
     await okta.ready("GET", PROVIDERS_PATH)

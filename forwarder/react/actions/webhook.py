@@ -69,11 +69,8 @@ class Webhooks(Posters):
     async def send(self, name: str, message_id: str, body: bytes) -> Answer:
         """Send `body` once to the receiver `name`. Raises nothing for an error of the receiver.
 
-        Args:
-            name: a name of `reactions.webhooks`.
-            message_id: stays the same when a webhook is repeated, so that the receiver recognises the repetition;
-                ASCII without `.`.
-            body: JSON, as `payload` makes it.
+        `message_id` is ASCII without `.`, and stays the same when a webhook is repeated, so that the receiver recognises
+        the repetition.
         """
         if name not in self._posters:
             text = f"reactions.webhooks has no {name} any more; add it, or take it out of `do`"

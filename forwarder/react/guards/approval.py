@@ -15,12 +15,8 @@ def ask(case: Case, approve_within: float, reason: Reason, why: str, text: str) 
     """Return the judgement that lets an action wait for a human's approval. In shadow mode, return a judgement that says
     that a human would be asked.
 
-    Args:
-        case: the action.
-        approve_within: the time to approve in seconds, unless the action's settings have another time.
-        reason: LIMIT or APPROVAL.
-        why: the name of the limit that the action exceeds, or `asks`.
-        text: says for an operator why a human must approve.
+    The time to approve is `approve_within` seconds, unless the action's settings have another. `reason` is LIMIT or
+    APPROVAL; `why` is the name of the limit that the action exceeds, or `asks`; `text` says it for an operator.
     """
     action = case.action
     if case.in_shadow:

@@ -18,11 +18,7 @@ def why_late(case: Case, fresh: float) -> Judgement | None:
     """Return the refusal of an action that is too late; None if the action is in time.
 
     An action that waits for an approval is late when the time to approve it is up. Any other action is late when more than
-    `fresh` has passed since its event or, if a human approved the action, since the approval.
-
-    Args:
-        case: the action, and the time.
-        fresh: the age in seconds after which an event or an approval is too old.
+    `fresh` seconds have passed since its event or, if a human approved the action, since the approval.
     """
     action, now = case.action, case.now
     if (approval := action.approval) is not None and not case.is_approved:

@@ -292,9 +292,7 @@ class ReactionsSettings(Section):
     def problems(self, org_urls: dict[str, str | None], paths: dict[str, str]) -> Iterator[str]:
         """Yield a line for each setting of the section that does not fit the orgs: path, problem, hint.
 
-        Args:
-            org_urls: the URL of each org, by the org's name.
-            paths: the path that the hook of each org posts to, by the org's name.
+        By the org's name, `org_urls` has the URL of each org, and `paths` the path that its hook posts to.
         """
         for name, receiver in self.receivers.items():
             key = f"reactions.receivers.{name}.org"

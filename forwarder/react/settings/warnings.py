@@ -27,11 +27,7 @@ def warnings(
 ) -> Iterator[str]:
     """Yield the settings that work but are unwise.
 
-    Args:
-        reactions: the section.
-        orgs: what the forwarder may do in each org.
-        hooked: the orgs whose event hook posts to the forwarder.
-        late: `rules.late`, in seconds.
+    `hooked` are the orgs whose event hook posts to the forwarder; `late` is `rules.late`, in seconds.
     """
     live = [each for each in written(reactions) if each.mode is not Mode.OFF]
     for each in live:

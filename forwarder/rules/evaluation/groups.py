@@ -161,10 +161,7 @@ class Feed:
     ) -> tuple[str, ...] | None:
         """Return the group for a result of an inner correlation; None if a value of the group is missing.
 
-        Args:
-            inner: the group of the inner correlation. Each value is taken from it, if it has the value, else from the
-                event.
-            reading: returns the value of a field of the event.
+        Each value is taken from the group `inner` of the inner correlation or, if the group lacks it, from the event.
         """
         found = [inner.get(field) or inner.get(name) or reading(field) for name, field in self._pairs]
         return tuple(value for value in found if value) if all(found) else None

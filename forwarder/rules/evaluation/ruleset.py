@@ -95,11 +95,8 @@ class Ruleset:
         """Return the rules that an event matches, including matches that an exception holds back.
 
         An exception with `until` applies to events that were published before the end of that day, in UTC. So the same
-        event always has the same result, at whatever time it is evaluated.
-
-        Args:
-            event: a decoded LogEvent of Okta. Its key `forwarder` contains the derived fields.
-            reading: a Reading of the event, if the caller already has one.
+        event always has the same result, at whatever time it is evaluated. `reading` is a Reading of `event`, if the caller
+        already has one.
         """
         reading = Reading(event) if reading is None else reading
         found: list[Match] = []
