@@ -47,7 +47,6 @@ class RehearsedAction(msgspec.Struct, frozen=True):
         name: the user's login in the alert.
         verdict: `call`, `ask` (a human), `no_op` or `refuse`.
         reason: the guard that decided, as in the rows of actions; empty for `call`.
-        at: time of this decision.
     """
 
     rule: str

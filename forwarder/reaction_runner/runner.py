@@ -54,7 +54,6 @@ class ReactionRunner:
 
     Attributes:
         memory: the rows of open actions, and what the guards need to know about ended actions.
-        pauses: the pauses that operators have set.
     """
 
     def __init__(

@@ -27,8 +27,6 @@ class RuleTest(msgspec.Struct, frozen=True):
     """One test of a rule, a correlation or an exception.
 
     Attributes:
-        file: the file that contains the test.
-        line: the number of the first line of the test.
         expected: whether the rule must match, the correlation must alert, or the exception must hold the event back.
         logs: the decoded events: one from the key `Log`, any number from the key `Logs`.
         several: whether the test has the key `Logs`. Only such a test can be about correlations.

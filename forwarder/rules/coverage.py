@@ -51,8 +51,6 @@ class Coverage(msgspec.Struct, frozen=True):
     """The event types that a rule names, by where their events come from.
 
     Attributes:
-        by_hooks: types that event hooks deliver.
-        only_system_log: types that only the System Log has.
         unknown: types that are not in Okta's catalogue, each with the type that was probably meant, or None.
     """
 

@@ -33,13 +33,11 @@ class ErrorResponse(msgspec.Struct, frozen=True):
     """A response that is not 2xx.
 
     Attributes:
-        status: the HTTP status.
         code: Okta's `errorCode`, or the `error` of its token endpoint; empty if there is none.
         summary: Okta's error text, with its causes. Like `code` and `error_id`, a result of `redacted`.
         redirect_host: the host that a redirect points to; empty if there is no redirect.
         from_token_endpoint: whether this is the response to a request for a token.
         error_id: Okta's id of this error, which Okta's support asks for.
-        headers: the headers of the response.
     """
 
     status: int

@@ -14,8 +14,6 @@ class Response(msgspec.Struct, frozen=True):
     """A 2xx response.
 
     Attributes:
-        status: the HTTP status.
-        content: the body.
         links: maps each `rel` in the `link` headers, as in `next`, to its address.
         sent_at: when Okta sent it, by Okta's clock in whole seconds; None if the response does not say.
     """

@@ -34,7 +34,6 @@ class Credentials(msgspec.Struct, frozen=True):
 
     Attributes:
         token: an API token; None for a service app, which has the other attributes instead.
-        client_id: the client id of the service app.
         private_key: the private key of the app, as PEM or JWK.
         key_id: the `kid` of the private key, needed if the app has several keys.
         scopes: the scopes to request for each access token.

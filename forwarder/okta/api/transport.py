@@ -33,7 +33,6 @@ class RawResponse(msgspec.Struct, frozen=True):
     """A response of any status. The names of the attributes are those that the SDK expects.
 
     Attributes:
-        status: the HTTP status.
         headers: a multidict that ignores case.
         content_type: the content type without parameters.
         content: the body, byte for byte.

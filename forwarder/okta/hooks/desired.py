@@ -176,9 +176,7 @@ class HookPlan(msgspec.Struct, frozen=True):
 
     Attributes:
         differences: the differences between the hook and the desired one, for display.
-        create: whether to create the hook, because it does not exist yet.
         replace: whether to replace the hook, by one call.
-        activate: whether to activate the hook, because it is INACTIVE.
         verify: whether to verify the hook, because it is UNVERIFIED or will be after the replacement.
     """
 

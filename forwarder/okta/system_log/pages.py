@@ -76,7 +76,6 @@ class SystemLog:
 
     Attributes:
         org: the org's name in the configuration.
-        url: the address of the log.
         ahead: how far our clock is ahead of Okta's, as the last page showed; 0 before the first page.
     """
 

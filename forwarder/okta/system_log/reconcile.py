@@ -118,12 +118,7 @@ class ReconcileState(msgspec.Struct):
 
 
 class Reconciler:
-    """Reads one org's System Log into the store.
-
-    Attributes:
-        state: the state of polling, for operators.
-        hook_warnings: the warnings about hooks that events of the log contain.
-    """
+    """Reads one org's System Log into the store."""
 
     def __init__(
         self,

@@ -56,7 +56,6 @@ class Listed(msgspec.Struct, frozen=True):
     """Whether and how the zone lists one address.
 
     Attributes:
-        listed: whether the zone lists the address.
         blocks: whether Okta blocks the address because of this zone.
         is_done: whether everything that `add` does is done: the zone lists the address, is a blocklist, and is active if
             `blocklist.activate` is set. False if an `add` was interrupted.
@@ -75,7 +74,6 @@ class BlocklistState(msgspec.Struct, frozen=True):
     Attributes:
         zone_id: Okta's id of the zone; empty if there is no zone yet.
         blocks: whether Okta blocks the addresses that the zone lists.
-        entries: number of entries in the zone.
         room: how many more entries the zone can have.
         problems: a line for each reason why no address can be added.
     """

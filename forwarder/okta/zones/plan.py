@@ -17,7 +17,6 @@ class ZoneStep(msgspec.Struct, frozen=True):
     """The change of one zone.
 
     Attributes:
-        desired: the zone that the operator wants.
         zone: the existing zone; None if there is none.
         differences: the differences between `zone` and `desired`; everything in `desired` if there is no zone yet.
         problem: why the zone must not be changed; empty if it may be changed.
@@ -49,7 +48,6 @@ class ZonePlan(msgspec.Struct, frozen=True):
     """The steps for all desired zones of an org.
 
     Attributes:
-        steps: one step for each zone.
         undeclared: the zones that we made and that the configuration no longer contains.
     """
 

@@ -22,7 +22,6 @@ class Rows:
     """Stores changes of rows, then makes them in memory.
 
     Attributes:
-        memory: the rows in memory.
         changed: set after each change, to wake the engine.
     """
 

@@ -167,7 +167,6 @@ class LimitHit(NamedTuple):
     """One limit that held actions back in the last day.
 
     Attributes:
-        limit: the name of the limit.
         last: when the last action that the limit held back was planned.
         hour, day: the number of actions that the limit held back in the last hour and in the last day, to the minute.
     """

@@ -68,8 +68,6 @@ class Risk(msgspec.Struct, frozen=True):
     Attributes:
         id: the `jti`. An action always uses the same `jti`, so that a receiver recognises a repetition.
         org: the name of the user's org in `orgs`.
-        user: the user with this risk.
-        level: how high the risk is now.
         reason: the reason of the risk, in words for an admin.
         at: when the risk became known.
     """

@@ -56,11 +56,7 @@ Guard = Callable[[Case], Awaitable[Judgement | None]]
 
 
 class Guards:
-    """The guards of all orgs, for one configuration.
-
-    Attributes:
-        directory: looks up users and groups.
-    """
+    """The guards of all orgs, for one configuration."""
 
     def __init__(  # noqa: PLR0913  # everything that the guards look at
         self,

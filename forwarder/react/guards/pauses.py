@@ -18,8 +18,6 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         scope: the id of a rule, or the name of an action; empty for all reactions.
         until: when the pause ends; None if it lasts until an operator resumes.
-        by: the person who paused.
-        title: the title of the rule.
     """
 
     scope: str

@@ -120,7 +120,6 @@ class PollResult(msgspec.Struct, frozen=True):
     """The result of one poll.
 
     Attributes:
-        answer: the user's answer; None if there is none yet.
         is_pending: whether Okta says that the user has not answered yet.
         is_slower: whether Okta wants fewer polls from now on.
         is_lost: whether there was no response, or only an error. A response that was lost may have had the answer.

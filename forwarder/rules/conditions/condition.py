@@ -32,7 +32,6 @@ class Pattern(msgspec.Struct, frozen=True):
 
     Attributes:
         text: the pattern as the rule writes it.
-        matches: returns whether a value matches.
         literal: whether exactly one value matches, so that `text` is the name of an event type.
     """
 

@@ -52,7 +52,6 @@ class Evaluation(msgspec.Struct):
     """The result of the evaluation of one event.
 
     Attributes:
-        alerts: new alerts.
         matched: IDs of the rules that matched, correlations included.
         held_back: (rule ID, reason) for each rule that matched but did not alert. The reason is `exception` or `again`.
         too_old: whether the event was not evaluated, because it is older than `max_age`.
