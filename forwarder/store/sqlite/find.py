@@ -14,10 +14,9 @@ from forwarder.core.event_types import EventTypes
 from forwarder.core.time import SECOND
 from forwarder.store.dead_letters import RECEIVER
 from forwarder.store.event_life import FEW, ActionOf, AlertOf, Life, Malformed, Search, SearchResult, SinkLife
-from forwarder.store.sqlite import action_rows, event_index
+from forwarder.store.sqlite import action_rows, event_index, queries
 from forwarder.store.sqlite.encoded_uuid import decode_uuid, encode_uuid
 
-_EVENT = "seq, name, uuid, event_type, published, received_at, via, envelope_id, body"
 _SKEW = 60 * SECOND
 """An action is planned after its event was received, but may seem older by up to this time if the clock was set back."""
 
@@ -27,8 +26,7 @@ _BY_UUID = "WHERE uuid = :uuid AND (:org IS NULL OR name = :org)"
 
 def find(db: sqlite3.Connection, search: Search) -> SearchResult:
     """See `SqliteCommands.find`."""
-    db.execute("BEGIN")  # all queries see the same commit
-    try:
+    with queries.snapshot(db):
         lives = list(_by_uuid(db, search) if search.uuid is not None else _by_fields(db, search))
         if len(lives) <= FEW:
             lives = [replace(life, alerts=_alerts(db, life), actions=_actions(db, life)) for life in lives]
@@ -40,8 +38,6 @@ def find(db: sqlite3.Connection, search: Search) -> SearchResult:
             oldest and oldest[0],
             dict(db.execute("SELECT substr(name, 5), value FROM cursors WHERE name LIKE 'log:%'").fetchall()),
         )
-    finally:
-        db.execute("ROLLBACK")
 
 
 def _by_fields(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
@@ -55,7 +51,7 @@ def _by_fields(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
     found = 0
     for first, last in event_index.candidates(db, keys, search.since, search.until):
         rows = db.execute(
-            f"SELECT {_EVENT} FROM events CROSS JOIN orgs ON id = org WHERE seq BETWEEN :first AND :last "
+            f"SELECT {queries.EVENT} FROM events CROSS JOIN orgs ON id = org WHERE seq BETWEEN :first AND :last "
             "AND (:type IS NULL OR event_type = :type) AND (:org IS NULL OR name = :org) "
             "AND (:since IS NULL OR published >= :since) AND (:until IS NULL OR published <= :until) "
             "ORDER BY seq DESC",
@@ -89,7 +85,7 @@ def _by_uuid(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
     seen = set()
     for first, last in event_index.candidates(db, [event_index.uuid_key(search.uuid)], None, None):
         rows = db.execute(
-            f"SELECT {_EVENT} FROM events CROSS JOIN orgs ON id = org {_BY_UUID} AND seq BETWEEN :first AND :last",
+            f"SELECT {queries.EVENT} FROM events CROSS JOIN orgs ON id = org {_BY_UUID} AND seq BETWEEN :first AND :last",
             {**where, "first": first, "last": last},
         )
         for row in rows.fetchall():
@@ -125,7 +121,10 @@ def _life(db: sqlite3.Connection, row: tuple[Any, ...]) -> Life:
         org,
         decode_uuid(key),
         since and since * SECOND,
-        [sink_life(db, seq, *position) for position in _positions(db)],
+        [
+            sink_life(db, seq, *position)
+            for position in db.execute("SELECT sink, seq, attached FROM positions ORDER BY sink").fetchall()
+        ],
         seq,
         event_type,
         published,
@@ -149,10 +148,6 @@ def _known(db: sqlite3.Connection, org: str, key: bytes | str) -> tuple[Any, ...
 
 def _copies(hook: int | None, log: int | None, at: int | None) -> dict[str, Any]:
     return {"hook_copies": hook or 0, "log_copies": log or 0, "copied_at": at and at * SECOND}
-
-
-def _positions(db: sqlite3.Connection) -> list[tuple[str, int, int]]:
-    return db.execute("SELECT sink, seq, attached FROM positions ORDER BY sink").fetchall()
 
 
 def sink_life(db: sqlite3.Connection, seq: int, sink: str, position: int, attached: int) -> SinkLife:

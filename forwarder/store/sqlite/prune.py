@@ -5,10 +5,11 @@ finished is never dropped.
 """
 
 import sqlite3
+from bisect import bisect_left
 
 from forwarder.core.time import SECOND, Micros
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite import action_rows, addresses, event_index, rule_hours, sightings
+from forwarder.store.sqlite import action_rows, addresses, event_index, queries, rule_hours, sightings
 
 ROW_BYTES = 200
 """The number of bytes that the row of an event takes in addition to its body."""
@@ -51,22 +52,6 @@ def _drop(db: sqlite3.Connection, last: int) -> None:
     event_index.forget(db, last)
     db.execute("DELETE FROM settlements WHERE sink IN (SELECT sink FROM positions) AND last <= ?", (last,))
     db.execute("DELETE FROM ended_letters WHERE sink IN (SELECT sink FROM positions) AND seq <= ?", (last,))
-
-
-def _first_until(db: sqlite3.Connection, first: int, last: int, at: Micros) -> tuple[int, Micros]:
-    """Return the first `seq` from `first` to `last` that was received at `at` or earlier, and when it was received.
-
-    Return `last + 1` and `at` if there is none. All events that were received later than `at` must be before the others.
-    """
-    found = last + 1, at
-    while first < found[0]:
-        middle = (first + found[0]) // 2
-        received_at = db.execute("SELECT received_at FROM events WHERE seq = ?", (middle,)).fetchone()[0]
-        if received_at > at:
-            first = middle + 1
-        else:
-            found = middle, received_at
-    return found
 
 
 class Pruner:
@@ -113,8 +98,11 @@ class Pruner:
         if ahead:
             # The clock was set back after these events, so their times are in the future. They are at least as old as the
             # first event whose time is not in the future.
-            first, received_at = _first_until(db, rows[0][0], settled, now)
-            if received_at < expired:
+            first = rows[0][0]
+            first += bisect_left(
+                range(first, settled + 1), True, key=lambda seq: queries.received_at(db, seq) <= now
+            )
+            if first <= settled and queries.received_at(db, first) < expired:
                 last = min(first - 1, rows[-1][0])
         for seq, received_at in rows:
             if received_at >= expired:

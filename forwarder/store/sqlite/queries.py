@@ -3,8 +3,10 @@
 
 import sqlite3
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from forwarder.store.ledger import Ledger, SinkLedger
 from forwarder.store.sqlite.encoded_uuid import decode_uuid, encode_uuid
 from forwarder.store.sqlite.schema import file_bytes, wal_path
 
+EVENT = "seq, name, uuid, event_type, published, received_at, via, envelope_id, body"
 _DEAD_LETTER = "SELECT id, sink, seq, state, count, reason, detail, at, org, uuid, event_type"
 _SELECTED = """
 (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
@@ -41,8 +44,7 @@ _MATCHING = "(:org IS NULL OR name = :org) AND (:since IS NULL OR published >= :
 def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> list[StoredEvent]:
     """See `core.ports.EventLog.read`."""
     rows = db.execute(
-        "SELECT seq, name, uuid, event_type, published, received_at, via, envelope_id, body "
-        "FROM events CROSS JOIN orgs ON id = org WHERE seq > ? ORDER BY seq LIMIT ?",
+        f"SELECT {EVENT} FROM events CROSS JOIN orgs ON id = org WHERE seq > ? ORDER BY seq LIMIT ?",
         (_known(after), limit),
     )
     return _events(rows, max_bytes)
@@ -51,8 +53,7 @@ def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> list
 def alerts(db: sqlite3.Connection, since: Micros) -> list[StoredEvent]:
     """See `SqliteCommands.alerts`."""
     rows = db.execute(
-        "SELECT seq, name, uuid, event_type, published, received_at, via, envelope_id, body "
-        "FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org WHERE received_at >= ? ORDER BY seq",
+        f"SELECT {EVENT} FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org WHERE received_at >= ? ORDER BY seq",
         (since,),
     )
     return _events(rows, _MOST_BYTES)
@@ -61,8 +62,7 @@ def alerts(db: sqlite3.Connection, since: Micros) -> list[StoredEvent]:
 def alerts_after(db: sqlite3.Connection, after: int, limit: int) -> list[StoredEvent]:
     """See `SqliteStore.alerts_after`."""
     rows = db.execute(
-        "SELECT seq, name, uuid, event_type, published, received_at, via, envelope_id, body "
-        "FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org WHERE seq > ? ORDER BY seq LIMIT ?",
+        f"SELECT {EVENT} FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org WHERE seq > ? ORDER BY seq LIMIT ?",
         (_known(after), limit),
     )
     return _events(rows, _MOST_BYTES)
@@ -74,15 +74,12 @@ def first_received(db: sqlite3.Connection, first: int, last: int, at: Micros) ->
     The result is approximate, because events are not stored exactly in the order in which they were received. The events
     between it and the exact result were received within some seconds.
     """
-    low, high = first, last + 1
-    while low < high:
-        middle = (low + high) // 2
-        received = db.execute("SELECT received_at FROM events WHERE seq = ?", (middle,)).fetchone()[0]
-        if received < at:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    return first + bisect_left(range(first, last + 1), at, key=partial(received_at, db))
+
+
+def received_at(db: sqlite3.Connection, seq: int) -> Micros:
+    """Return when the event `seq`, whose body the store holds, was received."""
+    return int(db.execute("SELECT received_at FROM events WHERE seq = ?", (seq,)).fetchone()[0])
 
 
 def held(db: sqlite3.Connection) -> tuple[int, int]:
