@@ -182,10 +182,8 @@ class Forwarder:
             self.store.view,
             OpsData(self.store),
             lambda: self.store.not_ready_reason,
+            settings=lambda: self.settings.ops,
             approvals=self._reactions,
-            token=lambda: self.settings.ops.token,
-            proxy=lambda: self.settings.ops.proxy,
-            allowed_hosts=ops.host_names,
             clock=self._clock,
         )
         # A browser may suspend a tab. Its page then reads nothing for a while, but must stay connected.
@@ -293,7 +291,6 @@ class Forwarder:
         # Then replace the parts, which cannot fail.
         self.settings = settings
         self.server.tls, self.ops.tls = context, ops_context
-        self._listener.allow_hosts(settings.ops.host_names)
         self.server.reload(settings.receiver)
         self.receiver.apply(endpoints)
         self.receiver.public = public

@@ -21,15 +21,14 @@ condition is stricter than `KnownHosts`, which also allows other IP addresses an
 import hmac
 import ipaddress
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from forwarder import logs
 from forwarder.clock import SystemClock
-from forwarder.config.types import Secret
 from forwarder.core.printable import printable_line
 from forwarder.logs import RateLimitedLogger
-from forwarder.ops.settings import ProxySettings
+from forwarder.ops.settings import OpsSettings
 
 Scope = Any
 
@@ -50,17 +49,16 @@ class KnownHosts:
     the setting `ops.allowed_hosts`.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self.allow(names)
-
-    def allow(self, names: Iterable[str]) -> None:
-        """Replace the additional host names with `names`."""
-        self._names = {_normalized(name) for name in (*names, socket.gethostname())}
+    def __init__(self, settings: Callable[[], OpsSettings]) -> None:
+        """`settings` returns the settings in force: a reload may change them."""
+        self._settings = settings
 
     def __contains__(self, host: str) -> bool:
         name = _normalized(host)
         labels = name.split(".")
-        return len(labels) == 1 or labels[-1] in _PRIVATE or name in self._names or _is_address(name)
+        if len(labels) == 1 or labels[-1] in _PRIVATE or _is_address(name):
+            return True
+        return name in map(_normalized, (*self._settings().host_names, socket.gethostname()))
 
 
 class Refusal(NamedTuple):
@@ -73,12 +71,9 @@ class Refusal(NamedTuple):
 class Access:
     """Decides which requests may read or change something."""
 
-    def __init__(
-        self, token: Callable[[], Secret | None], proxy: Callable[[], ProxySettings | None] = lambda: None
-    ) -> None:
-        """`token` and `proxy` return the current values of the settings `ops.token` and `ops.proxy`: a reload may change them."""
-        self._token = token
-        self._proxy = proxy
+    def __init__(self, settings: Callable[[], OpsSettings]) -> None:
+        """`settings` returns the settings in force: a reload may change them."""
+        self._settings = settings
         self._logger = RateLimitedLogger(logs.get("ops"), SystemClock())
 
     def refusal(self, scope: Scope) -> Refusal | None:
@@ -96,7 +91,7 @@ class Access:
 
     def _named(self, scope: Scope) -> str:
         """Return the user whom a trusted proxy names in its header; an empty string if no such proxy names a user."""
-        proxy, client = self._proxy(), scope.get("client")
+        proxy, client = self._settings().proxy, scope.get("client")
         if proxy is None or not client or not proxy.trusts(client[0]):
             return ""
         values = [value for name, value in scope["headers"] if name == proxy.header.lower().encode()]
@@ -109,13 +104,13 @@ class Access:
         return {
             "may_read": has_token or _is_local(scope),
             "may_change": has_token,
-            "token_configured": self._token() is not None,
+            "token_configured": self._settings().token is not None,
         }
 
     def _without_token(self, scope: Scope, need: str, *, log: bool = True) -> Refusal | None:
         if self._named(scope):
             return None
-        token = self._token()
+        token = self._settings().token
         scheme, _, given = _header(scope, b"authorization").partition(b" ")
         if token is None:
             return Refusal(401, f"{need}: {_NO_TOKEN}")

@@ -15,7 +15,7 @@ read them. The metrics contain no personal data: a scraper needs no secret.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -27,7 +27,6 @@ from litestar.utils.path import normalize_path
 
 from forwarder import logs
 from forwarder.clock import SystemClock
-from forwarder.config.types import Secret
 from forwarder.core.errors import ForwarderError
 from forwarder.core.ports import Clock
 from forwarder.logs import RateLimitedLogger
@@ -40,7 +39,7 @@ from forwarder.ops.history import History
 from forwarder.ops.page_files import page_routes
 from forwarder.ops.ports import Events, NotReadyReason, StatusSource, StoreData
 from forwarder.ops.query import QueryError
-from forwarder.ops.settings import ProxySettings
+from forwarder.ops.settings import OpsSettings
 from forwarder.ops.streams import Streams
 
 _logger = logs.get("ops")
@@ -70,35 +69,28 @@ class OpsListener:
         data: StoreData,
         not_ready_reason: NotReadyReason,
         *,
+        settings: Callable[[], OpsSettings] = OpsSettings,
         approvals: Approvals | None = None,
-        token: Callable[[], Secret | None] = lambda: None,
-        proxy: Callable[[], ProxySettings | None] = lambda: None,
-        allowed_hosts: Iterable[str] = (),
         clock: Clock | None = None,
     ) -> None:
         """Build the routes for the given parts.
 
-        `token` and `proxy` return the settings `ops.token` and `ops.proxy` in force: a reload may change them.
+        `settings` returns the settings in force: a reload may change them.
         """
         self._clock = clock or SystemClock()
         self._streams = Streams(events, status, self._clock)
-        self._access = Access(token, proxy)
+        self._access = Access(settings)
         self.history = History(status, self._clock)
         api = [*live_routes(status, self._streams, self._access), *data_routes(events, data, self.history)]
         if approvals is not None:
             api += approval_routes(approvals, self._access, self._clock)
         routes = _routes(metrics, status, not_ready_reason, api)
-        self._known_hosts = KnownHosts(allowed_hosts)
-        self.app: ASGIApp = _guarded(routes, self._known_hosts, self._access)
+        self.app: ASGIApp = _guarded(routes, KnownHosts(settings), self._access)
 
     @property
     def clients(self) -> int:
         """The number of open live streams."""
         return self._streams.clients
-
-    def allow_hosts(self, names: Iterable[str]) -> None:
-        """Replace the names of the setting `ops.allowed_hosts` with `names`."""
-        self._known_hosts.allow(names)
 
     def close_streams(self) -> None:
         """End every live stream, so that the stop of the listener does not wait for clients."""

@@ -18,6 +18,7 @@ from forwarder.http.server import Server
 from forwarder.http.settings import ListenerLimits
 from forwarder.metrics import Metrics
 from forwarder.ops.listener import OpsListener
+from forwarder.ops.settings import OpsSettings
 from tests.fakes.store_data import FakeData
 
 TOKEN = "the-token-of-the-operators"
@@ -79,7 +80,12 @@ async def serving(
     """Serve the ops listener with `TOKEN`."""
     limiter = ConnectionLimiter(ListenerLimits(), SystemClock(), lambda _: None)
     ops = OpsListener(
-        Metrics(), status or FakeStatus(), events, FakeData(), lambda: None, token=lambda: Secret(TOKEN)
+        Metrics(),
+        status or FakeStatus(),
+        events,
+        FakeData(),
+        lambda: None,
+        settings=lambda: OpsSettings(token=Secret(TOKEN)),
     )
     server = Server(ops.app, Listen("127.0.0.1:0"), limiter)
     await server.start()

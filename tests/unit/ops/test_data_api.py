@@ -12,6 +12,7 @@ from forwarder.core.event import Event, Source, StoredEvent
 from forwarder.metrics import Metrics
 from forwarder.ops.listener import OpsListener
 from forwarder.ops.ports import DeadLetterFilter
+from forwarder.ops.settings import OpsSettings
 from tests.fakes.clock import NOON
 from tests.fakes.store_data import FakeData
 from tests.unit.ops.test_listener import FakeStatus, NoEvents
@@ -44,7 +45,7 @@ def client(data: FakeData, token: str | None = TOKEN) -> httpx.AsyncClient:
         OneEvent(),
         data,
         lambda: None,
-        token=lambda: (token and Secret(token)) or None,
+        settings=lambda: OpsSettings(token=Secret(token) if token else None),
     )
     transport: Any = httpx.ASGITransport(ops.app)  # type: ignore[arg-type]
     return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:9464")

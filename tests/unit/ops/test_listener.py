@@ -9,6 +9,7 @@ import structlog
 from forwarder.core.event import StoredEvent
 from forwarder.metrics import Metrics
 from forwarder.ops.listener import OpsListener
+from forwarder.ops.settings import OpsSettings
 from tests.fakes.store_data import FakeData
 
 
@@ -49,7 +50,7 @@ class FakeStatus:
             NoEvents(),
             FakeData(),
             lambda: self.not_ready_reason,
-            allowed_hosts=allowed_hosts,
+            settings=lambda: OpsSettings(allowed_hosts=allowed_hosts),
         )
         transport = httpx.ASGITransport(ops.app)  # type: ignore[arg-type]
         return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
