@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @config_option
-@click.option("--org", type=ORG, help="The org; needed if several have `api`.")
+@click.option("--org", type=ORG, help="The name of the org; required if several orgs have `api`.")
 @click.option(
     "--since",
     type=TimeParam(),
@@ -196,7 +196,7 @@ def _print_plan(plan: "BackfillPlan") -> None:
     text = f"{since} to {until}: roughly {count(plan.events, 'event')} in {count(calls, 'call')}"
     if plan.calls_per_minute is not None:
         duration = _duration(calls / plan.calls_per_minute)
-        text += f"; our share of Okta's rate limit is {plan.calls_per_minute:,} calls a minute: {duration}"
+        text += f", which take {duration}: the backfill may make {plan.calls_per_minute:,} calls a minute"
     echo(f"{text}.")
 
 

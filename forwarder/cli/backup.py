@@ -45,9 +45,9 @@ def backup(config: Path, file: Path, *, as_json: bool) -> None:
     with status:
         made = commands.backup(file, show)
     if not file.exists():
-        where = "in its own view of the file system (of a container, or of systemd's PrivateTmp)"
         terminal.echo(
-            f"The running forwarder wrote {made.file} {where}; this command cannot see the file.",
+            f"The running forwarder wrote {made.file}, but this command does not find the file: the forwarder runs in a "
+            "container, or has a /tmp of its own (PrivateTmp of systemd). Look for the file there.",
             fg="yellow",
             err=True,
         )

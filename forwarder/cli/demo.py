@@ -14,7 +14,7 @@ import click
     "--exit",
     "leave",
     is_flag=True,
-    help="End when all events of --events are accounted for. If this takes too long, the exit code is 1.",
+    help="End when the sink has all events of --events, or after a time limit. The exit code is 1 if an event is missing.",
 )
 @click.option(
     "--rate",

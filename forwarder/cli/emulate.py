@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--quota",
     type=int,
-    help="The number of events that hooks deliver in 24 hours.  [default: 400000, as in Okta]",
+    help="The maximum number of events that hooks deliver in 24 hours.  [default: 400000, as in Okta]",
 )
 @click.option(
     "--client", "client_id", metavar="ID", help="The ID of a service app that may get access tokens."
@@ -240,8 +240,8 @@ async def _verify(emulator: "Emulator", hook_id: str, uri: str) -> None:
             await emulator.verify(hook_id)
         except OktaApiError:
             echo(
-                f"{uri} did not return the challenge: the receiver does not listen yet, expects another secret, or cannot "
-                "answer a challenge; the next attempt is in 2 s",
+                f"{uri} did not return the challenge: no receiver listens there yet, or it expects another secret, or it does not "
+                "support the challenge; the next attempt is in 2 s",
                 err=True,
             )
             await emulator.clock.sleep(2)

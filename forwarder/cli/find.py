@@ -199,7 +199,7 @@ def _documents(
         name: sink for name, sink in settings.sinks.items() if isinstance(sink, ElasticsearchSinkSettings)
     }
     if secrets_missing:
-        why = f"its credentials could not be read ({secrets_missing})"
+        why = f"the credentials of this sink could not be read ({secrets_missing})"
         return dict.fromkeys(sinks, why)
 
     async def look() -> list[dict[str, str] | str]:

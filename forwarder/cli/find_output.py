@@ -238,7 +238,7 @@ def _facts(event: Mapping[str, Any], retention: str) -> Iterator[tuple[str, str]
     for action in event["actions"]:
         yield "action", f"{action['about']}: {action['state']}: forwarder reactions show {action['id']}"
     number = f" as event {event['seq']:,}" if event["seq"] else ""
-    stored = f"{event['stored_at'] or 'long ago; the store no longer has its uuid'}{number}"
+    stored = f"{event['stored_at'] or 'long ago: the store has already dropped its uuid'}{number}"
     if not event["body_held"]:
         stored += f"; its body was dropped: the store keeps bodies for {retention}, longer if a sink has not finished the event"
     yield "stored", stored
@@ -249,9 +249,7 @@ def _hook(event: Mapping[str, Any]) -> str:
         return "hooks do not carry this type; only the System Log has it"
     named = event["named_for_our_hook"]
     if named is None:
-        return (
-            "hooks carry this type; Okta meant the event for a hook, but the id of our hook is not known here"
-        )
+        return "hooks carry this type; Okta meant the event for a hook, but the forwarder does not know the id of its own hook"
     return "hooks carry this type; Okta " + (
         "meant the event for our hook" if named else "did not mean the event for our hook"
     )
@@ -267,10 +265,10 @@ def _place(sink: Mapping[str, Any]) -> str:
         "discarded": f"discarded{at} by an operator",
         "skipped": f"skipped{at}: the sink was added later, and starts with newer events",
         "filtered": f"filtered{at} by `only` or `except` of the sink",
-        "finished": "finished; the store no longer knows when, or whether the event was delivered",
+        "finished": "finished; the store has dropped the details: whether the event was delivered, and when",
     }[sink["place"]]
     if rejected := sink.get("rejected_of_its_batch"):
-        text += f"; but the sink rejected {rejected:,} events of its batch without naming them, perhaps this event too"
+        text += f"; but the sink rejected {rejected:,} events of the same batch without naming them; this event may be one of them"
     return (
         text
         if sink["configured"] or sink["place"] == "waiting"

@@ -39,7 +39,7 @@ def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None,
     No missed event is lost: the forwarder has stored it from the System Log, and delivers it to every sink. The output
     has the number of missed events of each type, then the events, newest first. An event leaves the list when the hook
     delivers it after all, or after `store.dedup_window`. A pending event may still arrive by the hook in time. If the
-    forwarder no longer reads the System Log of an org, pending events of that org are never decided. If the forwarder
+    forwarder no longer reads the System Log of an org, pending events of that org stay undecided. If the forwarder
     cannot know what the hook of an org missed, the command says so. Works with and without a running forwarder.
 
     Exit codes: 0 nothing was missed; 1 events were missed, or the store cannot be read; 2 wrong usage or
@@ -66,9 +66,9 @@ def _say_what_is_unknown(settings: "Settings", found: "Gaps", chosen: str | None
         if chosen not in {None, name}:
             continue
         if org.api is None:
-            text = f"what its hook missed is unknown, because its System Log is not read; set orgs.{name}.api"
+            text = f"missed events are unknown, because the forwarder does not read the System Log of this org; set orgs.{name}.api"
         elif name not in found.read:
-            text = "what its hook missed is unknown, because its System Log was not read yet; run: forwarder doctor okta"
+            text = "missed events are unknown, because the forwarder has not read the System Log of this org yet; run: forwarder doctor okta"
         else:
             continue
         echo(f"{name}: {text}", fg="yellow", err=True)
@@ -94,7 +94,7 @@ def _print(found: "Gaps", judged: Collection[str], *, known: bool) -> None:
         if org not in judged:
             open_now = "none pending"
             if found.pending[org]:
-                open_now = f"{found.pending[org]:,} never decided, because the System Log of the org is no longer read"
+                open_now = f"{found.pending[org]:,} stay undecided, because the forwarder no longer reads the System Log of the org"
         echo(f"{org}: {sum(types.values()):,} missed, {open_now}")
         for event_type, count in types.items():
             echo(f"  {count:>9,}  {event_type}")

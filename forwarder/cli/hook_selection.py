@@ -87,5 +87,5 @@ def _missing(selection: HookSelection, *, hook: bool) -> list[str]:
     missing = missing_api_keys(selection.name, selection.org)
     if hook and not selection.org.hook:
         example = "{uri: https://hooks.acme.com/okta/events}"
-        missing.append(f"orgs.{selection.name}.hook: is needed here, as in {example}")
+        missing.append(f"orgs.{selection.name}.hook: is required for this command, as in {example}")
     return missing

@@ -65,7 +65,7 @@ def list_command(config: Path, org: str | None, *, as_json: bool) -> None:
             what = f"{hook.status} {hook.verification}  {count(len(hook.types), 'type')}  {hook.uri}"
             echo(f"{mark} {title(hook)}  {what}", fg=color)
         if not found:
-            echo(f"{selection.name} has no event hook; `forwarder hooks sync` creates ours.")
+            echo(f"{selection.name} has no event hook; `forwarder hooks sync` creates one.")
 
     _run(selection, run)
 
@@ -120,7 +120,7 @@ def create(config: Path, org: str | None, *, dry_run: bool, force: bool) -> None
 @click.option(
     "--resend-secret",
     is_flag=True,
-    help="Send the newest secret even if nothing else differs, because Okta does not show which secret it has.",
+    help="Send the newest secret even if the hook is up to date. Okta does not show which secret it has, so the command cannot compare it.",
 )
 @_dry_run_option
 @_force_option

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
 _SCOPES = ("okta.roles.manage", "okta.groups.read", "okta.users.read")
 _HINT = (
-    "this needs an administrator who may manage roles: for this run, name an API token of a Super Administrator with "
-    "--token env:NAME, or grant the app the scopes "
-    + ", ".join(_SCOPES)
-    + " and the role Super Administrator"
+    "this command needs the rights of a Super Administrator; name an API token of one with --token env:NAME, or give the "
+    "app the role Super Administrator and the scopes " + ", ".join(_SCOPES)
 )
 
 
@@ -103,7 +101,7 @@ def _wanted(settings: "Settings", org: str | None, groups: tuple[str, ...]) -> "
     found = settings.orgs[name]
     if not found.url or not found.api:
         key = "api" if found.url else "url"
-        raise SettingsError([f"orgs.{name}.{key}: is needed here; see docs/reactions.md"])
+        raise SettingsError([f"orgs.{name}.{key}: is required for this command; see docs/reactions.md"])
     needs = needs_of(settings.reactions, name, has_zones=bool(found.zones))
     return name, RoleOptions(
         found.url.rstrip("/"), found.api.client_id or "", needs, settings.reactions, groups=groups
@@ -134,7 +132,7 @@ def _print(before: "RoleComparison", after: "RoleComparison", *, applied: bool) 
             show("info", f"role and resource set {each.grant.label!r}:")
             show("diff", "\n".join(difference.line for difference in each.differences))
         else:
-            show("same", f"role and resource set {each.grant.label!r} are as they should be")
+            show("same", f"role and resource set {each.grant.label!r} are up to date")
     for line in after.notes:
         show("note", line)
     for line in after.problems:
@@ -144,7 +142,7 @@ def _print(before: "RoleComparison", after: "RoleComparison", *, applied: bool) 
             "problem",
             "Nothing was changed."
             if not applied
-            else "The changes were made, but the result is not as it should be.",
+            else "The changes were made, but these problems are left. Correct them, then run the command again.",
         )
     elif applied and not after.is_as_it_should_be:
         left = [difference.line for each in after.comparisons for difference in each.differences]

@@ -119,7 +119,9 @@ def missing_api_keys(name: str, org: OrgSettings) -> list[str]:
         ("api", "{token: {file: /run/secrets/okta-token}}", org.api),
     )
     return [
-        f"orgs.{name}.{key}: is needed here, as in {example}" for key, example, value in needed if not value
+        f"orgs.{name}.{key}: is required for this command, as in {example}"
+        for key, example, value in needed
+        if not value
     ]
 
 

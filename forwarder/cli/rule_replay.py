@@ -160,7 +160,7 @@ def _print_replay(report: "ReplayReport") -> None:
         echo(f"\n{count(quiet, 'rule')} without a match")
     if report.not_judged:
         echo(
-            "\nThe actions are those of `mode: enforce`. In fact there may be fewer, because these guards were not judged:"
+            "\nThe actions are those of `mode: enforce`. A running forwarder may take fewer actions, because the replay cannot apply these guards:"
         )
         for guard, what in report.not_judged.items():
             echo(f"  {guard}: {what}")

@@ -166,7 +166,9 @@ def kibana_command(*, dry_run: bool, **options: Any) -> None:
     help="Where to read the token of a service account (with the role Editor, or Admin to add data sources).",
 )
 @click.option("--folder", metavar="TITLE", help="Title of the folder for the dashboards.  [default: Okta]")
-@click.option("--runbook-url", metavar="URL", help="Your copy of docs/runbook.md, to which the panels link.")
+@click.option(
+    "--runbook-url", metavar="URL", help="URL of your copy of docs/runbook.md; the panels link to it."
+)
 @click.option("--prometheus", metavar="URL", help="Add a Prometheus with this URL as a data source.")
 @click.option("--elasticsearch", metavar="URL", help="Add an Elasticsearch with this URL as a data source.")
 @_password_options("token")

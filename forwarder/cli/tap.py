@@ -41,7 +41,7 @@ _COLUMNS = (
     "--format",
     "form",
     type=click.Choice(_FORMATS),
-    help="By default, a table on a terminal, and JSON lines elsewhere.",
+    help="How to show events. Default: a table on a terminal, and JSON lines elsewhere.",
 )
 @click.option(
     "--sink",
@@ -73,7 +73,7 @@ _COLUMNS = (
     "--token",
     envvar="FORWARDER_OPS_TOKEN",
     show_envvar=True,
-    help="The `ops.token` for --url; safer in the environment variable than here.",
+    help="The `ops.token` for --url; it is safer to set the environment variable than this option.",
 )
 def tap(  # noqa: PLR0913 - one for each option
     config: Path,
@@ -111,7 +111,7 @@ def tap(  # noqa: PLR0913 - one for each option
             echo(f"--type: {problem}", fg="yellow", err=True)
     if url is not None and (sink or redact):
         raise click.UsageError(
-            "--sink and --redact read the store, and --url does not; remove --url, or the other option"
+            "--sink and --redact need the store, and --url does not read it; remove --url, or the other option"
         )
     form = form or ("sink" if sink else "table" if sys.stdout.isatty() else "json")
     wanted = TapOptions(

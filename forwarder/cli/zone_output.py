@@ -107,7 +107,7 @@ def print_step(step: ZoneStep) -> None:
         echo(f"! {_title(zone)} is {zone.status} and differs:", fg="yellow")
     print_differences(step.differences)
     if step.problem:
-        echo(f"  ✗ {name} is left alone: {step.problem}.", fg="red", err=True)
+        echo(f"  ✗ {name} is not changed: {step.problem}.", fg="red", err=True)
 
 
 def print_applied(step: ZoneStep, applied: Applied) -> None:
@@ -128,8 +128,8 @@ def print_undeclared(found: ZoneLook) -> None:
     for zone in found.plan.undeclared:
         effect = "still blocks" if zone.blocks else "blocks nothing"
         echo(
-            f"! {_title(zone)} is not declared any more and {effect}; the forwarder deletes no zones. If you do not need the"
-            " zone, deactivate and delete it in the Admin Console (Security > Networks).",
+            f"! {_title(zone)} is not declared any more and {effect}. The forwarder never deletes a zone: if you do not need"
+            " it, deactivate and delete it in the Admin Console (Security > Networks).",
             fg="yellow",
         )
 

@@ -187,6 +187,6 @@ def _left_out(
     others = [each.name for each in groups if not each.why_not and each not in [*chosen, *step_up]]
     if others:
         lines.append(
-            f"not in the set: {', '.join(others[:10])}; to change the set, repeat --group for each group that it should have"
+            f"not in the set: {', '.join(others[:10])}; to change the set, name all its groups, each with a --group"
         )
     return lines

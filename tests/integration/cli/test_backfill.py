@@ -126,7 +126,7 @@ async def test_a_dry_run_estimates_and_fetches_nothing(there: Scene) -> None:
     code, said = await there.run("--since", "1h", "--dry-run", "--rate-share", "0.3")
     assert code == 0, said
     assert "events in" in said
-    assert "our share of Okta's rate limit is 300 calls a minute: less than a minute." in said
+    assert "which take less than a minute: the backfill may make 300 calls a minute." in said
     assert commands(there.store).ledger().stored == 0
 
 

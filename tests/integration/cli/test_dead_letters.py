@@ -164,7 +164,7 @@ def test_a_replay_of_a_sink_says_nothing_of_malformed_events(config: Path) -> No
 def test_stats_names_a_removed_sink_until_it_is_forgotten(config: Path) -> None:
     shown = run(config, "stats")
     assert shown.exit_code == 0
-    assert "5 events kept for siem, which is not configured" in shown.output
+    assert "5 events kept for the sink siem, which is not configured" in shown.output
     assert "forwarder forget-sink siem" in shown.output
     assert json.loads(run(config, "stats", "--json").stdout)["removed_sinks"] == {"siem": 5}
     asked = run(config, "forget-sink", "siem", answer="n\n")

@@ -180,7 +180,7 @@ async def test_whether_okta_named_our_hook_is_known_from_the_last_poll(tmp_path:
         return [lines(result)["hook"].partition("; ")[2] for result in results]
 
     async with stored(config, named, other, none, unfit) as store:
-        unknown = "Okta meant the event for a hook, but the id of our hook is not known here"
+        unknown = "Okta meant the event for a hook, but the forwarder does not know the id of its own hook"
         no, only_log = "Okta did not mean the event for our hook", "only the System Log has it"
         assert await hooks() == [unknown, unknown, no, only_log]
         cursor = json.dumps({"next": "", "polled": 0, "newest": 0, "hook": HOOK})
@@ -203,7 +203,7 @@ async def test_an_event_whose_body_was_dropped_is_known(tmp_path: Path) -> None:
         in shown["stored"]
     )
     assert shown["siem"].startswith(
-        "finished; the store no longer knows when, or whether the event was delivered"
+        "finished; the store has dropped the details: whether the event was delivered, and when"
     )
 
 

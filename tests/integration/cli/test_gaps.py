@@ -87,7 +87,7 @@ def test_nothing_was_missed_is_said_only_of_an_org_whose_system_log_was_read(con
         del tree["orgs"]["blind"]["api"]
     config.write_text(json.dumps(tree))
     done = run(config)
-    assert "blind: what its hook missed is unknown, because its System Log " in done.stderr
+    assert "blind: missed events are unknown, because the forwarder " in done.stderr
     assert "Nothing was missed" not in done.output
     assert "Nothing was missed" in run(config, "--org", "acme").output
     assert json.loads(run(config, "--json").stdout)["missed"] == 0
@@ -105,7 +105,8 @@ def test_what_nobody_judges_any_more_is_not_called_pending(config: Path, how: st
     done = run(config)
     assert done.exit_code == 1
     assert (
-        "acme: 1 missed, 2 never decided, because the System Log of the org is no longer read" in done.output
+        "acme: 1 missed, 2 stay undecided, because the forwarder no longer reads the System Log of the org"
+        in done.output
     )
     whole = json.loads(run(config, "--json").stdout)
     assert (whole["missed"], whole["pending"], whole["undecided"]) == (1, 0, 2)

@@ -255,7 +255,7 @@ async def test_rules_that_cannot_be_read_are_told(there: Scene) -> None:
 
 async def test_an_org_without_hook_says_what_is_missing(there: Scene) -> None:
     code, output = await there.run("sync", drop=("hook",))
-    assert (code, "orgs.acme.hook: is needed here" in output) == (2, True), output
+    assert (code, "orgs.acme.hook: is required for this command" in output) == (2, True), output
 
 
 @pytest.mark.long

@@ -181,7 +181,10 @@ async def test_it_says_what_enforce_would_have_done(tmp_path: Path) -> None:
     assert "  revoke_sessions: 1 call on 1 target; 3 refused (late 3)\n" in text
     assert "  suspend: 1 waiting for a human (approval 1); 3 refused (late 3)\n" in text
     assert "  notify: 4 calls\n" in text
-    assert "In fact there may be fewer, because these guards were not judged:\n  protected: " in text
+    assert (
+        "A running forwarder may take fewer actions, because the replay cannot apply these guards:\n  protected: "
+        in text
+    )
     assert "not judged" not in run(tmp_path, "replay").output
 
 

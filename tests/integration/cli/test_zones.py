@@ -264,8 +264,8 @@ async def test_zones_of_others_are_adopted_only_by_name(there: Scene) -> None:
     there.seen += 2
     code, output = await there.run("sync", "--activate", zones=zones)
     assert (code, there.changes) == (1, [])
-    assert "✗ embargo is left alone: the forwarder has no record of having made it" in output
-    assert "✗ offices is left alone: the forwarder did not make it, and policies may use it" in output
+    assert "✗ embargo is not changed: the forwarder has no record of having made it" in output
+    assert "✗ offices is not changed: the forwarder did not make it, and policies may use it" in output
     code, output = await there.run("sync", "--adopt", "embargo")
     assert (code, "is ACTIVE" in output, len(there.changes)) == (0, True, 1), output
 
@@ -276,7 +276,7 @@ async def test_a_zone_that_is_not_declared_any_more_is_named_and_stays(there: Sc
     await there.run("sync", "--activate")
     code, output = await there.run("sync", zones={})
     assert code == 0
-    assert "is not declared any more and still blocks; the forwarder deletes no zones." in output
+    assert "is not declared any more and still blocks. The forwarder never deletes a zone:" in output
     code, output = await there.run("sync", "--json", zones={})
     assert [zone["name"] for zone in json.loads(output)["undeclared"]] == ["embargo"]
     assert (await there.shown("embargo"))["status"] == "ACTIVE"

@@ -215,7 +215,7 @@ async def test_a_new_group_comes_into_the_set_only_by_name(there: ReactionOrg) -
     found = await report(there, "--apply")
     assert not found["roles"][0]["changes"]
     assert any(
-        line.startswith("not in the set: Guests; to change the set, repeat --group")
+        line.startswith("not in the set: Guests; to change the set, name all its groups")
         for line in found["notes"]
     )
     await run(there, "--apply", "--group", "guests", "--group", "Staff")
@@ -288,7 +288,7 @@ async def test_an_app_that_may_not_manage_roles_is_told_what_to_do(there: Reacti
     arguments = ["setup", "okta-role", "-c", str(there.write()), "--apply"]
     done = await asyncio.to_thread(CliRunner().invoke, main, arguments)
     assert done.exit_code == 1
-    assert "for this run, name an API token of a Super Administrator with --token env:NAME" in done.output
+    assert "name an API token of one with --token env:NAME" in done.output
 
 
 @pytest.mark.long
