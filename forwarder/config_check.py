@@ -40,7 +40,7 @@ SOON = timedelta(days=14)
 """A certificate or a key that ends within this time should be renewed now."""
 
 _OKTA_WAITS = 3.0  # seconds
-_RELATIVE = "is relative to the folder in which each command is started; write it from / on"
+_RELATIVE = "is relative to the folder in which each command is started; write an absolute path"
 _RULES_READ = 3600.0  # seconds; the rules may be this far behind the sinks
 
 
@@ -191,11 +191,11 @@ def _relative_files(settings: Settings) -> Iterator[str]:
 def _listener_warnings(settings: Settings) -> Iterator[str]:
     if settings.receiver.tls and (issuer := tls.missing_chain(settings.receiver.tls.cert)):
         yield (
-            f"receiver.tls.cert: has no chain to the issuer of the certificate ({issuer}); Okta refuses it unless this issuer is "
-            "a root; write the certificates of the issuers after it"
+            f"receiver.tls.cert: has no certificate of the issuer ({issuer}); Okta then refuses the certificate, unless the "
+            "issuer is a root CA; append the intermediate certificates to the file"
         )
     if settings.receiver.commit_timeout >= _OKTA_WAITS:
-        yield "receiver.commit_timeout: Okta waits 3 s for an answer, and would not see a later one; set 2s"
+        yield "receiver.commit_timeout: Okta waits only 3 s for an answer; set 2s"
     if settings.receiver.body_timeout < _OKTA_WAITS:
         yield "receiver.body_timeout: Okta may need 3 s to send a body, and never retries after a 408 (body too late); set 10s"
     if not is_loopback(settings.receiver.listen.host) and not settings.receiver.tls:

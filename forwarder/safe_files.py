@@ -200,7 +200,7 @@ def why_no_write(*files: Path) -> str | None:
     with suppress(OSError):
         for file in files:
             if limit != resource.RLIM_INFINITY and file.stat().st_size + _TINY > limit:
-                return f"{file} is as large as this process may make it; {LARGER_FILES}"
+                return f"{file} has reached the largest size that this process may write; {LARGER_FILES}"
     try:
         with tempfile.TemporaryFile(dir=files[0].parent, buffering=0) as probe:
             probe.write(bytes(_TINY))

@@ -26,7 +26,9 @@ def refusal(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return f"no more files can be opened; {MORE_FILES}"
     if isinstance(error, ImportError) and "failed to map segment" in str(error):
-        return f"{error}; free memory, {_MORE_MEMORY}, or mount its file system without `noexec`"
+        return (
+            f"{error}; free memory, {_MORE_MEMORY}, or mount the file system of that library without `noexec`"
+        )
     if "can't start new thread" in str(error):
         return f"no thread could be started; {_MORE_MEMORY}, or {_MORE_THREADS}"
     return ""

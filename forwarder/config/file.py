@@ -125,7 +125,7 @@ class _Loader(yaml.SafeLoader):
         """Construct the value of `node`. Raise an error with line and column for a date or number that cannot exist."""
         if node.tag == _INT and re.fullmatch(r"[-+]?0[0-7_]+", node.value):
             raise _error(
-                "YAML reads this as an octal number; leave out the 0 at its beginning, or put a text into quotes",
+                "YAML reads this as an octal number; remove the 0 at the beginning, or, if this is a text, put it into quotes",
                 node,
             )
         if node.tag in {_INT, _FLOAT} and ":" in node.value:  # YAML 1.1 reads 12:30 as a number in base 60

@@ -51,7 +51,7 @@ def rsa_key(text: str, make: str) -> "tuple[RSAPrivateKey | None, RSAPublicKey]"
         key = _jwk(text) if text.lstrip().startswith("{") else _pem(text)
     except Exception:  # noqa: BLE001  # two libraries read the key, each with its own errors; some show the key
         raise ValueError(
-            f"is neither PEM nor JWK; write the whole text of the file of the key, or {make}"
+            f"is not a readable key in PEM or JWK format; write the whole content of the key file, or {make}"
         ) from None
     private = key if isinstance(key, rsa.RSAPrivateKey) else None
     public = private.public_key() if private else key

@@ -113,4 +113,6 @@ def check_characters(secret: str) -> None:
     try:
         secret.encode()
     except UnicodeEncodeError:
-        raise ValueError("the secret has a character that cannot be sent") from None
+        raise ValueError(
+            "the secret has a character that cannot be written in UTF-8; set another secret"
+        ) from None

@@ -74,8 +74,8 @@ class RuleMetrics:
         if more > 0:
             self._metrics.rule_state_evicted.inc(more)
             self._limited.warning(
-                "more groups than rules.max_keys are active; the oldest groups were forgotten, so rules may alert late or not at all; "
-                "raise rules.max_keys, or group by fewer fields",
+                "the rules dropped the oldest of their counts, because they count for more values (such as users) than rules.max_keys; "
+                "alerts may come late or not at all; raise rules.max_keys, or group by fewer fields",
                 action="rules_evicted",
                 groups=more,
             )

@@ -146,7 +146,7 @@ class RuleRunner:
             try:
                 await self._read_again(engine)
             except Exception:
-                text = "new rules cannot read earlier events; the old rules go on. This is a bug: please report it"
+                text = "the new rules cannot evaluate the earlier events; the old rules stay in force. This is a bug: please report it"
                 _logger.exception(text, action="rules_failed")
             else:
                 return

@@ -182,7 +182,7 @@ async def _mapping(context: Context, name: str) -> Found:
     if found is None:
         return ok(f"{stream} will be created with the first event")
     fix = (
-        "remove or rename an index or alias of this name; if a field has a wrong type, run `forwarder setup "
+        f"if an index or alias has the name {stream}, remove or rename it; if a field has a wrong type, run `forwarder setup "
         f"elasticsearch --sink {name} --rollover`, then reindex the older index"
     )
     return [_judged(each, fix) for each in found] or ok("addresses, times and names have the right types")

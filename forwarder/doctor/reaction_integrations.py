@@ -69,8 +69,8 @@ async def _push(context: Context, name: str) -> Found:
         return refused(name, "the factors of a user cannot be read", error, "okta.users.manage")
     return fail(
         f"Okta lists no active push factor for {count(len(users), 'user')}, so a prompt by push cannot reach them",
-        "let users set up Okta Verify with push; if they have done so, add this machine's address to the network zone "
-        "in the authenticator's policy, because which factors Okta lists depends on the address of the caller",
+        "let these users set up Okta Verify with push; if they have it, Okta hides it from this machine: add this machine's "
+        "address to the network zone in the authenticator's policy",
     )
 
 

@@ -50,7 +50,9 @@ async def _answers(context: Context, _: str) -> Found:
     else:
         if answer.status in {401, 403}:
             fix = "set `ops.token`, or set `ops.listen` to a loopback address; then restart the forwarder"
-            return fail(f"{url} shows the state only to loopback addresses, or with `ops.token`", fix)
+            return fail(
+                f"{url} shows the status only to loopback addresses, or to requests with `ops.token`", fix
+            )
     if "problems" not in status:
         fix = "if `ops.listen` was changed after the forwarder started, restart the forwarder"
         return fail(f"the forwarder does not answer at {url}", fix)
@@ -93,7 +95,7 @@ def _listener_keys(settings: Settings) -> Iterable[str]:
 async def _port(context: Context, key: str) -> Found:
     listen = dict(config_check.listeners(context.settings))[key]
     if not listen.port:
-        return ok("the forwarder takes any free port")
+        return ok(f"the port in `{key}` is 0, so the forwarder uses any free port")
     occupied = await in_daemon_thread(lambda: _is_occupied(listen), "port")
     if context.runs:
         if occupied:

@@ -133,7 +133,9 @@ async def _follow(context: Context, org: str, sent: Sent, sink: str, until: floa
         fix = f"correct the cause, then run `forwarder dead-letters replay --all --sink {sink}`"
         return fail(f"the event {sent.uuid} is a dead letter: {life.detail}", fix)
     if life.place in {"filtered", "skipped"}:
-        return skip(f"the sink's settings exclude {doctor_event.EVENT_TYPE}: the event is {life.place}")
+        return skip(
+            f"the sink's settings exclude {doctor_event.EVENT_TYPE}, so the sink does not get the test event ({life.place})"
+        )
     seconds = context.clock.monotonic() - sent.at
     found = await _look(context, sink, sent.uuid, until)
     total = context.clock.monotonic() - sent.at

@@ -72,7 +72,7 @@ OrgUrl = Annotated[str, AfterValidator(_org_url)]
 """The URL of an org to which credentials may be sent: it begins with https, or leads to a loopback address."""
 
 
-_MAKE_KEY = "write the whole text of the file of the key, or create one under Applications > (the app) > General > Client Credentials"
+_MAKE_KEY = "create one under Applications > (the app) > General > Client Credentials"
 _ID_OF_TOKENS = "^00T[A-Za-z0-9]{1,40}$"
 
 
@@ -186,7 +186,7 @@ def _uri(written: str) -> str:
             "must not contain a user, a password or a #fragment; write the secret under `secrets`"
         )
     if is_of_okta(parts.hostname):
-        raise ValueError("is an address of Okta's; write that of this forwarder, as seen from the internet")
+        raise ValueError("is an address of Okta; write the public address of this forwarder")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError("must begin with https://; plain http works only to a loopback address")
     return written

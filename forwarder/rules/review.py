@@ -160,7 +160,8 @@ def _alias_warnings(rule: Correlation) -> Iterator[RuleProblem]:
     for alias, fields in rule.aliases.items():
         if missing := [each for each in rule.rules if each not in fields]:
             yield _about(
-                rule, f"the alias {alias!r} has no field for {missing[0]}, so its events are not counted"
+                rule,
+                f"the alias {alias!r} has no field for {missing[0]}, so the events of this rule are not counted",
             )
 
 

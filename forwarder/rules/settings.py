@@ -16,7 +16,7 @@ def _texts(written: Any) -> Any:
         for value in written:
             if isinstance(value, bool):
                 raise ValueError(  # noqa: TRY004  # pydantic takes no TypeError
-                    f'holds {value}: YAML reads some words as booleans; write such a word in quotes, as in "NO"'
+                    f'has the value {value}, because YAML reads some words as booleans; write such a word in quotes, as in "NO"'
                 )
         return tuple(str(value) if isinstance(value, int | float) else value for value in written)
     return written

@@ -69,7 +69,7 @@ class ServerClient:
             raise SetupError(f"no response from {self._url}: {reason}; {hint}") from error
         if answer.status_code == 401:
             raise SetupError(
-                f"{self.product} does not accept these credentials, or there are none (401): {message_of(answer)}"
+                f"{self.product} refuses the request, because the credentials are wrong or missing (401): {message_of(answer)}"
             )
         if answer.is_redirect:
             raise SetupError(

@@ -54,7 +54,7 @@ class ServerSettings(Section):
                 f"{self.key_option}: it contains a character that {self.key_name} cannot have, perhaps a blank or a line break"
             )
         if bool(self.user) != bool(self.password):
-            raise ValueError("--user and --password belong together")
+            raise ValueError("give both --user and --password, or neither")
         if self.ca_file and not self.url.startswith("https:"):
             raise ValueError(
                 "--ca-file has no effect without https; remove it, or write https:// in the address"

@@ -179,8 +179,8 @@ class ConversionProcess(Generic[_T]):
             "the process that converts events for a sink has ended; events are converted in the main process now",
             action="conversion_process_ended",
             error=f"{type(error).__name__}: {error}",
-            hint="no event is lost, but answers to Okta take longer while there is a backlog; another process is started"
-            " in an hour; check whether the memory limit ended this one, which needs about 50 MB",
+            hint="check whether a memory limit ended the process, which needs about 50 MB; no event is lost, but answers to"
+            " Okta take longer while there is a backlog; the forwarder starts a new process after an hour",
         )
 
 

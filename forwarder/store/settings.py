@@ -74,7 +74,7 @@ class StoreSettings(Section):
     @classmethod
     def _validate_path(cls, value: Path) -> Path:
         if len(os.fsencode(value.name)) > _MAX_NAME:
-            raise ValueError(f"has too long a file name; write one of at most {_MAX_NAME} bytes")
+            raise ValueError(f"has a file name that is too long; write one of at most {_MAX_NAME} bytes")
         return value
 
     @field_validator("max_size")

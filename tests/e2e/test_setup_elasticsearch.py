@@ -330,7 +330,7 @@ def test_the_command_prepares_what_the_sink_of_the_configuration_names(
     assert there(server) == []
     made = forwarder.run("setup", "elasticsearch").stdout
     assert made.count(": created") == len(OURS)
-    assert "events stay for 90d" in made
+    assert "events are kept for 90d" in made
     assert "up to date" in forwarder.run("setup", "elasticsearch", "--sink", "siem").stdout
     assert (
         '-      "data_retention": "90d"'

@@ -101,8 +101,8 @@ def _private_key(text: str) -> str | dict[str, str]:
         import_module("okta.jwt").JWT.get_PEM_JWK(key)
     except Exception:  # noqa: BLE001  # three libraries read it, each with its own errors; some show the key
         raise OktaError(
-            "api.private_key is not an RSA private key without a password, as PEM or JWK, which the official SDK"
-            " needs; create one under Applications > (the app) > General > Client Credentials"
+            "the official SDK cannot use api.private_key: it needs an RSA private key without a password, as PEM or"
+            " JWK; create one under Applications > (the app) > General > Client Credentials"
         ) from None
     return key
 

@@ -114,7 +114,9 @@ class Transport:
             ) as response:
                 content = await _read(response)
         except BodyTooLargeError as error:
-            raise NoResponseError(f"the response of {host}: {error}", sent=True, too_large=True) from None
+            raise NoResponseError(
+                f"the response of {host} cannot be read: {error}", sent=True, too_large=True
+            ) from None
         except BodyEncodingError as error:
             raise NoResponseError(f"the response of {host} cannot be read: {error}", sent=True) from None
         except aiohttp.ClientConnectorError as error:

@@ -42,9 +42,7 @@ _UNREACHABLE = {
 }
 """Okta's refusals that are about the user, not about our call."""
 
-_HIDDEN = (
-    "Okta lists factors as seen from the address of the forwarder: an authenticator policy may hide some"
-)
+_HIDDEN = "Perhaps the user has one, but an authenticator policy hides it from the forwarder's address"
 
 
 class Push:

@@ -204,7 +204,7 @@ def _check_count(wanted: int, kind: str, rules: int) -> None:
     """
     if kind == "temporal_ordered" and wanted != rules:
         raise RuleFileError(
-            f"a temporal_ordered needs all its {rules} rules, in this order; remove `condition`"
+            f"a temporal_ordered correlation always needs an event of each of its {rules} rules, in order; remove `condition`"
         )
     if wanted < 1:
         raise RuleFileError("`condition` is true without any event; write gte: 1, or a higher number")

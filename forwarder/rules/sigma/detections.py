@@ -139,7 +139,7 @@ def _condition(condition: str, selections: "_Named", report: Report, line: int) 
     found = reader.condition(operand)
     rest = reader.next()
     if rest and rest.kind != "text":
-        raise RuleFileError(f"its condition cannot be read from {rest.text!r} on")
+        raise RuleFileError(f"its condition cannot be read at {rest.text!r}")
     if rest:  # older Sigma rules count events after a `|`
         report("its condition counts events after a `|`; write a correlation instead", line)
     return found

@@ -228,7 +228,7 @@ def _combined(
         else:
             choices.append([(part,)])
     if count > _MAX_EXPANDED:
-        raise RuleFileError(f"its lists would make more than {_MAX_EXPANDED:,} values; use shorter lists")
+        raise RuleFileError(f"makes more than {_MAX_EXPANDED:,} values from its lists; use shorter lists")
     return [_joined([part for parts in way for part in parts]) for way in product(*choices)]
 
 

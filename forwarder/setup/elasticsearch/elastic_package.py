@@ -64,7 +64,7 @@ def conflicts(templates: Sequence[Template], data_stream: str) -> list[str]:
                 lines.append(f"the index template {template.name} exists, but this command did not create it")
         elif template.priority == template_bodies.PRIORITY and template.covers(EVENTS.pattern):
             lines.append(
-                f"the index template {template.name} has the priority {template.priority}, as ours has, and its patterns"
+                f"the index template {template.name} has the same priority as ours ({template.priority}), and its patterns"
                 f" {template.patterns} overlap {EVENTS.pattern}: Elasticsearch accepts only one of the two templates"
             )
         elif template.priority > template_bodies.PRIORITY and template.covers(data_stream):

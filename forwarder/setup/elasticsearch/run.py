@@ -174,10 +174,10 @@ async def _write(
 
 def _kept(retention: Retention) -> str:
     if retention.ilm_policy:
-        return f"the policy {retention.ilm_policy} decides how long events stay"
+        return f"the policy {retention.ilm_policy} decides when events are deleted"
     if retention.keep:
-        return f"events stay for {retention.keep}"
-    return "events stay without a limit; set `retention` in the sink for one"
+        return f"events are kept for {retention.keep}"
+    return "events are never deleted; to delete old events, set `retention` in the sink"
 
 
 class SetupStep(msgspec.Struct, frozen=True):

@@ -44,7 +44,10 @@ def setup(settings: KibanaSettings, objects: list[SavedObject], report: Reporter
     for reason in done.refused:
         report("problem", f"Kibana refused {reason}")
     if len(written) + len(done.refused) < len(objects):
-        report("problem", f"Kibana wrote {len(written)} of {len(objects)} objects and does not say why")
+        report(
+            "problem",
+            f"Kibana wrote only {len(written)} of {len(objects)} objects, and gives no reason; see Kibana's log",
+        )
     return len(written) == len(objects)
 
 

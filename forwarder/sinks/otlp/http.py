@@ -36,7 +36,7 @@ from forwarder.sinks.otlp.exporter import (
 )
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
-_CUT = "it has fewer bytes than `Content-Length` says, or neither this header nor a body"
+_CUT = "it has fewer bytes than `Content-Length` says, or it has neither this header nor a body"
 _OBJECT = (dict, type(None))  # `null` stands for a message without fields
 _PROTOBUF = ("application/x-protobuf", "application/protobuf")
 

@@ -108,7 +108,7 @@ class OtlpSinkSettings(SinkSettings):
         if self.protocol == "grpc" and urlsplit(self.endpoint).path not in ("", "/"):
             problems.append("`endpoint`: a gRPC endpoint has no path; remove it")
         if (self.cert_file is None) != (self.key_file is None):
-            problems.append("`cert_file` and `key_file` need each other")
+            problems.append("set both `cert_file` and `key_file`, or neither")
         if not self.uses_tls and (self.ca_file or self.cert_file):
             problems.append("`ca_file` and `cert_file` need an `endpoint` with https://")
         if problems:

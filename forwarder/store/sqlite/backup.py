@@ -94,7 +94,7 @@ def _new_file(target: Path) -> Iterator[Path]:
     try:
         descriptor = lock_file(new)  # so that two backups never write to the same file
         if descriptor is None:
-            raise StoreError(f"another backup to {target} is running")
+            raise StoreError(f"another backup to {target} is running; wait until it ends")
     except OSError as error:
         raise StoreError(
             f"the backup {new} cannot be written: {error.strerror}; name a file in a folder that the forwarder may "
@@ -201,8 +201,8 @@ def _verify(copy: sqlite3.Connection, new: Path, target: Path, counts: dict[str,
         )
     if (copied := _counts(copy)) != counts:
         raise StoreError(
-            f"the backup was deleted, because its tables do not have as many rows as those of the store "
-            f"(backup: {copied}, store: {counts})"
+            f"the backup was not complete, and was deleted; run the command again (rows of each table in the backup: {copied}, "
+            f"in the store: {counts})"
         )
     ledger = queries.ledger(copy, new, exact=True)
     waiting = {name: sink.waiting for name, sink in ledger.sinks.items()}

@@ -96,7 +96,7 @@ class Maintenance:
         if self._connection.wal_in_use:
             _logger.warning(
                 "the WAL of the store grows and cannot be emptied, because another process reads the store all the time; "
-                "end that process; `fuser -v` with the path of the store shows which one it is",
+                "find that process with `fuser -v` and the path of the store, and end it",
                 action="wal_in_use",
                 path=str(self._path),
                 bytes=size,

@@ -127,7 +127,7 @@ class SqliteStore:
 
     def _fail_late(self, committed: asyncio.Future[Appended], timeout: float) -> None:
         # The next commit with events clears this reason, even if it is the commit that was late.
-        reason = f"the disk was too slow: an append was not committed within {timeout:g} s"
+        reason = f"the disk is too slow: events were not committed within {timeout:g} s"
         self._writer.not_ready_reason = reason
         committed.set_exception(
             StoreTimeoutError(

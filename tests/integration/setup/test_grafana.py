@@ -167,7 +167,7 @@ def test_missing_rights_are_named_and_no_secret_is_shown(
     monkeypatch.setenv("THE_TOKEN", TOKEN)
     grafana.roles = {}
     done = run(grafana, "--token", "env:THE_TOKEN")
-    assert (done.exit_code, "does not accept these credentials" in done.output) == (1, True)
+    assert (done.exit_code, "the credentials are wrong or missing" in done.output) == (1, True)
     grafana.roles = {bearer(TOKEN): "Viewer"}
     done = run(grafana, "--token", "env:THE_TOKEN")
     assert (done.exit_code, "needs the role Editor" in done.output) == (1, True)
@@ -206,7 +206,7 @@ def test_a_grafana_that_does_not_respond_is_an_error() -> None:
     ("words", "problem"),
     [
         (("--token", "the-token-itself"), "write env:NAME|file:PATH"),
-        (("--user", "me"), "--user and --password belong together"),
+        (("--user", "me"), "give both --user and --password, or neither"),
         (("--prometheus", "prometheus:9090"), "is not a URL of a server"),
         (("--ca-file", "/ca.pem"), "--ca-file has no effect without https"),
     ],

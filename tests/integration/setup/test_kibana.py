@@ -143,7 +143,7 @@ def test_wrong_credentials_are_told_without_being_shown(
     kibana.logins = {api_key("another"): {"default"}}
     done = run(kibana, "--api-key", "env:THE_KEY")
     assert done.exit_code == 1
-    assert "does not accept these credentials, or there are none (401)" in done.output
+    assert "refuses the request, because the credentials are wrong or missing (401)" in done.output
     assert KEY not in done.output
 
 
@@ -283,7 +283,9 @@ def test_objects_that_kibana_says_nothing_of_are_a_fault(kibana: FakeKibana) -> 
         setup(KibanaSettings(url=kibana.url), twins, into(told), dry_run=False)
     twins[1] = SavedObject("index-pattern", "okta-forwarder-x", "x", "")
     assert not setup(KibanaSettings(url=kibana.url), twins, into(told), dry_run=False)
-    assert told[-1] == Message("problem", "Kibana wrote 1 of 2 objects and does not say why")
+    assert told[-1] == Message(
+        "problem", "Kibana wrote only 1 of 2 objects, and gives no reason; see Kibana's log"
+    )
 
 
 def test_a_file_that_kibana_does_not_take_is_told(kibana: FakeKibana) -> None:
@@ -312,7 +314,7 @@ def test_a_file_that_kibana_does_not_take_is_told(kibana: FakeKibana) -> None:
             "--api-key: the environment has no variable NOT_SET",
         ),
         (("--url", "http://k", "--password", "file:/none"), "--password: the file /none cannot be read"),
-        (("--url", "http://k", "--user", "ada"), "--user and --password belong together"),
+        (("--url", "http://k", "--user", "ada"), "give both --user and --password, or neither"),
         (("--url", "http://k", "--user", "a", "--password", "env:A", "--api-key", "env:A"), "not both"),
         (("--url", "http://k", "--api-key", "env:BLANK"), "a character that an API key cannot have"),
         (("--url", "http://k", "--ca-file", "x"), "--ca-file has no effect without https"),

@@ -139,7 +139,7 @@ def test_a_field_that_groups_or_excepts_and_does_not_exist_is_a_warning(tmp_path
         in result.stderr
     )
     assert (
-        "the alias 'user' has no field for 3b1f2a5e-2a5e-4d7c-9f0e-0f6f1a2b3c4d, so its events are not counted"
+        "the alias 'user' has no field for 3b1f2a5e-2a5e-4d7c-9f0e-0f6f1a2b3c4d, so the events of this rule are not counted"
         in result.stderr
     )
     assert "Holiday: Okta's events have no field 'usr', so usr.id never has a value" in result.stderr

@@ -175,7 +175,10 @@ async def test_no_error_log_line_or_repr_contains_a_secret(server: OktaServer) -
         ({"token": TOKEN, "client_id": CLIENT_ID, "private_key": KEY}, "not both"),
         ({"token": TOKEN, "client_id": CLIENT_ID}, "not both"),
         ({"token": f"{TOKEN}\r\nX: y"}, "line break"),
-        ({"client_id": CLIENT_ID, "private_key": "/run/secrets/planted.pem"}, "neither PEM nor JWK"),
+        (
+            {"client_id": CLIENT_ID, "private_key": "/run/secrets/planted.pem"},
+            "not a readable key in PEM or JWK format",
+        ),
         ({"client_id": CLIENT_ID, "private_key": KEY, "scopes": ()}, "`scopes` is empty"),
     ],
 )

@@ -346,7 +346,10 @@ async def test_where_a_file_may_not_grow_the_limit_to_raise_is_named(path: Path)
         await store.append(Batch([event()]), timeout=5)
         with (
             writes_fail(),
-            pytest.raises(StoreError, match=r"is as large as this process may make it; raise .*LimitFSIZE"),
+            pytest.raises(
+                StoreError,
+                match=r"has reached the largest size that this process may write; raise .*LimitFSIZE",
+            ),
         ):
             await store.append(Batch([event()]), timeout=5)
         await until(lambda: store.not_ready_reason is None)

@@ -233,7 +233,7 @@ async def test_a_disk_that_hangs_makes_the_store_not_ready_until_it_commits_agai
             late = event()
             with pytest.raises(StoreTimeoutError, match=r"not committed within 0\.01 s"):
                 await store.append(Batch([late]), timeout=0.01)
-            assert "the disk was too slow" in (store.not_ready_reason or "")
+            assert "the disk is too slow" in (store.not_ready_reason or "")
         await store.append(Batch([event()]), timeout=5)
         assert store.not_ready_reason is None
         assert (await store.append(Batch([late]), timeout=5)).duplicates == 1

@@ -40,8 +40,8 @@ def test_a_count_that_is_not_a_whole_number_is_refused(operator: str, number: st
         ("temporal", "{gte: 0}", "is true without any event"),
         ("temporal", "{gte: 5}", "wants more different rules than `rules` names"),
         ("temporal", "{gt: 2}", "wants more different rules than `rules` names"),
-        ("temporal_ordered", "{gte: 1}", "needs all its 2 rules, in this order"),
-        ("temporal_ordered", "{gte: 3}", "needs all its 2 rules, in this order"),
+        ("temporal_ordered", "{gte: 1}", "an event of each of its 2 rules, in order"),
+        ("temporal_ordered", "{gte: 3}", "an event of each of its 2 rules, in order"),
         ("event_count", "{gte: 10001}", "wants more than 10,000, the highest number that is counted"),
         (
             "value_count",

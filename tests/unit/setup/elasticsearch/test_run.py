@@ -159,7 +159,7 @@ async def test_without_a_word_about_it_nothing_is_ever_deleted() -> None:
     cluster = FakeCluster()
     lines = await run(cluster)
     assert body(cluster, TEMPLATE)["template"]["lifecycle"] == {"enabled": True}
-    assert any("without a limit" in text for text in kinds(lines, "info"))
+    assert any("events are never deleted" in text for text in kinds(lines, "info"))
 
 
 async def test_a_policy_of_the_operators_takes_the_place_of_the_lifecycle() -> None:
