@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
 
 from forwarder.core.errors import SetupError, SinkError
 from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, from_line, ok, skip, warn
@@ -13,14 +13,16 @@ from forwarder.doctor.network import certificate_end, judge_expiry
 from forwarder.settings import Settings
 from forwarder.setup.elasticsearch import template_bodies
 from forwarder.setup.elasticsearch.capabilities import check_privileges
-from forwarder.setup.elasticsearch.cluster import Cluster, ClusterResponse, reason
+from forwarder.setup.elasticsearch.cluster import Cluster, ClusterResponse, MissingPrivilegeError, reason
 from forwarder.setup.elasticsearch.inspect import Deviation, find_deviations, find_wrong_types
+from forwarder.setup.elasticsearch.responses import About, ApiKeys, Identity, Privileges, excerpt, read
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 if TYPE_CHECKING:
     from forwarder.setup.elasticsearch.admin import ElasticsearchAdmin
 
 _HEADING = "Elasticsearch"
+_IDENTITY = "GET /_security/_authenticate"
 _RIGHTS = ("create_doc", "auto_configure")
 _SETUP_KEY = (
     "set FORWARDER__SINKS__NAME__API_KEY to a key that may read templates and mappings, and run "
@@ -71,10 +73,14 @@ async def _ask(context: Context, name: str, host: str) -> Finding:
         return from_line(CheckVerdict.FAIL, str(error), f"check `sinks.{name}.hosts`")
     if answer.status in {401, 403}:  # the checks of the credentials and rights say more
         return ok(f"{host} answers")
-    if answer.status != 200 or not isinstance(answer.body, dict):
-        fix = f"check `sinks.{name}.hosts`: the address may be that of a proxy or of another server"
-        return fail(f"{host} answers {answer.status}: {reason(answer)[:200]}", fix)
-    return ok(f"{host} is Elasticsearch {answer.body.get('version', {}).get('number', '?')}")
+    fix = f"check `sinks.{name}.hosts`: the address may be that of a proxy or of another server"
+    if answer.status != 200:
+        return fail(f"{host} answers {answer.status}: {excerpt(answer.body)}", fix)
+    try:
+        about = read(answer.body, About, "GET /")
+    except SetupError:
+        return fail(f"{host} answers, but not as Elasticsearch does: {excerpt(answer.body)}", fix)
+    return ok(f"{host} is Elasticsearch {about.version.number}")
 
 
 async def _certificate(context: Context, name: str) -> Found:
@@ -88,39 +94,43 @@ async def _certificate(context: Context, name: str) -> Found:
 
 async def _credentials(context: Context, name: str) -> Found:
     async with admin(context, name) as cluster:
-        answer = await cluster.call("GET", "/_security/_authenticate")
+        answer = await cluster.call(*_IDENTITY.split())
     if answer.status == 401:
         return fail(
             f"Elasticsearch does not accept the credentials (401: {reason(answer)[:200]})",
             f"set a valid `sinks.{name}.api_key` or `basic_auth`; docs/elasticsearch.md says how to create a key",
         )
-    if answer.status != 200 or not isinstance(answer.body, dict) or "username" not in answer.body:
+    if answer.status != 200:
         return ok("security is off on this server, so it asks for no credentials")
-    key = answer.body.get("api_key")
-    if isinstance(key, dict):
-        return ok(f"the API key {key.get('name') or key.get('id')} is valid")
-    return ok(f"the user {answer.body['username']} is known")
+    about = read(answer.body, Identity, _IDENTITY)
+    if about.api_key:
+        return ok(f"the API key {about.api_key.name or about.api_key.id} is valid")
+    return ok(f"the user {about.username} is known")
 
 
 async def _key(context: Context, name: str) -> Found:
     """Check when the API key of the sink expires. Elasticsearch lets every key read data about itself."""
     async with admin(context, name) as cluster:
-        answer = await cluster.call("GET", "/_security/_authenticate")
-        about = answer.body.get("api_key") if isinstance(answer.body, dict) else None
-        if not isinstance(about, dict) or not about.get("id"):
+        answer = await cluster.call(*_IDENTITY.split())
+        key = read(answer.body, Identity, _IDENTITY).api_key if answer.status == 200 else None
+        if key is None:
             return skip("the sink uses no API key")
-        answer = await cluster.call("GET", f"/_security/api_key?id={about['id']}")
-    return _judge_key(answer, name)
+        path = f"/_security/api_key?id={quote(key.id, safe='')}"
+        answer = await cluster.call("GET", path)
+    return _judge_key(answer, path, name)
 
 
-def _judge_key(answer: ClusterResponse, name: str) -> Finding:
-    keys: Any = answer.body.get("api_keys") if isinstance(answer.body, dict) else None
-    if answer.status != 200 or not keys:
+def _judge_key(answer: ClusterResponse, path: str, name: str) -> Finding:
+    keys = read(answer.body, ApiKeys, f"GET {path}").api_keys if answer.status == 200 else None
+    if not keys:
         return skip("this server does not say when the key expires")
-    expiration = keys[0].get("expiration")
+    expiration = keys[0].expiration
     if expiration is None:
         return ok("the API key does not expire")
-    end = datetime.fromtimestamp(expiration / 1000, UTC)
+    try:
+        end = datetime.fromtimestamp(expiration / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return skip(f"this server says that the key expires at {expiration:g}, which is not a time")
     return judge_expiry(
         end,
         "the API key",
@@ -138,12 +148,12 @@ async def _rights(context: Context, name: str) -> Found:
     ]
     wanted = {"index": [{"names": streams, "privileges": list(_RIGHTS)}]}
     async with admin(context, name) as cluster:
-        answer = await Cluster(cluster).offer("POST", "/_security/user/_has_privileges", wanted)
-    if not isinstance(answer, dict) or "has_all_requested" not in answer:
+        answer = await Cluster(cluster).offer("POST", "/_security/user/_has_privileges", Privileges, wanted)
+    if answer is None:
         return ok("security is off on this server, so everything is allowed")
     found = []
     for stream in streams:
-        has = answer.get("index", {}).get(stream, {})
+        has = answer.index.get(stream, {})
         missing = [f"`{right}`" for right in _RIGHTS if not has.get(right)]
         if missing:
             fix = f"create a key with both privileges (docs/elasticsearch.md), and put it into `sinks.{name}.api_key`"
@@ -156,7 +166,7 @@ async def _templates(context: Context, name: str) -> Found:
     async with admin(context, name) as cluster:
         try:
             await check_privileges(Cluster(cluster), rollover=False, ilm=False)
-        except SetupError as error:
+        except MissingPrivilegeError as error:
             return skip(f"templates cannot be read: {error}", _SETUP_KEY)
         try:
             found = await find_deviations(
@@ -177,7 +187,7 @@ async def _mapping(context: Context, name: str) -> Found:
     async with admin(context, name) as cluster:
         try:
             found = await find_wrong_types(cluster, stream)
-        except SetupError:
+        except MissingPrivilegeError:
             return skip(f"the credentials may not read the mapping of {stream}", _SETUP_KEY)
     if found is None:
         return ok(f"{stream} will be created with the first event")

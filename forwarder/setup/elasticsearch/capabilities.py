@@ -4,9 +4,10 @@ from typing import Any
 
 from forwarder.core.errors import SetupError
 from forwarder.setup.elasticsearch import template_bodies
-from forwarder.setup.elasticsearch.cluster import Cluster
+from forwarder.setup.elasticsearch.cluster import Cluster, MissingPrivilegeError
 from forwarder.setup.elasticsearch.data_streams import EVENTS, OTHER_STREAMS
 from forwarder.setup.elasticsearch.fields import FALLBACKS
+from forwarder.setup.elasticsearch.responses import Identity, Nodes, Privileges
 from forwarder.setup.elasticsearch.template_bodies import Capabilities, Retention
 
 CLUSTER_PRIVILEGES = ("monitor", "manage_index_templates", "manage_ingest_pipelines")
@@ -26,7 +27,8 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> fr
     templates for these patterns.
 
     Raises:
-        SetupError: privileges are missing (the message names all of them), or the credentials are wrong.
+        MissingPrivilegeError: privileges are missing; the message names all of them.
+        SetupError: the credentials are wrong.
     """
     wanted = {
         "cluster": [*CLUSTER_PRIVILEGES, *(["read_ilm"] if ilm else [])],
@@ -37,13 +39,12 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> fr
             }
         ],
     }
-    answer = await cluster.offer("POST", "/_security/user/_has_privileges", wanted)
-    if not isinstance(answer, dict) or answer.get("has_all_requested") is not False:
+    answer = await cluster.offer("POST", "/_security/user/_has_privileges", Privileges, wanted)
+    if answer is None or answer.has_all_requested:
         return frozenset()
-    missing = [f"cluster privilege `{name}`" for name, has in answer.get("cluster", {}).items() if not has]
+    missing = [f"cluster privilege `{name}`" for name, has in answer.cluster.items() if not has]
     of_indices = {
-        names: [right for right, has in rights.items() if not has]
-        for names, rights in answer.get("index", {}).items()
+        names: [right for right, has in rights.items() if not has] for names, rights in answer.index.items()
     }
     unseen = frozenset([pattern for pattern in _OTHER_PATTERNS if of_indices.pop(pattern, [])])
     missing += [
@@ -51,7 +52,7 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> fr
     ]
     if not missing:
         return unseen
-    raise SetupError(
+    raise MissingPrivilegeError(
         f"{await _who(cluster)} lacks: {', '.join(missing)}. docs/elasticsearch.md lists the privileges of the setup, and how to "
         "create a key for it."
     )
@@ -62,12 +63,13 @@ async def _who(cluster: Cluster) -> str:
 
     The owner of a key is not named, because the owner may have more privileges than the key.
     """
-    answer = await cluster.offer("GET", "/_security/_authenticate")
-    about = answer if isinstance(answer, dict) else {}
-    key = about.get("api_key")
-    if isinstance(key, dict):
-        return f"the API key {key.get('name') or '(without a name)'} (id {key.get('id', '?')})"
-    return f"the user {about['username']}" if about.get("username") else "the sink's credentials"
+    about = await cluster.offer("GET", "/_security/_authenticate", Identity)
+    if about is None:
+        return "the sink's credentials"
+    key = about.api_key
+    return (
+        f"the API key {key.name or '(without a name)'} (id {key.id})" if key else f"the user {about.username}"
+    )
 
 
 async def find_capabilities(cluster: Cluster) -> Capabilities:
@@ -96,7 +98,7 @@ async def find_capabilities(cluster: Cluster) -> Capabilities:
             [
                 name
                 for name in (*template_bodies.STACK_BEFORE, template_bodies.STACK_AFTER)
-                if await cluster.find(f"/_component_template/{name}")
+                if await cluster.find(f"/_component_template/{name}", dict)
             ]
         ),
         lifecycle=await _takes(cluster, lifecycle={"enabled": True}),
@@ -106,18 +108,18 @@ async def find_capabilities(cluster: Cluster) -> Capabilities:
 
 async def _processors(cluster: Cluster) -> frozenset[str]:
     """Return the processors that all ingest nodes have, because any of these nodes may process a document."""
-    answer = await cluster.get("/_nodes/ingest?filter_path=nodes.*.roles,nodes.*.ingest.processors.type")
-    nodes = [node for node in answer.get("nodes", {}).values() if "ingest" in node.get("roles", ["ingest"])]
-    each = [
-        frozenset(kind["type"] for kind in node["ingest"]["processors"]) for node in nodes if "ingest" in node
-    ]
+    answer = await cluster.get(
+        "/_nodes/ingest?filter_path=nodes.*.roles,nodes.*.ingest.processors.type", Nodes
+    )
+    nodes = [node for node in answer.nodes.values() if "ingest" in node.roles]
+    each = [frozenset(one.type for one in node.ingest.processors) for node in nodes if node.ingest]
     return frozenset.intersection(*each) if each else frozenset()
 
 
 async def _takes(cluster: Cluster, **template: Any) -> bool:
     """Whether the server would accept an index template with the content `template`. Creates nothing."""
     body = {"index_patterns": [_PROBE], "priority": _PROBE_PRIORITY, "data_stream": {}, "template": template}
-    return await cluster.offer("POST", "/_index_template/_simulate", body) is not None
+    return await cluster.offer("POST", "/_index_template/_simulate", dict, body) is not None
 
 
 def degradations(has: Capabilities, retention: Retention) -> list[str]:

@@ -7,6 +7,7 @@ import msgspec
 
 from forwarder.core.errors import SetupError
 from forwarder.core.ports import Clock
+from forwarder.setup.elasticsearch.responses import T, read
 
 _READY_WITHIN, _PAUSE = 30.0, 1.0
 """Seconds: how long a request is repeated while the cluster answers 503, and the wait between two attempts."""
@@ -19,6 +20,10 @@ class ClusterResponse(msgspec.Struct, frozen=True):
 
     status: int
     body: Any
+
+
+class MissingPrivilegeError(SetupError):
+    """The credentials lack a privilege."""
 
 
 class AdminApi(Protocol):
@@ -57,33 +62,37 @@ class UntilReady:
 
 
 class Cluster:
-    """Sends requests to a cluster. Methods raise SetupError for an error response, and SinkError if there is none."""
+    """Sends requests to a cluster, and returns the body of each response as the type `kind`.
+
+    Methods raise SetupError for an error response and for a body of another form, and SinkError if there is no response.
+    """
 
     def __init__(self, api: AdminApi) -> None:
         self._api = api
 
-    async def find(self, path: str) -> Any:
+    async def find(self, path: str, kind: type[T]) -> T | None:
         """Return the body of GET `path`; None if the cluster answers 404."""
         reply = await self._api.call("GET", path)
-        return None if reply.status == 404 else _body(reply, f"GET {path}")
+        return None if reply.status == 404 else _body(reply, kind, f"GET {path}")
 
-    async def get(self, path: str) -> Any:
+    async def get(self, path: str, kind: type[T]) -> T:
         """Return the body of GET `path`."""
-        return await self.send("GET", path)
+        return await self.send("GET", path, kind)
 
-    async def send(self, method: str, path: str, body: Any = None) -> Any:
+    async def send(self, method: str, path: str, kind: type[T], body: Any = None) -> T:
         """Send a request and return the response's body."""
-        return _body(await self._api.call(method, path, body), f"{method} {path}")
+        return _body(await self._api.call(method, path, body), kind, f"{method} {path}")
 
-    async def offer(self, method: str, path: str, body: Any = None) -> Any:
+    async def offer(self, method: str, path: str, kind: type[T], body: Any = None) -> T | None:
         """Send a request for a feature that the cluster may lack, and return the body of the response.
 
         Return None if the cluster lacks the feature or rejects `body`.
         """
         reply = await self._api.call(method, path, body)
-        if reply.status in (401, 403, 429) or (reply.status >= 500 and not _unknown(reply)):
-            _body(reply, f"{method} {path}")
-        return reply.body if reply.status < 300 else None
+        refused = reply.status in (401, 403, 429) or (reply.status >= 500 and not _unknown(reply))
+        if refused or reply.status < 300:
+            return _body(reply, kind, f"{method} {path}")
+        return None
 
 
 def _unknown(reply: ClusterResponse) -> bool:
@@ -91,9 +100,9 @@ def _unknown(reply: ClusterResponse) -> bool:
     return "failed to find action" in reason(reply) or "no handler found" in reason(reply)
 
 
-def _body(reply: ClusterResponse, what: str) -> Any:
+def _body(reply: ClusterResponse, kind: type[T], what: str) -> T:
     if reply.status < 300:
-        return reply.body
+        return read(reply.body, kind, what)
     words = reason(reply)
     if reply.status == 401:
         raise SetupError(
@@ -103,7 +112,7 @@ def _body(reply: ClusterResponse, what: str) -> Any:
     if reply.status == 403:
         found = _GRANTED_BY.search(words)
         right = f"the {found[1]} privilege `{found[2]}`" if found else "a privilege"
-        raise SetupError(
+        raise MissingPrivilegeError(
             f"{right} is missing for {what}; docs/elasticsearch.md lists all privileges that setup needs. ({words})"
         )
     hint = (

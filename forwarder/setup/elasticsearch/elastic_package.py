@@ -10,22 +10,17 @@ from forwarder.setup.elasticsearch.data_streams import EVENTS
 
 
 class Template(msgspec.Struct, frozen=True):
-    """An existing index template, as Elasticsearch returns it."""
+    """An existing index template. `meta` is its `_meta`; `settings` are those of its indices, with dotted names."""
 
     name: str
-    body: dict[str, Any]
-
-    @property
-    def priority(self) -> int:
-        return int(self.body.get("priority") or 0)
-
-    @property
-    def patterns(self) -> list[str]:
-        return list(self.body.get("index_patterns") or ())
+    patterns: list[str]
+    priority: int = 0
+    meta: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
 
     @property
     def ours(self) -> bool:
-        return template_bodies.version_of(self.body.get("_meta")) is not None
+        return template_bodies.version_of(self.meta) is not None
 
     def covers(self, pattern: str) -> bool:
         """Whether there can be a name that matches this template and also `pattern`."""
@@ -48,11 +43,10 @@ def package(templates: Sequence[Template], data_stream: str) -> Package | None:
     )
     if best is None:
         return None
-    about = best.body.get("_meta", {}).get("package", {})
+    about = best.meta.get("package")
     if not isinstance(about, dict) or about.get("name") != "okta":
         return None
-    settings = best.body.get("template", {}).get("settings", {})
-    return Package(best.name, str(settings.get("index.default_pipeline", "")))
+    return Package(best.name, str(best.settings.get("index.default_pipeline", "")))
 
 
 def conflicts(templates: Sequence[Template], data_stream: str) -> list[str]:

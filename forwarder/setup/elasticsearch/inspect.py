@@ -1,7 +1,6 @@
 """Checks whether rules and searches can find the events of a sink in its cluster. Changes nothing."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -9,6 +8,7 @@ from forwarder.setup.elasticsearch.capabilities import find_capabilities
 from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
 from forwarder.setup.elasticsearch.data_streams import EVENTS, OTHER_STREAMS
 from forwarder.setup.elasticsearch.elastic_package import Template, conflicts, package
+from forwarder.setup.elasticsearch.responses import FieldMappings, Resolved
 from forwarder.setup.elasticsearch.run import (
     pipeline_step,
     read_templates,
@@ -93,22 +93,23 @@ async def find_wrong_types(api: AdminApi, data_stream: str) -> list[Deviation] |
     The types are read from the current index of `data_stream`.
 
     Raises:
-        SetupError: the credentials may not read the mapping.
+        MissingPrivilegeError: the credentials may not read the mapping.
+        SetupError: the response is not a mapping.
         SinkError: there was no response.
     """
     cluster = Cluster(api)
-    resolved = await cluster.find(f"/_resolve/index/{data_stream}") or {}
-    if resolved.get("indices") or resolved.get("aliases"):
+    resolved = await cluster.find(f"/_resolve/index/{data_stream}", Resolved) or Resolved()
+    if resolved.indices or resolved.aliases:
         text = f"an index or alias has the name of the data stream {data_stream}, so every event is refused"
         return [Deviation(severe=True, text=text)]
-    found = await cluster.find(f"/{data_stream}/_mapping/field/{','.join(_TYPES)}")
-    if not isinstance(found, dict) or not found:
+    found = await cluster.find(f"/{data_stream}/_mapping/field/{','.join(_TYPES)}", FieldMappings)
+    if not found:
         return None
     index = max(found, key=_generation)
-    mappings: Any = found[index].get("mappings", {})
+    mappings = found[index].mappings
     deviations = []
     for field, wanted in _TYPES.items():
-        kinds = {each.get("type") for each in mappings.get(field, {}).get("mapping", {}).values()}
+        kinds = {each.type for each in mappings[field].mapping.values()} if field in mappings else set()
         for kind in kinds - {wanted, "constant_keyword"}:
             text = f"{field} has the type {kind} in {index}, not {wanted}: rules and searches miss events"
             deviations.append(Deviation(severe=True, text=text))

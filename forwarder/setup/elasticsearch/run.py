@@ -18,6 +18,13 @@ from forwarder.setup.elasticsearch.capabilities import check_privileges, degrada
 from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
 from forwarder.setup.elasticsearch.data_streams import DATA_STREAMS, EVENTS, OTHER_STREAMS, DataStream
 from forwarder.setup.elasticsearch.elastic_package import Package, Template, conflicts, package
+from forwarder.setup.elasticsearch.responses import (
+    About,
+    Pipelines,
+    StoredComponentTemplates,
+    StoredIndexTemplates,
+    Templates,
+)
 from forwarder.setup.elasticsearch.stream import sync_data_stream
 from forwarder.setup.elasticsearch.template_bodies import Body, Capabilities, Options, Retention, SetupTarget
 from forwarder.setup.reporter import Reporter
@@ -58,11 +65,8 @@ async def setup(api: AdminApi, target: SetupTarget, options: Options, report: Re
             " update a data stream that already exists; docs/elasticsearch.md lists the privileges",
         )
     target = msgspec.structs.replace(target, unseen=unseen)
-    about = await cluster.get("/")
-    report(
-        "info",
-        f"Elasticsearch {about.get('version', {}).get('number', '?')}, data stream {target.data_stream}",
-    )
+    about = await cluster.get("/", About)
+    report("info", f"Elasticsearch {about.version.number}, data stream {target.data_stream}")
     templates = await read_templates(cluster)
     found = package(templates, target.data_stream)
     if found:
@@ -84,9 +88,17 @@ async def setup(api: AdminApi, target: SetupTarget, options: Options, report: Re
 
 async def read_templates(cluster: Cluster) -> list[Template]:
     """Read every index template."""
-    answer = await cluster.get("/_index_template?flat_settings=true")
-    found = answer.get("index_templates", [])
-    return [Template(entry["name"], entry["index_template"]) for entry in found]
+    answer = await cluster.get("/_index_template?flat_settings=true", Templates)
+    return [
+        Template(
+            each.name,
+            each.index_template.index_patterns,
+            each.index_template.priority or 0,
+            each.index_template.meta or {},
+            each.index_template.template.settings,
+        )
+        for each in answer.index_templates
+    ]
 
 
 async def setup_with_elastic_integration(
@@ -140,7 +152,7 @@ async def _prepare(cluster: Cluster, target: SetupTarget, options: Options, repo
     for line in degradations(has, options.retention):
         report("note", line)
     policy = options.retention.ilm_policy
-    if policy and await cluster.find(f"/_ilm/policy/{policy}") is None:
+    if policy and await cluster.find(f"/_ilm/policy/{policy}", dict) is None:
         raise SetupError(f"there is no index lifecycle policy {policy!r}; nothing was changed")
     return await _write(cluster, has, target, options, report, DATA_STREAMS)
 
@@ -214,7 +226,7 @@ class SetupStep(msgspec.Struct, frozen=True):
         if options.dry_run:
             report("note", f"{self.what}: would {verb} it")
             return
-        await cluster.send("PUT", self.path, self.wanted)
+        await cluster.send("PUT", self.path, dict, self.wanted)
         report("done", f"{self.what}: {'created' if self.stored is None else 'changed'}")
 
 
@@ -229,23 +241,31 @@ async def template_steps(
     steps = []
     for stream in streams:
         component = stream.component_template(has, retention)
-        steps.append(await _template_step(cluster, "component_template", stream.component, component))
+        steps.append(await _component_step(cluster, stream.component, component))
         template = stream.index_template(has, retention)
-        steps.append(await _template_step(cluster, "index_template", stream.name, template))
+        steps.append(await _template_step(cluster, stream.name, template))
     return steps
 
 
-async def _template_step(cluster: Cluster, kind: str, name: str, wanted: Body) -> SetupStep:
-    found = await cluster.find(f"/_{kind}/{name}?flat_settings=true")
-    stored = found[f"{kind}s"][0][kind] if found else None
-    return _own_step(f"{kind.replace('_', ' ')} {name}", f"/_{kind}/{name}", stored, wanted)
+async def _component_step(cluster: Cluster, name: str, wanted: Body) -> SetupStep:
+    path = f"/_component_template/{name}"
+    found = await cluster.find(f"{path}?flat_settings=true", StoredComponentTemplates)
+    stored = found.component_templates[0].component_template if found and found.component_templates else None
+    return _own_step(f"component template {name}", path, stored, wanted)
+
+
+async def _template_step(cluster: Cluster, name: str, wanted: Body) -> SetupStep:
+    path = f"/_index_template/{name}"
+    found = await cluster.find(f"{path}?flat_settings=true", StoredIndexTemplates)
+    stored = found.index_templates[0].index_template if found and found.index_templates else None
+    return _own_step(f"index template {name}", path, stored, wanted)
 
 
 async def pipeline_step(cluster: Cluster, has: Capabilities) -> SetupStep:
     """Return the pipeline. Raises as `template_steps` does."""
     path = f"/_ingest/pipeline/{template_bodies.NAME}"
-    found = await cluster.find(path)
-    stored = found[template_bodies.NAME] if found else None
+    found = await cluster.find(path, Pipelines) or {}
+    stored = found.get(template_bodies.NAME)
     return _own_step(f"ingest pipeline {template_bodies.NAME}", path, stored, template_bodies.pipeline(has))
 
 

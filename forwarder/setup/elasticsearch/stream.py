@@ -1,10 +1,9 @@
 """Updates an existing data stream. A changed template alone would affect only indices that are created later."""
 
-from typing import Any
-
 from forwarder.core.errors import SetupError
 from forwarder.setup.elasticsearch import template_bodies
 from forwarder.setup.elasticsearch.cluster import Cluster
+from forwarder.setup.elasticsearch.responses import Lifecycles, Mappings, Resolved, RolledOver
 from forwarder.setup.elasticsearch.template_bodies import Options
 from forwarder.setup.reporter import Reporter
 
@@ -20,17 +19,17 @@ async def sync_data_stream(
     Raises:
         SetupError: Elasticsearch refused a request, such as that for a rollover or a new retention.
     """
-    found = await cluster.find(f"/_resolve/index/{name}") or {}
-    if found.get("indices") or found.get("aliases"):
+    found = await cluster.find(f"/_resolve/index/{name}", Resolved) or Resolved()
+    if found.indices or found.aliases:
         report("problem", f"an index or alias has the name of the data stream {name}; remove or rename it")
         return False
-    if not found.get("data_streams"):
+    if not found.data_streams or not found.data_streams[0].backing_indices:
         report(
             "info",
             f"the data stream {name} does not exist yet; Elasticsearch creates it with the first event",
         )
         return True
-    await _mapping(cluster, name, found["data_streams"][0]["backing_indices"][-1], wanted, options, report)
+    await _mapping(cluster, name, found.data_streams[0].backing_indices[-1], wanted, options, report)
     await _retention(cluster, name, options, report)
     return True
 
@@ -38,8 +37,8 @@ async def sync_data_stream(
 async def _mapping(
     cluster: Cluster, name: str, index: str, wanted: str | None, options: Options, report: Reporter
 ) -> None:
-    answer = await cluster.get(f"/{index}/_mapping?filter_path=*.mappings._meta")
-    meta: Any = answer.get(index, {}).get("mappings", {}).get("_meta") if isinstance(answer, dict) else None
+    answer = await cluster.get(f"/{index}/_mapping?filter_path=*.mappings._meta", Mappings)
+    meta = answer[index].mappings.get("_meta") if index in answer else None
     if template_bodies.fingerprint(meta) == wanted:
         report("same", f"data stream {name}: its current index has the mapping of the template")
         return
@@ -56,8 +55,8 @@ async def _mapping(
         )
         report("note", f"data stream {name}: its current index {index} {since}; {verb}")
         return
-    made = await cluster.send("POST", f"/{name}/_rollover")
-    report("done", f"data stream {name}: {index} {since}; events now go to {made.get('new_index')}")
+    made = await cluster.send("POST", f"/{name}/_rollover", RolledOver)
+    report("done", f"data stream {name}: {index} {since}; events now go to {made.new_index}")
 
 
 async def _retention(cluster: Cluster, name: str, options: Options, report: Reporter) -> None:
@@ -65,12 +64,12 @@ async def _retention(cluster: Cluster, name: str, options: Options, report: Repo
     if options.retention.ilm_policy:
         return  # the policy is an index setting: the next backing index gets it from the template
     path = f"/_data_stream/{name}/_lifecycle"
-    answer = await cluster.offer("GET", path)
-    if not isinstance(answer, dict) or not answer.get("data_streams"):
+    answer = await cluster.offer("GET", path, Lifecycles)
+    if answer is None or not answer.data_streams:
         if options.retention.keep:
             report("note", f"data stream {name}: this Elasticsearch does not say how long it keeps events")
         return
-    has = answer["data_streams"][0].get("lifecycle", {}).get("data_retention")
+    has = answer.data_streams[0].lifecycle.data_retention
     wanted = options.retention.keep
     if has == wanted:
         return
@@ -85,7 +84,7 @@ async def _retention(cluster: Cluster, name: str, options: Options, report: Repo
         )
     else:
         try:
-            await cluster.send("PUT", path, {"data_retention": wanted})
+            await cluster.send("PUT", path, dict, {"data_retention": wanted})
         except SetupError as error:
             raise SetupError(
                 f"the templates are written, but not the retention of {name}: {error}"

@@ -183,6 +183,59 @@ async def test_another_server_in_the_place_of_elasticsearch_is_named(tmp_path: P
     assert "502" in found.of("elasticsearch.reachable")["seen"]
 
 
+@pytest.mark.parametrize("body", [{}, [], "hello", None, {"version": "x"}, {"errorCode": "E0000011"}])
+async def test_a_server_whose_json_is_not_elasticsearchs_is_one_finding_with_what_it_answered(
+    tmp_path: Path, body: Any
+) -> None:
+    async with FakeElasticsearch() as server:
+        server.always = Reply(200, body)
+        found = await look(tmp_path, siem(server.url), "elasticsearch")
+    row = found.of("elasticsearch.reachable")
+    assert found.bad == {"elasticsearch.reachable": "fail"}
+    assert f"{server.url} answers, but not as Elasticsearch does: " in row["seen"]
+    assert row["mend"].startswith("check `sinks.siem.hosts`")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        5,
+        {"errorCode": "E0000011"},
+        {
+            "username": 5,
+            "api_keys": [5],
+            "has_all_requested": False,
+            "index": {"a": 5},
+            "index_templates": [5],
+            "indices": 5,
+        },
+        {"username": "u", "api_key": {"id": "k"}, "api_keys": [{"id": "k", "expiration": 1e300}]},
+        {"username": "u", "api_key": {"id": "k"}, "api_keys": [{"id": "k", "expiration": "soon"}]},
+    ],
+)
+async def test_a_response_that_is_not_one_of_elasticsearch_is_named_by_each_check_and_is_no_bug(
+    tmp_path: Path, body: Any
+) -> None:
+    async with cluster() as server:
+        for path in (
+            "GET /_security/_authenticate",
+            "GET /_security/api_key",
+            "POST /_security/user/_has_privileges",
+            "GET /_index_template",
+            f"GET /_resolve/index/{STREAM}",
+            f"GET /{STREAM}/_mapping/field/source.ip,@timestamp,user.name",
+        ):
+            server.answers[path] = Reply(200, body)
+        found = await look(tmp_path, siem(server.url), "elasticsearch")
+    assert [row["seen"] for row in found.rows if "itself failed" in row["seen"]] == []
+    for row in found.rows:
+        if row["verdict"] == "fail":
+            assert "is not one of Elasticsearch" in row["seen"]
+            assert row["mend"].startswith("check the `hosts` of the sink")
+
+
 async def test_a_server_without_security_needs_no_rights(tmp_path: Path) -> None:
     async with cluster() as server:
         for path in ("GET /_security/_authenticate", "POST /_security/user/_has_privileges"):

@@ -39,7 +39,7 @@ def test_a_name_overlaps_a_pattern_exactly_where_it_fits(pattern: str, name: str
 
 
 def template(name: str, priority: int, pattern: str, meta: dict[str, object] | None = None) -> Template:
-    return Template(name, {"index_patterns": [pattern], "priority": priority, "_meta": meta})
+    return Template(name, [pattern], priority, meta or {})
 
 
 def test_only_what_wins_or_ties_is_in_our_way() -> None:

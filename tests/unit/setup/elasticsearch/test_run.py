@@ -6,12 +6,30 @@ from typing import Any
 import pytest
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.elasticsearch.cluster import AdminApi, UntilReady
+from forwarder.setup.elasticsearch.cluster import AdminApi, ClusterResponse, UntilReady
 from forwarder.setup.elasticsearch.run import setup
 from forwarder.setup.elasticsearch.template_bodies import Options, Retention, SetupTarget
 from tests.fakes.clock import ManualClock
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.reporter import Message, into
+
+ODD: list[Any] = [
+    None,
+    5,
+    "<html>hello</html>",
+    [],
+    {"errorCode": "E0000011"},
+    {
+        "index_templates": 5,
+        "nodes": [5],
+        "version": 5,
+        "has_all_requested": 0,
+        "data_streams": 5,
+        "a": {"b": 5},
+    },
+    {"index_templates": [5], "nodes": {"a": 5}, "version": {}, "data_streams": [5], "okta-forwarder": 5},
+]
+"""Bodies of responses 200 of servers that are not Elasticsearch."""
 
 STREAM = "logs-okta.system-default"
 PIPELINE, COMPONENT, TEMPLATE = (
@@ -290,3 +308,49 @@ async def test_another_package_of_lower_priority_is_no_hindrance() -> None:
     cluster.templates["logs-okta.system"] = integration("something_else")
     await run(cluster)
     assert len(cluster.written) == 9
+
+
+class OddCluster(FakeCluster):
+    """A cluster that answers requests whose path starts with `path` with 200 and `body`."""
+
+    def __init__(self, path: str, body: Any) -> None:
+        super().__init__()
+        self.path, self.body = path, body
+        self.streams[STREAM] = {"meta": {}, "retention": None}
+
+    async def call(self, method: str, path: str, body: Any = None) -> ClusterResponse:
+        """As the port says."""
+        path = path.partition("?")[0]
+        if path == self.path or (self.path != "/" and path.startswith(self.path)):
+            return ClusterResponse(200, self.body)
+        return await super().call(method, path, body)
+
+
+@pytest.mark.parametrize("answered", ODD)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/_security",
+        "/_nodes",
+        "/_index_template",
+        "/_component_template",
+        "/_ingest/pipeline",
+        "/_resolve",
+        f"/.ds-{STREAM}-1/_mapping",
+        "/_data_stream",
+        f"/{STREAM}/_rollover",
+    ],
+)
+async def test_a_response_that_is_not_one_of_elasticsearch_ends_setup_with_what_answered(
+    path: str, answered: Any
+) -> None:
+    refused = ""
+    try:
+        await run(OddCluster(path, answered), rollover=True, retention=Retention(keep="30d"))
+    except SetupError as error:
+        refused = str(error)
+    if isinstance(answered, dict) and path not in {"/", "/_security", "/_index_template"} and not refused:
+        return  # an object that lacks all keys that are read
+    assert "is not one of Elasticsearch" in refused
+    assert "check the `hosts` of the sink" in refused
