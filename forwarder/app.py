@@ -43,9 +43,9 @@ from forwarder.status import Status, StatusRequest, log_hourly
 from forwarder.status_gauges import count_connections, set_certificates
 from forwarder.store.backup import BackupRequest
 from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
+from forwarder.store.interface import open_store
 from forwarder.store.ledger import ForgetSinkRequest
 from forwarder.store.redelivery import RedeliverRequest, RedeliveryProgress, redeliver
-from forwarder.store.sqlite.store import SqliteStore
 
 FLUSH_GRACE = 10.0
 """For how many seconds the sinks may go on delivering while the forwarder stops."""
@@ -127,7 +127,7 @@ class Forwarder:
                 await self._stops.pop(part)()
 
     async def _start_store(self) -> None:
-        self.store = await SqliteStore.open(self.settings.store, self._clock, self.metrics)
+        self.store = await open_store(self.settings.store, self._clock, self.metrics)
         self._stops["store"] = self.store.close
         self._delivery = SinkWorkers(self.store, self.metrics, self._clock)
         self._rules = RuleRunner(self.store, self.metrics, self._clock, self._muted)

@@ -34,7 +34,7 @@ from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.file.paths import lock_path, place_problem
 from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
-from forwarder.store.sqlite.schema import check_path
+from forwarder.store.interface import check_path
 
 SOON = timedelta(days=14)
 """A certificate or a key that ends within this time should be renewed now."""

@@ -6,13 +6,13 @@ from typing import Any
 from forwarder.core.time import iso
 from forwarder.ops.ports import DeadLetterFilter
 from forwarder.store.dead_letters import DeadLetter, DeadLetterSelection
-from forwarder.store.sqlite.store import SqliteStore
+from forwarder.store.interface import Store
 
 
 class OpsData:
     """Implements `ops.ports.StoreData` with the store of the running forwarder."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
 
     async def dead_letters(self, wanted: DeadLetterFilter, limit: int) -> dict[str, Any]:

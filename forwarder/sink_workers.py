@@ -17,7 +17,7 @@ from forwarder.safe_files import read_small
 from forwarder.sink_settings import SinkSettings
 from forwarder.sinks import registry
 from forwarder.sinks.file.settings import FileSinkSettings
-from forwarder.store.sqlite.store import SqliteStore
+from forwarder.store.interface import Store
 
 RELOAD_GRACE = 5.0
 """For how many seconds a sink may go on delivering before a reload replaces or removes it."""
@@ -47,7 +47,7 @@ BuiltSinks = Mapping[str, BuiltSink]
 class SinkWorkers:
     """The running sinks and their workers. `workers` has the workers, by the name of the sink."""
 
-    def __init__(self, store: SqliteStore, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, store: Store, metrics: Metrics, clock: Clock) -> None:
         self._store = store
         self._metrics = metrics
         self._clock = clock

@@ -26,9 +26,9 @@ from forwarder.okta.system_log.reconcile import ReconcileState
 from forwarder.receive.auth import Refusals, Refused, endpoint_path
 from forwarder.settings import OrgSettings, Settings
 from forwarder.status_gauges import set_gauges
+from forwarder.store.interface import Store
 from forwarder.store.ledger import Ledger, SinkLedger
 from forwarder.store.settings import real_path
-from forwarder.store.sqlite.store import SqliteStore
 
 _logger = logs.get("app")
 
@@ -51,7 +51,7 @@ class Status:
 
     def __init__(  # noqa: PLR0913, PLR0917  # it gathers from every part
         self,
-        store: SqliteStore,
+        store: Store,
         workers: Mapping[str, Worker],
         okta: Mapping[str, OktaOrgRunner],
         refusals: Refusals,

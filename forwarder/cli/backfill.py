@@ -115,17 +115,16 @@ async def _run_here(settings: Settings, request: "BackfillRequest", share: float
     from forwarder.okta.system_log.backfill import Backfill, backlog
     from forwarder.okta.system_log.pages import PATH, SystemLog
     from forwarder.store.dead_letters import DeadLetterSelection
-    from forwarder.store.sqlite.operator_commands import SqliteCommands
-    from forwarder.store.sqlite.store import SqliteStore
+    from forwarder.store.interface import open_commands, open_store
 
     org = settings.orgs[request.org]
     assert org.url is not None
     assert org.api is not None
     clock, metrics = SystemClock(), Metrics()
-    # Raises StoreError if there is no store: `SqliteStore.open` below would create one.
-    SqliteCommands(settings.store, clock).dead_letters(DeadLetterSelection(), limit=1)
+    # Raises StoreError if there is no store: `open_store` below would create one.
+    open_commands(settings.store, clock).dead_letters(DeadLetterSelection(), limit=1)
     api = OktaClient(org.url, org.api, share, clock)
-    store = await SqliteStore.open(settings.store, clock, metrics)
+    store = await open_store(settings.store, clock, metrics)
 
     async def stop_if_behind() -> None:
         ledger = await store.ledger()

@@ -13,7 +13,7 @@ from forwarder.core.wording import count
 from forwarder.store.dead_letters import RECEIVER, DeadLetter, DeadLetterSelection
 
 if TYPE_CHECKING:
-    from forwarder.store.sqlite.operator_commands import SqliteCommands
+    from forwarder.store.interface import StoreCommands
 
 _ID = click.IntRange(0, 2**63 - 1)  # the range of SQLite's integers
 _SHOWN = 20  # the maximum number of malformed events that are printed after a replay
@@ -134,7 +134,7 @@ def discard(
     _check_all(ids, done)
 
 
-def _commands(config: Path, sink: str | None = None) -> "SqliteCommands":
+def _commands(config: Path, sink: str | None = None) -> "StoreCommands":
     """Return the commands of the store.
 
     Raises:
@@ -150,7 +150,7 @@ def _commands(config: Path, sink: str | None = None) -> "SqliteCommands":
     return commands
 
 
-def _report_malformed(commands: "SqliteCommands", selection: DeadLetterSelection) -> None:
+def _report_malformed(commands: "StoreCommands", selection: DeadLetterSelection) -> None:
     """Print the malformed events of `selection` that this version could not read in the replay."""
     if selection.sink not in (None, RECEIVER):
         return

@@ -15,7 +15,7 @@ from forwarder.settings import OrgSettings, Settings, load
 
 if TYPE_CHECKING:
     from forwarder.rules.evaluation.ruleset import Ruleset
-    from forwarder.store.sqlite.operator_commands import SqliteCommands
+    from forwarder.store.interface import StoreCommands
 
 DEFAULT_CONFIG = Path("config/forwarder.yaml")
 DEMO_CONFIG = Path("demo/forwarder.yaml")
@@ -61,11 +61,11 @@ def load_settings(config: Path, *, secrets: bool | Literal["sinks", "reactions"]
     return load(find_config(config), secrets=secrets)
 
 
-def store_commands(settings: Settings) -> "SqliteCommands":
+def store_commands(settings: Settings) -> "StoreCommands":
     """Return the commands of the store, which work with and without a running forwarder."""
-    from forwarder.store.sqlite.operator_commands import SqliteCommands
+    from forwarder.store.interface import open_commands
 
-    return SqliteCommands(settings.store, SystemClock())
+    return open_commands(settings.store, SystemClock())
 
 
 def load_rules(settings: Settings) -> "Ruleset":
@@ -125,7 +125,7 @@ def missing_api_keys(name: str, org: OrgSettings) -> list[str]:
     ]
 
 
-def check_org(settings: Settings, name: str | None, store: "SqliteCommands | None" = None) -> None:
+def check_org(settings: Settings, name: str | None, store: "StoreCommands | None" = None) -> None:
     """Raise click.UsageError if `name` is the value of `--org`, but not the name of an org in the configuration.
 
     A command that reads the `store` accepts also an org that was removed from the configuration, if the store knows it.

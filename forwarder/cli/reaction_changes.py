@@ -204,15 +204,15 @@ def _change_here(settings: "Settings", change: "Callable[[Pauses, int], Pauses]"
     from forwarder.core.ports import Batch
     from forwarder.metrics import Metrics
     from forwarder.react.guards.pauses import CURSOR, Pauses
+    from forwarder.store.interface import open_store
     from forwarder.store.settings import real_path
-    from forwarder.store.sqlite.store import SqliteStore
 
     if not (path := real_path(settings.store.path)).exists():
         raise StoreError(f"there is no store at {path}; start the forwarder once, or correct store.path")
 
     async def write() -> bool:
         clock = SystemClock()
-        store = await SqliteStore.open(settings.store, clock, Metrics())
+        store = await open_store(settings.store, clock, Metrics())
         try:
             now = clock.now()
             before = Pauses.load(await store.cursor(CURSOR), now)

@@ -21,7 +21,7 @@ from forwarder.core.wording import count
 
 if TYPE_CHECKING:
     from forwarder.react.guards.pauses import Pause
-    from forwarder.store.sqlite.operator_commands import SqliteCommands
+    from forwarder.store.interface import StoreCommands
 
 _ID = re.compile(r"[0-9a-f]{1,64}")
 _COLOURS = {Outcome.DONE: "green", Outcome.FAILED: "red", Outcome.UNKNOWN: "red", Outcome.REFUSED: "yellow"}
@@ -114,7 +114,7 @@ def export(config: Path, since: Micros | None) -> None:
         echo_json_text(_json(as_json(one)))
 
 
-def paused(store: "SqliteCommands") -> "Sequence[Pause]":
+def paused(store: "StoreCommands") -> "Sequence[Pause]":
     """Return the pauses in `store` that are in force now."""
     from forwarder.react.guards.pauses import CURSOR, Pauses
 
@@ -129,7 +129,7 @@ def _pause(pause: "Pause") -> str:
     return printable_line(f"{what} until {until}{who} since {iso(pause.at, 'seconds')}: {pause.why}")
 
 
-def _commands(config: Path) -> "SqliteCommands":
+def _commands(config: Path) -> "StoreCommands":
     return store_commands(load_settings(config, secrets=False))
 
 

@@ -19,8 +19,8 @@ from forwarder.core.wording import agrees, count
 from forwarder.ops.event_view import EventFilter, Form, in_form, line, made_or_error
 
 if TYPE_CHECKING:
+    from forwarder.store.interface import StoreCommands, Tail
     from forwarder.store.settings import StoreSettings
-    from forwarder.store.sqlite.operator_commands import SqliteCommands, SqliteTail
 
 _PACE = 0.2  # seconds between two reads of the store
 _EVENTS = 500  # the maximum in one read
@@ -60,7 +60,7 @@ class TapOptions(msgspec.Struct, frozen=True):
 
 
 def from_store(
-    settings: "StoreSettings", commands: "SqliteCommands", wanted: TapOptions
+    settings: "StoreSettings", commands: "StoreCommands", wanted: TapOptions
 ) -> Iterator[dict[str, Any] | Notice]:
     """Yield notices, and a line for each event: the result of `event_view.line`, with the whole event added if wanted.
 
@@ -91,7 +91,7 @@ def from_store(
 
 
 def _read(
-    tail: "SqliteTail", running: socket.socket | None, position: int, wanted: TapOptions
+    tail: "Tail", running: socket.socket | None, position: int, wanted: TapOptions
 ) -> Iterator[dict[str, Any] | Notice]:
     """Yield the events after `position`.
 
@@ -123,7 +123,7 @@ def _read(
             waiter.wait(min(_PACE, max(0.0, ends_at - time.monotonic())))
 
 
-def _is_incomplete(tail: "SqliteTail", position: int, since: Micros) -> bool:
+def _is_incomplete(tail: "Tail", position: int, since: Micros) -> bool:
     """Whether the store may have dropped events that were received after `since`.
 
     This is the case if the next event after `position` is the oldest in the store, and was received after `since`.
@@ -154,7 +154,7 @@ def _shown(stored: StoredEvent, wanted: TapOptions) -> dict[str, Any] | None:
     return shown
 
 
-def _newest(tail: "SqliteTail", wanted: TapOptions) -> Iterator[dict[str, Any]]:
+def _newest(tail: "Tail", wanted: TapOptions) -> Iterator[dict[str, Any]]:
     """Yield the newest `wanted.limit` events that match `wanted`, in the order of the store."""
     oldest, newest = tail.held()
     found: list[dict[str, Any]] = []

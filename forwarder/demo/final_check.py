@@ -11,7 +11,7 @@ from forwarder.app import Forwarder
 from forwarder.demo.snapshot import SINK
 from forwarder.demo.view import program
 from forwarder.emulator.org import Emulator
-from forwarder.store.sqlite.operator_commands import SqliteCommands
+from forwarder.store.interface import open_commands
 
 _LISTED = 5
 """The largest number of missed events to print; `forwarder gaps` lists all of them."""
@@ -24,7 +24,7 @@ async def verdict(forwarder: Forwarder, emulator: Emulator, console: Console, co
     """
     status, ledger = await forwarder.status.gather(), emulator.ledger()
     happened = [*ledger.events, *ledger.own]
-    gaps = SqliteCommands(forwarder.settings.store, emulator.clock).gaps()
+    gaps = open_commands(forwarder.settings.store, emulator.clock).gaps()
     file = config.parent / SINK / "events.ndjson"
     problems = await asyncio.to_thread(_problems, status, happened, file)
     if {gap.uuid for gap in gaps.events} != ledger.dropped:

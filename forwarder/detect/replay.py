@@ -26,7 +26,7 @@ from forwarder.rules.evaluation.engine import Evaluation, RuleEngine, Timing
 from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
 from forwarder.rules.settings import RulesSettings
 from forwarder.rules.sigma.correlation import Correlation
-from forwarder.store.sqlite.operator_commands import SqliteCommands
+from forwarder.store.interface import StoreCommands
 
 _EVENTS, _BYTES = 1000, 8 * 1024 * 1024  # in one read
 _HOUR = 3600 * SECOND
@@ -128,7 +128,7 @@ class Replay:
 
     def __init__(  # noqa: PLR0913
         self,
-        store: SqliteCommands,
+        store: StoreCommands,
         settings: RulesSettings,
         rules: Ruleset,
         since: Micros,

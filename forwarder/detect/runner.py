@@ -29,7 +29,7 @@ from forwarder.react.prompts.muted import Muted
 from forwarder.rules.evaluation.engine import RuleEngine, Timing, content_of
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.rules.settings import RulesSettings
-from forwarder.store.sqlite.store import SqliteStore
+from forwarder.store.interface import Store
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -54,10 +54,10 @@ class RuleRunner:
         position: the sequence number of the last event that was evaluated; None before the store was read.
     """
 
-    def __init__(self, store: SqliteStore, metrics: Metrics, clock: Clock, muted: Muted) -> None:
+    def __init__(self, store: Store, metrics: Metrics, clock: Clock, muted: Muted | None = None) -> None:
         """Create the runner. Rules skip the events in `muted`: those that the prompts of reactions cause."""
         self._store = store
-        self._muted = muted
+        self._muted = muted or Muted()
         self._clock = clock
         self._metrics = RuleMetrics(metrics, clock)
         self.position: int | None = None

@@ -9,7 +9,7 @@ from typing import Any
 from forwarder.core.event import Event
 from forwarder.core.sighting import Sighting
 from forwarder.rules.evaluation.derived import UserHistory, derive, user_of
-from forwarder.store.sqlite.store import SqliteStore
+from forwarder.store.interface import SightingReader
 
 MOST = 20_000
 """The largest number of users in memory; each takes about 4 kB."""
@@ -59,7 +59,7 @@ class Users:
             for key in list(islice((key for key in self._users if key not in kept), excess)):
                 del self._users[key]
 
-    async def read(self, store: SqliteStore, events: Iterable[Decoded]) -> None:
+    async def read(self, store: SightingReader, events: Iterable[Decoded]) -> None:
         """Read the users of these events that are not in memory from `store`.
 
         Raises:

@@ -24,7 +24,7 @@ from forwarder.setup.elasticsearch.documents import find_documents
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.store.event_life import Search, SinkLife
-from forwarder.store.sqlite.operator_commands import SqliteCommands
+from forwarder.store.interface import open_commands
 from forwarder.threads import in_daemon_thread
 
 _HEADING = "Test event"
@@ -156,7 +156,7 @@ def _late(context: Context, org: str, sent: Sent, sink: str, *, is_stored: bool)
 
 def _places(context: Context, uuid: str) -> Mapping[str, SinkLife] | None:
     """Return the state of the event `uuid` for each sink, by name of the sink; None if the event is not stored."""
-    found = SqliteCommands(context.settings.store, context.clock).find(Search(uuid=uuid))
+    found = open_commands(context.settings.store, context.clock).find(Search(uuid=uuid))
     return {life.sink: life for life in found.lives[0].sinks} if found.lives else None
 
 

@@ -11,8 +11,8 @@ from forwarder.health_verdict.current import is_nearly_full
 from forwarder.safe_files import file_system_of
 from forwarder.settings import Settings
 from forwarder.store.dead_letters import DeadLetterSelection
+from forwarder.store.interface import StoreCommands, open_commands
 from forwarder.store.settings import StoreSettings, real_path
-from forwarder.store.sqlite.operator_commands import SqliteCommands
 from forwarder.threads import in_daemon_thread
 
 _LONG = 300.0
@@ -85,8 +85,8 @@ def _room(settings: StoreSettings) -> Finding:
     return ok(seen)
 
 
-def _commands(context: Context) -> SqliteCommands:
-    return SqliteCommands(context.settings.store, context.clock)
+def _commands(context: Context) -> StoreCommands:
+    return open_commands(context.settings.store, context.clock)
 
 
 async def _sound(context: Context, _: str) -> Found:

@@ -31,7 +31,7 @@ from forwarder.react.operator_requests import ApproveRequest, PauseRequest, Resu
 from forwarder.react.runtime_problems import ReactionFinding
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.summary import summary
-from forwarder.store.sqlite.store import SqliteStore
+from forwarder.store.interface import Store
 
 CURSOR = "reactions"
 """The name under which the store keeps the position: the last alert that was planned."""
@@ -57,7 +57,7 @@ class ReactionRunner:
     """
 
     def __init__(
-        self, store: SqliteStore, metrics: Metrics, clock: Clock, note: Callable[[Action], None]
+        self, store: Store, metrics: Metrics, clock: Clock, note: Callable[[Action], None] = lambda _: None
     ) -> None:
         """Create the runner. It calls `note` with every row before the row is stored."""
         self._store = store

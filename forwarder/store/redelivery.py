@@ -111,7 +111,7 @@ class RedeliveryCheckpoint(msgspec.Struct, frozen=True):
 
 
 class RedeliveryStore(Protocol):
-    """The part of `SqliteStore` that a redelivery needs; that class describes the methods."""
+    """The part of `store.interface.Store` that a redelivery needs; that class describes the methods."""
 
     async def cursor(self, name: str) -> str | None: ...
 

@@ -22,8 +22,8 @@ from forwarder.clock import SystemClock
 from forwarder.core.event import Event, Source
 from forwarder.core.ports import Batch, Settlement
 from forwarder.metrics import Metrics
+from forwarder.store.interface import open_commands
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite.operator_commands import SqliteCommands
 from forwarder.store.sqlite.store import SqliteStore
 
 _FILLER = random.Random(1).randbytes(4000).hex()
@@ -134,7 +134,7 @@ async def run(options: argparse.Namespace) -> None:
                 f"size {size / bench.raw:.3f} x raw; peak {resident():.0f} MB"
             )
             await store.close()
-            assert SqliteCommands(StoreSettings(path=path), SystemClock()).ledger().balanced
+            assert open_commands(StoreSettings(path=path), SystemClock()).ledger().balanced
 
 
 def main() -> int:

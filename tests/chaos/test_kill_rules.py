@@ -9,8 +9,8 @@ from random import Random
 import httpx
 import pytest
 
+from forwarder.store.interface import open_commands
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite.operator_commands import SqliteCommands
 from tests.e2e.okta import HEADERS, envelope
 from tests.fakes.clock import ManualClock
 from tests.integration.detect.scene import pairs, shifted
@@ -50,7 +50,7 @@ async def test_kills_change_neither_rules_nor_groups_that_alert(
                 await asyncio.sleep(chance.uniform(0, 0.3))
                 await asyncio.to_thread(forwarder.kill)
                 await asyncio.to_thread(forwarder.start)
-    store = SqliteCommands(StoreSettings(path=forwarder.store), ManualClock())
+    store = open_commands(StoreSettings(path=forwarder.store), ManualClock())
     wanted = expected(events)
     for _ in range(300):
         found = [stored.event for stored in store.alerts(0)]

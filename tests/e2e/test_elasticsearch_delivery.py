@@ -18,8 +18,8 @@ from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
 from forwarder.sink_settings import DeliverySettings
 from forwarder.store.dead_letters import DeadLetterSelection
+from forwarder.store.interface import open_commands
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite.operator_commands import SqliteCommands
 from forwarder.store.sqlite.store import SqliteStore
 from tests.conftest import ElasticsearchFactory
 from tests.e2e.streams import HastyClock, Stream, happened, made, seqs
@@ -68,7 +68,7 @@ class Delivery:
 
     def dead(self) -> set[tuple[str, str]]:
         """Uuid and reason of each dead letter."""
-        letters = SqliteCommands(StoreSettings(path=self.path), HastyClock()).dead_letters(
+        letters = open_commands(StoreSettings(path=self.path), HastyClock()).dead_letters(
             DeadLetterSelection(sink="siem")
         )
         return {(letter.uuid, letter.reason) for letter in letters}

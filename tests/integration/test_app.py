@@ -25,8 +25,8 @@ from forwarder.core.errors import SettingsError, SinkError, StoreError, StoreFor
 from forwarder.forwarder_process import SWITCH_INTERVAL
 from forwarder.settings import Settings, read
 from forwarder.store.dead_letters import DeadLetterSelection
+from forwarder.store.interface import open_commands
 from forwarder.store.redelivery import Range, RedeliverRequest
-from forwarder.store.sqlite.operator_commands import SqliteCommands
 from tests.e2e.okta import envelope, happenings
 from tests.integration.store.helpers import opened, view
 from tests.integration.store.sqlite.test_moved import NAMED_CHANGES
@@ -421,7 +421,7 @@ async def test_two_replays_to_one_sink_at_once_are_refused(forwarder: Forwarder,
     for seed in range(1, 4):
         await post(forwarder, "old", seed)
     # A replay leaves out the events that still wait for the sink.
-    ledger = SqliteCommands(forwarder.settings.store, SystemClock()).ledger
+    ledger = open_commands(forwarder.settings.store, SystemClock()).ledger
     await until(lambda: ledger().sinks["archive"].delivered == 3)
     started = asyncio.Event()
     loop = asyncio.get_running_loop()

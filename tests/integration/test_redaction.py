@@ -19,7 +19,7 @@ from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError
 from forwarder.settings import read
 from forwarder.store.dead_letters import DeadLetterSelection
-from forwarder.store.sqlite.operator_commands import SqliteCommands
+from forwarder.store.interface import open_commands
 from tests.e2e.okta import HEADERS, envelope, happenings
 
 KEY = "Q2ZHY0JDZGJrU0ZX"
@@ -122,7 +122,7 @@ async def test_a_server_that_echoes_the_request_puts_no_secret_into_log_status_a
                     if all(sink["dead"] if of_events else sink["last_error"] for sink in sinks):
                         break
                     await asyncio.sleep(0.05)
-        letters = SqliteCommands(settings.store, SystemClock()).dead_letters(DeadLetterSelection(), limit=10)
+        letters = open_commands(settings.store, SystemClock()).dead_letters(DeadLetterSelection(), limit=10)
         await forwarder.stop(grace=0)
     shown = [
         capfd.readouterr().err,

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from forwarder.clock import SystemClock
+from forwarder.store.interface import open_commands
 from forwarder.store.ledger import Ledger
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite.operator_commands import SqliteCommands
 from tests.stack.process import ROOT, ServerProcess, StackError, answers, free_port
 
 SECRET = "the-secret-of-the-tests"
@@ -99,7 +99,7 @@ class ForwarderProcess(ServerProcess):
 
         For a test that waits: to ask again and again by a command keeps a core busy.
         """
-        ledger = SqliteCommands(StoreSettings(path=self.store), SystemClock()).ledger()
+        ledger = open_commands(StoreSettings(path=self.store), SystemClock()).ledger()
         assert ledger.balanced, ledger
         return ledger
 

@@ -58,7 +58,7 @@ def load(db: sqlite3.Connection, since: Micros) -> list[Action]:
 
 
 def newest(db: sqlite3.Connection, since: Micros, limit: int | None, *, only_open: bool) -> list[Action]:
-    """See `SqliteCommands.newest_actions`."""
+    """See `store.interface.StoreCommands.newest_actions`."""
     states = "(0)" if only_open else "(0, 1)"
     rows = db.execute(
         f"SELECT key, action FROM actions WHERE id IN (SELECT id FROM actions WHERE ended IN {states} "  # noqa: S608
@@ -69,7 +69,7 @@ def newest(db: sqlite3.Connection, since: Micros, limit: int | None, *, only_ope
 
 
 def find(db: sqlite3.Connection, begin: str) -> list[Action]:
-    """See `SqliteCommands.find_actions`. A key consists of digits and lower-case letters."""
+    """See `store.interface.StoreCommands.find_actions`. A key consists of digits and lower-case letters."""
     rows = db.execute(
         "SELECT key, action FROM actions WHERE key >= ? AND key < ? ORDER BY key LIMIT 10",
         (begin, begin + "~"),
@@ -88,7 +88,7 @@ def naming(db: sqlite3.Connection, uuid: str, since: Micros) -> list[Action]:
 
 
 def each(db: sqlite3.Connection, since: Micros) -> Iterator[Action]:
-    """See `SqliteCommands.each_action`. Reads 100 rows at a time, because a long query blocks checkpoints."""
+    """See `store.interface.StoreCommands.each_action`. Reads 100 rows at a time, because a long query blocks checkpoints."""
     after = 0
     while rows := db.execute(
         "SELECT id, key, action FROM actions WHERE id > ? AND planned_at >= ? ORDER BY id LIMIT ?",

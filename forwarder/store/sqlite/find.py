@@ -25,7 +25,7 @@ _BY_UUID = "WHERE uuid = :uuid AND (:org IS NULL OR name = :org)"
 
 
 def find(db: sqlite3.Connection, search: Search) -> SearchResult:
-    """See `SqliteCommands.find`."""
+    """See `store.interface.StoreCommands.find`."""
     with queries.snapshot(db):
         lives = list(_by_uuid(db, search) if search.uuid is not None else _by_fields(db, search))
         if len(lives) <= FEW:

@@ -42,7 +42,7 @@ def mark_missed(tx: Transaction, org: str, before: Micros, limit: int) -> int:
 
 
 def attach(tx: Transaction, sink: str, start: Start) -> int:
-    """Attach `sink` to the store, and return its position; see `SqliteStore.log`.
+    """Attach `sink` to the store, and return its position; see `store.interface.Store.log`.
 
     Raises:
         StoreError: the name of the sink is reserved.
@@ -103,14 +103,14 @@ def _note(  # noqa: PLR0913  # a row has as many columns
 
 
 def detach_except(tx: Transaction, sinks: Collection[str]) -> None:
-    """See `SqliteStore.detach_except`."""
+    """See `store.interface.Store.detach_except`."""
     for (sink,) in tx.db.execute("SELECT sink FROM positions WHERE attached").fetchall():
         if sink not in sinks:
             tx.db.execute("UPDATE positions SET attached = 0 WHERE sink = ?", (sink,))
 
 
 def forget_sink(tx: Transaction, sink: str, *, running: bool) -> int:
-    """Forget `sink`; see `SqliteCommands.forget_sink`. `running` says whether a forwarder runs."""
+    """Forget `sink`; see `store.interface.StoreCommands.forget_sink`. `running` says whether a forwarder runs."""
     row = tx.db.execute("SELECT attached FROM positions WHERE sink = ?", (sink,)).fetchone()
     if row is None:
         raise StoreError(f"the store does not know a sink named {sink}; see: forwarder stats")
@@ -223,7 +223,7 @@ def _must_be_one(rows: int, sink: str, seq: int) -> None:
 
 
 def replay(tx: Transaction, ids: Iterable[int]) -> int:
-    """Mark the dead letters with the ids `ids` to be sent again; see `SqliteCommands.replay`.
+    """Mark the dead letters with the ids `ids` to be sent again; see `store.interface.StoreCommands.replay`.
 
     Return the number of dead letters that now wait for their sink, plus the number of malformed events that were stored.
     """
@@ -261,7 +261,7 @@ def _receive_again(tx: Transaction, number: int) -> bool:
 
 
 def discard(tx: Transaction, ids: Iterable[int]) -> int:
-    """Remove the dead letters with the ids `ids` for good; see `SqliteCommands.discard`."""
+    """Remove the dead letters with the ids `ids` for good; see `store.interface.StoreCommands.discard`."""
     count = 0
     for number in ids:
         deleted = tx.db.execute(
@@ -280,7 +280,7 @@ def discard(tx: Transaction, ids: Iterable[int]) -> int:
 def commit_rules(
     tx: Transaction, batch: Batch, noted: Iterable[Sighting], held_back: HeldBack = NONE
 ) -> Appended:
-    """See `SqliteStore.commit_rules`. A sighting replaces an earlier sighting of the same user, kind and value.
+    """See `store.interface.Store.commit_rules`. A sighting replaces an earlier sighting of the same user, kind and value.
 
     If the position in `batch` is stored already, an earlier call was committed although it reported an error. Then
     `held_back` is not counted again.

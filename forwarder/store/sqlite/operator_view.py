@@ -1,7 +1,8 @@
-"""What the status page reads from the store of a running forwarder."""
+"""Read access for an operator to the store of a running forwarder."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 from forwarder.core.event import StoredEvent
 from forwarder.core.time import Micros
@@ -10,31 +11,35 @@ from forwarder.store.gaps import Gaps
 from forwarder.store.rule_counts import RuleCounts
 from forwarder.store.sqlite import queries, rule_hours
 from forwarder.store.sqlite.connection import Reader
-from forwarder.store.sqlite.sink_log import News
+
+
+class StoreNews(Protocol):
+    """The part of `sqlite.sink_log.News` that a view needs."""
+
+    stored: int
+    replay_requests: int
+
+    async def wait(self, after: int, replays: int) -> None: ...
 
 
 class SqliteView:
-    """Read access for an operator. Each method that reads the store raises StoreError if the store cannot be read.
+    """The `store.interface.StoreView` of an SQLite store; that class describes the methods.
 
-    The view has its own connection, so that a query of an operator delays neither a sink nor the status. `SqliteCommands`
-    describes the methods that have no docstring here.
+    The view has its own connection, so that a query of an operator delays neither a sink nor the status.
     """
 
-    def __init__(self, reader: Reader, news: News) -> None:
+    def __init__(self, reader: Reader, news: StoreNews) -> None:
         self._reader = reader
         self._news = news
 
     @property
     def newest(self) -> int:
-        """The `seq` of the newest event; 0 if no event was ever stored."""
         return self._news.stored
 
     async def wait(self, after: int) -> None:
-        """Wait until an event with `seq > after` is stored. May return too early, so check for the event, and wait again."""
         await self._news.wait(after, self._news.replay_requests)
 
     async def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
-        """See `core.ports.EventLog.read`."""
         return await self._reader.run(partial(queries.read, after=after, limit=limit, max_bytes=max_bytes))
 
     async def received_since(self, at: Micros) -> int:

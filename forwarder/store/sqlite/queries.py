@@ -51,7 +51,7 @@ def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> list
 
 
 def alerts(db: sqlite3.Connection, since: Micros) -> list[StoredEvent]:
-    """See `SqliteCommands.alerts`."""
+    """See `store.interface.StoreCommands.alerts`."""
     rows = db.execute(
         f"SELECT {EVENT} FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org WHERE received_at >= ? ORDER BY seq",
         (since,),
@@ -60,7 +60,7 @@ def alerts(db: sqlite3.Connection, since: Micros) -> list[StoredEvent]:
 
 
 def alerts_after(db: sqlite3.Connection, after: int, limit: int) -> list[StoredEvent]:
-    """See `SqliteStore.alerts_after`."""
+    """See `store.interface.Store.alerts_after`."""
     rows = db.execute(
         f"SELECT {EVENT} FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org WHERE seq > ? ORDER BY seq LIMIT ?",
         (_known(after), limit),
@@ -83,7 +83,7 @@ def received_at(db: sqlite3.Connection, seq: int) -> Micros:
 
 
 def held(db: sqlite3.Connection) -> tuple[int, int]:
-    """See `SqliteTail.held`."""
+    """See `store.interface.Tail.held`."""
     oldest, newest = db.execute(
         "SELECT (SELECT MIN(seq) FROM events), (SELECT stored FROM counters)"
     ).fetchone()
@@ -91,7 +91,7 @@ def held(db: sqlite3.Connection) -> tuple[int, int]:
 
 
 def received_since(db: sqlite3.Connection, at: Micros) -> int:
-    """See `SqliteCommands.received_since`."""
+    """See `store.interface.StoreCommands.received_since`."""
     with snapshot(db):  # otherwise events might be dropped between two queries
         return first_received(db, *held(db), at - RECEIPT_SLACK)
 
@@ -205,7 +205,7 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
 
 
 def damage(db: sqlite3.Connection, timeout: float) -> list[str] | None:
-    """See `SqliteCommands.damage`."""
+    """See `store.interface.StoreCommands.damage`."""
     until = time.monotonic() + timeout
     db.set_progress_handler(lambda: time.monotonic() > until, 10_000)
     try:
@@ -220,12 +220,12 @@ def damage(db: sqlite3.Connection, timeout: float) -> list[str] | None:
 
 
 def orgs(db: sqlite3.Connection) -> list[str]:
-    """See `SqliteCommands.orgs`."""
+    """See `store.interface.StoreCommands.orgs`."""
     return [name for (name,) in db.execute("SELECT name FROM orgs ORDER BY name")]
 
 
 def gaps(db: sqlite3.Connection, org: str | None, since: Micros | None, limit: int | None) -> Gaps:
-    """See `SqliteCommands.gaps`."""
+    """See `store.interface.StoreCommands.gaps`."""
     matching = {"org": org, "since": since, "limit": -1 if limit is None else _known(limit)}
     with snapshot(db):
         names = [name for name in orgs(db) if org in (None, name)]
@@ -251,7 +251,7 @@ def gaps(db: sqlite3.Connection, org: str | None, since: Micros | None, limit: i
 
 
 def dead_letters(db: sqlite3.Connection, which: DeadLetterSelection, limit: int) -> list[DeadLetter]:
-    """See `SqliteCommands.dead_letters`."""
+    """See `store.interface.StoreCommands.dead_letters`."""
     rows = db.execute(
         f"{_DEAD_LETTER} FROM dead_letters WHERE {_SELECTED} ORDER BY id DESC LIMIT :limit",
         {**_parameters(which), "limit": _known(limit)},
@@ -260,7 +260,7 @@ def dead_letters(db: sqlite3.Connection, which: DeadLetterSelection, limit: int)
 
 
 def count_dead_letters(db: sqlite3.Connection, which: DeadLetterSelection) -> dict[tuple[str, str], int]:
-    """See `SqliteCommands.count_dead_letters`."""
+    """See `store.interface.StoreCommands.count_dead_letters`."""
     rows = db.execute(
         f"SELECT sink, reason, SUM(count) FROM dead_letters WHERE state = 'dead' AND {_SELECTED} "
         "GROUP BY sink, reason ORDER BY sink, reason",
@@ -270,13 +270,13 @@ def count_dead_letters(db: sqlite3.Connection, which: DeadLetterSelection) -> di
 
 
 def dead_letter(db: sqlite3.Connection, number: int) -> DeadLetter | None:
-    """See `SqliteCommands.dead_letter`."""
+    """See `store.interface.StoreCommands.dead_letter`."""
     row = db.execute(f"{_DEAD_LETTER}, body FROM dead_letters WHERE id = ?", (_known(number),)).fetchone()
     return None if row is None else _dead_letter(row)
 
 
 def as_of_now(db: sqlite3.Connection, which: DeadLetterSelection) -> DeadLetterSelection:
-    """See `SqliteCommands.as_of_now`."""
+    """See `store.interface.StoreCommands.as_of_now`."""
     last, until = db.execute(
         f"SELECT MAX(id), MAX(at) FROM dead_letters WHERE state = 'dead' AND {_SELECTED}", _parameters(which)
     ).fetchone()

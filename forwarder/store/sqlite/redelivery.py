@@ -24,7 +24,7 @@ FROM events CROSS JOIN orgs ON id = org WHERE seq = ?
 
 
 def bounds(db: sqlite3.Connection, chosen: Range) -> tuple[int, int]:
-    """See `SqliteStore.redelivery_bounds`. Call this in a transaction, so that its queries see the same commit."""
+    """See `store.interface.Store.redelivery_bounds`. Call this in a transaction, so that its queries see the same commit."""
     low, high = db.execute(
         "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)"  # one SELECT would read all rows
     ).fetchone()
@@ -35,7 +35,7 @@ def bounds(db: sqlite3.Connection, chosen: Range) -> tuple[int, int]:
 
 
 def plan(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts) -> RedeliveryPlan:
-    """See `SqliteCommands.redelivery_plan`."""
+    """See `store.interface.StoreCommands.redelivery_plan`."""
     with queries.snapshot(db):
         counts = _count(db, sink, chosen, accepts, *bounds(db, chosen))
         low, stored = db.execute("SELECT (SELECT MIN(seq) FROM events), stored FROM counters").fetchone()
@@ -47,7 +47,7 @@ def plan(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts) -> 
 def step(
     db: sqlite3.Connection, chosen: Range, accepts: Accepts, *, after: int, last: int, limit: int
 ) -> tuple[list[int], int]:
-    """Do the same as `SqliteStore.redelivery_step`. One call looks at up to 2,000 events."""
+    """Do the same as `store.interface.Store.redelivery_step`. One call looks at up to 2,000 events."""
     seqs: list[int] = []
     matches = _Matches(chosen, accepts)
     rows = db.execute(
@@ -66,7 +66,7 @@ def step(
 
 
 def take(tx: Transaction, sink: str, seqs: list[int], checkpoint: RedeliveryCheckpoint) -> int:
-    """Do the same as `SqliteStore.redeliver`, in the transaction `tx`."""
+    """Do the same as `store.interface.Store.redeliver`, in the transaction `tx`."""
     row = tx.db.execute(
         "SELECT seq, delivered, skipped, filtered, attached FROM positions WHERE sink = ?", (sink,)
     ).fetchone()

@@ -28,7 +28,7 @@ def add(db: sqlite3.Connection, alerts: Sequence[Event], held_back: HeldBack, no
 
 
 def read(db: sqlite3.Connection, since: Micros) -> dict[str, RuleCounts]:
-    """See `SqliteCommands.rule_counts`."""
+    """See `store.interface.StoreCommands.rule_counts`."""
     rows = db.execute(
         "SELECT rule, SUM(alerts), SUM(by_exception), SUM(by_again), MAX(last_alert) FROM rule_hours "
         "WHERE hour >= ? GROUP BY rule",

@@ -8,7 +8,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
@@ -71,12 +71,16 @@ def open_store(path: Path) -> tuple[sqlite3.Connection, OpenFiles]:
     with _store_errors(real_path(path)):
         _create_if_missing(real_path(path))
         files = OpenFiles(path)
-    with ExitStack() as failed:
-        failed.callback(files.close)
+    try:
         db = open_writer(real_path(path))
-        failed.callback(db.close)
-        files.opened()
-        failed.pop_all()
+        try:
+            files.opened()
+        except BaseException:
+            db.close()
+            raise
+    except BaseException:
+        files.close()
+        raise
     return db, files
 
 
@@ -248,12 +252,7 @@ def _check(path: Path, newest: int) -> None:
 
 
 def check_path(path: Path) -> None:
-    """Check quickly, without changing anything, whether a store can be opened or created at `path`.
-
-    Raises:
-        StoreError: the folder is missing or not writable; or the file at `path` is not a store of the forwarder, or has a
-            newer version.
-    """
+    """See `store.interface.check_path`."""
     folder = real_path(path).parent
     if not folder.is_dir():
         raise StoreError(safe_files.no_folder(folder))

@@ -50,7 +50,7 @@ class News:
         self._alerted = asyncio.Event()
 
     async def wait_for_alerts(self, commits: int) -> None:
-        """See `SqliteStore.wait_for_alerts`."""
+        """See `store.interface.Store.wait_for_alerts`."""
         while self.alert_commits == commits:
             await self._alerted.wait()
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from forwarder.core.action import Action, Claim
 from forwarder.core.errors import StoreError, StoreTimeoutError
@@ -24,7 +24,6 @@ from forwarder.store.settings import StoreSettings, real_path
 from forwarder.store.sqlite import action_rows, addresses, operations, queries, redelivery, schema, sightings
 from forwarder.store.sqlite.backup import back_up
 from forwarder.store.sqlite.connection import Reader, WriteConnection
-from forwarder.store.sqlite.deadlines import Deadlines
 from forwarder.store.sqlite.lock import FileLock
 from forwarder.store.sqlite.open_files import OpenFiles
 from forwarder.store.sqlite.operator_view import SqliteView
@@ -38,13 +37,11 @@ index of random ids too often."""
 
 _MISSED_AT_ONCE = 250  # the most events in one operation, so that other commits do not wait long for it
 _DEAD_LETTERS_AT_ONCE = 100  # the most dead letters in one operation, so that other commits do not wait long
+_POLL_INTERVAL = 0.05  # seconds between two checks of the deadlines; a timeout is late by at most this time
 
 
 class SqliteStore:
-    """The store of one running forwarder, used on its event loop.
-
-    `core.ports.EventStore` and `core.action.ActionStore` describe the methods that have no docstring here.
-    """
+    """The `store.interface.Store` of an SQLite file; that class describes the methods."""
 
     def __init__(
         self,
@@ -70,14 +67,7 @@ class SqliteStore:
 
     @classmethod
     async def open(cls, settings: StoreSettings, clock: Clock, metrics: Metrics) -> Self:
-        """Open the store of a forwarder; create it if it does not exist.
-
-        Raises:
-            StoreLockedError: another process uses the store.
-            StoreFormatError: the file is not our store, is damaged, or has a newer version. The file is left unchanged.
-            StoreFullError: the disk is full.
-            StoreError: the directory is missing or not writable, or the store cannot be opened for another reason.
-        """
+        """See `store.interface.open_store`."""
         lock = await asyncio.to_thread(FileLock, settings.path, timeout=_LOCK_TIMEOUT)
         try:
             db, files = await asyncio.to_thread(schema.open_store, settings.path)
@@ -95,7 +85,6 @@ class SqliteStore:
         return store
 
     async def close(self) -> None:
-        """Commit the queued operations, then close the store's files and unlock them. Safe to call twice."""
         await self._log_reader.close()
         await self._query_reader.close()
         await self._view_reader.close()
@@ -139,27 +128,11 @@ class SqliteStore:
         return await self._query_reader.run(partial(queries.cursor, name=name))
 
     async def sightings(self, org: str, users: Collection[str]) -> list[Sighting]:
-        """Return all sightings of `users`, given by their ids in Okta, in the org `org`.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
         return await self._log_reader.run(partial(sightings.read, org=org, users=users))
 
     async def commit_rules(
         self, batch: Batch, noted: Sequence[Sighting], held_back: HeldBack = NONE
     ) -> Appended:
-        """Commit the results of the rules in one transaction, and return which alerts are new.
-
-        Args:
-            batch: the alerts, and as the cursor, the new position of the rules.
-            noted: the new or changed sightings of users.
-            held_back: the numbers of matches that raised no alert.
-
-        Raises:
-            StoreError: the commit failed, or was not confirmed. Call this again with the same position: if the first call
-                was committed after all, the second call counts nothing twice.
-        """
         try:
             return await self._writer.submit(lambda tx: operations.commit_rules(tx, batch, noted, held_back))
         finally:  # also after an error, because the commit may have succeeded all the same
@@ -174,19 +147,12 @@ class SqliteStore:
 
     @property
     def alert_commits(self) -> int:
-        """The number of commits of alerts that this process has tried."""
         return self._news.alert_commits
 
     async def wait_for_alerts(self, commits: int) -> None:
-        """Wait until `alert_commits` differs from `commits`. So reactions wake up only for alerts, not for every event."""
         await self._news.wait_for_alerts(commits)
 
     async def alerts_after(self, after: int, *, limit: int) -> list[StoredEvent]:
-        """Return up to `limit` alerts with `seq > after` whose bodies the store holds, oldest first.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
         return await self._log_reader.run(partial(queries.alerts_after, after=after, limit=limit))
 
     async def claims(self, org: str, uuids: Sequence[str]) -> Mapping[str, Claim]:
@@ -216,41 +182,19 @@ class SqliteStore:
 
     @property
     def not_ready_reason(self) -> str | None:
-        """The reason why events cannot be stored now, as a text; None while they can be stored."""
         return self._writer.not_ready_reason
 
     async def log(self, sink: str, start: Start) -> tuple[SinkLog, int]:
-        """Attach `sink` to the store, and return its log and its position.
-
-        A sink that the store does not know begins at `start`. From now on, the store does not drop the body of an event
-        before the sink has finished the event.
-
-        Raises:
-            StoreError: the name of the sink is reserved, or the change could not be committed.
-        """
         position = await self._writer.submit(partial(operations.attach, sink=sink, start=start))
         return SinkLog(sink, self._log_reader, self._writer, self._news), position
 
     async def detach_except(self, sinks: Collection[str]) -> None:
-        """Detach all sinks except `sinks`. The store may then drop a body that a detached sink has not finished.
-
-        Call this after `log` was called for each of `sinks`.
-
-        Raises:
-            StoreError: the change could not be committed.
-        """
         await self._writer.submit(partial(operations.detach_except, sinks=sinks))
 
     async def ledger(self) -> Ledger:
-        """Return where every event is, for each sink. This is fast enough for each scrape of the metrics.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
         return await self._query_reader.run(partial(queries.ledger, path=self._path, exact=False))
 
     async def backup(self, target: Path, on_progress: OnProgress) -> Backup:
-        """Do the same as `SqliteCommands.backup`. If this call is cancelled, the backup stops, and no file is left."""
         stop, loop = threading.Event(), asyncio.get_running_loop()
         reader = Reader(self._path, self._files, "store-backup")
 
@@ -264,19 +208,13 @@ class SqliteStore:
             await reader.close()  # waits until the thread has removed an unfinished file
 
     async def replay(self, which: DeadLetterSelection) -> int:
-        """Do the same as `SqliteCommands.replay`, in small steps. An error does not undo earlier steps."""
+        """Do the same as `store.interface.StoreCommands.replay`, in small steps. An error does not undo earlier steps."""
         try:
             return await self._for_each(which, operations.replay)
         finally:
             self._news.replay_requested()
 
     async def redelivery_bounds(self, chosen: Range) -> tuple[int, int]:
-        """Return (first `seq`, last `seq`): all events of the range `chosen` are from the first to the last.
-
-        Events outside the range may be between them. If the store holds no event that may be in the range, the first
-        number is one more than the last.
-        """
-
         def bounds(db: sqlite3.Connection) -> tuple[int, int]:
             with queries.snapshot(db):  # otherwise events might be dropped between two queries
                 return redelivery.bounds(db, chosen)
@@ -286,21 +224,10 @@ class SqliteStore:
     async def redelivery_step(
         self, chosen: Range, accepts: Accepts, *, after: int, last: int, limit: int
     ) -> tuple[list[int], int]:
-        """Look through events from `after` + 1 up to `last` for those that must be delivered again.
-
-        Returns:
-            The `seq` numbers of up to `limit` events that are in the range `chosen` and whose types the sink accepts;
-            and the `seq` of the last event looked at, which is the `after` for the next call.
-        """
         step = partial(redelivery.step, chosen=chosen, accepts=accepts, after=after, last=last, limit=limit)
         return await self._query_reader.run(step)
 
     async def redeliver(self, sink: str, seqs: list[int], checkpoint: RedeliveryCheckpoint) -> int:
-        """Make replays for `sink` of the events `seqs`, and return the number of replays made.
-
-        No replay is made of an event that waits for the sink, is a dead letter of the sink, or was discarded. The same
-        transaction stores `checkpoint`, with the number of replays added to its `taken`.
-        """
         taken = await self._writer.submit(
             partial(redelivery.take, sink=sink, seqs=seqs, checkpoint=checkpoint)
         )
@@ -309,15 +236,13 @@ class SqliteStore:
         return taken
 
     async def waiting_replays(self, sink: str) -> int:
-        """Return the number of replays that wait for `sink`."""
         return await self._query_reader.run(partial(redelivery.waiting, sink=sink))
 
     async def discard(self, which: DeadLetterSelection) -> int:
-        """Do the same as `SqliteCommands.discard`, in small steps. An error does not undo earlier steps."""
+        """Do the same as `store.interface.StoreCommands.discard`, in small steps. An error does not undo earlier steps."""
         return await self._for_each(which, operations.discard)
 
     async def forget_sink(self, sink: str, *, running: bool = True) -> int:
-        """See `SqliteCommands.forget_sink`."""
         return await self._writer.submit(partial(operations.forget_sink, sink=sink, running=running))
 
     async def _for_each(self, which: DeadLetterSelection, operation: Callable[..., int]) -> int:
@@ -327,3 +252,41 @@ class SqliteStore:
             step = partial(operation, ids=ids[first : first + _DEAD_LETTERS_AT_ONCE])
             count += await self._writer.submit(step)
         return count
+
+
+class Deadlines:
+    """The timeouts of appends. One timer serves all of them: a timer for each append would take 5 % of the time of a POST."""
+
+    def __init__(self, on_expired: Callable[[asyncio.Future[Any], float], None]) -> None:
+        """Create the timer. For each future that is not done in time, it calls `on_expired` with (future, timeout in seconds)."""
+        self._on_expired = on_expired
+        self._loop = asyncio.get_running_loop()
+        self._watched: list[tuple[asyncio.Future[Any], float, float]] = []
+        self._polling = False
+
+    def watch(self, future: asyncio.Future[Any], seconds: float) -> None:
+        """Call `on_expired` for `future` if it is not done after `seconds`."""
+        self._watched.append((future, self._loop.time() + seconds, seconds))
+        if seconds < _POLL_INTERVAL:
+            self._loop.call_later(seconds, self._check)
+        if not self._polling:
+            self._polling = True
+            self._loop.call_later(_POLL_INTERVAL, self._poll)
+
+    def _check(self) -> None:
+        """Call `on_expired` for late futures, and forget those that are done. A callback of each future would cost more."""
+        now = self._loop.time()
+        watched, self._watched = self._watched, []
+        for future, deadline, seconds in watched:
+            if future.done():
+                continue
+            if deadline <= now:
+                self._on_expired(future, seconds)
+            else:
+                self._watched.append((future, deadline, seconds))
+
+    def _poll(self) -> None:
+        self._check()
+        self._polling = bool(self._watched)
+        if self._polling:
+            self._loop.call_later(_POLL_INTERVAL, self._poll)

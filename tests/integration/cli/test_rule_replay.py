@@ -15,8 +15,8 @@ from forwarder.core.alert import EVENT_TYPE
 from forwarder.core.event import Event
 from forwarder.core.time import SECOND
 from forwarder.detect.replay import Replay
+from forwarder.store.interface import open_commands
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite.operator_commands import SqliteCommands
 from tests.fakes.clock import ManualClock
 from tests.integration.detect.scene import evaluated, post, running, settings, shifted, stored
 from tests.unit.rules.days import RULES, day, made
@@ -100,7 +100,7 @@ async def test_a_replay_with_few_users_and_alerts_in_memory_finds_the_same(tmp_p
         tmp_path, [[*long_ago, *others, *events]], RULES
     )  # so that the store knows nothing of the users
     wanted = settings(tmp_path, RULES + _DERIVED)
-    store, rules = SqliteCommands(wanted.store, ManualClock()), wanted.rules.load()
+    store, rules = open_commands(wanted.store, ManualClock()), wanted.rules.load()
     whole = Replay(store, wanted.rules, rules, 0).run()
     small = Replay(store, wanted.rules, rules, 0, most_users=1, most_alerts=3).run()
     assert small.rules == whole.rules
@@ -246,7 +246,7 @@ def test_without_a_store_it_says_so(tmp_path: Path) -> None:
 @pytest.mark.long
 async def test_alerts_are_found_in_the_store_by_time(tmp_path: Path) -> None:
     alerts = await fill(tmp_path, [shifted([made(1, 0, "alone", "u1", "192.0.2.1")])])
-    commands = SqliteCommands(StoreSettings(path=tmp_path / "store.db"), ManualClock())
+    commands = open_commands(StoreSettings(path=tmp_path / "store.db"), ManualClock())
     (found,) = commands.alerts(0)
     assert (found.event, found.event.event_type) == (alerts[0], EVENT_TYPE)
     assert list(commands.alerts(found.event.received_at + 1)) == []

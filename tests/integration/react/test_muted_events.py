@@ -16,8 +16,8 @@ from forwarder.detect.runner import RuleRunner
 from forwarder.metrics import Metrics
 from forwarder.react.prompts.muted import Muted
 from forwarder.rules.settings import RulesSettings
+from forwarder.store.interface import open_commands
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite.operator_commands import SqliteCommands
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock
 from tests.integration.store.helpers import opened
@@ -144,9 +144,7 @@ async def test_a_replay_of_the_rules_leaves_the_same_events_out(tmp_path: Path) 
         await store.append(Batch(denials("00u1", [1, 2, 3]) + denials("00u2", [1, 2, 3])), timeout=5)
         (tmp_path / "rules.yml").write_text(RULES)
         rules = RulesSettings.model_validate({"files": [str(tmp_path / "rules.yml")]})
-        commands = SqliteCommands(
-            StoreSettings.model_validate({"path": tmp_path / "store.db"}), ManualClock()
-        )
+        commands = open_commands(StoreSettings.model_validate({"path": tmp_path / "store.db"}), ManualClock())
         loaded = rules.load()
         before = await asyncio.to_thread(Replay(commands, rules, loaded, 0).run)
         await store.commit_actions(Batch(), [row])

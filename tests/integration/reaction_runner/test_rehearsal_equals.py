@@ -15,7 +15,7 @@ from forwarder.detect.replay import Replay, ReplayReport
 from forwarder.emulator.events.requested_changes import changed
 from forwarder.reaction_runner.guard_settings import rehearsal
 from forwarder.settings import Settings
-from forwarder.store.sqlite.operator_commands import SqliteCommands
+from forwarder.store.interface import open_commands
 from tests.fakes.okta_org import okta_org
 from tests.integration.reaction_runner.scene import running, settings, until
 
@@ -57,7 +57,7 @@ def shown(verdict: str, reason: str) -> str:
 
 def replayed(wanted: Settings) -> ReplayReport:
     rules = wanted.rules.load()
-    store = SqliteCommands(wanted.store, SystemClock())
+    store = open_commands(wanted.store, SystemClock())
     return Replay(store, wanted.rules, rules, 0, rehearsal=rehearsal(wanted, rules)).run()
 
 

@@ -19,21 +19,25 @@ from forwarder.react.guards.pauses import CURSOR, Pauses
 from forwarder.react.operator_requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
 from forwarder.react.settings.guards import Limit
 from forwarder.reaction_runner.runner import ReactionRunner
-from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.alert import alert_event
 from tests.fakes.clock import ManualClock
-from tests.integration.store.helpers import event
+from tests.integration.store.helpers import event, opened
 from tests.unit.react.scene import Scene
 
 
-class BusyStore(SqliteStore):
+class BusyStore:
     """The real store. It calls `meanwhile` once, after a read of alerts and before it returns the result."""
 
-    meanwhile: Callable[[], Awaitable[Any]] | None = None
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self.meanwhile: Callable[[], Awaitable[Any]] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
     async def alerts_after(self, after: int, *, limit: int) -> list[StoredEvent]:
-        found = await super().alerts_after(after, limit=limit)
+        found = await self._store.alerts_after(after, limit=limit)
         if self.meanwhile is not None:
             meanwhile, self.meanwhile = self.meanwhile, None
             await meanwhile()
@@ -62,9 +66,8 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 async def store(tmp_path: Path, clock: ManualClock) -> AsyncIterator[BusyStore]:
-    store = await BusyStore.open(StoreSettings(path=tmp_path / "store.db"), clock, Metrics())
-    yield store
-    await store.close()
+    async with opened(tmp_path / "store.db", clock) as real:
+        yield BusyStore(real)
 
 
 @pytest.fixture
@@ -74,7 +77,7 @@ def parts(clock: ManualClock) -> Planned:
 
 @pytest.fixture
 async def runner(store: BusyStore, clock: ManualClock) -> AsyncIterator[ReactionRunner]:
-    made = ReactionRunner(store, Metrics(), clock, lambda _: None)
+    made = ReactionRunner(store, Metrics(), clock)
     yield made
     await made.stop()
 
@@ -254,14 +257,14 @@ async def test_a_change_during_a_reload_is_not_overwritten_by_older_rows(
 ) -> None:
     await runner.apply(parts)
     await runner._rows.commit([row := replace(parts.action("suspend"), state=ActionState.LIVE, due=None)])
-    real = store.load_actions
+    real = store._store.load_actions
 
     async def load(since: Micros) -> list[Action]:
         found = await real(since)
         await runner._rows.commit([replace(row, state=ActionState.UNDOING)])
         return found
 
-    store.load_actions = load  # type: ignore[method-assign]
+    store.load_actions = load  # type: ignore[attr-defined]
     longer = Planned(parts.clock)
     longer.horizon = 7 * DAY
     await runner.apply(longer)

@@ -16,10 +16,10 @@ from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.backup import BackupRequest
 from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
+from forwarder.store.interface import StoreCommands, open_commands
 from forwarder.store.ledger import ForgetSinkRequest
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.event_index import Indexer
-from forwarder.store.sqlite.operator_commands import SqliteCommands
 from forwarder.store.sqlite.prune import Pruner
 from forwarder.store.sqlite.sink_log import SinkLog
 from forwarder.store.sqlite.store import SqliteStore
@@ -92,9 +92,9 @@ def delivered(position: int, count: int) -> Settlement:
     return Settlement(position, delivered=count)
 
 
-def commands(path: Path, clock: Clock | None = None) -> SqliteCommands:
+def commands(path: Path, clock: Clock | None = None) -> StoreCommands:
     """An operator's commands on the store at `path`."""
-    return SqliteCommands(StoreSettings(path=path), clock or ManualClock())
+    return open_commands(StoreSettings(path=path), clock or ManualClock())
 
 
 def view(store: SqliteStore | MemoryStore, sink: str = "siem") -> EventLog:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from forwarder.store.sqlite.deadlines import Deadlines
+from forwarder.store.sqlite.store import Deadlines
 
 
 def deadlines() -> tuple[Deadlines, list[tuple[asyncio.Future[Any], float]]]:
