@@ -1,46 +1,8 @@
 """The HTTP API of the emulated org: Okta's own paths, and `/emulator`, which Okta does not have.
 
-| path | response |
-|---|---|
-| `GET, POST /api/v1/eventHooks` | 200 |
-| `GET, PUT /api/v1/eventHooks/{id}` | 200 |
-| `DELETE /api/v1/eventHooks/{id}` | 204; 403 while it is ACTIVE |
-| `POST /api/v1/eventHooks/{id}/lifecycle/{activate, deactivate, verify}` | 200; 400 if verification failed |
-| `GET /api/v1/logs` | 200; polling or bounded: system_log/query.py |
-| `GET /api/v1/users` | 200, in pages; `q`, `filter` and `search` |
-| `GET /api/v1/users/{id or login}`, `…/groups`, `…/roles`, `…/risk` | 200; `me` is the admin who made the API token |
-| `POST /api/v1/users/{id}/lifecycle/{suspend, unsuspend, expire_password}` | 200; 400 if the status forbids it |
-| `DELETE /api/v1/users/{id}/sessions` | 204 |
-| `PUT /api/v1/users/{id}/risk` | 201 first, then 200 |
-| `GET /api/v1/users/{id}/factors`, `…/{factor}` | 200 |
-| `POST /api/v1/users/{id}/factors/{factor}/verify` | 201 WAITING; 403, 404, 410, 423 or 504 if the factor cannot be asked |
-| `GET, DELETE /api/v1/users/{id}/factors/{factor}/transactions/{id}` | 200 with `factorResult`; 204 after cancelling it |
-| `GET /api/v1/groups`, `…/{id}`, `…/{id}/users`, `…/{id}/roles`, `…/{id}/apps` | 200, in pages |
-| `POST /api/v1/groups`, `PUT, DELETE …/{id}` | 200, 204 |
-| `GET, POST /api/v1/groups/rules`, `GET, DELETE …/{id}`, lifecycle | 200, 202, 204; the rules are not run |
-| `PUT, DELETE /api/v1/groups/{id}/users/{user}` | 204; 403 in a group that is not of type OKTA_GROUP |
-| `GET, POST /api/v1/zones`, `GET, PUT, DELETE /api/v1/zones/{id}`, lifecycle | 200, 204: zones/zones.py |
-| `GET, POST /api/v1/security-events-providers`, `GET, PUT, DELETE …/{id}`, lifecycle | 200, 204 |
-| `POST /security/api/v1/security-events` | 202, also for a token that is ignored; 400 `{"err", "description"}` |
-| `POST /oauth2/v1/global-token-revocation` | 204 |
-| `/api/v1/iam/roles`, `/api/v1/iam/resource-sets`, permissions, resources, bindings, members | as in Okta: iam/api.py |
-| `GET /api/v1/iam/assignees/users` | 200, the users with a role of their own |
-| `GET, POST /oauth2/v1/clients/{id}/roles`, `GET, DELETE …/{role}` | 200, 201, 204; app rights: iam/access.py |
-| `GET /.well-known/okta-organization` | 200, without a token |
-| `POST /oauth2/v1/token` | 200; a first call with DPoP gets 400 and a nonce |
-| `POST /oauth2/[{id}/]v1/bc/authorize`, `…/v1/token` with the grant of CIBA | 200; errors: prompts/ciba.py |
-| `GET /oauth2/[{id}/]v1/keys`, `[/oauth2/{id}]/.well-known/openid-configuration` | 200, without a token |
-| `POST /emulator/events` | 200 `{"events": [uuid, ...]}` |
-| `PUT /emulator/faults` | 200, the faults now in force |
-| `POST /emulator/preview` | 200 `{"event": uuid, "delivered": true}` |
-| `GET /emulator/ledger` | 200 |
-| `POST /emulator/users`, `PUT, DELETE …/{id or login}`; the same for `groups` | 200, 204: users/control.py |
-| `POST /emulator/answers` | 200; how a user's phone answers: prompts/control.py |
-| `GET /emulator/state` | 200, users, groups, zones, prompts, roles, providers and security events |
-| `GET /emulator/calls` | 200, every call that can change the org, in order, also the refused ones |
-
-Okta's paths need a token (http/auth.py) and are rate limited. `/emulator` needs no token, so listen only on
-a loopback address.
+docs/emulator.md lists the paths. The routes are in `api.py` and `control.py` of each room; those about the whole org are
+here. Okta's paths need a token (http/auth.py) and are rate limited. `/emulator` needs no token, so listen only on a
+loopback address.
 """
 
 from collections.abc import AsyncIterator
