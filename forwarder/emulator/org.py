@@ -276,16 +276,13 @@ class Emulator:
         Okta documents when it writes these events, but not their contents; the fields here are a guess.
         """
         outcome = {"result": "SUCCESS" if failure is None else "FAILURE", "reason": failure and failure[:255]}
-        event = self._report_generator.report(
+        self._write_own(
             f"event_hook.{change}",
-            self.clock.now(),
             target=[entity(hook.id, "EventHook", hook.spec.name)],
             debug={} if failure is None else {"errorMessage": failure},
             outcome=outcome,
             severity="INFO" if failure is None else "WARN",
         )
-        self._own_uuids.append(event.uuid)
-        self._write(event)
 
     def report_change(self, event_type: str, by: Actor, **fields: Any) -> None:
         """Write an event about a change to the System Log, and send it to the hooks of its type."""
@@ -314,8 +311,11 @@ class Emulator:
             "operationRateLimitScopeType": "ORG",
             "operationRateLimitThreshold": str(threshold),
         }
-        event_type = f"system.operation.rate_limit.{step}"
-        event = self._report_generator.report(event_type, self.clock.now(), severity="WARN", debug=debug)
+        self._write_own(f"system.operation.rate_limit.{step}", severity="WARN", debug=debug)
+
+    def _write_own(self, event_type: str, **fields: Any) -> None:
+        """Write an event that no hook carries to the System Log."""
+        event = self._report_generator.report(event_type, self.clock.now(), **fields)
         self._own_uuids.append(event.uuid)
         self._write(event)
 

@@ -33,28 +33,20 @@ class Imported(msgspec.Struct, frozen=True):
 
 
 class Kibana(ServerClient):
-    """A client of a Kibana server, and a context manager."""
+    """A client of a Kibana server, and a context manager. Methods raise SetupError if a request fails."""
 
     product = "Kibana"
     privileges = "In this space they need the Kibana privileges Dashboard: All, Discover: All, Data View Management: All"
     right_address = "give that address, or the base path that belongs to it"
 
     def __init__(self, settings: KibanaSettings) -> None:
-        """Create the client; no request is sent.
-
-        Raises:
-            SetupError: `ca_file` cannot be used.
-        """
+        """Create the client; no request is sent."""
         self._settings = settings
         # Kibana refuses a change if the request has no header kbn-xsrf; the value does not matter.
         super().__init__(settings, {"kbn-xsrf": "okta-forwarder", **_authorization(settings.key)})
 
     def version(self) -> str | None:
-        """Return the version of Kibana, as in `9.1.0`; None if Kibana does not show it, for example to unknown users.
-
-        Raises:
-            SetupError: there is no response, the response is not from Kibana, or Kibana is not available.
-        """
+        """Return the version of Kibana, as in `9.1.0`; None if Kibana does not show it, for example to unknown users."""
         url = self._settings.url
         answer = self.ask("GET", f"{url}/api/status")
         body = json_object(answer)
@@ -75,11 +67,7 @@ class Kibana(ServerClient):
         return number if isinstance(number, str) else None
 
     def require_space(self) -> None:
-        """Check that the space exists. Kibana itself reports no error if the space of an import does not exist.
-
-        Raises:
-            SetupError: the space does not exist, or the credentials may not see it.
-        """
+        """Check that the space exists. Kibana itself reports no error if the space of an import does not exist."""
         space = self._settings.space
         if space == DEFAULT_SPACE:
             return
@@ -90,11 +78,7 @@ class Kibana(ServerClient):
             self.fail(answer, f"show the space {space}")
 
     def write(self, lines: list[str]) -> Imported:
-        """Import saved objects, one per line. Existing objects with the same type and id are replaced.
-
-        Raises:
-            SetupError: Kibana refuses the whole import, or does not respond.
-        """
+        """Import saved objects, one per line. Existing objects with the same type and id are replaced."""
         body = "".join(f"{line}\n" for line in lines).encode()
         answer = self.ask(
             "POST",
