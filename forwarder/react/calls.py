@@ -34,7 +34,7 @@ class Calls:
         """Let the guards judge a planned or waiting action. Depending on their decision, send its call, let the action wait,
         or end the action."""
         act = None if action.kind is EffectKind.PROMPT else self._parts().acts[action.name]
-        found = await self._parts().judge.judge(action, self._rows.clock.now())
+        found = await self._parts().judge(action, self._rows.clock.now())
         # Nothing is awaited from here to the commit of the call, so the counts of the guards are still right at the commit.
         if action.called_at is not None and found.verdict != "go" and act is not None:
             await self._settle(action, act, found)
@@ -95,7 +95,7 @@ class Calls:
         if isinstance(request, PromptProgress):
             await self.progress(action, request)
             return
-        found = await self._parts().judge.judge(action, self._rows.clock.now())
+        found = await self._parts().judge(action, self._rows.clock.now())
         if found.verdict == "wait":
             await self._wait(action, found)
         elif found.verdict != "go":

@@ -12,13 +12,6 @@ from forwarder.react.prompts.results import PromptProgress
 from forwarder.react.runtime_problems import ReactionFinding
 
 
-class Judge(Protocol):
-    """The guards, which decide whether an action may be carried out."""
-
-    async def judge(self, action: Action, now: Micros) -> Judgement:
-        """Decide whether `action` may be carried out now."""
-
-
 class PromptSender(Protocol):
     """Sends and polls prompts. No method raises for an error of Okta."""
 
@@ -40,10 +33,6 @@ class Parts(Protocol):
     """All parts of the engine, made from one configuration."""
 
     @property
-    def judge(self) -> Judge:
-        """The guards."""
-
-    @property
     def acts(self) -> Mapping[str, Act]:
         """The implementation of each action except `prompt`, by the action's name."""
 
@@ -54,6 +43,9 @@ class Parts(Protocol):
     @property
     def horizon(self) -> Micros:
         """How long an ended action still matters to the guards, in microseconds."""
+
+    async def judge(self, action: Action, now: Micros) -> Judgement:
+        """Let the guards decide whether `action` may be carried out now."""
 
     def plan(self, alert: Event, at: Micros) -> Sequence[Action]:
         """Return the actions that the configuration has for `alert`."""

@@ -16,6 +16,7 @@ from forwarder.react.actions.security_event import SecurityEvents
 from forwarder.react.actions.webhook import Webhooks
 from forwarder.react.approval_notifications import approval_notifications
 from forwarder.react.guards.guards import Guards
+from forwarder.react.guards.judgement import Judgement
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.plan import Plans
 from forwarder.react.ports import Answer, Seen
@@ -73,7 +74,10 @@ class Reactions:
         self.prompts = Prompts(okta, _ciba_apps(settings), clock)
         values = guard_settings(settings, self._plans.modes)
         self.horizon = horizon_of(values.limits.values())
-        self.judge = Guards(values, okta, self._look, store, memory, pauses=pauses, now=clock.now)
+        self._guards = Guards(values, okta, self._look, store, memory, pauses=pauses, now=clock.now)
+
+    async def judge(self, action: Action, now: Micros) -> Judgement:
+        return await self._guards.judge(action, now)
 
     def plan(self, alert: Event, at: Micros) -> Sequence[Action]:
         return self._plans.plan(alert, at)
@@ -92,12 +96,12 @@ class Reactions:
         return approval_notifications(action, names, self._approval_url, at)
 
     async def newly_protected(self) -> Sequence[Action]:
-        return await self.judge.newly_protected()
+        return await self._guards.newly_protected()
 
     async def findings(self, effects: Sequence[Action]) -> Sequence[ReactionFinding]:
         reactions = self._settings.reactions
         acting = [name for name in self._settings.orgs if self._client(name) and concerned(reactions, name)]
-        groups = await missing_groups(self.judge.directory, acting, reactions.protect.groups)
+        groups = await missing_groups(self._guards.directory, acting, reactions.protect.groups)
         return [*groups, *stranded_effects(effects, lambda org: self._client(org) is not None)]
 
     async def close(self) -> None:

@@ -41,7 +41,7 @@ class GuardedScene(Scene):
 
     def __init__(self) -> None:
         super().__init__()
-        self.judge = _RealGuards(self)
+        self.guards = _RealGuards(self)
         self.guard()
 
     def guard(self, **settings: Any) -> None:

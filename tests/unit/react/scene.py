@@ -249,7 +249,7 @@ class Scene:
             "user_risk": actions.UserRisk(self.okta),
             "add_to_group": actions.AddToGroup(self.okta),
         }
-        self.judge = FakeGuards(self.acts)
+        self.guards = FakeGuards(self.acts)
         self.prompts = FakePrompts()
         self.horizon = 86_400_000_000
         self.memory = ActionsInMemory()
@@ -257,6 +257,9 @@ class Scene:
         self.announcements: list[Action] = []
         self.metrics = Metrics()
         self._task: asyncio.Task[None] | None = None
+
+    async def judge(self, action: Action, now: Micros) -> Judgement:
+        return await self.guards.judge(action, now)
 
     def plan(self, alert: Event, at: Micros) -> Sequence[Action]:
         return []

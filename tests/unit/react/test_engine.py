@@ -165,7 +165,7 @@ async def test_a_list_of_groups_that_cannot_be_read_is_looked_up_again(scene: Sc
 @pytest.mark.long
 async def test_if_a_guard_stops_a_repetition_the_earlier_effect_is_found(scene: Scene) -> None:
     scene.okta.faults = ["after"]
-    scene.judge.say["suspend"] = lambda action: (
+    scene.guards.say["suspend"] = lambda action: (
         Judgement(Decision.REFUSE, Reason.LATE, "too late") if action.called_at else None
     )
     await scene.add(suspend := scene.action("suspend"))
@@ -177,7 +177,7 @@ async def test_if_a_guard_stops_a_repetition_the_earlier_effect_is_found(scene: 
 
 async def test_if_a_guard_stops_a_repetition_without_effect_the_action_fails(scene: Scene) -> None:
     scene.okta.faults = ["before"]
-    scene.judge.say["suspend"] = lambda action: (
+    scene.guards.say["suspend"] = lambda action: (
         Judgement(Decision.REFUSE, Reason.LATE, "too late") if action.called_at else None
     )
     await scene.add(suspend := scene.action("suspend"))
@@ -196,7 +196,7 @@ async def test_an_effect_that_is_there_already_is_not_made_and_not_undone(scene:
 
 
 async def test_shadow_records_the_request_and_calls_nothing(scene: Scene) -> None:
-    scene.judge.say["add_to_group"] = lambda _: Judgement(Decision.SHADOW, Reason.SHADOW, "")
+    scene.guards.say["add_to_group"] = lambda _: Judgement(Decision.SHADOW, Reason.SHADOW, "")
     await scene.add(group := scene.action("add_to_group"))
     row = scene.row(group)
     assert (row.outcome, scene.okta.calls) == (Outcome.SHADOW, [])
@@ -208,7 +208,7 @@ async def test_shadow_records_the_request_and_calls_nothing(scene: Scene) -> Non
 async def test_a_later_action_moves_the_end_of_a_live_effect(scene: Scene) -> None:
     await scene.add(first := scene.action("suspend"))
     await scene.pass_time(1800)
-    scene.judge.say["suspend"] = lambda _: Judgement(Decision.NO_OP, Reason.LIVE, moves=first.key)
+    scene.guards.say["suspend"] = lambda _: Judgement(Decision.NO_OP, Reason.LIVE, moves=first.key)
     await scene.add(second := scene.action("suspend", alert="a2"))
     assert scene.row(second).outcome is Outcome.NO_OP
     await scene.pass_time(3000)
@@ -230,7 +230,7 @@ async def test_an_action_that_waits_for_a_human_is_announced_once(scene: Scene) 
     def wait_with(found: Judgement, approval: Approval) -> Judgement:
         return msgspec.structs.replace(found, approval=approval)
 
-    scene.judge.say["suspend"] = asks
+    scene.guards.say["suspend"] = asks
     await scene.add(suspend := scene.action("suspend"))
     await scene.pass_time(60)
     assert [one.key for one in scene.announcements] == [suspend.key]
@@ -311,7 +311,7 @@ async def test_despite_faults_crashes_and_redeliveries_no_effect_is_made_twice_a
 
 
 async def test_a_prompt_in_shadow_records_the_request_and_is_not_sent(scene: Scene) -> None:
-    scene.judge.say["prompt"] = lambda _: Judgement(Decision.SHADOW, Reason.SHADOW, "")
+    scene.guards.say["prompt"] = lambda _: Judgement(Decision.SHADOW, Reason.SHADOW, "")
     await scene.add(prompt := scene.action("prompt", by="push"))
     row = scene.row(prompt)
     assert (row.outcome, scene.prompts.sent) == (Outcome.SHADOW, [])
@@ -324,7 +324,7 @@ async def test_a_prompt_in_shadow_records_the_request_and_is_not_sent(scene: Sce
 
 async def test_the_guards_judge_again_after_the_look_up_of_a_prompt(scene: Scene) -> None:
     said = [Judgement(Decision.GO), Judgement(Decision.REFUSE, Reason.PAUSED, "paused")]
-    scene.judge.say["prompt"] = lambda _: said.pop(0)
+    scene.guards.say["prompt"] = lambda _: said.pop(0)
     await scene.add(prompt := scene.action("prompt", by="push"))
     assert (scene.row(prompt).outcome, scene.row(prompt).reason) == (Outcome.REFUSED, Reason.PAUSED)
     assert scene.prompts.sent == []

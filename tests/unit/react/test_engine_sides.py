@@ -45,7 +45,7 @@ class Hanging(actions.OktaAct):
 async def scene() -> AsyncIterator[Scene]:
     made = Scene()
     made.acts = {**made.acts, "notify": Hanging("soc"), "risk_event": Hanging("risk")}
-    made.judge._acts = made.acts
+    made.guards._acts = made.acts
     await made.start()
     yield made
     await made.crash()
