@@ -6,8 +6,7 @@ from ipaddress import ip_address, summarize_address_range
 from forwarder.react.plan import Plans
 from forwarder.react.rehearsal import Rehearsal
 from forwarder.react.settings.guards import GuardSettings, Limit, Network
-from forwarder.react.settings.limits import LimitsSettings
-from forwarder.react.settings.types import Mode, Rate
+from forwarder.react.settings.types import Mode
 from forwarder.reaction_check import known_rules
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.settings import OrgSettings, Settings
@@ -20,7 +19,11 @@ def guard_settings(settings: Settings, modes: Mapping[str, str]) -> GuardSetting
         mode=str(reactions.mode),
         modes=modes,
         protect=reactions.protect,
-        limits=_limits(reactions.limits),
+        limits={
+            name: Limit(rate.most, rate.seconds)
+            for name, rate in reactions.limits
+            if name != "prompts_at_once"
+        },
         prompts_at_once=reactions.limits.prompts_at_once,
         fresh=reactions.fresh,
         confirm=frozenset(reactions.confirm),
@@ -39,13 +42,6 @@ def rehearsal(settings: Settings, ruleset: Ruleset) -> Rehearsal:
     reactions = settings.reactions.model_copy(update={"mode": Mode.ENFORCE, "on": entries})
     plans = Plans(reactions, known_rules(ruleset))
     return Rehearsal(plans, guard_settings(settings.model_copy(update={"reactions": reactions}), plans.modes))
-
-
-def _limits(limits: LimitsSettings) -> dict[str, Limit]:
-    """Return the limits by name. The limit of a kind of action has the name of the kind."""
-    names = ("per_user", "per_rule", "mending", "timed", "prompt", "prompt_per_user")
-    rates: dict[str, Rate] = {name: getattr(limits, name) for name in names}
-    return {name: Limit(rate.most, rate.seconds) for name, rate in rates.items()}
 
 
 def _own(org: OrgSettings) -> frozenset[str]:
