@@ -118,8 +118,7 @@ class Forwarder:
     async def stop(self, grace: float = FLUSH_GRACE) -> None:
         """Stop every part that has started, in the order of `_STOP_ORDER`. Safe to call twice.
 
-        Args:
-            grace: for how many seconds the sinks may go on delivering waiting events.
+        The sinks may go on delivering waiting events for `grace` seconds.
         """
         self._grace = grace
         for part in _STOP_ORDER:

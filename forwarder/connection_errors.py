@@ -47,10 +47,8 @@ def http_client(**options: Any) -> httpx.AsyncClient:
 def why_unreachable(error: BaseException, key: str, untrusted: str = INSPECTED) -> tuple[str, str]:
     """Return why a request got no response, and a hint that says what to do.
 
-    Args:
-        error: the exception that the request raised, from httpx or from the operating system.
-        key: the key of the configuration that contains the address of the server.
-        untrusted: the hint if the certificate is from an unknown CA.
+    `key` is the key of the configuration that contains the address of the server, `untrusted` the hint if the certificate is
+    from an unknown CA.
     """
     causes = list(error_chain(error))
     for cause in causes:

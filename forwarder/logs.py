@@ -49,9 +49,7 @@ _ECS_FIELDS = {
 def setup(level: str = "info", *, json: bool | None = None) -> None:
     """Write the log lines of the forwarder and of its libraries to stderr, all in one format.
 
-    Args:
-        level: the lowest level to write.
-        json: True for JSON, False for text; None for text on a terminal and JSON elsewhere.
+    `level` is the lowest level to write. If `json` is None, the format is text on a terminal and JSON elsewhere.
     """
     as_json = not sys.stderr.isatty() if json is None else json
     shared: list[structlog.typing.Processor] = [

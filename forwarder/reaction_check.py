@@ -28,12 +28,7 @@ def reaction_problems(
     reactions: ReactionsSettings, apis: Mapping[str, ApiSettings | None] | None, ruleset: Ruleset | None
 ) -> Iterator[str]:
     """Yield a line for each problem of `reactions`, alone or together with the orgs and the rules: path, problem,
-    hint.
-
-    Args:
-        reactions: the section `reactions`.
-        apis: the credentials of each org; None if they are not known.
-        ruleset: the rules; None if they are not known.
+    hint. `apis`, the credentials of each org, and `ruleset` are None if they are not known.
     """
     yield from problems(reactions)
     if apis is not None:
@@ -59,12 +54,7 @@ def reaction_warnings(
 ) -> Iterator[str]:
     """Yield a line for each setting of `reactions` that works but is unwise: path, reason, hint.
 
-    Args:
-        reactions: the section `reactions`.
-        apis: the credentials of each org; None for an org without `api`.
-        hooked: the orgs whose hooks post events to the forwarder.
-        late: `rules.late`, in seconds.
-        ruleset: the rules.
+    `hooked` has the orgs whose hooks post events to the forwarder; `late` is `rules.late`, in seconds.
     """
     yield from rule_warnings(reactions, known_rules(ruleset))
     yield from warnings(reactions, {name: _access(api) for name, api in apis.items()}, hooked, late)
@@ -87,12 +77,8 @@ def without_errors(
 ) -> tuple[dict[str, Any], set[str]]:
     """Return a copy of the section `reactions`, with valid stand-ins in place of the values that have errors.
 
-    With this copy, the other values can still be checked. Also return the paths of the stand-ins whose problems should
-    not be reported.
-
-    Args:
-        section: the section as it was written.
-        places: the path of each error, relative to the section.
+    `places` has the path of each error, relative to the section. With this copy, the other values can still be checked. Also
+    return the paths of the stand-ins whose problems should not be reported.
     """
     tree: Any = copy.deepcopy({"on" if key is True else key: value for key, value in section.items()})
     silent: set[str] = set()

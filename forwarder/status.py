@@ -198,12 +198,7 @@ class Status:
 
 
 async def log_hourly(gather: Callable[[], Awaitable[Mapping[str, Any]]], clock: Clock) -> None:
-    """Every hour, log that the forwarder is running, and its main numbers. If the line is missing, the forwarder does not run.
-
-    Args:
-        gather: `Status.gather`.
-        clock: measures the hours.
-    """
+    """Every hour, log that the forwarder is running, and its main numbers. If the line is missing, the forwarder does not run."""
     while True:
         await clock.sleep(3600)
         try:

@@ -52,10 +52,8 @@ def shown(value: Any) -> str:
 def plain(error: Any, annotated: Any) -> str:
     """Return a text that says what is wrong and what to write. It never shows the value, which may be a secret.
 
-    Args:
-        error: one of pydantic's errors.
-        annotated: the field that the error is about; None if it is not known. If the values of the field have a unit,
-            the text shows its bounds with this unit.
+    `error` is one of pydantic's errors, `annotated` the field that it is about. If the values of the field have a unit, the
+    text shows its bounds with this unit.
     """
     kind, context = error["type"], error.get("ctx", {})
     if kind in _BOUNDS:

@@ -52,12 +52,10 @@ _NAME = "a name has letters, digits, `.`, `_` and `-`, at most 63, and starts wi
 
 
 class Describer:
-    """Describes the errors of one model.
+    """Describes the errors of `model`, the whole configuration.
 
-    Args:
-        model: the whole configuration.
-        kinds: the model of each kind of sink, by the name of the kind. Pydantic puts this name into the path of an error.
-            The name is left out of the path that the operator sees, because it is not a key of the file.
+    `kinds` has the model of each kind of sink, by the name of the kind. Pydantic puts this name into the path of an error. The
+    name is left out of the path that the operator sees, because it is not a key of the file.
     """
 
     def __init__(self, model: type[BaseModel], kinds: Mapping[str, type[BaseModel]]) -> None:

@@ -14,11 +14,8 @@ class Backoff(msgspec.Struct, frozen=True):
     def delay(self, attempt: int, random: float = 1.0, asked: float | None = None) -> float:
         """Return the seconds to wait after `attempt` failed tries.
 
-        Args:
-            attempt: the number of failed tries.
-            random: the jitter, from [0, 1). The default makes the longest wait.
-            asked: the seconds that the server asks to wait; None if it asks for no wait. With `asked`, the result is
-                `asked`, but at most ten times `cap`, plus up to `base` seconds of jitter.
+        `random` is the jitter, from [0, 1); the default makes the longest wait. `asked` is the time that the server asks to
+        wait: the result is then `asked`, but at most ten times `cap`, plus up to `base` seconds of jitter.
         """
         bound = min(self.cap, self.base * 2.0 ** min(attempt - 1, 32))
         if asked is not None:

@@ -57,18 +57,10 @@ class Worker:
         accepts: Callable[[str], bool] | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
-        """Create the worker; `run` starts the delivery.
+        """Create the worker of the sink `name`; `run` starts the delivery.
 
-        Args:
-            name: the name of the sink.
-            sink: the sink.
-            log: the part of the store that the sink uses.
-            position: the sink's position in `log`.
-            settings: the sink's settings for delivery.
-            metrics: the metrics of the forwarder.
-            clock: the source of the time.
-            accepts: a function that returns whether the sink gets events of a type; None if the sink gets all events.
-            random: a function that returns random numbers from [0, 1).
+        `position` is the sink's position in `log`. `accepts` returns whether the sink gets events of a type; None for all
+        events. `random` returns random numbers from [0, 1).
         """
         self._name = name
         self._sink = sink

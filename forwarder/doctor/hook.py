@@ -148,13 +148,7 @@ def _not_echoed(name: str, desired: DesiredHook, status: int) -> Found:
 
 
 def fix_for_status(name: str, header: str, status: int) -> str:
-    """Return what the operator can do if the public URL of the hook answers with an unexpected HTTP `status`.
-
-    Args:
-        name: the name of the org.
-        header: the name of the header in which Okta sends the secret of the hook.
-        status: the HTTP status of the answer.
-    """
+    """Return what to do if the public URL of the hook of the org `name` answers with an unexpected HTTP `status`."""
     if status == 401:
         return (
             "reload the forwarder that answers at this URL (SIGHUP), so that it knows the secret; then run "

@@ -107,13 +107,7 @@ async def certificate_end(host: str, port: int) -> datetime | None:
 
 
 def judge_expiry(end: datetime | None, what: str, fix: str) -> Finding:
-    """Return a finding about a certificate or a key that expires at `end`.
-
-    Args:
-        end: the expiry date; None if there is no such date, or if it is unknown.
-        what: a phrase that names the certificate or the key.
-        fix: what the operator can do if the certificate or the key has expired or expires soon.
-    """
+    """Return a finding about `what`, a certificate or a key that expires at `end`; None if that is unknown."""
     now = datetime.now(UTC)
     if end is None:
         return ok(f"{what} has no known expiry date")
@@ -125,13 +119,9 @@ def judge_expiry(end: datetime | None, what: str, fix: str) -> Finding:
 
 
 def explain(url: str, error: BaseException, key: str, untrusted: str = INSPECTED) -> Finding:
-    """Return a finding that says why a request to `url` got no response, and what the operator can do.
+    """Return a finding that says why a request to `url`, which the setting `key` contains, got no response.
 
-    Args:
-        url: the URL of the request.
-        error: the exception that the request raised.
-        key: the key of the configuration that contains the URL.
-        untrusted: what the operator can do if the certificate is from an unknown CA.
+    `untrusted` is what the operator can do if the certificate is from an unknown CA.
     """
     seen, fix = why_unreachable(error, key, untrusted)
     return fail(f"{url}: {seen}", fix)

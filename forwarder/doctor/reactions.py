@@ -48,11 +48,7 @@ def _acting(settings: Settings) -> Iterable[str]:
 def refused(name: str, what: str, error: OktaError, scope: str) -> Finding:
     """Return a finding that says what Okta refuses to show, and how the operator can allow it.
 
-    Args:
-        name: the name of the org.
-        what: a phrase that says what cannot be read.
-        error: Okta's refusal.
-        scope: the scope that is probably missing.
+    `what` is a phrase that says what cannot be read, `scope` the scope that is probably missing.
     """
     seen, hint = split_hint(error)
     # If one requested scope was not granted, Okta refuses to issue a token at all, and names that scope.

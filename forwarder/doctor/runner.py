@@ -25,13 +25,9 @@ _BLOCKED = "because "
 def select(
     checks: Sequence[Check], wanted: Collection[str], skipped: Collection[str], kinds: Collection[CheckKind]
 ) -> list[Check]:
-    """Return the checks that an operator wants to run.
+    """Return those of `checks`, of the given `kinds`, that an operator wants to run.
 
-    Args:
-        checks: the checks to select from.
-        wanted: ids and groups of checks to include; if it is empty, all are included.
-        skipped: ids and groups of checks to leave out.
-        kinds: the kinds of checks to include.
+    `wanted` and `skipped` have ids and groups of checks. If `wanted` is empty, all checks are wanted.
     """
     return [
         check
@@ -76,18 +72,12 @@ async def run(checks: Sequence[Check], context: Context) -> list[CheckRow]:
 def _needed_tasks(
     tasks: Mapping[tuple[str, str], _Rows], need: str, subject: str, peers: Collection[str]
 ) -> Sequence[_Rows]:
-    """Return the tasks of the check `need` that must end before another check may run on `subject`.
+    """Return the tasks of the check `need` that must end before another check, one that needs it, may run on `subject`.
 
-    There are three cases:
+    `peers` has all subjects of the other check. There are three cases:
     1. `need` has a task for `subject`, or a task without a subject. Only this task is returned.
     2. `need` runs on other subjects of the same kind, that is, on some of `peers`. No task is returned.
     3. `need` runs on subjects of another kind, as on orgs if `subject` is a sink. All its tasks are returned.
-
-    Args:
-        tasks: the tasks that were started, by check and subject.
-        need: the id of the needed check.
-        subject: the subject of the check that needs `need`.
-        peers: all subjects of the check that needs `need`.
     """
     for key in ((need, subject), (need, "")):
         if key in tasks:

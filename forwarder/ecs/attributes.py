@@ -98,13 +98,10 @@ def log_view(event: Event) -> LogView:
 
 
 def _alert_view(raw: dict[str, Any], event: Event, attributes: dict[str, AttributeValue]) -> LogView:
-    """Return the log record of the alert `event`.
+    """Return the log record of the alert `event`, whose decoded body is `raw`.
 
-    Args:
-        raw: the decoded body.
-        event: the alert.
-        attributes: the attributes that the body would have as an event of Okta. The result also has the fields under
-            `rule`, `threat` and `okta_forwarder` of the alert's document, with the same names as in the document.
+    `attributes` has the attributes that the body would have as an event of Okta. The result also has the fields under
+    `rule`, `threat` and `okta_forwarder` of the alert's document, with the same names as in the document.
     """
     alert = alert_fields(raw, mapped(raw, event, _OPTIONS), event, _OPTIONS)
     level = alert[ALERT_MODULE].get("level", "")

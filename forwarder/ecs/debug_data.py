@@ -40,13 +40,10 @@ _NEXT_PAIR = re.compile(r",\s*(?=[^\s=,]+\s*=)")
 
 
 def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) -> None:
-    """Add to `draft` the debug data that the table `FIELDS` does not have.
+    """Add to `draft` the debug data of the decoded event `raw` that the table `FIELDS` does not have.
 
-    Args:
-        raw: the decoded event.
-        draft: the document. The fields are added to `okta.debug_context.debug_data`.
-        flattened: whether to put the whole object, with Okta's keys, into the field `flattened`. If False, each key
-            becomes a field, with underscores instead of spaces and dashes.
+    With `flattened`, the whole object, with Okta's keys, is put into the field `flattened` of `okta.debug_context.debug_data`.
+    Without, each key becomes a field there, with underscores instead of spaces and dashes.
     """
     whole = object_at(raw, "debugContext", "debugData")
     data = clean(whole)
@@ -71,11 +68,9 @@ def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) 
 def _parse(written: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the values in `written` with strings parsed to objects, and the fields about the risk.
 
-    A string that cannot be parsed is kept. A string that holds an empty object is left out. All objects together have
-    at most `MAX_KEYS` keys; the objects from short strings get their keys first.
-
-    Args:
-        written: those keys of `_PARSED` that the debug data has, with their values.
+    `written` has those keys of `_PARSED` that the debug data has. A string that cannot be parsed is kept. A string that holds
+    an empty object is left out. All objects together have at most `MAX_KEYS` keys; the objects from short strings get their
+    keys first.
     """
     data: dict[str, Any] = {}
     left = KeysLeft(MAX_KEYS - len(written), fair=True)
@@ -127,10 +122,7 @@ def _split(text: str, separator: re.Pattern[str]) -> list[str]:
 def _pairs(written: str, parts: list[str], keys_left: KeysLeft) -> dict[str, str] | str:
     """Parse the text of a Java map, such as `{New City=NEGATIVE}`. Any other text is returned unchanged.
 
-    Args:
-        written: the whole text.
-        parts: the text within the braces, split into the texts that should be pairs.
-        keys_left: the number of keys that may still be kept, as in `clean`.
+    `parts` is the text within the braces, split into the texts that should be pairs; `keys_left` is as in `clean`.
     """
     found: dict[str, str] = {}
     for part in parts:

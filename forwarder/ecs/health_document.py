@@ -15,16 +15,10 @@ _LIVE = {"live", "unknown"}
 
 
 def health_document(status: Mapping[str, Any], now: Micros, host: str, namespace: str) -> dict[str, Any]:
-    """Return the health document of `status`.
+    """Return the health document of `status`, the result of `Status.gather` at the time `now` on the machine `host`.
 
     The document has totals for the whole forwarder, because the numbers for each org and sink are in lists, and a
     search cannot distinguish the items of a list. `states` has a text for the state of each hook and each sink.
-
-    Args:
-        status: the result of `Status.gather`.
-        now: the time of `status`.
-        host: the name of the machine on which the forwarder runs.
-        namespace: the last part of the data stream's name.
     """
     problems = status["problems"]
     return {

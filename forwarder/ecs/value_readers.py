@@ -168,11 +168,8 @@ def parsed_json(value: Any, room: int = MAX_DEPTH, keys_left: KeysLeft | None = 
 def clean(value: Any, room: int = MAX_DEPTH, keys_left: KeysLeft | None = None) -> Any:
     """Return `value` without nulls, "", {} and [], at any depth, and with valid field names; None if nothing is left.
 
-    Args:
-        value: any JSON value.
-        room: the number of levels of objects and lists that are kept. Deeper levels become JSON text.
-        keys_left: the number of keys that may still be kept. Each object subtracts the number of its own keys. Default:
-            `MAX_KEYS`.
+    Only `room` levels of objects and lists are kept; deeper levels become JSON text. `keys_left` is the number of keys that may
+    still be kept, by default `MAX_KEYS`; each object subtracts the number of its own keys.
     """
     kind = type(value)
     if kind is str:

@@ -40,11 +40,7 @@ _FEW = 3
 
 
 def current_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the problems that the state of the parts shows.
-
-    Args:
-        status: the result of `Status.gather`; durations are in seconds.
-    """
+    """Yield the problems that `status` shows, the result of `Status.gather`, whose durations are in seconds."""
     yield from _store_problems(status)
     yield from _room_problems(status)
     for name, org in status["okta"].items():

@@ -47,9 +47,7 @@ class Verdict(msgspec.Struct, frozen=True):
 def problems(status: Mapping[str, Any], samples: Samples) -> list[Problem]:
     """Return the problems, critical ones first; empty if all is well.
 
-    Args:
-        status: the result of `Status.gather`; durations are in seconds.
-        samples: samples of the last hours, the newest from now.
+    `status` is the result of `Status.gather`. `samples` has samples of the last hours, the newest from now.
     """
     found = [*current_problems(status), *recent_problems(status, samples)]
     return sorted(found, key=lambda problem: problem.level is not Level.CRITICAL)

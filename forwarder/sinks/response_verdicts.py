@@ -160,13 +160,10 @@ def _http_verdict(status: int) -> ResponseVerdict:
 
 
 def grpc_verdict(code: str, events: int, detail: str = "") -> ResponseVerdict:
-    """Return the verdict for the events of a call that ended with the gRPC status `code`, as in `UNAVAILABLE`.
+    """Return the verdict for the `events` of a call that ended with the gRPC status `code`, as in `UNAVAILABLE`.
 
-    Args:
-        code: the name of the status code.
-        events: the number of events.
-        detail: the text of the status. Only this text distinguishes a message that is too large from a busy server (both
-            are RESOURCE_EXHAUSTED), and an unreachable server from one that is not ready (both are UNAVAILABLE).
+    Only `detail`, the text of the status, distinguishes a message that is too large from a busy server (both are
+    RESOURCE_EXHAUSTED), and an unreachable server from one that is not ready (both are UNAVAILABLE).
     """
     text = detail.lower()
     if code in {"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"} and any(sign in text for sign in _GRPC_TOO_LARGE):
@@ -207,11 +204,8 @@ def item_outcomes(
 ) -> BatchResult:
     """Return the result of a batch whose events `seqs` have separate verdicts.
 
-    Args:
-        seqs: the events, by their `seq` numbers.
-        items: (verdict, the sink's own text) for each event, in the order of `seqs`. An event without an item is a
-            retry, because its outcome is unknown.
-        wait: the number of seconds that the sink asked us to wait; None if it did not ask.
+    `items` has (verdict, the sink's own text) for each event, in the order of `seqs`. An event without an item is a retry,
+    because its outcome is unknown. `wait` is as in `batch_outcome`.
     """
     delivered: list[int] = []
     retry: list[int] = []

@@ -94,16 +94,10 @@ def lines(id_: str, document: dict[str, Any]) -> bytes:
 
 
 def items(response: Any, events: int, ids: Sequence[str] = ()) -> list[tuple[ResponseVerdict, str]] | None:
-    """Return (verdict, text) for each event, in the order in which the events were sent.
+    """Return (verdict, text) for each of the `events` that were sent, in their order. `response` is the body of a 2xx response.
 
-    Args:
-        response: the body of a 2xx response.
-        events: the number of events that were sent.
-        ids: the `_id`s that were sent, in order. An item with another `_id` gets the verdict REFUSED.
-
-    Returns:
-        One pair for each event; or None if the response does not have exactly one item for each event. The outcome of
-        all events is unknown then.
+    An item whose `_id` is not the one in `ids` gets the verdict REFUSED. The result is None if the response does not have
+    exactly one item for each event. The outcome of all events is unknown then.
     """
     found = response.get("items") if isinstance(response, dict) else None
     if not isinstance(found, list) or len(found) != events:

@@ -37,10 +37,7 @@ def place_problem(path: Path) -> str:
 def path_problems(paths: Mapping[str, Path], store: Iterable[Path], read: Iterable[Path]) -> Iterator[str]:
     """Yield a problem for each file that a sink would write although another part of the forwarder uses the file.
 
-    Args:
-        paths: for each sink, by its name, the file that it writes.
-        store: the files of the store.
-        read: the file of the configuration, and the files that the configuration names to be read.
+    `paths` has the file of each sink, `store` the files of the store, `read` the configuration and the files that it names.
     """
     of_store, of_config, of_sinks = identities(*store), identities(*read), identities(*paths.values())
     before: list[tuple[str, set[FileIdentity]]] = []

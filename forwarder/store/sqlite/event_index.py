@@ -277,11 +277,7 @@ def candidates(
 ) -> Iterator[tuple[int, int]]:
     """Yield the ranges (first `seq`, last `seq`) of events that may have a match, the newest range first.
 
-    Args:
-        db: the connection.
-        keys: the hashes of the texts that are searched for; a matching event has all of them.
-        since: the earliest time of publication of a matching event; None for any.
-        until: the latest time of publication of a matching event; None for any.
+    A matching event has all of `keys`, the hashes of the texts that are searched for, and was published from `since` to `until`.
     """
     first, last = db.execute(
         "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)"  # one SELECT would read all rows

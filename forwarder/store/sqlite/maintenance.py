@@ -50,9 +50,8 @@ class Maintenance:
     def run(self, added: Iterable[AddedEvent], *, idle: bool) -> None:
         """Do the maintenance that is due.
 
-        Args:
-            added: the events that were committed since the last call.
-            idle: whether the writer has just waited for an operation, and none came.
+        `added` has the events that were committed since the last call. `idle` says that the writer has just waited for an
+        operation, and none came.
 
         Raises:
             StoreMovedError: the store's files were moved or replaced.

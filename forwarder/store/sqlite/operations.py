@@ -83,14 +83,8 @@ def _note(  # noqa: PLR0913  # a row has as many columns
 ) -> None:
     """Record for `forwarder find` that `sink` has now finished the events with a `seq` from `before` + 1 to `last`.
 
-    Args:
-        tx: the transaction.
-        sink: the name of the sink.
-        before: the old position of the sink.
-        last: the new position of the sink.
-        filtered: the `seq` numbers of those of the events that the sink's settings exclude.
-        unattributed: the number of events that the sink rejected without saying which ones.
-        skipped: whether the sink never gets any of the events.
+    The sink's settings exclude the events `filtered`. The sink rejected `unattributed` events without saying which ones. With
+    `skipped`, the sink never gets any of the events.
     """
     if last > before:
         bits = None

@@ -106,16 +106,10 @@ def waiting(db: sqlite3.Connection, sink: str) -> int:
 def _counter(place: str, seq: int, skipped: int, left: dict[str, int]) -> str | None:
     """Return the name of the counter from which the event `seq` must be subtracted when it becomes a replay.
 
-    Args:
-        place: the place of the event. `finished` means that an older version has recorded the result. Then the event
-            counts as `skipped` if its `seq` is at most the number of skipped events, else as `delivered`.
-        seq: the number of the event in the log.
-        skipped: the number of events that the sink skipped.
-        left: the values of the counters `delivered`, `skipped` and `filtered`.
-
-    Returns:
-        `place`, or another counter if that of `place` is 0; None if all counters are 0. Unattributed rejections are the
-        reason for both cases: such an event is in no counter, but its place is `delivered`.
+    This is the counter of its `place`, or another one of `left` if that is 0; None if all are 0. Unattributed rejections are
+    the reason for both: such an event is in no counter, but its place is `delivered`. The place `finished` means that an older
+    version has recorded the result. Then the event counts as `skipped` if it is one of the first `skipped` events of the log,
+    else as `delivered`.
     """
     if place == "finished":
         place = "skipped" if seq <= skipped else "delivered"
