@@ -1,11 +1,10 @@
 """Lets the ops listener read the store and change dead letters. All results can be encoded as JSON."""
 
-from collections.abc import Sequence
 from typing import Any
 
+from forwarder.core.ports import DeadLetterSelection
 from forwarder.core.time import iso
-from forwarder.ops.ports import DeadLetterFilter
-from forwarder.store.dead_letters import DeadLetter, DeadLetterSelection
+from forwarder.store.dead_letters import DeadLetter
 from forwarder.store.interface import Store
 
 
@@ -15,10 +14,9 @@ class OpsData:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def dead_letters(self, wanted: DeadLetterFilter, limit: int) -> dict[str, Any]:
-        which = _selection(wanted)
-        counts = await self._store.view.count_dead_letters(which)
-        letters: Sequence[DeadLetter] = await self._store.view.dead_letters(which, limit=limit)
+    async def dead_letters(self, wanted: DeadLetterSelection, limit: int) -> dict[str, Any]:
+        counts = await self._store.view.count_dead_letters(wanted)
+        letters = await self._store.view.dead_letters(wanted, limit=limit)
         return {
             "events": sum(counts.values()),
             "counts": [
@@ -32,11 +30,11 @@ class OpsData:
         letter = await self._store.view.dead_letter(number)
         return None if letter is None else (_letter(letter), letter.body)
 
-    async def replay(self, wanted: DeadLetterFilter) -> int:
-        return await self._store.replay(_selection(wanted))
+    async def replay(self, wanted: DeadLetterSelection) -> int:
+        return await self._store.replay(wanted)
 
-    async def discard(self, wanted: DeadLetterFilter) -> int:
-        return await self._store.discard(_selection(wanted))
+    async def discard(self, wanted: DeadLetterSelection) -> int:
+        return await self._store.discard(wanted)
 
     async def gaps(self, limit: int) -> dict[str, Any]:
         found = await self._store.view.gaps(limit=limit)
@@ -46,10 +44,6 @@ class OpsData:
             "pending": found.pending,
             "events": [gap.row() for gap in found.events],
         }
-
-
-def _selection(wanted: DeadLetterFilter) -> DeadLetterSelection:
-    return DeadLetterSelection(ids=wanted.ids, sink=wanted.sink, reason=wanted.reason, last=wanted.last)
 
 
 def _letter(letter: DeadLetter) -> dict[str, Any]:

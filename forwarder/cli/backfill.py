@@ -110,11 +110,11 @@ async def _run_here(settings: Settings, request: "BackfillRequest", share: float
     """
     import msgspec
 
+    from forwarder.core.ports import DeadLetterSelection
     from forwarder.metrics import Metrics
     from forwarder.okta.api.client import OktaClient
     from forwarder.okta.system_log.backfill import Backfill, backlog
     from forwarder.okta.system_log.pages import PATH, SystemLog
-    from forwarder.store.dead_letters import DeadLetterSelection
     from forwarder.store.interface import open_commands, open_store
 
     org = settings.orgs[request.org]

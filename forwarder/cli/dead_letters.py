@@ -7,10 +7,11 @@ import click
 
 from forwarder.cli import terminal
 from forwarder.cli.options import SINK, config_option, load_settings, store_commands
+from forwarder.core.ports import DeadLetterSelection
 from forwarder.core.printable import LONGEST_ANSWER, shortened
 from forwarder.core.time import iso
 from forwarder.core.wording import count
-from forwarder.store.dead_letters import RECEIVER, DeadLetter, DeadLetterSelection
+from forwarder.store.dead_letters import RECEIVER, DeadLetter
 
 if TYPE_CHECKING:
     from forwarder.store.interface import StoreCommands

@@ -166,7 +166,7 @@ def _deliver(settings: "Settings", sink: str, chosen: "Range | None", rate: floa
     import msgspec
 
     from forwarder.control_socket import ask
-    from forwarder.store.dead_letters import DeadLetterSelection
+    from forwarder.core.ports import DeadLetterSelection
     from forwarder.store.redelivery import RedeliverRequest, RedeliveryProgress
 
     commands = store_commands(settings)

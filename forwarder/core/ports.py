@@ -124,6 +124,24 @@ class Settlement(msgspec.Struct, frozen=True):
     filtered_replays: Sequence[int] = ()
 
 
+class DeadLetterSelection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Selects dead letters. A dead letter must match every field that is not None; without fields, all match.
+
+    Attributes:
+        sink: the name of the sink that rejected the event; `receiver` for malformed events.
+        reason: the reason of the rejection, a `core.outcome.RejectReason`.
+        last: the highest id. Dead letters with a higher id do not match; they were added later.
+        until: the latest time of the last rejection. An event that was rejected, or rejected again, after this time does
+            not match.
+    """
+
+    ids: tuple[int, ...] | None = None
+    sink: str | None = None
+    reason: str | None = None
+    last: int | None = None
+    until: Micros | None = None
+
+
 class EventLog(Protocol):
     """The part of the store that one sink uses. Each method raises StoreError if the store cannot be used."""
 

@@ -4,13 +4,13 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from forwarder.core.ports import DeadLetterSelection
 from forwarder.core.wording import count
 from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, ok, skip, warn
 from forwarder.doctor.context import Context
 from forwarder.health_verdict.current import is_nearly_full
 from forwarder.safe_files import file_system_of
 from forwarder.settings import Settings
-from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.interface import StoreCommands, open_commands
 from forwarder.store.settings import StoreSettings, real_path
 from forwarder.threads import in_daemon_thread

@@ -11,12 +11,13 @@ from msgspec.structs import replace
 
 from forwarder import logs
 from forwarder.core.errors import ForwarderError
+from forwarder.core.ports import DeadLetterSelection
 from forwarder.core.redaction import redact_all
 from forwarder.core.wording import count
 from forwarder.ops.api import AnyRequest, Handlers, json_response
 from forwarder.ops.event_view import as_json, forms, line
 from forwarder.ops.history import History
-from forwarder.ops.ports import DeadLetterFilter, Events, StoreData
+from forwarder.ops.ports import Events, StoreData
 from forwarder.ops.query import QueryError, number, parameters, read_body
 
 _MOST_LISTED = 1_000
@@ -60,7 +61,7 @@ def data_routes(events: Events, data: StoreData, history: History) -> Handlers:
     async def dead_letters(request: AnyRequest) -> Response[Any]:
         values = parameters(request.scope["query_string"], {"sink", "reason", "limit"})
         sink, reason = (values.get(name, [None])[-1] or None for name in ("sink", "reason"))
-        wanted = DeadLetterFilter(None, sink, reason)
+        wanted = DeadLetterSelection(None, sink, reason)
         limit = number(values, "limit", _LISTED, 0, _MOST_LISTED)
         return json_response(redact_all(await data.dead_letters(wanted, limit)))
 
@@ -86,13 +87,13 @@ def data_routes(events: Events, data: StoreData, history: History) -> Handlers:
 
 def _change_routes(data: StoreData) -> Handlers:
     async def change(
-        request: AnyRequest, work: Callable[[DeadLetterFilter], Awaitable[int]], verb: str
+        request: AnyRequest, work: Callable[[DeadLetterSelection], Awaitable[int]], verb: str
     ) -> Response[Any]:
         wanted = read_body(await request.body(), _Change, "the body does not say what to change")
         if wanted.ids is None and wanted.sink is None and wanted.reason is None and not wanted.all:
             text = 'name what to change: {"ids": […]}, {"sink": …, "reason": …} or {"all": true}'
             return json_response({"error": text}, 400)
-        selected = DeadLetterFilter(wanted.ids, wanted.sink, wanted.reason)
+        selected = DeadLetterSelection(wanted.ids, wanted.sink, wanted.reason)
         if wanted.events is not None:
             newest = (await data.dead_letters(selected, 1))["dead_letters"]
             selected = replace(selected, last=newest[0]["id"] if newest else 0)

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import msgspec
-
 from forwarder.core.event import StoredEvent
+from forwarder.core.ports import DeadLetterSelection
 
 
 class StatusSource(Protocol):
@@ -48,29 +47,13 @@ NotReadyReason = Callable[[], str | None]
 """Returns why the forwarder cannot store a POST from Okta now; None if it can."""
 
 
-class DeadLetterFilter(msgspec.Struct, frozen=True):
-    """Selects the dead letters that match every given field; without a field, all dead letters.
-
-    Attributes:
-        ids: the ids of the dead letters.
-        sink: the name of the sink that rejected the event; `receiver` for malformed events.
-        reason: why the event was rejected, in one word such as `mapping`.
-        last: select only dead letters with this id or a lower one.
-    """
-
-    ids: tuple[int, ...] | None = None
-    sink: str | None = None
-    reason: str | None = None
-    last: int | None = None
-
-
 class StoreData(Protocol):
     """The dead letters and the missed events in the store, ready for JSON.
 
     Every method raises ForwarderError if the store cannot be used.
     """
 
-    async def dead_letters(self, wanted: DeadLetterFilter, limit: int) -> dict[str, Any]:
+    async def dead_letters(self, wanted: DeadLetterSelection, limit: int) -> dict[str, Any]:
         """Return the number of events in the `wanted` dead letters by sink and reason, and the newest `limit` of these."""
 
     async def dead_letter(self, number: int) -> tuple[dict[str, Any], bytes | None] | None:
@@ -79,10 +62,10 @@ class StoreData(Protocol):
         The body is None if the store no longer has it. The whole result is None if there is no such dead letter.
         """
 
-    async def replay(self, wanted: DeadLetterFilter) -> int:
+    async def replay(self, wanted: DeadLetterSelection) -> int:
         """Send the `wanted` dead letters again; return the number of those that will be sent."""
 
-    async def discard(self, wanted: DeadLetterFilter) -> int:
+    async def discard(self, wanted: DeadLetterSelection) -> int:
         """Remove the `wanted` dead letters for good; return the number of events in them."""
 
     async def gaps(self, limit: int) -> dict[str, Any]:

@@ -3,29 +3,11 @@
 import msgspec
 
 from forwarder.control_socket import ControlRequest
+from forwarder.core.ports import DeadLetterSelection
 from forwarder.core.time import Micros
 
 RECEIVER = "receiver"
 """The sink name under which malformed events are dead letters. No real sink may have it."""
-
-
-class DeadLetterSelection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Selects dead letters. A dead letter must match every field that is not None; without fields, all match.
-
-    Attributes:
-        ids: the ids of the dead letters.
-        sink: the name of the sink that rejected the event; `receiver` for malformed events.
-        reason: the reason of the rejection, a `core.outcome.RejectReason`.
-        last: the highest id. Dead letters with a higher id do not match; they were added later.
-        until: the latest time of the last rejection. An event that was rejected, or rejected again, after this time does
-            not match.
-    """
-
-    ids: tuple[int, ...] | None = None
-    sink: str | None = None
-    reason: str | None = None
-    last: int | None = None
-    until: Micros | None = None
 
 
 class ReplayRequest(ControlRequest, frozen=True, tag="replay"):

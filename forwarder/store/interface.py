@@ -7,12 +7,12 @@ from typing import Protocol
 
 from forwarder.core.action import Action, ActionStore
 from forwarder.core.event import StoredEvent
-from forwarder.core.ports import Appended, Batch, Clock, EventLog, EventStore, Start
+from forwarder.core.ports import Appended, Batch, Clock, DeadLetterSelection, EventLog, EventStore, Start
 from forwarder.core.sighting import Sighting
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.backup import Backup, OnProgress
-from forwarder.store.dead_letters import DeadLetter, DeadLetterSelection
+from forwarder.store.dead_letters import DeadLetter
 from forwarder.store.event_life import Search, SearchResult
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import Ledger

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from forwarder.core.event import Event
-from forwarder.core.ports import Batch, Settlement
-from forwarder.store.dead_letters import DeadLetterSelection
+from forwarder.core.ports import Batch, DeadLetterSelection, Settlement
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON
 from tests.fakes.store import MemoryStore

@@ -12,12 +12,11 @@ import pytest
 
 from forwarder.core.event import Event, StoredEvent
 from forwarder.core.outcome import RetryReason
-from forwarder.core.ports import Batch
+from forwarder.core.ports import Batch, DeadLetterSelection
 from forwarder.deliver.health import SinkState
 from forwarder.deliver.worker import Worker
 from forwarder.metrics import Metrics
 from forwarder.sink_settings import DeliverySettings
-from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.interface import open_commands
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.store import SqliteStore

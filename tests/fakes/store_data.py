@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from forwarder.ops.ports import DeadLetterFilter
+from forwarder.core.ports import DeadLetterSelection
 
 
 class FakeData:
@@ -14,7 +14,7 @@ class FakeData:
         self.replayed: list[int] = []
         self.discarded: list[int] = []
 
-    def _matching(self, wanted: DeadLetterFilter) -> list[int]:
+    def _matching(self, wanted: DeadLetterSelection) -> list[int]:
         return [
             number
             for number, (sink, reason) in self.letters.items()
@@ -24,7 +24,7 @@ class FakeData:
             and (wanted.last is None or number <= wanted.last)
         ]
 
-    async def dead_letters(self, wanted: DeadLetterFilter, limit: int) -> dict[str, Any]:
+    async def dead_letters(self, wanted: DeadLetterSelection, limit: int) -> dict[str, Any]:
         found = self._matching(wanted)
         return {
             "events": len(found),
@@ -35,12 +35,12 @@ class FakeData:
     async def dead_letter(self, number: int) -> tuple[dict[str, Any], bytes | None] | None:
         return ({"id": number}, self.bodies.get(number)) if number in self.letters else None
 
-    async def replay(self, wanted: DeadLetterFilter) -> int:
+    async def replay(self, wanted: DeadLetterSelection) -> int:
         found = self._matching(wanted)
         self.replayed += found
         return len(found)
 
-    async def discard(self, wanted: DeadLetterFilter) -> int:
+    async def discard(self, wanted: DeadLetterSelection) -> int:
         found = self._matching(wanted)
         self.discarded += found
         return len(found)

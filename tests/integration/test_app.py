@@ -22,9 +22,9 @@ from forwarder.clock import SystemClock
 from forwarder.config.types import Secret
 from forwarder.control_socket import ask
 from forwarder.core.errors import SettingsError, SinkError, StoreError, StoreFormatError
+from forwarder.core.ports import DeadLetterSelection
 from forwarder.forwarder_process import SWITCH_INTERVAL
 from forwarder.settings import Settings, read
-from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.interface import open_commands
 from forwarder.store.redelivery import Range, RedeliverRequest
 from tests.e2e.okta import envelope, happenings

@@ -17,8 +17,8 @@ from forwarder import logs
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError
+from forwarder.core.ports import DeadLetterSelection
 from forwarder.settings import read
-from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.interface import open_commands
 from tests.e2e.okta import HEADERS, envelope, happenings
 

@@ -16,9 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from forwarder.core.event import Event, Source
 from forwarder.core.outcome import Rejection, RejectReason
-from forwarder.core.ports import Batch, Settlement
+from forwarder.core.ports import Batch, DeadLetterSelection, Settlement
 from forwarder.metrics import Metrics
-from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.settings import StoreSettings
 from forwarder.store.sqlite.store import SqliteStore
 from tests.examples import examples

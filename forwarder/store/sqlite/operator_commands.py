@@ -19,12 +19,12 @@ from forwarder.control_socket import ask
 from forwarder.core.action import Action
 from forwarder.core.errors import StoreFormatError
 from forwarder.core.event import StoredEvent
-from forwarder.core.ports import Clock
+from forwarder.core.ports import Clock, DeadLetterSelection
 from forwarder.core.sighting import Sighting
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.backup import Backup, BackupProgress, BackupRequest, OnProgress, check_target
-from forwarder.store.dead_letters import DeadLetter, DeadLetterSelection, DiscardRequest, ReplayRequest
+from forwarder.store.dead_letters import DeadLetter, DiscardRequest, ReplayRequest
 from forwarder.store.event_life import Search, SearchResult
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import ForgetSinkRequest, Ledger

@@ -5,8 +5,9 @@ from functools import partial
 from typing import Protocol
 
 from forwarder.core.event import StoredEvent
+from forwarder.core.ports import DeadLetterSelection
 from forwarder.core.time import Micros
-from forwarder.store.dead_letters import DeadLetter, DeadLetterSelection
+from forwarder.store.dead_letters import DeadLetter
 from forwarder.store.gaps import Gaps
 from forwarder.store.rule_counts import RuleCounts
 from forwarder.store.sqlite import queries, rule_hours

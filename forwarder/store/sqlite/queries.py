@@ -14,8 +14,9 @@ import msgspec
 
 from forwarder.core.action import Claim
 from forwarder.core.event import Event, Source, StoredEvent
+from forwarder.core.ports import DeadLetterSelection
 from forwarder.core.time import SECOND, Micros
-from forwarder.store.dead_letters import RECEIVER, DeadLetter, DeadLetterSelection
+from forwarder.store.dead_letters import RECEIVER, DeadLetter
 from forwarder.store.gaps import Gap, Gaps
 from forwarder.store.ledger import Ledger, SinkLedger
 from forwarder.store.sqlite.encoded_uuid import decode_uuid, encode_uuid

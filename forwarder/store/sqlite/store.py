@@ -11,12 +11,11 @@ from typing import Any, Self
 from forwarder.core.action import Action, Claim
 from forwarder.core.errors import StoreError, StoreTimeoutError
 from forwarder.core.event import Event, StoredEvent
-from forwarder.core.ports import Appended, Batch, Clock, Start
+from forwarder.core.ports import Appended, Batch, Clock, DeadLetterSelection, Start
 from forwarder.core.sighting import Sighting
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.backup import Backup, BackupProgress, OnProgress
-from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.ledger import Ledger
 from forwarder.store.redelivery import Accepts, Range, RedeliveryCheckpoint
 from forwarder.store.rule_counts import NONE, HeldBack

@@ -9,9 +9,9 @@ import structlog
 
 from forwarder.config.types import Secret
 from forwarder.core.event import Event, Source, StoredEvent
+from forwarder.core.ports import DeadLetterSelection
 from forwarder.metrics import Metrics
 from forwarder.ops.listener import OpsListener
-from forwarder.ops.ports import DeadLetterFilter
 from forwarder.ops.settings import OpsSettings
 from tests.fakes.clock import NOON
 from tests.fakes.store_data import FakeData
@@ -190,7 +190,7 @@ async def test_no_spelling_of_a_path_changes_anything_without_the_token(data: Fa
 @pytest.mark.long
 async def test_a_dead_letter_that_comes_after_the_events_were_counted_is_kept() -> None:
     class Busy(FakeData):
-        async def dead_letters(self, wanted: DeadLetterFilter, limit: int) -> dict[str, Any]:
+        async def dead_letters(self, wanted: DeadLetterSelection, limit: int) -> dict[str, Any]:
             found = await super().dead_letters(wanted, limit)
             self.letters[len(self.letters) + 1] = ("siem", "mapping")  # another one is rejected
             return found

@@ -13,9 +13,8 @@ import pytest
 
 from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
 from forwarder.core.event import Event
-from forwarder.core.ports import Batch, Settlement
+from forwarder.core.ports import Batch, DeadLetterSelection, Settlement
 from forwarder.store.backup import BackupProgress
-from forwarder.store.dead_letters import DeadLetterSelection
 from tests.integration.store.helpers import (
     answering,
     commands,

@@ -4,8 +4,7 @@ import pytest
 
 from forwarder.core.event import MalformedEvent
 from forwarder.core.outcome import Rejection, RejectReason
-from forwarder.core.ports import Batch, Settlement
-from forwarder.store.dead_letters import DeadLetterSelection
+from forwarder.core.ports import Batch, DeadLetterSelection, Settlement
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock
 from tests.integration.store.helpers import (

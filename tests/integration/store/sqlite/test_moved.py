@@ -17,8 +17,7 @@ import structlog
 from forwarder.core.errors import StoreError, StoreLockedError
 from forwarder.core.event import Event
 from forwarder.core.outcome import Rejection, RejectReason
-from forwarder.core.ports import Batch, Settlement
-from forwarder.store.dead_letters import DeadLetterSelection
+from forwarder.core.ports import Batch, DeadLetterSelection, Settlement
 from forwarder.store.settings import is_store_file, store_files
 from forwarder.store.sqlite.open_files import OpenFiles
 from forwarder.store.sqlite.store import SqliteStore

@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 
 from forwarder.core.errors import StoreError, StoreLockedError
-from forwarder.core.ports import Batch, Settlement
-from forwarder.store.dead_letters import DeadLetterSelection
+from forwarder.core.ports import Batch, DeadLetterSelection, Settlement
 from forwarder.store.sqlite.lock import FileLock
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import ManualClock

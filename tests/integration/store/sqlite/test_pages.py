@@ -6,8 +6,7 @@ import msgspec
 import pytest
 
 from forwarder.core.errors import StoreError, StoreFullError, StoreTimeoutError
-from forwarder.core.ports import Batch
-from forwarder.store.dead_letters import DeadLetterSelection
+from forwarder.core.ports import Batch, DeadLetterSelection
 from tests.fakes.clock import NOON
 from tests.integration.store.helpers import event, logged, malformed_event, opened, page, view
 

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from forwarder.core.errors import StoreError
 from forwarder.core.event import Event, Source
-from forwarder.core.ports import Batch, Settlement
+from forwarder.core.ports import Batch, DeadLetterSelection, Settlement
 from forwarder.core.time import SECOND, Micros
-from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.event_life import Search
 from forwarder.store.redelivery import (
     Range,

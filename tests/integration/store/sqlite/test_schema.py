@@ -11,8 +11,7 @@ import pytest
 
 from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
 from forwarder.core.event import Source
-from forwarder.core.ports import Batch
-from forwarder.store.dead_letters import DeadLetterSelection
+from forwarder.core.ports import Batch, DeadLetterSelection
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.migrations import STEPS
 from tests.fakes.clock import NOON

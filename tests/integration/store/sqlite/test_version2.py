@@ -7,10 +7,9 @@ import msgspec
 import pytest
 
 from forwarder.core.event import Event, Source
-from forwarder.core.ports import Batch, Settlement
+from forwarder.core.ports import Batch, DeadLetterSelection, Settlement
 from forwarder.okta.system_log.backfill import BackfillCheckpoint
 from forwarder.okta.system_log.reconcile import Cursor
-from forwarder.store.dead_letters import DeadLetterSelection
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON
