@@ -9,7 +9,7 @@ import click
 from forwarder.cli.rule_check import check, test
 from forwarder.cli.rule_replay import list_rules, replay
 from forwarder.cli.terminal import console, echo, echo_json, folded_table
-from forwarder.core.wording import agrees, count
+from forwarder.core.wording import agrees, count, listed
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -196,5 +196,4 @@ def _hint(name: str, near: str | None) -> str:
 def _some(names: tuple[str, ...]) -> "Text":
     from rich.text import Text
 
-    shown = ", ".join(names[:_MAX_SHOWN])
-    return Text(shown + (f" and {len(names) - _MAX_SHOWN} more" if len(names) > _MAX_SHOWN else ""))
+    return Text(listed(names, _MAX_SHOWN))

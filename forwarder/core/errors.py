@@ -1,28 +1,4 @@
-"""The errors that cross packages or reach an operator. An error inside one package is defined there.
-
-ForwarderError
-├── SettingsError            the configuration has problems; lists all of them
-├── NotAnEventError          an element of an envelope or page is malformed
-├── JsonStructureError       a text lacks the JSON list that it must have
-├── UnmappableError          no document can be made from an event
-├── BadRequestError          a POST is not an event hook; has the status of our response
-├── StoreError               the store cannot be used
-│   ├── StoreLockedError     another forwarder uses this store
-│   ├── StoreMovedError      the store's files were moved, replaced or rewritten
-│   ├── StoreFormatError     the file is not a store, is damaged, or is from a newer version
-│   ├── StoreFullError       the disk is full, or `max_size` is reached
-│   │   └── StoreTooSmallError   a batch is too large for `max_size`
-│   └── StoreTimeoutError    a batch was not committed in time
-├── SinkError                a sink cannot be built or used as configured
-├── SetupError               `setup` cannot prepare the other system
-├── OktaError                a call of Okta's API failed
-│   ├── OktaRefusedError     Okta refused the call; has Okta's status and code
-│   │   └── HookUnverifiedError  Okta could not verify the hook
-│   ├── OktaUnreachableError Okta did not respond, or did not respond in time
-│   └── OktaTooLargeError    Okta's response is larger than the limit
-├── ReactionError            an action cannot be changed as an operator asked
-└── RuleFileError            a file of detection rules, or one rule in it, cannot be read
-"""
+"""The errors that cross packages or reach an operator. An error inside one package is defined there."""
 
 
 class ForwarderError(Exception):

@@ -1,5 +1,7 @@
 """Makes texts for messages of several packages."""
 
+from collections.abc import Sequence
+
 
 def count(number: int, noun: str) -> str:
     """Return `number` with `noun` in the singular or the plural, as in "1 event" and "2,000 events"."""
@@ -9,6 +11,12 @@ def count(number: int, noun: str) -> str:
 def agrees(number: int, one: str, many: str) -> str:
     """Return the form of a verb for `number` things: `one` if the number is 1, else `many`."""
     return one if number == 1 else many
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return up to `most` of `names`, and the number of the others, as in "a, b and 3 more"."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def days(seconds: float) -> str:

@@ -30,8 +30,6 @@ class Context:
     """One run of `doctor`.
 
     Attributes:
-        settings: the valid configuration.
-        clock: the clock of this machine.
         timeout: the number of seconds that each check may take.
         status: the status of the running forwarder; None before a check has got it.
         runs: whether a forwarder runs on the store, as the check `forwarder.running` saw.

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from forwarder.core.wording import listed
 from forwarder.doctor.check import Check, CheckVerdict, Found, fail, ok, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import ProbeResponse, explain, judge_expiry, request
@@ -82,16 +83,10 @@ def _differences(context: Context, name: str) -> tuple[PropertyDifference, ...]:
 def _listed(differences: list[PropertyDifference]) -> str:
     texts = []
     for each in differences:
-        parts = [f"has {_some(each.has)}"] * bool(each.has) + [f"lacks {_some(each.wants)}"] * bool(
-            each.wants
-        )
+        sides = (("has", each.has), ("lacks", each.wants))
+        parts = [f"{verb} {listed(names, 3)}" for verb, names in sides if names]
         texts.append(f"{each.what}: the hook in Okta {', '.join(parts)}")
     return "; ".join(texts)
-
-
-def _some(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
 
 
 async def _reachable(context: Context, name: str) -> Found:

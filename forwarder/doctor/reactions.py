@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from forwarder.core.errors import OktaError, OktaRefusedError
+from forwarder.core.wording import listed
 from forwarder.doctor.check import Check, Finding, Found, fail, ok, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.okta import split_hint, with_api
@@ -158,7 +159,7 @@ async def _protected(context: Context, name: str) -> Found:
             "no user and no group is protected", "name your break-glass accounts in `reactions.protect`"
         )
     return found or ok(
-        f"every user and group in `reactions.protect` exists: {_listed([*protect.users, *protect.groups])}"
+        f"every user and group in `reactions.protect` exists: {listed([*protect.users, *protect.groups], 5)}"
     )
 
 
@@ -172,7 +173,7 @@ async def _groups(context: Context, name: str) -> Found:
         found = [finding for key in wanted for finding in await _group(context, name, key)]
     except OktaError as error:
         return refused(name, "the groups of add_to_group cannot be read", error, "okta.groups.manage")
-    return found or ok(f"these groups have no roles, rules or apps: {_listed(list(wanted))}")
+    return found or ok(f"these groups have no roles, rules or apps: {listed(list(wanted), 5)}")
 
 
 async def _group(context: Context, name: str, key: str) -> list[Finding]:
@@ -247,11 +248,6 @@ def _grant(name: str, scope: str) -> str:
         f"a service app needs two things: the scope {scope}, granted to the app (Applications > the app > Okta API Scopes) and "
         f"listed in `orgs.{name}.api.scopes`; and an admin role: `forwarder setup okta-role --org {name}`"
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
 
 
 def _adding(settings: Settings) -> Iterable[str]:

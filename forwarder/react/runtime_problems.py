@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from forwarder.core.action import OUTSIDE, Action
-from forwarder.core.wording import count
+from forwarder.core.wording import count, listed
 from forwarder.react.guards.directory import Directory, LookUpError
 
 
@@ -51,10 +51,9 @@ def stranded_effects(effects: Iterable[Action], has_api: Callable[[str], bool]) 
 
 
 def _stranded(org: str, effects: Sequence[Action]) -> ReactionFinding:
-    names = ", ".join(f"{one.name} of {one.target.id} ({one.id})" for one in effects[:3])
-    more = f" and {len(effects) - 3} more" if len(effects) > 3 else ""
+    names = listed([f"{one.name} of {one.target.id} ({one.id})" for one in effects], 3)
     return ReactionFinding(
-        f"{count(len(effects), 'live effect')} in {org} cannot be undone without `orgs.{org}.api`: {names}{more}",
+        f"{count(len(effects), 'live effect')} in {org} cannot be undone without `orgs.{org}.api`: {names}",
         f"restore `orgs.{org}.api` and reload, or undo these effects in Okta by hand",
         "ForwarderUndoOverdue",
     )

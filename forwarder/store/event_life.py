@@ -20,7 +20,6 @@ class Search(msgspec.Struct, frozen=True):
         event_type: Okta's dotted name of the event's type; a `*` in it stands for any text.
         since: the earliest time of publication.
         until: the latest time of publication.
-        org: the org's name.
         limit: the most events to return. If more events match, the newest are returned.
     """
 
@@ -42,8 +41,6 @@ class SinkLife(msgspec.Struct, frozen=True):
     """Where an event is for one sink.
 
     Attributes:
-        sink: the name of the sink.
-        place: the place of the event.
         at: when the event came to `place`; None if the event waits, or if the store does not know the time.
         detail: the reason why the sink rejected the event; empty if the event is not a dead letter.
         dead_letter: the id of the event's dead letter; None if the event is not a dead letter.
@@ -76,7 +73,6 @@ class ActionOf(msgspec.Struct, frozen=True):
 
     Attributes:
         id: the short id of the action.
-        action: the name of the action.
         about: a text that says what the action does, and to whom.
         state: the state of the action, as a text.
     """

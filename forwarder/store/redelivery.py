@@ -28,8 +28,6 @@ class Range(msgspec.Struct, frozen=True):
     """Selects the events that were received at `since` or later, and before `until`.
 
     Attributes:
-        since: the start of the time range.
-        until: the end of the time range.
         types: event types, of which an event must have one; a `*` stands for any text. Empty for all types.
         org: the name of the org; empty for all orgs.
     """
@@ -44,7 +42,6 @@ class RedeliverRequest(ControlRequest, frozen=True, tag="redeliver"):
     """Asks the running forwarder to deliver events to a sink again.
 
     Attributes:
-        sink: the name of the sink.
         range: the events to deliver again; None to continue the interrupted redelivery.
         rate: the most events to deliver per second.
     """
@@ -96,7 +93,6 @@ class RedeliveryCheckpoint(msgspec.Struct, frozen=True):
     """The stored state of a redelivery, with which it can continue after an interruption.
 
     Attributes:
-        range: the events to deliver again.
         after: the `seq` of the last event that was processed: it became a replay, or was left out.
         last: the highest `seq` in the range.
         taken: the number of events that became replays.

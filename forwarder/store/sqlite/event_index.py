@@ -90,8 +90,6 @@ class Searchable(msgspec.Struct, gc=False):
     """The texts of one event by which it can be found.
 
     Attributes:
-        uuid: the uuid of the event.
-        event_type: the type of the event.
         names: the id and the login of the event's actor, as far as the event has them and they are not too long. For an
             event that reports an action of a reaction, the ids and the names of the action's targets.
         user_at: (address, id of the user) of a successful event of a user; None for any other event.
