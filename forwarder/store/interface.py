@@ -123,10 +123,7 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
     ) -> Appended:
         """Commit the results of the rules in one transaction, and return which alerts are new.
 
-        Args:
-            batch: the alerts, and as the cursor, the new position of the rules.
-            noted: the new or changed sightings of users.
-            held_back: the numbers of matches that raised no alert.
+        `batch` has the alerts and, as the cursor, the new position of the rules. `noted` has the new or changed sightings.
 
         Raises:
             StoreError: the commit failed, or was not confirmed. Call this again with the same position: if the first call
@@ -224,12 +221,9 @@ class StoreCommands(Protocol):
         """
 
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
-        """Return the missed and the pending events.
+        """Return the missed and the pending events of `org`, or of all orgs, that were published at `since` or later.
 
-        Args:
-            org: the name of the org whose events are returned; None for all orgs.
-            since: the earliest time of publication of the events; None for any time.
-            limit: the most missed events to list; None to list all. The numbers of events are always complete.
+        At most `limit` missed events are listed. The numbers of events are always complete.
         """
 
     def tail(self) -> AbstractContextManager[Tail]:
