@@ -60,5 +60,8 @@ class Heartbeat:
                     now = self._clock.now()
                     await asyncio.gather(*(stream.write(status, now) for stream in streams))
                 except Exception:  # one failed heartbeat must not prevent the later ones
-                    _logger.exception("a heartbeat failed", action="heartbeat_error")
+                    _logger.exception(
+                        "the heartbeat document could not be written. This is a bug: please report it",
+                        action="heartbeat_error",
+                    )
                 await self._clock.sleep(due - self._clock.monotonic())

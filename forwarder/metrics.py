@@ -95,10 +95,14 @@ class Metrics:
             "hook_requests_total", "Responses to Okta, by status.", "org", "code"
         )
         self.ack_duration = self._histogram(
-            "ack_duration_seconds", "From the first byte of a POST to its response.", _ACK, "org"
+            "ack_duration_seconds", "Time from the first byte of a POST to its response.", _ACK, "org"
         )
         self.receive_lag = self._histogram(
-            "receive_lag_seconds", "From `published` to received: Okta's own delay.", _LAG, "org", "via"
+            "receive_lag_seconds",
+            "Time from `published` to the receipt of the event: Okta's own delay.",
+            _LAG,
+            "org",
+            "via",
         )
         self.connections_evicted = self._counter(
             "connections_evicted_total", "Connections closed at the limit, or after a deadline.", "reason"
@@ -110,12 +114,12 @@ class Metrics:
             "connections_limit", "The most connections allowed: `max_connections`.", "listener"
         )
         self.last_event = self._gauge(
-            "last_event_timestamp_seconds", "When the newest event received was published.", "org", "via"
+            "last_event_timestamp_seconds", "When the newest received event was published.", "org", "via"
         )
 
     def _declare_deliver(self) -> None:
         self.delivery_lag = self._histogram(
-            "delivery_lag_seconds", "From `published` to delivered.", _LAG, "sink"
+            "delivery_lag_seconds", "Time from `published` to the delivery of the event.", _LAG, "sink"
         )
         self.sink_lag = self._gauge("sink_lag_seconds", "Time since the oldest waiting event came.", "sink")
         self.sink_backlog = self._gauge("sink_backlog_events", "Events that wait for the sink.", "sink")
@@ -145,7 +149,7 @@ class Metrics:
         )
         self.batch_events = self._histogram("batch_events", "Events in a batch.", _EVENTS, "sink")
         self.batch_duration = self._histogram(
-            "batch_duration_seconds", "From sending a batch to its response.", _SEND, "sink"
+            "batch_duration_seconds", "Time from sending a batch to its response.", _SEND, "sink"
         )
 
     def _declare_store(self) -> None:
@@ -177,10 +181,10 @@ class Metrics:
             "place",
         )
         self.ready = self._gauge(
-            "ready", "1 while events can be stored, else 0. /readyz answers by the same state."
+            "ready", "1 while events can be stored, else 0. /readyz shows the same state."
         )
         self.store_commit_duration = self._histogram(
-            "store_commit_duration_seconds", "A commit with its fsync.", _COMMIT
+            "store_commit_duration_seconds", "Time of a commit with its fsync.", _COMMIT
         ).labels()
 
     def _declare_okta(self) -> None:
@@ -196,7 +200,10 @@ class Metrics:
             "org",
         )
         self.hook_state = self._gauge(
-            "hook_state", "1 for the condition that our hook has, 0 for the others.", "org", "condition"
+            "hook_state",
+            "1 for the present condition of our hook, 0 for each other condition.",
+            "org",
+            "condition",
         )
         self.hook_deliveries_failed = self._counter(
             "hook_deliveries_failed_total", "Deliveries to our hook that Okta reports as failed.", "org"
@@ -241,8 +248,8 @@ class Metrics:
         self.alerts = self._counter("alerts_total", "Alerts stored.", "org", "rule", "level")
         self.rule_held_back = self._counter(
             "rule_held_back_total",
-            "Matches that made no alert, because of an exception to the rule or because the rule had made an alert less than "
-            "`rules.again` before; and late alerts, on which no reaction acts.",
+            "Matches that made no alert, because an exception applies or the last alert of the rule is more recent than "
+            "`rules.again`; and late alerts, which cause no action.",
             "rule",
             "reason",
         )
@@ -265,7 +272,9 @@ class Metrics:
             "rule_state_evicted_total",
             "Values, such as users, whose state was dropped because there were more than `rules.max_keys`.",
         )
-        self.rule_lag = self._histogram("rule_lag_seconds", "From `published` to the alert.", _LAG).labels()
+        self.rule_lag = self._histogram(
+            "rule_lag_seconds", "Time from `published` to the alert.", _LAG
+        ).labels()
 
     def _declare_reactions(self) -> None:
         self.reactions = self._counter(
@@ -279,7 +288,7 @@ class Metrics:
         )
         self.reactions_live = self._gauge("reactions_live", "Effects that will be undone.", "action")
         self.reaction_latency = self._histogram(
-            "reaction_latency_seconds", "From `published` to done.", _LAG, "action"
+            "reaction_latency_seconds", "Time from `published` until the action is done.", _LAG, "action"
         )
         self.undo_overdue = self._gauge(
             "undo_overdue", "Effects that should have been undone at least a minute ago, and still exist."

@@ -204,7 +204,10 @@ async def log_hourly(gather: Callable[[], Awaitable[Mapping[str, Any]]], clock: 
         try:
             status = await gather()
         except Exception:  # one failed line must not prevent the later ones
-            _logger.exception("the hourly line failed", action="heartbeat_error")
+            _logger.exception(
+                "the hourly log line `heartbeat` could not be written. This is a bug: please report it",
+                action="heartbeat_error",
+            )
             continue
         sinks = status["sinks"]
         _logger.info(

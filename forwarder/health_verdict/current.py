@@ -70,7 +70,7 @@ def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
             Level.CRITICAL, f"Okta's events cannot be stored: {reason}", hint, "ForwarderRefusesEvents"
         )
     if status["store_unreadable_reason"] is not None and status["ready"]:
-        hint = "the store's numbers below are old; stop the forwarder, copy the store's files, then repair or replace them"
+        hint = "the numbers of the store on this page are old; stop the forwarder, copy the store's files, then repair or replace them"
         text = f"the store cannot be read: {status['store_unreadable_reason']}"
         yield Problem(Level.CRITICAL, text, hint, "ForwarderNotReady")
     if not status["balanced"]:
@@ -139,7 +139,7 @@ def _certificate_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
                 if left < CERTIFICATE_NOW
                 else count(int(left // 86400), "day")
             )
-            text = f"the certificate in {setting} {f'ends in {left_text}' if left > 0 else 'has ended'}"
+            text = f"the certificate in {setting} {f'expires in {left_text}' if left > 0 else 'has expired'}"
             hint = "renew the file in place: the forwarder reads it again within seconds; then run `forwarder check`"
             level = Level.CRITICAL if left < CERTIFICATE_NOW else Level.WARNING
             yield Problem(level, text, hint, "ForwarderCertificateExpiring")
@@ -210,7 +210,10 @@ def _org_problems(name: str, org: Mapping[str, Any], status: Mapping[str, Any]) 
         text = f"Okta sends nothing to the hook of {name}: it is {hook['condition']}"
         level = Level.WARNING
         if log and is_log_behind(log, status):
-            text, level = f"{text}, and the System Log that replaces it is not read in time", Level.CRITICAL
+            text, level = (
+                f"{text}, and the System Log, which should replace the hook, is not read in time",
+                Level.CRITICAL,
+            )
         yield Problem(level, text, HINTS[hook["condition"]].format(org=name), "ForwarderHookDown")
     elif hook and hook["error"]:
         yield Problem(Level.WARNING, f"the hook of {name} cannot be checked", hook["error"], "Okta API")

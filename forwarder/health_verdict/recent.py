@@ -197,7 +197,7 @@ def _api_problems(name: str, org: Mapping[str, Any], samples: Samples) -> Iterat
         hint = "run `forwarder reactions check`, which names the missing scope or admin role"
         yield Problem(Level.CRITICAL, text, hint, "ForwarderRoleLost")
     if calls := ", ".join(filter(is_failing, codes)):
-        text = f"no call of one kind to Okta's API of {name} succeeds: {calls}"
+        text = f"all of these calls to Okta's API fail for {name}: {calls}"
         hint = "run `forwarder doctor okta`, then renew the credentials, or grant the scope or role that is missing"
         yield Problem(Level.WARNING, text, hint, "ForwarderOktaApiFailing")
     limited = [
@@ -285,7 +285,7 @@ def _reaction_problems(samples: Samples) -> Iterator[Problem]:
         hint = f"{see}; if a user still needs the action, do it by hand in Okta"
         yield Problem(Level.WARNING, text, hint, "ForwarderActionsFailed")
     if unknown := _actions(samples, "unknown"):
-        text = f"whether {count(unknown, 'prompt')} of the last 30 minutes reached the user is unknown; no prompt is sent again"
+        text = f"{count(unknown, 'prompt')} of the last 30 minutes may not have reached the user; no prompt is sent again"
         yield Problem(Level.WARNING, text, f"{see}, and call the user", "ForwarderActionUnknown")
     if unconfirmed := round(samples.increase(("reactions_refused", "unconfirmed"), UNCONFIRMED)):
         text = (

@@ -74,7 +74,7 @@ def _summed_up(found: Sequence[Problem]) -> str:
     events = [problem for problem in found if problem.runbook not in _ATTENTION | _REACTIONS]
     texts = []
     if any(problem.level is Level.CRITICAL for problem in events):
-        texts.append("Events are lost, or may be.")
+        texts.append("Events are lost, or may be lost.")
     elif events:
         texts.append("Events are late or incomplete.")
     if any(problem.runbook in _REACTIONS for problem in found):

@@ -33,7 +33,10 @@ class History:
             try:
                 self.add(await self._status.gather())
             except Exception:  # one failed sample must not prevent the later ones
-                _logger.exception("a sample of the status failed", action="ops_failed")
+                _logger.exception(
+                    "the status page could not record the current status. This is a bug: please report it",
+                    action="ops_failed",
+                )
             await self._clock.sleep(INTERVAL)
 
     def add(self, status: Mapping[str, Any]) -> None:

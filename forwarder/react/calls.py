@@ -194,7 +194,7 @@ class Calls:
         until = now + lasts(calling) if calling.kind is EffectKind.TIMED else None
         detail = seen.text
         if not seen.answer.ok:
-            detail = f"done, but the target could not be looked at afterwards: {seen.answer.text}"
+            detail = f"done, but the state of the target could not be read afterwards: {seen.answer.text}"
         done = msgspec.structs.replace(
             answered(calling, answer),
             state=ActionState.ENDED if until is None else ActionState.LIVE,

@@ -189,7 +189,7 @@ class ReactionRunner:
             for finding in found:
                 if finding not in self._findings:
                     _logger.warning(
-                        "reactions are not as configured",
+                        "reactions do not work as configured",
                         action="reactions_finding",
                         finding=finding.text,
                         hint=finding.hint,

@@ -357,7 +357,7 @@ async def test_a_certificate_that_was_renewed_in_place_is_served_after_a_reload(
         name = "forwarder_certificate_expiry_timestamp_seconds"
         assert forwarder.metrics.registry.get_sample_value(name, labels) == end.timestamp()
         (problem,) = (await forwarder.status.gather())["problems"]
-        assert "the certificate in receiver.tls.cert ends in" in problem["text"]
+        assert "the certificate in receiver.tls.cert expires in" in problem["text"]
 
 
 @pytest.mark.long

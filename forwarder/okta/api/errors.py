@@ -147,7 +147,7 @@ def _hint(method: str, path: str, response: ErrorResponse, *, app: bool) -> str:
     if response.status == 403:
         return _missing(required_permission(method, path), app=app)
     if response.status == 404 and not response.code:
-        return "Another server than Okta answered; set the org's `url` to its own address, as in https://acme.okta.com"
+        return "A server that is not Okta answered; set the org's `url` to its own address, as in https://acme.okta.com"
     if response.status == 429:
         return (
             "The rate limit was used up at each attempt; lower `reconcile.rate_share`, or find out which other clients"
@@ -165,9 +165,9 @@ def _missing(permission: Permission | None, *, app: bool) -> str:
         )
     if app:
         return (
-            f"The service app lacks at least one of the two things that it needs: the scope {permission.scope}, granted"
-            f" under Applications > (the app) > Okta API Scopes and listed in `api.scopes`; and an admin role with"
-            f" {permission.permission}, assigned under (the app) > Admin roles: {permission.roles}"
+            f"The service app needs a scope and an admin role, and lacks at least one of them. The scope is {permission.scope}:"
+            " grant it under Applications > (the app) > Okta API Scopes, and list it in `api.scopes`. The role is one with"
+            f" {permission.permission}: {permission.roles}; assign it under (the app) > Admin roles"
         )
     return (
         f"The user who created the API token needs an admin role with {permission.permission}: {permission.roles}."
@@ -184,9 +184,8 @@ _CLOCK = "the clock of this machine is right (each request for a token contains 
 
 _TOKEN_HINTS = {
     "invalid_client": (
-        "Check that `api.client_id` is the id of the service app, that the app is active and authenticates with a public"
-        " key, that `api.private_key` belongs to this key (if the app has several keys, set `api.key_id`), and that "
-        + _CLOCK
+        "Check these: `api.client_id` is the id of the service app; the app is active and authenticates with a public key;"
+        " `api.private_key` belongs to this key (if the app has several keys, set `api.key_id`); " + _CLOCK
     ),
     "invalid_dpop_proof": f"The app requires DPoP: check that `api.dpop` is true, and that {_CLOCK}",
     "invalid_scope": (

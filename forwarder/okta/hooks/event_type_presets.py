@@ -48,7 +48,7 @@ def event_type_problems(
         elif HOOK_ELIGIBLE not in catalogue[name]:
             problems.append(f"hooks do not carry {name}, only the System Log does; remove it from the list")
     if not types:
-        problems.append("no event type is left, but a hook needs at least one")
+        problems.append("no event type is selected, but a hook needs at least one")
     if len(types) > MAX_TYPES:
         problems.append(f"{len(types)} event types are too many for one hook; Okta allows {MAX_TYPES}")
     problems += [

@@ -39,7 +39,7 @@ async def probe_receiver(desired: DesiredHook) -> str | None:
             response = await client.get(desired.uri, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         reason = str(error) or type(error).__name__
-        return f"{desired.uri} cannot be reached from here, so whether it accepts the secret was not checked: {reason}"
+        return f"{desired.uri} cannot be reached from here, so the secret was not checked: {reason}"
     if response.status_code == 401:
         raise SetupError(
             f"{desired.uri} answers 401 to the newest of `secrets`: the forwarder there does not know it yet, so events that"
@@ -48,8 +48,8 @@ async def probe_receiver(desired: DesiredHook) -> str | None:
         )
     if response.status_code != 200 or _echo(response) != challenge:
         return (
-            f"{desired.uri} does not echo the challenge: it answers {response.status_code}. Okta will not verify the hook"
-            " before it does."
+            f"{desired.uri} does not echo the challenge: it answers {response.status_code}. Okta does not verify"
+            " the hook until this address returns the challenge."
         )
     return None
 

@@ -44,7 +44,7 @@ MESSAGES = {
     Condition.LIVE: "the hook is active and verified",
     Condition.UNVERIFIED: "Okta sends nothing to the hook, because it is not verified",
     Condition.INACTIVE: "Okta sends nothing to the hook, because it was deactivated",
-    Condition.MISSING: "the org has no such hook",
+    Condition.MISSING: "the org has no event hook with the configured name",
 }
 """The text of the log line that is written when our hook enters this condition."""
 

@@ -272,8 +272,8 @@ class Reconciler:
         self._differing_events.inc(len(appended.differing))
         self.state.differing += len(appended.differing)
         _logger.warning(
-            "some events that the hook delivered differ from the System Log's events with the same uuids: someone forged "
-            "them, or an admin edited them in a preview; give the hook a new secret, and look at the events in the SIEM",
+            "some events from the hook differ from the events with the same uuids in the System Log: someone forged them, or "
+            "an admin edited them in Okta's preview of the hook; give the hook a new secret, and look at the events",
             action="events_differ",
             org=self._log.org,
             events=len(appended.differing),

@@ -274,7 +274,7 @@ def zone_warnings(org: OrgZones) -> Iterable[str]:
     for name, zone in org.zones.items():
         if len(zone.conditions) > 1:
             keys = " and ".join(zone.conditions)
-            yield f"zones.{name}: blocks only addresses that match {keys} together; if one should be enough, write a zone for each"
+            yield f"zones.{name}: blocks only addresses that match {keys} together; if one match is enough, write a zone for each"
         for text, each in zip(zone.ips, zone.ranges, strict=True):
             if "/" in text and text != each.text:
                 yield f"zones.{name}.ips: {text} blocks all of {each.text}; write {each.text}, or one address without /"

@@ -74,7 +74,7 @@ class ZoneWriter:
     async def _create(self, desired: DesiredZone) -> Zone:
         """Create the zone in a form that blocks nothing yet, record it, and return it."""
         if any(zone.name == desired.name for zone in await self.admin.all()):
-            raise OktaError(f"the zone {desired.name} was made by others meanwhile; try again")
+            raise OktaError(f"someone else created the zone {desired.name} meanwhile; try again")
         await asyncio.to_thread(self._record.note, self._org, desired.name, "")
         try:
             zone_id = await self.admin.create(desired.staged())
@@ -94,7 +94,7 @@ class ZoneWriter:
             zone.usage,
             zone.name,
         ):
-            raise OktaError(f"the zone {zone.title} was changed by others meanwhile; try again")
+            raise OktaError(f"someone else changed the zone {zone.title} meanwhile; try again")
         return now
 
     async def _activate(self, zone: Zone, *, written: str) -> Applied:

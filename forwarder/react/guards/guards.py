@@ -158,7 +158,7 @@ class Guards:
             return None
         return refuse(
             Reason.OFF,
-            "reactions.mode, or the mode of every entry for this rule, is off; or no entry chooses the rule any more",
+            "reactions.mode is off, or every entry for this rule has the mode off, or no entry of reactions.on names the rule any more",
         )
 
     async def _paused(self, case: Case) -> Judgement | None:
@@ -245,7 +245,7 @@ class Guards:
                 return repeat(case, Reason.STATE, text, seen.answer)
             return refuse(Reason.STATE, text)
         if seen.is_so and not case.is_repeated and self._memory.live(case.action) is None:
-            text = "the target was in this state before, and stays in it: no action of ours caused it"
+            text = "someone else has already put the target into this state, so the action changes nothing, and the state stays"
             return Judgement(Decision.NO_OP, Reason.STATE, f"{text}; {seen.text}" if seen.text else text)
         return None
 
@@ -258,9 +258,7 @@ class Guards:
         if other is None:
             return None
         if case.in_shadow:
-            text = (
-                f"{other.id} has this effect; in mode enforce, it would last until the later of the two ends"
-            )
+            text = f"{other.id} already has this effect; in mode enforce, the effect would last until the later end of the two actions"
             return Judgement(Decision.NO_OP, Reason.LIVE, text)
         if other.state is not ActionState.LIVE or (other.undo_due or now) <= now:
             return wait(Reason.LIVE, f"{other.id} is under way on the same target", Waits.RETRY, now + DELAY)
@@ -299,7 +297,7 @@ class Guards:
         other = self._memory.live(case.action)
         if other is None:
             return None
-        text = f"{other.id} has this effect, which lasts until the later of the two ends"
+        text = f"{other.id} already has this effect; the effect lasts until the later end of the two actions"
         return Judgement(Decision.NO_OP, Reason.LIVE, text, moves=other.key)
 
     async def _limit(self, case: Case) -> Judgement | None:

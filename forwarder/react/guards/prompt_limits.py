@@ -63,7 +63,7 @@ def reached_limit(case: Case, prompts: Iterable[Action], settings: GuardSettings
         return ReachedLimit("day", text, at + per_user.micros)
     if out >= settings.prompts_at_once:
         return ReachedLimit(
-            "org", f"{out} users of {action.org} are being asked, which is the limit", now + _RETRY_PAUSE
+            "org", f"{out} users of {action.org} are being asked now, which is the limit", now + _RETRY_PAUSE
         )
     return None
 

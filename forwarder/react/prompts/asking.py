@@ -59,7 +59,7 @@ class Prompts:
         """Ask the user with at most one POST. The row must already be stored in the state CALLING, with its request."""
         way = self._way(action)
         if isinstance(way, str) or action.request is None:
-            text = way if isinstance(way, str) else "the row has no request"
+            text = way if isinstance(way, str) else "the store has no request for this prompt"
             return PromptProgress(failed=True, detail=text)
         result = await way.send(action, action.request)
         if isinstance(result, PromptProgress):
@@ -71,7 +71,7 @@ class Prompts:
         """Poll once for the answer. Send no poll if it is too early for the next poll, or if a poll is running."""
         way, handle = self._way(action), _read(action.handle)
         if isinstance(way, str) or handle is None:
-            text = way if isinstance(way, str) else "the row has no handle by which to poll"
+            text = way if isinstance(way, str) else "the store does not have the id of the prompt"
             return PromptProgress(
                 Reply.UNKNOWN, detail=f"the user's answer cannot be fetched any more: {text}"
             )

@@ -59,7 +59,7 @@ class IdTokens:
             self._loaded_at = None
             await self.load_keys()
         if kid not in self._keys:
-            return "it is signed by a key that the authorization server does not show"
+            return "it is signed by a key that the authorization server does not publish"
         # PyJWT would compare the times with the system's clock; `_mismatch` compares them with `self._clock`.
         checks = dict.fromkeys(("verify_exp", "verify_iat", "verify_nbf"), False)
         required = {"require": ["iss", "aud", "sub", "iat", "exp"]}

@@ -102,7 +102,7 @@ def test_a_hook_that_okta_does_not_use_is_critical_while_a_rate_limit_keeps_the_
         (Level.WARNING, "ForwarderReconcileBehind"),
     ]
     assert found[0].text == (
-        "Okta sends nothing to the hook of acme: it is unverified, and the System Log that replaces it is not read in time"
+        "Okta sends nothing to the hook of acme: it is unverified, and the System Log, which should replace the hook, is not read in time"
     )
     assert verdict(org=org, uptime_seconds=5.0)[0].level is Level.WARNING
 
@@ -130,7 +130,7 @@ DAY = 86400.0
 
 @pytest.mark.parametrize(
     ("left", "level", "ends"),
-    [(13.7 * DAY, Level.WARNING, "ends in 13 days"), (1.5 * DAY, Level.CRITICAL, "ends in 36 hours"), (-DAY, Level.CRITICAL, "has ended")],
+    [(13.7 * DAY, Level.WARNING, "expires in 13 days"), (1.5 * DAY, Level.CRITICAL, "expires in 36 hours"), (-DAY, Level.CRITICAL, "has expired")],
 )  # fmt: skip
 def test_a_certificate_that_ends_soon_is_a_problem(left: float, level: Level, ends: str) -> None:
     (problem,) = found = verdict(certificates={"receiver.tls.cert": left, "ops.tls.cert": 15 * DAY})
@@ -364,7 +364,7 @@ def test_the_whole_says_what_is_wrong_with_events_and_with_reactions() -> None:
         "critical", "Events are late or incomplete. Reactions need a human."
     )
     lost = verdict(ready=False, not_ready_reason="full", reactions=waits)
-    assert summary(lost, {}).text == "Events are lost, or may be. Reactions need a human."
+    assert summary(lost, {}).text == "Events are lost, or may be lost. Reactions need a human."
 
 
 LIVE_LOG = {"error": None, "complete_up_to_seconds_ago": 3.0}

@@ -73,7 +73,7 @@ def test_a_failing_call_that_the_system_log_or_the_hook_names_already_is_not_nam
     (problem,) = problems = found({log: minutes, hook: minutes})
     assert (
         problem.text
-        == "no call of one kind to Okta's API of acme succeeds: GET /api/v1/eventHooks, GET /api/v1/logs"
+        == "all of these calls to Okta's API fail for acme: GET /api/v1/eventHooks, GET /api/v1/logs"
     )
     assert verdict(problems, {}).text == "Events arrive, but something needs attention."
     failing = {"log": {"error": "401"}, "hook": {"condition": "live", "error": "401"}}

@@ -67,7 +67,7 @@ async def test_a_missing_permission_is_named_with_its_scope(
     of_app = await told(by_app, method, path)
     assert f"Okta refuses {method} http://127.0.0.1:" in of_app
     assert f"{path} (403 E0000006: You do not have permission" in of_app
-    assert f"the scope {scope}, granted under Applications" in of_app
+    assert f"The scope is {scope}: grant it under Applications" in of_app
     assert permission in of_app
     of_token = await told(by_token, method, path)
     assert "The user who created the API token needs" in of_token

@@ -145,7 +145,7 @@ async def test_a_zone_that_others_change_between_plan_and_write_is_left_alone(th
     async with writer.writing():
         found = await there.look({"embargo": {"countries": ["SY"]}})
         there.org.named("embargo")["locations"] = [{"country": "CU", "region": None}]
-        with pytest.raises(OktaError, match="was changed by others meanwhile"):
+        with pytest.raises(OktaError, match="someone else changed the zone"):
             await writer.apply(found.plan.steps[0])
     assert there.org.named("embargo")["locations"] == [{"country": "CU", "region": None}]
 
@@ -153,7 +153,7 @@ async def test_a_zone_that_others_change_between_plan_and_write_is_left_alone(th
 async def test_a_zone_that_another_command_makes_between_plan_and_write_stays_its_own(there: Scene) -> None:
     found = await there.look(EMBARGO)
     await there.sync(EMBARGO, activate=True)
-    with pytest.raises(OktaError, match="was made by others meanwhile"):
+    with pytest.raises(OktaError, match="someone else created the zone"):
         await there.writer.apply(found.plan.steps[0])
     assert (await there.look(EMBARGO)).plan.steps[0].action == "none"
 

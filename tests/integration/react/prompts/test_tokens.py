@@ -145,8 +145,8 @@ FORGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "of the future": (lambda claims: signed(claims | {"iat": NOW + 600}), "issued before"),
     "expired": (lambda claims: signed(claims | {"exp": NOW - 61}), "expired"),
     "other key": (lambda claims: signed(claims, by="evil"), "signature"),
-    "unknown key": (lambda claims: signed(claims, kid="k2"), "does not show"),
-    "no key": (lambda claims: jwt.encode(claims, rsa_key("okta"), "RS256"), "does not show"),
+    "unknown key": (lambda claims: signed(claims, kid="k2"), "does not publish"),
+    "no key": (lambda claims: jwt.encode(claims, rsa_key("okta"), "RS256"), "does not publish"),
     "unsigned": (
         lambda claims: jwt.encode(claims, "", "none", headers={"kid": "k1"}),
         "not signed with RS256",

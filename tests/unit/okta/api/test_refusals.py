@@ -16,7 +16,7 @@ CALL = ("GET", "https://acme.okta.test", "/api/v1/logs")
 def test_a_404_of_another_server_points_to_the_url_of_the_org(page: bytes) -> None:
     text = str(errors.refused(CALL, errors.read_error(404, page, {}), app=False))
     assert "(404" in text
-    assert "Another server than Okta answered; set the org's `url`" in text
+    assert "A server that is not Okta answered; set the org's `url`" in text
 
 
 def test_a_404_of_okta_says_what_okta_says() -> None:

@@ -41,7 +41,7 @@ def test_types_that_okta_accepts_have_no_problem() -> None:
     [
         (["user.sesion.start"], (), "did you mean user.session.start?"),
         (["zone.create"], (), "hooks do not carry zone.create, only the System Log does"),
-        ([], (), "no event type is left"),
+        ([], (), "no event type is selected"),
         (["user.account.lock"], ["user.session.start"], "filter is set for user.session.start"),
     ],
 )

@@ -680,7 +680,7 @@ async def test_an_action_in_shadow_never_waits_for_a_human_and_says_that_enforce
     scene.memory.put(change(shadow, reason=Reason.SHADOW, due=None))
     over = await scene.judge(action("revoke_sessions", 2, mode="shadow"))
     assert (over.verdict, over.reason) == (Decision.SHADOW, Reason.LIMIT)
-    assert "(reactions.limits.per_user); enforce would wait for a human" in over.detail
+    assert "(reactions.limits.per_user); in mode enforce, the action would wait for approval" in over.detail
 
 
 async def test_actions_in_shadow_do_not_count_for_the_limits_of_enforce() -> None:
