@@ -98,11 +98,7 @@ class Metrics:
             "ack_duration_seconds", "Time from the first byte of a POST to its response.", _ACK, "org"
         )
         self.receive_lag = self._histogram(
-            "receive_lag_seconds",
-            "Time from `published` to the receipt of the event: Okta's own delay.",
-            _LAG,
-            "org",
-            "via",
+            "receive_lag_seconds", "Time from `published` to receipt: Okta's own delay.", _LAG, "org", "via"
         )
         self.connections_evicted = self._counter(
             "connections_evicted_total", "Connections closed at the limit, or after a deadline.", "reason"
@@ -119,7 +115,7 @@ class Metrics:
 
     def _declare_deliver(self) -> None:
         self.delivery_lag = self._histogram(
-            "delivery_lag_seconds", "Time from `published` to the delivery of the event.", _LAG, "sink"
+            "delivery_lag_seconds", "Time from `published` to delivery.", _LAG, "sink"
         )
         self.sink_lag = self._gauge("sink_lag_seconds", "Time since the oldest waiting event came.", "sink")
         self.sink_backlog = self._gauge("sink_backlog_events", "Events that wait for the sink.", "sink")
@@ -200,10 +196,7 @@ class Metrics:
             "org",
         )
         self.hook_state = self._gauge(
-            "hook_state",
-            "1 for the present condition of our hook, 0 for each other condition.",
-            "org",
-            "condition",
+            "hook_state", "1 for the present condition of our hook, 0 for the others.", "org", "condition"
         )
         self.hook_deliveries_failed = self._counter(
             "hook_deliveries_failed_total", "Deliveries to our hook that Okta reports as failed.", "org"
