@@ -1,19 +1,19 @@
 """Checks of an Okta org: its address, its clock, our credentials, and how far its System Log was read."""
 
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 import httpx
 
 from forwarder.core.errors import OktaError, OktaRefusedError
-from forwarder.core.time import from_http_date, iso
+from forwarder.core.time import from_http_date
+from forwarder.core.urls import split_url
 from forwarder.core.wording import agrees, count
 from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, ok, skip, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import explain, judge_expiry, request
 from forwarder.health_verdict.current import BEHIND, CLOCK_SKEW
 from forwarder.okta.hooks.admin import HookAdmin
-from forwarder.okta.system_log.pages import PATH
+from forwarder.okta.system_log.pages import SystemLog
 from forwarder.settings import Settings
 
 _KNOWN_TO_ALL = "/.well-known/okta-organization"
@@ -33,7 +33,7 @@ async def _reachable(context: Context, name: str) -> Found:
     if date is not None:
         context.ahead[name] = (context.clock.now() - date) / 1e6
     if 300 <= answer.status < 400:
-        host = urlsplit(answer.headers.get("location", "")).netloc or "another address"
+        host = split_url(answer.headers.get("location", "")).netloc or "another address"
         return fail(f"{url} redirects to {host}", f"set `orgs.{name}.url` to the org's own address")
     ended = judge_expiry(
         answer.certificate_end,
@@ -59,9 +59,9 @@ async def _clock(context: Context, name: str) -> Found:
 
 
 async def _log(context: Context, name: str) -> Found:
-    now = iso(context.clock.now(), "milliseconds")
+    log = SystemLog(name, context.org(name).url or "", context.okta(name), context.clock, limit=1)
     try:
-        await context.okta(name).call("GET", PATH, query={"since": now, "limit": "1"})
+        await log.first_page(context.clock.now())
     except OktaError as error:
         return _refused(name, error)
     return ok("the credentials may read the System Log")

@@ -1,9 +1,11 @@
 """Sends requests to Kibana and Grafana, and reads the responses."""
 
+import time
 from collections.abc import Mapping
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 import httpx
+import msgspec
 
 from forwarder import tls
 from forwarder.connection_errors import why_unreachable
@@ -11,9 +13,29 @@ from forwarder.core.errors import SetupError
 from forwarder.setup.server_settings import ServerSettings
 
 TIMEOUT = 60.0
-"""Seconds after which a request fails if no byte arrives."""
+"""Seconds after which a request fails if its response has not arrived."""
 
 _LONGEST = 500
+_LARGEST = 16 << 20
+"""The most bytes of a response. A dashboard has some 100 kB."""
+
+T = TypeVar("T")
+
+
+class ServerResponse(msgspec.Struct, frozen=True):
+    """A response of any status. `body` is decoded from JSON; if it is not JSON, it is the text."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+    @property
+    def message(self) -> str:
+        """The field `message` of a JSON object, or else the start of the whole body."""
+        message = self.body.get("message") if isinstance(self.body, dict) else self.body
+        if not isinstance(message, str):
+            message = msgspec.json.encode(self.body).decode()
+        return message.strip()[:_LONGEST]
 
 
 class ServerClient:
@@ -30,8 +52,12 @@ class ServerClient:
     privileges: ClassVar[str]
     right_address: ClassVar[str] = "give that address"
 
-    def __init__(self, settings: ServerSettings, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, settings: ServerSettings, headers: Mapping[str, str], timeout: float = TIMEOUT
+    ) -> None:
         """Create the client, which sends `headers` with each request; no request is sent.
+
+        `timeout` is as TIMEOUT.
 
         Raises:
             SetupError: the certificates cannot be used.
@@ -43,11 +69,12 @@ class ServerClient:
                 f"the certificates in {settings.ca_file} cannot be used: {error.strerror or error}"
             ) from error
         self._url = settings.url
+        self._timeout = timeout
         self._client = httpx.Client(
             headers=headers,
             auth=settings.login,
             verify=trusted,
-            timeout=TIMEOUT,
+            timeout=timeout,
             follow_redirects=False,  # credentials are sent only to the configured address
             trust_env=False,
         )
@@ -58,46 +85,65 @@ class ServerClient:
     def __exit__(self, *_error: object) -> None:
         self._client.close()
 
-    def ask(self, method: str, url: str, **more: Any) -> httpx.Response:
+    def ask(self, method: str, url: str, **more: Any) -> ServerResponse:
         """Send one request. Raise SetupError if there is no response, or if it is a 401 or a redirect."""
         try:
-            answer = self._client.request(method, url, **more)
+            with self._client.stream(method, url, **more) as streamed:
+                answer = ServerResponse(
+                    streamed.status_code, streamed.headers, _decoded(self._read(streamed))
+                )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason, hint = why_unreachable(
                 error, "--url", untrusted="give the CA certificate of the server with --ca-file"
             )
             raise SetupError(f"no response from {self._url}: {reason}; {hint}") from error
-        if answer.status_code == 401:
+        if answer.status == 401:
             raise SetupError(
-                f"{self.product} refuses the request, because the credentials are wrong or missing (401): {message_of(answer)}"
+                f"{self.product} refuses the request, because the credentials are wrong or missing (401): {answer.message}"
             )
-        if answer.is_redirect:
+        if 300 <= answer.status < 400 and "location" in answer.headers:
             raise SetupError(
                 f"{self._url} redirects to {answer.headers.get('location')}; {self.right_address}"
             )
         return answer
 
-    def fail(self, answer: httpx.Response, what: str) -> NoReturn:
-        """Raise SetupError, because the server answered that it did not do `what`."""
-        if answer.status_code == 403:
+    def _read(self, streamed: httpx.Response) -> bytes:
+        gives_up = time.monotonic() + self._timeout
+        content = b""
+        for piece in streamed.iter_bytes():
+            content += piece
+            if time.monotonic() > gives_up:
+                raise SetupError(
+                    f"the response of {self._url} has not ended after {self._timeout:g} s; check --url, and the proxies on the way"
+                )
+            if len(content) > _LARGEST:
+                raise SetupError(
+                    f"the response of {self._url} is larger than {_LARGEST:,} bytes; check --url: the address may be that of"
+                    " another server"
+                )
+        return content
+
+    def read(self, answer: ServerResponse, kind: type[T], what: str) -> T:
+        """Return the body of `answer`, the response to `what`, as `kind`; raise SetupError if it has another form."""
+        try:
+            return msgspec.convert(answer.body, kind)
+        except msgspec.ValidationError as error:
             raise SetupError(
-                f"these credentials may not {what} (403). {self.privileges}. {self.product} says: {message_of(answer)}"
+                f"{self._url} does not {what} as {self.product} does ({error}): {answer.message}\n"
+                "Check --url: the address may be that of a proxy or of another server."
+            ) from None
+
+    def fail(self, answer: ServerResponse, what: str) -> NoReturn:
+        """Raise SetupError, because the server answered that it did not do `what`."""
+        if answer.status == 403:
+            raise SetupError(
+                f"these credentials may not {what} (403). {self.privileges}. {self.product} says: {answer.message}"
             )
-        raise SetupError(
-            f"{self.product} did not {what}: it answers {answer.status_code}: {message_of(answer)}"
-        )
+        raise SetupError(f"{self.product} did not {what}: it answers {answer.status}: {answer.message}")
 
 
-def json_object(answer: httpx.Response) -> dict[str, Any]:
-    """Return the JSON object in the body of a response; an empty one if the body is something else."""
+def _decoded(content: bytes) -> Any:
     try:
-        body = answer.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def message_of(answer: httpx.Response) -> str:
-    """Return the field `message` of a JSON response, or else the whole body; at most `_LONGEST` characters."""
-    message = json_object(answer).get("message")
-    return (message if isinstance(message, str) else answer.text).strip()[:_LONGEST]
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return content.decode(errors="replace")

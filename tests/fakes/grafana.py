@@ -26,6 +26,8 @@ class FakeGrafana:
         version: what it says that it is.
         roles: the role of each Authorization header: Viewer, Editor or Admin; None lets everybody do everything.
         instead: what every request is answered.
+        health: what the look at its health is answered.
+        found: what every other GET is answered.
         calls: method and path of every request.
         folders, dashboards, sources: what it holds, by uid; of dashboards as they were posted, with `id` and `version`.
         meta: of each dashboard.
@@ -34,6 +36,8 @@ class FakeGrafana:
     version: str = "12.1.0"
     roles: dict[str, str] | None = None
     instead: Answer | None = None
+    health: Answer | None = None
+    found: Answer | None = None
     calls: list[tuple[str, str]] = field(default_factory=list)
     folders: dict[str, Json] = field(default_factory=dict)
     dashboards: dict[str, Json] = field(default_factory=dict)
@@ -67,7 +71,9 @@ class FakeGrafana:
         if self.instead:
             return self.instead
         if (method, path) == ("GET", "/api/health"):
-            return Answer(200, {"database": "ok", "version": self.version, "commit": "0"})
+            return self.health or Answer(200, {"database": "ok", "version": self.version, "commit": "0"})
+        if method == "GET" and self.found is not None:
+            return self.found
         role = "Admin" if self.roles is None else self.roles.get(login or "")
         if role is None:
             return Answer(401, {"message": "Invalid API key" if login else "Unauthorized"})

@@ -56,6 +56,7 @@ class FakeKibana:
         logins: values of the Authorization header, each with the spaces that it may write into; None lets everybody in.
         lines: per object in an import, by its id, an error in place of its success.
         instead: what every request is answered.
+        imported: what an import is answered.
         objects: what it holds.
         calls: method and path with query of every request.
         tls: its certificate and key; None for plain HTTP.
@@ -67,6 +68,7 @@ class FakeKibana:
     logins: dict[str, set[str]] | None = None
     lines: dict[str, Json] = field(default_factory=dict)
     instead: Answer | None = None
+    imported: Answer | None = None
     objects: list[Stored] = field(default_factory=list)
     calls: list[tuple[str, str]] = field(default_factory=list)
     tls: ssl.SSLContext | None = None
@@ -142,6 +144,8 @@ class FakeKibana:
         return Answer(200, {"id": space, "name": space, "disabledFeatures": []})
 
     def _import(self, space: str, may: set[str], query: Any, headers: Any, body: bytes) -> Answer:
+        if self.imported is not None:
+            return self.imported
         if "kbn-xsrf" not in headers:
             return _error(400, "Bad Request", "Request must contain a kbn-xsrf header.")
         name, text = _file(headers, body)

@@ -8,7 +8,6 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -18,6 +17,7 @@ from forwarder.core.backoff import Backoff
 from forwarder.core.errors import OktaError, OktaTooLargeError, OktaUnreachableError
 from forwarder.core.ports import Clock
 from forwarder.core.time import from_http_date
+from forwarder.core.urls import split_url
 from forwarder.okta.api import errors, sdk
 from forwarder.okta.api.errors import ErrorResponse, NoResponseError
 from forwarder.okta.api.metrics import ApiMetrics
@@ -199,7 +199,7 @@ class OktaClient:
             prepared, error = await executor.create_request(
                 request.method, self._origin + request.target, request.body, keep_empty_params=True
             )
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
             # The SDK raises these if the token endpoint answers with something else, such as a proxy's page.
             text = f"{self._origin}{TOKEN_PATH} answers with something that is not a token"
             return NoResponseError(text, sent=False)
@@ -284,7 +284,7 @@ def _token_failure(error: Any) -> _Failure:
     # The SDK puts advice for developers before and after the text of a DPoP error.
     summary = str(getattr(error, "error_summary", ""))
     summary = summary.rpartition("Server error: ")[2].partition("\n\nACTION")[0]
-    redirect_host = urlsplit(getattr(error, "headers", {}).get("location", "")).netloc
+    redirect_host = split_url(getattr(error, "headers", {}).get("location", "")).netloc
     code = errors.redacted(getattr(error, "error_code", ""))
     summary = errors.redacted(summary, errors.SUMMARY_LIMIT)
     return ErrorResponse(status, code, summary, redirect_host, from_token_endpoint=True)

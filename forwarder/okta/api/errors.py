@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from forwarder.core.errors import OktaRefusedError, OktaUnreachableError
 from forwarder.core.redaction import redact_start
+from forwarder.core.urls import split_url
 
 SUMMARY_LIMIT = 1_000
 """The most characters of Okta's error text that are kept."""
@@ -91,7 +91,7 @@ def redacted(text: object, limit: int = 100) -> str:
 def read_error(status: int, content: bytes, headers: Any) -> ErrorResponse:
     """Read an error response of an API endpoint. Its body need not be JSON: a proxy may have sent it. `headers` is a mapping
     that ignores the case of names."""
-    redirect_host = urlsplit(headers.get("location", "")).netloc
+    redirect_host = split_url(headers.get("location", "")).netloc
     try:
         body = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

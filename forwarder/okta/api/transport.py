@@ -133,6 +133,13 @@ class Transport:
             text = f"no response from {host} within {self._timeout:g} s"
             hint = "check the org's `url`, and the firewalls on the way"
             raise NoResponseError(text, sent=True, hint=hint) from None
+        except ValueError:
+            # aiohttp refuses to send a header with a line break. InvalidURL, which is a ValueError too, is caught above.
+            text = f"a request to {host} cannot be sent: the access token has characters that a header cannot have"
+            hint = (
+                "check whether a proxy answers in place of Okta, and set the org's `url` to its own address"
+            )
+            raise NoResponseError(text, sent=False, hint=hint) from None
         except (aiohttp.ClientError, OSError) as error:
             # Only the type of the error is shown: its text may contain parts of the request.
             text = f"the connection to {host} broke ({type(error).__name__})"

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from forwarder.core.errors import OktaRefusedError
+from forwarder.core.urls import split_url
 
 
 def target_of(origin: str, path: str, query: Mapping[str, str] | None) -> str:
@@ -15,7 +16,7 @@ def target_of(origin: str, path: str, query: Mapping[str, str] | None) -> str:
         OktaRefusedError: `path` is a URL of another host, which must not get the credentials. The status of the error
             is 400, the status with which Okta refuses a link that it does not know.
     """
-    parts = urlsplit(path)
+    parts = split_url(path)
     is_path = path.startswith("/") and not parts.netloc
     if not is_path and f"{parts.scheme}://{parts.netloc}".lower() != origin:
         text = f"{parts.scheme}://{parts.netloc} is not {origin}, so the org's credentials are not sent there"

@@ -10,7 +10,7 @@ There are two kinds of requests, and Okta orders the events differently for each
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -25,6 +25,7 @@ from forwarder.core.errors import (
 from forwarder.core.event import BACKFILL, Event, MalformedEvent, Source
 from forwarder.core.ports import Appended, Batch, Clock
 from forwarder.core.time import Micros, iso
+from forwarder.core.urls import split_url
 from forwarder.event_loop_steps import Cooperative
 from forwarder.logs import RateLimitedLogger
 from forwarder.okta.api.port import Api, Response
@@ -128,20 +129,21 @@ class SystemLog:
         answer, limit = await self._get(address)
         if answer.sent_at is not None:
             self.ahead = self._clock.now() - answer.sent_at
-        following = urlsplit(answer.links.get("next", "")).query
-        # Only the query of the link is used: requests go to the address that the operator gave, not to the link's host.
-        next_link = f"{self.url}?{following}" if following else None
-        if polling and next_link is None:
-            # The page cannot be stored: without its link, reading could only go on from a time, and would skip events
-            # that Okta stores late.
-            text = f"a page of the System Log of {self.org} has no link to the next page"
-            raise OktaError(f"{text}; check whether a proxy drops the `link` header")
         try:
             elements = await event_reader.split_list(answer.content)
         except JsonStructureError as error:
             raise OktaError(
                 f"Okta answered with something that is not a page of the System Log: {error}"
             ) from None
+        link = answer.links.get("next")
+        following = split_url(link).query if link else ""
+        # Only the query of the link is used: requests go to the address that the operator gave, not to the link's host.
+        next_link = f"{self.url}?{following}" if following else None
+        if next_link is None and (polling or link):
+            # The page cannot be stored: without its link, reading could only go on from a time, and would skip events
+            # that Okta stores late.
+            text = f"a page of the System Log of {self.org} has no {'usable ' if link else ''}link to the next page"
+            raise OktaError(f"{text}; check whether a proxy drops or changes the `link` header")
         events, malformed = await event_reader.read_events(
             elements,
             org=self.org,

@@ -5,13 +5,13 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from forwarder.core.errors import ForwarderError
 from forwarder.core.time import SECOND, Micros
+from forwarder.core.urls import split_url
 from forwarder.react.ports import Answer, Okta, OktaCall
 from forwarder.react.settings.limits import ProtectSettings
 
@@ -190,7 +190,7 @@ async def _pages(api: OktaCall, path: str, query: Mapping[str, str] | None = Non
         found += answer.body
         if not (link := answer.links.get("next")):
             return found
-        parts = urlsplit(link)
+        parts = split_url(link)
         following, query = parts.path + (f"?{parts.query}" if parts.query else ""), None
     raise LookUpError(f"GET {path} has more than {_MOST_PAGES} pages")
 

@@ -2,9 +2,16 @@
 
 from typing import Any
 
+import msgspec
+
 from forwarder.core.errors import SetupError
 from forwarder.setup.grafana.settings import GrafanaSettings
-from forwarder.setup.http_client import ServerClient, json_object, message_of
+from forwarder.setup.http_client import ServerClient, T
+
+
+class _Health(msgspec.Struct, frozen=True):
+    database: str
+    version: str | None = None
 
 
 class Grafana(ServerClient):
@@ -21,29 +28,29 @@ class Grafana(ServerClient):
     def version(self) -> str | None:
         """Return the version of Grafana, as in `12.1.0`; None if Grafana does not show it."""
         answer = self.ask("GET", f"{self._url}/api/health")
-        body = json_object(answer)
-        if "database" not in body:
+        try:
+            health = msgspec.convert(answer.body, _Health)
+        except msgspec.ValidationError:
             raise SetupError(
-                f"{self._url} is not a Grafana: /api/health answers {answer.status_code}: {message_of(answer)}\n"
+                f"{self._url} is not a Grafana: /api/health answers {answer.status}: {answer.message}\n"
                 "Give the address that you open in a browser, with its sub-path if it has one."
-            )
-        if body["database"] != "ok":
-            raise SetupError(f"Grafana at {self._url} is not ready: its database is {body['database']}")
-        version = body.get("version")
-        return version if isinstance(version, str) else None
+            ) from None
+        if health.database != "ok":
+            raise SetupError(f"Grafana at {self._url} is not ready: its database is {health.database}")
+        return health.version
 
-    def find(self, path: str, what: str) -> dict[str, Any] | None:
+    def find(self, path: str, kind: type[T], what: str) -> T | None:
         """Return the JSON object at `path`; None if the response is 404. `what` names the object in error messages."""
         answer = self.ask("GET", self._url + path)
-        if answer.status_code == 404:
+        if answer.status == 404:
             return None
-        if answer.status_code != 200:
+        if answer.status != 200:
             self.fail(answer, f"show {what}")
-        return json_object(answer)
+        return self.read(answer, kind, f"show {what}")
 
     def send(self, method: str, path: str, body: Any, what: str) -> dict[str, Any]:
         """Send `body` as JSON, and return the response. `what` names the written object in error messages."""
         answer = self.ask(method, self._url + path, json=body)
-        if answer.status_code not in {200, 201}:
+        if answer.status not in {200, 201}:
             self.fail(answer, f"write {what}")
-        return json_object(answer)
+        return self.read(answer, dict, f"write {what}")

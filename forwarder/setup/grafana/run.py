@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 import forwarder
 from forwarder.core.errors import SetupError
 from forwarder.setup.grafana.client import Grafana
@@ -37,6 +39,28 @@ _SOURCES: dict[str, dict[str, Any]] = {
 }
 
 Json = dict[str, Any]
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    provisioned: bool = False
+    folder: str | None = msgspec.field(name="folderUid", default=None)
+
+
+class _Dashboard(msgspec.Struct, frozen=True):
+    """A dashboard, and what Grafana says about it."""
+
+    dashboard: Json
+    meta: _Meta = _Meta()
+
+    @property
+    def ours(self) -> bool:
+        """Whether setup created the dashboard."""
+        tags = self.dashboard.get("tags")
+        return isinstance(tags, list) and PREFIX in tags
+
+
+class _Folder(msgspec.Struct, frozen=True):
+    uid: str
 
 
 def shipped() -> list[Json]:
@@ -93,7 +117,7 @@ class _Writer:
         """Write the data source of the kind `prometheus` or `elasticsearch`, with the address `url`."""
         uid, what = f"{PREFIX}-{kind}", f"data source “{_SOURCES[kind]['name']}” ({kind})"
         wanted = {"uid": uid, "type": kind, "access": "proxy", "url": url, **_SOURCES[kind]}
-        stored = self._grafana.find(f"/api/datasources/uid/{uid}", what)
+        stored = self._grafana.find(f"/api/datasources/uid/{uid}", Json, what)
         path = "/api/datasources" if stored is None else f"/api/datasources/uid/{uid}"
         same = stored is not None and all(stored.get(key) == value for key, value in wanted.items())
         # Keys that someone added to the data source in Grafana, such as credentials, stay.
@@ -103,28 +127,28 @@ class _Writer:
     def folder(self) -> None:
         """Create the folder for the dashboards. If it exists, its title and its parent folder stay."""
         what = f"folder “{self._settings.folder}”"
-        stored = self._grafana.find(f"/api/folders/{PREFIX}", what)
+        found = self._grafana.find(f"/api/folders/{PREFIX}", _Folder, what)
         body = {"uid": PREFIX, "title": self._settings.folder}
-        self._write(what, stored, body, "POST", "/api/folders", same=stored is not None)
+        self._write(what, None, body, "POST", "/api/folders", same=found is not None)
 
     def dashboard(self, wanted: Json) -> bool:
         """Write a dashboard. Return False if its uid belongs to a dashboard that setup did not create."""
         what = f"dashboard “{wanted['title']}”"
-        found = self._grafana.find(f"/api/dashboards/uid/{wanted['uid']}", what) or {}
-        stored, about = found.get("dashboard"), found.get("meta", {})
-        if about.get("provisioned"):
+        found = self._grafana.find(f"/api/dashboards/uid/{wanted['uid']}", _Dashboard, what)
+        if found and found.meta.provisioned:
             self._report(
                 "note",
                 f"{what}: Grafana loads it from a file (provisioning), so it can be changed only in that file",
             )
             return True
-        if stored is not None and PREFIX not in stored.get("tags", ()):
+        if found and not found.ours:
             self._report(
                 "problem",
                 f"{what}: a dashboard that this command did not create has the uid {wanted['uid']}; give it another uid, or delete it",
             )
             return False
-        same = stored is not None and _comparable(stored) == wanted and about.get("folderUid") == PREFIX
+        stored = found.dashboard if found else None
+        same = found is not None and _comparable(found.dashboard) == wanted and found.meta.folder == PREFIX
         body = {
             "dashboard": wanted,
             "folderUid": PREFIX,

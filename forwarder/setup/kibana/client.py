@@ -1,15 +1,67 @@
 """A client for the part of Kibana's API that an import of saved objects needs: status, spaces, import."""
 
 import base64
-from typing import Any
 
 import msgspec
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.http_client import ServerClient, json_object, message_of
+from forwarder.setup.http_client import ServerClient
 from forwarder.setup.kibana.settings import DEFAULT_SPACE, KibanaSettings
 
 _DOWN = {"critical", "unavailable"}
+
+
+class _Overall(msgspec.Struct, frozen=True):
+    level: str = ""
+    summary: str = ""
+
+
+class _State(msgspec.Struct, frozen=True):
+    overall: _Overall = _Overall()
+
+
+class _Version(msgspec.Struct, frozen=True):
+    number: str | None = None
+
+
+class _Status(msgspec.Struct, frozen=True):
+    """The response to /api/status. Without credentials, Kibana shows only the level."""
+
+    status: _State
+    version: _Version = _Version()
+
+
+class _Named(msgspec.Struct, frozen=True):
+    type: str = "?"
+    id: str = "?"
+
+
+class _Reason(msgspec.Struct, frozen=True):
+    type: str = ""
+    message: str = ""
+    references: list[_Named] = []
+    destinations: list[_Named] = []
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    type: str = "?"
+    id: str = "?"
+    error: _Reason = _Reason()
+
+
+class _Success(msgspec.Struct, frozen=True):
+    type: str
+    id: str
+    stored_as: str | None = msgspec.field(name="destinationId", default=None)
+    replaced: bool = msgspec.field(name="overwrite", default=False)
+
+
+class _Import(msgspec.Struct, frozen=True):
+    """The response to an import."""
+
+    success: bool
+    written: list[_Success] = msgspec.field(name="successResults", default=[])
+    refused: list[_Refusal] = msgspec.field(name="errors", default=[])
 
 
 class WrittenObject(msgspec.Struct, frozen=True):
@@ -49,22 +101,19 @@ class Kibana(ServerClient):
         """Return the version of Kibana, as in `9.1.0`; None if Kibana does not show it, for example to unknown users."""
         url = self._settings.url
         answer = self.ask("GET", f"{url}/api/status")
-        body = json_object(answer)
-        status = body.get("status")
-        if not isinstance(status, dict):
-            if answer.status_code == 503:
-                raise SetupError(f"Kibana at {url} is not ready: {message_of(answer)}")
+        try:
+            found = msgspec.convert(answer.body, _Status)
+        except msgspec.ValidationError:
+            if answer.status == 503:
+                raise SetupError(f"Kibana at {url} is not ready: {answer.message}") from None
             raise SetupError(
-                f"{url} is not a Kibana: /api/status answers {answer.status_code}: {message_of(answer)}\n"
+                f"{url} is not a Kibana: /api/status answers {answer.status}: {answer.message}\n"
                 "Give the address that you open in a browser, without /app, and with the base path if it has one."
-            )
-        overall = status.get("overall", {})
-        if overall.get("level") in _DOWN or answer.status_code == 503:
-            raise SetupError(
-                f"Kibana at {url} is not available: {overall.get('summary') or overall.get('level')}"
-            )
-        number = body.get("version", {}).get("number")
-        return number if isinstance(number, str) else None
+            ) from None
+        overall = found.status.overall
+        if overall.level in _DOWN or answer.status == 503:
+            raise SetupError(f"Kibana at {url} is not available: {overall.summary or overall.level}")
+        return found.version.number
 
     def require_space(self) -> None:
         """Check that the space exists. Kibana itself reports no error if the space of an import does not exist."""
@@ -72,9 +121,9 @@ class Kibana(ServerClient):
         if space == DEFAULT_SPACE:
             return
         answer = self.ask("GET", f"{self._settings.url}/api/spaces/space/{space}")
-        if answer.status_code == 404:
+        if answer.status == 404:
             raise SetupError(f"there is no space {space}; create it in Kibana, or name another with --space")
-        if answer.status_code != 200:
+        if answer.status != 200:
             self.fail(answer, f"show the space {space}")
 
     def write(self, lines: list[str]) -> Imported:
@@ -86,17 +135,15 @@ class Kibana(ServerClient):
             # Kibana checks the extension of the file name.
             files={"file": ("okta-forwarder.ndjson", body, "application/ndjson")},
         )
-        if answer.status_code != 200:
+        if answer.status != 200:
             self.fail(answer, "import dashboards")
-        result = json_object(answer)
+        result = self.read(answer, _Import, "import dashboards")
         return Imported(
             written=[
-                WrittenObject(
-                    one["type"], one["id"], one.get("destinationId", one["id"]), one.get("overwrite", False)
-                )
-                for one in result.get("successResults", [])
+                WrittenObject(one.type, one.id, one.stored_as or one.id, one.replaced)
+                for one in result.written
             ],
-            refused=[_refused(one) for one in result.get("errors", [])],
+            refused=[_refused(one) for one in result.refused],
         )
 
 
@@ -107,16 +154,16 @@ def _authorization(key: str | None) -> dict[str, str]:
     return {"Authorization": f"ApiKey {encoded}"}
 
 
-def _refused(result: dict[str, Any]) -> str:
-    error = result.get("error", {})
-    kind = error.get("type")
-    reason = error.get("message") or kind
+def _refused(result: _Refusal) -> str:
+    error = result.error
+    kind = error.type
+    reason = error.message or kind
     if kind == "missing_references":
-        missing = ", ".join(f"{one['type']} {one['id']}" for one in error.get("references", []))
+        missing = ", ".join(f"{one.type} {one.id}" for one in error.references)
         reason = f"it needs {missing}, which does not exist"
     elif kind == "ambiguous_conflict":
-        copies = ", ".join(one["id"] for one in error.get("destinations", []))
+        copies = ", ".join(one.id for one in error.destinations)
         reason = f"this space has several copies of it; delete all but one: {copies}"
     elif kind == "unsupported_type":
         reason = "this Kibana does not have this type"
-    return f"{result.get('type')} {result.get('id')}: {reason}"
+    return f"{result.type} {result.id}: {reason}"

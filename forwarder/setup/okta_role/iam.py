@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 
 from forwarder.core.errors import OktaError
+from forwarder.core.urls import split_url
 from forwarder.okta.api.port import Api
 
 _ROLES, _SETS, _CLIENTS = "/api/v1/iam/roles", "/api/v1/iam/resource-sets", "/oauth2/v1/clients"
@@ -123,7 +124,7 @@ class Iam:
                 return found
             # In real responses, links of roles have the host name of the Admin Console. The credentials must not be sent
             # to that host, and the org's own host answers the same path.
-            following = urlsplit(str(link["href"]))._replace(scheme="", netloc="").geturl()
+            following = split_url(str(link["href"]))._replace(scheme="", netloc="").geturl()
         raise OktaError(f"GET {path} has more than {_MOST_PAGES} pages")
 
     async def _list(self, path: str) -> list[Mapping[str, Any]]:
@@ -156,5 +157,5 @@ def _meant(resource: Mapping[str, Any]) -> str:
     itself = links.get("self") if isinstance(links, dict) else None
     href = str(itself.get("href") or "") if isinstance(itself, dict) else ""
     if href.startswith("http"):
-        return urlsplit(href).path
+        return split_url(href).path
     return str(resource.get("orn") or href)

@@ -1,6 +1,7 @@
 """Staged faults between Okta, the hook's public address and the forwarder: each has its check and what fixes it."""
 
 import asyncio
+import json
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -14,8 +15,8 @@ from forwarder.emulator.org import Emulator
 from tests.certificates import Certificate
 from tests.fakes.clock import ManualClock
 from tests.fakes.hook_receiver import HookReceiver
-from tests.fakes.okta_org import okta_org
-from tests.fakes.okta_server import OktaServer, refusal
+from tests.fakes.okta_org import TOKEN, okta_org
+from tests.fakes.okta_server import OktaServer, Reply, refusal
 from tests.integration.doctor.scene import Scene
 
 
@@ -183,3 +184,13 @@ async def test_a_hook_address_whose_certificate_is_from_a_private_ca_is_named(
     assert found.verdict("hook.reachable") == "fail"
     assert "not from a CA" in found.of("hook.reachable")["seen"]
     assert found.of("hook.challenge")["seen"] == "acme: because hook.reachable failed"
+
+
+@pytest.mark.parametrize("body", [{}, {"errorCode": "E0000011"}, None, "Welcome"])
+async def test_credentials_may_not_read_the_log_of_a_server_that_answers_with_no_page(
+    tmp_path: Path, body: object
+) -> None:
+    async with OktaServer(token=TOKEN, otherwise=Reply(200, json.dumps(body).encode())) as server:
+        found = await Scene(tmp_path, server.url).doctor("okta.log")
+    row = found.of("okta.log")
+    assert (row["verdict"], row["mend"]) == ("fail", "check `orgs.acme.url` and `orgs.acme.api`")

@@ -197,6 +197,40 @@ def test_what_is_no_grafana_that_can_be_used_is_an_error(
     assert grafana.writes == []
 
 
+DEEP = "[" * 3_000 + "]" * 3_000
+HEALTH = {"database": "ok", "version": "12.1.0"}
+
+
+@pytest.mark.parametrize(
+    ("health", "found"),
+    [
+        (DEEP, {}),
+        ({"database": 5}, {}),
+        ({"database": "ok", "version": 5}, {}),
+        (HEALTH, DEEP),
+        (HEALTH, []),
+        (HEALTH, {"errorCode": "E0000011"}),
+        (HEALTH, {"uid": "okta-forwarder", "dashboard": 5}),
+        (HEALTH, {"uid": "okta-forwarder", "dashboard": {}, "meta": []}),
+        (HEALTH, {"uid": "okta-forwarder"}),
+    ],
+)
+def test_json_that_is_not_grafanas_is_told_without_a_traceback(
+    grafana: FakeGrafana, health: Any, found: Any
+) -> None:
+    grafana.found, grafana.health = Answer(200, found), Answer(200, health)
+    done = run(grafana)
+    assert done.exit_code == 1
+    assert "is not a Grafana" in done.output or " as Grafana does (" in done.output
+    assert grafana.writes == []
+
+
+def test_the_tags_of_a_dashboard_of_another_may_be_anything(grafana: FakeGrafana) -> None:
+    grafana.dashboards["okta-forwarder-health"] = {"uid": "okta-forwarder-health", "tags": 5}
+    done = run(grafana)
+    assert (done.exit_code, "a dashboard that this command did not create" in done.output) == (1, True)
+
+
 def test_a_grafana_that_does_not_respond_is_an_error() -> None:
     done = run("http://127.0.0.1:9")
     assert (done.exit_code, "no response from http://127.0.0.1:9" in done.output) == (1, True)

@@ -205,6 +205,46 @@ def test_what_is_no_kibana_is_told(kibana: FakeKibana, answer: Answer, told: str
     assert kibana.imports == []
 
 
+DEEP = Answer(200, "[" * 3_000 + "]" * 3_000)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        DEEP,
+        Answer(200, {"status": 5}),
+        Answer(200, {"status": {"overall": 5}}),
+        Answer(200, {"status": {"overall": {"level": []}}}),
+        Answer(200, {"status": {}, "version": "9.1.0"}),
+    ],
+)
+def test_json_that_is_not_kibanas_is_told_without_a_traceback(kibana: FakeKibana, answer: Answer) -> None:
+    kibana.instead = answer
+    done = run(kibana)
+    assert (done.exit_code, "is not a Kibana" in done.output) == (1, True)
+    assert kibana.imports == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        DEEP.body,
+        [],
+        {},
+        {"success": True, "successResults": 5},
+        {"success": True, "successResults": [5]},
+        {"success": False, "errors": [{"type": "dashboard", "id": "x", "error": "no"}]},
+        {"success": False, "errors": [{"error": {"type": "missing_references", "references": [5]}}]},
+    ],
+)
+def test_the_result_of_an_import_that_is_not_kibanas_is_told(kibana: FakeKibana, said: Any) -> None:
+    kibana.imported = Answer(200, said)
+    done = run(kibana)
+    assert done.exit_code == 1
+    assert "does not import dashboards as Kibana does" in done.output
+    assert "Check --url" in done.output
+
+
 @pytest.mark.parametrize("level", ["unavailable", "critical"])
 def test_a_kibana_that_is_not_available_is_left_alone(kibana: FakeKibana, level: str) -> None:
     kibana.level = level

@@ -254,3 +254,22 @@ async def test_signing_a_call_costs_little(server: OktaServer, bound: OktaClient
         await bound.call("GET", LOGS)
     # The SDK by itself reads its key again for each call: 120 ms or more, in which nobody else is answered.
     assert time.process_time() - before < 0.6
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, "[" * 5_000 + "]" * 5_000),
+        (400, "[" * 5_000 + "]" * 5_000),
+        (200, json.dumps({"access_token": "a\r\nX-Evil: 1", "token_type": "Bearer", "expires_in": 3600})),
+        (200, json.dumps({"access_token": "a\x00b", "token_type": "Bearer", "expires_in": 3600})),
+    ],
+)
+async def test_a_token_that_cannot_be_read_or_sent_is_an_okta_error(
+    server: OktaServer, client: OktaClient, status: int, body: str
+) -> None:
+    server.token_answers.extend([Reply(status, body.encode())] * 10)
+    with pytest.raises(OktaUnreachableError) as caught:
+        await passing(clock_of(server), client.call("GET", LOGS))
+    assert "X-Evil" not in str(caught.value)
+    assert server.api_calls == []

@@ -213,3 +213,13 @@ async def test_a_proxy_that_refuses_or_has_no_url_is_named_and_nothing_was_sent(
     assert isinstance(failure, NoResponseError)
     assert not failure.sent
     assert re.search(reason, client.explain("POST", HOOKS, failure))
+
+
+@pytest.mark.parametrize("location", ["http://[::1", "//[x", "https://[acme.okta.com/login"])
+async def test_a_redirect_to_something_that_is_not_a_url_is_named(
+    server: OktaServer, by_token: OktaClient, location: str
+) -> None:
+    server.otherwise = Reply(302, b"", (("location", location),))
+    with pytest.raises(OktaRefusedError, match="redirects to another address") as caught:
+        await by_token.call("GET", LOGS)
+    assert caught.value.status == 302

@@ -202,3 +202,21 @@ async def test_a_single_event_that_is_too_large_is_an_error() -> None:
     api = LogApi(ManualClock(), readable=0)
     with pytest.raises(OktaTooLargeError):
         await SystemLog("acme", URL, api, api.clock).first_page(NOON)
+
+
+@pytest.mark.parametrize("polling", [True, False])
+@pytest.mark.parametrize(
+    "link", ["http://[acme/api/v1/logs?after=7", "https://acme.okta.com/api/v1/logs", "?", "#"]
+)
+async def test_a_next_link_that_cannot_be_followed_is_an_error_and_no_end(
+    link: str, *, polling: bool
+) -> None:
+    log = SystemLog("acme", URL, OneAnswer(Response(200, b"[]", {"next": link})), ManualClock())
+    with pytest.raises(OktaError, match="has no usable link to the next page"):
+        await log.first_page(NOON, None if polling else NOON + SECOND)
+
+
+async def test_a_body_that_is_not_a_page_is_named_also_if_it_has_no_link() -> None:
+    log = SystemLog("acme", URL, OneAnswer(Response(200, b"<html>", {})), ManualClock())
+    with pytest.raises(OktaError, match="not a page of the System Log"):
+        await log.first_page(NOON)
