@@ -146,7 +146,9 @@ class ControlServer:
             listener.listen()
         except OSError as error:
             listener.close()
-            raise StoreError(f"the control socket {self._path} cannot be created: {error}") from error
+            raise StoreError(
+                f"the control socket {self._path} cannot be created: {error}; check that this user can write to {self._path.parent}, and that its disk has space"
+            ) from error
         return await asyncio.start_unix_server(self._serve, sock=listener, limit=_MAX_REQUEST)
 
     async def close(self) -> None:

@@ -83,7 +83,7 @@ TRUST = Row(
         (
             Panel("Newest event", "When did the newest event happen?", "ForwarderNoEvents", "stat",
                   (_events(numbers=(LATEST,), over_time=True),), unit="dateTimeFromNow", width=4),
-            Panel("Last heartbeat", "When did the forwarder last say how it is? Needs `ops.heartbeat`.", "ForwarderDown", "stat",
+            Panel("Last heartbeat", "When did the forwarder last write a heartbeat? Needs `ops.heartbeat`.", "ForwarderDown", "stat",
                   _health(), unit="dateTimeFromNow", none="no heartbeat", width=4),
             Panel("Missed by the hook", "How many events did the hook not deliver since the forwarder started? They came by "
                   "the System Log.", "ForwarderEventsMissed", "stat", _health(f"{_HEALTH_OF}.missed"), unit="none",

@@ -87,7 +87,7 @@ OVERVIEW = Dashboard(
         ),
         (
             Panel("Newest event", "Can I trust this: when did the newest event happen?", "number", measures=(LATEST,)),
-            Panel("Last heartbeat", "When did the forwarder last say how it is?", "number", measures=(LATEST,), health=True),
+            Panel("Last heartbeat", "When did the forwarder last write a heartbeat?", "number", measures=(LATEST,), health=True),
             Panel("Missed by the hook", "How many events did the hook not deliver since the forwarder started?", "number",
                   measures=(Measure("largest", "Missed", f"{HEARTBEAT}.missed"),), health=True),
             Panel("Hooks and sinks", "Which state does each hook and sink have had, and until when?", "table", (STATE,),

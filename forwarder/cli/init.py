@@ -74,7 +74,9 @@ def init(  # noqa: PLR0913 - one for each option
     Exit codes: 0 written; 1 a file exists or cannot be written; 2 wrong usage.
     """
     if config.exists() or config.is_symlink():
-        raise ForwarderError(f"{config} exists, and init overwrites nothing; name another file with --config")
+        raise ForwarderError(
+            f"{config} exists, and `init` never overwrites a file; name another file with --config"
+        )
 
     def ask(given: str | None, option: str, question: str, default: str, check: Callable[[str], str]) -> str:
         if given is None and not yes:

@@ -54,7 +54,7 @@ def okta_role(
     applies: bool,
     as_json: bool,
 ) -> None:
-    """Limit the rights of the service app in Okta: only what the configured actions need, only on groups without
+    """Limit the rights of the service app in Okta to what the configured actions need, and to groups without
     administrators.
 
     Okta then refuses every other call. The command shows how the custom admin role, its resource set and its assignment to

@@ -59,7 +59,7 @@ def stats(config: Path, *, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.argument("name", metavar="NAME")
 def forget_sink(config: Path, name: str, *, yes: bool) -> None:
-    """Drop the events that wait for a sink that you removed from the configuration or renamed, and its dead letters.
+    """Drop the waiting events and the dead letters of a sink that you removed from the configuration or renamed.
 
     Events that wait for other sinks stay. If you configure the sink again, it begins as a new sink.
     """
@@ -70,7 +70,7 @@ def forget_sink(config: Path, name: str, *, yes: bool) -> None:
     ledger = commands.ledger()
     events = ledger.removed.get(name, ledger.sinks[name].waiting if name in ledger.sinks else 0)
     if not yes and (name in ledger.removed or name in ledger.sinks):  # if not, `forget_sink` refuses it below
-        question = f"{name} will never get the {count(events, 'event')} kept for it. Forget this sink?"
+        question = f"The {count(events, 'event')} kept for {name} will be dropped. Forget this sink?"
         click.confirm(question, abort=True)
     commands.forget_sink(name)
     terminal.echo(f"Removed the sink {name} from the store; no event waits for this sink any more.")

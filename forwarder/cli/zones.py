@@ -83,7 +83,7 @@ def sync(
     """Create and update the declared zones: show what differs, change only that, read the zones again and compare.
 
     A new zone is at first an INACTIVE blocklist; --activate activates it. An ACTIVE blocklist stays ACTIVE, and its
-    changes are in force about a minute later. Zones that are not declared, and zones that others made, are left alone.
+    changes are in force about a minute later. Zones that are not declared, and zones that others made, are not changed.
     """
     name, settings, org_settings = _select(config, org)
     known = {*org_settings.zones, org_settings.blocklist.zone}

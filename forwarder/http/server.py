@@ -150,7 +150,7 @@ class Server:
                 self._acceptor.resume()
             except Exception:  # the deadlines of the other connections must still be checked
                 self._logger.exception(
-                    "connections past their deadline could not be closed; the listener tries again",
+                    "connections past their deadline could not be closed; the listener tries again. This is a bug: please report it",
                     action="connection_sweep_failed",
                 )
 

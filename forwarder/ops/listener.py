@@ -168,5 +168,8 @@ def _routes(
 async def _log_error(error: Exception, scope: Scope) -> None:
     if not isinstance(error, HTTPException | QueryError | ForwarderError):
         _logger.error(
-            "a request to the ops listener failed", action="ops_failed", path=scope["path"], exc_info=error
+            "a request to the ops listener failed. This is a bug: please report it",
+            action="ops_failed",
+            path=scope["path"],
+            exc_info=error,
         )

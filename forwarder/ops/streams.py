@@ -241,7 +241,10 @@ class StreamResponse:
             results = await asyncio.gather(*tasks, return_exceptions=True)
         if isinstance(results[0], Exception):
             _logger.error(
-                "a live stream failed", action="ops_failed", path=scope["path"], exc_info=results[0]
+                "a live stream of the ops listener failed. This is a bug: please report it",
+                action="ops_failed",
+                path=scope["path"],
+                exc_info=results[0],
             )
 
 

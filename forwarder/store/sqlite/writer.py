@@ -187,7 +187,8 @@ class Writer:
                     self._maintenance.postpone(_IDLE)
                 except Exception:  # if this thread ended, nothing would be stored any more
                     _logger.exception(
-                        "the maintenance of the store failed", action="store_maintenance_failed"
+                        "the maintenance of the store failed. This is a bug: please report it",
+                        action="store_maintenance_failed",
                     )
                     self._maintenance.postpone(_IDLE)
         self._connection.close()

@@ -168,7 +168,7 @@ def test_stats_names_a_removed_sink_until_it_is_forgotten(config: Path) -> None:
     assert "forwarder forget-sink siem" in shown.output
     assert json.loads(run(config, "stats", "--json").stdout)["removed_sinks"] == {"siem": 5}
     asked = run(config, "forget-sink", "siem", answer="n\n")
-    assert "siem will never get the 5 events kept for it. Forget this sink?" in asked.output
+    assert "The 5 events kept for siem will be dropped. Forget this sink?" in asked.output
     assert "siem" in run(config, "stats").output
     assert run(config, "forget-sink", "siem", "--yes").output == (
         "Removed the sink siem from the store; no event waits for this sink any more.\n"

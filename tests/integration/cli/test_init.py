@@ -135,7 +135,7 @@ def test_it_overwrites_nothing() -> None:
     Path("config/forwarder.yaml").write_text("precious")
     done = run("init", "--yes")
     assert done.exit_code == 1
-    assert "exists, and init overwrites nothing" in done.output
+    assert "exists, and `init` never overwrites a file" in done.output
     assert [file.name for file in Path("config").iterdir()] == ["forwarder.yaml"]
 
 
