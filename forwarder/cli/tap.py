@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _FORMATS = ("table", "json", "raw", "ecs", "otlp")
 _NEWEST = 20
-_FIELDS = ("published", "source", "event_type", "outcome", "actor", "target", "client_ip")
 _COLUMNS = (
     "{published:<23}  {source:<5}  {event_type:<36}  {outcome:<9}  {actor:<30}  {target:<24}  {client_ip}"
 )
@@ -183,7 +182,7 @@ def _source(config: Path, url: str | None, token: str | None, wanted: "TapOption
 
 
 def _show(source: Iterator[Any], form: str, limit: int | None) -> None:
-    from forwarder.cli.tap_store import Notice
+    from forwarder.cli.tap_store import FIELDS, Notice
 
     shown = 0
     with contextlib.closing(source):  # type: ignore[type-var]  # a generator
@@ -193,7 +192,7 @@ def _show(source: Iterator[Any], form: str, limit: int | None) -> None:
                 continue
             if form == "table":
                 if not shown:
-                    echo(_row({name: name for name in _FIELDS}))
+                    echo(_row({name: name for name in FIELDS}))
                 echo(_row(item), fg="red" if item["outcome"] in {"FAILURE", "DENY"} else None)
             else:
                 text = _whole(item, form)

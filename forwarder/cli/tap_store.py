@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from forwarder.store.interface import StoreCommands, Tail
     from forwarder.store.settings import StoreSettings
 
+FIELDS = ("published", "source", "event_type", "outcome", "actor", "target", "client_ip")
+"""The fields of a line that the table shows."""
+
 _PACE = 0.2  # seconds between two reads of the store
 _EVENTS = 500  # the maximum in one read
 _BYTES = 4 * 1024 * 1024  # the maximum in one read

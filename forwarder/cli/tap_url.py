@@ -7,13 +7,15 @@ from typing import Any
 import httpx
 import msgspec
 
-from forwarder.cli.tap_store import Notice, TapOptions
+from forwarder.cli.tap_store import FIELDS, Notice, TapOptions
 from forwarder.core.errors import ForwarderError
+from forwarder.core.urls import split_url
 from forwarder.core.wording import agrees, count
 
 _WHERE = (
     "name the forwarder's ops listener, which is `ops.listen` in its configuration: --url http://HOST:9464"
 )
+_EXCERPT = 200
 _SILENCE = 40.0  # seconds without data that count as an error; the stream has a comment every 15 s
 
 
@@ -42,8 +44,12 @@ def from_url(url: str, token: str | None, wanted: TapOptions) -> Iterator[dict[s
         ):
             if response.status_code != httpx.codes.OK:
                 raise ForwarderError(_refusal(url, response))
+            if not response.headers.get("content-type", "").startswith("text/event-stream"):
+                raise ForwarderError(
+                    f"{url} answers, but not with the live stream of a forwarder: {_start(response)}; {_WHERE}"
+                )
             yield Notice("waiting for new events; Ctrl-C ends the command")
-            yield from _events(response.iter_lines(), ends_at)
+            yield from _events(response.iter_lines(), ends_at, wanted.form)
     except httpx.ReadTimeout as error:
         if ends_at is None or time.monotonic() < ends_at:
             raise ForwarderError(
@@ -56,7 +62,9 @@ def from_url(url: str, token: str | None, wanted: TapOptions) -> Iterator[dict[s
         yield Notice("the forwarder stopped")
 
 
-def _events(lines: Iterator[str], ends_at: float | None) -> Iterator[dict[str, Any] | Notice]:
+def _events(
+    lines: Iterator[str], ends_at: float | None, form: str | None
+) -> Iterator[dict[str, Any] | Notice]:
     kind = ""
     for text in lines:
         if ends_at is not None and time.monotonic() >= ends_at:
@@ -65,18 +73,37 @@ def _events(lines: Iterator[str], ends_at: float | None) -> Iterator[dict[str, A
         if key == "event":
             kind = value.strip()
         elif key == "data" and kind == "event":
-            yield msgspec.json.decode(value)
+            yield _event(value, form)
         elif key == "data" and kind == "skipped":
-            skipped = msgspec.json.decode(value)["events"]
+            skipped = msgspec.json.decode(value, type=dict[str, int]).get("events", 0)
             yield Notice(
                 f"{count(skipped, 'event')} {agrees(skipped, 'was', 'were')} skipped: this command or the connection is too slow"
             )
 
 
+def _event(text: str, form: str | None) -> dict[str, Any]:
+    line = msgspec.json.decode(text, type=dict[str, Any])
+    if not line.keys() >= {*FIELDS, form or FIELDS[0]}:
+        raise ValueError("it sends something that is not an event of a forwarder")
+    return line
+
+
 def _refusal(url: str, response: httpx.Response) -> str:
     if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         return f"{url} refused the request ({response.status_code}): set FORWARDER_OPS_TOKEN to the forwarder's `ops.token`"
-    response.read()
+    if response.is_redirect:
+        host = split_url(response.headers.get("location", "")).netloc or "another address"
+        return f"{url} redirects to {host}, and the token is not sent there; {_WHERE}"
     if response.status_code == httpx.codes.NOT_FOUND:
         return f"{url} has no live stream (404); {_WHERE}"
-    return f"{url} refused the request ({response.status_code}): {response.text[:200]}"
+    return f"{url} refused the request ({response.status_code}): {_start(response)}"
+
+
+def _start(response: httpx.Response) -> str:
+    """Return the start of the body, in one line. The rest is not read: it may have no end."""
+    content = b""
+    for piece in response.iter_bytes():
+        content += piece
+        if len(content) >= _EXCERPT:
+            break
+    return " ".join(content[:_EXCERPT].decode(errors="replace").split()) or "(empty)"

@@ -58,7 +58,8 @@ class LogApi:
         url: the org's, in its links.
         log: what is stored, in that order.
         faults: what the next calls suffer, in turn: a name of REFUSALS, `timeout`, `repeat` (the page begins some
-            events early), `circle` (the page links to itself), or None for nothing.
+            events early), `circle` (the page links to itself), `empty` (the page has no events, and links to the page that has them),
+            `idle` (as `empty`, and that page is the same one), `future` (the page has an event of tomorrow too), or None for nothing.
         readable: a page of more events is too large to be read.
         calls: the address of each call.
         behind: how far its own clock, in the header `date`, is behind `clock`; None for no such header.
@@ -92,6 +93,14 @@ class LogApi:
         page = (
             self._polled(asked, 2 if fault == "repeat" else 0) if "until" not in asked else self._span(asked)
         )
+        if fault in {"empty", "idle"}:
+            again = {**asked, "after": asked.get("after", "0")} | (
+                {"seen": str(len(self.calls))} if fault == "empty" else {}
+            )
+            return self._answer([], again)
+        if fault == "future":
+            more = b", " + event("future", self._now() + 86_400 * SECOND) + b"]"
+            return msgspec.structs.replace(page, content=page.content[:-1] + more)
         if fault == "circle":
             return msgspec.structs.replace(page, links={"next": f"{self.url}{path.removeprefix(self.url)}"})
         return page

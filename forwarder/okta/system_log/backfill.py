@@ -27,6 +27,9 @@ MOST_WAITING = 50_000
 """A backfill pauses while more events than this wait for a sink. Otherwise it could fill the store, and the store would
 refuse the events of hooks."""
 
+_MOST_EMPTY = 100
+"""The most empty pages in a row whose links a backfill follows."""
+
 _MINUTE = 60.0
 
 T = TypeVar("T")
@@ -168,7 +171,7 @@ class Backfill:
         progress = BackfillProgress(plan.since)
         link: str | None = None
         followed: set[str | None] = set()
-        minute_ends, calls = 0.0, 0
+        minute_ends, calls, empty = 0.0, 0, 0
         while True:
             while reason := await self._wait_reason(minute_ends, calls, plan.calls_per_minute):
                 report(msgspec.structs.replace(progress, waits=reason))
@@ -177,8 +180,13 @@ class Backfill:
                 minute_ends, calls = self._clock.monotonic() + _MINUTE, 0
             calls += 1
             page = await self._page(link, progress.reached, plan.until)
-            link = page.next_link if page.events or page.malformed else None
-            reached = plan.until if link is None else max(progress.reached, page.newest or 0)
+            empty = 0 if page.events or page.malformed else empty + 1
+            # An empty page need not be the last one, except if it links to itself.
+            link = None if empty and page.next_link in followed else page.next_link
+            newest = max(
+                (event.published for event in page.events if event.published < plan.until), default=0
+            )
+            reached = plan.until if link is None else max(progress.reached, newest)
             progress = await self._store_page(
                 page, BackfillCheckpoint(plan.began, reached, done=link is None), progress
             )
@@ -187,6 +195,11 @@ class Backfill:
                 return progress
             if link in followed:
                 raise OktaError(f"{CIRCLE}; then run the same command again to resume the backfill")
+            if empty >= _MOST_EMPTY:
+                raise OktaError(
+                    f"the System Log of {self._log.org} answers with {empty} empty pages one after the other; check whether a"
+                    " proxy answers in place of Okta, then run the same command again to resume the backfill"
+                )
             followed.add(link)
 
     async def _wait_reason(self, minute_ends: float, calls: int, allowed: int | None) -> str | None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +278,45 @@ def test_another_server_is_not_taken_for_a_forwarder(config: Path) -> None:
         server.shutdown()
     assert done.exit_code == 1
     assert "has no live stream (404); name the forwarder's ops listener" in done.stderr
+
+
+HTML, STREAM = "text/html", "text/event-stream; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body", "told"),
+    [
+        (
+            200,
+            HTML,
+            b"<html>Welcome</html>",
+            "not with the live stream of a forwarder: <html>Welcome</html>; name",
+        ),
+        (200, "application/json", b"", "not with the live stream of a forwarder: (empty); name"),
+        (302, HTML, b"", "redirects to elsewhere.example"),
+        (200, STREAM, b"event: event\ndata: 5\n\n", "cannot be read"),
+        (200, STREAM, b"event: event\ndata: {}\n\n", "something that is not an event of a forwarder"),
+        (200, STREAM, b'event: event\ndata: {"a"\n\n', "cannot be read"),
+        (200, STREAM, b"event: skipped\ndata: []\n\n", "cannot be read"),
+    ],
+)
+def test_what_is_not_the_live_stream_of_a_forwarder_is_told_and_no_password_is_shown(
+    config: Path, status: int, kind: str, body: bytes, told: str
+) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("content-type", kind)
+            self.send_header("location", "https://elsewhere.example/login")
+            self.end_headers()
+            self.wfile.write(body)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = run(config, "--url", f"http://ada:planted-password@127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert (done.exit_code, told in done.stderr) == (1, True), done.stderr
+    assert "planted-password" not in done.output
 
 
 def test_an_org_that_neither_the_configuration_nor_the_store_has_is_refused(config: Path) -> None:

@@ -278,3 +278,37 @@ async def test_a_page_that_links_to_itself_is_not_followed_without_end(there: Sc
         await there.fetch(NOON - 3 * HOUR, NOON)
     await there.fetch(NOON - 3 * HOUR, NOON)
     assert there.uuids == list("abcdefgh")
+
+
+async def test_the_events_after_an_empty_page_are_fetched(there: Scene) -> None:
+    there.happened(*"abcdefgh", at=NOON - 2 * HOUR)
+    there.api.faults.extend([None, "empty", None, "empty", "empty"])
+    await there.fetch(NOON - 3 * HOUR, NOON)
+    assert there.uuids == list("abcdefgh")
+
+
+async def test_an_empty_page_that_links_to_itself_is_the_end(there: Scene) -> None:
+    there.happened(*"abcd", at=NOON - 2 * HOUR)
+    there.api.faults.extend([None, None, "idle", "idle"])
+    progress = await there.fetch(NOON - 3 * HOUR, NOON)
+    assert (progress.reached, progress.read) == (NOON, 3)
+
+
+async def test_empty_pages_without_end_end_with_an_error_and_the_backfill_resumes(there: Scene) -> None:
+    there.happened(*"abcdefgh", at=NOON - 2 * HOUR)
+    there.api.faults.extend([None, None, *["empty"] * 200])
+    with pytest.raises(OktaError, match="empty pages one after the other"):
+        await there.fetch(NOON - 3 * HOUR, NOON)
+    assert len(there.api.calls) < 150
+    there.api.faults.clear()
+    await there.fetch(NOON - 3 * HOUR, NOON)
+    assert there.uuids == list("abcdefgh")
+
+
+async def test_an_event_from_after_the_range_hides_nothing_when_the_backfill_resumes(there: Scene) -> None:
+    there.happened(*"abcdefgh", at=NOON - 2 * HOUR)
+    there.api.faults.extend([None, "future", "timeout"])
+    with pytest.raises(OktaUnreachableError):
+        await there.fetch(NOON - 3 * HOUR, NOON)
+    await there.fetch(NOON - 3 * HOUR, NOON)
+    assert set(there.uuids) == {*"abcdefgh", "future"}
