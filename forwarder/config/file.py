@@ -160,7 +160,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
         key_node.tag = yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG
         key = loader.construct_object(key_node)
         if key in seen:
-            raise _error("the key is written twice; keep one, with all that belongs to it", key_node)
+            raise _error("the key is written twice; put all that belongs to it below one of them", key_node)
         seen.add(key)
     return loader.construct_mapping(node, deep=True)
 

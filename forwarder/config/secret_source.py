@@ -81,7 +81,7 @@ def _read(kind: str, name: str) -> str:
         return os.environ[name].rstrip("\r\n")
     if not _NAME.fullmatch(name):  # the name may be the secret itself
         raise ValueError("`env` needs the name of a variable, as in {env: ACME_SECRET}, not its value")
-    raise ValueError(f"the environment has no variable {name}; set it or name another")
+    raise ValueError(f"the environment has no variable {name}; set it, or name another variable")
 
 
 def _read_file(name: str) -> str:

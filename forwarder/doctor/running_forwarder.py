@@ -178,7 +178,7 @@ CHECKS = (
     ),
     Check(
         "listener.port",
-        "the listeners' ports are free, or this forwarder has them",
+        "the listeners' ports are free, or this forwarder uses them",
         "Ports",
         _port,
         _listener_keys,

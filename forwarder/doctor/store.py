@@ -103,7 +103,7 @@ async def _sound(context: Context, _: str) -> Found:
     if damage:
         return fail(
             f"the store {path} is damaged: {'; '.join(damage[:3])}",
-            "stop the forwarder, keep a copy of the store's files, restore a backup or move them away, "
+            "stop the forwarder and copy the store's files; restore a backup, or, without one, move the store's files away; "
             "then run `forwarder run` and `forwarder backfill --since 7d`",
         )
     return ok(f"{path} can be read as a whole")

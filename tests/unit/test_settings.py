@@ -280,7 +280,7 @@ def test_a_command_that_needs_no_secret_reads_the_rest_without_them(tmp_path: Pa
     ("text", "expected"),
     [
         ("orgs: {acme: {", "line 1, column"),
-        ("orgs: {}\norgs: {}\n", "the key is written twice; keep one"),
+        ("orgs: {}\norgs: {}\n", "the key is written twice; put all"),
         ("- a\n- b\n", "must be a mapping of sections"),
         ("\x00", "is not YAML"),
     ],

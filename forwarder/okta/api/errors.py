@@ -77,7 +77,7 @@ def required_permission(method: str, path: str) -> Permission | None:
         return Permission(
             "okta.logs.read",
             "the permission to view the System Log",
-            "the Report Administrator or the Read-only Administrator (they allow the least), or the Super Administrator",
+            "the Report Administrator or the Read-only Administrator (these two have the fewest rights), or the Super Administrator",
         )
     return None
 

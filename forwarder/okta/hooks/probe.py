@@ -42,7 +42,7 @@ async def probe_receiver(desired: DesiredHook) -> str | None:
         return f"{desired.uri} cannot be reached from here, so the secret was not checked: {reason}"
     if response.status_code == 401:
         raise SetupError(
-            f"{desired.uri} answers 401 to the newest of `secrets`: the forwarder there does not know it yet, so events that"
+            f"{desired.uri} answers 401 to the newest of `secrets`: the forwarder there does not have this secret yet, so events that"
             " Okta sends with it would be lost. Nothing was changed. The forwarder rereads a changed secret file within"
             " seconds; after a change of its configuration, send it SIGHUP. --force sets the secret in Okta anyway."
         )

@@ -65,7 +65,7 @@ def problems(reactions: ReactionsSettings) -> Iterator[str]:
     for number, user in enumerate(reactions.protect.users):
         if "*" in user:
             yield (
-                f"reactions.protect.users[{number}]: {user} has a `*`, but patterns are not supported; name each user, or a group of them in "
+                f"reactions.protect.users[{number}]: {user} has a `*`, but patterns are not supported; name each user, or name a group in "
                 "`protect.groups`"
             )
     for number, entry in enumerate(reactions.on):
@@ -93,7 +93,7 @@ def _action_problems(reactions: ReactionsSettings, each: WrittenAction) -> Itera
         yield f"{each.path}.user: {do.name} does not act on a user; remove `user`"
     spared = {name.casefold() for name in reactions.protect.groups}
     if isinstance(settings, AddToGroupSettings) and settings.group.casefold() in spared:
-        yield f"{each.named}.group: {settings.group} is among `reactions.protect.groups`, whose members no action touches; name another group"
+        yield f"{each.named}.group: {settings.group} is among `reactions.protect.groups`, and no action acts on members of these groups; name another group"
     prompt = prompt_of(do)
     if prompt and prompt.by == "ciba" and not reactions.ciba:
         yield f"{each.named}.by: ciba needs `reactions.ciba`, as in {{client_id: 0oa…, private_key: {{file: ciba.pem}}}}"
@@ -130,7 +130,7 @@ def _conflicts(actions: Sequence[WrittenAction], *, across: bool = False) -> Ite
         suspend = one if one.do.name == "suspend" else other
         if both == _SAME_STATUS:
             yield (
-                f"{other.named}: this and {one.named} end each other, because a user has only one status in Okta: suspended, "
+                f"{other.named}: this and {one.named} replace each other, because a user has only one status in Okta: suspended, "
                 "or with an expired password; keep one of them"
             )
         elif both == {"suspend", "prompt"} and not suspend.do.asks:

@@ -52,7 +52,7 @@ class Present(msgspec.Struct, frozen=True):
         """Yield a line for the role and for the resource set, if others made it: the forwarder must not change it."""
         for kind, found in (("role", self.role), ("resource set", self.resource_set)):
             if found is not None and not found.description.startswith(OURS):
-                yield f"the org has a {kind} {found.label!r} that others made; rename it in Okta"
+                yield f"the org has a {kind} {found.label!r} that this command did not create; rename it in Okta"
 
 
 class NeededChange(msgspec.Struct, frozen=True):

@@ -182,7 +182,7 @@ class LineFile:
             os.ftruncate(self._file, self._length)
             os.fsync(self._file)
             _logger.warning(
-                "a crash or a full disk left a partial last line; it was removed, and its event is written again",
+                "a crash or a full disk left a partial last line; the line was removed, and its event is written again",
                 action="file_truncated",
                 path=str(self._path),
                 bytes=status.st_size - self._length,

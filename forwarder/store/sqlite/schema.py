@@ -313,7 +313,7 @@ def _check_content(db: sqlite3.Connection, path: Path, version: int) -> None:
             db.execute(f"SELECT 1 FROM {table} LIMIT 0")  # noqa: S608 - a constant
     if counters is None or (last is not None and last > counters[0]):
         raise StoreFormatError(
-            f"the store {path} is damaged: its newest event is number {last}, but it has counted only "
+            f"the store {path} is damaged: its newest event has the number {last}, but the store counted only "
             f"{counters and counters[0]}; restore it from a backup. {_UNCHANGED}"
         )
 

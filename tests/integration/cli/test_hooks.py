@@ -163,7 +163,7 @@ async def test_a_secret_that_the_receiver_does_not_know_never_reaches_okta(there
     there.secrets = ("first-secret", "second-secret")
     there.receiver.otherwise = 401
     code, output = await there.run("sync", "--resend-secret")
-    assert (code, "does not know it yet" in output) == (1, True)
+    assert (code, "does not have this secret yet" in output) == (1, True)
     assert there.hook.live
     code, output = await there.run("sync", "--resend-secret", "--force")
     assert (code, "could not verify the hook" in output) == (1, True)

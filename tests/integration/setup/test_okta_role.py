@@ -251,7 +251,7 @@ async def test_a_role_of_others_is_left_alone(there: ReactionOrg) -> None:
     )
     code, output = await run(there, "--apply")
     assert code == 1
-    assert f"the org has a role '{ACTS}' that others made; rename it in Okta" in output
+    assert f"the org has a role '{ACTS}' that this command did not create; rename it in Okta" in output
     (role,) = there.org.admin_roles.roles()
     assert list(role.permissions) == ["okta.users.read"]
 

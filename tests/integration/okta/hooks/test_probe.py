@@ -21,7 +21,7 @@ async def test_a_receiver_that_echoes_the_challenge_knows_the_secret() -> None:
 
 async def test_a_receiver_that_refuses_the_secret_is_an_error() -> None:
     async with HookReceiver(otherwise=401) as receiver:
-        with pytest.raises(SetupError, match="does not know it yet") as error:
+        with pytest.raises(SetupError, match="does not have this secret yet") as error:
             await probe_receiver(wanted(receiver.url))
     assert "the-newest" not in str(error.value)
 

@@ -81,7 +81,7 @@ def counting_less_than_it_holds(path: Path) -> None:
         (cut, "damaged"),
         (overwritten, "damaged"),
         (without_a_table, "damaged: no such table: positions"),
-        (counting_less_than_it_holds, "newest event is number 5, but it has counted only 0"),
+        (counting_less_than_it_holds, "newest event has the number 5, but the store counted only 0"),
     ],
 )
 async def test_a_file_that_is_not_a_sound_store_of_ours_is_named_and_left_as_it_is(
