@@ -17,7 +17,7 @@ async def _valid(context: Context, _: str) -> Found:
     return ok(f"the configuration is valid (orgs: {orgs}; sinks: {sinks})")
 
 
-def _offline(id_: str, what: str, heading: str, sound: str) -> Check:
+def _offline(id_: str, what: str, sound: str, heading: str = CONFIGURATION) -> Check:
     """Return a check that reports the problems and warnings that `config_check` finds for the check `id_`.
 
     `sound` is the text of the finding if there is no problem and no warning.
@@ -52,81 +52,67 @@ VALID = Check(
 
 CHECKS = (
     VALID,
-    _offline(
-        "store.path", "the store's folder exists and is writable", CONFIGURATION, "the folder is writable"
-    ),
+    _offline("store.path", "the store's folder exists and is writable", "the folder is writable"),
     _offline(
         "file.path",
         "the paths of file sinks name files, not folders",
-        CONFIGURATION,
         "every file sink names a file in a folder",
     ),
-    _offline(
-        "file.rights",
-        "the files of file sinks are writable",
-        CONFIGURATION,
-        "every file sink can write its file",
-    ),
+    _offline("file.rights", "the files of file sinks are writable", "every file sink can write its file"),
     _offline(
         "listener.address",
         "the listeners' addresses belong to this machine",
-        "Ports",
         "the listeners' addresses belong to this machine",
+        "Ports",
     ),
     _offline(
         "listener.exposure",
         "who can reach the listeners, and whether with TLS",
-        "Ports",
         "other machines cannot reach a listener without TLS",
+        "Ports",
     ),
     _offline(
         "certificate.expiry",
         "the certificates that the configuration names",
-        "ForwarderCertificateExpiring",
         "no certificate expires within 14 days",
+        "ForwarderCertificateExpiring",
     ),
     _offline(
         "environment.unread",
         "environment variables that look like keys of the configuration",
-        CONFIGURATION,
         "every FORWARDER_ variable is read",
     ),
-    _offline("secret.strength", "the secrets that people choose", "Secrets", "no secret can be guessed"),
+    _offline("secret.strength", "the secrets that people choose", "no secret can be guessed", "Secrets"),
     _offline(
         "secret.rights",
         "who may read the files of secrets",
-        "Secrets",
         "only their owner and group may read them",
+        "Secrets",
     ),
-    _offline("hook.path", "`hook.uri` ends with `path`", "Hook address", "the two paths are the same"),
+    _offline("hook.path", "`hook.uri` ends with `path`", "the two paths are the same", "Hook address"),
     _offline(
         "sink.transport",
         "the addresses and credentials of sinks, and whether they cross the network with TLS",
-        CONFIGURATION,
         "no unwise settings of sinks were found",
     ),
     _offline(
         "heartbeat.sink",
         "`ops.heartbeat` has an Elasticsearch sink",
-        CONFIGURATION,
         "`ops.heartbeat` has an Elasticsearch sink, or is not configured",
     ),
     _offline(
         "rules.state",
         "exceptions that have ended, and correlations that look back further than the store keeps events",
-        CONFIGURATION,
         "no exception of a rule has ended, and the store keeps events for long enough",
     ),
     _offline(
         "zone.declaration",
         "the declared network zones block exactly what they list, and `egress` is set",
-        CONFIGURATION,
         "no problem was found, or no zone is declared",
     ),
     _offline(
         "reactions.state",
         "unwise settings in `reactions`, such as approvals without a notification, or missing scopes",
-        CONFIGURATION,
         "no unwise settings were found",
     ),
 )
