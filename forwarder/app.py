@@ -46,6 +46,7 @@ from forwarder.store.dead_letters import DiscardRequest, ReplayRequest
 from forwarder.store.interface import open_store
 from forwarder.store.ledger import ForgetSinkRequest
 from forwarder.store.redelivery import RedeliverRequest, RedeliveryProgress, redeliver
+from forwarder.tasks import end_tasks
 
 FLUSH_GRACE = 10.0
 """For how many seconds the sinks may go on delivering while the forwarder stops."""
@@ -255,16 +256,14 @@ class Forwarder:
             self._replaying.discard(request.sink)
 
     async def _stop_hourly_line(self) -> None:
-        self._hourly.cancel()
-        await asyncio.gather(self._hourly, return_exceptions=True)
+        await end_tasks([self._hourly])
 
     async def _stop_receiver(self) -> None:
         self.receiver.close()
         await self.server.stop()
 
     async def _stop_ops(self) -> None:
-        self._history.cancel()
-        await asyncio.gather(self._history, return_exceptions=True)
+        await end_tasks([self._history])
         self._listener.close_streams()  # otherwise the listener would wait until every open page is closed
         await self.ops.stop()
 

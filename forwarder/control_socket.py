@@ -26,6 +26,7 @@ from forwarder.core import errors
 from forwarder.core.errors import ForwarderError, StoreError, StoreTimeoutError
 from forwarder.core.redaction import redact_all
 from forwarder.system_limits import refusal
+from forwarder.tasks import end_tasks
 
 _MAX_PATH = 100  # bytes of a socket's path; the kernel allows 107
 _MAX_REQUEST = 4 * 1024 * 1024  # bytes; the ids in it come from a command line, which has at most 2 MiB
@@ -159,9 +160,7 @@ class ControlServer:
             self._tasks.add(self._watching)
         self._server.close()
         self._server = None
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         with contextlib.suppress(OSError):  # the next start removes the socket
             # A socket with another inode belongs to another forwarder, whose store has replaced ours.
             if self._path.lstat().st_ino == self._inode:
@@ -219,9 +218,7 @@ async def _until_disconnect(work: Coroutine[Any, Any, Any], reader: asyncio.Stre
             raise asyncio.CancelledError
         return tasks[0].result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(tasks)
 
 
 async def never(_request: ControlRequest, _report: Report) -> None:

@@ -23,6 +23,7 @@ from forwarder.safe_files import read_small
 from forwarder.service_manager import ServiceManager
 from forwarder.settings import Settings
 from forwarder.system_limits import free_files
+from forwarder.tasks import end_tasks
 
 FILES_INTERVAL = 2.0
 """Seconds between two checks whether the files that the settings name have changed."""
@@ -167,8 +168,7 @@ async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Si
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         _logger.info("the forwarder is stopping", action="stopping")
-        starting.cancel()  # `start` then stops the parts that it has started
-        await asyncio.gather(starting, return_exceptions=True)
+        await end_tasks([starting])  # `start` then stops the parts that it has started
         _logger.info("the forwarder has stopped", action="stopped")
         return
     stopping.cancel()
@@ -186,8 +186,7 @@ async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Si
     finally:
         _logger.info("the forwarder is stopping", action="stopping")
         manager.stopping()
-        reloading.cancel()
-        await asyncio.gather(reloading, return_exceptions=True)
+        await end_tasks([reloading])
         await forwarder.stop()
         alive.cancel()
         _logger.info("the forwarder has stopped", action="stopped")

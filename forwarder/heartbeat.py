@@ -14,6 +14,7 @@ from forwarder import logs
 from forwarder.core.ports import Clock
 from forwarder.settings import Settings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+from forwarder.tasks import end_tasks
 
 _logger = logs.get("app")
 
@@ -41,8 +42,7 @@ class Heartbeat:
     async def stop(self) -> None:
         """Stop the heartbeats; a request in flight is cancelled."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_tasks([self._task])
             self._task = None
 
     async def _beat(self, interval: float, sinks: Mapping[str, ElasticsearchSinkSettings]) -> None:

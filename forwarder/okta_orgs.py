@@ -1,7 +1,7 @@
 """Builds a runner for each org that has an `api`, replaces the runners at a reload, and stops them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 from forwarder.control_socket import Report
 from forwarder.core.errors import OktaError
@@ -16,6 +16,7 @@ from forwarder.okta.system_log.backfill import Backfill, BackfillProgress, Backf
 from forwarder.okta.system_log.pages import PATH, SystemLog
 from forwarder.okta.system_log.reconcile import Reconciler
 from forwarder.settings import Settings
+from forwarder.tasks import end_tasks
 
 BuiltOrgs = Mapping[str, OktaOrgRunner | None]
 """The new runner of each org that a reload adds, changes or removes; None if the org no longer has a runner."""
@@ -58,7 +59,7 @@ class OktaOrgs:
             self.runners.pop(name, None)
             if runner is not None:
                 self.runners[name] = runner
-        await _ended(ending)
+        await end_tasks(ending)
         for name, runner in built.items():
             self._metrics.forget(org=name)
             self._built_from.pop(name, None)
@@ -81,7 +82,7 @@ class OktaOrgs:
         self.runners.clear()
         tasks = list(self._tasks.values())
         self._tasks.clear()
-        await _ended(tasks)
+        await end_tasks(tasks)
 
     async def backfill(self, request: BackfillRequest, report: Report) -> BackfillProgress:
         """Run a backfill in the runner of the org that `request` names.
@@ -118,12 +119,6 @@ class OktaOrgs:
             log, self._store, self._clock, self._metrics, self._backlog, lambda: api.allowance(PATH)
         )
         return OktaOrgRunner(name, api, watch, reconciler, backfills, self._clock)
-
-
-async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _inputs(settings: Settings, name: str) -> object:

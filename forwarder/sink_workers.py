@@ -18,6 +18,7 @@ from forwarder.sink_settings import SinkSettings
 from forwarder.sinks import registry
 from forwarder.sinks.file.settings import FileSinkSettings
 from forwarder.store.interface import Store
+from forwarder.tasks import end_tasks
 
 RELOAD_GRACE = 5.0
 """For how many seconds a sink may go on delivering before a reload replaces or removes it."""
@@ -118,9 +119,7 @@ class SinkWorkers:
     async def stop(self, grace: float) -> None:
         """Let the workers deliver waiting events for at most `grace` seconds, then end the workers."""
         await asyncio.gather(*(worker.stop(grace) for worker in self.workers.values()))
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await end_tasks(self._tasks.values())
 
     async def close(self) -> None:
         """Close the sinks."""
@@ -155,8 +154,7 @@ class SinkWorkers:
         """Stop the worker of the sink `name`, or the task that tries to start a worker, and close the sink."""
         if name in self.workers:
             await self.workers[name].stop(RELOAD_GRACE)
-        self._tasks[name].cancel()
-        await asyncio.gather(self._tasks[name], return_exceptions=True)
+        await end_tasks([self._tasks[name]])
         await self._close(name)
 
     async def _close(self, name: str) -> None:

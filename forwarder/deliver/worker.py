@@ -31,6 +31,7 @@ from forwarder.deliver.sending import send_batch
 from forwarder.deliver.state import DeliveryState
 from forwarder.metrics import Metrics
 from forwarder.sink_settings import DeliverySettings
+from forwarder.tasks import end_tasks
 
 _logger = logs.get("deliver")
 
@@ -279,9 +280,7 @@ async def _first_of(
     try:
         await asyncio.wait([*own, *tasks], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for wait in own:
-            wait.cancel()
-        results = await asyncio.gather(*own, return_exceptions=True)
+        results = await end_tasks(own)
     for result in results:
         if isinstance(result, Exception):
             raise result

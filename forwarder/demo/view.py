@@ -23,6 +23,7 @@ from forwarder.core.wording import count
 from forwarder.demo.picture import Picture
 from forwarder.demo.snapshot import SINK, Snapshot, Watcher
 from forwarder.emulator.org import Emulator
+from forwarder.tasks import end_tasks
 
 _PICTURES = 0.25
 _LINES = 5.0
@@ -69,8 +70,7 @@ class View:
 
     async def close(self, showing: asyncio.Task[None]) -> None:
         """Cancel `showing`, the task of `show`, and put the folder of the sink back if it is unplugged."""
-        showing.cancel()
-        await asyncio.gather(showing, return_exceptions=True)
+        await end_tasks([showing])
         self._folder.plug()
 
     async def say_goodbye(self) -> None:

@@ -30,6 +30,7 @@ from forwarder.rules.evaluation.engine import RuleEngine, Timing, content_of
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.rules.settings import RulesSettings
 from forwarder.store.interface import Store
+from forwarder.tasks import end_tasks
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -135,9 +136,7 @@ class RuleRunner:
             self._tasks["new"].cancel()
         if "run" in self._tasks:
             await asyncio.wait([self._tasks["run"]], timeout=_STOP_GRACE)
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await end_tasks(self._tasks.values())
 
     async def _begin(self, engine: RuleEngine) -> None:
         """Run `_read_again` until it succeeds; after an error, log it and pause, then use a new engine."""

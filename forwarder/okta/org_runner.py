@@ -13,6 +13,7 @@ from forwarder.okta.hooks.hook_warnings import HookWarnings
 from forwarder.okta.hooks.watch import HookState, HookWatch
 from forwarder.okta.system_log.backfill import Backfill, BackfillProgress, BackfillRequest, Report
 from forwarder.okta.system_log.reconcile import Reconciler, ReconcileState
+from forwarder.tasks import end_tasks
 
 _RETRY_PAUSE = 10.0  # seconds after an unexpected exception
 _ENDED = "the forwarder was stopped, or a reload changed this org; run the same command again to resume the backfill"
@@ -67,8 +68,7 @@ class OktaOrgRunner:
         finally:
             self._stopped = True
             if self._backfill is not None:
-                self._backfill.cancel()
-                await asyncio.gather(self._backfill, return_exceptions=True)
+                await end_tasks([self._backfill])
             await self.api.close()
 
     async def _keep_running(self, work: Callable[[], Awaitable[None]]) -> None:

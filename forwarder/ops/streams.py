@@ -25,6 +25,7 @@ from forwarder.core.ports import Clock
 from forwarder.event_loop_steps import Cooperative
 from forwarder.ops.event_view import EventFilter, Form, in_form, line
 from forwarder.ops.ports import Events, StatusSource
+from forwarder.tasks import end_tasks
 
 MAX_CLIENTS = 32
 MOST_BEHIND = 1_000
@@ -236,9 +237,7 @@ class StreamResponse:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
+            results = await end_tasks(tasks)
         if isinstance(results[0], Exception):
             _logger.error(
                 "a live stream of the ops listener failed. This is a bug: please report it",

@@ -28,6 +28,7 @@ from forwarder.react.calls import Calls
 from forwarder.react.engine_parts import Parts
 from forwarder.react.ports import Answer
 from forwarder.react.schedule import subject_of
+from forwarder.tasks import end_tasks
 
 _AT_ONCE = 8
 """The largest number of actions of one org, webhook or receiver that are processed at the same time. Undos and polls of
@@ -74,10 +75,7 @@ class ActionEngine:
                     task.add_done_callback(self._tasks.discard)
                 await self._wait(now)
         finally:
-            tasks = list(self._tasks)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(self._tasks)
             self._working.clear()  # a task that is cancelled before its first step ends without its `finally`
 
     async def withdraw(self, covers: Callable[[Action], bool] = lambda _: True) -> None:

@@ -32,6 +32,7 @@ from forwarder.react.runtime_problems import ReactionFinding
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.summary import summary
 from forwarder.store.interface import Store
+from forwarder.tasks import end_tasks
 
 CURSOR = "reactions"
 """The name under which the store keeps the position: the last alert that was planned."""
@@ -91,10 +92,7 @@ class ReactionRunner:
 
     async def stop(self) -> None:
         """Stop, and withdraw the prompts that wait for an answer."""
-        tasks = [*self._tasks, *self._asked]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks([*self._tasks, *self._asked])
         if self._parts is not None:
             await self._engine.withdraw()
             await self._parts.close()
