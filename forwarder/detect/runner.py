@@ -55,10 +55,10 @@ class RuleRunner:
         position: the sequence number of the last event that was evaluated; None before the store was read.
     """
 
-    def __init__(self, store: Store, metrics: Metrics, clock: Clock, muted: Muted | None = None) -> None:
+    def __init__(self, store: Store, metrics: Metrics, clock: Clock, muted: Muted) -> None:
         """Create the runner. Rules skip the events in `muted`: those that the prompts of reactions cause."""
         self._store = store
-        self._muted = muted or Muted()
+        self._muted = muted
         self._clock = clock
         self._metrics = RuleMetrics(metrics, clock)
         self.position: int | None = None

@@ -57,9 +57,7 @@ class ReactionRunner:
         memory: the rows of open actions, and what the guards need to know about ended actions.
     """
 
-    def __init__(
-        self, store: Store, metrics: Metrics, clock: Clock, note: Callable[[Action], None] = lambda _: None
-    ) -> None:
+    def __init__(self, store: Store, metrics: Metrics, clock: Clock, note: Callable[[Action], None]) -> None:
         """Create the runner. It calls `note` with every row before the row is stored."""
         self._store = store
         self._clock = clock

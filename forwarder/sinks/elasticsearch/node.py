@@ -101,7 +101,9 @@ class Node(elastic_transport.BaseAsyncNode):
                 f"{self.base_url}: no response within {timeout:g} s"
             ) from error
         except httpx.RequestError as error:
-            raise elastic_transport.ConnectionError(_unreachable(self.base_url, error)) from error
+            raise elastic_transport.ConnectionError(
+                f"{self.base_url}: {_unreachable(self.base_url, error)}"
+            ) from error
         self._last_headers = {} if response.is_success else _CLOSE
         return NodeResponse(self._meta(response), content)
 
@@ -149,11 +151,7 @@ async def _content(response: httpx.Response) -> bytes:
 
 
 def _unreachable(url: str, error: BaseException) -> str:
-    """Return the text for an operator about the `error` that a request to the host at `url` raised."""
-    return f"{url}: {_reason(url, error)}"
-
-
-def _reason(url: str, error: BaseException) -> str:
+    """Return why a request to the host at `url` raised `error`, and what an operator should do."""
     for cause in error_chain(error):
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLCertVerificationError):
             return f"TLS failed ({cause.reason or cause}); if this port speaks plain HTTP, write `http://` in `hosts`"

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Protocol
 
 from forwarder.core.event import StoredEvent
 from forwarder.core.ports import DeadLetterSelection
@@ -12,15 +11,7 @@ from forwarder.store.gaps import Gaps
 from forwarder.store.rule_counts import RuleCounts
 from forwarder.store.sqlite import queries, rule_hours
 from forwarder.store.sqlite.connection import Reader
-
-
-class StoreNews(Protocol):
-    """The part of `sqlite.sink_log.News` that a view needs."""
-
-    stored: int
-    replay_requests: int
-
-    async def wait(self, after: int, replays: int) -> None: ...
+from forwarder.store.sqlite.sink_log import News
 
 
 class SqliteView:
@@ -29,7 +20,7 @@ class SqliteView:
     The view has its own connection, so that a query of an operator delays neither a sink nor the status.
     """
 
-    def __init__(self, reader: Reader, news: StoreNews) -> None:
+    def __init__(self, reader: Reader, news: News) -> None:
         self._reader = reader
         self._news = news
 

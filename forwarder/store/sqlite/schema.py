@@ -8,7 +8,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
@@ -71,16 +71,12 @@ def open_store(path: Path) -> tuple[sqlite3.Connection, OpenFiles]:
     with _store_errors(real_path(path)):
         _create_if_missing(real_path(path))
         files = OpenFiles(path)
-    try:
+    with ExitStack() as failed:
+        failed.callback(files.close)
         db = open_writer(real_path(path))
-        try:
-            files.opened()
-        except BaseException:
-            db.close()
-            raise
-    except BaseException:
-        files.close()
-        raise
+        failed.callback(db.close)
+        files.opened()
+        failed.pop_all()
     return db, files
 
 

@@ -77,7 +77,7 @@ def parts(clock: ManualClock) -> Planned:
 
 @pytest.fixture
 async def runner(store: BusyStore, clock: ManualClock) -> AsyncIterator[ReactionRunner]:
-    made = ReactionRunner(store, Metrics(), clock)
+    made = ReactionRunner(store, Metrics(), clock, lambda _: None)
     yield made
     await made.stop()
 
