@@ -8,7 +8,7 @@ from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.core.time import from_http_date
 from forwarder.core.urls import split_url
 from forwarder.core.wording import agrees, count
-from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, ok, skip, warn
+from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, from_line, ok, skip, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import explain, judge_expiry, request
 from forwarder.health_verdict.current import BEHIND, CLOCK_SKEW
@@ -82,8 +82,11 @@ def split_hint(error: OktaError) -> tuple[str, str]:
 
 
 def _refused(name: str, error: OktaError) -> Finding:
+    fix = f"check `orgs.{name}.url` and `orgs.{name}.api`"
+    if not isinstance(error, OktaRefusedError):
+        return from_line(CheckVerdict.FAIL, str(error), fix)
     seen, hint = split_hint(error)
-    return fail(seen, hint or f"check `orgs.{name}.url` and `orgs.{name}.api`")
+    return fail(seen, hint or fix)
 
 
 async def _polling(context: Context, name: str) -> Found:

@@ -10,6 +10,14 @@ from forwarder.core.lenient_json import decode_leniently
 from forwarder.core.time import Micros
 
 
+def not_okta(what: str, why: object = None) -> OktaError:
+    """Return the error for a 2xx response that is not `what`, such as the page of a proxy. `why` is the parser's reason."""
+    return OktaError(
+        f"Okta answered with something that is not {what}{f': {why}' if why else ''}; check the org's `url`, and whether a"
+        " proxy or another server answers there"
+    )
+
+
 class Response(msgspec.Struct, frozen=True):
     """A 2xx response.
 
@@ -32,7 +40,7 @@ class Response(msgspec.Struct, frozen=True):
         try:
             return decode_leniently(msgspec.json.decode, self.content)[0] if self.content else None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise OktaError(f"Okta answered with something that is not JSON: {error}") from None
+            raise not_okta("JSON", error) from None
 
 
 class Api(Protocol):

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from forwarder.core.errors import HookUnverifiedError, OktaError, OktaRefusedError
-from forwarder.okta.api.port import Api
+from forwarder.okta.api.port import Api, not_okta
 from forwarder.okta.hooks.desired import MAX_LIVE, DesiredHook, Hook, HookPlan, to_request
 
 _PATH = "/api/v1/eventHooks"
@@ -25,7 +25,7 @@ class HookAdmin:
         """Return every hook of the org, ours and others."""
         hooks = (await self._api.call("GET", _PATH)).json()
         if not isinstance(hooks, list):
-            raise OktaError("Okta answered with something that is not a list of event hooks")
+            raise not_okta("a list of event hooks")
         return [Hook.read(raw) for raw in hooks]
 
     async def get(self, hook_id: str) -> Hook:

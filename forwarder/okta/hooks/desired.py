@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 import msgspec
 
 from forwarder.config.types import Secret
-from forwarder.core.errors import OktaError
+from forwarder.okta.api.port import not_okta
 from forwarder.okta.settings import HookSettings
 
 MAX_LIVE = 25
@@ -108,7 +108,7 @@ class Hook(msgspec.Struct, frozen=True):
         try:
             body = msgspec.convert(raw, _HookBody)
         except msgspec.ValidationError as error:
-            raise OktaError(f"Okta answered with something that is not an event hook: {error}") from None
+            raise not_okta("an event hook", error) from None
         config = body.channel.config
         return cls(
             id=body.id,

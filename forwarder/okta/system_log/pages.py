@@ -28,7 +28,7 @@ from forwarder.core.time import Micros, iso
 from forwarder.core.urls import split_url
 from forwarder.event_loop_steps import Cooperative
 from forwarder.logs import RateLimitedLogger
-from forwarder.okta.api.port import Api, Response
+from forwarder.okta.api.port import Api, Response, not_okta
 from forwarder.okta.system_log.event_details import targets_hook
 
 PATH = "/api/v1/logs"
@@ -132,9 +132,7 @@ class SystemLog:
         try:
             elements = await event_reader.split_list(answer.content)
         except JsonStructureError as error:
-            raise OktaError(
-                f"Okta answered with something that is not a page of the System Log: {error}"
-            ) from None
+            raise not_okta("a page of the System Log", error) from None
         link = answer.links.get("next")
         following = split_url(link).query if link else ""
         # Only the query of the link is used: requests go to the address that the operator gave, not to the link's host.

@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import quote
 
 from forwarder.core.errors import OktaError
-from forwarder.okta.api.port import Api
+from forwarder.okta.api.port import Api, not_okta
 from forwarder.okta.zones.zone import Zone
 
 PATH = "/api/v1/zones"
@@ -30,7 +30,7 @@ class ZoneAdmin:
             response = await self._api.call("GET", link)
             page = response.json()
             if not isinstance(page, list):
-                raise OktaError("Okta answered with something that is not a list of network zones")
+                raise not_okta("a list of network zones")
             zones += [Zone.read(raw) for raw in page]
             if "next" not in response.links:
                 return zones

@@ -9,11 +9,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from forwarder.config.hosts import is_loopback
-from forwarder.core.errors import OktaError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, iso
 from forwarder.ecs.fields import object_at
-from forwarder.okta.api.port import Api
+from forwarder.okta.api.port import Api, not_okta
 from forwarder.okta.zones.address_ranges import AddressRange, parse_range
 from forwarder.okta.zones.exemption import RequiredExemption
 
@@ -107,7 +106,7 @@ class Egress:
         try:
             events: list[_Event] = msgspec.convert(response.json(), list[dict[str, Any]])
         except msgspec.ValidationError as error:
-            raise OktaError(f"Okta answered with something that is not a System Log: {error}") from None
+            raise not_okta("a System Log", error) from None
         if self._client_id is not None:
             return events
         return [event for event in events if _by_token(event) and not _targets(event).isdisjoint(own_zones)]

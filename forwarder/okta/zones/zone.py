@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 import msgspec
 
-from forwarder.core.errors import OktaError
+from forwarder.okta.api.port import not_okta
 from forwarder.okta.zones.address_ranges import AddressRange, parse_range
 from forwarder.okta.zones.settings import ZoneSettings
 
@@ -89,7 +89,7 @@ class Zone(msgspec.Struct, frozen=True):
             body = msgspec.convert(raw, _ZoneBody)
             contents = _contents_of(body)
         except (msgspec.ValidationError, TypeError, ValueError, AttributeError) as error:
-            raise OktaError(f"Okta answered with something that is not a network zone: {error}") from None
+            raise not_okta("a network zone", error) from None
         return cls(body.id, body.name, body.type, body.status, body.usage, body.system, contents, raw)
 
     @property

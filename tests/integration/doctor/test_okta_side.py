@@ -193,4 +193,7 @@ async def test_credentials_may_not_read_the_log_of_a_server_that_answers_with_no
     async with OktaServer(token=TOKEN, otherwise=Reply(200, json.dumps(body).encode())) as server:
         found = await Scene(tmp_path, server.url).doctor("okta.log")
     row = found.of("okta.log")
-    assert (row["verdict"], row["mend"]) == ("fail", "check `orgs.acme.url` and `orgs.acme.api`")
+    assert (row["verdict"], row["mend"]) == (
+        "fail",
+        "check the org's `url`, and whether a proxy or another server answers there",
+    )
