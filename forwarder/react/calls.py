@@ -1,8 +1,8 @@
 """Carries out one action: asks the guards, stores CALLING, sends the call, stores the result.
 
-If the result of a call is unknown, the call is repeated, because a repetition has no second effect. Only a prompt is never
-repeated: the user would be asked twice. Before each repetition, the guards judge the action again. If they stop the
-repetition, the target is looked up all the same, because the earlier call may have had an effect that must be undone.
+If the result of a call is unknown, the call is repeated, because a repetition has no second effect. Only a prompt is
+never repeated: the user would be asked twice. Before each repetition, the guards judge the action again. Even if they
+stop the repetition, the target is looked up, because the earlier call may have had an effect that must be undone.
 """
 
 from collections.abc import Callable, Sequence
@@ -179,8 +179,8 @@ class Calls:
             await self._rows.finish(seen, Outcome.REFUSED, found.reason, found.detail)
 
     def _moved(self, action: Action, found: Judgement) -> list[Action]:
-        """If `action` would prolong a live effect, return the row of that effect with the later end. Otherwise return an
-        empty list."""
+        """Return the row of the live effect that `action` prolongs, with the later end. Return an empty list if
+        `action` prolongs no effect."""
         live = self._rows.memory.get(found.moves) if found.moves else None
         until = self._rows.clock.now() + lasts(action)
         if live is None or live.state is not ActionState.LIVE or until <= (live.undo_due or 0):
@@ -217,8 +217,8 @@ class Calls:
         )
 
     async def _settle(self, action: Action, act: Act, found: Judgement) -> None:
-        """Find out whether the earlier call of an action was carried out, because a guard forbids a repetition. For a
-        timed action, retry the look-up until it succeeds, because an effect must be undone."""
+        """Look up whether the earlier call of an action was carried out, after a guard has forbidden to repeat the
+        call. For a timed action, retry the look-up until it succeeds: if there is an effect, it must be undone."""
         seen = await act.look(action)
         is_final = not (seen.answer.ok or seen.answer.is_retryable)
         is_gone = seen.answer.status == 404 or (is_final and action.kind is not EffectKind.TIMED)

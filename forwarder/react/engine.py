@@ -79,8 +79,8 @@ class ActionEngine:
             self._working.clear()  # a task that is cancelled before its first step ends without its `finally`
 
     async def withdraw(self, covers: Callable[[Action], bool] = lambda _: True) -> None:
-        """Withdraw the prompts that wait for an answer and for which `covers` returns True. Their rows do not change:
-        the next poll shows whether the user had answered before."""
+        """Withdraw the prompts that wait for an answer, if `covers` returns True for them. Their rows do not change:
+        the user may have answered already, and the next poll shows that."""
         out = {ActionState.CALLING, ActionState.PROMPTING}
         for found in [
             one for one in self._rows.memory.open() if one.kind is EffectKind.PROMPT and one.state in out
@@ -93,7 +93,7 @@ class ActionEngine:
                     await self._parts().prompts.cancel(action)
 
     async def _wait(self, now: Micros) -> None:
-        """Return when the next action is due, or when a row has changed."""
+        """Wait until the next action is due or a row has changed, but at most _IDLE seconds."""
         first = self._rows.memory.next_due() or now + int(_IDLE * SECOND)
         changed = asyncio.ensure_future(self._rows.changed.wait())
         pause = asyncio.ensure_future(self._rows.clock.sleep(min(_IDLE, max(0.001, (first - now) / SECOND))))

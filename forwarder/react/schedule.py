@@ -1,5 +1,5 @@
-"""Keeps when each row is due, and decides which of the due rows may start. A server that does not answer must not delay
-the actions of other servers."""
+"""Keeps the due time of each row, and decides which of the due rows may start. A server that does not answer must not
+delay the actions of other servers."""
 
 import heapq
 from collections import Counter
@@ -19,7 +19,7 @@ Lane = tuple[str, str]
 or receiver."""
 
 Subject = tuple[str, str]
-"""The key of a group of actions of which only one at a time is processed."""
+"""The key of a group of actions. Only one action of a group is processed at a time."""
 
 _UNDO = "undo"
 
@@ -37,8 +37,9 @@ def lane_of(action: Action) -> Lane:
 def subject_of(action: Action) -> Subject:
     """Return the subject of an action.
 
-    The subject is the action's target, because the effect of one action can decide about the next action on that target.
-    The call of a webhook or a receiver changes no target, so each such action has its own subject.
+    The subject is the action's target, because the effect of one action can change what the guards decide about the
+    next action on that target. The call of a webhook or a receiver changes no target, so each such action has its own
+    subject.
     """
     return ("", action.key) if action.name in OUTSIDE else (action.org, action.target.id)
 
@@ -82,17 +83,17 @@ class Schedule:
         self._rows.pop(key, None)
 
     def due(self, now: Micros) -> list[str]:
-        """Return the keys of all due rows, those that have been due the longest first. A row stays due until its next
-        `put`."""
+        """Return the keys of all due rows, the earliest due time first. A row stays due until its next `put`."""
         self._advance(now)
         ready = [key for lane in self._ready.values() for keys in lane.values() for key in keys]
         return sorted(ready, key=self._order)
 
     def startable(self, now: Micros, working: Collection[Action], at_once: int) -> list[str]:
-        """Return the keys of the rows that may start now: undos first, then the rows that have been due the longest.
+        """Return the keys of the rows that may start now: undos first, then the others, each ordered by due time.
 
-        At most one row of each subject and at most `at_once` rows of each lane are processed at the same time. `working`
-        are the rows that are being processed, in the state in which they were started; they count too.
+        At most one row of each subject and at most `at_once` rows of each lane are processed at the same time.
+        `working` are the rows that are being processed, in the state that they had when they were started. They count
+        too.
         """
         self._advance(now)
         busy = {subject_of(one) for one in working}
@@ -110,7 +111,7 @@ class Schedule:
         return [key for _, key in sorted(found, key=lambda each: (each[0], self._order(each[1])))]
 
     def next_due(self) -> Micros | None:
-        """Return when the next row becomes due; None if none will."""
+        """Return the time at which the next row becomes due; None if no row will."""
         while self._heap:
             due, _, key = self._heap[0]
             if self._is_current(due, key):
@@ -142,7 +143,7 @@ class Schedule:
             heapq.heapify(self._heap)
 
     def _advance(self, now: Micros) -> None:
-        """Add the rows whose due time has come to the due rows."""
+        """Move the rows whose due time has come to the due rows."""
         while self._heap and self._heap[0][0] <= now:
             due, _, key = heapq.heappop(self._heap)
             if self._is_current(due, key):

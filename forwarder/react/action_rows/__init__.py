@@ -1,1 +1,1 @@
-"""The rows of actions: each change is stored, and rows that can still affect anything are in memory too."""
+"""The rows of actions: the store has every row, and memory has the rows that the engine or the guards still need."""

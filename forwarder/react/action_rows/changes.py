@@ -1,5 +1,7 @@
-"""Changes the rows of actions. Each change is first committed to the store, together with the events about it, and then
-made in memory, where the engine and the guards see it."""
+"""Commits changed rows of actions to the store, then puts them in memory.
+
+A commit also has the events about the change. The engine and the guards read only the rows in memory.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -19,7 +21,7 @@ from forwarder.react.ports import Answer
 
 
 class Rows:
-    """Stores changes of rows, then makes them in memory.
+    """Commits changed rows to the store, then puts them in memory.
 
     Attributes:
         changed: set after each change, to wake the engine.

@@ -1,7 +1,7 @@
-"""Holds the rows of open actions in memory, and what the guards need to know about ended actions.
+"""Keeps in memory the rows of open actions, and what the guards need to know about ended actions.
 
-At the start, `fill` takes over the rows of the store. After each commit, `put` takes over the committed row. No method
-awaits, so a result stays true until the caller's next `await`.
+`fill` loads the rows of the store at the start, and `put` replaces a row after each commit. No method awaits, so a
+result stays valid until the caller's next `await`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -27,8 +27,8 @@ HOLD: Micros = DAY
 """How long the guards refuse actions on a target after an operator has undone an effect on it."""
 
 _MOST_REQUESTS = 20_000
-"""The largest number of our own calls to Okta whose ids are remembered. Also the largest number of users whose reported
-risk is remembered."""
+"""The largest number of ids of our own calls that are remembered, and of users whose last reported risk is
+remembered."""
 
 REPORTS = frozenset({"risk_event", "user_risk"})
 """Actions that report a risk of a user. After such a report, Okta itself sends events about that user's risk."""
@@ -44,13 +44,14 @@ Place = tuple[str, str, str, str, str]
 
 
 def place_of(action: Action) -> Place:
-    """Return the key that two actions with the same effect share: org, name, target and group."""
+    """Return the key of an action's effect: org, name, target and group. Actions with the same key have the same
+    effect."""
     target = action.target
     return action.org, action.name, target.kind, _canonical(target), str(action.settings.get("group", ""))
 
 
 class ActionsInMemory:
-    """The rows in memory: open rows, and ended rows that still count for a limit or a hold.
+    """Open rows, and the ended rows that the guards still need: for the limits, or because an operator undid them.
 
     Attributes:
         limit_hits: how many actions each limit held back.
@@ -59,7 +60,7 @@ class ActionsInMemory:
     def __init__(self, horizon: Micros = DAY) -> None:
         """Keep each ended row for `horizon` microseconds, but for at least a day.
 
-        The limits count actions this far into the past, and holds and prompts look back a day.
+        `horizon` is the period of the longest limit. The guard `hold` and the default limit of prompts look back a day.
         """
         self.horizon = max(horizon, DAY)
         self._clear()
@@ -86,10 +87,10 @@ class ActionsInMemory:
             self.put(action)
 
     def widen(self, actions: Iterable[Action], horizon: Micros) -> None:
-        """Look back as far as `horizon` from now on, if that is further than before.
+        """Extend the horizon to `horizon` microseconds; do nothing if it is that long already.
 
         `actions` are the rows that `ActionStore.load_actions` returned for `horizon`. Open rows among them are ignored:
-        they are in memory already, and may have changed since they were read.
+        memory has them already, perhaps in a newer state.
         """
         if horizon <= self.horizon:
             return
@@ -103,7 +104,8 @@ class ActionsInMemory:
     # Rows
 
     def put(self, action: Action) -> None:
-        """Take over a committed row. As in the store, a PLANNED row never replaces a row in another state."""
+        """Put a committed row in the place of the action's old row. As in the store, a PLANNED row never replaces a row
+        in another state."""
         old = self._open.get(action.key)
         if old is not None and action.state is ActionState.PLANNED and old.state is not ActionState.PLANNED:
             return
@@ -123,8 +125,8 @@ class ActionsInMemory:
         self._remember(action)
 
     def get(self, key: str) -> Action | None:
-        """Return the open row with this key, or the only open row whose key begins with `key`; None if there is
-        no such row."""
+        """Return the open row whose key is `key` or begins with it: an action's id is the beginning of its key. Return
+        None if no row matches, or if several rows do."""
         if (found := self._open.get(key)) is not None:
             return found
         if not key or len(key) >= _KEY:
@@ -133,17 +135,16 @@ class ActionsInMemory:
         return matching[0] if len(matching) == 1 else None
 
     def open(self) -> list[Action]:
-        """Return the rows that have not ended, in the order in which they came."""
+        """Return the open rows, in the order in which they were first put."""
         return list(self._open.values())
 
     def due(self, now: Micros) -> list[Action]:
-        """Return the rows that are due at `now`, ordered by the time when they became due. A row stays due until its next
-        `put`."""
+        """Return the rows that are due at `now`, the earliest due time first. A row stays due until its next `put`."""
         return [self._open[key] for key in self._schedule.due(now)]
 
     def startable(self, now: Micros, working: Collection[Action], at_once: int) -> list[Action]:
-        """Return the due rows that may start now. `working` are the rows that are being processed: at most `at_once` for each
-        lane."""
+        """Return the due rows that may start now, as `Schedule.startable` chooses them. `working` are the rows that are
+        being processed, at most `at_once` in each lane."""
         return [self._open[key] for key in self._schedule.startable(now, working, at_once)]
 
     def postpone(self, key: str, until: Micros) -> None:
@@ -177,14 +178,14 @@ class ActionsInMemory:
             self._lasting.pop(action.key, None)
 
     def next_due(self) -> Micros | None:
-        """Return when the next row becomes due; None if none will."""
+        """Return the time at which the next row becomes due; None if no row will."""
         return self._schedule.next_due()
 
     # Effects
 
     def live(self, action: Action) -> Action | None:
-        """Return another action with the same effect that is live, or whose call or undo is under way. Return None if
-        there is no such action."""
+        """Return another action with the same effect: a LIVE one or, if there is none, one whose call or undo is under
+        way. Return None if there is neither."""
         others = [one for key, one in self._places.get(place_of(action), {}).items() if key != action.key]
         return min(others, key=lambda one: one.state is not ActionState.LIVE) if others else None
 
@@ -199,8 +200,8 @@ class ActionsInMemory:
         return held if held is not None and (held.is_open or _undone(held) > now - HOLD) else None
 
     def prompts(self, action: Action) -> Iterator[Action]:
-        """Return the prompts that limit `action`: the prompts of its org that wait for an answer or are about to be
-        sent, and earlier prompts to its user. The rows come without their alerts."""
+        """Return the prompts that the limits of the prompt `action` count: those of its org that wait for an answer or
+        are about to be sent, and earlier ones to its user. The rows have no alerts and no requests."""
         return self._prompts.beside(action)
 
     # Limits
@@ -214,8 +215,8 @@ class ActionsInMemory:
         return ""
 
     def claim(self, action: Action, now: Micros, *, shadow: bool = False) -> None:
-        """Count `action` towards the limits, and reserve its effect, so that the guards stop other actions with the same
-        effect. The claim ends at the next `put` of the row, or by `release`."""
+        """Count `action` towards the limits, and reserve its effect, so that the guards stop other actions with the
+        same effect. The claim ends at the next `put` of the row, or when `release` is called."""
         self._claims[action.key] = action, shadow
         self._recent.add(action, now, shadow=shadow)
         if not shadow:
@@ -279,7 +280,7 @@ class ActionsInMemory:
             self.limit_hits.add(new.approval.limit, new.planned_at)
 
     def _remember(self, action: Action) -> None:
-        """Remember what still counts after the action has ended."""
+        """Remember what the guards need to know about an action even after its end."""
         if (acted := acted_at(action)) is not None:
             at, shadow = acted
             self._recent.add(action, at, shadow=shadow)
@@ -317,7 +318,7 @@ def _keep(kept: dict[K, V], key: K, value: V) -> None:
 
 
 def horizon_of(limits: Iterable[Limit]) -> Micros:
-    """Return how long ended rows still count, in microseconds: as long as the longest limit, and at least a day."""
+    """Return how long ended rows are kept, in microseconds: the period of the longest limit, but at least a day."""
     return max([DAY, *(limit.micros for limit in limits)])
 
 

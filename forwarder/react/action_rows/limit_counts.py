@@ -24,9 +24,9 @@ id of the user or of the rule."""
 
 
 def scopes_of(action: Action, *, shadow: bool) -> list[tuple[str, Scope, str]]:
-    """Return the limits that count an action: for each limit its name, its scope, and the key of the item that it counts.
+    """Return, for each limit that counts an action: the limit's name, the scope, and the key of the counted item.
 
-    `per_user` and `per_rule` count alerts, so their item is the alert. The limit of a kind counts actions, so its item is
+    `per_user` and `per_rule` count alerts, so the item is the alert. The limit of a kind counts actions, so the item is
     the action. No limit counts quiet actions.
     """
     if action.kind is EffectKind.QUIET:
@@ -41,7 +41,8 @@ def scopes_of(action: Action, *, shadow: bool) -> list[tuple[str, Scope, str]]:
 
 
 class RecentActions:
-    """Counts the recent alerts or actions of each scope. The counts stay small, because the limits hold back more actions.
+    """Counts the recent items (alerts or actions) of each scope. The counts stay small: an action that a limit holds
+    back is not counted.
 
     Forgets actions that are more than `horizon` microseconds older than the action that was added last.
     """
@@ -53,7 +54,7 @@ class RecentActions:
         self._order: deque[tuple[Micros, Scope, str, str]] = deque()
 
     def add(self, action: Action, at: Micros, *, shadow: bool) -> None:
-        """Count an action that acts at `at`. If it has acted before, the later time replaces the earlier time."""
+        """Count an action that acts at `at`. If the action was counted before, the later of the two times counts."""
         for _, scope, item in scopes_of(action, shadow=shadow):
             actions = self._found.setdefault(scope, {}).setdefault(item, {})
             if actions.get(action.key, at - 1) < at:
@@ -93,10 +94,9 @@ class RecentActions:
 
 
 def acted_at(action: Action) -> tuple[Micros, bool] | None:
-    """Return when an action acted, and whether it acted only in shadow.
+    """Return when an action acted, and whether it acted only in shadow mode; None if it has not acted.
 
-    An action acts when its call is sent. In shadow mode, it acts when it is recorded, unless a limit held it back. Return
-    None if the action has not acted.
+    An action acts when its call is sent. In shadow mode, it acts when it is recorded, unless a limit held it back.
     """
     if action.called_at is not None:
         return action.called_at, False
@@ -106,7 +106,7 @@ def acted_at(action: Action) -> tuple[Micros, bool] | None:
 
 
 class OpenPrompts:
-    """The prompts that users got, or would have got in shadow. There are few, because the limits hold back more prompts.
+    """The prompts that were sent or, in shadow mode, would have been sent. The limits keep their number small.
 
     Forgets ended prompts that are more than `horizon` microseconds older than the prompt that was put last.
     """
@@ -167,7 +167,7 @@ class LimitHit(NamedTuple):
     """One limit that held actions back in the last day.
 
     Attributes:
-        last: when the last action that the limit held back was planned.
+        last: the planned time of the newest action that the limit held back.
         hour, day: the number of actions that the limit held back in the last hour and in the last day, to the minute.
     """
 
