@@ -66,7 +66,8 @@ class Plans:
     def plan(self, event: Event, at: Micros) -> list[Action]:
         """Return the actions for an alert, in the order of the configuration.
 
-        An action is due immediately if the alert has exactly one target for it. Otherwise its row is already refused.
+        If the alert names exactly one target for an action, the action is due immediately. Otherwise its row has
+        already ended as refused.
         """
         alert = decode(event.body)
         found = alert["forwarder"]["alert"]
@@ -138,11 +139,11 @@ _SHARED = (
 
 
 def settings_of(do: DoSettings, reactions: ReactionsSettings) -> dict[str, Any]:
-    """Return the settings of an action that are stored in its row.
+    """Return the settings of an action in the form that its row stores.
 
-    They are `for` in seconds, `group`, `to` and `level`; for a prompt `by`, `message` and `then`. Each action in `then`
-    has its name in the key `do`. If the entry sets `approve`, the key `approve` is False, or an object in which `within`
-    may set the time to approve in seconds.
+    The keys are `for` (in seconds), `group`, `to` and `level`; for a prompt `by`, `message` and `then`. Each action in
+    `then` has its name in the key `do`. If the entry sets `approve`, the value of the key `approve` is False or an
+    object. The object may have `within`, the time to approve in seconds.
     """
     found: dict[str, Any] = {}
     match do.settings:
@@ -215,7 +216,7 @@ def _text(value: Any) -> str:
 
 
 def _merged(one: Action, other: Action) -> Action:
-    """Return one action that replaces two actions which differ only in their settings or modes, by the rules in `Plans`."""
+    """Merge two actions that differ only in their settings or modes into one, as the docstring of `Plans` describes."""
     if one.mode != other.mode:
         return one if Mode(one.mode).strength > Mode(other.mode).strength else other
     settings = dict(one.settings)

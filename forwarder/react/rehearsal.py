@@ -64,7 +64,8 @@ class Rehearsal:
     """Rehearses the reactions to alerts, in the order of the store."""
 
     def __init__(self, plans: Plans, settings: GuardSettings) -> None:
-        """Rehearse with the plans and the settings of the live reactions, but with the mode to rehearse."""
+        """Rehearse with the plans and the settings of the live reactions. Only their mode is different: it is the mode
+        to rehearse."""
         without_okta = settings.protect.model_copy(update={"groups": (), "admins": False})
         settings = msgspec.structs.replace(settings, protect=without_okta, confirm=frozenset())
         self._would: list[RehearsedAction] = []
@@ -93,7 +94,7 @@ class Rehearsal:
         return self._taken()
 
     def finish(self, at: Micros) -> list[RehearsedAction]:
-        """Return the decisions since the last call, up to the time `at`."""
+        """Process the actions that become due until `at`, and return all decisions since the last call."""
         self._go_on(at)
         return self._taken()
 
@@ -195,7 +196,8 @@ class Rehearsal:
 
 
 class _Past:
-    """Takes the place of Okta and of the store for the guards. Answers from what has happened in the rehearsal so far."""
+    """Replaces Okta and the store for the guards. The answers depend on the events and actions of the rehearsal so
+    far."""
 
     def __init__(self, memory: ActionsInMemory) -> None:
         self._memory = memory
@@ -261,7 +263,7 @@ class _Past:
         return sum(at >= since for at in self._addresses.get((org, address), {}).values())
 
     async def claims(self, org: str, uuids: Sequence[str]) -> dict[str, Claim]:  # noqa: ARG002
-        """Return that the System Log has all events `uuids`: a rehearsal assumes that every event was real."""
+        """Report that the System Log has all events `uuids`: a rehearsal assumes that every event was real."""
         return {uuid: Claim(logged=True) for uuid in uuids}
 
 

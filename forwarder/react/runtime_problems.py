@@ -1,5 +1,5 @@
-"""Finds problems of the reactions' configuration that show only at run time. The row of an action says why that action
-failed."""
+"""Finds problems of the reactions' configuration that show only at run time. The failure of one action is not a problem
+of this kind: the action's row shows it."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -21,8 +21,9 @@ class ReactionFinding(msgspec.Struct, frozen=True):
 async def missing_groups(
     directory: Directory, orgs: Sequence[str], groups: Sequence[str]
 ) -> list[ReactionFinding]:
-    """Return a finding for each of `groups` (ids or names) that does not exist in an org, and so protects no user of that
-    org. If the look-up in an org fails, there is no finding about that org: the guards refuse its actions anyway."""
+    """Return a finding for each of `groups` (ids or names) that does not exist in an org, and so protects no user of
+    that org. If the look-up in an org fails, there is no finding about that org: the guards then refuse the actions on
+    its users."""
     found = []
     for org in orgs if groups else ():
         try:

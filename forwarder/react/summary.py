@@ -54,14 +54,14 @@ def is_overdue(action: Action, now: Micros) -> bool:
 
 
 def _first(actions: Iterable[Action], until: Callable[[Action], Micros | None]) -> list[Action]:
-    """Return at most `_MOST` of `actions`, those with the earliest time that `until` returns."""
+    """Return the `_MOST` actions for which `until` returns the earliest times."""
     return heapq.nsmallest(_MOST, actions, key=lambda one: until(one) or 0)
 
 
 def _urgency(action: Action) -> tuple[bool, Micros]:
     """Return a sort key for actions that wait for approval. Actions that always need a human come before actions that
-    exceed a limit, which may be very many. In each of the two groups, the action whose time to approve ends first comes
-    first."""
+    exceed a limit, because there may be very many of the latter. Each of the two groups is ordered by the end of the
+    time to approve."""
     approval = action.approval
     return (bool(approval.limit), approval.until) if approval else (False, 0)
 

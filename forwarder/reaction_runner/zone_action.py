@@ -48,8 +48,9 @@ class BlockIp(Act):
         return ActionRequest(action.org, "PUT", _PATH, {"remove": action.target.id})
 
     def is_ours(self, action: Action, seen: Seen) -> bool:
-        """Whether the zone has an entry for exactly this address. Such an entry counts as ours, because Okta does not say
-        who wrote it. In the state UNDOING, an earlier call may have removed the entry, so a larger entry is enough."""
+        """Whether the zone has an entry for exactly this address. Such an entry counts as ours, because Okta does not
+        say who wrote it. In the state UNDOING, a larger entry counts too, because an earlier call may have removed the
+        exact entry."""
         return seen.is_there and (action.state is ActionState.UNDOING or "within" not in seen.state)
 
     async def call(self, action: Action, request: ActionRequest) -> Answer:

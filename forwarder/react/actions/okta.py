@@ -33,8 +33,11 @@ _MOST_PAGES = 50
 
 
 class Act(ABC):
-    """The implementation of one action. By default, an action does not look up its target, because it is sent in any
-    state of the target and a repeated call does no harm; and it cannot be undone."""
+    """The implementation of one action.
+
+    By default, the target is not looked up: the call is sent in any state of the target, because a repetition does no
+    harm. By default, the action cannot be undone.
+    """
 
     outcome = Outcome.DONE
     """The outcome of the action if its call is answered with a 2xx."""
@@ -73,7 +76,7 @@ class OktaAct(Act):
         return await api.call(request.method, request.path, body=request.body)
 
     async def _get(self, action: Action, path: str, is_right: Callable[[Any], bool]) -> Answer:
-        """Send a GET. If `is_right` returns False for the body of a 2xx, treat it as no response, because the body says
+        """Send a GET. If `is_right` returns False for the body of a 2xx, treat the 2xx as no response: such a body says
         nothing about the target."""
         api: OktaCall | None = self._okta.org(action.org)
         if api is None:
@@ -134,8 +137,8 @@ class Suspend(_Status):
         return ActionRequest(action.org, "POST", f"{_user(action)}/lifecycle/unsuspend")
 
     def is_ours(self, action: Action, seen: Seen) -> bool:
-        """Whether the user is suspended, and the status has not changed since our call. If an admin has changed the status
-        later, that change is not undone."""
+        """Whether the user is suspended, and the status has not changed since our call. A later change by an admin is
+        not undone."""
         if not isinstance(seen.state, Mapping) or seen.state.get("status") != self.status:
             return False
         made = action.after if isinstance(action.after, Mapping) else {}
@@ -144,10 +147,10 @@ class Suspend(_Status):
 
 
 class UserRisk(OktaAct):
-    """Sets the user's risk; what follows depends on the org's policies. It cannot be undone."""
+    """Sets the user's risk. The org's policies decide what follows from a risk. The action cannot be undone."""
 
     async def look(self, action: Action) -> Seen:
-        """Return the user's risk: NONE if Okta answers 404."""
+        """Return the user's risk. If Okta answers 404, the risk is NONE."""
         answer = await self._get(action, f"{_user(action)}/risk", lambda body: isinstance(body, Mapping))
         if not answer.ok and answer.status != 404:
             return Seen(answer)
@@ -209,8 +212,8 @@ class AddToGroup(OktaAct):
         )
 
     async def _group_id(self, action: Action) -> str | Answer:
-        """Return the id of the group, or an answer that says why there is none. If an earlier look found the
-        group, return that id, so that the undo changes the same group."""
+        """Return the id of the group, or an answer that says why there is none. If an earlier look-up found the id,
+        return that id, so that the undo changes the same group."""
         before = action.before if isinstance(action.before, Mapping) else {}
         if before.get("group"):
             return str(before["group"])
@@ -234,8 +237,8 @@ class AddToGroup(OktaAct):
         return Answer(404, code="group", text=f"the group {wanted!r} {what}")
 
     async def _without_roles(self, action: Action, name: str, group: str) -> str | Answer:
-        """Return the group id `group`. If the members of the group have an admin role, return an answer that refuses the
-        group: our call must not make a suspect an administrator."""
+        """Return the id `group`. If the group gives its members an admin role, return an answer that refuses the group:
+        our call must not make a suspect an administrator."""
         if not self._spares_admins:
             return group
         answer = await self._get(action, f"/api/v1/groups/{_id(group)}/roles", _is_list)
@@ -264,5 +267,5 @@ def _user(action: Action) -> str:
 
 
 def _id(text: str) -> str:
-    """Return an id quoted for a path, so that a text that is not an id cannot lead to another path."""
+    """Return an id, quoted for a URL path, so that a malformed id cannot lead to another path."""
     return quote(text, safe="")

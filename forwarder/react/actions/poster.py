@@ -144,7 +144,8 @@ class Poster:
 
 
 class Posters:
-    """Base of all receivers of one kind: a Poster for each, by its name in the configuration."""
+    """Base of all receivers of one kind. Has a Poster for each receiver, by the receiver's name in the
+    configuration."""
 
     def __init__(self) -> None:
         self._posters: dict[str, Poster] = {}
@@ -199,7 +200,7 @@ def _said(body: object, text: str) -> str:
 
 
 def _shown_start(text: str) -> str:
-    """Return the start of a text from the server, which may echo our request, in one line and without secrets."""
+    """Return the start of a text from the server, in one line and without secrets: the text may repeat our request."""
     return _line(redact_start(text.strip(), _DETAIL_LIMIT), _DETAIL_LIMIT)
 
 

@@ -1,5 +1,5 @@
-"""The actions that send to a webhook or to a receiver of risk events, not to an org's API. They change no state in Okta, and
-the receiver recognises a repetition by its id."""
+"""The actions that send to a webhook or to a receiver of risk events, not to an org's API. They change no state in
+Okta. A receiver recognises a repeated request by the request's id."""
 
 from collections.abc import Mapping
 from typing import Any

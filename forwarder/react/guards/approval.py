@@ -6,7 +6,8 @@ from forwarder.react.guards.judgement import Case, Decision, Judgement
 
 
 def asks(action: Action) -> bool:
-    """Whether a human must approve `action`. Its name decides, unless the rule's `approve` says otherwise."""
+    """Whether a human must approve `action`. The action's name decides, unless the entry of `reactions.on` sets
+    `approve`."""
     wanted = action.settings.get("approve")
     return action.name in ASKS if wanted is None else wanted is not False
 
@@ -15,8 +16,9 @@ def ask(case: Case, approve_within: float, reason: Reason, why: str, text: str) 
     """Return the judgement that lets an action wait for a human's approval. In shadow mode, return a judgement that says
     that a human would be asked.
 
-    The time to approve is `approve_within` seconds, unless the action's settings have another. `reason` is LIMIT or
-    APPROVAL; `why` is the name of the limit that the action exceeds, or `asks`; `text` says it for an operator.
+    The time to approve is `approve_within` seconds, unless the action's settings have another time. `reason` is LIMIT
+    or APPROVAL; `why` is the name of the limit that the action exceeds, or `asks`; `text` tells an operator why a human
+    must approve.
     """
     action = case.action
     if case.in_shadow:

@@ -46,15 +46,16 @@ class Confirmation:
         return bool(action.events) and all(self._known.get((action.org, uuid)) for uuid in action.events)
 
     def forged(self, action: Action) -> str | None:
-        """Return the uuid of an event for which `has` found a different event in the System Log; None if
-        there is none."""
+        """Return the uuid of an event that is forged: `has` found a different event with this uuid in the System Log.
+        Return None if there is none."""
         return next((uuid for uuid in action.events if self._known.get((action.org, uuid)) is False), None)
 
     def _missing(self, action: Action) -> list[str]:
         return [uuid for uuid in action.events if (action.org, uuid) not in self._known]
 
     async def _ask(self, org: str, uuids: Sequence[str], claims: Mapping[str, Claim], now: Micros) -> None:
-        """Query the System Log for the events `uuids`, and remember the events that it has. A later poll may find more."""
+        """Query the System Log for the events `uuids`, and remember the events that it has. A later poll may find the
+        others."""
         api = self._okta.org(org)
         if api is None or not all(map(_UUID.fullmatch, uuids)) or not self._may_ask(org, now):
             return

@@ -17,8 +17,8 @@ _IF_FORGED = (
 def why_late(case: Case, fresh: float) -> Judgement | None:
     """Return the refusal of an action that is too late; None if the action is in time.
 
-    An action that waits for an approval is late when the time to approve it is up. Any other action is late when more than
-    `fresh` seconds have passed since its event or, if a human approved the action, since the approval.
+    An action that waits for an approval is late when the time to approve it has ended. Any other action is late when
+    more than `fresh` seconds have passed since its event or, if a human approved the action, since the approval.
     """
     action, now = case.action, case.now
     if (approval := action.approval) is not None and not case.is_approved:
@@ -46,7 +46,7 @@ def why_late(case: Case, fresh: float) -> Judgement | None:
 
 
 def _of_quiet(case: Case) -> Judgement | None:
-    """Refuse a quiet action that was tried for a day; the age of its event does not matter."""
+    """Refuse a quiet action that was tried for more than a day. The age of its event does not matter."""
     approval = case.action.approval
     since = max(case.action.planned_at, (approval.at or 0) if approval is not None else 0)
     if case.now - since <= LONGEST:

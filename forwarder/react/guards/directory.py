@@ -112,8 +112,8 @@ class Directory:
             return kept
 
     def strangers(self, org: str, now: Micros) -> int:
-        """Return the number of user ids that Okta did not know in the last `AGE`. Many unknown ids are a sign of forged
-        events."""
+        """Return the number of user ids that look-ups in the last `AGE` did not find in the org. Many unknown ids are a
+        sign of forged events."""
         while (
             self._unknown and (oldest := next(iter(self._unknown))) and self._unknown[oldest][0] <= now - AGE
         ):

@@ -128,15 +128,15 @@ class Guards:
         return msgspec.structs.replace(judgement, before=case.seen.state) if case.seen else judgement
 
     async def _first(self, case: Case) -> Judgement:
-        """Return the judgement of the first guard that has one, else GO."""
+        """Return the first judgement that a guard returns; GO if no guard returns one."""
         for guard in self._order:
             if (judgement := await guard(case)) is not None:
                 return judgement
         return Judgement(Decision.GO)
 
     async def newly_protected(self) -> list[Action]:
-        """Return the live effects on users and addresses that have become protected. If a look-up fails, the effect stays.
-        Each time, look up at most `_MOST_CHECKED` users: those whose last look-up is the oldest."""
+        """Return the live effects on users and addresses that have become protected. If a look-up fails, leave the
+        effect out. Look up at most `_MOST_CHECKED` users: those whose last look-up is the oldest."""
         now = self._now()
         effects = self._memory.effects()
         found = [one for one in effects if one.target.kind == "ip" and self._why_not_blocked(one)]
@@ -180,20 +180,20 @@ class Guards:
         return refuse(Reason.OWN, why) if why else None
 
     async def _flooded(self, case: Case) -> Judgement | None:
-        """If many actions wait for a human already, let an action that exceeds a limit wait before its user is looked up: a
-        flood of alerts must not use up Okta's rate limit. The user is looked up after a human has approved the action."""
+        """Check the limits before the user is looked up, if many actions wait for a human already: a flood of alerts
+        must not use up Okta's rate limit. The user is looked up after a human has approved the action."""
         if self._memory.count_waiting(Waits.APPROVAL) < _FLOOD or case.is_pending or case.in_shadow:
             return None
         return await self._limit(case) if case.action.kind is not EffectKind.PROMPT else None
 
     async def _still_unconfirmed(self, case: Case) -> Judgement | None:
-        """For an action that waits for confirmation, check its events before its user is looked up: a flood of
-        forged events must cost no look-ups."""
+        """Check the events before the user is looked up, if the action waits for confirmation: a flood of forged events
+        must cause no look-ups."""
         return await self._unconfirmed(case) if case.action.waits_for is Waits.CONFIRMATION else None
 
     async def _strange(self, case: Case) -> Judgement | None:
-        """If alerts name many users whom Okta does not know, events are probably forged. Then confirm events before a user
-        is looked up, because many look-ups would delay genuine actions and undos for minutes."""
+        """Check the events before the user is looked up, if alerts name many users whom Okta does not know: such events
+        are probably forged, and many look-ups would delay genuine actions and undos for minutes."""
         action = case.action
         if action.target.kind != "user" or case.is_approved or action.called_at is not None:
             return None
@@ -292,8 +292,8 @@ class Guards:
         return wait(Reason.UNCONFIRMED, text, Waits.CONFIRMATION, until)
 
     async def _move(self, case: Case) -> Judgement | None:
-        """Judge an action whose effect is live already: the action sends no call, but prolongs the effect. This guard comes
-        after the guards that may stop the action."""
+        """Judge an action whose effect is live already: the action sends no call, but prolongs the effect. This guard
+        comes after all guards that may refuse the action."""
         other = self._memory.live(case.action)
         if other is None:
             return None

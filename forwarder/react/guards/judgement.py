@@ -35,8 +35,8 @@ class Judgement(msgspec.Struct, frozen=True):
         until: for WAIT: when to judge the action again.
         approval: for WAIT, if a human must approve: the approval that was requested when the action began to wait.
         before: the state of the target now; None if no guard looked up the target.
-        moves: for NO_OP: the key of a live action with the same effect. The effect then lasts until the end that this
-            action would have set, if that end is later.
+        moves: for NO_OP: the key of a live action with the same effect. If the effect of this action would end later,
+            the live effect is prolonged to that time.
     """
 
     verdict: Decision
@@ -50,7 +50,7 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 class Case(msgspec.Struct):
-    """An action that is being judged, with the time and what the guards know.
+    """An action that is being judged, with the time and what the guards have found out.
 
     Attributes:
         mode: the weakest of the modes that apply.

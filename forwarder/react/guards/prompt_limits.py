@@ -24,8 +24,8 @@ class ReachedLimit(msgspec.Struct, frozen=True):
     """Why another prompt may not be sent now.
 
     Attributes:
-        which: `live` if the user is being asked now; `day` if the user was asked as often as allowed in the window,
-            usually a day; `org` if as many users of the org as allowed are being asked now.
+        which: `live`: the user is being asked now. `day`: the user was asked the allowed number of times in the window,
+            usually a day. `org`: the allowed number of users of the org are being asked now.
         until: when to check again; None for `live`, whose end is not known.
     """
 
@@ -69,8 +69,8 @@ def reached_limit(case: Case, prompts: Iterable[Action], settings: GuardSettings
 
 
 def _asked_at(row: Action, *, in_shadow: bool) -> Micros | None:
-    """Return when an ended prompt was sent or may have been sent; None if it certainly was not sent. With `in_shadow`, a
-    prompt that shadow mode only recorded counts as sent."""
+    """Return the time when an ended prompt was sent or may have been sent; None if it certainly was not sent. With
+    `in_shadow`, a prompt that shadow mode only recorded counts as sent."""
     if row.outcome is Outcome.SHADOW:
         return (row.seen_at or row.planned_at) if in_shadow else None
     if row.state is not ActionState.ENDED or row.outcome in {Outcome.REFUSED, Outcome.FAILED}:

@@ -1,6 +1,6 @@
 """Sends at most one POST for each prompt, and polls for the answer no faster than Okta allows.
 
-The interval between polls is stored in the handle of the prompt's row, and kept in memory, where it may be newer.
+The interval between polls is in the handle of the prompt's row, and in memory. The interval in memory may be newer.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Prompts:
     """The prompts of all orgs. No method raises for an error of Okta."""
 
     def __init__(self, okta: Okta, ciba: Mapping[str, CibaApp], clock: Clock) -> None:
-        """Ask users by the APIs of `okta`, and by the app that `ciba` has for each org."""
+        """Ask users by push through the APIs of `okta`, and by CIBA through the app that `ciba` has for an org."""
         self._okta = okta
         self._clock = clock
         self._servers = {org: AuthorizationServer(app, clock) for org, app in ciba.items()}
@@ -94,8 +94,8 @@ class Prompts:
         return self._judged(action.key, out, look)
 
     async def cancel(self, action: Action) -> None:
-        """Withdraw a push; a CIBA prompt cannot be withdrawn. The row does not change: the next poll shows whether the user
-        had answered before."""
+        """Withdraw a push; a CIBA prompt cannot be withdrawn. The row does not change: the user may have answered
+        already, and the next poll shows that."""
         way, handle = self._way(action), _read(action.handle)
         if not isinstance(way, str) and handle is not None:
             await way.withdraw(handle)
@@ -135,7 +135,7 @@ class Prompts:
         return PromptProgress(handle=msgspec.json.encode(out.handle).decode(), due=due)
 
     def _way(self, action: Action) -> Push | Ciba | str:
-        """Return the way in which the row's user is asked; or a text that says why the user cannot be asked."""
+        """Return the object that asks the user of the row; or a text that says why the user cannot be asked."""
         org, by = action.org, action.settings.get("by")
         api = self._okta.org(org)
         if api is None:

@@ -1,4 +1,4 @@
-"""Checks who approved a CIBA prompt: the signature of the id_token, and the issuer, app and user in it."""
+"""Checks the id_token that proves who approved a CIBA prompt: its signature, issuer, app and user."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -34,7 +34,8 @@ class IdTokens:
         self._loaded_at: float | None = None
 
     async def load_keys(self) -> Answer | None:
-        """Fetch the server's keys if those in the cache are too old. Return the failed answer; None if the keys are there."""
+        """Fetch the server's keys if those in the cache are too old. Return Okta's answer if that fails; None if the
+        cache has the keys."""
         now = self._clock.monotonic()
         if self._loaded_at is not None and now - self._loaded_at < _KEYS_FOR:
             return None

@@ -1,7 +1,8 @@
 """Makes the text of a CIBA prompt.
 
-Okta documents neither how long the text may be nor which characters it may have. An iPhone shows no text at all if the text
-has a stray `%`. So only a few characters are permitted. Names, which attackers may choose, lose all other characters.
+Okta does not document how long the text may be, or which characters it may have. An iPhone shows no text at all if the
+text has a single `%`. So only a few characters are permitted. In names, which an attacker may choose, every other
+character is replaced.
 """
 
 import re

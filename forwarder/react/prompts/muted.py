@@ -1,9 +1,9 @@
 """Decides which events of a user the rules skip, because a prompt to that user caused them.
 
-If a user denies our prompt, Okta's event about it looks like one more step of an attack on the user's factors, and would
-count in the rule that led to the prompt. So the rules skip the user's events about factors while a prompt waits for an answer, and for
-two minutes after it. Only the time when an event happened (`published`) decides whether the event is skipped, so that
-neither the order of events nor a restart changes what the rules find.
+If a user denies our prompt, Okta writes an event that looks like one more attack on the user's factors. The rule that
+led to the prompt would count this event. So the rules skip the user's events about factors while a prompt waits for an
+answer, and for two minutes after its end. Only the time when an event happened (`published`) decides whether the event
+is skipped, so that neither the order of events nor a restart changes what the rules find.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

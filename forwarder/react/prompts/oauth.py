@@ -37,8 +37,8 @@ class CibaApp:
 
     Attributes:
         issuer: `iss` of the server's tokens.
-        base: the URL below which the server's endpoints are. It is not read from Okta's metadata, which does not always
-            name the endpoint of CIBA.
+        base: the common beginning of the URLs of the server's endpoints. It is not read from Okta's metadata, which
+            does not always name the endpoint of CIBA.
     """
 
     def __init__(

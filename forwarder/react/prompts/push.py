@@ -144,7 +144,7 @@ def _result(body: Any) -> str:
 
 
 def _links(body: Any) -> Mapping[str, str]:
-    """Return the links of a body by their name; of several links with one name, the first."""
+    """Return the links of a body by name. If several links have the same name, return the first of them."""
     links = body.get("_links") if isinstance(body, dict) else None
     found = {}
     for name, link in (links if isinstance(links, dict) else {}).items():

@@ -50,7 +50,7 @@ class PromptProgress(msgspec.Struct, frozen=True):
     4. Otherwise nothing was sent; send the prompt at `due`.
 
     Attributes:
-        handle: text to store in the row, with which the prompt can be polled after a restart too.
+        handle: text to store in the row. It is needed to poll the prompt, also after a restart.
         due: when to poll, or when to send the prompt; None if Okta did not say.
         detail: for an operator: what happened, and what to do.
         request_id, error_id: Okta's ids in its last response.
@@ -97,7 +97,7 @@ def lost() -> PromptProgress:
 
 
 class Handle(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The data with which a prompt that waits for an answer is polled.
+    """The data that is needed to poll a prompt that waits for an answer.
 
     Attributes:
         poll: the link to poll, or CIBA's `auth_req_id`.

@@ -23,7 +23,7 @@ class WrittenAction(msgspec.Struct, frozen=True):
 
     Attributes:
         path: the path of the action in the configuration, such as `reactions.on[0].do[1]`.
-        answer: the answer to a prompt that the action follows; empty if it follows none.
+        answer: the answer that leads to this action, if the action follows a prompt; else empty.
         mode: the mode that applies to the action.
     """
 

@@ -113,7 +113,7 @@ _SAME_STATUS = {"suspend", "expire_password"}
 
 
 def _conflicts(actions: Sequence[WrittenAction], *, across: bool = False) -> Iterator[str]:
-    """Yield a problem for each pair of actions about one alert that undo each other, or that are the same action.
+    """Yield a problem for each pair of actions about one alert, if the two undo each other or are the same action.
 
     With `across`, the actions come from several entries. The same action in several entries is carried out only once, so
     the pair is a problem only if the action is a prompt.
@@ -138,8 +138,8 @@ def _conflicts(actions: Sequence[WrittenAction], *, across: bool = False) -> Ite
 
 
 def _pairs(actions: Sequence[WrittenAction]) -> Iterator[tuple[WrittenAction, WrittenAction]]:
-    """Yield the pairs of actions that can both be carried out on one user for one alert. Two actions after different
-    answers to a prompt are left out, and so is a prompt with an action that follows it."""
+    """Yield the pairs of actions that can both be carried out on one user for one alert. A pair is left out if the two
+    follow different answers to a prompt, or if one is a prompt and the other follows it."""
     for number, one in enumerate(actions):
         for other in actions[number + 1 :]:
             together = one.answer == other.answer or "" in {one.answer, other.answer}

@@ -92,9 +92,9 @@ def _any_key(secret: Secret) -> Secret:
 def webhook_keys(secret: Secret) -> tuple[bytes, ...]:
     """Return the keys that a webhook is signed with; each key makes one signature.
 
-    The text after `whsec_` is the key in base64. A text without `whsec_` is the key itself. But the libraries of Standard
-    Webhooks decode such a text as base64 if they can. The result is then a second key, so that a receiver accepts the
-    webhook in either case.
+    The text after `whsec_` is the key in base64. A text without `whsec_` is the key itself. But the libraries of
+    Standard Webhooks decode such a text as base64 if they can. The result is then a second key, so that a receiver
+    accepts the webhook whether it decodes the text or not.
 
     Raises:
         ValueError: there is no base64 after `whsec_`.
@@ -268,7 +268,7 @@ class ReactionsSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _read_on(cls, written: Any) -> Any:
-        """Rename a key to `on` that YAML has read as true; Helm then writes it as "true"."""
+        """Restore the key `on`: YAML reads it as true, and Helm then writes "true"."""
         if isinstance(written, dict) and not {"on", True} <= written.keys():
             return {"on" if key is True or key == "true" else key: value for key, value in written.items()}
         return written
@@ -292,7 +292,7 @@ class ReactionsSettings(Section):
     def problems(self, org_urls: dict[str, str | None], paths: dict[str, str]) -> Iterator[str]:
         """Yield a line for each setting of the section that does not fit the orgs: path, problem, hint.
 
-        By the org's name, `org_urls` has the URL of each org, and `paths` the path that its hook posts to.
+        `org_urls` has the URL of each org, and `paths` the path that the org's hook posts to; both by the org's name.
         """
         for name, receiver in self.receivers.items():
             key = f"reactions.receivers.{name}.org"
