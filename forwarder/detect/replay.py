@@ -1,5 +1,5 @@
-"""`rules replay`: evaluates the rules on stored events as if they had just come, and reports the matches. Writes
-nothing to the store.
+"""`rules replay`: evaluates the rules on stored events as if the events had just been received, and reports the
+matches. Writes nothing to the store.
 
 The replay evaluates the events in the order of the store, as the live evaluation did. So with the same rules, it finds the
 same alerts.
@@ -66,8 +66,9 @@ class RuleReport(msgspec.Struct):
     Attributes:
         matches: number of events that matched the rule; for a correlation, how often its condition was met.
         alerts: number of alerts, by the same limits as in the live evaluation.
-        stored_alerts: alerts of the rule that the live evaluation stored in the same time.
-        alerts_too_old: alerts about events older than `rules.max_age`, which the live evaluation leaves out.
+        stored_alerts: number of alerts of the rule that the live evaluation stored in the same period.
+        alerts_too_old: number of alerts about events older than `rules.max_age`. The live evaluation leaves these
+            alerts out.
         users: how many different actors its matches have.
         loudest: the actors with the most matches.
         busiest: the hours with the most matches.

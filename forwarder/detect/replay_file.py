@@ -40,8 +40,8 @@ class Scratch:
             self._db.execute("COMMIT")
 
     def over(self, found: Sequence[Sighting], org: str, users: Collection[str]) -> list[Sighting]:
-        """Return the sightings of `users` in `org`: all saved sightings, and those of `found` without a saved sighting of
-        the same user, kind and value."""
+        """Return the saved sightings of `users` in `org`, and the sightings of `found`. A saved sighting replaces a
+        sighting of `found` with the same user, kind and value."""
         with _errors():
             noted = self._db.execute(
                 "SELECT * FROM sightings WHERE org = ? AND user IN (SELECT value FROM json_each(?))",

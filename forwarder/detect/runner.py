@@ -84,8 +84,8 @@ class RuleRunner:
         return await asyncio.to_thread(lambda: RuleEngine(settings.load(), timing))
 
     async def apply(self, settings: RulesSettings, engine: RuleEngine) -> None:
-        """Run `engine`, which `build` made of `settings`, from now on. The old rules run until the new ones have read the
-        earlier events that affect them.
+        """Replace the rules by those of `engine`, which `build` made of `settings`. The old rules run until the new
+        rules have read the earlier events that affect them.
 
         If neither rules nor settings have changed, do nothing.
         """
@@ -171,7 +171,8 @@ class RuleRunner:
         self._changed.set()
 
     async def _first_position(self) -> int:
-        """Return the stored position of the rules; if there is none, store the newest event as the position."""
+        """Return the stored position of the rules. If there is none, store and return the position of the newest
+        event."""
         if self.position is None:
             written = await self._reading(self._store.cursor, CURSOR)
             self.position = self._committed = self._store.view.newest if written is None else int(written)
@@ -180,7 +181,7 @@ class RuleRunner:
         return self.position
 
     async def _note_alerts(self, engine: RuleEngine, position: int) -> None:
-        """Let `engine` note the alerts that are stored after `position`, so that it does not repeat them too soon."""
+        """Tell `engine` about the alerts that are stored after `position`, so that it does not repeat them too soon."""
         at = position
         while events := await self._read(at):
             for stored in events:
@@ -190,7 +191,8 @@ class RuleRunner:
             await asyncio.sleep(0)
 
     async def _fold(self, engine: RuleEngine, after: int, until: int) -> int:
-        """Let `engine` read one batch of the events that follow `after`, without alerting. Return its new position."""
+        """Let `engine` read one batch of the events that follow `after`, without alerting. Return the position that the
+        engine has reached."""
         events = [one for one in await self._read(after) if one.seq <= until]
         cooperative = Cooperative()
         async with self._batch(engine, events) as decoded:

@@ -92,7 +92,7 @@ class Users:
                 self._users[org, name] = UserHistory(sightings)
 
     def derive(self, event: Event, raw: dict[str, Any], *, note: bool = True) -> None:
-        """Put the derived fields of an event into `raw`. With `note`, add its new sightings to `noted`."""
+        """Put the derived fields of an event into `raw`. With `note`, add the event's new sightings to `noted`."""
         name = user_of(raw)
         fields, sightings = derive(event, raw, self._users.get((event.org, name)) if name else None)
         raw.pop("forwarder", None)

@@ -30,7 +30,8 @@ from forwarder.okta.settings import ApiSettings, org_origin
 _RETRIED = {429, 500, 502, 503, 504}
 _LIFECYCLE = "/lifecycle/"
 _LONGEST_TURN = 5.0
-"""Seconds that a request of `send_once` may wait for its turn before it is no longer sent; a GET may wait longer."""
+"""How many seconds a request of `send_once` may wait for its turn. A GET may wait longer; any other request is then not
+sent."""
 
 _logger = logs.get("okta")
 
@@ -136,8 +137,8 @@ class OktaClient:
         """Send one request without retries, and return the response or the failure; a failure is not raised.
 
         After a 401, the request is sent once more if the credentials are new or a new access token can be fetched: Okta
-        has not carried out the first request. A request other than a GET is not sent at all if it had to wait
-        for its turn longer than _LONGEST_TURN: what the caller has checked before may no longer be true.
+        has not carried out the first request. A request other than a GET is not sent if it has waited longer than
+        _LONGEST_TURN for its turn, because what the caller has checked before may no longer be true.
         """
         request = _Request(method.upper(), target_of(self._origin, path, query), body, is_repeatable=False)
         limiter = self._limits.limiter(request.path)
@@ -275,7 +276,8 @@ def _is_retryable(request: _Request, failure: _Failure) -> bool:
 
 
 def _token_failure(error: Any) -> _Failure:
-    """Convert the SDK's error about a failed request for an access token. The call that needed it was not sent."""
+    """Convert the SDK's error about a failed request for an access token. The call that needed the token was not
+    sent."""
     status = getattr(error, "status", None)
     if not isinstance(status, int):
         if isinstance(error, NoResponseError):

@@ -34,7 +34,7 @@ class ErrorResponse(msgspec.Struct, frozen=True):
 
     Attributes:
         code: Okta's `errorCode`, or the `error` of its token endpoint; empty if there is none.
-        summary: Okta's error text, with its causes. Like `code` and `error_id`, a result of `redacted`.
+        summary: Okta's error text, with its causes. `summary`, `code` and `error_id` are results of `redacted`.
         redirect_host: the host that a redirect points to; empty if there is no redirect.
         from_token_endpoint: whether this is the response to a request for a token.
         error_id: Okta's id of this error, which Okta's support asks for.

@@ -1,5 +1,5 @@
-"""Counts the calls of one org's API, and records from the responses how much of the rate limit is left and how far our
-clock differs from Okta's."""
+"""Counts the calls of one org's API. Also records, from the responses, how much of the rate limit is left, and how far
+our clock differs from Okta's."""
 
 from collections.abc import Mapping
 

@@ -8,8 +8,8 @@ We do not use the SDK's typed client, but read the JSON ourselves, for three rea
 - It merges its configuration with ~/.okta/okta.yaml and with OKTA_CLIENT_* variables of the environment.
 
 Two features of the executor are switched off. `client.py` retries in place of the SDK: the SDK sleeps until the rate
-limit resets, however far that is, gives up after a 503 that does not state the limit, and hides how many attempts it
-made. The SDK's cache would answer a question about a hook with an old response.
+limit resets, however long that takes, gives up after a 503 that does not state the limit, and hides how many attempts
+it made. The SDK's cache would answer a question about a hook with an old response.
 """
 
 import json

@@ -176,8 +176,8 @@ async def _read(response: Any) -> bytes:
 
 
 def _refused_by_proxy(host: str, status: int | None) -> NoResponseError:
-    """Return the error for a proxy that gave no connection to `host`: it answered with the HTTP `status` or, if `status` is
-    None, its address is not a URL. Nothing was sent to `host`."""
+    """Return the error for a proxy that gave no connection to `host`. The proxy answered with the HTTP `status`; if
+    `status` is None, the proxy's address is not a URL. Nothing was sent to `host`."""
     why = (
         "the address of the proxy is not a URL" if status is None else f"the proxy refuses it (HTTP {status})"
     )

@@ -113,11 +113,11 @@ def find_own(hooks: Iterable[Hook], name: str, uri: str) -> Hook | None:
 
 
 def check_quota(hooks: Iterable[Hook], hook: Hook | None) -> None:
-    """Check that the org can have one more live hook (ACTIVE and VERIFIED). `hooks` are all hooks of the org. `hook`, if it
-    exists already, is the one that will be live, and is not counted.
+    """Check that the org can have one more live hook (ACTIVE and VERIFIED). `hooks` are all hooks of the org. `hook` is
+    the hook that will be live, and is not counted; None if it does not exist yet.
 
     Raises:
-        OktaError: the other live hooks are as many as Okta allows.
+        OktaError: the org already has as many other live hooks as Okta allows.
     """
     live = [other for other in hooks if other.live and (hook is None or other.id != hook.id)]
     if len(live) >= MAX_LIVE:

@@ -1,4 +1,4 @@
-"""Compares an event hook as Okta has it with the hook that the operator wants, and plans the changes. Pure."""
+"""Compares an event hook as Okta has it with the hook that the operator wants, and plans the changes. Does no I/O."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Self

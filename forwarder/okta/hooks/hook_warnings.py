@@ -29,7 +29,7 @@ class HookWarnings:
     Attributes:
         failures: number of deliveries to our hook that Okta gave up.
         failed_at: the time of the last failed delivery, by Okta's clock; None if there was none.
-        failure_reason: Okta's text about the last failed delivery that has one; empty if there was none.
+        failure_reason: Okta's latest text about a failed delivery; empty if there was none.
         quota: Okta's last message about the quota of hook deliveries; None if there was none.
     """
 
@@ -88,7 +88,7 @@ class HookWarnings:
             )
 
     def _is_due(self, action: str) -> bool:
-        """Whether a log line for `action` may be written now. If so, the interval until the next line starts."""
+        """Whether a log line for `action` may be written now. If it may, start the interval until the next line."""
         now = self._clock.monotonic()
         if now < self._next_line[action]:
             return False
@@ -99,8 +99,8 @@ class HookWarnings:
 def _is_other_hooks(event: Event, details: EventDetails, hook_id: str) -> bool:
     """Whether the failed delivery was to another hook than ours; also true if the id of our hook is not known.
 
-    If the event does not name a hook, the failure counts as one of our hook: Okta does not document the form of these
-    events.
+    If the event does not name a hook, the delivery counts as one to our hook, because Okta does not document the form
+    of these events.
     """
     if not hook_id:
         return True

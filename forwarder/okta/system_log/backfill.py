@@ -56,7 +56,8 @@ class BackfillPlan(msgspec.Struct, frozen=True, tag="plan"):
         until: the end of that range; not later than `since` if nothing is left to fetch.
         polled_until: the time at which the backfill ends, because polling fetches the later events; None if the backfill
             fetches all requested events.
-        began: the start of the interrupted backfill that this one resumes at `since`; equal to `since` if none is resumed.
+        began: the start of the interrupted backfill, if this backfill resumes it at `since`; otherwise equal to
+            `since`.
         events: a rough estimate of the number of events that must still be fetched.
         calls_per_minute: how many calls the backfill may make, so that some are left for polling; None if the rate
             limit is not known.

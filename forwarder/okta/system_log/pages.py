@@ -164,7 +164,8 @@ class SystemLog:
         )
 
     async def _get(self, address: str) -> tuple[Response, int]:
-        """Request a page. If the response is too large, request it again with fewer events, until it is not.
+        """Request a page. If the response is too large, repeat the request with fewer events, until the response is
+        small enough.
 
         Return the response and the number of events that it was requested with.
         """
@@ -181,8 +182,8 @@ class SystemLog:
 def refuses_link(error: OktaRefusedError) -> bool:
     """Whether `error`, raised by `next_page`, means that Okta no longer accepts the link.
 
-    The error codes of OAuth, such as `invalid_dpop_proof` if our clock is wrong, are about the credentials, also with
-    status 400: the link is still good.
+    An error code of OAuth is about the credentials, even with status 400, so the link is still valid. An example is
+    `invalid_dpop_proof`, which a wrong clock of ours causes.
     """
     return error.status in _LINK_REFUSED and (not error.code or error.code.startswith("E0"))
 

@@ -40,7 +40,7 @@ is lost.
 """
 
 FULL_REWIND: Micros = 24 * 3600 * SECOND
-"""If the stored cursor cannot be read, nothing says which events were read; reading then starts this long before now."""
+"""How far back reading starts if the stored cursor cannot be read: nothing then says which events were read."""
 
 COMMIT_TIMEOUT = 30.0
 """Seconds to wait until the store has committed a page. It may be long, because no client waits for it."""
@@ -87,7 +87,7 @@ class Cursor(
 
     @property
     def complete_until(self) -> Micros:
-        """All events that were published before this time and that the log has shown are stored."""
+        """The store has every event that the log has shown and that was published before this time."""
         return max(self.polled_until, self.newest)
 
 
@@ -198,7 +198,7 @@ class Reconciler:
 
     async def _load_cursor(self) -> Cursor:
         """Return the cursor from the store. If the store has none, return a cursor that starts `lookback` ago; if the
-        stored one cannot be used, one that starts at an earlier time."""
+        stored cursor cannot be used, return one that starts at an earlier time."""
         now = self._clock.now()
         text = await self._store.cursor(cursor_name(self._log.org))
         if text is None:
@@ -234,7 +234,8 @@ class Reconciler:
         return page
 
     def _rewind(self, cursor: Cursor, why: str) -> Cursor:
-        """Log and count that `cursor` is lost, and return one without a link that starts REWIND before `cursor.newest`."""
+        """Log and count that `cursor` is lost. Return a cursor that has no link, and starts REWIND before
+        `cursor.newest`."""
         self.state.restarts += 1
         since = cursor.newest - REWIND
         _logger.warning(
@@ -312,8 +313,8 @@ class Reconciler:
             )
 
     def _record_failure(self, error: OktaError | StoreError) -> float:
-        """Log an error, once while its type and HTTP status stay the same. Return the seconds to wait before the next
-        attempt."""
+        """Log an error, unless the last failure had the same type and HTTP status. Return the seconds to wait before
+        the next attempt."""
         if isinstance(error, StoreError):
             self._hooks_stored_since = self._clock.monotonic()
         self._tries += 1

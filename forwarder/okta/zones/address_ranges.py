@@ -80,7 +80,8 @@ def _parse(written: str) -> AddressRange:
 
 
 def uncovered(needed: AddressRange, covering: Iterable[AddressRange]) -> AddressRange | None:
-    """Return the first part of `needed` that is in no range of `covering`; None if they cover all of it."""
+    """Return the first part of `needed` that is in no range of `covering`; None if `covering` covers all of
+    `needed`."""
     start = needed.first
     for each in sorted(covering):
         if each.version != needed.version or each.last < start:

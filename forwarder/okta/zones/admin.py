@@ -16,7 +16,7 @@ class ZoneAdmin:
 
     Every method raises OktaRefusedError if Okta refuses, OktaUnreachableError if it does not respond, and OktaError if
     its response is unreadable. The response to a change is not used, because it can be stale: it has the old
-    `lastUpdated`, and for a new zone not the requested status.
+    `lastUpdated` and, for a new zone, a status that is not the requested one.
     """
 
     def __init__(self, api: Api) -> None:

@@ -43,9 +43,10 @@ class BlocklistChange(msgspec.Struct, frozen=True):
     """The result of `Blocklist.add` or `Blocklist.remove`.
 
     Attributes:
-        left: differences between the zone that we wrote and the zone that Okta shows now, because others write to it too.
-        still: after a removal, the other entries because of which Okta still blocks the address, as in `192.0.2.0/24 of
-            the zone X`.
+        left: differences between the zone that we wrote and the zone that Okta shows now: changes that others have
+            made.
+        still: after a removal: the other entries that still make Okta block the address, as in `192.0.2.0/24 of the
+            zone X`.
     """
 
     left: tuple[PropertyDifference, ...] = ()
@@ -222,8 +223,8 @@ def _named(name: str, zones: Sequence[Zone]) -> Zone | None:
 
 
 def _blocking(wanted: AddressRange, zones: Sequence[Zone], own: Zone | None) -> tuple[str, ...]:
-    """Return the entries of all zones because of which Okta blocks `wanted`, without the entry `wanted` of the zone
-    `own`."""
+    """Return the entries of all zones that make Okta block `wanted`. Leave out the entry of the zone `own` that is
+    `wanted` itself."""
     return tuple(
         f"{each.text} of the zone {zone.name}"
         for zone in zones

@@ -1,4 +1,4 @@
-"""Checks that the addresses that must never be blocked are in Okta's exempt zone. Pure."""
+"""Checks that the addresses that must never be blocked are in Okta's exempt zone. Does no I/O."""
 
 from collections.abc import Iterable, Iterator, Sequence
 

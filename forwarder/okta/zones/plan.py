@@ -1,4 +1,4 @@
-"""Plans how to give an org the zones that the operator wants, and says why a zone must not be changed. Pure."""
+"""Plans how to give an org the zones that the operator wants, and says why a zone must not be changed. Does no I/O."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -71,9 +71,9 @@ def plan(
 ) -> ZonePlan:
     """Plan the steps that give the org the `desired` zones.
 
-    `zones` are all zones of the org, and `made` those that we made. With `activate`, desired zones that are INACTIVE are
-    activated. `adopt` has the names of zones that others made, but that we may change from now on; `kept` the names of zones
-    that another part of the forwarder manages, which are never `undeclared`.
+    `zones` are all zones of the org, and `made` those that we made. With `activate`, desired zones that are INACTIVE
+    are activated. `adopt` has the names of zones that others made, but that we may change from now on. `kept` has the
+    names of zones that another part of the forwarder manages; they are never `undeclared`.
     """
     wanted = list(desired)
     room = MAX_ZONES - sum(not zone.system for zone in zones)
@@ -152,7 +152,8 @@ def _problem(desired: DesiredZone, named: Sequence[Zone], made: Made, *, adopt: 
 
 
 def _within_org_limit(steps: Iterable[ZoneStep], zones: Iterable[Zone]) -> Iterable[ZoneStep]:
-    """Yield `steps`. A step that would exceed Okta's limit for the blocked entries of the whole org gets a problem."""
+    """Yield `steps`, and add a problem to each step that would exceed Okta's limit for the blocked entries of the whole
+    org."""
     blocked = sum(len(zone.gateway_entries) for zone in zones if zone.usage == "BLOCKLIST")
     for step in steps:
         entries = len(step.desired.body.get("gateways", ()))

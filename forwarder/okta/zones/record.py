@@ -50,7 +50,8 @@ class ZoneRecord:
         return Made(self._read().get(org, {}))
 
     def note(self, org: str, name: str, zone_id: str) -> None:
-        """Record that we made the zone `name`; with an empty `zone_id`, that we will make it now. The file is fsynced.
+        """Record that we made the zone `name` or, if `zone_id` is empty, that we are about to make it. The file is
+        fsynced.
 
         The caller must hold the lock of `writer`.
 

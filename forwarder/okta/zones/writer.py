@@ -46,7 +46,7 @@ class ZoneWriter:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
-        """Keep out other writers on this machine during the `with` block. `apply` must be called only inside of it."""
+        """Keep out other writers on this machine during the `with` block. Call `apply` only inside this block."""
         async with self._turn, self._record.writer(self._clock):
             yield
 

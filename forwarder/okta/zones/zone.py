@@ -1,4 +1,4 @@
-"""A network zone as Okta shows it and as the operator wants it, in a form in which the two can be compared."""
+"""A network zone as Okta shows it and as the operator wants it, in a form that allows comparing the two."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
