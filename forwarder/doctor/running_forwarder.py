@@ -3,7 +3,6 @@
 import contextlib
 import socket
 from collections.abc import Iterable
-from typing import Any
 
 import httpx
 import msgspec
@@ -19,6 +18,34 @@ from forwarder.store.settings import lock_path
 from forwarder.threads import in_daemon_thread
 
 _NO_FORWARDER = "because no forwarder runs on this store"
+_LARGEST_STATUS = 4 << 20
+"""The most bytes of the status. Each org and each sink has about 1 kB of it."""
+
+
+class _Problem(msgspec.Struct):
+    level: str
+    text: str
+    hint: str
+    runbook: str
+
+
+class _Log(msgspec.Struct):
+    complete_up_to_seconds_ago: float | None
+    error: str | None
+    missed: int
+
+
+class _Org(msgspec.Struct):
+    log: _Log | None = None
+
+
+class _Status(msgspec.Struct):
+    """What the checks read of `/api/status`."""
+
+    version: str
+    uptime_seconds: float
+    problems: list[_Problem]
+    okta: dict[str, _Org | None] = {}
 
 
 async def _running(context: Context, _: str) -> Found:
@@ -43,21 +70,20 @@ async def _answers(context: Context, _: str) -> Found:
     headers = {"authorization": f"Bearer {ops.token.reveal()}"} if ops.token else {}
     try:
         # Without verification: the certificate may not name this address, and the connection stays on this machine.
-        answer = await request("GET", url, headers=headers, timeout=context.timeout, verify=False)
-        status = msgspec.json.decode(answer.body, type=dict[str, Any])
-    except (httpx.HTTPError, OSError, msgspec.MsgspecError):
-        status = {}
-    else:
+        answer = await request(
+            "GET", url, headers=headers, timeout=context.timeout, verify=False, limit=_LARGEST_STATUS
+        )
         if answer.status in {401, 403}:
             fix = "set `ops.token`, or set `ops.listen` to a loopback address; then restart the forwarder"
             return fail(
                 f"{url} shows the status only to loopback addresses, or to requests with `ops.token`", fix
             )
-    if "problems" not in status:
+        status = msgspec.json.decode(answer.body, type=_Status)
+        context.status = msgspec.json.decode(answer.body)
+    except (httpx.HTTPError, OSError, msgspec.MsgspecError, RecursionError):
         fix = "if `ops.listen` was changed after the forwarder started, restart the forwarder"
         return fail(f"the forwarder does not answer at {url}", fix)
-    context.status = status
-    return ok(f"version {status['version']}, up for {status['uptime_seconds']:,.0f} s")
+    return ok(f"version {status.version}, up for {status.uptime_seconds:,.0f} s")
 
 
 async def _problems(context: Context, _: str) -> Found:

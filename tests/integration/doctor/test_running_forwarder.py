@@ -18,6 +18,7 @@ from forwarder.doctor.context import Context
 from forwarder.settings import read
 from forwarder.store.sqlite.lock import FileLock
 from tests.conftest import require
+from tests.fakes.elasticsearch import FakeElasticsearch, Reply
 from tests.fakes.hook_receiver import HookReceiver
 from tests.integration.doctor.scene import SECRET, Scene
 from tests.integration.store.helpers import commands
@@ -121,6 +122,31 @@ async def test_a_listener_that_a_reload_did_not_move_is_named(there: Scene) -> N
         found = await there.doctor("listener", "forwarder")
     assert found.bad == {"listener.port": "fail", "forwarder.status": "fail"}
     assert "restart" in found.of("listener.port", "ops.listen")["mend"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        "[" * 20_000 + "]" * 20_000,
+        {"problems": []},
+        {"problems": [5], "version": "1", "uptime_seconds": 1},
+        {"problems": [{"level": "warning"}], "version": "1", "uptime_seconds": 1},
+        {"problems": [], "version": "1", "uptime_seconds": "long"},
+        {"problems": [], "version": "1", "uptime_seconds": 1, "okta": {"acme": {"log": {"missed": 5}}}},
+    ],
+)
+async def test_another_server_at_the_address_of_the_status_is_told_from_our_own_forwarder(
+    there: Scene, body: object
+) -> None:
+    async with there.forwarder(), FakeElasticsearch() as other:
+        other.always = Reply(200, body)
+        there.ops_port = int(other.url.rpartition(":")[2])
+        found = await there.doctor("forwarder")
+    row = found.of("forwarder.status")
+    assert found.bad == {"forwarder.status": "fail"}
+    assert f"the forwarder does not answer at http://127.0.0.1:{there.ops_port}/api/status" in row["seen"]
 
 
 async def test_a_port_below_1024_needs_a_right(there: Scene) -> None:
