@@ -1,7 +1,7 @@
 """Reads rules of every supported format, to find out which event types they need. `load.py` loads the rules that run.
 
-The files may be public collections of rules for Elastic, Sigma or Okta, with rules about other products too. So after a
-rule that cannot be read, the next rules are still read. The steps are:
+The files may be public collections of rules for Elastic, Sigma or Okta, which also contain rules about other products.
+So a rule that cannot be read does not stop the reading of the next rules. The steps are:
 
 1. `files.py` finds the files and reads their text.
 2. `documents.py` splits the text into documents and decodes them.
@@ -47,7 +47,7 @@ Found = Rule | UnreadableRule | LeftOut
 
 
 class _Broken(msgspec.Struct, frozen=True):
-    """A document that cannot be decoded, or a rule that cannot be used (`is_rule`).
+    """A document that cannot be decoded, or a rule that cannot be used. For a rule, `is_rule` is true.
 
     Attributes:
         text: the whole document or rule.
@@ -62,7 +62,7 @@ class _Broken(msgspec.Struct, frozen=True):
         """Whether the text may be a rule about Okta.
 
         A broken Sigma rule still names its product. A document without any key of a rule counts only if it names an
-        event type of Okta, because a folder of rules may also hold templates and settings.
+        event type of Okta, because a folder of rules may also contain templates and settings.
         """
         source = _LOGSOURCE.search(self.text)
         if source and "product" in source[1]:
@@ -83,8 +83,9 @@ def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Found]]:
     The suffix decides the format: `.toml`, `.json`, `.ndjson` or `.jsonl`, `.yml` or `.yaml`. A file with any other
     suffix must have a System Log filter on each line.
 
-    In a folder, only files with one of the named suffixes are read, at any depth, but not in hidden folders. A file or
-    rule in a folder that cannot be read and does not mention Okta is left out and counted.
+    In a folder, only files with one of these suffixes are read, at any depth; hidden files and folders are left out.
+    If a file or rule in a folder cannot be read and does not mention Okta, it is not a problem: it is left out and
+    counted.
     """
     for path in paths:
         if is_folder(path):
@@ -144,7 +145,8 @@ def _read(path: Path) -> Iterator[Found | _Broken]:
 
 
 def _bounded(path: Path, found: Iterator[_Counted]) -> Iterator[Found | _Broken]:
-    """Yield the rules in `found` until their patterns would take minutes; then yield a problem, and stop."""
+    """Yield the rules in `found`. If they have more than `_MAX_PATTERNS` patterns, yield a problem and stop, because
+    the patterns would take minutes."""
     left = _MAX_PATTERNS
     for each, patterns in found:
         left -= patterns
@@ -181,10 +183,10 @@ def _filters(documents: Documents) -> Iterator[_Counted]:
 
 
 def _made(place: str, rule: dict[Any, Any], make: Callable[[], Rule | LeftOut]) -> _Counted:
-    """Call `make`, which reads `rule`. Return the result, and the number of its patterns that must be compared with
+    """Call `make` to read `rule`. Return the result, and the number of the rule's patterns that must be compared with
     every event type.
 
-    If `make` raises an error, return the problem instead, so that the next rules are still read.
+    If `make` raises an error, the result is a problem, so that the next rules are still read.
     """
     name = rule.get("title") or rule.get("name")
     about = f"rule {name!r}: " if name else ""

@@ -87,8 +87,11 @@ def correlation_failure(
 def _missing(
     rule: Correlation, ruleset: Ruleset, matched: Mapping[str, int], logs: Sequence[Mapping[str, Any]]
 ) -> str:
-    """Return the number of events that each rule of the correlation `rule` matched. For the first rule that matched
-    none, also return why it does not match the first event."""
+    """Return why the correlation `rule` does not alert, as text.
+
+    The text has the number of events that each rule of the correlation matched. For the first rule without a match,
+    the text also says why this rule does not match the first event.
+    """
     single = {each.id: each for each in ruleset.rules if each.id in rule.rules}
     counts = [
         f"{each.title!r} matched {matched.get(id_, 0)} of {count(len(logs), 'event')}"

@@ -48,7 +48,7 @@ class FedBy(StrEnum):
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """The event types that a rule names, by where their events come from.
+    """The event types that a rule names, grouped by the source of their events.
 
     Attributes:
         unknown: types that are not in Okta's catalogue, each with the type that was probably meant, or None.
@@ -90,8 +90,10 @@ class Suggestions:
 def coverage(
     rule: Rule, catalogue: Catalogue = EVENT_TYPES, suggestions: Suggestions | None = None
 ) -> Coverage | None:
-    """Look up the event types of `rule`; return None if the rule is not about Okta. All rules of one run share the object
-    `suggestions`, which limits their number."""
+    """Look up the event types of `rule`; return None if the rule is not about Okta.
+
+    Pass the same `suggestions` for all rules of a run, because this object limits the number of suggestions.
+    """
     if rule.okta is False:
         return None
     known: set[str] = set()
@@ -131,8 +133,8 @@ def _types(condition: Condition, catalogue: Catalogue) -> tuple[set[str], set[st
 
 
 class _Names:
-    """Looks up many names of event types at once. A set of names is an integer with one bit for each name, because a
-    rule may have thousands of patterns, each of which matches many types."""
+    """Looks up many names of event types at once. A set of names is an integer with one bit for each name. This is
+    fast even if a rule has thousands of patterns, and each pattern matches many names."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = names

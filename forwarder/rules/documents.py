@@ -102,7 +102,8 @@ def yaml_documents(text: str) -> Iterator[Document]:
 
 
 def _shared(value: Any) -> int:
-    """Return the number of values that later documents copy from this one, as in Sigma's older collections."""
+    """Return how many values later documents copy from this one. Only documents of Sigma's older collections are
+    copied."""
     if not isinstance(value, dict) or value.get("action") not in ("global", "repeat"):
         return 0
     return _count(value)
@@ -225,8 +226,8 @@ _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_SafeLoader):  # type: ignore[misc]
-    """Loads every single value except null as text, because a rule may contain impossible dates, huge numbers and its
-    own tags. A number or a boolean becomes a Plain."""
+    """Loads each scalar except null as text, because a rule may contain impossible dates, huge numbers and its own
+    tags. A number or a boolean becomes a Plain."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  # as PyYAML declares it
         first: [(tag, pattern) for tag, pattern in found if tag in (_NULL, _MERGE, *_TYPED)]

@@ -40,7 +40,7 @@ def is_folder(path: Path) -> bool:
 def exists(path: Path) -> bool:
     """Whether there is a file, a folder or a link at `path`; False also if access is denied.
 
-    A link to nothing counts, so that an error names it.
+    A broken link counts too, so that an error names it.
     """
     return os.path.lexists(path)
 

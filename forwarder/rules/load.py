@@ -1,7 +1,7 @@
 """Loads the rules that the forwarder runs. `any_format.py` reads rules only to find out their event types.
 
-`load` is strict, because a misread rule alerts on the wrong events or never: it returns all rules, or raises one error
-with all problems, each with its file and line. `files.py` reads the files, `documents.py` splits them into documents,
+`load` is strict, because a misread rule alerts on the wrong events or never. It returns all rules, or raises one error
+that lists each problem with its file and line. `files.py` reads the files, `documents.py` splits them into documents,
 and this module decides whether a document is a rule, a correlation or an exception.
 """
 
@@ -106,7 +106,7 @@ class _Loading:
             self.problems.append(RuleProblem(path, 0, "holds no rule; rules are in .yml and .txt files"))
 
     def _read_file(self, file: Path, *, in_folder: bool = False) -> bool:
-        """Read `file`, unless it was read before. Return False only if the file is read now and is empty."""
+        """Read `file`, unless it was read before. Return False only if this call reads the file and finds it empty."""
         real = real_path(file)
         if real in self._files:
             return True
@@ -234,7 +234,8 @@ class _Loading:
         self.problems.append(RuleProblem(about.file, about.line, text))
 
     def _named(self) -> dict[str, str]:
-        """Map each ID and each name to the ID of its rule or correlation. Report an ID or name that two of them have."""
+        """Map each ID and each name to the ID of its rule or correlation. Report each ID or name that is used
+        twice."""
         named: dict[str, Described] = {}
         for each in [*self.rules, *self.correlations, *self.exceptions]:
             for key in dict.fromkeys((each.id, each.name)):
@@ -246,8 +247,8 @@ class _Loading:
         return {key: each.id for key, each in named.items() if each.id not in exceptions}
 
     def _missing(self, about: Described, rules: Iterable[str], named: Mapping[str, str]) -> bool:
-        """Report each of `rules` that is not loaded, unless it is about another product. Return whether any of `rules`
-        is not loaded."""
+        """Return whether any of `rules`, which `about` names, is not loaded. Report each that is not loaded, except
+        rules about another product."""
         missing = [rule for rule in rules if rule not in named]
         for rule in missing:
             if rule not in self._other_products:

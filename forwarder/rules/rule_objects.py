@@ -27,8 +27,8 @@ _RULE_KEYS = ("query", "detection", "logsource", "correlation", "analysistype")
 def rule_objects(found: Any) -> Iterator[dict[Any, Any]]:
     """Yield each object in `found` that may be a rule; `found` is a decoded document.
 
-    If an object contains other objects and has no key of a rule, only the inner objects are yielded. An example is a
-    saved object of Kibana.
+    An object without any key of a rule, such as a saved object of Kibana, may contain rules. Then only these inner
+    objects are yielded.
     """
     if isinstance(found, list):
         for item in found:
@@ -43,7 +43,7 @@ def rule_objects(found: Any) -> Iterator[dict[Any, Any]]:
 
 
 def lower_keys(found: dict[Any, Any]) -> dict[Any, Any]:
-    """Return `found` with each key also in lower case."""
+    """Return a copy of `found` that also has each key in lower case."""
     return {str(key).lower(): value for key, value in found.items()} | found
 
 
@@ -52,7 +52,8 @@ def _is_rule(found: dict[Any, Any]) -> bool:
 
 
 def _contains(key: Any, item: Any) -> bool:
-    """Whether `item` contains rules: `key` is one under which files keep rules, or `item` looks like a Sigma rule."""
+    """Whether `item`, the value of `key`, may contain rules: `key` is in `_CONTAINERS`, or `item` looks like a Sigma
+    rule."""
     if isinstance(item, dict):
         return key in _CONTAINERS or ("detection" in item and "logsource" in item)
     return isinstance(item, list) and key in _CONTAINERS
@@ -87,7 +88,8 @@ def yaml_rule(written: dict[Any, Any]) -> Callable[[], Rule | LeftOut] | None:
 
 
 def json_rule(written: dict[Any, Any]) -> Callable[[], Rule | LeftOut] | None:
-    """Do the same as `yaml_rule` for an object of JSON or TOML, where a `query` without a language is Elastic's."""
+    """Do the same as `yaml_rule` for an object of JSON or TOML. There, an object whose `query` names no language is
+    Elastic's."""
     if is_sigma(written) or "analysistype" in lower_keys(written):
         return yaml_rule(written)
     return elastic_maker(written)

@@ -41,7 +41,8 @@ class TestFile(msgspec.Struct, frozen=True):
 
 
 class TestResult(msgspec.Struct, frozen=True):
-    """The result of a test. `failure` is empty if the test passed, else it says why, and names the field that decided."""
+    """The result of a test. `failure` is empty if the test passed; else it says why the test failed, and which field
+    decided."""
 
     __test__ = False
 
@@ -69,7 +70,7 @@ def files_of_tests(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def rules_of(file: Path) -> Path:
-    """Return the file of rules that the file of tests `file` is about.
+    """Return the file of rules that the tests in `file` are about.
 
     Raises:
         RuleFileError: there is no such file of rules in the same folder.
@@ -161,7 +162,7 @@ def run_tests(
     correlations without a test.
 
     A test uses only the exceptions in the file that it tests, because other exceptions are about the operator's real
-    events. If a file has exceptions only, `ExpectedResult` says whether one of the exceptions must hold an event back.
+    events. If a file has only exceptions, `ExpectedResult` says whether one of the exceptions must hold an event back.
     """
     problems: list[RuleProblem] = []
     found: list[TestFile] = []
@@ -210,8 +211,8 @@ def _is_in(found: TestFile, each: Described) -> bool:
 def _chosen(test: RuleTest, found: TestFile, ruleset: Ruleset) -> Sequence[Described]:
     """Return the rule, correlation or exception that `test` names.
 
-    If the test names none, return everything of one kind in its file: the correlations that alert (only for a test with
-    `Logs`), else the rules, else the exceptions.
+    If the test names none, return everything of the first kind that the file has, in this order: correlations that
+    alert (only for a test with `Logs`), rules, exceptions.
     """
     correlations = [each for each in ruleset.correlations if test.several and (each.alerts or test.rule)]
     exceptions = (*ruleset.exceptions, *ruleset.expired)

@@ -30,12 +30,12 @@ class RulesSettings(Section):
             filters; a `.txt` file contains a System Log filter on each line. See docs/rules.md.
         lists: the values that `%name%` stands for in a rule with the modifier `expand`, by name, as in `{embargo: [IR,
             KP]}`.
-        again: how long a rule does not alert again about the same group (for example, the same user) after an alert.
+        again: how long after an alert the rule does not alert about the same group (for example, the same user) again.
             For a correlation, this is at least its timespan.
         late: an event that is older than this when it arrives still leads to an alert, but the alert is marked as late.
         max_age: an event that is older than this when it arrives leads to no alert. `rules replay` shows the alert that
             it would have led to.
-        max_keys: how many groups the rules and correlations together remember. Above this number, the groups that were
+        max_keys: how many groups all rules and correlations together remember. If there are more, those that were
             active longest ago are forgotten.
         orgs: names of the orgs whose events are evaluated. Default: all orgs.
     """

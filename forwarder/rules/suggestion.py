@@ -8,7 +8,7 @@ _CUTOFF = 0.5
 
 
 def did_you_mean(name: str, known: Collection[str], otherwise: str = "") -> str:
-    """Return the hint `; did you mean 'X'?`, in which X is the name in `known` that is most similar to `name`.
+    """Return the hint `; did you mean 'X'?`. X is the name in `known` that is most similar to `name`.
 
     If no name is similar, return `; ` and the text `otherwise`; an empty string if `otherwise` is empty.
     """

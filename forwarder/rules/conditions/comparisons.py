@@ -170,7 +170,8 @@ class Conditions:
         return self._comparison(field, following) if field else None
 
     def _field(self, pieces: Sequence[_Piece]) -> "tuple[_Field | None, Sequence[_Piece]]":
-        """Return the field at the start of `pieces`, or None if there is no field, and the pieces after it."""
+        """Return (field, rest): the field at the start of `pieces`, and the pieces after it. Without a field, `field`
+        is None."""
         match pieces:
             case [QueryToken("word", function), _Group(parts), *rest]:
                 wrapper = self._language.wrappers.get(function.lower())

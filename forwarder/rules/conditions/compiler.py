@@ -1,7 +1,7 @@
 """Turns a condition into a function that finds out whether an event matches. The function is made once, when the rules
 are loaded.
 
-If a field has several values, it matches if one of them matches. A Sigma rule ignores upper and lower case, unless it
+A field with several values matches if one of the values matches. A Sigma rule ignores upper and lower case, unless it
 has the modifier `cased`. A System Log filter never ignores case.
 """
 
@@ -251,8 +251,11 @@ _AS_EXPRESSION = {Wild.MANY: ".*", Wild.ONE: "."}
 
 
 def _compared(comparison: Comparison) -> Test:
-    """Compile a comparison of a System Log filter. `ne` matches if none of the field's values equals the value in the
-    filter. A null counts as no value, because the System Log has nulls where hooks leave out the key."""
+    """Compile a comparison of a System Log filter.
+
+    `ne` matches if no value of the field equals the value in the filter. Unless the filter compares with null, nulls
+    are ignored, because the System Log has a null where hooks leave out the key.
+    """
     reader = event_fields.values(_FILTER_NAMES.get(comparison.attribute, comparison.attribute))
     if comparison.operator == "pr":
         return _over(reader, _has_content)
@@ -274,9 +277,9 @@ def _value_matcher(
 ) -> Callable[[object], bool]:
     """Return a function that compares a value of an event with `wanted`, as numbers if both are numbers, else as text.
 
-    Equality: a text of an event is never compared as a number; the number 80 equals 80.0, but the text "80.0" does not.
-    Order, as in `gt`: a text of an event is compared as a number if `wanted` has no quotes, because Okta writes the numbers
-    in `debugData` as texts.
+    Equality: a string in an event is compared as text, even if it looks like a number. So the number 80.0 equals 80,
+    but the string "80.0" does not. Order, as in `gt`: a string in an event is compared as a number if `wanted` has no
+    quotes, because Okta writes the numbers in `debugData` as strings.
     """
     number = event_fields.number_of(wanted)
     if number is None or compare not in (_ORDER if quoted else _ORDER | _EQUALITY):
@@ -295,7 +298,7 @@ _ORDER = {operator.gt, operator.ge, operator.lt, operator.le}
 
 
 def _has_content(value: object) -> bool:
-    """Whether a value is neither null nor empty; an object is empty if all its values are."""
+    """Whether a value has content. An object or a list has content if one of its values has; null and "" have none."""
     if isinstance(value, dict):
         return any(map(_has_content, value.values()))
     if isinstance(value, list):

@@ -88,8 +88,11 @@ def exactly(text: str, *, any_case: bool = False) -> Pattern:
 
 
 def wildcard(text: str, *, one: str = "", any_case: bool = False) -> Pattern:
-    """Return a pattern for `text`, in which `*` stands for any characters, and a backslash makes the next character
-    literal. `one` is the wildcard for a single character; empty if the language has none."""
+    """Return a pattern for `text`.
+
+    In `text`, `*` stands for any characters, and a backslash makes the next character literal. `one` is the wildcard
+    for a single character; empty if the language has none.
+    """
     pieces = re.findall(r"\\.|.", text, re.DOTALL)
     if "*" not in pieces and (not one or one not in pieces):
         return exactly("".join(piece[-1] for piece in pieces), any_case=any_case)
@@ -149,7 +152,7 @@ def compared(field: str, pattern: Pattern | None) -> Condition:
 
 
 def leaves(condition: Condition) -> Iterator[Condition]:
-    """Yield the parts of `condition` that no `and`, `or` or `not` joins, from left to right."""
+    """Yield the leaves of `condition` from left to right: the tests that `and`, `or` and `not` join."""
     match condition:
         case And(parts) | Or(parts):
             for part in parts:
@@ -173,7 +176,7 @@ def named(condition: Condition, *, positive: bool = True) -> Iterator[Pattern]:
 
 
 def check_patterns(condition: Condition) -> int:
-    """Check that the event types that `condition` names can be looked up in seconds.
+    """Check that `condition` has few enough patterns, so that its event types can be looked up in seconds.
 
     Return the number of patterns that must be compared with every event type.
 

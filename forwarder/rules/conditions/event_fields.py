@@ -172,7 +172,7 @@ def encoded_texts(field: str) -> FieldReader:
 
 @lru_cache(maxsize=10_000)
 def numbers(field: str) -> FieldReader:
-    """Return a reader of those values of a field that are numbers, or texts of a number."""
+    """Return a reader of the numeric values of a field: numbers, and texts that contain a number."""
     found = values(field)
     return FieldReader(
         lambda reading: tuple([each for each in map(number_of, reading[found]) if each is not None])
@@ -181,7 +181,7 @@ def numbers(field: str) -> FieldReader:
 
 @lru_cache(maxsize=10_000)
 def addresses(field: str) -> FieldReader:
-    """Return a reader of those values of a field that are IP addresses, as bytes. An IPv4 address in IPv6 form becomes
+    """Return a reader of the IP addresses among the values of a field, as bytes. An IPv4 address in IPv6 form becomes
     IPv4."""
     found = texts(field)
     return FieldReader(lambda reading: tuple([each for text in reading[found] for each in _addresses(text)]))

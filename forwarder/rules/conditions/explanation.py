@@ -43,7 +43,7 @@ _REFERENCES = {
 
 
 def explanation(condition: Condition, reading: Reading, *, wanted: bool, negated: bool = False) -> str:
-    """Describe the first test of a field whose result is not `wanted`, and the value of the field in the event."""
+    """Describe the first test with another result than `wanted`, and the value of the tested field in the event."""
     verb = _VERBS[wanted, negated]
     match condition:
         case Not(part):

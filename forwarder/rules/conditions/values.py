@@ -30,7 +30,7 @@ class Placeholder(msgspec.Struct, frozen=True):
 
 
 class Text(msgspec.Struct, frozen=True):
-    """A text that may have wildcards. No two strings are next to each other in `parts`."""
+    """A text that may have wildcards. In `parts`, adjacent strings are already joined."""
 
     parts: "tuple[str | Wild | Placeholder, ...]"
     cased: bool = False
@@ -90,8 +90,10 @@ class Exists(msgspec.Struct, frozen=True):
 
 
 class FieldReference(msgspec.Struct, frozen=True):
-    """The value of another field. The tested value must start with it (`starts`), end with it (`ends`), contain it
-    (both), or equal it (neither)."""
+    """The value of another field, which the tested value must equal.
+
+    If `starts` or `ends` is true, the tested value must instead start or end with it; if both are true, contain it.
+    """
 
     field: str
     starts: bool = False

@@ -41,8 +41,8 @@ def elastic_maker(found: dict[str, Any]) -> Callable[[], Rule | LeftOut] | None:
 
 
 def has_reader(found: dict[str, Any]) -> bool:
-    """Whether the query of `found` can be read: its language has a reader, or `found` is a rule of Elastic's without a
-    language, whose query is then KQL."""
+    """Whether there is a reader for the query of `found`. If a rule of Elastic's names no language, its query is
+    KQL."""
     if not found.get("language"):
         return found.get("type") in _KINDS and _has_key_of_elastics(found)
     return any(language in _LANGUAGES for language in _languages(found))
@@ -103,7 +103,8 @@ def _has_key_of_elastics(found: dict[str, Any]) -> bool:
 
 
 def _is_of_another_product(found: dict[str, Any], queries: str) -> bool:
-    """Whether the rule names its data source, and neither the source nor the queries name data of Okta.
+    """Whether the rule is about another product: it names its data source, but its source and its queries do not name
+    Okta's data.
 
     The word "Okta" in a name or a path is not enough: there are rules about Okta's programs on Windows.
     """
@@ -125,7 +126,8 @@ def _conditions(queries: Any, languages: list[str]) -> list[Condition] | None:
 
 
 def _first_read(query: str, readers: list[Callable[[str], list[Condition]]]) -> list[Condition]:
-    """Read one query of a hunt with the readers of the hunt's languages. Return the first result."""
+    """Read one query of a hunt with the readers of the hunt's languages, one after the other, until one can read
+    it."""
     for read in readers[:-1]:
         with suppress(RuleFileError):
             return read(query)

@@ -79,7 +79,7 @@ _decode_places = msgspec.json.Decoder(list[Place]).decode
 
 
 class UserHistory:
-    """What one user was seen with: countries, networks, devices, user agents, and the places of sign-ins."""
+    """The sightings of one user: countries, networks, devices, user agents, and the places of sign-ins."""
 
     def __init__(self, sightings: Iterable[Sighting] = ()) -> None:
         self._seen: dict[str, dict[str, tuple[Micros, Micros]]] = {}  # by kind and value
@@ -98,8 +98,8 @@ class UserHistory:
     def is_new(self, kind: str, value: str, at: Micros) -> bool:
         """Whether `value` is new for the user at the time `at`.
 
-        A value is new if it was never seen before, if it was first seen at most a day before, or if it was last seen
-        more than 30 days before.
+        A value is new in three cases: it was never seen for this user, it was first seen at most a day before `at`, or
+        it was last seen more than 30 days before `at`.
         """
         since, last = self._seen.get(kind, {}).get(value, (at, at))
         return since >= at - FRESH or last < at - KNOWN

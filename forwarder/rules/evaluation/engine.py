@@ -36,7 +36,7 @@ class Timing(msgspec.Struct, frozen=True):
     """Limits of the evaluation. All times are in seconds.
 
     Attributes:
-        again: how long a rule does not alert again about the same group after an alert.
+        again: how long after an alert the rule does not alert about the same group again.
         late: the age above which an event is late.
         max_age: the age above which an event is not evaluated.
         max_keys: the maximum number of groups that are remembered.
@@ -64,8 +64,8 @@ class Evaluation(msgspec.Struct):
 
 
 class _Point(msgspec.Struct):
-    """A time span in which the condition of a correlation is true, queued for the correlations that count matches of this
-    correlation."""
+    """A match of a correlation, queued for the outer correlations that count it. `time` and `id` are those of its last
+    event."""
 
     rule: int
     group: Mapping[str, str]
@@ -234,7 +234,8 @@ class RuleEngine:
         group.alerted(span.end)
 
     def _chain(self, run: "_Run") -> None:
-        """Pass each completed time span to the correlations that count it, until none is left."""
+        """Pass each match in `run.points` to the correlations that count it. These may add more matches; stop when
+        none is left."""
         while run.points:
             point = run.points.popleft()
             for feed in self._feeds[self.rules.correlations[point.rule].id]:
@@ -297,7 +298,10 @@ def content_of(rules: Ruleset) -> list[object]:
 
 
 def _stands_for(name: str, rule: Correlation, known: Mapping[str, Correlation]) -> set[str]:
-    """Return the fields of an event from which `Feed.group_of` may take the value of `name` in a group of `rule`."""
+    """Return the fields of an event that may supply the value of `name`, one of the fields that `rule` groups by.
+
+    `Feed.group_of` reads these fields. `known` has all correlations by their IDs.
+    """
     found: set[str] = set()
     for fed_by in rule.rules:
         field = rule.aliases.get(name, {}).get(fed_by, name)

@@ -28,8 +28,9 @@ class RuleGroup(Windows):
         held_back: the number of alerts that were held back since the last alert.
         alerts: the times of the latest alerts (the ends of their time spans), oldest first. Other alerts near these
             times are held back.
-        stale: the times of alerts about one event that is late or ahead of the forwarder's clock. Reactions ignore such
-            an alert. So it holds back only other stale alerts, because a genuine event must still get its reaction.
+        stale: the times of stale alerts. An alert is stale if its rule needs only one event, and this event is late or
+            ahead of the forwarder's clock. Reactions ignore a stale alert. So it holds back only other stale alerts,
+            because a genuine event must still get its reaction.
         touched: when the group last matched an event, by the forwarder's clock.
     """
 
@@ -65,8 +66,8 @@ class RuleGroups:
     """The groups of all rules, by key.
 
     Attributes:
-        evicted: the number of groups that were dropped before `keep` was over, because there were more than `most`,
-            since a caller last set it to 0.
+        evicted: the number of groups that were dropped too early (before the end of `keep`), because there were more
+            than `most` groups. A caller may reset this number to 0.
     """
 
     def __init__(self, most: int, keep: Micros) -> None:
@@ -125,7 +126,8 @@ def shape_of(rule: Correlation) -> Shape:
 
 
 class Feed:
-    """Passes the matches of one rule to one correlation: finds the groups of an event, and the labels to count.
+    """Connects one rule to one correlation that counts its matches: finds the groups of an event, and the labels to
+    count.
 
     Attributes:
         index: the position of the correlation in the order of evaluation.
@@ -144,7 +146,8 @@ class Feed:
         self._labels = (0,) if rule.type == "event_count" else (label,)
 
     def groups(self, reading: Reading) -> Sequence[tuple[str, ...]]:
-        """Return the groups of an event, each as the values of its fields.
+        """Return the groups that an event belongs to. A group is the values of the fields that the correlation groups
+        by.
 
         There are several groups if a field has several values, and none if a field is missing.
         """
@@ -159,9 +162,10 @@ class Feed:
     def group_of(
         self, inner: Mapping[str, str], reading: Callable[[str], str | None]
     ) -> tuple[str, ...] | None:
-        """Return the group for a result of an inner correlation; None if a value of the group is missing.
+        """Return the group that a match of an inner correlation belongs to; None if a value of the group is missing.
 
-        Each value is taken from the group `inner` of the inner correlation or, if the group lacks it, from the event.
+        `inner` is the group of the inner correlation. If a value is not in `inner`, it is read from the event by
+        `reading`.
         """
         found = [inner.get(field) or inner.get(name) or reading(field) for name, field in self._pairs]
         return tuple(value for value in found if value) if all(found) else None
@@ -184,7 +188,8 @@ def _values(found: Sequence[str]) -> Sequence[str]:
 
 
 def key_of(index: int, org: str, group: Sequence[str]) -> str:
-    """Return the key in `RuleGroups` of the group with the values `group`, for the rule with the number `index`.
+    """Return the key of a group in `RuleGroups`. `index` is the number of the group's rule, and `group` has the
+    group's values.
 
     Upper and lower case do not matter: `ADA@x` and `ada@x` are one user.
     """

@@ -1,4 +1,4 @@
-"""Holds the loaded rules, and finds out which rules match an event, and which exception holds a match back."""
+"""Keeps the loaded rules. Finds the rules that match an event, and the exception that holds a match back."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -95,7 +95,7 @@ class Ruleset:
         """Return the rules that an event matches, including matches that an exception holds back.
 
         An exception with `until` applies to events that were published before the end of that day, in UTC. So the same
-        event always has the same result, at whatever time it is evaluated. `reading` is a Reading of `event`, if the caller
+        event always has the same result, whenever it is evaluated. `reading` is a Reading of `event`, if the caller
         already has one.
         """
         reading = Reading(event) if reading is None else reading
@@ -132,8 +132,8 @@ def _holding_back(exceptions: Sequence[RuleException], reading: Reading) -> Rule
 
 
 def can_match(condition: Condition, of_type: Reading) -> bool:
-    """Whether an event of a given type can match `condition`. `of_type` is a Reading of an event that has only this
-    type."""
+    """Whether an event of a given type can match `condition`. `of_type` is a Reading of an event whose only field is
+    this type."""
     return possible(_narrowed(condition, of_type), "") is not False
 
 

@@ -1,8 +1,8 @@
 """Keeps the entries that a correlation counts for one group, and finds the windows in which its condition is true.
 
-A window is a time span that ends with the last entry that the condition needs. It begins one timespan of the
-correlation earlier; both ends are included. An entry is (time, label, id). The label is the value that a value_count
-counts, or the number of the rule.
+A window is a time span as long as the `timespan` of the correlation. It ends at the last entry that the condition
+needs. Both ends are included. An entry is (time, label, id). The label is the value that a value_count counts, or the
+number of the rule.
 
 The result does not depend on the order in which entries arrive. Each entry is inserted at its time, and every window
 that contains it is checked again, even if the window has later entries. This works because more entries can make a
@@ -68,7 +68,7 @@ class Shape:
         self.wanted = wanted
 
     def completed(self, windows: Windows, at: int) -> Iterator[int]:
-        """Find the windows that contain the entry at index `at` and in which the condition is true.
+        """Find the windows that contain the entry at index `at` and that make the condition true.
 
         Yield the index of the last entry of each window, the earliest window first.
         """
@@ -94,7 +94,7 @@ class Shape:
         return entries[bisect_left(entries, (entries[end][0] - self.timespan,)) : end + 1]
 
     def _ends(self, windows: Windows, at: int) -> range:
-        """Return the indexes of the entries whose windows contain the entry at index `at`."""
+        """Return the indexes of the last entries of all windows that contain the entry at index `at`."""
         entries = windows.entries
         return range(at, bisect_left(entries, (entries[at][0] + self.timespan + 1,), at))
 
@@ -141,8 +141,8 @@ class Different(Shape):
         return len({label for _, label, _ in window})
 
     def needed(self, entries: list[Entry], *, alerted: bool) -> list[Entry]:
-        """Drop each entry that is between two entries with the same label that are at most one timespan apart. Every
-        window that contains the dropped entry also contains one of these two."""
+        """Drop each entry that is between two entries with its label, if these two are at most one timespan apart.
+        Every window that contains the dropped entry also contains one of the two."""
         kept: dict[Label, list[Entry]] = {}
         for entry in entries:
             same = kept.setdefault(entry[1], [])

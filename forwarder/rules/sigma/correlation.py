@@ -195,7 +195,7 @@ def _wanted(operator: str, value: int) -> int:
 
 
 def _check_count(wanted: int, kind: str, rules: int) -> None:
-    """Check that a correlation of the type `kind` can reach the count `wanted`, and only with events.
+    """Check that a correlation of the type `kind` can reach the count `wanted`, but not without any event.
 
     `rules` is the number of rules that the correlation names.
 

@@ -76,7 +76,8 @@ def line_of(found: Any, key: str | None = None) -> int:
 def about_okta(source: Any) -> bool | None:
     """Whether the log source `source` is Okta; None if it names neither a product nor a service.
 
-    With the product of an operating system, the service `okta` is a program of Okta's on that system.
+    If the product is an operating system, the service `okta` means a program of Okta's on that system, so the result
+    is False.
     """
     if not isinstance(source, dict):
         return None
@@ -92,8 +93,9 @@ def detection_tree(
     report: Report,
     other_keys: Sequence[str] = ("condition", "timeframe"),
 ) -> Condition:
-    """Read selections and their condition as a tree. Each leaf is a FieldTest, or Unknown if a problem of the test was
-    reported.
+    """Read selections and their condition as a tree.
+
+    Each leaf is a FieldTest. If a test has a problem, the problem is reported, and the leaf is Unknown.
 
     Raises:
         RuleFileError: the condition cannot be read.
