@@ -91,8 +91,8 @@ class RuleReport(msgspec.Struct):
 
 
 class ReplayReport(msgspec.Struct):
-    """The result of a replay of `events` events, which were received from `since` to `until`. `too_old` of them were too old
-    for the live evaluation.
+    """The result of a replay. It evaluated `events` events, which were received from `since` to `until`. `too_old` of
+    these events were too old for the live evaluation.
 
     `alerts` has the first `MOST_ALERTS` alerts, and `alerts_left_out` counts the others. `actions` has the first
     `MOST_ACTIONS` actions that reactions would have decided about, and `actions_left_out` counts the others. `not_judged` has

@@ -21,8 +21,8 @@ class Answer(msgspec.Struct, frozen=True):
         status: the HTTP status; 0 if there was no answer.
         body: decoded JSON, or None.
         code: Okta's `errorCode`, or the field `error` of an OAuth response; empty if there is none.
-        text: for an operator: what was refused, and what to do. After a 2xx, the text is empty, or says what is not as
-            expected.
+        text: for an operator: what was refused, and what to do. After a 2xx, the text is empty, or names something
+            unexpected.
         sent: False if the call certainly did not reach the server, else True.
         error_id, request_id: the ids that Okta gave to the error and to the request.
         retry_at: the server refuses calls until this time, at most an hour from now; None if the server does not say.
@@ -81,8 +81,8 @@ def okta_retry_at(status: int, headers: Mapping[str, str], now: Micros) -> Micro
 
 
 def unreadable(answer: Answer, what: str) -> Answer:
-    """Return the answer for a 2xx whose body is not what Okta's API describes, such as the page of a proxy. It counts as no
-    response. `what` names the call."""
+    """Return the answer that replaces a 2xx with an unexpected body, such as the page of a proxy. The answer counts as
+    no response. `what` names the call."""
     text = f"the response to {what} cannot be read: it is not what Okta's API describes; a proxy may have sent it"
     return Answer(0, text=text, request_id=answer.request_id)
 
@@ -132,7 +132,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class KnownRule(msgspec.Struct, frozen=True):
-    """A loaded rule, with the fields by which an entry of `reactions.on` chooses it.
+    """A loaded rule, with the fields that an entry of `reactions.on` can choose it by.
 
     Attributes:
         name: the short name by which `reactions.on` and other rules may refer to the rule; often empty.

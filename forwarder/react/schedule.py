@@ -15,8 +15,8 @@ _MOST_STALE = 1000
 an outdated entry in the heap, with the earlier due time of the row."""
 
 Lane = tuple[str, str]
-"""The key of a group of actions that has its own limited number of slots: what the actions do, and for which org, webhook
-or receiver."""
+"""The key of a group of actions that share a limited number of slots: the kind of work, and the org, webhook or
+receiver."""
 
 Subject = tuple[str, str]
 """The key of a group of actions. Only one action of a group is processed at a time."""
@@ -25,8 +25,8 @@ _UNDO = "undo"
 
 
 def lane_of(action: Action) -> Lane:
-    """Return the lane whose slots an action uses. The undos of an org, and the polls of its prompts, have
-    lanes of their own."""
+    """Return the lane of an action. The undos of an org have a lane of their own, and so have the polls of its
+    prompts."""
     if action.name in OUTSIDE:
         return action.name, str(action.settings.get("to", ""))
     if action.state in {ActionState.LIVE, ActionState.UNDOING}:

@@ -19,8 +19,8 @@ _MOST = 20
 """The largest number of actions in a list."""
 
 _CHOICE = 1000
-"""The entries of a list are chosen from the actions that have waited the longest, at most this many, because an attack may
-leave many thousands of actions waiting."""
+"""The entries of a list are chosen from this many actions, those that have waited the longest: an attack may leave many
+thousands of actions waiting."""
 
 _LONGEST = 300
 """The largest number of characters of a text. Some texts come from events, and may be long. `forwarder reactions show`

@@ -56,7 +56,7 @@ def address_of(alert: Mapping[str, Any]) -> tuple[ActionTarget, str]:
 
 
 def _users(entries: list[Any]) -> Iterator[ActionTarget]:
-    """Yield each user in `entries` once. A user whose id does not have the form of Okta's ids gets an empty id."""
+    """Yield each user in `entries` once. If a user's id is malformed, yield the user with an empty id."""
     seen: set[object] = set()
     for entry in entries:
         if not isinstance(entry, dict) or entry.get("type") != "User":

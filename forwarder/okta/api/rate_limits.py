@@ -77,8 +77,8 @@ class RateLimiter:
         """Count a call. Must be called before the call is sent, because Okta also counts calls that get no response."""
         now = self._clock.monotonic()
         if now >= self._ends:
-            # A window begins with the first call after the previous window. Its end is a guess until a response states
-            # it.
+            # A window begins with the first call after the previous window. The end is a guess until a response
+            # states it.
             self._ends, self._used, self._is_empty = now + WINDOW, 0, False
         self._used += 1
 

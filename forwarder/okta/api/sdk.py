@@ -7,9 +7,9 @@ We do not use the SDK's typed client, but read the JSON ourselves, for three rea
   LogCredentialType` once stopped every reader of a System Log. The forwarder must store events byte for byte.
 - It merges its configuration with ~/.okta/okta.yaml and with OKTA_CLIENT_* variables of the environment.
 
-Two features of the executor are switched off. `client.py` retries in place of the SDK: the SDK sleeps until the rate
-limit resets, however long that takes, gives up after a 503 that does not state the limit, and hides how many attempts
-it made. The SDK's cache would answer a question about a hook with an old response.
+Two features of the executor are switched off. `client.py` retries in place of the SDK. The SDK sleeps until the rate
+limit resets, however long that takes. It gives up after a 503 that does not state the limit, and hides how many
+attempts it made. The SDK's cache would answer a question about a hook with an old response.
 """
 
 import json
@@ -25,7 +25,7 @@ from forwarder.core.errors import OktaError
 from forwarder.okta.api.transport import Transport
 
 _RENEW = 5  # minutes: a token is replaced this long before it expires
-# Seconds after which the SDK calls its DPoP key old. It never rotates the key, it would only log a warning at each call.
+# Seconds after which the SDK calls its DPoP key old. The SDK never rotates it, but would log a warning at each call.
 _NEVER = 100 * 365 * 86_400
 
 

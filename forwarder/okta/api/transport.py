@@ -1,7 +1,7 @@
 """The HTTP client that we give to the SDK in place of the SDK's own.
 
-The SDK's own client follows redirects and sends the credentials along, logs whole requests with their credentials at
-DEBUG, opens a connection per call, reads bodies of any size, and returns bodies only as text.
+The SDK's own client sends the credentials also to the target of a redirect, and logs whole requests with their
+credentials at DEBUG. It opens a connection per call, reads bodies of any size, and returns bodies only as text.
 """
 
 from importlib import import_module

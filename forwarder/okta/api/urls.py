@@ -14,7 +14,7 @@ def target_of(origin: str, path: str, query: Mapping[str, str] | None) -> str:
 
     Raises:
         OktaRefusedError: `path` is a URL of another host, which must not get the credentials. The status of the error
-            is 400, the status with which Okta refuses a link that it does not know.
+            is 400, because Okta answers 400 to a link that it does not know.
     """
     parts = split_url(path)
     is_path = path.startswith("/") and not parts.netloc

@@ -86,7 +86,7 @@ class Hook(msgspec.Struct, frozen=True):
         verification: VERIFIED or UNVERIFIED.
         header: name of the header in which Okta sends the secret; None if the hook has no secret.
         types: the event types. Okta does not keep their order.
-        raw: the whole object, from which a replacement copies the properties that `DesiredHook` does not have.
+        raw: the whole object. A replacement copies from it the properties that `DesiredHook` does not have.
     """
 
     id: str

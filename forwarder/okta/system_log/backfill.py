@@ -182,7 +182,7 @@ class Backfill:
             calls += 1
             page = await self._page(link, progress.reached, plan.until)
             empty = 0 if page.events or page.malformed else empty + 1
-            # An empty page need not be the last one, except if it links to itself.
+            # An empty page may have pages after it, unless it links to itself.
             link = None if empty and page.next_link in followed else page.next_link
             newest = max(
                 (event.published for event in page.events if event.published < plan.until), default=0

@@ -215,8 +215,8 @@ class Reconciler:
         return cursor
 
     async def _next_page(self, cursor: Cursor, hook_id: str) -> LogPage:
-        """Request the page after `cursor`. If Okta no longer accepts the cursor's link, or if the time to start at is in the
-        future, rewind to an earlier time, and request the first page from there."""
+        """Request the page after `cursor`. If Okta no longer accepts the cursor's link, or if reading would start in
+        the future, rewind the cursor, and request the first page from there."""
         if cursor.next_link:
             try:
                 return await self._log.next_page(cursor.next_link, hook_id=hook_id)
@@ -295,8 +295,8 @@ class Reconciler:
     async def _mark_missed(self) -> None:
         """Mark the pending events that the hook did not deliver within the grace period as missed.
 
-        The grace period starts at the latest of three times: when the event was published, when it was read from the log,
-        and when this process last became able to store hook deliveries (at its start, or after a store error).
+        The grace period starts at the latest of three times: when the event was published, when it was read from the
+        log, and when this process began to store hook deliveries (at its start) or began again (after a store error).
         """
         if self._clock.monotonic() - self._hooks_stored_since < self._settings.grace:
             return

@@ -240,7 +240,7 @@ def _single(address: str) -> AddressRange:
 
 
 def _with_entries(zone: Zone, entries: list[dict[str, Any]]) -> DesiredZone:
-    """Return `zone` with `entries` in place of its own entries. Entries that stay must be in the form in which Okta shows
+    """Return `zone` with `entries` in place of its own entries. Entries that stay must be spelled as Okta shows
     them."""
     wanted = Zone.read({**zone.raw, "gateways": entries, "proxies": None})
     return DesiredZone(zone.name, zone.type, wanted.contents, {"gateways": entries, "proxies": None})

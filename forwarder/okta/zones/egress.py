@@ -25,7 +25,7 @@ _Event = dict[str, Any]
 _TRIES = 5
 _PAUSE = 2.0  # seconds
 _CACHED = 60.0
-"""Seconds for which the events found are used again. The rate limit of the System Log is low, and polling needs it."""
+"""How many seconds the found events are used again. The rate limit of the System Log is low, and polling needs it."""
 
 
 class Egress:

@@ -21,7 +21,7 @@ _POLICY_GATEWAYS = 150
 
 
 class DesiredZone(msgspec.Struct, frozen=True):
-    """A zone that the operator wants. `body` is the part of a request whose keys depend on the type of the zone."""
+    """A zone that the operator wants. `body` is the part of the request that depends on the type of the zone."""
 
     name: str
     type: str
@@ -140,7 +140,7 @@ def desired_zone(name: str, settings: ZoneSettings) -> DesiredZone:
 
 
 def gateway_entry(text: str) -> dict[str, str]:
-    """Return an address, CIDR block or range as an entry of a zone, in the form in which Okta will show it."""
+    """Return an address, CIDR block or range as an entry of a zone, spelled as Okta will show it."""
     found = parse_range(text)
     if "/" in text:
         is_mapped = found.version == 4 and ":" in text

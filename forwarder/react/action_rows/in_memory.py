@@ -160,8 +160,8 @@ class ActionsInMemory:
         return [self._open[key] for key in islice(self._waiting[what], most)]
 
     def lasting(self) -> list[Action]:
-        """Return the rows whose effect must still be undone, in the order in which the effects began. The limits keep
-        the number of these rows small."""
+        """Return the rows whose effect must still be undone, the oldest effect first. The limits keep the number of
+        these rows small."""
         return [self._open[key] for key in self._lasting]
 
     def _index(self, action: Action) -> None:

@@ -9,8 +9,8 @@
 | `protected` | actions on users who are protected, or whose look-up failed | refuse |
 | `address` | blocking of anything but one public address, or of an address that many users come from | refuse |
 | `state` | actions whose effect is there already | no_op |
-| `live` | actions whose effect an earlier action of ours already has | no_op; the effect ends later |
-| `hold` | actions on a target on which a human undid an effect in the last 24 hours | refuse |
+| `live` | actions with the same effect as an earlier action that is live | no_op; the earlier effect is prolonged |
+| `hold` | actions on a target, if a human undid an effect on it in the last 24 hours | refuse |
 | `unconfirmed` | timed actions and prompts about an event that the System Log does not have (yet) | wait |
 | `limit` | actions that exceed a limit | wait for a human |
 | `approval` | actions that a human must approve | wait for a human |
@@ -48,7 +48,7 @@ MANY_USERS = 5
 """An address that this many users came from in a week is probably shared, for example by an office."""
 
 _SLOWEST: Micros = 60 * SECOND  # the longest pause between two queries for an event
-_FLOOD = 20  # this many actions that wait for a human, or users whom Okta does not know, count as a flood
+_FLOOD = 20  # a flood: this many actions that wait for a human, or this many users whom Okta does not know
 _MOST_CHECKED = 20  # users with live effects looked up in a round: three calls each, of a shared rate limit
 _MOST_FAILING = 10_000  # actions
 

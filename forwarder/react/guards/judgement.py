@@ -103,7 +103,7 @@ def repeat(case: Case, reason: Reason, text: str, answer: Answer) -> Judgement:
 
 
 def time_of(seconds: float) -> str:
-    """Return a time in the form of the configuration, such as `2h` or `90s`."""
+    """Return a length of time as it is written in the configuration, such as `2h` or `90s`."""
     units = {"d": 86400, "h": 3600, "m": 60}
     for unit, length in units.items():
         if seconds >= length and not seconds % length:

@@ -1,11 +1,10 @@
 """Decides whether the forwarder itself caused the event of an alert.
 
-The forwarder counts as the cause if the event has the forwarder's credential, if the event belongs to one of the
-forwarder's calls, or if the event may be an echo. An echo is an event about a user's risk that Okta writes because the
-forwarder reported this risk. If a reaction reported the risk again, that would cause the next echo, and so on without end.
-The actor of an echo is Okta, and nothing in the event says what caused it. So for 10 minutes after a report, every event
-about that user's risk counts as an echo. Okta may have found such a risk by itself, so an echo stops only further reports
-of a risk, and no other actions.
+The forwarder counts as the cause if the event has the forwarder's credential, belongs to one of the forwarder's calls,
+or may be an echo. An echo is an event about a user's risk that Okta writes because the forwarder reported this risk. If
+a reaction reported the risk again, that would cause the next echo, and so on without end. The actor of an echo is Okta,
+and nothing in the event says what caused it. So for 10 minutes after a report, every event about that user's risk
+counts as an echo. But Okta may have found the risk by itself. So an echo stops only the actions that report a risk.
 """
 
 from forwarder.core.action import Action

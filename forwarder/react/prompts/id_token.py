@@ -13,7 +13,7 @@ _LEEWAY = 60
 """Seconds by which our clock and Okta's may differ."""
 
 _KEYS_FOR = 600.0
-"""Seconds for which the server's keys are cached. After that, a key that the server has withdrawn is refused."""
+"""How many seconds the server's keys are cached. After that, a key that the server has withdrawn is refused."""
 
 _WRONG = {
     "InvalidSignatureError": "its signature is wrong",

@@ -2,8 +2,8 @@
 
 If a user denies our prompt, Okta writes an event that looks like one more attack on the user's factors. The rule that
 led to the prompt would count this event. So the rules skip the user's events about factors while a prompt waits for an
-answer, and for two minutes after its end. Only the time when an event happened (`published`) decides whether the event
-is skipped, so that neither the order of events nor a restart changes what the rules find.
+answer, and for two minutes after its end. Only the time of an event (`published`) decides whether the rules skip it. So
+the rules find the same in any order of the events, and after a restart.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -103,8 +103,8 @@ class Muted:
 
 
 def _span(action: Action) -> _Span | None:
-    """Return the start and the end of the time in which the rules skip events because of a prompt. The end is None while
-    the prompt waits for an answer. Return None if the prompt was not sent, or not yet."""
+    """Return the start and the end of the time span in which a prompt makes the rules skip events. The end is None
+    while the prompt waits for an answer. Return None if the prompt was not sent, or not yet."""
     if action.called_at is None or action.state in {ActionState.PLANNED, ActionState.WAITING}:
         return None
     start = action.called_at - _BEFORE
