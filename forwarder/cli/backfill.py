@@ -55,9 +55,9 @@ def backfill(
 
     Events that the store already has are skipped, so no event is delivered twice. If a forwarder runs on the store,
     the forwarder fetches the events, and pauses while more than 50,000 events wait for a sink. If no forwarder runs,
-    this command fetches the events and writes to the store; until it ends, a forwarder refuses to start, with an error
-    that names this process. After Ctrl-C, run the same command again to resume. If Okta adds events near the end of the
-    range late, polling fetches them.
+    this command fetches the events and writes to the store. Until the command ends, a forwarder refuses to start; the
+    error names this process. After Ctrl-C, run the same command again to resume. Okta may add events near the end of
+    the range later; polling fetches them.
 
     Exit codes: 0 fetched; 1 Okta or the store refused, or you stopped the command; 2 wrong usage or configuration.
     """

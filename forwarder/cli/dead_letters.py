@@ -139,7 +139,7 @@ def _commands(config: Path, sink: str | None = None) -> "StoreCommands":
     """Return the commands of the store.
 
     Raises:
-        click.BadParameter: the configuration has no sink `sink`, and the store knows no removed sink of this name.
+        click.BadParameter: `sink` is neither a configured sink nor a removed sink that the store knows.
     """
     settings = load_settings(config, secrets=False)
     commands = store_commands(settings)

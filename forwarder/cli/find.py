@@ -71,10 +71,10 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
 ) -> None:
     """Show what happened to the event UUID, or to the events that match all options, newest first.
 
-    For each event, the output says when the event happened, whether Okta meant it for our hook, when and from which
-    source the forwarder got it, how many copies came, and which alerts and actions it caused. For each sink, the output
-    says whether the event was delivered, waits, is a dead letter, or was discarded, skipped or filtered, and when and
-    why. Works with and without a running forwarder.
+    For each event, the output says when the event happened, and whether Okta meant it for our hook. It says when and
+    from which source the forwarder got the event, how many copies came, and which alerts and actions the event caused.
+    For each sink, the output has the state of the event, with its time and its reason: delivered, waiting, dead
+    letter, discarded, skipped or filtered. Works with and without a running forwarder.
 
     Exit codes: 0 found; 1 not found, or the store cannot be read; 2 wrong usage or configuration.
     """

@@ -38,9 +38,10 @@ def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None,
 
     No missed event is lost: the forwarder has stored it from the System Log, and delivers it to every sink. The output
     has the number of missed events of each type, then the events, newest first. An event leaves the list when the hook
-    delivers it after all, or after `store.dedup_window`. A pending event may still arrive by the hook in time. If the
-    forwarder no longer reads the System Log of an org, pending events of that org stay undecided. If the forwarder
-    cannot know what the hook of an org missed, the command says so. Works with and without a running forwarder.
+    delivers it late, or after `store.dedup_window`. A pending event may still arrive by the hook, because its grace
+    period has not ended. If the forwarder no longer reads the System Log of an org, pending events of that org stay
+    undecided. If the forwarder cannot know what the hook of an org missed, the command says so. Works with and without
+    a running forwarder.
 
     Exit codes: 0 nothing was missed; 1 events were missed, or the store cannot be read; 2 wrong usage or
     configuration.

@@ -32,11 +32,11 @@ def select(
 ) -> HookSelection:
     """Select the org and the hook for a command.
 
-    Without a `name`, select the only org with the section `hook`, or else the only org. The section may be missing if
-    `hook_id` names a hook to use instead, or if `needs_hook` is false.
+    Without a `name`, select the only org with the section `hook`, or else the only org. The section `hook` is needed,
+    unless `hook_id` is given or `needs_hook` is false.
 
     Raises:
-        SettingsError: the org lacks `url`, `api` or a needed `hook`.
+        SettingsError: `url` or `api` is missing in the org, or `hook` is needed and missing.
     """
     selection = _select(config, name, hook_id)
     if missing := _missing(selection, hook=needs_hook and not hook_id):
@@ -50,7 +50,8 @@ def load_desired_hook(
     """Select an org and a hook as `select` does. Return this selection, and the hook that the configuration describes.
 
     Raises:
-        SettingsError: the org lacks `url`, `api` or `hook`, or Okta would refuse the hook. The error lists all problems.
+        SettingsError: `url`, `api` or `hook` is missing in the org, or Okta would refuse the hook. The error lists all
+            problems.
     """
     from forwarder.okta.hooks.needed_event_types import desired_types
 

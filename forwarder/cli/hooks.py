@@ -129,10 +129,10 @@ def sync(
 ) -> None:
     """Update our hook to match the configuration: show what differs, change only that, and let Okta verify it again.
 
-    The command creates the hook if it is missing, and activates it if it is INACTIVE. The description, custom headers,
-    and filters that the configuration does not mention stay unchanged. Okta accepts only complete hooks, so every change
-    also sends the newest secret: the last one of the org's `secrets`. Before that, the command checks that the receiver
-    accepts this secret.
+    The command creates the hook if it is missing, and activates it if it is INACTIVE. If the configuration does not
+    mention the description, a custom header or a filter, the command does not change it. Okta accepts only complete
+    hooks, so every change also sends the newest secret: the last one of the org's `secrets`. Before that, the command
+    checks that the receiver accepts this secret.
     """
     selection, desired = load_desired_hook(config, org, hook_id)
 

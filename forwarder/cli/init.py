@@ -135,7 +135,8 @@ def _kind(written: str) -> str:
 
 
 def _write(config: Path, answers: _Answers) -> None:
-    """Write the secrets and the configuration. Before that, validate the answers: a wrong answer leaves no file behind."""
+    """Write the secrets and the configuration. Validate the answers first, so that no file is written if an answer is
+    wrong."""
     import yaml
 
     from forwarder import config_check

@@ -85,8 +85,8 @@ def load_rules(settings: Settings) -> "Ruleset":
 def find_config(config: Path) -> Path:
     """Return the configuration file to use for `config`, the value of the option `--config`.
 
-    This is `config` itself, with one exception: if `config` is the default, no file exists there, and the demo has
-    written a configuration, the demo's file is returned.
+    This is `config` itself, except if `config` is the default path and no file exists there. Then it is the
+    configuration file that the demo has written, if there is one.
     """
     if config == DEFAULT_CONFIG and not config.exists() and DEMO_CONFIG.exists():
         echo(f"{config} does not exist; using the configuration of the demo, {DEMO_CONFIG}.", err=True)
@@ -113,7 +113,7 @@ def choose_org(settings: Settings, name: str | None, fit: Callable[[OrgSettings]
 
 
 def missing_api_keys(name: str, org: OrgSettings) -> list[str]:
-    """Return a line for each key that is missing in the settings of the org `name`, but needed to call Okta's API."""
+    """Return a line for each setting that calls of Okta's API need and that the org `name` does not have."""
     needed = (
         ("url", "https://acme.okta.com", org.url),
         ("api", "{token: {file: /run/secrets/okta-token}}", org.api),
@@ -126,9 +126,12 @@ def missing_api_keys(name: str, org: OrgSettings) -> list[str]:
 
 
 def check_org(settings: Settings, name: str | None, store: "StoreCommands | None" = None) -> None:
-    """Raise click.UsageError if `name` is the value of `--org`, but not the name of an org in the configuration.
+    """Check that `name`, the value of the option `--org`, is an org of the configuration. None is accepted too.
 
-    A command that reads the `store` accepts also an org that was removed from the configuration, if the store knows it.
+    With a `store`, an org that was removed from the configuration is accepted too, if the store knows this org.
+
+    Raises:
+        click.UsageError: the org is unknown.
     """
     if name is not None and name not in settings.orgs:
         known = sorted({*settings.orgs, *(store.orgs() if store else ())})

@@ -33,7 +33,8 @@ _ID = click.argument("id_", metavar="ID")
 
 
 def _not_blank(_context: click.Context, _option: click.Parameter, written: str) -> str:
-    """Return the reason without surrounding white space. A blank reason is refused, because other operators read it."""
+    """Return the reason without surrounding white space. A blank reason is refused, because other operators need to
+    know why."""
     if not written.strip():
         raise click.BadParameter("is blank; write a reason")
     return written.strip()
@@ -84,7 +85,7 @@ def refuse(config: Path, id_: str) -> None:
 )
 @_ID
 def undo(config: Path, id_: str, *, why: str) -> None:
-    """Undo the live effect of an action now. After that, no action changes the same target for a day.
+    """Undo the live effect of an action now. For a day from now, no action changes the same target.
 
     Needs a running forwarder.
     """
@@ -115,8 +116,9 @@ def pause(config: Path, what: str | None, *, seconds: float | None, why: str) ->
     """Pause all reactions, the reactions to one rule (by id, name or title), or one action, such as suspend.
 
     The pause is in force within a second, without a restart. Actions that alerts lead to during the pause are refused,
-    and are not carried out later. Prompts by push that users have not answered are withdrawn, and answers to prompts have
-    no effect. Effects that exist already, such as a suspension, still end at their planned time. The store keeps the pause, even while no forwarder runs.
+    and are not carried out later. Prompts by push that users have not answered are withdrawn, and answers to prompts
+    have no effect. Effects that exist already, such as a suspension, still end at their planned time. The pause is
+    kept in the store, so it also applies after a restart.
     """
     from forwarder.react.operator_requests import PauseRequest
 
@@ -194,10 +196,12 @@ def _send(settings: "Settings", request: "ControlRequest") -> Any | None:
 
 
 def _change_here(settings: "Settings", change: "Callable[[Pauses, int], Pauses]") -> bool:
-    """Change the pauses in the store while no forwarder runs. Return whether the pauses in force have changed.
+    """Change the pauses directly in the store, because no forwarder runs. Return whether the pauses in force have
+    changed.
 
     Raises:
-        StoreError: the store does not exist. A pause in a new store, at a wrong or relative path, would stop no forwarder.
+        StoreError: the store does not exist. No store is created: if the path is wrong, no forwarder would read the
+            pause.
     """
     import asyncio
 

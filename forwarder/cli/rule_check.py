@@ -68,7 +68,7 @@ def check(files: tuple[Path, ...], config: Path, *, as_json: bool) -> None:
     FILE is a file (.yml: Sigma rules, correlations and filters; .txt: a System Log filter on each line) or a folder of
     such files; without FILE, `rules.files` is checked. The lists of `rules.lists` come from the configuration.
 
-    For each rule, the output says whether event hooks carry its events, only the System Log has them, or neither. The
+    For each rule, the output says where its events come from: event hooks, only the System Log, or neither. The
     command warns of event types and fields that do not exist, of rules whose events the forwarder does not get, and of
     exceptions that have ended.
 

@@ -40,9 +40,9 @@ def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) ->
     the alerts that the live evaluation made. It also finds alerts about events older than `rules.max_age`, which the live
     evaluation leaves out.
 
-    With `reactions.on`, the command also reports what `mode: enforce` would have done for each rule and action, if every
-    event was real, every call succeeded, and no user answered a prompt. The command does not ask Okta, so it cannot apply
-    all guards. It names the guards that it cannot apply.
+    With `reactions.on`, the command also reports what `mode: enforce` would have done for each rule and action. It
+    assumes that every event was real, every call succeeded, and no user answered a prompt. The command does not ask
+    Okta, so it cannot apply all guards. It names the guards that it cannot apply.
     """
     from forwarder.detect.replay import Replay
     from forwarder.reaction_runner.guard_settings import rehearsal

@@ -90,7 +90,8 @@ def coverage(files: tuple[Path, ...], *, as_json: bool) -> None:
 def _read(
     files: tuple[Path, ...],
 ) -> "tuple[list[tuple[Path, Coverage]], list[UnreadableRule], Counter[str]]":
-    """Return the coverage of each rule, what cannot be read, and the number of rules left out, by reason."""
+    """Return the coverage of each rule, the problems of rules that cannot be read, and for each reason the number of
+    rules left out."""
     from forwarder.rules import coverage as judge
     from forwarder.rules.any_format import read_files
     from forwarder.rules.conditions.rule import LeftOut, SkipReason, UnreadableRule

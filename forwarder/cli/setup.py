@@ -176,8 +176,8 @@ def grafana_command(*, dry_run: bool, **options: Any) -> None:
     """Write the dashboards: forwarder health, Okta activity, Okta security.
 
     The command finds dashboards of an earlier run by their uids and replaces them; it changes nothing else. It adds a data
-    source only if you name one. In the dashboards, a person can choose among the existing data sources. The exit code is
-    1 if a dashboard could not be written.
+    source only if you name one. Users of a dashboard can choose among the existing data sources. The exit code is 1 if
+    a dashboard could not be written.
     """
     from forwarder.setup.grafana.run import setup as write
     from forwarder.setup.grafana.run import shipped

@@ -28,8 +28,8 @@ _SOURCES = {
 def stats(config: Path, *, as_json: bool) -> None:
     """Show the ledger: what happened to the stored events at each sink. Works with and without a running forwarder.
 
-    For each sink, delivered + dead + discarded + skipped + filtered + waiting = stored. If this is not so, the exit code
-    is 1. `rejected` is the number of malformed events; these are dead letters of the receiver.
+    For each sink, delivered + dead + discarded + skipped + filtered + waiting = stored. If the sum is wrong, the exit
+    code is 1. `rejected` is the number of malformed events; these are dead letters of the receiver.
     """
     settings = load_settings(config, secrets=False)
     ledger = store_commands(settings).ledger()

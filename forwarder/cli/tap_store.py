@@ -46,9 +46,11 @@ class TapOptions(msgspec.Struct, frozen=True):
         limit: the maximum number of events; None for no limit.
         seconds: the number of seconds after which the command ends; None for no limit.
         form: the form in which the whole event is added to its line; None adds nothing.
-        accepts: returns whether events of a type are shown, by `only` and `except` of a sink; None shows every type.
-        redact: returns an event without the fields that must not be shown; None shows every field.
-        sent: returns the document that a sink would send for an event. It is added as `sink`; None adds nothing.
+        accepts: a function that says whether a sink gets events of a type (`only` and `except`); None shows every
+            type.
+        redact: a function that removes from an event the fields that must not be shown; None shows every field.
+        sent: a function that makes the document that a sink would send for an event. Each line shows this document as
+            `sink`; None adds nothing.
     """
 
     filter: EventFilter
@@ -67,8 +69,8 @@ def from_store(
 ) -> Iterator[dict[str, Any] | Notice]:
     """Yield notices, and a line for each event: the result of `event_view.line`, with the whole event added if wanted.
 
-    A line has the whole event under the name of its form, such as `raw`, and what a sink would send under `sink`. The
-    iterator ends when all events are shown, when the time is up, or when the forwarder stops.
+    In a line, the whole event has the name of its form as its key, such as `raw`; what a sink would send has the key
+    `sink`. The iterator ends when all events are shown, when the time is up, or when the forwarder stops.
 
     Raises:
         BrokenPipeError: stdout is a closed pipe.
@@ -196,7 +198,7 @@ class _Waiter:
             self._poll.register(self._stdout, 0)  # poll always reports POLLERR and POLLHUP
 
     def wait(self, seconds: float) -> None:
-        """Wait for `seconds`. If the forwarder stops before, set `ended` to True and return.
+        """Wait for `seconds`. If the forwarder stops during this time, set `ended` to True and return.
 
         Raises:
             BrokenPipeError: stdout is a closed pipe.

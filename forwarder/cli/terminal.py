@@ -33,7 +33,7 @@ def echo_json(value: Any) -> None:
 
 
 def echo_json_text(text: str) -> None:
-    """Print JSON. What `echo` would escape is escaped as in JSON, so that the values stay the same."""
+    """Print JSON. Characters that `echo` would escape become JSON escapes, so that the values stay the same."""
     click.echo(printable_json(redact(text)))
 
 

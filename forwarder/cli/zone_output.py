@@ -32,7 +32,7 @@ class ZoneReport:
     def add(self, step: ZoneStep, applied: Applied | None = None, error: str = "") -> None:
         """Add the result of `step`: `applied` is the change that was made, `error` says why the change failed.
 
-        A step that changes nothing has neither.
+        A step that changes nothing has no `applied` and no `error`.
         """
         zone = applied.zone if applied else step.zone
         shown = _step_as_json(step) | {
@@ -76,7 +76,8 @@ def look_as_json(org: str, found: ZoneLook) -> dict[str, Any]:
 
 
 def print_look(org: str, found: ZoneLook, *, contents: bool = False) -> None:
-    """Print each declared zone and the problems that prevent every change. If `contents` is true, print the values too."""
+    """Print each declared zone, and the problems that prevent all changes. If `contents` is true, print the values
+    too."""
     for step in found.plan.steps:
         print_step(step)
         if contents and step.zone is not None:

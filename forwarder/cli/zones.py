@@ -48,7 +48,7 @@ def _common(command: Any) -> Any:
 def show(config: Path, org: str | None, *, as_json: bool) -> None:
     """Show the declared zones: their values, how they differ from the zones in Okta, and what prevents a change.
 
-    Exits with 1 if a zone is missing, differs or cannot be managed, or if nothing may be changed.
+    Exits with 1 if a zone is missing, differs or cannot be managed, or if a problem prevents all changes.
     """
     name, settings, org_settings = _select(config, org)
 
@@ -83,7 +83,8 @@ def sync(
     """Create and update the declared zones: show what differs, change only that, read the zones again and compare.
 
     A new zone is at first an INACTIVE blocklist; --activate activates it. An ACTIVE blocklist stays ACTIVE, and its
-    changes are in force about a minute later. Zones that are not declared, and zones that others made, are not changed.
+    changes are in force about a minute later. Two kinds of zones are not changed: zones that are not declared, and
+    zones that others made, unless --adopt names them.
     """
     name, settings, org_settings = _select(config, org)
     known = {*org_settings.zones, org_settings.blocklist.zone}

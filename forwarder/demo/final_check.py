@@ -47,7 +47,7 @@ async def verdict(forwarder: Forwarder, emulator: Emulator, console: Console, co
 
 
 def _problems(status: dict[str, Any], happened: list[str], file: Path) -> list[str]:
-    """Return a line for each difference of the counts or the sink's `file` from the events that `happened`."""
+    """Compare the counts and the sink's `file` with the events that `happened`. Return a line for each difference."""
     problems = []
     stored = status["stored"]
     if stored != len(happened):

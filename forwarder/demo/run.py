@@ -77,8 +77,8 @@ async def run(config: Path, events: int | None, *, rate: float, seed: int, leave
     """Run a demo until Ctrl-C, and return its exit code.
 
     The org emits `events` events immediately, including its events about the hook; if None, it emits `rate` events
-    per second. With `leave`, the demo ends by itself, after all events are stored and delivered or after a timeout;
-    the exit code is 1 if an event is lost, duplicated or not marked as missed.
+    per second. With `leave`, the demo ends by itself when all events are stored and delivered, or after a timeout. The
+    exit code is 1 if an event is lost or duplicated, or if a missed event is not marked as missed.
     """
     clock, stop = SystemClock(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -119,7 +119,7 @@ async def run(config: Path, events: int | None, *, rate: float, seed: int, leave
 
 
 async def _create_hook(settings: Settings, clock: SystemClock) -> None:
-    """Create and verify the hook by calls of the org's API, as `forwarder hooks sync` does."""
+    """Create and verify the hook through the org's API, as `forwarder hooks sync` does."""
     org = settings.orgs[ORG]
     assert org.url and org.api and org.hook  # noqa: PT018  # all from `prepare`
     types = resolve(org.hook.events)

@@ -42,10 +42,10 @@ class Snapshot(NamedTuple):
     `happened` = `on_the_way` + `stored`; `stored` = `by_hook` + `by_log` = `delivered` + `waiting` + `dead`.
 
     Attributes:
-        on_the_way: the number of these events that the forwarder has not stored yet.
+        on_the_way: the number of events that happened, but that the forwarder has not stored yet.
         log_only: the number of events from the System Log whose types hooks cannot carry.
         missed: the number of events from the System Log that the hook should have delivered.
-        refused: the number of requests to the hook receiver that were not answered 200.
+        refused: the number of requests to the hook receiver that got another response than 200.
         hook: the state of the hook, such as `live`.
         next_try: the seconds until the sink tries again; None if it does not wait for a retry.
     """

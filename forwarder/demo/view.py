@@ -98,7 +98,7 @@ class View:
 class _SinkFolder:
     """The folder of the demo's sink, which the user can unplug like a disk.
 
-    While the folder is unplugged, a file has its path, so that the sink cannot write into the folder.
+    While the folder is unplugged, an empty file is at its path, so that the sink cannot write there.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -123,7 +123,7 @@ class _SinkFolder:
 
 @contextmanager
 def _key_presses(keys: Mapping[str, Callable[[], None]]) -> Iterator[None]:
-    """Call the function that `keys` has for a key when the user presses that key inside the `with` block.
+    """Inside the `with` block, call `keys[key]` each time the user presses that key.
 
     If stdin is not a terminal, no key is read. The settings of the terminal are restored at the end of the block. Ctrl-C
     still sends SIGINT.
