@@ -134,7 +134,7 @@ class ServerClient:
             ) from None
 
     def fail(self, answer: ServerResponse, what: str) -> NoReturn:
-        """Raise SetupError, because the server answered that it did not do `what`."""
+        """Raise SetupError with the reason in `answer`: the server did not do `what`."""
         if answer.status == 403:
             raise SetupError(
                 f"these credentials may not {what} (403). {self.privileges}. {self.product} says: {answer.message}"

@@ -16,7 +16,7 @@ def base_url(url: str, credentials: str) -> str:
     """Check the URL of a server, and return it without a slash at its end. `credentials` is as in `split_http_url`.
 
     Raises:
-        ValueError: `url` is not such a URL.
+        ValueError: `split_http_url` does not accept `url`.
     """
     split_http_url(url, credentials)
     return url.rstrip("/")

@@ -83,9 +83,9 @@ class DataStream(msgspec.Struct, frozen=True):
 
 
 def shared(roots: str) -> dict[str, str]:
-    """Return name → type of those fields of event documents that are in `roots`, or below an object in `roots`.
+    """Return name → type for the fields of event documents whose names begin with one of `roots`.
 
-    `roots` are separated by blanks. For example, the root `source` selects `source.ip`.
+    A root is the first part of a dotted name: the root `source` selects `source.ip`. `roots` are separated by blanks.
     """
     wanted = roots.split()
     return {name: kind for name, kind in fields.types().items() if name.partition(".")[0] in wanted}

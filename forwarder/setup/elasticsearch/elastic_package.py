@@ -23,7 +23,7 @@ class Template(msgspec.Struct, frozen=True):
         return template_bodies.version_of(self.meta) is not None
 
     def covers(self, pattern: str) -> bool:
-        """Whether there can be a name that matches this template and also `pattern`."""
+        """Whether a name can match both this template and `pattern`."""
         return any(patterns_overlap(mine, pattern) for mine in self.patterns)
 
 
@@ -70,10 +70,10 @@ def conflicts(templates: Sequence[Template], data_stream: str) -> list[str]:
 
 
 def patterns_overlap(one: str, other: str) -> bool:
-    """Whether there can be a name that matches both patterns, in which `*` stands for any characters.
+    """Whether a name can match both patterns. In a pattern, `*` stands for any characters.
 
-    Each pair of positions in the two patterns is visited once. So the time is at most proportional to the product of the
-    two lengths, whatever the patterns are.
+    Each pair of positions in the two patterns is visited at most once. So the time is at most proportional to the
+    product of the two lengths.
     """
     places = [(0, 0)]
     seen: set[tuple[int, int]] = set()

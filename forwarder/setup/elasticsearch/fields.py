@@ -1,8 +1,8 @@
 """The types of all fields that our documents have, and of fields that only Elastic's rules and dashboards use.
 
 A whole ES|QL or EQL query fails if it uses a column that no index maps, and an aggregation shows nothing if
-Elasticsearch has guessed the type of its field. So each field that a rule, a hunt or a dashboard of Elastic uses has its
-type here.
+Elasticsearch has guessed the type of its field. So the types here include each field that a rule, a hunt or a
+dashboard of Elastic uses.
 """
 
 from collections.abc import Callable, Collection, Iterable

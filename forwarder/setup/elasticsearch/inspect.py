@@ -22,7 +22,8 @@ _TYPES = {"source.ip": "ip", "@timestamp": "date", "user.name": "keyword"}
 
 
 class Deviation(msgspec.Struct, frozen=True):
-    """A difference from what `setup` would write. `severe` means that rules miss events because of it, now or later."""
+    """A difference between the cluster and what `setup` would write. If `severe`, rules miss events because of it, now
+    or later."""
 
     severe: bool
     text: str
@@ -31,13 +32,13 @@ class Deviation(msgspec.Struct, frozen=True):
 async def find_deviations(
     api: AdminApi, target: SetupTarget, retention: Retention, *, other_streams: bool = False
 ) -> list[Deviation]:
-    """Return the differences from what `setup` would write for the sink.
+    """Return how the cluster differs from what `setup` would write for the sink.
 
     With `other_streams`, also check what `setup` would write for alerts, actions and health documents.
 
     Raises:
-        SetupError: the credentials may not read templates. Or an object has one of our names, but setup did not create
-            it, or a newer version of setup did.
+        SetupError: the credentials may not read templates, or an object with one of our names was created by someone
+            else or by a newer version of setup.
         SinkError: there was no response.
     """
     cluster = Cluster(api)

@@ -1,8 +1,8 @@
 """`forwarder setup elasticsearch`: create in the cluster what our documents need, and report the changes.
 
-Setup first reads everything, and stops if something cannot be done. Then it writes, in this order, the pipeline, the
-component templates and the index templates, and last it updates existing data streams. Each step writes only what
-differs, so the next run completes an interrupted one.
+Setup first reads everything, and stops if something cannot be done. Then it writes the pipeline, the component
+templates and the index templates, in this order. Last, it updates existing data streams. Each step writes only what
+differs, so the next run completes an interrupted run.
 """
 
 import difflib
@@ -104,10 +104,10 @@ async def read_templates(cluster: Cluster) -> list[Template]:
 async def setup_with_elastic_integration(
     cluster: Cluster, found: Package, target: SetupTarget, options: Options, report: Reporter
 ) -> bool:
-    """Set up a sink whose data stream belongs to `found`, Elastic's Okta integration. That integration is not changed.
+    """Set up a sink if Elastic's Okta integration (`found`) creates its data stream. The integration is not changed.
 
-    Report whether the settings of the sink fit this integration. If they do, write our pipeline and the templates for alerts, actions
-    and health documents. Return whether events can be written and searched.
+    Report whether the settings of the sink fit this integration. If they do, write our pipeline and the templates for
+    alerts, actions and health documents. Return whether events can be written and searched.
     """
     report(
         "note",
@@ -209,7 +209,7 @@ class SetupStep(msgspec.Struct, frozen=True):
 
     @property
     def differs(self) -> bool:
-        """Whether the object must be written, because its body is not the wanted one."""
+        """Whether the object must be written, because its body differs from the wanted body."""
         return _comparable(self.stored or {}) != _comparable(self.wanted)
 
     async def take(self, cluster: Cluster, options: Options, report: Reporter) -> None:
@@ -233,10 +233,10 @@ class SetupStep(msgspec.Struct, frozen=True):
 async def template_steps(
     cluster: Cluster, has: Capabilities, retention: Retention, streams: Sequence[DataStream]
 ) -> list[SetupStep]:
-    """Return the templates of `streams`, in the order in which they must be written: after the pipeline.
+    """Return a step for each template of `streams`, in the order of writing. They must be written after the pipeline.
 
     Raises:
-        SetupError: one of them exists, but setup did not create it, or a newer version of setup did.
+        SetupError: a template with one of these names was created by someone else or by a newer version of setup.
     """
     steps = []
     for stream in streams:
@@ -262,7 +262,7 @@ async def _template_step(cluster: Cluster, name: str, wanted: Body) -> SetupStep
 
 
 async def pipeline_step(cluster: Cluster, has: Capabilities) -> SetupStep:
-    """Return the pipeline. Raises as `template_steps` does."""
+    """Return the step for the pipeline. Raises SetupError as `template_steps` does."""
     path = f"/_ingest/pipeline/{template_bodies.NAME}"
     found = await cluster.find(path, Pipelines) or {}
     stored = found.get(template_bodies.NAME)
@@ -270,7 +270,8 @@ async def pipeline_step(cluster: Cluster, has: Capabilities) -> SetupStep:
 
 
 def _own_step(what: str, path: str, stored: Body | None, wanted: Body) -> SetupStep:
-    """Return the step for an object that does not exist yet, or that setup created; raise SetupError otherwise."""
+    """Return the step for an object. Raise SetupError if the object exists, but this version or an older one of setup
+    did not create it."""
     if stored is None:
         return SetupStep(what, path, stored, wanted)
     version = template_bodies.version_of(stored.get("_meta"))

@@ -1,6 +1,6 @@
 """Builds what setup writes, as JSON values: an ingest pipeline, component templates and index templates.
 
-Each is built in the form in which Elasticsearch returns it, so that a later run can compare the two.
+Each object is built in the form that Elasticsearch returns, so that a later run can compare the two.
 
 The pipeline is the index's *default* pipeline, not its final one, because a final pipeline cannot be skipped. It would
 also run on documents that are reindexed or restored, and overwrite their `event.ingested`; and if the pipeline had a
@@ -132,7 +132,7 @@ class Capabilities(msgspec.Struct, frozen=True):
 
 
 def pipeline(has: Capabilities) -> Body:
-    """Build the ingest pipeline. If a processor fails, the event is stored all the same."""
+    """Build the ingest pipeline. An event is stored even if a processor fails."""
     processors: list[Body] = [
         # The time is copied, not written as a Mustache template: a template needs a module, and omits seconds that are 0.
         _copy("_ingest.timestamp", "event.ingested")

@@ -83,7 +83,8 @@ def setup(settings: GrafanaSettings, dashboards: list[Json], report: Reporter, *
     `problem` says why.
 
     Raises:
-        SetupError: Grafana refuses a request or does not respond. What was written before was reported as `done`.
+        SetupError: Grafana refuses a request or does not respond. Objects that are already written stay; they were
+            reported as `done`.
     """
     with Grafana(settings) as grafana:
         version = grafana.version()

@@ -1,4 +1,4 @@
-"""Finds the groups on whose users the forwarder may act: those without administrators and without protected users."""
+"""Finds the groups whose users the forwarder may act on: groups without administrators and without protected users."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -49,7 +49,8 @@ class Present(msgspec.Struct, frozen=True):
 
     @property
     def problems(self) -> Iterator[str]:
-        """Yield a line for the role and for the resource set, if others made it: the forwarder must not change it."""
+        """Yield a line if others made the role, and a line if others made the resource set: the forwarder must not
+        change them."""
         for kind, found in (("role", self.role), ("resource set", self.resource_set)):
             if found is not None and not found.description.startswith(OURS):
                 yield f"the org has a {kind} {found.label!r} that this command did not create; rename it in Okta"
@@ -147,11 +148,11 @@ def _sets(what: str, wanted: Mapping[str, str], found: Iterable[str]) -> Iterato
 
 
 def choose_groups(groups: Sequence[OktaGroup], wanted: Sequence[str], kept: Iterable[str]) -> list[OktaGroup]:
-    """Return the groups on whose users the forwarder may act.
+    """Return the groups whose users the forwarder may act on.
 
     These are the groups in `wanted`, the ids or names that the operator gave. If `wanted` is empty, they are the
-    groups that the resource set already has (`kept` are the keys of its resources); if there are none, all groups of
-    the org. Groups with administrators or protected users are left out.
+    groups that the resource set already has; `kept` are the keys of its resources. If that gives no group, they are
+    all groups of the org. Groups with administrators or protected users are always left out.
     """
     have = set(kept)
     if wanted:

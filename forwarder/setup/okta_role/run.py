@@ -27,7 +27,8 @@ class RoleOptions(msgspec.Struct, frozen=True):
     Attributes:
         url: the URL of the org, without a slash at its end.
         client_id: the client id of the service app; empty if the forwarder uses an API token.
-        groups: names or ids of the groups on whose users the forwarder may act. If empty, `choose_groups` chooses.
+        groups: names or ids of the groups whose users the forwarder may act on. If empty, `choose_groups` chooses
+            them.
     """
 
     url: str
@@ -93,7 +94,7 @@ async def apply(api: Api, wanted: RoleOptions, found: RoleComparison) -> RoleCom
     """Make the changes in `found`, compare again, and return the new result.
 
     Raises:
-        OktaError: Okta refuses or does not respond. Changes made before stay, and another run makes the rest.
+        OktaError: Okta refuses or does not respond. Changes that are already made stay; another run makes the rest.
     """
     iam = Iam(api)
     for each in found.comparisons:
@@ -144,7 +145,7 @@ async def _present(iam: Iam, label: str, client_id: str) -> Present:
 
 
 async def _widening(iam: Iam, client_id: str, presents: dict[str, Present]) -> list[str]:
-    """Return a line for each admin role of the app that is not ours, because our role does not limit what it allows."""
+    """Return a line for each other admin role of the app, because our roles do not limit what another role allows."""
     if not client_id:
         return []
     ours = {present.role.id for present in presents.values() if present.role}
@@ -181,7 +182,8 @@ def _left_out(
 ) -> list[str]:
     """Return the lines about the groups that are not in the resource set.
 
-    Each group on whose users the forwarder must not act has a line with the reason. One line names the other groups.
+    A group whose users the forwarder must not act on has its own line, with the reason. One line names all other
+    groups.
     """
     lines = [f"left out: {each.name}, because {each.why_not}" for each in groups if each.why_not]
     others = [each.name for each in groups if not each.why_not and each not in [*chosen, *step_up]]
