@@ -22,8 +22,8 @@ class EmulatorLedger(msgspec.Struct, frozen=True):
     Attributes:
         events: uuids of all events of the org, except those in `own`.
         own: uuids of the org's events about its hooks and their quota. No hook carries these events.
-        hooks: one ledger for each hook id, also for deleted hooks. An event is in neither list of the ledger while
-            all its copies wait or are in flight.
+        hooks: one ledger for each hook id, also for deleted hooks. While all copies of an event wait or are
+            in flight, the event is not yet in `delivered` or `dropped`.
     """
 
     events: list[str]

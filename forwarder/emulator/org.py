@@ -320,14 +320,15 @@ class Emulator:
         self._write(event)
 
     def _write(self, event: GeneratedEvent) -> None:
-        """Append an event to the System Log, delayed as the faults `delay` and `spread` of the log demand."""
+        """Append an event to the System Log, after the delay that the log's faults `delay` and `spread`
+        set."""
         faults = self.faults.log
         delay = faults.delay + self._log_delay_random.random() * faults.spread
         at = self.clock.now() + round(delay * SECOND) if delay else None
         self.system_log.append([LogEntry(event.published, event.log)], at=at)
 
     async def _emit_at_rate(self, rate: float) -> None:
-        """Emit `rate` events a second on average, however late this task wakes up."""
+        """Emit `rate` events a second on average, even if this task wakes up late."""
         started = self.clock.monotonic()
         emitted = 0
         while True:

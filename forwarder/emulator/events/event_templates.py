@@ -1,7 +1,7 @@
 """What the events of each type contain: who acts on what, how often, and how the action may fail.
 
-Common types have a template of their own. All other types, also those that Okta adds later, use the template
-of the longest prefix of their name that is in the table.
+Common types have a template of their own. Every other type, also one that Okta adds later, uses the template
+of a prefix of its name: the longest prefix in the table.
 """
 
 from functools import cache

@@ -103,8 +103,8 @@ class Generator:
         """Generate one event of any type, even if Okta's catalogue of event types does not have it.
 
         `published` is truncated to milliseconds. As in Okta, the event contains the ids of the hooks that should
-        deliver it. `change` changes the event in the System Log's shape. Edge cases are added before, so they never
-        replace a changed value.
+        deliver it. `change` changes the event in the System Log's shape. Edge cases are added before `change`
+        is applied, so they never replace a changed value.
         """
         event = self._event(event_type, published)
         odd = self._random.random() < self._edge_case_share

@@ -114,8 +114,8 @@ class Hooks(Objects[EmulatedHook]):
         """Replace all settings of a hook. If its channel changes, the hook becomes UNVERIFIED.
 
         The secret is part of the channel, and no call of the API returns the secret. So a body without the
-        secret removes the secret from the hook. (Okta does not document this; it follows from the full
-        replacement.) The status of the hook changes only if the body has a `status`.
+        secret removes the secret from the hook. (Okta does not document this. It follows, because a PUT
+        replaces the whole hook.) The status of the hook changes only if the body has a `status`.
         """
         hook = self.find(hook_id)
         spec = read_spec(body, self._names(but=hook))

@@ -13,8 +13,9 @@ class Quota:
     """Counts the events that all hooks of an org carry in 24 hours, starting with the first event. Retries do
     not count.
 
-    When 70 % of the quota is used up, `report` is called with `warning` and the number of events that is 70 %.
-    When a delivery would exceed the quota for the first time, `report` is called with `violation` and the quota.
+    When 70 % of the quota is used, `report` is called with `warning` and the number of events that 70 %
+    means. The first time that a delivery would exceed the quota, `report` is called with `violation` and the
+    quota.
     """
 
     def __init__(

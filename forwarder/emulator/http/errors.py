@@ -99,7 +99,7 @@ def forbidden(*causes: str) -> OktaApiError:
 
 
 def insufficient_scope() -> OktaApiError:
-    """Return the error for a call for which the token lacks a scope."""
+    """Return the error for a call that the token's scopes do not allow."""
     cause = "The access token provided does not contain the required scopes."
     headers = _bearer_challenge("insufficient_scope", cause)
     return OktaApiError(403, "E0000006", _NOT_PERMITTED, cause, headers=headers)

@@ -58,7 +58,8 @@ def recorded(app: ASGIApp) -> ASGIApp:
 
 
 def _kind(scope: Scope, body: bytes) -> str:
-    """Return which faults of `Faults` apply to a call: `changes`, `polls` or `reads`; `others` for none.
+    """Return which faults of `Faults` apply to a call: `changes`, `polls` or `reads`; `others` if no faults
+    apply.
 
     A poll is a call that asks whether the user has answered a prompt (CIBA or push).
     """

@@ -42,7 +42,8 @@ def org(request: OktaRequest) -> Emulator:
 
 
 def org_url(request: OktaRequest) -> str:
-    """Return the URL of the org that serves a request, which the links in its responses begin with."""
+    """Return the URL of the org that serves a request. The links in the org's responses begin with this
+    URL."""
     return org(request).settings.url
 
 
@@ -106,7 +107,7 @@ def _cursor(last: str) -> str:
 def _start(after: str, ids: Sequence[str]) -> int:
     """Return the index of the first item after the cursor `after`. An id counts as a cursor too.
 
-    If the item of the cursor was deleted in the meantime, the list begins again, so that no item is left out.
+    If the item of the cursor has been deleted, return 0: the list begins again, so that no item is left out.
     """
     if not after or after in ids:
         return ids.index(after) + 1 if after else 0

@@ -196,8 +196,8 @@ def _resource(request: OktaRequest, found: ResourceSet, resource_id: str) -> dic
 
 
 def _kept_form(emulator: Emulator, resource: str) -> str:
-    """Return a resource in the form in which a set keeps it: as a URL if the API has a URL for this resource,
-    else as an ORN. `resource` may be a URL or an ORN.
+    """Convert `resource`, a URL or an ORN, to the form that a set stores: a URL if the API has one for this
+    resource, else an ORN.
 
     Raises:
         OktaApiError: this org does not have the resource.
@@ -234,7 +234,8 @@ def _orn(emulator: Emulator, resource: str) -> str:
 
 
 def _resource_links(emulator: Emulator, resource: str) -> dict[str, dict[str, str]]:
-    """Return the `_links` to a resource. For an ORN, they are empty: the API has no URL for it, as for admin roles."""
+    """Return the `_links` to a resource. They are empty for an ORN, such as that of all admin roles, because
+    the API has no URL for it."""
     if resource.startswith("orn:"):
         return {}
     path = resource.removeprefix(f"{emulator.settings.url}/api/v1/")

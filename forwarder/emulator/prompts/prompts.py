@@ -62,7 +62,7 @@ class Prompt(msgspec.Struct):
         interval: the shortest allowed time between two polls of CIBA, in seconds.
         result: Okta's `factorResult`, also for CIBA.
         answers: when the phone will answer; None if the phone will not answer.
-        early: how many of these polls came too early.
+        early: how many of the `polls` came too early.
         slow_down: whether the next poll is answered `slow_down` even if it is not too early.
     """
 
@@ -154,8 +154,8 @@ class EmulatedPrompts:
     def record_poll(self, prompt: Prompt) -> bool:
         """Record a poll, and return whether its answer must be `slow_down`.
 
-        This is so if the poll is too early, or if the phone has the fault `slow_down`. Each `slow_down` makes the
-        prompt's interval 5 s longer.
+        The answer is `slow_down` if the poll is too early, or if the fault `slow_down` of the phone still
+        applies. Each `slow_down` makes the prompt's interval 5 s longer.
         """
         now = self._clock.now()
         last = prompt.polls[-1] if prompt.polls else prompt.asked

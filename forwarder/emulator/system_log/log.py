@@ -61,7 +61,8 @@ class EmulatedLogPage(msgspec.Struct, frozen=True):
 
 
 class EmulatedSystemLog:
-    """A log that keeps the newest `history` events. No page has an entry before the entry's time of storage.
+    """A log that keeps the newest `history` events. A page contains an entry only after the entry's time of
+    storage.
 
     `now` returns the current time.
     """
@@ -84,7 +85,8 @@ class EmulatedSystemLog:
         self._store()
 
     def poll(self, part: LogRange, *, after: Key | None, limit: int) -> EmulatedLogPage:
-        """Return one page in the order of storage: the entries after `after`, which the previous page gave.
+        """Return one page in the order of storage: the entries after `after`, a position that the previous
+        page gave.
 
         The times in `part` are times of storage.
         """
