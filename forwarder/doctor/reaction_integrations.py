@@ -3,11 +3,11 @@
 These are prompts by push and CIBA, the blocklist of block_ip, the keys of `reactions.set`, webhooks and receivers.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 import httpx
+import msgspec
 
 from forwarder.core.errors import OktaError
 from forwarder.core.wording import count
@@ -29,6 +29,13 @@ from forwarder.setup.okta_role.needs import concerned
 _CIBA = "urn:openid:params:grant-type:ciba"
 _SCARCE = 50  # free entries of the blocklist, at which the check warns
 _MOST_USERS = 10
+
+
+class _Metadata(msgspec.Struct):
+    """What the check reads of the metadata of an authorization server."""
+
+    issuer: str
+    grant_types_supported: list[str] | None = None
 
 
 def _prompting(settings: Settings, by: str) -> Iterable[str]:
@@ -131,16 +138,15 @@ async def _ciba(context: Context, name: str) -> Found:
             "correct `reactions.ciba.server`: the org has no such authorization server",
         )
     try:
-        shown = json.loads(answer.body)
-        grants = shown.get("grant_types_supported")
-    except (ValueError, AttributeError):
-        shown, grants = {}, None
-    if answer.status != 200 or not shown:
+        grants = msgspec.json.decode(answer.body, type=_Metadata).grant_types_supported
+    except (msgspec.MsgspecError, RecursionError):
         return fail(
             f"{address} answers {answer.status} without the server's metadata",
-            "check `reactions.ciba.server`",
+            f"check `reactions.ciba.server` and `orgs.{name}.url`",
         )
-    if isinstance(grants, list) and _CIBA not in grants:
+    if answer.status != 200:
+        return fail(f"{address} answers {answer.status}", "check `reactions.ciba.server`")
+    if grants is not None and _CIBA not in grants:
         return fail(
             f"the authorization server {issuer} does not offer CIBA",
             "switch on CIBA in the org, and in the access policy of the server",

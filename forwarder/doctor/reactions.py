@@ -12,6 +12,7 @@ from forwarder.core.wording import listed
 from forwarder.doctor.check import Check, Finding, Found, fail, ok, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.okta import split_hint, with_api
+from forwarder.okta.api.port import not_okta
 from forwarder.react.guards.directory import Directory, LookUpError
 from forwarder.react.settings.actions import AddToGroupSettings
 from forwarder.reaction_runner.okta_calls import OktaCalls
@@ -60,11 +61,12 @@ async def users_of(context: Context, name: str) -> list[Mapping[str, Any]]:
     """Return some active users of the org `name`: those on the first page of the users that the credentials may read.
 
     Raises:
-        OktaError: Okta refuses the call or does not respond.
+        OktaError: Okta refuses the call, does not respond, or answers with something else.
     """
     found = (await context.okta(name).call("GET", "/api/v1/users", query=_SAMPLE)).json()
-    listed = found if isinstance(found, list) else []
-    return [each for each in listed if isinstance(each, Mapping) and each.get("status") == "ACTIVE"]
+    if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):
+        raise not_okta("a list of users")
+    return [each for each in found if each.get("status") == "ACTIVE"]
 
 
 async def _access(context: Context, name: str) -> Found:
@@ -184,7 +186,7 @@ async def _group(context: Context, name: str, key: str) -> list[Finding]:
     named = [
         each
         for each in await pages(context.okta(name), "/api/v1/groups", {"q": key, "limit": "200"})
-        if (each.get("profile") or {}).get("name") == key
+        if isinstance(profile := each.get("profile"), Mapping) and profile.get("name") == key
     ] or await _by_id(context, name, key)
     if not named:
         return [fail(f"add_to_group: the org has no group {key}", "create the group, or correct its name")]

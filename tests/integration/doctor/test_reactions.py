@@ -18,6 +18,8 @@ from forwarder.emulator.groups.rules import RuleSpec
 from forwarder.okta.zones.record import ZoneRecord
 from forwarder.react.settings.signing_keys import key_set
 from tests.fakes.clock import ManualClock
+from tests.fakes.elasticsearch import FakeElasticsearch
+from tests.fakes.elasticsearch import Reply as Anything
 from tests.fakes.keys import pem, rsa_key
 from tests.fakes.reaction_org import ADMIN_TOKEN, ReactionOrg, reaction_org, reactions_of
 from tests.fakes.receivers import Receiver, Reply
@@ -346,3 +348,41 @@ async def test_a_person_reads_each_fault_with_what_fixes_it(there: ReactionOrg) 
     assert "to fix it: create the group, or correct its name" in output
     code, _ = await command(there, "reactions", "check", "--org", "other")
     assert code == 2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        5,
+        [5],
+        "hello",
+        "[" * 5_000 + "]" * 5_000,
+        {"errorCode": "E0000011"},
+        {"issuer": 5, "grant_types_supported": 5},
+        [{"id": "g1", "profile": "Step-up", "status": "ACTIVE", "_links": 5, "type": 5}],
+        [
+            {
+                "id": 5,
+                "profile": {"name": "Step-up"},
+                "status": "ACTIVE",
+                "actions": [],
+                "name": [],
+                "gateways": 5,
+            }
+        ],
+    ],
+)
+async def test_another_server_in_the_place_of_okta_is_a_fault_and_not_a_bug(
+    there: ReactionOrg, body: object
+) -> None:
+    ciba = {"client_id": "0oaciba", "private_key": pem(rsa_key())}
+    add = {"add_to_group": {"group": "Step-up", "for": "1h"}}
+    there.reactions = reactions_of("revoke_sessions", add, BLOCK, CIBA, ciba=ciba)
+    async with FakeElasticsearch() as server:
+        server.always = Anything(200, body)
+        there.org_settings = {"url": server.url, "api": {"token": ADMIN_TOKEN, "token_id": "00Tmine"}}
+        found = await rows(there)
+    assert [row["seen"] for row in found if "itself failed" in row["seen"]] == []
+    assert {row["id"] for row in found if row["verdict"] == "fail"} >= {"reactions.access", "reactions.ciba"}
