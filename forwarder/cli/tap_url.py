@@ -56,7 +56,7 @@ def from_url(url: str, token: str | None, wanted: TapOptions) -> Iterator[dict[s
                 f"{url} has sent nothing for {silence:g} s; check that the forwarder still runs there"
             ) from error
         return
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
         raise ForwarderError(f"{url} cannot be read: {error}; {_WHERE}") from error
     if ends_at is None or time.monotonic() < ends_at:
         yield Notice("the forwarder stopped")

@@ -139,7 +139,7 @@ async def _ciba(context: Context, name: str) -> Found:
         )
     try:
         grants = msgspec.json.decode(answer.body, type=_Metadata).grant_types_supported
-    except (msgspec.MsgspecError, RecursionError):
+    except (ValueError, RecursionError):
         return fail(
             f"{address} answers {answer.status} without the server's metadata",
             f"check `reactions.ciba.server` and `orgs.{name}.url`",

@@ -80,7 +80,7 @@ async def _answers(context: Context, _: str) -> Found:
             )
         status = msgspec.json.decode(answer.body, type=_Status)
         context.status = msgspec.json.decode(answer.body)
-    except (httpx.HTTPError, OSError, msgspec.MsgspecError, RecursionError):
+    except (httpx.HTTPError, OSError, ValueError, RecursionError):
         fix = "if `ops.listen` was changed after the forwarder started, restart the forwarder"
         return fail(f"the forwarder does not answer at {url}", fix)
     return ok(f"version {status.version}, up for {status.uptime_seconds:,.0f} s")

@@ -4,9 +4,11 @@ If Okta got a secret that the receiver does not know, events would be lost: the 
 not send such an event again. Only the receiver knows which secrets are valid, so this module asks it.
 """
 
+import asyncio
 import secrets
 
 import httpx
+import msgspec
 
 from forwarder.connection_errors import http_client
 from forwarder.core.errors import SetupError
@@ -14,6 +16,9 @@ from forwarder.okta.hooks.desired import DesiredHook
 
 _TIMEOUT = 3.0
 """Seconds to wait for the response, as long as Okta waits."""
+
+_LARGEST = 64 * 1024
+"""The most bytes of the response that are read. The forwarder's response has about 100."""
 
 
 async def probe_receiver(desired: DesiredHook) -> str | None:
@@ -35,8 +40,16 @@ async def probe_receiver(desired: DesiredHook) -> str | None:
         (desired.header.encode(), desired.secret.reveal().encode()),
     ]
     try:
-        async with http_client(timeout=_TIMEOUT) as client:
-            response = await client.get(desired.uri, headers=headers)
+        async with (
+            asyncio.timeout(_TIMEOUT),
+            http_client(timeout=_TIMEOUT) as client,
+            client.stream("GET", desired.uri, headers=headers) as response,
+        ):
+            content = b""
+            async for piece in response.aiter_bytes():
+                content += piece
+                if len(content) > _LARGEST:
+                    break
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         reason = str(error) or type(error).__name__
         return f"{desired.uri} cannot be reached from here, so the secret was not checked: {reason}"
@@ -46,7 +59,7 @@ async def probe_receiver(desired: DesiredHook) -> str | None:
             " Okta sends with it would be lost. Nothing was changed. The forwarder rereads a changed secret file within"
             " seconds; after a change of its configuration, send it SIGHUP. --force sets the secret in Okta anyway."
         )
-    if response.status_code != 200 or _echo(response) != challenge:
+    if response.status_code != 200 or _echo(content) != challenge:
         return (
             f"{desired.uri} does not echo the challenge: it answers {response.status_code}. Okta does not verify"
             " the hook until this address returns the challenge."
@@ -54,9 +67,9 @@ async def probe_receiver(desired: DesiredHook) -> str | None:
     return None
 
 
-def _echo(response: httpx.Response) -> object:
+def _echo(content: bytes) -> object:
     try:
-        body = response.json()
-    except ValueError:
+        body = msgspec.json.decode(content)
+    except (ValueError, RecursionError):
         return None
     return body.get("verification") if isinstance(body, dict) else None

@@ -1,10 +1,11 @@
 """Finds out which roles and resource sets an org should have, and how the existing ones differ from that. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 
+from forwarder.core.urls import split_url
 from forwarder.setup.okta_role.groups import OktaGroup
 from forwarder.setup.okta_role.iam import Named
 from forwarder.setup.okta_role.needs import Needs
@@ -118,7 +119,7 @@ def grants_of(
 
 def admin_roles_of(org_id: str, org_url: str) -> str:
     """Return the ORN that stands for all admin roles of an org. `org_url` shows whether the org is a preview org."""
-    host = urlsplit(org_url).hostname or ""
+    host = split_url(org_url).hostname or ""
     partition = "oktapreview" if host.endswith(".oktapreview.com") else "okta"
     return f"orn:{partition}:iam:{org_id}:contained_resources"
 

@@ -297,6 +297,7 @@ HTML, STREAM = "text/html", "text/event-stream; charset=utf-8"
         (200, STREAM, b"event: event\ndata: 5\n\n", "cannot be read"),
         (200, STREAM, b"event: event\ndata: {}\n\n", "something that is not an event of a forwarder"),
         (200, STREAM, b'event: event\ndata: {"a"\n\n', "cannot be read"),
+        (200, STREAM, b"event: event\ndata: " + b"[" * 5_000 + b"]" * 5_000 + b"\n\n", "cannot be read"),
         (200, STREAM, b"event: skipped\ndata: []\n\n", "cannot be read"),
     ],
 )

@@ -358,6 +358,7 @@ async def test_a_person_reads_each_fault_with_what_fixes_it(there: ReactionOrg) 
         5,
         [5],
         "hello",
+        b'{"issuer": "\xff"}',
         "[" * 5_000 + "]" * 5_000,
         {"errorCode": "E0000011"},
         {"issuer": 5, "grant_types_supported": 5},

@@ -130,6 +130,7 @@ async def test_a_listener_that_a_reload_did_not_move_is_named(there: Scene) -> N
     [
         {},
         "[" * 20_000 + "]" * 20_000,
+        b'{"version": "\xff"}',
         {"problems": []},
         {"problems": [5], "version": "1", "uptime_seconds": 1},
         {"problems": [{"level": "warning"}], "version": "1", "uptime_seconds": 1},

@@ -32,7 +32,17 @@ async def test_any_other_response_is_a_warning(status: int) -> None:
         assert f"it answers {status}" in (await probe_receiver(wanted(receiver.url)) or "")
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"hello", b'{"verification": "something else"}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"hello",
+        b'{"verification": "something else"}',
+        b"[" * 5_000 + b"]" * 5_000,
+        b'{"a": "\xff"}',
+    ],
+)
 async def test_a_wrong_echo_is_a_warning(body: bytes) -> None:
     async with HookReceiver(echo=body) as receiver:
         assert "does not echo" in (await probe_receiver(wanted(receiver.url)) or "")
@@ -42,3 +52,8 @@ async def test_an_address_that_only_okta_can_reach_is_no_error() -> None:
     async with HookReceiver(otherwise=HANG_UP) as receiver:
         assert "cannot be reached from here" in (await probe_receiver(wanted(receiver.url)) or "")
     assert "cannot be reached from here" in (await probe_receiver(wanted("http://127.0.0.1:9/x")) or "")
+
+
+async def test_a_body_that_is_larger_than_any_echo_is_not_read_to_its_end() -> None:
+    async with HookReceiver(echo=b" " * 10_000_000) as receiver:
+        assert "does not echo" in (await probe_receiver(wanted(receiver.url)) or "")
