@@ -27,7 +27,8 @@ _MAX_SUGGESTIONS = 500
 """The maximum number of names, over all rules, that get a suggestion. Each suggestion takes some milliseconds."""
 _MAX_NAME = 200
 _MAX_CHECKED = 100
-"""The maximum number of unknown names for which the whole condition is searched for a `not` that excludes them."""
+"""After this number of unknown names, further names are not checked for a `not` that excludes them, because each check
+evaluates the whole condition."""
 
 Catalogue = Mapping[str, tuple[str, ...]]
 

@@ -60,7 +60,7 @@ def json_documents(text: str) -> Iterator[Document]:
 
 
 def line_documents(text: str) -> Iterator[Document]:
-    """Decode several JSON values, each of which begins on a new line. If one is broken, the others are still decoded."""
+    """Decode several JSON values. Each begins on a new line. If one is broken, the others are still decoded."""
     line = 1
     for part in re.split(r"(?m)^(?=[{\[])", text):
         yield from _values(part, line)
@@ -197,7 +197,7 @@ class Mapping(dict[Any, Any]):
     """A mapping of YAML that knows its lines.
 
     Attributes:
-        line: the line on which the mapping begins, from 0 at the start of the document.
+        line: the first line of the mapping, counted from 0 at the start of the document.
         lines: the line of each key.
         repeated: keys that occur more than once; the last value is used.
     """

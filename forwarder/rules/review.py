@@ -132,7 +132,7 @@ def _no_number(written: str) -> str | None:
 _WRONG_FORM: Mapping[str, Callable[[str], str | None]] = {
     "country": _no_country, "state": _no_region, "ipaddress": _no_address, "ip": _no_address, "asnumber": _no_number,
 }  # fmt: skip
-"""By the last part of a field's name, in lower case: a function that returns what is wrong with a value, or None."""
+"""Last part of a field's name, in lower case → a function that returns what is wrong with a value, or None."""
 
 
 def _texts_of(condition: Condition) -> Iterator[tuple[str, str]]:

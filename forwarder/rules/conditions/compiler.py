@@ -47,7 +47,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 _REFERENCES: dict[tuple[bool, bool], Callable[[Any, Any], bool]] = {
     (False, False): operator.eq, (True, False): str.startswith, (False, True): str.endswith, (True, True): operator.contains,
 }  # fmt: skip
-"""How a value is compared with that of another field, by `starts` and `ends` of the FieldReference."""
+"""(`starts`, `ends`) of a FieldReference → the function that compares a value with the value of the other field."""
 
 
 def compiled(condition: Condition) -> Test:

@@ -138,8 +138,8 @@ def _is_legacy_field(field: str) -> bool:
 def compared(field: str, pattern: Pattern | None) -> Condition:
     """Return the condition that `field` matches `pattern`.
 
-    The condition is Unknown if the pattern is None or matches everything, or if the field is neither the event type nor
-    the source of a document.
+    The condition is Unknown in two cases: the pattern is None or matches everything, or the field contains something
+    else than the event type or the source of a document.
     """
     if pattern is None or not pattern.text.strip("*%"):
         return Unknown()

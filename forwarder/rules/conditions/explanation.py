@@ -39,7 +39,7 @@ _REFERENCES = {
     (False, True): "a value that ends with the value",
     (True, True): "a value that contains the value",
 }
-"""What must stand in a field that is compared with another field, by `starts` and `ends` of the FieldReference."""
+"""(`starts`, `ends`) of a FieldReference → the text for what the tested field must have."""
 
 
 def explanation(condition: Condition, reading: Reading, *, wanted: bool, negated: bool = False) -> str:

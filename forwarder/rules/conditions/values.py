@@ -115,7 +115,7 @@ class FieldTest(Unknown, frozen=True, kw_only=True):
 
 
 def text_value(written: str) -> Text:
-    """Read `written` as a text in which `*` and `?` are wildcards."""
+    """Read `written` as a text. In it, `*` and `?` are wildcards."""
     parts: list[str | Wild] = [""]
     at = 0
     while at < len(written):

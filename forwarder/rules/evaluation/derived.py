@@ -33,7 +33,7 @@ whether a value is new.
 """
 
 YOUNG = 7 * DAY
-"""How long no value counts as new after a user was first seen. Otherwise, every value would be new in this time."""
+"""After a user was first seen, no value counts as new for this time. Otherwise, every value would be new."""
 
 DERIVED_FROM = {
     "forwarder.country": ("client.geographicalContext.country",),
@@ -52,7 +52,7 @@ DERIVED_FROM = {
     "forwarder.new.user_agent": ("client.userAgent.rawUserAgent",),
     "forwarder.travel": ("client.geographicalContext.geolocation",),
 }
-"""By derived field: the fields of Okta's event from which it is derived."""
+"""Derived field → the fields of Okta's event that it is derived from."""
 
 _REFRESH = DAY // 2
 """A sighting is saved again only if it is newer by this much. So most events write nothing."""

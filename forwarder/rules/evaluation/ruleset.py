@@ -62,7 +62,7 @@ class Ruleset:
         rules: rules that need only one event, in the order of their files.
         correlations: rules that need several events. Each comes after the correlations that it names.
         exceptions: exceptions that have not ended.
-        expired: exceptions that ended before the day on which the rules were loaded.
+        expired: exceptions that had already ended when the rules were loaded.
         left_out: the number of rules, correlations and exceptions that are about another product or in another
             language.
     """

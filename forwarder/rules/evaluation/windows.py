@@ -1,4 +1,4 @@
-"""Keeps the entries that a correlation counts for one group, and finds the windows in which its condition is true.
+"""Keeps the entries that a correlation counts for one group, and finds the windows that make its condition true.
 
 A window is a time span as long as the `timespan` of the correlation. It ends at the last entry that the condition
 needs. Both ends are included. An entry is (time, label, id). The label is the value that a value_count counts, or the

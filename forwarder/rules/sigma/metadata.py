@@ -28,7 +28,7 @@ class Described(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     Attributes:
         id: the ID; unique among all loaded documents. If the document has none, this is its name, or an ID made from
             its title or filter.
-        name: a name by which other documents may refer to this one; often empty.
+        name: a name that other documents may use for this one; often empty.
         level: one of LEVELS.
         line: the number of the document's first line in the file.
     """
@@ -87,7 +87,7 @@ def _texts(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def report_unknown_keys(found: Mapping[str, Any], known: Collection[str], report: Report, where: str) -> None:
-    """Report each key of `found` that has no effect, because it is not in `known`, and each key that occurs twice."""
+    """Report each key of `found` that occurs twice, and each that is not in `known` and so has no effect."""
     for key in getattr(found, "repeated", ()):
         report(f"the key {key!r} occurs twice in {where}", line_of(found, key))
     for key in found:
