@@ -172,7 +172,7 @@ def _second(at: Micros | None) -> str | None:
 def show(answer: Mapping[str, Any], *, retention: str) -> None:
     """Print the events of `answer`: every detail of each event, or a table if there are more than `FEW` events.
 
-    `answer` is the JSON output, and `retention` the time for which the store keeps the bodies of events, as text.
+    `answer` is the JSON output, and `retention` says how long the store keeps the bodies of events.
     """
     events = answer["events"]
     if len(events) > FEW:

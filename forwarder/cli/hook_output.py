@@ -8,7 +8,7 @@ from forwarder.core.printable import printable_line
 from forwarder.okta.hooks.desired import Hook, HookPlan, PropertyDifference
 
 _MAX_LINES = 20
-"""The maximum number of lines that are printed for each side of a difference, unless all are wanted."""
+"""The maximum number of lines that are printed for each side of a difference, if the operator does not ask for all."""
 
 
 def steps(plan: HookPlan) -> str:

@@ -12,7 +12,7 @@ from forwarder.settings import OrgSettings
 
 @dataclass(frozen=True)
 class HookSelection:
-    """The org and the hook on which a command works.
+    """The org and the hook that a command works on.
 
     Attributes:
         org: the settings of the org; `url` and `api` are set.

@@ -97,7 +97,7 @@ def find_config(config: Path) -> Path:
 def choose_org(settings: Settings, name: str | None, fit: Callable[[OrgSettings], object]) -> str:
     """Return the name of the org for a command: `name`, if it is not None.
 
-    Without a name, return the only org for which `fit` is true. If `fit` is true for no org, return the only org of the
+    Without a name, return the only org that `fit` accepts. If `fit` accepts no org, return the only org of the
     configuration.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`forwarder reactions approve|refuse|undo|pause|resume`: the commands by which a human decides about reactions."""
+"""`forwarder reactions approve|refuse|undo|pause|resume`: commands for the decisions of a human about reactions."""
 
 import getpass
 import re
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from forwarder.settings import Settings
 
 _TIMEOUT = 10.0
-"""The number of seconds in which the running forwarder must answer. The forwarder commits only one transaction."""
+"""How many seconds the running forwarder has for its answer. The forwarder only commits one transaction."""
 
 _ID_BEGIN = re.compile(r"[0-9a-f]{8,64}")
 _ID = click.argument("id_", metavar="ID")

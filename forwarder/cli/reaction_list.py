@@ -165,7 +165,7 @@ def _table(actions: Sequence[Action]) -> None:
 
 
 def _message(one: Action) -> str:
-    """Return the webhook to which a notification is sent, and what the notification is about."""
+    """Return the webhook that gets a notification, and what the notification is about."""
     about_what = next(iter(one.settings.get("about") or ()), "alert")
     return f"{one.settings.get('to', '')}: {about_what}"
 

@@ -93,7 +93,7 @@ def _limited(check: "Check", org: str | None) -> "Check":
 @reactions.command()
 @config_option
 def jwks(config: Path) -> None:
-    """Print the public keys (JWKS) with which receivers check the forwarder's risk events.
+    """Print the public keys (JWKS) that receivers use to check the forwarder's risk events.
 
     Publish the output at the URL `reactions.set.jwks`, as application/json. With `jwks: serve`, the forwarder itself
     serves the keys. The output contains no secret. The command reads the keys of `reactions.set`, opens no connection,

@@ -35,10 +35,10 @@ _DAY = 86_400 * SECOND
 def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) -> None:
     """Evaluate stored events as if they arrived now, and report what each rule would have done. Writes nothing.
 
-    Use this command before a new rule goes live. For each rule, it shows the number of matches, alerts and users, the hours
-    and the users with the most matches, and the number of matches that were held back. With unchanged rules, it finds
-    the alerts that the live evaluation made. It also finds alerts about events older than `rules.max_age`, which the live
-    evaluation leaves out.
+    Use this command before a new rule goes live. For each rule, it shows the number of matches, alerts and users, and
+    the number of matches that were held back. It also shows the hours and the users with the most matches. With
+    unchanged rules, it finds the alerts that the live evaluation made. It also finds alerts about events older than
+    `rules.max_age`, which the live evaluation leaves out.
 
     With `reactions.on`, the command also reports what `mode: enforce` would have done for each rule and action. It
     assumes that every event was real, every call succeeded, and no user answered a prompt. The command does not ask

@@ -40,12 +40,12 @@ class TapOptions(msgspec.Struct, frozen=True):
     """The options of `forwarder tap`: which events it shows, and how.
 
     Attributes:
-        since: the time from which received events are shown. None: with `follow` only new events, else the newest
-            events.
+        since: only events that were received at this time or later are shown. None: with `follow` only new events,
+            else the newest events.
         follow: whether to continue with events that are stored later.
         limit: the maximum number of events; None for no limit.
         seconds: the number of seconds after which the command ends; None for no limit.
-        form: the form in which the whole event is added to its line; None adds nothing.
+        form: each line also has the whole event in this form; None adds nothing.
         accepts: a function that says whether a sink gets events of a type (`only` and `except`); None shows every
             type.
         redact: a function that removes from an event the fields that must not be shown; None shows every field.

@@ -115,7 +115,7 @@ class EmulatedGroups(Objects[EmulatedGroup]):
         del self._by_id[group.id]
 
     def of(self, user: EmulatedUser) -> Sequence[EmulatedGroup]:
-        """Return the groups of which the user is a member."""
+        """Return the groups that the user is a member of."""
         return [group for group in self._by_id.values() if user.id in group.members]
 
     def add(self, group: EmulatedGroup, user: EmulatedUser, caller: Caller) -> None:

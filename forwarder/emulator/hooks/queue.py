@@ -28,7 +28,7 @@ class HookQueue:
     Args:
         deliver: delivers some events in one envelope, and returns whether the receiver accepted them.
         random: draws only the faults, so that a seed gives the same faults whatever the receivers answer.
-        tasks: the group in which the queue's tasks run; a bug in one task ends the whole group.
+        tasks: the task group of the queue's tasks; a bug in one task ends the whole group.
     """
 
     def __init__(

@@ -34,8 +34,8 @@ class _Config(msgspec.Struct, frozen=True, rename="camel"):
     auth_scheme: _AuthScheme | None = None
 
     def comparable(self) -> tuple[Any, ...]:
-        """Return the URL, the headers and the secret in a normal form, in which differences of spelling
-        disappear."""
+        """Return the URL, the headers and the secret. Different spellings of the same value give the same
+        result."""
         auth = self.auth_scheme
         secret = (auth.key.lower(), auth.value or "") if auth else None
         headers = sorted((header.key.lower(), header.value) for header in self.headers or ())
@@ -92,7 +92,7 @@ def build_spec(uri: str, secret: str, *, name: str, header: str, types: Sequence
 
 
 def _problems(spec: HookSpec) -> list[str]:
-    """Return the problems for which Okta would refuse `spec`. The types of its fields are already checked."""
+    """Return the reasons why Okta would refuse `spec`. The types of its fields are already checked."""
     problems = []
     if not spec.name.strip():
         problems.append("name: The field cannot be left blank")

@@ -168,8 +168,8 @@ def _router() -> Litestar:
 async def serve(
     settings: EmulatorSettings, listen: Listen, clock: Clock
 ) -> AsyncIterator[tuple[Emulator, Listen]]:
-    """Run an org and serve its API. Yield the org, and the address on which it listens. If `listen` has port
-    0, the address has the port that the system chose.
+    """Run an org and serve its API. Yield the org and its listening address. If `listen` has port 0, the
+    address has the port that the system chose.
 
     Raises:
         SettingsError: the server cannot listen on the address.

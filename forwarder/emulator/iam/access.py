@@ -30,8 +30,8 @@ _NEEDED = (
 def check_access(emulator: Emulator, client_id: str, method: str, path: str) -> None:
     """Check that the roles of the app `client_id` allow a call.
 
-    If `_NEEDED` does not list a call, the call is allowed for an app with any role, because we do not know
-    which permission Okta requires for it.
+    A call that is not in `_NEEDED` is allowed for an app with any role. For such a call, we do not know which
+    permission Okta requires.
 
     Raises:
         OktaApiError: no role of the app allows the call, or the app has no role.

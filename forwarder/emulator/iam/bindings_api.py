@@ -138,7 +138,7 @@ async def _take_from_client(request: OktaRequest, client_id: FromPath[str], memb
 
 @get("/iam/assignees/users")
 async def _administrators(request: OktaRequest) -> dict[str, Any]:
-    """List the users to whom a role is assigned directly, not only through a group."""
+    """List the users who have a role that is assigned directly to them, not only through a group."""
     emulator = org(request)
     url = f"{emulator.settings.url}/api/v1/users"
     held = emulator.admin_roles.held_by

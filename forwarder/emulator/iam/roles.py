@@ -55,7 +55,7 @@ class Binding(msgspec.Struct):
 
 
 class ResourceSet(msgspec.Struct):
-    """The resources to which a role is limited. `resources` maps ids in the set to URLs or ORNs; `bindings`
+    """The resources that a role is limited to. `resources` maps ids in the set to URLs or ORNs; `bindings`
     maps role ids to bindings."""
 
     id: str

@@ -1,7 +1,7 @@
 """The types of all fields that our documents have, and of fields that only Elastic's rules and dashboards use.
 
-A whole ES|QL or EQL query fails if it uses a column that no index maps, and an aggregation shows nothing if
-Elasticsearch has guessed the type of its field. So the types here include each field that a rule, a hunt or a
+If an ES|QL or EQL query uses a column that no index maps, the whole query fails. If Elasticsearch has guessed the type
+of a field, an aggregation of this field shows nothing. So the types here include each field that a rule, a hunt or a
 dashboard of Elastic uses.
 """
 

@@ -192,7 +192,7 @@ def _copy(source: str, target: str) -> Body:
 
 
 _RECORD_FAILURE = _copy("_ingest.on_failure_message", "error.message")
-"""If the operator's own pipeline fails, the document is stored all the same, with the error in this field."""
+"""If the operator's own pipeline fails, the document is still stored, with the error in this field."""
 
 
 def component_body(fields_mapping: Body, has: Capabilities, retention: Retention) -> Body:

@@ -22,7 +22,7 @@ class GrafanaSettings(ServerSettings):
     Attributes:
         token: the token of a service account with the role Editor, or Admin to write data sources.
         folder: the title of the folder for the dashboards.
-        runbook_url: the address of the operator's copy of docs/runbook.md, to which the panels link.
+        runbook_url: the address of the operator's copy of docs/runbook.md. The panels link to it.
         prometheus: the address of a Prometheus to add as a data source.
         elasticsearch: the address of an Elasticsearch to add as a data source.
     """

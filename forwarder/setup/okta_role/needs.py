@@ -28,7 +28,7 @@ _NOT_ESTABLISHED: Mapping[str, str] = {
     "universal_logout": "the Super Administrator may do it",
     "prompt": "the Help Desk Administrator, limited to groups, may use the factors of users (factors/verify)",
 }
-"""Actions for which Okta does not document a permission of custom roles → the standard role that allows the action."""
+"""Action → the standard role that allows it. For these actions, Okta documents no permission of custom roles."""
 
 
 class Needs(msgspec.Struct, frozen=True):
@@ -36,7 +36,7 @@ class Needs(msgspec.Struct, frozen=True):
 
     Attributes:
         permissions: the permissions on users and on `groups`; empty if no action needs any.
-        groups: ids or names of the groups to which actions add users.
+        groups: ids or names of the groups that actions add users to.
         reads_roles: whether the forwarder looks up the admin roles of users.
         notes: a line for each right that the custom role does not give.
     """
