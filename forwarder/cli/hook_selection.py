@@ -32,8 +32,8 @@ def select(
 ) -> HookSelection:
     """Select the org and the hook for a command.
 
-    Without a `name`, select the only org with the section `hook`, or else the only org. The section `hook` is needed,
-    unless `hook_id` is given or `needs_hook` is false.
+    Without a `name`, select the only org with the section `hook`. If no org has this section, select the only org. The
+    section `hook` is needed, unless `hook_id` is given or `needs_hook` is false.
 
     Raises:
         SettingsError: `url` or `api` is missing in the org, or `hook` is needed and missing.

@@ -19,8 +19,8 @@ _SOURCES = {
     MISSED: ("System Log, missed by the hook", "bold yellow"),
 }
 _WIDTHS = (13, 3, 17, 4, 17, 3, 16)
-"""The widths of the columns of the pipeline: parts and arrows in turn. With the gaps between the columns, the
-sum is 80."""
+"""The widths of the columns of the pipeline. Columns of parts and of arrows alternate. With the gaps between the
+columns, the sum is 80."""
 
 _STRETCHES = 10
 """A column with at least this width grows with the terminal; the columns of arrows do not."""

@@ -107,7 +107,7 @@ class _SinkFolder:
         self.plugged = True
 
     def unplug(self) -> None:
-        """Move the folder aside, and put an empty file in its place."""
+        """Rename the folder, and put an empty file at its path."""
         if self.plugged and self._folder.is_dir():
             self._folder.rename(self._aside)
             self._folder.touch()

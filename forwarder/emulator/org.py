@@ -197,8 +197,9 @@ class Emulator:
     async def emit(self, count: int, types: Sequence[str] = (), change: Change | None = None) -> list[str]:
         """Emit events now, to the System Log and to the hooks, which deliver them in the background.
 
-        Return the uuids of the events. The `types` of the catalogue are used in turn. Without `types`, they are
-        drawn at random, common types more often. `change` changes each event before it is written.
+        Return the uuids of the events. The events have the `types` of the catalogue, one after the other.
+        Without `types`, event types are drawn at random, common types more often. `change` changes each event
+        before it is written.
         """
         uuids: list[str] = []
         for some in self._slices(count, types):

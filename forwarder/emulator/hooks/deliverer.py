@@ -62,8 +62,8 @@ class Deliverer:
         return False
 
     async def preview(self, hook: EmulatedHook, event: dict[str, Any]) -> bool:
-        """Deliver one event, whatever the state and the event types of the hook. The quota does not count the
-        event. Return whether the receiver accepted the event."""
+        """Deliver one event, even if the hook is not live or does not have the event's type. The quota does
+        not count the event. Return whether the receiver accepted the event."""
         response = await self._post(hook, [event], iso(self._clock.now(), "microseconds"))
         return response is not None and response.is_success
 

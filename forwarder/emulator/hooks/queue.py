@@ -27,7 +27,8 @@ class HookQueue:
 
     Args:
         deliver: delivers some events in one envelope, and returns whether the receiver accepted them.
-        random: draws only the faults, so that a seed gives the same faults whatever the receivers answer.
+        random: draws only the faults. So a seed always gives the same faults, also if receivers answer
+            differently.
         tasks: the task group of the queue's tasks; a bug in one task ends the whole group.
     """
 

@@ -41,7 +41,7 @@ class CustomRole(msgspec.Struct):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A user, group or app that holds a role on a resource set since the time `since`."""
+    """A user, group or app that got a role on a resource set at the time `since`."""
 
     url: str
     since: Micros

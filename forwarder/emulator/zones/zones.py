@@ -100,7 +100,7 @@ class Zones(Objects[EmulatedZone]):
             self._by_id[zone.id] = zone
 
     def create(self, spec: ZoneSpec, caller: Caller) -> EmulatedZone:
-        """Create a zone. It is ACTIVE, whatever status the caller sent."""
+        """Create a zone. It is ACTIVE, even if the caller sent another status."""
         if len(self._by_id) - len(_SYSTEM) >= _MOST_ZONES:
             raise invalid("zone", f"No more than {_MOST_ZONES} zones may exist.")
         spec = self._checked(spec)
