@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from forwarder.core.errors import OktaRefusedError
+from forwarder.core.redaction import redact_start
 from forwarder.core.urls import split_url
 
 
@@ -19,7 +20,8 @@ def target_of(origin: str, path: str, query: Mapping[str, str] | None) -> str:
     parts = split_url(path)
     is_path = path.startswith("/") and not parts.netloc
     if not is_path and f"{parts.scheme}://{parts.netloc}".lower() != origin:
-        text = f"{parts.scheme}://{parts.netloc} is not {origin}, so the org's credentials are not sent there"
+        where = f"{parts.scheme}://{parts.netloc}" if parts.netloc else redact_start(path, 100)
+        text = f"{where} is not {origin}, so the org's credentials are not sent there"
         raise OktaRefusedError(400, "", text)
     joined = "&".join(part for part in (parts.query, urlencode(query or {}, quote_via=quote)) if part)
     return (parts.path or "/") + (f"?{joined}" if joined else "")

@@ -1,6 +1,9 @@
 import time
 
-from forwarder.okta.api.urls import links_of
+import pytest
+
+from forwarder.core.errors import OktaRefusedError
+from forwarder.okta.api.urls import links_of, target_of
 
 
 def test_links_are_found_by_their_names() -> None:
@@ -12,3 +15,10 @@ def test_a_header_of_nothing_but_brackets_takes_time_in_step_with_its_length() -
     began = time.process_time()
     assert links_of(["<" * 60_000, '<https://a/2>; rel="next"']) == {"next": "https://a/2"}
     assert time.process_time() - began < 1  # by the square it takes 26 s
+
+
+@pytest.mark.parametrize("link", ["http://[acme/api/v1/zones?after=7", "zones?after=7", ""])
+def test_a_link_that_is_not_a_url_is_refused_and_named(link: str) -> None:
+    with pytest.raises(OktaRefusedError) as caught:
+        target_of("https://acme.okta.com", link, None)
+    assert str(caught.value).startswith(f"{link} is not https://acme.okta.com, so")
