@@ -300,9 +300,7 @@ class Forwarder:
         await self._record_configuration()
         for section in ("store", "log", "ops", "receiver"):
             if getattr(asked, section) != getattr(settings, section):
-                text = (
-                    "a section of the configuration has changed that needs a restart; restart the forwarder"
-                )
+                text = "a section of the configuration has changed that needs a restart; restart the forwarder"
                 _logger.warning(text, action="restart_needed", section=section)
         _logger.info("the configuration was reloaded", action="reloaded")
 

@@ -27,8 +27,7 @@ class _UnusableProxy(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError(
-            "the proxy that the environment names cannot be used; check `https_proxy` and `all_proxy`",
-            request=request,
+            "the proxy that the environment names cannot be used; check `https_proxy` and `all_proxy`", request=request
         )
 
 
@@ -57,10 +56,7 @@ def why_unreachable(error: BaseException, key: str, untrusted: str = INSPECTED) 
         if isinstance(cause, ssl.SSLError):
             return f"TLS failed ({cause.reason or cause})", f"check the scheme and the port in {key}"
         if isinstance(cause, socket.gaierror):
-            return (
-                f"the host name cannot be resolved ({cause.strerror})",
-                f"check {key}, and this machine's DNS",
-            )
+            return (f"the host name cannot be resolved ({cause.strerror})", f"check {key}, and this machine's DNS")
         if isinstance(cause, ConnectionRefusedError):
             return "nothing listens there (connection refused)", f"check {key}, and that the server runs"
         if isinstance(cause, httpx.TimeoutException | TimeoutError):
@@ -77,8 +73,5 @@ def _certificate(error: ssl.SSLCertVerificationError, key: str, untrusted: str) 
             f"in {key}, write a name that is in the certificate",
         )
     if error.verify_code in _OUTDATED:
-        return (
-            f"its certificate is not valid now {said}",
-            "renew the certificate, or correct this machine's clock",
-        )
+        return (f"its certificate is not valid now {said}", "renew the certificate, or correct this machine's clock")
     return f"its certificate is not from a CA that this machine trusts {said}", untrusted

@@ -61,12 +61,7 @@ async def split_list(text: bytes) -> Sequence[bytes | msgspec.Raw]:
 
 
 async def read_events(
-    elements: Sequence[bytes | msgspec.Raw],
-    *,
-    org: str,
-    source: Source,
-    received_at: Micros,
-    envelope_id: str = "",
+    elements: Sequence[bytes | msgspec.Raw], *, org: str, source: Source, received_at: Micros, envelope_id: str = ""
 ) -> tuple[list[Event], list[MalformedEvent]]:
     """Parse each element. Return the events and the malformed events, both in the order of `elements`."""
     events: list[Event] = []
@@ -79,12 +74,7 @@ async def read_events(
             repaired = await run_in_steps(replace_lone_surrogates_in_steps(body))
         try:
             event = read_event(
-                body,
-                org=org,
-                source=source,
-                received_at=received_at,
-                envelope_id=envelope_id,
-                repaired=repaired,
+                body, org=org, source=source, received_at=received_at, envelope_id=envelope_id, repaired=repaired
             )
             events.append(event)
         except NotAnEventError as error:

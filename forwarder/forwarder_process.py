@@ -71,11 +71,7 @@ class _Reloads:
     """
 
     def __init__(
-        self,
-        forwarder: Forwarder,
-        reread: Callable[[], Settings],
-        hangup: asyncio.Event,
-        manager: ServiceManager,
+        self, forwarder: Forwarder, reread: Callable[[], Settings], hangup: asyncio.Event, manager: ServiceManager
     ) -> None:
         """Read the files. Create the object before the forwarder starts, so that a change during the start is
         noticed."""
@@ -143,9 +139,7 @@ class _Reloads:
             )
         self._failure = error
         self._forwarder.status.reload_failed_reason = error
-        self._manager.ready(
-            "the reload failed, and the old configuration stays in force; run `forwarder check`"
-        )
+        self._manager.ready("the reload failed, and the old configuration stays in force; run `forwarder check`")
 
 
 def _new_warnings(settings: Settings, running: Settings) -> list[str]:
@@ -223,9 +217,7 @@ class _Signals:
         if self.stop.is_set():
             # Acknowledged events are on disk; the rest of the stop would only save work after the next start.
             _logger.warning(
-                "a second signal arrived; the process ends at once",
-                action="ended",
-                signal=signal.Signals(number).name,
+                "a second signal arrived; the process ends at once", action="ended", signal=signal.Signals(number).name
             )
             os._exit(128 + number)
         self.stop.set()

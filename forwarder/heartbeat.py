@@ -33,9 +33,7 @@ class Heartbeat:
     async def start(self, settings: Settings) -> None:
         """Stop the heartbeats of an earlier call; then write heartbeats, if `settings` ask for them."""
         await self.stop()
-        sinks = {
-            name: sink for name, sink in settings.sinks.items() if isinstance(sink, ElasticsearchSinkSettings)
-        }
+        sinks = {name: sink for name, sink in settings.sinks.items() if isinstance(sink, ElasticsearchSinkSettings)}
         if settings.ops.heartbeat is not None and sinks:
             self._task = asyncio.create_task(self._beat(settings.ops.heartbeat, sinks), name="heartbeat")
 

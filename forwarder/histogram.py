@@ -45,12 +45,7 @@ class Histogram(Collector):
     """All series of one histogram. Without labels, it has one series, which exists from the start."""
 
     def __init__(
-        self,
-        name: str,
-        meaning: str,
-        labels: tuple[str, ...],
-        bounds: Iterable[float],
-        registry: CollectorRegistry,
+        self, name: str, meaning: str, labels: tuple[str, ...], bounds: Iterable[float], registry: CollectorRegistry
     ) -> None:
         self._name = name
         self._meaning = meaning

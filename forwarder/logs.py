@@ -73,12 +73,7 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _count,
-                _redact,
-                *renderers,
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _count, _redact, *renderers],
         )
     )
     logging.root.handlers = [handler]

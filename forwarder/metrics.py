@@ -75,11 +75,7 @@ class Metrics:
 
     def _declare_receive(self) -> None:
         self.events_received = self._counter(
-            "events_received_total",
-            "Events stored, by org, source and event type.",
-            "org",
-            "via",
-            "event_type",
+            "events_received_total", "Events stored, by org, source and event type.", "org", "via", "event_type"
         )
         self.events_duplicate = self._counter(
             "events_duplicate_total", "Events that were already in the store.", "org", "via"
@@ -91,9 +87,7 @@ class Metrics:
             "auth_failures_total", "Requests without a secret, or with a wrong one.", "org", "reason"
         )
         self.challenges = self._counter("challenges_total", "Okta's verification requests.", "org", "outcome")
-        self.hook_requests = self._counter(
-            "hook_requests_total", "Responses to Okta, by status.", "org", "code"
-        )
+        self.hook_requests = self._counter("hook_requests_total", "Responses to Okta, by status.", "org", "code")
         self.ack_duration = self._histogram(
             "ack_duration_seconds", "Time from the first byte of a POST to its response.", _ACK, "org"
         )
@@ -114,14 +108,10 @@ class Metrics:
         )
 
     def _declare_deliver(self) -> None:
-        self.delivery_lag = self._histogram(
-            "delivery_lag_seconds", "Time from `published` to delivery.", _LAG, "sink"
-        )
+        self.delivery_lag = self._histogram("delivery_lag_seconds", "Time from `published` to delivery.", _LAG, "sink")
         self.sink_lag = self._gauge("sink_lag_seconds", "Time since the oldest waiting event came.", "sink")
         self.sink_backlog = self._gauge("sink_backlog_events", "Events that wait for the sink.", "sink")
-        self.events_delivered = self._counter(
-            "events_delivered_total", "Events that the sink has accepted.", "sink"
-        )
+        self.events_delivered = self._counter("events_delivered_total", "Events that the sink has accepted.", "sink")
         self.events_dead_lettered = self._counter(
             "events_dead_lettered_total", "Events that the sink will never accept.", "sink", "reason"
         )
@@ -131,17 +121,13 @@ class Metrics:
         self.sink_set_aside = self._gauge(
             "sink_set_aside_events", "Events that fail again and again while the sink accepts others.", "sink"
         )
-        self.sink_up = self._gauge(
-            "sink_up", "1 if the last try to send to the sink succeeded, else 0.", "sink"
-        )
+        self.sink_up = self._gauge("sink_up", "1 if the last try to send to the sink succeeded, else 0.", "sink")
         self.sink_paused = self._gauge("sink_paused", "1 while the sink waits for an operator.", "sink")
         self.sink_last_delivery = self._gauge(
             "sink_last_delivery_timestamp_seconds", "When the sink last accepted events.", "sink"
         )
         self.dead_letters = self._gauge(
-            "dead_letters",
-            "Dead letters that the store holds; falls when they are replayed or discarded.",
-            "sink",
+            "dead_letters", "Dead letters that the store holds; falls when they are replayed or discarded.", "sink"
         )
         self.batch_events = self._histogram("batch_events", "Events in a batch.", _EVENTS, "sink")
         self.batch_duration = self._histogram(
@@ -151,34 +137,24 @@ class Metrics:
     def _declare_store(self) -> None:
         self.store_bytes = self._gauge("store_bytes", "Size of the store on disk, with its WAL.")
         self.store_wal_bytes = self._gauge(
-            "store_wal_bytes",
-            "Size of the store's WAL; it grows while another process keeps reading the store.",
+            "store_wal_bytes", "Size of the store's WAL; it grows while another process keeps reading the store."
         )
         self.store_events = self._gauge("store_events", "Events whose bodies the store holds.")
-        self.store_max_bytes = self._gauge(
-            "store_max_bytes", "The largest allowed size of the store: `max_size`."
-        )
+        self.store_max_bytes = self._gauge("store_max_bytes", "The largest allowed size of the store: `max_size`.")
         self.store_waiting_bytes = self._gauge(
             "store_waiting_bytes",
             "Bytes of the events that wait for a sink, estimated from their number; at `max_size`, new events are refused.",
         )
         self.store_disk_bytes = self._gauge("store_disk_bytes", "Size of the file system of the store.")
-        self.store_disk_free_bytes = self._gauge(
-            "store_disk_free_bytes", "Free space in the store's file system."
-        )
+        self.store_disk_free_bytes = self._gauge("store_disk_free_bytes", "Free space in the store's file system.")
         self.stored_events = self._gauge(
             "stored_events",
             "Events stored since the store was created. For each sink, `forwarder_ledger_events` add up to this number.",
         )
         self.ledger_events = self._gauge(
-            "ledger_events",
-            "Stored events, by their place in the ledger, such as `delivered`.",
-            "sink",
-            "place",
+            "ledger_events", "Stored events, by their place in the ledger, such as `delivered`.", "sink", "place"
         )
-        self.ready = self._gauge(
-            "ready", "1 while events can be stored, else 0. /readyz shows the same state."
-        )
+        self.ready = self._gauge("ready", "1 while events can be stored, else 0. /readyz shows the same state.")
         self.store_commit_duration = self._histogram(
             "store_commit_duration_seconds", "Time of a commit with its fsync.", _COMMIT
         ).labels()
@@ -222,9 +198,7 @@ class Metrics:
             "How far this machine's clock is ahead of Okta's clock; negative if it is behind.",
             "org",
         )
-        self.reconcile_lag = self._gauge(
-            "reconcile_lag_seconds", "How far the store is behind the System Log.", "org"
-        )
+        self.reconcile_lag = self._gauge("reconcile_lag_seconds", "How far the store is behind the System Log.", "org")
         self.events_differing = self._counter(
             "events_differing_total",
             "Events in the System Log that differ from the event that the hook delivered with the same uuid.",
@@ -258,16 +232,13 @@ class Metrics:
             "rule_evaluation_seconds", "Time to evaluate all rules on one event.", _EVALUATION
         ).labels()
         self.rule_state_keys = self._gauge(
-            "rule_state_keys",
-            "Values, such as users, for which rules that count or compare events keep a state.",
+            "rule_state_keys", "Values, such as users, for which rules that count or compare events keep a state."
         )
         self.rule_state_evicted = self._counter(
             "rule_state_evicted_total",
             "Values, such as users, whose state was dropped because there were more than `rules.max_keys`.",
         )
-        self.rule_lag = self._histogram(
-            "rule_lag_seconds", "Time from `published` to the alert.", _LAG
-        ).labels()
+        self.rule_lag = self._histogram("rule_lag_seconds", "Time from `published` to the alert.", _LAG).labels()
 
     def _declare_reactions(self) -> None:
         self.reactions = self._counter(
@@ -276,9 +247,7 @@ class Metrics:
         self.reactions_refused = self._counter(
             "reactions_refused_total", "Actions that a guard or a human refused.", "action", "reason"
         )
-        self.reactions_waiting = self._gauge(
-            "reactions_waiting", "Actions that wait, by what they wait for.", "for"
-        )
+        self.reactions_waiting = self._gauge("reactions_waiting", "Actions that wait, by what they wait for.", "for")
         self.reactions_live = self._gauge("reactions_live", "Effects that will be undone.", "action")
         self.reaction_latency = self._histogram(
             "reaction_latency_seconds", "Time from `published` until the action is done.", _LAG, "action"
@@ -286,13 +255,10 @@ class Metrics:
         self.undo_overdue = self._gauge(
             "undo_overdue", "Effects that should have been undone at least a minute ago, and still exist."
         )
-        self.prompts = self._counter(
-            "prompts_total", "Prompts to users, by method and answer.", "by", "answer"
-        )
+        self.prompts = self._counter("prompts_total", "Prompts to users, by method and answer.", "by", "answer")
         self.reactions_paused = self._gauge("reactions_paused", "Pauses of reactions in force.")
         self.reactions_paused_since = self._gauge(
-            "reactions_paused_since_timestamp_seconds",
-            "When the oldest pause in force began; 0 without a pause.",
+            "reactions_paused_since_timestamp_seconds", "When the oldest pause in force began; 0 without a pause."
         )
         self.reactions_limit_tripped = self._counter(
             "reactions_limit_tripped_total", "Actions that wait because a limit is reached.", "limit"

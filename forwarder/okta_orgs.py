@@ -115,9 +115,7 @@ class OktaOrgs:
         watch = HookWatch(name, api, org.hook, self._metrics, self._clock) if org.hook else None
         log = SystemLog(name, org.url, api, self._clock)
         reconciler = Reconciler(log, self._store, settings.reconcile, watch, self._metrics, self._clock)
-        backfills = Backfill(
-            log, self._store, self._clock, self._metrics, self._backlog, lambda: api.allowance(PATH)
-        )
+        backfills = Backfill(log, self._store, self._clock, self._metrics, self._backlog, lambda: api.allowance(PATH))
         return OktaOrgRunner(name, api, watch, reconciler, backfills, self._clock)
 
 

@@ -19,10 +19,7 @@ class OpsData:
         letters = await self._store.view.dead_letters(wanted, limit=limit)
         return {
             "events": sum(counts.values()),
-            "counts": [
-                {"sink": sink, "reason": reason, "events": events}
-                for (sink, reason), events in counts.items()
-            ],
+            "counts": [{"sink": sink, "reason": reason, "events": events} for (sink, reason), events in counts.items()],
             "dead_letters": [_letter(letter) for letter in letters],
         }
 

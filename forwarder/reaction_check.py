@@ -72,9 +72,7 @@ _ANY_ENTRY = {"level": "critical", "mode": "off", "do": ["universal_logout"]}
 _ANY_ACTION = "universal_logout"
 
 
-def without_errors(
-    section: Mapping[Any, Any], places: Iterable[Sequence[Any]]
-) -> tuple[dict[str, Any], set[str]]:
+def without_errors(section: Mapping[Any, Any], places: Iterable[Sequence[Any]]) -> tuple[dict[str, Any], set[str]]:
     """Return a copy of the section `reactions`, with valid stand-ins in place of the values that have errors.
 
     `places` has the path of each error, relative to the section. With this copy, the other values can still be checked. Also

@@ -101,9 +101,7 @@ def lock_file(path: Path, mode: int = 0o600) -> int | None:
         OSError: the file cannot be created, opened or locked; or it is a link, which may lead to any file.
     """
     try:
-        descriptor = os.open(
-            path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode
-        )
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise OSError(errno.EMLINK, _LINK) from None

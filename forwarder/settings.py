@@ -247,9 +247,7 @@ def _joint_problems_beside(
         return []
 
 
-def _joint_problems(
-    settings: Settings, path: Path | None, *, files: bool, sound: Collection[str]
-) -> Iterator[str]:
+def _joint_problems(settings: Settings, path: Path | None, *, files: bool, sound: Collection[str]) -> Iterator[str]:
     """Yield the problems that concern several sections and, if `files` is True, those of certificates and rule files.
 
     `sound` has the names of the sections without errors of their own.
@@ -298,11 +296,7 @@ def _files_read(settings: Settings, config: Path | None) -> set[Path]:
 def _rule_problems(settings: Settings, problems: Sequence[RuleProblem]) -> Iterator[str]:
     yield from (f"rules.files: {problem}" for problem in problems)
     for name, org in settings.orgs.items():
-        if (
-            org.hook
-            and org.hook.rules
-            and not (problems and set(settings.rules.files) <= set(org.hook.rules))
-        ):
+        if org.hook and org.hook.rules and not (problems and set(settings.rules.files) <= set(org.hook.rules)):
             yield from (f"orgs.{name}.hook.{problem}" for problem in desired_types(org.hook)[2])
 
 
@@ -335,8 +329,7 @@ def _org_problems(orgs: Mapping[str, OrgSettings]) -> Iterator[str]:
 
 def _zone_problems(settings: Settings) -> Iterator[str]:
     protected = {
-        f"reactions.protect.ips {network}": parse_range(str(network))
-        for network in settings.reactions.protect.ips
+        f"reactions.protect.ips {network}": parse_range(str(network)) for network in settings.reactions.protect.ips
     }
     for name, org in settings.orgs.items():
         if org.zones and not org.api:

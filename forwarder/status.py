@@ -113,10 +113,7 @@ class Status:
             "store_disk_bytes": disk.total,
             "store_disk_free_bytes": disk.free,
             "okta": {name: self._org(name, org, now) for name, org in sorted(self._settings().orgs.items())},
-            "sinks": {
-                name: self._sink(name, ledger.sinks.get(name, _NO_SINK), now)
-                for name in sorted(self._workers)
-            },
+            "sinks": {name: self._sink(name, ledger.sinks.get(name, _NO_SINK), now) for name in sorted(self._workers)},
             "removed_sinks": dict(ledger.removed),
             "certificates": {
                 setting: each.end.timestamp() - now / SECOND for setting, each in self.certificates.items()

@@ -17,15 +17,7 @@ def set_gauges(metrics: Metrics, status: Mapping[str, Any], now: Micros) -> None
     """Set the gauges to the values in `status`, the result of `Status.gather` at `now`."""
     metrics.ready.set(1 if status["ready"] else 0)
     metrics.stored_events.set(status["stored"])
-    for key in (
-        "events",
-        "bytes",
-        "wal_bytes",
-        "max_bytes",
-        "waiting_bytes",
-        "disk_bytes",
-        "disk_free_bytes",
-    ):
+    for key in ("events", "bytes", "wal_bytes", "max_bytes", "waiting_bytes", "disk_bytes", "disk_free_bytes"):
         getattr(metrics, f"store_{key}").set(status[f"store_{key}"])
     metrics.dead_letters.labels("receiver").set(status["receiver_dead"])
     for name, sink in status["sinks"].items():

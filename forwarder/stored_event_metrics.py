@@ -26,11 +26,7 @@ class StoredEventMetrics:
     def __init__(self, metrics: Metrics, org: str, source: Source) -> None:
         self._received = cache(partial(metrics.events_received.labels, org, source.value))
         # An alert must notice the first event of a rare type, but Prometheus sees no increase if a series begins at 1.
-        for event_type in (
-            "other",
-            *SECURITY_TYPES,
-            *(SECURITY_TYPES_OF_LOG if source is Source.LOG else ()),
-        ):
+        for event_type in ("other", *SECURITY_TYPES, *(SECURITY_TYPES_OF_LOG if source is Source.LOG else ())):
             self._received(event_type)
         self._latest = metrics.last_event.labels(org, source.value)
         self._duplicates = metrics.events_duplicate.labels(org, source.value)

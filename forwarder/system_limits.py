@@ -10,25 +10,21 @@ FEW_FILES = 8
 
 MORE_FILES = "raise the limit of open files (`ulimit -n`; systemd: LimitNOFILE)"
 _MORE_MEMORY = "raise the limit of its address space (`ulimit -v`; systemd: LimitAS)"
-_MORE_THREADS = "the limit of processes and threads (`ulimit -u`; systemd: LimitNPROC, TasksMax; a container: its pids limit)"
+_MORE_THREADS = (
+    "the limit of processes and threads (`ulimit -u`; systemd: LimitNPROC, TasksMax; a container: its pids limit)"
+)
 
 
 def refusal(error: BaseException) -> str:
     """Return what the system refused to this process, and what to do; empty if `error` has another cause."""
     # A library in C that gets no memory may fail without an exception, of which Python makes a SystemError.
     failed_in_c = isinstance(error, SystemError) and "without" in str(error)
-    if (
-        failed_in_c
-        or isinstance(error, MemoryError)
-        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-    ):
+    if failed_in_c or isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return f"the system refused memory to this process; free memory, or {_MORE_MEMORY}"
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return f"no more files can be opened; {MORE_FILES}"
     if isinstance(error, ImportError) and "failed to map segment" in str(error):
-        return (
-            f"{error}; free memory, {_MORE_MEMORY}, or mount the file system of that library without `noexec`"
-        )
+        return f"{error}; free memory, {_MORE_MEMORY}, or mount the file system of that library without `noexec`"
     if "can't start new thread" in str(error):
         return f"no thread could be started; {_MORE_MEMORY}, or {_MORE_THREADS}"
     return ""

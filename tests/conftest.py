@@ -68,12 +68,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell starts what runs in the background with SIGINT ignored, and so would be every command that a test starts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.addinivalue_line("markers", "slow: takes tens of seconds, or the whole machine; runs after all others")
     config.addinivalue_line(
-        "markers", "slow: takes tens of seconds, or the whole machine; runs after all others"
-    )
-    config.addinivalue_line(
-        "markers",
-        "long: takes 10 ms in tests/unit, or 0.1 s elsewhere; `make unit` and `make quick` leave it out",
+        "markers", "long: takes 10 ms in tests/unit, or 0.1 s elsewhere; `make unit` and `make quick` leave it out"
     )
     config.addinivalue_line(
         "markers", "needs_data(path): needs public data beside the project; see tests/shared_data.py"
@@ -84,9 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "both_clients: runs with both majors of the Elasticsearch client")
     wanted = os.environ.get("FORWARDER_CLIENT_MAJOR")
     if wanted and not version("elasticsearch").startswith(f"{wanted}."):
-        raise pytest.UsageError(
-            f"this is elasticsearch {version('elasticsearch')}, not {wanted}: `make clients`"
-        )
+        raise pytest.UsageError(f"this is elasticsearch {version('elasticsearch')}, not {wanted}: `make clients`")
 
 
 def pytest_report_header() -> str:
@@ -142,9 +137,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     _clean_environment()
     for mark in item.iter_markers("needs_data"):
         path = mark.args[0]
-        require(
-            None if path.exists() else f"{path} does not exist; name the root of the data in FORWARDER_SHARED"
-        )
+        require(None if path.exists() else f"{path} does not exist; name the root of the data in FORWARDER_SHARED")
     item.stash[_LOGGING] = logging.root.handlers[:], logging.root.level, logging.raiseExceptions
 
 
@@ -165,11 +158,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
 def _clean_environment() -> None:
     """Keep what the person at the keyboard has set from changing what a test sees."""
     for name in list(os.environ):
-        if (
-            name.startswith(_SETTINGS_OF_THE_PRODUCT)
-            or name.lower() in _PROXIES
-            or name == "FORWARDER_CONFIG"
-        ):
+        if name.startswith(_SETTINGS_OF_THE_PRODUCT) or name.lower() in _PROXIES or name == "FORWARDER_CONFIG":
             del os.environ[name]
 
 
@@ -272,10 +261,7 @@ def elasticsearch_server(tmp_path: Path) -> Iterator[ElasticsearchFactory]:
     servers: list[Elasticsearch] = []
 
     def make(
-        *,
-        settings: Mapping[str, str] | None = None,
-        users: Mapping[str, str] | None = None,
-        start: bool = True,
+        *, settings: Mapping[str, str] | None = None, users: Mapping[str, str] | None = None, start: bool = True
     ) -> Elasticsearch:
         server = Elasticsearch(tmp_path / f"elasticsearch{len(servers)}", settings=settings, users=users)
         servers.append(server)
@@ -302,10 +288,7 @@ def collector_server(tmp_path: Path) -> Iterator[CollectorFactory]:
     servers: list[Collector] = []
 
     def make(
-        *,
-        config: Path = collector_part.CONFIG,
-        variables: Mapping[str, str] | None = None,
-        start: bool = True,
+        *, config: Path = collector_part.CONFIG, variables: Mapping[str, str] | None = None, start: bool = True
     ) -> Collector:
         server = Collector(tmp_path / f"collector{len(servers)}", config=config, variables=variables)
         servers.append(server)

@@ -28,9 +28,7 @@ _CHUNK = struct.Struct("II")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--forks", type=int, default=min(os.cpu_count() or 1, 4), help="processes that run tests"
-    )
+    parser.addoption("--forks", type=int, default=min(os.cpu_count() or 1, 4), help="processes that run tests")
     parser.addoption("--whole-groups", action="store_true", help="let no two processes share a module")
 
 

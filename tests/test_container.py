@@ -66,9 +66,7 @@ def test_the_image_installs_nothing_that_no_hash_holds() -> None:
     (step,) = [rest for word, rest in _instructions() if word == "RUN" and ".lock" in rest]
     assert step.count("--only-binary :all:") == 2
     assert step.count("--require-hashes") == step.count("pip install") == 2
-    others = [
-        rest for word, rest in _instructions() if word == "RUN" and "pip install" in rest and rest != step
-    ]
+    others = [rest for word, rest in _instructions() if word == "RUN" and "pip install" in rest and rest != step]
     assert all("--no-index" in rest for rest in others)
 
 

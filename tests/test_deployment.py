@@ -23,9 +23,7 @@ OLDEST, NEWEST = "1.29", "1.37"
 
 def test_the_chart_holds_the_alerts_and_the_dashboards_as_they_are() -> None:
     there = {path: path.read_bytes() for path in copies()}
-    assert there == {copy: source.read_bytes() for copy, source in sources().items()}, (
-        "run: python -m tools.make_chart"
-    )
+    assert there == {copy: source.read_bytes() for copy, source in sources().items()}, "run: python -m tools.make_chart"
 
 
 def test_the_chart_knows_the_keys_of_the_configuration() -> None:
@@ -76,9 +74,7 @@ def test_the_sidecar_runs_restricted_and_outlives_the_main_container(sidecar: di
     assert {mount["name"] for mount in forwarder["volumeMounts"]} == {"store", "config", "secrets", "tmp"}
 
 
-def test_the_forwarder_of_the_sidecar_delivers_to_its_neighbour(
-    sidecar: dict[str, Any], tmp_path: Path
-) -> None:
+def test_the_forwarder_of_the_sidecar_delivers_to_its_neighbour(sidecar: dict[str, Any], tmp_path: Path) -> None:
     config = tmp_path / "forwarder.yaml"
     config.write_text(sidecar["ConfigMap"]["data"]["forwarder.yaml"])
     settings = load(config, secrets=False)

@@ -60,26 +60,18 @@ def test_every_command_of_a_page_exists_with_its_options(page: Path) -> None:
             if isinstance(command, click.Group):
                 assert word in command.commands, line
                 command = command.commands[word]
-        known = {
-            option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]
-        }
+        known = {option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]}
         assert set(re.findall(r"(?<= )--?[a-z][a-z-]*", line)) - {"--help"} <= known, line
 
 
-_OPERATOR_TEXTS = [
-    *(ROOT / "forwarder").rglob("*.py"),
-    ROOT / "docs" / "runbook.md",
-    ROOT / "docs" / "find.md",
-]
+_OPERATOR_TEXTS = [*(ROOT / "forwarder").rglob("*.py"), ROOT / "docs" / "runbook.md", ROOT / "docs" / "find.md"]
 
 
 def test_a_command_for_dead_letters_that_a_message_names_says_which_dead_letters() -> None:
     # Without one of them, the command refuses to run.
     which = re.compile(r"--all|\bN\b|\d|ID")
     for path in _OPERATOR_TEXTS:
-        for command in re.findall(
-            r"[`:]\s?forwarder dead-letters (?:replay|discard)\b[^`\n]*", path.read_text()
-        ):
+        for command in re.findall(r"[`:]\s?forwarder dead-letters (?:replay|discard)\b[^`\n]*", path.read_text()):
             assert which.search(command), (path, command)
 
 
@@ -114,9 +106,7 @@ def test_a_page_writes_no_secret_that_every_user_can_read(page: Path) -> None:
 
 
 def test_the_first_configuration_of_the_readme_is_a_good_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    (block,) = re.findall(
-        r"^   ```yaml\n(.*?)^   ```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
-    )
+    (block,) = re.findall(r"^   ```yaml\n(.*?)^   ```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     for name in re.findall(r"\{env: (\w+)\}", block):
         monkeypatch.setenv(name, "a-secret-for-this-test-0123456789")
     assert read(yaml.safe_load(block)).sinks

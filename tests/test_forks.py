@@ -31,15 +31,7 @@ def test_fine(number, session, tmp_path):
 def _run(folder: Path, more: str, *arguments: str) -> tuple[int, str]:
     (folder / "pytest.ini").write_text(_INI)
     (folder / "test_it.py").write_text(_TESTS + more)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        f"--rootdir={folder}",
-        "-c",
-        f"{folder}/pytest.ini",
-        str(folder),
-    ]
+    command = [sys.executable, "-m", "pytest", f"--rootdir={folder}", "-c", f"{folder}/pytest.ini", str(folder)]
     found = subprocess.run([*command, *arguments], cwd=_ROOT, capture_output=True, text=True, check=False)
     return found.returncode, found.stdout
 

@@ -32,9 +32,7 @@ def test_a_file_has_at_most_350_lines() -> None:
 
 @pytest.mark.long
 def test_a_function_has_at_most_50_lines() -> None:
-    assert {
-        name: lines for path in SOURCES for name, lines in _functions(path) if lines > MAX_FUNCTION_LINES
-    } == {}
+    assert {name: lines for path in SOURCES for name, lines in _functions(path) if lines > MAX_FUNCTION_LINES} == {}
 
 
 @pytest.mark.long
@@ -55,9 +53,7 @@ def _functions(path: Path) -> list[tuple[str, int]]:
     ]
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / ".github" / "workflows").iterdir()), ids=lambda path: path.name
-)
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").iterdir()), ids=lambda path: path.name)
 def test_actions_are_pinned_by_commit(path: Path) -> None:
     used = re.findall(r"uses: (\S+)@(\S+)", path.read_text())
     assert used
@@ -72,7 +68,5 @@ def test_one_job_of_the_checks_is_required() -> None:
 @pytest.mark.long
 def test_the_workflows_are_safe() -> None:
     tool = Path(sys.executable).parent / "zizmor"
-    done = subprocess.run(
-        [tool, "--offline", "--quiet", ROOT / ".github"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([tool, "--offline", "--quiet", ROOT / ".github"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

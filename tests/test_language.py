@@ -41,9 +41,7 @@ def test_a_text_is_free_of_banned_phrases(path: Path) -> None:
     assert [f"{number}: {line.strip()}" for number, line in lines if BANNED.search(line)] == []
 
 
-@pytest.mark.parametrize(
-    "phrase", ["it is no event", "an operator is told", "mend the index", "kept for ever"]
-)
+@pytest.mark.parametrize("phrase", ["it is no event", "an operator is told", "mend the index", "kept for ever"])
 def test_a_banned_phrase_is_found(phrase: str) -> None:
     assert BANNED.search(phrase)
 

@@ -46,9 +46,7 @@ def test_a_lock_file_is_in_step_with_the_project(lock: str, groups: tuple[str, .
     asked, pins = _asked(*groups), _pins(lock)
     assert {name for name, pin in pins.items() if pin.asked} == set(asked), "make lock"
     for name, requirement in asked.items():
-        assert requirement.specifier.contains(pins[name].version, prereleases=True), (
-            f"{requirement}: make lock"
-        )
+        assert requirement.specifier.contains(pins[name].version, prereleases=True), f"{requirement}: make lock"
 
 
 @pytest.mark.parametrize("lock", [_PRODUCT, _BUILD])

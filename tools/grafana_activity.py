@@ -19,9 +19,7 @@ def _received(more: str = "") -> str:
 def _grown(by: str, window: str, more: str = "") -> str:
     """Events within the window, with those of series that began in it."""
     counter = _received(more)
-    return (
-        f"sum by ({by}) ((({counter} unless {counter} offset {window}) or increase({counter}[{window}])) > 0)"
-    )
+    return f"sum by ({by}) ((({counter} unless {counter} offset {window}) or increase({counter}[{window}])) > 0)"
 
 
 _FAMILY = 'label_replace({0}, "family", "$1", "event_type", "([^.]+[.][^.]+|other).*")'

@@ -108,8 +108,7 @@ def _words(panel: Panel) -> models.ValueMap:
 def _steps(steps: Sequence[tuple[float, str]]) -> dashboard.ThresholdsConfig:
     # The first step has no lower bound.
     made = [
-        models.Threshold(value=from_ if number else None, color=color)
-        for number, (from_, color) in enumerate(steps)
+        models.Threshold(value=from_ if number else None, color=color) for number, (from_, color) in enumerate(steps)
     ]
     return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(made)
 
@@ -127,9 +126,7 @@ def _finish(drawn: Any, panel: Panel) -> None:
         drawn.calculate(False).color(color.steps(64).exponent(0.5)).y_axis(axis).hide_y_histogram()
     elif panel.kind == "share":
         legend = piechart.PieChartLegendOptions().show_legend(True).placement(options.LegendPlacement.RIGHT)
-        legend.display_mode(options.LegendDisplayMode.LIST).values(
-            [piechart_options.PieChartLegendValues.PERCENT]
-        )
+        legend.display_mode(options.LegendDisplayMode.LIST).values([piechart_options.PieChartLegendValues.PERCENT])
         drawn.reduce_options(last).legend(legend).display_labels([piechart_options.PieChartLabels.PERCENT])
     elif panel.kind == "top":
         drawn.reduce_options(last).orientation(options.VizOrientation.HORIZONTAL)
@@ -146,9 +143,7 @@ def _finish_stat(drawn: Any, panel: Panel, last: common.ReduceDataOptions) -> No
     mode = options.BigValueTextMode.AUTO
     if panel.names:
         mode = options.BigValueTextMode.NAME
-    elif len(panel.queries) > 1 or any(
-        isinstance(one, Query) and "{{" in one.legend for one in panel.queries
-    ):
+    elif len(panel.queries) > 1 or any(isinstance(one, Query) and "{{" in one.legend for one in panel.queries):
         mode = options.BigValueTextMode.VALUE_AND_NAME
     drawn.reduce_options(last).graph_mode(options.BigValueGraphMode.NONE).text_mode(mode)
     colored = panel.words or panel.steps

@@ -17,13 +17,9 @@ def _quantile(share: float, histogram: str, labels: str, by: str = "") -> str:
     return f"histogram_quantile({share}, {within}) >= 0"
 
 
-def _quantiles(
-    histogram: str, labels: str, by: str = "", shares: tuple[float, ...] = (0.5, 0.99)
-) -> tuple[Query, ...]:
+def _quantiles(histogram: str, labels: str, by: str = "", shares: tuple[float, ...] = (0.5, 0.99)) -> tuple[Query, ...]:
     legend = "".join(f"{{{{{label}}}}} " for label in by.split(", ") if label)
-    return tuple(
-        Query(_quantile(share, histogram, labels, by), f"{legend}p{share * 100:g}") for share in shares
-    )
+    return tuple(Query(_quantile(share, histogram, labels, by), f"{legend}p{share * 100:g}") for share in shares)
 
 
 IS_ALL_WELL = Row(

@@ -12,9 +12,7 @@ SINK = f'{HERE},sink=~"$sink"'
 
 GOOD, WARN, BAD, PLAIN = "green", "orange", "red", "text"
 
-Unit = Literal[
-    "none", "short", "percentunit", "s", "bytes", "eps", "reqps", "cps", "dateTimeFromNow", "dateTimeAsIso"
-]
+Unit = Literal["none", "short", "percentunit", "s", "bytes", "eps", "reqps", "cps", "dateTimeFromNow", "dateTimeAsIso"]
 
 
 class Query(msgspec.Struct, frozen=True):

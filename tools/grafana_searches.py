@@ -37,17 +37,12 @@ def _number(number: Number, name: str) -> Builder[Any]:
         return elasticsearch.UniqueCount().id(name).field(number.field)
     if number.kind == "max":
         return elasticsearch.Max().id(name).field(number.field)
-    percents = elasticsearch.ElasticsearchPercentilesSettings().percents(
-        [str(one) for one in number.percents]
-    )
+    percents = elasticsearch.ElasticsearchPercentilesSettings().percents([str(one) for one in number.percents])
     return elasticsearch.Percentiles().id(name).field(number.field).settings(percents)
 
 
 def _terms(terms: Terms, name: str, order: str) -> Builder[Any]:
     settings = (
-        elasticsearch.ElasticsearchTermsSettings()
-        .order(models.TermsOrder.DESC)
-        .order_by(order)
-        .min_doc_count("1")
+        elasticsearch.ElasticsearchTermsSettings().order(models.TermsOrder.DESC).order_by(order).min_doc_count("1")
     )
     return elasticsearch.Terms().id(name).field(terms.field).settings(settings.size(str(terms.size)))

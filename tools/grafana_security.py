@@ -56,9 +56,7 @@ _SHOWN = ("@timestamp", "event.action", "okta.actor.alternate_id", "okta.target.
           "okta.outcome.reason", "source.ip", "client.geo.country_name")  # fmt: skip
 
 
-def _events(
-    query: str = "", *by: Terms, numbers: tuple[Number, ...] = (COUNT,), over_time: bool = False
-) -> Search:
+def _events(query: str = "", *by: Terms, numbers: tuple[Number, ...] = (COUNT,), over_time: bool = False) -> Search:
     return Search(f"{_EVENTS} AND {query}" if query else _EVENTS, by, numbers, over_time)
 
 
@@ -70,9 +68,7 @@ def _any(types: tuple[str, ...]) -> str:
     return f"event.action:({' OR '.join(types)})"
 
 
-def _table(
-    title: str, question: str, search: Search, runbook: str = "ForwarderNoEvents", width: int = 0
-) -> Panel:
+def _table(title: str, question: str, search: Search, runbook: str = "ForwarderNoEvents", width: int = 0) -> Panel:
     return Panel(title, question, runbook, "table", (search,), unit="none", none=_NO, columns=_COLUMNS, width=width,
                  units={"Max": "dateTimeAsIso", "latest": "dateTimeAsIso"})  # fmt: skip
 

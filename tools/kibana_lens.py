@@ -7,13 +7,7 @@ from tools.kibana_panels import Measure, Panel, Top
 LAYER = "layer"
 TIME = "time"
 
-_VISUALIZATION = {
-    "number": "lnsMetric",
-    "bars": "lnsXY",
-    "lines": "lnsXY",
-    "donut": "lnsPie",
-    "table": "lnsDatatable",
-}
+_VISUALIZATION = {"number": "lnsMetric", "bars": "lnsXY", "lines": "lnsXY", "donut": "lnsPie", "table": "lnsDatatable"}
 _OPERATION = {
     "count": "count",
     "unique": "unique_count",
@@ -64,11 +58,7 @@ def lens(panel: Panel, data_view: str) -> dict[str, Any]:
 def reference(data_view: str, panel_index: str = "") -> dict[str, str]:
     """How a visualisation names its data view; with `panel_index`, how the dashboard around it does."""
     prefix = f"{panel_index}:" if panel_index else ""
-    return {
-        "id": data_view,
-        "name": f"{prefix}indexpattern-datasource-layer-{LAYER}",
-        "type": "index-pattern",
-    }
+    return {"id": data_view, "name": f"{prefix}indexpattern-datasource-layer-{LAYER}", "type": "index-pattern"}
 
 
 def _columns(panel: Panel) -> dict[str, dict[str, Any]]:

@@ -36,11 +36,7 @@ def files() -> dict[str, str]:
 def _text(drawn: builders.Dashboard) -> str:
     found = json.loads(json.dumps(drawn.build(), cls=JSONEncoder))
     for variable in found["templating"]["list"]:
-        for key in (
-            "auto",
-            "auto_count",
-            "auto_min",
-        ):  # only intervals have them, but the SDK writes them everywhere
+        for key in ("auto", "auto_count", "auto_min"):  # only intervals have them, but the SDK writes them everywhere
             variable.pop(key, None)
     for panel in found["panels"]:
         panel.get("options", {}).pop("footer", None)  # of tables, empty; newer Grafanas have none
@@ -97,9 +93,7 @@ def _variables(shown: Dashboard) -> list[Any]:
             _values("org", "Org", f"label_values(forwarder_org_source_enabled{{{HERE}}}, org)"),
         ]
         if shown.sinks:
-            chosen.append(
-                _values("sink", "Sink", f"label_values(forwarder_sink_backlog_events{{{HERE}}}, sink)")
-            )
+            chosen.append(_values("sink", "Sink", f"label_values(forwarder_sink_backlog_events{{{HERE}}}, sink)"))
     else:
         spaces = {"find": "terms", "field": "data_stream.namespace", "query": "event.module:okta"}
         session = models.VariableOption(text="*", value="*", selected=True)

@@ -50,16 +50,13 @@ def files() -> dict[str, str]:
 
 def _lines(objects: list[dict[str, Any]]) -> str:
     return "".join(
-        json.dumps(found, sort_keys=True, ensure_ascii=False, separators=(",", ":")) + "\n"
-        for found in objects
+        json.dumps(found, sort_keys=True, ensure_ascii=False, separators=(",", ":")) + "\n" for found in objects
     )
 
 
 def _objects(dashboard: Dashboard) -> list[dict[str, Any]]:
     """What one dashboard consists of; what is referred to stands before what refers to it."""
-    searches = [
-        _search(dashboard, panel) for row in dashboard.rows for panel in row if panel.kind == "events"
-    ]
+    searches = [_search(dashboard, panel) for row in dashboard.rows for panel in row if panel.kind == "events"]
     health = any(panel.health for row in dashboard.rows for panel in row)
     return [_data_view(), *([_health_view()] if health else []), *searches, _dashboard(dashboard)]
 
@@ -96,18 +93,12 @@ def _data_view() -> dict[str, Any]:
 def _health_view() -> dict[str, Any]:
     seen = _data_view()["attributes"]
     own = {"name": "Okta forwarder health", "title": "metrics-okta_forwarder.health-*"}
-    return _saved(
-        "index-pattern", HEALTH_VIEW, seen | own | {"fieldAttrs": "{}", "runtimeFieldMap": "{}"}, []
-    )
+    return _saved("index-pattern", HEALTH_VIEW, seen | own | {"fieldAttrs": "{}", "runtimeFieldMap": "{}"}, [])
 
 
 def _search(dashboard: Dashboard, panel: Panel) -> dict[str, Any]:
     to_data_view = "kibanaSavedObjectMeta.searchSourceJSON.index"
-    source = {
-        "filter": [],
-        "indexRefName": to_data_view,
-        "query": {"language": "kuery", "query": panel.filter},
-    }
+    source = {"filter": [], "indexRefName": to_data_view, "query": {"language": "kuery", "query": panel.filter}}
     attributes = {
         "columns": [column.field for column in panel.by],
         "description": panel.description,

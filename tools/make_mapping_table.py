@@ -35,20 +35,10 @@ class Derived(msgspec.Struct, frozen=True):
 
 
 _DEBUG = "okta.debug_context.debug_data."
-_TARGET = (
-    "id",
-    "type",
-    "alternate_id",
-    "display_name",
-    "detailEntry.*",
-    "changeDetails.from.*",
-    "changeDetails.to.*",
-)
+_TARGET = ("id", "type", "alternate_id", "display_name", "detailEntry.*", "changeDetails.from.*", "changeDetails.to.*")
 
 DERIVED: tuple[Derived, ...] = (
-    Derived(
-        "`published`", ("@timestamp",), "Okta's own text if it is in UTC, else converted to UTC", "Timestamp"
-    ),
+    Derived("`published`", ("@timestamp",), "Okta's own text if it is in UTC, else converted to UTC", "Timestamp"),
     Derived("(time of receipt)", ("event.created",), "in milliseconds", "ObservedTimestamp"),
     Derived("`severity`", (), "the log record only", "SeverityText, SeverityNumber"),
     Derived("`displayMessage`", (), "the log record only; without one, the event type", "Body"),
@@ -60,9 +50,7 @@ DERIVED: tuple[Derived, ...] = (
     Derived("(constant)", ("event.module",), "`okta`"),
     Derived("`eventType`", ("event.category", "event.type"), "by the rules of `forwarder/ecs/categories.py`"),
     Derived(
-        "`eventType`",
-        ("tags",),
-        "`forwarded`, `okta-system`, the tags of Okta's catalogue, those of the option `tags`",
+        "`eventType`", ("tags",), "`forwarded`, `okta-system`, the tags of Okta's catalogue, those of the option `tags`"
     ),
     Derived("(the event as received)", ("event.original",), "only with the option `preserve_original_event`"),
     Derived(
@@ -77,11 +65,7 @@ DERIVED: tuple[Derived, ...] = (
         "in Okta's order; of the details, only how the user signed in; changed values become text",
     ),
     Derived("`target[]`, the first `User`", ("user.target.full_name", "user.target.id"), "found by type"),
-    Derived(
-        "`target[]`, the first `UserGroup`",
-        ("user.target.group.name", "user.target.group.id"),
-        "found by type",
-    ),
+    Derived("`target[]`, the first `UserGroup`", ("user.target.group.name", "user.target.group.id"), "found by type"),
     Derived("other keys of `device`", ("okta.device.*",), "under Okta's names"),
     Derived(
         "`debugContext.debugData`",
@@ -92,9 +76,7 @@ DERIVED: tuple[Derived, ...] = (
         f"`{_DEBUG}*`",
     ),
     Derived(
-        "`risk.level` of `logOnlySecurityData`, else of `debugData`",
-        (_DEBUG + "risk_level",),
-        "read from the string",
+        "`risk.level` of `logOnlySecurityData`, else of `debugData`", (_DEBUG + "risk_level",), "read from the string"
     ),
     Derived(
         "`risk.reasons` of `logOnlySecurityData`, else of `debugData`",
@@ -102,14 +84,10 @@ DERIVED: tuple[Derived, ...] = (
         "split at the commas",
     ),
     Derived(
-        "`debugContext.debugData.behaviors`",
-        (_DEBUG + "risk_behaviors",),
-        "the names of those that are `POSITIVE`",
+        "`debugContext.debugData.behaviors`", (_DEBUG + "risk_behaviors",), "the names of those that are `POSITIVE`"
     ),
     Derived(
-        "`actor.displayName`, the first user of `target[]`, `actor.alternateId`",
-        ("related.user",),
-        "each name once",
+        "`actor.displayName`, the first user of `target[]`, `actor.alternateId`", ("related.user",), "each name once"
     ),
     Derived("`client.ipAddress`", ("related.ip",), "when it is an address"),
     Derived(
@@ -130,10 +108,7 @@ DIFFERENCES: dict[str, tuple[str, str]] = {
         "`data_stream.*`, `event.module`, `event.dataset`, `event.created`",
         "the sink sets them, because no agent and no package does; rules filter on `data_stream.dataset` and `event.dataset`",
     ),
-    "email": (
-        "`user.email`",
-        "as in the newest package, because a rule reads it; older packages do not set it",
-    ),
+    "email": ("`user.email`", "as in the newest package, because a rule reads it; older packages do not set it"),
     "whole_login": (
         "`user.name`",
         "the whole login, as in the newest package, so that users of two domains differ; older packages cut it",
@@ -142,10 +117,7 @@ DIFFERENCES: dict[str, tuple[str, str]] = {
         "`event.category`, `event.type`",
         "every event type has them, also types that the newest package does not know",
     ),
-    "tags": (
-        "`tags`",
-        "the tags of Okta's catalogue, as in the newest package, and the first two tags of the agent",
-    ),
+    "tags": ("`tags`", "the tags of Okta's catalogue, as in the newest package, and the first two tags of the agent"),
     "snake_case": (
         "`okta.debug_context.debug_data.client_secret`, `.grant_type`, `.granted_scopes`, `.requested_scopes`",
         "also with `remove_flattened_debug`; Elastic maps these names, but then writes the values under camelCase names",

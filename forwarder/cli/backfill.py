@@ -43,13 +43,7 @@ if TYPE_CHECKING:
     "--dry-run", is_flag=True, help="Only estimate the number of events, and how long it takes to fetch them."
 )
 def backfill(
-    config: Path,
-    org: str | None,
-    since: Micros,
-    until: Micros | None,
-    rate_share: float | None,
-    *,
-    dry_run: bool,
+    config: Path, org: str | None, since: Micros, until: Micros | None, rate_share: float | None, *, dry_run: bool
 ) -> None:
     """Fetch a past time range from the System Log. Okta keeps events for 90 days.
 
@@ -200,9 +194,7 @@ def _print_plan(plan: "BackfillPlan") -> None:
 
 
 def _describe(progress: "BackfillProgress") -> str:
-    text = (
-        f"{iso(progress.reached, 'seconds')}  {count(progress.read, 'event')}, {progress.new:,} of them new"
-    )
+    text = f"{iso(progress.reached, 'seconds')}  {count(progress.read, 'event')}, {progress.new:,} of them new"
     if progress.malformed:
         text += f", {count(progress.malformed, 'malformed event')} (`forwarder dead-letters list`)"
     return f"{text}; waits: {progress.waits}" if progress.waits else text

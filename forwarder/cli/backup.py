@@ -38,9 +38,7 @@ def backup(config: Path, file: Path, *, as_json: bool) -> None:
 
     def show(progress: "BackupProgress") -> None:
         done = f"{progress.copied / 1e6:,.0f} of {progress.total / 1e6:,.0f} MB"
-        status.update(
-            f"Copied {done}" if progress.copied < progress.total else f"Copied {done}; checking the copy"
-        )
+        status.update(f"Copied {done}" if progress.copied < progress.total else f"Copied {done}; checking the copy")
 
     with status:
         made = commands.backup(file, show)

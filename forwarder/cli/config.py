@@ -22,9 +22,7 @@ def config() -> None:
 @config.command()
 @config_option
 @click.option("--changed", is_flag=True, help="Show only keys that the file or the environment sets.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON: `config`, and `from` with the origin of each value."
-)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: `config`, and `from` with the origin of each value.")
 def show(config: Path, *, changed: bool, as_json: bool) -> None:
     """Show every key with its value in force, and where the value comes from: file, environment or default.
 

@@ -31,13 +31,9 @@ def dead_letters() -> None:
 
 def _filters(command: Any) -> Any:
     sink = click.option(
-        "--sink",
-        type=SINK,
-        help="Only dead letters of this sink. The sink of malformed events is `receiver`.",
+        "--sink", type=SINK, help="Only dead letters of this sink. The sink of malformed events is `receiver`."
     )
-    return sink(
-        click.option("--reason", help="Only dead letters with this reason, such as `mapping`.")(command)
-    )
+    return sink(click.option("--reason", help="Only dead letters with this reason, such as `mapping`.")(command))
 
 
 @dead_letters.command("list")
@@ -72,9 +68,7 @@ def show(config: Path, number: int) -> None:
     """Show one dead letter as JSON, with the event as it was received."""
     letter = _commands(config).dead_letter(number)
     if letter is None:
-        terminal.echo(
-            f"There is no dead letter {number}. See: forwarder dead-letters list", fg="red", err=True
-        )
+        terminal.echo(f"There is no dead letter {number}. See: forwarder dead-letters list", fg="red", err=True)
         raise SystemExit(1)
     terminal.echo_json_text(_json(letter))
 
@@ -82,13 +76,9 @@ def show(config: Path, number: int) -> None:
 @dead_letters.command()
 @config_option
 @_filters
-@click.option(
-    "--all", "everything", is_flag=True, help="Replay all dead letters that match the other options."
-)
+@click.option("--all", "everything", is_flag=True, help="Replay all dead letters that match the other options.")
 @click.argument("ids", type=_ID, nargs=-1, metavar="[ID]…")
-def replay(
-    config: Path, ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool
-) -> None:
+def replay(config: Path, ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool) -> None:
     """Send dead letters again: those with the given IDs, or all with --all.
 
     If no forwarder runs, the dead letters are sent when a forwarder starts. Malformed events are parsed again, and
@@ -106,9 +96,7 @@ def replay(
 @dead_letters.command()
 @config_option
 @_filters
-@click.option(
-    "--all", "everything", is_flag=True, help="Discard all dead letters that match the other options."
-)
+@click.option("--all", "everything", is_flag=True, help="Discard all dead letters that match the other options.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.argument("ids", type=_ID, nargs=-1, metavar="[ID]…")
 def discard(
@@ -176,20 +164,14 @@ def _check_all(ids: tuple[int, ...], done: int) -> None:
         raise SystemExit(1)
 
 
-def _selection(
-    ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool
-) -> DeadLetterSelection:
+def _selection(ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool) -> DeadLetterSelection:
     if bool(ids) == everything:
         raise click.UsageError("give IDs, or --all; with --all, --sink and --reason select the dead letters")
     return DeadLetterSelection(ids=ids or None, sink=sink, reason=reason)
 
 
 def _line(letter: DeadLetter) -> str:
-    what = (
-        f"{letter.event_type} {letter.uuid}"
-        if letter.uuid
-        else f"{count(letter.count, 'unattributed event')}"
-    )
+    what = f"{letter.event_type} {letter.uuid}" if letter.uuid else f"{count(letter.count, 'unattributed event')}"
     if letter.sink == RECEIVER:
         what = f"malformed event of {letter.org}"
     state = " (being sent again)" if letter.state == "replaying" else ""

@@ -7,9 +7,7 @@ import click
 
 
 @click.command()
-@click.option(
-    "--events", type=click.IntRange(3, 1_000_000), help="The number of events to emit, all at once."
-)
+@click.option("--events", type=click.IntRange(3, 1_000_000), help="The number of events to emit, all at once.")
 @click.option(
     "--exit",
     "leave",

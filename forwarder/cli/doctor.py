@@ -36,11 +36,7 @@ def _not_zero(_: click.Context, param: click.Parameter, seconds: float) -> float
 @click.option("--list", "listed", is_flag=True, help="List the checks and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
-    "--skip",
-    "skipped",
-    multiple=True,
-    metavar="CHECK",
-    help="Leave out this check or group. Can be repeated.",
+    "--skip", "skipped", multiple=True, metavar="CHECK", help="Leave out this check or group. Can be repeated."
 )
 @click.option("--offline", is_flag=True, help="Open no connection: only do what `forwarder check` does.")
 @click.option(
@@ -117,11 +113,7 @@ def doctor(  # noqa: PLR0913  # one for each option
 def _kinds(*, online: bool, send: bool) -> "set[CheckKind]":
     from forwarder.doctor.check import CheckKind
 
-    return (
-        {CheckKind.OFFLINE}
-        | ({CheckKind.ONLINE} if online else set())
-        | ({CheckKind.SEND} if send else set())
-    )
+    return {CheckKind.OFFLINE} | ({CheckKind.ONLINE} if online else set()) | ({CheckKind.SEND} if send else set())
 
 
 async def _run(
@@ -173,9 +165,7 @@ def print_rows(rows: "Sequence[CheckRow]", *, as_json: bool, quiet: bool = False
     if as_json:
         echo_json({"ok": is_ok, "checks": msgspec.to_builtins(rows)})
         return
-    signs = (
-        _SIGNS if "utf" in (getattr(sys.stdout, "encoding", "") or "").lower() and sys.stdout.isatty() else {}
-    )
+    signs = _SIGNS if "utf" in (getattr(sys.stdout, "encoding", "") or "").lower() and sys.stdout.isatty() else {}
     width = max((len(row.id) for row in rows), default=0)
     group, order = "", list(dict.fromkeys(row.group for row in rows))
     for row in sorted(rows, key=lambda row: order.index(row.group)):

@@ -19,17 +19,10 @@ if TYPE_CHECKING:
 @click.command("emulate-okta")
 @click.option("--listen", default="127.0.0.1:8085", show_default=True, help="The address of Okta's API.")
 @click.option("--token", required=True, envvar="EMULATOR_TOKEN", help="The API token that callers must send.")
+@click.option("--rate", default=0.0, show_default=True, help="The number of events per second that the org emits.")
+@click.option("--drop", default=0.0, show_default=True, help="Share of events that hooks never deliver, from 0 to 1.")
 @click.option(
-    "--rate", default=0.0, show_default=True, help="The number of events per second that the org emits."
-)
-@click.option(
-    "--drop", default=0.0, show_default=True, help="Share of events that hooks never deliver, from 0 to 1."
-)
-@click.option(
-    "--duplicate",
-    default=0.0,
-    show_default=True,
-    help="Share of events that hooks deliver twice, from 0 to 1.",
+    "--duplicate", default=0.0, show_default=True, help="Share of events that hooks deliver twice, from 0 to 1."
 )
 @click.option("--reorder", is_flag=True, help="Deliver some events late, so that they arrive out of order.")
 @click.option("--delay", default="0s", show_default=True, help="Time from an event to its delivery.")
@@ -39,18 +32,10 @@ if TYPE_CHECKING:
     type=int,
     help="The maximum number of events that hooks deliver in 24 hours.  [default: 400000, as in Okta]",
 )
-@click.option(
-    "--client", "client_id", metavar="ID", help="The ID of a service app that may get access tokens."
-)
-@click.option(
-    "--client-key", type=click.Path(), help="A file with the key of --client: PEM or JWK, public or private."
-)
-@click.option(
-    "--client-scopes", help="The scopes of --client, separated by spaces.  [default: all that exist]"
-)
-@click.option(
-    "--no-dpop", is_flag=True, help="Do not require DPoP: the tokens of --client are not bound to a key."
-)
+@click.option("--client", "client_id", metavar="ID", help="The ID of a service app that may get access tokens.")
+@click.option("--client-key", type=click.Path(), help="A file with the key of --client: PEM or JWK, public or private.")
+@click.option("--client-scopes", help="The scopes of --client, separated by spaces.  [default: all that exist]")
+@click.option("--no-dpop", is_flag=True, help="Do not require DPoP: the tokens of --client are not bound to a key.")
 @click.option(
     "--no-admin",
     is_flag=True,
@@ -58,19 +43,11 @@ if TYPE_CHECKING:
 )
 @click.option("--ciba-client", metavar="ID", help="The ID of a web app that may prompt users by CIBA.")
 @click.option(
-    "--ciba-key",
-    type=click.Path(),
-    help="A file with the key of --ciba-client: PEM or JWK, public or private.",
+    "--ciba-key", type=click.Path(), help="A file with the key of --ciba-client: PEM or JWK, public or private."
 )
-@click.option(
-    "--logs-per-minute", type=int, help="Calls per minute that the System Log allows (Okta: at most 120)."
-)
-@click.option(
-    "--log-delay", default="0s", show_default=True, help="Time from an event to its entry in the System Log."
-)
-@click.option(
-    "--log-spread", default="0s", show_default=True, help="Maximum random time that is added to --log-delay."
-)
+@click.option("--logs-per-minute", type=int, help="Calls per minute that the System Log allows (Okta: at most 120).")
+@click.option("--log-delay", default="0s", show_default=True, help="Time from an event to its entry in the System Log.")
+@click.option("--log-spread", default="0s", show_default=True, help="Maximum random time that is added to --log-delay.")
 @click.option(
     "--log-only-share",
     default=0.0,
@@ -83,18 +60,14 @@ if TYPE_CHECKING:
     help="Emit some events with numbers in place of strings, and with unknown results. Typed SDKs refuse these events.",
 )
 @click.option("--hook", "uri", help="Create a hook at the start that posts to this URI, and verify it.")
-@click.option(
-    "--hook-secret", envvar="EMULATOR_HOOK_SECRET", help="The secret that the hook of --hook sends."
-)
+@click.option("--hook-secret", envvar="EMULATOR_HOOK_SECRET", help="The secret that the hook of --hook sends.")
 @click.option(
     "--hook-header",
     default="Authorization",
     show_default=True,
     help="The header in which the hook of --hook sends its secret.",
 )
-def emulate_okta(
-    listen: str, uri: str | None, hook_secret: str | None, hook_header: str, **flags: Any
-) -> None:
+def emulate_okta(listen: str, uri: str | None, hook_secret: str | None, hook_header: str, **flags: Any) -> None:
     """Run an emulated Okta org with Okta's own API: event hooks, the System Log, and what reactions change.
 
     The hooks of the org behave as Okta's hooks do: verification, headers, a timeout of 3 s, one retry. Okta's paths are
@@ -177,9 +150,7 @@ def _settings(listen: str, flags: dict[str, Any]) -> "EmulatorSettings":
 def _clients(flags: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of the OAuth apps, by client id, and remove their options from `flags`."""
     names = ("client_id", "client_key", "client_scopes", "no_dpop", "no_admin", "ciba_client", "ciba_key")
-    client_id, key_file, scopes, no_dpop, no_admin, ciba_client, ciba_key = (
-        flags.pop(name) for name in names
-    )
+    client_id, key_file, scopes, no_dpop, no_admin, ciba_client, ciba_key = (flags.pop(name) for name in names)
     clients: dict[str, Any] = {}
     if client_id is None and (key_file or scopes or no_dpop or no_admin):
         raise click.UsageError("--client-key, --client-scopes, --no-dpop and --no-admin need --client")

@@ -43,16 +43,10 @@ _UUID_EPOCH: Micros = 12_219_292_800 * SECOND
     help="Events that happened around this time: 10:03, 2026-01-31T10:03Z, or an age such as 2h. A time without an "
     "offset is in UTC.",
 )
-@click.option(
-    "--within", type=DurationParam(), help=f"How long before and after --around.  [default: {_WITHIN}]"
-)
+@click.option("--within", type=DurationParam(), help=f"How long before and after --around.  [default: {_WITHIN}]")
 @click.option("--org", type=ORG, help="Only events of this org.")
 @click.option(
-    "--limit",
-    type=click.IntRange(1, 1000),
-    default=20,
-    show_default=True,
-    help="The maximum number of events to show.",
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="The maximum number of events to show."
 )
 @click.option("--offline", is_flag=True, help="Do not search Elasticsearch for the events' documents.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -147,8 +141,7 @@ def _answer(
     documents = {} if offline or not events else _documents(settings, events, secrets_missing)
     hook_ids = {org: _hook_id(org, found, live) for org in settings.orgs}
     lives = [
-        life_as_json(life, hook_id=hook_ids.get(life.org, ""), live=live, documents=documents)
-        for life in found.lives
+        life_as_json(life, hook_id=hook_ids.get(life.org, ""), live=live, documents=documents) for life in found.lives
     ]
     answer = found_as_json(found, lives)
     if not lives and not found.malformed:
@@ -186,18 +179,14 @@ def _cursor(org: str, found: "SearchResult") -> Mapping[str, Any]:
 # Elasticsearch
 
 
-def _documents(
-    settings: "Settings", events: Sequence[tuple[str, str, str]], secrets_missing: str
-) -> "Documents":
+def _documents(settings: "Settings", events: Sequence[tuple[str, str, str]], secrets_missing: str) -> "Documents":
     """Search the cluster of each Elasticsearch sink for the documents of `events`, each given as org, uuid and source.
 
     `secrets_missing` says why the secrets of sinks could not be read; it is empty if they could.
     """
     from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
-    sinks = {
-        name: sink for name, sink in settings.sinks.items() if isinstance(sink, ElasticsearchSinkSettings)
-    }
+    sinks = {name: sink for name, sink in settings.sinks.items() if isinstance(sink, ElasticsearchSinkSettings)}
     if secrets_missing:
         why = f"the credentials of this sink could not be read ({secrets_missing})"
         return dict.fromkeys(sinks, why)
@@ -275,9 +264,7 @@ def _not_found(settings: "Settings", found: "SearchResult", search: "Search") ->
             f"{name}: its System Log was read up to {iso(read_to, 'seconds')}. If an earlier event is not stored, it did not "
             "happen in this org, or it happened before the forwarder began to read the log."
         )
-        window_options = (
-            f" --since {iso(since, 'seconds')} --until {iso(until, 'seconds')}" if since and until else ""
-        )
+        window_options = f" --since {iso(since, 'seconds')} --until {iso(until, 'seconds')}" if since and until else ""
         yield f"  To fetch events: forwarder backfill --org {name}{window_options or ' --since 24h'}"
         yield f"  To list the events that the hook missed: forwarder gaps --org {name}"
 
@@ -292,8 +279,4 @@ def _uuid_time(uuid: str) -> Micros | None:
     except ValueError:
         return None
     at = read.time // 10 - _UUID_EPOCH
-    return (
-        at
-        if read.version == 1 and 1_000_000_000 * SECOND < at < SystemClock().now() + 86400 * SECOND
-        else None
-    )
+    return at if read.version == 1 and 1_000_000_000 * SECOND < at < SystemClock().now() + 86400 * SECOND else None

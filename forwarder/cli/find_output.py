@@ -46,9 +46,7 @@ def document_key(org: str, uuid: str) -> str:
     return f"{org}:{uuid}"
 
 
-def life_as_json(
-    life: Life, *, hook_id: str, live: Mapping[str, Any] | None, documents: Documents
-) -> dict[str, Any]:
+def life_as_json(life: Life, *, hook_id: str, live: Mapping[str, Any] | None, documents: Documents) -> dict[str, Any]:
     """Return everything that is known about one event, ready for JSON.
 
     `hook_id` is empty if the id of our hook is not known. `live` is the status of the running forwarder; None if none
@@ -67,11 +65,7 @@ def life_as_json(
         "stored_at": _second(life.stored_at),
         "seq": life.seq,
         "body_held": life.body is not None,
-        "copies": {
-            "hook": life.hook_copies,
-            "system_log": life.log_copies,
-            "last_at": _second(life.copied_at),
-        },
+        "copies": {"hook": life.hook_copies, "system_log": life.log_copies, "last_at": _second(life.copied_at)},
         "missed_by_hook_at": _time(life.missed_at),
         "pending_since": _time(life.pending_since) if life.missed_at is None else None,
         "alerts": [{"uuid": one.uuid, "rule": one.rule, "level": one.level} for one in life.alerts],
@@ -153,7 +147,9 @@ def _why_waiting(sink: SinkLife, live: Mapping[str, Any] | None) -> str:
         return f"{replay}{sink.sink} is {worker['state']}: {worker['last_error']}{then}"
     held, waiting = worker["held"], worker["waiting"]
     if held:
-        return f"{replay}{count(held, 'event')} {agrees(held, 'waits', 'wait')} to be sent again: {worker['last_error']}"
+        return (
+            f"{replay}{count(held, 'event')} {agrees(held, 'waits', 'wait')} to be sent again: {worker['last_error']}"
+        )
     return f"{replay}{count(waiting, 'event')} {agrees(waiting, 'waits', 'wait')}, and {sink.sink} accepts {agrees(waiting, 'it', 'them')}"
 
 
@@ -178,9 +174,7 @@ def show(answer: Mapping[str, Any], *, retention: str) -> None:
     if len(events) > FEW:
         _table(events)
         more = "; there are more: --limit shows them" if answer["more"] else ""
-        echo(
-            f"{count(len(events), 'event')}, the newest first{more}. To see all about an event: forwarder find UUID"
-        )
+        echo(f"{count(len(events), 'event')}, the newest first{more}. To see all about an event: forwarder find UUID")
         return
     for number, event in enumerate(events):
         if number:
@@ -209,9 +203,7 @@ def _life(event: Mapping[str, Any], retention: str) -> None:
 
 def _facts(event: Mapping[str, Any], retention: str) -> Iterator[tuple[str, str]]:
     if event["published"]:
-        message, login, actor_id = (
-            shortened(event[key] or "") for key in ("message", "actor_login", "actor_id")
-        )
+        message, login, actor_id = (shortened(event[key] or "") for key in ("message", "actor_login", "actor_id"))
         who = " ".join(filter(None, (login, actor_id and f"({actor_id})")))
         what = "; ".join(filter(None, (message, who)))
         yield "happened", f"{event['published']}  {what}".rstrip()
@@ -269,11 +261,7 @@ def _place(sink: Mapping[str, Any]) -> str:
     }[sink["place"]]
     if rejected := sink.get("rejected_of_its_batch"):
         text += f"; but the sink rejected {rejected:,} events of the same batch without naming them; this event may be one of them"
-    return (
-        text
-        if sink["configured"] or sink["place"] == "waiting"
-        else f"{text} (the sink is no longer configured)"
-    )
+    return text if sink["configured"] or sink["place"] == "waiting" else f"{text} (the sink is no longer configured)"
 
 
 def _document(sink: Mapping[str, Any]) -> str:

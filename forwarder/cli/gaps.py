@@ -107,7 +107,4 @@ def _print(found: "Gaps", judged: Collection[str], *, known: bool) -> None:
         echo(f"… and {more:,} older events; --limit or --json lists them")
     if not found.count and known:
         pending = any(found.pending.values())
-        echo(
-            "Nothing was missed so far." if pending else "Nothing was missed.",
-            fg=None if pending else "green",
-        )
+        echo("Nothing was missed so far." if pending else "Nothing was missed.", fg=None if pending else "green")

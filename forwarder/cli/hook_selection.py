@@ -27,9 +27,7 @@ class HookSelection:
     hook_id: str | None = None
 
 
-def select(
-    config: Path, name: str | None, hook_id: str | None = None, *, needs_hook: bool = True
-) -> HookSelection:
+def select(config: Path, name: str | None, hook_id: str | None = None, *, needs_hook: bool = True) -> HookSelection:
     """Select the org and the hook for a command.
 
     Without a `name`, select the only org with the section `hook`. If no org has this section, select the only org. The
@@ -44,9 +42,7 @@ def select(
     return selection
 
 
-def load_desired_hook(
-    config: Path, name: str | None, hook_id: str | None = None
-) -> tuple[HookSelection, DesiredHook]:
+def load_desired_hook(config: Path, name: str | None, hook_id: str | None = None) -> tuple[HookSelection, DesiredHook]:
     """Select an org and a hook as `select` does. Return this selection, and the hook that the configuration describes.
 
     Raises:
@@ -78,9 +74,7 @@ def load_desired_hook(
 def _select(config: Path, name: str | None, hook_id: str | None) -> HookSelection:
     settings = load_settings(config)
     name = choose_org(settings, name, lambda org: org.hook)
-    return HookSelection(
-        name, settings.orgs[name], settings.reconcile.rate_share, settings.store.path, hook_id
-    )
+    return HookSelection(name, settings.orgs[name], settings.reconcile.rate_share, settings.store.path, hook_id)
 
 
 def _missing(selection: HookSelection, *, hook: bool) -> list[str]:

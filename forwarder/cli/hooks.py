@@ -87,9 +87,7 @@ def show(config: Path, org: str | None, hook_id: str | None, *, as_json: bool) -
         else:
             print_hook(hook)
             if differences:
-                echo(
-                    "The hook differs from the configuration; `forwarder hooks sync` updates it:", fg="yellow"
-                )
+                echo("The hook differs from the configuration; `forwarder hooks sync` updates it:", fg="yellow")
                 print_differences(differences)
         if not hook.live:
             echo(f"Okta sends no events to {title(hook)}.", fg="red", err=True)
@@ -200,9 +198,7 @@ def delete(config: Path, org: str | None, hook_id: str | None, *, dry_run: bool,
     async def run(admin: HookAdmin) -> None:
         hook = await _existing(admin, selection)
         if dry_run:
-            echo(
-                f"Dry run: would delete {title(hook)}, which posts {len(hook.types)} event types to {hook.uri}."
-            )
+            echo(f"Dry run: would delete {title(hook)}, which posts {len(hook.types)} event types to {hook.uri}.")
             return
         if not yes:
             click.confirm(f"Delete {title(hook)} in {selection.name} for good?", abort=True)
@@ -225,9 +221,7 @@ def _run(selection: HookSelection, act: Callable[[HookAdmin], Awaitable[None]]) 
     asyncio.run(run())
 
 
-def _run_change(
-    selection: HookSelection, act: Callable[[HookAdmin], Awaitable[None]], *, dry_run: bool
-) -> None:
+def _run_change(selection: HookSelection, act: Callable[[HookAdmin], Awaitable[None]], *, dry_run: bool) -> None:
     """Call `_run`, then ask the running forwarder to check the hook now, instead of after `check_interval`."""
     from forwarder.control_socket import ask
     from forwarder.okta.hooks.watch import CheckHookRequest
@@ -252,9 +246,7 @@ async def _existing(admin: HookAdmin, selection: HookSelection) -> Hook:
     assert settings is not None
     hook = find_own(await admin.all(), settings.name, settings.uri)
     if hook is None:
-        raise OktaError(
-            f"{selection.name} has no event hook named {settings.name}; `forwarder hooks sync` creates it."
-        )
+        raise OktaError(f"{selection.name} has no event hook named {settings.name}; `forwarder hooks sync` creates it.")
     return hook
 
 

@@ -43,14 +43,11 @@ class _Answers(NamedTuple):
 @config_option
 @click.option("--org-url", help="The org's own URL, such as https://acme.okta.com.")
 @click.option(
-    "--public-url",
-    help="The URL that Okta posts to, on your TLS proxy, such as https://hooks.acme.com/okta/events.",
+    "--public-url", help="The URL that Okta posts to, on your TLS proxy, such as https://hooks.acme.com/okta/events."
 )
 @click.option("--sink", type=click.Choice([*_ADDRESSES, "file"]), help="The kind of the first sink.")
 @click.option("--sink-address", help="The URL of the sink, or the path of its file.")
-@click.option(
-    "--secrets", type=click.Path(path_type=Path, file_okay=False), help="The folder for files of secrets."
-)
+@click.option("--secrets", type=click.Path(path_type=Path, file_okay=False), help="The folder for files of secrets.")
 @click.option("--store", type=click.Path(path_type=Path, dir_okay=False), help="The file of the store.")
 @click.option("--yes", is_flag=True, help="Ask nothing; use the default of each option that is not given.")
 def init(  # noqa: PLR0913 - one for each option
@@ -74,9 +71,7 @@ def init(  # noqa: PLR0913 - one for each option
     Exit codes: 0 written; 1 a file exists or cannot be written; 2 wrong usage.
     """
     if config.exists() or config.is_symlink():
-        raise ForwarderError(
-            f"{config} exists, and `init` never overwrites a file; name another file with --config"
-        )
+        raise ForwarderError(f"{config} exists, and `init` never overwrites a file; name another file with --config")
 
     def ask(given: str | None, option: str, question: str, default: str, check: Callable[[str], str]) -> str:
         if given is None and not yes:
@@ -160,9 +155,7 @@ def _write(config: Path, answers: _Answers) -> None:
         made = [name for name in (_HOOK_FILE, _OPS_FILE) if _make_secret(answers.secrets / name)]
         _create(config, text, 0o644)
     except OSError as error:
-        raise ForwarderError(
-            f"{error.filename} cannot be written: {error.strerror}; choose another place"
-        ) from None
+        raise ForwarderError(f"{error.filename} cannot be written: {error.strerror}; choose another place") from None
     echo(f"Wrote {config}" + "".join(f" and {answers.secrets / name}" for name in made) + ".", fg="green")
     for name in (_HOOK_FILE, _OPS_FILE):
         if name not in made:
@@ -230,7 +223,9 @@ def _print_next(config: Path, answers: _Answers) -> None:
     option = "" if config == DEFAULT_CONFIG else f" -c {config}"
     steps = []
     if not answers.has(_OKTA_FILE):
-        token = f"write an API token of Okta to {answers.secrets / _OKTA_FILE}, and uncomment `api` and `hook` in {config}"
+        token = (
+            f"write an API token of Okta to {answers.secrets / _OKTA_FILE}, and uncomment `api` and `hook` in {config}"
+        )
         steps.append(f"# {token}")
     if answers.sink == "elasticsearch":
         if not answers.has(_KEY_FILE):

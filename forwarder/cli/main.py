@@ -58,9 +58,7 @@ class _Commands(click.Group):
             ctx.exit(1)
 
 
-@click.group(
-    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
-)
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(version("okta-forwarder"), prog_name="forwarder")
 def main() -> None:
     """Forward every security event of an Okta org to a SIEM, and lose no event that was acknowledged.
@@ -124,9 +122,7 @@ def check(config: Path) -> None:
             if settings.reactions.on:
                 echo(f"    events about actions go to {sink.action_stream}; {rights}")
     echo(f"  store: {settings.store.path}")
-    echo(
-        f"  receiver: {settings.receiver.listen}; status page: {settings.ops.scheme}://{settings.ops.listen}/"
-    )
+    echo(f"  receiver: {settings.receiver.listen}; status page: {settings.ops.scheme}://{settings.ops.listen}/")
 
 
 def add_commands() -> None:

@@ -27,9 +27,7 @@ _HINT = (
 @click.command("okta-role")
 @config_option
 @click.option("--org", type=ORG, help="The name of the org; required if several orgs are possible.")
-@click.option(
-    "--apply", "applies", is_flag=True, help="Make the changes; without this option, they are only shown."
-)
+@click.option("--apply", "applies", is_flag=True, help="Make the changes; without this option, they are only shown.")
 @click.option(
     "--group",
     "groups",
@@ -103,9 +101,7 @@ def _wanted(settings: "Settings", org: str | None, groups: tuple[str, ...]) -> "
         key = "api" if found.url else "url"
         raise SettingsError([f"orgs.{name}.{key}: is required for this command; see docs/reactions.md"])
     needs = needs_of(settings.reactions, name, has_zones=bool(found.zones))
-    return name, RoleOptions(
-        found.url.rstrip("/"), found.api.client_id or "", needs, settings.reactions, groups=groups
-    )
+    return name, RoleOptions(found.url.rstrip("/"), found.api.client_id or "", needs, settings.reactions, groups=groups)
 
 
 def _credentials(settings: "Settings", name: str, token: dict[str, str] | None) -> "ApiSettings":
@@ -147,8 +143,7 @@ def _print(before: "RoleComparison", after: "RoleComparison", *, applied: bool) 
     elif applied and not after.is_as_it_should_be:
         left = [difference.line for each in after.comparisons for difference in each.differences]
         show(
-            "problem",
-            "After the change, Okta still shows differences: " + "; ".join(left) + ". Run the command again",
+            "problem", "After the change, Okta still shows differences: " + "; ".join(left) + ". Run the command again"
         )
     elif applied and not before.is_as_it_should_be:
         show("done", "the changes were made, and Okta shows them")

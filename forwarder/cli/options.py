@@ -40,9 +40,7 @@ class ConfiguredName(click.ParamType):  # type: ignore[type-arg]  # generic only
     def __init__(self, section: Literal["orgs", "sinks"]) -> None:
         self._section = section
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the names that begin with `incomplete`; an empty list if the configuration file cannot be read."""
         del param
         try:
@@ -114,10 +112,7 @@ def choose_org(settings: Settings, name: str | None, fit: Callable[[OrgSettings]
 
 def missing_api_keys(name: str, org: OrgSettings) -> list[str]:
     """Return a line for each setting that calls of Okta's API need and that the org `name` does not have."""
-    needed = (
-        ("url", "https://acme.okta.com", org.url),
-        ("api", "{token: {file: /run/secrets/okta-token}}", org.api),
-    )
+    needed = (("url", "https://acme.okta.com", org.url), ("api", "{token: {file: /run/secrets/okta-token}}", org.api))
     return [
         f"orgs.{name}.{key}: is required for this command, as in {example}"
         for key, example, value in needed

@@ -105,11 +105,7 @@ def undo(config: Path, id_: str, *, why: str) -> None:
     help="How long to pause, such as 2h. Default: until `forwarder reactions resume`.",
 )
 @click.option(
-    "--why",
-    required=True,
-    callback=_not_blank,
-    metavar="TEXT",
-    help="The reason, for people who notice the pause.",
+    "--why", required=True, callback=_not_blank, metavar="TEXT", help="The reason, for people who notice the pause."
 )
 @click.argument("what", required=False, metavar="[RULE|ACTION]")
 def pause(config: Path, what: str | None, *, seconds: float | None, why: str) -> None:
@@ -127,15 +123,12 @@ def pause(config: Path, what: str | None, *, seconds: float | None, why: str) ->
     request = PauseRequest(scope, why, _who(), seconds, title)
     if _send(settings, request) is None:
         _change_here(
-            settings,
-            lambda pauses, now: pauses.pause(scope, why, now, seconds=seconds, by=request.by, title=title),
+            settings, lambda pauses, now: pauses.pause(scope, why, now, seconds=seconds, by=request.by, title=title)
         )
     until = "`forwarder reactions resume`"
     if seconds is not None:
         until = iso(SystemClock().now() + round(seconds * SECOND), "seconds")
-    terminal.echo(
-        f"Paused {what or 'all reactions'} until {until}. Existing effects still end at their planned time."
-    )
+    terminal.echo(f"Paused {what or 'all reactions'} until {until}. Existing effects still end at their planned time.")
 
 
 @click.command()

@@ -37,12 +37,8 @@ _TIMES = (
 @click.command("list")
 @config_option
 @click.option("--live", is_flag=True, help="Only actions whose effect exists now and will be undone.")
-@click.option(
-    "--waiting", is_flag=True, help="Only actions that wait: for approval, another try or the System Log."
-)
-@click.option(
-    "--since", type=TimeParam(), help=f"Only actions planned since this time: {TimeParam.examples}."
-)
+@click.option("--waiting", is_flag=True, help="Only actions that wait: for approval, another try or the System Log.")
+@click.option("--since", type=TimeParam(), help=f"Only actions planned since this time: {TimeParam.examples}.")
 @click.option(
     "--limit",
     type=click.IntRange(1, 1_000_000),
@@ -101,9 +97,7 @@ def show(config: Path, id_: str, *, as_object: bool) -> None:
 
 @click.command()
 @config_option
-@click.option(
-    "--since", type=TimeParam(), help=f"Only actions planned since this time: {TimeParam.examples}."
-)
+@click.option("--since", type=TimeParam(), help=f"Only actions planned since this time: {TimeParam.examples}.")
 def export(config: Path, since: Micros | None) -> None:
     """Print every action as one JSON object per line, oldest first: for an audit, or for another system.
 
@@ -208,9 +202,7 @@ def _json(value: Any) -> str:
 
 
 def _approval(approval: Approval) -> str:
-    wanted = (
-        "this action always needs approval" if approval.why == "asks" else f"over the limit {approval.why}"
-    )
+    wanted = "this action always needs approval" if approval.why == "asks" else f"over the limit {approval.why}"
     if approval.given is None:
         return f"needed until {iso(approval.until, 'seconds')}: {wanted}"
     given = "approved" if approval.given else "refused"

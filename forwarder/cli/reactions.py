@@ -50,9 +50,7 @@ def check(config: Path, org: str | None, *, as_json: bool) -> None:
     settings = load_settings(config)
     check_org(settings, org)
     if not settings.reactions.on:
-        raise SettingsError(
-            ["reactions.on: there are no reactions to check; docs/reactions.md shows how to begin"]
-        )
+        raise SettingsError(["reactions.on: there are no reactions to check; docs/reactions.md shows how to begin"])
     rows = asyncio.run(_run(settings, org))
     print_rows(rows, as_json=as_json)
     if any(row.verdict == "fail" for row in rows):

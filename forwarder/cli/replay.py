@@ -51,27 +51,17 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]  # generic only from cli
     help="Only events received since this time: 2026-01-31, 2026-01-31T08:00Z, or an age such as 24h.",
 )
 @click.option(
-    "--until",
-    type=TimeParam(),
-    help="Only events received before this time, written like --since; by default now.",
+    "--until", type=TimeParam(), help="Only events received before this time, written like --since; by default now."
 )
-@click.option(
-    "--type", "types", multiple=True, help="Only this event type, such as user.session.*; can be repeated."
-)
+@click.option("--type", "types", multiple=True, help="Only this event type, such as user.session.*; can be repeated.")
 @click.option("--org", type=ORG, help="Only events of this org.")
 @click.option(
-    "--rate",
-    type=_Rate(),
-    default="200/s",
-    show_default=True,
-    help="The maximum number of events per second.",
+    "--rate", type=_Rate(), default="200/s", show_default=True, help="The maximum number of events per second."
 )
 @click.option("--resume", is_flag=True, help="Continue the interrupted replay to this sink.")
 @click.option("--dry-run", is_flag=True, help="Only count the events.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the counts and the result as JSON lines; needs --yes."
-)
+@click.option("--json", "as_json", is_flag=True, help="Print the counts and the result as JSON lines; needs --yes.")
 def replay(  # noqa: PLR0913 - one for each option
     config: Path,
     *,
@@ -130,9 +120,7 @@ def _check(settings: "Settings", sink: str, types: tuple[str, ...], org: str | N
             echo(f"--type: {problem}", fg="yellow", err=True)
 
 
-def _print_plan(
-    settings: "Settings", sink: str, chosen: "Range", plan: "RedeliveryPlan", *, as_json: bool
-) -> None:
+def _print_plan(settings: "Settings", sink: str, chosen: "Range", plan: "RedeliveryPlan", *, as_json: bool) -> None:
     import msgspec
 
     if as_json:
@@ -151,11 +139,7 @@ def _print_plan(
         if number:
             echo(f"  Left out: {number:,} that {what}.")
     if plan.gone:
-        oldest = (
-            f"; the oldest event in the store was received at {iso(plan.oldest, 'seconds')}"
-            if plan.oldest
-            else ""
-        )
+        oldest = f"; the oldest event in the store was received at {iso(plan.oldest, 'seconds')}" if plan.oldest else ""
         text = f"{count(plan.gone, 'event')} of this time range, of any type"
         echo(f"  No longer stored (store.retention): {text}{oldest}.", fg="yellow")
     if plan.events:
@@ -187,9 +171,7 @@ def _deliver(settings: "Settings", sink: str, chosen: "Range | None", rate: floa
         echo(f"Stopped. To continue: forwarder replay --sink {sink} --resume", fg="yellow", err=True)
         raise SystemExit(1) from None
     if done is None:
-        echo(
-            "No forwarder runs on this store; start one, then run the same command again.", fg="red", err=True
-        )
+        echo("No forwarder runs on this store; start one, then run the same command again.", fg="red", err=True)
         raise SystemExit(1)
     taken, rejected = msgspec.convert(done, RedeliveryProgress).taken, max(0, dead() - before)
     if as_json:

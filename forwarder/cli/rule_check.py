@@ -102,18 +102,14 @@ def check(files: tuple[Path, ...], config: Path, *, as_json: bool) -> None:
 
 
 def _reads_system_log(settings: "Settings") -> bool:
-    return any(
-        org.api for name, org in settings.orgs.items() if name in (settings.rules.orgs or settings.orgs)
-    )
+    return any(org.api for name, org in settings.orgs.items() if name in (settings.rules.orgs or settings.orgs))
 
 
 def _print_table(ruleset: "Ruleset", found: "Sequence[Reviewed]") -> None:
     table = folded_table("rule", "level", "fed by", "alerts", no_wrap=("level",))
     titles = {each.id: each.title for each in ruleset.rules_and_correlations}
     for each in found:
-        table.add_row(
-            each.rule.title, each.rule.level, FED_BY[each.needs.fed_by], _alerts(alerts=each.rule.alerts)
-        )
+        table.add_row(each.rule.title, each.rule.level, FED_BY[each.needs.fed_by], _alerts(alerts=each.rule.alerts))
     for rule in ruleset.correlations:
         fed_by = ", ".join(titles[name] for name in rule.rules)
         table.add_row(rule.title, rule.level, fed_by, _alerts(alerts=rule.alerts))
@@ -121,11 +117,7 @@ def _print_table(ruleset: "Ruleset", found: "Sequence[Reviewed]") -> None:
         terminal = console()
         terminal.print(table)
         terminal.print()
-    kinds = (
-        ("rule", ruleset.rules),
-        ("correlation", ruleset.correlations),
-        ("exception", ruleset.exceptions),
-    )
+    kinds = (("rule", ruleset.rules), ("correlation", ruleset.correlations), ("exception", ruleset.exceptions))
     echo(", ".join(count(len(each), noun) for noun, each in kinds))
     if ruleset.left_out:
         echo(f"{ruleset.left_out} left out: not about Okta, or without a System Log filter")
@@ -136,10 +128,7 @@ def _alerts(*, alerts: bool) -> str:
 
 
 def _print_json(
-    ruleset: "Ruleset",
-    found: "Sequence[Reviewed]",
-    doubts: "Sequence[RuleProblem]",
-    problems: "Sequence[RuleProblem]",
+    ruleset: "Ruleset", found: "Sequence[Reviewed]", doubts: "Sequence[RuleProblem]", problems: "Sequence[RuleProblem]"
 ) -> None:
     result = {
         "rules": [
@@ -170,12 +159,7 @@ def _print_json(
             for each in ruleset.correlations
         ],
         "exceptions": [
-            {
-                "id": each.id,
-                "title": each.title,
-                "file": str(each.file),
-                "until": each.until and str(each.until),
-            }
+            {"id": each.id, "title": each.title, "file": str(each.file), "until": each.until and str(each.until)}
             for each in (*ruleset.exceptions, *ruleset.expired)
         ],
         "left_out": ruleset.left_out,
@@ -220,9 +204,7 @@ def test(files: tuple[Path, ...], config: Path, *, as_json: bool) -> None:
     if not as_json:
         echo(f"{count(len(results) - len(failed), 'test')} passed, {len(failed)} failed")
         if untested:
-            echo(
-                f"{count(len(untested), 'rule')} without tests: {', '.join(rule.title for rule in untested)}"
-            )
+            echo(f"{count(len(untested), 'rule')} without tests: {', '.join(rule.title for rule in untested)}")
     if not results and not problems:
         text = "there is no test; write the tests of name.yml into name.tests.yml in the same folder"
         echo(text, fg="red", err=True)

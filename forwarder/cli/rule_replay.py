@@ -92,14 +92,7 @@ def list_rules(config: Path, *, as_json: bool) -> None:
         numbers = [f"{row[key]:,}" for key in ("alerts_24h", "alerts_7d", "held_back")]
         if by_exceptions := row["held_back_by_exceptions"]:
             numbers[-1] += f", {by_exceptions:,} by exceptions"
-        cells = (
-            row["name"] or row["title"],
-            row["level"],
-            tags,
-            row["fed_by"],
-            *numbers,
-            row["last_alert"] or "",
-        )
+        cells = (row["name"] or row["title"], row["level"], tags, row["fed_by"], *numbers, row["last_alert"] or "")
         table.add_row(*(Text(str(cell)) for cell in cells))
     console().print(table)
 
@@ -149,9 +142,7 @@ def _rows(
 def _print_replay(report: "ReplayReport") -> None:
     echo(f"{count(report.events, 'event')} received from {report.since} to {report.until}")
     if report.too_old:
-        echo(
-            f"{count(report.too_old, 'event')} older than rules.max_age: the live evaluation leaves them out"
-        )
+        echo(f"{count(report.too_old, 'event')} older than rules.max_age: the live evaluation leaves them out")
     for rule in report.rules:
         if rule.matches or rule.held_back or rule.alerts_too_old:
             _print_rule(rule)
@@ -169,9 +160,7 @@ def _print_replay(report: "ReplayReport") -> None:
 def _print_rule(rule: "RuleReport") -> None:
     echo(f"\n{rule.title} ({rule.level})", fg="cyan")
     live = f"; the store has {rule.stored_alerts:,}" if rule.stored_alerts != rule.alerts else ""
-    echo(
-        f"  {count(rule.alerts, 'alert')} from {rule.matches:,} {'match' if rule.matches == 1 else 'matches'}{live}"
-    )
+    echo(f"  {count(rule.alerts, 'alert')} from {rule.matches:,} {'match' if rule.matches == 1 else 'matches'}{live}")
     if rule.alerts_too_old:
         echo(f"  and {count(rule.alerts_too_old, 'alert')} about events older than rules.max_age")
     for reason, number in rule.held_back.items():

@@ -87,9 +87,7 @@ def coverage(files: tuple[Path, ...], *, as_json: bool) -> None:
     raise SystemExit(2 if problems else 1 if unknown else 0)
 
 
-def _read(
-    files: tuple[Path, ...],
-) -> "tuple[list[tuple[Path, Coverage]], list[UnreadableRule], Counter[str]]":
+def _read(files: tuple[Path, ...]) -> "tuple[list[tuple[Path, Coverage]], list[UnreadableRule], Counter[str]]":
     """Return the coverage of each rule, the problems of rules that cannot be read, and for each reason the number of
     rules left out."""
     from forwarder.rules import coverage as judge
@@ -112,9 +110,7 @@ def _read(
     return found, problems, left_out
 
 
-def _print_json(
-    found: "list[tuple[Path, Coverage]]", problems: "list[UnreadableRule]", left_out: Counter[str]
-) -> None:
+def _print_json(found: "list[tuple[Path, Coverage]]", problems: "list[UnreadableRule]", left_out: Counter[str]) -> None:
     from forwarder.core.catalogue import RELEASE
     from forwarder.rules.conditions.rule import RULES_LEFT_OUT
     from forwarder.rules.coverage import counts

@@ -31,18 +31,12 @@ def setup() -> None:
 
 @setup.command("elasticsearch")
 @config_option
-@click.option(
-    "--sink", "name", type=SINK, help="Name of the elasticsearch sink; required if there are several."
-)
+@click.option("--sink", "name", type=SINK, help="Name of the elasticsearch sink; required if there are several.")
 @click.option("--dry-run", is_flag=True, help="Show the changes without making them.")
-@click.option(
-    "--retention", metavar="TIME", help="Overrides the sink's `retention` for this run, for example 90d."
-)
+@click.option("--retention", metavar="TIME", help="Overrides the sink's `retention` for this run, for example 90d.")
 @click.option("--ilm-policy", metavar="NAME", help="Overrides the sink's `ilm_policy` for this run.")
 @click.option("--rollover", is_flag=True, help="Roll the data stream over if its index has an older mapping.")
-def elasticsearch_command(
-    config: Path, name: str | None, *, dry_run: bool, rollover: bool, **override: str
-) -> None:
+def elasticsearch_command(config: Path, name: str | None, *, dry_run: bool, rollover: bool, **override: str) -> None:
     """Create the mapping, template and ingest pipeline of logs-okta.system-*, and templates for our other data streams.
 
     The command uses the hosts and the credentials of the sink. It checks which features the server has, and reports what
@@ -81,9 +75,7 @@ def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "
 
     from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
-    known = {
-        name: sink for name, sink in settings.sinks.items() if isinstance(sink, ElasticsearchSinkSettings)
-    }
+    known = {name: sink for name, sink in settings.sinks.items() if isinstance(sink, ElasticsearchSinkSettings)}
     if name is None and len(known) == 1:
         (name,) = known
     if name is None or name not in known:
@@ -110,10 +102,7 @@ def _password_options(secret: str) -> Callable[[_Command], _Command]:
     options = (
         click.option("--user", help=f"The name of a user, if there is no {secret}."),
         click.option(
-            "--password",
-            metavar=SECRET_SOURCE,
-            callback=secret_source,
-            help="Where to read the password of --user.",
+            "--password", metavar=SECRET_SOURCE, callback=secret_source, help="Where to read the password of --user."
         ),
         click.option(
             "--ca-file",
@@ -166,9 +155,7 @@ def kibana_command(*, dry_run: bool, **options: Any) -> None:
     help="Where to read the token of a service account (with the role Editor, or Admin to add data sources).",
 )
 @click.option("--folder", metavar="TITLE", help="Title of the folder for the dashboards.  [default: Okta]")
-@click.option(
-    "--runbook-url", metavar="URL", help="URL of your copy of docs/runbook.md; the panels link to it."
-)
+@click.option("--runbook-url", metavar="URL", help="URL of your copy of docs/runbook.md; the panels link to it.")
 @click.option("--prometheus", metavar="URL", help="Add a Prometheus with this URL as a data source.")
 @click.option("--elasticsearch", metavar="URL", help="Add an Elasticsearch with this URL as a data source.")
 @_password_options("token")

@@ -43,9 +43,7 @@ def stats(config: Path, *, as_json: bool) -> None:
     for name, events in ledger.removed.items():
         again = "is in the configuration again; restart the forwarder" if name in settings.sinks else ""
         hint = again or f"is not configured; add a sink with this name, or run: forwarder forget-sink {name}"
-        terminal.echo(
-            f"{count(events, 'event')} kept for the sink {name}, which {hint}", fg="yellow", err=True
-        )
+        terminal.echo(f"{count(events, 'event')} kept for the sink {name}, which {hint}", fg="yellow", err=True)
     for imbalance in ledger.imbalances:
         terminal.echo(imbalance, fg="red", err=True)
     if not ledger.balanced:

@@ -20,22 +20,16 @@ if TYPE_CHECKING:
 
 _FORMATS = ("table", "json", "raw", "ecs", "otlp")
 _NEWEST = 20
-_COLUMNS = (
-    "{published:<23}  {source:<5}  {event_type:<36}  {outcome:<9}  {actor:<30}  {target:<24}  {client_ip}"
-)
+_COLUMNS = "{published:<23}  {source:<5}  {event_type:<36}  {outcome:<9}  {actor:<30}  {target:<24}  {client_ip}"
 
 
 @click.command()
 @config_option
-@click.option(
-    "--type", "types", multiple=True, help="Only this event type, such as user.session.*; can be repeated."
-)
+@click.option("--type", "types", multiple=True, help="Only this event type, such as user.session.*; can be repeated.")
 @click.option("--actor", default="", help="Only events of actors with this text in the login, name or id.")
 @click.option("--outcome", default="", help="Only this outcome, such as FAILURE.")
 @click.option("--org", type=ORG, default="", help="Only events of this org.")
-@click.option(
-    "--via", type=click.Choice(["hook", "log", "alert", "action"]), help="Only events of this source."
-)
+@click.option("--via", type=click.Choice(["hook", "log", "alert", "action"]), help="Only events of this source.")
 @click.option(
     "--format",
     "form",
@@ -61,9 +55,7 @@ _COLUMNS = (
     help=f"Begin with the events received at this time: {MomentParam.examples}. By default, with the next event.",
 )
 @click.option(
-    "--follow/--no-follow",
-    default=True,
-    help="Continue with new events, or end after the events in the store.",
+    "--follow/--no-follow", default=True, help="Continue with new events, or end after the events in the store."
 )
 @click.option(
     "--url", help="Read another machine's ops listener, such as https://forwarder:9464, instead of the store."
@@ -173,9 +165,7 @@ def _source(config: Path, url: str | None, token: str | None, wanted: "TapOption
         check_org(settings, wanted.filter.org or None, commands)
         return from_store(settings.store, commands, wanted)
     if wanted.since is not None or not wanted.follow:
-        raise click.UsageError(
-            "--since and --no-follow need the store; with --url, tap shows only new events"
-        )
+        raise click.UsageError("--since and --no-follow need the store; with --url, tap shows only new events")
     from forwarder.cli.tap_url import from_url
 
     return from_url(url, token, wanted)

@@ -169,11 +169,7 @@ def _newest(tail: "Tail", wanted: TapOptions) -> Iterator[dict[str, Any]]:
         part: list[dict[str, Any]] = []
         position = low - 1
         while position < high:  # one read may return fewer events than wanted, because of its limit of bytes
-            events = [
-                one
-                for one in tail.events(position, limit=high - position, max_bytes=_BYTES)
-                if one.seq <= high
-            ]
+            events = [one for one in tail.events(position, limit=high - position, max_bytes=_BYTES) if one.seq <= high]
             if not events:
                 break
             part += [shown for one in events if (shown := _shown(one, wanted))]

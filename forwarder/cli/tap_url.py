@@ -12,9 +12,7 @@ from forwarder.core.errors import ForwarderError
 from forwarder.core.urls import split_url
 from forwarder.core.wording import agrees, count
 
-_WHERE = (
-    "name the forwarder's ops listener, which is `ops.listen` in its configuration: --url http://HOST:9464"
-)
+_WHERE = "name the forwarder's ops listener, which is `ops.listen` in its configuration: --url http://HOST:9464"
 _EXCERPT = 200
 _SILENCE = 40.0  # seconds without data that count as an error; the stream has a comment every 15 s
 
@@ -62,9 +60,7 @@ def from_url(url: str, token: str | None, wanted: TapOptions) -> Iterator[dict[s
         yield Notice("the forwarder stopped")
 
 
-def _events(
-    lines: Iterator[str], ends_at: float | None, form: str | None
-) -> Iterator[dict[str, Any] | Notice]:
+def _events(lines: Iterator[str], ends_at: float | None, form: str | None) -> Iterator[dict[str, Any] | Notice]:
     kind = ""
     for text in lines:
         if ends_at is not None and time.monotonic() >= ends_at:

@@ -10,14 +10,7 @@ import click
 
 from forwarder.cli.options import ORG, choose_org, config_option, load_settings, missing_api_keys
 from forwarder.cli.terminal import echo, echo_json
-from forwarder.cli.zone_output import (
-    ZoneReport,
-    look_as_json,
-    print_applied,
-    print_look,
-    print_step,
-    print_undeclared,
-)
+from forwarder.cli.zone_output import ZoneReport, look_as_json, print_applied, print_look, print_step, print_undeclared
 from forwarder.clock import SystemClock
 from forwarder.core.errors import OktaError, SettingsError
 from forwarder.okta.zones.build import protected_by, zone_writer
@@ -89,9 +82,7 @@ def sync(
     name, settings, org_settings = _select(config, org)
     known = {*org_settings.zones, org_settings.blocklist.zone}
     if unknown := sorted(set(adopt) - known):
-        raise click.UsageError(
-            f"--adopt: {unknown[0]} is not declared; declared are: {', '.join(sorted(known))}"
-        )
+        raise click.UsageError(f"--adopt: {unknown[0]} is not declared; declared are: {', '.join(sorted(known))}")
 
     async def run() -> bool:
         async with _connect(name, settings, org_settings) as writer:

@@ -116,9 +116,7 @@ class _Loader(yaml.SafeLoader):
     def fetch_flow_collection_start(self, token: Any) -> None:
         """Read a `[` or `{`. Refuse deep nesting, which takes PyYAML seconds until its recursion ends."""
         if self.flow_level == _MOST_NESTED:
-            raise yaml.scanner.ScannerError(
-                None, None, "lists or mappings are nested too deeply", self.get_mark()
-            )
+            raise yaml.scanner.ScannerError(None, None, "lists or mappings are nested too deeply", self.get_mark())
         super().fetch_flow_collection_start(token)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # as in the base class
@@ -171,9 +169,7 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        is_key = (
-            error.context == "while scanning a simple key"
-        )  # PyYAML notices this error only in a later line
+        is_key = error.context == "while scanning a simple key"  # PyYAML notices this error only in a later line
         mark = error.context_mark if is_key and error.context_mark else error.problem_mark
         words = str(error.problem)
         hint = next((f"; {hint}" for sign, hint in _HINTS.items() if sign in words), "")

@@ -22,9 +22,7 @@ def check_host(host: str) -> None:
         try:
             ip_address(host)
         except ValueError:
-            raise ValueError(
-                "has an IP address that cannot exist; write one as in 192.0.2.7 or [::1]"
-            ) from None
+            raise ValueError("has an IP address that cannot exist; write one as in 192.0.2.7 or [::1]") from None
         return
     try:
         name = host.encode("ascii" if host.isascii() else "idna").decode()

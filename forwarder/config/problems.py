@@ -103,9 +103,7 @@ class Describer:
         if kind in {"union_tag_not_found", "union_tag_invalid"}:
             must = "is required; write" if kind == "union_tag_not_found" else "must be"
             return f"{path}.kind: {must} one of {', '.join(sorted(self._kinds))}"
-        if kind == "string_pattern_mismatch" and (
-            error["loc"][-1] == "[key]" or error["ctx"]["pattern"] == _NAMES
-        ):
+        if kind == "string_pattern_mismatch" and (error["loc"][-1] == "[key]" or error["ctx"]["pattern"] == _NAMES):
             return f"{path}: {_NAME}"
         words = plain(error, _field(section, error["loc"]))
         begin = _ABOUT_A_KEY.match(words)
@@ -120,9 +118,7 @@ class Describer:
             return "put a blank after the colon"
         snake = re.sub(r"(?<=[a-z])(?=[A-Z])|[- .]", "_", key).lower()
         near = difflib.get_close_matches(snake, siblings, n=1, cutoff=0.8)
-        near = near or [
-            known for known in siblings if snake.startswith(known) or (snake and known.startswith(snake))
-        ]
+        near = near or [known for known in siblings if snake.startswith(known) or (snake and known.startswith(snake))]
         near = near or [known for known in siblings if snake in _OTHER_NAMES.get(known, "").split()]
         if not near and (belongs := self._belongs(loc)):
             *others, last = belongs
@@ -130,9 +126,7 @@ class Describer:
             choice = "; NAME is a name of your choice" if named else ""
             return f"it belongs to {', '.join(others)}{' or ' * bool(others)}{last}{choice}"
         near = near or difflib.get_close_matches(snake, siblings, n=1, cutoff=0.67 if len(key) > 4 else 0.6)
-        return (
-            f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(sorted(siblings)) or 'none'}"
-        )
+        return f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(sorted(siblings)) or 'none'}"
 
     def _belongs(self, loc: tuple[Any, ...]) -> list[str]:
         """Return the sections that have the last key of `loc`; empty if more than four have it, or none.

@@ -27,9 +27,7 @@ def refuse_source(text: str) -> None:
     if "_" in text and _NAME.fullmatch(text) and text in os.environ:
         raise ValueError("is the name of an environment variable, not its value; write {env: NAME}")
     if re.match(r"(env|file):\S", text):
-        raise ValueError(
-            "is a text, not a source; write {env: NAME} or {file: path}, with a blank after the colon"
-        )
+        raise ValueError("is a text, not a source; write {env: NAME} or {file: path}, with a blank after the colon")
     if re.fullmatch(r"""\s*\{\s*["']?(env|file)["']?\s*:[^{}]*\}\s*""", text):
         raise ValueError(
             "is a text, not a source; write {env: NAME} or {file: path} without quotes around it, or, in an environment "
@@ -47,11 +45,7 @@ def read_source(written: Any) -> str:
     """
     if isinstance(written, int | float | date):
         raise ValueError(f"{_FORMS}; YAML does not read this as a text, so put it into quotes")  # noqa: TRY004  # pydantic reports only a ValueError
-    if (
-        not isinstance(written, dict)
-        or len(written) != 1
-        or not isinstance(next(iter(written.values())), str)
-    ):
+    if not isinstance(written, dict) or len(written) != 1 or not isinstance(next(iter(written.values())), str):
         raise ValueError(_FORMS)
     kind, name = next(iter(written.items()))
     value = _read(kind, name)
@@ -62,9 +56,7 @@ def read_source(written: Any) -> str:
             f"{kind} {name} contains only a variable, which is not replaced; write the secret itself there"
         )
     if _QUOTED.fullmatch(value):
-        raise ValueError(
-            f"{kind} {name} has quotes around the secret, which would be a part of it; remove them"
-        )
+        raise ValueError(f"{kind} {name} has quotes around the secret, which would be a part of it; remove them")
     if _ASSIGNED.fullmatch(value):
         raise ValueError(f"{kind} {name} contains NAME=VALUE; write only the value there")
     check_characters(value)
@@ -113,6 +105,4 @@ def check_characters(secret: str) -> None:
     try:
         secret.encode()
     except UnicodeEncodeError:
-        raise ValueError(
-            "the secret has a character that cannot be written in UTF-8; set another secret"
-        ) from None
+        raise ValueError("the secret has a character that cannot be written in UTF-8; set another secret") from None

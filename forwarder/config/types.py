@@ -69,14 +69,10 @@ def _seconds(value: Any) -> float:
     return _amount(value, _TIMES, _LONGEST_TIME, "time", "500ms, 2s, 5m, 1h or 7d")
 
 
-Size = Annotated[
-    int, BeforeValidator(_bytes), _unparsed(_SIZES), _written("([KkMmGgTt][Ii]?)?[Bb]", "10MiB", "2GB")
-]
+Size = Annotated[int, BeforeValidator(_bytes), _unparsed(_SIZES), _written("([KkMmGgTt][Ii]?)?[Bb]", "10MiB", "2GB")]
 """A number of bytes. It is written with a unit, as in `10MiB`, also if it is the default of a setting."""
 
-Duration = Annotated[
-    float, BeforeValidator(_seconds), _unparsed(_TIMES), _written("(ms|s|m|h|d)", "500ms", "2s", "7d")
-]
+Duration = Annotated[float, BeforeValidator(_seconds), _unparsed(_TIMES), _written("(ms|s|m|h|d)", "500ms", "2s", "7d")]
 """A number of seconds. It is written with a unit, as in `2s`, also if it is the default of a setting."""
 
 
@@ -96,9 +92,7 @@ class ParsedText(str):
         raise NotImplementedError
 
     @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(cls.read)
 
     @classmethod
@@ -185,12 +179,9 @@ class Secret:
         return hash(self._value)
 
     @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            cls.read,
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda secret: secret.shown),
+            cls.read, serialization=core_schema.plain_serializer_function_ser_schema(lambda secret: secret.shown)
         )
 
     @classmethod
@@ -254,11 +245,7 @@ class Section(BaseModel):
     """Base of every section of the configuration. It is frozen, refuses unknown keys, and validates defaults."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        validate_default=True,
-        hide_input_in_errors=True,
-        arbitrary_types_allowed=True,
+        extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True, arbitrary_types_allowed=True
     )
 
     @classmethod

@@ -73,9 +73,7 @@ class BoundedBody:
                 self._inflater = zlib.decompressobj(_GZIP)
                 self._members += 1
                 if self._members > _FREE_MEMBERS + len(self._body) // _MEMBER_BYTES:
-                    raise BodyEncodingError(
-                        "its content encoding is gzip, but the body has too many gzip members"
-                    )
+                    raise BodyEncodingError("its content encoding is gzip, but the body has too many gzip members")
             self._body += self._inflater.decompress(piece, self._limit - len(self._body) + 1)
             if len(self._body) > self._limit:
                 raise self._too_large()

@@ -30,12 +30,7 @@ def envelope(uuid: str, source: str, now: Micros) -> dict[str, Any]:
         "version": "0",
         "severity": "INFO",
         "displayMessage": TEXT,
-        "actor": {
-            "id": EVENT_TYPE,
-            "type": "Forwarder",
-            "alternateId": EVENT_TYPE,
-            "displayName": "forwarder doctor",
-        },
+        "actor": {"id": EVENT_TYPE, "type": "Forwarder", "alternateId": EVENT_TYPE, "displayName": "forwarder doctor"},
         "outcome": {"result": "SUCCESS"},
         "target": [],
     }

@@ -155,13 +155,7 @@ digest takes more than 100 bytes of memory for each target."""
 
 
 def read_event(
-    body: bytes,
-    *,
-    org: str,
-    source: Source,
-    received_at: Micros,
-    envelope_id: str = "",
-    repaired: bytes | None = None,
+    body: bytes, *, org: str, source: Source, received_at: Micros, envelope_id: str = "", repaired: bytes | None = None
 ) -> Event:
     """Parse `body` as one LogEvent. `repaired` is the result of `replace_lone_surrogates(body)`, if the caller has it.
 
@@ -185,9 +179,7 @@ def read_event(
     published = to_micros(head.published)
     if not FIRST <= published <= LAST:  # a time zone can cause this, as in 0001-01-01T00:00:00+01:00
         raise NotAnEventError("`published` is not in the years 1 to 9999")
-    return Event(
-        org, head.uuid, head.event_type, published, received_at, source, envelope_id, body, essentials
-    )
+    return Event(org, head.uuid, head.event_type, published, received_at, source, envelope_id, body, essentials)
 
 
 def _read(body: bytes, source: Source, repaired: bytes | None) -> tuple[Head, Essentials | None, bytes]:
@@ -254,11 +246,7 @@ def digest_of(event: Mapping[str, Any]) -> bytes | None:
 
 
 def _digest(published: Micros, event: Essentials) -> bytes:
-    actor, outcome, client = (
-        event.actor or _NO_ACTOR,
-        event.outcome or _NO_OUTCOME,
-        event.client or _NO_CLIENT,
-    )
+    actor, outcome, client = (event.actor or _NO_ACTOR, event.outcome or _NO_OUTCOME, event.client or _NO_CLIENT)
     targets = [(one.id or "", one.type or "") for one in event.target or ()]
     if len(targets) > 1:
         targets.sort()

@@ -40,9 +40,7 @@ def replace_lone_surrogates(text: bytes, limit: int | None = _MAX_ESCAPES) -> by
         return repaired
 
 
-def replace_lone_surrogates_in_steps(
-    text: bytes, limit: int | None = None
-) -> Generator[None, None, bytes | None]:
+def replace_lone_surrogates_in_steps(text: bytes, limit: int | None = None) -> Generator[None, None, bytes | None]:
     """Do the same as `replace_lone_surrogates`, in a generator that yields about every millisecond."""
     repaired: bytearray | None = None
     at = examined = steps = 0
@@ -62,9 +60,7 @@ def replace_lone_surrogates_in_steps(
     return None if repaired is None else bytes(repaired)
 
 
-def decode_leniently(
-    decode: Callable[[bytes], T], text: bytes, limit: int | None = _MAX_ESCAPES
-) -> tuple[T, bytes]:
+def decode_leniently(decode: Callable[[bytes], T], text: bytes, limit: int | None = _MAX_ESCAPES) -> tuple[T, bytes]:
     """Decode the JSON `text`, even if it has lone halves of surrogate pairs. `decode` is the method of a msgspec
     decoder.
 

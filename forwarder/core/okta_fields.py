@@ -102,10 +102,7 @@ def unknown_field(name: str) -> str | None:
         rest = parts[at + 1 :]
         known = _PARTS.get(path, ["*"])
         if "*" in part:
-            right = (
-                _joined(path, *(each for each in rest if "*" not in each))
-                or "a name such as actor.alternateId"
-            )
+            right = _joined(path, *(each for each in rest if "*" not in each)) or "a name such as actor.alternateId"
             return f"a name cannot have `*`; write {right}, which includes all fields in it"
         if path in _LISTS and part.isdecimal():
             return f"{path} is a list, and a name applies to each of its items; write {_joined(path, *rest)}"

@@ -48,11 +48,7 @@ _PATTERNS = (
     ("eyJ", re.compile(r"(?<![\w-])((?>[\w-]*?\b(?=eyJ)))[\w-]{4,}+\.[\w-]+(?:\.[\w-]*)*"), r"\1"),
     (" ", re.compile(r"(?i)\b(?:SSWS|Bearer|DPoP|Basic|ApiKey)\s+(?=[a-z.~+/_-]*[\d=])[\w.~+/=-]{8,}"), ""),
     # The user and the password of a URL, then of a URL without a scheme.
-    (
-        "@",
-        re.compile(r"(?<=://)(?:[^\s\"'/]{1,999}|[^\s\"'/@:]{0,999}+:(?!\d+[/?#])[^\s\"'@]{0,255}+)(?=@)"),
-        "",
-    ),
+    ("@", re.compile(r"(?<=://)(?:[^\s\"'/]{1,999}|[^\s\"'/@:]{0,999}+:(?!\d+[/?#])[^\s\"'@]{0,255}+)(?=@)"), ""),
     ("@", re.compile(r"(?<![\w.%+/@:-])[\w.%+-]{1,999}:[^\s\"'@/:]{1,999}(?=@[\w\[])"), ""),
     ("=", re.compile(r"(?i)([?&](?:token|access_token|api_?key|secret|password)=)[^&\s\"']+"), r"\1"),
 )
@@ -141,10 +137,7 @@ class Redactor:
             name = r"(?:auth|key|token|secret|passw)[\w-]{0,40}[\"'\\]*\s*[:=]\s*[\"'\\]*"
             patterns += [
                 (re.compile(rf"(?i:({name}{_SCHEME}))(?:{words})(?!\w)"), rf"\1{HIDDEN}"),
-                (
-                    re.compile(rf"([:=]\s?[\"'\\]*{_SCHEME})(?:{words})(?=[\"'\\,;}}&@\]\r\n])"),
-                    rf"\1{HIDDEN}",
-                ),
+                (re.compile(rf"([:=]\s?[\"'\\]*{_SCHEME})(?:{words})(?=[\"'\\,;}}&@\]\r\n])"), rf"\1{HIDDEN}"),
             ]
         self._patterns, self._is_current = patterns, True
 
@@ -199,9 +192,7 @@ def _base64_cores(secret: str) -> Iterator[str]:
 
 
 def _any_of(texts: set[str]) -> re.Pattern[str]:
-    return re.compile(
-        "|".join(re.escape(text) for text in sorted(texts, key=lambda text: (-len(text), text)))
-    )
+    return re.compile("|".join(re.escape(text) for text in sorted(texts, key=lambda text: (-len(text), text))))
 
 
 _redactor = Redactor()

@@ -59,9 +59,7 @@ class Health:
         warning: a problem of the sink that does not prevent it from accepting events; empty if no problem is known.
     """
 
-    def __init__(
-        self, sink: str, backoff: Backoff, clock: Clock, random: Callable[[], float], up: Gauge
-    ) -> None:
+    def __init__(self, sink: str, backoff: Backoff, clock: Clock, random: Callable[[], float], up: Gauge) -> None:
         self.attempt = 0
         self.resume_at = 0.0
         self.last_failure = ""
@@ -164,14 +162,9 @@ class Health:
         """
         now = self._clock.monotonic()
         if self.failing:
-            self._unlogged_recovery = {
-                "after_seconds": round(now - self._failing_since, 1),
-                "attempts": self.attempt,
-            }
+            self._unlogged_recovery = {"after_seconds": round(now - self._failing_since, 1), "attempts": self.attempt}
         if self._unlogged_recovery and self._recoveries.allows(now):
-            _logger.info(
-                "the sink works again", action="sink_recovered", sink=self._sink, **self._unlogged_recovery
-            )
+            _logger.info("the sink works again", action="sink_recovered", sink=self._sink, **self._unlogged_recovery)
             self._unlogged_recovery = None
             self._failure_logger.reset()
         self.attempt, self._paused, self.hint = 0, False, ""

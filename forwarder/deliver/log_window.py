@@ -48,9 +48,7 @@ class Window:
         self.bytes = 0
         self.replaying: set[int] = set()
         self._sizes: dict[int, int] = {}  # `seq` of each unfinished event → bytes of its body
-        self._finished: dict[
-            int, _Outcome
-        ] = {}  # `seq` → outcome of each event that is finished but not settled
+        self._finished: dict[int, _Outcome] = {}  # `seq` → outcome of each event that is finished but not settled
         self._unsettled: Settlement | None = None  # the settlement that the store has not confirmed yet
 
     @property

@@ -44,9 +44,7 @@ async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: f
             action="sink_exception",
             sink=name,
         )
-        return _retry_all(
-            batch, RetryReason.UNKNOWN, redact_start(f"{type(error).__name__}: {error}", _DETAIL_LIMIT)
-        )
+        return _retry_all(batch, RetryReason.UNKNOWN, redact_start(f"{type(error).__name__}: {error}", _DETAIL_LIMIT))
     if errors:
         _logger.error(
             "the sink's result does not match the batch; events without a clear outcome are sent again. "

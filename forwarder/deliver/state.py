@@ -71,12 +71,7 @@ class DeliveryState:
     """
 
     def __init__(
-        self,
-        settings: DeliverySettings,
-        window: Window,
-        health: Health,
-        metrics: DeliveryMetrics,
-        clock: Clock,
+        self, settings: DeliverySettings, window: Window, health: Health, metrics: DeliveryMetrics, clock: Clock
     ) -> None:
         self.in_flight: dict[asyncio.Task[BatchResult], InFlightBatch] = {}
         self._settings = settings
@@ -119,9 +114,7 @@ class DeliveryState:
         If the sink works, that is so whenever a batch of suspects may be sent. If the sink fails, it is so only after
         three probes in a row without suspects.
         """
-        return self.suspects_may_be_sent and (
-            not self._health.failing or self._probes_of_others >= _PROBES_OF_OTHERS
-        )
+        return self.suspects_may_be_sent and (not self._health.failing or self._probes_of_others >= _PROBES_OF_OTHERS)
 
     @property
     def next_wakeup(self) -> float | None:
@@ -133,9 +126,7 @@ class DeliveryState:
 
     def take_due(self, queue: RetryQueue) -> list[Pending]:
         """Remove from `queue` the next events whose retry is due, at most one batch, and return them."""
-        return queue.take(
-            self._clock.monotonic(), limit=self._batch_events, max_bytes=self._settings.batch_bytes
-        )
+        return queue.take(self._clock.monotonic(), limit=self._batch_events, max_bytes=self._settings.batch_bytes)
 
     def capacity(self, batch: Sequence[Pending] = ()) -> tuple[int, int]:
         """Return the most events, and the most bytes of bodies, that may be read from the log and added to `batch`."""
@@ -143,9 +134,7 @@ class DeliveryState:
             return 0, 0
         settings, window = self._settings, self._window
         events = min(self._batch_events - len(batch), self._window_events - window.events)
-        size = min(
-            settings.batch_bytes - sum(pending.size for pending in batch), self._window_bytes - window.bytes
-        )
+        size = min(settings.batch_bytes - sum(pending.size for pending in batch), self._window_bytes - window.bytes)
         return (events, size) if events > 0 and size > 0 else (0, 0)
 
     def add(self, batch: list[Pending], events: Sequence[StoredEvent]) -> bool:

@@ -269,9 +269,7 @@ class Worker:
             self._metrics.settled(self._window.settled())
 
 
-async def _first_of(
-    waits: Iterable[Coroutine[Any, Any, Any]], tasks: Iterable[asyncio.Task[Any]] = ()
-) -> None:
+async def _first_of(waits: Iterable[Coroutine[Any, Any, Any]], tasks: Iterable[asyncio.Task[Any]] = ()) -> None:
     """Wait until one of `waits` or of `tasks` is done, then cancel the remaining `waits`.
 
     If one of `waits` raised an exception, raise it here. `tasks` are not cancelled, and their exceptions are not raised here.

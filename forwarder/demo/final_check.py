@@ -28,9 +28,7 @@ async def verdict(forwarder: Forwarder, emulator: Emulator, console: Console, co
     file = config.parent / SINK / "events.ndjson"
     problems = await asyncio.to_thread(_problems, status, happened, file)
     if {gap.uuid for gap in gaps.events} != ledger.dropped:
-        problems.append(
-            f"Okta dropped {len(ledger.dropped):,} events, but {gaps.count:,} events are marked as missed"
-        )
+        problems.append(f"Okta dropped {len(ledger.dropped):,} events, but {gaps.count:,} events are marked as missed")
     if gaps.count:
         console.print(f"The hook missed {gaps.count:,} events; the forwarder read them from the System Log:")
     for gap in gaps.events[:_LISTED]:
@@ -53,9 +51,7 @@ def _problems(status: dict[str, Any], happened: list[str], file: Path) -> list[s
     if stored != len(happened):
         problems.append(f"{len(happened):,} events happened, but {stored:,} are stored")
     if not status["balanced"]:
-        problems.append(
-            "the ledger does not balance: the sinks have not counted each stored event exactly once"
-        )
+        problems.append("the ledger does not balance: the sinks have not counted each stored event exactly once")
     for name, sink in status["sinks"].items():
         if sink["delivered"] + sink["dead"] != stored:
             problems.append(f"sink {name}: {sink['delivered']:,} of {stored:,} events are delivered")

@@ -46,9 +46,7 @@ def prepare(folder: Path) -> Path:
     config = folder / "forwarder.yaml"
     if folder.exists() and any(folder.iterdir()):
         if not config.exists() or not config.read_text(encoding="utf-8").startswith(_MARK):
-            raise SettingsError(
-                [f"--dir {folder}: contains files that were not made by a demo; choose another folder"]
-            )
+            raise SettingsError([f"--dir {folder}: contains files that were not made by a demo; choose another folder"])
         FileLock(folder / "store.db").release()
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)

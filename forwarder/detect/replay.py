@@ -174,9 +174,7 @@ class Replay:
                 scratch.forget_sightings()
                 for event, _, found in self._evaluated(_FOREVER, scratch):
                     if event.received_at - event.published > self._settings.max_age * SECOND:
-                        too_old.update(
-                            alert.rule.id for alert in found.alerts if not scratch.has_alert(alert.uuid)
-                        )
+                        too_old.update(alert.rule.id for alert in found.alerts if not scratch.has_alert(alert.uuid))
         return ReplayReport(
             iso(self._since, "seconds"),
             iso(self._until, "seconds"),
@@ -217,16 +215,12 @@ class Replay:
             else:
                 self._actions_left_out += 1
 
-    def _evaluated(
-        self, max_age: float, scratch: Scratch
-    ) -> Iterator[tuple[Event, dict[str, Any], Evaluation]]:
+    def _evaluated(self, max_age: float, scratch: Scratch) -> Iterator[tuple[Event, dict[str, Any], Evaluation]]:
         """Yield each event that was received in the time of the replay, with its result. Earlier events are
         evaluated too, to fill the windows, but not yielded."""
         timing = Timing(self._settings.again, self._settings.late, max_age, self._settings.max_keys)
         engine = RuleEngine(self._rules, timing)
-        warm_up = RuleEngine(
-            self._rules, msgspec.structs.replace(timing, max_age=self._settings.max_age)
-        ).horizon
+        warm_up = RuleEngine(self._rules, msgspec.structs.replace(timing, max_age=self._settings.max_age)).horizon
         users = Users(most=self._most_users)
         self._stored.clear()
         muted = Muted()

@@ -102,10 +102,7 @@ class RuleRunner:
             return
         self._rules = rules
         _logger.info(
-            "rules are loaded",
-            action="rules_loaded",
-            rules=len(rules.rules),
-            correlations=len(rules.correlations),
+            "rules are loaded", action="rules_loaded", rules=len(rules.rules), correlations=len(rules.correlations)
         )
         self._tasks["new"] = asyncio.create_task(self._begin(engine), name="rules: read again")
         if "run" not in self._tasks:

@@ -29,6 +29,4 @@ def rule_rows(rules: Ruleset, counts: Mapping[str, RuleCounts], now: Micros) -> 
         for rule in rules.rules_and_correlations
         for did in (counts.get(rule.id, _NOTHING),)
     ]
-    return sorted(
-        rows, key=lambda row: (-row["alerts_24h"], -row["held_back_24h"], not row["alerts_by_itself"])
-    )
+    return sorted(rows, key=lambda row: (-row["alerts_24h"], -row["held_back_24h"], not row["alerts_by_itself"]))

@@ -132,9 +132,7 @@ def _judge_key(answer: ClusterResponse, path: str, name: str) -> Finding:
     except (ValueError, OverflowError, OSError):
         return skip(f"this server says that the key expires at {expiration:g}, which is not a time")
     return judge_expiry(
-        end,
-        "the API key",
-        f"create a new key (docs/elasticsearch.md), and put it into `sinks.{name}.api_key`",
+        end, "the API key", f"create a new key (docs/elasticsearch.md), and put it into `sinks.{name}.api_key`"
     )
 
 
@@ -215,9 +213,7 @@ CHECKS = (
         _with_tls,
         _REACHED,
     ),
-    Check(
-        "elasticsearch.credentials", "the credentials are accepted", _HEADING, _credentials, sinks, _REACHED
-    ),
+    Check("elasticsearch.credentials", "the credentials are accepted", _HEADING, _credentials, sinks, _REACHED),
     Check("elasticsearch.key", "when the API key expires", _HEADING, _key, sinks, _KNOWN),
     Check("elasticsearch.rights", "the credentials may write events", _HEADING, _rights, sinks, _KNOWN),
     Check(
@@ -228,12 +224,5 @@ CHECKS = (
         sinks,
         _KNOWN,
     ),
-    Check(
-        "elasticsearch.mapping",
-        "the fields of the data stream have our types",
-        _HEADING,
-        _mapping,
-        sinks,
-        _KNOWN,
-    ),
+    Check("elasticsearch.mapping", "the fields of the data stream have our types", _HEADING, _mapping, sinks, _KNOWN),
 )

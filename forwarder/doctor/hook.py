@@ -52,13 +52,9 @@ async def _state(context: Context, name: str) -> Found:
     hook = _own(context, name)
     assert hook is not None
     if not hook.active:
-        return fail(
-            "the hook is inactive: Okta sends nothing to it", HINTS[Condition.INACTIVE].format(org=name)
-        )
+        return fail("the hook is inactive: Okta sends nothing to it", HINTS[Condition.INACTIVE].format(org=name))
     if not hook.verified:
-        return fail(
-            "the hook is not verified: Okta sends nothing to it", HINTS[Condition.UNVERIFIED].format(org=name)
-        )
+        return fail("the hook is not verified: Okta sends nothing to it", HINTS[Condition.UNVERIFIED].format(org=name))
     return ok("active and verified")
 
 
@@ -102,9 +98,7 @@ async def _reachable(context: Context, name: str) -> Found:
     except (httpx.HTTPError, OSError) as error:
         chain = "Okta needs a certificate of a public CA: serve its whole chain, with the intermediates"
         finding = explain(root, error, f"`orgs.{name}.hook.uri`", chain)
-        fix = (
-            f"{finding.fix}; if only Okta can reach the address, run `forwarder doctor --skip hook.reachable`"
-        )
+        fix = f"{finding.fix}; if only Okta can reach the address, run `forwarder doctor --skip hook.reachable`"
         return fail(finding.seen, fix)
     ended = judge_expiry(
         answer.certificate_end, f"the certificate of {root}", "renew it: Okta refuses an expired certificate"
@@ -170,14 +164,7 @@ def _echo(answer: ProbeResponse) -> object:
 
 CHECKS = (
     Check("hook.exists", "the org has our hook", "ForwarderHookDown", _exists, with_hook, ("okta.hooks",)),
-    Check(
-        "hook.state",
-        "our hook is active and verified",
-        "ForwarderHookDown",
-        _state,
-        with_hook,
-        ("hook.exists",),
-    ),
+    Check("hook.state", "our hook is active and verified", "ForwarderHookDown", _state, with_hook, ("hook.exists",)),
     Check("hook.uri", "our hook posts to `hook.uri`", _HEADING, _uri, with_hook, ("hook.exists",)),
     Check(
         "hook.events",
@@ -187,9 +174,7 @@ CHECKS = (
         with_hook,
         ("hook.exists",),
     ),
-    Check(
-        "hook.reachable", "the hook's public address: DNS, TLS, certificate", _HEADING, _reachable, with_hook
-    ),
+    Check("hook.reachable", "the hook's public address: DNS, TLS, certificate", _HEADING, _reachable, with_hook),
     Check(
         "hook.challenge",
         "the hook's public address returns Okta's challenge",

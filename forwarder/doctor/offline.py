@@ -54,9 +54,7 @@ CHECKS = (
     VALID,
     _offline("store.path", "the store's folder exists and is writable", "the folder is writable"),
     _offline(
-        "file.path",
-        "the paths of file sinks name files, not folders",
-        "every file sink names a file in a folder",
+        "file.path", "the paths of file sinks name files, not folders", "every file sink names a file in a folder"
     ),
     _offline("file.rights", "the files of file sinks are writable", "every file sink can write its file"),
     _offline(
@@ -84,10 +82,7 @@ CHECKS = (
     ),
     _offline("secret.strength", "the secrets that people choose", "no secret can be guessed", "Secrets"),
     _offline(
-        "secret.rights",
-        "who may read the files of secrets",
-        "only their owner and group may read them",
-        "Secrets",
+        "secret.rights", "who may read the files of secrets", "only their owner and group may read them", "Secrets"
     ),
     _offline("hook.path", "`hook.uri` ends with `path`", "the two paths are the same", "Hook address"),
     _offline(

@@ -36,9 +36,7 @@ async def _reachable(context: Context, name: str) -> Found:
         host = split_url(answer.headers.get("location", "")).netloc or "another address"
         return fail(f"{url} redirects to {host}", f"set `orgs.{name}.url` to the org's own address")
     ended = judge_expiry(
-        answer.certificate_end,
-        f"the certificate of {url}",
-        "if a proxy on the way inspects TLS, renew its certificate",
+        answer.certificate_end, f"the certificate of {url}", "if a proxy on the way inspects TLS, renew its certificate"
     )
     return ok(f"{url} answers") if ended.verdict is CheckVerdict.OK else ended
 
@@ -123,20 +121,9 @@ def with_hook(settings: Settings) -> Iterable[str]:
 
 CHECKS = (
     Check("okta.reachable", "the org's address: DNS, TLS, certificate", _HEADING, _reachable, with_url),
-    Check(
-        "okta.clock",
-        "this machine's clock agrees with Okta's",
-        "Clock",
-        _clock,
-        with_url,
-        ("okta.reachable",),
-    ),
-    Check(
-        "okta.log", "the credentials may read the System Log", _HEADING, _log, with_api, ("okta.reachable",)
-    ),
-    Check(
-        "okta.hooks", "the credentials may read event hooks", _HEADING, _hooks, with_hook, ("okta.reachable",)
-    ),
+    Check("okta.clock", "this machine's clock agrees with Okta's", "Clock", _clock, with_url, ("okta.reachable",)),
+    Check("okta.log", "the credentials may read the System Log", _HEADING, _log, with_api, ("okta.reachable",)),
+    Check("okta.hooks", "the credentials may read event hooks", _HEADING, _hooks, with_hook, ("okta.reachable",)),
     Check(
         "okta.polling",
         "how far the System Log was read",

@@ -42,9 +42,7 @@ def _prompting(settings: Settings, by: str) -> Iterable[str]:
     return [
         name
         for name in orgs_with("prompt", settings=settings)
-        if any(
-            (prompt := prompt_of(each.do)) and prompt.by == by for each in concerned(settings.reactions, name)
-        )
+        if any((prompt := prompt_of(each.do)) and prompt.by == by for each in concerned(settings.reactions, name))
     ]
 
 
@@ -109,15 +107,11 @@ async def _zone(context: Context, name: str) -> Found:
             )
         )
     elif state.room <= _SCARCE:
-        found.append(
-            warn(f"the zone {zone} has room for {state.room} more entries", "shorten `for` of block_ip")
-        )
+        found.append(warn(f"the zone {zone} has room for {state.room} more entries", "shorten `for` of block_ip"))
     if not state.blocks and (state.zone_id or not org.blocklist.activate):
         what = "is INACTIVE" if state.zone_id else "will be INACTIVE when block_ip creates it"
         fix = (
-            "activate the zone in the Admin Console"
-            if state.zone_id
-            else f"set `orgs.{name}.blocklist.activate: true`"
+            "activate the zone in the Admin Console" if state.zone_id else f"set `orgs.{name}.blocklist.activate: true`"
         )
         found.append(warn(f"the zone {zone} {what}, so Okta does not block the addresses in the zone", fix))
     return found or ok(f"the zone {zone} has room for {state.room:,} more entries")
@@ -134,8 +128,7 @@ async def _ciba(context: Context, name: str) -> Found:
         return explain(address, error, f"`orgs.{name}.url`")
     if answer.status == 404:
         return fail(
-            f"{address} answers 404",
-            "correct `reactions.ciba.server`: the org has no such authorization server",
+            f"{address} answers 404", "correct `reactions.ciba.server`: the org has no such authorization server"
         )
     try:
         grants = msgspec.json.decode(answer.body, type=_Metadata).grant_types_supported
@@ -214,14 +207,7 @@ _NEEDS = ("okta.reachable",)
 CHECKS = (
     Check("reactions.push", "Okta lists push factors to this machine", HEADING, _push, _pushing, _NEEDS),
     Check("reactions.ciba", "the authorization server of `reactions.ciba`", HEADING, _ciba, _by_ciba, _NEEDS),
-    Check(
-        "reactions.zone",
-        "the blocklist of block_ip: room, exempt addresses",
-        HEADING,
-        _zone,
-        _blocking,
-        _NEEDS,
-    ),
+    Check("reactions.zone", "the blocklist of block_ip: room, exempt addresses", HEADING, _zone, _blocking, _NEEDS),
     Check("reactions.keys", "the public keys of `reactions.set` are published", HEADING, _keys, _with_keys),
     Check(
         "reactions.provider",
@@ -230,7 +216,5 @@ CHECKS = (
         _provider,
         _with_provider,
     ),
-    Check(
-        "reactions.receivers", "webhooks and receivers can be reached", HEADING, _receivers, _with_receivers
-    ),
+    Check("reactions.receivers", "webhooks and receivers can be reached", HEADING, _receivers, _with_receivers),
 )

@@ -93,9 +93,7 @@ async def _access(context: Context, name: str) -> Found:
             await context.okta(name).call("GET", f"/api/v1/users/{quote(user_id)}/risk")
         except OktaError as error:
             return refused(name, "a user's risk cannot be read", error, "okta.userRisk.manage")
-    unknown = " (only the first universal_logout shows whether that action is allowed)" * (
-        "universal_logout" in names
-    )
+    unknown = " (only the first universal_logout shows whether that action is allowed)" * ("universal_logout" in names)
     return ok(f"the credentials are allowed to look up users, which the guards need{unknown}")
 
 
@@ -153,13 +151,9 @@ async def _protected(context: Context, name: str) -> Found:
             if error.status == 404:
                 found.append(judge(f"`reactions.protect.users`: the org has no user {login}", fix))
             elif error.status != 403:  # expected: the role of `setup okta-role` cannot read protected users
-                found.append(
-                    refused(name, f"the protected user {login} cannot be read", error, "okta.users.read")
-                )
+                found.append(refused(name, f"the protected user {login} cannot be read", error, "okta.users.read"))
     if not (protect.users or protect.groups):
-        return warn(
-            "no user and no group is protected", "name your break-glass accounts in `reactions.protect`"
-        )
+        return warn("no user and no group is protected", "name your break-glass accounts in `reactions.protect`")
     return found or ok(
         f"every user and group in `reactions.protect` exists: {listed([*protect.users, *protect.groups], 5)}"
     )
@@ -259,17 +253,8 @@ def _adding(settings: Settings) -> Iterable[str]:
 _NEEDS = ("okta.reachable",)
 CHECKS = (
     Check("reactions.access", "the guards can look up users", HEADING, _access, _about_users, _NEEDS),
-    Check(
-        "reactions.role",
-        "the admin role of the app, or the id of the API token",
-        HEADING,
-        _role,
-        _acting,
-        _NEEDS,
-    ),
-    Check(
-        "reactions.protected", "the protected users and groups exist", HEADING, _protected, _acting, _NEEDS
-    ),
+    Check("reactions.role", "the admin role of the app, or the id of the API token", HEADING, _role, _acting, _NEEDS),
+    Check("reactions.protected", "the protected users and groups exist", HEADING, _protected, _acting, _NEEDS),
     Check(
         "reactions.group",
         "the groups of add_to_group are OKTA_GROUPs without roles, rules and apps",

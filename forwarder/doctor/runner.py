@@ -5,17 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from forwarder.core.errors import ForwarderError
 from forwarder.core.redaction import redact
-from forwarder.doctor.check import (
-    Check,
-    CheckKind,
-    CheckRow,
-    CheckVerdict,
-    Finding,
-    fail,
-    from_line,
-    section_url,
-    skip,
-)
+from forwarder.doctor.check import Check, CheckKind, CheckRow, CheckVerdict, Finding, fail, from_line, section_url, skip
 from forwarder.doctor.context import Context
 
 _Rows = asyncio.Task[list[CheckRow]]
@@ -62,8 +52,7 @@ async def run(checks: Sequence[Check], context: Context) -> list[CheckRow]:
         subjects = tuple(check.subjects(context.settings))
         for subject in subjects:
             before = [
-                (need, _needed_tasks(tasks, need, subject, subjects) if need in ran else None)
-                for need in check.needs
+                (need, _needed_tasks(tasks, need, subject, subjects) if need in ran else None) for need in check.needs
             ]
             tasks[check.id, subject] = asyncio.create_task(_run(check, subject, before, context))
     return [row for task in tasks.values() for row in await task]

@@ -75,9 +75,7 @@ async def _answers(context: Context, _: str) -> Found:
         )
         if answer.status in {401, 403}:
             fix = "set `ops.token`, or set `ops.listen` to a loopback address; then restart the forwarder"
-            return fail(
-                f"{url} shows the status only to loopback addresses, or to requests with `ops.token`", fix
-            )
+            return fail(f"{url} shows the status only to loopback addresses, or to requests with `ops.token`", fix)
         status = msgspec.json.decode(answer.body, type=_Status)
         context.status = msgspec.json.decode(answer.body)
     except (httpx.HTTPError, OSError, ValueError, RecursionError):
@@ -130,9 +128,7 @@ async def _port(context: Context, key: str) -> Found:
             f"the forwarder runs, but nothing listens at {listen}",
             "the forwarder was started with another address; restart it to apply the configuration",
         )
-    other = (
-        f"stop that program (`ss -ltnp 'sport = :{listen.port}'` shows it), or choose another port in `{key}`"
-    )
+    other = f"stop that program (`ss -ltnp 'sport = :{listen.port}'` shows it), or choose another port in `{key}`"
     if occupied:
         return fail(f"another program listens at {listen}", other)
     return await in_daemon_thread(lambda: _can_bind(key, listen, other), "port")
@@ -160,9 +156,7 @@ def _can_bind(key: str, listen: Listen, other: str) -> Finding:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except PermissionError:
-        fix = (
-            f"choose a port above 1023 in `{key}`, or give the unit AmbientCapabilities=CAP_NET_BIND_SERVICE"
-        )
+        fix = f"choose a port above 1023 in `{key}`, or give the unit AmbientCapabilities=CAP_NET_BIND_SERVICE"
         return fail(f"this user may not listen at {listen}", fix)
     except socket.gaierror as error:
         return fail(f"{listen.host} cannot be resolved ({error.strerror})", f"write an IP address in `{key}`")
@@ -179,9 +173,7 @@ async def _ours(context: Context, key: str, listen: Listen) -> Found:
     with contextlib.suppress(httpx.HTTPError, OSError):
         path = "/livez" if key == "ops.listen" else "/okta-forwarder-doctor"
         answer = await request("GET", url + path, timeout=context.timeout, verify=False)
-    ours = answer is not None and (
-        answer.body == b"alive\n" if key == "ops.listen" else answer.status in {401, 404}
-    )
+    ours = answer is not None and (answer.body == b"alive\n" if key == "ops.listen" else answer.status in {401, 404})
     if ours:
         return ok(f"the forwarder listens at {listen}")
     return fail(
@@ -192,9 +184,7 @@ async def _ours(context: Context, key: str, listen: Listen) -> Found:
 
 CHECKS = (
     Check("forwarder.running", "a forwarder runs on the store", "ForwarderDown", _running),
-    Check(
-        "forwarder.status", "the running forwarder answers", "Ports", _answers, needs=("forwarder.running",)
-    ),
+    Check("forwarder.status", "the running forwarder answers", "Ports", _answers, needs=("forwarder.running",)),
     Check(
         "forwarder.problems",
         "the problems that the running forwarder reports",

@@ -214,12 +214,6 @@ CHECKS = (
         CheckKind.SEND,
     ),
     Check(
-        "sink.event",
-        "the marked event reaches the sink",
-        _HEADING,
-        _received,
-        _sinks,
-        ("hook.event",),
-        CheckKind.SEND,
+        "sink.event", "the marked event reaches the sink", _HEADING, _received, _sinks, ("hook.event",), CheckKind.SEND
     ),
 )

@@ -59,9 +59,7 @@ def local_disk(folder: Path, kind: str) -> Finding:
         return fail(f"{folder} is on a network file system ({kind}), which can lose acknowledged events", fix)
     if kind in _MEMORY:
         fix = "move the store to a disk: stop the forwarder, move its files, set `store.path`"
-        return fail(
-            f"{folder} is in memory ({kind}), so a restart of this machine loses acknowledged events", fix
-        )
+        return fail(f"{folder} is in memory ({kind}), so a restart of this machine loses acknowledged events", fix)
     return ok(f"{folder} is on a local disk ({kind or 'unknown'})")
 
 
@@ -134,9 +132,7 @@ async def _removed(context: Context, _: str) -> Found:
 
 
 async def _dead_letters(context: Context, _: str) -> Found:
-    counts = await in_daemon_thread(
-        lambda: _commands(context).count_dead_letters(DeadLetterSelection()), "store"
-    )
+    counts = await in_daemon_thread(lambda: _commands(context).count_dead_letters(DeadLetterSelection()), "store")
     return [
         warn(
             f"{count(number, 'dead letter')} of {sink} ({reason})",
@@ -170,9 +166,7 @@ def _sinks(settings: Settings) -> Iterable[str]:
 
 CHECKS = (
     Check("store.local", "the store is on a local disk", "Configuration", _local, needs=("store.path",)),
-    Check(
-        "store.disk", "free space on the store's disk", "ForwarderDiskFilling", _disk, needs=("store.path",)
-    ),
+    Check("store.disk", "free space on the store's disk", "ForwarderDiskFilling", _disk, needs=("store.path",)),
     Check(
         "store.sound",
         "the store's file is not damaged",
@@ -196,13 +190,7 @@ CHECKS = (
         _removed,
         needs=("store.ledger",),
     ),
-    Check(
-        "store.dead-letters",
-        "dead letters",
-        "ForwarderDeadLettersWaiting",
-        _dead_letters,
-        needs=("store.sound",),
-    ),
+    Check("store.dead-letters", "dead letters", "ForwarderDeadLettersWaiting", _dead_letters, needs=("store.sound",)),
 )
 
 WAITING = (

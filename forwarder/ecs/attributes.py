@@ -132,11 +132,7 @@ def _action_view(raw: dict[str, Any], event: Event) -> LogView:
         severity_text=severity,
         severity_number=_SEVERITIES.get(severity.upper(), 0),
         attributes={SEMANTIC_NAMES.get(name, name): value for name, value in found.items()}
-        | {
-            f"event.{key}": event_fields[key]
-            for key in ("kind", "action", "outcome", "reason")
-            if key in event_fields
-        },
+        | {f"event.{key}": event_fields[key] for key in ("kind", "action", "outcome", "reason") if key in event_fields},
     )
 
 
@@ -153,9 +149,7 @@ def _target(field: str) -> tuple[str, str] | None:
 
 
 _copy_fields = copying_function(_target)
-_NESTED = [
-    name for row in FIELDS if row.read in (location, json_object) if (name := attribute_name(row.ecs[0]))
-]
+_NESTED = [name for row in FIELDS if row.read in (location, json_object) if (name := attribute_name(row.ecs[0]))]
 """The attributes whose values are objects that must be flattened."""
 _FREE = ("okta.device", "okta.request", "okta.debug_context.debug_data", "okta")
 """The objects of a document that have fields outside of `FIELDS`. These fields become attributes under their own names."""
@@ -187,10 +181,7 @@ def _flat(value: dict[str, Any]) -> dict[str, AttributeValue]:
 
 
 def _flatten(
-    value: dict[str, Any],
-    path: str,
-    found: dict[str, Any],
-    add_list: Callable[[list[Any], str, dict[str, Any]], None],
+    value: dict[str, Any], path: str, found: dict[str, Any], add_list: Callable[[list[Any], str, dict[str, Any]], None]
 ) -> None:
     """Add the fields of `value` to `found`, with dotted names that begin with `path`. `add_list` adds the lists."""
     for key, inner in value.items():

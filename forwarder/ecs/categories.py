@@ -28,17 +28,11 @@ _CATEGORIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"^user\.account\.(unlock|use)_token$", ("iam",)),
     # Authentication, and what a user needs for it.
     (r"^app\.oauth2\.|auth|password|passwd|credential|token|mfa|factor|passkey", ("authentication",)),
-    (
-        r"log(in|out)\b|sign(in|out)\.|evaluate_sign_on|\.sso|_sso|\.slo$|ldapi\.(un)?bind",
-        ("authentication",),
-    ),
+    (r"log(in|out)\b|sign(in|out)\.|evaluate_sign_on|\.sso|_sso|\.slo$|ldapi\.(un)?bind", ("authentication",)),
     (r"identity_verification|phone_verification|device\.custom_push", ("authentication",)),
     # Who has an account, is in a group, or has a role or access.
     (r"^(access|group|user|workflows\.user|workload_principal|iam\.role)\.", ("iam",)),
-    (
-        r"^(device\.user|personal\.user|policy\.execute\.user|system\.identity_sources\.(user|group))\.",
-        ("iam",),
-    ),
+    (r"^(device\.user|personal\.user|policy\.execute\.user|system\.identity_sources\.(user|group))\.", ("iam",)),
     (r"^app\.(access_request|ad\.api|app_instance\.provision_sync_job|radius\.info_access)\b", ("iam",)),
     (r"^app\.office365\.(api|dirsync|error|user)\.", ("iam",)),
     (r"^application\.(appuser|user_membership|provision\.(user|group|group_membership))\.", ("iam",)),

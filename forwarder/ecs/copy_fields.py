@@ -26,9 +26,7 @@ _TEXT = "if (value := find({key!r})) is not None and (value := value if type(val
 _OTHER = "if (value := find({key!r})) is not None and (value := read_{read}(value)) is not None:"
 
 
-def copying_function(
-    target: Callable[[str], _Target | None],
-) -> Callable[[dict[str, Any], DocumentBuilder], None]:
+def copying_function(target: Callable[[str], _Target | None]) -> Callable[[dict[str, Any], DocumentBuilder], None]:
     """Return a function that copies the values of a decoded event into a draft of a document, as `FIELDS` says.
 
     `target` takes a field's name and returns (path of the object, name in it) in the draft; None if the field is not

@@ -159,11 +159,7 @@ def _reasons(value: Any) -> list[str]:
 
 
 def _rename(
-    value: dict[str, Any],
-    into: dict[str, Any],
-    *,
-    left_out: Collection[str] = (),
-    taken: Collection[str] = (),
+    value: dict[str, Any], into: dict[str, Any], *, left_out: Collection[str] = (), taken: Collection[str] = ()
 ) -> None:
     """Copy the keys of `value` to `into`, with underscores instead of spaces and dashes, at any depth.
 

@@ -24,12 +24,7 @@ DATASET = "okta.system"
 
 _UTC_TEXT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", re.ASCII)
 _DEVICE_NAMED = names_under("device")
-_TARGET_NAMES = (
-    ("id", "id"),
-    ("type", "type"),
-    ("alternateId", "alternate_id"),
-    ("displayName", "display_name"),
-)
+_TARGET_NAMES = (("id", "id"), ("type", "type"), ("alternateId", "alternate_id"), ("displayName", "display_name"))
 _TARGET_DETAILS = ("methodTypeUsed", "methodUsedVerifiedProperties")
 
 
@@ -181,9 +176,7 @@ def _device(raw: dict[str, Any], draft: DocumentBuilder) -> None:
 
 def _ip_chain(raw: dict[str, Any], draft: DocumentBuilder) -> None:
     """Copy `ipChain` to `okta.request.ip_chain`. In the System Log it is in `request`, in an event hook in `client`."""
-    chain = objects(object_at(raw, "request").get("ipChain")) or objects(
-        object_at(raw, "client").get("ipChain")
-    )
+    chain = objects(object_at(raw, "request").get("ipChain")) or objects(object_at(raw, "client").get("ipChain"))
     hops = [_hop(hop) for item in chain if (hop := clean(item))]
     if hops:
         draft["okta.request"]["ip_chain"] = hops

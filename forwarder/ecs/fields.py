@@ -92,17 +92,11 @@ FIELDS: tuple[Field, ...] = (
     Field("authenticationContext.issuer.id", (_AUTHENTICATION + "issuer.id",)),
     Field("authenticationContext.issuer.type", (_AUTHENTICATION + "issuer.type",)),
     Field("authenticationContext.authenticatorContext.bindingMethod", (_AUTHENTICATOR + "binding_method",)),
-    Field(
-        "authenticationContext.authenticatorContext.binaryIdentifier", (_AUTHENTICATOR + "binary_identifier",)
-    ),
-    Field(
-        "authenticationContext.authenticatorContext.validationStatus", (_AUTHENTICATOR + "validation_status",)
-    ),
+    Field("authenticationContext.authenticatorContext.binaryIdentifier", (_AUTHENTICATOR + "binary_identifier",)),
+    Field("authenticationContext.authenticatorContext.validationStatus", (_AUTHENTICATOR + "validation_status",)),
     # What Okta knows about the client's network.
     Field("securityContext.asNumber", ("okta.security_context.as.number",), integer),
-    Field(
-        "securityContext.asOrg", ("okta.security_context.as.organization.name", "client.as.organization.name")
-    ),
+    Field("securityContext.asOrg", ("okta.security_context.as.organization.name", "client.as.organization.name")),
     Field("securityContext.domain", ("okta.security_context.domain", "client.domain", "source.domain")),
     Field("securityContext.isp", ("okta.security_context.isp",)),
     Field("securityContext.isProxy", ("okta.security_context.is_proxy",), flag),

@@ -89,9 +89,7 @@ class Emulator:
         self.hooks = Hooks(clock, self._random("hooks"), self._report)
         self.calls: list[Call] = []
         fixtures = self._generator.fixtures
-        self.users = UserDirectory(
-            fixtures, self.hooks.created_by, clock, self._random("users"), self.report_change
-        )
+        self.users = UserDirectory(fixtures, self.hooks.created_by, clock, self._random("users"), self.report_change)
         things, random = fixtures.things("UserGroup"), self._random("groups")
         self.groups = EmulatedGroups(things, self.users, clock, random, self.report_change)
         self.group_rules = GroupRules(clock, random, self.groups)
@@ -99,17 +97,11 @@ class Emulator:
         self.admin_roles = AdminRoles(clock, self._random("roles"), self.report_change)
         self.org_id = f"00o{self.hooks.created_by[3:]}"
         self.providers = Providers(clock, self._random("providers"), self.report_change)
-        self.security_events = SecurityEventReceiver(
-            settings, clock, self.providers, self.users, self.report_change
-        )
+        self.security_events = SecurityEventReceiver(settings, clock, self.providers, self.users, self.report_change)
         self.prompts = EmulatedPrompts(clock, self.report_change)
-        self.servers = AuthorizationServers(
-            settings.url, [thing["id"] for thing in fixtures.things("AuthServer")]
-        )
+        self.servers = AuthorizationServers(settings.url, [thing["id"] for thing in fixtures.things("AuthServer")])
         self.log_fault_random = self._random("faults of the log")
-        self.fault_randoms = {
-            name: self._random(f"faults of {name}") for name in ("changes", "polls", "reads")
-        }
+        self.fault_randoms = {name: self._random(f"faults of {name}") for name in ("changes", "polls", "reads")}
         self._log_delay_random = self._random("delays of the log")
         quota = Quota(clock, settings.quota, self._report_quota)
         self._deliverer = Deliverer(settings, clock, quota, partial(self._report, "delivery"))
@@ -143,9 +135,7 @@ class Emulator:
         hook = self.hooks.create(body)
         deliver = partial(self._deliverer.deliver, hook)
         random = self._random(f"faults of {hook.id}")
-        self._queues[hook.id] = HookQueue(
-            deliver, self.settings, self.clock, random=random, tasks=self._tasks
-        )
+        self._queues[hook.id] = HookQueue(deliver, self.settings, self.clock, random=random, tasks=self._tasks)
         return hook
 
     def add_hook(
@@ -236,8 +226,7 @@ class Emulator:
     def ledger(self) -> EmulatorLedger:
         """Return all events so far, and whether the hooks delivered them."""
         hooks = {
-            hook_id: HookLedger(list(queue.delivered), list(queue.dropped))
-            for hook_id, queue in self._queues.items()
+            hook_id: HookLedger(list(queue.delivered), list(queue.dropped)) for hook_id, queue in self._queues.items()
         }
         return EmulatorLedger(list(self._uuids), list(self._own_uuids), hooks)
 
@@ -295,10 +284,7 @@ class Emulator:
             "transaction": {"type": "WEB", "id": secrets.token_urlsafe(20), "detail": by.transaction()},
         }
         event = self._report_generator.report(
-            event_type,
-            self.clock.now(),
-            debug=debug | fields.pop("debug", {}),
-            **(usual | by.origin() | fields),
+            event_type, self.clock.now(), debug=debug | fields.pop("debug", {}), **(usual | by.origin() | fields)
         )
         self._uuids.append(event.uuid)
         self._write(event)

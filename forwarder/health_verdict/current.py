@@ -66,9 +66,7 @@ def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
                 "fix the cause; then fetch the refused events with `forwarder backfill`, which needs `orgs.NAME.api`: "
                 "Okta sends each event at most twice"
             )
-        yield Problem(
-            Level.CRITICAL, f"Okta's events cannot be stored: {reason}", hint, "ForwarderRefusesEvents"
-        )
+        yield Problem(Level.CRITICAL, f"Okta's events cannot be stored: {reason}", hint, "ForwarderRefusesEvents")
     if status["store_unreadable_reason"] is not None and status["ready"]:
         hint = "the numbers of the store on this page are old; stop the forwarder, copy the store's files, then repair or replace them"
         text = f"the store cannot be read: {status['store_unreadable_reason']}"
@@ -92,22 +90,20 @@ def _room_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
     waiting, limit = status.get("store_waiting_bytes", 0), status.get("store_max_bytes", 0)
     if waiting > STORE_FULL * limit:
         text = f"events that wait for a sink fill {waiting / limit:.0%} of the store".replace("%", " %")
-        hint = "repair the sink, or raise `store.max_size` and restart; when the store is full, Okta's events are refused"
+        hint = (
+            "repair the sink, or raise `store.max_size` and restart; when the store is full, Okta's events are refused"
+        )
         yield Problem(Level.WARNING, text, hint, "ForwarderStoreFilling")
     free, total = status.get("store_disk_free_bytes", 0), status.get("store_disk_bytes", 0)
     if total and is_nearly_full(total, free):
-        text = f"the disk of the store has only {free / 1e9:,.1f} GB left ({free / total:.0%})".replace(
-            "%", " %"
-        )
+        text = f"the disk of the store has only {free / 1e9:,.1f} GB left ({free / total:.0%})".replace("%", " %")
         hint = "free space on this disk; when it is full, Okta's events are refused"
         yield Problem(Level.WARNING, text, hint, "ForwarderDiskFilling")
 
 
 def _malformed_events(status: Mapping[str, Any]) -> Iterator[Problem]:
     if held := status.get("receiver_dead"):
-        text = (
-            f"{count(held, 'malformed event')} came from Okta; dead letters keep {agrees(held, 'it', 'them')}"
-        )
+        text = f"{count(held, 'malformed event')} came from Okta; dead letters keep {agrees(held, 'it', 'them')}"
         hint = "see them with `forwarder dead-letters list --sink receiver`, then replay or discard them"
         yield Problem(Level.WARNING, text, hint, "ForwarderDeadLettersWaiting")
 
@@ -124,21 +120,14 @@ def _refused_reload(status: Mapping[str, Any]) -> Iterator[Problem]:
     if reason := status.get("reload_failed_reason"):
         text = f"the last reload was refused, and the old configuration stays in force: {reason}"
         yield Problem(
-            Level.WARNING,
-            text,
-            "run `forwarder check`, and correct the configuration",
-            "ForwarderConfigReloadFailed",
+            Level.WARNING, text, "run `forwarder check`, and correct the configuration", "ForwarderConfigReloadFailed"
         )
 
 
 def _certificate_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
     for setting, left in status.get("certificates", {}).items():
         if left < CERTIFICATE_SOON:
-            left_text = (
-                count(int(left // 3600), "hour")
-                if left < CERTIFICATE_NOW
-                else count(int(left // 86400), "day")
-            )
+            left_text = count(int(left // 3600), "hour") if left < CERTIFICATE_NOW else count(int(left // 86400), "day")
             text = f"the certificate in {setting} {f'expires in {left_text}' if left > 0 else 'has expired'}"
             hint = "renew the file in place: the forwarder reads it again within seconds; then run `forwarder check`"
             level = Level.CRITICAL if left < CERTIFICATE_NOW else Level.WARNING
@@ -175,9 +164,7 @@ def _reaction_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         text = f"{pauses[0]['text']}, because {pauses[0]['why']}"
         if others := reactions["paused"] - 1:
             text += f"; and {count(others, 'other pause')}"
-        hint = (
-            "`forwarder reactions resume` ends every pause; actions refused during a pause are not done later"
-        )
+        hint = "`forwarder reactions resume` ends every pause; actions refused during a pause are not done later"
         yield Problem(Level.WARNING, text, hint, "ForwarderReactionsPaused")
     for finding in reactions.get("findings", ()):
         yield Problem(Level.WARNING, finding["text"], finding["hint"], finding["runbook"])
@@ -271,14 +258,8 @@ def _sink_problems(name: str, sink: Mapping[str, Any], uptime: float) -> Iterato
             yield Problem(Level.WARNING, f"{text}: {sink['last_error']}", advice, section)
         else:
             yield Problem(Level.WARNING, text, sink["last_error"] or "wait for its next try", section)
-    elif (
-        not set_aside
-        and (oldest := sink.get("oldest_waiting_seconds", 0)) > SINK_BEHIND
-        and uptime > _CATCHING_UP
-    ):
-        text = (
-            f"{name} accepts events, but the oldest one that waits for it came {oldest / 60:,.0f} minutes ago"
-        )
+    elif not set_aside and (oldest := sink.get("oldest_waiting_seconds", 0)) > SINK_BEHIND and uptime > _CATCHING_UP:
+        text = f"{name} accepts events, but the oldest one that waits for it came {oldest / 60:,.0f} minutes ago"
         hint = (
             "after a failure, wait until the waiting events are delivered; otherwise the sink is too slow: give its server "
             "more capacity, or raise the sink's `delivery` limits"
@@ -286,5 +267,7 @@ def _sink_problems(name: str, sink: Mapping[str, Any], uptime: float) -> Iterato
         yield Problem(Level.WARNING, text, hint, "ForwarderSinkBehind")
     if dead := sink.get("dead"):
         text = f"{name} rejected {count(dead, 'event')}; dead letters keep them"
-        hint = f"see why with `forwarder dead-letters list --sink {name}`, correct the cause, then replay or discard them"
+        hint = (
+            f"see why with `forwarder dead-letters list --sink {name}`, correct the cause, then replay or discard them"
+        )
         yield Problem(Level.WARNING, text, hint, "ForwarderDeadLetters")

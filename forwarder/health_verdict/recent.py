@@ -92,14 +92,14 @@ def _request_problems(name: str, org: Mapping[str, Any], samples: Samples) -> It
         yield Problem(Level.WARNING, text, hint, "ForwarderUnreadableRequests")
 
     def are_slow(ended: float) -> bool:
-        total, quick = (
-            samples.increase(("ack_duration", name, le), ANSWERS, ended) for le in ("+Inf", "1.0")
-        )
+        total, quick = (samples.increase(("ack_duration", name, le), ANSWERS, ended) for le in ("+Inf", "1.0"))
         return total - quick > SLOW_SHARE * total
 
     if _holds(are_slow, ANSWERS_FOR, ANSWERS):
         text = f"more than one in a hundred answers to Okta's requests to {name} take longer than a second"
-        hint = "after 3 s Okta gives up; look for slow commits to the disk (`forwarder doctor store`), or too little CPU"
+        hint = (
+            "after 3 s Okta gives up; look for slow commits to the disk (`forwarder doctor store`), or too little CPU"
+        )
         yield Problem(Level.WARNING, text, hint, "ForwarderAnswersSlowly")
 
     def guesses(ended: float = 0.0) -> int:
@@ -129,9 +129,7 @@ def _stray_requests(samples: Samples) -> Iterator[Problem]:
         yield Problem(Level.WARNING, text, hint, "ForwarderSecretRefused")
 
 
-def _hook_problems(
-    name: str, org: Mapping[str, Any], samples: Samples, status: Mapping[str, Any]
-) -> Iterator[Problem]:
+def _hook_problems(name: str, org: Mapping[str, Any], samples: Samples, status: Mapping[str, Any]) -> Iterator[Problem]:
     if samples.increase(("hook_quota_warnings", name), QUOTA):
         text = f"the daily quota of hook deliveries of {name} is nearly or completely used up"
         text += f": {org['hook_quota']}" if org["hook_quota"] else ""
@@ -146,9 +144,7 @@ def _hook_problems(
 
     def are_missed(ended: float) -> bool:
         lost = samples.increase(("events_missed", name), MISSED, ended)
-        return lost > MISSED_SHARE * (
-            lost + samples.increase(("events_received", name, "hook"), MISSED, ended)
-        )
+        return lost > MISSED_SHARE * (lost + samples.increase(("events_received", name, "hook"), MISSED, ended))
 
     failed_ago = org["hook_failed_seconds_ago"]
     if _holds(are_missed, MISSED_FOR, MISSED_FOR) and not (failed_ago is not None and failed_ago < MISSED):
@@ -233,9 +229,7 @@ def _is_named(operation: str, org: Mapping[str, Any]) -> bool:
 
 def _late_deliveries(name: str, samples: Samples) -> Iterator[Problem]:
     def share(seconds: float, ended: float = 0.0) -> float:
-        total, quick = (
-            samples.increase(("delivery_lag", name, le), seconds, ended) for le in ("+Inf", "60.0")
-        )
+        total, quick = (samples.increase(("delivery_lag", name, le), seconds, ended) for le in ("+Inf", "60.0"))
         return 1 - quick / total if total else 0.0
 
     def are_late(ended: float) -> bool:
@@ -244,9 +238,7 @@ def _late_deliveries(name: str, samples: Samples) -> Iterator[Problem]:
 
     if _holds(are_late, LATE_FOR, LATE_FOR):
         late = f"{share(max(LATE_RANGES)):.0%}".replace("%", " %")
-        text = (
-            f"{late} of the events of the last 6 hours reached {name} more than a minute after they happened"
-        )
+        text = f"{late} of the events of the last 6 hours reached {name} more than a minute after they happened"
         hint = (
             "after a failure or a backfill, wait; otherwise Okta delivers late (`forwarder_receive_lag_seconds`), or the "
             "sink is slow"
@@ -285,7 +277,9 @@ def _reaction_problems(samples: Samples) -> Iterator[Problem]:
         hint = f"{see}; if a user still needs the action, do it by hand in Okta"
         yield Problem(Level.WARNING, text, hint, "ForwarderActionsFailed")
     if unknown := _actions(samples, "unknown"):
-        text = f"{count(unknown, 'prompt')} of the last 30 minutes may not have reached the user; no prompt is sent again"
+        text = (
+            f"{count(unknown, 'prompt')} of the last 30 minutes may not have reached the user; no prompt is sent again"
+        )
         yield Problem(Level.WARNING, text, f"{see}, and call the user", "ForwarderActionUnknown")
     if unconfirmed := round(samples.increase(("reactions_refused", "unconfirmed"), UNCONFIRMED)):
         text = (
@@ -298,9 +292,7 @@ def _reaction_problems(samples: Samples) -> Iterator[Problem]:
     if samples.value(key, RETRIED_FOR) and all(waiting for _, waiting in samples.points(key, RETRIED_FOR)):
         waiting = round(samples.value(key) or 0)
         text = f"{count(waiting, 'action')} {agrees(waiting, 'waits', 'wait')} for another try"
-        hint = (
-            "see the last answer with `forwarder reactions list --waiting` and `forwarder reactions show ID`"
-        )
+        hint = "see the last answer with `forwarder reactions list --waiting` and `forwarder reactions show ID`"
         yield Problem(Level.WARNING, text, hint, "ForwarderReactionsNotDelivered")
 
 

@@ -43,9 +43,7 @@ class Acceptor:
         """
         loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(
-                listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )
+            found = await loop.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             for family, _, _, _, address in found:
                 self._sockets.append(socket.create_server(address, family=family, backlog=_BACKLOG))
         except OSError:
@@ -82,8 +80,7 @@ class Acceptor:
             if not self._limiter.has_room():
                 self._pause(listener)
                 self._limiter.log(
-                    "new connections wait: too many connections are being answered or closed",
-                    "connections_full",
+                    "new connections wait: too many connections are being answered or closed", "connections_full"
                 )
                 return
             try:

@@ -189,9 +189,7 @@ class GuardedProtocol(HttpToolsProtocol):
         header_sizes = (len(name) + len(value) + 4 for name, value in self.headers)
         if len(self.url) > MAX_URL:
             self._error_status = 414
-        elif len(self.headers) > _MAX_HEADERS or (
-            self._received > limit and len(self.url) + sum(header_sizes) > limit
-        ):
+        elif len(self.headers) > _MAX_HEADERS or (self._received > limit and len(self.url) + sum(header_sizes) > limit):
             self._error_status = 431
         elif not has_host(self.headers, self.parser.get_http_version()):
             self._error_status = 400

@@ -34,9 +34,7 @@ class Server:
         tls: the TLS context of new connections; None for plain HTTP. It may be replaced at any time.
     """
 
-    def __init__(
-        self, app: Any, listen: Listen, limiter: ConnectionLimiter, tls: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, app: Any, listen: Listen, limiter: ConnectionLimiter, tls: ssl.SSLContext | None = None) -> None:
         """Serve `app`, an ASGI 3 app, which gets no lifespan events. With port 0 in `listen`, the system
         chooses a free port. `limiter` belongs to this listener alone."""
         self._listen = listen

@@ -36,13 +36,7 @@ class OktaOrgRunner:
     """
 
     def __init__(
-        self,
-        org: str,
-        api: Api,
-        watch: HookWatch | None,
-        reconciler: Reconciler,
-        backfills: Backfill,
-        clock: Clock,
+        self, org: str, api: Api, watch: HookWatch | None, reconciler: Reconciler, backfills: Backfill, clock: Clock
     ) -> None:
         self._org = org
         self.api = api

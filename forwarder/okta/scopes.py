@@ -32,10 +32,6 @@ def check_scopes(scopes: tuple[str, ...]) -> None:
         if near := difflib.get_close_matches(scope, _KNOWN_SCOPES, n=1, cutoff=0.85):
             raise ValueError(f"`scopes`: there is no scope {scope}; did you mean {near[0]}?")
         if not scope.startswith("okta."):
-            raise ValueError(
-                f"`scopes`: {scope} is not a scope of Okta's API; write one such as okta.logs.read"
-            )
+            raise ValueError(f"`scopes`: {scope} is not a scope of Okta's API; write one such as okta.logs.read")
     if "okta.logs.read" not in scopes:
-        raise ValueError(
-            "`scopes` lacks okta.logs.read; add it, because the forwarder must read the System Log"
-        )
+        raise ValueError("`scopes` lacks okta.logs.read; add it, because the forwarder must read the System Log")

@@ -78,9 +78,7 @@ _ID_OF_TOKENS = "^00T[A-Za-z0-9]{1,40}$"
 
 def _token_id(written: str) -> str:
     if not re.fullmatch(_ID_OF_TOKENS, written):
-        raise ValueError(
-            "is not the id of a token; write the one in Security > API > Tokens, which begins with 00T"
-        )
+        raise ValueError("is not the id of a token; write the one in Security > API > Tokens, which begins with 00T")
     return written
 
 
@@ -104,10 +102,7 @@ class ApiSettings(Section):
 
     token: Secret | None = None
     token_id: (
-        Annotated[
-            str, AfterValidator(_token_id), WithJsonSchema({"type": "string", "pattern": _ID_OF_TOKENS})
-        ]
-        | None
+        Annotated[str, AfterValidator(_token_id), WithJsonSchema({"type": "string", "pattern": _ID_OF_TOKENS})] | None
     ) = None
     client_id: str | None = None
     private_key: Secret | None = None
@@ -134,9 +129,7 @@ class ApiSettings(Section):
             return self
         for key in ("key_id", "scopes", "dpop"):
             if key in self.model_fields_set:
-                raise ValueError(
-                    f"`{key}` is only for a service app; an API token does not need it, so remove it"
-                )
+                raise ValueError(f"`{key}` is only for a service app; an API token does not need it, so remove it")
         if not re.fullmatch(r"[!-~]+", self.token.reveal()):
             raise ValueError(
                 "`token` contains a blank, a line break, or a character that is not ASCII; write only the token, without SSWS "
@@ -159,9 +152,7 @@ class ApiSettings(Section):
         if self.token_id:
             raise ValueError("`token_id` is only for `token`; a service app does not need it, so remove it")
         if not re.fullmatch(r"[!-~]+", self.client_id):
-            raise ValueError(
-                "`client_id` has a blank or a character that is not ASCII; write the app's client id"
-            )
+            raise ValueError("`client_id` has a blank or a character that is not ASCII; write the app's client id")
         if self.key_id == self.client_id:
             raise ValueError(
                 "`key_id` is the client id; write the KID in Applications > (the app) > General > Client Credentials"
@@ -182,9 +173,7 @@ def _uri(written: str) -> str:
     if not parts.hostname:
         raise ValueError("is not an address; write one as in https://hooks.example.com/okta/events")
     if parts.username is not None or parts.fragment:
-        raise ValueError(
-            "must not contain a user, a password or a #fragment; write the secret under `secrets`"
-        )
+        raise ValueError("must not contain a user, a password or a #fragment; write the secret under `secrets`")
     if is_of_okta(parts.hostname):
         raise ValueError("is an address of Okta; write the public address of this forwarder")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
@@ -246,9 +235,7 @@ def _filters(written: dict[str, str] | None, info: ValidationInfo) -> dict[str, 
 
 
 _NAMES = [*PRESETS, *(name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBLE in tags)]
-_EVENTS_SCHEMA = {
-    "anyOf": [{"enum": list(PRESETS)}, {"type": "array", "items": {"enum": _NAMES}, "minItems": 1}]
-}
+_EVENTS_SCHEMA = {"anyOf": [{"enum": list(PRESETS)}, {"type": "array", "items": {"enum": _NAMES}, "minItems": 1}]}
 """The JSON schema of `events`. It lists the valid names, so that an editor can complete them."""
 
 
@@ -273,10 +260,7 @@ class HookSettings(Section):
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = "forwarder"
     uri: Annotated[str, AfterValidator(_uri)]
     events: Annotated[
-        str | tuple[str, ...],
-        BeforeValidator(_events),
-        AfterValidator(_known_events),
-        WithJsonSchema(_EVENTS_SCHEMA),
+        str | tuple[str, ...], BeforeValidator(_events), AfterValidator(_known_events), WithJsonSchema(_EVENTS_SCHEMA)
     ] = "all-eligible"
     rules: tuple[PathStr, ...] = ()
     filters: Annotated[dict[str, str] | None, AfterValidator(_filters)] = None

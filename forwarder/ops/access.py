@@ -34,8 +34,12 @@ Scope = Any
 
 _FORWARDED = {b"forwarded", b"via", b"x-real-ip"}
 _LONGEST_NAME = 200
-_NO_TOKEN = "the configuration has no token; set `ops.token`, or use the `forwarder` commands on the forwarder's machine"  # noqa: S105
-_READ = "reading needs the token in `ops.token`; without a token, the page can be read only on the forwarder's own machine"
+_NO_TOKEN = (
+    "the configuration has no token; set `ops.token`, or use the `forwarder` commands on the forwarder's machine"  # noqa: S105
+)
+_READ = (
+    "reading needs the token in `ops.token`; without a token, the page can be read only on the forwarder's own machine"
+)
 _CHANGE = "a change needs the token in `ops.token`"
 
 _PRIVATE = {"local", "localhost", "internal", "svc", "lan", "intranet", "arpa", "test"}

@@ -69,9 +69,7 @@ class OneTimeTokens:
 
     def use(self, token: str, action: str) -> bool:
         """Return whether `token` is valid for `action`. A valid token becomes invalid: each token works once."""
-        found = next(
-            (each for each in self._made if hmac.compare_digest(each.encode(), token.encode())), None
-        )
+        found = next((each for each in self._made if hmac.compare_digest(each.encode(), token.encode())), None)
         if found is None or self._made[found][0] != action:
             return False  # a token of another action stays valid for that action
         return self._made.pop(found)[1] > self._clock.now()

@@ -65,9 +65,7 @@ class EventFilter(msgspec.Struct, frozen=True):
         if self.outcome and (line["outcome"] or "").casefold() != self.outcome.casefold():
             return False
         actor = self.actor.casefold()
-        return not actor or any(
-            actor in (line[key] or "").casefold() for key in ("actor", "actor_name", "actor_id")
-        )
+        return not actor or any(actor in (line[key] or "").casefold() for key in ("actor", "actor_name", "actor_id"))
 
 
 def line(stored: StoredEvent) -> dict[str, Any]:

@@ -48,9 +48,7 @@ _PROBES = ("/livez", "/readyz")
 _API = "/api/"
 _APPROVE = "/approve/"
 _OPEN_API = "/api/access"
-_UNKNOWN_HOST = (
-    b"this host name is unknown here: use the IP address instead, or add the name to ops.allowed_hosts\n"
-)
+_UNKNOWN_HOST = b"this host name is unknown here: use the IP address instead, or add the name to ops.allowed_hosts\n"
 
 
 class OpsListener:
@@ -134,9 +132,7 @@ async def _answer(send: Any, status: int, content_type: bytes, body: bytes) -> N
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def _routes(
-    metrics: Metrics, status: StatusSource, not_ready_reason: NotReadyReason, api: Handlers
-) -> Litestar:
+def _routes(metrics: Metrics, status: StatusSource, not_ready_reason: NotReadyReason, api: Handlers) -> Litestar:
 
     @get("/livez", media_type=MediaType.TEXT)
     async def livez() -> str:

@@ -65,8 +65,7 @@ class ProxySettings(Section):
         Field(examples=["X-Forwarded-User"]),
     ]
     from_: Annotated[
-        tuple[Annotated[IPvAnyNetwork, AfterValidator(_validate_proxy)], ...],
-        Field(alias="from", min_length=1),
+        tuple[Annotated[IPvAnyNetwork, AfterValidator(_validate_proxy)], ...], Field(alias="from", min_length=1)
     ]
 
     def trusts(self, address: str) -> bool:

@@ -84,9 +84,7 @@ class Calls:
                 asked = msgspec.structs.replace(again, state=ActionState.PROMPTING, attempts=0, due=due)
                 await self._rows.commit([asked], [asked] if action.state is ActionState.CALLING else [])
             else:  # the prompt was certainly not sent
-                waits = msgspec.structs.replace(
-                    again, state=ActionState.WAITING, waits_for=Waits.RETRY, called_at=None
-                )
+                waits = msgspec.structs.replace(again, state=ActionState.WAITING, waits_for=Waits.RETRY, called_at=None)
                 await self._rows.commit([waits])
 
     async def _prompt(self, action: Action) -> None:
@@ -128,9 +126,7 @@ class Calls:
             await self._done(calling, act, answer)
         elif answer.is_retryable:
             is_unsent = action.called_at is None and not answer.sent
-            await self._retry(
-                msgspec.structs.replace(calling, called_at=None) if is_unsent else calling, answer
-            )
+            await self._retry(msgspec.structs.replace(calling, called_at=None) if is_unsent else calling, answer)
         elif action.called_at is not None and (await act.look(calling)).is_there:
             await self._done(calling, act, answer)  # an earlier call was carried out
         else:
@@ -169,9 +165,7 @@ class Calls:
             shadow = msgspec.structs.replace(seen, request=request)
             await self._rows.finish(shadow, Outcome.SHADOW, found.reason, detail)
         elif found.verdict == "no_op":
-            await self._rows.finish(
-                seen, Outcome.NO_OP, found.reason, found.detail, self._moved(action, found)
-            )
+            await self._rows.finish(seen, Outcome.NO_OP, found.reason, found.detail, self._moved(action, found))
         elif found.reason is Reason.LATE and action.attempts:
             text = f"{found.detail}; the last try failed: {action.detail}"
             await self._rows.finish(seen, Outcome.FAILED, found.reason, text)
@@ -212,9 +206,7 @@ class Calls:
 
     async def _retry(self, calling: Action, answer: Answer) -> None:
         again = self._rows.later(calling, answer, _BACKOFF)
-        await self._rows.commit(
-            [msgspec.structs.replace(again, state=ActionState.WAITING, waits_for=Waits.RETRY)]
-        )
+        await self._rows.commit([msgspec.structs.replace(again, state=ActionState.WAITING, waits_for=Waits.RETRY)])
 
     async def _settle(self, action: Action, act: Act, found: Judgement) -> None:
         """Look up whether the earlier call of an action was carried out, after a guard has forbidden to repeat the

@@ -82,13 +82,9 @@ class ActionEngine:
         """Withdraw the prompts that wait for an answer, if `covers` returns True for them. Their rows do not change:
         the user may have answered already, and the next poll shows that."""
         out = {ActionState.CALLING, ActionState.PROMPTING}
-        for found in [
-            one for one in self._rows.memory.open() if one.kind is EffectKind.PROMPT and one.state in out
-        ]:
+        for found in [one for one in self._rows.memory.open() if one.kind is EffectKind.PROMPT and one.state in out]:
             async with self.lock(found):
-                action = self._rows.memory.get(
-                    found.key
-                )  # may have been answered during the wait for the lock
+                action = self._rows.memory.get(found.key)  # may have been answered during the wait for the lock
                 if action is not None and action.state is ActionState.PROMPTING and covers(action):
                     await self._parts().prompts.cancel(action)
 

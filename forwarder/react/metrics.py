@@ -92,9 +92,7 @@ class ReactionMetrics:
             "detail": action.detail or None,
         }
         if action.outcome is Outcome.FAILED:
-            self._limited.warning(
-                "an action has failed", action.rule, action.name, action="action_failed", **fields
-            )
+            self._limited.warning("an action has failed", action.rule, action.name, action="action_failed", **fields)
         else:
             self._limited.info(
                 "an action has changed",

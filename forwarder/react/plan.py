@@ -5,17 +5,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.core.action import (
-    ASKS,
-    KINDS,
-    WITHOUT_USER,
-    Action,
-    ActionState,
-    ActionTarget,
-    Outcome,
-    Reason,
-    key_of,
-)
+from forwarder.core.action import ASKS, KINDS, WITHOUT_USER, Action, ActionState, ActionTarget, Outcome, Reason, key_of
 from forwarder.core.event import Event
 from forwarder.core.time import Micros
 from forwarder.ecs.decode import decode
@@ -73,11 +63,7 @@ class Plans:
         found = alert["forwarder"]["alert"]
         about = found["rule"]
         rule = KnownRule(
-            about["id"],
-            about["title"],
-            about["level"],
-            self._names.get(about["id"], ""),
-            about.get("tags", ()),
+            about["id"], about["title"], about["level"], self._names.get(about["id"], ""), about.get("tags", ())
         )
         shared = {
             "org": event.org,
@@ -122,9 +108,7 @@ class Plans:
                 target, problem = _about(name, where, prompt.alert, alert)
             key = key_of(prompt.org, prompt.alert, name, target, [answer, *_path(settings)])
             if name == "notify":
-                settings["about"] = {
-                    "prompt": {"id": prompt.id, "by": prompt.settings.get("by"), "answer": answer}
-                }
+                settings["about"] = {"prompt": {"id": prompt.id, "by": prompt.settings.get("by"), "answer": answer}}
             found.append(_row(name, settings, target, problem, shared | {"key": key}, at))
         return found
 
@@ -161,8 +145,7 @@ def settings_of(do: DoSettings, reactions: ReactionsSettings) -> dict[str, Any]:
             found = {"by": prompt.by} | ({"message": prompt.message} if prompt.message else {})
             found["then"] = {
                 answer: [
-                    {"do": each.name, **settings_of(each, reactions)}
-                    | ({"user": each.user} if each.user else {})
+                    {"do": each.name, **settings_of(each, reactions)} | ({"user": each.user} if each.user else {})
                     for each in following
                 ]
                 for answer, following in prompt.then.by_answer()
@@ -175,16 +158,9 @@ def settings_of(do: DoSettings, reactions: ReactionsSettings) -> dict[str, Any]:
 
 
 def _row(
-    name: str,
-    settings: Mapping[str, Any],
-    target: ActionTarget,
-    problem: str,
-    shared: Mapping[str, Any],
-    at: Micros,
+    name: str, settings: Mapping[str, Any], target: ActionTarget, problem: str, shared: Mapping[str, Any], at: Micros
 ) -> Action:
-    row = Action(
-        name=name, kind=KINDS[name], settings=settings, target=target, planned_at=at, due=at, **shared
-    )
+    row = Action(name=name, kind=KINDS[name], settings=settings, target=target, planned_at=at, due=at, **shared)
     if not problem:
         return row
     return msgspec.structs.replace(
@@ -225,9 +201,7 @@ def _merged(one: Action, other: Action) -> Action:
     if "level" in settings:
         settings["level"] = max(settings["level"], other.settings["level"], key=_LEVELS.index)
     approve = [each.settings.get("approve") for each in (one, other)]
-    asking = [
-        wanted for wanted in approve if wanted is not False and (wanted is not None or one.name in ASKS)
-    ]
+    asking = [wanted for wanted in approve if wanted is not False and (wanted is not None or one.name in ASKS)]
     if asking:
         settings.pop("approve", None)
         settings |= {} if asking[0] is None else {"approve": asking[0]}

@@ -93,9 +93,7 @@ class OktaCall(Protocol):
     async def ready(self, method: str, path: str) -> None:
         """Wait until the rate limit allows a call of `path`."""
 
-    async def call(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
-    ) -> Answer:
+    async def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None) -> Answer:
         """Send one call and return the answer. Raises nothing for an error of Okta or the network."""
 
 

@@ -73,9 +73,7 @@ class Rehearsal:
         self._now: Micros = 0
         self._memory = ActionsInMemory(horizon_of(settings.limits.values()))
         self._past = past = _Past(self._memory)
-        self._guards = Guards(
-            settings, past, past.look, past, self._memory, pauses=Pauses, now=lambda: self._now
-        )
+        self._guards = Guards(settings, past, past.look, past, self._memory, pauses=Pauses, now=lambda: self._now)
 
     def event(self, event: Event, raw: Mapping[str, Any]) -> None:
         """Remember the address from which the user of an event came."""
@@ -130,11 +128,7 @@ class Rehearsal:
         found = _result(self._guards.judge(action, self._now))
         if found.verdict is Decision.WAIT and found.waits_for is not Waits.APPROVAL:
             self._put(
-                action,
-                state=ActionState.WAITING,
-                waits_for=found.waits_for,
-                reason=found.reason,
-                due=found.until,
+                action, state=ActionState.WAITING, waits_for=found.waits_for, reason=found.reason, due=found.until
             )
         elif found.verdict is Decision.GO:
             self._call(action)

@@ -18,9 +18,7 @@ class ReactionFinding(msgspec.Struct, frozen=True):
     runbook: str
 
 
-async def missing_groups(
-    directory: Directory, orgs: Sequence[str], groups: Sequence[str]
-) -> list[ReactionFinding]:
+async def missing_groups(directory: Directory, orgs: Sequence[str], groups: Sequence[str]) -> list[ReactionFinding]:
     """Return a finding for each of `groups` (ids or names) that does not exist in an org, and so protects no user of
     that org. If the look-up in an org fails, there is no finding about that org: the guards then refuse the actions on
     its users."""

@@ -137,9 +137,7 @@ class Schedule:
             return
         heapq.heappush(self._heap, (row.due, row.number, key))
         if len(self._heap) > 2 * len(self._rows) + _MOST_STALE:
-            self._heap = [
-                (row.due, row.number, key) for key, row in self._rows.items() if row.due is not None
-            ]
+            self._heap = [(row.due, row.number, key) for key, row in self._rows.items() if row.due is not None]
             heapq.heapify(self._heap)
 
     def _advance(self, now: Micros) -> None:

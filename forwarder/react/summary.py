@@ -87,21 +87,13 @@ def _asking(action: Action) -> dict[str, Any]:
 
 def _waiting(action: Action) -> dict[str, Any]:
     waits_for = action.waits_for.value if action.waits_for else None
-    return _about(action) | {
-        "waits_for": waits_for,
-        "next_try": _time(action.due),
-        "detail": _short(action.detail),
-    }
+    return _about(action) | {"waits_for": waits_for, "next_try": _time(action.due), "detail": _short(action.detail)}
 
 
 def _live(action: Action, now: Micros) -> dict[str, Any]:
     """Return a live effect for the status. Its `detail` says why it could not be undone so far."""
     detail = _short(action.detail) if action.attempts else ""
-    return _about(action) | {
-        "until": _time(action.undo_due),
-        "overdue": is_overdue(action, now),
-        "detail": detail,
-    }
+    return _about(action) | {"until": _time(action.undo_due), "overdue": is_overdue(action, now), "detail": detail}
 
 
 def _pause(pause: Pause) -> dict[str, Any]:

@@ -32,10 +32,7 @@ def user_of(alert: Mapping[str, Any], where: str | None = None) -> tuple[ActionT
         return _NOBODY, f"the id of the {place} does not look like an id of Okta"
     if found:
         names = ", ".join(user.name or user.id for user in found[:5])
-        return (
-            _NOBODY,
-            f"the alert has {len(found)} users as {place} ({names}), but an action is about one user",
-        )
+        return (_NOBODY, f"the alert has {len(found)} users as {place} ({names}), but an action is about one user")
     if where is None:
         return _NOBODY, "the alert has no user, neither as actor nor as target"
     return _NOBODY, f"the alert has no user as {place}, but the action has `user: {where}`"

@@ -19,11 +19,7 @@ def guard_settings(settings: Settings, modes: Mapping[str, str]) -> GuardSetting
         mode=str(reactions.mode),
         modes=modes,
         protect=reactions.protect,
-        limits={
-            name: Limit(rate.most, rate.seconds)
-            for name, rate in reactions.limits
-            if name != "prompts_at_once"
-        },
+        limits={name: Limit(rate.most, rate.seconds) for name, rate in reactions.limits if name != "prompts_at_once"},
         prompts_at_once=reactions.limits.prompts_at_once,
         fresh=reactions.fresh,
         confirm=frozenset(reactions.confirm),
@@ -36,8 +32,7 @@ def guard_settings(settings: Settings, modes: Mapping[str, str]) -> GuardSetting
 def rehearsal(settings: Settings, ruleset: Ruleset) -> Rehearsal:
     """Return a rehearsal of these reactions. All entries have mode `enforce` in it, except those with mode `off`."""
     entries = tuple(
-        entry if entry.mode is Mode.OFF else entry.model_copy(update={"mode": None})
-        for entry in settings.reactions.on
+        entry if entry.mode is Mode.OFF else entry.model_copy(update={"mode": None}) for entry in settings.reactions.on
     )
     reactions = settings.reactions.model_copy(update={"mode": Mode.ENFORCE, "on": entries})
     plans = Plans(reactions, known_rules(ruleset))

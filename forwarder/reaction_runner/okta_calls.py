@@ -41,9 +41,7 @@ class OrgCalls:
         with contextlib.suppress(OktaError):  # a link to another host: `call` returns an answer that says so
             await self._client.ready(path)
 
-    async def call(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
-    ) -> Answer:
+    async def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None) -> Answer:
         try:
             result = await self._client.send_once(method, path, query=query, body=body)
         except OktaError as error:  # a link to another host, or credentials that cannot be used
@@ -70,9 +68,7 @@ class OrgCalls:
 
 def _carried_out(response: RawResponse, what: str) -> Answer:
     answer = Answer(
-        response.status,
-        request_id=response.headers.get("x-okta-request-id", ""),
-        links=links_of(response.links),
+        response.status, request_id=response.headers.get("x-okta-request-id", ""), links=links_of(response.links)
     )
     try:
         body = decode_leniently(msgspec.json.decode, response.content)[0] if response.content else None

@@ -125,9 +125,7 @@ class ReactionRunner:
             try:
                 await work()
             except Exception:
-                _logger.exception(
-                    "reactions failed. This is a bug: please report it", action="reactions_failed"
-                )
+                _logger.exception("reactions failed. This is a bug: please report it", action="reactions_failed")
             await self._clock.sleep(Backoff().cap)
 
     def _report(self) -> None:
@@ -147,11 +145,7 @@ class ReactionRunner:
                 await self._store.wait_for_alerts(commits)
                 continue
             parts = self._parts
-            rows = (
-                [row for alert in alerts for row in parts.plan(alert.event, self._clock.now())]
-                if parts
-                else []
-            )
+            rows = [row for alert in alerts for row in parts.plan(alert.event, self._clock.now())] if parts else []
             new = [row for row in rows if self.memory.get(row.key) is None]
             ended = [row for row in new if not row.is_open]
             position = alerts[-1].seq
@@ -214,11 +208,7 @@ class ReactionRunner:
         async with self._engine.lock(found):
             action, now = self._find(found.key), self._clock.now()
             asked = action.approval
-            if (
-                action.state is not ActionState.WAITING
-                or action.waits_for is not Waits.APPROVAL
-                or asked is None
-            ):
+            if action.state is not ActionState.WAITING or action.waits_for is not Waits.APPROVAL or asked is None:
                 raise ReactionError(f"{action.id} does not wait for approval: it is {action.state.value}")
             if asked.given is not None:
                 raise ReactionError(f"{action.id} was already decided by {asked.by}")
@@ -271,9 +261,7 @@ class ReactionRunner:
             seconds=request.seconds,
         )
         # In the background, because Okta may be slow; the pause is in force.
-        self._start(
-            self._engine.withdraw(lambda prompt: self.pauses.find(prompt, self._clock.now()) is not None)
-        )
+        self._start(self._engine.withdraw(lambda prompt: self.pauses.find(prompt, self._clock.now()) is not None))
         return True
 
     async def resume(self, request: ResumeRequest) -> bool:

@@ -132,9 +132,7 @@ class Refusals:
         """Record a POST with a valid secret of `org`."""
         self._accepted[org] = now
 
-    def refuse(
-        self, path: str, now: Micros, *, client: str = "", reason: str = "", user_agent: str = ""
-    ) -> None:
+    def refuse(self, path: str, now: Micros, *, client: str = "", reason: str = "", user_agent: str = "") -> None:
         """Record a request without a valid secret. `path` must be a configured path, because each new path
         takes memory."""
         self._refused.setdefault(path, deque(maxlen=_KEPT)).append(now)

@@ -59,9 +59,7 @@ class BodyBudget:
         body.charged += size
         self.held += size
         while self.held > self.limit:
-            largest = max(
-                (each for each in self._large if each.receiving), key=lambda each: each.charged, default=body
-            )
+            largest = max((each for each in self._large if each.receiving), key=lambda each: each.charged, default=body)
             if largest is body:
                 raise OverloadedError(f"bodies of POSTs take more than {self.limit} bytes of memory")
             self.release(largest)

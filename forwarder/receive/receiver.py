@@ -135,11 +135,7 @@ class HookReceiver:
         """Use the paths, secrets and limits of `endpoints` for all new requests. Requests in progress keep
         the old ones."""
         self._metrics |= endpoints.metrics
-        self._keyrings, self._settings, self._router = (
-            endpoints.keyrings,
-            endpoints.settings,
-            endpoints.router,
-        )
+        self._keyrings, self._settings, self._router = (endpoints.keyrings, endpoints.settings, endpoints.router)
         self._bodies.limit = budget_for(endpoints.settings.max_body)
 
     def close(self) -> None:
@@ -169,10 +165,7 @@ class HookReceiver:
             await self._serve(keyrings[path], scope, receive, send)
 
         return Litestar(
-            [hook],
-            openapi_config=None,
-            logging_config=None,
-            exception_handlers={Exception: self._handle_router_error},
+            [hook], openapi_config=None, logging_config=None, exception_handlers={Exception: self._handle_router_error}
         )
 
     def _handle_router_error(self, request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -261,11 +254,7 @@ class HookReceiver:
         address = client[0] if client else ""
         agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
         self._refusals.refuse(
-            keyring.path,
-            self._clock.now(),
-            client=address,
-            reason=reason.value,
-            user_agent=agent.decode("latin-1"),
+            keyring.path, self._clock.now(), client=address, reason=reason.value, user_agent=agent.decode("latin-1")
         )
         if scope["method"] == "GET":
             self._log_challenge(keyring.default_org, "unauthorized")
@@ -295,12 +284,7 @@ class HookReceiver:
     def _log_challenge(self, org: str, outcome: str) -> None:
         self._metrics[org].challenges[outcome].inc()
         self._logger.info(
-            "a verification challenge was answered",
-            org,
-            outcome,
-            action="challenge",
-            org=org,
-            outcome=outcome,
+            "a verification challenge was answered", org, outcome, action="challenge", org=org, outcome=outcome
         )
 
     async def _handle_post(self, org: str, headers: Headers, receive: Receive) -> int:
@@ -323,9 +307,7 @@ class HookReceiver:
         await self._metrics[org].stored.count(appended, len(batch.malformed))
         if batch.malformed:
             text = "elements of a POST are not events; they became dead letters"
-            self._logger.warning(
-                text, org, action="malformed_events", org=org, **describe_malformed(batch.malformed)
-            )
+            self._logger.warning(text, org, action="malformed_events", org=org, **describe_malformed(batch.malformed))
         return 200
 
     def _log_bad_request(self, org: str, error: BadRequestError) -> None:

@@ -120,7 +120,5 @@ def validate_endpoints(orgs: Mapping[str, HookEndpointSettings], receiver: Recei
                 yield f"orgs.{name}.secrets[{number}]: {problem}; make a shorter one: openssl rand -base64 32"
             owner = owners.setdefault((org.path.rstrip("/"), org.header.lower(), value), name)
             if owner != name:
-                problem = (
-                    f"orgs.{owner} has the same path, header and secret, so their requests look the same"
-                )
+                problem = f"orgs.{owner} has the same path, header and secret, so their requests look the same"
                 yield f"orgs.{name}.secrets[{number}]: {problem}; give each org its own secret"

@@ -151,9 +151,7 @@ def _bounded(path: Path, found: Iterator[_Counted]) -> Iterator[Found | _Broken]
     for each, patterns in found:
         left -= patterns
         if left < 0:
-            problem = (
-                f"its rules compare event types with more than {_MAX_PATTERNS:,} patterns; split the file"
-            )
+            problem = f"its rules compare event types with more than {_MAX_PATTERNS:,} patterns; split the file"
             yield UnreadableRule(str(path), problem)
             return
         yield each

@@ -49,9 +49,7 @@ def times_of(logs: Sequence[Mapping[str, Any]]) -> list[Micros]:
         ValueError: `published` is not a time.
     """
     return [
-        to_micros(
-            _time(str(log["published"])) if log.get("published") else _START + timedelta(seconds=number)
-        )
+        to_micros(_time(str(log["published"])) if log.get("published") else _START + timedelta(seconds=number))
         for number, log in enumerate(logs)
     ]
 
@@ -76,17 +74,13 @@ def correlation_failure(
         for rule in found.matched:
             matched[rule] = matched.get(rule, 0) + 1
         if alert := next((alert for alert in found.alerts if alert.rule.id in ids), None):
-            alerted = (
-                alerted or f"{alert.rule.title!r} alerts at event {number + 1}, with a count of {alert.count}"
-            )
+            alerted = alerted or f"{alert.rule.title!r} alerts at event {number + 1}, with a count of {alert.count}"
     if bool(alerted) is test.expected:
         return ""
     return alerted or _missing(chosen[0], ruleset, matched, test.logs)
 
 
-def _missing(
-    rule: Correlation, ruleset: Ruleset, matched: Mapping[str, int], logs: Sequence[Mapping[str, Any]]
-) -> str:
+def _missing(rule: Correlation, ruleset: Ruleset, matched: Mapping[str, int], logs: Sequence[Mapping[str, Any]]) -> str:
     """Return why the correlation `rule` does not alert, as text.
 
     The text has the number of events that each rule of the correlation matched. For the first rule without a match,
@@ -94,8 +88,7 @@ def _missing(
     """
     single = {each.id: each for each in ruleset.rules if each.id in rule.rules}
     counts = [
-        f"{each.title!r} matched {matched.get(id_, 0)} of {count(len(logs), 'event')}"
-        for id_, each in single.items()
+        f"{each.title!r} matched {matched.get(id_, 0)} of {count(len(logs), 'event')}" for id_, each in single.items()
     ]
     wanted = f"{rule.type} {rule.operator} {rule.value}" + (f" of {rule.field}" if rule.field else "")
     by = f", by {', '.join(rule.group_by)}" if rule.group_by else ""

@@ -9,17 +9,7 @@ from operator import and_, or_
 import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
-from forwarder.rules.conditions.condition import (
-    And,
-    Condition,
-    Known,
-    Not,
-    Or,
-    Pattern,
-    TypeIs,
-    named,
-    possible,
-)
+from forwarder.rules.conditions.condition import And, Condition, Known, Not, Or, Pattern, TypeIs, named, possible
 from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.legacy_event_types import became, is_legacy
 
@@ -88,9 +78,7 @@ class Suggestions:
         return self._found.get(name)
 
 
-def coverage(
-    rule: Rule, catalogue: Catalogue = EVENT_TYPES, suggestions: Suggestions | None = None
-) -> Coverage | None:
+def coverage(rule: Rule, catalogue: Catalogue = EVENT_TYPES, suggestions: Suggestions | None = None) -> Coverage | None:
     """Look up the event types of `rule`; return None if the rule is not about Okta.
 
     Pass the same `suggestions` for all rules of a run, because this object limits the number of suggestions.

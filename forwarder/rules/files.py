@@ -27,9 +27,7 @@ def walk(folder: Path) -> tuple[list[Path], list[UnreadableRule]]:
             files += [Path(parent, name) for name in names if not name.startswith(".")]
     except RecursionError:
         return sorted(files), [UnreadableRule(str(folder), "its folders are nested too deeply")]
-    return sorted(files), [
-        UnreadableRule(str(error.filename), error.strerror or str(error)) for error in errors
-    ]
+    return sorted(files), [UnreadableRule(str(error.filename), error.strerror or str(error)) for error in errors]
 
 
 def is_folder(path: Path) -> bool:

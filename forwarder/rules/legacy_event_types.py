@@ -77,9 +77,7 @@ _BY_TYPE = {
     "user.account.lock": "core.user_auth.account_locked",
     "user.account.privilege.grant": "core.user.admin_privilege.granted",
     "user.account.privilege.revoke": "core.user.admin_privilege.revoked",
-    "user.account.report_suspicious_activity_by_enduser": (
-        "core.user.account.report_suspicious_activity_by_enduser"
-    ),
+    "user.account.report_suspicious_activity_by_enduser": ("core.user.account.report_suspicious_activity_by_enduser"),
     "user.account.reset_password": "core.user.config.user_status.password_reset",
     "user.account.unlock": "core.user_auth.account_auto_unlocked",
     "user.account.unlock_by_admin": "core.user_auth.account_unlocked_by_admin",
@@ -93,9 +91,7 @@ _BY_TYPE = {
     "user.account.update_secondary_email": "core.user.config.update_secondary_email",
     "user.account.use_token": "core.user_auth.self_service.invalid_recovery_token",
     "user.authentication.auth_via_mfa": "core.user.factor.attempt_fail core.user.factor.attempt_success",
-    "user.authentication.auth_via_radius": (
-        "core.user_auth.radius.login.failed core.user_auth.radius.login.succeeded"
-    ),
+    "user.authentication.auth_via_radius": ("core.user_auth.radius.login.failed core.user_auth.radius.login.succeeded"),
     "user.authentication.sso": "app.auth.sso",
     "user.lifecycle.activate": "core.user.config.user_activated",
     "user.lifecycle.create": "core.user.config.user_creation.failure core.user.config.user_creation.success",

@@ -98,9 +98,7 @@ class _Loading:
             return
         files, problems = walk(path)
         self.problems += [RuleProblem(Path(problem.place), 0, problem.text) for problem in problems]
-        files = [
-            file for file in files if has_suffix(file, RULE_SUFFIXES) and not has_suffix(file, TEST_SUFFIXES)
-        ]
+        files = [file for file in files if has_suffix(file, RULE_SUFFIXES) and not has_suffix(file, TEST_SUFFIXES)]
         found = [self._read_file(file, in_folder=True) for file in files]
         if not any(found):
             self.problems.append(RuleProblem(path, 0, "holds no rule; rules are in .yml and .txt files"))
@@ -183,9 +181,7 @@ class _Loading:
             return _okta_detection(found, queries, file, line, report)
         source = found.get("logsource")
         if not isinstance(source, dict):
-            report(
-                "`logsource` is required, as in {product: okta, service: okta}", line_of(found, "logsource")
-            )
+            report("`logsource` is required, as in {product: okta, service: okta}", line_of(found, "logsource"))
             return None
         report_unknown_keys(source, _SOURCE_KEYS, report, "`logsource`")
         if not about_okta(source):
@@ -196,9 +192,7 @@ class _Loading:
             return read_exception(found, self._lists, file, line, report)
         return self._sigma_rule(found, file, line, report)
 
-    def _sigma_rule(
-        self, found: dict[str, Any], file: Path, line: int, report: Report
-    ) -> DetectionRule | None:
+    def _sigma_rule(self, found: dict[str, Any], file: Path, line: int, report: Report) -> DetectionRule | None:
         report_unknown_keys(found, (*KEYS, "logsource", "detection"), report, "a rule")
         described = description_of(found, report)
         before = len(self.problems)
@@ -267,8 +261,7 @@ class _Loading:
         ids = tuple(named[rule] for rule in found.rules)
         if found.type == "temporal" and (twice := [rule for n, rule in enumerate(ids) if rule in ids[:n]]):
             self._problem(
-                found,
-                f"`rules` names {twice[0]!r} twice, and the same event would count for both; name it once",
+                found, f"`rules` names {twice[0]!r} twice, and the same event would count for both; name it once"
             )
             return None
         return msgspec.structs.replace(found, rules=ids, aliases=aliases)
@@ -299,8 +292,7 @@ class _Loading:
             if not ready:
                 for each in waiting:
                     self._problem(
-                        each,
-                        "the correlations in `rules` name each other in a circle; remove one of these names",
+                        each, "the correlations in `rules` name each other in a circle; remove one of these names"
                     )
                 break
             ordered.update({each.id: each for each in ready})

@@ -58,9 +58,7 @@ def warnings(ruleset: Ruleset, rules: Sequence[Reviewed]) -> list[RuleProblem]:
         found += _alias_warnings(correlation)
     for exception in ruleset.exceptions:
         found += _field_warnings(exception, fields_of(exception.condition))
-    found += [
-        _about(each, f"ended on {each.until}; remove it, or give it a later day") for each in ruleset.expired
-    ]
+    found += [_about(each, f"ended on {each.until}; remove it, or give it a later day") for each in ruleset.expired]
     return sorted({*found, *value_warnings(ruleset)})
 
 
@@ -101,9 +99,7 @@ def _no_country(written: str) -> str | None:
 
 
 def _no_region(written: str) -> str | None:
-    return (
-        "Okta writes the name of a region there" if re.fullmatch(r"[A-Z]{2}-[A-Z0-9]{1,3}", written) else None
-    )
+    return "Okta writes the name of a region there" if re.fullmatch(r"[A-Z]{2}-[A-Z0-9]{1,3}", written) else None
 
 
 def _no_address(written: str) -> str | None:
@@ -122,11 +118,7 @@ def _no_address(written: str) -> str | None:
 
 def _no_number(written: str) -> str | None:
     number = written.upper().removeprefix("AS").strip()
-    return (
-        None
-        if written.isdecimal() or not number.isdecimal()
-        else f"Okta writes a number there; write {number}"
-    )
+    return None if written.isdecimal() or not number.isdecimal() else f"Okta writes a number there; write {number}"
 
 
 _WRONG_FORM: Mapping[str, Callable[[str], str | None]] = {
@@ -160,8 +152,7 @@ def _alias_warnings(rule: Correlation) -> Iterator[RuleProblem]:
     for alias, fields in rule.aliases.items():
         if missing := [each for each in rule.rules if each not in fields]:
             yield _about(
-                rule,
-                f"the alias {alias!r} has no field for {missing[0]}, so the events of this rule are not counted",
+                rule, f"the alias {alias!r} has no field for {missing[0]}, so the events of this rule are not counted"
             )
 
 

@@ -107,25 +107,17 @@ def read_tests(file: Path) -> TestFile:
 
 
 def _lists(written: Any) -> dict[str, Sequence[str]]:
-    if not isinstance(written, dict | None) or not all(
-        isinstance(each, list) for each in (written or {}).values()
-    ):
+    if not isinstance(written, dict | None) or not all(isinstance(each, list) for each in (written or {}).values()):
         raise RuleFileError("`Lists` must name lists, as in {embargo: [IR, KP]}")
     return {str(name): [str(value) for value in values] for name, values in (written or {}).items()}
 
 
 def _test(file: Path, line: int, item: Any) -> RuleTest:
     line += item.line if isinstance(item, YamlMapping) else 0
-    if (
-        not isinstance(item, dict)
-        or not {"Name", "ExpectedResult"} <= set(item)
-        or ("Log" in item) == ("Logs" in item)
-    ):
+    if not isinstance(item, dict) or not {"Name", "ExpectedResult"} <= set(item) or ("Log" in item) == ("Logs" in item):
         raise RuleFileError(f"line {line}: a test needs Name, ExpectedResult, and either Log or Logs")
     if unknown := sorted(set(item) - set(_KEYS)):
-        raise RuleFileError(
-            f"line {line}: there is no key {unknown[0]!r} in a test; known: {', '.join(_KEYS)}"
-        )
+        raise RuleFileError(f"line {line}: there is no key {unknown[0]!r} in a test; known: {', '.join(_KEYS)}")
     expected = str(item["ExpectedResult"]).lower()
     logs = item["Logs"] if "Logs" in item else [item["Log"]]
     if (
@@ -141,23 +133,13 @@ def _test(file: Path, line: int, item: Any) -> RuleTest:
     try:
         times_of(logs)
     except ValueError as error:
-        raise RuleFileError(
-            f"line {line}: `published` must be a time, as in 2026-01-31T12:00:00Z: {error}"
-        ) from None
+        raise RuleFileError(f"line {line}: `published` must be a time, as in 2026-01-31T12:00:00Z: {error}") from None
     return RuleTest(
-        file,
-        line,
-        str(item["Name"]),
-        expected == "true",
-        tuple(logs),
-        "Logs" in item,
-        str(item.get("Rule") or ""),
+        file, line, str(item["Name"]), expected == "true", tuple(logs), "Logs" in item, str(item.get("Rule") or "")
     )
 
 
-def run_tests(
-    paths: Sequence[Path], lists: Lists
-) -> tuple[list[TestResult], list[RuleProblem], list[Described]]:
+def run_tests(paths: Sequence[Path], lists: Lists) -> tuple[list[TestResult], list[RuleProblem], list[Described]]:
     """Run the tests of rules. Return their results, the problems of files that cannot be read, and the rules and
     correlations without a test.
 
@@ -171,10 +153,7 @@ def run_tests(
             found.append(read_tests(file))
         except RuleFileError as error:
             problems.append(RuleProblem(file, 0, str(error)))
-    all_paths = [
-        *(path for path in paths if not has_suffix(path, TEST_SUFFIXES)),
-        *(each.rules for each in found),
-    ]
+    all_paths = [*(path for path in paths if not has_suffix(path, TEST_SUFFIXES)), *(each.rules for each in found)]
     defaults = {name: values for each in found for name, values in each.lists.items()} | dict(lists)
     shared, rule_problems = read_rules(all_paths, defaults)
     results: list[TestResult] = []
@@ -217,9 +196,7 @@ def _chosen(test: RuleTest, found: TestFile, ruleset: Ruleset) -> Sequence[Descr
     correlations = [each for each in ruleset.correlations if test.several and (each.alerts or test.rule)]
     exceptions = (*ruleset.exceptions, *ruleset.expired)
     for kind in (correlations, ruleset.rules, exceptions):
-        chosen = [
-            each for each in kind if test.rule in ("", each.id, each.name, each.title) and _is_in(found, each)
-        ]
+        chosen = [each for each in kind if test.rule in ("", each.id, each.name, each.title) and _is_in(found, each)]
         if chosen:
             return chosen
     return ()
@@ -233,13 +210,9 @@ def _exception_failure(test: RuleTest, exceptions: Sequence[RuleException]) -> s
     if bool(held) is test.expected:
         return ""
     for exception, reading in held:
-        return f"{exception.title!r} holds the event back: " + explanation(
-            exception.condition, reading, wanted=True
-        )
+        return f"{exception.title!r} holds the event back: " + explanation(exception.condition, reading, wanted=True)
     first = exceptions[0]
-    return f"{first.title!r} lets the event through: " + explanation(
-        first.condition, readings[0], wanted=False
-    )
+    return f"{first.title!r} lets the event through: " + explanation(first.condition, readings[0], wanted=False)
 
 
 def _failure(test: RuleTest, ruleset: Ruleset) -> str:
@@ -254,6 +227,4 @@ def _failure(test: RuleTest, ruleset: Ruleset) -> str:
         if match.exception:
             return f"the exception {match.exception.title!r} holds the event back"
     rule = ruleset.rules[0]
-    return f"{rule.title!r} does not match: " + explanation(
-        rule.condition, Reading(test.logs[0]), wanted=True
-    )
+    return f"{rule.title!r} does not match: " + explanation(rule.condition, Reading(test.logs[0]), wanted=True)

@@ -51,10 +51,7 @@ class RulesSettings(Section):
     def files_for_hooks(self) -> tuple[Path, ...]:
         """Return `files`, and the `.txt` files in their folders, because `read_files` reads no `.txt` files in folders."""
         folders = [path for path in self.files if is_folder(path)]
-        return (
-            *self.files,
-            *(file for folder in folders for file in walk(folder)[0] if has_suffix(file, (".txt",))),
-        )
+        return (*self.files, *(file for folder in folders for file in walk(folder)[0] if has_suffix(file, (".txt",))))
 
     def load(self) -> Ruleset:
         """Load the rules in `files`; without files, there are no rules.

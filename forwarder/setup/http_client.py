@@ -52,9 +52,7 @@ class ServerClient:
     privileges: ClassVar[str]
     right_address: ClassVar[str] = "give that address"
 
-    def __init__(
-        self, settings: ServerSettings, headers: Mapping[str, str], timeout: float = TIMEOUT
-    ) -> None:
+    def __init__(self, settings: ServerSettings, headers: Mapping[str, str], timeout: float = TIMEOUT) -> None:
         """Create the client, which sends `headers` with each request; no request is sent.
 
         `timeout` is as TIMEOUT.
@@ -89,9 +87,7 @@ class ServerClient:
         """Send one request. Raise SetupError if there is no response, or if it is a 401 or a redirect."""
         try:
             with self._client.stream(method, url, **more) as streamed:
-                answer = ServerResponse(
-                    streamed.status_code, streamed.headers, _decoded(self._read(streamed))
-                )
+                answer = ServerResponse(streamed.status_code, streamed.headers, _decoded(self._read(streamed)))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason, hint = why_unreachable(
                 error, "--url", untrusted="give the CA certificate of the server with --ca-file"
@@ -102,9 +98,7 @@ class ServerClient:
                 f"{self.product} refuses the request, because the credentials are wrong or missing (401): {answer.message}"
             )
         if 300 <= answer.status < 400 and "location" in answer.headers:
-            raise SetupError(
-                f"{self._url} redirects to {answer.headers.get('location')}; {self.right_address}"
-            )
+            raise SetupError(f"{self._url} redirects to {answer.headers.get('location')}; {self.right_address}")
         return answer
 
     def _read(self, streamed: httpx.Response) -> bytes:

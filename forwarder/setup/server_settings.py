@@ -56,9 +56,7 @@ class ServerSettings(Section):
         if bool(self.user) != bool(self.password):
             raise ValueError("give both --user and --password, or neither")
         if self.ca_file and not self.url.startswith("https:"):
-            raise ValueError(
-                "--ca-file has no effect without https; remove it, or write https:// in the address"
-            )
+            raise ValueError("--ca-file has no effect without https; remove it, or write https:// in the address")
         return self
 
     @property

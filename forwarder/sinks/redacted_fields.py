@@ -70,9 +70,7 @@ class FieldRedactor:
             found = self._redact_group(object_at(raw, "forwarder", "alert")) or found
         if event.source is Source.ACTION:
             hidden = [
-                text
-                for target in _targets(object_at(raw, "forwarder", "action"))
-                for text in self._hidden(target)
+                text for target in _targets(object_at(raw, "forwarder", "action")) for text in self._hidden(target)
             ]
             raw, found = _without(raw, hidden), found or bool(hidden)
         body = encode(raw).encode()

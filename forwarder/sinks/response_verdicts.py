@@ -225,6 +225,4 @@ def item_outcomes(
     if not retry:
         return BatchResult(delivered=delivered, rejected=rejected)
     verdict, detail = worst
-    return BatchResult(
-        delivered, retry, rejected, reason=verdict.retry, detail=detail, wait=wait, pause=verdict.pause
-    )
+    return BatchResult(delivered, retry, rejected, reason=verdict.retry, detail=detail, wait=wait, pause=verdict.pause)

@@ -118,9 +118,7 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
             StoreError: the change could not be committed.
         """
 
-    async def commit_rules(
-        self, batch: Batch, noted: Sequence[Sighting], held_back: HeldBack = NONE
-    ) -> Appended:
+    async def commit_rules(self, batch: Batch, noted: Sequence[Sighting], held_back: HeldBack = NONE) -> Appended:
         """Commit the results of the rules in one transaction, and return which alerts are new.
 
         `batch` has the alerts and, as the cursor, the new position of the rules. `noted` has the new or changed sightings.

@@ -112,9 +112,7 @@ class Ledger(msgspec.Struct, frozen=True):
             "actions": self.actions,
             "duplicates": self.duplicates,
             "rejected": self.rejected,
-            "sinks": {
-                name: {place: getattr(sink, place) for place in PLACES} for name, sink in self.sinks.items()
-            },
+            "sinks": {name: {place: getattr(sink, place) for place in PLACES} for name, sink in self.sinks.items()},
             "balanced": self.balanced,
             "events": self.events,
             "bytes": self.bytes,

@@ -153,9 +153,7 @@ async def redeliver(
             await clock.sleep(_PAUSE)
             continue
         limit = max(1, min(_STEP, round(request.rate)))
-        seqs, after = await store.redelivery_step(
-            at.range, accepts, after=at.after, last=at.last, limit=limit
-        )
+        seqs, after = await store.redelivery_step(at.range, accepts, after=at.after, last=at.last, limit=limit)
         at = msgspec.structs.replace(at, after=after, done=after >= at.last)
         taken = await store.redeliver(request.sink, seqs, at)
         at = msgspec.structs.replace(at, taken=at.taken + taken)
@@ -174,7 +172,5 @@ async def _begin(store: RedeliveryStore, request: RedeliverRequest) -> Redeliver
     text = await store.cursor(checkpoint_name(request.sink))
     at = msgspec.json.decode(text, type=RedeliveryCheckpoint) if text else None
     if at is None or at.done:
-        raise StoreError(
-            f"no replay to {request.sink} was interrupted, so there is nothing to resume; give --since"
-        )
+        raise StoreError(f"no replay to {request.sink} was interrupted, so there is nothing to resume; give --since")
     return at

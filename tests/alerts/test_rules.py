@@ -22,19 +22,10 @@ GROUPS = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
 ALERTS: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"] if "alert" in rule]
 RECORDED = {rule["record"]: rule["expr"] for group in GROUPS for rule in group["rules"] if "record" in rule}
 DECLARED = {metric.name: metric for metric in Metrics().declared}
-FOREIGN = {
-    "up": {"job", "instance"},
-    "process_start_time_seconds": {"job"},
-    "ALERTS": {"alertname", "alertstate"},
-}
+FOREIGN = {"up": {"job", "instance"}, "process_start_time_seconds": {"job"}, "ALERTS": {"alertname", "alertstate"}}
 OF_PROMETHEUS = {"job", "instance", "le"}
 SUFFIXES = {"histogram": ("_bucket", "_count", "_sum")}
-WRAPPERS = (
-    promql_parser.AggregateExpr,
-    promql_parser.ParenExpr,
-    promql_parser.SubqueryExpr,
-    promql_parser.UnaryExpr,
-)
+WRAPPERS = (promql_parser.AggregateExpr, promql_parser.ParenExpr, promql_parser.SubqueryExpr, promql_parser.UnaryExpr)
 RATES = {"rate", "increase", "irate"}
 COMPARISONS = {"==", "!=", ">", "<", ">=", "<="}
 
@@ -46,9 +37,7 @@ NEWBORN = "series that were not there before"
 def is_newborn(expression: promql_parser.BinaryExpr) -> bool:
     """Whether `expression` is a metric without the series that it had a while ago."""
     left, right = expression.lhs, expression.rhs
-    if not (
-        isinstance(left, promql_parser.VectorSelector) and isinstance(right, promql_parser.VectorSelector)
-    ):
+    if not (isinstance(left, promql_parser.VectorSelector) and isinstance(right, promql_parser.VectorSelector)):
         return False
     return str(expression.op) == "unless" and left.name == right.name and right.offset is not None
 
@@ -108,9 +97,7 @@ def test_an_alert_compares_and_says_what_to_do(alert: dict[str, Any]) -> None:
     assert alert["labels"].keys() == {"severity"}
     assert alert["labels"]["severity"] in {"critical", "warning", "info"}
     expressions = [node for node, _ in nodes(promql_parser.parse(alert["expr"]))]
-    compares = any(
-        isinstance(node, promql_parser.BinaryExpr) and str(node.op) in COMPARISONS for node in expressions
-    )
+    compares = any(isinstance(node, promql_parser.BinaryExpr) and str(node.op) in COMPARISONS for node in expressions)
     assert compares or "absent(" in alert["expr"]
     assert annotations.keys() == {"summary", "description", "runbook_url"}
     assert annotations["summary"].endswith(".")

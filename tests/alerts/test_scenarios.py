@@ -80,9 +80,7 @@ def sound() -> dict[str, str]:
         series("forwarder_certificate_expiry_timestamp_seconds", setting="receiver.tls.cert"): "2000000",
     }
     found |= {calls(POLL, code): "0+1" if code == "200" else "0" for code in ("200", "401", "429", "none")}
-    found |= {
-        calls("GET /api/v1/eventHooks", code): "0+1" if code == "200" else "0" for code in ("200", "401")
-    }
+    found |= {calls("GET /api/v1/eventHooks", code): "0+1" if code == "200" else "0" for code in ("200", "401")}
     found |= {requests(code): "0+30" if code == 200 else "0" for code in (200, 400, 401, 404, 413, 415, 503)}
     found |= {
         series("forwarder_undo_overdue"): "0",
@@ -91,15 +89,9 @@ def sound() -> dict[str, str]:
         series("forwarder_reactions_refused_total", action="suspend", reason="protected"): "0+1",
         series("forwarder_reactions_waiting", **{"for": "approval"}): "0",
         series("forwarder_reactions_waiting", **{"for": "retry"}): "0",
-        series(
-            "forwarder_reactions_total", rule="r1", action="prompt", mode="enforce", outcome="unknown"
-        ): "0",
-        series(
-            "forwarder_reactions_total", rule="r1", action="notify", mode="enforce", outcome="failed"
-        ): "0",
-        series(
-            "forwarder_reactions_total", rule="r1", action="prompt", mode="enforce", outcome="done"
-        ): "0+1",
+        series("forwarder_reactions_total", rule="r1", action="prompt", mode="enforce", outcome="unknown"): "0",
+        series("forwarder_reactions_total", rule="r1", action="notify", mode="enforce", outcome="failed"): "0",
+        series("forwarder_reactions_total", rule="r1", action="prompt", mode="enforce", outcome="done"): "0+1",
         series("forwarder_reactions_paused_since_timestamp_seconds"): "0",
         calls(SUSPEND, "200"): "0+1",
         calls(SUSPEND, "403"): "0",
@@ -121,13 +113,9 @@ def sound() -> dict[str, str]:
             sink("dead_letters", name): "0",
             sink("delivery_lag_seconds_count", name): "0+60",
         }
-        found |= {
-            sink("events_dead_lettered_total", name, reason=why): "0" for why in ("mapping", "too_large")
-        }
+        found |= {sink("events_dead_lettered_total", name, reason=why): "0" for why in ("mapping", "too_large")}
         found |= {sink("delivery_lag_seconds_bucket", name, le=le): "0+60" for le in ("60.0", "+Inf")}
-        places = {"delivered": "0+60"} | dict.fromkeys(
-            ("dead", "discarded", "skipped", "filtered", "waiting"), "0"
-        )
+        places = {"delivered": "0+60"} | dict.fromkeys(("dead", "discarded", "skipped", "filtered", "waiting"), "0")
         found |= {sink("ledger_events", name, place=place): shown for place, shown in places.items()}
     return found
 
@@ -444,14 +432,8 @@ def staged(changes: Mapping[str, str | None], at: str, firing: Firing) -> dict[s
     found: dict[str, str | None] = {**sound()}
     assert changes.keys() <= found.keys(), changes.keys() - found.keys()
     minutes = int(at[:-1]) * (60 if at.endswith("h") else 1)
-    lines = [
-        {"series": name, "values": f"{shown}x{minutes}"}
-        for name, shown in {**found, **changes}.items()
-        if shown
-    ]
-    samples = [
-        {"labels": f'{{alertname="{alert}",severity="{severity}"}}', "value": 1} for alert, severity in firing
-    ]
+    lines = [{"series": name, "values": f"{shown}x{minutes}"} for name, shown in {**found, **changes}.items() if shown]
+    samples = [{"labels": f'{{alertname="{alert}",severity="{severity}"}}', "value": 1} for alert, severity in firing]
     return {
         "interval": "1m",
         "input_series": lines,
@@ -476,11 +458,7 @@ def promtool(directory: Path, rules: str, scenario: str) -> subprocess.Completed
 
 @pytest.fixture(autouse=True)
 def _promtool() -> None:
-    require(
-        None
-        if shutil.which("promtool")
-        else "needs promtool 2.42 or newer (Debian: apt-get install prometheus)"
-    )
+    require(None if shutil.which("promtool") else "needs promtool 2.42 or newer (Debian: apt-get install prometheus)")
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -492,10 +470,7 @@ def test_exactly_the_alerts_fire_that_are_meant_for(name: str, tmp_path: Path) -
 def test_every_alert_fires_in_a_scenario() -> None:
     groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
     alerts = {
-        (rule["alert"], rule["labels"]["severity"])
-        for group in groups
-        for rule in group["rules"]
-        if "alert" in rule
+        (rule["alert"], rule["labels"]["severity"]) for group in groups for rule in group["rules"] if "alert" in rule
     }
     assert alerts == {one for _, _, firing in SCENARIOS.values() for one in firing}
 
@@ -509,9 +484,7 @@ def test_every_alert_fires_in_a_scenario() -> None:
         ("unless on (job, instance, sink) max_over_time(forwarder_sink_paused[2m]) == 1", "", "a sink refuses the key"),
     ],
 )  # fmt: skip
-def test_a_rule_that_is_changed_fails_its_scenario(
-    right: str, wrong: str, scenario: str, tmp_path: Path
-) -> None:
+def test_a_rule_that_is_changed_fails_its_scenario(right: str, wrong: str, scenario: str, tmp_path: Path) -> None:
     rules = RULES.read_text(encoding="utf-8")
     assert right in rules
     assert promtool(tmp_path, rules.replace(right, wrong), scenario).returncode != 0

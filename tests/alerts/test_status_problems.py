@@ -24,13 +24,7 @@ ORG: dict[str, Any] = {
     "hook_quota": None,
 }
 SINK: dict[str, Any] = {"state": "running", "oldest_waiting_seconds": 1.0, "last_error": None, "dead": 0}
-REACTIONS: dict[str, Any] = {
-    "overdue_undos": 0,
-    "live": [],
-    "waiting_approvals": 0,
-    "paused": 0,
-    "pauses": [],
-}
+REACTIONS: dict[str, Any] = {"overdue_undos": 0, "live": [], "waiting_approvals": 0, "paused": 0, "pauses": []}
 BUSY: Mapping[Key, float] = {
     ("hook_requests", "acme", "200"): 60,
     ("ack_duration", "acme", "1.0"): 60,
@@ -99,10 +93,7 @@ SHOWN = {
     "ForwarderEventsUnconfirmed": Shown(rates={("reactions_refused", "unconfirmed"): 1}),
     "ForwarderReactionsNotDelivered": Shown(values={("reactions_waiting_retry",): 1}),
     "ForwarderReactionsPaused": Shown(
-        status={
-            "reactions": REACTIONS
-            | {"paused": 1, "pauses": [{"text": "all reactions are paused", "why": "x"}]}
-        }
+        status={"reactions": REACTIONS | {"paused": 1, "pauses": [{"text": "all reactions are paused", "why": "x"}]}}
     ),
     "ForwarderConfigReloadFailed": Shown(status={"reload_failed_reason": "sinks: unknown key"}),
     "ForwarderCertificateExpiring": Shown(status={"certificates": {"ops.tls.cert": 13 * 86400.0}}),

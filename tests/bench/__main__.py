@@ -33,9 +33,7 @@ def sections(work: Path, options: argparse.Namespace) -> dict[str, Callable[[], 
         "answers": functools.partial(answers.answers, work, seconds),
         "reactions": functools.partial(reactions.reactions, work, 3 * seconds),
         "otlp": functools.partial(_otlp, work, seconds),
-        "elasticsearch": functools.partial(
-            _elasticsearch, work, 400_000 if options.full else 60_000, seconds
-        ),
+        "elasticsearch": functools.partial(_elasticsearch, work, 400_000 if options.full else 60_000, seconds),
     }
 
 
@@ -65,9 +63,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("--full", action="store_true", help="a backlog of 400,000 events, and longer runs")
     parser.add_argument("--json", type=Path, help="write the figures there as well")
-    parser.add_argument(
-        "--directory", type=Path, help="where the stores lie while it runs; its disk is measured"
-    )
+    parser.add_argument("--directory", type=Path, help="where the stores lie while it runs; its disk is measured")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
     options = parser.parse_args()
     if len(CORES) < 2:

@@ -44,9 +44,7 @@ def backlog(work: Path, server: Elasticsearch, events: int, seconds: float) -> l
         wait_until(lambda: _log(ours) < _SETTLED, "the store tidies up", 30)
         size = _size(ours)
     all_there(target, stored)
-    acknowledged = (
-        f"{events:,} POSTs with every sink down, all 200 ({piled.rate:,.0f}/s, p99.9 {piled.p999:.0f} ms)"
-    )
+    acknowledged = f"{events:,} POSTs with every sink down, all 200 ({piled.rate:,.0f}/s, p99.9 {piled.p999:.0f} ms)"
     drained = f"{acknowledged}; {stored:,} drained in {took:.0f} s, all in Elasticsearch; {before:.0f} MB before that"
     return [
         Figure("resident memory, idle", idle, "MB", "one sink of the kind elasticsearch", most=120),
@@ -95,6 +93,4 @@ def _size(ours: ForwarderProcess) -> Figure:
         events, raw = db.execute("SELECT COUNT(*), SUM(LENGTH(body)) FROM events").fetchone()
     disk = look(ours.store).bytes
     words = f"{disk / events:,.0f} bytes an event of {raw / events:,.0f}, the store's log included"
-    return Figure(
-        "size of the store per event, to its raw bytes, once drained", disk / raw, "", words, most=1.4
-    )
+    return Figure("size of the store per event, to its raw bytes, once drained", disk / raw, "", words, most=1.4)

@@ -24,9 +24,7 @@ WANTED = 15_000
 def usual() -> Json:
     """A sign-in as Okta's System Log has it."""
     raw = sign_in()
-    raw["client"]["userAgent"]["rawUserAgent"] = (
-        "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) " + "Gecko " * 12
-    )
+    raw["client"]["userAgent"]["rawUserAgent"] = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) " + "Gecko " * 12
     raw["debugContext"]["debugData"] |= {
         "logOnlySecurityData": json.dumps({"risk": {"level": "LOW"}, "behaviors": {"New IP": "NEGATIVE"}}),
         "targetEventHookIds": "who7hphp39JoHLni81d7,who3p0a3y5uKucF8I0g8",
@@ -40,18 +38,13 @@ def large() -> Json:
     """An event of a chain of proxies, with several targets and what was changed."""
     raw = usual()
     raw["request"]["ipChain"] *= 4
-    changes = {
-        "from": {"zones": {"include": None}},
-        "to": {"zones": {"include": ["ALL"]}, "message": "Use the VPN"},
-    }
+    changes = {"from": {"zones": {"include": None}}, "to": {"zones": {"include": ["ALL"]}, "message": "Use the VPN"}}
     raw["target"] += [
         {"id": f"00u{n}", "type": "User", "alternateId": f"user{n}@example.com", "displayName": f"User {n}"}
         for n in range(5)
     ]
     raw["debugContext"]["debugData"] |= {f"detail{n}": "0123456789abcdef" * 6 for n in range(12)}
-    raw["target"].append(
-        {"id": "0oa2", "type": "AppInstance", "displayName": "Payroll", "changeDetails": changes}
-    )
+    raw["target"].append({"id": "0oa2", "type": "AppInstance", "displayName": "Payroll", "changeDetails": changes})
     return raw
 
 

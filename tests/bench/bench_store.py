@@ -36,14 +36,7 @@ def events(count: int, least: int, most: int) -> Iterator[Event]:
     for _ in range(count):
         ticks += chance.randrange(1, 100_000)
         name = uuid.UUID(
-            fields=(
-                ticks & 0xFFFFFFFF,
-                ticks >> 32 & 0xFFFF,
-                ticks >> 48 | 0x1000,
-                0x80,
-                chance.randrange(256),
-                7,
-            )
+            fields=(ticks & 0xFFFFFFFF, ticks >> 32 & 0xFFFF, ticks >> 48 | 0x1000, 0x80, chance.randrange(256), 7)
         )
         body = f'{{"uuid":"{name}","x":"{_FILLER[: chance.randrange(least, most) - 54]}"}}'.encode()
         now = time.time_ns() // 1000

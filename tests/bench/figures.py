@@ -36,9 +36,7 @@ class Figure(msgspec.Struct, frozen=True):
         """Whether it is within its bound; None where it has none, or was not measured."""
         if self.value is None or (self.least is None and self.most is None):
             return None
-        return (self.least is None or self.value >= self.least) and (
-            self.most is None or self.value <= self.most
-        )
+        return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
 
     @property
     def bound(self) -> str:
@@ -85,7 +83,5 @@ def machine() -> str:
 def write(path: Path, figures: Sequence[Figure], **facts: Any) -> None:
     """All figures and `facts` about the run, as JSON."""
     rows = [{**msgspec.to_builtins(figure), "holds": figure.holds} for figure in figures]
-    text = json.dumps(
-        {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts, "figures": rows}, indent=2
-    )
+    text = json.dumps({"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **facts, "figures": rows}, indent=2)
     path.write_text(text + "\n", encoding="utf-8")

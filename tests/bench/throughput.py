@@ -38,9 +38,7 @@ _PAUSE = 0.7  # seconds in which a server may tidy up before it is another one's
 class Lane:
     """One server under load, round after round."""
 
-    def __init__(
-        self, server: ServerProcess, port: int, kind: str, directory: Path, connections: int = _MANY
-    ) -> None:
+    def __init__(self, server: ServerProcess, port: int, kind: str, directory: Path, connections: int = _MANY) -> None:
         self.server = server
         self.port = port
         self.kind = kind
@@ -84,9 +82,7 @@ def throughput(work: Path, rounds: int, seconds: float) -> list[Figure]:
     with contextlib.ExitStack() as stack:
         for lane in lanes:
             stack.enter_context(running(lane.server, SERVER_CORE))
-            flood(
-                lane.kind, lane.port, 1, lane.directory, lane.connections
-            )  # what happens once shall not be measured
+            flood(lane.kind, lane.port, 1, lane.directory, lane.connections)  # what happens once shall not be measured
         for number in range(rounds):
             turns = [*few, *lanes]
             for lane in turns if number % 2 else reversed(turns):
@@ -117,11 +113,6 @@ def _figures(lanes: list[Lane], few: list[Lane], missing: str | None) -> list[Fi
         found.append(Figure(name, None, raw=missing))
     ratio = middle(bare.cpu) / middle(ours.cpu)
     found.append(
-        Figure(
-            "CPU per 100,000 events accepted",
-            middle(ours.cpu),
-            "s",
-            f"{ratio:.2f} of the bare app's speed by CPU",
-        )
+        Figure("CPU per 100,000 events accepted", middle(ours.cpu), "s", f"{ratio:.2f} of the bare app's speed by CPU")
     )
     return found

@@ -120,10 +120,7 @@ def _by_rows(course: Course, actions: Sequence[Action], calls: Sequence[Called])
         if action.target.id in course.spared:
             assert action.outcome is Outcome.REFUSED, (course.seed, action)
             paused = action.name == "suspend" and _near(course.paused, action.planned_at)
-            assert action.reason in _SPARED or (action.reason is Reason.PAUSED and paused), (
-                course.seed,
-                action,
-            )
+            assert action.reason in _SPARED or (action.reason is Reason.PAUSED and paused), (course.seed, action)
 
 
 def _near(times: Sequence[tuple[datetime, datetime]], at: Micros) -> bool:
@@ -151,9 +148,7 @@ def _undone(course: Course, actions: Sequence[Action], calls: Sequence[Called]) 
     for action in actions:
         if action.kind is EffectKind.TIMED and action.outcome is Outcome.DONE:
             assert action.end is End.UNDONE, (course.seed, action)
-            tries = [
-                call for call in calls if (call.user, call.what) == (action.target.id, undoes[action.name])
-            ]
+            tries = [call for call in calls if (call.user, call.what) == (action.target.id, undoes[action.name])]
             failed = [_over(call) for call in tries if not 200 <= call.status < 300]
             undone = action.undone_at or 0
             since = max([action.undo_due or 0, *(at for at in failed if at < undone)])

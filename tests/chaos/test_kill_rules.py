@@ -22,9 +22,7 @@ KILLS = int(os.environ.get("FORWARDER_CHAOS_KILLS", "0")) or 3
 pytestmark = pytest.mark.timeout(300 + 30 * KILLS)
 
 
-async def test_kills_change_neither_rules_nor_groups_that_alert(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+async def test_kills_change_neither_rules_nor_groups_that_alert(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     seed = int(os.environ.get("FORWARDER_CHAOS_SEED", str(time.time_ns() % 10_000)))
     chance = Random(seed)
     events = shifted(day(seed, 240))

@@ -100,8 +100,6 @@ async def test_what_was_acknowledged_survives_power_cuts(
     await drained(forwarder, 60)
     with archive.open() as lines:
         there = [json.loads(line)["uuid"] for line in lines]
-    print(
-        f"{CUTS} cuts, {len(sender.acknowledged)} acknowledged, {len(there)} there, answers {sender.answers}"
-    )
+    print(f"{CUTS} cuts, {len(sender.acknowledged)} acknowledged, {len(there)} there, answers {sender.answers}")
     assert sender.acknowledged <= set(there)
     assert len(there) == len(set(there))

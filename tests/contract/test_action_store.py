@@ -8,16 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from forwarder.core.action import (
-    ActionRequest,
-    ActionState,
-    ActionTarget,
-    Approval,
-    End,
-    Outcome,
-    Reason,
-    Waits,
-)
+from forwarder.core.action import ActionRequest, ActionState, ActionTarget, Approval, End, Outcome, Reason, Waits
 from forwarder.core.errors import StoreError
 from forwarder.core.event import Event, Source, read_event
 from forwarder.core.ports import Batch
@@ -51,9 +42,7 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture(params=[real, in_memory], ids=["sqlite", "memory"])
-async def store(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock
-) -> AsyncIterator[AnyStore]:
+async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> AsyncIterator[AnyStore]:
     async with request.param(tmp_path, clock) as store:
         yield store
 
@@ -129,13 +118,7 @@ async def test_alerts_are_read_alone_in_their_order(store: AnyStore) -> None:
     assert await store.alerts_after(5, limit=2) == []
 
 
-_MIXED = [
-    ("a", Source.ALERT),
-    ("b", Source.HOOK),
-    ("c", Source.ALERT),
-    ("d", Source.ACTION),
-    ("e", Source.ALERT),
-]
+_MIXED = [("a", Source.ALERT), ("b", Source.HOOK), ("c", Source.ALERT), ("d", Source.ACTION), ("e", Source.ALERT)]
 
 
 async def test_open_actions_of_any_age_and_those_that_changed_since_then_are_loaded_oldest_first(
@@ -152,9 +135,7 @@ async def test_open_actions_of_any_age_and_those_that_changed_since_then_are_loa
     assert [one.alert for one in await store.load_actions(NOON + 1)] == ["1", "3"]
 
 
-async def test_an_event_is_in_the_system_log_if_its_first_copy_or_a_later_one_came_from_there(
-    store: AnyStore,
-) -> None:
+async def test_an_event_is_in_the_system_log_if_its_first_copy_or_a_later_one_came_from_there(store: AnyStore) -> None:
     uuid = "dc3c8e66-ea09-11ef-9cf1-ad97f4a9f2f5"
 
     async def logged_as(org: str, *uuids: str) -> dict[str, bool | None]:
@@ -196,9 +177,7 @@ async def test_the_system_log_has_another_event_if_its_copy_says_something_else(
     assert await logged() is True
 
 
-def came(
-    user: object, address: object = OFFICE, result: str = "SUCCESS", at: int = NOON, org: str = "acme"
-) -> Event:
+def came(user: object, address: object = OFFICE, result: str = "SUCCESS", at: int = NOON, org: str = "acme") -> Event:
     """An event that a user caused from an address."""
     name = event().uuid
     body = {

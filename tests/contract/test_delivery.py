@@ -152,9 +152,7 @@ async def test_throttled_events_arrive_later_and_hold_up_no_others(pipe: Pipe) -
         await pipe.until(lambda: worker.held == 1)
         events += await pipe.append(20)
         async with asyncio.timeout(DEADLINE):
-            while not {event.uuid for event in events} - {events[1].uuid} <= set(
-                await pipe.running.peer.received()
-            ):
+            while not {event.uuid for event in events} - {events[1].uuid} <= set(await pipe.running.peer.received()):
                 await asyncio.sleep(0.005)
         assert pipe.store.positions.get(NAME, 0) <= 1
         await pipe.running.peer.recover()

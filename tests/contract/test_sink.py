@@ -60,10 +60,7 @@ async def send_in_halves(running: Running, batch: Sequence[StoredEvent]) -> tupl
         return list(outcome.delivered), list(outcome.rejected)
     assert len(batch) > 1
     middle = len(batch) // 2
-    first, second = (
-        await send_in_halves(running, batch[:middle]),
-        await send_in_halves(running, batch[middle:]),
-    )
+    first, second = (await send_in_halves(running, batch[:middle]), await send_in_halves(running, batch[middle:]))
     return first[0] + second[0], first[1] + second[1]
 
 
@@ -167,9 +164,7 @@ async def test_a_batch_that_is_too_large_is_halved(running: Running) -> None:
 
 
 @pytest.mark.long
-async def test_a_send_that_is_cancelled_while_the_peer_is_silent_leaves_the_sink_usable(
-    running: Running,
-) -> None:
+async def test_a_send_that_is_cancelled_while_the_peer_is_silent_leaves_the_sink_usable(running: Running) -> None:
     batch = stored_events(3)
     await fail(running, Fault.SILENT)
     with pytest.raises(TimeoutError):

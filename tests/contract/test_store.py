@@ -237,9 +237,7 @@ async def test_another_copy_from_the_log_clears_no_pending_event(store: AnyStore
     assert await store.mark_missed("acme", NOON + 1) == 1
 
 
-async def test_an_event_is_missed_only_if_it_was_published_and_received_before_the_deadline(
-    store: AnyStore,
-) -> None:
+async def test_an_event_is_missed_only_if_it_was_published_and_received_before_the_deadline(store: AnyStore) -> None:
     late = logged("received late", received_at=NOON + 100)  # they all happened at noon
     early = logged("received early, by a clock that is behind Okta's", received_at=NOON - 100)
     await store.append(page(late, early, expected=[late, early]), timeout=5)

@@ -51,10 +51,7 @@ class Rule:
             engine.add_query(self._parsed)
         engine.add_output_hook(fired.append)
         engine.stream_events(
-            [
-                eql.Event("event", second * _TICKS, _columns(document))
-                for second, document in enumerate(documents, 1)
-            ]
+            [eql.Event("event", second * _TICKS, _columns(document)) for second, document in enumerate(documents, 1)]
         )
         engine.finalize()
         return bool(fired)
@@ -70,14 +67,9 @@ def _wanted(term: Any) -> Wanted:
             return {_name(field): value}
         case ast.InSet(expression=ast.Field() as field, container=[ast.Literal(value=value), *_]):
             return {_name(field): value}
-        case ast.FunctionCall(
-            name="wildcard", arguments=[ast.Field() as field, ast.Literal(value=value), *_]
-        ):
+        case ast.FunctionCall(name="wildcard", arguments=[ast.Field() as field, ast.Literal(value=value), *_]):
             return {_name(field): value}
-        case (
-            ast.IsNotNull(expr=ast.Field() as field)
-            | ast.Comparison(left=ast.Field() as field, comparator="!=")
-        ):
+        case ast.IsNotNull(expr=ast.Field() as field) | ast.Comparison(left=ast.Field() as field, comparator="!="):
             return {_name(field): ANY}  # a field that is not there differs from nothing in Elasticsearch
         case ast.Not() | ast.Boolean():
             return {}

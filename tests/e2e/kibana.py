@@ -36,10 +36,7 @@ class Shown(msgspec.Struct, frozen=True):
     def fields(self) -> set[str]:
         """Every field that it uses."""
         shown = {column["sourceField"] for column in self.columns.values()} - {"___records___"}
-        filters = [
-            self.filter,
-            *(column["filter"]["query"] for column in self.columns.values() if "filter" in column),
-        ]
+        filters = [self.filter, *(column["filter"]["query"] for column in self.columns.values() if "filter" in column)]
         return shown.union(*map(kql.fields, filters))
 
     @property

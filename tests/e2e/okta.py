@@ -64,11 +64,7 @@ class Sender:
             lanes: POSTs in flight.
             again: awaited before a POST that was not answered 200 is sent once more; None sends it once only.
         """
-        batches = (
-            iter(itertools.batched(events, batch))
-            if hasattr(itertools, "batched")
-            else _batched(events, batch)
-        )
+        batches = iter(itertools.batched(events, batch)) if hasattr(itertools, "batched") else _batched(events, batch)
 
         async def lane(client: httpx.AsyncClient) -> None:
             for some in batches:
@@ -84,9 +80,7 @@ def envelope(bodies: Iterable[bytes]) -> bytes:
     """A hook's POST with these events."""
     return (
         b'{"eventType":"com.okta.event_hook","eventTypeVersion":"1.0","cloudEventsVersion":"0.1",'
-        b'"source":"https://acme.okta.com/api/v1/eventHooks/who1","eventId":"'
-        + str(uuid.uuid4()).encode()
-        + b'",'
+        b'"source":"https://acme.okta.com/api/v1/eventHooks/who1","eventId":"' + str(uuid.uuid4()).encode() + b'",'
         b'"data":{"events":[' + b",".join(bodies) + b']},"eventTime":"2026-08-21T09:15:44.913Z",'
         b'"contentType":"application/json"}'
     )

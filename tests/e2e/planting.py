@@ -63,11 +63,7 @@ def wanted_by_query(dsl: dict[str, Any]) -> Wanted:
     for kind, body in dsl.items():
         match kind:
             case "bool":
-                parts = [
-                    *_listed(body.get("filter")),
-                    *_listed(body.get("must")),
-                    *_listed(body.get("should"))[:1],
-                ]
+                parts = [*_listed(body.get("filter")), *_listed(body.get("must")), *_listed(body.get("should"))[:1]]
                 for part in parts:
                     wanted = wanted_by_query(part) | wanted
             case "match" | "match_phrase" | "term":

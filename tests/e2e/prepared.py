@@ -64,9 +64,7 @@ def remove(server: Elasticsearch, *others: str) -> None:
     """
     found = {each["name"] for each in server.call("GET", f"/_resolve/index/{STREAMS}")["data_streams"]}
     for name in found - {each["name"] for each in server.call("GET", "/_index_template")["index_templates"]}:
-        server.call(
-            "PUT", f"/_index_template/{name}", {"index_patterns": [name], "priority": 0, "data_stream": {}}
-        )
+        server.call("PUT", f"/_index_template/{name}", {"index_patterns": [name], "priority": 0, "data_stream": {}})
     if found:
         none = dict.fromkeys(("index.default_pipeline", "index.final_pipeline"))
         server.call("PUT", f"/{','.join(found)}/_settings", none)

@@ -56,9 +56,7 @@ class Stream:
             },
         }
         self.server.call(
-            "PUT",
-            f"/_index_template/{self.namespace}",
-            {**body, **({"data_stream": {}} if data_stream else {})},
+            "PUT", f"/_index_template/{self.namespace}", {**body, **({"data_stream": {}} if data_stream else {})}
         )
 
     def settings(self, **settings: Any) -> None:

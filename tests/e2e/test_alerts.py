@@ -35,19 +35,14 @@ class Site:
         self.secret.write_text(SECRET)
         self.okta = EmulatorProcess(directory / "okta", "--rate", "10")
         reconcile = {"poll": "1s", "grace": "3s", "rate_share": 1.0}
-        self.forwarder = ForwarderProcess(
-            directory / "forwarder", sinks, {"reconcile": reconcile, **sections}
-        )
+        self.forwarder = ForwarderProcess(directory / "forwarder", sinks, {"reconcile": reconcile, **sections})
         hook = {"uri": self.forwarder.url, "check_interval": "1s"}
         acme = {"url": self.okta.url, "api": {"token": TOKEN}, "hook": hook}
         self.forwarder.tree["orgs"] = {"acme": {**acme, "secrets": [{"file": str(self.secret)}]}}
         self.forwarder.write_config()
         self.alertmanager = Alertmanager(directory / "alertmanager")
         self.prometheus = Prometheus(
-            directory / "prometheus",
-            f"127.0.0.1:{self.forwarder.ops_port}",
-            hasty_rules(),
-            self.alertmanager.port,
+            directory / "prometheus", f"127.0.0.1:{self.forwarder.ops_port}", hasty_rules(), self.alertmanager.port
         )
         self.seen: Alerts = set()
 
@@ -104,9 +99,7 @@ def sites(tmp_path: Path) -> Iterator[Any]:
             part.kill()
 
 
-def test_a_stopped_elasticsearch_is_a_sink_that_is_down(
-    sites: Any, elasticsearch_server: ElasticsearchFactory
-) -> None:
+def test_a_stopped_elasticsearch_is_a_sink_that_is_down(sites: Any, elasticsearch_server: ElasticsearchFactory) -> None:
     server = elasticsearch_server()
     siem = {"kind": "elasticsearch", "hosts": [server.url]}
     site = sites("setup", "elasticsearch", sinks={"siem": siem})

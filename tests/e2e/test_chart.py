@@ -28,9 +28,7 @@ Document = dict[str, Any]
 
 @pytest.fixture(autouse=True, scope="module")
 def _helm() -> None:
-    require(
-        None if make_chart.HELM.exists() else "needs helm, which `make dev` installs on Linux x86-64 only"
-    )
+    require(None if make_chart.HELM.exists() else "needs helm, which `make dev` installs on Linux x86-64 only")
 
 
 def _values(example: str) -> Path:
@@ -124,13 +122,8 @@ def test_an_ingress_of_nginx_passes_bodies_as_large_as_the_forwarder_takes() -> 
 
 def test_an_ingress_passes_the_public_keys_only_if_the_forwarder_serves_them() -> None:
     def passes(**of_set: str) -> bool:
-        keys = {
-            "issuer": "https://hooks.acme.com",
-            "key.file": "/run/secrets/okta-forwarder/set.pem",
-        } | of_set
-        sets = [
-            word for name, value in keys.items() for word in ("--set", f"config.reactions.set.{name}={value}")
-        ]
+        keys = {"issuer": "https://hooks.acme.com", "key.file": "/run/secrets/okta-forwarder/set.pem"} | of_set
+        sets = [word for name, value in keys.items() for word in ("--set", f"config.reactions.set.{name}={value}")]
         (rule,) = _one(_parts("-f", _values("elastic"), *sets), "Ingress")["spec"]["rules"]
         return JWKS_PATH in {path["path"] for path in rule["http"]["paths"]}
 
@@ -174,9 +167,7 @@ def test_a_second_replica_and_other_wrong_values_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("example", "job"), [("elastic", "okta"), ("tls", "forwarder")])
-def test_the_alerts_are_those_of_the_project_for_the_jobs_name(
-    example: str, job: str, tmp_path: Path
-) -> None:
+def test_the_alerts_are_those_of_the_project_for_the_jobs_name(example: str, job: str, tmp_path: Path) -> None:
     require(None if shutil.which("promtool") else "needs promtool (Debian: apt-get install prometheus)")
     found = _parts("-f", _values(example))
     rules = tmp_path / "rules.yml"
@@ -202,9 +193,7 @@ def test_the_values_of_the_installation_page_render(tmp_path: Path) -> None:
 
 
 def test_the_dashboards_are_those_of_the_project() -> None:
-    labelled = [
-        part for part in _parts("-f", _values("elastic")) if "grafana_dashboard" in part["metadata"]["labels"]
-    ]
+    labelled = [part for part in _parts("-f", _values("elastic")) if "grafana_dashboard" in part["metadata"]["labels"]]
     boards = {name: json.loads(text) for part in labelled for name, text in part["data"].items()}
     assert boards == {
         copy.name: json.loads(source.read_text().replace('job=\\"forwarder\\"', 'job=\\"okta\\"'))

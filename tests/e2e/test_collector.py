@@ -73,9 +73,7 @@ async def pipe(directory: Path, settings: OtlpSinkSettings) -> AsyncIterator[Pip
     clock, metrics = SystemClock(), Metrics()
     store = await SqliteStore.open(StoreSettings(path=directory / "forwarder.db"), clock, metrics)
     log, position = await store.log("otlp", "oldest")
-    delivery = DeliverySettings(
-        batch_events=200, batch_bytes="1MiB", backoff_base="50ms", backoff_cap="500ms"
-    )
+    delivery = DeliverySettings(batch_events=200, batch_bytes="1MiB", backoff_base="50ms", backoff_cap="500ms")
     sink = OtlpSink("otlp", settings, clock)
     worker = Worker("otlp", sink, log, position, delivery, metrics=metrics, clock=clock)
     running = asyncio.create_task(worker.run())
@@ -124,9 +122,7 @@ async def test_no_event_is_lost_while_the_collector_restarts(
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-async def test_a_record_is_what_the_documentation_says(
-    collector: Collector, tmp_path: Path, protocol: str
-) -> None:
+async def test_a_record_is_what_the_documentation_says(collector: Collector, tmp_path: Path, protocol: str) -> None:
     severities = {"DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17}
     events = [event(number, severity=name) for number, name in enumerate(severities)]
     async with pipe(tmp_path, settings(collector, protocol)) as made:

@@ -102,9 +102,7 @@ async def test_a_forwarder_started_from_a_backup_misses_nothing_that_was_acknowl
     forwarder.tree["sinks"] = {"second": {"kind": "file", "path": str(second)}}
     forwarder.write_config()
     forwarder.start()
-    await until(
-        lambda: forwarder.read_ledger().sinks["second"].waiting == 0, "all that is held is delivered", 60
-    )
+    await until(lambda: forwarder.read_ledger().sinks["second"].waiting == 0, "all that is held is delivered", 60)
     held = {json.loads(line)["event"]["id"] for line in second.read_text(encoding="utf-8").splitlines()}
     assert before | after.acknowledged <= held
 
@@ -122,9 +120,7 @@ async def test_a_replay_that_was_killed_goes_on_and_delivers_each_event_once_mor
         await until(lambda: len(landed(forwarder)) > 650, "some are delivered again")
         new = Sender(forwarder.url)
         await new.load(happenings(20, seed=9), batch=20)
-        await until(
-            lambda: new.acknowledged <= set(landed(forwarder)), "new ones do not wait for the replay", 5
-        )
+        await until(lambda: new.acknowledged <= set(landed(forwarder)), "new ones do not wait for the replay", 5)
         assert replay.poll() is None
         forwarder.kill()
         _, errors = await asyncio.to_thread(replay.communicate, timeout=20)
@@ -134,9 +130,7 @@ async def test_a_replay_that_was_killed_goes_on_and_delivers_each_event_once_mor
     assert "Traceback" not in errors
 
     forwarder.start()
-    await until(
-        lambda: forwarder.read_ledger().sinks["archive"].waiting == 0, "what was handed over is delivered", 60
-    )
+    await until(lambda: forwarder.read_ledger().sinks["archive"].waiting == 0, "what was handed over is delivered", 60)
     again = await run(forwarder, "replay", "--sink", "archive", "--resume", "--json", "--rate", "5000/s")
     assert json.loads(again.stdout) == {"delivered": 600, "rejected": 0}
     ledger = forwarder.ledger()

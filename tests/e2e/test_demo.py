@@ -52,14 +52,7 @@ def test_a_demo_of_so_many_events_accounts_for_each(tmp_path: Path) -> None:
     assert stats.returncode == 0, stats.stderr
     ledger = json.loads(stats.stdout)
     assert ledger["stored"] == ledger["sinks"]["archive"]["delivered"] == 2000
-    assert set(ledger["sinks"]["archive"]) == {
-        "delivered",
-        "dead",
-        "discarded",
-        "skipped",
-        "filtered",
-        "waiting",
-    }
+    assert set(ledger["sinks"]["archive"]) == {"delivered", "dead", "discarded", "skipped", "filtered", "waiting"}
 
 
 def test_a_demo_whose_usual_ports_are_taken_takes_others(tmp_path: Path) -> None:
@@ -146,9 +139,7 @@ def test_on_a_terminal_a_key_unplugs_the_sink_and_another_plugs_it_in(tmp_path: 
 
 
 def test_without_a_terminal_a_line_every_few_seconds_adds_up(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [COMMAND, "demo", "--rate", "50"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    ) as demo:
+    with subprocess.Popen([COMMAND, "demo", "--rate", "50"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None
         lines = (LINE.match(line) for line in demo.stdout)
         for happened, stored, by_hook, by_log, on_the_way, delivered, waiting, dead in (

@@ -24,9 +24,7 @@ def api_key(server: Elasticsearch, role: dict[str, Any], **more: Any) -> str:
     return base64.b64encode(f"{made['id']}:{made['api_key']}".encode()).decode()
 
 
-def doctor(
-    folder: Path, server: Elasticsearch, namespace: str, sink: dict[str, Any], *words: str
-) -> dict[str, Any]:
+def doctor(folder: Path, server: Elasticsearch, namespace: str, sink: dict[str, Any], *words: str) -> dict[str, Any]:
     """The rows of the Elasticsearch checks by their ids; the last of several."""
     siem = {"kind": "elasticsearch", "hosts": [server.url], "namespace": namespace} | sink
     forwarder = ForwarderProcess(folder, {"siem": siem})
@@ -59,18 +57,13 @@ def test_the_key_of_a_sink_may_write_and_cannot_read_templates(
     tmp_path: Path, secured_elasticsearch: Elasticsearch
 ) -> None:
     rows = doctor(
-        tmp_path,
-        secured_elasticsearch,
-        "doctor2",
-        {"api_key": api_key(secured_elasticsearch, WRITES, expiration="3d")},
+        tmp_path, secured_elasticsearch, "doctor2", {"api_key": api_key(secured_elasticsearch, WRITES, expiration="3d")}
     )
     assert verdicts(rows) == {
         "reachable": "ok", "credentials": "ok", "key": "warn", "rights": "ok", "templates": "skip", "mapping": "skip",
     }  # fmt: skip
     assert "expires on" in rows["key"]["seen"]
-    rows = doctor(
-        tmp_path, secured_elasticsearch, "doctor2", {"api_key": api_key(secured_elasticsearch, READS)}
-    )
+    rows = doctor(tmp_path, secured_elasticsearch, "doctor2", {"api_key": api_key(secured_elasticsearch, READS)})
     assert "`create_doc` and `auto_configure`" in rows["rights"]["seen"]
     rows = doctor(tmp_path, secured_elasticsearch, "doctor2", {"api_key": "wrong:key"})
     assert verdicts(rows)["credentials"] == "fail"
@@ -115,7 +108,5 @@ def test_a_marked_event_is_found_in_the_server_through_a_running_forwarder(
     finally:
         forwarder.stop()
     seen = [row["seen"] for row in json.loads(said)["checks"]]
-    assert any(
-        re.search(r"siem: delivered within \d+\.\d s; found by a search after \d+\.\d s", one) for one in seen
-    )
+    assert any(re.search(r"siem: delivered within \d+\.\d s; found by a search after \d+\.\d s", one) for one in seen)
     assert any("archive: delivered within" in one for one in seen)

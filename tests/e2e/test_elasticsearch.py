@@ -180,11 +180,7 @@ async def test_an_api_key_of_least_privilege_is_enough(guarded_stream: Stream) -
 @both_clients
 @pytest.mark.parametrize(
     "wrong",
-    [
-        {"api_key": None},
-        {"api_key": "d3Jvbmc6d3Jvbmc="},
-        {"basic_auth": {"username": "tester", "password": "wrong"}},
-    ],
+    [{"api_key": None}, {"api_key": "d3Jvbmc6d3Jvbmc="}, {"basic_auth": {"username": "tester", "password": "wrong"}}],
 )
 async def test_wrong_credentials_pause_until_new_ones_are_given(guarded_stream: Stream, wrong: Any) -> None:
     sink = guarded_stream.sink(**wrong)

@@ -37,9 +37,7 @@ def actions(*seqs: int) -> list[StoredEvent]:
 
 STATES: dict[str, Any] = {
     "settings": {"for": 3600, "group": "Step-up"},
-    "request": ActionRequest(
-        "acme", "PUT", "/api/v1/groups/00g1/users/00u1", {"a": [1, {"b.c": True}], "a.b": None}
-    ),
+    "request": ActionRequest("acme", "PUT", "/api/v1/groups/00g1/users/00u1", {"a": [1, {"b.c": True}], "a.b": None}),
     "before": {"member": False},
     "after": ["text", {"status": "x" * 5000}],
 }
@@ -58,10 +56,7 @@ async def test_the_query_of_external_alerts_finds_each_alert_once_with_name_and_
         await deliver(stream, batch)
     prepared_elasticsearch.call("POST", "/logs-*/_refresh")
     query = {"query": EXTERNAL_ALERTS, "sort": ["@timestamp"], "size": 100}
-    found = [
-        hit["_source"]
-        for hit in prepared_elasticsearch.call("POST", "/logs-*/_search", query)["hits"]["hits"]
-    ]
+    found = [hit["_source"] for hit in prepared_elasticsearch.call("POST", "/logs-*/_search", query)["hits"]["hits"]]
     found = [one for one in found if one["data_stream"]["namespace"] == stream.namespace]
     assert len(found) == 3
     assert {(one["message"], one["event"]["severity"]) for one in found} == {("Password spray", 73)}
@@ -104,9 +99,7 @@ async def test_without_the_right_on_their_stream_only_alerts_and_actions_are_dea
             "name": "events-only",
             "role_descriptors": {
                 "events": {
-                    "indices": [
-                        {"names": ["logs-okta.system-*"], "privileges": ["create_doc", "auto_configure"]}
-                    ]
+                    "indices": [{"names": ["logs-okta.system-*"], "privileges": ["create_doc", "auto_configure"]}]
                 }
             },
         },
@@ -117,11 +110,7 @@ async def test_without_the_right_on_their_stream_only_alerts_and_actions_are_dea
         outcome = await stream.send(*batch, api_key=key)
         assert seqs(outcome) == ([one.seq for one in batch if one.seq < 6], [], [6, 7, 8])
         reasons = {one.seq: one.reason for one in outcome.rejected}
-        assert reasons == {
-            6: RejectReason.ALERT_STREAM,
-            7: RejectReason.ALERT_STREAM,
-            8: RejectReason.ACTION_STREAM,
-        }
+        assert reasons == {6: RejectReason.ALERT_STREAM, 7: RejectReason.ALERT_STREAM, 8: RejectReason.ACTION_STREAM}
         assert "logs-okta_forwarder.alert-*" in outcome.rejected[0].detail
         assert "logs-okta_forwarder.action-*" in outcome.rejected[-1].detail
         assert (outcome.pause, outcome.whole) == (False, False)
@@ -135,9 +124,7 @@ async def test_a_key_from_before_there_were_alerts_still_prepares_everything(
         "cluster": ["monitor", "manage_index_templates", "manage_ingest_pipelines"],
         "indices": [{"names": ["logs-okta.system-*"], "privileges": ["view_index_metadata"]}],
     }
-    key = prepared_elasticsearch.call(
-        "POST", "/_security/api_key", {"name": "older", "role_descriptors": {"r": role}}
-    )
+    key = prepared_elasticsearch.call("POST", "/_security/api_key", {"name": "older", "role_descriptors": {"r": role}})
     told = await prepare(prepared_elasticsearch, api_key=key["encoded"])
     assert told.fine
     for name in ("alert", "action"):

@@ -81,9 +81,7 @@ async def delivering(stream: Stream, tmp_path: Path, **settings: Any) -> AsyncIt
     sink = stream.sink(clock)
     log, position = await store.log("siem", "oldest")
     delivery = DeliverySettings(**{"concurrency": 2, "timeout": "10s", **settings})
-    worker = Worker(
-        "siem", sink, log, position, delivery, metrics=metrics, clock=clock, random=Random(1).random
-    )
+    worker = Worker("siem", sink, log, position, delivery, metrics=metrics, clock=clock, random=Random(1).random)
     running = asyncio.create_task(worker.run())
     try:
         yield Delivery(store, path, worker, metrics)
@@ -94,9 +92,7 @@ async def delivering(stream: Stream, tmp_path: Path, **settings: Any) -> AsyncIt
         await store.close()
 
 
-async def account_for(
-    delivery: Delivery, stream: Stream, events: Sequence[Event], dead: set[tuple[str, str]]
-) -> None:
+async def account_for(delivery: Delivery, stream: Stream, events: Sequence[Event], dead: set[tuple[str, str]]) -> None:
     """See that every event is in one place: there once, or a dead letter; and that the ledger says the same."""
     await delivery.drained(len(events))
     refused = {uuid for uuid, _ in dead}
@@ -111,9 +107,7 @@ async def account_for(
 
 async def start(make: ElasticsearchFactory, **settings: str) -> Stream:
     """A server of the test's own, and a data stream in it."""
-    server = await asyncio.to_thread(
-        lambda: make(settings={k.replace("__", "."): v for k, v in settings.items()})
-    )
+    server = await asyncio.to_thread(lambda: make(settings={k.replace("__", "."): v for k, v in settings.items()}))
     return Stream(server)
 
 
@@ -124,11 +118,7 @@ async def test_a_server_that_is_killed_twice_on_the_way_gets_every_event_once(
     stream.template()
     unfit = made(1, uuid="unfit", displayMessage="no number").event
     large = made(2, uuid="large", client={"userAgent": {"rawUserAgent": "x" * 3_000_000}}).event
-    parts = [
-        [*happened(1_000, seed=1), unfit],
-        [*happened(1_000, seed=2), large],
-        list(happened(1_000, seed=3)),
-    ]
+    parts = [[*happened(1_000, seed=1), unfit], [*happened(1_000, seed=2), large], list(happened(1_000, seed=3))]
     stored = 0
     async with delivering(stream, tmp_path, batch_events=100) as delivery:
         for part in parts:

@@ -37,9 +37,7 @@ async def test_an_event_of_each_type_is_taken_whole(
     assert len(batch) == 1178
     await deliver(stream, batch, remove_flattened_debug=remove_flattened_debug, preserve_original_event=True)
     assert len(ids(stream)) == 1178
-    ignored = search(stream, {"size": 5_000, "_source": False, "query": {"exists": {"field": "_ignored"}}})[
-        "hits"
-    ]
+    ignored = search(stream, {"size": 5_000, "_source": False, "query": {"exists": {"field": "_ignored"}}})["hits"]
     # A list of changed attributes may be longer than what a keyword indexes; nothing else is left out.
     left_out = {"okta.debug_context.debug_data.changedAttributes"} if remove_flattened_debug else set()
     assert {name for hit in ignored["hits"] for name in hit["_ignored"]} == left_out
@@ -59,9 +57,7 @@ async def test_an_event_of_each_type_is_taken_whole(
 async def test_every_field_that_a_rule_a_dashboard_or_a_hunt_names_has_elastics_type(stream: Stream) -> None:
     await deliver(stream, [made(1)])
     listed = stream.server.call("GET", f"/{stream.name}/_field_caps?fields=*")["fields"]
-    elastic = {
-        entry["field"]: entry["type"] for entry in msgspec.json.decode(shared_data.FIELDS.read_bytes())
-    }
+    elastic = {entry["field"]: entry["type"] for entry in msgspec.json.decode(shared_data.FIELDS.read_bytes())}
     rules = msgspec.json.decode(shared_data.RULES.read_bytes())
     named = {field for rule in rules for field in rule["fields"]} | DASHBOARD
     assert len(named) > 50
@@ -126,17 +122,13 @@ async def test_a_second_run_of_setup_changes_nothing_while_events_are_there(stre
     assert len(told.of("same")) == 10  # pipelines and templates of events, alerts, actions and health
 
 
-async def test_an_index_that_is_older_than_the_template_asks_for_a_rollover_and_gets_it(
-    stream: Stream,
-) -> None:
+async def test_an_index_that_is_older_than_the_template_asks_for_a_rollover_and_gets_it(stream: Stream) -> None:
     stream.template(message="keyword")  # as somebody had it before
     assert seqs(await stream.send(made(1))) == ([1], [], [])
     stream.server.call("DELETE", f"/_index_template/{stream.namespace}")
     asked = await prepare(stream.server, namespace=stream.namespace)
     assert asked.fine
-    assert any(
-        "created before this template; run this command with --rollover" in note for note in asked.of("note")
-    )
+    assert any("created before this template; run this command with --rollover" in note for note in asked.of("note"))
     dry = await prepare(stream.server, namespace=stream.namespace, rollover=True, dry_run=True)
     assert any("would start a new one" in note for note in dry.of("note"))
     old = stream.backing_index

@@ -39,12 +39,7 @@ def forwarder(tmp_path: Path, server: Elasticsearch) -> Iterator[Callable[..., F
         role = {"cluster": [], "indices": list(rights)}
         made = server.call("POST", "/_security/api_key", {"name": "sink", "role_descriptors": {"role": role}})
         namespace = f"t{uuid4().hex[:12]}"
-        sink = {
-            "kind": "elasticsearch",
-            "hosts": [server.url],
-            "api_key": made["encoded"],
-            "namespace": namespace,
-        }
+        sink = {"kind": "elasticsearch", "hosts": [server.url], "api_key": made["encoded"], "namespace": namespace}
         process = ForwarderProcess(tmp_path / namespace, {"siem": sink}, {"ops": {"heartbeat": "1s"}})
         started.append(process)
         process.start()
@@ -55,9 +50,7 @@ def forwarder(tmp_path: Path, server: Elasticsearch) -> Iterator[Callable[..., F
         process.kill()
 
 
-def found(
-    server: Elasticsearch, process: ForwarderProcess, kind: str, query: Any = None
-) -> list[dict[str, Any]]:
+def found(server: Elasticsearch, process: ForwarderProcess, kind: str, query: Any = None) -> list[dict[str, Any]]:
     """The documents of the health or the events of this forwarder."""
     dataset = "metrics-okta_forwarder.health" if kind == "health" else "logs-okta.system"
     name = f"{dataset}-{process.tree['sinks']['siem']['namespace']}"
@@ -81,9 +74,7 @@ def until(condition: Callable[[], Any], seconds: float = 60) -> None:
 
 def post(process: ForwarderProcess, count: int) -> None:
     bodies = [body for _, body in happenings(count)]
-    answer = httpx.post(
-        process.url, content=envelope(bodies), headers={"Authorization": SECRET}, trust_env=False
-    )
+    answer = httpx.post(process.url, content=envelope(bodies), headers={"Authorization": SECRET}, trust_env=False)
     assert answer.status_code == 200
 
 
@@ -92,11 +83,7 @@ def test_it_is_mapped_and_says_what_the_ledger_says(
 ) -> None:
     process = forwarder(EVENTS_ONLY, HEALTH_RIGHTS)
     post(process, 20)
-    until(
-        lambda: [
-            one for one in found(server, process, "health") if one["okta_forwarder"]["health"]["stored"] == 20
-        ]
-    )
+    until(lambda: [one for one in found(server, process, "health") if one["okta_forwarder"]["health"]["stored"] == 20])
     until(lambda: found(server, process, "health")[-1]["okta_forwarder"]["health"]["waiting"] == 0)
     last = found(server, process, "health")[-1]
     about = last["okta_forwarder"]["health"]

@@ -13,7 +13,9 @@ from tests.stack.elasticsearch import Elasticsearch
 from tests.unit.ecs.odd_keys import ODD_KEYS
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
-BROWSER = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36"
+BROWSER = (
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36"
+)
 
 
 @pytest.fixture
@@ -34,9 +36,7 @@ def everywhere(value: Any) -> dict[str, Any]:
         "debugContext": {"debugData": value},
         "client": {"ipAddress": "192.0.2.7", "ipChain": [value]},
         "device": value,
-        "target": [
-            {"id": "x", "type": "User", "detailEntry": value, "changeDetails": {"from": value, "to": value}}
-        ],
+        "target": [{"id": "x", "type": "User", "detailEntry": value, "changeDetails": {"from": value, "to": value}}],
         "actor": {"id": "1", "detailEntry": value, "displayName": value},
         "transaction": {"detail": value},
         "securityContext": value,
@@ -45,9 +45,7 @@ def everywhere(value: Any) -> dict[str, Any]:
     }
 
 
-async def test_no_odd_key_costs_an_event_with_our_templates_nor_without(
-    prepared: Stream, unprepared: Stream
-) -> None:
+async def test_no_odd_key_costs_an_event_with_our_templates_nor_without(prepared: Stream, unprepared: Stream) -> None:
     batch = [made(seq, **everywhere({"a": "x", key: "y"})) for seq, key in enumerate(ODD_KEYS.values(), 1)]
     await deliver(prepared, batch)
     await deliver(prepared, batch, remove_flattened_debug=True, namespace=f"t{uuid4().hex[:12]}")
@@ -81,9 +79,7 @@ async def test_a_user_agent_of_any_length_costs_no_second_and_stays_whole(prepar
         agent = BROWSER + "u" * (length - 6) + str(uuid4().int)[:6]
         began = time.monotonic()
         answer = prepared.server.call(
-            "POST",
-            f"/_ingest/pipeline/{NAME}/_simulate",
-            {"docs": [{"_source": {"user_agent": {"original": agent}}}]},
+            "POST", f"/_ingest/pipeline/{NAME}/_simulate", {"docs": [{"_source": {"user_agent": {"original": agent}}}]}
         )
         seconds.append(time.monotonic() - began)
         found = answer["docs"][0]["doc"]["_source"]
@@ -97,9 +93,7 @@ async def test_what_is_no_user_agent_stays_as_it_is(prepared: Stream) -> None:
         docs = [{"_source": {"user_agent": {"original": odd}, "x": 1}}]
         answer = prepared.server.call("POST", f"/_ingest/pipeline/{NAME}/_simulate", {"docs": docs})
         assert answer["docs"][0]["doc"]["_source"]["user_agent"]["original"] == odd
-    answer = prepared.server.call(
-        "POST", f"/_ingest/pipeline/{NAME}/_simulate", {"docs": [{"_source": {"x": 1}}]}
-    )
+    answer = prepared.server.call("POST", f"/_ingest/pipeline/{NAME}/_simulate", {"docs": [{"_source": {"x": 1}}]})
     found = answer["docs"][0]["doc"]["_source"]
     assert found.pop("event")["ingested"]
     assert found == {"x": 1}

@@ -62,9 +62,7 @@ class Finder:
     """Searches all the time for the events that were posted, and notes when each is found first."""
 
     def __init__(self, stream: Stream) -> None:
-        self._search = (
-            f"{stream.server.url}/{stream.name}/_search?ignore_unavailable=true&filter_path=hits.hits._id"
-        )
+        self._search = f"{stream.server.url}/{stream.name}/_search?ignore_unavailable=true&filter_path=hits.hits._id"
         self._user = next(iter(stream.server.users.items()))
         self.posted: dict[str, float] = {}
         self.posted_at: dict[str, dt.datetime] = {}
@@ -106,18 +104,12 @@ async def test_an_event_is_found_within_the_refresh_interval_and_a_little(
     hits = search(stream, {"size": 1_000, "_source": ["event.ingested"]})["hits"]["hits"]
     ingested = {hit["_id"]: dt.datetime.fromisoformat(hit["_source"]["event"]["ingested"]) for hit in hits}
     taken = sorted((ingested[uuid] - at).total_seconds() for uuid, at in finder.posted_at.items())
-    print(
-        f"\ningested after the POST: p50 {statistics.median(taken) * 1000:.0f} ms, worst {taken[-1] * 1000:.0f} ms"
-    )
-    print(
-        f"\nsearchable after the POST: p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms, {len(delays)} events"
-    )
+    print(f"\ningested after the POST: p50 {statistics.median(taken) * 1000:.0f} ms, worst {taken[-1] * 1000:.0f} ms")
+    print(f"\nsearchable after the POST: p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms, {len(delays)} events")
     assert p50 < REFRESH_INTERVAL + GRACE
 
 
-async def test_a_copy_after_a_rollover_is_kept_out_by_the_store(
-    forwarder: ForwarderProcess, stream: Stream
-) -> None:
+async def test_a_copy_after_a_rollover_is_kept_out_by_the_store(forwarder: ForwarderProcess, stream: Stream) -> None:
     """Elasticsearch alone would take it: see `test_a_late_copy_lands_twice_once_the_index_has_rolled_over`."""
     first, later = happenings(2, seed=3)
     await posted(forwarder, first)

@@ -61,14 +61,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, certificate: Certificat
     server = Prometheus(folder / "prometheus", target, hasty_rules())
     past = folder / "past.txt"
     past.write_text(history(target), encoding="utf-8")
-    import_past = [
-        "promtool",
-        "tsdb",
-        "create-blocks-from",
-        "openmetrics",
-        str(past),
-        str(server.directory / "data"),
-    ]
+    import_past = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(past), str(server.directory / "data")]
     subprocess.run(import_past, check=True, capture_output=True)
     parts = [server, forwarder, okta]
     try:

@@ -27,9 +27,7 @@ def health_documents(namespace: str) -> list[Json]:
     now = datetime.now(UTC)
     broken = sound_status(okta={"acme": org(hook={"condition": "unverified"})})
     return [
-        health_document(
-            broken if n < 3 else sound_status(), to_micros(now - timedelta(minutes=n)), "h", namespace
-        )
+        health_document(broken if n < 3 else sound_status(), to_micros(now - timedelta(minutes=n)), "h", namespace)
         for n in range(120)
     ]
 
@@ -87,9 +85,7 @@ def test_a_search_finds_what_its_panel_shows(
         }
 
 
-def test_who_got_in_after_failures_is_the_one_that_did(
-    prepared_elasticsearch: Elasticsearch, namespace: str
-) -> None:
+def test_who_got_in_after_failures_is_the_one_that_did(prepared_elasticsearch: Elasticsearch, namespace: str) -> None:
     (query,) = [one for one in SEARCHES if one.panel["title"] == "Success after failures"]
     matrix, chosen, _ = query.panel["transformations"]
     assert matrix["options"]["rowField"] == "okta.actor.alternate_id"
@@ -98,8 +94,6 @@ def test_who_got_in_after_failures_is_the_one_that_did(
         numbers.setdefault(row["okta.actor.alternate_id"], {})[row["event.outcome"]] = row["count"]
     least = {one["fieldName"]: one["config"]["options"]["value"] for one in chosen["options"]["filters"]}
     assert least == {"failure": 5, "success": 1}
-    who = {
-        name for name, of in numbers.items() if all(of.get(key, 0) >= value for key, value in least.items())
-    }
+    who = {name for name, of in numbers.items() if all(of.get(key, 0) >= value for key, value in least.items())}
     assert "victim@example.com" in who
     assert len(who) < len(numbers)

@@ -172,9 +172,7 @@ def test_the_delay_is_that_from_okta_to_the_index(everything: Indexed) -> None:
 
 def test_an_event_that_no_pipeline_has_seen_has_no_delay(prepared_elasticsearch: Elasticsearch) -> None:
     name = f"kibana-{uuid4().hex[:12]}"
-    prepared_elasticsearch.call(
-        "POST", f"/{name}/_doc?refresh=true", {"@timestamp": datetime.now(UTC).isoformat()}
-    )
+    prepared_elasticsearch.call("POST", f"/{name}/_doc?refresh=true", {"@timestamp": datetime.now(UTC).isoformat()})
     body = {"fields": [DELAY], "runtime_mappings": runtime_fields(FILES[0])}
     answer = prepared_elasticsearch.call("POST", f"/{name}/_search", body)
     assert (answer["_shards"]["failed"], len(answer["hits"]["hits"])) == (0, 1)

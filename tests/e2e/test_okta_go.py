@@ -43,10 +43,7 @@ ZONES: dict[str, Any] = {
 }
 SHOWN: dict[str, dict[str, Any]] = {
     "forwarder-blocklist": {"type": "IP", "gateways": ["175.45.176.9-175.45.176.9"]},
-    "hosts": {
-        "type": "IP",
-        "gateways": ["192.0.2.1-192.0.2.9", "198.51.100.7-198.51.100.7", "203.0.113.4/24"],
-    },
+    "hosts": {"type": "IP", "gateways": ["192.0.2.1-192.0.2.9", "198.51.100.7-198.51.100.7", "203.0.113.4/24"]},
     "places": {"type": "DYNAMIC", "dynamic_locations": ["IR", "KP", "UA-43"], "asns": ["64496"]},
     "networks": {"type": "DYNAMIC", "asns": ["64497"]},
     "tor": {"type": "DYNAMIC", "dynamic_proxy_type": "TorAnonymizer"},
@@ -73,12 +70,7 @@ def credentials(way: str) -> dict[str, str]:
     if way == "token":
         return {"TOKEN": TOKEN}
     scopes = ",".join(f"okta.{name}.read" for name in SCOPES)
-    return {
-        "AUTHORIZATIONMODE": "PrivateKey",
-        "CLIENTID": APP,
-        "PRIVATEKEY": pem(rsa_key()),
-        "SCOPES": scopes,
-    }
+    return {"AUTHORIZATIONMODE": "PrivateKey", "CLIENTID": APP, "PRIVATEKEY": pem(rsa_key()), "SCOPES": scopes}
 
 
 async def exempt(org: Emulator) -> None:
@@ -153,9 +145,7 @@ async def test_the_client_reads_the_roles_that_setup_made_and_a_provider(tmp_pat
             role.label: sorted(role.permissions) for _, role, _ in held
         }
         assert {role["description"] for role in found["roles"]} == {role.description for _, role, _ in held}
-        assert {
-            each["label"]: (sorted(each["resources"]), each["members"]) for each in found["resource_sets"]
-        } == {
+        assert {each["label"]: (sorted(each["resources"]), each["members"]) for each in found["resource_sets"]} == {
             resources.label: (
                 # This version of the client shows no name of what has no URL.
                 sorted("" if each.startswith("orn:") else each for each in resources.resources.values()),

@@ -49,9 +49,7 @@ class App:
 
 @pytest.fixture(autouse=True)
 def _plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(
-        "OKTA_TESTING_TESTINGDISABLEHTTPSCHECK", "true"
-    )  # the client has no other way to be told
+    monkeypatch.setenv("OKTA_TESTING_TESTINGDISABLEHTTPSCHECK", "true")  # the client has no other way to be told
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +70,7 @@ def client(org: Emulator, way: str, key: App, **changes: Any) -> Any:
     common = {"orgUrl": org.settings.url, "rateLimit": {"maxRetries": 2}}
     if way == "token":
         return Client(common | {"token": TOKEN} | changes)
-    service = {
-        "authorizationMode": "PrivateKey",
-        "clientId": APP,
-        "privateKey": key.private,
-        "scopes": SCOPES,
-    }
+    service = {"authorizationMode": "PrivateKey", "clientId": APP, "privateKey": key.private, "scopes": SCOPES}
     return Client(common | service | {"dpopEnabled": way == "dpop"} | changes)
 
 
@@ -187,10 +180,7 @@ async def test_the_clients_own_paging_reads_a_bounded_part_to_its_end(there: tup
     now = org.clock.now()
     uuids = await org.emit(30, TYPES)
     ends = org.clock.now() + 2000
-    query: dict[str, Any] = {
-        "since": to_datetime(now - 1000).isoformat(),
-        "until": to_datetime(ends).isoformat(),
-    }
+    query: dict[str, Any] = {"since": to_datetime(now - 1000).isoformat(), "until": to_datetime(ends).isoformat()}
     while org.clock.now() < ends + 1000:
         await asyncio.sleep(0)
     await org.emit(1)
@@ -212,9 +202,7 @@ async def test_the_client_comes_again_when_the_limit_is_spent(key: App) -> None:
 # --- service apps
 
 
-async def test_a_first_call_with_dpop_is_answered_with_a_nonce_and_the_next_with_a_bound_token(
-    key: App,
-) -> None:
+async def test_a_first_call_with_dpop_is_answered_with_a_nonce_and_the_next_with_a_bound_token(key: App) -> None:
     async with served(key) as org:
         okta = client(org, "dpop", key)
         assert taken(await okta.list_event_hooks()) == []

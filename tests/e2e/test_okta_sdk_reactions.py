@@ -47,17 +47,13 @@ def taken(answer: tuple[Any, ...]) -> Any:
     return answer[0]
 
 
-async def test_the_client_moves_a_user_into_a_group_and_out_again(
-    okta: Any, org: Emulator, user: EmulatedUser
-) -> None:
+async def test_the_client_moves_a_user_into_a_group_and_out_again(okta: Any, org: Emulator, user: EmulatedUser) -> None:
     group = org.groups.named("Contractors")
     group.apps, group.roles = ("Payroll",), ("USER_ADMIN",)
     taken(await okta.assign_user_to_group(group.id, user.id))
     assert [each.id for each in taken(await okta.list_group_users(group.id))] == [user.id]
     assert taken(await okta.get_group(group.id)).type == "OKTA_GROUP"
-    assert [each.label for each in taken(await okta.list_assigned_applications_for_group(group.id))] == [
-        "Payroll"
-    ]
+    assert [each.label for each in taken(await okta.list_assigned_applications_for_group(group.id))] == ["Payroll"]
     (role,) = taken(await okta.list_assigned_roles_for_user(user.id))
     assert (role.actual_instance.type, role.actual_instance.assignment_type) == ("USER_ADMIN", "GROUP")
     taken(await okta.unassign_user_from_group(group.id, user.id))
@@ -110,12 +106,8 @@ async def test_the_client_reads_a_risk(okta: Any, user: EmulatedUser) -> None:
 async def test_the_client_registers_a_provider_of_security_events(okta: Any) -> None:
     settings = {"issuer": "https://fw.example", "jwks_url": "https://fw.example/.well-known/jwks.json"}
     body = {"name": "forwarder", "type": "okta-forwarder", "settings": settings}
-    made = taken(
-        await okta.create_security_events_provider_instance(SecurityEventsProviderRequest.from_dict(body))
-    )
-    assert (
-        taken(await okta.get_security_events_provider_instance(made.id)).settings.issuer == settings["issuer"]
-    )
+    made = taken(await okta.create_security_events_provider_instance(SecurityEventsProviderRequest.from_dict(body)))
+    assert taken(await okta.get_security_events_provider_instance(made.id)).settings.issuer == settings["issuer"]
     taken(await okta.deactivate_security_events_provider_instance(made.id))
     (shown,) = taken(await okta.list_security_events_provider_instances())
     assert (shown.id, shown.status) == (made.id, "INACTIVE")

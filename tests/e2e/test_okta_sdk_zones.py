@@ -32,9 +32,7 @@ def _plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def _exempt(url: str) -> None:
-    async with httpx.AsyncClient(
-        base_url=url, headers={"Authorization": f"SSWS {TOKEN}"}, trust_env=False
-    ) as okta:
+    async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"SSWS {TOKEN}"}, trust_env=False) as okta:
         zones = (await okta.get("/api/v1/zones")).json()
         (zone,) = [zone for zone in zones if zone["name"] == "DefaultExemptIpZone"]
         body = {"type": "IP", "name": zone["name"], "usage": "POLICY", "useAsExemptList": True}
@@ -72,12 +70,7 @@ async def test_the_client_reads_the_zones_that_the_forwarder_wrote(tmp_path: Pat
         assert error is None, error
         assert isinstance(hosts, IPNetworkZone)
         assert hosts.gateways is not None
-        assert (hosts.name, hosts.usage, hosts.status, hosts.system) == (
-            "hosts",
-            "BLOCKLIST",
-            "ACTIVE",
-            False,
-        )
+        assert (hosts.name, hosts.usage, hosts.status, hosts.system) == ("hosts", "BLOCKLIST", "ACTIVE", False)
         assert [(each.type, each.value) for each in hosts.gateways] == [
             ("RANGE", "198.51.100.7-198.51.100.7"),
             ("CIDR", "203.0.113.4/24"),

@@ -85,9 +85,7 @@ def stored(forwarder: ForwarderProcess) -> int:
 
 def gaps(forwarder: ForwarderProcess, *words: str) -> list[dict[str, Any]]:
     """The missed events."""
-    found: list[dict[str, Any]] = json.loads(forwarder.run("gaps", "--json", *words, expect=None).stdout)[
-        "events"
-    ]
+    found: list[dict[str, Any]] = json.loads(forwarder.run("gaps", "--json", *words, expect=None).stdout)["events"]
     return found
 
 
@@ -209,9 +207,7 @@ def test_every_event_is_stored_once_though_hooks_drop_double_and_delay_and_the_f
     assert len(missed) > 0.2 * len(happened)
 
 
-def test_a_system_log_that_fails_in_every_way_loses_and_doubles_nothing(
-    okta: EmulatorProcess, tmp_path: Path
-) -> None:
+def test_a_system_log_that_fails_in_every_way_loses_and_doubles_nothing(okta: EmulatorProcess, tmp_path: Path) -> None:
     forwarder = made(tmp_path / "forwarder", {"acme": org(okta, hook=None)})
     forwarder.start()
     for faults in (

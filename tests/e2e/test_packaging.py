@@ -50,18 +50,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     place = tmp_path_factory.mktemp("installed")
     venv.create(place / "venv", with_pip=False, symlinks=True)
     python = place / "venv" / "bin" / "python"
-    _run(
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "install",
-        "--no-deps",
-        "--no-index",
-        wheel,
-        cwd=place,
-    )
+    _run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=place)
     (packages,) = (place / "venv" / "lib").glob("python*/site-packages")
     # A path file of a path file is not read, so the editable install beside the dependencies stays out.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")

@@ -55,9 +55,7 @@ async def test_no_event_is_lost_or_doubled_while_every_sink_is_crashed_and_resta
     collector_server: CollectorFactory,
     request: pytest.FixtureRequest,
 ) -> None:
-    server = await asyncio.to_thread(
-        lambda: elasticsearch_server(settings={"http.max_content_length": "3mb"})
-    )
+    server = await asyncio.to_thread(lambda: elasticsearch_server(settings={"http.max_content_length": "3mb"}))
     stream = Stream(server)
     stream.template()
     http, grpc = collector_server(), collector_server()
@@ -105,11 +103,9 @@ async def test_no_event_is_lost_or_doubled_while_every_sink_is_crashed_and_resta
     assert len(ids) == len(set(ids)) == ledger["sinks"]["siem"]["delivered"]
     listed = forwarder.run("dead-letters", "list", "--json", "--limit", "1000").stdout.splitlines()
     dead = {(letter["sink"], letter["uuid"], letter["reason"]) for letter in map(json.loads, listed)}
-    assert dead == {
-        ("siem", conflict, "mapping"),
-        ("siem", oversize, "too_large"),
-        ("grpc", oversize, "too_large"),
-    }, listed
+    assert dead == {("siem", conflict, "mapping"), ("siem", oversize, "too_large"), ("grpc", oversize, "too_large")}, (
+        listed
+    )
     assert set(ids) == sender.acknowledged - {conflict, oversize}
     await asyncio.to_thread(http.stop)
     await asyncio.to_thread(grpc.stop)

@@ -97,9 +97,7 @@ async def test_a_port_that_is_taken_is_reported_without_a_traceback(make: MakeFo
 
 
 @pytest.mark.parametrize("content", [b"no store at all" * 999, b"SQLite format 3\x00" + b"\xff" * 8192])
-async def test_a_file_that_is_not_a_store_is_refused_and_not_changed(
-    make: MakeForwarder, content: bytes
-) -> None:
+async def test_a_file_that_is_not_a_store_is_refused_and_not_changed(make: MakeForwarder, content: bytes) -> None:
     forwarder = make()
     forwarder.store.write_bytes(content)
     done = await asyncio.to_thread(forwarder.run, "run", expect=2)
@@ -142,9 +140,7 @@ async def test_secrets_are_reloaded_without_dropping_a_request(
     assert not any(value in log for value in ("first", "second", "third", SECRET))
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0, reason="a full disk is staged on a tmpfs of its own, which takes root to mount"
-)
+@pytest.mark.skipif(os.geteuid() != 0, reason="a full disk is staged on a tmpfs of its own, which takes root to mount")
 async def test_on_a_full_disk_nothing_is_lost_and_it_goes_on_by_itself(
     make: MakeForwarder, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
@@ -174,9 +170,7 @@ async def test_on_a_full_disk_nothing_is_lost_and_it_goes_on_by_itself(
         ledger = forwarder.ledger()
         # What was answered 503 may have been stored all the same (a commit that ended late), never the other way.
         assert ledger["stored"] >= len(sender.acknowledged | more.acknowledged)
-        forwarder.tree["sinks"] = {
-            "archive": {"kind": "file", "path": str(forwarder.directory / "events.ndjson")}
-        }
+        forwarder.tree["sinks"] = {"archive": {"kind": "file", "path": str(forwarder.directory / "events.ndjson")}}
         forwarder.write_config()
         forwarder.start()
         await until(lambda: forwarder.read_ledger().sinks["archive"].waiting == 0, "all is delivered", 60)
@@ -230,9 +224,7 @@ async def test_every_log_line_is_one_json_object_with_a_stable_action(
     ]
 
 
-async def test_wrong_secrets_are_counted_and_never_shown(
-    make: MakeForwarder, client: httpx.AsyncClient
-) -> None:
+async def test_wrong_secrets_are_counted_and_never_shown(make: MakeForwarder, client: httpx.AsyncClient) -> None:
     forwarder = make()
     forwarder.start()
     body = envelope([next(happenings(1))[1]])
@@ -260,17 +252,13 @@ async def test_a_refused_event_is_a_dead_letter_that_can_be_sent_again_while_it_
     good = next(happenings(1))
     deep = b'{"uuid":"too-deep","eventType":"user.session.start","published":"2026-08-21T09:15:33.679Z","debugContext":{"debugData":{"x":'
     deep += b"[" * 700 + b"1" + b"]" * 700 + b"}}}"
-    answer = await client.post(
-        forwarder.url, content=envelope([deep, good[1], b'{"no":"event"}']), headers=HEADERS
-    )
+    answer = await client.post(forwarder.url, content=envelope([deep, good[1], b'{"no":"event"}']), headers=HEADERS)
     assert answer.status_code == 200
     await until(lambda: forwarder.read_ledger().sinks["archive"].waiting == 0, "both are settled", 60)
     ledger = forwarder.ledger()
     assert (ledger["stored"], ledger["rejected"]) == (2, 1)
     assert ledger["sinks"]["archive"]["delivered"] + ledger["sinks"]["archive"]["dead"] == 2
-    letters = [
-        json.loads(line) for line in forwarder.run("dead-letters", "list", "--json").stdout.splitlines()
-    ]
+    letters = [json.loads(line) for line in forwarder.run("dead-letters", "list", "--json").stdout.splitlines()]
     assert [letter for letter in letters if letter["sink"] == "receiver"]
     for letter in letters:
         shown = json.loads(forwarder.run("dead-letters", "show", str(letter["id"])).stdout)

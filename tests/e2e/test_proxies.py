@@ -49,34 +49,25 @@ def nginx(directory: Path, text: str, backend: int, certificate: Certificate) ->
     text = re.sub(r"(ssl_certificate +).*;", rf"\g<1>{certificate.cert};", text)
     text = re.sub(r"(ssl_certificate_key ).*;", rf"\g<1>{certificate.key};", text)
     spools = "".join(
-        f"{kind}_temp_path {directory}/{kind};"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        f"{kind}_temp_path {directory}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    user = (
-        "user root; " if os.geteuid() == 0 else ""
-    )  # its own user could not write below the test's directory
+    user = "user root; " if os.geteuid() == 0 else ""  # its own user could not write below the test's directory
     config = directory / "nginx.conf"
     config.write_text(
         f"{user}daemon off; pid {directory}/pid; error_log stderr; events {{}}\nhttp {{ access_log off; {spools}\n{text}}}"
     )
     return Proxy(
-        directory,
-        f"https://127.0.0.1:{port}",
-        [_which("nginx") or "", "-p", str(directory), "-c", str(config)],
+        directory, f"https://127.0.0.1:{port}", [_which("nginx") or "", "-p", str(directory), "-c", str(config)]
     )
 
 
 def caddy(directory: Path, text: str, backend: int, _: Certificate) -> Proxy:
     port = free_port()
-    text = text.replace("hooks.acme.com", f"http://127.0.0.1:{port}").replace(
-        "127.0.0.1:8080", f"127.0.0.1:{backend}"
-    )
+    text = text.replace("hooks.acme.com", f"http://127.0.0.1:{port}").replace("127.0.0.1:8080", f"127.0.0.1:{backend}")
     config = directory / "Caddyfile"
     config.write_text("{\n admin off\n}\n" + text)
     return Proxy(
-        directory,
-        f"http://127.0.0.1:{port}",
-        ["caddy", "run", "--adapter", "caddyfile", "--config", str(config)],
+        directory, f"http://127.0.0.1:{port}", ["caddy", "run", "--adapter", "caddyfile", "--config", str(config)]
     )
 
 

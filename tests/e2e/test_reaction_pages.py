@@ -158,9 +158,7 @@ async def test_axe_finds_nothing_where_reactions_have_some_of_everything(
         assert errors == []
 
 
-async def test_what_attackers_write_stays_harmless_text_among_reactions(
-    tmp_path: Path, browser: Browser
-) -> None:
+async def test_what_attackers_write_stays_harmless_text_among_reactions(tmp_path: Path, browser: Browser) -> None:
     async with scene(tmp_path) as forwarder:
         errors: list[str] = []
         page = await opened(browser, forwarder, errors)
@@ -213,9 +211,7 @@ async def tab_to_field(page: Page) -> None:
 
 
 @pytest.mark.parametrize("look", LOOKS)
-async def test_axe_finds_nothing_on_the_page_that_decides(
-    tmp_path: Path, browser: Browser, look: str
-) -> None:
+async def test_axe_finds_nothing_on_the_page_that_decides(tmp_path: Path, browser: Browser, look: str) -> None:
     async with deciding(tmp_path) as (forwarder, org, action):
         errors: list[str] = []
         url = address(forwarder, action.id)
@@ -236,9 +232,7 @@ async def test_axe_finds_nothing_on_the_page_that_decides(
         assert errors == []
 
 
-async def test_from_elsewhere_the_page_shows_nothing_before_it_has_the_token(
-    tmp_path: Path, browser: Browser
-) -> None:
+async def test_from_elsewhere_the_page_shows_nothing_before_it_has_the_token(tmp_path: Path, browser: Browser) -> None:
     async with deciding(tmp_path) as (forwarder, _, action):
         errors: list[str] = []
         url = address(forwarder, action.id)
@@ -255,9 +249,7 @@ async def test_from_elsewhere_the_page_shows_nothing_before_it_has_the_token(
         assert errors == []
 
 
-async def test_an_action_that_another_person_decided_is_not_decided_again(
-    tmp_path: Path, browser: Browser
-) -> None:
+async def test_an_action_that_another_person_decided_is_not_decided_again(tmp_path: Path, browser: Browser) -> None:
     async with deciding(tmp_path) as (forwarder, org, action):
         page = await visited(browser, address(forwarder, action.id), [])
         await page.get_by_label("Token", exact=True).fill(TOKEN)
@@ -270,9 +262,7 @@ async def test_an_action_that_another_person_decided_is_not_decided_again(
         assert org.calls == []
 
 
-@pytest.mark.parametrize(
-    "id_", ["%3Cimg%20src=x%20onerror=alert(1)%3E", "%25zz", "%e2%80%ae%00", "nope", "%zz"]
-)
+@pytest.mark.parametrize("id_", ["%3Cimg%20src=x%20onerror=alert(1)%3E", "%25zz", "%e2%80%ae%00", "nope", "%zz"])
 async def test_a_link_with_an_id_that_is_none_says_so(tmp_path: Path, browser: Browser, id_: str) -> None:
     async with deciding(tmp_path) as (forwarder, _, _):
         errors: list[str] = []
@@ -282,9 +272,7 @@ async def test_a_link_with_an_id_that_is_none_says_so(tmp_path: Path, browser: B
         assert [error for error in errors if "404" not in error] == []
 
 
-async def test_the_pages_escape_what_a_terminal_would_not_get_either(
-    tmp_path: Path, browser: Browser
-) -> None:
+async def test_the_pages_escape_what_a_terminal_would_not_get_either(tmp_path: Path, browser: Browser) -> None:
     async with deciding(tmp_path) as (forwarder, _, action):
         page = await visited(browser, address(forwarder, action.id), [])
         found = await page.evaluate(
@@ -295,7 +283,5 @@ async def test_the_pages_escape_what_a_terminal_would_not_get_either(
                 return shown.filter(([code, text]) => text !== String.fromCodePoint(code));
             }"""
         )
-        changed = [
-            [code, printable(chr(code))] for code in range(0x110000) if printable(chr(code)) != chr(code)
-        ]
+        changed = [[code, printable(chr(code))] for code in range(0x110000) if printable(chr(code)) != chr(code)]
         assert found == changed

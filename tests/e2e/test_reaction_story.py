@@ -41,9 +41,7 @@ class NextDayClock(SystemClock):
         return super().now() + (86_400 + 60) * SECOND
 
 
-def settings(
-    folder: Path, org: Emulator, receiver: str, elasticsearch: Elasticsearch, namespace: str
-) -> Settings:
+def settings(folder: Path, org: Emulator, receiver: str, elasticsearch: Elasticsearch, namespace: str) -> Settings:
     tree: dict[str, Any] = {
         "orgs": {
             "acme": {
@@ -196,11 +194,7 @@ def done(rows: list[Action], name: str) -> list[Action]:
 
 
 def effects(rows: list[Action]) -> list[Action]:
-    return [
-        one
-        for one in rows
-        if one.name in {"add_to_group", "block_ip"} and one.state is not ActionState.WAITING
-    ]
+    return [one for one in rows if one.name in {"add_to_group", "block_ip"} and one.state is not ActionState.WAITING]
 
 
 def listed(org: Emulator) -> str:

@@ -11,9 +11,7 @@ from tests.stack.elasticsearch import Elasticsearch
 from tests.stack.process import StackError
 
 
-def test_the_shared_elasticsearch_makes_a_data_stream_at_the_first_write(
-    elasticsearch: Elasticsearch,
-) -> None:
+def test_the_shared_elasticsearch_makes_a_data_stream_at_the_first_write(elasticsearch: Elasticsearch) -> None:
     elasticsearch.call(
         "PUT", "/_index_template/parts", {"index_patterns": ["parts-*"], "data_stream": {}, "priority": 500}
     )

@@ -113,9 +113,7 @@ async def test_what_the_server_lacks_is_named_with_what_takes_its_place(server: 
 
 
 @pytest.mark.parametrize("path", OURS)
-async def test_what_is_there_under_our_name_and_not_ours_is_left_alone(
-    server: Elasticsearch, path: str
-) -> None:
+async def test_what_is_there_under_our_name_and_not_ours_is_left_alone(server: Elasticsearch, path: str) -> None:
     bodies: dict[str, dict[str, Any]] = {
         "_index_template": {"index_patterns": ["elsewhere-*"], "priority": 3},
         "_component_template": {"template": {}},
@@ -139,10 +137,7 @@ async def test_what_a_newer_forwarder_made_is_left_alone(server: Elasticsearch) 
 
 @pytest.mark.parametrize(
     ("pattern", "priority", "words"),
-    [
-        ("logs-*.system-*", 250, "overlap"),
-        ("logs-okta.system-default", 900, "has a higher priority than ours"),
-    ],
+    [("logs-*.system-*", 250, "overlap"), ("logs-okta.system-default", 900, "has a higher priority than ours")],
 )
 async def test_a_template_of_others_in_the_way_is_named(
     server: Elasticsearch, pattern: str, priority: int, words: str
@@ -219,9 +214,7 @@ async def test_raw_events_are_what_its_pipeline_wants(integration: Elasticsearch
         assert source["event"]["action"] == received["eventType"]
         assert source["@timestamp"] == received["published"]
         assert source["data_stream"]["namespace"] == stream.namespace
-        assert source.get("ip_chain") == (
-            received["client"].get("ipChain") or None
-        )  # where only the System Log has it
+        assert source.get("ip_chain") == (received["client"].get("ipChain") or None)  # where only the System Log has it
         chains += "ip_chain" in source
     assert chains > 50
 
@@ -294,9 +287,7 @@ async def test_wrong_credentials_are_told(server: Elasticsearch) -> None:
         await prepare(server, api_key=wrong)
 
 
-async def test_the_rights_that_the_docs_list_are_enough_for_events_and_a_rollover(
-    server: Elasticsearch,
-) -> None:
+async def test_the_rights_that_the_docs_list_are_enough_for_events_and_a_rollover(server: Elasticsearch) -> None:
     await prepare(server, api_key=key(server, NEEDED))
     writing = {"indices": [{"names": ["logs-okta.system-*"], "privileges": ["create_doc", "auto_configure"]}]}
     stream = Stream(server)
@@ -321,9 +312,7 @@ async def test_the_rights_that_the_docs_list_are_enough_for_events_and_a_rollove
 # --- as a command
 
 
-def test_the_command_prepares_what_the_sink_of_the_configuration_names(
-    server: Elasticsearch, tmp_path: Path
-) -> None:
+def test_the_command_prepares_what_the_sink_of_the_configuration_names(server: Elasticsearch, tmp_path: Path) -> None:
     sink = {"kind": "elasticsearch", "hosts": [server.url], "retention": "90d", **server.credentials}
     forwarder = ForwarderProcess(tmp_path, {"siem": sink})
     assert "would create it" in forwarder.run("setup", "elasticsearch", "--dry-run").stdout
@@ -332,10 +321,7 @@ def test_the_command_prepares_what_the_sink_of_the_configuration_names(
     assert made.count(": created") == len(OURS)
     assert "events are kept for 90d" in made
     assert "up to date" in forwarder.run("setup", "elasticsearch", "--sink", "siem").stdout
-    assert (
-        '-      "data_retention": "90d"'
-        in forwarder.run("setup", "elasticsearch", "--retention", "48h").stdout
-    )
+    assert '-      "data_retention": "90d"' in forwarder.run("setup", "elasticsearch", "--retention", "48h").stdout
     refused = forwarder.run("setup", "elasticsearch", "--ilm-policy", "mine", expect=1)
     assert "no index lifecycle management" in refused.stderr
     assert "siem" in forwarder.run("setup", "elasticsearch", "--sink", "other", expect=2).stderr

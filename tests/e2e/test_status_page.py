@@ -205,9 +205,7 @@ async def tab_to(page: Page, name: str) -> None:
     """Press Tab until the element with this name has the focus."""
     for _ in range(80):
         await page.keyboard.press("Tab")
-        focused = await page.evaluate(
-            "document.activeElement.ariaLabel || document.activeElement.textContent.trim()"
-        )
+        focused = await page.evaluate("document.activeElement.ariaLabel || document.activeElement.textContent.trim()")
         if focused == name:
             return
     raise AssertionError(f"Tab does not reach {name}")

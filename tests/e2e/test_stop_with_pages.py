@@ -30,10 +30,7 @@ async def test_ten_pages_and_three_tails_do_not_hold_up_the_stop(tmp_path: Path)
         async with AsyncExitStack() as streams, httpx.AsyncClient(trust_env=False) as client:
             base = f"127.0.0.1:{forwarder.ops_port}"
             pages = [await streams.enter_async_context(Tail.open(base, "since=-50")) for _ in range(PAGES)]
-            tails = [
-                await streams.enter_async_context(Tail.open(base, "status=false&view=raw"))
-                for _ in range(TAILS)
-            ]
+            tails = [await streams.enter_async_context(Tail.open(base, "status=false&view=raw")) for _ in range(TAILS)]
             for event in happenings(200, seed=11):
                 assert await sender.post(client, [event]) == 200
             for tail in (*pages, *tails):

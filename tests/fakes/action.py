@@ -10,9 +10,7 @@ TRIGGER = "dd0583fa-9d40-11f1-803d-5907b4615b10"
 JANE = ActionTarget("user", "00u1", "jane@corp.example")
 
 
-def action(
-    name: str = "add_to_group", *, alert: str = ALERT, target: ActionTarget = JANE, **more: Any
-) -> Action:
+def action(name: str = "add_to_group", *, alert: str = ALERT, target: ActionTarget = JANE, **more: Any) -> Action:
     """An action that was just planned about an alert of the rule "Password spray"."""
     found: dict[str, Any] = {
         "key": key_of("acme", alert, name, target),

@@ -14,13 +14,7 @@ ADDRESS = ActionTarget("ip", "93.184.216.34")
 
 def action(name: str = "suspend", number: int = 0, **more: Any) -> Action:
     """The action `name` about the alert with this number."""
-    target = (
-        ADDRESS
-        if name == "block_ip"
-        else ActionTarget("alert", f"alert-{number}")
-        if name == "notify"
-        else USER
-    )
+    target = ADDRESS if name == "block_ip" else ActionTarget("alert", f"alert-{number}") if name == "notify" else USER
     fields: dict[str, Any] = {
         "org": "acme",
         "rule": "push_fatigue",

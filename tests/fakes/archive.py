@@ -19,9 +19,7 @@ class ArchiveDirectory:
 
     async def received(self) -> list[str]:
         files = sorted(self._directory.glob(self._pattern))
-        return [
-            msgspec.json.decode(line)["uuid"] for path in files for line in path.read_bytes().splitlines()
-        ]
+        return [msgspec.json.decode(line)["uuid"] for path in files for line in path.read_bytes().splitlines()]
 
     async def fail_with(self, fault: Fault, uuids: Collection[str] = ()) -> None:
         """A plain file takes the place of the directory, as where a mount is gone."""

@@ -51,9 +51,7 @@ class FakeCluster:
             words = "at least one search shard for the index [.security-7] is unavailable"
             return ClusterResponse(503, {"error": {"type": "unavailable_shards_exception", "reason": words}})
         if path in self.refused:
-            return ClusterResponse(
-                403, {"error": {"type": "security_exception", "reason": self.refused[path]}}
-            )
+            return ClusterResponse(403, {"error": {"type": "security_exception", "reason": self.refused[path]}})
         if method == "PUT":
             self.written.append((method, path, body))
             self._stored[path] = msgspec.json.decode(json.dumps(body))
@@ -66,9 +64,7 @@ class FakeCluster:
         if path == "/":
             return ClusterResponse(200, {"version": {"number": "9.9.9"}})
         if path == "/_nodes/ingest":
-            return ClusterResponse(
-                200, {"nodes": {str(n): self._node(has) for n, has in enumerate(self.nodes)}}
-            )
+            return ClusterResponse(200, {"nodes": {str(n): self._node(has) for n, has in enumerate(self.nodes)}})
         if path == "/_index_template":
             found = [{"name": name, "index_template": body} for name, body in self.templates.items()]
             return ClusterResponse(200, {"index_templates": found})
@@ -92,9 +88,7 @@ class FakeCluster:
     def _own(self, kind: str, name: str, path: str) -> ClusterResponse:
         """What was PUT, in the envelope that its kind comes in, with the dates that a real one adds."""
         if path not in self._stored:
-            return ClusterResponse(
-                404, {} if kind.startswith("_ingest") else {"error": {"reason": "not found"}}
-            )
+            return ClusterResponse(404, {} if kind.startswith("_ingest") else {"error": {"reason": "not found"}})
         body = {**self._stored[path], "created_date_millis": 1}
         if kind == "_ingest/pipeline":
             return ClusterResponse(200, {name: body})

@@ -81,18 +81,12 @@ def error(status: int, kind: str, reason: str, headers: Mapping[str, str] | None
 
 
 _FAULTS = {
-    Fault.THROTTLED: error(
-        429, "circuit_breaking_exception", "too many", {"Retry-After": str(int(RETRY_AFTER))}
-    ),
-    Fault.SERVER_ERROR: error(
-        503, "cluster_block_exception", "blocked by: [SERVICE_UNAVAILABLE/1/no master]"
-    ),
+    Fault.THROTTLED: error(429, "circuit_breaking_exception", "too many", {"Retry-After": str(int(RETRY_AFTER))}),
+    Fault.SERVER_ERROR: error(503, "cluster_block_exception", "blocked by: [SERVICE_UNAVAILABLE/1/no master]"),
     Fault.SILENT: Reply(silent=True),
     Fault.REDIRECT: Reply(302, "elsewhere"),
     Fault.UNAUTHORIZED: error(401, "security_exception", "unable to authenticate"),
-    Fault.FORBIDDEN: error(
-        403, "cluster_block_exception", "blocked by: [FORBIDDEN/6/cluster read-only (api)];"
-    ),
+    Fault.FORBIDDEN: error(403, "cluster_block_exception", "blocked by: [FORBIDDEN/6/cluster read-only (api)];"),
     Fault.NOT_FOUND: Reply(404, "404 page not found"),
 }
 _SPOILED = {Fault.REFUSED: Reply(status=None), **_FAULTS}
@@ -156,9 +150,7 @@ class FakeElasticsearch:
     async def listen(self) -> None:
         """Accept connections; after the first time on the same port."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: _Connection(self), "127.0.0.1", self.port, ssl=self._tls
-        )
+        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def hang_up(self) -> None:
@@ -238,9 +230,7 @@ class FakeElasticsearch:
 
     def _bulk(self, request: Request) -> Reply:
         if not request.body.endswith(b"\n"):
-            return error(
-                400, "illegal_argument_exception", "The bulk request must be terminated by a newline"
-            )
+            return error(400, "illegal_argument_exception", "The bulk request must be terminated by a newline")
         asked = "list_executed_pipelines" in request.query
         if asked and self.pipelines is None:
             reason = f"request [{request.path}] contains unrecognized parameter: [list_executed_pipelines]"
@@ -307,9 +297,7 @@ class _Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError:  # TLS, for example
             assert self._transport is not None
-            self._transport.write(
-                b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-            )
+            self._transport.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
             self._transport.close()
 
     def on_url(self, url: bytes) -> None:

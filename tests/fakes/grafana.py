@@ -98,25 +98,20 @@ class FakeGrafana:
         if path == "/api/datasources":
             return self._source(body)
         if body["uid"] in self.folders:
-            return Answer(
-                412, {"message": "The folder has been changed by someone else", "status": "version-mismatch"}
-            )
+            return Answer(412, {"message": "The folder has been changed by someone else", "status": "version-mismatch"})
         self.folders[body["uid"]] = {"id": len(self.folders) + 1, "version": 1, **body}
         return Answer(200, self.folders[body["uid"]])
 
     def _source(self, body: Json) -> Answer:
         self.sources[body["uid"]] = {"id": 1, "readOnly": False, **body}
         return Answer(
-            200,
-            {"datasource": self.sources[body["uid"]], "message": "Datasource added", "name": body["name"]},
+            200, {"datasource": self.sources[body["uid"]], "message": "Datasource added", "name": body["name"]}
         )
 
     def _dashboard(self, uid: str) -> Answer:
         if uid not in self.dashboards:
             return Answer(404, {"message": "Dashboard not found"})
-        return Answer(
-            200, {"dashboard": self.dashboards[uid], "meta": {"type": "db", **self.meta.get(uid, {})}}
-        )
+        return Answer(200, {"dashboard": self.dashboards[uid], "meta": {"type": "db", **self.meta.get(uid, {})}})
 
     def _save(self, body: Json) -> Answer:
         wanted = body["dashboard"]
@@ -130,8 +125,7 @@ class FakeGrafana:
             return Answer(400, {"message": "Cannot save provisioned dashboard"})
         if held and not body.get("overwrite"):
             return Answer(
-                412,
-                {"message": "The dashboard has been changed by someone else", "status": "version-mismatch"},
+                412, {"message": "The dashboard has been changed by someone else", "status": "version-mismatch"}
             )
         version = held["version"] + 1 if held else 1
         number = held["id"] if held else len(self.dashboards) + 1

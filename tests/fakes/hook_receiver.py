@@ -67,9 +67,7 @@ class HookReceiver:
 
     async def __aenter__(self) -> Self:
         self.hold.set()
-        self._server = await asyncio.start_server(
-            self._connected, "127.0.0.1", 0, limit=1 << 24, ssl=self.tls
-        )
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, limit=1 << 24, ssl=self.tls)
         port = self._server.sockets[0].getsockname()[1]
         self.url = f"{'https' if self.tls else 'http'}://127.0.0.1:{port}/okta/events"
         return self
@@ -114,10 +112,7 @@ class HookReceiver:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         method, path, _ = head[0].split(" ")
-        headers = {
-            name.lower(): value.strip()
-            for name, _, value in (line.partition(":") for line in head[1:] if line)
-        }
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         self._busy += 1
         self.busiest = max(self.busiest, self._busy)

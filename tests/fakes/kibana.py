@@ -128,12 +128,7 @@ class FakeKibana:
         if not known:
             return Answer(status, {"status": {"overall": overall}})
         told = {**overall, "summary": f"All services and plugins are {self.level}"}
-        version = {
-            "number": self.version,
-            "build_hash": "0",
-            "build_number": 1,
-            "build_flavor": "traditional",
-        }
+        version = {"number": self.version, "build_hash": "0", "build_number": 1, "build_flavor": "traditional"}
         return Answer(status, {"name": "kibana", "version": version, "status": {"overall": told}})
 
     def _space(self, space: str, may: set[str]) -> Answer:
@@ -231,11 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
         answer = self.kibana.answer(self.command, self.path, self.headers, sent)
         text = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
         self.send_response(answer.status)
-        for name, value in (
-            ("kbn-name", "kibana"),
-            *answer.headers,
-            ("Content-Length", str(len(text.encode()))),
-        ):
+        for name, value in (("kbn-name", "kibana"), *answer.headers, ("Content-Length", str(len(text.encode())))):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(text.encode())

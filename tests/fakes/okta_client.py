@@ -41,9 +41,7 @@ def key_pair(number: int = 1) -> tuple[str, str]:
     """PEM of a private and of its public key; the same ones for the same number as long as the process lives."""
     key = rsa.generate_private_key(65537, 2048)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return private.decode(), key.public_key().public_bytes(
-        Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
-    ).decode()
+    return private.decode(), key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def clock_of(server: OktaServer) -> ManualClock:

@@ -43,9 +43,7 @@ class OktaDirectory:
     async def ready(self, method: str, path: str) -> None:
         """The rate limit allows everything."""
 
-    async def call(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
-    ) -> Answer:
+    async def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None) -> Answer:
         assert (method, body) == ("GET", None)
         self.calls.append(path)
         return self.spoil(path) or self._truth(path, query or {})
@@ -55,9 +53,7 @@ class OktaDirectory:
             asked = re.findall(r'uuid eq "([^"]*)"', query["filter"])
             return Answer(200, [self.events.get(uuid, {"uuid": uuid}) for uuid in asked if uuid in self.log])
         if path == "/api/v1/groups":
-            found = [
-                one for one in self.groups if self.groups[one].casefold().startswith(query["q"].casefold())
-            ]
+            found = [one for one in self.groups if self.groups[one].casefold().startswith(query["q"].casefold())]
             return Answer(200, [self._group(one) for one in found])
         match = _PATH.fullmatch(path)
         assert match, path
@@ -85,11 +81,7 @@ class OktaDirectory:
         return Answer(200, body, links={"next": link} if more else {})
 
     def _user(self, key: str) -> dict[str, Any]:
-        return {
-            "id": key,
-            "status": "ACTIVE",
-            "profile": {"login": self.users[key], "email": self.users[key]},
-        }
+        return {"id": key, "status": "ACTIVE", "profile": {"login": self.users[key], "email": self.users[key]}}
 
     def _group(self, key: str) -> dict[str, Any]:
         return {"id": key, "type": "OKTA_GROUP", "profile": {"name": self.groups[key], "description": None}}

@@ -90,9 +90,7 @@ class LogApi:
         assert urlsplit(path).path == "/api/v1/logs"
         fault = self.faults.popleft() if self.faults else None
         self._suffer(fault, asked)
-        page = (
-            self._polled(asked, 2 if fault == "repeat" else 0) if "until" not in asked else self._span(asked)
-        )
+        page = self._polled(asked, 2 if fault == "repeat" else 0) if "until" not in asked else self._span(asked)
         if fault in {"empty", "idle"}:
             again = {**asked, "after": asked.get("after", "0")} | (
                 {"seen": str(len(self.calls))} if fault == "empty" else {}
@@ -123,9 +121,7 @@ class LogApi:
     def _span(self, asked: dict[str, str]) -> Response:
         """A bounded page: by the time of happening, and with an end."""
         since, until, limit = _time(asked["since"]), _time(asked["until"]), int(asked["limit"])
-        entries = [
-            (to_micros(datetime.fromisoformat(json.loads(one.body)["published"])), one) for one in self.log
-        ]
+        entries = [(to_micros(datetime.fromisoformat(json.loads(one.body)["published"])), one) for one in self.log]
         found = [one for at, one in sorted(entries, key=lambda entry: entry[0]) if since <= at < until]
         start = int(asked.get("after", 0))
         page = found[start : start + limit]

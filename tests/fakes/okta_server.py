@@ -46,21 +46,13 @@ class Reply:
 
 def refusal(status: int, code: str, summary: str, *headers: tuple[str, str]) -> Reply:
     """A refusal in Okta's shape."""
-    body = {
-        "errorCode": code,
-        "errorSummary": summary,
-        "errorLink": code,
-        "errorId": "oae1",
-        "errorCauses": [],
-    }
+    body = {"errorCode": code, "errorSummary": summary, "errorLink": code, "errorId": "oae1", "errorCauses": []}
     return Reply(status, json.dumps(body).encode(), headers)
 
 
 def oauth_refusal(status: int, error: str, description: str, *headers: tuple[str, str]) -> Reply:
     """A refusal in the shape of a token endpoint."""
-    return Reply(
-        status, json.dumps({"error": error, "error_description": description}).encode(), tuple(headers)
-    )
+    return Reply(status, json.dumps({"error": error, "error_description": description}).encode(), tuple(headers))
 
 
 @dataclass(frozen=True)
@@ -180,10 +172,7 @@ class OktaServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         method, target, _ = head[0].split(" ")
-        headers = {
-            name.lower(): value.strip()
-            for name, _, value in (line.partition(":") for line in head[1:] if line)
-        }
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         # As Okta: a POST or PUT says how long its body is, even with none.
         assert method in {"GET", "DELETE"} or "content-length" in headers
         call = Call(method, target, headers, await reader.readexactly(int(headers.get("content-length", 0))))

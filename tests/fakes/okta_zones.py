@@ -67,8 +67,7 @@ class ZoneOrg:
     def exempt(self, *texts: str, **changes: Any) -> dict[str, Any]:
         """Have the zone of exempt addresses."""
         gateways = [
-            {"type": "CIDR", "value": text if "/" in text else f"{text}/{128 if ':' in text else 32}"}
-            for text in texts
+            {"type": "CIDR", "value": text if "/" in text else f"{text}/{128 if ':' in text else 32}"} for text in texts
         ]
         return self.add(EXEMPT, usage="POLICY", system=True, gateways=gateways or None, **changes)
 
@@ -176,9 +175,7 @@ def _shown(body: Mapping[str, Any]) -> dict[str, Any]:
         if entry["type"] == "RANGE" and "-" not in entry["value"]:
             entry["value"] = f"{entry['value']}-{entry['value']}"
     if zone["type"] == "DYNAMIC":
-        places = [
-            {"country": each["country"], "region": each.get("region")} for each in zone.get("locations") or ()
-        ]
+        places = [{"country": each["country"], "region": each.get("region")} for each in zone.get("locations") or ()]
         zone["locations"] = places[::-1] or None
         zone.setdefault("proxyType", None)
     return zone

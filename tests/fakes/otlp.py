@@ -14,10 +14,7 @@ import grpc  # type: ignore[import-untyped]  # it ships no types
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]  # it ships no types
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # it ships no types
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
-    ExportLogsServiceRequest,
-    ExportLogsServiceResponse,
-)
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import (
     LogsServiceServicer,
     add_LogsServiceServicer_to_server,
@@ -253,9 +250,7 @@ class FakeOtlpHttp(_FakeOtlp):
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
         headers = {
-            name.lower(): value.strip()
-            for name, colon, value in (line.partition(":") for line in lines)
-            if colon
+            name.lower(): value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon
         }
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         plain = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body

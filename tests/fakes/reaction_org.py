@@ -117,11 +117,7 @@ async def reaction_org(folder: Path, clock: Clock | None = None, **client: Any) 
 
 def reactions_of(*do: Any, **changes: Any) -> dict[str, Any]:
     """Return a section `reactions` with these actions."""
-    actions = do or (
-        "revoke_sessions",
-        {"add_to_group": {"group": "Step-up", "for": "1h"}},
-        {"suspend": {"for": "1h"}},
-    )
+    actions = do or ("revoke_sessions", {"add_to_group": {"group": "Step-up", "for": "1h"}}, {"suspend": {"for": "1h"}})
     entry = {"level": "critical", "do": list(actions)}
     protect = {"users": ["glass@corp.example"], "groups": ["Break-glass"]}
     return {"mode": "enforce", "protect": protect, "on": [entry]} | changes

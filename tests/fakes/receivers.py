@@ -70,17 +70,14 @@ class Receiver:
             method, path, _ = head[0].split(" ")
             pairs = (line.partition(":") for line in head[1:] if line)
             headers = {name.lower(): value.strip() for name, _, value in pairs}
-            call = Call(
-                method, path, headers, await reader.readexactly(int(headers.get("content-length", 0)))
-            )
+            call = Call(method, path, headers, await reader.readexactly(int(headers.get("content-length", 0))))
             self.calls.append(call)
             reply = self.replies.popleft() if self.replies else await self.check(call)
             if reply.status is None:
                 await reader.read()
                 return
             lines = [
-                f"{name}: {value}"
-                for name, value in {**reply.headers, "Content-Length": str(len(reply.body))}.items()
+                f"{name}: {value}" for name, value in {**reply.headers, "Content-Length": str(len(reply.body))}.items()
             ]
             told = "\r\n".join([f"HTTP/1.1 {reply.status} -", *lines, "Connection: close", "", ""])
             writer.write(told.encode() + reply.body)
@@ -105,9 +102,7 @@ def webhook_receiver(secret: str | bytes, **options: Any) -> Receiver:
     return Receiver(check, **options)
 
 
-def risk_receiver(
-    issuer: str, audience: str, keys: Callable[[], Awaitable[bytes]], **options: Any
-) -> Receiver:
+def risk_receiver(issuer: str, audience: str, keys: Callable[[], Awaitable[bytes]], **options: Any) -> Receiver:
     """Make a receiver of tokens by RFC 8935: 202, or 400 with `err`. `keys` fetches the issuer's JWKS."""
 
     async def check(call: Call) -> Reply:
@@ -159,7 +154,5 @@ def _decoded(part: bytes) -> bytes:
 
 def _error(err: str, description: str) -> Reply:
     return Reply(
-        400,
-        {"Content-Type": "application/json"},
-        json.dumps({"err": err, "description": description}).encode(),
+        400, {"Content-Type": "application/json"}, json.dumps({"err": err, "description": description}).encode()
     )

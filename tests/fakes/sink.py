@@ -54,9 +54,7 @@ class MemorySink:
         if not named:
             return BatchResult(delivered)
         if self._fault is Fault.REJECTED:
-            return BatchResult(
-                delivered, rejected=[Rejection(seq, RejectReason.MAPPING, "no") for seq in named]
-            )
+            return BatchResult(delivered, rejected=[Rejection(seq, RejectReason.MAPPING, "no") for seq in named])
         return BatchResult(delivered, named, reason=RetryReason.THROTTLED, detail="too many")
 
     async def close(self) -> None:
@@ -100,15 +98,9 @@ class Call:
         """Answer with `outcome`."""
         self.answer.set_result(outcome)
 
-    def fail(
-        self, reason: RetryReason = RetryReason.SERVER, *, pause: bool = False, wait: float | None = None
-    ) -> None:
+    def fail(self, reason: RetryReason = RetryReason.SERVER, *, pause: bool = False, wait: float | None = None) -> None:
         """Answer that the sink as a whole failed."""
-        self.reply(
-            BatchResult(
-                retry=self.seqs, reason=reason, detail="it failed", whole=True, pause=pause, wait=wait
-            )
-        )
+        self.reply(BatchResult(retry=self.seqs, reason=reason, detail="it failed", whole=True, pause=pause, wait=wait))
 
     def reject(self, reason: RejectReason = RejectReason.MAPPING) -> None:
         """Answer that none of the events will ever be taken."""

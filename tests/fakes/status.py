@@ -36,10 +36,4 @@ def org(**changes: Any) -> dict[str, Any]:
 
 def sink(**changes: Any) -> dict[str, Any]:
     """One sink that works."""
-    return {
-        "state": "running",
-        "delivered": 10,
-        "waiting": 0,
-        "dead": 2,
-        "oldest_waiting_seconds": 0.0,
-    } | changes
+    return {"state": "running", "delivered": 10, "waiting": 0, "dead": 2, "oldest_waiting_seconds": 0.0} | changes

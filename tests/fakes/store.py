@@ -161,9 +161,7 @@ class MemoryStore:
 
     async def load_actions(self, since: Micros) -> list[Action]:
         self._fail()
-        found = [
-            one for one in self.actions.values() if one.is_open or self._action_changes[one.key] >= since
-        ]
+        found = [one for one in self.actions.values() if one.is_open or self._action_changes[one.key] >= since]
         return sorted(found, key=lambda one: one.planned_at)
 
     async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> frozenset[str]:

@@ -26,11 +26,7 @@ class FakeData:
 
     async def dead_letters(self, wanted: DeadLetterSelection, limit: int) -> dict[str, Any]:
         found = self._matching(wanted)
-        return {
-            "events": len(found),
-            "counts": [],
-            "dead_letters": [{"id": each} for each in found[::-1][:limit]],
-        }
+        return {"events": len(found), "counts": [], "dead_letters": [{"id": each} for each in found[::-1][:limit]]}
 
     async def dead_letter(self, number: int) -> tuple[dict[str, Any], bytes | None] | None:
         return ({"id": number}, self.bodies.get(number)) if number in self.letters else None

@@ -34,12 +34,7 @@ from tests.waiting import until
 
 
 def settings(
-    directory: Path,
-    *,
-    secret: str = "old",
-    path: str = "/okta/events",
-    file: Path | None = None,
-    form: str = "ecs",
+    directory: Path, *, secret: str = "old", path: str = "/okta/events", file: Path | None = None, form: str = "ecs"
 ) -> Settings:
     archive = {"kind": "file", "path": str(file or directory / "old.ndjson"), "format": form}
     return read(
@@ -114,9 +109,7 @@ async def test_a_reload_moves_a_path(forwarder: Forwarder, tmp_path: Path) -> No
 
 
 @pytest.mark.long
-async def test_a_reload_with_a_sink_that_cannot_be_built_changes_nothing(
-    forwarder: Forwarder, tmp_path: Path
-) -> None:
+async def test_a_reload_with_a_sink_that_cannot_be_built_changes_nothing(forwarder: Forwarder, tmp_path: Path) -> None:
     taken = tmp_path / "taken.ndjson"
     with lock(taken), pytest.raises(SinkError, match="another process"):
         await forwarder.reload(settings(tmp_path, secret="new", file=taken))
@@ -207,9 +200,7 @@ def damage(file: Path, table: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("table", ["dead_letters_by_state", "positions", "counters", "events", "orgs"])
-async def test_a_damaged_table_leaves_metrics_status_and_readiness_answered(
-    tmp_path: Path, table: str
-) -> None:
+async def test_a_damaged_table_leaves_metrics_status_and_readiness_answered(tmp_path: Path, table: str) -> None:
     file = tmp_path / "store.db"
     forwarder = Forwarder(settings(tmp_path), SystemClock())
     with structlog.testing.capture_logs() as lines:
@@ -219,12 +210,9 @@ async def test_a_damaged_table_leaves_metrics_status_and_readiness_answered(
             code = f"from pathlib import Path; from tests.integration.test_app import damage; damage(Path({str(file)!r}), {table!r})"
             await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], check=True)
             _, status = await post(forwarder, "old")
-            async with httpx.AsyncClient(
-                trust_env=False, base_url=f"http://{forwarder.ops.address}"
-            ) as client:
+            async with httpx.AsyncClient(trust_env=False, base_url=f"http://{forwarder.ops.address}") as client:
                 answers = {
-                    path: await client.get(path)
-                    for path in ("/metrics", "/api/status", "/readyz", "/livez", "/")
+                    path: await client.get(path) for path in ("/metrics", "/api/status", "/readyz", "/livez", "/")
                 }
         finally:
             await forwarder.stop(grace=0)
@@ -246,9 +234,7 @@ async def test_a_damaged_table_leaves_metrics_status_and_readiness_answered(
 @pytest.mark.long
 async def test_a_removed_sink_with_waiting_events_is_warned_of_at_the_start(tmp_path: Path) -> None:
     with structlog.testing.capture_logs() as lines:
-        forwarder = Forwarder(
-            settings(tmp_path, file=tmp_path), SystemClock()
-        )  # a folder: it cannot be written
+        forwarder = Forwarder(settings(tmp_path, file=tmp_path), SystemClock())  # a folder: it cannot be written
         await forwarder.start()
         await post(forwarder, "old")
         await forwarder.stop(grace=0)
@@ -330,9 +316,7 @@ async def test_a_port_in_use_is_named_with_its_key(forwarder: Forwarder, tmp_pat
     free = settings(other)
     section = getattr(free, key).model_copy(update={"listen": taken})
     second = Forwarder(free.model_copy(update={key: section}), SystemClock())
-    with pytest.raises(
-        SettingsError, match=rf"{key}\.listen: cannot listen on {taken}: Address already in use"
-    ):
+    with pytest.raises(SettingsError, match=rf"{key}\.listen: cannot listen on {taken}: Address already in use"):
         await second.start()
 
 

@@ -15,13 +15,7 @@ import uvloop
 from forwarder import control_socket
 from forwarder.control_socket import ControlRequest, ControlServer, Report, WatchRequest, attached, never
 from forwarder.core import errors
-from forwarder.core.errors import (
-    ForwarderError,
-    OktaRefusedError,
-    SettingsError,
-    StoreError,
-    StoreTimeoutError,
-)
+from forwarder.core.errors import ForwarderError, OktaRefusedError, SettingsError, StoreError, StoreTimeoutError
 
 
 class Count(ControlRequest, frozen=True, tag="count"):
@@ -166,9 +160,7 @@ async def test_a_command_ends_with_the_server_and_its_client_gets_an_error(path:
         asked = asyncio.create_task(ask(path, Hang()))
         await asyncio.wait_for(handlers.hangs.wait(), 5)
         await server.close()
-        with pytest.raises(
-            StoreError, match=r"did not answer \(it has stopped\); it may have carried out the request"
-        ):
+        with pytest.raises(StoreError, match=r"did not answer \(it has stopped\); it may have carried out the request"):
             await asked
 
 

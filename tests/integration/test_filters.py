@@ -93,12 +93,7 @@ async def test_each_sink_gets_its_own_types_and_the_ledger_adds_up(tmp_path: Pat
         await post(forwarder, TYPES * 20)
         sinks = await settled(forwarder)
         places = {name: (sink["delivered"], sink["filtered"], sink["dead"]) for name, sink in sinks.items()}
-        assert places == {
-            "all": (60, 0, 0),
-            "sessions": (40, 20, 0),
-            "tokens": (20, 40, 0),
-            "none": (0, 60, 0),
-        }
+        assert places == {"all": (60, 0, 0), "sessions": (40, 20, 0), "tokens": (20, 40, 0), "none": (0, 60, 0)}
         await forwarder.status.refresh_gauges()
         scrape = forwarder.metrics.render("")[0].decode()
         assert 'forwarder_ledger_events{place="filtered",sink="sessions"} 20.0' in scrape

@@ -24,9 +24,7 @@ def forwarder(tmp_path: Path) -> Iterator[ForwarderProcess]:
     process.kill()
 
 
-def limited(
-    forwarder: ForwarderProcess, command: str = "run", **limits: int
-) -> "subprocess.CompletedProcess[str]":
+def limited(forwarder: ForwarderProcess, command: str = "run", **limits: int) -> "subprocess.CompletedProcess[str]":
     """Run a command of the forwarder with lower resource limits, until it ends by itself."""
 
     def limit() -> None:
@@ -39,9 +37,7 @@ def limited(
 
 @pytest.mark.long
 @pytest.mark.parametrize("mib", [64, 72])  # with less, a library in Rust may abort the process
-def test_a_start_without_enough_memory_is_one_line_and_ends_with_1(
-    forwarder: ForwarderProcess, mib: int
-) -> None:
+def test_a_start_without_enough_memory_is_one_line_and_ends_with_1(forwarder: ForwarderProcess, mib: int) -> None:
     done = limited(forwarder, AS=mib * MIB)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
@@ -118,9 +114,7 @@ def until(forwarder: ForwarderProcess, action: str, count: int = 1) -> None:
 
 
 @pytest.mark.long
-def test_a_signal_that_the_forwarder_does_not_use_is_one_line_and_does_not_end_it(
-    forwarder: ForwarderProcess,
-) -> None:
+def test_a_signal_that_the_forwarder_does_not_use_is_one_line_and_does_not_end_it(forwarder: ForwarderProcess) -> None:
     forwarder.start()
     for count, number in enumerate((signal.SIGUSR1, signal.SIGUSR2), start=1):
         forwarder._signal(number)
@@ -164,9 +158,7 @@ def test_sigquit_stops_the_forwarder_as_sigterm_does(forwarder: ForwarderProcess
 
 
 @pytest.mark.long
-def test_a_signal_during_the_start_stops_the_forwarder_and_both_ends_are_logged(
-    forwarder: ForwarderProcess,
-) -> None:
+def test_a_signal_during_the_start_stops_the_forwarder_and_both_ends_are_logged(forwarder: ForwarderProcess) -> None:
     forwarder.start()
     forwarder.stop()
     locked = sqlite3.connect(forwarder.store)

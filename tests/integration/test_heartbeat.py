@@ -34,9 +34,7 @@ def lines() -> Any:
         yield found
 
 
-def settings(
-    folder: Path, siem: FakeElasticsearch, interval: str | None = "60s", /, **sinks: Any
-) -> Settings:
+def settings(folder: Path, siem: FakeElasticsearch, interval: str | None = "60s", /, **sinks: Any) -> Settings:
     tree: dict[str, Any] = {
         "orgs": {"acme": {"secrets": ["a-secret-of-the-tests"]}},
         "receiver": {"listen": "127.0.0.1:0"},
@@ -69,9 +67,7 @@ def actions(lines: list[Any]) -> list[str]:
     return [line["action"] for line in lines if line.get("action", "").startswith("heartbeat")]
 
 
-async def test_a_document_is_written_at_the_start_and_then_each_minute(
-    tmp_path: Path, siem: FakeElasticsearch
-) -> None:
+async def test_a_document_is_written_at_the_start_and_then_each_minute(tmp_path: Path, siem: FakeElasticsearch) -> None:
     clock = ManualClock()
     async with beating(clock, settings(tmp_path, siem)):
         for beats in range(1, 4):
@@ -138,9 +134,7 @@ async def test_what_keeps_it_from_being_written_is_one_warning_until_it_is_writt
     assert len(documents(siem)) == 1
 
 
-async def test_a_stop_does_not_wait_for_a_server_that_is_silent(
-    tmp_path: Path, siem: FakeElasticsearch
-) -> None:
+async def test_a_stop_does_not_wait_for_a_server_that_is_silent(tmp_path: Path, siem: FakeElasticsearch) -> None:
     siem.always = Reply(silent=True)
     async with asyncio.timeout(5):
         async with beating(ManualClock(), settings(tmp_path, siem)):
@@ -155,9 +149,7 @@ async def until(siem: FakeElasticsearch, count: int, stream: str = STREAM) -> No
 
 
 @pytest.mark.long
-async def test_a_reload_turns_it_on_and_off_and_to_another_namespace(
-    tmp_path: Path, siem: FakeElasticsearch
-) -> None:
+async def test_a_reload_turns_it_on_and_off_and_to_another_namespace(tmp_path: Path, siem: FakeElasticsearch) -> None:
     forwarder = Forwarder(settings(tmp_path, siem, None), SystemClock())
     await forwarder.start()
     try:

@@ -36,9 +36,7 @@ async def test_the_room_for_a_linked_store_is_that_of_its_disk(tmp_path: Path, o
 
 
 @pytest.mark.long
-async def test_the_room_for_a_linked_file_of_a_sink_is_that_of_its_disk(
-    tmp_path: Path, other_disk: Path
-) -> None:
+async def test_the_room_for_a_linked_file_of_a_sink_is_that_of_its_disk(tmp_path: Path, other_disk: Path) -> None:
     link = tmp_path / "okta.ndjson"
     link.symlink_to(other_disk / "okta.ndjson")
     there = Scene(tmp_path, "https://acme.okta.com", {"api": None, "hook": None})

@@ -55,9 +55,7 @@ class EchoServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        length = next(
-            int(line.split(":")[1]) for line in head.lower().splitlines() if "content-length" in line
-        )
+        length = next(int(line.split(":")[1]) for line in head.lower().splitlines() if "content-length" in line)
         await reader.readexactly(length)
         self.requests += 1
         error = {"type": "echo", "reason": f"{' ' * 900}got {head} {PASSWORD} and {json.dumps(PASSWORD)}"}
@@ -65,9 +63,7 @@ class EchoServer:
         if self._of_events and "_bulk" in head:
             answer = {"errors": True, "items": [{"create": {"status": 400, "error": error}}]}
         body = json.dumps(answer, ensure_ascii=False).encode()
-        status = (
-            "200 OK" if "items" in answer else "400 Bad Request" if self._of_events else "401 Unauthorized"
-        )
+        status = "200 OK" if "items" in answer else "400 Bad Request" if self._of_events else "401 Unauthorized"
         writer.write(
             f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nX-Elastic-Product: Elasticsearch\r\n"
             f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode()
@@ -124,11 +120,7 @@ async def test_a_server_that_echoes_the_request_puts_no_secret_into_log_status_a
                     await asyncio.sleep(0.05)
         letters = open_commands(settings.store, SystemClock()).dead_letters(DeadLetterSelection(), limit=10)
         await forwarder.stop(grace=0)
-    shown = [
-        capfd.readouterr().err,
-        status.text,
-        *(msgspec.json.encode(letter).decode() for letter in letters),
-    ]
+    shown = [capfd.readouterr().err, status.text, *(msgspec.json.encode(letter).decode() for letter in letters)]
     assert len(letters) == (3 if of_events else 0)
     assert all("got" in str(sink["last_error"]) or of_events for sink in status.json()["sinks"].values())
     for text in shown:
@@ -140,9 +132,7 @@ def test_an_exception_with_a_secret_is_logged_without_it(capfd: pytest.CaptureFi
     read({"orgs": {"acme": {"secrets": [HOOK]}}, "sinks": {"archive": {"kind": "file", "path": "x"}}})
     logs.setup(json=True)
     error = ForwarderError(f"the request {HOOK!r} failed")
-    logs.get("app").error(
-        "it failed", action="failed", error=error, data={"of": [HOOK, error]}, exc_info=error
-    )
+    logs.get("app").error("it failed", action="failed", error=error, data={"of": [HOOK, error]}, exc_info=error)
     logging.getLogger("library").error("sent %s", HOOK)
     lines = capfd.readouterr().err
     assert HOOK not in lines

@@ -261,9 +261,7 @@ async def test_a_disk_that_hangs_holds_up_neither_a_reload_nor_the_stop(
 
 
 @pytest.mark.long
-async def test_a_changed_sink_starts_when_the_disk_of_the_old_one_is_back(
-    here: Path, hanging: _HangingDisk
-) -> None:
+async def test_a_changed_sink_starts_when_the_disk_of_the_old_one_is_back(here: Path, hanging: _HangingDisk) -> None:
     changed = {"kind": "file", "path": str(here / "archive.ndjson"), "format": "raw"}
     async with running(read(config(here))) as forwarder:
         await post(forwarder.server.address, "old-secret", 1)
@@ -405,13 +403,9 @@ async def test_hosts_that_are_allowed_by_a_reload_are_answered(here: Path, lines
                 return (await client.get(url, headers={"Host": host})).status_code
 
         assert await status("siem.example.com") == 403
-        await forwarder.reload(
-            read(config(here, ops={"listen": "127.0.0.1:0", "allowed_hosts": ["siem.example.com"]}))
-        )
+        await forwarder.reload(read(config(here, ops={"listen": "127.0.0.1:0", "allowed_hosts": ["siem.example.com"]})))
         assert (await status("siem.example.com"), await status("other.example.com")) == (200, 403)
-        await forwarder.reload(
-            read(config(here, ops={"listen": "127.0.0.1:0", "url": "https://siem.example.com"}))
-        )
+        await forwarder.reload(read(config(here, ops={"listen": "127.0.0.1:0", "url": "https://siem.example.com"})))
         assert (await status("siem.example.com"), await status("other.example.com")) == (200, 403)
         await forwarder.reload(read(config(here)))
         assert await status("siem.example.com") == 403
@@ -465,9 +459,7 @@ async def test_a_renewed_certificate_is_served_without_a_signal_and_named(here: 
 
 
 @pytest.mark.long
-async def test_a_ca_that_was_mended_in_place_is_used_after_a_reload(
-    here: Path, certificate: Certificate
-) -> None:
+async def test_a_ca_that_was_mended_in_place_is_used_after_a_reload(here: Path, certificate: Certificate) -> None:
     ca = here / "ca.pem"
     ca.write_bytes(certificate.cert.read_bytes())
     siem = {"kind": "elasticsearch", "hosts": ["https://127.0.0.1:1"], "ca_file": str(ca)}
@@ -560,9 +552,7 @@ async def test_no_broken_configuration_ends_the_reloads(here: Path, broken: str 
         await until(lambda: there.actions("reload_failed"))
         assert await there.metric("forwarder_config_last_reload_successful") == 0
         (problem,) = (await there.status())["problems"]
-        assert problem["text"].startswith(
-            "the last reload was refused, and the old configuration stays in force: "
-        )
+        assert problem["text"].startswith("the last reload was refused, and the old configuration stays in force: ")
         (line,) = there.actions("reload_failed")
         assert "stack_trace" not in line["error"]
         assert "forwarder check" in line["hint"]
@@ -778,9 +768,7 @@ async def test_a_sigterm_together_with_a_hangup_ends_it(here: Path) -> None:
     async with Process(here) as there:
         await there.started()
         await asyncio.sleep(0.5)  # until the task that reloads waits
-        there.process.send_signal(
-            signal.SIGSTOP
-        )  # so that both signals arrive in the same turn of the event loop
+        there.process.send_signal(signal.SIGSTOP)  # so that both signals arrive in the same turn of the event loop
         there.process.send_signal(signal.SIGHUP)
         there.process.send_signal(signal.SIGTERM)
         there.process.send_signal(signal.SIGCONT)
@@ -815,11 +803,7 @@ def test_an_output_that_cannot_be_written_is_one_line_and_ends_with_1(command: s
     )
     assert done.returncode == 1
     shown = subprocess.run(
-        f"{sys.executable} -m forwarder --version >/dev/full",
-        shell=True,
-        check=False,
-        capture_output=True,
-        text=True,
+        f"{sys.executable} -m forwarder --version >/dev/full", shell=True, check=False, capture_output=True, text=True
     )
     assert (shown.returncode, shown.stderr) == (1, "the output cannot be written: No space left on device\n")
 
@@ -859,9 +843,7 @@ async def test_without_its_streams_it_runs_all_the_same(here: Path, streams: str
         port = free.getsockname()[1]
     path = here / "forwarder.yaml"
     path.write_text(yaml.safe_dump(config(here, receiver={"listen": f"127.0.0.1:{port}"})))
-    process = await asyncio.create_subprocess_shell(
-        f"exec {sys.executable} -m forwarder run --config {path} {streams}"
-    )
+    process = await asyncio.create_subprocess_shell(f"exec {sys.executable} -m forwarder run --config {path} {streams}")
     try:
         async with asyncio.timeout(20):
             while True:

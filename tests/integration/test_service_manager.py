@@ -197,8 +197,6 @@ def test_a_manager_that_does_not_listen_stops_nothing(tmp_path: Path) -> None:
         ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "soon"}, None),
     ],
 )
-def test_the_interval_is_half_of_what_the_watchdog_waits(
-    environment: dict[str, str], interval: float | None
-) -> None:
+def test_the_interval_is_half_of_what_the_watchdog_waits(environment: dict[str, str], interval: float | None) -> None:
     ours = {name: str(os.getpid()) for name, value in environment.items() if value == "ours"}
     assert ServiceManager(environment | ours).watchdog_interval == interval

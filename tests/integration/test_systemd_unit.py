@@ -28,9 +28,7 @@ def service() -> configparser.SectionProxy:
 
 
 def _analyze(*command: str | Path) -> "subprocess.CompletedProcess[str]":
-    require(
-        None if shutil.which("systemd-analyze") else "needs systemd-analyze (Debian: apt-get install systemd)"
-    )
+    require(None if shutil.which("systemd-analyze") else "needs systemd-analyze (Debian: apt-get install systemd)")
     return subprocess.run(["systemd-analyze", *command], capture_output=True, text=True, check=False)
 
 
@@ -67,8 +65,6 @@ def test_its_folders_are_those_of_the_product(service: configparser.SectionProxy
     assert Path(config).parent == Path("/etc") / service["ConfigurationDirectory"]
 
 
-def test_it_lets_the_child_process_have_a_lower_priority_and_be_killed(
-    service: configparser.SectionProxy,
-) -> None:
+def test_it_lets_the_child_process_have_a_lower_priority_and_be_killed(service: configparser.SectionProxy) -> None:
     assert "setpriority" in service["SystemCallFilter"].split()  # the last line, which is added to the others
     assert service["OOMPolicy"] == "continue"

@@ -46,9 +46,7 @@ class ModelSink:
         """Has nothing to close."""
 
 
-STEPS = st.lists(
-    st.tuples(st.sampled_from(["append", "outage", "recover", "crash"]), st.integers(1, 30)), max_size=6
-)
+STEPS = st.lists(st.tuples(st.sampled_from(["append", "outage", "recover", "crash"]), st.integers(1, 30)), max_size=6)
 
 
 @pytest.mark.long

@@ -87,15 +87,12 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(
         org=st.sampled_from("ab"),
         names=st.lists(
-            st.tuples(st.none() | st.sampled_from(NAMES), st.booleans(), st.sampled_from((-60, 0, 60))),
-            max_size=6,
+            st.tuples(st.none() | st.sampled_from(NAMES), st.booleans(), st.sampled_from((-60, 0, 60))), max_size=6
         ),
         malformed=st.integers(0, 2),
         times=st.integers(1, 2),
     )
-    def append_page(
-        self, org: str, names: list[tuple[str | None, bool, int]], malformed: int, times: int
-    ) -> None:
+    def append_page(self, org: str, names: list[tuple[str | None, bool, int]], malformed: int, times: int) -> None:
         """A page of the System Log comes, perhaps twice."""
         page = self.page(org, names, malformed)
         for _ in range(times):
@@ -157,9 +154,7 @@ class StoreMachine(RuleBasedStateMachine):
         expected = [self.model.append(Batch(batch), self.seconds) for batch in batches]
 
         async def all_together() -> list[list[Event]]:
-            appended = await asyncio.gather(
-                *(self.store.append(Batch(batch), timeout=20) for batch in batches)
-            )
+            appended = await asyncio.gather(*(self.store.append(Batch(batch), timeout=20) for batch in batches))
             return [list(one.stored) for one in appended]
 
         assert self.run(all_together()) == expected
@@ -221,9 +216,7 @@ class StoreMachine(RuleBasedStateMachine):
         for seq in letters:
             letters[seq] = True
         replays = self.run(view(self.store, name).replays(limit=1000))
-        assert {stored.seq: stored.event for stored in replays} == {
-            seq: self.model.log[seq - 1] for seq in letters
-        }
+        assert {stored.seq: stored.event for stored in replays} == {seq: self.model.log[seq - 1] for seq in letters}
 
     @rule(name=st.sampled_from((*SINKS, "receiver")))
     def discard(self, name: str) -> None:
@@ -287,11 +280,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.run(prune(self.store))
         inside = self.run(self.store.ledger())
         model = self.model
-        assert (inside.stored, inside.duplicates, inside.rejected) == (
-            len(model.log),
-            model.duplicates,
-            model.rejected,
-        )
+        assert (inside.stored, inside.duplicates, inside.rejected) == (len(model.log), model.duplicates, model.rejected)
         assert inside.events == len(model.log) - model.gone
         assert {
             name: (sink.delivered, sink.dead, sink.discarded, sink.skipped, sink.filtered, sink.waiting)

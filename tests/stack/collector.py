@@ -31,9 +31,7 @@ class Collector(ServerProcess):
         variables: what else the configuration asks for by `${env:NAME}`.
     """
 
-    def __init__(
-        self, directory: Path, *, config: Path = CONFIG, variables: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, directory: Path, *, config: Path = CONFIG, variables: Mapping[str, str] | None = None) -> None:
         super().__init__("the Collector", directory / "collector.out")
         self.directory = directory
         self.config = config

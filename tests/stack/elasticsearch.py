@@ -73,9 +73,7 @@ class Elasticsearch(ServerProcess):
         if self.users:
             config = self.data_dir / "config"
             config.mkdir(parents=True, exist_ok=True)
-            (config / "users").write_text(
-                "".join(f"{user}:{_hash(word)}\n" for user, word in self.users.items())
-            )
+            (config / "users").write_text("".join(f"{user}:{_hash(word)}\n" for user, word in self.users.items()))
             (config / "users_roles").write_text(f"superuser:{','.join(self.users)}\n")
         super().start(timeout)
         self._meet_its_first_error()

@@ -81,16 +81,12 @@ class ForwarderProcess(ServerProcess):
 
     def ready(self) -> bool:
         """As `ServerProcess`: tell whether the receiver answers."""
-        return answers(
-            self.port, "/okta/events", {"Authorization": SECRET, "X-Okta-Verification-Challenge": "x"}
-        )
+        return answers(self.port, "/okta/events", {"Authorization": SECRET, "X-Okta-Verification-Challenge": "x"})
 
     def run(self, *words: str, expect: int | None = 0) -> "subprocess.CompletedProcess[str]":
         """Run another command of the forwarder on the same configuration; fail where its exit code is not as expected."""
         command = [*FORWARDER, *words, "--config", str(self.config)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=self.directory, timeout=120
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.directory, timeout=120)
         assert expect is None or done.returncode == expect, done.stdout + done.stderr
         return done
 

@@ -54,9 +54,7 @@ def children(pid: int | None = None) -> list[int]:
     threads = Path(f"/proc/{pid or os.getpid()}/task").glob("*/children")
     found = [int(child) for thread in threads for child in _content(thread).split()]
     return [
-        child
-        for child in found
-        if b"multiprocessing.resource_tracker" not in _content(Path(f"/proc/{child}/cmdline"))
+        child for child in found if b"multiprocessing.resource_tracker" not in _content(Path(f"/proc/{child}/cmdline"))
     ]
 
 

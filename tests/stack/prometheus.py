@@ -54,9 +54,7 @@ class Prometheus(ServerProcess):
         alertmanager: its port, if alerts are sent anywhere.
     """
 
-    def __init__(
-        self, directory: Path, target: str, rules: str = "", alertmanager: int | None = None
-    ) -> None:
+    def __init__(self, directory: Path, target: str, rules: str = "", alertmanager: int | None = None) -> None:
         super().__init__("Prometheus", directory / "prometheus.log")
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory

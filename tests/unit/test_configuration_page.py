@@ -36,11 +36,7 @@ def test_every_key_has_a_meaning() -> None:
 
 def test_every_section_that_a_configuration_can_have_is_on_the_page() -> None:
     shown = {model for _, _, model in SECTIONS}
-    nothing_more = {
-        Settings,
-        PlainSettings,
-        DoSettings,
-    }  # its parts, no keys, and the keys of FirstDoSettings but one
+    nothing_more = {Settings, PlainSettings, DoSettings}  # its parts, no keys, and the keys of FirstDoSettings but one
     found = {model for model in sections(Settings) if not issubclass(model, DeliverySettings)}
     assert {model.__name__ for model in found - shown - nothing_more} == set()
     assert not shown - found - {DeliverySettings}

@@ -13,11 +13,7 @@ BOUNDS = (0.5, 1, 2.5, 1e6)
 
 
 @pytest.mark.long
-@given(
-    st.lists(
-        st.tuples(st.sampled_from("ab"), st.floats(min_value=0, max_value=1e9) | st.sampled_from(BOUNDS))
-    )
-)
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(min_value=0, max_value=1e9) | st.sampled_from(BOUNDS))))
 @example([("a", 1.0), ("a", 1e7), ("b", 0.0)])
 def test_every_value_is_in_the_bucket_where_prometheus_client_has_it(values: list[tuple[str, float]]) -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()

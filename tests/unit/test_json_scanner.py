@@ -35,9 +35,7 @@ def test_what_the_scanner_splits_is_what_json_reads(values: list[object], indent
 
 @pytest.mark.long
 @pytest.mark.parametrize("separator", [b",", b", ", b" ,\n"])
-@pytest.mark.parametrize(
-    "odd", [b'{"x":NaN}', b"[" * 2000 + b"]" * 2000, b'{"x":"},{"}', b'{"x":"}, {"}', b"7"]
-)
+@pytest.mark.parametrize("odd", [b'{"x":NaN}', b"[" * 2000 + b"]" * 2000, b'{"x":"},{"}', b'{"x":"}, {"}', b"7"])
 def test_a_long_list_is_split_as_a_short_one(separator: bytes, odd: bytes) -> None:
     inner = b'{"target":[{"id":"},{"},{"id":"}, {"}],"actor":{"id":"%d","detail":{"a":[{},{}]}}}'
     wanted = [inner % number for number in range(10_000)]

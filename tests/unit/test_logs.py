@@ -146,11 +146,7 @@ async def test_one_line_of_a_key_per_interval_with_the_number_of_suppressed_ones
         await clock.advance(10.0)
         limited.warning("words", "x", action="a", field=1)
         limited.warning("words", "x", action="a", field=1)
-    assert [(line["log_level"], line["suppressed"]) for line in lines] == [
-        ("warning", 0),
-        ("error", 0),
-        ("warning", 2),
-    ]
+    assert [(line["log_level"], line["suppressed"]) for line in lines] == [("warning", 0), ("error", 0), ("warning", 2)]
     assert {line["action"] for line in lines} == {"a"}
 
 
@@ -162,9 +158,7 @@ def test_the_page_of_the_log_lines_is_what_the_code_says() -> None:
 @pytest.mark.long
 def test_every_action_of_the_code_is_on_the_page() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    sources = "".join(
-        file.read_text(encoding="utf-8") for file in (PAGE.parent.parent / "forwarder").rglob("*.py")
-    )
+    sources = "".join(file.read_text(encoding="utf-8") for file in (PAGE.parent.parent / "forwarder").rglob("*.py"))
     actions = set(re.findall(r'\baction="([a-z_]+)"', sources)) - {"ignore"}  # of a warnings filter
     assert len(actions) > 50
     assert [action for action in actions if f"`{action}`" not in text] == []

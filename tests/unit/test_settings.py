@@ -92,9 +92,7 @@ def test_one_key_of_delivery_leaves_the_other_defaults_of_its_kind_of_sink() -> 
 
 
 @pytest.mark.long
-def test_the_example_and_the_one_of_compose_are_accepted(
-    secrets: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_example_and_the_one_of_compose_are_accepted(secrets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("OKTA_HOOK_SECRET", "EMULATOR_TOKEN"):
         monkeypatch.setenv(variable, "s")
     for name in ("forwarder.example.yaml", "forwarder.compose.yaml"):
@@ -156,10 +154,7 @@ def test_a_list_whose_items_are_wrong_is_not_called_empty() -> None:
         (smallest(orgs={"a b": {"secrets": ["s"]}}), "orgs.a b: a name has letters"),
         (smallest(orgs={"acme": {"secrets": []}}), "orgs.acme.secrets: at least one is required"),
         (smallest(orgs={"acme": {"secrets": ["s"], "path": "x"}}), "orgs.acme.path: must begin with `/`"),
-        (
-            smallest(sinks={"receiver": {"kind": "file", "path": "/tmp/a"}}),
-            "sinks.receiver: this name is reserved",
-        ),
+        (smallest(sinks={"receiver": {"kind": "file", "path": "/tmp/a"}}), "sinks.receiver: this name is reserved"),
         (smallest(ops={"listen": "127.0.0.1:8080"}), "ops.listen: the receiver listens there"),
         (
             smallest(sinks={name: {"kind": "file", "path": "/tmp/a"} for name in ("a", "b")}),
@@ -178,10 +173,7 @@ def test_a_problem_says_where_what_and_what_to_do(tree: dict[str, Any], expected
 
 def test_no_problem_shows_a_secret() -> None:
     tree = smallest(
-        orgs={
-            "a": {"secrets": ["planted"], "planted_key": 1},
-            "b": {"secrets": ["planted", {"planted": "x"}]},
-        },
+        orgs={"a": {"secrets": ["planted"], "planted_key": 1}, "b": {"secrets": ["planted", {"planted": "x"}]}},
         sinks={"siem": {"kind": "elasticsearch", "hosts": ["http://a"], "api_key": {"vault": "planted"}}},
     )
     assert not any("planted" in problem.replace("planted_key", "") for problem in problems_of(tree))
@@ -208,9 +200,7 @@ def test_a_misspelled_variable_is_a_problem_like_a_misspelled_key(monkeypatch: p
     assert problems_of(smallest()) == [f"reciever: unknown key; did you mean `receiver`? {named}"]
 
 
-def test_a_variable_may_name_the_source_of_a_secret_as_json(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_variable_may_name_the_source_of_a_secret_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("planted:key\n")
     monkeypatch.setenv("FORWARDER__OPS__TOKEN", '{"env": "HOME"}')
     monkeypatch.setenv("FORWARDER__SINKS__SIEM__API_KEY", f'{{"file":"{tmp_path / "key"}"}}')
@@ -261,9 +251,7 @@ def test_a_variable_that_is_not_json_is_reported_beside_the_others(
     monkeypatch.setenv(variable, "{planted")
     problems = problems_of(smallest(stroe={}))
     assert len(problems) == 2
-    assert problems[0].startswith(
-        variable.removeprefix("FORWARDER__").lower().replace("__", ".") + ": write "
-    )
+    assert problems[0].startswith(variable.removeprefix("FORWARDER__").lower().replace("__", ".") + ": write ")
     assert problems[1] == "stroe: unknown key; did you mean `store`?"
 
 
@@ -354,9 +342,7 @@ def filtered(**keys: Any) -> dict[str, Any]:
 
 @pytest.mark.long
 def test_a_sink_takes_event_types_with_stars_and_fields_of_okta() -> None:
-    (sink,) = read(
-        filtered(only=["user.session.*"], redact=["actor.alternateId", "displayMessage"])
-    ).sinks.values()
+    (sink,) = read(filtered(only=["user.session.*"], redact=["actor.alternateId", "displayMessage"])).sinks.values()
     assert sink.accepts is not None
     assert [sink.accepts(name) for name in ("user.session.end", "zone.create")] == [True, False]
     (sink,) = read(filtered(**{"except": ["user.session.*", "user.mfa.factor.activate"]})).sinks.values()

@@ -68,8 +68,6 @@ def add_edge_cases(event: Event, random: Random, *, odd_types: bool) -> bool:
     Returns:
         Whether the hook's copy of the event should keep its explicit nulls, which is one more edge case.
     """
-    for add in random.sample(
-        _EDGE_CASES + _ODD_TYPES if odd_types else _EDGE_CASES, random.choice((1, 1, 2))
-    ):
+    for add in random.sample(_EDGE_CASES + _ODD_TYPES if odd_types else _EDGE_CASES, random.choice((1, 1, 2))):
         add(event, random)
     return random.random() < 0.3

@@ -68,13 +68,7 @@ def entity(
     entity_id: str, kind: str, name: str, *, alternate_id: str = "unknown", detail: Any = None
 ) -> dict[str, Any]:
     """Build an `actor` or an element of `target`."""
-    return {
-        "id": entity_id,
-        "type": kind,
-        "alternateId": alternate_id,
-        "displayName": name,
-        "detailEntry": detail,
-    }
+    return {"id": entity_id, "type": kind, "alternateId": alternate_id, "displayName": name, "detailEntry": detail}
 
 
 def hop(ip: Any, place: dict[str, Any] | None) -> dict[str, Any]:
@@ -125,8 +119,7 @@ class Fixtures:
         self.people = [self._person(name, number) for number, name in enumerate(random.sample(names, 60))]
         self.admins = self.people[:5]
         self._things = {
-            kind: [self._thing(kind, prefix, name) for name in names]
-            for kind, (prefix, names) in _THINGS.items()
+            kind: [self._thing(kind, prefix, name) for name in names] for kind, (prefix, names) in _THINGS.items()
         }
 
     def person(self) -> FixtureUser:

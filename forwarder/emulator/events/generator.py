@@ -115,9 +115,7 @@ class Generator:
             event["debugContext"]["debugData"]["targetEventHookIds"] = ",".join(hook_ids)
         return _encoded(event, nulls=nulls)
 
-    def report(
-        self, event_type: str, published: Micros, *, debug: dict[str, str], **fields: Any
-    ) -> GeneratedEvent:
+    def report(self, event_type: str, published: Micros, *, debug: dict[str, str], **fields: Any) -> GeneratedEvent:
         """Generate an event about a change in the org. `debug` is added to the debug data of the event;
         `fields` replace top-level fields of the event."""
         event = self._event(event_type, published) | fields

@@ -30,9 +30,7 @@ class _GroupSpec(msgspec.Struct):
 @get("/groups")
 async def _list(request: OktaRequest) -> list[dict[str, Any]]:
     emulator = org(request)
-    found = [
-        group.view(emulator.settings.url) for group in emulator.groups.all(request.query_params.get("q", ""))
-    ]
+    found = [group.view(emulator.settings.url) for group in emulator.groups.all(request.query_params.get("q", ""))]
     return paged(request, matching(request, found), 10_000)
 
 

@@ -55,12 +55,7 @@ class EmulatedGroups(Objects[EmulatedGroup]):
     kind = "UserGroup"
 
     def __init__(
-        self,
-        things: Iterable[Mapping[str, Any]],
-        users: UserDirectory,
-        clock: Clock,
-        random: Random,
-        report: Report,
+        self, things: Iterable[Mapping[str, Any]], users: UserDirectory, clock: Clock, random: Random, report: Report
     ) -> None:
         """Args: `things` are the groups that occur as targets of events. The org has these groups; all users
         are in the group Everyone, and all admins in the group Admins. `report` writes an event about each
@@ -75,10 +70,7 @@ class EmulatedGroups(Objects[EmulatedGroup]):
             if group.name == "Everyone":
                 group.type, group.members = "BUILT_IN", {user.id for user in users.all()}
             if group.name == "Admins":
-                group.members, group.roles = (
-                    {user.id for user in users.all() if user.roles},
-                    ("HELP_DESK_ADMIN",),
-                )
+                group.members, group.roles = ({user.id for user in users.all() if user.roles}, ("HELP_DESK_ADMIN",))
 
     def all(self, name: str = "") -> Sequence[EmulatedGroup]:
         """Return the groups whose names begin with `name`, ignoring case."""

@@ -31,11 +31,7 @@ class Deliverer:
     """
 
     def __init__(
-        self,
-        settings: EmulatorSettings,
-        clock: Clock,
-        quota: Quota,
-        on_failure: Callable[[EmulatedHook, str], None],
+        self, settings: EmulatorSettings, clock: Clock, quota: Quota, on_failure: Callable[[EmulatedHook, str], None]
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -56,9 +52,7 @@ class Deliverer:
         # So the rules for inline hooks are used here: any 2xx is a success, and redirects are not followed.
         if response is not None and response.is_success:
             return True
-        self._on_failure(
-            hook, "Hook timed out" if response is None else f"HTTP status {response.status_code}"
-        )
+        self._on_failure(hook, "Hook timed out" if response is None else f"HTTP status {response.status_code}")
         return False
 
     async def preview(self, hook: EmulatedHook, event: dict[str, Any]) -> bool:

@@ -146,13 +146,7 @@ class Hooks(Objects[EmulatedHook]):
         self._on_change("deleted", hook)
 
     def _update(
-        self,
-        hook: EmulatedHook,
-        change: str | None,
-        *,
-        active: bool,
-        verified: bool,
-        spec: HookSpec | None = None,
+        self, hook: EmulatedHook, change: str | None, *, active: bool, verified: bool, spec: HookSpec | None = None
     ) -> EmulatedHook:
         others = sum(other.live for other in self._by_id.values() if other is not hook)
         if active and verified and others >= _MAX_LIVE:

@@ -17,15 +17,7 @@ from forwarder.emulator.events.payloads import hook_shape
 from forwarder.emulator.http.errors import not_found
 from forwarder.emulator.system_log.log import EmulatedSystemLog, LogEntry, LogRange
 
-_NULL = (
-    "device",
-    "actor",
-    "target",
-    "debugContext",
-    "legacyEventType",
-    "securityContext",
-    "insertionTimestamp",
-)
+_NULL = ("device", "actor", "target", "debugContext", "legacyEventType", "securityContext", "insertionTimestamp")
 
 
 class Previewed(msgspec.Struct, frozen=True):

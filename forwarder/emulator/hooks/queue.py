@@ -104,9 +104,7 @@ class HookQueue:
         if delay:
             # In a callback, because a task that is cancelled before its first step would not run any code.
             wait = self._start(self._clock.sleep(delay))
-            wait.add_done_callback(
-                lambda done: self._settle(copies) if done.cancelled() else self._arrive(copies)
-            )
+            wait.add_done_callback(lambda done: self._settle(copies) if done.cancelled() else self._arrive(copies))
         else:
             self._arrive(copies)
 

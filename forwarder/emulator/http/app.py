@@ -28,23 +28,9 @@ from forwarder.emulator.groups.rules_api import GROUP_RULE_ROUTES
 from forwarder.emulator.hooks.api import HOOK_ROUTES
 from forwarder.emulator.hooks.preview import Previewed
 from forwarder.emulator.http.auth import API_TOKEN
-from forwarder.emulator.http.errors import (
-    ApiError,
-    decode,
-    decode_section,
-    too_many_requests,
-    wrong_media_type,
-)
+from forwarder.emulator.http.errors import ApiError, decode, decode_section, too_many_requests, wrong_media_type
 from forwarder.emulator.http.middleware import recorded
-from forwarder.emulator.http.responses import (
-    OktaRequest,
-    add_headers,
-    fail,
-    org,
-    refuse,
-    refuse_http,
-    set_rate_limit,
-)
+from forwarder.emulator.http.responses import OktaRequest, add_headers, fail, org, refuse, refuse_http, set_rate_limit
 from forwarder.emulator.iam.access import check_access
 from forwarder.emulator.iam.api import ROLE_ROUTES
 from forwarder.emulator.iam.bindings_api import BINDING_ROUTES, CLIENT_ROLE_ROUTES
@@ -96,9 +82,7 @@ class _ReadFields(msgspec.Struct):
     published: datetime | msgspec.UnsetType = msgspec.UNSET
     client: dict[str, Any] = {}
     request: _Request | msgspec.UnsetType = msgspec.UNSET
-    debug_context: _DebugContext | msgspec.UnsetType = msgspec.field(
-        name="debugContext", default=msgspec.UNSET
-    )
+    debug_context: _DebugContext | msgspec.UnsetType = msgspec.field(name="debugContext", default=msgspec.UNSET)
 
 
 class _PreviewOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -165,9 +149,7 @@ def _router() -> Litestar:
 
 
 @asynccontextmanager
-async def serve(
-    settings: EmulatorSettings, listen: Listen, clock: Clock
-) -> AsyncIterator[tuple[Emulator, Listen]]:
+async def serve(settings: EmulatorSettings, listen: Listen, clock: Clock) -> AsyncIterator[tuple[Emulator, Listen]]:
     """Run an org and serve its API. Yield the org and its listening address. If `listen` has port 0, the
     address has the port that the system chose.
 
@@ -254,8 +236,7 @@ async def _state(request: OktaRequest) -> dict[str, Any]:
     return {
         "users": [msgspec.structs.asdict(user) for user in emulator.users.all()],
         "groups": [
-            msgspec.structs.asdict(group) | {"members": sorted(group.members)}
-            for group in emulator.groups.all()
+            msgspec.structs.asdict(group) | {"members": sorted(group.members)} for group in emulator.groups.all()
         ],
         "zones": [zone.view(url) for zone in emulator.zones.all()],
         "prompts": emulator.prompts.all(),

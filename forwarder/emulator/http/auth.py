@@ -70,9 +70,7 @@ class Authenticator:
         if token.key is not None:
             url = self._settings.url + quote(path)
             if self._proofs.check(headers.get("dpop"), method, url, token=presented)[0] != token.key:
-                raise oauth_error(
-                    401, "invalid_dpop_key_binding", "The access token is bound to another key."
-                )
+                raise oauth_error(401, "invalid_dpop_key_binding", "The access token is bound to another key.")
         if token.scopes.isdisjoint(_sufficient_scopes(method, path)):
             raise insufficient_scope()
         return token.client_id

@@ -20,9 +20,7 @@ _NOT_PERMITTED = "You do not have permission to perform the requested action"
 class ApiError(ForwarderError):
     """The org refuses a call."""
 
-    def __init__(
-        self, message: str, status: int, body: dict[str, object], headers: Mapping[str, str] | None
-    ) -> None:
+    def __init__(self, message: str, status: int, body: dict[str, object], headers: Mapping[str, str] | None) -> None:
         super().__init__(message)
         self.status = status
         self.body = body

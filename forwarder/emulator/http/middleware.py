@@ -146,7 +146,4 @@ def _refusal(emulator: Emulator, fault: str, faults: ChangeFaults) -> list[Any]:
     if error.status == 503 and faults.retry_after:
         headers.append((b"retry-after", str(round(faults.retry_after)).encode()))
     start = {"type": "http.response.start", "status": error.status, "headers": headers}
-    return [
-        start,
-        {"type": "http.response.body", "body": msgspec.json.encode(error.body), "more_body": False},
-    ]
+    return [start, {"type": "http.response.body", "body": msgspec.json.encode(error.body), "more_body": False}]

@@ -30,10 +30,7 @@ class EmulatedRateLimits:
     def __init__(self, settings: EmulatorSettings, clock: Clock) -> None:
         self._clock = clock
         # Okta lets one token or app use half of the org's limit.
-        self._limits = {
-            "logs": max(1, settings.logs_per_minute // 2),
-            "other": max(1, settings.calls_per_minute // 2),
-        }
+        self._limits = {"logs": max(1, settings.logs_per_minute // 2), "other": max(1, settings.calls_per_minute // 2)}
         self._minutes: dict[tuple[Family, str], tuple[float, int]] = {}
 
     def count(self, family: Family, caller: str) -> tuple[bool, RateLimitHeaders]:

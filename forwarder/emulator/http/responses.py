@@ -29,9 +29,7 @@ from forwarder.emulator.org import Emulator
 
 OktaRequest = Request[Any, Any, State]
 
-_CURSOR = (
-    "after_"  # the beginning of each cursor that the org issues; a text with another beginning is refused
-)
+_CURSOR = "after_"  # the beginning of each cursor that the org issues; a text with another beginning is refused
 
 _logger = logs.get("emulator")
 
@@ -165,7 +163,5 @@ def refuse_http(request: OktaRequest, error: HTTPException) -> Response[Any]:
 def fail(request: OktaRequest, error: Exception) -> Response[Any]:
     """Log an unexpected exception, which is a bug of the emulator. Return the response to the call that
     failed."""
-    _logger.error(
-        "call failed because of a bug in the emulator", action="emulator_call_failed", exc_info=error
-    )
+    _logger.error("call failed because of a bug in the emulator", action="emulator_call_failed", exc_info=error)
     return refuse(request, server_error())

@@ -53,9 +53,7 @@ async def _roles(request: OktaRequest) -> dict[str, Any]:
 @post("/iam/roles", status_code=200)
 async def _create_role(request: OktaRequest) -> dict[str, Any]:
     spec = decode(await request.body(), _RoleSpec, "role")
-    role = org(request).admin_roles.create_role(
-        spec.label, spec.description, spec.permissions, caller(request)
-    )
+    role = org(request).admin_roles.create_role(spec.label, spec.description, spec.permissions, caller(request))
     return role.view(org_url(request))
 
 
@@ -85,9 +83,7 @@ async def _permissions(request: OktaRequest, role_id: FromPath[str]) -> dict[str
 
 
 @get(f"{_ROLE}/permissions/{{name:str}}")
-async def _show_permission(
-    request: OktaRequest, role_id: FromPath[str], name: FromPath[str]
-) -> dict[str, Any]:
+async def _show_permission(request: OktaRequest, role_id: FromPath[str], name: FromPath[str]) -> dict[str, Any]:
     role = org(request).admin_roles.role(role_id)
     if name not in role.permissions:
         raise not_found(f"{name} (Permission)")

@@ -50,9 +50,7 @@ async def _bind(request: OktaRequest, set_id: FromPath[str]) -> dict[str, Any]:
 
 
 @get(_BINDING)
-async def _show_binding(
-    request: OktaRequest, set_id: FromPath[str], role_id: FromPath[str]
-) -> dict[str, Any]:
+async def _show_binding(request: OktaRequest, set_id: FromPath[str], role_id: FromPath[str]) -> dict[str, Any]:
     roles = org(request).admin_roles
     return _binding(request, roles.resource_set(set_id), roles.role(role_id).id)
 
@@ -104,9 +102,7 @@ async def _roles_of_client(request: OktaRequest, client_id: FromPath[str]) -> li
 
 
 @get(_CLIENT_ROLE)
-async def _role_of_client(
-    request: OktaRequest, client_id: FromPath[str], member_id: FromPath[str]
-) -> dict[str, Any]:
+async def _role_of_client(request: OktaRequest, client_id: FromPath[str], member_id: FromPath[str]) -> dict[str, Any]:
     for shown in _held_by_client(request, client_id):
         if shown["id"] == member_id:
             return shown
@@ -199,14 +195,5 @@ def _binding(request: OktaRequest, found: ResourceSet, role_id: str) -> dict[str
     }
 
 
-BINDING_ROUTES = (
-    _bindings,
-    _bind,
-    _show_binding,
-    _unbind,
-    _members,
-    _add_members,
-    _remove_member,
-    _administrators,
-)
+BINDING_ROUTES = (_bindings, _bind, _show_binding, _unbind, _members, _add_members, _remove_member, _administrators)
 CLIENT_ROLE_ROUTES = (_roles_of_client, _role_of_client, _assign_to_client, _take_from_client)

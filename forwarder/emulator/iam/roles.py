@@ -140,9 +140,7 @@ class AdminRoles:
             for member_id, role, found in self.held_by(member_url)
         ]
 
-    def create_role(
-        self, label: str, description: str, permissions: Sequence[str], caller: Caller
-    ) -> CustomRole:
+    def create_role(self, label: str, description: str, permissions: Sequence[str], caller: Caller) -> CustomRole:
         """Create a role."""
         if not permissions:
             raise invalid("permissions", "permissions: The field cannot be left blank")
@@ -182,9 +180,7 @@ class AdminRoles:
         del self._roles[role.id]
         self._report("iam.role.delete", caller, target=[_entity(role)])
 
-    def create_set(
-        self, label: str, description: str, resources: Sequence[str], caller: Caller
-    ) -> ResourceSet:
+    def create_set(self, label: str, description: str, resources: Sequence[str], caller: Caller) -> ResourceSet:
         """Create a resource set."""
         if not label or any(found.label == label for found in self._sets.values()):
             raise invalid("label", "label: A set with this label already exists, or the label is blank.")

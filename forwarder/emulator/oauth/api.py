@@ -77,6 +77,4 @@ async def org_metadata(request: OktaRequest) -> dict[str, Any]:
     return org(request).servers.metadata(None)
 
 
-oauth_routes = Router(
-    "/oauth2", route_handlers=[_ask, _issue, _keys, _custom_metadata], middleware=[recorded]
-)
+oauth_routes = Router("/oauth2", route_handlers=[_ask, _issue, _keys, _custom_metadata], middleware=[recorded])

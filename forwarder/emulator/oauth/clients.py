@@ -37,8 +37,7 @@ class ClientAuthenticator:
         self._clients = clients
         self._clock = clock
         self._keys = {
-            client_id: [read_key(key.reveal()) for key in client.keys]
-            for client_id, client in clients.items()
+            client_id: [read_key(key.reveal()) for key in client.keys] for client_id, client in clients.items()
         }
         self._assertions = ReplayCache()
 
@@ -91,9 +90,7 @@ class ClientAuthenticator:
             raise _invalid_client("The client_assertion token is expired.")
         if expires > now + _LIFETIME + _LEEWAY:
             raise _invalid_client("The client_assertion token has an expiration too far into the future.")
-        if isinstance(jti, str) and not self._assertions.add(
-            f"{client_id} {jti}", now=now, until=expires + _LEEWAY
-        ):
+        if isinstance(jti, str) and not self._assertions.add(f"{client_id} {jti}", now=now, until=expires + _LEEWAY):
             raise _invalid_client("The client_assertion token has already been used.")
         return client_id
 
@@ -140,19 +137,12 @@ class ClientAuthenticator:
         if its audience is not `url`."""
         # PyJWT compares times with the system's clock; `by_assertion` compares them with the org's clock.
         # PyJWT compares audiences letter by letter; Okta also accepts the default port `:443`.
-        options: Options = {
-            "verify_exp": False,
-            "verify_nbf": False,
-            "verify_iat": False,
-            "verify_aud": False,
-        }
+        options: Options = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False}
         for key in self._keys[client_id]:
             try:
                 claims = jwt.decode(assertion, key, ALGORITHMS, options, subject=client_id)
             except jwt.exceptions.InvalidSubjectError as error:
-                raise _invalid_client(
-                    "The subject claim for client_assertion is not a valid client_id."
-                ) from error
+                raise _invalid_client("The subject claim for client_assertion is not a valid client_id.") from error
             except (jwt.PyJWTError, TypeError):
                 continue
             audiences = claims.get("aud")

@@ -80,9 +80,7 @@ class ProofValidator:
         if claims.get("htm") != method:
             raise _invalid("The DPoP proof JWT's 'htm' claim does not match the method of the request.")
         if not same_url(claims.get("htu"), url):
-            raise _invalid(
-                "The DPoP proof JWT's 'htu' claim does not match the URL of the request, without its query."
-            )
+            raise _invalid("The DPoP proof JWT's 'htu' claim does not match the URL of the request, without its query.")
         token_hash = token and base64url_encode(hashlib.sha256(token.encode()).digest()).decode()
         if token is not None and claims.get("ath") != token_hash:
             raise _invalid("The DPoP proof JWT's 'ath' claim does not match the access token.")

@@ -60,11 +60,7 @@ class AuthorizationServers:
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
             "scopes_supported": ["openid", "profile", "email"],
-            "token_endpoint_auth_methods_supported": [
-                "client_secret_basic",
-                "client_secret_post",
-                "private_key_jwt",
-            ],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt"],
             "claims_supported": ["iss", "sub", "aud", "iat", "exp", "jti", "auth_time", "amr", "email"],
         }
 
@@ -72,11 +68,7 @@ class AuthorizationServers:
         """Build the JWKS of a server."""
         self.base(server)
         key = RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
-        return {
-            "keys": [
-                {"kty": "RSA", "alg": "RS256", "kid": self._kid, "use": "sig", "e": key["e"], "n": key["n"]}
-            ]
-        }
+        return {"keys": [{"kty": "RSA", "alg": "RS256", "kid": self._kid, "use": "sig", "e": key["e"], "n": key["n"]}]}
 
     def sign(self, server: str | None, claims: dict[str, Any]) -> str:
         """Return a signed JWT with `claims` and with the issuer of `server`."""

@@ -69,11 +69,7 @@ def redeem(emulator: Emulator, server: str | None, form: Mapping[str, str], clie
     """
     _require_grant(emulator, client_id)
     prompt = emulator.prompts.find(form.get("auth_req_id", ""))
-    mine = prompt and (prompt.by, prompt.caller, prompt.server) == (
-        "ciba",
-        client_id,
-        emulator.servers.issuer(server),
-    )
+    mine = prompt and (prompt.by, prompt.caller, prompt.server) == ("ciba", client_id, emulator.servers.issuer(server))
     if prompt is None or not mine or prompt.redeemed:
         raise _expired()
     if emulator.prompts.record_poll(prompt) and prompt.result != "TIMEOUT":
@@ -84,9 +80,7 @@ def redeem(emulator: Emulator, server: str | None, form: Mapping[str, str], clie
         reason = "The authorization request is still pending as the user hasn't yet been authenticated."
         raise oauth_error(400, "authorization_pending", reason)
     if prompt.result == "REJECTED":
-        raise oauth_error(
-            403, "access_denied", "The resource owner or authorization server denied the request."
-        )
+        raise oauth_error(403, "access_denied", "The resource owner or authorization server denied the request.")
     prompt.redeemed = True
     return _tokens(emulator, server, emulator.users.find(prompt.user), client_id)
 
@@ -142,10 +136,7 @@ def _hinted(emulator: Emulator, form: Mapping[str, str]) -> EmulatedUser:
         user = emulator.users.find(hint or "")
     except OktaApiError:
         raise _unknown_user() from None
-    if emulator.prompts.phone(user).fault == "unassigned" or user.status not in {
-        "ACTIVE",
-        "PASSWORD_EXPIRED",
-    }:
+    if emulator.prompts.phone(user).fault == "unassigned" or user.status not in {"ACTIVE", "PASSWORD_EXPIRED"}:
         raise _unknown_user()
     return user
 

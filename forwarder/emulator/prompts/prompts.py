@@ -20,9 +20,7 @@ Answer = Literal["approve", "deny", "none"]
 By = Literal["push", "ciba"]
 Result = Literal["WAITING", "SUCCESS", "REJECTED", "TIMEOUT", "CANCELLED"]
 
-PromptFault = Literal[
-    "", "service_error", "unassigned", "not_enrolled", "mfa_start_failed", "slow_down", "expired"
-]
+PromptFault = Literal["", "service_error", "unassigned", "not_enrolled", "mfa_start_failed", "slow_down", "expired"]
 """What goes wrong when the user is asked. The statuses of user and factor can cause other errors.
 
 | fault | factor push | CIBA |

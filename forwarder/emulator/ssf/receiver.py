@@ -54,12 +54,7 @@ class SecurityEventReceiver:
     """The receiver of the tokens that are sent to one org."""
 
     def __init__(
-        self,
-        settings: EmulatorSettings,
-        clock: Clock,
-        providers: Providers,
-        users: UserDirectory,
-        report: Report,
+        self, settings: EmulatorSettings, clock: Clock, providers: Providers, users: UserDirectory, report: Report
     ) -> None:
         self._settings = settings
         self._clock = clock

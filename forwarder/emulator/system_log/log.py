@@ -93,9 +93,7 @@ class EmulatedSystemLog:
         self._store()
         return _page(self._stored, part, after, limit)
 
-    def between(
-        self, part: LogRange, *, after: Key | None, limit: int, descending: bool = False
-    ) -> EmulatedLogPage:
+    def between(self, part: LogRange, *, after: Key | None, limit: int, descending: bool = False) -> EmulatedLogPage:
         """Return one page in the order of `published`. The arguments are those of `poll`, but the times in
         `part` are compared with `published`."""
         self._store()
@@ -123,18 +121,14 @@ def _page(log: list[_Positioned], part: LogRange, after: Key | None, limit: int)
     return _collect(log, range(first, end), part, (start[0], start[1] - 1), limit)
 
 
-def _page_descending(
-    log: list[_Positioned], part: LogRange, after: Key | None, limit: int
-) -> EmulatedLogPage:
+def _page_descending(log: list[_Positioned], part: LogRange, after: Key | None, limit: int) -> EmulatedLogPage:
     end = min(after or (part.until, -1), (part.until, -1))
     first = bisect_left(log, (part.since, -1), key=_key)
     last = bisect_left(log, end, key=_key)
     return _collect(log, range(last - 1, first - 1, -1), part, end, limit)
 
 
-def _collect(
-    log: list[_Positioned], indexes: range, part: LogRange, start: Key, limit: int
-) -> EmulatedLogPage:
+def _collect(log: list[_Positioned], indexes: range, part: LogRange, start: Key, limit: int) -> EmulatedLogPage:
     entries: list[LogEntry] = []
     after = start
     for index in indexes:

@@ -102,9 +102,7 @@ class LogQuery:
             raise invalid("since", "since: must not be after until")
         if "after" in given and self._polling:
             since = 0  # Okta's links have `since` and `after`, and only the cursor counts
-        return LogRange(
-            max(since, now - _RETENTION), until, _matcher(given.get("filter", ""), given.get("q", ""))
-        )
+        return LogRange(max(since, now - _RETENTION), until, _matcher(given.get("filter", ""), given.get("q", "")))
 
 
 def _matcher(filter_text: str, search: str) -> Callable[[LogEntry], bool] | None:

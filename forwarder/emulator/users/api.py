@@ -109,9 +109,7 @@ def _begins(user: EmulatedUser, text: str) -> bool:
     return any(word.casefold().startswith(text) for word in words)
 
 
-def _end(
-    request: OktaRequest, user: EmulatedUser, *, tokens: bool, event_type: str = "user.session.clear"
-) -> None:
+def _end(request: OktaRequest, user: EmulatedUser, *, tokens: bool, event_type: str = "user.session.clear") -> None:
     before = (user.sessions, user.refresh_tokens)
     org(request).users.revoke(user, caller(request), tokens=tokens, event_type=event_type)
     set_effect(request, changed=(user.sessions, user.refresh_tokens) != before)

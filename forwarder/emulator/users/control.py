@@ -74,9 +74,7 @@ def _apply(request: OktaRequest, user: EmulatedUser, order: _UserOrder) -> dict[
             setattr(user, name, value)
     if order.factors is not None:
         orders = [_FactorOrder(each) if isinstance(each, str) else each for each in order.factors]
-        user.factors = [
-            factor_of(user.id, each.type, status=each.status, suspended=each.suspended) for each in orders
-        ]
+        user.factors = [factor_of(user.id, each.type, status=each.status, suspended=each.suspended) for each in orders]
     if groups is not None:
         for group in emulator.groups.all():
             if group.type == "OKTA_GROUP":

@@ -89,18 +89,14 @@ class UserDirectory:
     Methods raise OktaApiError where Okta would refuse the call.
     """
 
-    def __init__(
-        self, fixtures: Fixtures, owner_id: str, clock: Clock, random: Random, report: Report
-    ) -> None:
+    def __init__(self, fixtures: Fixtures, owner_id: str, clock: Clock, random: Random, report: Report) -> None:
         """Args: `owner_id` is the id of the admin who made the API token. `report` writes an event about each
         change."""
         self._clock = clock
         self._random = random
         self._report = report
         now = clock.now()
-        self.owner = EmulatedUser(
-            owner_id, "admin@example.com", "Ada Admin", now, now, roles=("SUPER_ADMIN",)
-        )
+        self.owner = EmulatedUser(owner_id, "admin@example.com", "Ada Admin", now, now, roles=("SUPER_ADMIN",))
         self._users = {owner_id: self.owner}
         for person in fixtures.people:
             roles = ("HELP_DESK_ADMIN",) if person in fixtures.admins else ()
@@ -158,9 +154,7 @@ class UserDirectory:
             raise not_found(f"{step} (lifecycle operation)")
         allowed, status, event_type = _STEPS[step]
         if user.status not in allowed:
-            raise invalid(
-                "user", f"Cannot {step.replace('_', ' ')} a user whose status is {user.status.lower()}."
-            )
+            raise invalid("user", f"Cannot {step.replace('_', ' ')} a user whose status is {user.status.lower()}.")
         self.set_status(user, status)
         if step == "suspend":
             user.sessions = 0
@@ -181,9 +175,7 @@ class UserDirectory:
         if level not in _RISKS:
             raise invalid("riskLevel", f"riskLevel: must be one of {', '.join(_RISKS)}")
         if reason is not None and (not isinstance(reason, str) or not _REASON.fullmatch(reason)):
-            raise invalid(
-                "riskReason", "riskReason: must match ^[a-zA-Z0-9\\s\\-,.]*$ and have at most 500 characters"
-            )
+            raise invalid("riskReason", "riskReason: must match ^[a-zA-Z0-9\\s\\-,.]*$ and have at most 500 characters")
         is_new = user.risk is None
         user.risk = (str(level), reason or _DEFAULT_REASON)
         self._report("user.risk.change", caller, target=[user.entity()])

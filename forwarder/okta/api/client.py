@@ -218,9 +218,7 @@ class OktaClient:
         """Return the SDK's request executor. Create it at the first call, and again after the credentials changed."""
         async with self._executor_lock:
             if self._executor is None:
-                self._executor = await asyncio.to_thread(
-                    sdk.executor, self._origin, self._credentials, self._transport
-                )
+                self._executor = await asyncio.to_thread(sdk.executor, self._origin, self._credentials, self._transport)
             return self._executor
 
     async def _refresh_credentials(self, failure: RawResponse | _Failure) -> bool:
@@ -238,9 +236,7 @@ class OktaClient:
         self._credentials, self._executor = credentials, None
         return True
 
-    async def _back_off(
-        self, request: _Request, limiter: RateLimiter, failure: _Failure, attempts: int
-    ) -> None:
+    async def _back_off(self, request: _Request, limiter: RateLimiter, failure: _Failure, attempts: int) -> None:
         """Wait before the next attempt, except after a 429 if the rate limit is used up: then `acquire` waits."""
         exhausted = limiter.exhausted or self._limits.limiter(TOKEN_PATH).exhausted
         status = failure.status if isinstance(failure, ErrorResponse) else None

@@ -17,9 +17,7 @@ WINDOW = 60.0
 
 _MARGIN = 1.0  # seconds: Okta gives the end of the window and the `date` header in whole seconds only
 _LONGEST = 2 * WINDOW
-_LOG_FROM = (
-    5.0  # seconds: a wait of this length or more is logged, so that an operator knows why calls take long
-)
+_LOG_FROM = 5.0  # seconds: a wait of this length or more is logged, so that an operator knows why calls take long
 
 _logger = logs.get("okta")
 
@@ -66,10 +64,7 @@ class RateLimiter:
         while (wait := self._wait()) > 0:
             if wait >= _LOG_FROM:
                 _logger.info(
-                    "waiting for Okta's rate limit",
-                    action="rate_limited",
-                    family=self.family,
-                    seconds=round(wait),
+                    "waiting for Okta's rate limit", action="rate_limited", family=self.family, seconds=round(wait)
                 )
             await self._clock.sleep(wait)
 
@@ -98,9 +93,7 @@ class RateLimiter:
         A limit of 0 is ignored: Okta sends it with a 429 for too many concurrent calls. Names in `headers` must be in lower
         case, unless the mapping ignores case.
         """
-        limit, left, ends = (
-            _number(headers, f"x-rate-limit-{name}") for name in ("limit", "remaining", "reset")
-        )
+        limit, left, ends = (_number(headers, f"x-rate-limit-{name}") for name in ("limit", "remaining", "reset"))
         if not limit or left is None or ends is None:
             return
         # By Okta's clock, because ours may differ.

@@ -136,9 +136,7 @@ class Transport:
         except ValueError:
             # aiohttp refuses to send a header with a line break. InvalidURL, which is a ValueError too, is caught above.
             text = f"a request to {host} cannot be sent: the access token has characters that a header cannot have"
-            hint = (
-                "check whether a proxy answers in place of Okta, and set the org's `url` to its own address"
-            )
+            hint = "check whether a proxy answers in place of Okta, and set the org's `url` to its own address"
             raise NoResponseError(text, sent=False, hint=hint) from None
         except (aiohttp.ClientError, OSError) as error:
             # Only the type of the error is shown: its text may contain parts of the request.
@@ -167,9 +165,7 @@ async def _read(response: Any) -> bytes:
         BodyEncodingError: the body cannot be inflated. The rest is not read, and aiohttp closes the connection.
     """
     is_page = response.status == 200 and response.url.path == _LOG_PATH
-    body = BoundedBody(
-        ",".join(response.headers.getall("content-encoding", ())), _MAX_PAGE if is_page else _MAX_BODY
-    )
+    body = BoundedBody(",".join(response.headers.getall("content-encoding", ())), _MAX_PAGE if is_page else _MAX_BODY)
     async for piece in response.content.iter_any():
         body.feed(piece)
     return body.finish()
@@ -178,9 +174,7 @@ async def _read(response: Any) -> bytes:
 def _refused_by_proxy(host: str, status: int | None) -> NoResponseError:
     """Return the error for a proxy that gave no connection to `host`. The proxy answered with the HTTP `status`; if
     `status` is None, the proxy's address is not a URL. Nothing was sent to `host`."""
-    why = (
-        "the address of the proxy is not a URL" if status is None else f"the proxy refuses it (HTTP {status})"
-    )
+    why = "the address of the proxy is not a URL" if status is None else f"the proxy refuses it (HTTP {status})"
     secret = ", and the user and password in it" if status == 407 else ""
     hint = f"check `https_proxy` of the environment, as in http://proxy.example:3128{secret}"
     return NoResponseError(f"no connection to {host}: {why}", sent=False, hint=hint)

@@ -30,9 +30,7 @@ class DesiredHook(msgspec.Struct, frozen=True):
     filters: Mapping[str, str] | None = None
 
 
-def desired_hook(
-    settings: HookSettings, types: frozenset[str], header: str, secrets: Sequence[Secret]
-) -> DesiredHook:
+def desired_hook(settings: HookSettings, types: frozenset[str], header: str, secrets: Sequence[Secret]) -> DesiredHook:
     """Return the hook that `settings` describe, with these event types, this header, and the last of `secrets`, which
     must not be empty."""
     # The last secret is the newest one, because a rotation adds it at the end. Blanks around it are removed: the
@@ -143,8 +141,7 @@ class Hook(msgspec.Struct, frozen=True):
     def filters(self) -> dict[str, str]:
         """The hook's filters: event type → Okta expression."""
         return {
-            entry.get("event", ""): (entry.get("condition") or {}).get("expression") or ""
-            for entry in self._entries
+            entry.get("event", ""): (entry.get("condition") or {}).get("expression") or "" for entry in self._entries
         }
 
     def filter_for(self, types: frozenset[str]) -> dict[str, Any] | None:
@@ -261,10 +258,7 @@ def _content(desired: DesiredHook, hook: Hook) -> Iterable[PropertyDifference]:
             "events", tuple(sorted(hook.types - desired.types)), tuple(sorted(desired.types - hook.types))
         )
     kept = {name: text for name, text in hook.filters.items() if name in desired.types}
-    has, wants = (
-        set(_written(hook.filters)),
-        set(_written(kept if desired.filters is None else desired.filters)),
-    )
+    has, wants = (set(_written(hook.filters)), set(_written(kept if desired.filters is None else desired.filters)))
     if has != wants:
         yield PropertyDifference("filters", tuple(sorted(has - wants)), tuple(sorted(wants - has)))
 
@@ -274,9 +268,7 @@ def _channel(desired: DesiredHook, hook: Hook, *, resend_secret: bool) -> Iterab
     if hook.uri != desired.uri:
         yield PropertyDifference("URL", (hook.uri,), (desired.uri,))
     if (hook.header or "").lower() != desired.header.lower():
-        yield PropertyDifference(
-            "authentication field", (hook.header,) if hook.header else (), (desired.header,)
-        )
+        yield PropertyDifference("authentication field", (hook.header,) if hook.header else (), (desired.header,))
     if resend_secret:
         yield PropertyDifference("authentication secret", wants=("the newest of `secrets`",))
 

@@ -52,7 +52,6 @@ def event_type_problems(
     if len(types) > MAX_TYPES:
         problems.append(f"{len(types)} event types are too many for one hook; Okta allows {MAX_TYPES}")
     problems += [
-        f"a filter is set for {name}, which is not among the events"
-        for name in sorted(set(filters) - set(types))
+        f"a filter is set for {name}, which is not among the events" for name in sorted(set(filters) - set(types))
     ]
     return problems

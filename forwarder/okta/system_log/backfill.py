@@ -184,9 +184,7 @@ class Backfill:
             empty = 0 if page.events or page.malformed else empty + 1
             # An empty page may have pages after it, unless it links to itself.
             link = None if empty and page.next_link in followed else page.next_link
-            newest = max(
-                (event.published for event in page.events if event.published < plan.until), default=0
-            )
+            newest = max((event.published for event in page.events if event.published < plan.until), default=0)
             reached = plan.until if link is None else max(progress.reached, newest)
             progress = await self._store_page(
                 page, BackfillCheckpoint(plan.began, reached, done=link is None), progress
@@ -224,16 +222,11 @@ class Backfill:
         # delivered long ago.
         batch = page.batch((self._checkpoint, msgspec.json.encode(checkpoint).decode()))
         new = 0
-        async for part, appended in append_in_parts(
-            partial(self._store.append, timeout=COMMIT_TIMEOUT), batch
-        ):
+        async for part, appended in append_in_parts(partial(self._store.append, timeout=COMMIT_TIMEOUT), batch):
             await self._metrics.count(appended, len(part.malformed), backfill=True)
             new += len(appended.stored)
         return BackfillProgress(
-            checkpoint.reached,
-            before.read + len(page.events),
-            before.new + new,
-            before.malformed + len(page.malformed),
+            checkpoint.reached, before.read + len(page.events), before.new + new, before.malformed + len(page.malformed)
         )
 
     async def _stored(self, name: str, kind: type[T]) -> T | None:

@@ -15,13 +15,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from forwarder import event_reader, logs
-from forwarder.core.errors import (
-    JsonStructureError,
-    OktaError,
-    OktaRefusedError,
-    OktaTooLargeError,
-    StoreTooSmallError,
-)
+from forwarder.core.errors import JsonStructureError, OktaError, OktaRefusedError, OktaTooLargeError, StoreTooSmallError
 from forwarder.core.event import BACKFILL, Event, MalformedEvent, Source
 from forwarder.core.ports import Appended, Batch, Clock
 from forwarder.core.time import Micros, iso

@@ -19,14 +19,7 @@ from forwarder.metrics import Metrics
 from forwarder.okta.hooks.hook_warnings import HookWarnings
 from forwarder.okta.settings import ReconcileSettings
 from forwarder.okta.system_log.event_details import targets_any_hook
-from forwarder.okta.system_log.pages import (
-    CIRCLE,
-    LogPage,
-    SystemLog,
-    append_in_parts,
-    expected_by_hook,
-    refuses_link,
-)
+from forwarder.okta.system_log.pages import CIRCLE, LogPage, SystemLog, append_in_parts, expected_by_hook, refuses_link
 from forwarder.stored_event_metrics import StoredEventMetrics
 
 REWIND: Micros = 3600 * SECOND
@@ -50,9 +43,7 @@ _AHEAD = "reading would start in the future by Okta's clock; check whether the c
 
 _NEEDS_OPERATOR = {401, 403}
 _BACKOFF = Backoff(base=2.0, cap=120.0)
-_NO_JITTER = (
-    0.5  # half of the upper bound: waits of 1, 2, 4 … 60 s. Each org has one reader, so none can collide.
-)
+_NO_JITTER = 0.5  # half of the upper bound: waits of 1, 2, 4 … 60 s. Each org has one reader, so none can collide.
 
 _logger = logs.get("okta")
 
@@ -67,9 +58,7 @@ class HookIdSource(Protocol):
         """Ask Okta for our hook now, to update the id."""
 
 
-class Cursor(
-    msgspec.Struct, frozen=True, rename={"next_link": "next", "polled_until": "polled", "hook_id": "hook"}
-):
+class Cursor(msgspec.Struct, frozen=True, rename={"next_link": "next", "polled_until": "polled", "hook_id": "hook"}):
     """How far the System Log was read. The store keeps it as JSON.
 
     Attributes:
@@ -337,6 +326,4 @@ class Reconciler:
         self.state.error = None
         if self._failure is not None:
             self._failure = None
-            _logger.info(
-                "the System Log can be read and stored again", action="reconcile_recovered", org=self._log.org
-            )
+            _logger.info("the System Log can be read and stored again", action="reconcile_recovered", org=self._log.org)

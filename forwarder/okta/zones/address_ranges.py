@@ -69,13 +69,9 @@ def _parse(written: str) -> AddressRange:
     first, _, last = (part.strip() for part in text.partition("-"))
     low, high = ipaddress.ip_address(first), ipaddress.ip_address(last or first)
     if low.version != high.version or int(low) > int(high):
-        raise ValueError(
-            f"{written!r} must be a range from a lower to a higher address of the same IP version"
-        )
+        raise ValueError(f"{written!r} must be a range from a lower to a higher address of the same IP version")
     if "%" in text:
-        raise ValueError(
-            f"{written!r} has an IPv6 zone, the part from % on, which Okta does not accept; remove it"
-        )
+        raise ValueError(f"{written!r} has an IPv6 zone, the part from % on, which Okta does not accept; remove it")
     return AddressRange(low.version, int(low), int(high))
 
 

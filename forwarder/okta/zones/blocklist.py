@@ -174,9 +174,7 @@ class Blocklist:
         if zone is None:
             desired = desired_zone(self._settings.zone, ZoneSettings(ips=(wanted.text,)))
         else:
-            kept = [
-                entry for entry in zone.gateway_entries if _range_of(entry) not in {UNUSED_ADDRESS, wanted}
-            ]
+            kept = [entry for entry in zone.gateway_entries if _range_of(entry) not in {UNUSED_ADDRESS, wanted}]
             desired = _with_entries(zone, [*kept, gateway_entry(wanted.text)])
         if len(desired.body["gateways"]) > MAX_GATEWAYS:
             text = f"the zone {self._settings.zone} has {MAX_GATEWAYS:,} entries, which is Okta's limit"
@@ -200,9 +198,7 @@ class Blocklist:
             change = await self._apply(unused, await self._writer.admin.all())
         return msgspec.structs.replace(change, still=still)
 
-    async def _apply(
-        self, desired: DesiredZone, zones: Sequence[Zone], *, activate: bool = False
-    ) -> BlocklistChange:
+    async def _apply(self, desired: DesiredZone, zones: Sequence[Zone], *, activate: bool = False) -> BlocklistChange:
         """Make a plan for the zone `desired`, and carry it out. The plan refuses changes that must not be made."""
         (step,) = plan([desired], zones, self._writer.made, activate=activate).steps
         if step.problem:

@@ -49,9 +49,7 @@ class Egress:
         self._stated = tuple(stated)
         self._cached: tuple[float, set[str], list[_Event]] | None = None
 
-    async def addresses(
-        self, own_zones: Collection[str] = (), *, written: str = ""
-    ) -> list[RequiredExemption]:
+    async def addresses(self, own_zones: Collection[str] = (), *, written: str = "") -> list[RequiredExemption]:
         """Return the forwarder's addresses, each with its source (a setting or a call); empty if no address is known.
 
         Args:
@@ -124,10 +122,7 @@ def _targets(event: _Event) -> set[Any]:
 def _addresses(event: _Event) -> Iterator[AddressRange]:
     """Yield the public addresses of an event's client and proxies. Okta blocks a request if any of them is blocked."""
     chain = object_at(event, "request").get("ipChain") or ()
-    texts = [
-        object_at(event, "client").get("ipAddress"),
-        *(hop.get("ip") for hop in chain if isinstance(hop, Mapping)),
-    ]
+    texts = [object_at(event, "client").get("ipAddress"), *(hop.get("ip") for hop in chain if isinstance(hop, Mapping))]
     for text in dict.fromkeys(texts):
         try:
             if ip_address(text or "").is_global:

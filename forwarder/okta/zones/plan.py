@@ -109,9 +109,7 @@ def as_it_is(zone: Zone) -> DesiredZone:
     return DesiredZone(zone.name, zone.type, zone.contents, body)
 
 
-def _step(
-    desired: DesiredZone, zones: Sequence[Zone], made: Made, *, activate: bool, adopt: bool
-) -> ZoneStep:
+def _step(desired: DesiredZone, zones: Sequence[Zone], made: Made, *, activate: bool, adopt: bool) -> ZoneStep:
     named = [zone for zone in zones if zone.name == desired.name]
     if not named:
         new = PropertyDifference("usage", wants=("BLOCKLIST",))
@@ -162,9 +160,7 @@ def _within_org_limit(steps: Iterable[ZoneStep], zones: Iterable[Zone]) -> Itera
             blocked += entries - held
             if blocked > MAX_BLOCKED:
                 text = f"the org's blocklists would hold {blocked:,} entries, and Okta allows {MAX_BLOCKED:,}"
-                yield msgspec.structs.replace(
-                    step, problem=f"{text}; replace single entries by larger blocks"
-                )
+                yield msgspec.structs.replace(step, problem=f"{text}; replace single entries by larger blocks")
                 blocked -= entries - held
                 continue
         yield step

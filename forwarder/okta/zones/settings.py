@@ -12,10 +12,7 @@ from forwarder.okta.zones.address_ranges import AddressRange, parse_range
 from forwarder.rules.evaluation.countries import UNKNOWN, country_code
 
 _PRIVATE = tuple(
-    map(
-        parse_range,
-        ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
-    )
+    map(parse_range, ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
 )
 
 MAX_PLACES = 75
@@ -99,9 +96,7 @@ def _distinct_ranges(written: tuple[str, ...]) -> tuple[str, ...]:
 
 def _service(name: str) -> str:
     if not re.fullmatch(r"[A-Z0-9_]{1,100}", name):
-        raise ValueError(
-            f"{name!r} is not a category of IP services; write it in capitals, as in ALL_ANONYMIZERS"
-        )
+        raise ValueError(f"{name!r} is not a category of IP services; write it in capitals, as in ALL_ANONYMIZERS")
     return name
 
 
@@ -109,17 +104,13 @@ _Text = Annotated[str, BeforeValidator(_text)]
 Countries = Annotated[tuple[Annotated[_Text, AfterValidator(_country)], ...], AfterValidator(_distinct)]
 Regions = Annotated[tuple[Annotated[_Text, AfterValidator(_region)], ...], AfterValidator(_distinct)]
 Asns = Annotated[tuple[Annotated[_Text, AfterValidator(_asn)], ...], AfterValidator(_distinct)]
-Addresses = Annotated[
-    tuple[Annotated[_Text, AfterValidator(_address)], ...], AfterValidator(_distinct_ranges)
-]
+Addresses = Annotated[tuple[Annotated[_Text, AfterValidator(_address)], ...], AfterValidator(_distinct_ranges)]
 Services = Annotated[tuple[Annotated[_Text, AfterValidator(_service)], ...], AfterValidator(_distinct)]
 
 
 def _zone_name(name: str) -> str:
     if name.casefold() in {system.casefold() for system in SYSTEM_ZONES}:
-        raise ValueError(
-            "Okta made this zone itself, and the forwarder never changes it; choose another name"
-        )
+        raise ValueError("Okta made this zone itself, and the forwarder never changes it; choose another name")
     if not name.isprintable():
         raise ValueError("a name must have only printable characters")
     return name
@@ -185,9 +176,7 @@ class ZoneSettings(Section):
         if self.ips and self.conditions:
             raise ValueError("`ips` cannot be combined with other keys; write two zones")
         if self.proxy and self.services:
-            raise ValueError(
-                "set `proxy` or `services`, not both; `services` can name single kinds of proxies"
-            )
+            raise ValueError("set `proxy` or `services`, not both; `services` can name single kinds of proxies")
         if self.except_services and not self.services:
             raise ValueError("`except_services` needs `services`; set `services` too")
         return self

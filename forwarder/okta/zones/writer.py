@@ -33,9 +33,7 @@ class Applied(msgspec.Struct, frozen=True):
 class ZoneWriter:
     """Writes the zones of one org. Every method raises OktaError if Okta refuses or does not respond."""
 
-    def __init__(
-        self, org: str, admin: ZoneAdmin, guard: ZoneGuard, record: ZoneRecord, clock: Clock
-    ) -> None:
+    def __init__(self, org: str, admin: ZoneAdmin, guard: ZoneGuard, record: ZoneRecord, clock: Clock) -> None:
         self.admin = admin
         self.guard = guard
         self._org = org
@@ -88,12 +86,7 @@ class ZoneWriter:
     async def _unchanged(self, zone: Zone) -> Zone:
         """Read `zone` from Okta again and return it. Raise OktaError if it has changed."""
         now = await self.admin.get(zone.id)
-        if (now.contents, now.status, now.usage, now.name) != (
-            zone.contents,
-            zone.status,
-            zone.usage,
-            zone.name,
-        ):
+        if (now.contents, now.status, now.usage, now.name) != (zone.contents, zone.status, zone.usage, zone.name):
             raise OktaError(f"someone else changed the zone {zone.title} meanwhile; try again")
         return now
 

@@ -80,23 +80,12 @@ class Rows:
             return []
 
     async def finish(
-        self,
-        action: Action,
-        outcome: Outcome,
-        reason: Reason | None,
-        detail: str,
-        more: Sequence[Action] = (),
+        self, action: Action, outcome: Outcome, reason: Reason | None, detail: str, more: Sequence[Action] = ()
     ) -> Action:
         """End an action that leaves nothing to undo, and store the rows `more` in the same commit. Return the ended
         row."""
         ended = msgspec.structs.replace(
-            action,
-            state=ActionState.ENDED,
-            outcome=outcome,
-            reason=reason,
-            detail=detail,
-            waits_for=None,
-            due=None,
+            action, state=ActionState.ENDED, outcome=outcome, reason=reason, detail=detail, waits_for=None, due=None
         )
         await self.commit([ended, *more], [ended])
         return ended
@@ -106,10 +95,7 @@ class Rows:
         attempts = action.attempts + 1
         due = self.clock.now() + int(backoff.delay(min(attempts, 20)) * SECOND)
         return msgspec.structs.replace(
-            answered(action, answer),
-            attempts=attempts,
-            detail=answer.text,
-            due=max(due, answer.retry_at or 0),
+            answered(action, answer), attempts=attempts, detail=answer.text, due=max(due, answer.retry_at or 0)
         )
 
 

@@ -11,13 +11,7 @@ from typing import TypeVar
 
 from forwarder.core.action import Action, ActionState, ActionTarget, EffectKind, Waits
 from forwarder.core.time import SECOND, Micros
-from forwarder.react.action_rows.limit_counts import (
-    LimitHits,
-    OpenPrompts,
-    RecentActions,
-    acted_at,
-    scopes_of,
-)
+from forwarder.react.action_rows.limit_counts import LimitHits, OpenPrompts, RecentActions, acted_at, scopes_of
 from forwarder.react.schedule import Schedule
 from forwarder.react.settings.guards import Limit
 
@@ -300,11 +294,7 @@ class ActionsInMemory:
         held = self._held.get(where)
         if held is None or held.key == action.key or action.is_open or _undone(action) >= _undone(held):
             self._held[where] = action
-        old = [
-            key
-            for key, one in self._held.items()
-            if not one.is_open and _undone(one) <= _undone(action) - HOLD
-        ]
+        old = [key for key, one in self._held.items() if not one.is_open and _undone(one) <= _undone(action) - HOLD]
         for key in old:
             del self._held[key]
 

@@ -246,7 +246,9 @@ class AddToGroup(OktaAct):
             return answer
         if not answer.body:
             return group
-        text = f"members of the group {name!r} have an admin role; remove the role from the group, or name another group"
+        text = (
+            f"members of the group {name!r} have an admin role; remove the role from the group, or name another group"
+        )
         return Answer(404, code="group", text=text)
 
 

@@ -91,9 +91,7 @@ class Poster:
             trust_env=server.environment,
         )
 
-    async def post(
-        self, content_type: str, body: bytes, headers: Mapping[str, str], hint: Hint = usual_hint
-    ) -> Answer:
+    async def post(self, content_type: str, body: bytes, headers: Mapping[str, str], hint: Hint = usual_hint) -> Answer:
         """Send one POST and return the answer. Raises nothing for an error of the server or the network.
 
         `hint` returns what the operator can do about a refusal.

@@ -32,21 +32,15 @@ async def check_jwks(settings: SetSettings) -> list[str]:
             answer = await _get(client, url)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         why, hint = why_unreachable(error, key)
-        return [
-            f"{key}: {url}: {why}; {hint}; Okta fetches the keys from the internet, so try it from there too"
-        ]
+        return [f"{key}: {url}: {why}; {hint}; Okta fetches the keys from the internet, so try it from there too"]
     status, content_type, content = answer
     if status != 200:
         return [f"{key}: {url} answers {status} instead of the keys; {fix}"]
     problems = []
     if content_type.partition(";")[0].strip().lower() != "application/json":
         shown = printable_line(content_type)[:80] or "nothing"
-        problems.append(
-            f"{key}: {url} has the content type {shown}, but Okta accepts only application/json; {fix}"
-        )
-    return problems + [
-        f"{key}: {url} {problem}; {hint or fix}" for problem, hint in _compare(settings, content)
-    ]
+        problems.append(f"{key}: {url} has the content type {shown}, but Okta accepts only application/json; {fix}")
+    return problems + [f"{key}: {url} {problem}; {hint or fix}" for problem, hint in _compare(settings, content)]
 
 
 async def check_provider(receiver: str, org: str, settings: SetSettings, okta: OktaCall) -> list[str]:
@@ -58,9 +52,7 @@ async def check_provider(receiver: str, org: str, settings: SetSettings, okta: O
     await okta.ready("GET", PROVIDERS_PATH)
     answer = await okta.call("GET", PROVIDERS_PATH)
     if not answer.ok or not isinstance(answer.body, list):
-        return [
-            f"{key}: cannot be checked, because the providers of {org} cannot be read: {_refusal(answer)}"
-        ]
+        return [f"{key}: cannot be checked, because the providers of {org} cannot be read: {_refusal(answer)}"]
     for provider in answer.body:
         registered = provider.get("settings") if isinstance(provider, dict) else None
         if isinstance(registered, dict) and registered.get("issuer") == settings.issuer:
@@ -75,9 +67,7 @@ def _provider_problems(
     name = printable_line(str(provider.get("name")))[:100]
     problems = []
     if provider.get("status") != "ACTIVE":
-        problems.append(
-            f"the provider {name!r} of {org} is not active, so its events are refused; activate it"
-        )
+        problems.append(f"the provider {name!r} of {org} is not active, so its events are refused; activate it")
     if (url := registered.get("jwks_url")) and url != settings.jwks_url:
         shown = printable_line(str(url))[:200]
         problems.append(

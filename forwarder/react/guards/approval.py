@@ -22,9 +22,7 @@ def ask(case: Case, approve_within: float, reason: Reason, why: str, text: str) 
     """
     action = case.action
     if case.in_shadow:
-        return Judgement(
-            Decision.SHADOW, reason, f"{text}; in mode enforce, the action would wait for approval"
-        )
+        return Judgement(Decision.SHADOW, reason, f"{text}; in mode enforce, the action would wait for approval")
     approval = action.approval or Approval(case.now + _time(action, approve_within), why)
     text = f"{text}; decide with: forwarder reactions approve {action.id}, or: forwarder reactions refuse {action.id}"
     return Judgement(Decision.WAIT, reason, text, Waits.APPROVAL, approval.until, approval=approval)

@@ -36,9 +36,7 @@ def why_not_blocked(text: str, protected: Iterable[Network], own: Iterable[Netwo
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
-    if isinstance(address, IPv6Address) and (
-        address.scope_id or any(address in network for network in _CARRIERS)
-    ):
+    if isinstance(address, IPv6Address) and (address.scope_id or any(address in network for network in _CARRIERS)):
         return False
     special = address.is_multicast or address.is_reserved or address.is_unspecified
     return address.is_global and not special

@@ -13,9 +13,7 @@ from forwarder.react.ports import Okta
 _LOGS = "/api/v1/logs"
 _UUID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _MOST_ASKED = 20  # events in one query
-_MOST_QUESTIONS = (
-    10  # per org and minute: a flood of forged events must not use up the rate limit that polls need too
-)
+_MOST_QUESTIONS = 10  # per org and minute: a flood of forged events must not use up the rate limit that polls need too
 _MOST_KEPT = 10_000
 
 

@@ -9,9 +9,7 @@ LONGEST: Micros = 86_400 * SECOND
 
 _MOST_AHEAD: Micros = 60 * SECOND  # an event may be this far ahead of our clock
 
-_IF_FORGED = (
-    "If the System Log is up to date, give the hook a new secret, because others may know the old secret"
-)
+_IF_FORGED = "If the System Log is up to date, give the hook a new secret, because others may know the old secret"
 
 
 def why_late(case: Case, fresh: float) -> Judgement | None:
@@ -24,9 +22,7 @@ def why_late(case: Case, fresh: float) -> Judgement | None:
     if (approval := action.approval) is not None and not case.is_approved:
         if approval.given is False:
             return refuse(Reason.APPROVAL, f"refused by {approval.by}")
-        return (
-            refuse(Reason.APPROVAL, "no human approved the action in time") if now >= approval.until else None
-        )
+        return refuse(Reason.APPROVAL, "no human approved the action in time") if now >= approval.until else None
     if action.kind is EffectKind.QUIET:
         return _of_quiet(case)
     if action.late:

@@ -86,9 +86,7 @@ class Directory:
         self._unknown: dict[tuple[str, str], tuple[Micros, LookUpError]] = {}  # since when, the oldest first
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
-    async def person(
-        self, org: str, user_id: str, protect: ProtectSettings, now: Micros, since: Micros
-    ) -> Person:
+    async def person(self, org: str, user_id: str, protect: ProtectSettings, now: Micros, since: Micros) -> Person:
         """Return the user with the groups and roles that `protect` needs, looked up at `since` or later.
 
         Raises:
@@ -114,9 +112,7 @@ class Directory:
     def strangers(self, org: str, now: Micros) -> int:
         """Return the number of user ids that look-ups in the last `AGE` did not find in the org. Many unknown ids are a
         sign of forged events."""
-        while (
-            self._unknown and (oldest := next(iter(self._unknown))) and self._unknown[oldest][0] <= now - AGE
-        ):
+        while self._unknown and (oldest := next(iter(self._unknown))) and self._unknown[oldest][0] <= now - AGE:
             del self._unknown[oldest]
         return sum(one == org for one, _ in self._unknown)
 
@@ -148,8 +144,7 @@ class Directory:
         if user.get("id") != user_id:
             # Okta also finds users by login, by a short name and by `me`, but the event must have an id.
             raise LookUpError(
-                f"Okta answered the look-up of user {user_id} with another user, {user.get('id')}",
-                is_unknown=True,
+                f"Okta answered the look-up of user {user_id} with another user, {user.get('id')}", is_unknown=True
             )
         groups = roles = None
         if protect.groups:

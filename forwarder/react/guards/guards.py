@@ -111,9 +111,7 @@ class Guards:
         acts = False
         try:
             judgement = await self._first(case)
-            acts = (
-                judgement.verdict in {Decision.GO, Decision.SHADOW} and judgement.reason is not Reason.LIMIT
-            )
+            acts = judgement.verdict in {Decision.GO, Decision.SHADOW} and judgement.reason is not Reason.LIMIT
         finally:
             if acts:
                 self._memory.claim(action, case.now, shadow=case.in_shadow)
@@ -307,9 +305,7 @@ class Guards:
         reached = reached_limit(case, self._memory.prompts(action), self._settings)
         if reached is not None:
             if reached.which == "day" or case.in_shadow:
-                return ask(
-                    case, self._settings.approve_within, Reason.LIMIT, LIMIT_OF[reached.which], reached.detail
-                )
+                return ask(case, self._settings.approve_within, Reason.LIMIT, LIMIT_OF[reached.which], reached.detail)
             return wait(Reason.LIMIT, reached.detail, Waits.RETRY, reached.until or now + DELAY)
         if not (over := self._memory.over(action, self._settings.limits, now, shadow=case.in_shadow)):
             return None

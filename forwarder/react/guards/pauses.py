@@ -86,14 +86,7 @@ class Pauses(msgspec.Struct, frozen=True):
         return next((one for one in self.pauses if one.covers(action, now)), None)
 
     def pause(
-        self,
-        scope: str,
-        why: str,
-        now: Micros,
-        *,
-        seconds: float | None = None,
-        by: str = "",
-        title: str = "",
+        self, scope: str, why: str, now: Micros, *, seconds: float | None = None, by: str = "", title: str = ""
     ) -> "Pauses":
         """Return the pauses with a new pause of `scope`, which replaces an earlier pause of the same scope. Without
         `seconds`, the new pause lasts until an operator resumes."""

@@ -72,9 +72,7 @@ class Prompts:
         way, handle = self._way(action), _read(action.handle)
         if isinstance(way, str) or handle is None:
             text = way if isinstance(way, str) else "the store does not have the id of the prompt"
-            return PromptProgress(
-                Reply.UNKNOWN, detail=f"the user's answer cannot be fetched any more: {text}"
-            )
+            return PromptProgress(Reply.UNKNOWN, detail=f"the user's answer cannot be fetched any more: {text}")
         out = self._out.get(action.key)
         if out is None:
             # After a restart, the last response is not known: it may have been `slow_down`, or the answer.
@@ -111,11 +109,7 @@ class Prompts:
         if look.is_spent:
             # Okta sends the tokens of an approval only once: a response that was lost may have been the approval.
             answer = Reply.UNKNOWN if handle.is_unsure else Reply.TIMEOUT
-            detail = (
-                "Okta no longer knows the prompt, and the response to a poll was lost"
-                if handle.is_unsure
-                else ""
-            )
+            detail = "Okta no longer knows the prompt, and the response to a poll was lost" if handle.is_unsure else ""
         elif answer is None and now >= handle.expires + _GRACE:
             answer = Reply.TIMEOUT if look.is_pending else Reply.UNKNOWN
             detail = detail or "Okta did not end the prompt in time"

@@ -91,8 +91,7 @@ class Ciba:
         if (failed := await self._tokens.load_keys()) is not None:
             # Do not poll: an approval could not be checked, and Okta sends it only once.
             return PollResult(
-                retry_at=failed.retry_at,
-                detail=f"not polled, because an approval could not be checked: {failed.text}",
+                retry_at=failed.retry_at, detail=f"not polled, because an approval could not be checked: {failed.text}"
             )
         answer = await self._server.post("/v1/token", {"grant_type": _GRANT, "auth_req_id": handle.poll})
         ids = ids_of(answer)

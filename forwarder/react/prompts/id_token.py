@@ -67,12 +67,7 @@ class IdTokens:
         app = self._server.app
         try:
             claims = jwt.decode(
-                token,
-                self._keys[kid],
-                ["RS256"],
-                checks | required,
-                audience=app.client_id,
-                issuer=app.issuer,
+                token, self._keys[kid], ["RS256"], checks | required, audience=app.client_id, issuer=app.issuer
             )
         except jwt.PyJWTError as error:
             return _WRONG.get(type(error).__name__, "it is not valid")

@@ -39,9 +39,7 @@ def template_problem(template: str) -> str | None:
     if _spelled(fixed) != " ".join(fixed.split()):
         return "has a character other than letters, digits, spaces and . , : - (phones may not show others)"
     if len(fixed) > MOST - len(_ending("0000")):
-        return (
-            f"is longer than {MOST - len(_ending('0000'))} characters; the code of the alert needs the rest"
-        )
+        return f"is longer than {MOST - len(_ending('0000'))} characters; the code of the alert needs the rest"
     return None
 
 
@@ -88,7 +86,5 @@ def _values(action: Action) -> dict[str, str]:
 def _spelled(text: str) -> str:
     """Return `text` in the permitted alphabet: letters lose their accents, any other character becomes a
     space."""
-    plain = "".join(
-        each for each in unicodedata.normalize("NFKD", text[:500]) if not unicodedata.combining(each)
-    )
+    plain = "".join(each for each in unicodedata.normalize("NFKD", text[:500]) if not unicodedata.combining(each))
     return " ".join(_OTHERS.sub(" ", plain).split())

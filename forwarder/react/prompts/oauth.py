@@ -42,13 +42,7 @@ class CibaApp:
     """
 
     def __init__(
-        self,
-        origin: str,
-        client_id: str,
-        private_key: str,
-        *,
-        server: str | None = None,
-        key_id: str | None = None,
+        self, origin: str, client_id: str, private_key: str, *, server: str | None = None, key_id: str | None = None
     ) -> None:
         """Describe the app `client_id` of the org with the URL `origin`. `server` is None for the org's own authorization
         server.
@@ -117,11 +111,7 @@ class AuthorizationServer:
             await client.aclose()
 
     async def _send(self, method: str, url: str, form: dict[str, str] | None) -> Answer:
-        headers = {
-            "accept": "application/json",
-            "accept-encoding": "identity",
-            "user-agent": "okta-forwarder",
-        }
+        headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "okta-forwarder"}
         try:
             client = await self._connected()
             request = client.build_request(method, url, data=form, headers=headers)
@@ -134,9 +124,7 @@ class AuthorizationServer:
     async def _connected(self) -> httpx.AsyncClient:
         async with self._lock:
             if self._client is None:
-                trusted = await asyncio.to_thread(
-                    ssl.create_default_context
-                )  # reading the authorities takes 0.1 s
+                trusted = await asyncio.to_thread(ssl.create_default_context)  # reading the authorities takes 0.1 s
                 self._client = http_client(
                     verify=trusted,
                     timeout=_TIMEOUT,

@@ -3,14 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    GetJsonSchemaHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, model_serializer, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
@@ -172,8 +165,7 @@ class DoSettings(Section):
         if "prompt" in written and "prompt" not in cls.model_fields:
             raise ValueError("a prompt cannot follow a prompt; remove this prompt")
         return {
-            key: {} if key in KINDS and isinstance(value, NoValue | None) else value
-            for key, value in written.items()
+            key: {} if key in KINDS and isinstance(value, NoValue | None) else value for key, value in written.items()
         }
 
     @model_validator(mode="after")
@@ -290,10 +282,9 @@ class OnSettings(Section):
 
     rule: Text | None = None
     tag: Text | None = None
-    level: (
-        Annotated[Literal["informational", "low", "medium", "high", "critical"], BeforeValidator(_lower)]
-        | None
-    ) = None
+    level: Annotated[Literal["informational", "low", "medium", "high", "critical"], BeforeValidator(_lower)] | None = (
+        None
+    )
     orgs: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
     mode: WrittenMode | None = None
     do: Annotated[tuple[FirstDoSettings, ...], Field(min_length=1)]

@@ -9,14 +9,7 @@ import msgspec
 from forwarder.core.action import WITHOUT_USER
 from forwarder.react.ports import KnownRule
 from forwarder.react.settings.actions import AddToGroupSettings, NotifySettings, OnSettings, RiskEventSettings
-from forwarder.react.settings.entries import (
-    WrittenAction,
-    chooses,
-    prompt_of,
-    same_effect,
-    written,
-    written_in,
-)
+from forwarder.react.settings.entries import WrittenAction, chooses, prompt_of, same_effect, written, written_in
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.types import Mode
 
@@ -165,11 +158,7 @@ def org_problems(reactions: ReactionsSettings, orgs: Mapping[str, OrgAccess]) ->
             if line not in seen:
                 seen.add(line)
                 yield line
-    if (
-        "confirm" in reactions.model_fields_set
-        and reactions.confirm
-        and not any(org.api for org in orgs.values())
-    ):
+    if "confirm" in reactions.model_fields_set and reactions.confirm and not any(org.api for org in orgs.values()):
         yield from {f"reactions.confirm: {_NO_LOG}; set `orgs.NAME.api`, or write `confirm: []`"} - seen
 
 
@@ -215,9 +204,7 @@ def _needs(
         )
 
 
-def rule_problems(
-    reactions: ReactionsSettings, rules: Sequence[KnownRule], factor_types: FactorTypes
-) -> Iterator[str]:
+def rule_problems(reactions: ReactionsSettings, rules: Sequence[KnownRule], factor_types: FactorTypes) -> Iterator[str]:
     """Yield a problem for each setting of the section that does not fit the loaded rules."""
     if reactions.on and not rules:
         yield "reactions.on: there are no rules whose alerts could lead to actions; set `rules.files`"
@@ -240,9 +227,7 @@ def rule_problems(
 
 def _conflicts_across(entries: Sequence[Sequence[WrittenAction]], seen: set[str]) -> Iterator[str]:
     alone = {line for each in entries for line in _conflicts(each)}
-    for line in _conflicts(
-        [action for each in entries for action in each if action.mode is not Mode.OFF], across=True
-    ):
+    for line in _conflicts([action for each in entries for action in each if action.mode is not Mode.OFF], across=True):
         if line not in seen and line not in alone:
             seen.add(line)
             yield line
@@ -253,11 +238,7 @@ def _unknown_rule(path: str, entry: OnSettings, rules: Sequence[KnownRule]) -> I
     if entry.rule is not None and not found:
         names = [name for rule in rules for name in (rule.name, rule.id) if name]
         titled = [rule for rule in rules if rule.title.lower() == entry.rule.lower()]
-        hint = (
-            f"; write its {'name' if titled[0].name else 'id'}, {titled[0].name or titled[0].id}"
-            if titled
-            else ""
-        )
+        hint = f"; write its {'name' if titled[0].name else 'id'}, {titled[0].name or titled[0].id}" if titled else ""
         hint = hint or _did_you_mean(entry.rule, names) or "; `forwarder rules list` shows the rules"
         yield f"{path}.rule: there is no rule with the id or name {entry.rule!r}{hint}"
     if entry.rule is not None and found and not found[0].alerts:

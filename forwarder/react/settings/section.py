@@ -40,11 +40,7 @@ def _webhook_url(written: Any) -> Any:
     secret = Secret.read(written)
     if secret.is_read:
         parts = split_url(secret.reveal())
-        if (
-            parts.scheme not in {"http", "https"}
-            or not parts.hostname
-            or not re.fullmatch(r"[!-~]+", secret.reveal())
-        ):
+        if parts.scheme not in {"http", "https"} or not parts.hostname or not re.fullmatch(r"[!-~]+", secret.reveal()):
             raise ValueError("is not a URL of a server; write one like https://host/path")
         if parts.scheme != "https" and not is_loopback(parts.hostname):
             raise ValueError("must begin with https://; plain http works only to a loopback address")
@@ -58,16 +54,12 @@ def _url_or_secret(url: str | Secret) -> str | Secret:
 def _serve_or_url(text: str) -> str:
     if text == "serve" or text.lower().startswith(("http://", "https://")):
         return text if text == "serve" else _url(text)
-    raise ValueError(
-        "write `serve`, or the URL where you publish the keys, as in https://host.example/jwks.json"
-    )
+    raise ValueError("write `serve`, or the URL where you publish the keys, as in https://host.example/jwks.json")
 
 
 def _issuer(url: str) -> str:
     if len(_url(url)) > _LONGEST_ISSUER:
-        raise ValueError(
-            f"is longer than {_LONGEST_ISSUER} characters, the most that Okta accepts; shorten it"
-        )
+        raise ValueError(f"is longer than {_LONGEST_ISSUER} characters, the most that Okta accepts; shorten it")
     return url
 
 
@@ -164,9 +156,7 @@ class RiskReceiverSettings(Section):
         if (self.org is None) == (self.url is None):
             raise ValueError("set `org` for one of `orgs`, or `url` with `audience` for another receiver")
         if self.org is not None and (self.audience or self.authorization or self.ca_file):
-            raise ValueError(
-                "`audience`, `authorization` and `ca_file` are for a `url`; Okta needs none of them"
-            )
+            raise ValueError("`audience`, `authorization` and `ca_file` are for a `url`; Okta needs none of them")
         if self.url is not None and not self.audience:
             raise ValueError("`audience` is required with `url`; write what the receiver expects in `aud`")
         if self.authorization and not re.fullmatch(r"[ -~]+", self.authorization.reveal()):
@@ -303,8 +293,7 @@ class ReactionsSettings(Section):
         if self.set and self.set.jwks == "serve":
             taken = (name for name, path in paths.items() if path.rstrip("/") == JWKS_PATH)
             yield from (
-                f"orgs.{name}.path: `reactions.set.jwks: serve` needs this path; choose another path"
-                for name in taken
+                f"orgs.{name}.path: `reactions.set.jwks: serve` needs this path; choose another path" for name in taken
             )
 
     def _servers(self) -> Iterator[tuple[str, WebhookSettings | RiskReceiverSettings]]:

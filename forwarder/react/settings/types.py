@@ -144,11 +144,7 @@ WrittenApprove = Annotated[
         {
             "anyOf": [
                 {"enum": [False, True, "no", "yes"]},
-                {
-                    "type": "object",
-                    "properties": {"within": _duration.json_schema()},
-                    "additionalProperties": False,
-                },
+                {"type": "object", "properties": {"within": _duration.json_schema()}, "additionalProperties": False},
             ]
         }
     ),

@@ -42,9 +42,7 @@ def warnings(
     if live and reactions.fresh > late:
         yield "reactions.fresh: is longer than `rules.late`, after which an alert is late anyway; raise `rules.late` too"
     changing = [each for each in live if each.do.kind is not EffectKind.QUIET]
-    unconfirmed = {each.do.kind for each in changing} & {EffectKind.TIMED, EffectKind.PROMPT} - set(
-        reactions.confirm
-    )
+    unconfirmed = {each.do.kind for each in changing} & {EffectKind.TIMED, EffectKind.PROMPT} - set(reactions.confirm)
     if unconfirmed and hooked:
         kinds = " and ".join(sorted(unconfirmed))
         yield (
@@ -61,9 +59,7 @@ def warnings(
         yield "reactions.protect.admins: is false, so actions can hit administrators; set it to true"
     for name, org in orgs.items():
         concerned = [each for each in changing if name in (each.entry.orgs or orgs)]
-        yield from _org(
-            reactions, name, org, [each for each in concerned if each.do.name not in WITHOUT_USER]
-        )
+        yield from _org(reactions, name, org, [each for each in concerned if each.do.name not in WITHOUT_USER])
 
 
 def rule_warnings(reactions: ReactionsSettings, rules: Sequence[KnownRule]) -> Iterator[str]:
@@ -94,9 +90,7 @@ def _about(each: WrittenAction) -> Iterator[str]:
         yield f"{each.named}: Okta does not allow setting a user's risk back to none; `level: low` is the lowest"
 
 
-def _org(
-    reactions: ReactionsSettings, name: str, org: OrgAccess, concerned: Sequence[WrittenAction]
-) -> Iterator[str]:
+def _org(reactions: ReactionsSettings, name: str, org: OrgAccess, concerned: Sequence[WrittenAction]) -> Iterator[str]:
     if not concerned:
         return
     if not org.knows_itself and any(each.mode is Mode.ENFORCE for each in concerned):

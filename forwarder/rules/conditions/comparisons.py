@@ -157,9 +157,7 @@ class Conditions:
 
     def _understood(self, pieces: Sequence[_Piece]) -> Condition | None:
         match pieces:
-            case [QueryToken(kind="word"), QueryToken(text="="), *rest] if (
-                rest
-            ):  # a value is assigned to a column
+            case [QueryToken(kind="word"), QueryToken(text="="), *rest] if rest:  # a value is assigned to a column
                 return self._understood(rest)
             case [QueryToken("word", function), _Group(parts)]:
                 return self._call(function.lower(), [written for written, _ in parts])

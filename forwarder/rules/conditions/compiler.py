@@ -198,9 +198,7 @@ def _number(field: str, number: float) -> Test:
 def _reference(reader: FieldReader, value: FieldReference) -> Test:
     other = event_fields.lower_texts(value.field)
     compare = _REFERENCES[value.starts, value.ends]
-    return lambda reading: any(
-        compare(found, wanted) for found in reading[reader] for wanted in reading[other]
-    )
+    return lambda reading: any(compare(found, wanted) for found in reading[reader] for wanted in reading[other])
 
 
 def _keyword(value: Value) -> Test:
@@ -242,9 +240,7 @@ def text_matcher(text: Text) -> Callable[[str], bool]:
             return lambda found: found.startswith(head)
     if all(part is Wild.MANY for part in parts):
         return lambda _: True
-    return full_match(
-        "".join(_AS_EXPRESSION[part] if isinstance(part, Wild) else escape(str(part)) for part in parts)
-    )
+    return full_match("".join(_AS_EXPRESSION[part] if isinstance(part, Wild) else escape(str(part)) for part in parts))
 
 
 _AS_EXPRESSION = {Wild.MANY: ".*", Wild.ONE: "."}
@@ -272,9 +268,7 @@ def _compared(comparison: Comparison) -> Test:
     return lambda reading: quantifier(matches(value) for value in reading[reader] if value is not None)
 
 
-def _value_matcher(
-    compare: Callable[[Any, Any], bool], wanted: str, *, quoted: bool
-) -> Callable[[object], bool]:
+def _value_matcher(compare: Callable[[Any, Any], bool], wanted: str, *, quoted: bool) -> Callable[[object], bool]:
     """Return a function that compares a value of an event with `wanted`, as numbers if both are numbers, else as text.
 
     Equality: a string in an event is compared as text, even if it looks like a number. So the number 80.0 equals 80,

@@ -81,9 +81,7 @@ def _walk(field: str) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
             elif further or part.isdecimal():
                 return tuple(_flat(_found(value, (part, *further))))
             else:  # the last key of a path through an array, as in target.displayName
-                return tuple(
-                    _flat([item[part] for item in _flat(value) if isinstance(item, dict) and part in item])
-                )
+                return tuple(_flat([item[part] for item in _flat(value) if isinstance(item, dict) and part in item]))
         if type(value) is list:
             return tuple(_flat(value))
         return (value,) if value is not None or steps or first in root else ()
@@ -174,9 +172,7 @@ def encoded_texts(field: str) -> FieldReader:
 def numbers(field: str) -> FieldReader:
     """Return a reader of the numeric values of a field: numbers, and texts that contain a number."""
     found = values(field)
-    return FieldReader(
-        lambda reading: tuple([each for each in map(number_of, reading[found]) if each is not None])
-    )
+    return FieldReader(lambda reading: tuple([each for each in map(number_of, reading[found]) if each is not None]))
 
 
 @lru_cache(maxsize=10_000)

@@ -24,12 +24,7 @@ from forwarder.rules.conditions.values import (
 
 _MAX_VALUES = 5
 _MAX_TEXT = 200
-_VERBS = {
-    (True, False): "wants",
-    (False, False): "matches",
-    (False, True): "excludes",
-    (True, True): "excludes only",
-}
+_VERBS = {(True, False): "wants", (False, False): "matches", (False, True): "excludes", (True, True): "excludes only"}
 """The verb for what a rule does with a value. The key: the result that the test should have had, and whether the test is
 inside a `not`."""
 

@@ -26,8 +26,7 @@ _TOKENS = re.compile(
     re.VERBOSE,
 )
 _COMMENT = re.compile(
-    r"""("(?:\\.|[^"\\])*+"?|'(?:\\.|[^'\\])*+'?)|(?:^|(?<=\s))(?:\#|//)[^\n]*""",
-    re.VERBOSE | re.MULTILINE | re.DOTALL,
+    r"""("(?:\\.|[^"\\])*+"?|'(?:\\.|[^'\\])*+'?)|(?:^|(?<=\s))(?:\#|//)[^\n]*""", re.VERBOSE | re.MULTILINE | re.DOTALL
 )
 """Matches a quoted text, which is kept, or a comment. A quote without an end reaches to the end of the text, so each
 character is read once."""

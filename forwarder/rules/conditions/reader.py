@@ -81,9 +81,7 @@ class TokenReader:
             raise RuleFileError("the query ends too early")
         if kinds and token.kind not in kinds:
             expected = "a value" if "text" in kinds else "a name without quotes"
-            raise RuleFileError(
-                f"line {token.line} of the query: {token.text!r} where {expected} was expected"
-            )
+            raise RuleFileError(f"line {token.line} of the query: {token.text!r} where {expected} was expected")
         self._at += 1
         return token
 
@@ -106,9 +104,7 @@ class TokenReader:
         """
         token = self.next()
         if not self.skip(text):
-            found = (
-                f"line {token.line} of the query: {token.text!r} where" if token else "the query ends where"
-            )
+            found = f"line {token.line} of the query: {token.text!r} where" if token else "the query ends where"
             raise RuleFileError(f"{found} {text!r} was expected")
 
     def condition(self, operand: Callable[[], Condition]) -> Condition:

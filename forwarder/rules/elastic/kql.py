@@ -55,9 +55,7 @@ def read_lucene(query: str) -> Condition:
     """
     found = tokenize(query, _LUCENE, _unquoted)
     joined = [
-        QueryToken("word", _JOINTS[token.text], token.line)
-        if token.kind == "mark" and token.text in _JOINTS
-        else token
+        QueryToken("word", _JOINTS[token.text], token.line) if token.kind == "mark" and token.text in _JOINTS else token
         for token in found
     ]
     return _Query(joined, lucene=True).read()

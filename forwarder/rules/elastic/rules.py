@@ -25,9 +25,7 @@ _PRODUCT = ("integration", "index", "tags")
 _KINDS = ("query", "eql", "esql", "threshold", "threat_match", "new_terms", "saved_query")
 _SIGNS = ("language", "rule_id", "risk_score", "integration")
 _SOURCES = ("index", "data_view_id")
-_OKTAS_DATA = re.compile(
-    r"\bokta[.*](?!com\b|exe\b)|(?:dataset|module)\b.{0,20}okta", re.IGNORECASE | re.DOTALL
-)
+_OKTAS_DATA = re.compile(r"\bokta[.*](?!com\b|exe\b)|(?:dataset|module)\b.{0,20}okta", re.IGNORECASE | re.DOTALL)
 
 
 def elastic_maker(found: dict[str, Any]) -> Callable[[], Rule | LeftOut] | None:
@@ -137,9 +135,7 @@ def _first_read(query: str, readers: list[Callable[[str], list[Condition]]]) -> 
 def _languages(found: dict[str, Any]) -> list[str]:
     """Return the languages of a rule. A hunt may have several."""
     given = found.get("language")
-    named = [
-        _spelled(name) for name in (given if isinstance(given, list) else [given]) if isinstance(name, str)
-    ]
+    named = [_spelled(name) for name in (given if isinstance(given, list) else [given]) if isinstance(name, str)]
     if found.get("type") in _KINDS or any(found.get(key) for key in (*_PRODUCT, "rule_id")):
         # Kibana shows `kuery` as KQL. In other products' rules, KQL is Microsoft's language.
         named = ["kuery" if name == "kql" else name for name in named]

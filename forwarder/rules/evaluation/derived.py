@@ -37,18 +37,10 @@ YOUNG = 7 * DAY
 
 DERIVED_FROM = {
     "forwarder.country": ("client.geographicalContext.country",),
-    "forwarder.anonymous": (
-        "securityContext.isProxy",
-        "securityContext.ipDetails",
-        "debugContext.debugData.tunnels",
-    ),
+    "forwarder.anonymous": ("securityContext.isProxy", "securityContext.ipDetails", "debugContext.debugData.tunnels"),
     "forwarder.new.country": ("client.geographicalContext.country",),
     "forwarder.new.asn": ("securityContext.asNumber",),
-    "forwarder.new.device": (
-        "device.id",
-        "debugContext.debugData.deviceFingerprint",
-        "debugContext.debugData.dtHash",
-    ),
+    "forwarder.new.device": ("device.id", "debugContext.debugData.deviceFingerprint", "debugContext.debugData.dtHash"),
     "forwarder.new.user_agent": ("client.userAgent.rawUserAgent",),
     "forwarder.travel": ("client.geographicalContext.geolocation",),
 }
@@ -141,9 +133,7 @@ class UserHistory:
             return None
         places = sorted([*self._places, place])
         recent = [one for one in places if one.at > places[-1].at - 25 * DAY // 24][-_MOST_PLACES:]
-        self._places = places[
-            max(0, len(places) - len(recent) - 1) :
-        ]  # with the last place before the recent ones
+        self._places = places[max(0, len(places) - len(recent) - 1) :]  # with the last place before the recent ones
         return msgspec.json.encode(self._places)
 
 
@@ -164,11 +154,7 @@ def reads_derived(rules: Ruleset) -> bool:
     fields = [field for each in rules.rules for field in fields_of(each.condition)]
     fields += [field for each in rules.exceptions for field in fields_of(each.condition)]
     for each in rules.correlations:
-        fields += [
-            each.field or "",
-            *each.group_by,
-            *(f for named in each.aliases.values() for f in named.values()),
-        ]
+        fields += [each.field or "", *each.group_by, *(f for named in each.aliases.values() for f in named.values())]
     return any(field.lower().startswith("forwarder.") for field in fields)
 
 
@@ -179,9 +165,7 @@ def user_of(raw: dict[str, Any]) -> str | None:
     return id_ if actor.get("type") == "User" and isinstance(id_, str) and 0 < len(id_) <= 100 else None
 
 
-def derive(
-    event: Event, raw: dict[str, Any], user: UserHistory | None
-) -> tuple[dict[str, Any], list[Sighting]]:
+def derive(event: Event, raw: dict[str, Any], user: UserHistory | None) -> tuple[dict[str, Any], list[Sighting]]:
     """Return the derived fields of the event, and the sightings that the store must save.
 
     Only an event with the outcome success makes a value known. So the country of a failed sign-in does not become
@@ -234,9 +218,7 @@ def _anonymous(raw: dict[str, Any]) -> bool:
     if security.get("isProxy") is True or str(security.get("isProxy")).lower() == "true":
         return True
     services = object_at(security, "ipDetails").get("ipServiceCategories")
-    if isinstance(services, list) and any(
-        isinstance(one, dict) and one.get("isAnonymous") is True for one in services
-    ):
+    if isinstance(services, list) and any(isinstance(one, dict) and one.get("isAnonymous") is True for one in services):
         return True
     tunnels = object_at(raw, "debugContext", "debugData").get("tunnels")
     text = tunnels if isinstance(tunnels, str) else msgspec.json.encode(tunnels).decode() if tunnels else ""

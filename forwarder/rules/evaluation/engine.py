@@ -255,9 +255,7 @@ class _Run:
 
     __slots__ = ("alerting", "event", "found", "id", "late", "points", "reading", "stale")
 
-    def __init__(
-        self, event: Event, raw: Mapping[str, Any], found: Evaluation, *, alerting: bool, late: bool
-    ) -> None:
+    def __init__(self, event: Event, raw: Mapping[str, Any], found: Evaluation, *, alerting: bool, late: bool) -> None:
         self.event = event
         self.found = found
         self.alerting = alerting
@@ -285,9 +283,7 @@ def rule_info(rule: DetectionRule | Correlation, correlations: Sequence[Correlat
         kind, known = rule.type, {each.id: each for each in correlations}
         fields = {name: _stands_for(name, rule, known) for name in rule.group_by}
         aliases = {name: sorted(found) for name, found in fields.items() if found != {name}}
-    return RuleInfo(
-        rule.id, rule.title, rule.level, kind, rule.tags, rule.references, rule.file.name, aliases
-    )
+    return RuleInfo(rule.id, rule.title, rule.level, kind, rule.tags, rule.references, rule.file.name, aliases)
 
 
 def content_of(rules: Ruleset) -> list[object]:

@@ -159,9 +159,7 @@ class Feed:
         found = [_values(reading[reader]) for reader in self._readers]
         return list(islice(product(*found), _MOST_GROUPS))
 
-    def group_of(
-        self, inner: Mapping[str, str], reading: Callable[[str], str | None]
-    ) -> tuple[str, ...] | None:
+    def group_of(self, inner: Mapping[str, str], reading: Callable[[str], str | None]) -> tuple[str, ...] | None:
         """Return the group that a match of an inner correlation belongs to; None if a value of the group is missing.
 
         `inner` is the group of the inner correlation. If a value is not in `inner`, it is read from the event by

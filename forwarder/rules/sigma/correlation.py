@@ -102,9 +102,7 @@ def _type(section: Mapping[str, Any], report: Report) -> str:
     kind = str(section.get("type") or "")
     if kind.lower() not in TYPES:
         known = f"one of {', '.join(TYPES)}"
-        text = (
-            f"the type {kind!r} is not supported here" if kind in _NUMERIC else f"there is no type {kind!r}"
-        )
+        text = f"the type {kind!r} is not supported here" if kind in _NUMERIC else f"there is no type {kind!r}"
         report(f"{text}; write {known}" if kind else f"`type` is required: {known}", line_of(section, "type"))
     return kind.lower()
 
@@ -139,9 +137,7 @@ def _generate(section: Mapping[str, Any]) -> bool:
     return written.value
 
 
-def _condition(
-    section: Mapping[str, Any], kind: str, rules: int, report: Report
-) -> tuple[str, int, str | None]:
+def _condition(section: Mapping[str, Any], kind: str, rules: int, report: Report) -> tuple[str, int, str | None]:
     """Return (operator, number, field) of a correlation's condition. The field may be None.
 
     Raises:
@@ -162,9 +158,7 @@ def _condition(
     if len(operators) != 1:
         raise RuleFileError(f"`condition` needs exactly one of {', '.join(OPERATORS)}")
     if operators[0] in ("lt", "lte", "neq"):
-        raise RuleFileError(
-            f"`{operators[0]}` cannot be decided, because more events may come; write gte, gt or eq"
-        )
+        raise RuleFileError(f"`{operators[0]}` cannot be decided, because more events may come; write gte, gt or eq")
     value = _whole_number(written[operators[0]])
     _check_count(_wanted(operators[0], value), kind, rules)
     fields = _texts(written, "field", report)
@@ -209,9 +203,7 @@ def _check_count(wanted: int, kind: str, rules: int) -> None:
     if wanted < 1:
         raise RuleFileError("`condition` is true without any event; write gte: 1, or a higher number")
     if kind == "temporal" and wanted > rules:
-        raise RuleFileError(
-            f"`condition` wants more different rules than `rules` names ({rules}); remove `condition`"
-        )
+        raise RuleFileError(f"`condition` wants more different rules than `rules` names ({rules}); remove `condition`")
     if wanted > MOST_COUNTED:
         raise RuleFileError(
             f"`condition` wants more than {MOST_COUNTED:,}, the highest number that is counted; write a lower number, "
@@ -225,20 +217,12 @@ def _aliases(section: Mapping[str, Any], rules: Sequence[str], report: Report) -
         return {}
     line = line_of(section, "aliases")
     if not isinstance(written, dict) or not all(isinstance(fields, dict) for fields in written.values()):
-        report(
-            "`aliases` must name a field for each rule, as in {user: {rule_a: actor.id, rule_b: target.id}}",
-            line,
-        )
+        report("`aliases` must name a field for each rule, as in {user: {rule_a: actor.id, rule_b: target.id}}", line)
         return {}
     for alias, fields in written.items():
         for rule, field in fields.items():
             if rule not in rules:
-                report(
-                    f"the alias {alias!r} names {rule!r}, which is not among `rules`", line_of(fields, rule)
-                )
+                report(f"the alias {alias!r} names {rule!r}, which is not among `rules`", line_of(fields, rule))
             if not isinstance(field, str):
                 report(f"the alias {alias!r} needs the name of a field", line_of(fields, rule))
-    return {
-        str(alias): {str(rule): str(field) for rule, field in fields.items()}
-        for alias, fields in written.items()
-    }
+    return {str(alias): {str(rule): str(field) for rule, field in fields.items()} for alias, fields in written.items()}

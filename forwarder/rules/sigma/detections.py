@@ -88,10 +88,7 @@ def about_okta(source: Any) -> bool | None:
 
 
 def detection_tree(
-    detection: Mapping[str, Any],
-    lists: Lists,
-    report: Report,
-    other_keys: Sequence[str] = ("condition", "timeframe"),
+    detection: Mapping[str, Any], lists: Lists, report: Report, other_keys: Sequence[str] = ("condition", "timeframe")
 ) -> Condition:
     """Read selections and their condition as a tree.
 
@@ -185,9 +182,7 @@ class _Named:
     def _spend(self, tests: int) -> None:
         self._left -= tests
         if self._left < 0:
-            raise RuleFileError(
-                f"its condition joins more than {_MAX_TESTS:,} tests; name each selection fewer times"
-            )
+            raise RuleFileError(f"its condition joins more than {_MAX_TESTS:,} tests; name each selection fewer times")
 
 
 def _tests(condition: Condition) -> int:

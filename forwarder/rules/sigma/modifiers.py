@@ -43,9 +43,7 @@ def _around(value: Value, *, start: bool, end: bool) -> Value:
             behind = (Wild.MANY,) if end and (before + parts)[-1:] != (Wild.MANY,) else ()
             return Text((*before, *parts, *behind), cased)
         case Expression():
-            return msgspec.structs.replace(
-                value, at_start=value.at_start or not start, at_end=value.at_end or not end
-            )
+            return msgspec.structs.replace(value, at_start=value.at_start or not start, at_end=value.at_end or not end)
         case FieldReference():
             return msgspec.structs.replace(value, starts=value.starts or end, ends=value.ends or start)
     raise RuleFileError("needs a text; write the value in quotes")
@@ -64,9 +62,7 @@ def _network(value: Value) -> Value:
     try:
         ipaddress.ip_network(cidr)
     except ValueError as error:
-        raise RuleFileError(
-            f"needs a network, as in '192.0.2.0/24', and {cidr!r} is not a network: {error}"
-        ) from None
+        raise RuleFileError(f"needs a network, as in '192.0.2.0/24', and {cidr!r} is not a network: {error}") from None
     return NetworkRange(cidr)
 
 
@@ -216,9 +212,7 @@ def _expanded(value: Value, lists: Lists) -> list[Value]:
     return [Text(way, value.cased) for way in _combined(value.parts, lists)]
 
 
-def _combined(
-    parts: Sequence[str | Wild | Placeholder], lists: Lists
-) -> list[tuple[str | Wild | Placeholder, ...]]:
+def _combined(parts: Sequence[str | Wild | Placeholder], lists: Lists) -> list[tuple[str | Wild | Placeholder, ...]]:
     choices: list[Sequence[tuple[str | Wild | Placeholder, ...]]] = []
     count = 1
     for part in parts:

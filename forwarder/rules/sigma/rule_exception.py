@@ -52,13 +52,7 @@ def read_exception(
         return None
     rules = _rules(section, report)
     return RuleException(
-        **described,
-        file=file,
-        line=line,
-        rules=rules,
-        condition=condition,
-        lets_through=lets_through,
-        until=until,
+        **described, file=file, line=line, rules=rules, condition=condition, lets_through=lets_through, until=until
     )
 
 

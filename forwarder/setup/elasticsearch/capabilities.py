@@ -43,13 +43,9 @@ async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> fr
     if answer is None or answer.has_all_requested:
         return frozenset()
     missing = [f"cluster privilege `{name}`" for name, has in answer.cluster.items() if not has]
-    of_indices = {
-        names: [right for right, has in rights.items() if not has] for names, rights in answer.index.items()
-    }
+    of_indices = {names: [right for right, has in rights.items() if not has] for names, rights in answer.index.items()}
     unseen = frozenset([pattern for pattern in _OTHER_PATTERNS if of_indices.pop(pattern, [])])
-    missing += [
-        f"index privilege `{right}` on `{names}`" for names in of_indices for right in of_indices[names]
-    ]
+    missing += [f"index privilege `{right}` on `{names}`" for names in of_indices for right in of_indices[names]]
     if not missing:
         return unseen
     raise MissingPrivilegeError(
@@ -67,9 +63,7 @@ async def _who(cluster: Cluster) -> str:
     if about is None:
         return "the sink's credentials"
     key = about.api_key
-    return (
-        f"the API key {key.name or '(without a name)'} (id {key.id})" if key else f"the user {about.username}"
-    )
+    return f"the API key {key.name or '(without a name)'} (id {key.id})" if key else f"the user {about.username}"
 
 
 async def find_capabilities(cluster: Cluster) -> Capabilities:
@@ -81,11 +75,7 @@ async def find_capabilities(cluster: Cluster) -> Capabilities:
     return Capabilities(
         processors=await _processors(cluster),
         missing_types=frozenset(
-            [
-                kind
-                for kind in FALLBACKS
-                if not await _takes(cluster, mappings={"properties": {"x": {"type": kind}}})
-            ]
+            [kind for kind in FALLBACKS if not await _takes(cluster, mappings={"properties": {"x": {"type": kind}}})]
         ),
         settings=frozenset(
             [
@@ -108,9 +98,7 @@ async def find_capabilities(cluster: Cluster) -> Capabilities:
 
 async def _processors(cluster: Cluster) -> frozenset[str]:
     """Return the processors that all ingest nodes have, because any of these nodes may process a document."""
-    answer = await cluster.get(
-        "/_nodes/ingest?filter_path=nodes.*.roles,nodes.*.ingest.processors.type", Nodes
-    )
+    answer = await cluster.get("/_nodes/ingest?filter_path=nodes.*.roles,nodes.*.ingest.processors.type", Nodes)
     nodes = [node for node in answer.nodes.values() if "ingest" in node.roles]
     each = [frozenset(one.type for one in node.ingest.processors) for node in nodes if node.ingest]
     return frozenset.intersection(*each) if each else frozenset()

@@ -115,11 +115,7 @@ def _body(reply: ClusterResponse, kind: type[T], what: str) -> T:
         raise MissingPrivilegeError(
             f"{right} is missing for {what}; docs/elasticsearch.md lists all privileges that setup needs. ({words})"
         )
-    hint = (
-        "; see GET _cluster/health, and run this again when the cluster is ready"
-        if reply.status == 503
-        else ""
-    )
+    hint = "; see GET _cluster/health, and run this again when the cluster is ready" if reply.status == 503 else ""
     raise SetupError(f"Elasticsearch answered {what} with {reply.status}: {words}{hint}")
 
 

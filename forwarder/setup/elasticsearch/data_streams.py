@@ -123,10 +123,7 @@ ALERTS = DataStream(
 
 _ACTION_FIELDS = (
     by_type(
-        {
-            "match_only_text": "message",
-            "keyword": "event.id event.action event.outcome event.reason rule.id rule.name",
-        }
+        {"match_only_text": "message", "keyword": "event.id event.action event.outcome event.reason rule.id rule.name"}
     )
     | by_type({"keyword": "org alert.id events"}, f"{ALERT_MODULE}.")
     | by_type(

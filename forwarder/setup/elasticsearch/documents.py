@@ -24,9 +24,7 @@ async def find_documents(
     async with ElasticsearchAdmin(settings, timeout) as api:
         reply = await api.call("POST", f"/{stream}/_search", query)
     if reply.status == 404:
-        raise SinkError(
-            f"there is no data stream {stream} yet; Elasticsearch creates it with the first event"
-        )
+        raise SinkError(f"there is no data stream {stream} yet; Elasticsearch creates it with the first event")
     if reply.status in {401, 403}:
         right = f"these credentials may not read {stream}; give the key the index privilege `read`"
         text = WRONG_CREDENTIALS if reply.status == 401 else right
@@ -35,6 +33,4 @@ async def find_documents(
         hits = reply.body["hits"]["hits"]
         return {str(hit["_id"]): str(hit["_index"]) for hit in hits}
     except (TypeError, KeyError):
-        raise SinkError(
-            f"Elasticsearch answered the search with {reply.status}: {reason(reply)[:200]}"
-        ) from None
+        raise SinkError(f"Elasticsearch answered the search with {reply.status}: {reason(reply)[:200]}") from None

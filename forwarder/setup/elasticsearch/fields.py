@@ -172,7 +172,5 @@ def _dynamic_templates(free: Collection[str]) -> list[Mapping]:
     ]
 
 
-STRINGS = {
-    "strings": {"match_mapping_type": "string", "mapping": {"type": "keyword", "ignore_above": IGNORE_ABOVE}}
-}
+STRINGS = {"strings": {"match_mapping_type": "string", "mapping": {"type": "keyword", "ignore_above": IGNORE_ABOVE}}}
 """The dynamic template for all other strings, used if the server does not have its own one (`ecs@mappings`)."""

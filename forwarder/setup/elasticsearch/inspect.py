@@ -63,10 +63,7 @@ async def find_deviations(
     ours = [await pipeline_step(cluster, has), *await template_steps(cluster, has, retention, (EVENTS,))]
     others = await template_steps(cluster, has, retention, OTHER_STREAMS if other_streams else ())
     deviations = [
-        Deviation(
-            severe=step.stored is None,
-            text=f"{step.what} {'is missing' if step.stored is None else 'differs'}",
-        )
+        Deviation(severe=step.stored is None, text=f"{step.what} {'is missing' if step.stored is None else 'differs'}")
         for step in (*ours, *others)
         if step.differs
     ]

@@ -55,9 +55,7 @@ async def setup(api: AdminApi, target: SetupTarget, options: Options, report: Re
         SinkError: there was no response from the cluster.
     """
     cluster = Cluster(api)
-    unseen = await check_privileges(
-        cluster, rollover=options.rollover, ilm=bool(options.retention.ilm_policy)
-    )
+    unseen = await check_privileges(cluster, rollover=options.rollover, ilm=bool(options.retention.ilm_policy))
     for pattern in sorted(unseen):
         report(
             "note",
@@ -79,9 +77,7 @@ async def setup(api: AdminApi, target: SetupTarget, options: Options, report: Re
     lines = conflicts(templates, target.data_stream)
     if lines:
         raise SetupError(
-            "\n".join(
-                [*lines, "Remove or rename that template, or narrow its patterns. Nothing was changed."]
-            )
+            "\n".join([*lines, "Remove or rename that template, or narrow its patterns. Nothing was changed."])
         )
     return await _prepare(cluster, target, options, report)
 
@@ -167,10 +163,7 @@ async def _write(
 ) -> bool:
     """Write the pipeline and the templates of `streams`. Then update these data streams, as far as the credentials
     allow it. Return whether documents can be written to all of them."""
-    steps = [
-        await pipeline_step(cluster, has),
-        *await template_steps(cluster, has, options.retention, streams),
-    ]
+    steps = [await pipeline_step(cluster, has), *await template_steps(cluster, has, options.retention, streams)]
     for step in steps:
         await step.take(cluster, options, report)
     if EVENTS in streams:
@@ -219,9 +212,7 @@ class SetupStep(msgspec.Struct, frozen=True):
             return
         before, after = _comparable(self.stored or {}), _comparable(self.wanted)
         verb = "create" if self.stored is None else "change"
-        if (
-            self.stored is not None or options.dry_run
-        ):  # not for a new object: it is long, and replaces nothing
+        if self.stored is not None or options.dry_run:  # not for a new object: it is long, and replaces nothing
             report("diff", _difference(self.what, before, after))
         if options.dry_run:
             report("note", f"{self.what}: would {verb} it")
@@ -299,7 +290,5 @@ def _comparable(body: Body) -> Body:
 
 
 def _difference(what: str, before: Body, after: Body) -> str:
-    old, new = (
-        json.dumps(body, indent=2, sort_keys=True).splitlines() if body else [] for body in (before, after)
-    )
+    old, new = (json.dumps(body, indent=2, sort_keys=True).splitlines() if body else [] for body in (before, after))
     return "\n".join(difflib.unified_diff(old, new, f"{what}, now", f"{what}, wanted", n=2, lineterm=""))

@@ -8,9 +8,7 @@ from forwarder.setup.elasticsearch.template_bodies import Options
 from forwarder.setup.reporter import Reporter
 
 
-async def sync_data_stream(
-    cluster: Cluster, name: str, wanted: str | None, options: Options, report: Reporter
-) -> bool:
+async def sync_data_stream(cluster: Cluster, name: str, wanted: str | None, options: Options, report: Reporter) -> bool:
     """Update the data stream `name` so that it matches its template, as far as `options` allow it.
 
     `wanted` is the fingerprint of the mapping that a new backing index would have. Return whether documents can be
@@ -24,10 +22,7 @@ async def sync_data_stream(
         report("problem", f"an index or alias has the name of the data stream {name}; remove or rename it")
         return False
     if not found.data_streams or not found.data_streams[0].backing_indices:
-        report(
-            "info",
-            f"the data stream {name} does not exist yet; Elasticsearch creates it with the first event",
-        )
+        report("info", f"the data stream {name} does not exist yet; Elasticsearch creates it with the first event")
         return True
     await _mapping(cluster, name, found.data_streams[0].backing_indices[-1], wanted, options, report)
     await _retention(cluster, name, options, report)
@@ -42,17 +37,9 @@ async def _mapping(
     if template_bodies.fingerprint(meta) == wanted:
         report("same", f"data stream {name}: its current index has the mapping of the template")
         return
-    since = (
-        "was created before this template"
-        if template_bodies.fingerprint(meta) is None
-        else "has an older mapping"
-    )
+    since = "was created before this template" if template_bodies.fingerprint(meta) is None else "has an older mapping"
     if not options.rollover or options.dry_run:
-        verb = (
-            "would start a new one"
-            if options.rollover
-            else "run this command with --rollover to start a new one"
-        )
+        verb = "would start a new one" if options.rollover else "run this command with --rollover to start a new one"
         report("note", f"data stream {name}: its current index {index} {since}; {verb}")
         return
     made = await cluster.send("POST", f"/{name}/_rollover", RolledOver)
@@ -74,22 +61,12 @@ async def _retention(cluster: Cluster, name: str, options: Options, report: Repo
     if has == wanted:
         return
     if wanted is None:
-        report(
-            "note", f"data stream {name}: still keeps events for {has}, although the sink has no `retention`"
-        )
+        report("note", f"data stream {name}: still keeps events for {has}, although the sink has no `retention`")
     elif options.dry_run:
-        report(
-            "note",
-            f"data stream {name}: would keep events for {wanted} instead of {has or 'an unlimited time'}",
-        )
+        report("note", f"data stream {name}: would keep events for {wanted} instead of {has or 'an unlimited time'}")
     else:
         try:
             await cluster.send("PUT", path, dict, {"data_retention": wanted})
         except SetupError as error:
-            raise SetupError(
-                f"the templates are written, but not the retention of {name}: {error}"
-            ) from error
-        report(
-            "done",
-            f"data stream {name}: now keeps events for {wanted} instead of {has or 'an unlimited time'}",
-        )
+            raise SetupError(f"the templates are written, but not the retention of {name}: {error}") from error
+        report("done", f"data stream {name}: now keeps events for {wanted} instead of {has or 'an unlimited time'}")

@@ -150,13 +150,9 @@ def pipeline(has: Capabilities) -> Body:
                 properties=["asn", "organization_name"],
             ),
             _lenient("rename", field="source.as.asn", target_field="source.as.number"),
-            _lenient(
-                "rename", field="source.as.organization_name", target_field="source.as.organization.name"
-            ),
+            _lenient("rename", field="source.as.organization_name", target_field="source.as.organization.name"),
         ]
-    processors.append(
-        {"pipeline": {"name": CUSTOM, "ignore_missing_pipeline": True, "on_failure": [_RECORD_FAILURE]}}
-    )
+    processors.append({"pipeline": {"name": CUSTOM, "ignore_missing_pipeline": True, "on_failure": [_RECORD_FAILURE]}})
     return {
         "description": "Okta events: where from, with which browser, when ingested",
         "version": VERSION,

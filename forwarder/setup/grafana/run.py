@@ -31,10 +31,7 @@ _SOURCES: dict[str, dict[str, Any]] = {
     "prometheus": {"name": "Okta forwarder: metrics", "jsonData": {}},
     "elasticsearch": {
         "name": "Okta forwarder: events",
-        "jsonData": {
-            "index": "logs-okta.system-*,metrics-okta_forwarder.health-*",
-            "timeField": "@timestamp",
-        },
+        "jsonData": {"index": "logs-okta.system-*,metrics-okta_forwarder.health-*", "timeField": "@timestamp"},
     },
 }
 
@@ -106,9 +103,7 @@ def setup(settings: GrafanaSettings, dashboards: list[Json], report: Reporter, *
 class _Writer:
     """Writes data sources, the folder and dashboards if they differ, and reports that. In a dry run, it only reports."""
 
-    def __init__(
-        self, grafana: Grafana, settings: GrafanaSettings, report: Reporter, *, dry_run: bool
-    ) -> None:
+    def __init__(self, grafana: Grafana, settings: GrafanaSettings, report: Reporter, *, dry_run: bool) -> None:
         self._grafana = grafana
         self._settings = settings
         self._report = report
@@ -138,8 +133,7 @@ class _Writer:
         found = self._grafana.find(f"/api/dashboards/uid/{wanted['uid']}", _Dashboard, what)
         if found and found.meta.provisioned:
             self._report(
-                "note",
-                f"{what}: Grafana loads it from a file (provisioning), so it can be changed only in that file",
+                "note", f"{what}: Grafana loads it from a file (provisioning), so it can be changed only in that file"
             )
             return True
         if found and not found.ours:
@@ -150,18 +144,11 @@ class _Writer:
             return False
         stored = found.dashboard if found else None
         same = found is not None and _comparable(found.dashboard) == wanted and found.meta.folder == PREFIX
-        body = {
-            "dashboard": wanted,
-            "folderUid": PREFIX,
-            "overwrite": True,
-            "message": "forwarder setup grafana",
-        }
+        body = {"dashboard": wanted, "folderUid": PREFIX, "overwrite": True, "message": "forwarder setup grafana"}
         self._write(what, stored, body, "POST", "/api/dashboards/db", same=same)
         return True
 
-    def _write(
-        self, what: str, stored: Json | None, body: Json, method: str, path: str, *, same: bool
-    ) -> None:
+    def _write(self, what: str, stored: Json | None, body: Json, method: str, path: str, *, same: bool) -> None:
         if same:
             self._report("same", f"{what}: up to date")
         elif self._dry_run:
@@ -185,7 +172,5 @@ def _comparable(stored: Json) -> Json:
 def _with_runbook(dashboard: Json, url: str | None) -> Json:
     if url is None:
         return dashboard
-    variables = [
-        {**one, "query": url} if one["name"] == "runbook" else one for one in dashboard["templating"]["list"]
-    ]
+    variables = [{**one, "query": url} if one["name"] == "runbook" else one for one in dashboard["templating"]["list"]]
     return {**dashboard, "templating": {**dashboard["templating"], "list": variables}}

@@ -88,7 +88,9 @@ class Kibana(ServerClient):
     """A client of a Kibana server, and a context manager. Methods raise SetupError if a request fails."""
 
     product = "Kibana"
-    privileges = "In this space they need the Kibana privileges Dashboard: All, Discover: All, Data View Management: All"
+    privileges = (
+        "In this space they need the Kibana privileges Dashboard: All, Discover: All, Data View Management: All"
+    )
     right_address = "give that address, or the base path that belongs to it"
 
     def __init__(self, settings: KibanaSettings) -> None:
@@ -139,10 +141,7 @@ class Kibana(ServerClient):
             self.fail(answer, "import dashboards")
         result = self.read(answer, _Import, "import dashboards")
         return Imported(
-            written=[
-                WrittenObject(one.type, one.id, one.stored_as or one.id, one.replaced)
-                for one in result.written
-            ],
+            written=[WrittenObject(one.type, one.id, one.stored_as or one.id, one.replaced) for one in result.written],
             refused=[_refused(one) for one in result.refused],
         )
 

@@ -71,8 +71,7 @@ async def groups_of_org(
         for listed in await pages(api, f"/api/v1/users/{quote(user_id)}/groups"):
             reasons.setdefault(_group(listed).id, why)
     judged = [
-        msgspec.structs.replace(each, why_not=reasons.get(each.id, ""), role=roles.get(each.id, ""))
-        for each in found
+        msgspec.structs.replace(each, why_not=reasons.get(each.id, ""), role=roles.get(each.id, "")) for each in found
     ]
     return judged, unknown
 
@@ -90,9 +89,7 @@ async def _user(api: Api, key: str) -> str | None:
 
 
 async def _members(api: Api, group: OktaGroup) -> list[str]:
-    return [
-        str(each.get("id")) for each in await pages(api, f"/api/v1/groups/{quote(group.id)}/users", _FULL)
-    ]
+    return [str(each.get("id")) for each in await pages(api, f"/api/v1/groups/{quote(group.id)}/users", _FULL)]
 
 
 async def pages(api: Api, path: str, query: Mapping[str, str] | None = None) -> list[Mapping[str, Any]]:

@@ -96,9 +96,7 @@ class Iam:
 
     async def add_resources(self, found: Named, resources: Sequence[str]) -> None:
         """Add resources, given as URLs or ORNs, to the resource set `found`."""
-        await self._api.call(
-            "PATCH", f"{_SETS}/{quote(found.id)}/resources", body={"additions": list(resources)}
-        )
+        await self._api.call("PATCH", f"{_SETS}/{quote(found.id)}/resources", body={"additions": list(resources)})
 
     async def remove_resource(self, found: Named, resource_id: str) -> None:
         """Remove a resource from the resource set `found`; `resource_id` is its id in the set."""

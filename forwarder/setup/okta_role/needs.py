@@ -62,9 +62,7 @@ def needs_of(reactions: ReactionsSettings, org: str, *, has_zones: bool) -> Need
     permissions = {permission for name in names for permission in PERMISSIONS.get(name, ())}
     if any(name not in WITHOUT_USER | {"risk_event"} for name in names):
         permissions.update(_USERS)
-    groups = dict.fromkeys(
-        each.do.settings.group for each in own if isinstance(each.do.settings, AddToGroupSettings)
-    )
+    groups = dict.fromkeys(each.do.settings.group for each in own if isinstance(each.do.settings, AddToGroupSettings))
     reads_roles = bool(permissions) and reactions.protect.admins
     return Needs(frozenset(permissions), tuple(groups), reads_roles, tuple(_notes(own, has_zones=has_zones)))
 

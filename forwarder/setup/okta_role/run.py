@@ -137,10 +137,7 @@ async def _present(iam: Iam, label: str, client_id: str) -> Present:
         await iam.permissions(role) if role else frozenset(),
         resource_set,
         await iam.resources(resource_set) if resource_set else {},
-        any(
-            role and resource_set and (each.role, each.resource_set) == (role.id, resource_set.id)
-            for each in held
-        ),
+        any(role and resource_set and (each.role, each.resource_set) == (role.id, resource_set.id) for each in held),
     )
 
 
@@ -177,9 +174,7 @@ def _no_group(groups: Sequence[OktaGroup]) -> str:
     return f"the org has no group on whose users the forwarder may act ({reasons}); create a group with the users on whom reactions may act, for example by a group rule"
 
 
-def _left_out(
-    groups: Sequence[OktaGroup], chosen: Sequence[OktaGroup], step_up: Sequence[OktaGroup]
-) -> list[str]:
+def _left_out(groups: Sequence[OktaGroup], chosen: Sequence[OktaGroup], step_up: Sequence[OktaGroup]) -> list[str]:
     """Return the lines about the groups that are not in the resource set.
 
     A group whose users the forwarder must not act on has its own line, with the reason. One line names all other

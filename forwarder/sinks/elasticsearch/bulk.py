@@ -148,10 +148,7 @@ def _item(item: Any, sent: str | None) -> tuple[ResponseVerdict, str]:
         return _FAILURE_STORE, "Elasticsearch put the document into the failure store of the data stream"
     answered = result.get("_id")
     if sent is not None and answered is not None and answered != sent:
-        return (
-            response_verdicts.REFUSED,
-            f"{_OTHER_ID} (sent {sent[:100]!r}, answered {str(answered)[:100]!r})",
-        )
+        return (response_verdicts.REFUSED, f"{_OTHER_ID} (sent {sent[:100]!r}, answered {str(answered)[:100]!r})")
     verdict = response_verdicts.item_verdict(status)
     kind, reason = _error(result)
     if "error" in result and verdict == response_verdicts.DELIVERED and (status, kind) != (409, _CONFLICT):

@@ -89,7 +89,9 @@ def _explained(status: int, reason: str) -> str:
     if status == 401:
         hint = f"{bulk.WRONG_CREDENTIALS}: "
     elif status == 403:
-        hint = f"give the key `create_doc` and `auto_configure` on metrics-{HEALTH_DATASET}-*, or remove `ops.heartbeat`: "
+        hint = (
+            f"give the key `create_doc` and `auto_configure` on metrics-{HEALTH_DATASET}-*, or remove `ops.heartbeat`: "
+        )
     elif status == 404:
         hint = f"{bulk.SETUP}: "
     return f"{hint}{status} {reason[:300]}"

@@ -97,13 +97,9 @@ class Node(elastic_transport.BaseAsyncNode):
                     await response.aclose()
                     del response.stream  # otherwise a reference cycle keeps the request's body in memory
         except (httpx.TimeoutException, TimeoutError) as error:
-            raise elastic_transport.ConnectionTimeout(
-                f"{self.base_url}: no response within {timeout:g} s"
-            ) from error
+            raise elastic_transport.ConnectionTimeout(f"{self.base_url}: no response within {timeout:g} s") from error
         except httpx.RequestError as error:
-            raise elastic_transport.ConnectionError(
-                f"{self.base_url}: {_unreachable(self.base_url, error)}"
-            ) from error
+            raise elastic_transport.ConnectionError(f"{self.base_url}: {_unreachable(self.base_url, error)}") from error
         self._last_headers = {} if response.is_success else _CLOSE
         return NodeResponse(self._meta(response), content)
 

@@ -171,9 +171,7 @@ class ElasticsearchSink:
 
 
 async def _send_after(
-    earlier: BatchResult,
-    own: Sequence[StoredEvent],
-    send: Callable[[Sequence[StoredEvent]], Awaitable[BatchResult]],
+    earlier: BatchResult, own: Sequence[StoredEvent], send: Callable[[Sequence[StoredEvent]], Awaitable[BatchResult]]
 ) -> BatchResult:
     """Send `own`, the forwarder's own events of a batch (such as alerts), and return one result for the whole batch.
 
@@ -190,9 +188,7 @@ async def _send_after(
         retry=[*earlier.retry, *result.retry],
         rejected=[*earlier.rejected, *result.rejected],
     )
-    return (
-        both if not earlier.made_progress and not earlier.retry else replace(both, whole=False, pause=False)
-    )
+    return both if not earlier.made_progress and not earlier.retry else replace(both, whole=False, pause=False)
 
 
 def _no_response(error: elastic_transport.TransportError) -> response_verdicts.ResponseVerdict:

@@ -234,9 +234,7 @@ class LineFile:
             for _, _, path in rotated[: max(0, len(rotated) - self._settings.max_files)]:
                 path.unlink()
         except OSError as error:  # only logged, because writing the new lines matters more
-            _logger.warning(
-                "an old rotated file could not be removed", action="file_removal_failed", error=str(error)
-            )
+            _logger.warning("an old rotated file could not be removed", action="file_removal_failed", error=str(error))
 
 
 def _rotated(path: Path) -> list[tuple[str, int, Path]]:

@@ -16,9 +16,7 @@ _PATH = "/v1/logs"
 _UNTRUSTED = f"its certificate is not from a CA that this machine trusts; {CA_FILE}"
 _NO_TLS = "this port does not speak TLS; write `http://` in `endpoint`, or use the TLS port"
 _CLIENT_CERTIFICATE = "the server wants a client certificate that it trusts; set `cert_file` and `key_file`"
-_OTHER_NAME = (
-    "its certificate is for another host name; in `endpoint`, write a name that is in the certificate"
-)
+_OTHER_NAME = "its certificate is for another host name; in `endpoint`, write a name that is in the certificate"
 _HTTP1 = "this port speaks HTTP/1.1; set `protocol: http/protobuf`, or use the gRPC port, often 4317"
 _NAME = "the host name cannot be resolved; check `endpoint`"
 _NOTHING = "nothing listens there; check `endpoint`, and that the server runs"

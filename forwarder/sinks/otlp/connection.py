@@ -37,9 +37,7 @@ class AbortableAdapter(HTTPAdapter):
             self._aborted = True
             self._end()
 
-    def get_connection_with_tls_context(
-        self, request: requests.PreparedRequest, *args: Any, **options: Any
-    ) -> Any:
+    def get_connection_with_tls_context(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(request, *args, **options)
         kind = _AnnouncedTls if pool.scheme == "https" else _Announced
         pool.ConnectionCls = functools.partial(kind, opened=self._opened)

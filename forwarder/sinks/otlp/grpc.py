@@ -19,13 +19,7 @@ from opentelemetry.sdk._logs.export import LogRecordExporter
 from forwarder.safe_files import read_small
 from forwarder.sinks import response_verdicts
 from forwarder.sinks.otlp import advice
-from forwarder.sinks.otlp.exporter import (
-    NO_RESPONSE,
-    RESPONSE_LIMIT,
-    Exporter,
-    ExportResult,
-    decoded_response,
-)
+from forwarder.sinks.otlp.exporter import NO_RESPONSE, RESPONSE_LIMIT, Exporter, ExportResult, decoded_response
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _AGENT = "okta-forwarder"
@@ -75,9 +69,7 @@ class GrpcExporter(Exporter):
         """Return the result of a call that ended with the status OK and the response `content`; None if it had no message."""
         message = None if content is None else decoded_response(content)
         if message is None:
-            return ExportResult(
-                response_verdicts.REFUSED, f"{self.settings.url}: not the response of an OTLP server"
-            )
+            return ExportResult(response_verdicts.REFUSED, f"{self.settings.url}: not the response of an OTLP server")
         partial = message.partial_success
         refused = max(partial.rejected_log_records, 0)
         return ExportResult(response_verdicts.DELIVERED, partial.error_message, refused=refused)

@@ -27,13 +27,7 @@ from forwarder.core.time import retry_after
 from forwarder.sinks import response_verdicts
 from forwarder.sinks.otlp import advice
 from forwarder.sinks.otlp.connection import AbortableAdapter
-from forwarder.sinks.otlp.exporter import (
-    NO_RESPONSE,
-    RESPONSE_LIMIT,
-    Exporter,
-    ExportResult,
-    decoded_response,
-)
+from forwarder.sinks.otlp.exporter import NO_RESPONSE, RESPONSE_LIMIT, Exporter, ExportResult, decoded_response
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _CUT = "it has fewer bytes than `Content-Length` says, or it has neither this header nor a body"
@@ -143,18 +137,14 @@ class _Session(requests.Session):
         wait = retry_after(response.headers, self._exporter.clock.now())
         if not settings.uses_tls and advice.is_plain_http_to_tls(status, received):
             hint = "this port expects TLS; write `https://` in `endpoint`"
-            return ExportResult(
-                response_verdicts.REFUSED, f"{advice.posted(settings.url)}: {hint} ({detail})"
-            )
+            return ExportResult(response_verdicts.REFUSED, f"{advice.posted(settings.url)}: {hint} ({detail})")
         if verdict.pause:
             hint = advice.http_status(settings, status)
             return ExportResult(verdict, f"{advice.posted(settings.url)}: {detail}; {hint}", wait)
         if verdict != response_verdicts.DELIVERED:
             return ExportResult(verdict, detail, wait)
         if _is_cut(response, received):
-            text = (
-                f"{advice.posted(settings.url)}: {detail}, but the response is perhaps not complete: {_CUT}"
-            )
+            text = f"{advice.posted(settings.url)}: {detail}, but the response is perhaps not complete: {_CUT}"
             return ExportResult(response_verdicts.CONNECTION, text)
         message = _decode(response, content)
         if message is None:

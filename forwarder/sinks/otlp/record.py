@@ -94,9 +94,7 @@ def _resource_logs(org: str, records: list[bytes]) -> bytes:
     written = {"service.name": "okta", "okta.org.name": org}
     attributes = [KeyValue(key=key, value=AnyValue(string_value=text)) for key, text in written.items()]
     resource = ResourceLogs(resource=Resource(attributes=attributes)).SerializeToString()
-    scope = ScopeLogs(scope=_SCOPE).SerializeToString() + b"".join(
-        _field(_LOG_RECORDS, data) for data in records
-    )
+    scope = ScopeLogs(scope=_SCOPE).SerializeToString() + b"".join(_field(_LOG_RECORDS, data) for data in records)
     return _field(_RESOURCE_LOGS, resource + _field(_SCOPE_LOGS, scope))
 
 

@@ -71,8 +71,7 @@ def newest(db: sqlite3.Connection, since: Micros, limit: int | None, *, only_ope
 def find(db: sqlite3.Connection, begin: str) -> list[Action]:
     """See `store.interface.StoreCommands.find_actions`. A key consists of digits and lower-case letters."""
     rows = db.execute(
-        "SELECT key, action FROM actions WHERE key >= ? AND key < ? ORDER BY key LIMIT 10",
-        (begin, begin + "~"),
+        "SELECT key, action FROM actions WHERE key >= ? AND key < ? ORDER BY key LIMIT 10", (begin, begin + "~")
     )
     return [read(*row) for row in rows]
 

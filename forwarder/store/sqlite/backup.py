@@ -79,9 +79,7 @@ def _write_errors(new: Path) -> Iterator[None]:
 
 
 def _full_error(new: Path) -> StoreFullError:
-    return StoreFullError(
-        f"the disk became full while the backup was written to {new.parent}; free some space"
-    )
+    return StoreFullError(f"the disk became full while the backup was written to {new.parent}; free some space")
 
 
 @contextlib.contextmanager
@@ -163,11 +161,7 @@ def _check_space(db: sqlite3.Connection, target: Path) -> None:
 
 
 def _copy(
-    db: sqlite3.Connection,
-    copy: sqlite3.Connection,
-    new: Path,
-    stop: threading.Event,
-    on_progress: OnProgress,
+    db: sqlite3.Connection, copy: sqlite3.Connection, new: Path, stop: threading.Event, on_progress: OnProgress
 ) -> None:
     page_size = db.execute("PRAGMA page_size").fetchone()[0]
 
@@ -196,9 +190,7 @@ def _counts(db: sqlite3.Connection) -> dict[str, int]:
 def _verify(copy: sqlite3.Connection, new: Path, target: Path, counts: dict[str, int]) -> Backup:
     found = [line for (line,) in copy.execute("PRAGMA integrity_check(10)")]
     if found != ["ok"]:
-        raise StoreFormatError(
-            f"the store is damaged: {found[0]}. The backup was damaged too, and was deleted"
-        )
+        raise StoreFormatError(f"the store is damaged: {found[0]}. The backup was damaged too, and was deleted")
     if (copied := _counts(copy)) != counts:
         raise StoreError(
             f"the backup was not complete, and was deleted; run the command again (rows of each table in the backup: {copied}, "

@@ -63,9 +63,7 @@ class WriteConnection:
         checkpoint_error: the error of the last checkpoint; None if it had none.
     """
 
-    def __init__(
-        self, db: sqlite3.Connection, files: OpenFiles, settings: StoreSettings, clock: Clock
-    ) -> None:
+    def __init__(self, db: sqlite3.Connection, files: OpenFiles, settings: StoreSettings, clock: Clock) -> None:
         """Take over the results `db` and `files` of `schema.open_store`. `close` closes `db`, and leaves `files` locked."""
         self._db: sqlite3.Connection | None = db
         self._files = files

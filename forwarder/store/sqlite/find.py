@@ -114,8 +114,7 @@ def _life(db: sqlite3.Connection, row: tuple[Any, ...]) -> Life:
     seq, org, key, event_type, published, received_at, via, envelope_id, body = row
     since, *copies = _known(db, org, key) or (None, None, None, None)
     pending, missed = db.execute(
-        "SELECT since, missed_at FROM awaited WHERE uuid = ? AND org = (SELECT id FROM orgs WHERE name = ?)",
-        (key, org),
+        "SELECT since, missed_at FROM awaited WHERE uuid = ? AND org = (SELECT id FROM orgs WHERE name = ?)", (key, org)
     ).fetchone() or (None, None)
     return Life(
         org,
@@ -164,9 +163,7 @@ def sink_life(db: sqlite3.Connection, seq: int, sink: str, position: int, attach
         return SinkLife(sink, "waiting", None, text, number, replaying=True, attached=here)
     if seq > position:
         return SinkLife(sink, "waiting", attached=here)
-    ended = db.execute(
-        "SELECT place, at FROM ended_letters WHERE sink = ? AND seq = ?", (sink, seq)
-    ).fetchone()
+    ended = db.execute("SELECT place, at FROM ended_letters WHERE sink = ? AND seq = ?", (sink, seq)).fetchone()
     if ended:
         place, at = ended
         return SinkLife(sink, place, at, attached=here)

@@ -63,9 +63,7 @@ class FileLock:
         # After a power cut, the file may contain zero bytes, because its content is not fsynced.
         content = os.pread(self._descriptor, 32, 0).replace(b"\0", b"").strip()
         if content and not content.isdigit():
-            raise StoreError(
-                f"{path} is not a lock file of the forwarder; move it away, or correct store.path"
-            )
+            raise StoreError(f"{path} is not a lock file of the forwarder; move it away, or correct store.path")
         pid = f"{os.getpid()}\n".encode()
         # The file is written before it is truncated, because overwriting needs no space on a full disk.
         os.pwrite(self._descriptor, pid, 0)

@@ -145,9 +145,7 @@ class OpenFiles:
         real = self._next_path()
         store, wal = self._change(real, _STORE), self._change(real, _WAL)
         new_wal_is_empty = wal is _Change.REPLACED and _beside(real, _WAL).stat().st_size == 0
-        return store in (None, _Change.GONE, _Change.LINKED) and (
-            wal in (None, _Change.GONE) or new_wal_is_empty
-        )
+        return store in (None, _Change.GONE, _Change.LINKED) and (wal in (None, _Change.GONE) or new_wal_is_empty)
 
     def _next_path(self) -> Path:
         """Return the path at which the next start looks for the main file. The next start looks for the WAL beside it."""

@@ -48,9 +48,7 @@ def attach(tx: Transaction, sink: str, start: Start) -> int:
         StoreError: the name of the sink is reserved.
     """
     if sink == RECEIVER:
-        raise StoreError(
-            f"the sink name {RECEIVER} is reserved for malformed events; give the sink another name"
-        )
+        raise StoreError(f"the sink name {RECEIVER} is reserved for malformed events; give the sink another name")
     oldest = tx.db.execute("SELECT MIN(seq) FROM events").fetchone()[0]
     gone = tx.stored if oldest is None else oldest - 1  # the `seq` of the last event whose body was dropped
     row = tx.db.execute("SELECT seq, attached FROM positions WHERE sink = ?", (sink,)).fetchone()
@@ -242,9 +240,7 @@ def _receive_again(tx: Transaction, number: int) -> bool:
     ).fetchone()
     envelope_id = decode_uuid(envelope_id)
     try:
-        event = read_event(
-            body, org=org, source=Source(via), received_at=received_at, envelope_id=envelope_id
-        )
+        event = read_event(body, org=org, source=Source(via), received_at=received_at, envelope_id=envelope_id)
     except NotAnEventError as error:
         tx.db.execute("UPDATE dead_letters SET detail = ?, at = ? WHERE id = ?", (str(error), tx.now, number))
         return False
@@ -271,9 +267,7 @@ def discard(tx: Transaction, ids: Iterable[int]) -> int:
     return count
 
 
-def commit_rules(
-    tx: Transaction, batch: Batch, noted: Iterable[Sighting], held_back: HeldBack = NONE
-) -> Appended:
+def commit_rules(tx: Transaction, batch: Batch, noted: Iterable[Sighting], held_back: HeldBack = NONE) -> Appended:
     """See `store.interface.Store.commit_rules`. A sighting replaces an earlier sighting of the same user, kind and value.
 
     If the position in `batch` is stored already, an earlier call was committed although it reported an error. Then

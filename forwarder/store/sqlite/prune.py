@@ -14,7 +14,9 @@ from forwarder.store.sqlite import action_rows, addresses, event_index, queries,
 ROW_BYTES = 200
 """The number of bytes that the row of an event takes in addition to its body."""
 
-_BODIES = 100  # the most bodies dropped in a step, which takes 2 to 3 ms, and must take less than 20 ms on a busy machine
+_BODIES = (
+    100  # the most bodies dropped in a step, which takes 2 to 3 ms, and must take less than 20 ms on a busy machine
+)
 _IDS = 250  # the most uuids checked in a step
 _SWEEP_INTERVAL = 3600  # seconds between two sweeps over all uuids
 _FIRST = (-1, "")  # a key before that of every uuid
@@ -99,9 +101,7 @@ class Pruner:
             # The clock was set back after these events, so their times are in the future. They are at least as old as the
             # first event whose time is not in the future.
             first = rows[0][0]
-            first += bisect_left(
-                range(first, settled + 1), True, key=lambda seq: queries.received_at(db, seq) <= now
-            )
+            first += bisect_left(range(first, settled + 1), True, key=lambda seq: queries.received_at(db, seq) <= now)
             if first <= settled and queries.received_at(db, first) < expired:
                 last = min(first - 1, rows[-1][0])
         for seq, received_at in rows:

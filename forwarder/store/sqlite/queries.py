@@ -85,9 +85,7 @@ def received_at(db: sqlite3.Connection, seq: int) -> Micros:
 
 def held(db: sqlite3.Connection) -> tuple[int, int]:
     """See `store.interface.Tail.held`."""
-    oldest, newest = db.execute(
-        "SELECT (SELECT MIN(seq) FROM events), (SELECT stored FROM counters)"
-    ).fetchone()
+    oldest, newest = db.execute("SELECT (SELECT MIN(seq) FROM events), (SELECT stored FROM counters)").fetchone()
     return (newest + 1 if oldest is None else oldest), newest
 
 
@@ -117,14 +115,7 @@ def _events(
         if events and size > max_bytes:
             break
         event = Event(
-            org,
-            decode_uuid(uuid),
-            event_type,
-            published,
-            received_at,
-            Source(via),
-            decode_uuid(envelope_id),
-            body,
+            org, decode_uuid(uuid), event_type, published, received_at, Source(via), decode_uuid(envelope_id), body
         )
         events.append(StoredEvent(seq, event))
     return events
@@ -170,9 +161,7 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
         stored, duplicates, rejected, alerts, actions = db.execute(
             "SELECT stored, duplicates, rejected, alerts, actions FROM counters"
         ).fetchone()
-        first, last = db.execute(
-            "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)"
-        ).fetchone()
+        first, last = db.execute("SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)").fetchone()
         letters: dict[tuple[str, str], int] = {
             (sink, state): number
             for sink, state, number in db.execute(
@@ -191,18 +180,14 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
             dead = letters.get((name, "dead"), 0)
             waiting = after + letters.get((name, "replaying"), 0)
             if attached:
-                sinks[name] = SinkLedger(
-                    delivered, dead, discarded, skipped, filtered, waiting, position, oldest
-                )
+                sinks[name] = SinkLedger(delivered, dead, discarded, skipped, filtered, waiting, position, oldest)
             elif waiting + dead:
                 removed[name] = waiting + dead
     held = 0 if last is None else last - first + 1
     wal = file_bytes(wal_path(path))
     size = file_bytes(path) + wal
     receiver_dead = letters.get((RECEIVER, "dead"), 0)
-    return Ledger(
-        stored, duplicates, rejected, sinks, held, size, wal, removed, alerts, actions, receiver_dead
-    )
+    return Ledger(stored, duplicates, rejected, sinks, held, size, wal, removed, alerts, actions, receiver_dead)
 
 
 def damage(db: sqlite3.Connection, timeout: float) -> list[str] | None:

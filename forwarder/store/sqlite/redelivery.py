@@ -97,9 +97,7 @@ def take(tx: Transaction, sink: str, seqs: list[int], checkpoint: RedeliveryChec
 def waiting(db: sqlite3.Connection, sink: str) -> int:
     """Return the number of replays that wait for `sink`."""
     return int(
-        db.execute(
-            "SELECT COUNT(*) FROM dead_letters WHERE sink = ? AND state = 'replaying'", (sink,)
-        ).fetchone()[0]
+        db.execute("SELECT COUNT(*) FROM dead_letters WHERE sink = ? AND state = 'replaying'", (sink,)).fetchone()[0]
     )
 
 
@@ -148,9 +146,7 @@ class _Matches:
         return self.in_range(org, event_type, received_at) and self.accepts(event_type)
 
 
-def _count(
-    db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts, first: int, last: int
-) -> dict[str, int]:
+def _count(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts, first: int, last: int) -> dict[str, int]:
     matches = _Matches(chosen, accepts)
     position = (db.execute("SELECT seq FROM positions WHERE sink = ?", (sink,)).fetchone() or (0,))[0]
     states = dict(

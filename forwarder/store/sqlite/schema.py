@@ -36,9 +36,7 @@ _AUTOCHECKPOINT = 256  # pages (4 MiB), so that a checkpoint inside a commit tak
 _UNNAMED = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}  # may have many causes
 _UNCHANGED = "The file is left as it is."
 
-_DAMAGE = frozenset(
-    {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT}
-)
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT})
 """The error codes for a damaged store. The last two mean that another program changed the tables, because our statements are
 right for the tables of `schema.sql`."""
 
@@ -199,9 +197,7 @@ sqlite3.register_adapter(type(None), lambda none: none)
 
 
 def _connect(uri: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT / 1000
-    )
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT / 1000)
 
 
 def _schema() -> str:
@@ -258,9 +254,7 @@ def check_path(path: Path) -> None:
         _check_header(path, version_of(STEPS))
     for file in sorted(store_files(path) - {real_path(path)}):
         if file.is_dir():
-            raise StoreError(
-                f"{file} is a folder, and the store needs a file there; remove it, or correct store.path"
-            )
+            raise StoreError(f"{file} is a folder, and the store needs a file there; remove it, or correct store.path")
     check_lock_file(path)
     for suffix in ("", "-wal", "-shm", ".lock"):  # they may belong to root, if root started the forwarder
         file = Path(f"{real_path(path)}{suffix}")
@@ -281,9 +275,7 @@ def _check_header(path: Path, newest: int) -> None:
         what = "is empty" if not header else "is not a store of the forwarder"
         raise StoreFormatError(f"{path} {what}; move it away, or correct store.path. {_UNCHANGED}")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
-        raise StoreFormatError(
-            f"{path} is an SQLite file of another program; correct store.path. {_UNCHANGED}"
-        )
+        raise StoreFormatError(f"{path} is an SQLite file of another program; correct store.path. {_UNCHANGED}")
     version = int.from_bytes(header[60:64], "big")
     if version > newest:
         raise _wrong_version(path, version, newest)
@@ -329,9 +321,7 @@ def _migrate(db: sqlite3.Connection, path: Path, steps: Sequence[str]) -> None:
     before = version = db.execute("PRAGMA user_version").fetchone()[0]
     while version <= len(steps):
         try:
-            db.executescript(
-                f"BEGIN IMMEDIATE; {steps[version - 1]}; PRAGMA user_version = {version + 1}; COMMIT;"
-            )
+            db.executescript(f"BEGIN IMMEDIATE; {steps[version - 1]}; PRAGMA user_version = {version + 1}; COMMIT;")
         except sqlite3.Error as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")

@@ -100,9 +100,7 @@ class SinkLog:
     async def settle(self, settlement: Settlement) -> None:
         again, self._unconfirmed = settlement is self._unconfirmed, None
         try:
-            await self._writer.submit(
-                partial(operations.settle, sink=self._sink, done=settlement, again=again)
-            )
+            await self._writer.submit(partial(operations.settle, sink=self._sink, done=settlement, again=again))
         except (StoreError, asyncio.CancelledError):  # after a ValueError, nothing was committed
             self._unconfirmed = settlement
             raise

@@ -118,9 +118,7 @@ class SqliteStore:
         reason = f"the disk is too slow: events were not committed within {timeout:g} s"
         self._writer.not_ready_reason = reason
         committed.set_exception(
-            StoreTimeoutError(
-                f"the events were not committed within {timeout:g} s; they may still be committed"
-            )
+            StoreTimeoutError(f"the events were not committed within {timeout:g} s; they may still be committed")
         )
 
     async def cursor(self, name: str) -> str | None:
@@ -129,9 +127,7 @@ class SqliteStore:
     async def sightings(self, org: str, users: Collection[str]) -> list[Sighting]:
         return await self._log_reader.run(partial(sightings.read, org=org, users=users))
 
-    async def commit_rules(
-        self, batch: Batch, noted: Sequence[Sighting], held_back: HeldBack = NONE
-    ) -> Appended:
+    async def commit_rules(self, batch: Batch, noted: Sequence[Sighting], held_back: HeldBack = NONE) -> Appended:
         try:
             return await self._writer.submit(lambda tx: operations.commit_rules(tx, batch, noted, held_back))
         finally:  # also after an error, because the commit may have succeeded all the same
@@ -227,9 +223,7 @@ class SqliteStore:
         return await self._query_reader.run(step)
 
     async def redeliver(self, sink: str, seqs: list[int], checkpoint: RedeliveryCheckpoint) -> int:
-        taken = await self._writer.submit(
-            partial(redelivery.take, sink=sink, seqs=seqs, checkpoint=checkpoint)
-        )
+        taken = await self._writer.submit(partial(redelivery.take, sink=sink, seqs=seqs, checkpoint=checkpoint))
         if taken:
             self._news.replay_requested()
         return taken

@@ -115,8 +115,7 @@ class Transaction:
         counters = (self.stored, self._duplicates, self.rejected, self._alerts, self._actions)
         if counters != self._before:
             self.db.execute(
-                "UPDATE counters SET stored = ?, duplicates = ?, rejected = ?, alerts = ?, actions = ?",
-                counters,
+                "UPDATE counters SET stored = ?, duplicates = ?, rejected = ?, alerts = ?, actions = ?", counters
             )
         self.db.execute("COMMIT")
 
@@ -138,8 +137,7 @@ class Transaction:
                 self._add_malformed(element, batch.source)
             if batch.cursor is not None:
                 self.db.execute(
-                    "INSERT INTO cursors VALUES (?, ?) "
-                    "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                     batch.cursor,
                 )
             stored_by_batch.append(stored)
@@ -153,11 +151,7 @@ class Transaction:
                     self._clear_pending(copies)
                 differing |= self._count_copies(source, copies)
         return [
-            Appended(
-                stored,
-                len(batch.events) - len(stored),
-                self._named(differing, batch.events) if differing else (),
-            )
+            Appended(stored, len(batch.events) - len(stored), self._named(differing, batch.events) if differing else ())
             for batch, stored in zip(batches, stored_by_batch, strict=True)
         ]
 
@@ -216,10 +210,7 @@ class Transaction:
         """Record `events`, which the System Log has shown before the hook delivered them, as pending."""
         if events:
             self.reserve_space(sum(len(event.event_type) + prune.ROW_BYTES for event in events))
-        rows = [
-            (*self._key(event), event.event_type, event.published, event.received_at, None)
-            for event in events
-        ]
+        rows = [(*self._key(event), event.event_type, event.published, event.received_at, None) for event in events]
         for piece in _pieces(rows):
             self.db.execute(_INSERT_PENDING[len(piece)], [*chain.from_iterable(piece)])
 

@@ -82,11 +82,7 @@ class Writer:
     """
 
     def __init__(
-        self,
-        connection: WriteConnection,
-        settings: StoreSettings,
-        metrics: Metrics,
-        on_commit: Callable[[int], None],
+        self, connection: WriteConnection, settings: StoreSettings, metrics: Metrics, on_commit: Callable[[int], None]
     ) -> None:
         """Start the thread.
 
@@ -106,9 +102,7 @@ class Writer:
         self._queued_bytes = 0  # the size of all gathered and queued batches; used on the event loop only
         self._closed = False
         self._moved = False  # whether the store's files were moved or replaced
-        self._logged_reason: str | None = (
-            None  # of the last line `store_unready`; None after a line `store_ready`
-        )
+        self._logged_reason: str | None = None  # of the last line `store_unready`; None after a line `store_ready`
         self._recoveries = logs.RecoveryLimit()
         # Whether damage was found, and no event was stored since. A probe cannot clear this, because it may not read or write
         # the damaged part of the file.

@@ -373,15 +373,9 @@ SOUND = {
     "a domain of the org's own": (URL, "https://login.acme.com"),
     "a host of Okta with its port": (URL, "https://acme.okta.com:443"),
     "a certificate with its chain": (RECEIVER, tls("chain.pem", "key.pem")),
-    "only alerts": (
-        f"{ARCHIVE}}}",
-        f"{ARCHIVE}, only: [forwarder.alert]}}\nrules: {{files: [HERE/good.yml]}}",
-    ),
+    "only alerts": (f"{ARCHIVE}}}", f"{ARCHIVE}, only: [forwarder.alert]}}\nrules: {{files: [HERE/good.yml]}}"),
     "a URL of logs": (OTLP, "https://otlp.acme.com/otlp/v1/logs"),
-    "an encoded API key": (
-        KEY,
-        f"api_key: {base64.b64encode(b'VuaCfGcBCdbkQm:ui2lp2axTNmsyakw9tvNnw').decode()}",
-    ),
+    "an encoded API key": (KEY, f"api_key: {base64.b64encode(b'VuaCfGcBCdbkQm:ui2lp2axTNmsyakw9tvNnw').decode()}"),
     "two sinks that divide the events": (
         KEY,
         f"{KEY}, except: [user.*]}}\n  again: {{kind: elasticsearch, hosts: [{ES}], {KEY}, only: [user.*]",
@@ -402,9 +396,7 @@ SOUND = {
 def certificate(folder: Path, name: str, start: datetime, end: datetime, bits: int = 2048) -> None:
     key = rsa.generate_private_key(65537, bits)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    builder = x509.CertificateBuilder(
-        subject, subject, key.public_key(), x509.random_serial_number(), start, end
-    )
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), start, end)
     (folder / f"{name}.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
     lock: KeySerializationEncryption = NoEncryption()
     (folder / f"{name}.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock))

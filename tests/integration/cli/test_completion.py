@@ -12,9 +12,7 @@ from forwarder.cli.main import main
 @pytest.fixture(autouse=True)
 def _config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "forwarder.yaml"
-    file.write_text(
-        json.dumps({"orgs": {"acme": {}, "calm": {}}, "sinks": {"archive": {}, "siem": {}, "second": {}}})
-    )
+    file.write_text(json.dumps({"orgs": {"acme": {}, "calm": {}}, "sinks": {"archive": {}, "siem": {}, "second": {}}}))
     monkeypatch.setenv("FORWARDER_CONFIG", str(file))
 
 

@@ -200,9 +200,7 @@ ODD = "\x1b]0;owned\x07\x1b[2J\r\x08\x9b31m\u202egnp.exe"
 
 @pytest.mark.long
 @pytest.mark.parametrize("words", [("list",), ("show", "1"), ("discard", "--all"), ("list", "--json")])
-def test_nothing_of_an_event_or_a_sink_steers_a_terminal(
-    tmp_path: Path, config: Path, words: tuple[str, ...]
-) -> None:
+def test_nothing_of_an_event_or_a_sink_steers_a_terminal(tmp_path: Path, config: Path, words: tuple[str, ...]) -> None:
     async def add() -> None:
         async with opened(tmp_path / "store.db", sinks=()) as store:
             await attach(store, {"archive": "oldest"})

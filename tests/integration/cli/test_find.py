@@ -46,9 +46,7 @@ def happened(number: int, *, source: Source = Source.HOOK, hooks: Sequence[str] 
     }
     event_type, org = str(body["eventType"]), more.get("org", "acme")
     received = NOON + 3 * SECOND
-    return Event(
-        org, name, event_type, NOON, received, source, more.get("envelope_id", ""), json.dumps(body).encode()
-    )
+    return Event(org, name, event_type, NOON, received, source, more.get("envelope_id", ""), json.dumps(body).encode())
 
 
 def configured(directory: Path, siem: dict[str, Any] | None = None) -> Path:
@@ -74,9 +72,7 @@ def configured(directory: Path, siem: dict[str, Any] | None = None) -> Path:
 
 
 def run(config: Path, *words: Any) -> Result:
-    return CliRunner().invoke(
-        main, ["find", "--config", str(config), *map(str, words)], catch_exceptions=False
-    )
+    return CliRunner().invoke(main, ["find", "--config", str(config), *map(str, words)], catch_exceptions=False)
 
 
 def lines(result: Result) -> dict[str, str]:
@@ -86,9 +82,7 @@ def lines(result: Result) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def stored(
-    config: Path, *events: Event, clock: ManualClock | None = None
-) -> AsyncIterator[SqliteStore]:
+async def stored(config: Path, *events: Event, clock: ManualClock | None = None) -> AsyncIterator[SqliteStore]:
     async with opened(config.with_name("store.db"), clock, sinks=SINKS) as store:
         await store.append(Batch(events), timeout=5)
         yield store
@@ -218,9 +212,7 @@ async def test_a_malformed_event_is_found_as_a_dead_letter_of_the_receiver(tmp_p
 
 
 @pytest.mark.long
-async def test_the_alerts_that_rules_made_of_an_event_are_shown_and_are_found_themselves(
-    tmp_path: Path,
-) -> None:
+async def test_the_alerts_that_rules_made_of_an_event_are_shown_and_are_found_themselves(tmp_path: Path) -> None:
     async with FakeElasticsearch() as server:
         config = configured(tmp_path, {"kind": "elasticsearch", "hosts": [server.url]})
         first, last = happened(1), happened(2)
@@ -235,10 +227,7 @@ async def test_the_alerts_that_rules_made_of_an_event_are_shown_and_are_found_th
         assert "alert" not in lines(await asyncio.to_thread(run, config, happened(3).uuid, "--offline"))
         server.data_streams["logs-okta_forwarder.alert-default"] = {alert.uuid: {}}
         _, answer = await documents(config, alert.uuid)
-        assert (answer["events"][0]["source"], answer["events"][0]["event_type"]) == (
-            "alert",
-            "forwarder.alert",
-        )
+        assert (answer["events"][0]["source"], answer["events"][0]["event_type"]) == ("alert", "forwarder.alert")
         assert answer["events"][0]["sinks"]["siem"]["document"]["found"]
         text = (await asyncio.to_thread(run, config, alert.uuid)).stdout
         assert "by a rule of this forwarder" in text
@@ -246,9 +235,7 @@ async def test_the_alerts_that_rules_made_of_an_event_are_shown_and_are_found_th
 
 
 @pytest.mark.long
-async def test_the_actions_that_came_of_an_event_are_listed_with_it_and_with_its_alert(
-    tmp_path: Path,
-) -> None:
+async def test_the_actions_that_came_of_an_event_are_listed_with_it_and_with_its_alert(tmp_path: Path) -> None:
     config = configured(tmp_path)
     first, last, other = happened(1), happened(2), happened(3)
     rule, window = RuleInfo("r1", "Two odd sign-ins", "high"), AlertWindow(NOON, NOON, 600)
@@ -265,9 +252,7 @@ async def test_the_actions_that_came_of_an_event_are_listed_with_it_and_with_its
         await store.commit_actions(Batch(), rows)
     for one in (first.uuid, last.uuid, alert.uuid):
         result = await asyncio.to_thread(run, config, one, "--offline")
-        found = [
-            line.split(maxsplit=1)[1] for line in result.stdout.splitlines() if line.startswith("  action")
-        ]
+        found = [line.split(maxsplit=1)[1] for line in result.stdout.splitlines() if line.startswith("  action")]
         assert found[1] == f"add_to_group of {live.target.name}: done: forwarder reactions show {live.id}"
         assert found[0].startswith("suspend of ada")
         assert found[0].endswith(f": refused (protected): forwarder reactions show {refused.id}")
@@ -288,9 +273,7 @@ def test_a_login_in_the_place_of_a_uuid_is_answered_with_the_option_for_it(tmp_p
     assert "ada@acme.test is a login, not a UUID; write --user ada@acme.test" in result.stderr
 
 
-async def test_an_event_that_was_never_stored_is_not_found_and_the_next_command_is_named(
-    tmp_path: Path,
-) -> None:
+async def test_an_event_that_was_never_stored_is_not_found_and_the_next_command_is_named(tmp_path: Path) -> None:
     config, name = configured(tmp_path), happened(7).uuid
     async with stored(config) as store:
         read_to = json.dumps({"next": "", "polled": NOON, "newest": 0})
@@ -299,9 +282,7 @@ async def test_an_event_that_was_never_stored_is_not_found_and_the_next_command_
     result = await asyncio.to_thread(run, config, name.upper())
     assert result.exit_code == 1
     text = result.stdout
-    assert (
-        f"{name} was never stored here, or it was stored more than 30 days ago (store.dedup_window)." in text
-    )
+    assert f"{name} was never stored here, or it was stored more than 30 days ago (store.dedup_window)." in text
     assert f"According to its uuid, the event was made at {iso(MADE_AT, 'seconds')}." in text
     assert "acme: its System Log was read up to 2026-01-01T12:00:00Z" in text
     since, until = (iso(MADE_AT + minutes * 60 * SECOND, "seconds") for minutes in (-5, 5))
@@ -318,10 +299,7 @@ def test_a_search_without_a_match_names_the_oldest_event(tmp_path: Path) -> None
     config = configured(tmp_path)
     fill(config, happened(1))
     result = run(config, "--user", "nobody@acme.test")
-    assert (result.exit_code, "The oldest event was received 2026-01-01T12:00:03Z." in result.stdout) == (
-        1,
-        True,
-    )
+    assert (result.exit_code, "The oldest event was received 2026-01-01T12:00:03Z." in result.stdout) == (1, True)
 
 
 # --- several events
@@ -409,13 +387,7 @@ def test_a_long_value_does_not_fill_the_screen(tmp_path: Path) -> None:
 
 async def test_a_running_forwarder_says_why_an_event_waits(tmp_path: Path) -> None:
     config = configured(tmp_path)
-    worker = {
-        "state": "paused",
-        "last_error": "403: no right",
-        "next_try_in_seconds": 12.3,
-        "held": 0,
-        "waiting": 1,
-    }
+    worker = {"state": "paused", "last_error": "403: no right", "next_try_in_seconds": 12.3, "held": 0, "waiting": 1}
 
     async def status(*_: Any) -> dict[str, Any]:
         return {"sinks": {"siem": worker}, "okta": {}}
@@ -428,9 +400,7 @@ async def test_a_running_forwarder_says_why_an_event_waits(tmp_path: Path) -> No
         finally:
             await server.close()
     assert shown["siem"] == "waiting: siem is paused: 403: no right; next try in 12 s"
-    assert (
-        shown["archive"] == "waiting: the running forwarder does not deliver to archive; reload it (SIGHUP)"
-    )
+    assert shown["archive"] == "waiting: the running forwarder does not deliver to archive; reload it (SIGHUP)"
 
 
 async def documents(config: Path, *words: Any) -> tuple[int, dict[str, Any]]:
@@ -449,11 +419,7 @@ async def test_elasticsearch_says_whether_the_document_is_there(tmp_path: Path) 
         server.data_streams[stream] = {f"acme:{here.uuid}": {}, f"hookonly:{happened(3).uuid}": {}}
         _, answer = await documents(config, here.uuid)
         index = f".ds-{stream}-2026.01.01-000001"
-        assert answer["events"][0]["sinks"]["siem"]["document"] == {
-            "found": True,
-            "index": index,
-            "why": None,
-        }
+        assert answer["events"][0]["sinks"]["siem"]["document"] == {"found": True, "index": index, "why": None}
         assert "document" not in answer["events"][0]["sinks"]["archive"]
         text = (await asyncio.to_thread(run, config, gone.uuid)).stdout
         assert (

@@ -37,9 +37,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def run(config: Path, *words: Any) -> Result:
-    return CliRunner().invoke(
-        main, ["gaps", "--config", str(config), *map(str, words)], catch_exceptions=False
-    )
+    return CliRunner().invoke(main, ["gaps", "--config", str(config), *map(str, words)], catch_exceptions=False)
 
 
 def fill(config: Path, *, missed: int, pending: int = 0) -> list[str]:

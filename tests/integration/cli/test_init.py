@@ -31,14 +31,7 @@ def written(file: str = "config/forwarder.yaml") -> Any:
 
 def test_five_questions_make_a_configuration_that_check_accepts(tmp_path: Path) -> None:
     store = tmp_path / "state" / "events.db"
-    answers = [
-        "acme.okta.com",
-        "hooks.acme.com",
-        "elasticsearch",
-        "https://es.acme.com:9200",
-        "keys",
-        str(store),
-    ]
+    answers = ["acme.okta.com", "hooks.acme.com", "elasticsearch", "https://es.acme.com:9200", "keys", str(store)]
     done = run("init", answers="\n".join(answers) + "\n")
     assert done.exit_code == 0, done.output
     tree = written()
@@ -74,16 +67,7 @@ def test_the_file_of_a_sink_is_found_from_every_folder(tmp_path: Path) -> None:
 
 def test_a_wrong_answer_is_asked_again(tmp_path: Path) -> None:
     store = tmp_path / "events.db"
-    answers = [
-        "https://acme-admin.okta.com",
-        "https://acme.okta.com",
-        "",
-        "syslog",
-        "file",
-        "",
-        "",
-        str(store),
-    ]
+    answers = ["https://acme-admin.okta.com", "https://acme.okta.com", "", "syslog", "file", "", "", str(store)]
     done = run("init", answers="\n".join(answers) + "\n")
     assert done.exit_code == 0, done.output
     assert "leave out `-admin`" in done.output
@@ -154,9 +138,7 @@ def test_it_overwrites_nothing() -> None:
         (("--sink", "file", "--sink-address", "/"), "as in /okta.ndjson"),
     ],
 )
-def test_a_wrong_option_ends_with_2_and_leaves_nothing(
-    words: tuple[str, ...], problem: str, tmp_path: Path
-) -> None:
+def test_a_wrong_option_ends_with_2_and_leaves_nothing(words: tuple[str, ...], problem: str, tmp_path: Path) -> None:
     done = run("init", "--yes", *words)
     assert done.exit_code == 2
     assert problem in done.output
@@ -174,7 +156,5 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is not a clone")
 def test_git_never_commits_what_init_writes_in_a_clone() -> None:
     written = ["config/forwarder.yaml", "config/secrets/hook-secret", "config/data/forwarder.db"]
-    ignored = subprocess.run(
-        ["git", "check-ignore", *written], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    ignored = subprocess.run(["git", "check-ignore", *written], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ignored.stdout.split() == written

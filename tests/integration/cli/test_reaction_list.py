@@ -109,12 +109,7 @@ def names(output: str) -> list[str]:
 
 def test_the_list_has_every_action_newest_first_with_its_state_and_its_end(config: Path) -> None:
     lines = run(config, "list").output.splitlines()
-    assert [line.split()[2] for line in lines[1:5]] == [
-        "block_ip",
-        "add_to_group",
-        "suspend",
-        "revoke_sessions",
-    ]
+    assert [line.split()[2] for line in lines[1:5]] == ["block_ip", "add_to_group", "suspend", "revoke_sessions"]
     assert WAITING.id in lines[1]
     assert "waits for approval (limit)" in lines[1]
     assert iso(NOW + 900 * SECOND, "seconds") in lines[1]
@@ -193,15 +188,9 @@ def test_an_id_that_is_none_is_named_with_what_to_do(config: Path, wrong: str) -
 
 def test_an_export_has_everything_that_may_be_shown_oldest_first(config: Path) -> None:
     lines = [json.loads(line) for line in run(config, "export").output.splitlines()]
-    assert [line["id"] for line in lines] == [
-        one.id for one in (LIVE, WAITING, REFUSED, UNDONE)
-    ]  # as planned
+    assert [line["id"] for line in lines] == [one.id for one in (LIVE, WAITING, REFUSED, UNDONE)]  # as planned
     live = lines[0]
-    assert (live["alert"], live["state"], live["undo_due"]) == (
-        ALERT,
-        "live",
-        iso(NOW + 3600 * SECOND, "milliseconds"),
-    )
+    assert (live["alert"], live["state"], live["undo_due"]) == (ALERT, "live", iso(NOW + 3600 * SECOND, "milliseconds"))
     assert live["approval"]["by"] == "mia"
     assert names(run(config, "export", "--since", "2d").output) == ["block_ip", "add_to_group"]
     everything = run(config, "export").output + run(config, "show", LIVE.id).output
@@ -228,10 +217,7 @@ def test_the_list_says_first_what_is_paused_why_by_whom_and_until_when(config: P
         assert second.endswith(r": an\x1b[2J audit")
     lines = [json.loads(line) for line in run(config, "list", "--json").output.splitlines()]
     pauses = [line["pause"] for line in lines if "pause" in line]
-    assert [(one["scope"], one["why"]) for one in pauses] == [
-        ("", "maintenance"),
-        ("suspend", "an\x1b[2J audit"),
-    ]
+    assert [(one["scope"], one["why"]) for one in pauses] == [("", "maintenance"), ("suspend", "an\x1b[2J audit")]
     assert pauses[0]["until"] is None
     assert pauses[1]["until"]
     assert [line["action"] for line in lines[2:4]] == ["block_ip", "add_to_group"]
@@ -286,9 +272,7 @@ def test_show_says_who_undid_an_effect_and_why(config: Path, tmp_path: Path) -> 
     output = run(config, "show", "beef").output
     assert "undone by  mia: false alarm" in output
     assert "  why " not in output
-    left = replace(
-        undone, key="cafe" + 60 * "0", end=End.NOT_OURS, detail="others have changed the target since"
-    )
+    left = replace(undone, key="cafe" + 60 * "0", end=End.NOT_OURS, detail="others have changed the target since")
     write(tmp_path / "store.db", left)
     output = run(config, "show", "cafe").output
     assert "ended by   mia: false alarm" in output

@@ -95,10 +95,7 @@ def test_nothing_to_deliver_is_no_error_and_asks_nothing(config: Path) -> None:
         (("--sink", "siem", "--since", "1h", "--org", "calm"), "unknown org 'calm'; known orgs: acme"),
         (("--sink", "siem", "--since", "1h", "--org", ""), "unknown org ''; known orgs: acme"),
         (("--sink", "siem", "--since", "1h", "--until", "2h"), "--since must be before --until"),
-        (
-            ("--sink", "siem", "--since", "1h", "--rate", "fast"),
-            "'fast' is not a rate; write one such as 200/s",
-        ),
+        (("--sink", "siem", "--since", "1h", "--rate", "fast"), "'fast' is not a rate; write one such as 200/s"),
         (("--sink", "siem", "--since", "1h", "--json"), "--json needs --yes or --dry-run"),
     ],
 )
@@ -119,9 +116,7 @@ def test_an_org_that_was_removed_from_the_configuration_is_replayed(config: Path
 
 
 def test_a_type_that_okta_does_not_have_is_warned_of(config: Path) -> None:
-    done = run(
-        config, "--sink", "archive", "--since", "2026-01-01", "--type", "user.sesion.start", "--dry-run"
-    )
+    done = run(config, "--sink", "archive", "--since", "2026-01-01", "--type", "user.sesion.start", "--dry-run")
     assert done.exit_code == 0
     assert "did you mean user.session.start?" in done.output
     assert "0 events to deliver" in done.output

@@ -53,9 +53,7 @@ def run(directory: Path, *words: str, **sections: Any) -> Result:
     return CliRunner().invoke(main, ["rules", *words, "--config", str(config)])
 
 
-async def fill(
-    directory: Path, posts: Sequence[Sequence[Event]], rules: str = RULES + _DERIVED
-) -> list[Event]:
+async def fill(directory: Path, posts: Sequence[Sequence[Event]], rules: str = RULES + _DERIVED) -> list[Event]:
     """Let a forwarder evaluate these posts, restarted after each; return the alerts that it stored."""
     for events in posts:
         async with running(settings(directory, rules)) as forwarder:
@@ -93,12 +91,8 @@ async def test_a_replay_with_few_users_and_alerts_in_memory_finds_the_same(tmp_p
     chance = Random(6)
     events = [with_device(event, f"guo{chance.randrange(4)}") for event in shifted(day(6, 200))]
     long_ago = [with_device(made(9000 + n, 0, "any", f"u{n}", "192.0.2.9"), "guo0") for n in range(9)]
-    others = shifted(
-        [made(10_000 + n, n, "any", "nobody", "192.0.2.9") for n in range(1000)]
-    )  # a read of their own
-    await fill(
-        tmp_path, [[*long_ago, *others, *events]], RULES
-    )  # so that the store knows nothing of the users
+    others = shifted([made(10_000 + n, n, "any", "nobody", "192.0.2.9") for n in range(1000)])  # a read of their own
+    await fill(tmp_path, [[*long_ago, *others, *events]], RULES)  # so that the store knows nothing of the users
     wanted = settings(tmp_path, RULES + _DERIVED)
     store, rules = open_commands(wanted.store, ManualClock()), wanted.rules.load()
     whole = Replay(store, wanted.rules, rules, 0).run()
@@ -148,9 +142,7 @@ REACTIONS: dict[str, Any] = {
 async def test_it_says_what_enforce_would_have_done(tmp_path: Path) -> None:
     events = [
         with_device(event, "guo1")
-        for event in shifted(
-            [made(n, n * 2 * 3600 * SECOND, "alone", f"u{n}", "192.0.2.1") for n in range(4)]
-        )
+        for event in shifted([made(n, n * 2 * 3600 * SECOND, "alone", f"u{n}", "192.0.2.1") for n in range(4)])
     ]
     await fill(tmp_path, [events], RULES)
     org = {"url": "https://acme.okta.com", "secrets": ["the-secret"], "api": {"token": {"env": "NOT_SET"}}}
@@ -163,14 +155,7 @@ async def test_it_says_what_enforce_would_have_done(tmp_path: Path) -> None:
     late = {"late": 3}  # all were received now, and the last one alone happened now
     assert rule["actions"] == [
         {"action": "revoke_sessions", "calls": 1, "asks": {}, "no_op": {}, "refused": late, "targets": 1},
-        {
-            "action": "suspend",
-            "calls": 0,
-            "asks": {"approval": 1},
-            "no_op": {},
-            "refused": late,
-            "targets": 0,
-        },
+        {"action": "suspend", "calls": 0, "asks": {"approval": 1}, "no_op": {}, "refused": late, "targets": 0},
         {"action": "notify", "calls": 4, "asks": {}, "no_op": {}, "refused": {}, "targets": 4},
     ]
     assert len(report["actions"]) == 12

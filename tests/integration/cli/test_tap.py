@@ -115,10 +115,7 @@ def test_each_format_is_a_line_for_each_event(config: Path) -> None:
     raw = [json.loads(line) for line in lines("raw")]
     assert [one["client"]["ipAddress"] for one in raw] == ["192.0.2.7", "192.0.2.7"]
     assert [json.loads(line)["event"]["id"] for line in lines("ecs")] == ["uuid-1", "uuid-2"]
-    assert [json.loads(line)["attributes"]["log.record.uid"] for line in lines("otlp")] == [
-        "uuid-1",
-        "uuid-2",
-    ]
+    assert [json.loads(line)["attributes"]["log.record.uid"] for line in lines("otlp")] == ["uuid-1", "uuid-2"]
     head, first, second = lines("table")
     assert head.split() == ["published", "source", "event_type", "outcome", "actor", "target", "client_ip"]
     assert first.split() == [
@@ -153,11 +150,7 @@ def with_sinks(config: Path, **sinks: Any) -> None:
 def test_it_shows_what_a_sink_gets_filtered_redacted_and_in_its_form(config: Path) -> None:
     fill(config, happened(1), happened(2, "user.account.lock"), alert_event(at=NOON + 9 * SECOND))
     shared = {"redact": ["actor.alternateId", "client.ipAddress"]}
-    siem = {
-        "kind": "elasticsearch",
-        "hosts": ["https://es.internal:9200"],
-        "api_key": {"env": "NOT_SET_HERE"},
-    }
+    siem = {"kind": "elasticsearch", "hosts": ["https://es.internal:9200"], "api_key": {"env": "NOT_SET_HERE"}}
     with_sinks(
         config,
         siem=siem | shared | {"only": ["user.session.*"], "namespace": "prod", "tags": ["ours"]},
@@ -173,10 +166,7 @@ def test_it_shows_what_a_sink_gets_filtered_redacted_and_in_its_form(config: Pat
 
     (session,) = lines("siem")
     assert (session["data_stream"]["namespace"], "ours" in session["tags"]) == ("prod", True)
-    assert (session["okta"]["actor"]["alternate_id"], "ip" in session.get("client", {})) == (
-        "[redacted]",
-        False,
-    )
+    assert (session["okta"]["actor"]["alternate_id"], "ip" in session.get("client", {})) == ("[redacted]", False)
     assert [one["event"].get("kind") for one in lines("whole")] == [None, None, "alert"]
     assert len(lines("traces")) == len(lines("copy")) == 3
     assert lines("copy")[0]["client"]["ipAddress"] == "[redacted]"
@@ -286,12 +276,7 @@ HTML, STREAM = "text/html", "text/event-stream; charset=utf-8"
 @pytest.mark.parametrize(
     ("status", "kind", "body", "told"),
     [
-        (
-            200,
-            HTML,
-            b"<html>Welcome</html>",
-            "not with the live stream of a forwarder: <html>Welcome</html>; name",
-        ),
+        (200, HTML, b"<html>Welcome</html>", "not with the live stream of a forwarder: <html>Welcome</html>; name"),
         (200, "application/json", b"", "not with the live stream of a forwarder: (empty); name"),
         (302, HTML, b"", "redirects to elsewhere.example"),
         (200, STREAM, b"event: event\ndata: 5\n\n", "cannot be read"),

@@ -145,10 +145,7 @@ async def test_a_zone_is_staged_shown_and_activated(there: Scene) -> None:
     assert (zone["status"], zone["usage"]) == ("INACTIVE", "BLOCKLIST")
     code, output = await there.run("show")
     assert code == 0, output
-    assert (
-        f"! embargo ({zone['id']}) is INACTIVE, 3 values; `forwarder zones sync --activate` activates it."
-        in output
-    )
+    assert f"! embargo ({zone['id']}) is INACTIVE, 3 values; `forwarder zones sync --activate` activates it." in output
 
     assert "    places: IR, KP, UA-43\n" in output
 
@@ -156,11 +153,7 @@ async def test_a_zone_is_staged_shown_and_activated(there: Scene) -> None:
     assert (code, f"✓ Activated embargo ({zone['id']}): it is ACTIVE." in output) == (0, True), output
     assert there.changes == [("POST", "zones"), ("PUT", zone["id"]), ("POST", "activate")]
     code, output = await there.run("sync", "--activate")
-    assert (code, f"✓ embargo ({zone['id']}) is ACTIVE, 3 values." in output, len(there.changes)) == (
-        0,
-        True,
-        3,
-    )
+    assert (code, f"✓ embargo ({zone['id']}) is ACTIVE, 3 values." in output, len(there.changes)) == (0, True, 3)
     code, output = await there.run("show", "--json")
     (shown,) = json.loads(output)["zones"]
     assert (code, shown["status"], shown["action"], shown["id"]) == (0, "ACTIVE", "none", zone["id"])
@@ -191,11 +184,7 @@ def as_terraform_writes(zone: dict[str, Any]) -> dict[str, Any]:
 
     if zone["type"] == "DYNAMIC":
         body |= {"proxyType": zone["proxyType"] or "", "locations": places(zone["locations"] or [])}
-        return {
-            key: value
-            for key, value in (body | {"asns": zone.get("asns")}).items()
-            if value or key == "proxyType"
-        }
+        return {key: value for key, value in (body | {"asns": zone.get("asns")}).items() if value or key == "proxyType"}
     sides = {
         "asns": zone["asns"],
         "locations": {side: places(found) for side, found in zone["locations"].items()},

@@ -95,9 +95,7 @@ async def evaluated(forwarder: Forwarder) -> None:
 
 
 def burst(actor: str = "u1", first: int = 0, count: int = 4) -> list[Event]:
-    return shifted(
-        [made(first + n, n * SECOND, "alpha", actor, f"192.0.2.{first + n}") for n in range(count)]
-    )
+    return shifted([made(first + n, n * SECOND, "alpha", actor, f"192.0.2.{first + n}") for n in range(count)])
 
 
 def content(path: Path) -> bytes:

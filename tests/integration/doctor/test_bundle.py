@@ -16,9 +16,7 @@ KEY = "planted-id:planted-key-of-the-bundle"
 @pytest.mark.long
 async def test_a_bundle_has_the_state_and_no_secret_and_no_event(tmp_path: Path) -> None:
     there = Scene(tmp_path, "https://acme.okta.com", {"api": None, "hook": None})
-    there.sections["sinks"] = {
-        "siem": {"kind": "elasticsearch", "hosts": ["http://127.0.0.1:9"], "api_key": KEY}
-    }
+    there.sections["sinks"] = {"siem": {"kind": "elasticsearch", "hosts": ["http://127.0.0.1:9"], "api_key": KEY}}
     bundle = tmp_path / "x.tar.gz"
     async with there.forwarder():
         await post(there, "planted-uuid-1")

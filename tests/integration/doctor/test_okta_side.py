@@ -136,9 +136,7 @@ async def test_a_secret_that_the_running_forwarder_does_not_know_is_named(there:
 
 
 @pytest.mark.long
-async def test_events_with_another_secret_are_in_what_the_forwarder_reports(
-    there: Scene, org: Emulator
-) -> None:
+async def test_events_with_another_secret_are_in_what_the_forwarder_reports(there: Scene, org: Emulator) -> None:
     async with there.forwarder():
         await there.command("hooks", "sync")
     there.org = {"secrets": ["planted-second-secret-77aa1c"]}
@@ -149,10 +147,7 @@ async def test_events_with_another_secret_are_in_what_the_forwarder_reports(
                 await asyncio.sleep(0.05)
         found = await there.doctor("forwarder.problems")
     row = found.of("forwarder.problems", "1 request to acme")
-    assert (row["verdict"], "forwarder hooks sync --org acme --resend-secret" in row["mend"]) == (
-        "fail",
-        True,
-    )
+    assert (row["verdict"], "forwarder hooks sync --org acme --resend-secret" in row["mend"]) == ("fail", True)
 
 
 @pytest.mark.parametrize(
@@ -165,11 +160,7 @@ async def test_a_proxy_that_does_not_reach_the_receiver_is_named(
         there = Scene(tmp_path, org.settings.url, {"hook": {"uri": proxy.url}})
         found = await there.doctor("hook.challenge")
     row = found.of("hook.challenge")
-    assert (row["verdict"], f"answers {status}" in row["seen"], mend in row["mend"]) == (
-        "fail",
-        True,
-        True,
-    ), row
+    assert (row["verdict"], f"answers {status}" in row["seen"], mend in row["mend"]) == ("fail", True, True), row
 
 
 @pytest.mark.long

@@ -102,14 +102,7 @@ async def test_an_org_that_has_all_that_reactions_need_passes(there: ReactionOrg
         code, output = await command(there, "reactions", "check", "--json")
     said = json.loads(output)
     by_id = {row["id"]: row for row in said["checks"]}
-    expected = [
-        "okta.reachable",
-        "okta.clock",
-        "okta.log",
-        "reactions.access",
-        "reactions.role",
-        "reactions.protected",
-    ]
+    expected = ["okta.reachable", "okta.clock", "okta.log", "reactions.access", "reactions.role", "reactions.protected"]
     expected += ["reactions.group", "reactions.zone", "reactions.keys", "reactions.receivers"]
     assert [by_id[check]["verdict"] for check in expected] == ["ok"] * len(expected), said
     assert code == 0
@@ -200,10 +193,7 @@ async def test_a_super_administrator_is_a_warning_because_okta_then_keeps_no_gua
     async with reaction_org(tmp_path, admin=True) as scene:
         found = await fault(scene, "reactions.role")
     assert found["verdict"] == "warn"
-    assert (
-        "the app has the role Super Administrator, so Okta does not limit what reactions can do"
-        in found["seen"]
-    )
+    assert "the app has the role Super Administrator, so Okta does not limit what reactions can do" in found["seen"]
 
 
 @pytest.mark.long
@@ -363,21 +353,10 @@ async def test_a_person_reads_each_fault_with_what_fixes_it(there: ReactionOrg) 
         {"errorCode": "E0000011"},
         {"issuer": 5, "grant_types_supported": 5},
         [{"id": "g1", "profile": "Step-up", "status": "ACTIVE", "_links": 5, "type": 5}],
-        [
-            {
-                "id": 5,
-                "profile": {"name": "Step-up"},
-                "status": "ACTIVE",
-                "actions": [],
-                "name": [],
-                "gateways": 5,
-            }
-        ],
+        [{"id": 5, "profile": {"name": "Step-up"}, "status": "ACTIVE", "actions": [], "name": [], "gateways": 5}],
     ],
 )
-async def test_another_server_in_the_place_of_okta_is_a_fault_and_not_a_bug(
-    there: ReactionOrg, body: object
-) -> None:
+async def test_another_server_in_the_place_of_okta_is_a_fault_and_not_a_bug(there: ReactionOrg, body: object) -> None:
     ciba = {"client_id": "0oaciba", "private_key": pem(rsa_key())}
     add = {"add_to_group": {"group": "Step-up", "for": "1h"}}
     there.reactions = reactions_of("revoke_sessions", add, BLOCK, CIBA, ciba=ciba)

@@ -39,14 +39,9 @@ async def settled(there: Scene) -> Scene:
 
 
 async def post(there: Scene, *uuids: str) -> None:
-    events = [
-        {"uuid": uuid, "eventType": "user.session.start", "published": "2020-01-01T00:00:00Z"}
-        for uuid in uuids
-    ]
+    events = [{"uuid": uuid, "eventType": "user.session.start", "published": "2020-01-01T00:00:00Z"} for uuid in uuids]
     async with httpx.AsyncClient() as client:
-        answer = await client.post(
-            there.hook_uri, json={"data": {"events": events}}, headers={"Authorization": SECRET}
-        )
+        answer = await client.post(there.hook_uri, json={"data": {"events": events}}, headers={"Authorization": SECRET})
     assert answer.status_code == 200
 
 
@@ -186,10 +181,7 @@ async def test_events_kept_for_a_sink_that_is_gone_are_named(there: Scene) -> No
     async with there.forwarder():
         found = await there.doctor("store.removed-sinks")
     row = found.of("store.removed-sinks")
-    assert (row["verdict"], row["seen"]) == (
-        "warn",
-        "1 event kept for the sink old, to which no forwarder delivers",
-    )
+    assert (row["verdict"], row["seen"]) == ("warn", "1 event kept for the sink old, to which no forwarder delivers")
     assert "`forwarder forget-sink old`" in row["mend"]
 
 
@@ -207,9 +199,7 @@ async def test_what_the_running_forwarder_reports_is_a_row_each(there: Scene) ->
     assert row["url"] == "docs/runbook.md#forwardersinkdown"
 
 
-async def test_a_configuration_that_cannot_be_loaded_ends_with_2_and_a_row_for_each_problem(
-    there: Scene,
-) -> None:
+async def test_a_configuration_that_cannot_be_loaded_ends_with_2_and_a_row_for_each_problem(there: Scene) -> None:
     there.org["secrets"] = [{"env": "NOPE"}]
     there.sections["sinks"] = {"a": {"kind": "elastic"}}
     found = await there.doctor()
@@ -241,9 +231,7 @@ async def test_a_process_that_holds_the_store_and_is_no_forwarder_is_named(settl
     finally:
         lock.release()
     assert (row["verdict"], f"pid {os.getpid()} holds the store" in row["seen"]) == ("warn", True)
-    assert (
-        (await settled.doctor("forwarder.running")).of("forwarder.running")["seen"].startswith("no forwarder")
-    )
+    assert (await settled.doctor("forwarder.running")).of("forwarder.running")["seen"].startswith("no forwarder")
 
 
 @pytest.mark.long

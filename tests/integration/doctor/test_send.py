@@ -27,9 +27,7 @@ async def org() -> AsyncIterator[Emulator]:
 async def test_the_event_is_found_in_every_sink_with_its_seconds(tmp_path: Path, org: Emulator) -> None:
     there = Scene(tmp_path, org.settings.url)
     async with FakeElasticsearch() as server, FakeOtlpHttp() as collector:
-        server.answers[f"POST /{STREAM}/_search"] = Reply(
-            200, {"hits": {"hits": [{"_id": "x", "_index": "i"}]}}
-        )
+        server.answers[f"POST /{STREAM}/_search"] = Reply(200, {"hits": {"hits": [{"_id": "x", "_index": "i"}]}})
         there.sections["sinks"] = {
             "siem": {"kind": "elasticsearch", "hosts": [server.url]},
             "traces": {"kind": "otlp", "endpoint": collector.url},

@@ -32,9 +32,7 @@ def cluster(**changes: Any) -> FakeElasticsearch:
     """A server with security, a key that may only write, and no data stream yet."""
     server = FakeElasticsearch(**changes)
     server.answers = {
-        "GET /_security/_authenticate": Reply(
-            200, {"username": "u", "api_key": {"id": "k1", "name": "okta"}}
-        ),
+        "GET /_security/_authenticate": Reply(200, {"username": "u", "api_key": {"id": "k1", "name": "okta"}}),
         "GET /_security/api_key": Reply(200, {"api_keys": [{"id": "k1"}]}),
         "POST /_security/user/_has_privileges": rights(create_doc=True, auto_configure=True),
         f"GET /{STREAM}/_mapping/field/source.ip,@timestamp,user.name": NOT_THERE,
@@ -95,17 +93,11 @@ async def test_a_source_ip_that_became_a_keyword_in_silence_is_named(tmp_path: P
         kinds = {".ds-a-000001": "ip", ".ds-a-000002": "keyword"}
         server.answers[f"GET /{STREAM}/_mapping/field/source.ip,@timestamp,user.name"] = Reply(
             200,
-            {
-                index: {"mappings": {"source.ip": {"mapping": {"ip": {"type": kind}}}}}
-                for index, kind in kinds.items()
-            },
+            {index: {"mappings": {"source.ip": {"mapping": {"ip": {"type": kind}}}}} for index, kind in kinds.items()},
         )
         found = await look(tmp_path, siem(server.url), "elasticsearch.mapping")
     row = found.of("elasticsearch.mapping")
-    assert (row["verdict"], "source.ip has the type keyword in .ds-a-000002, not ip" in row["seen"]) == (
-        "fail",
-        True,
-    )
+    assert (row["verdict"], "source.ip has the type keyword in .ds-a-000002, not ip" in row["seen"]) == ("fail", True)
     assert "forwarder setup elasticsearch --sink siem --rollover" in row["mend"]
 
 
@@ -152,9 +144,7 @@ async def test_http_for_https_and_https_for_http_are_named(tmp_path: Path, certi
 
 
 @pytest.mark.long
-async def test_a_private_ca_is_named_with_the_key_that_trusts_it(
-    tmp_path: Path, certificate: Certificate
-) -> None:
+async def test_a_private_ca_is_named_with_the_key_that_trusts_it(tmp_path: Path, certificate: Certificate) -> None:
     async with cluster(tls=tls(certificate)) as server:
         found = await look(tmp_path, siem(server.url), "elasticsearch.reachable")
         assert "set `ca_file`" in found.of("elasticsearch.reachable")["mend"]

@@ -43,10 +43,7 @@ async def running(clock: Clock | None = None, **changes: Any) -> AsyncIterator[S
     async with (
         okta_org(clock, **changes) as org,
         httpx.AsyncClient(
-            base_url=org.settings.url,
-            headers={"Authorization": f"SSWS {TOKEN}"},
-            trust_env=False,
-            verify=False,
+            base_url=org.settings.url, headers={"Authorization": f"SSWS {TOKEN}"}, trust_env=False, verify=False
         ) as client,
     ):
         yield Service(org, client)

@@ -28,9 +28,7 @@ async def test_an_event_has_the_user_and_the_fields_of_its_order() -> None:
         (uuid,) = (await service.client.post("/emulator/events", json=order)).json()["events"]
         async with asyncio.timeout(10):
             await service.org.drain()
-        (shown,) = [
-            event for event in (await service.client.get("/api/v1/logs")).json() if event["uuid"] == uuid
-        ]
+        (shown,) = [event for event in (await service.client.get("/api/v1/logs")).json() if event["uuid"] == uuid]
         (carried,) = receiver.posts[-1].envelope["data"]["events"]
         for event in (shown, carried):
             assert event["actor"]["id"] == ada.id
@@ -73,9 +71,7 @@ async def test_an_unknown_user_emits_nothing() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "value", [None, 5, "x", [], {}, {"ipAddress": 5}, {"ipChain": None}, "2017-09-31T01:00:00Z"]
-)
+@pytest.mark.parametrize("value", [None, 5, "x", [], {}, {"ipAddress": 5}, {"ipChain": None}, "2017-09-31T01:00:00Z"])
 async def test_odd_fields_are_taken_or_refused_and_never_a_bug(value: Any) -> None:
     async with running(ManualClock(), edge_case_share=0) as service:
         await service.org.emit(1, ["user.session.start"])

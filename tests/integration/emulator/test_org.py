@@ -32,9 +32,7 @@ def org(clock: Clock | None = None, **settings: Any) -> Emulator:
     return Emulator(EmulatorSettings(**plain | settings), clock or SystemClock())
 
 
-async def verified(
-    emulator: Emulator, receiver: HookReceiver, types: Sequence[str] = HOOK_TYPES
-) -> EmulatedHook:
+async def verified(emulator: Emulator, receiver: HookReceiver, types: Sequence[str] = HOOK_TYPES) -> EmulatedHook:
     hook = await emulator.verify(emulator.add_hook(receiver.url, SECRET, types=types).id)
     receiver.calls.clear()
     return hook
@@ -423,9 +421,7 @@ async def test_faults_may_change_while_the_org_runs() -> None:
 # --- events about hooks
 
 
-async def test_an_event_names_the_hooks_that_it_is_meant_for_in_both_shapes_even_if_it_never_arrives() -> (
-    None
-):
+async def test_an_event_names_the_hooks_that_it_is_meant_for_in_both_shapes_even_if_it_never_arrives() -> None:
     async with HookReceiver() as receiver, org() as emulator:
         hook = await verified(emulator, receiver, types=["user.session.start"])
         (delivered,) = await emulator.emit(1, ["user.session.start"])
@@ -467,9 +463,7 @@ async def test_the_log_has_each_change_of_a_hook_and_no_hook_carries_it() -> Non
         assert receiver.posts == []
 
 
-@pytest.mark.parametrize(
-    ("answers", "failures"), [((503, 503), 1), ((401,), 1), ((503, 200), 0), ((200,), 0)]
-)
+@pytest.mark.parametrize(("answers", "failures"), [((503, 503), 1), ((401,), 1), ((503, 200), 0), ((200,), 0)])
 async def test_a_delivery_that_failed_for_good_is_in_the_log(answers: tuple[int, ...], failures: int) -> None:
     async with HookReceiver() as receiver, org() as emulator:
         hook = await verified(emulator, receiver)

@@ -8,17 +8,9 @@ import pytest
 from tests.fakes.clock import ManualClock
 from tests.integration.emulator.helpers import Service, assert_error, running
 
-ZONES, GROUPS, ROLES, SETS = (
-    "/api/v1/zones",
-    "/api/v1/groups",
-    "/api/v1/iam/roles",
-    "/api/v1/iam/resource-sets",
-)
+ZONES, GROUPS, ROLES, SETS = ("/api/v1/zones", "/api/v1/groups", "/api/v1/iam/roles", "/api/v1/iam/resource-sets")
 NOON = "2026-01-01T12:00:{:02}.000Z"
-RANGES = [
-    {"type": "RANGE", "value": "203.0.113.5-203.0.113.15"},
-    {"type": "CIDR", "value": "198.51.100.4/24"},
-]
+RANGES = [{"type": "RANGE", "value": "203.0.113.5-203.0.113.15"}, {"type": "CIDR", "value": "198.51.100.4/24"}]
 PROXIES = [{"type": "CIDR", "value": "192.0.2.4/24"}, {"type": "RANGE", "value": "192.0.2.5-192.0.2.15"}]
 US, AF, UA = {"country": "US"}, {"country": "AF", "region": "AF-BGL"}, {"country": "UA", "region": "UA-26"}
 CN, BE = {"country": "CN", "region": "CN-BJ"}, {"country": "BE", "region": "BE-VAN"}
@@ -115,9 +107,7 @@ async def test_a_zone_is_made_changed_and_deleted(
         path = f"{ZONES}/{made['id']}"
         assert made == zone(service, made["id"], sent | shown, 0)
         await clock.advance(1)
-        assert await ask(service, "POST", f"{path}/lifecycle/activate") == zone(
-            service, made["id"], sent | shown, 1
-        )
+        assert await ask(service, "POST", f"{path}/lifecycle/activate") == zone(service, made["id"], sent | shown, 1)
         assert await ask(service, "GET", path) == zone(service, made["id"], sent | shown, 1)
 
         await clock.advance(4)
@@ -213,12 +203,7 @@ async def test_a_custom_role_gets_another_permission() -> None:
         url = f"{service.org.settings.url}{path}"
         links = {"permissions": {"href": f"{url}/permissions"}, "self": {"href": url}}
         times = dict.fromkeys(("created", "lastUpdated"), NOON.format(0))
-        role = times | {
-            "id": made["id"],
-            "label": "recorded",
-            "description": "testing, testing",
-            "_links": links,
-        }
+        role = times | {"id": made["id"], "label": "recorded", "description": "testing, testing", "_links": links}
         assert made == role
         assert await ask(service, "GET", path) == role
 
@@ -265,10 +250,9 @@ async def test_a_resource_set_is_renamed_and_loses_a_resource() -> None:
         for orn, kind in (("directory", "users"), ("directory", "groups"), ("idp", "apps")):
             shown = by_orn[f"orn:okta:{orn}:{service.org.org_id}:{kind}"]
             itself = {"href": f"{api}/{kind}"}
-            assert shown["_links"] == {
-                "self": itself,
-                "resource": {"href": f"{url}/resources/{shown['id']}"},
-            } | ({} if kind == "apps" else {kind: itself})
+            assert shown["_links"] == {"self": itself, "resource": {"href": f"{url}/resources/{shown['id']}"}} | (
+                {} if kind == "apps" else {kind: itself}
+            )
             assert (shown["created"], shown["lastUpdated"]) == (NOON.format(0), NOON.format(6))
 
         await clock.advance(1)

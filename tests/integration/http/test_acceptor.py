@@ -118,9 +118,7 @@ async def test_a_stop_does_not_wait_for_a_handshake(tls: ssl.SSLContext) -> None
         assert await client.ended() == b""
 
 
-async def test_a_certificate_may_be_replaced_while_it_listens(
-    tls: ssl.SSLContext, trust: ssl.SSLContext
-) -> None:
+async def test_a_certificate_may_be_replaced_while_it_listens(tls: ssl.SSLContext, trust: ssl.SSLContext) -> None:
     async with listening() as served:
         assert (await served.post(envelope(event()))).status == 200
         served.server.tls = tls
@@ -169,9 +167,7 @@ async def test_too_many_open_files_are_logged_and_the_listener_goes_on(
         if secure:
             assert await post_by_tls(served, trust, "1") == 200
         else:
-            async with Client(
-                *await asyncio.open_connection(sock=sockets[0])
-            ) as client:  # it waited all the time
+            async with Client(*await asyncio.open_connection(sock=sockets[0])) as client:  # it waited all the time
                 client.send(post(envelope(event())))
                 assert (await client.answer()).status == 200
         for each in sockets:

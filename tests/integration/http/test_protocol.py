@@ -12,17 +12,7 @@ import pytest
 from forwarder.clock import SystemClock
 from tests.fakes.clock import ManualClock, settle
 from tests.fakes.store import MemoryStore
-from tests.integration.receive.helpers import (
-    PATH,
-    SECRET,
-    Client,
-    Listening,
-    envelope,
-    event,
-    listening,
-    post,
-    request,
-)
+from tests.integration.receive.helpers import PATH, SECRET, Client, Listening, envelope, event, listening, post, request
 
 HALF_HEAD = b"POST /okta/events HTTP/1.1\r\nHost: x\r\nAuth"
 HALF_BODY = post(envelope(event()))[:-5]
@@ -71,9 +61,7 @@ async def test_a_connection_that_says_nothing_is_closed() -> None:
 
 
 @pytest.mark.parametrize(("half", "phase", "seconds"), [(HALF_HEAD, "head", 5), (HALF_BODY, "body", 10)])
-async def test_half_a_request_is_408_after_its_deadline_however_it_drips(
-    half: bytes, phase: str, seconds: int
-) -> None:
+async def test_half_a_request_is_408_after_its_deadline_however_it_drips(half: bytes, phase: str, seconds: int) -> None:
     clock = ManualClock()
     store = MemoryStore()
     async with listening(store, clock=clock) as served, await served.connect() as client:
@@ -268,11 +256,7 @@ async def test_another_protocol_is_not_spoken() -> None:
 @pytest.mark.parametrize(
     "upgrade",
     [
-        {
-            "Connection": "Upgrade, HTTP2-Settings",
-            "Upgrade": "h2c",
-            "HTTP2-Settings": "AAMAAABkAAQAoAAAAAIAAAAA",
-        },
+        {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAoAAAAAIAAAAA"},
         {"Connection": "Upgrade", "Upgrade": "websocket"},
         {"Connection": "keep-alive, Upgrade", "Upgrade": "TLS/1.0"},
     ],
@@ -314,9 +298,7 @@ async def test_a_request_has_one_host(version: str, hosts: int, status: int) -> 
         assert (await served.ask(sent)).status == status
 
 
-@pytest.mark.parametrize(
-    "host", ["", "a", "A_b.example:8080", "1.2.3.4:80", "[::1]", "[fe80::1%25eth0]:80", "a:"]
-)
+@pytest.mark.parametrize("host", ["", "a", "A_b.example:8080", "1.2.3.4:80", "[::1]", "[fe80::1%25eth0]:80", "a:"])
 async def test_a_valid_host_is_accepted(host: str) -> None:
     async with listening() as served:
         sent = post(envelope(event())).replace(b"Host: localhost", f"Host: {host}".encode(), 1)
@@ -391,9 +373,7 @@ async def test_requests_sent_at_once_are_answered_in_order() -> None:
     store = MemoryStore()
     async with listening(store) as served, await served.connect() as client:
         wrong = post(envelope(event("w")), secret="wrong")
-        client.send(
-            b"\r\n" + post(envelope(event("1"))) + wrong + post(envelope(event("2"))) + b"junk\r\n\r\n"
-        )
+        client.send(b"\r\n" + post(envelope(event("1"))) + wrong + post(envelope(event("2"))) + b"junk\r\n\r\n")
         assert [(await client.answer()).status for _ in range(3)] == [200, 401, 200]
         assert await client.ended() == b""
     assert [e.event.uuid for e in store.events] == ["1", "2"]

@@ -86,10 +86,7 @@ async def test_a_stop_lets_what_is_in_flight_end() -> None:
 async def test_what_is_in_flight_for_too_long_hears_503_so_that_it_is_sent_again() -> None:
     store = MemoryStore()
     store.stall()
-    async with (
-        listening(store, grace="10ms", commit_timeout="1m") as served,
-        await served.connect() as client,
-    ):
+    async with listening(store, grace="10ms", commit_timeout="1m") as served, await served.connect() as client:
         client.send(post(envelope(event())))
         while not store.uncommitted:
             await asyncio.sleep(0)

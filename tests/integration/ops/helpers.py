@@ -74,9 +74,7 @@ class MemoryEvents:
 
 
 @asynccontextmanager
-async def serving(
-    events: MemoryEvents, status: FakeStatus | None = None
-) -> AsyncIterator[tuple[Server, OpsListener]]:
+async def serving(events: MemoryEvents, status: FakeStatus | None = None) -> AsyncIterator[tuple[Server, OpsListener]]:
     """Serve the ops listener with `TOKEN`."""
     limiter = ConnectionLimiter(ListenerLimits(), SystemClock(), lambda _: None)
     ops = OpsListener(

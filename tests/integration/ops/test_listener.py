@@ -21,9 +21,7 @@ async def ask(client: Client, method: str, path: str) -> Answer:
     return await client.answer(head=method == "HEAD")
 
 
-@pytest.mark.parametrize(
-    "path", ["/livez", "/readyz", "/metrics", "/api/status", "/api/access", "/", "/nope"]
-)
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/api/status", "/api/access", "/", "/nope"])
 async def test_head_answers_as_get_without_a_body(ops: Server, path: str) -> None:
     async with Client(*await asyncio.open_connection("127.0.0.1", ops.address.port)) as client:
         for _ in range(2):  # a body that came with the first would be read as the second answer

@@ -20,9 +20,7 @@ from tests.integration.ops.helpers import DEADLINE, TOKEN, FakeStatus, MemoryEve
 from tests.integration.store.helpers import events
 
 
-def okta_event(
-    number: int, event_type: str, actor: str = "ada@example.com", result: str = "SUCCESS"
-) -> Event:
+def okta_event(number: int, event_type: str, actor: str = "ada@example.com", result: str = "SUCCESS") -> Event:
     body = {
         "uuid": f"u{number}",
         "eventType": event_type,
@@ -195,9 +193,7 @@ async def test_a_stop_ends_open_streams_at_once_also_one_that_is_not_read() -> N
 
 
 @pytest.mark.long
-async def test_a_stop_during_a_backlog_that_is_not_read_logs_no_error(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+async def test_a_stop_during_a_backlog_that_is_not_read_logs_no_error(caplog: pytest.LogCaptureFixture) -> None:
     store = MemoryEvents()
     store.append(events(8000, size=3000))
     async with serving(store) as (server, ops), raw_stream(server, "view=raw&since=0&backlog=8000"):
@@ -235,22 +231,12 @@ async def test_head_ends_at_once() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize(
     "headers",
-    [
-        {"X-Forwarded-For": "192.0.2.1"},
-        {"Forwarded": "for=192.0.2.1"},
-        {"Via": "1.1 proxy"},
-        {"Host": "siem.internal"},
-    ],
+    [{"X-Forwarded-For": "192.0.2.1"}, {"Forwarded": "for=192.0.2.1"}, {"Via": "1.1 proxy"}, {"Host": "siem.internal"}],
 )
 async def test_what_comes_from_elsewhere_needs_the_token(headers: dict[str, str]) -> None:
     async with serving(MemoryEvents()) as (server, _), httpx.AsyncClient(trust_env=False) as client:
         url = f"http://{server.address}/api/status"
-        for given, status in {
-            "": 401,
-            "Bearer wrong": 401,
-            f"Bearer {TOKEN}": 200,
-            f"Basic {TOKEN}": 401,
-        }.items():
+        for given, status in {"": 401, "Bearer wrong": 401, f"Bearer {TOKEN}": 200, f"Basic {TOKEN}": 401}.items():
             answer = await client.get(url, headers={**headers, **({"Authorization": given} if given else {})})
             assert answer.status_code == status
         assert (await client.get(url)).status_code == 200

@@ -72,9 +72,7 @@ async def test_a_denial_is_acted_on_once_and_makes_no_alert_and_no_second_prompt
             assert asked.seen_at is not None
 
             await sign_in(org, user)  # again: the rule alerts, and nobody is asked
-            found = await until(
-                lambda all_: len([one for one in all_ if one.name == "prompt"]) == 2, forwarder
-            )
+            found = await until(lambda all_: len([one for one in all_ if one.name == "prompt"]) == 2, forwarder)
             found = await until(lambda all_: any(one.reason is Reason.LIMIT for one in all_), forwarder)
             failure = {"outcome": {"result": "FAILURE", "reason": "INVALID_CREDENTIALS"}}
             await sign_in(org, other, "user.authentication.auth_via_mfa", **failure)

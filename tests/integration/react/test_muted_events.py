@@ -45,9 +45,7 @@ detection:
 """
 
 
-def denials(
-    user: str, moments: Sequence[float], kind: str = "user.authentication.auth_via_mfa"
-) -> list[Event]:
+def denials(user: str, moments: Sequence[float], kind: str = "user.authentication.auth_via_mfa") -> list[Event]:
     made = []
     for at in moments:
         body = {
@@ -62,9 +60,7 @@ def denials(
 
 
 @asynccontextmanager
-async def running(
-    store: SqliteStore, folder: Path, muted: Muted, metrics: Metrics
-) -> AsyncIterator[RuleRunner]:
+async def running(store: SqliteStore, folder: Path, muted: Muted, metrics: Metrics) -> AsyncIterator[RuleRunner]:
     folder.mkdir(exist_ok=True)
     (folder / "rules.yml").write_text(RULES)
     settings = RulesSettings.model_validate({"files": [str(folder)]})
@@ -85,14 +81,9 @@ async def alerts(runner: RuleRunner, store: SqliteStore) -> set[tuple[str, str]]
     return {(body["forwarder"]["alert"]["rule"]["id"], body["actor"]["id"]) for body in bodies}
 
 
-async def test_a_denial_of_our_prompt_makes_no_fatigue_alert_and_other_events_still_do(
-    tmp_path: Path,
-) -> None:
+async def test_a_denial_of_our_prompt_makes_no_fatigue_alert_and_other_events_still_do(tmp_path: Path) -> None:
     muted, metrics = Muted(), Metrics()
-    async with (
-        opened(tmp_path / "store.db") as store,
-        running(store, tmp_path / "rules", muted, metrics) as runner,
-    ):
+    async with opened(tmp_path / "store.db") as store, running(store, tmp_path / "rules", muted, metrics) as runner:
         await alerts(runner, store)
         muted.note(prompt("00u1", state=ActionState.PROMPTING, called_at=NOON))
         asked = denials("00u1", [1, 2, 3, 4])
@@ -105,14 +96,9 @@ async def test_a_denial_of_our_prompt_makes_no_fatigue_alert_and_other_events_st
 
 async def test_the_time_of_an_event_decides_not_the_time_of_its_arrival(tmp_path: Path) -> None:
     muted = Muted()
-    muted.note(
-        prompt("00u1", state=ActionState.ENDED, called_at=NOON, seen_at=NOON + 10 * SECOND, answer="denied")
-    )
+    muted.note(prompt("00u1", state=ActionState.ENDED, called_at=NOON, seen_at=NOON + 10 * SECOND, answer="denied"))
     early, late = denials("00u1", [20, 30, 129]), denials("00u1", [131, 132, 133])
-    async with (
-        opened(tmp_path / "store.db") as store,
-        running(store, tmp_path / "rules", muted, Metrics()) as runner,
-    ):
+    async with opened(tmp_path / "store.db") as store, running(store, tmp_path / "rules", muted, Metrics()) as runner:
         await alerts(runner, store)
         await store.append(Batch([late[2], early[0], late[0]]), timeout=5)
         await store.append(Batch([early[2], early[1]]), timeout=5)

@@ -52,9 +52,7 @@ def planted_in(text: str) -> list[str]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("key", [KEY, json.dumps(JWK)], ids=["PEM", "JWK"])
-async def test_no_secret_is_in_what_a_running_forwarder_and_its_commands_show(
-    tmp_path: Path, key: str
-) -> None:
+async def test_no_secret_is_in_what_a_running_forwarder_and_its_commands_show(tmp_path: Path, key: str) -> None:
     there = Scene(tmp_path, "https://acme.okta.com", {"api": None, "hook": None})
     there.sections["reactions"] = reactions(key=key)
     bundle = tmp_path / "x.tar.gz"

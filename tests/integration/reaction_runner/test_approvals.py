@@ -33,8 +33,7 @@ async def waiting(forwarder: Forwarder, org: Emulator) -> Action:
     known = {one.key for one in await forwarder.store.load_actions(0)}
     await org.emit(1, ["user.session.start"])
     found = await until(
-        lambda rows: [one for one in rows if one.waits_for is Waits.APPROVAL and one.key not in known],
-        forwarder,
+        lambda rows: [one for one in rows if one.waits_for is Waits.APPROVAL and one.key not in known], forwarder
     )
     return next(one for one in found if one.waits_for is Waits.APPROVAL and one.key not in known)
 
@@ -47,20 +46,14 @@ async def test_a_preview_of_the_link_changes_nothing_and_shows_no_data(tmp_path:
             answer = await bot.request(method, f"/approve/{action.id}")
             assert answer.status_code == 200
             assert action.target.id not in answer.text
-        assert (
-            await bot.post(f"/approve/{action.id}", json={"token": "x", "given": True})
-        ).status_code == 401
+        assert (await bot.post(f"/approve/{action.id}", json={"token": "x", "given": True})).status_code == 401
         assert org.calls == []
         assert forwarder._reactions.memory.get(action.key) == action
 
 
 @pytest.mark.long
 async def test_a_token_decides_about_its_action_once(tmp_path: Path) -> None:
-    async with (
-        okta_org() as org,
-        running(wanted(tmp_path, org)) as forwarder,
-        client(forwarder, **BEARER) as human,
-    ):
+    async with okta_org() as org, running(wanted(tmp_path, org)) as forwarder, client(forwarder, **BEARER) as human:
         first = await waiting(forwarder, org)
         shown = (await human.get(f"/api/reactions/{first.id}")).json()
         assert shown["action"]["target"]["id"] == first.target.id
@@ -89,9 +82,7 @@ async def test_only_a_configured_proxy_can_name_the_person_who_decides(tmp_path:
             token = (await human.get(f"/api/reactions/{action.id}")).json()["token"]
             cross = {"Origin": "https://evil.example"}
             decision = {"token": token, "given": True}
-            assert (
-                await human.post(f"/approve/{action.id}", json=decision, headers=cross)
-            ).status_code == 403
+            assert (await human.post(f"/approve/{action.id}", json=decision, headers=cross)).status_code == 403
             done = await human.post(f"/approve/{action.id}", json=decision)
             assert done.json()["action"]["approval"]["by"] == "ada@corp.example"
     elsewhere = {"header": "X-Forwarded-User", "from": ["10.0.0.0/8"]}

@@ -23,9 +23,7 @@ from tests.fakes.receivers import Receiver, Reply
 
 
 @asynccontextmanager
-async def scene(
-    token: str = TOKEN, timeout: float = 5.0, **faults: Any
-) -> AsyncIterator[tuple[Emulator, OrgCalls]]:
+async def scene(token: str = TOKEN, timeout: float = 5.0, **faults: Any) -> AsyncIterator[tuple[Emulator, OrgCalls]]:
     async with okta_org(query_timeout="1s", faults=Faults(changes=ChangeFaults(**faults))) as org:
         client = OktaClient(
             org.settings.url, ApiSettings(token=token), 1.0, SystemClock(), retry=RetryPolicy(timeout=timeout)

@@ -18,18 +18,8 @@ pytestmark = pytest.mark.timeout(120)
 Look = Callable[[Emulator, EmulatedUser], Any]
 
 ACTIONS: dict[str, tuple[Any, Look, Any, Any]] = {
-    "revoke_sessions": (
-        "revoke_sessions",
-        lambda _, user: (user.sessions, user.refresh_tokens),
-        (0, 0),
-        (0, 0),
-    ),
-    "universal_logout": (
-        "universal_logout",
-        lambda _, user: (user.sessions, user.refresh_tokens),
-        (0, 0),
-        (0, 0),
-    ),
+    "revoke_sessions": ("revoke_sessions", lambda _, user: (user.sessions, user.refresh_tokens), (0, 0), (0, 0)),
+    "universal_logout": ("universal_logout", lambda _, user: (user.sessions, user.refresh_tokens), (0, 0), (0, 0)),
     "expire_password": (
         {"expire_password": None, "approve": False},
         lambda _, user: user.status,
@@ -43,12 +33,7 @@ ACTIONS: dict[str, tuple[Any, Look, Any, Any]] = {
         True,
         False,
     ),
-    "suspend": (
-        {"suspend": {"for": "1m"}, "approve": False},
-        lambda _, user: user.status,
-        "SUSPENDED",
-        "ACTIVE",
-    ),
+    "suspend": ({"suspend": {"for": "1m"}, "approve": False}, lambda _, user: user.status, "SUSPENDED", "ACTIVE"),
 }
 """By name: what the rule says, what to look at, how it is once done, and after its end."""
 

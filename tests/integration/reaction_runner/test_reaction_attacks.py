@@ -64,9 +64,7 @@ async def post(forwarder: Forwarder, *events: dict[str, Any]) -> None:
     envelope = {"eventType": "com.okta.event_hook", "eventId": str(uuid.uuid4()), "data": {"events": events}}
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.post(
-            f"http://{forwarder.server.address}/okta/events",
-            json=envelope,
-            headers={"Authorization": "the-secret"},
+            f"http://{forwarder.server.address}/okta/events", json=envelope, headers={"Authorization": "the-secret"}
         )
         assert answer.status_code == 200
 
@@ -88,9 +86,7 @@ async def test_a_forged_event_with_the_right_secret_suspends_and_prompts_no_user
         async with running(wanted) as forwarder:
             almost_late = iso(now() - 50 * SECOND, "milliseconds")
             await post(forwarder, event(user, published=almost_late))
-            found = await until(
-                lambda all_: len([one for one in all_ if one.outcome is not None]) == 3, forwarder
-            )
+            found = await until(lambda all_: len([one for one in all_ if one.outcome is not None]) == 3, forwarder)
         by = named(found)
         assert by["revoke_sessions"].outcome is Outcome.DONE
         for name in ("add_to_group", "prompt"):
@@ -109,15 +105,9 @@ async def test_a_forged_event_with_the_uuid_of_a_real_one_is_not_confirmed_by_it
         other = next(each for each in org.users.all() if not each.roles and each is not user)
         async with running(settings(tmp_path, org, ALL)) as forwarder:
             await post(forwarder, event(user, name))
-            await until(
-                lambda all_: len([one for one in all_ if one.waits_for is Waits.CONFIRMATION]) == 2, forwarder
-            )
-            await org.emit(
-                1, ["user.session.start"], lambda real: changed(real, user=other.actor()) | {"uuid": name}
-            )
-            found = await until(
-                lambda all_: len([one for one in all_ if one.outcome is not None]) == 3, forwarder
-            )
+            await until(lambda all_: len([one for one in all_ if one.waits_for is Waits.CONFIRMATION]) == 2, forwarder)
+            await org.emit(1, ["user.session.start"], lambda real: changed(real, user=other.actor()) | {"uuid": name})
+            found = await until(lambda all_: len([one for one in all_ if one.outcome is not None]) == 3, forwarder)
             async with asyncio.timeout(20):
                 while not (status := await forwarder.status.gather())["okta"]["acme"]["log"]["differing"]:
                     await asyncio.sleep(0.05)
@@ -155,9 +145,7 @@ async def test_a_forged_event_that_comes_after_the_real_one_leads_to_nothing(tmp
         user, name = victim(org), str(uuid.uuid1())
         other = next(each for each in org.users.all() if not each.roles and each is not user)
         async with running(settings(tmp_path, org, ALL[:2])) as forwarder:
-            await org.emit(
-                1, ["user.session.start"], lambda real: changed(real, user=other.actor()) | {"uuid": name}
-            )
+            await org.emit(1, ["user.session.start"], lambda real: changed(real, user=other.actor()) | {"uuid": name})
             await until(lambda all_: len(all_) == 2, forwarder)
             await post(forwarder, event(user, name))
             await org.emit(1, ["user.session.start"], partial(changed, user=user.actor()))
@@ -177,9 +165,7 @@ async def test_the_two_copies_of_a_real_event_confirm_it(tmp_path: Path) -> None
             hook = org.add_hook(uri, "the-secret", types=["user.session.start"])
             await org.verify(hook.id)
             await org.emit(1, ["user.session.start"], partial(changed, user=user.actor()))
-            (row,) = await until(
-                lambda all_: [one for one in all_ if one.state is ActionState.LIVE], forwarder
-            )
+            (row,) = await until(lambda all_: [one for one in all_ if one.state is ActionState.LIVE], forwarder)
             claim = (await forwarder.store.claims("acme", row.events))[row.events[0]]
             assert claim.digest is not None
             async with asyncio.timeout(20):
@@ -234,9 +220,7 @@ async def test_our_own_change_of_a_group_leads_to_nothing(tmp_path: Path, by: st
                 partial(changed, fields={"target": [user.entity(), {"id": group.id, "type": "UserGroup"}]}),
             )
             await until(
-                lambda all_: [
-                    one for one in all_ if one.name == "revoke_sessions" and one.outcome is Outcome.DONE
-                ],
+                lambda all_: [one for one in all_ if one.name == "revoke_sessions" and one.outcome is Outcome.DONE],
                 forwarder,
             )
         assert sorted(changing(org)) == sorted([user.id, "sessions"])
@@ -250,9 +234,7 @@ async def test_after_a_flood_of_alerts_the_sessions_of_another_user_are_still_re
     """The flood uses up the limits of timed actions and of its users. The limits of other users are not affected."""
     async with okta_org() as org:
         user = victim(org)
-        wanted = settings(
-            tmp_path, org, ALL[1:2], limits={"per_user": "2/1h", "timed": "3/1h", "mending": "5/1h"}
-        )
+        wanted = settings(tmp_path, org, ALL[1:2], limits={"per_user": "2/1h", "timed": "3/1h", "mending": "5/1h"})
         (tmp_path / "rule.yml").write_text(RULE + SPRAYED)
         tree = TREES[wanted.store.path]
         tree["reactions"]["on"].append({"level": "critical", "do": ["revoke_sessions"]})
@@ -298,19 +280,14 @@ detection: {selection: {eventType: user.account.lock}, condition: selection}
         ("breakglass@example.com", "BreakGlass@Example.COM"),
         ("caf\u00e9@example.com", "cafe\u0301@example.com"),
         ("cafe\u0301@example.com", "CAF\u00c9@example.com"),
-        (
-            "breakglass@example.com",
-            "\uff42\uff52\uff45\uff41\uff4b\uff47\uff4c\uff41\uff53\uff53@example.com",
-        ),
+        ("breakglass@example.com", "\uff42\uff52\uff45\uff41\uff4b\uff47\uff4c\uff41\uff53\uff53@example.com"),
         ("breakglass@example.com", "break\u200bglass@example.com"),
         ("break glass@example.com", "break\u00a0glass@example.com"),
         ("break glass@example.com", "break\u2003glass@example.com"),
         ("breakglass@example.com", "\u202ebreakglass@example.com"),
     ],
 )
-async def test_a_protected_login_is_recognised_in_every_spelling(
-    tmp_path: Path, written: str, login: str
-) -> None:
+async def test_a_protected_login_is_recognised_in_every_spelling(tmp_path: Path, written: str, login: str) -> None:
     async with okta_org() as org:
         user = org.users.create(login, "Somebody")
         wanted = settings(tmp_path, org, ["revoke_sessions"], protect={"users": [written]})
@@ -324,9 +301,7 @@ async def test_a_protected_login_is_recognised_in_every_spelling(
 
 @pytest.mark.long
 @pytest.mark.parametrize("way", ["role of a group", "role", "protected group"])
-async def test_an_action_on_a_user_who_becomes_an_admin_after_the_approval_is_refused(
-    tmp_path: Path, way: str
-) -> None:
+async def test_an_action_on_a_user_who_becomes_an_admin_after_the_approval_is_refused(tmp_path: Path, way: str) -> None:
     """A human approves the action, and the user becomes an admin before the call."""
     async with okta_org() as org:
         user = victim(org)
@@ -336,9 +311,7 @@ async def test_an_action_on_a_user_who_becomes_an_admin_after_the_approval_is_re
         wanted = settings(tmp_path, org, [{"suspend": {"for": "1h"}}])
         async with running(wanted) as forwarder:
             await org.emit(1, ["user.session.start"], partial(changed, user=user.actor()))
-            (waits,) = await until(
-                lambda all_: [one for one in all_ if one.waits_for is Waits.APPROVAL], forwarder
-            )
+            (waits,) = await until(lambda all_: [one for one in all_ if one.waits_for is Waits.APPROVAL], forwarder)
             if way == "role of a group":
                 group.roles = ("HELP_DESK_ADMIN",)
             elif way == "role":
@@ -363,11 +336,7 @@ async def test_odd_characters_in_names_reach_no_call_line_or_terminal(tmp_path: 
     async with okta_org() as org, webhook_receiver(secret) as soc:
         user = victim(org)
         group = org.groups.create("Step-up %\u202e")
-        do = [
-            {"add_to_group": {"group": group.name, "for": "1h"}},
-            {"suspend": {"for": "1h"}},
-            {"notify": "soc"},
-        ]
+        do = [{"add_to_group": {"group": group.name, "for": "1h"}}, {"suspend": {"for": "1h"}}, {"notify": "soc"}]
         wanted = settings(tmp_path, org, do, webhooks={"soc": {"url": soc.url, "secret": secret}})
         async with running(wanted) as forwarder:
             odd = user.actor() | {"alternateId": ODD, "displayName": ODD}
@@ -381,9 +350,7 @@ async def test_odd_characters_in_names_reach_no_call_line_or_terminal(tmp_path: 
                 forwarder,
             )
             assert {json.loads(call.body)["actor"]["alternateId"] for call in soc.calls} == {ODD}
-            assert all(
-                text.isprintable() for call in soc.calls for text in (call.path, *call.headers.values())
-            )
+            assert all(text.isprintable() for call in soc.calls for text in (call.path, *call.headers.values()))
             assert not any(name.startswith("x-evil") for call in soc.calls for name in call.headers)
             waits = next(one for one in found if one.waits_for is Waits.APPROVAL)
             assert waits.target.name == ODD[:200]
@@ -459,17 +426,13 @@ async def test_a_risk_that_we_report_to_okta_does_not_come_back_as_a_report(tmp_
                 "type": "forwarder",
                 "settings": {"issuer": "https://fw.example", "jwks_url": jwks},
             }
-            async with httpx.AsyncClient(
-                trust_env=False, headers={"Authorization": f"SSWS {TOKEN}"}
-            ) as admin:
+            async with httpx.AsyncClient(trust_env=False, headers={"Authorization": f"SSWS {TOKEN}"}) as admin:
                 made = await admin.post(f"{org.settings.url}/api/v1/security-events-providers", json=provider)
                 assert made.status_code == 200
             who = {"target": [user.entity()], "actor": {"id": "okta", "type": "SystemPrincipal"}}
             await org.emit(1, ["user.risk.change"], partial(changed, fields=who))
             # The event, its two actions; the echo, and its two.
-            found = await until(
-                lambda all_: len([one for one in all_ if one.outcome is not None]) == 4, forwarder
-            )
+            found = await until(lambda all_: len([one for one in all_ if one.outcome is not None]) == 4, forwarder)
             reports = [one for one in found if one.name == "risk_event"]
             assert [(one.outcome, one.reason) for one in reports] == [
                 (Outcome.ACCEPTED, None),

@@ -111,18 +111,14 @@ async def test_a_reload_changes_what_the_next_alert_leads_to_and_undoes_nothing(
 
 
 @pytest.mark.long
-async def test_live_effects_in_an_org_without_api_are_reported_and_undone_when_it_is_back(
-    tmp_path: Path,
-) -> None:
+async def test_live_effects_in_an_org_without_api_are_reported_and_undone_when_it_is_back(tmp_path: Path) -> None:
     async with okta_org() as org:
         user = person(org)
         org.groups.create("Step-up")
         wanted = settings(tmp_path, org, GROUP)
         async with running(wanted) as forwarder:
             await sign_in(org, user)
-            (row,) = await until(
-                lambda all_: [one for one in all_ if one.state is ActionState.LIVE], forwarder
-            )
+            (row,) = await until(lambda all_: [one for one in all_ if one.state is ActionState.LIVE], forwarder)
             with structlog.testing.capture_logs() as lines:
                 api = {}
 
@@ -135,9 +131,7 @@ async def test_live_effects_in_an_org_without_api_are_reported_and_undone_when_i
                     forwarder,
                     f"1 live effect in acme cannot be undone without `orgs.acme.api`: add_to_group of {user.id}",
                 )
-            assert [line["log_level"] for line in lines if line.get("action") == "reactions_finding"] == [
-                "warning"
-            ]
+            assert [line["log_level"] for line in lines if line.get("action") == "reactions_finding"] == ["warning"]
             assert "cannot be undone yet" not in str(lines)
 
             await command(wanted, "undo", row.id, "--why", "a false alarm")
@@ -154,9 +148,7 @@ async def test_live_effects_in_an_org_without_api_are_reported_and_undone_when_i
 
 
 @pytest.mark.long
-async def test_a_missing_protected_group_is_reported_at_the_start_and_after_each_reload(
-    tmp_path: Path,
-) -> None:
+async def test_a_missing_protected_group_is_reported_at_the_start_and_after_each_reload(tmp_path: Path) -> None:
     async with okta_org() as org:
         user = person(org)
         group = org.groups.create("Break-glass")
@@ -204,9 +196,7 @@ async def test_a_pause_withdraws_a_waiting_push_and_no_action_follows(tmp_path: 
             (asked,) = org.prompts.all()
             assert asked.result == "WAITING"
             await command(wanted, "pause", *([scope] if scope else []), "--why", "maintenance")
-            found = await until(
-                lambda all_: len([one for one in all_ if one.outcome is not None]) == 2, forwarder
-            )
+            found = await until(lambda all_: len([one for one in all_ if one.outcome is not None]) == 2, forwarder)
             assert org.prompts.all()[0].result != "WAITING"
             prompt, follows = found
             assert (prompt.answer, prompt.state) == ("unknown", ActionState.ENDED)

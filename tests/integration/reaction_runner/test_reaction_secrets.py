@@ -66,17 +66,8 @@ async def test_an_echoed_secret_is_in_no_row_export_event_or_log_line(tmp_path: 
                 file = tmp_path / "config.json"
                 file.write_text(json.dumps(TREES[wanted.store.path]))
                 shown = [
-                    (
-                        await asyncio.to_thread(
-                            CliRunner().invoke, main, ["reactions", *words, "-c", str(file)]
-                        )
-                    ).output
-                    for words in (
-                        ["list"],
-                        ["list", "--json"],
-                        ["export"],
-                        *(["show", row.id] for row in rows),
-                    )
+                    (await asyncio.to_thread(CliRunner().invoke, main, ["reactions", *words, "-c", str(file)])).output
+                    for words in (["list"], ["list", "--json"], ["export"], *(["show", row.id] for row in rows))
                 ]
             finally:
                 await forwarder.stop(grace=5)

@@ -36,10 +36,7 @@ async def test_shadow_shows_the_request_and_calls_nothing(tmp_path: Path) -> Non
         assert {one.outcome for one in found} == {Outcome.SHADOW}
         paths = {one.request.path for one in found if one.request}
         user = found[0].target.id
-        assert paths == {
-            f"/api/v1/users/{user}/sessions?oauthTokens=true",
-            f"/api/v1/users/{user}/lifecycle/suspend",
-        }
+        assert paths == {f"/api/v1/users/{user}/sessions?oauthTokens=true", f"/api/v1/users/{user}/lifecycle/suspend"}
         assert org.calls == []
 
 
@@ -55,13 +52,9 @@ async def test_a_suspension_waits_for_a_human_and_is_undone_by_hand(tmp_path: Pa
         )
         async with running(wanted) as forwarder:
             await org.emit(1, ["user.session.start"])
-            found = await until(
-                lambda rows: [one for one in rows if one.waits_for is Waits.APPROVAL], forwarder
-            )
+            found = await until(lambda rows: [one for one in rows if one.waits_for is Waits.APPROVAL], forwarder)
             (waits,) = (one for one in found if one.waits_for is Waits.APPROVAL)
-            await until(
-                lambda rows: len([one for one in rows if one.outcome is Outcome.DONE]) == 2, forwarder
-            )
+            await until(lambda rows: len([one for one in rows if one.outcome is Outcome.DONE]) == 2, forwarder)
             bodies = [json.loads(call.body) for call in soc.calls]
             (link,) = (body["forwarder"]["approve"] for body in bodies if "approve" in body["forwarder"])
             assert link["url"].endswith(f"/approve/{waits.id}")
@@ -90,9 +83,7 @@ async def test_an_action_that_a_human_refuses_is_never_done(tmp_path: Path) -> N
         wanted = settings(tmp_path, org, [{"suspend": {"for": "1h"}}])
         async with running(wanted) as forwarder:
             await org.emit(1, ["user.session.start"])
-            (waits,) = await until(
-                lambda rows: [one for one in rows if one.waits_for is Waits.APPROVAL], forwarder
-            )
+            (waits,) = await until(lambda rows: [one for one in rows if one.waits_for is Waits.APPROVAL], forwarder)
             await command(wanted, "refuse", waits.id[:8])
             too_late = await command(wanted, "approve", waits.id, fails=True)
             assert f"{waits.id} has ended: " in too_late
@@ -147,9 +138,7 @@ async def test_a_timed_effect_survives_a_restart_and_ends(tmp_path: Path) -> Non
         wanted = settings(tmp_path, org, do)
         async with running(wanted) as forwarder:
             await org.emit(1, ["user.session.start"])
-            (row,) = await until(
-                lambda rows: [one for one in rows if one.state is ActionState.LIVE], forwarder
-            )
+            (row,) = await until(lambda rows: [one for one in rows if one.state is ActionState.LIVE], forwarder)
             assert row.target.id in group.members
         async with running(wanted, LaterClock()) as forwarder:
             (row,) = await until(lambda rows: [one for one in rows if one.end], forwarder)

@@ -78,15 +78,8 @@ async def test_enforcing_does_what_the_replay_said(tmp_path: Path) -> None:
             live = Counter(decision(row) for row in rows)
         report = await asyncio.to_thread(replayed, wanted)
         would = Counter(
-            (one.alert, one.action, one.target, one.verdict, shown(one.verdict, one.reason))
-            for one in report.actions
+            (one.alert, one.action, one.target, one.verdict, shown(one.verdict, one.reason)) for one in report.actions
         )
         assert would == live
         kinds = {(verdict, reason) for *_, verdict, reason in live}
-        assert kinds == {
-            ("call", ""),
-            ("ask", ""),
-            ("no_op", "live"),
-            ("no_op", "state"),
-            ("refuse", "protected"),
-        }
+        assert kinds == {("call", ""), ("ask", ""), ("no_op", "live"), ("no_op", "state"), ("refuse", "protected")}

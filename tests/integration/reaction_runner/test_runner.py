@@ -123,19 +123,14 @@ async def test_a_pause_while_the_forwarder_starts_is_refused_and_erases_no_other
 ) -> None:
     before = Pauses().pause("", "an incident", clock.now(), by="ann")
     await store.commit_actions(Batch(cursor=(CURSOR, before.dump())), [])
-    for asked in (
-        runner.pause(PauseRequest("notify", "why", "bob")),
-        runner.resume(ResumeRequest("notify", "bob")),
-    ):
+    for asked in (runner.pause(PauseRequest("notify", "why", "bob")), runner.resume(ResumeRequest("notify", "bob"))):
         with pytest.raises(ReactionError, match="is starting; try again"):
             await asked
     await runner.apply(parts)
     assert [pause.why for pause in runner.pauses.on(clock.now())] == ["an incident"]
 
 
-async def test_who_undid_an_effect_and_why_is_kept(
-    runner: ReactionRunner, store: BusyStore, parts: Planned
-) -> None:
+async def test_who_undid_an_effect_and_why_is_kept(runner: ReactionRunner, store: BusyStore, parts: Planned) -> None:
     parts.okta.set_status("00u1", "SUSPENDED")
     live = replace(
         parts.action("suspend"),
@@ -173,9 +168,7 @@ async def test_an_approval_counts_even_if_its_sender_does_not_wait_for_the_respo
     assert row.approval.given
 
 
-async def test_a_mistyped_id_matches_no_action(
-    runner: ReactionRunner, store: BusyStore, parts: Planned
-) -> None:
+async def test_a_mistyped_id_matches_no_action(runner: ReactionRunner, store: BusyStore, parts: Planned) -> None:
     await store.commit_actions(Batch(), [live := replace(parts.action("suspend"), due=None)])
     await runner.apply(parts)
     for asked in (ApproveRequest(live.id[:7], "ann", True), UndoRequest(live.id[:1], "ann", "x")):
@@ -208,13 +201,7 @@ async def test_an_effect_that_ended_meanwhile_does_not_stop_the_undo_of_other_ef
 ) -> None:
     later = parts.clock.now() + 3600 * SECOND
     live = [
-        replace(
-            parts.action("add_to_group", user),
-            state=ActionState.LIVE,
-            undo_due=later,
-            due=later,
-            undone_by=by,
-        )
+        replace(parts.action("add_to_group", user), state=ActionState.LIVE, undo_due=later, due=later, undone_by=by)
         for user, by in (("00u1", ""), ("00u2", "hand:ann"), ("00u3", ""))
     ]
     parts.okta.members = {"00u1", "00u2", "00u3"}
@@ -233,9 +220,7 @@ async def test_a_longer_limit_that_a_reload_sets_counts_what_was_before(
     def acted(name: str, days: int) -> Action:
         at = clock.now() - days * DAY
         row = parts.action(name, alert=f"{name} {days}")
-        return replace(
-            row, state=ActionState.ENDED, outcome=Outcome.DONE, planned_at=at, called_at=at, due=None
-        )
+        return replace(row, state=ActionState.ENDED, outcome=Outcome.DONE, planned_at=at, called_at=at, due=None)
 
     rows = [acted("suspend", 3), acted("suspend", 5), acted("prompt", 3), acted("suspend", 9)]
     await store.commit_actions(Batch(()), rows)

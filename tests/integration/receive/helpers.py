@@ -69,9 +69,7 @@ class Client:
 class Listening:
     """A running receiver and its parts."""
 
-    def __init__(
-        self, receiver: HookReceiver, server: Server, limiter: ConnectionLimiter, metrics: Metrics
-    ) -> None:
+    def __init__(self, receiver: HookReceiver, server: Server, limiter: ConnectionLimiter, metrics: Metrics) -> None:
         self.receiver = receiver
         self.server = server
         self.limiter = limiter
@@ -106,11 +104,7 @@ def request(method: str, path: str, headers: Mapping[str, str], body: bytes = b"
 
 
 def post(
-    body: bytes | dict[str, Any],
-    *,
-    secret: str | None = SECRET,
-    path: str = PATH,
-    headers: Mapping[str, str] = {},
+    body: bytes | dict[str, Any], *, secret: str | None = SECRET, path: str = PATH, headers: Mapping[str, str] = {}
 ) -> bytes:
     """A POST as Okta sends it."""
     raw = json.dumps(body).encode() if isinstance(body, dict) else body
@@ -121,21 +115,11 @@ def post(
 
 
 def event(uuid: str = "e1", **fields: Any) -> dict[str, Any]:
-    return {
-        "uuid": uuid,
-        "published": "2026-01-01T11:59:50.000Z",
-        "eventType": "user.session.start",
-        **fields,
-    }
+    return {"uuid": uuid, "published": "2026-01-01T11:59:50.000Z", "eventType": "user.session.start", **fields}
 
 
 def envelope(*events: Any, **fields: Any) -> dict[str, Any]:
-    return {
-        "eventType": "com.okta.event_hook",
-        "eventId": "post-1",
-        "data": {"events": list(events)},
-        **fields,
-    }
+    return {"eventType": "com.okta.event_hook", "eventId": "post-1", "data": {"events": list(events)}, **fields}
 
 
 def org(**fields: Any) -> HookEndpointSettings:
@@ -159,9 +143,7 @@ async def listening(
     clock = clock or ManualClock()
     metrics = Metrics()
     receiver = HookReceiver(store or MemoryStore(), orgs or {"acme": org()}, chosen, metrics, clock)
-    limiter = ConnectionLimiter(
-        chosen, clock, lambda reason: metrics.connections_evicted.labels(reason).inc()
-    )
+    limiter = ConnectionLimiter(chosen, clock, lambda reason: metrics.connections_evicted.labels(reason).inc())
     server = Server(receiver.app, chosen.listen, limiter, tls)
     await server.start()
     try:

@@ -62,6 +62,4 @@ async def test_hooks_are_served_beside_it() -> None:
         async with await served.connect() as client:
             client.send(request("GET", PATH, {}) + post(envelope(event())))
             assert [(await client.answer()).status for _ in range(2)] == [200, 200]
-            assert served.value(
-                "events_received_total", org="acme", via="hook", event_type="user.session.start"
-            )
+            assert served.value("events_received_total", org="acme", via="hook", event_type="user.session.start")

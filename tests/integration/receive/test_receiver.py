@@ -102,9 +102,7 @@ async def test_the_secret_tells_which_org_a_shared_path_is_used_by() -> None:
     orgs = {"acme": org(secrets=["a1", "a2"]), "other": org(secrets=["o1"], header="X-Key")}
     async with listening(store, orgs) as served:
         assert (await served.ask(post(envelope(event("1")), secret="a2"))).status == 200
-        assert (
-            await served.ask(post(envelope(event("2")), secret=None, headers={"x-KEY": "o1"}))
-        ).status == 200
+        assert (await served.ask(post(envelope(event("2")), secret=None, headers={"x-KEY": "o1"}))).status == 200
         assert (await served.ask(post(envelope(event("3")), secret="o1"))).status == 401
         assert [(e.event.org, e.event.uuid) for e in store.events] == [("acme", "1"), ("other", "2")]
         assert served.value("auth_failures_total", org="", reason="wrong") == 1
@@ -250,9 +248,7 @@ async def test_no_content_type_at_all_is_accepted() -> None:
         assert (await served.ask(request("POST", PATH, headers, raw))).status == 200
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"no json", b"[]", b"{}", b'{"data":{}}', b'{"data":{"events":null}}', b"\xff"]
-)
+@pytest.mark.parametrize("body", [b"", b"no json", b"[]", b"{}", b'{"data":{}}', b'{"data":{"events":null}}', b"\xff"])
 async def test_an_invalid_event_hook_is_400(body: bytes) -> None:
     async with listening() as served:
         answer = await served.post(body)
@@ -277,9 +273,7 @@ async def test_a_body_beyond_the_limit_is_413_however_it_is_sent() -> None:
 
 async def test_a_chunked_body_is_accepted() -> None:
     raw = json.dumps(envelope(event(pad="x" * 200_000))).encode()
-    chunks = b"".join(
-        b"%x\r\n%s\r\n" % (len(raw[at : at + 999]), raw[at : at + 999]) for at in range(0, len(raw), 999)
-    )
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(raw[at : at + 999]), raw[at : at + 999]) for at in range(0, len(raw), 999))
     async with listening() as served:
         head = {"Authorization": SECRET, "Transfer-Encoding": "chunked"}
         assert (await served.ask(request("POST", PATH, head, chunks + b"0\r\n\r\n"))).status == 200
@@ -372,9 +366,7 @@ async def test_many_gzip_bombs_do_not_fill_the_memory() -> None:
 # The store
 
 
-@pytest.mark.parametrize(
-    "error", [StoreFullError("no room"), StoreTimeoutError("slow"), StoreFormatError("bad")]
-)
+@pytest.mark.parametrize("error", [StoreFullError("no room"), StoreTimeoutError("slow"), StoreFormatError("bad")])
 async def test_trouble_of_the_store_is_503_until_it_is_over(error: StoreError) -> None:
     store = MemoryStore()
     async with listening(store) as served:

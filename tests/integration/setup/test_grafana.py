@@ -24,9 +24,7 @@ def grafana() -> Iterator[FakeGrafana]:
 
 def run(grafana: FakeGrafana | str, *words: Any) -> Result:
     url = grafana if isinstance(grafana, str) else grafana.url
-    return CliRunner().invoke(
-        main, ["setup", "grafana", "--url", url, *map(str, words)], catch_exceptions=False
-    )
+    return CliRunner().invoke(main, ["setup", "grafana", "--url", url, *map(str, words)], catch_exceptions=False)
 
 
 def held(grafana: FakeGrafana) -> dict[str, Any]:
@@ -161,9 +159,7 @@ def test_credentials_are_read_from_where_they_are(
 
 
 @pytest.mark.long
-def test_missing_rights_are_named_and_no_secret_is_shown(
-    grafana: FakeGrafana, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_rights_are_named_and_no_secret_is_shown(grafana: FakeGrafana, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THE_TOKEN", TOKEN)
     grafana.roles = {}
     done = run(grafana, "--token", "env:THE_TOKEN")
@@ -187,9 +183,7 @@ def test_missing_rights_are_named_and_no_secret_is_shown(
         (Answer(500, {"message": "boom"}), "boom"),
     ],
 )
-def test_what_is_no_grafana_that_can_be_used_is_an_error(
-    grafana: FakeGrafana, answer: Answer, words: str
-) -> None:
+def test_what_is_no_grafana_that_can_be_used_is_an_error(grafana: FakeGrafana, answer: Answer, words: str) -> None:
     grafana.instead = answer
     done = run(grafana)
     assert done.exit_code == 1
@@ -215,9 +209,7 @@ HEALTH = {"database": "ok", "version": "12.1.0"}
         (HEALTH, {"uid": "okta-forwarder"}),
     ],
 )
-def test_json_that_is_not_grafanas_is_told_without_a_traceback(
-    grafana: FakeGrafana, health: Any, found: Any
-) -> None:
+def test_json_that_is_not_grafanas_is_told_without_a_traceback(grafana: FakeGrafana, health: Any, found: Any) -> None:
     grafana.found, grafana.health = Answer(200, found), Answer(200, health)
     done = run(grafana)
     assert done.exit_code == 1

@@ -22,10 +22,7 @@ from tests.fakes.reporter import Message, into
 from tools.make_kibana import TARGET
 
 OURS = {
-    *(
-        ("dashboard", f"okta-forwarder-{name}")
-        for name in ("overview", "sign-ins", "threats", "admin-changes")
-    ),
+    *(("dashboard", f"okta-forwarder-{name}") for name in ("overview", "sign-ins", "threats", "admin-changes")),
     ("index-pattern", "okta-forwarder-events"),
     ("index-pattern", "okta-forwarder-health"),
     ("search", "okta-forwarder-overview-latest-events"),
@@ -107,9 +104,7 @@ def test_each_space_gets_objects_of_its_own_and_keeps_them(kibana: FakeKibana) -
         assert done.exit_code == 0
     assert set(kibana.held()) == OURS
     assert len(kibana.held("soc")) == len(OURS)
-    stored_as = next(
-        one.id for one in kibana.objects if (one.space, one.origin) == ("soc", "okta-forwarder-threats")
-    )
+    stored_as = next(one.id for one in kibana.objects if (one.space, one.origin) == ("soc", "okta-forwarder-threats"))
     assert f"“Okta: threats” replaced: {kibana.url}/s/soc/app/dashboards#/view/{stored_as}" in done.output
 
 
@@ -136,9 +131,7 @@ def test_a_password_is_read_from_a_file(kibana: FakeKibana, tmp_path: Path) -> N
     assert run(kibana, "--user", "ada", "--password", f"file:{tmp_path / 'password'}").exit_code == 0
 
 
-def test_wrong_credentials_are_told_without_being_shown(
-    kibana: FakeKibana, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_credentials_are_told_without_being_shown(kibana: FakeKibana, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THE_KEY", KEY)
     kibana.logins = {api_key("another"): {"default"}}
     done = run(kibana, "--api-key", "env:THE_KEY")
@@ -165,9 +158,7 @@ def test_a_missing_privilege_is_named(kibana: FakeKibana, monkeypatch: pytest.Mo
     assert kibana.held() == {}
 
 
-def test_a_space_that_the_credentials_may_not_see_is_told(
-    kibana: FakeKibana, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_space_that_the_credentials_may_not_see_is_told(kibana: FakeKibana, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THE_KEY", KEY)
     kibana.spaces.add("soc")
     kibana.logins = {api_key(KEY): {"default"}}
@@ -286,14 +277,8 @@ def test_nobody_there_is_told() -> None:
 
 def test_an_object_that_kibana_refuses_is_told_with_its_words(kibana: FakeKibana) -> None:
     kibana.lines = {
-        "okta-forwarder-threats": {
-            "type": "unknown",
-            "message": "belongs to a more recent version of Kibana",
-        },
-        "okta-forwarder-overview": {
-            "type": "ambiguous_conflict",
-            "destinations": [{"id": "copy-1"}, {"id": "copy-2"}],
-        },
+        "okta-forwarder-threats": {"type": "unknown", "message": "belongs to a more recent version of Kibana"},
+        "okta-forwarder-overview": {"type": "ambiguous_conflict", "destinations": [{"id": "copy-1"}, {"id": "copy-2"}]},
         "okta-forwarder-events": {"type": "unsupported_type"},
     }
     done = run(kibana)
@@ -315,27 +300,17 @@ def test_an_object_without_what_it_refers_to_is_told(kibana: FakeKibana) -> None
 def test_objects_that_kibana_says_nothing_of_are_a_fault(kibana: FakeKibana) -> None:
     told: list[Message] = []
     line = shipped()[0].line
-    twins = [
-        SavedObject("index-pattern", name, "x", line)
-        for name in ("okta-forwarder-events", "okta-forwarder-x")
-    ]
+    twins = [SavedObject("index-pattern", name, "x", line) for name in ("okta-forwarder-events", "okta-forwarder-x")]
     with pytest.raises(SetupError, match="Non-unique import objects"):
         setup(KibanaSettings(url=kibana.url), twins, into(told), dry_run=False)
     twins[1] = SavedObject("index-pattern", "okta-forwarder-x", "x", "")
     assert not setup(KibanaSettings(url=kibana.url), twins, into(told), dry_run=False)
-    assert told[-1] == Message(
-        "problem", "Kibana wrote only 1 of 2 objects, and gives no reason; see Kibana's log"
-    )
+    assert told[-1] == Message("problem", "Kibana wrote only 1 of 2 objects, and gives no reason; see Kibana's log")
 
 
 def test_a_file_that_kibana_does_not_take_is_told(kibana: FakeKibana) -> None:
-    kibana.instead = Answer(
-        413, {"statusCode": 413, "message": "Payload content length greater than maximum"}
-    )
-    with (
-        Kibana(KibanaSettings(url=kibana.url)) as client,
-        pytest.raises(SetupError, match="413: Payload content"),
-    ):
+    kibana.instead = Answer(413, {"statusCode": 413, "message": "Payload content length greater than maximum"})
+    with Kibana(KibanaSettings(url=kibana.url)) as client, pytest.raises(SetupError, match="413: Payload content"):
         client.write([])
 
 
@@ -349,10 +324,7 @@ def test_a_file_that_kibana_does_not_take_is_told(kibana: FakeKibana) -> None:
         (("--url", "kibana:5601"), "--url: is not a URL of a server"),
         (("--url", "http://a:planted@k"), "--url: must not contain credentials"),
         (("--url", "http://k", "--api-key", KEY), "write env:NAME|file:PATH"),
-        (
-            ("--url", "http://k", "--api-key", "env:NOT_SET"),
-            "--api-key: the environment has no variable NOT_SET",
-        ),
+        (("--url", "http://k", "--api-key", "env:NOT_SET"), "--api-key: the environment has no variable NOT_SET"),
         (("--url", "http://k", "--password", "file:/none"), "--password: the file /none cannot be read"),
         (("--url", "http://k", "--user", "ada"), "give both --user and --password, or neither"),
         (("--url", "http://k", "--user", "a", "--password", "env:A", "--api-key", "env:A"), "not both"),

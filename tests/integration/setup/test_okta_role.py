@@ -50,10 +50,7 @@ def held(scene: ReactionOrg) -> dict[str, tuple[list[str], list[str]]]:
     """The app's roles: permissions and resources by label, as the org has them."""
     url = scene.org.settings.url
     return {
-        role.label: (
-            sorted(role.permissions),
-            sorted(each.removeprefix(url) for each in found.resources.values()),
-        )
+        role.label: (sorted(role.permissions), sorted(each.removeprefix(url) for each in found.resources.values()))
         for _, role, found in scene.org.admin_roles.held_by(f"{url}/oauth2/v1/clients/{APP}")
     }
 
@@ -215,8 +212,7 @@ async def test_a_new_group_comes_into_the_set_only_by_name(there: ReactionOrg) -
     found = await report(there, "--apply")
     assert not found["roles"][0]["changes"]
     assert any(
-        line.startswith("not in the set: Guests; to change the set, name all its groups")
-        for line in found["notes"]
+        line.startswith("not in the set: Guests; to change the set, name all its groups") for line in found["notes"]
     )
     await run(there, "--apply", "--group", "guests", "--group", "Staff")
     assert path_of(there, "Guests") + "/users" in held(there)[ACTS][1]

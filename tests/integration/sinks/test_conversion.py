@@ -176,9 +176,7 @@ async def test_a_call_after_one_that_was_cancelled_gets_its_own_results() -> Non
     process.close()
 
 
-async def test_no_module_of_the_working_directory_is_imported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_module_of_the_working_directory_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("pickle", "forwarder"):
         (tmp_path / f"{module}.py").write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)
@@ -187,9 +185,7 @@ async def test_no_module_of_the_working_directory_is_imported(
     process.close()
 
 
-async def test_the_child_imports_from_where_its_parent_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_child_imports_from_where_its_parent_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "module_of_the_test.py").write_text("def convert(event): return event.uuid")
     monkeypatch.syspath_prepend(tmp_path)
     process = ConversionProcess(importlib.import_module("module_of_the_test").convert)
@@ -203,9 +199,7 @@ async def test_what_the_conversion_prints_does_not_come_between_the_results() ->
     process.close()
 
 
-async def test_a_child_that_is_stopped_while_it_writes_goes_on_where_it_was(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_child_that_is_stopped_while_it_writes_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONUNBUFFERED", "1")
     events = [replace(event, body=bytes(100_000)) for event in EVENTS]
     process = ConversionProcess(attrgetter("body"))

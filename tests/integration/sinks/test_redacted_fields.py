@@ -110,9 +110,7 @@ def build(**written: Any) -> Sink:
         (otlp, "grpc"),
     ],
 )
-async def test_no_kind_of_sink_gets_the_value_of_a_redacted_field(
-    started: Any, how: str, tmp_path: Path
-) -> None:
+async def test_no_kind_of_sink_gets_the_value_of_a_redacted_field(started: Any, how: str, tmp_path: Path) -> None:
     async with started(tmp_path, how) as (sink, received):
         result = await sink.send([stored(1), stored(2, actor=None, target="odd", debugContext=[])])
         assert (sorted(result.delivered), list(result.rejected)) == ([1, 2], [])
@@ -138,9 +136,7 @@ def test_an_event_without_the_field_is_passed_on_byte_for_byte() -> None:
     assert FieldRedactor(["device.id", "actor.detailEntry.x"]).redact(event) is event
 
 
-async def test_an_event_that_cannot_be_read_is_a_dead_letter_and_nothing_of_it_is_sent(
-    tmp_path: Path,
-) -> None:
+async def test_an_event_that_cannot_be_read_is_a_dead_letter_and_nothing_of_it_is_sent(tmp_path: Path) -> None:
     deep = b'{"a":' * 20_000 + b'"planted-name"' + b"}" * 20_000
     odd = StoredEvent(2, Event("acme", "2", "user.session.start", NOON, NOON, Source.HOOK, "", deep))
     async with file(tmp_path, "raw") as (sink, received):
@@ -200,9 +196,7 @@ def test_a_key_that_stands_twice_hides_no_value(rest: str) -> None:
     assert msgspec.json.decode(redacted.body)["uuid"] == "u1"
 
 
-@pytest.mark.parametrize(
-    "rest", ['"actor":{"id":"00u1"}', '"actor": {"id" : "\\u00e9", "n": 1.50}, "x": 1e400']
-)
+@pytest.mark.parametrize("rest", ['"actor":{"id":"00u1"}', '"actor": {"id" : "\\u00e9", "n": 1.50}, "x": 1e400'])
 def test_an_event_without_the_field_stays_byte_for_byte(rest: str) -> None:
     event = _received(rest)
     assert FieldRedactor(["actor.alternateId"]).redact(event).body == event.body
@@ -211,9 +205,7 @@ def test_an_event_without_the_field_stays_byte_for_byte(rest: str) -> None:
 _CHAIN = {"ipChain": [{"ip": "secret-7", "version": "V4"}]}
 
 
-@pytest.mark.parametrize(
-    "redact", ["client.ipChain.ip", "request.ipChain.ip", "client.ipChain", "request", "client"]
-)
+@pytest.mark.parametrize("redact", ["client.ipChain.ip", "request.ipChain.ip", "client.ipChain", "request", "client"])
 @pytest.mark.parametrize("part", ["client", "request"])
 def test_the_chain_of_addresses_is_hidden_by_either_of_its_names(redact: str, part: str) -> None:
     parts: dict[str, Any] = {"client": None, "request": None} | {part: _CHAIN}
@@ -233,9 +225,7 @@ def test_the_chain_of_addresses_is_hidden_by_either_of_its_names(redact: str, pa
     ],
 )
 def test_a_fact_about_the_device_is_hidden_by_any_of_its_names(redact: str, key: str) -> None:
-    event = stored(
-        device={"id": "kept", key: {"x": "secret-7"} if redact.endswith("x") else "secret-7"}
-    ).event
+    event = stored(device={"id": "kept", key: {"x": "secret-7"} if redact.endswith("x") else "secret-7"}).event
     redacted = FieldRedactor([redact]).redact(event).body
     assert b"secret-7" not in redacted
     assert b"kept" in redacted

@@ -65,16 +65,11 @@ def logged(name: str | None = None, *, org: str = "acme", received_at: Micros = 
 
 
 def page(
-    *events: Event,
-    expected: Iterable[Event] = (),
-    malformed: Sequence[MalformedEvent] = (),
-    cursor: str = "next",
+    *events: Event, expected: Iterable[Event] = (), malformed: Sequence[MalformedEvent] = (), cursor: str = "next"
 ) -> Batch:
     """A page of the System Log; our hook should deliver the events of `expected` too."""
     org = events[0].org if events else "acme"
-    return Batch(
-        events, malformed, Source.LOG, (f"log:{org}", cursor), frozenset(one.uuid for one in expected)
-    )
+    return Batch(events, malformed, Source.LOG, (f"log:{org}", cursor), frozenset(one.uuid for one in expected))
 
 
 def malformed_event(body: bytes = b'{"uuid":null}') -> MalformedEvent:

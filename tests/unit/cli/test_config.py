@@ -163,10 +163,7 @@ def test_the_schema_finds_what_the_forwarder_would_refuse(right: str, wrong: str
 @pytest.mark.long
 def test_a_key_that_the_schema_has_is_one_that_the_forwarder_takes() -> None:
     """The defaults of the schema, written into a file, are accepted."""
-    tree: dict[str, Any] = {
-        "orgs": {"a": {"secrets": ["s"]}},
-        "sinks": {"f": {"kind": "file", "path": "/tmp/x"}},
-    }
+    tree: dict[str, Any] = {"orgs": {"a": {"secrets": ["s"]}}, "sinks": {"f": {"kind": "file", "path": "/tmp/x"}}}
     for section in ("receiver", "store", "reconcile", "rules", "ops", "log"):
         reference = SCHEMA["properties"][section]["$ref"].rpartition("/")[2]
         keys = SCHEMA["$defs"][reference]["properties"]

@@ -40,9 +40,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def configured(folder: Path, rules: str) -> Path:
     path = folder / "forwarder.yaml"
-    path.write_text(
-        f"orgs: {{acme: {{secrets: [s]}}}}\nsinks: {{a: {{kind: file, path: {folder}/a}}}}\nrules: {rules}"
-    )
+    path.write_text(f"orgs: {{acme: {{secrets: [s]}}}}\nsinks: {{a: {{kind: file, path: {folder}/a}}}}\nrules: {rules}")
     return path
 
 
@@ -70,14 +68,10 @@ def test_each_rule_is_shown_with_what_feeds_it(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_all_problems_are_shown_at_once_with_file_line_and_hint(tmp_path: Path) -> None:
-    one = written(
-        tmp_path, RULE.replace("endswith", "endwith").replace("level: high", "levle: high"), "a.yml"
-    )
+    one = written(tmp_path, RULE.replace("endswith", "endwith").replace("level: high", "levle: high"), "a.yml")
     two = written(tmp_path, RULE, "b.yml")
     three = written(tmp_path, 'eventType eq "x"\neventType equals "y"\n', "c.txt")
-    four = written(
-        tmp_path, CORRELATION.replace("3b1f2a5e-2a5e", "3b1f2a5e-2a5f").replace("5m", "5"), "d.yml"
-    )
+    four = written(tmp_path, CORRELATION.replace("3b1f2a5e-2a5e", "3b1f2a5e-2a5f").replace("5m", "5"), "d.yml")
     result = run("check", one, two, three, four, "none.yml")
     assert result.exit_code == 2
     for line in (
@@ -103,21 +97,12 @@ def test_what_can_be_loaded_and_is_probably_a_mistake_exits_1(tmp_path: Path) ->
     path = written(tmp_path, text + exception)
     result = run("check", path)
     assert result.exit_code == 1
-    assert (
-        f"{path}:1: Sessions: there is no event type zone.dellete; did you mean zone.delete?" in result.stderr
-    )
-    assert (
-        "Okta's events have no field 'actr', so actr.type never has a value; did you mean actor?"
-        in result.stderr
-    )
+    assert f"{path}:1: Sessions: there is no event type zone.dellete; did you mean zone.delete?" in result.stderr
+    assert "Okta's events have no field 'actr', so actr.type never has a value; did you mean actor?" in result.stderr
     assert f"{path}:10: Holiday: ended on 2026-01-31; remove it, or give it a later day" in result.stderr
     found = json.loads(run("check", "--json", path).stdout)
     assert [each["fed_by"] for each in found["rules"]] == ["hooks"]
-    assert (len(found["warnings"]), found["problems"], found["exceptions"][0]["until"]) == (
-        3,
-        [],
-        "2026-01-31",
-    )
+    assert (len(found["warnings"]), found["problems"], found["exceptions"][0]["until"]) == (3, [], "2026-01-31")
 
 
 def test_a_field_that_groups_or_excepts_and_does_not_exist_is_a_warning(tmp_path: Path) -> None:
@@ -126,12 +111,10 @@ def test_a_field_that_groups_or_excepts_and_does_not_exist_is_a_warning(tmp_path
         ", timespan", "], timespan"
     )
     other = RULE.replace("id: 3b1f2a5e-2a5e-4d7c-9f0e-0f6f1a2b3c4d", "name: other") + "---\n"
-    exception = "---\ntitle: Holiday\nlogsource: {product: okta}\nfilter: {rules: any, s: {usr.id: x}, condition: not s}\n"
-    text = (
-        (other + RULE).replace("|expand: '@%ours%'", ": x")
-        + correlation.replace("}}", "}" + more)
-        + exception
+    exception = (
+        "---\ntitle: Holiday\nlogsource: {product: okta}\nfilter: {rules: any, s: {usr.id: x}, condition: not s}\n"
     )
+    text = (other + RULE).replace("|expand: '@%ours%'", ": x") + correlation.replace("}}", "}" + more) + exception
     result = run("check", written(tmp_path, text))
     assert result.exit_code == 1, result.output
     assert (
@@ -206,10 +189,7 @@ def test_a_test_that_fails_shows_the_first_field_that_differs(
 @pytest.mark.parametrize(
     ("tests", "said"),
     [
-        (
-            "- {Name: a, ExpectedResult: true}",
-            "line 1: a test needs Name, ExpectedResult, and either Log or Logs",
-        ),
+        ("- {Name: a, ExpectedResult: true}", "line 1: a test needs Name, ExpectedResult, and either Log or Logs"),
         ("- {Name: a, ExpectedResult: maybe, Log: {}}", "ExpectedResult must be true or false"),
         ("- {Name: a, ExpectedResult: true, Log: {}, Logz: []}", "there is no key 'Logz'"),
         ("[", "is not YAML"),
@@ -250,9 +230,7 @@ LOGS = """
         (("ExpectedResult: true", "ExpectedResult: false"), "'Many sessions' alerts at event 3, with a count of 3"),
     ],
 )  # fmt: skip
-def test_a_correlation_is_tested_on_several_events(
-    change: tuple[str, str], shown: str, tmp_path: Path
-) -> None:
+def test_a_correlation_is_tested_on_several_events(change: tuple[str, str], shown: str, tmp_path: Path) -> None:
     written(tmp_path, RULE.replace("|expand: '@%ours%'", ": x") + CORRELATION)
     tests = LOGS.replace(*change) if change[0] else LOGS
     written(tmp_path, tests, "rules.tests.yml")
@@ -266,9 +244,7 @@ def test_a_time_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     written(tmp_path, RULE.replace("|expand: '@%ours%'", ": x") + CORRELATION)
     written(tmp_path, LOGS.replace("2026-11-28T08:02:00Z", "yesterday"), "rules.tests.yml")
     result = run("test", tmp_path)
-    assert (result.exit_code, "line 2: `published` must be a time" in result.stderr) == (2, True), (
-        result.output
-    )
+    assert (result.exit_code, "line 2: `published` must be a time" in result.stderr) == (2, True), result.output
 
 
 EXCEPTION = """title: The scanner
@@ -291,11 +267,7 @@ def test_an_exception_is_tested_by_what_it_holds_back(tmp_path: Path) -> None:
     written(tmp_path, tests, "scanner.tests.yml")
     result = run("test", tmp_path)
     assert (result.exit_code, "2 tests passed" in result.stdout) == (0, True), result.output
-    written(
-        tmp_path,
-        tests.replace("192.0.2.100", "192.0.2.2").replace("192.0.2.1}", "10.1.1.1}"),
-        "scanner.tests.yml",
-    )
+    written(tmp_path, tests.replace("192.0.2.100", "192.0.2.2").replace("192.0.2.1}", "10.1.1.1}"), "scanner.tests.yml")
     result = run("test", tmp_path)
     assert result.exit_code == 1
     shown = "the scanner: 'The scanner' lets the event through: client.ipAddress is \"10.1.1.1\"; the rule excludes only an address in 192.0.2.0/28"

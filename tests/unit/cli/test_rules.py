@@ -15,8 +15,7 @@ def run(*arguments: str | Path) -> Result:
 
 def written(path: Path, *queries: str) -> Path:
     rules = [
-        {"name": f"Okta [rule] {number}", "query": query, "language": "kuery"}
-        for number, query in enumerate(queries)
+        {"name": f"Okta [rule] {number}", "query": query, "language": "kuery"} for number, query in enumerate(queries)
     ]
     path.write_text(json.dumps(rules))
     return path
@@ -25,19 +24,14 @@ def written(path: Path, *queries: str) -> Path:
 @pytest.mark.long
 def test_rules_whose_types_all_exist_are_a_success(tmp_path: Path) -> None:
     result = run(
-        written(
-            tmp_path / "rules.json", "event.action: user.session.start", "event.action: zone.delete", "x: y"
-        )
+        written(tmp_path / "rules.json", "event.action: user.session.start", "event.action: zone.delete", "x: y")
     )
     assert result.exit_code == 0
     assert "Okta [rule] 0" in result.output
     assert "1 of 1" in result.output
     assert "0 of 1" in result.output
     assert "3 rules, by Okta's catalogue" in result.output
-    assert (
-        "1  fed by event hooks\n     1  fed only by the System Log\n     1  name no event type"
-        in result.output
-    )
+    assert "1  fed by event hooks\n     1  fed only by the System Log\n     1  name no event type" in result.output
 
 
 @pytest.mark.long
@@ -108,9 +102,7 @@ def test_problems_are_in_the_json_too(tmp_path: Path) -> None:
 def test_what_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
     written(tmp_path / "rules.json", "event.action: user.session.start")
     (tmp_path / "splunk.yml").write_text("title: t\ndetection: {splunk: index=okta}\n")
-    (tmp_path / "windows.yml").write_text(
-        "title: t\nlogsource: {product: windows}\ndetection: {condition: near}\n"
-    )
+    (tmp_path / "windows.yml").write_text("title: t\nlogsource: {product: windows}\ndetection: {condition: near}\n")
     (tmp_path / "broken.yml").write_text("[")
     (tmp_path / "README.md").write_text("# Rules")
     result = run(tmp_path)
@@ -166,8 +158,7 @@ def test_a_name_of_the_old_events_api_is_told_with_its_type(tmp_path: Path) -> N
     path = written(tmp_path / "rules.json", "event.action: (core.user_auth.login_failed or core.nothing)")
     output = run(path).output
     assert (
-        "no event type core.user_auth.login_failed; this name of the old Events API is now user.session.start"
-        in output
+        "no event type core.user_auth.login_failed; this name of the old Events API is now user.session.start" in output
     )
     assert "no event type core.nothing\n" in output
 

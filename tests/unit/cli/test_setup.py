@@ -39,8 +39,6 @@ def run(folder: Path, sinks: str, *options: str) -> tuple[int, str]:
         (f"{{a: {SIEM}}}", ("--retention", "9d", "--ilm-policy", "x"), "not both"),
     ],
 )
-def test_wrong_usage_is_told_and_exits_2(
-    tmp_path: Path, sinks: str, options: tuple[str, ...], words: str
-) -> None:
+def test_wrong_usage_is_told_and_exits_2(tmp_path: Path, sinks: str, options: tuple[str, ...], words: str) -> None:
     code, output = run(tmp_path, sinks, *options)
     assert (code, words in output) == (2, True), output

@@ -63,9 +63,7 @@ def test_a_terminal_that_wants_no_styles_gets_no_escapes(
     table.add_column("column")
     table.add_row(Text("cell", style="bold red"))
     text = shown(
-        lambda: terminal.echo("plain"),
-        lambda: terminal.echo("text", fg="red"),
-        lambda: terminal.console().print(table),
+        lambda: terminal.echo("plain"), lambda: terminal.echo("text", fg="red"), lambda: terminal.console().print(table)
     )
     assert "cell" in text
     assert "\x1b" not in text

@@ -63,9 +63,7 @@ def test_an_action_needs_no_value(tmp_path: Path) -> None:
     assert [do.name for do in entry.do] == ["revoke_sessions"]
 
 
-def test_a_variable_gives_a_key_without_a_value_its_value(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_variable_gives_a_key_without_a_value_its_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORWARDER__OPS__TOKEN", "from-the-environment")
     token: Any = loaded(tmp_path, "ops: {token: }").ops.token
     assert token.reveal() == os.environ["FORWARDER__OPS__TOKEN"]

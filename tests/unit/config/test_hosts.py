@@ -16,16 +16,7 @@ IMPOSSIBLE = [
     *("*.example", "$HOST", "{{HOST}}", "<host>", '"es"', "es..internal", ".es", "es.", "-es", "es-", "a b"),
     *("a" * 64, "x." * 127 + "x", "999.1.1.1", "1.2.3", "1.2.3.4.5", "es;", "hooks,example", "b\u00fc..cher", "m" * 60 + "\u00fc.de"),
 ]  # fmt: skip
-POSSIBLE = [
-    "es",
-    "es_1",
-    "es-1.internal",
-    "localhost",
-    "192.0.2.7",
-    "b\u00fccher.de",
-    "a" * 63,
-    "1password.com",
-]
+POSSIBLE = ["es", "es_1", "es-1.internal", "localhost", "192.0.2.7", "b\u00fccher.de", "a" * 63, "1password.com"]
 
 
 def _org(host: str) -> object:
@@ -114,21 +105,7 @@ def test_a_host_of_elasticsearch_names_no_api() -> None:
 
 
 def test_an_address_has_a_host_and_a_port() -> None:
-    assert (listen("127.0.0.1:8080").host, listen("[::1]:80").host, listen("[::1]:80").port) == (
-        "127.0.0.1",
-        "::1",
-        80,
-    )
-    for wrong in (
-        "8080",
-        ":80",
-        "host:",
-        "host:99999",
-        "host:http",
-        "::1:80",
-        "[es]:80",
-        "[127.0.0.1]:80",
-        "[::1:80",
-    ):
+    assert (listen("127.0.0.1:8080").host, listen("[::1]:80").host, listen("[::1]:80").port) == ("127.0.0.1", "::1", 80)
+    for wrong in ("8080", ":80", "host:", "host:99999", "host:http", "::1:80", "[es]:80", "[127.0.0.1]:80", "[::1:80"):
         with pytest.raises(ValidationError, match="host:port"):
             listen(wrong)

@@ -13,16 +13,13 @@ duration = TypeAdapter(Duration).validate_python
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [("10MiB", 10 * 2**20), ("2GB", 2 * 10**9), ("1.5 KiB", 1536), ("7b", 7), ("1tib", 2**40)],
+    ("text", "expected"), [("10MiB", 10 * 2**20), ("2GB", 2 * 10**9), ("1.5 KiB", 1536), ("7b", 7), ("1tib", 2**40)]
 )
 def test_a_size_is_a_number_with_a_unit(text: str, expected: int) -> None:
     assert size(text) == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"), [("500ms", 0.5), ("2s", 2), ("5m", 300), ("1h", 3600), ("7d", 604800)]
-)
+@pytest.mark.parametrize(("text", "expected"), [("500ms", 0.5), ("2s", 2), ("5m", 300), ("1h", 3600), ("7d", 604800)])
 def test_a_time_is_a_number_with_a_unit(text: str, expected: float) -> None:
     assert duration(text) == expected
 
@@ -82,19 +79,14 @@ def test_a_secret_file_that_this_user_cannot_read_has_a_hint(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [
-        ("nothing", "No such file or directory; create it, or correct the path"),
-        ("", "folder; name a regular file"),
-    ],
+    [("nothing", "No such file or directory; create it, or correct the path"), ("", "folder; name a regular file")],
 )
 def test_a_secret_file_that_cannot_be_read_has_a_hint(tmp_path: Path, name: str, hint: str) -> None:
     with pytest.raises(ValueError, match=f"cannot be read: .*{hint}"):
         Secret.read({"file": str(tmp_path / name)})
 
 
-def test_an_empty_source_of_a_secret_says_what_belongs_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_empty_source_of_a_secret_says_what_belongs_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_SECRET", "")
     (tmp_path / "secret").write_text("\n")
     for source in ({"env": "SOME_SECRET"}, {"file": str(tmp_path / "secret")}):
@@ -104,16 +96,7 @@ def test_an_empty_source_of_a_secret_says_what_belongs_there(
 
 @pytest.mark.parametrize(
     "wrong",
-    [
-        "",
-        3,
-        None,
-        {},
-        {"env": "NOT_SET_ANYWHERE"},
-        {"file": "/not/there"},
-        {"vault": "x"},
-        {"env": "A", "file": "b"},
-    ],
+    ["", 3, None, {}, {"env": "NOT_SET_ANYWHERE"}, {"file": "/not/there"}, {"vault": "x"}, {"env": "A", "file": "b"}],
 )
 def test_a_missing_secret_is_an_error(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"secret|environment|cannot be read"):
@@ -133,17 +116,13 @@ def test_a_secret_may_contain_what_looks_like_a_variable(monkeypatch: pytest.Mon
 
 
 def test_a_missing_secret_file_with_a_relative_path_says_where_the_path_begins() -> None:
-    with pytest.raises(
-        ValueError, match="a relative path begins at the folder in which the command was started"
-    ):
+    with pytest.raises(ValueError, match="a relative path begins at the folder in which the command was started"):
         Secret.read({"file": "no-such-folder/hook"})
     with pytest.raises(ValueError, match=r"create it, or correct the path$"):
         Secret.read({"file": "/no-such-folder/hook"})
 
 
-def test_a_line_break_at_the_end_of_a_variable_is_no_part_of_the_secret(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_line_break_at_the_end_of_a_variable_is_no_part_of_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OKTA_SECRET", "9f4c1e77a0b2d8\r\n")
     assert Secret.read({"env": "OKTA_SECRET"}).reveal() == "9f4c1e77a0b2d8"
 
@@ -204,10 +183,7 @@ def test_a_secret_that_yaml_reads_as_another_type_needs_quotes(written: Any) -> 
 
 @pytest.mark.parametrize(
     ("file", "hint"),
-    [
-        ("~/hook", "`~` is not replaced; write the whole path"),
-        ("$HOME/hook", "variables are not replaced in a path"),
-    ],
+    [("~/hook", "`~` is not replaced; write the whole path"), ("$HOME/hook", "variables are not replaced in a path")],
 )
 def test_a_secret_file_with_a_shorthand_says_that_it_is_not_replaced(file: str, hint: str) -> None:
     with pytest.raises(ValueError, match=hint):

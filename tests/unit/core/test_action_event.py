@@ -35,11 +35,7 @@ def body(one: Action, at: int = NOON) -> dict[str, Any]:
 
 def test_it_has_the_shape_of_oktas_events_with_the_user_as_the_target() -> None:
     made = to_event(LIVE, NOON + SECOND)
-    assert (made.source, made.event_type, made.published) == (
-        Source.ACTION,
-        "forwarder.action",
-        NOON + SECOND,
-    )
+    assert (made.source, made.event_type, made.published) == (Source.ACTION, "forwarder.action", NOON + SECOND)
     again = read_event(made.body, org="acme", source=Source.ACTION, received_at=made.received_at)
     assert again == made
     shown = body(LIVE)
@@ -95,13 +91,7 @@ def test_it_says_what_is_about_which_alert_with_request_states_and_times() -> No
         ),
         ({"outcome": Outcome.FAILED}, "failed", "FAILURE", None, "failed"),
         ({"outcome": Outcome.UNKNOWN}, "unknown", "UNKNOWN", None, "it is not known whether it was done"),
-        (
-            {"outcome": Outcome.SHADOW, "reason": Reason.SHADOW},
-            "shadow",
-            "UNKNOWN",
-            "shadow",
-            "would be done (shadow)",
-        ),
+        ({"outcome": Outcome.SHADOW, "reason": Reason.SHADOW}, "shadow", "UNKNOWN", "shadow", "would be done (shadow)"),
         (
             {"outcome": Outcome.DONE, "end": End.UNDONE, "undone_by": "hand: ops"},
             "undone",
@@ -137,17 +127,11 @@ WORDS: dict[str, dict[str, Any]] = {
     "waits for approval": {"waits_for": Waits.APPROVAL, "reason": Reason.APPROVAL},
     "waits for approval (limit)": {"waits_for": Waits.APPROVAL, "reason": Reason.LIMIT},
     "waits for another try (state)": {"waits_for": Waits.RETRY, "reason": Reason.STATE},
-    "waits until the System Log shows the event": {
-        "waits_for": Waits.CONFIRMATION,
-        "reason": Reason.UNCONFIRMED,
-    },
+    "waits until the System Log shows the event": {"waits_for": Waits.CONFIRMATION, "reason": Reason.UNCONFIRMED},
     "nothing to do, it was already done": {"outcome": Outcome.NO_OP, "reason": Reason.STATE},
     "nothing to do, an earlier action does it (live)": {"outcome": Outcome.NO_OP, "reason": Reason.LIVE},
     "would wait for approval (shadow)": {"outcome": Outcome.SHADOW, "reason": Reason.APPROVAL},
-    "would wait for approval, because it is over a limit (shadow)": {
-        "outcome": Outcome.SHADOW,
-        "reason": Reason.LIMIT,
-    },
+    "would wait for approval, because it is over a limit (shadow)": {"outcome": Outcome.SHADOW, "reason": Reason.LIMIT},
     "undone, because its time was up": {
         "outcome": Outcome.DONE,
         "end": End.UNDONE,
@@ -187,9 +171,7 @@ def test_the_same_change_has_the_same_uuid_and_another_one_another() -> None:
         )
     }
     assert len(uuids) == 8
-    assert (
-        to_event(replace(LIVE, detail="again", attempts=2), NOON + SECOND).uuid == to_event(LIVE, NOON).uuid
-    )
+    assert to_event(replace(LIVE, detail="again", attempts=2), NOON + SECOND).uuid == to_event(LIVE, NOON).uuid
 
 
 def test_an_action_without_a_user_has_no_target_and_names_what_it_is_about() -> None:
@@ -260,9 +242,7 @@ def test_a_secret_that_came_into_a_row_is_not_shown() -> None:
     secret = "S3cr3t-canary-0123456789"
     redaction.add(secret)
     try:
-        one = replace(
-            LIVE, detail=f"refused: {secret}", after={"x": [secret]}, title=f"rule {secret}", target=JANE
-        )
+        one = replace(LIVE, detail=f"refused: {secret}", after={"x": [secret]}, title=f"rule {secret}", target=JANE)
         assert secret not in to_event(one, NOON).body.decode()
         assert secret not in str(as_json(one))
     finally:

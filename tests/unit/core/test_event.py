@@ -15,11 +15,7 @@ def read(body: bytes) -> Event:
 
 
 def head(**changes: str) -> bytes:
-    keys = {
-        "uuid": '"u1"',
-        "eventType": '"user.session.start"',
-        "published": '"2026-08-21T09:15:33.679Z"',
-    } | changes
+    keys = {"uuid": '"u1"', "eventType": '"user.session.start"', "published": '"2026-08-21T09:15:33.679Z"'} | changes
     return ("{" + ",".join(f'"{key}":{value}' for key, value in keys.items() if value) + "}").encode()
 
 
@@ -133,9 +129,7 @@ def test_an_over_long_id_or_event_type_is_none(key: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "targets", [300, 20_000, 200_000], ids=["a small event", "an event of 60 kB", "a large event"]
-)
+@pytest.mark.parametrize("targets", [300, 20_000, 200_000], ids=["a small event", "an event of 60 kB", "a large event"])
 def test_an_event_with_many_empty_targets_holds_little_more_memory_than_its_body(targets: int) -> None:
     bodies = [head(target="[" + ",".join(["{}"] * targets) + "]", uuid=f'"u{n}"') for n in range(10)]
     tracemalloc.start()

@@ -109,9 +109,7 @@ def test_one_half_of_a_surrogate_pair_in_a_name_changes_nothing() -> None:
 
 @pytest.mark.long
 @given(
-    st.recursive(
-        st.none() | st.integers() | st.text(), lambda each: st.lists(each) | st.dictionaries(st.text(), each)
-    )
+    st.recursive(st.none() | st.integers() | st.text(), lambda each: st.lists(each) | st.dictionaries(st.text(), each))
 )
 def test_no_shape_of_a_part_raises(part: Any) -> None:
     for key in ("actor", "target", "outcome", "client"):

@@ -29,11 +29,7 @@ def test_a_star_stands_for_any_part_of_a_name_and_nothing_else_is_special(
 
 def test_a_set_has_what_any_of_its_names_fits() -> None:
     types = EventTypes(["user.session.*", "zone.create"])
-    assert [name in types for name in ("zone.create", "user.session.end", "zone.delete")] == [
-        True,
-        True,
-        False,
-    ]
+    assert [name in types for name in ("zone.create", "user.session.end", "zone.delete")] == [True, True, False]
     assert "user.session.start" not in EventTypes([])
 
 

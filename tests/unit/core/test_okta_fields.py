@@ -39,14 +39,7 @@ def test_a_spelling_that_hides_nothing_is_refused_with_the_right_one(name: str, 
 @pytest.mark.parametrize(
     "name",
     [
-        *(
-            "actor",
-            "actor.detailEntry.any.key",
-            "request",
-            "client.ipChain",
-            "client.ipChain.ip",
-            "displayMessage",
-        ),
+        *("actor", "actor.detailEntry.any.key", "request", "client.ipChain", "client.ipChain.ip", "displayMessage"),
         *(
             "request.ipChain.geographicalContext.geolocation.lat",
             "target.changeDetails.from.p.q",

@@ -35,8 +35,7 @@ def test_no_control_or_format_character_passes() -> None:
     unsafe = [
         character
         for character in map(chr, range(0x3000))
-        if unicodedata.category(character) in ("Cc", "Zl", "Zp")
-        or unicodedata.bidirectional(character) in embeddings
+        if unicodedata.category(character) in ("Cc", "Zl", "Zp") or unicodedata.bidirectional(character) in embeddings
     ]
     assert len(unsafe) > 70
     assert [character for character in unsafe if printable(character) == character] == ["\t", "\n"]

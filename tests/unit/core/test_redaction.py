@@ -52,9 +52,7 @@ def test_a_secret_is_hidden_in_every_form_that_a_server_may_echo(echo: str) -> N
 
 @pytest.mark.long
 @given(st.text(min_size=8, max_size=60), st.text(max_size=5), st.text(max_size=5))
-def test_base64_of_a_secret_is_hidden_whatever_stands_before_and_after_it(
-    secret: str, before: str, after: str
-) -> None:
+def test_base64_of_a_secret_is_hidden_whatever_stands_before_and_after_it(secret: str, before: str, after: str) -> None:
     encoded = base64.b64encode(f"{before}{secret}{after}".encode()).decode()
     if len(secret.encode()) >= 8:
         assert redactor(secret).redact(f"got {encoded}!") == "got ***!"
@@ -73,9 +71,7 @@ def test_the_key_of_a_webhook_is_hidden_with_and_without_its_prefix() -> None:
     assert redactor(f"whsec_{key}").redact(f"got {key} and whsec_{key}") == "got *** and ***"
 
 
-@pytest.mark.parametrize(
-    "secret", ["a", "old", "test", "secret", "password", "changeme", "acme-prod", "1234"]
-)
+@pytest.mark.parametrize("secret", ["a", "old", "test", "secret", "password", "changeme", "acme-prod", "1234"])
 def test_a_short_secret_blanks_no_ordinary_word(secret: str) -> None:
     text = (
         "the old configuration stays in force: a test of acme-prod; no valid secret (401), error: old index, "
@@ -110,10 +106,7 @@ def test_a_short_secret_is_hidden_where_it_stands_as_a_value(secret: str) -> Non
         ("SSWS 00abcDEFghiJKLmno", "***"),
         ("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.sig", "***"),
         ("token-x-eyJhbGci.eyJz.sig of eyJ-eyJhb.eyJ.x, heyJude.mp3", "token-x-*** of ***, heyJude.mp3"),
-        (
-            "say Basic authentication, Bearer authentication",
-            "say Basic authentication, Bearer authentication",
-        ),
+        ("say Basic authentication, Bearer authentication", "say Basic authentication, Bearer authentication"),
         ("http://127.0.0.1:8080/okta@events", "http://127.0.0.1:8080/okta@events"),
         ("user alice@acme.com, id a:b", "user alice@acme.com, id a:b"),
     ],
@@ -176,9 +169,7 @@ def test_a_text_of_any_shape_takes_no_longer_per_character(parts: list[str]) -> 
     ],
 )
 @pytest.mark.parametrize("copies", [1, 200])
-def test_a_secret_that_the_cut_splits_is_not_shown_in_part(
-    before: str, secret: str, after: str, copies: int
-) -> None:
+def test_a_secret_that_the_cut_splits_is_not_shown_in_part(before: str, secret: str, after: str, copies: int) -> None:
     made = redactor(KEY, PASSWORD)
     parts = {secret[at : at + 6] for at in range(len(secret) - 5)}
     for length in range(0, 5_200, 61):

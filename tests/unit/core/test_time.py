@@ -5,8 +5,7 @@ from tests.fakes.clock import NOON
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["Thu, 01 Jan 2026 12:00:00 GMT", "Thu, 01 Jan 2026 13:00:00 +0100", "Thu, 01 Jan 2026 12:00:00 -0000"],
+    "text", ["Thu, 01 Jan 2026 12:00:00 GMT", "Thu, 01 Jan 2026 13:00:00 +0100", "Thu, 01 Jan 2026 12:00:00 -0000"]
 )
 def test_a_date_of_a_header_is_read_in_every_zone(text: str) -> None:
     assert from_http_date(text) == NOON

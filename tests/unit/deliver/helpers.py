@@ -19,9 +19,7 @@ from tests.fakes.store import MemoryStore
 SINK = "siem"
 
 
-def events(
-    count: int, first: int = 1, size: int = 100, event_type: str = "user.session.start"
-) -> list[Event]:
+def events(count: int, first: int = 1, size: int = 100, event_type: str = "user.session.start") -> list[Event]:
     """Events that happened 3 s before noon, with bodies of `size` bytes."""
     return [
         Event("acme", f"uuid-{n}", event_type, NOON - 3_000_000, NOON, Source.HOOK, "", b"x" * size)

@@ -96,13 +96,7 @@ def test_a_batch_of_retries_is_bounded_by_count_and_bytes_but_never_empty() -> N
 def test_the_parts_of_a_split_batch_and_replays_share_no_batch_with_others() -> None:
     queue = RetryQueue()
     queue.schedule(
-        [
-            pending(1, replay=True),
-            pending(2, max_batch=2),
-            pending(3, max_batch=2),
-            pending(4, max_batch=2),
-            pending(5),
-        ]
+        [pending(1, replay=True), pending(2, max_batch=2), pending(3, max_batch=2), pending(4, max_batch=2), pending(5)]
     )
     assert [take(queue) for _ in range(4)] == [[1], [2, 3], [4], [5]]
 

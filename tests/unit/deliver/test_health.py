@@ -19,12 +19,7 @@ def health(clock: ManualClock) -> Health:
 
 def test_a_sink_that_was_never_tried_works() -> None:
     new = health(ManualClock())
-    assert (new.failing, new.may_try, new.state, new.seconds_to_next_try) == (
-        False,
-        True,
-        SinkState.RUNNING,
-        None,
-    )
+    assert (new.failing, new.may_try, new.state, new.seconds_to_next_try) == (False, True, SinkState.RUNNING, None)
 
 
 def test_the_wait_doubles_up_to_the_cap() -> None:
@@ -83,9 +78,7 @@ async def test_a_new_failure_after_a_recovery_is_logged_again() -> None:
     assert failing.last_success == clock.now()
 
 
-async def test_a_sink_that_fails_and_recovers_without_end_writes_few_lines_and_the_last_says_that_it_works() -> (
-    None
-):
+async def test_a_sink_that_fails_and_recovers_without_end_writes_few_lines_and_the_last_says_that_it_works() -> None:
     clock = ManualClock()
     flapping = health(clock)
     with structlog.testing.capture_logs() as lines:

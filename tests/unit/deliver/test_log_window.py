@@ -87,11 +87,7 @@ def test_replays_do_not_move_the_position() -> None:
 
 
 @pytest.mark.long
-@given(
-    order=st.permutations(range(1, 13)),
-    dead=st.sets(st.integers(1, 12)),
-    settle_after=st.sets(st.integers(0, 11)),
-)
+@given(order=st.permutations(range(1, 13)), dead=st.sets(st.integers(1, 12)), settle_after=st.sets(st.integers(0, 11)))
 def test_in_any_order_of_outcomes_the_settlements_add_up(
     order: list[int], dead: set[int], settle_after: set[int]
 ) -> None:

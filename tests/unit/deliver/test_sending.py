@@ -50,9 +50,7 @@ async def _cancel() -> Any:
 
 
 @pytest.mark.parametrize("answer", [_garbage, _nothing, _raise, _cancel])
-async def test_a_sink_that_breaks_its_contract_is_a_retry(
-    answer: Callable[[], Coroutine[Any, Any, Any]],
-) -> None:
+async def test_a_sink_that_breaks_its_contract_is_a_retry(answer: Callable[[], Coroutine[Any, Any, Any]]) -> None:
     with structlog.testing.capture_logs():
         result = await send_batch("siem", Sink(answer), BATCH, 1.0)
     assert result.retry == [1, 2, 3]

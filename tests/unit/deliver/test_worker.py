@@ -143,9 +143,7 @@ async def test_rejected_events_become_dead_letters_with_the_sinks_text() -> None
 async def test_unattributed_rejections_are_counted_as_dead() -> None:
     with structlog.testing.capture_logs():
         async with working(4) as (rig, _):
-            (await rig.called()).reply(
-                BatchResult(delivered=[1, 2, 3, 4], unattributed=3, detail="3 were invalid")
-            )
+            (await rig.called()).reply(BatchResult(delivered=[1, 2, 3, 4], unattributed=3, detail="3 were invalid"))
             await settle()
             assert (rig.store.delivered[SINK], rig.store.unattributed[SINK]) == (1, 3)
             assert rig.store.settlements[0].unattributed_detail == "3 were invalid"

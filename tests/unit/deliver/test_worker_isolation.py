@@ -115,9 +115,7 @@ async def test_thirty_of_thirty_one_events_are_delivered_and_the_one_is_a_named_
     assert rig.position == 43
     named = [line for line in lines if line["action"] == "event_set_aside"]
     assert [(line["log_level"], line["uuid"]) for line in named] == [("error", uuid(rig, seq))]
-    assert (
-        uuid(rig, seq) in next(line for line in lines if line["action"] == "events_dead_lettered")["detail"]
-    )
+    assert uuid(rig, seq) in next(line for line in lines if line["action"] == "events_dead_lettered")["detail"]
 
 
 @pytest.mark.long

@@ -150,8 +150,7 @@ def test_nothing_is_lost_and_everything_ends_in_one_place(
         store = WatchedStore()
         store.sink, store.failures = ErraticSink(script), store_failures
         rig = Rig(
-            DeliverySettings(batch_events=batch_events, concurrency=concurrency, dead_letter_limit=limit),
-            store=store,
+            DeliverySettings(batch_events=batch_events, concurrency=concurrency, dead_letter_limit=limit), store=store
         )
         await rig.append(count)
         async with running(rig.worker(store.sink, random=lambda: chance)):
@@ -187,9 +186,7 @@ def test_a_worker_that_is_killed_or_stopped_anywhere_loses_nothing(
     async def deliver() -> None:
         store = WatchedStore()
         store.sink = ErraticSink(script)
-        rig = Rig(
-            DeliverySettings(batch_events=batch_events, concurrency=2, dead_letter_limit=0), store=store
-        )
+        rig = Rig(DeliverySettings(batch_events=batch_events, concurrency=2, dead_letter_limit=0), store=store)
         await rig.append(30)
         for turns in crashes:
             worker = rig.worker(store.sink)

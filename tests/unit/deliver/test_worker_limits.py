@@ -202,13 +202,9 @@ async def test_a_replay_that_may_have_been_refused_stays_a_dead_letter() -> None
         async with working(2) as (rig, _):
             await _dead_letters(rig, 1, 2)
             rig.store.replay(SINK)
-            (await rig.called()).reply(
-                BatchResult(delivered=[1, 2], unattributed=1, detail="one was invalid")
-            )
+            (await rig.called()).reply(BatchResult(delivered=[1, 2], unattributed=1, detail="one was invalid"))
             await settle()
-            assert [rejection.reason for rejection in rig.store.dead[SINK].values()] == [
-                RejectReason.PARTIAL_SUCCESS
-            ]
+            assert [rejection.reason for rejection in rig.store.dead[SINK].values()] == [RejectReason.PARTIAL_SUCCESS]
             assert rig.store.delivered[SINK] == 1
 
 

@@ -78,9 +78,7 @@ async def test_new_events_stop_at_the_end_of_the_window() -> None:
     rig = Rig()
     rig.settings = rig.settings.model_copy(update={"batch_events": 2})
     await rig.append(100)
-    stuck = AnsweringSink(
-        lambda batch: some([s.seq for s in batch], retry=[s.seq for s in batch if s.seq == 1])
-    )
+    stuck = AnsweringSink(lambda batch: some([s.seq for s in batch], retry=[s.seq for s in batch if s.seq == 1]))
     async with running(rig.worker(stuck)):
         for _ in range(20):
             await settle()
@@ -258,9 +256,7 @@ async def test_a_bad_event_is_searched_in_small_batches_while_others_keep_their_
 async def test_a_pause_stops_the_whole_sink_even_if_some_events_were_accepted() -> None:
     async with working(4, batch_events=2) as (rig, worker):
         (await rig.called()).reply(
-            BatchResult(
-                delivered=[1], retry=[2], reason=RetryReason.FORBIDDEN, detail="read-only", pause=True
-            )
+            BatchResult(delivered=[1], retry=[2], reason=RetryReason.FORBIDDEN, detail="read-only", pause=True)
         )
         await rig.quiet()
         assert (worker.state, rig.position) == (SinkState.PAUSED, 1)
@@ -297,9 +293,7 @@ async def test_a_large_new_event_does_not_join_events_that_are_sent_again() -> N
         assert rig.position == 4
 
 
-@pytest.mark.parametrize(
-    "error", [RuntimeError("oops"), asyncio.CancelledError()], ids=["raises", "cancels itself"]
-)
+@pytest.mark.parametrize("error", [RuntimeError("oops"), asyncio.CancelledError()], ids=["raises", "cancels itself"])
 async def test_a_sink_that_breaks_its_promise_loses_nothing(error: BaseException) -> None:
     with structlog.testing.capture_logs():
         async with working(2) as (rig, _):
@@ -313,9 +307,7 @@ async def test_a_sink_that_breaks_its_promise_loses_nothing(error: BaseException
 async def test_events_that_a_result_forgets_or_names_twice_are_sent_again() -> None:
     with structlog.testing.capture_logs() as lines:
         async with working(4) as (rig, _):
-            (await rig.called()).reply(
-                BatchResult(delivered=[1, 2, 99], retry=[2], reason=RetryReason.SERVER)
-            )
+            (await rig.called()).reply(BatchResult(delivered=[1, 2, 99], retry=[2], reason=RetryReason.SERVER))
             await settle()
             await rig.clock.advance(1)
             assert (await rig.called()).seqs == [2, 3, 4]

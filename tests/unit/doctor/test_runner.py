@@ -51,9 +51,7 @@ async def rows(*checks: Check, timeout: float = 5.0) -> list[CheckRow]:
 
 async def test_a_check_is_skipped_after_one_that_failed_with_its_name_however_long_the_chain() -> None:
     one, two, three = await rows(
-        check("a.one", fail("broken", "mend it")),
-        check("a.two", ok(""), "a.one"),
-        check("a.three", ok(""), "a.two"),
+        check("a.one", fail("broken", "mend it")), check("a.two", ok(""), "a.one"), check("a.three", ok(""), "a.two")
     )
     assert (one.verdict, one.fix, one.url) == (CheckVerdict.FAIL, "mend it", "docs/runbook.md#configuration")
     assert (two.verdict, two.seen) == (CheckVerdict.SKIP, "because a.one failed")
@@ -92,8 +90,7 @@ async def test_of_several_orgs_one_is_enough_for_a_sink() -> None:
     found = await rows(first, check("b.one", ok("fine"), "a.one", subjects=lambda _: ["archive"]))
     assert found[-1].verdict is CheckVerdict.OK
     found = await rows(
-        check("a.one", fail("no", "x"), subjects=orgs),
-        check("b.one", ok(""), "a.one", subjects=lambda _: ["archive"]),
+        check("a.one", fail("no", "x"), subjects=orgs), check("b.one", ok(""), "a.one", subjects=lambda _: ["archive"])
     )
     assert found[-1].seen == "archive: because a.one failed"
 
@@ -151,9 +148,7 @@ def test_ids_and_groups_are_selected_with_what_they_need() -> None:
     assert ids == ["b.one"]
     chosen = with_needs(table, select(table, ["b.one"], (), kinds), select(table, (), (), kinds))
     assert [each.id for each in chosen] == ["a.one", "a.two", "b.one"]
-    without = with_needs(
-        table, select(table, ["b.one"], ["a.two"], kinds), select(table, (), ["a.two"], kinds)
-    )
+    without = with_needs(table, select(table, ["b.one"], ["a.two"], kinds), select(table, (), ["a.two"], kinds))
     assert [each.id for each in without] == ["a.one", "b.one"]
     assert [each.id for each in select(table, (), (), {CheckKind.OFFLINE})] == ["a.one"]
 

@@ -73,12 +73,7 @@ def sign_in() -> Json:
         },
         outcome={"result": "SUCCESS", "reason": None},
         target=[
-            {
-                "id": "lae1",
-                "type": "AuthenticatorEnrollment",
-                "alternateId": "unknown",
-                "displayName": "Password",
-            },
+            {"id": "lae1", "type": "AuthenticatorEnrollment", "alternateId": "unknown", "displayName": "Password"},
             {"id": "0oa1", "type": "AppInstance", "alternateId": "Console", "displayName": "Console"},
         ],
         transaction={"type": "WEB", "id": "YCT4", "detail": {"requestApiTokenId": "00T1"}},
@@ -112,9 +107,7 @@ def sign_in() -> Json:
             "domain": "example.net",
             "isProxy": False,
         },
-        request={
-            "ipChain": [{"ip": "203.0.113.10", "geographicalContext": place, "version": "V4", "source": None}]
-        },
+        request={"ipChain": [{"ip": "203.0.113.10", "geographicalContext": place, "version": "V4", "source": None}]},
     )
 
 
@@ -140,9 +133,7 @@ def _maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 _text = st.text(max_size=12)
-_words = (
-    st.sampled_from(["null", "unknown", "Unknown", "POSITIVE", "HIGH", "-", "true", "a@b.c", "@x"]) | _text
-)
+_words = st.sampled_from(["null", "unknown", "Unknown", "POSITIVE", "HIGH", "-", "true", "a@b.c", "@x"]) | _text
 _ip = st.ip_addresses().map(str) | st.sampled_from(["null", "10.0.0.256", "1.2.3", "fe80::1%eth0"]) | _text
 _number = st.floats(-200, 200) | st.integers(-200, 200)
 _place = st.fixed_dictionaries(
@@ -202,9 +193,7 @@ _target = st.fixed_dictionaries(
 
 def _object(texts: str, **others: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """An object or null, with `texts`, the names of its text values, and `others`; each of them may be null."""
-    keys = {key: _maybe(_words) for key in texts.split()} | {
-        key: _maybe(value) for key, value in others.items()
-    }
+    keys = {key: _maybe(_words) for key in texts.split()} | {key: _maybe(value) for key, value in others.items()}
     return _maybe(st.fixed_dictionaries(keys))
 
 
@@ -221,12 +210,8 @@ def log_events(event_types: st.SearchStrategy[str] | None = None) -> st.SearchSt
             "severity": _maybe(st.sampled_from(["DEBUG", "INFO", "WARN", "ERROR"])),
             "actor": _object("id type alternateId displayName detailEntry"),
             "client": client,
-            "device": _object(
-                "id name os_platform", managed=st.booleans(), device_integrator=free().map(json.dumps)
-            ),
-            "outcome": _object(
-                "reason", result=st.sampled_from(["SUCCESS", "Success", "ALLOW", "DENY", "SKIPPED"])
-            ),
+            "device": _object("id name os_platform", managed=st.booleans(), device_integrator=free().map(json.dumps)),
+            "outcome": _object("reason", result=st.sampled_from(["SUCCESS", "Success", "ALLOW", "DENY", "SKIPPED"])),
             "target": _maybe(st.lists(_target, max_size=4)),
             "transaction": _object("id type", detail=_object("requestApiTokenId rootApiTokenId")),
             "debugContext": _object("", debugData=_debug_data),

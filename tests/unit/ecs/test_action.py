@@ -140,11 +140,7 @@ def test_a_log_record_has_the_same_under_the_names_of_opentelemetry() -> None:
     assert view.body == "Password spray: suspend of jane@corp.example: done"
     assert (view.severity_text, view.severity_number) == ("INFO", 9)
     found = view.attributes
-    assert (found["event.kind"], found["event.action"], found["event.outcome"]) == (
-        "event",
-        "suspend",
-        "success",
-    )
+    assert (found["event.kind"], found["event.action"], found["event.outcome"]) == ("event", "suspend", "success")
     assert (found["user.name"], found["rule.id"]) == ("jane@corp.example", SUSPENDED.rule)
     assert found["okta_forwarder.alert.id"] == ALERT
     assert found["okta_forwarder.action.after"] == '{"status":"SUSPENDED"}'
@@ -168,9 +164,7 @@ def test_a_login_that_a_sink_may_not_have_is_nowhere_in_it(field: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["actor.alternateId", "target.alternateId", "actor", "target"])
-def test_a_login_that_a_sink_may_not_have_is_not_in_a_notification_about_the_action_either(
-    field: str,
-) -> None:
+def test_a_login_that_a_sink_may_not_have_is_not_in_a_notification_about_the_action_either(field: str) -> None:
     (one,) = approval_notifications(SUSPENDED, ["soc"], lambda each: f"https://soc.example/{each.id}", NOON)
     one = replace(one, request=ActionRequest("soc", "POST", body=one.settings["about"]))
     event = to_event(one, NOON)

@@ -21,11 +21,7 @@ def document(**more: Any) -> dict[str, Any]:
 
 def test_elastics_external_alerts_finds_kind_name_and_severity() -> None:
     made = document()
-    assert (made["event"]["kind"], made["message"], made["event"]["severity"]) == (
-        "alert",
-        "Password spray",
-        73,
-    )
+    assert (made["event"]["kind"], made["message"], made["event"]["severity"]) == ("alert", "Password spray", 73)
     assert made["data_stream"] == {"type": "logs", "dataset": "okta_forwarder.alert", "namespace": "default"}
     assert made["rule"] == {
         "id": SPRAY.id,
@@ -51,11 +47,7 @@ def test_it_says_who_and_from_where() -> None:
 
 def test_it_says_what_was_counted_in_which_window() -> None:
     own = document()["okta_forwarder"]
-    assert own["window"] == {
-        "start": "2026-01-01T11:55:00.000Z",
-        "end": "2026-01-01T12:00:00.000Z",
-        "seconds": 600,
-    }
+    assert own["window"] == {"start": "2026-01-01T11:55:00.000Z", "end": "2026-01-01T12:00:00.000Z", "seconds": 600}
     assert (own["count"], own["matched"], own["held_back"], own["mode"]) == (12, 40, 3, "alert")
     assert own["events"] == ["uuid-1", "uuid-2"]
     assert own["group"] == {"client.ipAddress": "203.0.113.9"}
@@ -67,9 +59,7 @@ def test_attacks_tags_become_threat_fields() -> None:
     assert threat["tactic"]["id"] == ["TA0006"]
     assert threat["technique"]["id"] == ["T1110"]
     assert threat["technique"]["subtechnique"]["id"] == ["T1110.003"]
-    assert threat["technique"]["subtechnique"]["reference"] == [
-        "https://attack.mitre.org/techniques/T1110/003/"
-    ]
+    assert threat["technique"]["subtechnique"]["reference"] == ["https://attack.mitre.org/techniques/T1110/003/"]
 
 
 @pytest.mark.parametrize(

@@ -52,11 +52,7 @@ def test_the_rest_stands_under_okta_and_nothing_stands_twice() -> None:
 
 
 def test_lists_of_objects_stay_in_step() -> None:
-    targets = [
-        {"id": "a", "type": "User"},
-        {"id": "b"},
-        {"type": "UserGroup", "detailEntry": {"methodTypeUsed": "x"}},
-    ]
+    targets = [{"id": "a", "type": "User"}, {"id": "b"}, {"type": "UserGroup", "detailEntry": {"methodTypeUsed": "x"}}]
     found = attributes(bare(target=targets))
     assert found["okta.target.id"] == ["a", "b", ""]
     assert found["okta.target.type"] == ["User", "", "UserGroup"]
@@ -74,9 +70,7 @@ def test_lists_of_objects_stay_in_step() -> None:
         (None, 0, ""),
     ],
 )
-def test_severity_has_opentelemetrys_number_and_oktas_word(
-    severity: str | None, number: int, text: str
-) -> None:
+def test_severity_has_opentelemetrys_number_and_oktas_word(severity: str | None, number: int, text: str) -> None:
     view = log_view(event_of(bare(severity=severity)))
     assert (view.severity_number, view.severity_text) == (number, text)
 
@@ -106,16 +100,12 @@ def _may_be_an_attribute(value: Any) -> bool:
 @examples(50)
 def test_whatever_okta_sends_every_attribute_has_a_name_and_a_value_that_otlp_can_carry(raw: Json) -> None:
     view = log_view(event_of(raw))
-    assert [
-        name for name, value in view.attributes.items() if not name or not _may_be_an_attribute(value)
-    ] == []
+    assert [name for name, value in view.attributes.items() if not name or not _may_be_an_attribute(value)] == []
     assert view.body
 
 
 def test_numbers_and_characters_that_otlp_cannot_carry_become_text() -> None:
-    raw = json.dumps(
-        bare(debugContext={"debugData": {"big": 2**63, "mixed": [1, "a", [2]], "half": "\ud800"}})
-    )
+    raw = json.dumps(bare(debugContext={"debugData": {"big": 2**63, "mixed": [1, "a", [2]], "half": "\ud800"}}))
     found = log_view(event_of(raw.encode())).attributes
     debug = "okta.debug_context.debug_data."
     assert found[debug + "big"] == "9223372036854775808"

@@ -139,9 +139,7 @@ def test_any_text_gets_a_category_and_a_type(event_type: str) -> None:
     assert types
 
 
-@pytest.mark.parametrize(
-    "piece", ["application.provision.group_push.mapping.", "device.", "a.", "_auto", "user"]
-)
+@pytest.mark.parametrize("piece", ["application.provision.group_push.mapping.", "device.", "a.", "_auto", "user"])
 def test_a_name_of_a_megabyte_is_no_trap(piece: str) -> None:
     began = time.process_time()
     classes(piece * (1_000_000 // len(piece)))

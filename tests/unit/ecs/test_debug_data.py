@@ -113,14 +113,8 @@ def test_blanks_around_behaviors_and_their_parts_change_nothing(behaviors: str) 
 
 
 def test_blanks_within_the_values_of_a_json_risk_change_nothing_that_rules_read() -> None:
-    made = debug(
-        {"risk": '{"level": " HIGH ", "reasons": [" A ", "B"]}', "behaviors": '{"New IP": " POSITIVE"}'}
-    )
-    assert (made["risk_level"], made["risk_reasons"], made["risk_behaviors"]) == (
-        "HIGH",
-        ["A", "B"],
-        ["New IP"],
-    )
+    made = debug({"risk": '{"level": " HIGH ", "reasons": [" A ", "B"]}', "behaviors": '{"New IP": " POSITIVE"}'})
+    assert (made["risk_level"], made["risk_reasons"], made["risk_behaviors"]) == ("HIGH", ["A", "B"], ["New IP"])
 
 
 def test_a_comma_in_the_name_of_a_behavior_is_part_of_the_name() -> None:
@@ -135,9 +129,7 @@ def test_empty_behaviors_and_an_empty_risk_with_blanks_are_nothing(empty: str) -
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "unit",
-    ["a, ", ", ", ",", "a=b, ", " ", "{", "}", "=", "a ", ",  ", "a=b,", "\t", ", a ", "{a=b}, "],
-    ids=repr,
+    "unit", ["a, ", ", ", ",", "a=b, ", " ", "{", "}", "=", "a ", ",  ", "a=b,", "\t", ", a ", "{a=b}, "], ids=repr
 )
 @pytest.mark.parametrize("key", ["risk", "behaviors", "logOnlySecurityData", "tunnels"])
 def test_reading_a_string_takes_time_in_step_with_its_length(key: str, unit: str) -> None:
@@ -183,11 +175,7 @@ def test_an_object_within_a_risk_or_behaviors_is_a_text_and_changes_no_neighbour
 
 def test_a_risk_that_is_an_object_already_is_read_too() -> None:
     made = debug({"risk": {"level": "HIGH", "reasons": ["A", "B"]}, "behaviors": {"New IP": "POSITIVE"}})
-    assert (made["risk_level"], made["risk_reasons"], made["risk_behaviors"]) == (
-        "HIGH",
-        ["A", "B"],
-        ["New IP"],
-    )
+    assert (made["risk_level"], made["risk_reasons"], made["risk_behaviors"]) == ("HIGH", ["A", "B"], ["New IP"])
 
 
 def test_a_risk_and_behaviors_written_as_json_are_read_too() -> None:

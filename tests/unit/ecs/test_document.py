@@ -47,18 +47,8 @@ def test_the_least_event_gives_all_constants() -> None:
 
 def test_a_full_event_fills_every_group() -> None:
     fields = mapped(sign_in())
-    assert (
-        fields["user.name"]
-        == fields["client.user.name"]
-        == fields["source.user.name"]
-        == "jane.doe@example.com"
-    )
-    assert (
-        fields["user.email"]
-        == fields["client.user.email"]
-        == fields["source.user.email"]
-        == fields["user.name"]
-    )
+    assert fields["user.name"] == fields["client.user.name"] == fields["source.user.name"] == "jane.doe@example.com"
+    assert fields["user.email"] == fields["client.user.email"] == fields["source.user.email"] == fields["user.name"]
     assert fields["client.user.id"] == fields["source.user.id"] == fields["okta.actor.id"] == "00u1"
     assert "user.id" not in fields
     assert fields["client.ip"] == fields["source.ip"] == fields["okta.client.ip"] == "203.0.113.10"
@@ -109,14 +99,8 @@ def _device_of(device: Json) -> Any:
 
 
 def test_how_an_authenticator_was_bound_and_checked_is_kept() -> None:
-    context = {
-        "bindingMethod": "LOOPBACK",
-        "binaryIdentifier": "com.okta.verify",
-        "validationStatus": "VALID",
-    }
-    made = document(
-        event_of(bare(authenticationContext={"authenticatorContext": context})), DocumentOptions()
-    )
+    context = {"bindingMethod": "LOOPBACK", "binaryIdentifier": "com.okta.verify", "validationStatus": "VALID"}
+    made = document(event_of(bare(authenticationContext={"authenticatorContext": context})), DocumentOptions())
     assert made["okta"]["authentication_context"]["authenticator_context"] == {
         "binding_method": "LOOPBACK",
         "binary_identifier": "com.okta.verify",
@@ -156,9 +140,7 @@ def test_an_outcome_is_one_of_three(result: object, outcome: str) -> None:
     assert mapped(bare(outcome={"result": result}))["event.outcome"] == outcome
 
 
-@pytest.mark.parametrize(
-    "address", ["null", "", "203.0.113.999", "1.2.3.4 ", "01.2.3.4", "fe80::1%eth0", 7, {"a": 1}]
-)
+@pytest.mark.parametrize("address", ["null", "", "203.0.113.999", "1.2.3.4 ", "01.2.3.4", "fe80::1%eth0", 7, {"a": 1}])
 def test_what_is_no_ip_is_left_out_everywhere(address: object) -> None:
     fields = mapped(bare(client={"ipAddress": address}))
     assert not {"client.ip", "source.ip", "okta.client.ip", "related.ip"} & fields.keys()
@@ -262,15 +244,11 @@ def damaged_events(draw: st.DrawFn) -> Json:
 
 
 _FITS: dict[str, Any] = {
-    "keyword": lambda value: (
-        isinstance(value, str) or (value and all(isinstance(item, str) for item in value))
-    ),
+    "keyword": lambda value: isinstance(value, str) or (value and all(isinstance(item, str) for item in value)),
     "boolean": lambda value: isinstance(value, bool),
     "integer": lambda value: type(value) is int and -(2**63) <= value < 2**63,
     "long": lambda value: type(value) is int and -(2**63) <= value < 2**63,
-    "flattened": lambda value: (
-        isinstance(value, dict) or (value and all(isinstance(item, dict) for item in value))
-    ),
+    "flattened": lambda value: isinstance(value, dict) or (value and all(isinstance(item, dict) for item in value)),
     "geo_point": lambda value: value.keys() == {"lat", "lon"},
 }
 
@@ -291,9 +269,7 @@ def _unfit(value: dict[str, Any], types: dict[str, str], path: str = "") -> list
 @given(damaged_events() | log_events())
 @examples(50)
 def test_whatever_okta_sends_every_field_fits_elastics_mapping(raw: Json) -> None:
-    types = {
-        entry["field"]: entry["type"] for entry in json.loads(shared_data.FIELDS.read_text(encoding="utf-8"))
-    }
+    types = {entry["field"]: entry["type"] for entry in json.loads(shared_data.FIELDS.read_text(encoding="utf-8"))}
     made = document(event_of(raw), DocumentOptions(okta_geo=True))
     assert _unfit(made, types) == []
 
@@ -301,9 +277,7 @@ def test_whatever_okta_sends_every_field_fits_elastics_mapping(raw: Json) -> Non
 @pytest.mark.long
 @given(damaged_events() | log_events(), st.sampled_from([True, False]))
 @examples(50)
-def test_whatever_okta_sends_the_document_can_be_written_and_holds_nothing_empty(
-    raw: Json, single: object
-) -> None:
+def test_whatever_okta_sends_the_document_can_be_written_and_holds_nothing_empty(raw: Json, single: object) -> None:
     made = document(event_of(raw), DocumentOptions(remove_flattened_debug=bool(single)))
     assert msgspec.json.decode(msgspec.json.encode(made)) == made
     assert not [
@@ -316,17 +290,11 @@ def test_whatever_okta_sends_the_document_can_be_written_and_holds_nothing_empty
 @pytest.mark.long
 @given(st.sampled_from(sorted(EVENT_TYPES)))
 def test_catalogue_tags_are_the_documents_tags(event_type: str) -> None:
-    assert set(mapped(bare(eventType=event_type))["tags"]) == {
-        "forwarded",
-        "okta-system",
-        *EVENT_TYPES[event_type],
-    }
+    assert set(mapped(bare(eventType=event_type))["tags"]) == {"forwarded", "okta-system", *EVENT_TYPES[event_type]}
 
 
 def test_half_a_surrogate_pair_becomes_a_replacement_character() -> None:
-    body = json.dumps(
-        bare(displayMessage="a\ud800b", debugContext={"debugData": {"\udfff": "\U0001f600"}})
-    ).encode()
+    body = json.dumps(bare(displayMessage="a\ud800b", debugContext={"debugData": {"\udfff": "\U0001f600"}})).encode()
     fields = mapped(body)
     assert fields["okta.display_message"] == "a\ufffdb"
     assert fields["okta.debug_context.debug_data.flattened.\ufffd"] == "\U0001f600"
@@ -334,9 +302,7 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character() -> None:
 
 def test_a_number_that_nothing_can_hold_becomes_its_text() -> None:
     numbers = '{"huge":123456789012345678901234567890,"far":1e999,"big":9223372036854775808,"fine":1.5}'
-    fields = mapped(
-        json.dumps(bare())[:-1].encode() + b',"debugContext":{"debugData":' + numbers.encode() + b"}}"
-    )
+    fields = mapped(json.dumps(bare())[:-1].encode() + b',"debugContext":{"debugData":' + numbers.encode() + b"}}")
     debug = {name.rpartition(".")[2]: value for name, value in fields.items() if "flattened" in name}
     assert debug == {
         "huge": "123456789012345678901234567890",

@@ -26,11 +26,7 @@ def test_it_is_an_ecs_metric_document_of_its_data_stream() -> None:
     assert document["@timestamp"] == "2026-01-01T12:00:00.000Z"
     assert document["event"]["kind"] == "metric"
     assert document["event"]["dataset"] == "okta_forwarder.health"
-    assert document["data_stream"] == {
-        "type": "metrics",
-        "dataset": "okta_forwarder.health",
-        "namespace": "prod",
-    }
+    assert document["data_stream"] == {"type": "metrics", "dataset": "okta_forwarder.health", "namespace": "prod"}
     assert document["host"]["name"] == "host-1"
     assert document["service"]["version"] == "0.1.0"
 

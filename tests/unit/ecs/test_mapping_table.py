@@ -63,9 +63,7 @@ def test_every_field_that_the_page_names_is_in_a_document_of_a_full_event() -> N
         {"id": "2", "type": "UserGroup", "displayName": "x", "changeDetails": changes},
     ]
     made = names(document(event_of(raw), DocumentOptions(preserve_original_event=True, okta_geo=True)))
-    assert [
-        known for known in NAMES - BY_THE_SERVER if not any(fnmatchcase(name, known) for name in made)
-    ] == []
+    assert [known for known in NAMES - BY_THE_SERVER if not any(fnmatchcase(name, known) for name in made)] == []
 
 
 def test_every_attribute_of_a_record_is_on_the_page() -> None:

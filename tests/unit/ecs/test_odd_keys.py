@@ -47,9 +47,7 @@ def kept(place: str, made: Json) -> Json:
 
 def fits(key: str) -> bool:
     parts = key.split(".")
-    return (
-        all(part.strip() for part in parts) and "\0" not in key and len(key) <= MAX_NAME and len(parts) <= 4
-    )
+    return all(part.strip() for part in parts) and "\0" not in key and len(key) <= MAX_NAME and len(parts) <= 4
 
 
 def all_keys(value: Any) -> list[str]:

@@ -51,9 +51,7 @@ def test_everything_else_stays_as_it_came(event: dict[str, object]) -> None:
 
 
 def test_the_options_go_along_as_elastics_agent_sends_them() -> None:
-    options = DocumentOptions(
-        preserve_original_event=True, remove_flattened_debug=True, tags=("mine", "forwarded")
-    )
+    options = DocumentOptions(preserve_original_event=True, remove_flattened_debug=True, tags=("mine", "forwarded"))
     made = raw_document(event_of(bare()), options)
     assert made["tags"] == ["forwarded", "okta-system", "preserve_original_event", "mine"]
     assert made["_conf"] == {"remove_flattened_debug": True}

@@ -23,9 +23,7 @@ def test_names_become_elastics_and_the_order_stays() -> None:
 
 def test_the_first_user_and_the_first_group_are_found_by_type_in_any_place_and_case() -> None:
     second = USER | {"id": "00u2"}
-    user = made(
-        [APP, GROUP | {"type": "USERGROUP"}, USER | {"type": "user"}, second, GROUP | {"id": "00g2"}]
-    )["user"]
+    user = made([APP, GROUP | {"type": "USERGROUP"}, USER | {"type": "user"}, second, GROUP | {"id": "00g2"}])["user"]
     assert user == {"target": {"full_name": "Bob", "id": "00u1", "group": {"name": "Sales", "id": "00g1"}}}
 
 
@@ -38,10 +36,7 @@ def test_a_target_without_a_type_is_kept_and_the_others_are_found() -> None:
 def test_of_the_details_only_how_one_signed_in_is_kept() -> None:
     details = {"methodTypeUsed": "Use Okta FastPass", "methodUsedVerifiedProperties": "[X]", "serial": "7"}
     (kept,) = made([APP | {"detailEntry": details}])["okta"]["target"]
-    assert kept["detailEntry"] == {
-        "methodTypeUsed": "Use Okta FastPass",
-        "methodUsedVerifiedProperties": "[X]",
-    }
+    assert kept["detailEntry"] == {"methodTypeUsed": "Use Okta FastPass", "methodUsedVerifiedProperties": "[X]"}
     (kept,) = made([APP | {"detailEntry": {"serial": "7"}}])["okta"]["target"]
     assert "detailEntry" not in kept
 

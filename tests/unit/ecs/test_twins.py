@@ -50,15 +50,11 @@ def test_the_twins_differ_where_okta_has_them_differ() -> None:
 
 @shared_data.needs(shared_data.PAYLOADS)
 def test_a_real_delivery_and_its_twin_give_equal_documents() -> None:
-    envelope = json.loads(
-        (shared_data.PAYLOADS / "A-real-delivery-batch-of-2.json").read_text(encoding="utf-8")
-    )
+    envelope = json.loads((shared_data.PAYLOADS / "A-real-delivery-batch-of-2.json").read_text(encoding="utf-8"))
     hooked = envelope["data"]["events"][0]
     client = {key: value for key, value in hooked["client"].items() if key != "ipChain"}
     chain = [hop | {"source": None} for hop in hooked["client"]["ipChain"]]
-    nulls = dict.fromkeys(
-        ("authenticationProvider", "credentialProvider", "credentialType", "issuer", "interface")
-    )
+    nulls = dict.fromkeys(("authenticationProvider", "credentialProvider", "credentialType", "issuer", "interface"))
     logged = hooked | {
         "client": client | {"id": None},
         "device": None,
@@ -68,9 +64,7 @@ def test_a_real_delivery_and_its_twin_give_equal_documents() -> None:
         "target": [target | {"detailEntry": None} for target in hooked["target"]],
         "authenticationContext": nulls | hooked["authenticationContext"],
     }
-    assert document(event_of(hooked, Source.HOOK), DocumentOptions()) == document(
-        event_of(logged), DocumentOptions()
-    )
+    assert document(event_of(hooked, Source.HOOK), DocumentOptions()) == document(event_of(logged), DocumentOptions())
 
 
 @pytest.mark.parametrize("chain", [[], None])

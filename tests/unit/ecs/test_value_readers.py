@@ -12,16 +12,7 @@ from tests.unit.ecs.okta_events import free
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [
-        ("x", "x"),
-        ("", None),
-        (None, None),
-        (True, "true"),
-        (7, "7"),
-        (1.5, "1.5"),
-        ({}, None),
-        ([None], None),
-    ],
+    [("x", "x"), ("", None), (None, None), (True, "true"), (7, "7"), (1.5, "1.5"), ({}, None), ([None], None)],
 )
 def test_text_keeps_strings_and_writes_the_rest(value: object, text: str | None) -> None:
     assert value_readers.text(value) == text
@@ -31,9 +22,7 @@ def test_text_writes_an_object_without_its_empty_parts() -> None:
     assert value_readers.text({"a": [1, None], "b": ""}) == '{"a":[1]}'
 
 
-@pytest.mark.parametrize(
-    ("value", "flag"), [(True, True), ("false", False), ("FALSE", None), (1, None), (None, None)]
-)
+@pytest.mark.parametrize(("value", "flag"), [(True, True), ("false", False), ("FALSE", None), (1, None), (None, None)])
 def test_a_flag_is_a_boolean_or_its_name(value: object, flag: object) -> None:
     assert value_readers.flag(value) is flag
 
@@ -95,13 +84,7 @@ def test_an_object_written_as_a_string_is_read_or_kept_raw(value: object, found:
 
 
 def test_clean_drops_what_is_empty_at_any_depth() -> None:
-    value: dict[str, Any] = {
-        "a": None,
-        "b": "",
-        "c": [[], {}, [None]],
-        "d": {"e": {"f": []}},
-        "g": [0, False, "", "x"],
-    }
+    value: dict[str, Any] = {"a": None, "b": "", "c": [[], {}, [None]], "d": {"e": {"f": []}}, "g": [0, False, "", "x"]}
     assert value_readers.clean(value) == {"g": [0, False, "x"]}
 
 
@@ -131,8 +114,7 @@ def test_cleaning_is_linear(width: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "name"),
-    [("a.b", "a.b"), ("", "_"), (".", "_"), ("a..b", "a__b"), (" ", "_"), (".a", "_a"), ("a b", "a b")],
+    ("key", "name"), [("a.b", "a.b"), ("", "_"), (".", "_"), ("a..b", "a__b"), (" ", "_"), (".a", "_a"), ("a b", "a b")]
 )
 def test_a_field_name_has_no_blank_part(key: str, name: str) -> None:
     assert value_readers.field_name(key) == name

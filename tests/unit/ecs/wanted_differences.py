@@ -99,16 +99,8 @@ WANTED = (
         _constants,
     ),
     Wanted(ALL, "the newest package fills user.email, and a rule reads it; these fixtures are older", _email),
-    Wanted(
-        OLDER,
-        "the newest package takes the whole login, so users of two domains do not collide",
-        _whole_login,
-    ),
-    Wanted(
-        ALL,
-        "the newest package has a category and a type for every event type; two rules need them",
-        _classes,
-    ),
+    Wanted(OLDER, "the newest package takes the whole login, so users of two domains do not collide", _whole_login),
+    Wanted(ALL, "the newest package has a category and a type for every event type; two rules need them", _classes),
     Wanted(ALL, "the newest package adds the catalogue's tags, and the agent the first two", _tags),
     Wanted(
         (OLDER[0],),

@@ -16,13 +16,7 @@ from tests.fakes.clock import ManualClock
 KEY = ec.generate_private_key(ec.SECP256R1())
 ORG = "https://acme.okta.test"
 SPELLINGS = (ORG, f"{ORG}:443", "HTTPS://ACME.okta.test")
-OTHERS = (
-    f"{ORG}:80",
-    f"{ORG}:8443",
-    "http://acme.okta.test",
-    "https://acme.okta.test.example.com",
-    f"{ORG}/x",
-)
+OTHERS = (f"{ORG}:80", f"{ORG}:8443", "http://acme.okta.test", "https://acme.okta.test.example.com", f"{ORG}/x")
 
 
 @pytest.mark.parametrize(
@@ -78,12 +72,7 @@ def test_an_audience_may_name_the_own_port(url: str) -> None:
     endpoint = TokenEndpoint(settings, clock, ProofValidator(clock), clients)
 
     def ask(org: str) -> object:
-        claims = {
-            "iss": "0oa",
-            "sub": "0oa",
-            "aud": f"{org}/oauth2/v1/token",
-            "exp": clock.now() // 1_000_000 + 60,
-        }
+        claims = {"iss": "0oa", "sub": "0oa", "aud": f"{org}/oauth2/v1/token", "exp": clock.now() // 1_000_000 + 60}
         form = {
             "grant_type": "client_credentials",
             "scope": "okta.logs.read",

@@ -25,9 +25,7 @@ ORG: dict[str, Any] = {
 SINK: dict[str, Any] = {"state": "running", "last_error": None}
 
 
-def verdict(
-    org: dict[str, Any] | None = None, sink: dict[str, Any] | None = None, **status: Any
-) -> list[Problem]:
+def verdict(org: dict[str, Any] | None = None, sink: dict[str, Any] | None = None, **status: Any) -> list[Problem]:
     whole: dict[str, Any] = {
         "ready": True,
         "uptime_seconds": 99.0,
@@ -56,9 +54,7 @@ def test_it_is_never_green_while_okta_is_refused() -> None:
 
 
 def test_without_an_api_the_hook_is_changed_in_oktas_console() -> None:
-    (problem,) = verdict(
-        org={"refused": 1, "accepted_seconds_ago": None, "api": False, "log": None, "hook": None}
-    )
+    (problem,) = verdict(org={"refused": 1, "accepted_seconds_ago": None, "api": False, "log": None, "hook": None})
     assert problem.level is Level.CRITICAL
     assert "edit the hook in Okta's console, so that Okta sends one of `orgs.acme.secrets`" in problem.hint
 
@@ -74,9 +70,7 @@ def test_a_stray_request_to_a_hook_that_works_is_only_a_warning(refused: int, le
     ("condition", "command"),
     [("unverified", "hooks verify --org acme`"), ("inactive", "sync --org acme`"), ("missing", "sync --org acme`")],
 )  # fmt: skip
-def test_a_hook_that_okta_does_not_use_is_named_with_the_command_that_mends_it(
-    condition: str, command: str
-) -> None:
+def test_a_hook_that_okta_does_not_use_is_named_with_the_command_that_mends_it(condition: str, command: str) -> None:
     (problem,) = verdict(org={"hook": {"condition": condition, "error": None}})
     assert (problem.level, condition in problem.text, command in problem.hint) == (Level.WARNING, True, True)
 
@@ -149,22 +143,16 @@ def test_malformed_events_are_a_problem_until_somebody_has_decided() -> None:
 
 def test_a_hook_that_cannot_be_checked_is_named() -> None:
     (problem,) = verdict(org={"hook": {"condition": "unknown", "error": "Okta refuses the token"}})
-    assert problem == Problem(
-        Level.WARNING, "the hook of acme cannot be checked", "Okta refuses the token", "Okta API"
-    )
+    assert problem == Problem(Level.WARNING, "the hook of acme cannot be checked", "Okta refuses the token", "Okta API")
 
 
-@pytest.mark.parametrize(
-    ("behind", "uptime", "problems"), [(900.0, 99.0, 0), (1500.0, 99.0, 1), (1500.0, 5.0, 0)]
-)
+@pytest.mark.parametrize(("behind", "uptime", "problems"), [(900.0, 99.0, 0), (1500.0, 99.0, 1), (1500.0, 5.0, 0)])
 def test_a_log_that_is_read_late_is_a_problem_a_minute_after_the_start(
     behind: float, uptime: float, problems: int
 ) -> None:
     found = verdict({"log": {"error": None, "complete_up_to_seconds_ago": behind}}, uptime_seconds=uptime)
     assert [problem.runbook for problem in found] == ["ForwarderReconcileBehind"] * problems
-    assert all(
-        problem.text == "the System Log of acme was read only up to 25 minutes ago" for problem in found
-    )
+    assert all(problem.text == "the System Log of acme was read only up to 25 minutes ago" for problem in found)
 
 
 @pytest.mark.parametrize(("free", "total"), [(900_000_000, 10_000_000_000), (4_000_000_000, 100_000_000_000)])
@@ -174,9 +162,7 @@ def test_a_disk_that_is_nearly_full_is_a_problem_before_events_are_refused(free:
     assert f"{free / 1e9:.1f} GB" in found[0].text
     assert summary(found, {}).text == "Events arrive, but something needs attention."
     assert verdict(store_disk_bytes=total, store_disk_free_bytes=total // 2) == []
-    refused = verdict(
-        ready=False, not_ready_reason="the disk is full", store_disk_bytes=1, store_disk_free_bytes=0
-    )
+    refused = verdict(ready=False, not_ready_reason="the disk is full", store_disk_bytes=1, store_disk_free_bytes=0)
     assert [problem.runbook for problem in refused] == ["ForwarderRefusesEvents"]
 
 
@@ -259,11 +245,7 @@ def test_a_finding_about_reactions_is_a_problem() -> None:
 def test_past_refusals_of_okta_need_a_second_hook_only_if_the_secret_was_not_just_corrected() -> None:
     (problem,) = verdict(org={"refused_from_okta": 4})
     assert problem.hint.startswith("if the secret was just corrected, do nothing; else ")
-    assert (problem.level, "4 times" in problem.text, "second hook" in problem.hint) == (
-        Level.WARNING,
-        True,
-        True,
-    )
+    assert (problem.level, "4 times" in problem.text, "second hook" in problem.hint) == (Level.WARNING, True, True)
 
 
 def test_a_failing_sink_is_named_with_its_error_and_what_to_do() -> None:
@@ -360,9 +342,7 @@ def test_the_whole_says_what_is_wrong_with_events_and_with_reactions() -> None:
     late = verdict(sink={"state": "paused", "last_error": "HTTP 403"}, reactions=waits)
     assert summary(late, {}).text == "Events are late or incomplete. Reactions need a human."
     overdue = verdict(sink={"state": "paused", "last_error": "x"}, reactions=waits | {"overdue_undos": 1})
-    assert summary(overdue, {}) == Verdict(
-        "critical", "Events are late or incomplete. Reactions need a human."
-    )
+    assert summary(overdue, {}) == Verdict("critical", "Events are late or incomplete. Reactions need a human.")
     lost = verdict(ready=False, not_ready_reason="full", reactions=waits)
     assert summary(lost, {}).text == "Events are lost, or may be lost. Reactions need a human."
 

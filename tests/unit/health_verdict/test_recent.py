@@ -10,18 +10,10 @@ from forwarder.health_verdict.recent import recent_problems
 from forwarder.health_verdict.samples import Key, Samples
 from forwarder.health_verdict.verdict import verdict
 
-ORG: dict[str, Any] = {
-    "refused": 0,
-    "log": None,
-    "hook": None,
-    "hook_failed_seconds_ago": None,
-    "hook_quota": None,
-}
+ORG: dict[str, Any] = {"refused": 0, "log": None, "hook": None, "hook_failed_seconds_ago": None, "hook_quota": None}
 
 
-def found(
-    values: Mapping[Key, Sequence[float]], org: Mapping[str, Any] = ORG, **status: Any
-) -> list[Problem]:
+def found(values: Mapping[Key, Sequence[float]], org: Mapping[str, Any] = ORG, **status: Any) -> list[Problem]:
     """The problems after the `values` of each minute, the newest last."""
     samples = Samples()
     minutes = len(next(iter(values.values())))
@@ -49,9 +41,7 @@ def test_a_refused_event_is_critical_for_10_minutes() -> None:
 def test_unreadable_requests_are_counted_together() -> None:
     keys = [("hook_requests", "acme", code) for code in ("400", "413", "415")]
     (problem,) = problems = found({key: [0.0, 1.0] for key in keys})
-    assert problem.text.startswith(
-        "3 requests with the secret of acme could not be read within the last 30 minutes"
-    )
+    assert problem.text.startswith("3 requests with the secret of acme could not be read within the last 30 minutes")
     assert verdict(problems, {}).text == "Events are late or incomplete."
 
 
@@ -71,10 +61,7 @@ def test_a_failing_call_that_the_system_log_or_the_hook_names_already_is_not_nam
     log, hook = (("okta_requests", "acme", f"GET /api/v1/{name}", "401") for name in ("logs", "eventHooks"))
     minutes = [float(minute) for minute in range(60)]
     (problem,) = problems = found({log: minutes, hook: minutes})
-    assert (
-        problem.text
-        == "all of these calls to Okta's API fail for acme: GET /api/v1/eventHooks, GET /api/v1/logs"
-    )
+    assert problem.text == "all of these calls to Okta's API fail for acme: GET /api/v1/eventHooks, GET /api/v1/logs"
     assert verdict(problems, {}).text == "Events arrive, but something needs attention."
     failing = {"log": {"error": "401"}, "hook": {"condition": "live", "error": "401"}}
     assert found({log: minutes, hook: minutes}, failing) == []
@@ -113,10 +100,7 @@ def test_an_org_is_silent_only_6_hours_after_it_was_added() -> None:
 def test_requests_that_belong_to_no_org_are_named_unless_an_orgs_problem_names_them() -> None:
     strays = one(("auth_failures", "", "wrong"), 60, ago=6)
     (problem,) = found(strays)
-    assert (
-        problem.text
-        == "1 request to a path of several orgs had no valid secret (401) within the last 15 minutes"
-    )
+    assert problem.text == "1 request to a path of several orgs had no valid secret (401) within the last 15 minutes"
     assert found(strays, {"refused": 1}) == []
 
 

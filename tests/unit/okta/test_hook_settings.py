@@ -14,12 +14,7 @@ URI = "https://hooks.example.com/okta/events"
 
 def test_a_hook_needs_only_a_uri() -> None:
     hook = HookSettings(uri=URI)
-    assert (hook.name, hook.events, hook.filters, hook.auto_verify) == (
-        "forwarder",
-        "all-eligible",
-        None,
-        False,
-    )
+    assert (hook.name, hook.events, hook.filters, hook.auto_verify) == ("forwarder", "all-eligible", None, False)
     assert hook.check_interval == 60
 
 

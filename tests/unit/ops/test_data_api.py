@@ -86,9 +86,7 @@ async def test_dead_letters_are_listed_by_a_filter_and_shown_with_their_body(dat
         ({"all": True, "events": 3}, [1, 2, 3]),
     ],
 )
-async def test_what_is_selected_is_changed_and_logged(
-    data: FakeData, body: dict[str, Any], changed: list[int]
-) -> None:
+async def test_what_is_selected_is_changed_and_logged(data: FakeData, body: dict[str, Any], changed: list[int]) -> None:
     with structlog.testing.capture_logs() as lines:
         async with client(data) as ops:
             replayed = await ops.post("/api/dead-letters/replay", json=body, headers=SIGNED)

@@ -129,23 +129,13 @@ async def test_a_request_that_fails_is_logged() -> None:
     assert [(line["action"], line["path"]) for line in lines] == [("ops_failed", "/api/status")]
 
 
-KNOWN = [
-    "127.0.0.1:9464",
-    "[::1]:9464",
-    "[fe80::1]",
-    "10.0.0.7",
-    "localhost:9464",
-    "forwarder:9464",
-    "LOCALHOST.",
-]
+KNOWN = ["127.0.0.1:9464", "[::1]:9464", "[fe80::1]", "10.0.0.7", "localhost:9464", "forwarder:9464", "LOCALHOST."]
 PRIVATE = ["forwarder.monitoring.svc:9464", "forwarder.monitoring.svc.cluster.local", "siem.corp.internal"]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("path", ["/", "/api/status", "/metrics", "/nope"])
-@pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:9464", "127.0.0.1.evil.example", "localhost.evil.com"]
-)
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:9464", "127.0.0.1.evil.example", "localhost.evil.com"])
 async def test_a_request_for_an_unknown_host_is_refused_and_logged(path: str, host: str) -> None:
     with structlog.testing.capture_logs() as lines:
         async with FakeStatus().client("siem.example.com") as client:

@@ -26,9 +26,7 @@ class _RealGuards(FakeGuards):
         scene = self._scene
         if self._made is None or self._made[:2] != (scene.memory, scene.settings):
             store, memory, clock = scene.store, scene.memory, scene.clock
-            guards = Guards(
-                scene.settings, scene.okta, self.look, store, memory, pauses=Pauses, now=clock.now
-            )
+            guards = Guards(scene.settings, scene.okta, self.look, store, memory, pauses=Pauses, now=clock.now)
             self._made = (memory, scene.settings, guards)
         return await self._made[2].judge(action, now)
 

@@ -115,9 +115,7 @@ class FakeOkta:
     async def ready(self, method: str, path: str) -> None:
         """Return at once."""
 
-    async def call(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
-    ) -> Answer:
+    async def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None) -> Answer:
         del query
         await asyncio.sleep(0)
         if method == "GET":

@@ -76,9 +76,7 @@ async def test_an_effect_on_a_deleted_user_needs_no_undo(scene: Scene) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("fault", ["after", "lost"])
-async def test_a_call_that_succeeded_with_an_error_has_one_effect_that_is_undone(
-    scene: Scene, fault: str
-) -> None:
+async def test_a_call_that_succeeded_with_an_error_has_one_effect_that_is_undone(scene: Scene, fault: str) -> None:
     scene.okta.faults = [fault]
     await scene.add(group := scene.action("add_to_group"), risk := scene.action("user_risk"))
     await scene.pass_time(120)
@@ -240,10 +238,7 @@ async def test_an_action_that_waits_for_a_human_is_announced_once(scene: Scene) 
 
 async def test_a_prompt_is_polled_when_due_and_actions_follow_its_answer(scene: Scene) -> None:
     due = scene.clock.now() + 5 * SECOND
-    scene.prompts.script = [
-        PromptProgress(handle="h", due=due),
-        PromptProgress(Reply.DENIED, detail="denied"),
-    ]
+    scene.prompts.script = [PromptProgress(handle="h", due=due), PromptProgress(Reply.DENIED, detail="denied")]
     scene.after["denied"] = [scene.action("revoke_sessions")]
     await scene.add(prompt := scene.action("prompt", by="push"))
     assert scene.row(prompt).state is ActionState.PROMPTING
@@ -267,9 +262,7 @@ async def test_a_prompt_is_never_sent_again_after_a_crash_during_its_send(scene:
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(20))
-async def test_despite_faults_crashes_and_redeliveries_no_effect_is_made_twice_and_every_effect_ends(
-    seed: int,
-) -> None:
+async def test_despite_faults_crashes_and_redeliveries_no_effect_is_made_twice_and_every_effect_ends(seed: int) -> None:
     random, scene = Random(seed), Scene()
     await scene.start()
     names = ["suspend", "add_to_group", "revoke_sessions", "user_risk"]

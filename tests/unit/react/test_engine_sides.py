@@ -7,15 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from forwarder.core.action import (
-    Action,
-    ActionRequest,
-    ActionState,
-    ActionTarget,
-    EffectKind,
-    Outcome,
-    key_of,
-)
+from forwarder.core.action import Action, ActionRequest, ActionState, ActionTarget, EffectKind, Outcome, key_of
 from forwarder.react.actions import okta as actions
 from forwarder.react.ports import Answer, Seen
 from forwarder.react.prompts.results import PromptProgress
@@ -76,15 +68,11 @@ def notify(scene: Scene, to: str, number: int) -> Action:
 
 
 @pytest.mark.long
-async def test_a_webhook_that_hangs_delays_neither_another_webhook_nor_an_org_nor_an_undo(
-    scene: Scene,
-) -> None:
+async def test_a_webhook_that_hangs_delays_neither_another_webhook_nor_an_org_nor_an_undo(scene: Scene) -> None:
     await scene.add(undone := scene.action("suspend", "00ulive"))
     await scene.rows.commit([notify(scene, "soc", number) for number in range(3000)])
     await scene.rest()
-    await scene.add(
-        other := notify(scene, "other", 9000), revoke := scene.action("revoke_sessions", "00u2", "a2")
-    )
+    await scene.add(other := notify(scene, "other", 9000), revoke := scene.action("revoke_sessions", "00u2", "a2"))
     assert scene.row(other).outcome is Outcome.DONE
     assert scene.row(revoke).outcome is Outcome.DONE
     await scene.pass_time(3601)
@@ -97,9 +85,7 @@ async def test_a_webhook_that_hangs_delays_neither_another_webhook_nor_an_org_no
 @pytest.mark.long
 async def test_a_receiver_that_hangs_holds_back_nothing_else_about_its_users(scene: Scene) -> None:
     users = [f"00u{number}" for number in range(24)]
-    await scene.rows.commit(
-        [sends(scene, "risk_event", "risk", "a1", ActionTarget("user", user)) for user in users]
-    )
+    await scene.rows.commit([sends(scene, "risk_event", "risk", "a1", ActionTarget("user", user)) for user in users])
     await scene.rest()
     revokes = [scene.action("revoke_sessions", user, "a2") for user in users]
     await scene.add(*revokes)

@@ -25,14 +25,10 @@ async def test_unsent_calls_in_an_outage_do_not_use_up_the_limit(scene: GuardedS
     await scene.add(*first)
     for _ in range(15):
         await scene.pass_time(60)
-    assert {(scene.row(row).outcome, scene.row(row).reason) for row in first} == {
-        (Outcome.FAILED, Reason.LATE)
-    }
+    assert {(scene.row(row).outcome, scene.row(row).reason) for row in first} == {(Outcome.FAILED, Reason.LATE)}
     assert scene.okta.calls == []
     scene.okta.faults = []
-    await scene.add(
-        *(later := [scene.action("suspend", f"00ux{n}", f"b{n}", approve=False) for n in range(11)])
-    )
+    await scene.add(*(later := [scene.action("suspend", f"00ux{n}", f"b{n}", approve=False) for n in range(11)]))
     for _ in range(5):
         await scene.rest()
     assert [scene.row(row).state for row in later] == [ActionState.LIVE] * 10 + [ActionState.WAITING]
@@ -50,9 +46,7 @@ async def test_no_user_is_added_to_a_group_with_an_admin_role(scene: GuardedScen
     )
 
 
-async def test_the_roles_of_a_group_are_looked_up_again_while_okta_does_not_answer(
-    scene: GuardedScene,
-) -> None:
+async def test_the_roles_of_a_group_are_looked_up_again_while_okta_does_not_answer(scene: GuardedScene) -> None:
     scene.guard(confirm=frozenset())
     scene.okta.group_roles = None
     await scene.add(group := scene.action("add_to_group"))

@@ -59,12 +59,7 @@ def test_an_action_is_planned_about_the_actor_and_due_at_once() -> None:
     assert (action.target.kind, action.target.id, action.target.name) == ("user", "00u1", "jane@corp.example")
     assert action.settings == {"for": 86_400, "group": "Step-up"}
     assert (action.due, action.planned_at, action.published) == (NOON, NOON, about.published)
-    assert (action.org, action.rule, action.title, action.alert) == (
-        "acme",
-        SPRAY.id,
-        SPRAY.title,
-        about.uuid,
-    )
+    assert (action.org, action.rule, action.title, action.alert) == ("acme", SPRAY.id, SPRAY.title, about.uuid)
     assert action.events == ["uuid-1", "uuid-2"]
     assert action.made_by == ["00u1", "00T1", "tx1"]
     assert action.trigger == "user.session.start"
@@ -112,9 +107,7 @@ def test_an_entry_in_mode_off_plans_nothing() -> None:
         (None, [RAVI], None, "00u2"),
     ],
 )
-def test_the_user_is_the_actor_or_the_one_target(
-    actor: Any, target: Any, user: str | None, expected: str
-) -> None:
+def test_the_user_is_the_actor_or_the_one_target(actor: Any, target: Any, user: str | None, expected: str) -> None:
     do: dict[str, Any] = {"revoke_sessions": {}} | ({"user": user} if user else {})
     (action,) = planned(do, about=event(actor=actor, target=target))
     assert action.target.id == expected
@@ -124,12 +117,7 @@ def test_the_user_is_the_actor_or_the_one_target(
     ("actor", "target", "user", "detail"),
     [
         (SYSTEM, None, None, "the alert has no user, neither as actor nor as target"),
-        (
-            SYSTEM,
-            [JANE, RAVI],
-            None,
-            "the alert has 2 users as target (jane@corp.example, ravi@corp.example)",
-        ),
+        (SYSTEM, [JANE, RAVI], None, "the alert has 2 users as target (jane@corp.example, ravi@corp.example)"),
         (JANE, [], "target", "the alert has no user as target"),
         (SYSTEM, [RAVI], "actor", "the alert has no user as actor"),
         (JANE | {"id": "../groups/00g1"}, [], None, "the id of the actor does not look like an id of Okta"),
@@ -138,16 +126,10 @@ def test_the_user_is_the_actor_or_the_one_target(
         (SYSTEM, [RAVI, RAVI | {"id": "a/b"}], None, "the alert has 2 users as target"),
     ],
 )
-def test_without_one_target_the_action_is_refused(
-    actor: Any, target: Any, user: str | None, detail: str
-) -> None:
+def test_without_one_target_the_action_is_refused(actor: Any, target: Any, user: str | None, detail: str) -> None:
     do: dict[str, Any] = {"revoke_sessions": {}} | ({"user": user} if user else {})
     (action,) = planned(do, about=event(actor=actor, target=target))
-    assert (action.state, action.outcome, action.reason) == (
-        ActionState.ENDED,
-        Outcome.REFUSED,
-        Reason.TARGET,
-    )
+    assert (action.state, action.outcome, action.reason) == (ActionState.ENDED, Outcome.REFUSED, Reason.TARGET)
     assert action.detail.startswith(detail)
     assert action.due is None
     assert action.target.id == ""
@@ -342,9 +324,7 @@ def _everything(found: Plans, about: Event) -> list[Action]:
 
 @pytest.mark.long
 @given(_entries, _alerts, _modes)
-def test_the_same_alert_has_the_same_keys_each_once(
-    entries: list[dict[str, Any]], about: Event, mode: str
-) -> None:
+def test_the_same_alert_has_the_same_keys_each_once(entries: list[dict[str, Any]], about: Event, mode: str) -> None:
     once = _everything(plans(*entries, mode=mode), about)
     again = _everything(plans(*entries, mode=mode), about)
     assert once == again
@@ -360,18 +340,14 @@ def test_no_plan_goes_beyond_its_alert(entries: list[dict[str, Any]], about: Eve
     for row in _everything(plans(*entries, mode=mode), about):
         assert row.name in KINDS
         if row.target.kind == "user":
-            assert row.target.id in known - {"unknown"} or (
-                not row.target.id and row.state is ActionState.ENDED
-            )
+            assert row.target.id in known - {"unknown"} or (not row.target.id and row.state is ActionState.ENDED)
         if row.target.kind == "alert":
             assert row.target.id == about.uuid
 
 
 @pytest.mark.long
 @given(_entries, _alerts, _modes)
-def test_no_action_is_stronger_than_the_ceiling(
-    entries: list[dict[str, Any]], about: Event, mode: str
-) -> None:
+def test_no_action_is_stronger_than_the_ceiling(entries: list[dict[str, Any]], about: Event, mode: str) -> None:
     for row in _everything(plans(*entries, mode=mode), about):
         assert row.mode in {"shadow", "enforce"}
         assert Mode(row.mode).strength <= Mode(mode).strength

@@ -8,17 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarder.core.action import (
-    KINDS,
-    Action,
-    ActionRequest,
-    ActionState,
-    EffectKind,
-    End,
-    Outcome,
-    Reason,
-    Waits,
-)
+from forwarder.core.action import KINDS, Action, ActionRequest, ActionState, EffectKind, End, Outcome, Reason, Waits
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.actions.okta import Act
 from forwarder.react.actions.receivers import Notify
@@ -49,9 +39,7 @@ def old(scene: GuardedScene, name: str, **settings: Any) -> Action:
 
 
 @pytest.mark.long
-async def test_a_quiet_action_that_asks_is_refused_when_no_human_approved_it_in_time(
-    scene: GuardedScene,
-) -> None:
+async def test_a_quiet_action_that_asks_is_refused_when_no_human_approved_it_in_time(scene: GuardedScene) -> None:
     await scene.add(risk := scene.action("user_risk", level="high", approve={"within": 900.0}))
     await scene.pass_time(899)
     assert scene.row(risk).waits_for is Waits.APPROVAL
@@ -96,9 +84,7 @@ async def test_a_notification_to_a_removed_webhook_fails_at_once(scene: GuardedS
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["suspend", "expire_password", "add_to_group"])
-async def test_a_call_without_a_response_to_a_user_who_was_deleted_fails(
-    scene: GuardedScene, name: str
-) -> None:
+async def test_a_call_without_a_response_to_a_user_who_was_deleted_fails(scene: GuardedScene, name: str) -> None:
     scene.okta.faults = ["before"]
     await scene.add(call := scene.action(name, approve=False))
     scene.okta.gone.add("00u1")
@@ -166,9 +152,7 @@ class _Half(Act):
 
 
 @pytest.mark.long
-async def test_half_of_an_effect_is_undone_in_time_when_a_guard_stops_the_other_half(
-    scene: GuardedScene,
-) -> None:
+async def test_half_of_an_effect_is_undone_in_time_when_a_guard_stops_the_other_half(scene: GuardedScene) -> None:
     half = _Half()
     scene.acts = {**scene.acts, "suspend": half}
     await scene.add(suspend := scene.action("suspend", approve=False))
@@ -183,9 +167,7 @@ async def test_half_of_an_effect_is_undone_in_time_when_a_guard_stops_the_other_
 # The law
 
 _NAMES = ("user_risk", "revoke_sessions", "expire_password", "suspend", "add_to_group")
-_FAULTS = st.lists(
-    st.sampled_from(["before", "after", "lost", "unsent", "429", "403", "404", "500", ""]), max_size=8
-)
+_FAULTS = st.lists(st.sampled_from(["before", "after", "lost", "unsent", "429", "403", "404", "500", ""]), max_size=8)
 _STEPS = st.lists(
     st.one_of(
         st.tuples(

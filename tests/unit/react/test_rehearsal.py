@@ -53,19 +53,11 @@ def rehearsed(*do: Any, reactions: dict[str, Any] | None = None, **entry: Any) -
 
 
 def about(
-    user: str = "00u1",
-    at: Micros = NOON,
-    *,
-    first: str = "e1",
-    login: str = "",
-    late: bool = False,
-    **more: Any,
+    user: str = "00u1", at: Micros = NOON, *, first: str = "e1", login: str = "", late: bool = False, **more: Any
 ) -> Event:
     actor = {"id": user, "type": "User", "alternateId": login or f"{user}@corp.example"}
     window = alert().window
-    found = alert(
-        first=first, late=late, window=type(window)(at, at, 0), group={"actor.id": user}, events=(first,)
-    )
+    found = alert(first=first, late=late, window=type(window)(at, at, 0), group={"actor.id": user}, events=(first,))
     return to_event(found, trigger(actor=actor, **more), at)
 
 
@@ -74,9 +66,7 @@ def outcomes(found: list[RehearsedAction]) -> list[tuple[str, str, str]]:
 
 
 def test_actions_are_called_and_those_that_ask_wait_for_a_human() -> None:
-    run = rehearsed(
-        "revoke_sessions", {"suspend": {"for": "4h"}}, {"notify": "soc"}, {"block_ip": {"for": "1h"}}
-    )
+    run = rehearsed("revoke_sessions", {"suspend": {"for": "4h"}}, {"notify": "soc"}, {"block_ip": {"for": "1h"}})
     found = run.alert(about(client={"ipAddress": "8.8.8.8"}), NOON + SECOND)
     assert outcomes(found) == [
         ("revoke_sessions", "call", ""),
@@ -102,9 +92,7 @@ def test_refused_actions_have_their_reason() -> None:
         ("notify", "call", ""),
     ]
     run = rehearsed("revoke_sessions")
-    assert outcomes(run.alert(about(first="e2"), NOON + 11 * MINUTE)) == [
-        ("revoke_sessions", "refuse", "late")
-    ]
+    assert outcomes(run.alert(about(first="e2"), NOON + 11 * MINUTE)) == [("revoke_sessions", "refuse", "late")]
     protected = about("00u7", NOON + 11 * MINUTE, first="e3", login="BreakGlass@corp.example")
     assert outcomes(run.alert(protected, NOON + 11 * MINUTE)) == [("revoke_sessions", "refuse", "protected")]
     own = about("00u8", NOON + 12 * MINUTE, first="e4", transaction={"detail": {"requestApiTokenId": "00T1"}})
@@ -122,9 +110,7 @@ def test_an_action_over_a_limit_waits_for_a_human_until_the_period_has_passed() 
 
 
 def test_an_effect_lasts_until_its_end_which_a_later_alert_moves() -> None:
-    run = rehearsed(
-        {"add_to_group": {"group": "Step-up", "for": "1h"}}, reactions={"limits": {"per_user": "9/1h"}}
-    )
+    run = rehearsed({"add_to_group": {"group": "Step-up", "for": "1h"}}, reactions={"limits": {"per_user": "9/1h"}})
     verdicts = []
     for minutes in (0, 30, 80, 141):  # the second one moves the end to 90, the third one to 140
         at = NOON + minutes * MINUTE
@@ -171,9 +157,7 @@ def test_an_address_of_many_users_or_of_ours_is_not_blocked() -> None:
     run = rehearsed({"block_ip": {"for": "1h"}, "approve": False})
     for n in range(5):
         raw = trigger(
-            actor={"id": f"00u{n}", "type": "User"},
-            client={"ipAddress": "8.8.4.4"},
-            outcome={"result": "SUCCESS"},
+            actor={"id": f"00u{n}", "type": "User"}, client={"ipAddress": "8.8.4.4"}, outcome={"result": "SUCCESS"}
         )
         run.event(Event("acme", f"x{n}", "t", NOON, NOON, Source.HOOK, "", json.dumps(raw).encode()), raw)
     shared = run.alert(about(first="e1", client={"ipAddress": "8.8.4.4"}), NOON)

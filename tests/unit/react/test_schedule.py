@@ -57,13 +57,8 @@ def test_each_lane_has_slots_of_its_own() -> None:
     memory = ActionsInMemory()
     users = [ActionTarget("user", f"00u{number}") for number in range(40)]
     calls = [action("revoke_sessions", number, target=users[number]) for number in range(10)]
-    undos = [
-        action("suspend", number, target=users[number], state=ActionState.LIVE) for number in range(10, 20)
-    ]
-    polls = [
-        action("prompt", number, target=users[number], state=ActionState.PROMPTING)
-        for number in range(20, 30)
-    ]
+    undos = [action("suspend", number, target=users[number], state=ActionState.LIVE) for number in range(10, 20)]
+    polls = [action("prompt", number, target=users[number], state=ActionState.PROMPTING) for number in range(20, 30)]
     other = action("revoke_sessions", 30, target=users[30], org="other")
     hooks = [action("notify", number, settings={"to": to}) for number, to in ((1, "a"), (2, "a"), (3, "b"))]
     for row in [*calls, *polls, *hooks, *undos, other]:

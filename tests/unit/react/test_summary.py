@@ -82,18 +82,10 @@ def test_actions_that_wait_for_okta_are_listed_separately_with_the_reason() -> N
 
 
 def test_an_effect_is_overdue_a_minute_after_its_end_and_says_what_okta_answered() -> None:
-    rows = (
-        live(1, NOON + HOUR),
-        live(2, NOON - MINUTE),
-        live(3, NOON - MINUTE - 1, attempts=2, detail="403"),
-    )
+    rows = (live(1, NOON + HOUR), live(2, NOON - MINUTE), live(3, NOON - MINUTE - 1, attempts=2, detail="403"))
     found = shown(*rows)
     assert (found["live_effects"], found["overdue_undos"]) == (3, 1)
-    assert [(one["overdue"], one["detail"]) for one in found["live"]] == [
-        (True, "403"),
-        (False, ""),
-        (False, ""),
-    ]
+    assert [(one["overdue"], one["detail"]) for one in found["live"]] == [(True, "403"), (False, ""), (False, "")]
 
 
 def test_lists_are_short_and_counts_are_complete() -> None:

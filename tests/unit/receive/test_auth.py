@@ -48,9 +48,7 @@ def test_every_live_secret_opens_for_its_org(headers: list[tuple[bytes, bytes]],
         ([(b"authorization", b"old"), (b"authorization", b"old")], AuthFailure.DUPLICATE),
     ],
 )
-def test_anything_else_is_refused_with_its_reason(
-    headers: list[tuple[bytes, bytes]], reason: AuthFailure
-) -> None:
+def test_anything_else_is_refused_with_its_reason(headers: list[tuple[bytes, bytes]], reason: AuthFailure) -> None:
     assert RING.identify(headers) is reason
 
 

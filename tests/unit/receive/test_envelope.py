@@ -160,9 +160,7 @@ async def refused(body: bytes) -> int:
         (b',"eventId":"' + "ü".encode() * 129 + b'","eventID":"b"', "b"),
     ],
 )
-async def test_the_envelope_id_is_kept_where_it_is_text_and_never_in_the_way(
-    more: bytes, expected: str
-) -> None:
+async def test_the_envelope_id_is_kept_where_it_is_text_and_never_in_the_way(more: bytes, expected: str) -> None:
     events, malformed = await read(envelope(good(1), b"0", more=more))
     assert events[0].envelope_id == malformed[0].envelope_id == expected
 
@@ -277,9 +275,7 @@ async def test_a_truncated_element_costs_only_itself(separator: bytes) -> None:
     "odd", [b'"\x01"', b"NaN", b"[" * 5000 + b"]" * 5000, b'"\xff"', rb'"\ud800"', b"1e999", b"9" * 5001]
 )
 async def test_an_odd_value_beside_the_events_costs_none_of_them(odd: bytes) -> None:
-    body = (
-        b'{"x":' + odd + b',"data":{"y":' + odd + b',"events":[' + good(1) + b"," + good(2) + b'],"z":' + odd
-    )
+    body = b'{"x":' + odd + b',"data":{"y":' + odd + b',"events":[' + good(1) + b"," + good(2) + b'],"z":' + odd
     events, malformed = await read(body + b'},"eventId":"p","w":' + odd + b"}")
     assert [(event.uuid, event.envelope_id) for event in events] == [("1", "p"), ("2", "p")]
     assert not malformed
@@ -389,10 +385,7 @@ async def test_an_event_does_not_hold_on_to_the_body_that_it_came_in() -> None:
 
 
 async def test_what_msgspec_splits_is_what_json_reads() -> None:
-    values = [
-        {"uuid": str(n), "published": "2026-01-01T00:00:00Z", "eventType": "t", "n": [n] * n}
-        for n in range(50)
-    ]
+    values = [{"uuid": str(n), "published": "2026-01-01T00:00:00Z", "eventType": "t", "n": [n] * n} for n in range(50)]
     for indent in (None, 3):
         body = json.dumps({"data": {"events": values}}, indent=indent).encode()
         assert [json.loads(event.body) for event in (await read(body))[0]] == values

@@ -8,28 +8,14 @@ from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings, v
 
 def test_the_defaults_are_those_of_the_contract() -> None:
     settings = ReceiverSettings()
-    assert (settings.listen, settings.max_body, settings.commit_timeout) == (
-        "127.0.0.1:8080",
-        10 * 2**20,
-        2.0,
-    )
+    assert (settings.listen, settings.max_body, settings.commit_timeout) == ("127.0.0.1:8080", 10 * 2**20, 2.0)
     endpoint = HookEndpointSettings(secrets=["s"])
-    assert (endpoint.path, endpoint.header, endpoint.challenge_needs_secret) == (
-        "/okta/events",
-        "Authorization",
-        True,
-    )
+    assert (endpoint.path, endpoint.header, endpoint.challenge_needs_secret) == ("/okta/events", "Authorization", True)
 
 
 @pytest.mark.parametrize(
     "fields",
-    [
-        {"max_body": "10"},
-        {"body_timeout": "0s"},
-        {"max_connections": 0},
-        {"max_header_bytes": "1B"},
-        {"tls": {}},
-    ],
+    [{"max_body": "10"}, {"body_timeout": "0s"}, {"max_connections": 0}, {"max_header_bytes": "1B"}, {"tls": {}}],
 )
 def test_invalid_values_are_rejected(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
@@ -67,9 +53,7 @@ def test_orgs_with_the_same_secret_are_a_problem_that_shows_no_secret() -> None:
         ({"secrets": ["planted\nnext"]}, ("secrets", 0)),
     ],
 )
-def test_a_value_that_no_request_can_carry_is_a_problem(
-    fields: dict[str, object], path: tuple[object, ...]
-) -> None:
+def test_a_value_that_no_request_can_carry_is_a_problem(fields: dict[str, object], path: tuple[object, ...]) -> None:
     with pytest.raises(ValidationError) as caught:
         HookEndpointSettings(**{"secrets": ["s"]} | fields)
     assert caught.value.errors()[0]["loc"] == path

@@ -107,9 +107,7 @@ def day(seed: int, count: int = 300) -> list[Event]:
         at = min(NOON, chance.choice(bursts) + chance.randrange(20 * 60) * SECOND)
         kind = chance.choices(("alpha", "beta", "gamma", "alone"), (12, 4, 2, 1))[0]
         actor, target = (f"u{chance.randrange(5)}" for _ in range(2))
-        events.append(
-            made(number + seed * 100_000, at, kind, actor, f"192.0.2.{chance.randrange(5)}", target)
-        )
+        events.append(made(number + seed * 100_000, at, kind, actor, f"192.0.2.{chance.randrange(5)}", target))
     return sorted(events, key=lambda event: event.published)
 
 
@@ -118,9 +116,7 @@ Pair = tuple[str, str]
 
 def expected(events: Iterable[Event]) -> set[Pair]:
     """Return the (rule, group) pairs that must alert by the definitions of the correlations."""
-    rows = [
-        (event.published, event.event_type.removeprefix("test."), json.loads(event.body)) for event in events
-    ]
+    rows = [(event.published, event.event_type.removeprefix("test."), json.loads(event.body)) for event in events]
     # `gamma` alerts by itself too, because the chain has `generate`.
     found: set[Pair] = {(row[1], row[2]["actor"]["id"]) for row in rows if row[1] in {"alone", "gamma"}}
     actors = {row[2]["actor"]["id"] for row in rows}
@@ -157,7 +153,6 @@ def _ends(times: Sequence[int], wanted: int, seconds: int) -> list[int]:
 
 def _in_order(steps: Sequence[Sequence[int]], seconds: int) -> bool:
     return any(
-        all(one <= other for one, other in itertools.pairwise(times))
-        and times[-1] - times[0] <= seconds * SECOND
+        all(one <= other for one, other in itertools.pairwise(times)) and times[-1] - times[0] <= seconds * SECOND
         for times in itertools.product(*steps)
     )

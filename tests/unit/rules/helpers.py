@@ -22,9 +22,7 @@ def left_out(path: Path) -> dict[SkipReason, int]:
     """Return how many rules and files are left out, by reason, including rules that turn out to be about another product."""
     found = [each for _, each in read_files([path])]
     reasons = [each.reason for each in found if isinstance(each, LeftOut)]
-    reasons += [
-        SkipReason.OTHER_PRODUCT for each in found if isinstance(each, Rule) and coverage(each) is None
-    ]
+    reasons += [SkipReason.OTHER_PRODUCT for each in found if isinstance(each, Rule) and coverage(each) is None]
     return dict(Counter(reasons))
 
 

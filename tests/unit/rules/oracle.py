@@ -48,11 +48,7 @@ def our_tree(condition: Condition) -> Tree:
 def _our_value(value: Value) -> Tree:
     match value:
         case Text(parts, cased):
-            return (
-                "text",
-                cased,
-                *(part.value if isinstance(part, Wild) else ("part", part) for part in parts),
-            )
+            return ("text", cased, *(part.value if isinstance(part, Wild) else ("part", part) for part in parts))
         case Expression():
             return ("expression", value.source, *sorted(value.flags))
         case NetworkRange(cidr):
@@ -93,11 +89,7 @@ def _their_value(value: Any) -> Tree:
             parts = [("part", part) if isinstance(part, str) else _WILD[part] for part in value.s]
             return ("text", isinstance(value, types.SigmaCasedString), *parts)
         case types.SigmaRegularExpression():
-            return (
-                "expression",
-                str(value.regexp),
-                *sorted(value.sigma_to_re_flag[flag] for flag in value.flags),
-            )
+            return ("expression", str(value.regexp), *sorted(value.sigma_to_re_flag[flag] for flag in value.flags))
         case types.SigmaCIDRExpression():
             return ("network", value.cidr)
         case types.SigmaCompareExpression():

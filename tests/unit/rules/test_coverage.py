@@ -99,12 +99,7 @@ def test_a_type_in_another_case_is_the_type_where_the_language_says_so() -> None
 
 @pytest.mark.parametrize(
     ("okta", "name", "counted"),
-    [
-        (True, "other", True),
-        (False, "zone.delete", False),
-        (None, "zone.delete", True),
-        (None, "other", False),
-    ],
+    [(True, "other", True), (False, "zone.delete", False), (None, "zone.delete", True), (None, "other", False)],
 )
 def test_only_rules_about_okta_count(okta: bool | None, name: str, counted: bool) -> None:  # noqa: FBT001
     assert (coverage(rule(name, okta=okta), CATALOGUE) is not None) == counted

@@ -73,18 +73,12 @@ def test_the_integration_beside_a_rule_tells_what_it_is_about(tmp_path: Path) ->
 
 
 def test_every_line_of_any_other_file_is_a_filter(tmp_path: Path) -> None:
-    text = (
-        '# what we watch\n\n  eventType eq "a"\neventType sw "b"\neventType is "c"\n'
-        + "x pr or " * 30
-        + "x pr"
-    )
+    text = '# what we watch\n\n  eventType eq "a"\neventType sw "b"\neventType is "c"\n' + "x pr or " * 30 + "x pr"
     names, problems = one(tmp_path / "filters.txt", text)
     assert names[:2] == ['eventType eq "a"', 'eventType sw "b"']
     assert len(names) == 3
     assert names[2].endswith("…")
-    assert ["filters.txt:5: Unrecognized attribute operator 'is'" in problem for problem in problems] == [
-        True
-    ]
+    assert ["filters.txt:5: Unrecognized attribute operator 'is'" in problem for problem in problems] == [True]
 
 
 def test_a_folder_is_read_at_any_depth_and_other_files_in_it_are_passed_over(tmp_path: Path) -> None:

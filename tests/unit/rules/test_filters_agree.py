@@ -112,19 +112,13 @@ def test_a_filter_that_cannot_be_evaluated_is_refused_by_both(tmp_path: Path) ->
 def test_a_value_without_quotes_is_refused_by_both(tmp_path: Path) -> None:
     path = tmp_path / "rules.txt"
     path.write_text("eventType eq user.session.start")
-    with pytest.raises(
-        RulesError, match=r"rules\.txt:1: Expected a value in quotes instead of 'user\.session\.start'"
-    ):
+    with pytest.raises(RulesError, match=r"rules\.txt:1: Expected a value in quotes instead of 'user\.session\.start'"):
         load([path])
     with pytest.raises(OktaApiError, match="Expected a value in quotes"):
         read_filter("eventType eq user.session.start")
 
 
-NULLS: dict[str, Any] = {
-    "outcome": {"reason": None},
-    "client": {"userAgent": {"os": None}},
-    "target": [{"id": None}],
-}
+NULLS: dict[str, Any] = {"outcome": {"reason": None}, "client": {"userAgent": {"os": None}}, "target": [{"id": None}]}
 NUMBERS: dict[str, Any] = {
     "securityContext": {"asNumber": 100},
     "client": {"geographicalContext": {"geolocation": {"lat": -0.5, "lon": 9}}},
@@ -145,16 +139,12 @@ NUMBERS: dict[str, Any] = {
         'target.id ew "l"',
     ],
 )
-def test_a_filter_gives_a_null_of_the_system_log_and_a_key_that_a_hook_left_out_the_same_result(
-    text: str,
-) -> None:
+def test_a_filter_gives_a_null_of_the_system_log_and_a_key_that_a_hook_left_out_the_same_result(text: str) -> None:
     is_match = read_filter(text)
     assert [is_match(NULLS), is_match({})] == [False, False]
 
 
-@pytest.mark.parametrize(
-    "text", ["outcome.reason eq null", 'outcome.reason ne "null"', "not outcome.reason pr"]
-)
+@pytest.mark.parametrize("text", ["outcome.reason eq null", 'outcome.reason ne "null"', "not outcome.reason pr"])
 def test_a_filter_for_no_value_matches_a_null_and_a_missing_key(text: str) -> None:
     is_match = read_filter(text)
     assert [is_match(NULLS), is_match({})] == [True, True]

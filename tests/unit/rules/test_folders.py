@@ -72,9 +72,7 @@ def test_a_link_to_itself_is_one_problem_with_its_name(tmp_path: Path) -> None:
         assert len(run_tests([path], {})[1]) == 1
 
 
-def test_a_folder_that_must_not_be_entered_is_one_problem(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_must_not_be_entered_is_one_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(path: Path, **_: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 

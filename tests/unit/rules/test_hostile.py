@@ -85,8 +85,7 @@ def test_a_regular_expression_matches_the_whole_text(text: str, matching: str, o
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["(", "a{9999}", "(((a?){99}){99}){99}!", "(?P<n>a)(?P=n)", "(?!user)[a-z]+", "x" * 20_000, "\ud800"],
+    "text", ["(", "a{9999}", "(((a?){99}){99}){99}!", "(?P<n>a)(?P=n)", "(?!user)[a-z]+", "x" * 20_000, "\ud800"]
 )
 def test_a_regular_expression_that_cannot_be_matched_is_refused(text: str) -> None:
     with pytest.raises(RuleFileError):
@@ -96,13 +95,9 @@ def test_a_regular_expression_that_cannot_be_matched_is_refused(text: str) -> No
 @pytest.mark.long
 def test_a_long_query_is_read_at_once_or_refused(tmp_path: Path) -> None:
     with at_once():
-        many = judge(
-            tmp_path, "kuery", "event.action: (" + " or ".join(["user.session.start", "no.such"] * 1000) + ")"
-        )
+        many = judge(tmp_path, "kuery", "event.action: (" + " or ".join(["user.session.start", "no.such"] * 1000) + ")")
         assert (many.by_hooks, list(many.unknown)) == (("user.session.start",), ["no.such"])
-        names = judge(
-            tmp_path, "kuery", "event.action: (" + " or ".join(f"no.such.{n}" for n in range(2000)) + ")"
-        )
+        names = judge(tmp_path, "kuery", "event.action: (" + " or ".join(f"no.such.{n}" for n in range(2000)) + ")")
         assert len(names.unknown) == 2000
         judge(tmp_path, "esql", "from logs-okta* " + "/*" * 40_000 + "*/")
         with pytest.raises(RuleFileError, match="more than 100,000 characters"):
@@ -258,8 +253,7 @@ def test_all_types_are_judged_at_once_as_each_by_itself(condition: Condition) ->
     expected = {
         name
         for name in names
-        if any(pattern.matches(name) for pattern in named(condition))
-        and possible(condition, name) is not False
+        if any(pattern.matches(name) for pattern in named(condition)) and possible(condition, name) is not False
     }
     assert (types(found) if found else set()) == expected
 

@@ -74,10 +74,7 @@ REPORT = "user.account.report_suspicious_activity_by_enduser"
 
 def refused(minute: float, who: str, **about: Any) -> Step:
     return did(
-        minute,
-        SIGN_IN,
-        who=who,
-        **{"result": "FAILURE", "reason": "INVALID_CREDENTIALS", "ip": "203.0.113.66"} | about,
+        minute, SIGN_IN, who=who, **{"result": "FAILURE", "reason": "INVALID_CREDENTIALS", "ip": "203.0.113.66"} | about
     )
 
 

@@ -117,8 +117,7 @@ def test_a_document_counts_wherever_its_lines_begin(text: str, rules: int, tmp_p
 
 def test_an_array_of_tables_holds_rules(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(
-        '[metadata]\nintegration = ["okta"]\n'
-        + '[[rule]]\nname = "A"\nquery = "event.action: zone.create"\n' * 2
+        '[metadata]\nintegration = ["okta"]\n' + '[[rule]]\nname = "A"\nquery = "event.action: zone.create"\n' * 2
     )
     assert ([rule.okta for rule in read(tmp_path)[0]], read(tmp_path)[1]) == ([True, True], [])
 
@@ -140,16 +139,13 @@ def test_an_array_of_tables_holds_rules(tmp_path: Path) -> None:
         ("a.yml", "rules: [{apiGroups: [okta.example], resources: [orgs]}]\n", SkipReason.NO_RULE),
     ],
 )  # fmt: skip
-def test_other_peoples_rules_and_files_are_left_out(
-    name: str, text: str, reason: SkipReason, tmp_path: Path
-) -> None:
+def test_other_peoples_rules_and_files_are_left_out(name: str, text: str, reason: SkipReason, tmp_path: Path) -> None:
     assert problem_texts(in_a_folder(tmp_path, name, text)) == []
     assert left_out(tmp_path) == {reason: 1}
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["bad: [eventType: user.session.start\n", "logsource: {product: okta}\nbad: [\n", "okta_systemlog: [\n"],
+    "text", ["bad: [eventType: user.session.start\n", "logsource: {product: okta}\nbad: [\n", "okta_systemlog: [\n"]
 )
 def test_a_broken_file_that_names_okta_or_an_event_type_is_named(text: str, tmp_path: Path) -> None:
     assert len(problem_texts(in_a_folder(tmp_path, "a.yml", text))) == 1
@@ -171,9 +167,7 @@ def test_a_broken_query_over_oktas_data_is_named_whatever_its_index(query: str, 
         ("a.toml", "[settings]\nokta = {{ cookiecutter.okta }}\n"),
     ],
 )
-def test_a_broken_file_without_a_key_of_a_rule_is_no_rule_about_okta(
-    name: str, text: str, tmp_path: Path
-) -> None:
+def test_a_broken_file_without_a_key_of_a_rule_is_no_rule_about_okta(name: str, text: str, tmp_path: Path) -> None:
     assert problem_texts(in_a_folder(tmp_path, name, text)) == []
     assert left_out(tmp_path) == {SkipReason.UNREADABLE: 1}
     assert len(read(tmp_path / name)[1]) == 1
@@ -182,16 +176,8 @@ def test_a_broken_file_without_a_key_of_a_rule_is_no_rule_about_okta(
 @pytest.mark.parametrize(
     "found",
     [
-        {
-            "displayName": "Okta",
-            "kind": "Scheduled",
-            "query": 'OktaSSO\n| where eventType_s in ("zone.create")',
-        },
-        {
-            "name": "Okta",
-            "type": "log_detection",
-            "query": "source:okta @evt.name:(zone.create OR zone.delete)",
-        },
+        {"displayName": "Okta", "kind": "Scheduled", "query": 'OktaSSO\n| where eventType_s in ("zone.create")'},
+        {"name": "Okta", "type": "log_detection", "query": "source:okta @evt.name:(zone.create OR zone.delete)"},
         {"name": "Okta", "query": '_sourceCategory=okta | json field=_raw "eventType" | count'},
         {"name": "Okta", "index": ["logs-okta*"], "query": {"bool": {"filter": [{"term": {"a": "b"}}]}}},
     ],

@@ -32,9 +32,7 @@ DOCUMENTS = st.lists(st.dictionaries(KEYS, VALUES, max_size=6), min_size=1, max_
 @pytest.mark.long
 @settings(examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(documents=DOCUMENTS, suffix=st.sampled_from([".yml", ".json", ".ndjson"]))
-def test_an_odd_document_is_read_left_out_or_a_problem(
-    documents: list[object], suffix: str, tmp_path: Path
-) -> None:
+def test_an_odd_document_is_read_left_out_or_a_problem(documents: list[object], suffix: str, tmp_path: Path) -> None:
     for other in tmp_path.iterdir():
         other.unlink()
     path = tmp_path / f"rules{suffix}"

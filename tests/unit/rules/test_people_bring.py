@@ -92,18 +92,11 @@ def test_a_rule_of_oktas_catalogue_is_read_as_a_filter_of_the_system_log(tmp_pat
         {"Classic": {"query": 'eventType eq "zone.create"'}},
         {"Okta System Log": 'eventType eq "zone.create"'},
         {"okta-systemlog": {"oie": 'eventType eq "zone.create"'}},
-        {
-            "okta_systemlog": {
-                "OIE": 'outcome.result eq ("SUCCESS" OR "ALLOW") and eventType eq "zone.create"'
-            }
-        },
+        {"okta_systemlog": {"OIE": 'outcome.result eq ("SUCCESS" OR "ALLOW") and eventType eq "zone.create"'}},
         {"okta_systemlog": {"OIE": 'eventType eq "zone.create" # one\nand actor.id ne "a # b" // two'}},
         {"okta_systemlog": {"OIE": 'eventType eq "zone.create" and outcome.result not in ["DENY"]'}},
         {
-            "okta_systemlog": {
-                "OIE": 'eventType eq "zone.create"',
-                "sumologic": "_sourceCategory=okta | count",
-            },
+            "okta_systemlog": {"OIE": 'eventType eq "zone.create"', "sumologic": "_sourceCategory=okta | count"},
             "crowdstrike": "#Vendor=okta | groupBy(actor.id)",
         },
     ],

@@ -37,13 +37,7 @@ def refusal(folder: Path, test: dict[str, Any], embargo: Sequence[str] = ()) -> 
 
 @pytest.mark.parametrize(
     ("embargo", "countries"),
-    [
-        (["KP", "ir"], ["KP", "IR"]),
-        (["??"], ["??"]),
-        (["KP", "??"], ["KP", "??"]),
-        (["K*"], ["KP"]),
-        ([], []),
-    ],
+    [(["KP", "ir"], ["KP", "IR"]), (["??"], ["??"]), (["KP", "??"], ["KP", "??"]), (["K*"], ["KP"]), ([], [])],
 )
 def test_a_list_of_countries_matches_these_and_question_marks_only_unknown_ones(
     tmp_path: Path, embargo: list[str], countries: list[str]
@@ -70,9 +64,7 @@ def test_question_marks_in_a_rule_are_unknown_countries_too(tmp_path: Path) -> N
         ("North*", "write one, as in KP"),
     ],
 )
-def test_a_country_that_never_matches_is_refused_with_its_code(
-    tmp_path: Path, written: str, hint: str
-) -> None:
+def test_a_country_that_never_matches_is_refused_with_its_code(tmp_path: Path, written: str, hint: str) -> None:
     text = refusal(tmp_path, {"forwarder.country|expand": "%embargo%"}, ["IR", written])
     assert text.startswith(f"forwarder.country|expand: {written!r} is not an ISO 3166 code of two letters")
     assert hint in text

@@ -27,9 +27,7 @@ def dashboard(path: Path) -> Saved:
 
 
 def test_the_files_are_what_the_tool_makes() -> None:
-    shipped = {
-        str(path.relative_to(TARGET)): path.read_text(encoding="utf-8") for path in TARGET.rglob("*.ndjson")
-    }
+    shipped = {str(path.relative_to(TARGET)): path.read_text(encoding="utf-8") for path in TARGET.rglob("*.ndjson")}
     assert shipped == files(), "run `python -m tools.make_kibana`"
 
 
@@ -124,16 +122,7 @@ def _column(saved: Saved, name: str, **values: str) -> None:
 def test_the_rule_is_one_that_kibana_imports() -> None:
     (rule,) = objects(TARGET / "rules" / "no-heartbeat.ndjson")
     # What Kibana's API requires of a rule, and what keeps an import from making a second one.
-    assert {
-        "name",
-        "description",
-        "risk_score",
-        "severity",
-        "type",
-        "query",
-        "language",
-        "rule_id",
-    } <= rule.keys()
+    assert {"name", "description", "risk_score", "severity", "type", "query", "language", "rule_id"} <= rule.keys()
     assert (rule["type"], rule["language"]) == ("esql", "esql")
     assert rule["severity"] in {"low", "medium", "high", "critical"}
     assert "5 minutes" in rule["name"]

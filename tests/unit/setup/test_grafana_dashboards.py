@@ -169,9 +169,7 @@ def test_a_search_says_which_documents_it_wants_and_groups_what_it_counts(query:
     assert query.target["bucketAggs"] or query.target["metrics"][0]["type"] == "raw_data"
     known = fields.types() if of_events else HEALTH.types
     named = set(re.findall(r"([a-z_@][\w.]*):", text))
-    named |= {
-        part["field"] for part in (*query.target["bucketAggs"], *query.target["metrics"]) if "field" in part
-    }
+    named |= {part["field"] for part in (*query.target["bucketAggs"], *query.target["metrics"]) if "field" in part}
     assert named <= known.keys()
     assert {known[part["field"]] for part in query.target["bucketAggs"]} <= {"keyword", "ip", "date"}
 
@@ -183,9 +181,7 @@ def test_a_query_that_is_not_sound_is_found() -> None:
     assert inside not in WINDOWED
 
 
-SCHEMAS: dict[str, Any] = json.loads(
-    (ROOT / "tests" / "schemas" / "grafana.json").read_text(encoding="utf-8")
-)
+SCHEMAS: dict[str, Any] = json.loads((ROOT / "tests" / "schemas" / "grafana.json").read_text(encoding="utf-8"))
 
 
 def faults(schema: str, value: Any) -> list[str]:

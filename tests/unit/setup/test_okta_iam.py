@@ -30,10 +30,7 @@ async def test_a_next_page_on_the_admin_host_is_read_from_the_host_of_the_org() 
     first = {"id": "cr0a", "label": "first", "description": ""}
     second = {"id": "cr0b", "label": "second", "description": "found"}
     pages = {
-        "/api/v1/iam/roles": {
-            "roles": [first],
-            "_links": {"next": {"href": f"https://acme-admin.okta.com{after}"}},
-        },
+        "/api/v1/iam/roles": {"roles": [first], "_links": {"next": {"href": f"https://acme-admin.okta.com{after}"}}},
         after: {"roles": [second], "_links": {}},
     }
     role = await Iam(Pages(pages)).role("second")

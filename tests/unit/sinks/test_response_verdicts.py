@@ -17,11 +17,7 @@ CODES = st.sampled_from([200, 201, 302, 400, 401, 403, 404, 409, 413, 422, 429, 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 def test_an_accepted_request_is_delivered(status: int) -> None:
-    assert (
-        response_verdicts.request_verdict(status, 10)
-        == response_verdicts.item_verdict(status)
-        == ResponseVerdict()
-    )
+    assert response_verdicts.request_verdict(status, 10) == response_verdicts.item_verdict(status) == ResponseVerdict()
 
 
 def test_a_conflict_of_one_item_is_delivered_because_it_is_there_already() -> None:
@@ -116,16 +112,11 @@ def test_what_a_grpc_code_means(code: str, verdict: ResponseVerdict) -> None:
         ("RESOURCE_EXHAUSTED", "grpc: received message larger than max (4612345 vs. 4194304)"),
         ("RESOURCE_EXHAUSTED", "Received message larger than max (4612345 vs. 4194304)"),
         ("RESOURCE_EXHAUSTED", "gRPC message exceeds maximum size 4194304: 4612345"),
-        (
-            "OUT_OF_RANGE",
-            "Error, decoded message length too large: found 4612345 bytes, the limit is: 4194304",
-        ),
+        ("OUT_OF_RANGE", "Error, decoded message length too large: found 4612345 bytes, the limit is: 4194304"),
     ],
 )
 def test_a_grpc_message_too_large_is_recognized_by_the_text_of_each_server(code: str, detail: str) -> None:
-    assert response_verdicts.grpc_verdict(code, 2, detail) == ResponseVerdict(
-        RetryReason.TOO_LARGE, split=True
-    )
+    assert response_verdicts.grpc_verdict(code, 2, detail) == ResponseVerdict(RetryReason.TOO_LARGE, split=True)
     assert response_verdicts.grpc_verdict(code, 1, detail) == ResponseVerdict(reject=RejectReason.TOO_LARGE)
 
 
@@ -134,10 +125,7 @@ def test_a_grpc_message_too_large_is_recognized_by_the_text_of_each_server(code:
     [
         ("failed to connect to all addresses; last error: Connection refused", response_verdicts.CONNECTION),
         ("errors resolving otel.test:4317: Domain name not found", response_verdicts.CONNECTION),
-        (
-            "failed to connect to all addresses; last error: CERTIFICATE_VERIFY_FAILED",
-            response_verdicts.TLS_UNTRUSTED,
-        ),
+        ("failed to connect to all addresses; last error: CERTIFICATE_VERIFY_FAILED", response_verdicts.TLS_UNTRUSTED),
         ("the queue is full", response_verdicts.SERVER),
     ],
 )
@@ -156,9 +144,7 @@ def test_a_grpc_message_too_large_differs_from_a_busy_server() -> None:
 
 
 def test_one_malformed_event_over_grpc_is_rejected() -> None:
-    assert response_verdicts.grpc_verdict("INVALID_ARGUMENT", 1) == ResponseVerdict(
-        reject=RejectReason.MALFORMED
-    )
+    assert response_verdicts.grpc_verdict("INVALID_ARGUMENT", 1) == ResponseVerdict(reject=RejectReason.MALFORMED)
 
 
 class _ClientError(Exception):
@@ -181,10 +167,7 @@ def _wrapped(cause: BaseException) -> Exception:
         (ssl.SSLCertVerificationError("self-signed"), ResponseVerdict(RetryReason.CONNECTION, pause=True)),
         (_wrapped(TimeoutError()), ResponseVerdict(RetryReason.TIMEOUT)),
         (_wrapped(ConnectionResetError()), ResponseVerdict(RetryReason.CONNECTION)),
-        (
-            _wrapped(ssl.SSLCertVerificationError("expired")),
-            ResponseVerdict(RetryReason.CONNECTION, pause=True),
-        ),
+        (_wrapped(ssl.SSLCertVerificationError("expired")), ResponseVerdict(RetryReason.CONNECTION, pause=True)),
         (ValueError("our own fault"), ResponseVerdict(RetryReason.UNKNOWN)),
     ],
 )
@@ -240,8 +223,7 @@ def test_a_whole_request_that_failed_concerns_the_sink_and_a_split_does_not() ->
 
 def test_an_item_that_pauses_gives_the_reason_over_one_that_does_not() -> None:
     outcome = response_verdicts.item_outcomes(
-        [1, 2, 3],
-        [(response_verdicts.THROTTLED, "slow"), (response_verdicts.FORBIDDEN, "no"), (ResponseVerdict(), "")],
+        [1, 2, 3], [(response_verdicts.THROTTLED, "slow"), (response_verdicts.FORBIDDEN, "no"), (ResponseVerdict(), "")]
     )
     assert (outcome.delivered, outcome.retry) == ([3], [1, 2])
     assert (outcome.reason, outcome.detail, outcome.pause) == (RetryReason.FORBIDDEN, "no", True)
@@ -260,9 +242,7 @@ def test_every_event_has_exactly_one_outcome(statuses: list[int], forgotten: int
         response_verdicts.item_outcomes(
             seqs, [(response_verdicts.item_verdict(status), "words") for status in statuses]
         ),
-        response_verdicts.batch_outcome(
-            seqs, response_verdicts.request_verdict(statuses[0], len(seqs)), "words"
-        ),
+        response_verdicts.batch_outcome(seqs, response_verdicts.request_verdict(statuses[0], len(seqs)), "words"),
     ):
         parts = [*outcome.delivered, *outcome.retry, *(rejection.seq for rejection in outcome.rejected)]
         assert sorted(parts) == seqs

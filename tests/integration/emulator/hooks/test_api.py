@@ -24,9 +24,7 @@ async def service() -> AsyncIterator[Service]:
 async def test_a_call_without_the_token_is_refused(service: Service, shown: str | None) -> None:
     for path in (HOOKS, "/api/v1/logs"):
         headers = [] if shown is None else [(b"authorization", shown.encode())]
-        async with httpx.AsyncClient(
-            base_url=service.client.base_url, trust_env=False, verify=False
-        ) as client:
+        async with httpx.AsyncClient(base_url=service.client.base_url, trust_env=False, verify=False) as client:
             error = assert_error(await client.get(path, headers=headers), 401, "E0000011")
         assert error["errorSummary"] == "Invalid token provided"
 
@@ -101,9 +99,7 @@ async def test_every_answer_has_oktas_headers(service: Service) -> None:
         (None, 200),
     ],
 )
-async def test_a_body_of_another_type_than_json_is_refused(
-    service: Service, kind: str | None, status: int
-) -> None:
+async def test_a_body_of_another_type_than_json_is_refused(service: Service, kind: str | None, status: int) -> None:
     headers = {"content-type": kind} if kind else {}
     body = json.dumps(spec("https://hooks.example.com/okta/events"))
     answer = await service.client.post(HOOKS, content=body, headers=headers)

@@ -13,9 +13,7 @@ from tests.integration.emulator.helpers import Service, assert_error, running
 
 APP = "0oareactions"
 KEY = ec.generate_private_key(ec.SECP256R1())
-PUBLIC = KEY.public_key().public_bytes(
-    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-)
+PUBLIC = KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 SCOPES = ["okta.users.read", "okta.users.manage", "okta.groups.read", "okta.groups.manage"]
 CLIENTS = {APP: {"keys": [PUBLIC.decode()], "scopes": SCOPES, "dpop": False, "admin": False}}
 ROLES, SETS = "/api/v1/iam/roles", "/api/v1/iam/resource-sets"
@@ -112,9 +110,7 @@ async def test_a_resource_that_is_named_in_another_way_is_not_added_again() -> N
     """As Terraform's provider does after each import: it adds all resources of the set by their names."""
     async with running(ManualClock()) as service:
         group = service.org.groups.named("Sales")
-        made = await resources(
-            service, "users", "groups", "apps", f"groups/{group.id}", f"groups/{group.id}/users"
-        )
+        made = await resources(service, "users", "groups", "apps", f"groups/{group.id}", f"groups/{group.id}/users")
         path = f"{SETS}/{made['id']}/resources"
         shown = (await service.client.get(path)).json()["resources"]
         more = {"additions": [each["orn"] for each in shown]}
@@ -149,9 +145,7 @@ async def test_a_binding_gives_a_role_to_members_any_number_of_times() -> None:
         roles = (await service.client.get(f"/api/v1/users/{user.id}/roles")).json()
         assert [(each["type"], each["role"]) for each in roles] == [("CUSTOM", made["id"])]
         assert_error(await service.client.delete(f"{ROLES}/{made['id']}"), 403, "E0000006")
-        assert (
-            await service.client.delete(f"{path}/{made['id']}/members/{shown[0]['id']}")
-        ).status_code == 204
+        assert (await service.client.delete(f"{path}/{made['id']}/members/{shown[0]['id']}")).status_code == 204
         assert (await service.client.get(f"/api/v1/users/{user.id}/roles")).json() == []
         assert (await service.client.delete(f"{path}/{made['id']}")).status_code == 204
         assert (await service.client.get(path)).json()["roles"] == []

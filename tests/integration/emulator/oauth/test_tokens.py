@@ -40,9 +40,7 @@ def jwk(name: str, *, private: bool = False) -> dict[str, Any]:
 
 def pem(name: str) -> str:
     public = key(name).public_key()
-    return public.public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    ).decode()
+    return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def sign(claims: dict[str, Any], name: str, **header: Any) -> str:
@@ -281,9 +279,7 @@ PROOFS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "reason"), PROOFS)
-async def test_a_proof_that_does_not_hold_gets_no_token(
-    caller: Caller, changes: dict[str, Any], reason: str
-) -> None:
+async def test_a_proof_that_does_not_hold_gets_no_token(caller: Caller, changes: dict[str, Any], reason: str) -> None:
     await caller.token()
     assert_oauth(await caller.ask(caller.proof(**changes)), 400, "invalid_dpop_proof", reason)
 
@@ -300,9 +296,7 @@ async def test_a_bound_token_opens_the_api_with_a_new_proof_for_each_call(caller
 
 
 @pytest.mark.parametrize(("changes", "reason"), [*PROOFS, ({"ath": None}, "ath"), ({"ath": "x"}, "ath")])
-async def test_a_proof_that_does_not_hold_opens_nothing(
-    caller: Caller, changes: dict[str, Any], reason: str
-) -> None:
+async def test_a_proof_that_does_not_hold_opens_nothing(caller: Caller, changes: dict[str, Any], reason: str) -> None:
     token = await caller.token()
     answer = await caller.get(LOGS, token, caller.api_proof(token, **changes))
     assert_oauth(answer, 400, "invalid_dpop_proof", reason)

@@ -18,9 +18,7 @@ APP, SECRET_APP, SERVICE_APP, PLAIN_APP = "0oaciba", "0oasecret", "0oaservice", 
 SIGNING_APP = "0oasigning"
 SECRET = "the secret of the app"
 KEY = ec.generate_private_key(ec.SECP256R1())
-PUBLIC = KEY.public_key().public_bytes(
-    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-)
+PUBLIC = KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 CLIENTS = {
     APP: {"keys": [PUBLIC.decode()], "ciba": True},
     SIGNING_APP: {"keys": [PUBLIC.decode()], "ciba": True, "request_alg": "ES256"},
@@ -29,11 +27,7 @@ CLIENTS = {
     SERVICE_APP: {"keys": [PUBLIC.decode()]},
 }
 GRANT = "urn:openid:params:grant-type:ciba"
-EXPIRED = (
-    400,
-    "expired_token",
-    "The 'auth_req_id' is invalid or has expired. Make a new authentication request.",
-)
+EXPIRED = (400, "expired_token", "The 'auth_req_id' is invalid or has expired. Make a new authentication request.")
 PENDING = (
     400,
     "authorization_pending",
@@ -266,9 +260,7 @@ def signed(service: Service, clock: ManualClock, user: EmulatedUser, **changes: 
         "binding_message": "Code 4K7Q",
     }
     key = changes.pop("key", KEY)
-    return jwt.encode(
-        {name: value for name, value in (claims | changes).items() if value is not None}, key, "ES256"
-    )
+    return jwt.encode({name: value for name, value in (claims | changes).items() if value is not None}, key, "ES256")
 
 
 async def test_a_signed_request_holds_everything_and_works_once() -> None:

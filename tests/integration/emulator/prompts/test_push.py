@@ -71,9 +71,9 @@ async def test_an_answer_ends_the_wait_and_its_event_is_the_users(
         assert event["transaction"]["detail"] == {}
         assert event["published"] == "2026-01-01T12:00:02.000Z"
         assert {target["type"] for target in event["target"]} == {"User", "AuthenticatorEnrollment"}
-        assert [
-            each["actor"]["id"] for each in await logged(service, "system.push.send_factor_verify_push")
-        ] == [user.id]
+        assert [each["actor"]["id"] for each in await logged(service, "system.push.send_factor_verify_push")] == [
+            user.id
+        ]
         for _ in range(2):
             assert (await poll(service, sent))["factorResult"] == result
 

@@ -96,11 +96,7 @@ async def test_a_bounded_reader_reads_what_was_published_between_and_comes_to_an
         for _ in range(10):
             happened += await service.org.emit(1)
             await clock.advance(1)
-        query = {
-            "since": iso(NOON + timedelta(seconds=2)),
-            "until": iso(NOON + timedelta(seconds=8)),
-            "limit": "2",
-        }
+        query = {"since": iso(NOON + timedelta(seconds=2)), "until": iso(NOON + timedelta(seconds=8)), "limit": "2"}
         assert await read(service, **query) == happened[2:8]
         assert await read(service, **query, sortOrder="DESCENDING") == happened[2:8][::-1]
         page = await service.client.get(LOGS, params=query | {"limit": "6"})

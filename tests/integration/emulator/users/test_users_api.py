@@ -198,12 +198,7 @@ async def test_the_risk_is_new_once_and_its_reason_has_a_small_alphabet() -> Non
         assert (await service.client.put(path, json=body)).status_code == 201
         assert (await service.client.put(path, json={"riskLevel": "LOW"})).status_code == 200
         assert (await service.client.get(path)).json()["reason"] == "Admin override risk"
-        for wrong in (
-            {"riskLevel": "NONE"},
-            {},
-            body | {"riskReason": "at 14:02"},
-            body | {"riskReason": "x" * 501},
-        ):
+        for wrong in ({"riskLevel": "NONE"}, {}, body | {"riskReason": "at 14:02"}, body | {"riskReason": "x" * 501}):
             assert_error(await service.client.put(path, json=wrong), 400, "E0000001")
 
 

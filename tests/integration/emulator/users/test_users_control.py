@@ -52,10 +52,7 @@ async def test_a_status_of_its_own_shows_when_it_changed() -> None:
         await clock.advance(60)
         await changed(service, "users/ada@corp.example", status="SUSPENDED")
         shown = (await service.client.get(f"/api/v1/users/{user['id']}")).json()
-        assert (shown["created"], shown["statusChanged"]) == (
-            "2026-01-01T12:00:00.000Z",
-            "2026-01-01T12:01:00.000Z",
-        )
+        assert (shown["created"], shown["statusChanged"]) == ("2026-01-01T12:00:00.000Z", "2026-01-01T12:01:00.000Z")
         assert (await service.client.get("/api/v1/logs")).json() == []
 
 
@@ -65,9 +62,7 @@ async def test_a_deleted_user_is_not_found_and_in_no_group() -> None:
         user = await made(service, "users", login="ada@corp.example", groups=["Step-up"])
         assert (await service.client.delete(f"/emulator/users/{user['id']}")).status_code == 204
         assert_error(await service.client.get(f"/api/v1/users/{user['id']}"), 404, "E0000007")
-        assert_error(
-            await service.client.post(f"/api/v1/users/{user['id']}/lifecycle/suspend"), 404, "E0000007"
-        )
+        assert_error(await service.client.post(f"/api/v1/users/{user['id']}/lifecycle/suspend"), 404, "E0000007")
         assert service.org.groups.named("Step-up").members == set()
 
 
@@ -103,18 +98,14 @@ async def test_a_group_shows_its_type_roles_apps_and_the_rules_that_fill_it() ->
         rule = {
             "type": "group_rule",
             "name": "all of sales",
-            "conditions": {
-                "expression": {"value": 'user.department=="Sales"', "type": "urn:okta:expression:1.0"}
-            },
+            "conditions": {"expression": {"value": 'user.department=="Sales"', "type": "urn:okta:expression:1.0"}},
             "actions": {"assignUserToGroups": {"groupIds": [group["id"]]}},
         }
         shown = (await service.client.post("/api/v1/groups/rules", json=rule)).json()
         assert shown["status"] == "INACTIVE"
         one = f"/api/v1/groups/rules/{shown['id']}"
         assert (await service.client.post(f"{one}/lifecycle/activate")).status_code == 204
-        assert [each["status"] for each in (await service.client.get("/api/v1/groups/rules")).json()] == [
-            "ACTIVE"
-        ]
+        assert [each["status"] for each in (await service.client.get("/api/v1/groups/rules")).json()] == ["ACTIVE"]
         assert_error(await service.client.delete(one), 403, "E0000006")
         await service.client.post(f"{one}/lifecycle/deactivate")
         assert (await service.client.delete(one)).status_code == 202

@@ -12,13 +12,7 @@ ZONES = "/api/v1/zones"
 
 def block(**changes: Any) -> dict[str, Any]:
     gateways = [{"type": "CIDR", "value": "192.0.2.4/24"}, {"type": "RANGE", "value": "198.51.100.7"}]
-    return {
-        "type": "IP",
-        "name": "blocked",
-        "usage": "BLOCKLIST",
-        "gateways": gateways,
-        "proxies": None,
-    } | changes
+    return {"type": "IP", "name": "blocked", "usage": "BLOCKLIST", "gateways": gateways, "proxies": None} | changes
 
 
 def countries(*codes: str, **changes: Any) -> dict[str, Any]:
@@ -60,9 +54,7 @@ async def test_a_new_zone_is_active_even_if_it_should_not_be() -> None:
     async with running() as service:
         zone = await created(service, countries("IR", "KP", status="INACTIVE"))
         assert zone["status"] == "ACTIVE"
-        answer = await service.client.put(
-            f"{ZONES}/{zone['id']}", json=countries("IR", "KP", status="INACTIVE")
-        )
+        answer = await service.client.put(f"{ZONES}/{zone['id']}", json=countries("IR", "KP", status="INACTIVE"))
         assert answer.json()["status"] == "INACTIVE"
 
 
@@ -150,9 +142,7 @@ async def test_the_zone_of_exempt_addresses_is_changed_only_as_such_and_stays_ac
     async with running() as service:
         zone = await system(service, "DefaultExemptIpZone")
         path, gateways = f"{ZONES}/{zone['id']}", [{"type": "CIDR", "value": "198.51.100.0/24"}]
-        error = assert_error(
-            await service.client.put(path, json=zone | {"gateways": gateways}), 400, "E0000001"
-        )
+        error = assert_error(await service.client.put(path, json=zone | {"gateways": gateways}), 400, "E0000001")
         assert [each["errorSummary"] for each in error["errorCauses"]] == [
             "useAsExemptList: The network zone does not allow usage changes for DefaultExemptIpZone."
         ]

@@ -42,9 +42,7 @@ async def client(server: OktaServer) -> AsyncIterator[OktaClient]:
 
 
 async def test_a_response_keeps_its_bytes(server: OktaServer, client: OktaClient) -> None:
-    body = (
-        b'[ {"uuid":"\\u00e9", "authenticationContext":{"credentialType":"CERTIFICATE"},\t"unknown":1.0} ]\n'
-    )
+    body = b'[ {"uuid":"\\u00e9", "authenticationContext":{"credentialType":"CERTIFICATE"},\t"unknown":1.0} ]\n'
     server.answers.append(Reply(200, body))
     answer = await client.call("GET", LOGS, query={"since": "2026-01-01T00:00:00.000Z", "limit": "5"})
     assert (answer.status, answer.content) == (200, body)
@@ -122,9 +120,7 @@ async def test_links_are_read_from_one_header_or_from_several(
         "api/v1/logs",
     ],
 )
-async def test_credentials_go_to_no_other_address(
-    server: OktaServer, client: OktaClient, address: str
-) -> None:
+async def test_credentials_go_to_no_other_address(server: OktaServer, client: OktaClient, address: str) -> None:
     with pytest.raises(OktaRefusedError, match="credentials are not sent there") as caught:
         await client.call("GET", address)
     assert caught.value.status == 400
@@ -220,9 +216,7 @@ async def test_a_refused_call_is_not_retried(server: OktaServer, client: OktaCli
     assert len(server.calls) == 1
 
 
-async def test_the_page_of_a_proxy_is_an_error_with_its_status(
-    server: OktaServer, client: OktaClient
-) -> None:
+async def test_the_page_of_a_proxy_is_an_error_with_its_status(server: OktaServer, client: OktaClient) -> None:
     server.answers.append(Reply(407, b"<html>\xff</html>", content_type="text/html"))
     with pytest.raises(OktaRefusedError, match=r"\(407\)") as caught:
         await client.call("GET", LOGS)
@@ -261,7 +255,9 @@ def test_a_url_that_is_not_of_an_org_is_refused(url: str, fault: str) -> None:
 
 @pytest.mark.long
 def test_the_sdk_is_not_imported_before_the_first_call() -> None:
-    look = "import sys; import forwarder.okta.api.client; sys.exit({'okta', 'aiohttp', 'jwt'} & set(sys.modules) != set())"
+    look = (
+        "import sys; import forwarder.okta.api.client; sys.exit({'okta', 'aiohttp', 'jwt'} & set(sys.modules) != set())"
+    )
     assert subprocess.run([sys.executable, "-c", look], check=False, timeout=30).returncode == 0
 
 
@@ -295,9 +291,7 @@ async def test_an_untrusted_certificate_is_an_error_with_a_hint(certificate: Cer
     tls.load_cert_chain(*certificate)
     async with HookReceiver(tls=tls) as receiver:
         url = receiver.url.removesuffix("/okta/events")
-        client = OktaClient(
-            url, ApiSettings(token=Secret(TOKEN)), 1.0, SystemClock(), retry=RetryPolicy(attempts=1)
-        )
+        client = OktaClient(url, ApiSettings(token=Secret(TOKEN)), 1.0, SystemClock(), retry=RetryPolicy(attempts=1))
         with pytest.raises(OktaUnreachableError, match="certificate verify failed"):
             await client.call("GET", LOGS)
         await client.close()
@@ -324,9 +318,7 @@ async def test_a_body_encoded_twice_or_in_an_unrequested_way_is_no_response(
 ) -> None:
     twice = Reply(status, gzip.compress(gzip.compress(b"[]")), (("content-encoding", "gzip, gzip"),))
     server.answers.extend([twice] * PATIENCE.attempts)
-    with pytest.raises(
-        OktaUnreachableError, match="content encoding is 'gzip, gzip', and only gzip is supported"
-    ):
+    with pytest.raises(OktaUnreachableError, match="content encoding is 'gzip, gzip', and only gzip is supported"):
         await passing(clock_of(server), client.call("GET", LOGS))
     assert {call.headers["accept-encoding"] for call in server.calls} == {"gzip"}
 

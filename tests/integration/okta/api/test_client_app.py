@@ -64,14 +64,9 @@ async def test_a_token_is_bound_by_dpop_with_the_servers_nonce(server: OktaServe
     await bound.call("GET", LOGS, query={"limit": "1"})
     await bound.call("POST", f"{HOOKS}/who1/lifecycle/verify")
     # The first ask is answered with the nonce; the token serves both calls.
-    assert [call.path for call in server.calls] == ["/oauth2/v1/token"] * 2 + [
-        LOGS,
-        f"{HOOKS}/who1/lifecycle/verify",
-    ]
+    assert [call.path for call in server.calls] == ["/oauth2/v1/token"] * 2 + [LOGS, f"{HOOKS}/who1/lifecycle/verify"]
     assert server.token_calls[0].form["scope"] == "okta.eventHooks.read okta.eventHooks.manage okta.logs.read"
-    proofs = [
-        jwt.decode(call.headers["dpop"], options={"verify_signature": False}) for call in server.calls[1:]
-    ]
+    proofs = [jwt.decode(call.headers["dpop"], options={"verify_signature": False}) for call in server.calls[1:]]
     assert proofs[0]["nonce"] == NONCE
     assert len({proof["jti"] for proof in proofs}) == 3
     assert all(call.headers["authorization"].startswith("DPoP ") for call in server.api_calls)
@@ -174,9 +169,7 @@ async def test_an_app_that_requires_dpop_and_gets_none_is_an_error_with_a_hint(
 
 
 @pytest.mark.long
-async def test_a_scope_that_is_not_granted_is_an_error_with_a_hint(
-    server: OktaServer, client: OktaClient
-) -> None:
+async def test_a_scope_that_is_not_granted_is_an_error_with_a_hint(server: OktaServer, client: OktaClient) -> None:
     server.scopes = frozenset({"okta.logs.read"})
     with pytest.raises(
         OktaRefusedError, match=r"invalid_scope.*Okta API Scopes.*remove it from `api\.scopes`"
@@ -188,11 +181,7 @@ async def test_a_scope_that_is_not_granted_is_an_error_with_a_hint(
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("code", "hint"),
-    [
-        ("consent_required", "Okta API Scopes"),
-        ("access_denied", "Okta API Scopes"),
-        ("odd_error", "odd words"),
-    ],
+    [("consent_required", "Okta API Scopes"), ("access_denied", "Okta API Scopes"), ("odd_error", "odd words")],
 )
 async def test_the_error_has_the_text_of_the_token_endpoint(
     server: OktaServer, client: OktaClient, code: str, hint: str
@@ -234,9 +223,7 @@ async def test_a_wrong_key_is_an_error_with_a_hint(server: OktaServer, client: O
     ],
     ids=["no PEM", "half a JWK", "no JSON", "EC", "with a password"],
 )
-async def test_a_key_that_cannot_sign_is_an_error_that_does_not_show_the_key(
-    server: OktaServer, key: str
-) -> None:
+async def test_a_key_that_cannot_sign_is_an_error_that_does_not_show_the_key(server: OktaServer, key: str) -> None:
     settings = ApiSettings.model_construct(client_id=CLIENT_ID, private_key=Secret(key))
     client = OktaClient(server.url, settings, 1.0, server.clock)
     with pytest.raises(OktaError, match=r"cannot use api\.private_key") as caught:

@@ -83,9 +83,7 @@ async def test_the_roles_that_may_read_the_log_are_named(by_app: OktaClient) -> 
 
 
 @pytest.mark.long
-async def test_an_unknown_endpoint_gets_no_guessed_permission(
-    by_app: OktaClient, by_token: OktaClient
-) -> None:
+async def test_an_unknown_endpoint_gets_no_guessed_permission(by_app: OktaClient, by_token: OktaClient) -> None:
     assert "lacks a scope" in await told(by_app, "GET", "/api/v1/users")
     assert "lacks a permission" in await told(by_token, "GET", "/api/v1/users")
 

@@ -19,9 +19,7 @@ async def server() -> AsyncIterator[OktaServer]:
 
 
 @pytest.mark.parametrize(("share", "allowed"), [(0.3, 6), (0.5, 10), (0.01, 1), (1.0, 20)])
-async def test_no_window_has_more_calls_than_the_share(
-    server: OktaServer, share: float, allowed: int
-) -> None:
+async def test_no_window_has_more_calls_than_the_share(server: OktaServer, share: float, allowed: int) -> None:
     client = token_client(server, share=share)
     for _ in range(2 * allowed + 1):
         await passing(clock_of(server), client.call("GET", LOGS))
@@ -92,9 +90,7 @@ async def test_a_429_for_concurrent_calls_does_not_use_up_the_limit(server: Okta
 
 async def test_a_limit_that_stays_used_up_is_an_error(server: OktaServer) -> None:
     client = token_client(server)
-    server.otherwise = refusal(
-        429, "E0000047", "API call exceeded rate limit", ("x-rate-limit-remaining", "0")
-    )
+    server.otherwise = refusal(429, "E0000047", "API call exceeded rate limit", ("x-rate-limit-remaining", "0"))
     with pytest.raises(OktaRefusedError, match=r"429 E0000047.*`reconcile\.rate_share`"):
         await passing(clock_of(server), client.call("GET", LOGS))
     assert len(server.calls) == PATIENCE.attempts

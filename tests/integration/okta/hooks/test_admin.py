@@ -59,11 +59,7 @@ class Scene:
 
 @asynccontextmanager
 async def scene(**org: Any) -> AsyncIterator[Scene]:
-    async with (
-        HookReceiver() as receiver,
-        okta_org(**org) as emulator,
-        PlainApi(emulator.settings.url) as api,
-    ):
+    async with HookReceiver() as receiver, okta_org(**org) as emulator, PlainApi(emulator.settings.url) as api:
         yield Scene(emulator, api, HookAdmin(api), receiver)
 
 
@@ -90,9 +86,7 @@ async def test_a_second_sync_changes_nothing(there: Scene) -> None:
 @pytest.mark.long
 async def test_a_change_of_the_events_keeps_the_hook_verified_and_the_secret(there: Scene) -> None:
     await there.sync(there.wanted())
-    assert await there.sync(there.wanted(types=TYPES | {"user.account.lock"})) == [
-        "PUT " + (await there.hook()).id
-    ]
+    assert await there.sync(there.wanted(types=TYPES | {"user.account.lock"})) == ["PUT " + (await there.hook()).id]
     assert (await there.hook()).live
     await there.org.emit(1, ["user.account.lock"])
     await there.org.drain()
@@ -204,9 +198,7 @@ def named(name: str, hook_id: str) -> Hook:
 
 def test_the_operator_must_choose_between_two_hooks_of_our_name() -> None:
     with pytest.raises(OktaError, match="--id"):
-        find_own(
-            [named("forwarder", "who1"), named("forwarder", "who2")], "forwarder", "https://x.example.com/"
-        )
+        find_own([named("forwarder", "who1"), named("forwarder", "who2")], "forwarder", "https://x.example.com/")
 
 
 def test_an_org_with_the_maximum_of_live_hooks_gets_no_other_hook() -> None:

@@ -33,15 +33,7 @@ async def test_any_other_response_is_a_warning(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"[]",
-        b"hello",
-        b'{"verification": "something else"}',
-        b"[" * 5_000 + b"]" * 5_000,
-        b'{"a": "\xff"}',
-    ],
+    "body", [b"", b"[]", b"hello", b'{"verification": "something else"}', b"[" * 5_000 + b"]" * 5_000, b'{"a": "\xff"}']
 )
 async def test_a_wrong_echo_is_a_warning(body: bytes) -> None:
     async with HookReceiver(echo=body) as receiver:

@@ -63,9 +63,7 @@ async def test_a_live_hook_is_logged_and_its_id_is_known(there: Scene) -> None:
     assert (watch.state.condition, watch.hook_id(), there.gauge) == (Condition.LIVE, there.hook.id, 1)
 
 
-async def test_each_changed_condition_is_logged_once_with_a_hint(
-    there: Scene, told: list[dict[str, Any]]
-) -> None:
+async def test_each_changed_condition_is_logged_once_with_a_hint(there: Scene, told: list[dict[str, Any]]) -> None:
     watch = there.watch()
     await watch.check()
     there.hook.verified = False
@@ -193,9 +191,7 @@ async def test_auto_verify_leaves_a_deactivated_hook_inactive(there: Scene) -> N
 
 
 @pytest.mark.long
-async def test_the_wait_of_auto_verify_grows_with_each_failure(
-    there: Scene, told: list[dict[str, Any]]
-) -> None:
+async def test_the_wait_of_auto_verify_grows_with_each_failure(there: Scene, told: list[dict[str, Any]]) -> None:
     there.hook.verified = False
     there.receiver.otherwise = 401
     watch = there.watch(auto_verify=True)

@@ -55,6 +55,4 @@ class Scene:
         async with writer.writing():
             found = await look(OrgZones(zones=zones), writer, **options)
             assert found.problems == []
-            return [
-                await writer.apply(step) for step in found.plan.steps if step.action not in {"none", "refuse"}
-            ]
+            return [await writer.apply(step) for step in found.plan.steps if step.action not in {"none", "refuse"}]

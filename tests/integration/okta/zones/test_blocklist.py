@@ -128,9 +128,7 @@ async def test_entries_that_an_admin_added_survive_as_they_are(there: Scene) -> 
     assert there.org.named(NAME)["gateways"] == [theirs, {"type": "RANGE", "value": f"{WORSE}-{WORSE}"}]
 
 
-async def test_the_last_entry_is_replaced_by_an_unused_address_if_okta_takes_no_empty_zone(
-    there: Scene,
-) -> None:
+async def test_the_last_entry_is_replaced_by_an_unused_address_if_okta_takes_no_empty_zone(there: Scene) -> None:
     blocklist = there.blocklist(activate=True)
     await blocklist.add(BAD)
     bodies = there.org.calls
@@ -222,13 +220,7 @@ async def test_a_write_that_others_undo_is_repeated_and_then_is_an_error(there: 
 async def test_the_state_has_the_room_and_the_problems(there: Scene) -> None:
     blocklist = there.blocklist(activate=True)
     empty = await blocklist.state()
-    assert (empty.zone_id, empty.blocks, empty.entries, empty.room, empty.problems) == (
-        "",
-        False,
-        0,
-        1000,
-        (),
-    )
+    assert (empty.zone_id, empty.blocks, empty.entries, empty.room, empty.problems) == ("", False, 0, 1000, ())
     await blocklist.add(BAD)
     full = await blocklist.state()
     assert (full.blocks, full.entries, full.room, full.problems) == (True, 1, 999, ())

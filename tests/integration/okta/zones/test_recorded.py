@@ -66,9 +66,7 @@ def zone(**changes: Any) -> dict[str, Any]:
 async def replayed(folder: Path, zones: dict[str, Any], *exchanges: tuple[str, str, Any, Any]) -> None:
     api = Recording([("GET", "/api/v1/zones", None, [EXEMPT]), *exchanges])
     settings = OrgZones(zones=zones)
-    writer = zone_writer(
-        "acme", "http://127.0.0.1:1", settings, api, ManualClock(), store=folder / "forwarder.db"
-    )
+    writer = zone_writer("acme", "http://127.0.0.1:1", settings, api, ManualClock(), store=folder / "forwarder.db")
     async with writer.writing():
         found = await look(settings, writer)
         (step,) = found.plan.steps
@@ -78,10 +76,7 @@ async def replayed(folder: Path, zones: dict[str, Any], *exchanges: tuple[str, s
 
 
 async def test_an_address_zone_is_staged_as_recorded(tmp_path: Path) -> None:
-    gateways = [
-        {"type": "RANGE", "value": "203.0.113.5-203.0.113.10"},
-        {"type": "CIDR", "value": "198.51.100.4/24"},
-    ]
+    gateways = [{"type": "RANGE", "value": "203.0.113.5-203.0.113.10"}, {"type": "CIDR", "value": "198.51.100.4/24"}]
     base = {"type": "IP", "name": "recorded", "gateways": gateways}
     staged = zone(**base, proxies=None)
     idle = {"status": "INACTIVE", "usage": "BLOCKLIST"}
@@ -100,10 +95,7 @@ async def test_an_address_zone_is_staged_as_recorded(tmp_path: Path) -> None:
 async def test_a_dynamic_zone_is_staged_as_recorded(tmp_path: Path) -> None:
     sent = [{"country": "US"}, {"country": "UA", "region": "UA-26"}, {"country": "AF", "region": "AF-BGL"}]
     base = {"type": "DYNAMIC", "name": "recorded", "locations": sent, "asns": ["2232"]}
-    staged = zone(**base) | {
-        "locations": [sent[1], sent[2], {"country": "US", "region": None}],
-        "proxyType": None,
-    }
+    staged = zone(**base) | {"locations": [sent[1], sent[2], {"country": "US", "region": None}], "proxyType": None}
     idle = {"status": "INACTIVE", "usage": "BLOCKLIST"}
     await replayed(
         tmp_path,
@@ -134,12 +126,7 @@ async def test_a_proxy_zone_is_staged_as_recorded(tmp_path: Path) -> None:
 async def test_an_enhanced_zone_is_staged_as_recorded(tmp_path: Path) -> None:
     places = [{"country": "US"}, {"country": "AF", "region": "AF-BGL"}]
     services = {"include": ["ALL_IP_SERVICES"], "exclude": ["SURFSHARK_VPN"]}
-    base = {
-        "type": "DYNAMIC_V2",
-        "name": "recorded",
-        "ipServiceCategories": services,
-        "locations": {"include": places},
-    }
+    base = {"type": "DYNAMIC_V2", "name": "recorded", "ipServiceCategories": services, "locations": {"include": places}}
     staged = zone(**base) | {
         "locations": {"include": [places[1], {"country": "US", "region": None}], "exclude": []},
         "asns": {"include": [], "exclude": []},

@@ -44,12 +44,7 @@ async def test_a_new_zone_never_blocks_before_it_is_activated(there: Scene) -> N
     assert blocking == []
     assert [(method, what) for method, what in there.org.changes] == [("POST", "zone"), ("PUT", "zone")]
     zone = there.org.named("embargo")
-    assert (zone["status"], zone["usage"], applied.left, applied.zone.blocks) == (
-        "INACTIVE",
-        "BLOCKLIST",
-        (),
-        False,
-    )
+    assert (zone["status"], zone["usage"], applied.left, applied.zone.blocks) == ("INACTIVE", "BLOCKLIST", (), False)
     (applied,) = await there.sync(EMBARGO, activate=True)
     assert (applied.zone.blocks, blocking) == (True, ["embargo"])
     assert there.org.changes[2:] == [("POST", "/activate")]
@@ -87,9 +82,7 @@ async def test_an_inactive_zone_is_updated_and_stays_inactive(there: Scene) -> N
     assert (applied.zone.status, applied.left) == ("INACTIVE", ())
 
 
-async def test_nothing_may_be_written_unless_egress_and_protected_addresses_are_exempt(
-    tmp_path: Path,
-) -> None:
+async def test_nothing_may_be_written_unless_egress_and_protected_addresses_are_exempt(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     assert "the org has no zone DefaultExemptIpZone" in (await scene.look(EMBARGO)).problems[0]
     scene.org.exempt("198.51.100.0/25")
@@ -111,9 +104,7 @@ async def test_a_zone_is_not_activated_if_okta_sees_us_elsewhere_than_we_say(the
 
 
 async def test_a_zone_of_others_is_not_touched_until_it_is_adopted(there: Scene) -> None:
-    theirs = there.org.add(
-        "embargo", type="DYNAMIC", locations=[{"country": "CU", "region": None}], status="INACTIVE"
-    )
+    theirs = there.org.add("embargo", type="DYNAMIC", locations=[{"country": "CU", "region": None}], status="INACTIVE")
     assert await there.sync(EMBARGO, activate=True) == []
     assert there.org.changes == []
     (applied,) = await there.sync(EMBARGO, adopt=["embargo"])
@@ -206,9 +197,7 @@ async def test_a_second_process_waits_for_the_first_and_then_gives_up(there: Sce
     writer = there.writer
     async with writer.writing():
         other = there.writer.writing()
-        with pytest.raises(
-            OktaError, match="another process has been changing network zones for more than 30 s"
-        ):
+        with pytest.raises(OktaError, match="another process has been changing network zones for more than 30 s"):
             await passing(there.clock, other.__aenter__())
     async with there.writer.writing():
         pass
@@ -260,8 +249,6 @@ async def test_the_log_of_an_org_accepts_the_queries_about_our_calls() -> None:
                 assert await egress.addresses(["nzo1"]) == []
             made = await ZoneAdmin(api).create({"type": "IP", "name": "x", "usage": "POLICY"})
             events = json.loads((await api.call("GET", "/api/v1/logs")).content)
-            assert [event["target"][0]["id"] for event in events if event["eventType"] == "zone.create"] == [
-                made
-            ]
+            assert [event["target"][0]["id"] for event in events if event["eventType"] == "zone.create"] == [made]
         finally:
             await api.close()

@@ -44,9 +44,7 @@ async def test_published_keys_without_a_difference_have_no_problem() -> None:
     assert await checked(Reply(200, JSON, key_set([KEY]))) == []
     assert await checked(Reply(200, JSON, key_set([OTHER, KEY]))) == []
     assert await checked(Reply(200, JSON, key_set([KEY, OTHER])), previous_key=OTHER) == []
-    assert (
-        await checked(Reply(200, {"Content-Type": "Application/JSON; charset=utf-8"}, key_set([KEY]))) == []
-    )
+    assert await checked(Reply(200, {"Content-Type": "Application/JSON; charset=utf-8"}, key_set([KEY]))) == []
 
 
 @pytest.mark.parametrize(
@@ -114,10 +112,7 @@ async def test_a_receiver_is_reachable_if_it_responds_with_any_status() -> None:
             receivers={"risk": {"url": server.url, "audience": "a"}, "lost": {"url": "http://127.0.0.1:1", "audience": "a"}},
             set={"issuer": "https://fw.example", "key": KEY},
         )  # fmt: skip
-        webhooks, events = (
-            Webhooks(settings.webhooks, ManualClock()),
-            SecurityEvents(settings, {}, ManualClock()),
-        )
+        webhooks, events = (Webhooks(settings.webhooks, ManualClock()), SecurityEvents(settings, {}, ManualClock()))
         (gone,), (lost,) = await webhooks.problems(), await events.problems()
         await webhooks.close()
         await events.close()
@@ -135,9 +130,7 @@ class Org:
     async def ready(self, method: str, path: str) -> None:
         assert (method, path) == ("GET", "/api/v1/security-events-providers")
 
-    async def call(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
-    ) -> Answer:
+    async def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None) -> Answer:
         return self._answer
 
 
@@ -161,9 +154,7 @@ def provider(**changes: Any) -> dict[str, Any]:
         (Answer(200, {"odd": 1}), ["cannot be checked, because the providers of acme cannot be read: Okta answers 200"]),
     ],
 )  # fmt: skip
-async def test_the_provider_in_okta_is_compared_with_the_configuration(
-    answer: Answer, problems: list[str]
-) -> None:
+async def test_the_provider_in_okta_is_compared_with_the_configuration(answer: Answer, problems: list[str]) -> None:
     settings = SetSettings(issuer="https://fw.example", key=KEY, jwks="serve")
     found = await check_provider("okta", "acme", settings, Org(answer))
     assert len(found) == len(problems)

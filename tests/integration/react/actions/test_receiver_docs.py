@@ -53,9 +53,7 @@ async def test_the_code_for_webhooks_accepts_only_a_genuine_webhook(tmp_path: Pa
     assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
     async with Receiver(accept) as server:
         settings = ReactionsSettings(
-            webhooks={
-                "soc": {"url": server.url, "secret": secret, "previous_secret": "the-old-secret-of-soc"}
-            }
+            webhooks={"soc": {"url": server.url, "secret": secret, "previous_secret": "the-old-secret-of-soc"}}
         ).webhooks
         for ago in (0, 400):
             webhooks = Webhooks(settings, MachineClock(ago))
@@ -104,9 +102,7 @@ async def test_the_code_for_risk_events_accepts_only_a_genuine_token() -> None:
 def test_the_configuration_and_the_key_of_the_page_are_accepted(tmp_path: Path) -> None:
     (text,) = (text for language, text in BLOCKS if language == "yaml")
     (command,) = re.findall(r"`(openssl genpkey [^`]*)`", PAGE)
-    subprocess.run(
-        command.replace("set.pem", str(tmp_path / "set.pem")).split(), check=True, capture_output=True
-    )
+    subprocess.run(command.replace("set.pem", str(tmp_path / "set.pem")).split(), check=True, capture_output=True)
     (tmp_path / "soc-webhook").write_text("whsec_YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXo=\n")
     tree = {
         "orgs": {"acme": {"secrets": ["s"], "url": "https://acme.okta.com"}},

@@ -26,14 +26,7 @@ from tests.fakes.receivers import Receiver, Reply, risk_receiver, verified, webh
 ALERT = b'{"uuid":"a1","eventType":"forwarder.alert","forwarder":{"alert":{}}}'
 ISSUER = "https://fw.example"
 KEY, OTHER = pem(rsa_key()), pem(rsa_key("other"))
-RISK = Risk(
-    "key-of-the-action",
-    "acme",
-    ActionTarget("user", "00u1", "ada@corp.example"),
-    "high",
-    "Push fatigue",
-    NOON,
-)
+RISK = Risk("key-of-the-action", "acme", ActionTarget("user", "00u1", "ada@corp.example"), "high", "Push fatigue", NOON)
 
 
 @pytest.fixture(autouse=True)
@@ -72,9 +65,7 @@ def risk_settings(receiver: dict[str, Any], key: str = KEY) -> ReactionsSettings
     return ReactionsSettings(receivers={"it": receiver}, set={"issuer": ISSUER, "key": key})
 
 
-async def report(
-    settings: ReactionsSettings, org_url: str = "https://acme.okta.com", risk: Risk = RISK
-) -> Answer:
+async def report(settings: ReactionsSettings, org_url: str = "https://acme.okta.com", risk: Risk = RISK) -> Answer:
     events = SecurityEvents(settings, {"acme": org_url}, ManualClock())
     try:
         claims = events.claims("it", risk)
@@ -308,9 +299,7 @@ async def test_a_key_is_accepted_while_it_is_published_and_not_after() -> None:
 )
 async def test_each_error_of_rfc_8935_has_a_hint(err: str, hint: str) -> None:
     async with risk_receiver(ISSUER, "risk", keys_of(KEY)) as receiver:
-        receiver.replies.append(
-            Reply(400, body=json.dumps({"err": err, "description": "Told so; twice"}).encode())
-        )
+        receiver.replies.append(Reply(400, body=json.dumps({"err": err, "description": "Told so; twice"}).encode()))
         answer = await report(risk_settings({"url": receiver.url, "audience": "risk"}))
         assert (answer.code, answer.ok, answer.is_retryable) == (err, False, False)
         assert answer.text.startswith(f"{receiver.url} answers 400: {err} - Told so; twice; ")
@@ -319,13 +308,9 @@ async def test_each_error_of_rfc_8935_has_a_hint(err: str, hint: str) -> None:
 
 async def test_a_wrong_audience_and_a_wrong_issuer_have_different_hints() -> None:
     async with risk_receiver("https://other.example", "risk", keys_of(KEY)) as receiver:
-        assert (
-            await report(risk_settings({"url": receiver.url, "audience": "risk"}))
-        ).code == "invalid_issuer"
+        assert (await report(risk_settings({"url": receiver.url, "audience": "risk"}))).code == "invalid_issuer"
     async with risk_receiver(ISSUER, "other", keys_of(KEY)) as receiver:
-        assert (
-            await report(risk_settings({"url": receiver.url, "audience": "risk"}))
-        ).code == "invalid_audience"
+        assert (await report(risk_settings({"url": receiver.url, "audience": "risk"}))).code == "invalid_audience"
 
 
 async def test_a_receiver_that_is_no_longer_configured_gets_nothing() -> None:
@@ -357,12 +342,5 @@ async def test_a_server_that_echoes_everything_puts_no_secret_into_the_answer(li
         answers.append(await report(settings))
         token = receiver.calls[-1].body.decode()
     shown = f"{answers} {lines} {settings!r} {settings}"
-    for planted in (
-        "cGxhbnRlZC1zb2M",
-        "planted-soc",
-        "planted-token-of-risk",
-        "PRIVATE",
-        KEY[60:90],
-        token[-40:],
-    ):
+    for planted in ("cGxhbnRlZC1zb2M", "planted-soc", "planted-token-of-risk", "PRIVATE", KEY[60:90], token[-40:]):
         assert planted not in shown

@@ -45,13 +45,7 @@ class Org:
     def reload(self, **changes: Any) -> None:
         settings = change(SETTINGS, **changes)
         self.guards = Guards(
-            settings,
-            self.okta,
-            FakeLooks().look,
-            FakeStore(),
-            ActionsInMemory(),
-            pauses=Pauses,
-            now=self.clock.now,
+            settings, self.okta, FakeLooks().look, FakeStore(), ActionsInMemory(), pauses=Pauses, now=self.clock.now
         )
 
     async def verdict(self, name: str = "revoke_sessions", number: int = 0, **more: Any) -> Any:
@@ -70,9 +64,7 @@ async def scene(token: str = TOKEN, api: ApiSettings | None = None, **changes: A
             org.settings.url, api or ApiSettings(token=token), 1.0, clock, retry=RetryPolicy(timeout=5.0)
         )
         okta = OktaCalls({"acme": client}.get, clock)
-        guards = Guards(
-            SETTINGS, okta, FakeLooks().look, FakeStore(), ActionsInMemory(), pauses=Pauses, now=clock.now
-        )
+        guards = Guards(SETTINGS, okta, FakeLooks().look, FakeStore(), ActionsInMemory(), pauses=Pauses, now=clock.now)
         try:
             yield Org(org, okta, guards, org.users.create("plain@corp.example", "Plain User"), clock)
         finally:

@@ -51,9 +51,7 @@ class Scene:
         url = self.origin or self.org.settings.url
         client = OktaClient(url, ApiSettings(token=TOKEN), 1.0, self.clock, retry=RetryPolicy(timeout=5.0))
         self.clients.append(client)
-        made = Prompts(
-            OktaCalls({"acme": client}.get, self.clock), {"acme": CibaApp(url, **settings)}, self.clock
-        )
+        made = Prompts(OktaCalls({"acme": client}.get, self.clock), {"acme": CibaApp(url, **settings)}, self.clock)
         self.made.append(made)
         return made
 
@@ -111,9 +109,7 @@ class Driven:
         prepared = await self.prompts.prepare(self.row)
         if isinstance(prepared, PromptProgress):
             return self._stored(prepared)
-        self.row = replace(
-            self.row, state=ActionState.CALLING, request=prepared, called_at=self.scene.clock.now()
-        )
+        self.row = replace(self.row, state=ActionState.CALLING, request=prepared, called_at=self.scene.clock.now())
         return self._stored(await self.prompts.send(self.row))
 
     async def poll(self) -> PromptProgress:

@@ -40,9 +40,7 @@ async def test_a_process_that_ends_at_any_wait_of_a_send_asks_at_most_once(by: s
 @pytest.mark.long
 @pytest.mark.parametrize("by", WAYS)
 @pytest.mark.parametrize("phone", ["approve", "deny"])
-async def test_a_process_that_ends_at_any_wait_of_a_poll_learns_the_answer_or_says_unknown(
-    by: str, phone: str
-) -> None:
+async def test_a_process_that_ends_at_any_wait_of_a_poll_learns_the_answer_or_says_unknown(by: str, phone: str) -> None:
     async with scene() as made:
         made.phone(phone, 1)
         point, words = 0, []
@@ -65,12 +63,8 @@ async def test_a_process_that_ends_at_any_wait_of_a_poll_learns_the_answer_or_sa
 
 @pytest.mark.long
 @pytest.mark.parametrize("by", WAYS)
-@pytest.mark.parametrize(
-    ("phone", "word"), [("approve", "approved"), ("deny", "denied"), ("none", "timeout")]
-)
-async def test_restarts_between_polls_change_neither_the_answer_nor_the_pace(
-    by: str, phone: str, word: str
-) -> None:
+@pytest.mark.parametrize(("phone", "word"), [("approve", "approved"), ("deny", "denied"), ("none", "timeout")])
+async def test_restarts_between_polls_change_neither_the_answer_nor_the_pace(by: str, phone: str, word: str) -> None:
     async with scene(push_lifetime="2m") as made:
         made.phone(phone, 70)
         row = driven(made, by, settings={"expires": 120})
@@ -119,9 +113,7 @@ async def test_a_second_poll_and_an_early_poll_send_no_call(by: str) -> None:
             assert early.due > made.clock.now()
         assert made.asked[0].polls == []
         await row.wait()
-        both = await asyncio.gather(
-            row.prompts.poll(row.row), row.prompts.poll(row.row), row.prompts.poll(row.row)
-        )
+        both = await asyncio.gather(row.prompts.poll(row.row), row.prompts.poll(row.row), row.prompts.poll(row.row))
         assert len(made.asked[0].polls) == 1
         assert all(each.handle and each.due is not None and each.due > made.clock.now() for each in both)
         assert await row.to_its_end() == "denied"

@@ -80,9 +80,7 @@ UNREACHABLE = [
 
 
 @pytest.mark.parametrize(("by", "why", "detail"), UNREACHABLE)
-async def test_a_user_who_cannot_be_asked_is_unreachable_with_the_reason(
-    by: str, why: str, detail: str
-) -> None:
+async def test_a_user_who_cannot_be_asked_is_unreachable_with_the_reason(by: str, why: str, detail: str) -> None:
     async with scene() as made:
         row, user = driven(made, by), made.user
         if why == "no factor":
@@ -165,12 +163,9 @@ async def test_a_prompt_that_may_have_been_sent_is_unknown_and_never_repeated(by
 @pytest.mark.long
 @pytest.mark.parametrize("by", WAYS)
 @pytest.mark.parametrize(
-    ("fault", "after"),
-    [({"rate_limited": 1.0, "reset": "40s"}, 40), ({"error_before": 1.0, "retry_after": "25s"}, 25)],
+    ("fault", "after"), [({"rate_limited": 1.0, "reset": "40s"}, 40), ({"error_before": 1.0, "retry_after": "25s"}, 25)]
 )
-async def test_a_refused_poll_is_repeated_when_okta_allows(
-    by: str, fault: dict[str, float], after: int
-) -> None:
+async def test_a_refused_poll_is_repeated_when_okta_allows(by: str, fault: dict[str, float], after: int) -> None:
     async with scene() as made:
         made.phone("deny", 1)
         row = driven(made, by)

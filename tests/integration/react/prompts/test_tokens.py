@@ -43,9 +43,7 @@ class Users:
     async def ready(self, method: str, path: str) -> None:
         """Return at once."""
 
-    async def call(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
-    ) -> Answer:
+    async def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None) -> Answer:
         assert (method, path, query, body) == ("GET", f"/api/v1/users/{USER}", None, None)
         return Answer(200, {"id": USER, "profile": {"login": "jane@corp.example"}})
 
@@ -56,9 +54,7 @@ class Server:
     def __init__(self, token: Callable[[dict[str, Any]], Any]) -> None:
         self.token = token
         self.url = ""
-        self.keys = [
-            {**RSAAlgorithm.to_jwk(rsa_key("okta").public_key(), as_dict=True), "kid": "k1", "use": "sig"}
-        ]
+        self.keys = [{**RSAAlgorithm.to_jwk(rsa_key("okta").public_key(), as_dict=True), "kid": "k1", "use": "sig"}]
         self.forms: list[dict[str, str]] = []
         self.claims: list[dict[str, Any]] = []
         self.issued = ""
@@ -120,10 +116,7 @@ async def test_a_token_that_names_org_app_and_user_is_an_approval() -> None:
     ask, poll = server.forms
     assert ask["login_hint"] == "jane@corp.example"
     assert (ask["scope"], ask["request_expiry"]) == ("openid", "300")
-    assert (poll["grant_type"], poll["auth_req_id"]) == (
-        "urn:openid:params:grant-type:ciba",
-        "ft.planted_1-x",
-    )
+    assert (poll["grant_type"], poll["auth_req_id"]) == ("urn:openid:params:grant-type:ciba", "ft.planted_1-x")
     assert poll.keys() == {"grant_type", "auth_req_id", "client_assertion_type", "client_assertion"}
     assert {claims["iss"] for claims in server.claims} == {claims["sub"] for claims in server.claims} == {APP}
     assert len({claims["jti"] for claims in server.claims}) == 2
@@ -147,14 +140,8 @@ FORGED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "other key": (lambda claims: signed(claims, by="evil"), "signature"),
     "unknown key": (lambda claims: signed(claims, kid="k2"), "does not publish"),
     "no key": (lambda claims: jwt.encode(claims, rsa_key("okta"), "RS256"), "does not publish"),
-    "unsigned": (
-        lambda claims: jwt.encode(claims, "", "none", headers={"kid": "k1"}),
-        "not signed with RS256",
-    ),
-    "other algorithm": (
-        lambda claims: jwt.encode(claims, EC, "ES256", headers={"kid": "k1"}),
-        "not signed with RS256",
-    ),
+    "unsigned": (lambda claims: jwt.encode(claims, "", "none", headers={"kid": "k1"}), "not signed with RS256"),
+    "other algorithm": (lambda claims: jwt.encode(claims, EC, "ES256", headers={"kid": "k1"}), "not signed with RS256"),
     "iat is a text": (lambda claims: signed(claims | {"iat": "now"}), ""),
     "no exp": (lambda claims: signed({k: v for k, v in claims.items() if k != "exp"}), "lacks a claim"),
     "no sub": (lambda claims: signed({k: v for k, v in claims.items() if k != "sub"}), "lacks a claim"),
@@ -186,11 +173,7 @@ async def test_a_key_that_the_server_has_changed_is_fetched() -> None:
 
 async def test_nothing_is_polled_while_an_approval_could_not_be_checked() -> None:
     async with asked() as (server, prompts, row, clock):
-        for reply in (
-            Reply(503),
-            Reply(200, body=b"{}"),
-            Reply(200, body=b'{"keys":[{"kid":"k1","kty":"RSA"}]}'),
-        ):
+        for reply in (Reply(503), Reply(200, body=b"{}"), Reply(200, body=b'{"keys":[{"kid":"k1","kty":"RSA"}]}')):
             server.replies["keys"] = reply
             progress = await prompts.poll(row)
             assert progress.handle
@@ -285,9 +268,7 @@ async def test_no_token_assertion_or_key_is_in_a_row_a_log_or_an_object(
             except Exception:  # noqa: BLE001  # none may come; and if, then without a secret
                 progress = PromptProgress(detail=traceback.format_exc())
             kept = repr((row, progress, prompts, vars(prompts))) + str(lines) + caplog.text
-            kept += "".join(
-                repr(vars(each)) for each in (*prompts._servers.values(), *prompts._tokens.values())
-            )
+            kept += "".join(repr(vars(each)) for each in (*prompts._servers.values(), *prompts._tokens.values()))
     secrets = [ACCESS_TOKEN, *(form["client_assertion"] for form in server.forms), pem(rsa_key())[100:160]]
     secrets += [part for part in server.issued.split(".") if len(part) > 5]
     assert [secret for secret in secrets if secret in kept] == []

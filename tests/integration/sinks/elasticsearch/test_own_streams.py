@@ -51,9 +51,7 @@ OWN_STREAMS = pytest.mark.parametrize(
 Maker = Callable[[int], StoredEvent]
 
 
-async def test_alerts_go_to_a_data_stream_of_their_own(
-    server: FakeElasticsearch, sink: ElasticsearchSink
-) -> None:
+async def test_alerts_go_to_a_data_stream_of_their_own(server: FakeElasticsearch, sink: ElasticsearchSink) -> None:
     events = stored_events(2)
     alert = an_alert(3)
     result = await sink.send([*events, alert])
@@ -103,12 +101,7 @@ async def test_without_the_right_on_their_stream_they_are_dead_letters_and_event
 @OWN_STREAMS
 @pytest.mark.parametrize("status", [403, 404])
 async def test_a_refused_request_of_them_alone_pauses_nothing(
-    server: FakeElasticsearch,
-    sink: ElasticsearchSink,
-    status: int,
-    made: Maker,
-    stream: str,
-    reason: RejectReason,
+    server: FakeElasticsearch, sink: ElasticsearchSink, status: int, made: Maker, stream: str, reason: RejectReason
 ) -> None:
     server.replies.append(error(status, "security_exception", "no"))
     result = await sink.send([made(1)])

@@ -98,9 +98,7 @@ async def test_only_a_data_stream_is_written_and_the_response_is_filtered(server
 
 
 @pytest.mark.parametrize("compress", [True, False])
-async def test_compression_does_not_change_the_documents(
-    server: FakeElasticsearch, *, compress: bool
-) -> None:
+async def test_compression_does_not_change_the_documents(server: FakeElasticsearch, *, compress: bool) -> None:
     batch = [stored(seq) for seq in range(1, 51)]
     outcome = await send_once(server, *batch, compress=compress)
     (request,) = server.requests
@@ -118,9 +116,7 @@ async def test_a_path_before_the_api_is_kept(server: FakeElasticsearch) -> None:
 async def test_a_uuid_too_long_for_elasticsearch_gets_a_short_id(server: FakeElasticsearch) -> None:
     long = "u" * 600
     body = stored(1).event.body.replace(b"uuid-1", long.encode())
-    event = StoredEvent(
-        1, msgspec.structs.replace(stored(1).event, uuid=long, body=body)
-    )  # stored by an older version
+    event = StoredEvent(1, msgspec.structs.replace(stored(1).event, uuid=long, body=body))  # stored by an older version
     outcome = await send_once(server, event, stored(2))
     assert outcome.delivered == [1, 2]
     (first, second) = await server.received()
@@ -192,9 +188,7 @@ async def test_a_long_batch_lets_other_tasks_run(
         ),
     ],
 )
-async def test_credentials_go_into_the_header(
-    server: FakeElasticsearch, credentials: Any, header: str
-) -> None:
+async def test_credentials_go_into_the_header(server: FakeElasticsearch, credentials: Any, header: str) -> None:
     server.authorization = header
     assert (await send_once(server, stored(1), **credentials)).delivered == [1]
 
@@ -232,9 +226,7 @@ async def test_a_try_whose_response_was_lost_is_sent_again_and_stored_once(
     assert await server.received() == ["uuid-1", "uuid-2"]
 
 
-async def test_the_client_sends_nothing_again_by_itself(
-    server: FakeElasticsearch, sink: ElasticsearchSink
-) -> None:
+async def test_the_client_sends_nothing_again_by_itself(server: FakeElasticsearch, sink: ElasticsearchSink) -> None:
     for reply in (Reply(None), error(429, "x", "busy"), error(503, "x", "down"), Reply(None, obeyed=True)):
         await sink.send([stored(1)])  # so that a connection is kept
         before = len(server.requests)
@@ -315,9 +307,7 @@ async def test_a_proxy_of_the_environment_is_not_used(
 # --- answers
 
 
-async def test_outcomes_split_a_batch_item_by_item(
-    server: FakeElasticsearch, sink: ElasticsearchSink
-) -> None:
+async def test_outcomes_split_a_batch_item_by_item(server: FakeElasticsearch, sink: ElasticsearchSink) -> None:
     server.items = {"uuid-2": MAPPING, "uuid-4": THROTTLED}
     server.failure_store = {"uuid-5"}
     await sink.send([stored(3)])
@@ -426,13 +416,9 @@ async def test_a_whole_request_of_400_pauses_and_rejects_nothing(
     assert "elasticsearch<9" in outcome.detail
 
 
-async def test_a_warning_of_the_server_harms_nothing(
-    server: FakeElasticsearch, sink: ElasticsearchSink
-) -> None:
+async def test_a_warning_of_the_server_harms_nothing(server: FakeElasticsearch, sink: ElasticsearchSink) -> None:
     warning = '299 Elasticsearch-9.4.3 "this request accesses something old"'
-    server.replies.append(
-        Reply(200, {"errors": False, "items": [{"create": {"status": 201}}]}, {"Warning": warning})
-    )
+    server.replies.append(Reply(200, {"errors": False, "items": [{"create": {"status": 201}}]}, {"Warning": warning}))
     assert (await sink.send([stored(1)])).delivered == [1]
 
 
@@ -491,9 +477,7 @@ def _twice_compressed(size: int) -> bytes:
     return gzip.compress(gzip.compress(b" " * size))
 
 
-@pytest.mark.parametrize(
-    ("body", "coding"), [(b" " * (LIMIT + 1), ""), (gzip.compress(b" " * (LIMIT + 1)), "gzip")]
-)
+@pytest.mark.parametrize(("body", "coding"), [(b" " * (LIMIT + 1), ""), (gzip.compress(b" " * (LIMIT + 1)), "gzip")])
 async def test_a_response_beyond_the_limit_is_not_read_to_its_end_and_the_batch_is_halved(
     server: FakeElasticsearch, sink: ElasticsearchSink, body: bytes, coding: str
 ) -> None:
@@ -526,9 +510,7 @@ async def test_a_proxy_that_compresses_unasked_costs_nothing(
     assert server.requests[0].headers["accept-encoding"] == "identity"
 
 
-async def test_a_body_that_cannot_be_inflated_is_sent_again(
-    server: FakeElasticsearch, sink: ElasticsearchSink
-) -> None:
+async def test_a_body_that_cannot_be_inflated_is_sent_again(server: FakeElasticsearch, sink: ElasticsearchSink) -> None:
     server.replies.append(Reply(200, b'{"errors":false}', {"content-encoding": "gzip"}))
     outcome = await sink.send([stored(1)])
     assert (outcome.retry, outcome.reason) == ([1], RetryReason.UNKNOWN)
@@ -541,9 +523,7 @@ async def test_a_response_that_drips_times_out_as_a_whole(server: FakeElasticsea
     assert (outcome.retry, outcome.reason, outcome.whole) == ([1], RetryReason.TIMEOUT, True)
 
 
-@pytest.mark.parametrize(
-    "status", [0, -1, 1, 99, 100, 199, 300, 600, 10**30, True, "201", None, 201.0, [201]]
-)
+@pytest.mark.parametrize("status", [0, -1, 1, 99, 100, 199, 300, 600, 10**30, True, "201", None, 201.0, [201]])
 async def test_an_item_whose_status_is_no_success_is_never_delivered(
     server: FakeElasticsearch, sink: ElasticsearchSink, status: Any
 ) -> None:
@@ -606,15 +586,11 @@ async def tls_server(certificate: Certificate) -> AsyncIterator[FakeElasticsearc
         yield fake
 
 
-async def test_a_certificate_of_the_ca_file_is_trusted(
-    tls_server: FakeElasticsearch, certificate: Certificate
-) -> None:
+async def test_a_certificate_of_the_ca_file_is_trusted(tls_server: FakeElasticsearch, certificate: Certificate) -> None:
     assert (await send_once(tls_server, stored(1), ca_file=certificate.cert)).delivered == [1]
 
 
-async def test_an_untrusted_certificate_pauses_the_sink_and_gets_no_event(
-    tls_server: FakeElasticsearch,
-) -> None:
+async def test_an_untrusted_certificate_pauses_the_sink_and_gets_no_event(tls_server: FakeElasticsearch) -> None:
     outcome = await send_once(tls_server, stored(1))
     assert (outcome.retry, outcome.reason, outcome.pause) == ([1], RetryReason.CONNECTION, True)
     assert "certificate verify failed" in outcome.detail
@@ -640,11 +616,7 @@ async def test_the_usual_mistakes_are_one_sentence_with_the_address_once_and_wha
     tls_port = tls_server.port
     for url, ca_file, mend in (
         (tls_server.url, None, "set `ca_file` to the PEM file of its CA"),
-        (
-            f"https://localhost:{tls_port}",
-            certificate.cert,
-            "in `hosts`, write a name that is in the certificate",
-        ),
+        (f"https://localhost:{tls_port}", certificate.cert, "in `hosts`, write a name that is in the certificate"),
         (server.url.replace("http:", "https:"), None, "write `http://` in `hosts`"),
         (closed.url, None, "check `hosts`, and that the server runs"),
         ("http://nowhere.invalid:9200", None, "cannot be resolved"),
@@ -656,17 +628,13 @@ async def test_the_usual_mistakes_are_one_sentence_with_the_address_once_and_wha
         assert "\n" not in outcome.detail
 
 
-async def test_a_server_that_hangs_up_may_expect_tls(
-    server: FakeElasticsearch, sink: ElasticsearchSink
-) -> None:
+async def test_a_server_that_hangs_up_may_expect_tls(server: FakeElasticsearch, sink: ElasticsearchSink) -> None:
     server.replies.append(Reply(None))
     outcome = await sink.send([stored(1)])
     assert "if this port expects TLS, write `https://` in `hosts`" in outcome.detail
 
 
-@pytest.mark.parametrize(
-    ("status", "mend"), [(401, "set `api_key` to a valid key"), (403, "`auto_configure`")]
-)
+@pytest.mark.parametrize(("status", "mend"), [(401, "set `api_key` to a valid key"), (403, "`auto_configure`")])
 async def test_a_refused_key_is_told_with_what_to_do(
     server: FakeElasticsearch, sink: ElasticsearchSink, status: int, mend: str
 ) -> None:
@@ -681,6 +649,4 @@ async def test_turning_verification_off_works_and_logs_a_warning(tls_server: Fak
     with structlog.testing.capture_logs() as lines:
         outcome = await send_once(tls_server, stored(1), verify_certificate=False)
     assert outcome.delivered == [1]
-    assert [(line["log_level"], line["action"]) for line in lines] == [
-        ("warning", "certificate_not_verified")
-    ]
+    assert [(line["log_level"], line["action"]) for line in lines] == [("warning", "certificate_not_verified")]

@@ -24,9 +24,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
-async def test_a_file_that_something_else_wrote_is_not_changed_until_it_is_moved(
-    tmp_path: Path, kind: str
-) -> None:
+async def test_a_file_that_something_else_wrote_is_not_changed_until_it_is_moved(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes(FOREIGN[kind])
     with structlog.testing.capture_logs() as lines:

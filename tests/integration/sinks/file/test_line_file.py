@@ -51,9 +51,7 @@ async def test_a_partial_line_longer_than_one_read_is_truncated(tmp_path: Path) 
         assert path.read_bytes() == whole
 
 
-async def test_a_disk_that_fills_up_leaves_nothing_half_written_and_goes_on_when_there_is_room(
-    tmp_path: Path,
-) -> None:
+async def test_a_disk_that_fills_up_leaves_nothing_half_written_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     path = tmp_path / "okta.ndjson"
     async with sink_at(path) as sink:
         await sink.send(batch(1, 2000))
@@ -153,9 +151,7 @@ async def test_the_day_of_a_file_survives_a_restart(tmp_path: Path) -> None:
 
 async def test_only_the_newest_files_are_kept_and_no_other_file_is_touched(tmp_path: Path) -> None:
     path = tmp_path / "okta.ndjson"
-    strangers = [
-        tmp_path / name for name in ("okta-notes.ndjson", "okta-20260101T120000Z.json", "other.ndjson")
-    ]
+    strangers = [tmp_path / name for name in ("okta-notes.ndjson", "okta-20260101T120000Z.json", "other.ndjson")]
     for stranger in strangers:
         stranger.write_text("mine")
     clock = ManualClock()
@@ -240,9 +236,7 @@ async def test_delivered_means_that_the_lines_and_the_new_name_are_synced(
 
 
 @pytest.mark.parametrize(
-    "failing",
-    [["pwrite"], ["fsync"], ["fsync", "ftruncate"], ["pwrite", "ftruncate", "ftruncate"]],
-    ids="-".join,
+    "failing", [["pwrite"], ["fsync"], ["fsync", "ftruncate"], ["pwrite", "ftruncate", "ftruncate"]], ids="-".join
 )
 async def test_a_disk_that_fails_leaves_no_line_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: list[str]
@@ -326,9 +320,7 @@ async def test_a_file_that_cannot_be_truncated_is_let_go_when_another_takes_its_
     assert [line["action"] for line in lines] == ["file_let_go"]
 
 
-async def test_a_directory_that_is_replaced_holds_neither_the_old_file_nor_the_old_lock(
-    tmp_path: Path,
-) -> None:
+async def test_a_directory_that_is_replaced_holds_neither_the_old_file_nor_the_old_lock(tmp_path: Path) -> None:
     path = tmp_path / "archive" / "okta.ndjson"
     async with sink_at(path) as sink:
         await sink.send(batch(1, 1))

@@ -46,8 +46,7 @@ async def test_a_raw_line_is_the_event_as_received(tmp_path: Path) -> None:
 @pytest.mark.long
 @given(
     value=st.recursive(
-        st.none() | st.integers() | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
     )
 )
 @settings(max_examples=20, deadline=None)
@@ -55,9 +54,7 @@ def test_a_body_over_several_lines_becomes_one_line_with_the_same_values(
     value: object, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("lines") / "okta.ndjson"
-    body = msgspec.json.format(msgspec.json.encode({"uuid": "u-1", "value": value}), indent=2).replace(
-        b"\n", b"\r\n"
-    )
+    body = msgspec.json.format(msgspec.json.encode({"uuid": "u-1", "value": value}), indent=2).replace(b"\n", b"\r\n")
 
     async def send() -> None:
         async with sink_at(path) as sink:
@@ -73,10 +70,7 @@ async def test_an_ecs_line_is_the_document(tmp_path: Path) -> None:
     async with sink_at(path, format="ecs") as sink:
         await sink.send(batch(1, 1))
     document = msgspec.json.decode(path.read_bytes())
-    assert (document["@timestamp"], document["event"]["action"]) == (
-        "2026-01-01T11:59:58.123Z",
-        "user.session.start",
-    )
+    assert (document["@timestamp"], document["event"]["action"]) == ("2026-01-01T11:59:58.123Z", "user.session.start")
 
 
 async def test_an_event_that_cannot_be_a_document_is_rejected_alone(tmp_path: Path) -> None:
@@ -85,9 +79,7 @@ async def test_an_event_that_cannot_be_a_document_is_rejected_alone(tmp_path: Pa
         outcome = await sink.send(events)
         only_bad = await sink.send([events[1]])
     assert (outcome.delivered, outcome.retry) == ([1, 3], ())
-    assert [(rejection.seq, rejection.reason) for rejection in outcome.rejected] == [
-        (2, RejectReason.UNMAPPABLE)
-    ]
+    assert [(rejection.seq, rejection.reason) for rejection in outcome.rejected] == [(2, RejectReason.UNMAPPABLE)]
     assert (only_bad.delivered, len(only_bad.rejected)) == ((), 1)
 
 

@@ -64,17 +64,7 @@ async def test_an_answer_after_interim_responses_without_end_is_not_read(server:
         b"HTTP/1.1 200",
         b"HTTP/1.0 200 OK\r\n\r\n",
     ],
-    ids=[
-        "half",
-        "no body",
-        "no chunk",
-        "no last chunk",
-        "no length",
-        "no end of headers",
-        "status",
-        "200",
-        "1.0",
-    ],
+    ids=["half", "no body", "no chunk", "no last chunk", "no length", "no end of headers", "status", "200", "1.0"],
 )
 async def test_an_acceptance_that_may_be_cut_off_is_a_retry_on_a_new_connection(
     server: FakeOtlpHttp, raw: bytes
@@ -112,15 +102,11 @@ async def test_an_empty_200_of_another_type_is_not_an_acceptance(server: FakeOtl
     """As of a gRPC server, whose refusal is in `grpc-status`, and of nginx with `return 200`."""
     (result,) = await send(server, Answer(headers={"Content-Type": kind, "grpc-status": "7"}, body=b""))
     assert (list(result.retry), list(result.delivered), result.pause) == ([1, 2], [], True)
-    assert (
-        f"not the response of an OTLP server: HTTP 200 without a body, of the type {kind};" in result.detail
-    )
+    assert f"not the response of an OTLP server: HTTP 200 without a body, of the type {kind};" in result.detail
 
 
 @pytest.mark.parametrize("kind", [b"", _PROTOBUF, b"Content-Type: application/protobuf\r\n"])
-async def test_an_empty_200_of_the_requests_type_or_of_none_is_an_acceptance(
-    server: FakeOtlpHttp, kind: bytes
-) -> None:
+async def test_an_empty_200_of_the_requests_type_or_of_none_is_an_acceptance(server: FakeOtlpHttp, kind: bytes) -> None:
     empty = [b"Content-Length: 0\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"]
     results = await send(server, *(Answer(raw=b"HTTP/1.1 200 OK\r\n" + kind + rest) for rest in empty))
     assert [result.delivered for result in results] == [[1, 2], [1, 2]]

@@ -135,10 +135,7 @@ GIGABYTES = {
     "in its headers": b"HTTP/1.1 200 OK\r\n",
 }
 _MEBIBYTE = b"\0" * (1 << 20)
-_PIECES = {
-    "chunked": b"100000\r\n" + _MEBIBYTE + b"\r\n",
-    "in its headers": b"X-Long: " + b"x" * 60_000 + b"\r\n",
-}
+_PIECES = {"chunked": b"100000\r\n" + _MEBIBYTE + b"\r\n", "in its headers": b"X-Long: " + b"x" * 60_000 + b"\r\n"}
 
 
 @pytest.mark.parametrize("kind", GIGABYTES)
@@ -263,9 +260,7 @@ async def test_a_200_of_another_type_is_not_an_acceptance(kind: str, body: bytes
 
 
 @pytest.mark.parametrize("content", [(b"It works!",), (b"\x10\x05",), (b"\xff" * 10,), ()])
-async def test_an_ok_over_grpc_with_another_message_or_none_is_not_an_acceptance(
-    content: Sequence[bytes],
-) -> None:
+async def test_an_ok_over_grpc_with_another_message_or_none_is_not_an_acceptance(content: Sequence[bytes]) -> None:
     async def answer(_request: bytes, _context: object) -> AsyncIterator[bytes]:
         for message in content:
             yield message
@@ -296,9 +291,7 @@ async def test_a_redirect_to_a_malformed_address_is_a_redirect() -> None:
     [Answer(404), Answer(405), Answer(302, headers={"Location": "/login"}), Answer(body=b"It works!")],
     ids=["404", "405", "302", "200"],
 )
-async def test_the_reason_of_a_pause_names_the_url_posted_to_and_the_path_of_otlp(
-    path: str, answer: Answer
-) -> None:
+async def test_the_reason_of_a_pause_names_the_url_posted_to_and_the_path_of_otlp(path: str, answer: Answer) -> None:
     async with FakeOtlpHttp() as server:
         server.always = answer
         result = await send(server.url + path)
@@ -338,12 +331,7 @@ async def test_grpc_writes_nothing_to_stderr() -> None:
 
     async with serving(http1) as port, FakeOtlpHttp() as closed:
         await closed.hang_up()
-        urls = [
-            f"http://127.0.0.1:{port}",
-            f"https://127.0.0.1:{port}",
-            closed.url,
-            "http://no-such-host.invalid:4317",
-        ]
+        urls = [f"http://127.0.0.1:{port}", f"https://127.0.0.1:{port}", closed.url, "http://no-such-host.invalid:4317"]
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", _SILENT, *urls, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )

@@ -38,12 +38,9 @@ async def send(url: str, events: int = 2, timeout: str = "5s", **written: Any) -
 
 
 @pytest.mark.parametrize(
-    ("written", "path"),
-    [("", "/v1/logs"), ("/", "/v1/logs"), ("/otlp/v1/logs", "/otlp/v1/logs"), ("/x/", "/x/")],
+    ("written", "path"), [("", "/v1/logs"), ("/", "/v1/logs"), ("/otlp/v1/logs", "/otlp/v1/logs"), ("/x/", "/x/")]
 )
-async def test_the_path_of_otlp_is_added_if_the_url_has_none(
-    server: FakeOtlpHttp, written: str, path: str
-) -> None:
+async def test_the_path_of_otlp_is_added_if_the_url_has_none(server: FakeOtlpHttp, written: str, path: str) -> None:
     await send(server.url + written)
     assert server.requests[0].path == path
 
@@ -93,9 +90,7 @@ async def test_a_response_in_gzip_is_read(server: FakeOtlpHttp) -> None:
     ],
     ids=["html", "empty html", "text", "nested", "no utf-8", "no protobuf", "huge"],
 )
-async def test_a_200_of_another_server_is_not_an_acceptance(
-    server: FakeOtlpHttp, kind: str, body: bytes
-) -> None:
+async def test_a_200_of_another_server_is_not_an_acceptance(server: FakeOtlpHttp, kind: str, body: bytes) -> None:
     server.always = Answer(headers={"Content-Type": kind}, body=body)
     outcome = await send(server.url)
     assert (list(outcome.retry), list(outcome.delivered)) == ([1, 2], [])
@@ -121,9 +116,7 @@ async def test_a_redirect_is_not_an_acceptance_and_its_target_is_named(server: F
     ],
     ids=["protobuf", "text"],
 )
-async def test_a_malformed_event_is_rejected_with_the_servers_text(
-    server: FakeOtlpHttp, answer: Answer
-) -> None:
+async def test_a_malformed_event_is_rejected_with_the_servers_text(server: FakeOtlpHttp, answer: Answer) -> None:
     server.always = answer
     (rejection,) = (await send(server.url, events=1)).rejected
     assert rejection.reason is RejectReason.MALFORMED
@@ -219,11 +212,7 @@ def _server_of(protocol: str, certificate: Certificate, *, mutual: bool) -> Fake
 async def test_a_certificate_of_the_ca_file_is_trusted_and_no_other(
     certificate: Certificate, protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in (
-        "REQUESTS_CA_BUNDLE",
-        "OTEL_EXPORTER_OTLP_CERTIFICATE",
-        "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE",
-    ):
+    for name in ("REQUESTS_CA_BUNDLE", "OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE"):
         monkeypatch.setenv(name, "/nowhere/ca.pem")
     async with _server_of(protocol, certificate, mutual=False) as server:
         trusting = await send(server.url, protocol=protocol, ca_file=certificate.cert)

@@ -112,9 +112,7 @@ async def test_a_record_says_what_happened_when_and_where(server: Server, connec
     assert attributes(record)["user.name"] == "a@acme.test"
 
 
-async def test_the_environment_has_no_effect(
-    server: Server, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_environment_has_no_effect(server: Server, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in HOSTILE.items():
         monkeypatch.setenv(name, value)
     batch = stored_events(2)
@@ -154,9 +152,7 @@ async def test_a_request_with_every_record_refused_is_rejected_with_the_servers_
     batch = stored_events(3)
     server.answers.append(Answer(refused=refused, text="all are too old"))
     outcome = await connect().send(batch)
-    assert outcome.rejected == [
-        Rejection(seq, RejectReason.PARTIAL_SUCCESS, "all are too old") for seq in seqs(batch)
-    ]
+    assert outcome.rejected == [Rejection(seq, RejectReason.PARTIAL_SUCCESS, "all are too old") for seq in seqs(batch)]
     assert (list(outcome.delivered), list(outcome.retry), outcome.unattributed) == ([], [], 0)
 
 
@@ -170,9 +166,7 @@ async def test_a_warning_of_the_server_is_logged_now_and_then(server: Server, co
             assert (list(outcome.delivered), outcome.unattributed) == ([1, 2], 0)
         await clock.advance(61)
         await sink.send(stored_events(1))
-    assert [(line["log_level"], line["detail"]) for line in lines] == [
-        ("warning", "this version will go")
-    ] * 2
+    assert [(line["log_level"], line["detail"]) for line in lines] == [("warning", "this version will go")] * 2
 
 
 async def test_a_busy_server_gets_one_request_and_its_retry_after_is_passed_on(
@@ -226,9 +220,7 @@ async def test_an_event_that_is_not_an_object_is_rejected_and_the_others_are_del
     batch[1] = with_body(batch[1], b"[1, 2]")
     outcome = await connect().send(batch)
     assert outcome.delivered == [1, 3]
-    assert [(rejection.seq, rejection.reason) for rejection in outcome.rejected] == [
-        (2, RejectReason.UNMAPPABLE)
-    ]
+    assert [(rejection.seq, rejection.reason) for rejection in outcome.rejected] == [(2, RejectReason.UNMAPPABLE)]
     assert outcome.rejected[0].detail
     assert server.taken == [batch[0].event.uuid, batch[2].event.uuid]
 
@@ -240,10 +232,7 @@ async def test_nothing_is_sent_if_no_event_can_be_a_record(server: Server, conne
 
 
 ODD = {
-    "integer of 30 digits": (
-        b'"severity":"INFO"',
-        b'"severity":"INFO","version":123456789012345678901234567890',
-    ),
+    "integer of 30 digits": (b'"severity":"INFO"', b'"severity":"INFO","version":123456789012345678901234567890'),
     "double beyond range": (b'"zone":"null"', b'"zone":1e999'),
     "half of a surrogate pair": (b"Ada", b"\\ud83d Ada"),
     "a number for a text": (b'"User login to Okta"', b"18446744073709551615"),
@@ -254,9 +243,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("odd", ODD)
-async def test_an_odd_value_stops_neither_its_event_nor_the_others(
-    server: Server, connect: Connect, odd: str
-) -> None:
+async def test_an_odd_value_stops_neither_its_event_nor_the_others(server: Server, connect: Connect, odd: str) -> None:
     batch = stored_events(3)
     written, instead = ODD[odd]
     body = batch[1].event.body.replace(written, instead)
@@ -291,9 +278,7 @@ async def test_compression_makes_the_request_small(server: Server, connect: Conn
     assert [request.uids for request in server.requests] == [uuids(batch)] * 2
 
 
-async def test_the_event_loop_is_not_blocked(
-    server: Server, connect: Connect, loop_guard: BlockBuster
-) -> None:
+async def test_the_event_loop_is_not_blocked(server: Server, connect: Connect, loop_guard: BlockBuster) -> None:
     batch = stored_events(200)
     assert (await connect(compression="gzip").send(batch)).delivered == seqs(batch)
 

@@ -113,9 +113,7 @@ async def test_ended_actions_are_kept_as_long_as_the_uuids_of_their_events(path:
 async def test_old_ended_actions_make_room_for_events_before_events_are_refused(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, max_size="1MiB") as store:
-        old = [
-            action(alert=f"{number}", state=ActionState.ENDED, detail=20_000 * "x") for number in range(25)
-        ]
+        old = [action(alert=f"{number}", state=ActionState.ENDED, detail=20_000 * "x") for number in range(25)]
         for one in (action(alert="live", state=ActionState.LIVE), *old):
             await store.commit_actions(Batch(), [one])
         await clock.advance(3 * DAY)
@@ -164,9 +162,7 @@ def came(number: int, at: int) -> Event:
 
 
 @pytest.mark.long
-async def test_a_store_of_an_older_version_knows_the_addresses_of_the_events_that_it_holds(
-    path: Path,
-) -> None:
+async def test_a_store_of_an_older_version_knows_the_addresses_of_the_events_that_it_holds(path: Path) -> None:
     """The step reads the real clock."""
     (step,) = (step for step in STEPS if "CREATE TABLE addresses" in step)
     with closing(schema.open_writer(path)) as db:

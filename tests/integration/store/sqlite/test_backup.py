@@ -132,9 +132,7 @@ async def test_a_backup_asked_of_a_running_forwarder_is_made_by_it(path: Path, t
     assert (made.events, made.file) == (3, str(target))
 
 
-async def test_a_backup_needs_no_running_forwarder_and_changes_no_file_of_the_store(
-    path: Path, target: Path
-) -> None:
+async def test_a_backup_needs_no_running_forwarder_and_changes_no_file_of_the_store(path: Path, target: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(3)), timeout=5)
     before = path.read_bytes()

@@ -60,9 +60,7 @@ async def test_a_store_whose_tables_were_changed_is_not_ready_while_it_refuses_e
 
 
 @pytest.mark.long
-async def test_a_store_whose_table_is_put_back_is_ready_with_the_next_event_that_it_stores(
-    path: Path,
-) -> None:
+async def test_a_store_whose_table_is_put_back_is_ready_with_the_next_event_that_it_stores(path: Path) -> None:
     async with opened(path) as store:
         await change(path, "ALTER TABLE events RENAME TO away")
         with pytest.raises(StoreError):

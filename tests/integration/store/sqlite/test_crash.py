@@ -72,9 +72,7 @@ async def test_after_a_kill_the_cursor_is_exactly_behind_the_stored_pages(path: 
             uuids = [stored.event.uuid for stored in await view(store).read(0, limit=10**6, max_bytes=10**9)]
         assert last >= acknowledged[-1]
         assert uuids == [f"{number}-{place}" for number in range(1, last + 1) for place in range(60)]
-        never_came = (
-            commands(path).gaps().pending["acme"] - 15 * last
-        )  # a kill may keep a page's hook from coming
+        never_came = commands(path).gaps().pending["acme"] - 15 * last  # a kill may keep a page's hook from coming
         assert never_came in {15 * number for number in range(kills + 1)}
 
 

@@ -20,9 +20,7 @@ from tests.integration.store.helpers import (
 )
 
 ALL = DeadLetterSelection()
-LATE_EVENT = (
-    b'{"uuid":"late","eventType":"user.session.start","published":"2026-01-01T12:00:00.000Z","new":true}'
-)
+LATE_EVENT = b'{"uuid":"late","eventType":"user.session.start","published":"2026-01-01T12:00:00.000Z","new":true}'
 
 
 async def three_dead(store: SqliteStore) -> None:
@@ -118,9 +116,7 @@ async def test_a_discarded_dead_letter_is_gone_and_counted(path: Path) -> None:
 async def test_unattributed_rejections_count_as_dead_and_can_only_be_discarded(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(5)), timeout=5)
-        await settle(
-            store, "siem", Settlement(5, delivered=5, unattributed=2, unattributed_detail="2 too old")
-        )
+        await settle(store, "siem", Settlement(5, delivered=5, unattributed=2, unattributed_detail="2 too old"))
         ledger = await store.ledger()
         assert (ledger.sinks["siem"].delivered, ledger.sinks["siem"].dead) == (3, 2)
         (letter,) = commands(path).dead_letters(ALL)
@@ -149,9 +145,7 @@ async def test_a_replayed_malformed_event_that_is_valid_by_now_is_stored(path: P
 
 async def test_a_replayed_malformed_event_that_is_known_by_now_is_a_duplicate(path: Path) -> None:
     async with opened(path) as store:
-        await store.append(
-            Batch([event("late")], [MalformedEvent("acme", NOON, "", "?", LATE_EVENT)]), timeout=5
-        )
+        await store.append(Batch([event("late")], [MalformedEvent("acme", NOON, "", "?", LATE_EVENT)]), timeout=5)
         assert await store.replay(ALL) == 1
         ledger = await store.ledger()
         assert (ledger.stored, ledger.duplicates, ledger.rejected) == (1, 1, 0)

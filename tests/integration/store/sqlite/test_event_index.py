@@ -41,9 +41,7 @@ def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 def body(seq: int, user: str = "Ada@acme.test", event_type: str = TYPE) -> str:
     actor = f'{{"id":"00u{seq}","alternateId":"{user}"}}'
-    return (
-        f'{{"actor":{actor},"uuid":"id-{seq}","eventType":"{event_type}","published":"2026-01-01T12:00:00Z"}}'
-    )
+    return f'{{"actor":{actor},"uuid":"id-{seq}","eventType":"{event_type}","published":"2026-01-01T12:00:00Z"}}'
 
 
 def store(db: sqlite3.Connection, first: int, last: int, **bodies: str) -> None:
@@ -67,16 +65,12 @@ def index(db: sqlite3.Connection, indexer: Indexer | None = None) -> list[int]:
     return [block for (block,) in db.execute("SELECT block FROM event_index ORDER BY block")]
 
 
-def ranges(
-    db: sqlite3.Connection, *keys: int, since: int | None = None, until: int | None = None
-) -> list[int]:
+def ranges(db: sqlite3.Connection, *keys: int, since: int | None = None, until: int | None = None) -> list[int]:
     """The blocks that a search reads."""
     return [(first - 1) // BLOCK for first, _ in candidates(db, keys, since, until)]
 
 
-def test_whole_blocks_are_indexed_and_a_search_reads_those_that_may_match_and_the_rest(
-    db: sqlite3.Connection,
-) -> None:
+def test_whole_blocks_are_indexed_and_a_search_reads_those_that_may_match_and_the_rest(db: sqlite3.Connection) -> None:
     store(db, 1, 3 * BLOCK + 5, **{f"_{BLOCK + 7}": body(0, "Eve@acme.test", "zone.create")})
     assert index(db) == [0, 1, 2]
     assert ranges(db, user_key("eve@ACME.test")) == [3, 1]
@@ -96,9 +90,7 @@ def test_a_block_that_has_no_row_is_read(db: sqlite3.Connection) -> None:
     assert ranges(db, user_key("nobody")) == [1]
 
 
-def test_a_step_reads_few_events_and_a_new_indexer_goes_on_after_the_last_block(
-    db: sqlite3.Connection,
-) -> None:
+def test_a_step_reads_few_events_and_a_new_indexer_goes_on_after_the_last_block(db: sqlite3.Connection) -> None:
     store(db, 1, BLOCK + BLOCK // 2)
     indexer = Indexer()
     assert indexer.step(db)
@@ -109,9 +101,7 @@ def test_a_step_reads_few_events_and_a_new_indexer_goes_on_after_the_last_block(
     assert index(db, indexer) == [0, 1]
 
 
-def test_events_that_were_dropped_before_are_left_out_and_their_rows_go_with_them(
-    db: sqlite3.Connection,
-) -> None:
+def test_events_that_were_dropped_before_are_left_out_and_their_rows_go_with_them(db: sqlite3.Connection) -> None:
     store(db, BLOCK + 100, 3 * BLOCK)
     indexer = Indexer()
     assert index(db, indexer) == [1, 2]
@@ -150,9 +140,7 @@ def test_an_odd_actor_spoils_nothing(db: sqlite3.Connection, actor: str, expecte
 
 
 @pytest.mark.parametrize("odd", ['{"a":' * 5000, "[]", body(0, "eve@" + "x" * 70_000)])
-def test_a_block_with_an_event_that_cannot_be_indexed_is_always_read(
-    db: sqlite3.Connection, odd: str
-) -> None:
+def test_a_block_with_an_event_that_cannot_be_indexed_is_always_read(db: sqlite3.Connection, odd: str) -> None:
     store(db, 1, 2 * BLOCK, _5=odd)
     assert index(db) == [0, 1]
     assert ranges(db, user_key("nobody")) == [0]

@@ -13,15 +13,7 @@ from forwarder.store.event_life import Search, SearchResult, SinkLife
 from forwarder.store.sqlite.event_index import BLOCK, Indexer
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock
-from tests.integration.store.helpers import (
-    attach,
-    commands,
-    malformed_event,
-    opened,
-    prune,
-    rejections,
-    settle,
-)
+from tests.integration.store.helpers import attach, commands, malformed_event, opened, prune, rejections, settle
 
 
 def happened(
@@ -101,9 +93,7 @@ async def test_what_became_of_a_dead_letter_is_known_after_it_is_gone(path: Path
         assert await store.replay(DeadLetterSelection(ids=tuple(ids[1:4]))) == 3
         (waits,) = find(path, uuid=uuids[1]).lives[0].sinks
         assert (waits.place, waits.replaying) == ("waiting", True)
-        await settle(
-            store, "siem", Settlement(4, replayed=(2,), dead_again=rejections(3), filtered_replays=(4,))
-        )
+        await settle(store, "siem", Settlement(4, replayed=(2,), dead_again=rejections(3), filtered_replays=(4,)))
         lives = [find(path, uuid=one).lives[0].sinks[0] for one in uuids]
         assert [(life.place, life.at) for life in lives] == [
             (place, NOON + 5 * SECOND) for place in ("discarded", "delivered", "dead", "filtered")
@@ -122,9 +112,7 @@ async def test_a_sink_that_was_added_later_skipped_what_it_was_not_meant_to_get(
         assert {sink.sink: sink.attached for sink in life.sinks} == {"late": False, "siem": True}
 
 
-async def test_rejections_that_a_sink_did_not_attribute_are_told_with_each_event_of_the_batch(
-    path: Path,
-) -> None:
+async def test_rejections_that_a_sink_did_not_attribute_are_told_with_each_event_of_the_batch(path: Path) -> None:
     async with opened(path) as store:
         one, *_ = await store_some(store, *map(happened, range(1, 6)))
         await settle(store, "siem", Settlement(5, delivered=5, unattributed=2, unattributed_detail="too old"))
@@ -162,9 +150,7 @@ async def test_an_event_that_the_hook_missed_or_still_may_deliver_says_so(path: 
 
 async def test_an_event_of_a_backfill_says_so_and_no_sender_of_a_hook_can_pretend_it(path: Path) -> None:
     async with opened(path) as store:
-        await store_some(
-            store, happened(1, source=Source.LOG, envelope_id=BACKFILL), happened(2, envelope_id=BACKFILL)
-        )
+        await store_some(store, happened(1, source=Source.LOG, envelope_id=BACKFILL), happened(2, envelope_id=BACKFILL))
         sources = [find(path, uuid=happened(number).uuid).lives[0].source for number in (1, 2)]
         assert sources == ["backfill", "hook"]
 
@@ -174,10 +160,7 @@ async def test_a_malformed_event_is_found_by_the_uuid_in_its_text(path: Path) ->
     async with opened(path) as store:
         await store.append(Batch(malformed=[malformed_event(f'{{"uuid":"{name}"}}'.encode())]), timeout=5)
         found = find(path, uuid=name)
-        assert (found.lives, [(one.org, one.detail) for one in found.malformed]) == (
-            [],
-            [("acme", "no uuid")],
-        )
+        assert (found.lives, [(one.org, one.detail) for one in found.malformed]) == ([], [("acme", "no uuid")])
         assert not find(path, uuid=name, org="other").malformed
 
 
@@ -234,9 +217,7 @@ async def test_events_are_found_by_user_type_time_and_org(path: Path, *, indexed
         happened(4, user="bob@acme.test", event_type="zone.create", org="globex", at=NOON + 4 * SECOND),
     ]
     others = [
-        happened(
-            1000 + n, user="eve@acme.test", event_type="group.lifecycle.create", at=NOON + 86_400 * SECOND
-        )
+        happened(1000 + n, user="eve@acme.test", event_type="group.lifecycle.create", at=NOON + 86_400 * SECOND)
         for n in range(2 * BLOCK)
     ]
     async with opened(path) as store:

@@ -74,9 +74,7 @@ def test_an_event_is_found_among_a_million_within_a_second(tmp_path: Path) -> No
         "a user": Search(user="user4711@ACME.test"),
         "a user's id": Search(user="00u4711"),
         "no user": Search(user="nobody@acme.test"),
-        "a type and a time": Search(
-            event_type="user.session.end", since=499_700 * 10**6, until=500_300 * 10**6
-        ),
+        "a type and a time": Search(event_type="user.session.end", since=499_700 * 10**6, until=500_300 * 10**6),
         "a pattern and a time": Search(event_type="user.*", since=10**6, until=600 * 10**6),
     }
     expected = {"the first": 1, "the last": 1, "none": 0, "no user": 0}

@@ -147,8 +147,7 @@ async def test_a_full_disk_fails_the_whole_group(path: Path) -> None:
     async with opened(path) as store:
         async with full_by_page_count(store):
             results = await asyncio.gather(
-                *(store.append(Batch([event(size=100_000)]), timeout=5) for _ in range(20)),
-                return_exceptions=True,
+                *(store.append(Batch([event(size=100_000)]), timeout=5) for _ in range(20)), return_exceptions=True
             )
         acknowledged = [result for result in results if not isinstance(result, StoreFullError)]
         assert len(acknowledged) == (await store.ledger()).stored < 20
@@ -164,10 +163,7 @@ def tmpfs(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "disk"
     place.mkdir()
     done = subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)],
-        capture_output=True,
-        text=True,
-        check=False,
+        [mount, "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)], capture_output=True, text=True, check=False
     )
     if done.returncode:
         pytest.skip(f"this machine may not mount: {done.stderr.strip()}")
@@ -242,9 +238,7 @@ async def test_after_an_io_error_the_file_is_reopened_and_nothing_acknowledged_i
 
 
 @pytest.mark.long
-async def test_after_an_io_error_nothing_is_stored_while_the_old_wal_cannot_be_checkpointed(
-    path: Path,
-) -> None:
+async def test_after_an_io_error_nothing_is_stored_while_the_old_wal_cannot_be_checkpointed(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(5)), timeout=5)
         with closing(schema.connect_reader(path)) as looking:
@@ -332,9 +326,7 @@ def test_an_error_of_sqlite_on_a_full_disk_names_the_full_disk(
     error.sqlite_errorcode = code
     assert "check the disk and the permissions" in str(schema.to_store_error(path, error))
     monkeypatch.setattr(
-        os,
-        "statvfs",
-        lambda _: SimpleNamespace(f_blocks=1000, f_bavail=0, f_frsize=4096, f_files=9, f_favail=9),
+        os, "statvfs", lambda _: SimpleNamespace(f_blocks=1000, f_bavail=0, f_frsize=4096, f_files=9, f_favail=9)
     )
     found = schema.to_store_error(path, error)
     assert isinstance(found, StoreFullError)
@@ -347,8 +339,7 @@ async def test_where_a_file_may_not_grow_the_limit_to_raise_is_named(path: Path)
         with (
             writes_fail(),
             pytest.raises(
-                StoreError,
-                match=r"has reached the largest size that this process may write; raise .*LimitFSIZE",
+                StoreError, match=r"has reached the largest size that this process may write; raise .*LimitFSIZE"
             ),
         ):
             await store.append(Batch([event()]), timeout=5)
@@ -361,9 +352,7 @@ def test_where_the_file_system_is_read_only_this_is_named(tmpfs: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(tmpfs)], check=True)
     error = sqlite3.OperationalError("attempt to write a readonly database")
     error.sqlite_errorcode = sqlite3.SQLITE_READONLY
-    assert "Read-only file system; mount the file system for writing" in str(
-        schema.to_store_error(path, error)
-    )
+    assert "Read-only file system; mount the file system for writing" in str(schema.to_store_error(path, error))
 
 
 async def test_a_store_that_fails_and_recovers_without_end_writes_few_lines(path: Path) -> None:

@@ -21,11 +21,7 @@ def happened(one: Event, seconds: int, event_type: str = "user.session.start") -
 async def fill(store: SqliteStore) -> list[Event]:
     """Of acme three are missed and one is awaited, of other one is missed, of quiet nothing is."""
     uuid = "dc3c8e66-ea09-11ef-9cf1-ad97f4a9f2f5"
-    acme = [
-        happened(logged(uuid), 1),
-        happened(logged("odd"), 2, "group.user_membership.add"),
-        happened(logged(), 3),
-    ]
+    acme = [happened(logged(uuid), 1), happened(logged("odd"), 2, "group.user_membership.add"), happened(logged(), 3)]
     other = [happened(logged(uuid, org="other"), 1)]
     young = happened(logged(), 9)
     await store.append(page(*acme, young, logged(), expected=[*acme, young]), timeout=5)
@@ -50,8 +46,7 @@ async def test_missed_events_are_counted_by_type_and_listed_newest_first(path: P
     assert list(gaps.missed["acme"]) == ["user.session.start", "group.user_membership.add"]
     assert gaps.pending == {"acme": 1, "other": 0, "quiet": 0}
     assert gaps.events == [
-        Gap(one.org, one.uuid, one.event_type, one.published, NOON, NOON + 77)
-        for one in (third, second, first, other)
+        Gap(one.org, one.uuid, one.event_type, one.published, NOON, NOON + 77) for one in (third, second, first, other)
     ]
     assert commands(path).gaps() == gaps
 

@@ -175,9 +175,7 @@ async def test_a_moved_removed_or_replaced_store_accepts_nothing_and_says_so_onc
             if idle:
                 await until(lambda: store.not_ready_reason is not None, seconds=2)
             accepted, refused = await append_some(store)
-            if (
-                change is remove_shm and not idle
-            ):  # no event is in it, so only the next check of all files notices
+            if change is remove_shm and not idle:  # no event is in it, so only the next check of all files notices
                 await until(lambda: store.not_ready_reason is not None, seconds=2)
                 accepted, refused = await append_some(store)
         assert (len(accepted), len(refused)) == (0, 5)
@@ -265,9 +263,7 @@ async def test_a_store_that_was_touched_only_accepts_events(path: Path) -> None:
         assert len((await append_some(store))[0]) == 5
 
 
-async def test_a_store_that_was_moved_alone_is_complete_and_the_next_start_begins_a_new_one(
-    path: Path,
-) -> None:
+async def test_a_store_that_was_moved_alone_is_complete_and_the_next_start_begins_a_new_one(path: Path) -> None:
     acknowledged = events(5)
     async with opened(path) as store:
         await store.append(Batch(acknowledged), timeout=5)
@@ -374,7 +370,9 @@ async def test_a_store_that_this_user_may_not_read_any_more_is_noticed(path: Pat
         await until(lambda: store.not_ready_reason is not None, seconds=2)
 
 
-_READ = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('SELECT * FROM events').fetchall(); db.close()"
+_READ = (
+    "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('SELECT * FROM events').fetchall(); db.close()"
+)
 
 
 async def test_a_program_that_reads_the_live_store_does_not_remove_its_wal(path: Path) -> None:

@@ -18,9 +18,7 @@ async def test_a_page_with_known_and_repeated_events_stores_each_once(path: Path
         assert await store.cursor("log:acme") == "next"
         assert await store.cursor("log:other") is None
         new = [logged(size=3000) for _ in range(200)]
-        whole = page(
-            twice, *new, known, twice, expected=new[:3], malformed=[malformed_event()], cursor="later"
-        )
+        whole = page(twice, *new, known, twice, expected=new[:3], malformed=[malformed_event()], cursor="later")
         appended = await store.append(whole, timeout=5)
         assert (list(appended.stored), appended.duplicates) == ([twice, *new], 2)
         assert await store.cursor("log:acme") == "later"

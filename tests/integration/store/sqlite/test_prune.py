@@ -44,9 +44,7 @@ async def test_settled_bodies_are_dropped_after_the_retention_and_not_before(pat
         assert (await store.ledger()).balanced
 
 
-async def test_bodies_are_dropped_after_the_retention_though_the_clock_was_a_year_ahead_before(
-    path: Path,
-) -> None:
+async def test_bodies_are_dropped_after_the_retention_though_the_clock_was_a_year_ahead_before(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock) as store:
         await append_at(store, clock, 2)
@@ -87,9 +85,7 @@ async def test_an_event_that_a_sink_waits_for_stays_however_old(path: Path) -> N
         assert await held(store) == [2, 3, 4]
 
 
-async def test_a_detached_sink_holds_nothing_back_and_skips_dropped_events_when_it_returns(
-    path: Path,
-) -> None:
+async def test_a_detached_sink_holds_nothing_back_and_skips_dropped_events_when_it_returns(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock, sinks=("siem", "archive")) as store:
         await append_at(store, clock, 4)
@@ -192,9 +188,7 @@ async def test_freed_space_is_used_again(path: Path) -> None:
     sizes = []
     async with opened(path, clock) as store:
         for day in range(6):
-            await store.append(
-                Batch([event(size=4000, received_at=clock.now()) for _ in range(500)]), timeout=5
-            )
+            await store.append(Batch([event(size=4000, received_at=clock.now()) for _ in range(500)]), timeout=5)
             if not day:
                 await at_rest(store, path)
                 sizes.append(path.stat().st_size)

@@ -67,9 +67,7 @@ class Sink(ManualClock):
             bad = [seq for seq in seqs if seq == self._rejects]
             position = (await self._store.ledger()).sinks["siem"].position
             good = [seq for seq in seqs if seq not in bad]
-            await settle(
-                self._store, "siem", Settlement(position, replayed=good, dead_again=rejections(*bad))
-            )
+            await settle(self._store, "siem", Settlement(position, replayed=good, dead_again=rejections(*bad)))
             assert (await self._store.ledger()).balanced
 
 
@@ -81,9 +79,7 @@ def only(*types: str) -> Callable[[str], bool]:
     return lambda event_type: event_type in types
 
 
-async def run(
-    store: SqliteStore, clock: ManualClock, chosen: Range | None = ALL, **more: Any
-) -> RedeliveryProgress:
+async def run(store: SqliteStore, clock: ManualClock, chosen: Range | None = ALL, **more: Any) -> RedeliveryProgress:
     request = RedeliverRequest("siem", chosen, more.pop("rate", 1e6))
     return await redeliver(store, clock, request, more.pop("accepts", None), more.pop("report", ignore))
 
@@ -298,9 +294,7 @@ FATES = ("delivered", "dead", "filtered")
     fates=st.lists(st.sampled_from((*FATES, "discarded")), max_size=12),
     waiting=st.integers(0, 3),
     rounds=st.lists(
-        st.tuples(
-            st.integers(0, 20), st.integers(0, 20), st.lists(st.sampled_from(FATES), min_size=20, max_size=20)
-        ),
+        st.tuples(st.integers(0, 20), st.integers(0, 20), st.lists(st.sampled_from(FATES), min_size=20, max_size=20)),
         min_size=1,
         max_size=4,
     ),
@@ -357,9 +351,6 @@ async def _settle_as(store: SqliteStore, position: int, outcomes: list[str]) -> 
     for seq, fate in zip(replays, outcomes, strict=False):
         ended[fate].append(seq)
     done = Settlement(
-        position,
-        replayed=ended["delivered"],
-        dead_again=rejections(*ended["dead"]),
-        filtered_replays=ended["filtered"],
+        position, replayed=ended["delivered"], dead_again=rejections(*ended["dead"]), filtered_replays=ended["filtered"]
     )
     await settle(store, "siem", done)

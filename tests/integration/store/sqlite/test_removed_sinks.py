@@ -8,16 +8,7 @@ import pytest
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Batch, Settlement
 from forwarder.store.sqlite.store import SqliteStore
-from tests.integration.store.helpers import (
-    answering,
-    attach,
-    commands,
-    delivered,
-    events,
-    opened,
-    rejections,
-    settle,
-)
+from tests.integration.store.helpers import answering, attach, commands, delivered, events, opened, rejections, settle
 
 
 async def leave_events(store: SqliteStore) -> None:

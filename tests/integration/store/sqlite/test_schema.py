@@ -210,10 +210,7 @@ async def test_a_store_of_version_1_is_migrated_with_everything_in_it(path: Path
 
 def test_a_migrated_store_has_the_shape_of_a_new_one(path: Path, tmp_path: Path) -> None:
     made_by_version_1(path)
-    with (
-        closing(schema.open_writer(path)) as migrated,
-        closing(schema.open_writer(tmp_path / "new.db")) as new,
-    ):
+    with closing(schema.open_writer(path)) as migrated, closing(schema.open_writer(tmp_path / "new.db")) as new:
         assert shape(migrated) == shape(new)
 
 

@@ -63,11 +63,7 @@ async def test_everything_survives_a_restart(path: Path) -> None:
 async def test_a_second_forwarder_on_the_store_is_refused_and_learns_the_pid(path: Path) -> None:
     async with opened(path) as store:
         second = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-c", _SECOND, str(path)],
-            capture_output=True,
-            text=True,
-            check=True,
+            subprocess.run, [sys.executable, "-c", _SECOND, str(path)], capture_output=True, text=True, check=True
         )
         assert "is in use by the process with pid" in second.stdout
         with pytest.raises(StoreLockedError):
@@ -85,10 +81,7 @@ async def test_a_cancelled_or_late_append_is_still_committed(path: Path) -> None
         with pytest.raises(StoreTimeoutError, match="not committed within 0 s"):
             await store.append(Batch([second]), timeout=0)
         await store.append(Batch([]), timeout=5)
-        assert [stored.event for stored in await view(store).read(0, limit=9, max_bytes=10**6)] == [
-            first,
-            second,
-        ]
+        assert [stored.event for stored in await view(store).read(0, limit=9, max_bytes=10**6)] == [first, second]
 
 
 async def test_close_commits_earlier_appends(path: Path) -> None:
@@ -109,8 +102,7 @@ async def test_a_value_that_cannot_be_stored_fails_alone(path: Path) -> None:
     async with opened(path) as store:
         good, poison, huge = event(), event("lone \ud800 surrogate"), event(received_at=2**63)
         results = await asyncio.gather(
-            *(store.append(Batch([one]), timeout=5) for one in (good, poison, huge, event())),
-            return_exceptions=True,
+            *(store.append(Batch([one]), timeout=5) for one in (good, poison, huge, event())), return_exceptions=True
         )
         assert [isinstance(result, StoreError) for result in results] == [False, True, True, False]
         assert store.not_ready_reason is None
@@ -136,11 +128,7 @@ async def test_a_sink_that_is_not_attached_settles_nothing(path: Path) -> None:
 async def test_a_new_sink_starts_with_the_oldest_event_or_with_the_next(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(3)), timeout=5)
-        assert await attach(store, {"siem": "oldest", "old": "oldest", "new": "now"}) == {
-            "siem": 0,
-            "old": 0,
-            "new": 3,
-        }
+        assert await attach(store, {"siem": "oldest", "old": "oldest", "new": "now"}) == {"siem": 0, "old": 0, "new": 3}
         await store.append(Batch(events(1)), timeout=5)
         ledger = await store.ledger()
         assert (ledger.sinks["old"].skipped, ledger.sinks["old"].waiting) == (0, 4)

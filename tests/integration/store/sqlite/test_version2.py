@@ -31,9 +31,7 @@ def body(name: str, minute: int) -> bytes:
     return text.encode()
 
 
-def stored(
-    number: int, org: str, source: Source = Source.HOOK, envelope_id: str = "", name: str = ""
-) -> Event:
+def stored(number: int, org: str, source: Source = Source.HOOK, envelope_id: str = "", name: str = "") -> Event:
     at, name = NOON + number * MINUTE, name or uuid(number)
     return Event(org, name, "user.session.start", at, at, source, envelope_id, body(name, number))
 

@@ -75,9 +75,7 @@ async def test_a_copy_made_after_a_checkpoint_by_another_process_is_an_earlier_c
 
 
 @pytest.mark.long
-async def test_a_copy_made_between_two_checkpoints_inside_commits_is_an_earlier_copy_later(
-    path: Path,
-) -> None:
+async def test_a_copy_made_between_two_checkpoints_inside_commits_is_an_earlier_copy_later(path: Path) -> None:
     async def commit_until_checkpointed(store: SqliteStore) -> None:
         written = path.stat().st_mtime_ns
         while path.stat().st_mtime_ns == written:
@@ -97,9 +95,7 @@ async def test_a_copy_made_between_two_checkpoints_inside_commits_is_an_earlier_
 @pytest.mark.long
 @pytest.mark.parametrize("kept", [0, 1000, 20_000], ids=["none", "a part of a frame", "a frame"])
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_a_wal_that_another_program_truncated_is_no_checkpoint(
-    path: Path, kept: int, *, restarted: bool
-) -> None:
+async def test_a_wal_that_another_program_truncated_is_no_checkpoint(path: Path, kept: int, *, restarted: bool) -> None:
     async with opened(path) as store:
         for one in events(30):
             await store.append(Batch([one]), timeout=5)

@@ -18,8 +18,7 @@ from forwarder.emulator.events.generator import GeneratedEvent, Generator
 
 ELIGIBLE = sorted(name for name, tags in EVENT_TYPES.items() if HOOK_ELIGIBLE in tags)
 DOCUMENTATION = [
-    ipaddress.ip_network(net)
-    for net in ("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24", "2001:db8::/32")
+    ipaddress.ip_network(net) for net in ("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24", "2001:db8::/32")
 ]
 NOW: Micros = 1_790_000_000_123_456
 GREGORIAN = 0x01B21DD213814000
@@ -87,9 +86,7 @@ def test_another_seed_makes_other_events() -> None:
 
 @pytest.mark.long
 @given(event_type=st.sampled_from(sorted(EVENT_TYPES)), seed=st.integers(), odd=st.sampled_from([0.0, 1.0]))
-def test_both_shapes_differ_only_by_nulls_and_the_place_of_the_ip_chain(
-    event_type: str, seed: int, odd: float
-) -> None:
+def test_both_shapes_differ_only_by_nulls_and_the_place_of_the_ip_chain(event_type: str, seed: int, odd: float) -> None:
     hook, log = both(generator(seed, edge_case_share=odd).event(event_type, NOW))
     assert "request" not in hook
     assert "ipChain" not in log["client"]
@@ -228,8 +225,7 @@ def test_every_edge_case_occurs() -> None:
         "no address": any(body["client"].get("ipAddress") == "unknown" for body in bodies),
         "number as version": any(body["version"] == 0 for body in bodies),
         "number as postal code": any(
-            isinstance((body["client"].get("geographicalContext") or {}).get("postalCode"), int)
-            for body in bodies
+            isinstance((body["client"].get("geographicalContext") or {}).get("postalCode"), int) for body in bodies
         ),
         "unknown key": any("futureContext" in body for body in bodies),
         "later step": any(body["authenticationContext"]["authenticationStep"] for body in bodies),

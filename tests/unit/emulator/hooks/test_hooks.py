@@ -184,9 +184,7 @@ def test_a_channel_in_another_spelling_keeps_the_verification(
         {"authScheme": {"type": "HEADER", "key": "X-Secret", "value": "the-secret"}},
     ],
 )
-def test_another_channel_drops_the_verification(
-    hooks: Hooks, hook: EmulatedHook, after: dict[str, Any]
-) -> None:
+def test_another_channel_drops_the_verification(hooks: Hooks, hook: EmulatedHook, after: dict[str, Any]) -> None:
     hooks.set_verified(hook)
     hooks.replace(hook.id, json.dumps(with_config(**after)).encode())
     assert state(hook) == ("ACTIVE", "UNVERIFIED")

@@ -13,17 +13,12 @@ from forwarder.emulator.settings import EmulatorSettings
 from tests.fakes.clock import ManualClock
 
 KEY = ec.generate_private_key(ec.SECP256R1())
-PRIVATE = KEY.private_bytes(
-    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-)
-PUBLIC = KEY.public_key().public_bytes(
-    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-)
+PRIVATE = KEY.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+PUBLIC = KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    ["x", "{}", '{"kty":"oct","k":"x"}', '{"kty":"RSA","alg":"none"}', "-----BEGIN PUBLIC KEY-----\nx\n"],
+    "wrong", ["x", "{}", '{"kty":"oct","k":"x"}', '{"kty":"RSA","alg":"none"}', "-----BEGIN PUBLIC KEY-----\nx\n"]
 )
 def test_a_text_that_is_not_a_key_is_refused_at_the_start(wrong: str) -> None:
     settings = EmulatorSettings(token="t", clients={"0oa1": {"keys": [wrong]}})

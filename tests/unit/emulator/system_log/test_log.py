@@ -28,9 +28,7 @@ def events() -> list[LogEntry]:
     return [LogEntry(number * SECOND, b'{"number":%d}' % number) for number in range(10)]
 
 
-def polled(
-    log: EmulatedSystemLog, part: LogRange = ALL, *, limit: int = 3, after: Key | None = None
-) -> list[LogEntry]:
+def polled(log: EmulatedSystemLog, part: LogRange = ALL, *, limit: int = 3, after: Key | None = None) -> list[LogEntry]:
     """All that a poller reads until a page is empty."""
     read: list[LogEntry] = []
     for _ in itertools.count():
@@ -42,9 +40,7 @@ def polled(
     raise AssertionError
 
 
-def bounded(
-    log: EmulatedSystemLog, part: LogRange, *, limit: int = 3, descending: bool = False
-) -> list[LogEntry]:
+def bounded(log: EmulatedSystemLog, part: LogRange, *, limit: int = 3, descending: bool = False) -> list[LogEntry]:
     """All that a bounded reader reads while there is more."""
     page = log.between(part, after=None, limit=limit, descending=descending)
     read = list(page.entries)
@@ -54,9 +50,7 @@ def bounded(
     return read
 
 
-def test_following_the_cursor_gives_every_event_once_in_the_order_of_storage(
-    now: Now, events: list[LogEntry]
-) -> None:
+def test_following_the_cursor_gives_every_event_once_in_the_order_of_storage(now: Now, events: list[LogEntry]) -> None:
     log = EmulatedSystemLog(100, now)
     log.append(events[5:])
     page = log.poll(ALL, after=None, limit=3)
@@ -65,9 +59,7 @@ def test_following_the_cursor_gives_every_event_once_in_the_order_of_storage(
 
 
 @pytest.mark.parametrize("since", [0, 100 * SECOND, 200 * SECOND])
-def test_at_the_end_the_cursor_waits_for_what_comes_next(
-    now: Now, events: list[LogEntry], since: Micros
-) -> None:
+def test_at_the_end_the_cursor_waits_for_what_comes_next(now: Now, events: list[LogEntry], since: Micros) -> None:
     log = EmulatedSystemLog(100, now)
     page = log.poll(LogRange(since, 1 << 62), after=None, limit=10)
     assert (page.entries, page.more) == ([], False)

@@ -62,9 +62,7 @@ def test_a_filter_says_which_events_are_wanted(text: str, *, expected: bool) -> 
         ("(" * 10_000, "E0000053", "too long"),
     ],
 )
-def test_a_filter_that_okta_would_not_take_is_refused_with_the_reason(
-    text: str, code: str, reason: str
-) -> None:
+def test_a_filter_that_okta_would_not_take_is_refused_with_the_reason(text: str, code: str, reason: str) -> None:
     with pytest.raises(OktaApiError) as refused:
         read_filter(text)
     assert (refused.value.status, refused.value.code) == (400, code)

@@ -18,9 +18,7 @@ def limiter(clock: ManualClock) -> RateLimiter:
     return RateLimits(0.5, clock).limiter("/api/v1/logs")
 
 
-def headers(
-    clock: ManualClock, left: int, lasts: float, *, skew: float = 0.0, limit: int = 10
-) -> dict[str, str]:
+def headers(clock: ManualClock, left: int, lasts: float, *, skew: float = 0.0, limit: int = 10) -> dict[str, str]:
     """Return Okta's headers. Okta's clock is `skew` seconds ahead of ours, and the window ends in `lasts` seconds."""
     now = clock.now() / 1e6 + skew
     return {
@@ -52,9 +50,7 @@ def test_no_call_waits_before_the_limit_is_known(limiter: RateLimiter) -> None:
 
 
 @pytest.mark.parametrize("skew", [0.0, -86_400.0, 86_400.0])
-async def test_a_clock_that_is_wrong_does_not_matter(
-    limiter: RateLimiter, clock: ManualClock, skew: float
-) -> None:
+async def test_a_clock_that_is_wrong_does_not_matter(limiter: RateLimiter, clock: ManualClock, skew: float) -> None:
     use(limiter, clock, 5, lasts=30.0, skew=skew)
     assert limiter.exhausted
     await clock.advance(29.0)
@@ -63,9 +59,7 @@ async def test_a_clock_that_is_wrong_does_not_matter(
     assert not limiter.exhausted
 
 
-async def test_an_answer_without_a_date_is_read_by_our_clock(
-    limiter: RateLimiter, clock: ManualClock
-) -> None:
+async def test_an_answer_without_a_date_is_read_by_our_clock(limiter: RateLimiter, clock: ManualClock) -> None:
     for _ in range(5):
         limiter.record_request()
         told = headers(clock, 1, 30.0)
@@ -77,9 +71,7 @@ async def test_an_answer_without_a_date_is_read_by_our_clock(
     assert not limiter.exhausted
 
 
-async def test_a_window_whose_end_moves_does_not_start_again(
-    limiter: RateLimiter, clock: ManualClock
-) -> None:
+async def test_a_window_whose_end_moves_does_not_start_again(limiter: RateLimiter, clock: ManualClock) -> None:
     for _ in range(5):
         use(limiter, clock, 1, lasts=60.0)
         await clock.advance(10.0)
@@ -130,9 +122,7 @@ async def test_no_response_can_stop_the_calls_for_long(limiter: RateLimiter, clo
         "Thu, 01 Jan 99999 00:00:00 GMT", "", "now", "\x00",
     ],
 )  # fmt: skip
-async def test_an_absurd_date_does_not_stop_the_calls(
-    limiter: RateLimiter, clock: ManualClock, date: str
-) -> None:
+async def test_an_absurd_date_does_not_stop_the_calls(limiter: RateLimiter, clock: ManualClock, date: str) -> None:
     limiter.record_request()
     limiter.update_from_headers(headers(clock, 0, 30.0) | {"date": date})
     await clock.advance(2 * WINDOW + 2)

@@ -10,9 +10,7 @@ from forwarder.okta.api import errors
 CALL = ("GET", "https://acme.okta.test", "/api/v1/logs")
 
 
-@pytest.mark.parametrize(
-    "page", [b"<html>not found</html>", b'{"status_code":404,"detail":"Not Found"}', b""]
-)
+@pytest.mark.parametrize("page", [b"<html>not found</html>", b'{"status_code":404,"detail":"Not Found"}', b""])
 def test_a_404_of_another_server_points_to_the_url_of_the_org(page: bytes) -> None:
     text = str(errors.refused(CALL, errors.read_error(404, page, {}), app=False))
     assert "(404" in text

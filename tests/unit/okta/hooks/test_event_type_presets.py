@@ -59,6 +59,4 @@ def test_only_more_types_than_okta_allows_are_a_problem() -> None:
 
 
 def test_all_problems_are_reported_together() -> None:
-    assert (
-        len(event_type_problems(["zone.create", "zone.delete", "no.such.type"], ["user.session.start"])) == 4
-    )
+    assert len(event_type_problems(["zone.create", "zone.delete", "no.such.type"], ["user.session.start"])) == 4

@@ -31,11 +31,7 @@ def answered(**changes: Any) -> dict[str, Any]:
         "name": changes.get("name", "forwarder"),
         "description": "made by hand",
         "created": "2026-01-01T00:00:00.000Z",
-        "events": {
-            "type": "EVENT_TYPE",
-            "items": list(changes.get("types", TYPES)),
-            "filter": changes.get("filter"),
-        },
+        "events": {"type": "EVENT_TYPE", "items": list(changes.get("types", TYPES)), "filter": changes.get("filter")},
         "channel": {"type": "HTTP", "version": "1.0.0", "config": config | changes.get("config", {})},
         "_links": {},
     }
@@ -79,9 +75,7 @@ def test_a_different_spelling_of_the_same_hook_is_no_difference(same: dict[str, 
         ),
         (
             {"config": {"uri": "https://old.example.com/"}},
-            PropertyDifference(
-                "URL", ("https://old.example.com/",), ("https://hooks.example.com/okta/events",)
-            ),
+            PropertyDifference("URL", ("https://old.example.com/",), ("https://hooks.example.com/okta/events",)),
             True,
         ),
         (
@@ -89,11 +83,7 @@ def test_a_different_spelling_of_the_same_hook_is_no_difference(same: dict[str, 
             PropertyDifference("authentication field", ("X-Key",), ("Authorization",)),
             True,
         ),
-        (
-            {"config": {"authScheme": None}},
-            PropertyDifference("authentication field", (), ("Authorization",)),
-            True,
-        ),
+        ({"config": {"authScheme": None}}, PropertyDifference("authentication field", (), ("Authorization",)), True),
     ],
 )
 def test_a_difference_replaces_the_hook_and_one_in_the_channel_verifies_it_again(
@@ -161,9 +151,7 @@ def test_filters_of_the_configuration_replace_those_of_the_hook(
     asked = wanted(filters=filters)
     assert plan(asked, hook(filter=there)).differences == (PropertyDifference("filters", has, wants),)
     sent = to_request(asked, hook(filter=there))["events"]["filter"]
-    entries = {
-        each["event"]: each["condition"]["expression"] for each in (sent or {}).get("eventFilterMap", [])
-    }
+    entries = {each["event"]: each["condition"]["expression"] for each in (sent or {}).get("eventFilterMap", [])}
     assert entries == filters
 
 
@@ -180,9 +168,7 @@ def test_responses_without_optional_keys_can_be_read() -> None:
     assert plan(wanted(), Hook.read(raw)).is_empty
 
 
-@pytest.mark.parametrize(
-    "raw", [None, [], "hook", {}, {"id": "who1"}, answered(config={}) | {"channel": None}]
-)
+@pytest.mark.parametrize("raw", [None, [], "hook", {}, {"id": "who1"}, answered(config={}) | {"channel": None}])
 def test_a_response_that_is_not_a_hook_is_an_error(raw: Any) -> None:
     with pytest.raises(OktaError, match="not an event hook"):
         Hook.read(raw)

@@ -7,14 +7,7 @@ from forwarder.core.errors import OktaError, OktaRefusedError, OktaUnreachableEr
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.okta.settings import ReconcileSettings
-from forwarder.okta.system_log.backfill import (
-    PAUSE,
-    Backfill,
-    BackfillPlan,
-    BackfillProgress,
-    BackfillRequest,
-    backlog,
-)
+from forwarder.okta.system_log.backfill import PAUSE, Backfill, BackfillPlan, BackfillProgress, BackfillRequest, backlog
 from forwarder.okta.system_log.pages import SystemLog
 from forwarder.okta.system_log.reconcile import Reconciler
 from tests.fakes.clock import NOON, ManualClock
@@ -140,9 +133,7 @@ async def test_a_backfill_that_is_interrupted_twice_still_knows_its_start(there:
 
 
 @pytest.mark.parametrize("earlier", [True, False])
-async def test_another_range_than_the_interrupted_one_is_fetched_from_its_start(
-    there: Scene, *, earlier: bool
-) -> None:
+async def test_another_range_than_the_interrupted_one_is_fetched_from_its_start(there: Scene, *, earlier: bool) -> None:
     there.happened(*"abcd", at=NOON - 2 * HOUR)
     there.api.faults.extend([None, None, "broken"])
     with pytest.raises(OktaRefusedError):
@@ -199,9 +190,7 @@ def test_more_than_50_000_waiting_events_of_a_sink_are_a_backlog() -> None:
     assert backlog({"archive": 3, "siem": 50_001}) == "50,001 events wait for the sink siem"
 
 
-async def test_a_backfill_uses_its_fraction_of_the_rate_limit_and_waits_for_the_next_minute(
-    there: Scene,
-) -> None:
+async def test_a_backfill_uses_its_fraction_of_the_rate_limit_and_waits_for_the_next_minute(there: Scene) -> None:
     there.happened(*"abcdefghi", at=NOON - 2 * HOUR)
     there.calls_per_minute = 5
     clock = RushingClock()

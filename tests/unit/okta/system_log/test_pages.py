@@ -69,9 +69,7 @@ async def test_an_unreadable_event_does_not_stop_the_log(bad: bytes) -> None:
 async def test_an_event_that_only_just_can_be_read_does_not_stop_the_log() -> None:
     # How deep a parser can go depends on the depth of the call.
     for levels in range(900, 1000):
-        deep = event("u1", NOON, hooks=[HOOK]).replace(
-            b"{", b'{"x":' + b"[" * levels + b"]" * levels + b",", 1
-        )
+        deep = event("u1", NOON, hooks=[HOOK]).replace(b"{", b'{"x":' + b"[" * levels + b"]" * levels + b",", 1)
         page = await read(b"[" + deep + b"," + event("u2", NOON, hooks=[HOOK]) + b"]")
         assert len(page.events) + len(page.malformed) == 2
         assert "u2" in page.expected_by_hook
@@ -97,9 +95,7 @@ async def test_polling_requests_all_events_in_the_order_of_storing() -> None:
 
 async def test_a_bounded_request_has_an_end() -> None:
     api = LogApi(ManualClock())
-    api.store(
-        event("late", NOON - 1000), event("u0", NOON - 3000), event("u1", NOON - 2000), event("out", NOON)
-    )
+    api.store(event("late", NOON - 1000), event("u0", NOON - 3000), event("u1", NOON - 2000), event("out", NOON))
     log = SystemLog("acme", URL, api, api.clock, limit=2)
     first = await log.first_page(NOON - 3000, NOON)
     assert first.next_link is not None
@@ -166,9 +162,7 @@ def test_only_the_list_of_target_hooks_names_a_hook(debug: object, *, named: boo
 
 
 async def test_without_a_hook_nothing_is_expected_by_it() -> None:
-    assert (
-        await read(b"[" + event("u1", NOON, hooks=[HOOK]) + b"]", hook_id="")
-    ).expected_by_hook == frozenset()
+    assert (await read(b"[" + event("u1", NOON, hooks=[HOOK]) + b"]", hook_id="")).expected_by_hook == frozenset()
 
 
 @pytest.mark.long
@@ -205,12 +199,8 @@ async def test_a_single_event_that_is_too_large_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("polling", [True, False])
-@pytest.mark.parametrize(
-    "link", ["http://[acme/api/v1/logs?after=7", "https://acme.okta.com/api/v1/logs", "?", "#"]
-)
-async def test_a_next_link_that_cannot_be_followed_is_an_error_and_no_end(
-    link: str, *, polling: bool
-) -> None:
+@pytest.mark.parametrize("link", ["http://[acme/api/v1/logs?after=7", "https://acme.okta.com/api/v1/logs", "?", "#"])
+async def test_a_next_link_that_cannot_be_followed_is_an_error_and_no_end(link: str, *, polling: bool) -> None:
     log = SystemLog("acme", URL, OneAnswer(Response(200, b"[]", {"next": link})), ManualClock())
     with pytest.raises(OktaError, match="has no usable link to the next page"):
         await log.first_page(NOON, None if polling else NOON + SECOND)

@@ -245,9 +245,7 @@ async def test_a_clock_that_is_a_year_ahead_at_the_first_start_hides_no_event(
         assert there.store.uuids == ["before", "a"]
         assert reader.state.restarts == 1
     assert there.cursor.newest == NOON - year * SECOND
-    assert [line["since"] for line in logged if line["action"] == "reconcile_restarted"] == [
-        "2025-01-01T11:00:00Z"
-    ]
+    assert [line["since"] for line in logged if line["action"] == "reconcile_restarted"] == ["2025-01-01T11:00:00Z"]
 
 
 async def test_a_clock_that_is_a_second_ahead_restarts_nothing(there: Scene) -> None:
@@ -291,9 +289,7 @@ async def test_an_unreadable_cursor_rewinds_by_a_day(there: Scene, text: str) ->
 
 
 @pytest.mark.long
-async def test_an_event_that_the_hook_did_not_deliver_is_missed_within_two_polls_after_the_grace(
-    there: Scene,
-) -> None:
+async def test_an_event_that_the_hook_did_not_deliver_is_missed_within_two_polls_after_the_grace(there: Scene) -> None:
     async with there.running(poll="60s", grace="5m") as reader:
         await there.clock.advance(301)
         there.happen("missed", hooks=["who1", HOOK])
@@ -364,9 +360,7 @@ async def test_while_the_hook_id_is_unknown_the_last_known_one_counts(there: Sce
         assert list(there.store.pending) == [("acme", "a")]
 
 
-async def test_a_hook_created_since_the_last_check_is_looked_up_when_an_event_targets_one(
-    there: Scene,
-) -> None:
+async def test_a_hook_created_since_the_last_check_is_looked_up_when_an_event_targets_one(there: Scene) -> None:
     there.hook, there.made = None, HOOK
     async with there.running():
         there.happen("before")

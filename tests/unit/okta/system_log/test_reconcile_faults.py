@@ -86,9 +86,7 @@ happenings = st.tuples(
 steps = st.one_of(
     happenings,
     st.tuples(st.just("okta"), st.lists(st.sampled_from([*REFUSALS, "timeout", "repeat", None]), max_size=6)),
-    st.tuples(
-        st.just("store"), st.lists(st.sampled_from(["full", "small", "late", "lost", None]), max_size=4)
-    ),
+    st.tuples(st.just("store"), st.lists(st.sampled_from(["full", "small", "late", "lost", None]), max_size=4)),
     st.tuples(st.just("okta"), st.just(["gone"])),
     st.tuples(st.just("crash"), st.just([])),
     st.tuples(st.just("wait"), st.sampled_from([[1], [600], [90_000]])),
@@ -145,9 +143,7 @@ class Run:
 @pytest.mark.long
 @examples(200)
 @given(script=st.lists(steps, max_size=25))
-def test_no_event_is_lost_or_doubled_under_any_sequence_of_faults(
-    script: list[tuple[str, list[object]]],
-) -> None:
+def test_no_event_is_lost_or_doubled_under_any_sequence_of_faults(script: list[tuple[str, list[object]]]) -> None:
     async def play() -> Run:
         run = Run()
         for kind, given_ in script:

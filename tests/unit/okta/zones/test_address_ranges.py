@@ -27,16 +27,7 @@ def test_two_spellings_of_the_same_addresses_are_equal(one: str, other: str) -> 
 
 @pytest.mark.parametrize(
     "wrong",
-    [
-        "",
-        "nowhere",
-        "203.0.113.300",
-        "203.0.113.9-203.0.113.1",
-        "203.0.113.0/33",
-        "1.2.3.4-::1",
-        "fe80::1%eth0",
-        "-",
-    ],
+    ["", "nowhere", "203.0.113.300", "203.0.113.9-203.0.113.1", "203.0.113.0/33", "1.2.3.4-::1", "fe80::1%eth0", "-"],
 )
 def test_what_is_not_an_address_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError):  # several kinds
@@ -69,16 +60,12 @@ def test_the_first_addresses_that_are_not_covered_are_named(
     assert (found and found.text) == missing
 
 
-_SMALL = st.tuples(st.integers(0, 30), st.integers(0, 30)).map(
-    lambda ends: AddressRange(4, min(ends), max(ends))
-)
+_SMALL = st.tuples(st.integers(0, 30), st.integers(0, 30)).map(lambda ends: AddressRange(4, min(ends), max(ends)))
 
 
 @pytest.mark.long
 @given(_SMALL, st.lists(_SMALL, max_size=5))
-def test_an_address_is_uncovered_exactly_if_no_range_has_it(
-    needed: AddressRange, covering: list[AddressRange]
-) -> None:
+def test_an_address_is_uncovered_exactly_if_no_range_has_it(needed: AddressRange, covering: list[AddressRange]) -> None:
     lacking = [
         number
         for number in range(needed.first, needed.last + 1)
@@ -86,9 +73,7 @@ def test_an_address_is_uncovered_exactly_if_no_range_has_it(
     ]
     found = uncovered(needed, covering)
     assert (found is None) == (not lacking)
-    assert found is None or (
-        found.first == lacking[0] and set(range(found.first, found.last + 1)) <= set(lacking)
-    )
+    assert found is None or (found.first == lacking[0] and set(range(found.first, found.last + 1)) <= set(lacking))
 
 
 @pytest.mark.long

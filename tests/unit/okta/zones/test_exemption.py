@@ -74,10 +74,7 @@ def event(address: str, *hops: str, **changes: Any) -> dict[str, Any]:
 async def test_the_log_shows_from_where_the_service_app_calls() -> None:
     org = ZoneOrg(log=[event("8.8.8.8", "9.9.9.9", "10.0.0.1"), event("8.8.8.8")])
     addresses = await egress(org, client_id="0oa1").addresses()
-    assert {each.range.text for each in addresses} == {
-        "8.8.8.8",
-        "9.9.9.9",
-    }  # what is not public Okta cannot see
+    assert {each.range.text for each in addresses} == {"8.8.8.8", "9.9.9.9"}  # what is not public Okta cannot see
     assert addresses[0].why == "Okta saw our call zone.update at 2026-11-28T12:00:00.000Z from there"
     (query,) = org.queries
     assert query["filter"] == 'actor.id eq "0oa1"'
@@ -100,9 +97,7 @@ async def test_configured_addresses_do_not_hide_the_addresses_that_okta_saw() ->
 
 async def test_an_emulated_org_sees_this_machine() -> None:
     org = ZoneOrg()
-    assert [each.range.text for each in await egress(org, "http://localhost:8085").addresses()] == [
-        "127.0.0.1"
-    ]
+    assert [each.range.text for each in await egress(org, "http://localhost:8085").addresses()] == ["127.0.0.1"]
     assert await egress(org, "http://127.0.0.1:8085", stated=[OWN]).addresses() == [OWN]
     assert org.queries == []
 

@@ -38,10 +38,7 @@ def step(*zones: Zone, **changes: Any) -> ZoneStep:
 
 def test_a_missing_zone_is_created_and_an_equal_one_left() -> None:
     assert (step().action, planned().is_empty) == ("create", False)
-    assert {each.what: each.wants for each in step().differences} == {
-        "places": ("IR", "KP"),
-        "usage": ("BLOCKLIST",),
-    }
+    assert {each.what: each.wants for each in step().differences} == {"places": ("IR", "KP"), "usage": ("BLOCKLIST",)}
     assert (step(zone()).action, planned(zone()).is_empty) == ("none", True)
 
 

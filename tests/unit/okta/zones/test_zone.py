@@ -65,9 +65,7 @@ def test_recorded_dynamic_zones_are_equal_to_their_declaration_in_any_order() ->
     ]
     dynamic: dict[str, Any] = {"type": "DYNAMIC", "locations": answered, "proxyType": None, "asns": ["2232"]}
     assert same(settings, **dynamic)
-    assert same(
-        settings, **dynamic | {"locations": [{"country": "AF", "region": "BGL"}, answered[0], answered[2]]}
-    )
+    assert same(settings, **dynamic | {"locations": [{"country": "AF", "region": "BGL"}, answered[0], answered[2]]})
     assert not same(settings, **dynamic | {"asns": None})
     assert not same(settings, **dynamic | {"proxyType": "Any"})
     assert not same(settings, **dynamic | {"locations": answered[:2]})
@@ -97,10 +95,7 @@ def test_an_enhanced_zone_is_compared_with_what_it_excludes() -> None:
     assert same(settings, **enhanced)
     assert not same(settings, **enhanced | {"asns": {"include": [], "exclude": ["64496"]}})
     assert not same(settings, **enhanced | {"ipServiceCategories": {"include": ["ALL_ANONYMIZERS"]}})
-    excluded = {
-        "include": enhanced["locations"]["include"],
-        "exclude": [{"country": "BE", "region": "BE-VAN"}],
-    }
+    excluded = {"include": enhanced["locations"]["include"], "exclude": [{"country": "BE", "region": "BE-VAN"}]}
     zone = Zone.read(shown(**enhanced | {"locations": excluded}))
     (difference,) = differences_between(desired_zone("blocked", settings).contents, zone.contents)
     assert (difference.what, difference.has) == ("excluded places", ("BE-VAN",))

@@ -67,9 +67,7 @@ def test_the_keys_decide_the_type_of_the_zone() -> None:
         ({"contries": ["IR"]}, "unknown key; did you mean `countries`?"),
     ],
 )  # fmt: skip
-def test_zones_that_okta_would_refuse_are_problems_with_path_and_hint(
-    zone: dict[str, Any], wanted: str
-) -> None:
+def test_zones_that_okta_would_refuse_are_problems_with_path_and_hint(zone: dict[str, Any], wanted: str) -> None:
     (problem,) = problems({"z": zone})
     assert problem.startswith("orgs.acme.zones.z")
     assert wanted in problem
@@ -104,9 +102,7 @@ def test_a_zone_must_not_block_the_forwarder_itself(written: str) -> None:
 
 
 def test_a_zone_must_not_block_what_reactions_protect() -> None:
-    written = tree({"z": {"ips": ["198.51.100.7"]}}) | {
-        "reactions": {"protect": {"ips": ["198.51.100.0/24"]}}
-    }
+    written = tree({"z": {"ips": ["198.51.100.7"]}}) | {"reactions": {"protect": {"ips": ["198.51.100.0/24"]}}}
     with pytest.raises(SettingsError) as caught:
         read(written)
     assert caught.value.problems == [
@@ -119,9 +115,7 @@ def test_a_zone_must_not_block_what_reactions_protect() -> None:
 
 def test_the_zone_of_the_action_is_not_declared_too() -> None:
     (problem,) = problems({"forwarder-blocklist": {"ips": ["203.0.113.7"]}})
-    assert problem.startswith(
-        "orgs.acme.zones.forwarder-blocklist: the action block_ip uses a zone with this name"
-    )
+    assert problem.startswith("orgs.acme.zones.forwarder-blocklist: the action block_ip uses a zone with this name")
     assert settings({"forwarder-blocklist": {"ips": ["203.0.113.7"]}}, blocklist={"zone": "other"})
 
 

@@ -33,9 +33,7 @@ class FailsOnce(MemoryStore):
 
 
 @pytest.mark.parametrize("committed", [False, True])
-async def test_an_action_whose_commit_was_not_confirmed_is_carried_out_without_a_restart(
-    *, committed: bool
-) -> None:
+async def test_an_action_whose_commit_was_not_confirmed_is_carried_out_without_a_restart(*, committed: bool) -> None:
     clock, memory = ManualClock(), ActionsInMemory()
     store = FailsOnce(clock)
     store.committed = committed

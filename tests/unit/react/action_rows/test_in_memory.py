@@ -13,12 +13,7 @@ from tests.fakes.actions import HOUR, action
 from tests.fakes.clock import NOON
 
 change = msgspec.structs.replace
-LIMITS = {
-    "per_user": Limit(2, 3600),
-    "per_rule": Limit(4, 3600),
-    "mending": Limit(3, 3600),
-    "timed": Limit(3, 3600),
-}
+LIMITS = {"per_user": Limit(2, 3600), "per_rule": Limit(4, 3600), "mending": Limit(3, 3600), "timed": Limit(3, 3600)}
 
 
 def called(row: Action, at: int = NOON) -> Action:
@@ -27,13 +22,7 @@ def called(row: Action, at: int = NOON) -> Action:
 
 def live(row: Action, until: int = NOON + HOUR) -> Action:
     return change(
-        row,
-        state=ActionState.LIVE,
-        outcome=Outcome.DONE,
-        called_at=NOON,
-        due=until,
-        undo_due=until,
-        seen_at=NOON,
+        row, state=ActionState.LIVE, outcome=Outcome.DONE, called_at=NOON, due=until, undo_due=until, seen_at=NOON
     )
 
 
@@ -66,11 +55,7 @@ def test_waiting_rows_are_counted_by_reason_and_the_oldest_comes_first() -> None
     memory.put(again := change(first, detail="asked once more", due=NOON + 1))
     assert memory.waiting(Waits.CONFIRMATION, most=2) == [again, second]
     memory.put(asks := change(again, waits_for=Waits.APPROVAL))
-    assert [memory.count_waiting(each) for each in (Waits.CONFIRMATION, Waits.APPROVAL, Waits.RETRY)] == [
-        2,
-        1,
-        0,
-    ]
+    assert [memory.count_waiting(each) for each in (Waits.CONFIRMATION, Waits.APPROVAL, Waits.RETRY)] == [2, 1, 0]
     assert memory.waiting(Waits.APPROVAL, most=9) == [asks]
     memory.put(change(asks, state=ActionState.ENDED, outcome=Outcome.REFUSED))
     memory.put(change(second, state=ActionState.CALLING))
@@ -177,9 +162,7 @@ def test_a_target_is_held_for_24_hours_after_its_effect_was_undone_by_hand() -> 
 
 def test_an_effect_that_ended_by_itself_makes_no_hold() -> None:
     memory = ActionsInMemory()
-    ended = change(
-        live(action()), state=ActionState.ENDED, end=End.UNDONE, undone_at=NOON, undone_by="time", due=None
-    )
+    ended = change(live(action()), state=ActionState.ENDED, end=End.UNDONE, undone_at=NOON, undone_by="time", due=None)
     memory.put(ended)
     assert memory.held("acme", ended.target, NOON) is None
 
@@ -220,9 +203,7 @@ def test_refused_and_quiet_actions_count_for_no_limit() -> None:
     memory = ActionsInMemory()
     for number in range(9):
         row = action(number=number)
-        memory.put(
-            change(row, state=ActionState.ENDED, outcome=Outcome.REFUSED, reason=Reason.LATE, due=None)
-        )
+        memory.put(change(row, state=ActionState.ENDED, outcome=Outcome.REFUSED, reason=Reason.LATE, due=None))
         memory.put(called(action("user_risk", number)))
     assert memory.over(action(number=10), LIMITS, NOON, shadow=False) == ""
     assert memory.over(action("user_risk", 10), LIMITS, NOON, shadow=False) == ""
@@ -239,9 +220,7 @@ def test_a_retry_is_not_counted_against_itself() -> None:
 def test_actions_in_shadow_are_counted_separately() -> None:
     memory = ActionsInMemory()
     for number in range(2):
-        shadow = change(
-            action(number=number, mode="shadow"), state=ActionState.ENDED, outcome=Outcome.SHADOW, due=None
-        )
+        shadow = change(action(number=number, mode="shadow"), state=ActionState.ENDED, outcome=Outcome.SHADOW, due=None)
         memory.put(change(shadow, reason=Reason.SHADOW))
     assert memory.over(action(number=2), LIMITS, NOON, shadow=False) == ""
     assert memory.over(action(number=2), LIMITS, NOON, shadow=True) == "per_user"
@@ -251,11 +230,7 @@ def test_an_action_in_shadow_over_a_limit_does_not_count() -> None:
     memory = ActionsInMemory()
     for number in range(5):
         row = change(
-            action(number=number),
-            state=ActionState.ENDED,
-            outcome=Outcome.SHADOW,
-            reason=Reason.LIMIT,
-            due=None,
+            action(number=number), state=ActionState.ENDED, outcome=Outcome.SHADOW, reason=Reason.LIMIT, due=None
         )
         memory.put(row)
     assert memory.over(action(number=9), LIMITS, NOON, shadow=True) == ""
@@ -399,10 +374,7 @@ def test_a_refilled_memory_has_the_same_results() -> None:
         called(action("revoke_sessions")),
         live(action("suspend", 1)),
         change(
-            live(action("suspend", 2, target=user(2))),
-            state=ActionState.ENDED,
-            undone_by="hand: ada",
-            undone_at=NOON,
+            live(action("suspend", 2, target=user(2))), state=ActionState.ENDED, undone_by="hand: ada", undone_at=NOON
         ),
         action("suspend", 3, due=NOON + 5),
     ]
@@ -435,8 +407,7 @@ def test_many_rows_cost_little_each() -> None:
     memory = ActionsInMemory()
     rows = [action(number=number, target=user(number)) for number in range(4000)]
     ended = [
-        change(row, state=ActionState.ENDED, outcome=Outcome.REFUSED, reason=Reason.LATE, due=None)
-        for row in rows
+        change(row, state=ActionState.ENDED, outcome=Outcome.REFUSED, reason=Reason.LATE, due=None) for row in rows
     ]
     started = time.perf_counter()
     for lap in range(2):

@@ -6,14 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from forwarder.core.action import ActionTarget
-from forwarder.react.actions.security_event import (
-    CAEP_EVENT,
-    LEVELS,
-    OKTA_EVENT,
-    Risk,
-    SecurityEvents,
-    signed,
-)
+from forwarder.react.actions.security_event import CAEP_EVENT, LEVELS, OKTA_EVENT, Risk, SecurityEvents, signed
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.signing_keys import key_set, signing_key
 from forwarder.rules.sigma.metadata import LEVELS as RULE_LEVELS
@@ -28,10 +21,7 @@ RISK = Risk(
 
 
 def events(**receivers: Any) -> SecurityEvents:
-    named = receivers or {
-        "okta": {"org": "acme"},
-        "risk": {"url": "https://risk.example", "audience": "risk"},
-    }
+    named = receivers or {"okta": {"org": "acme"}, "risk": {"url": "https://risk.example", "audience": "risk"}}
     settings = ReactionsSettings(receivers=named, set={"issuer": "https://fw.example", "key": pem(rsa_key())})
     return SecurityEvents(settings, {"acme": "https://acme.okta.com/"}, ManualClock())
 
@@ -77,9 +67,7 @@ def test_others_get_the_event_of_caep() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "login", ["ada", "ada@corp", "a@b@c.example", "", "ada lovelace@corp.example", "@x.example"]
-)
+@pytest.mark.parametrize("login", ["ada", "ada@corp", "a@b@c.example", "", "ada lovelace@corp.example", "@x.example"])
 def test_a_user_whose_login_is_no_email_address_is_named_by_id(login: str) -> None:
     risk = replace(RISK, user=ActionTarget("user", "00u1", login))
     subject = {"format": "iss_sub", "iss": "https://acme.okta.com", "sub": "00u1"}

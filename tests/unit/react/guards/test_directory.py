@@ -53,10 +53,7 @@ async def test_a_failed_look_up_is_not_cached() -> None:
     okta.spoil = lambda _: None
     okta.user_roles[USER.id] = ["ORG_ADMIN"]
     person = await directory.person("acme", USER.id, ALL, NOON, NOON)
-    assert (
-        why_protected(person, ALL)
-        == "the user has the admin role ORG_ADMIN, and reactions.protect.admins is on"
-    )
+    assert why_protected(person, ALL) == "the user has the admin role ORG_ADMIN, and reactions.protect.admins is on"
 
 
 async def test_a_cached_look_up_without_the_needed_data_is_not_used() -> None:
@@ -79,9 +76,7 @@ async def test_users_of_two_orgs_are_two_users() -> None:
 
 async def test_an_endless_list_is_an_error() -> None:
     okta = org()
-    groups = Answer(
-        200, [{"id": "00g1", "profile": {"name": "x"}}], links={"next": f"https://x{PATH}/groups?after=2"}
-    )
+    groups = Answer(200, [{"id": "00g1", "profile": {"name": "x"}}], links={"next": f"https://x{PATH}/groups?after=2"})
     okta.spoil = lambda path: groups if "/groups" in path and "/roles" not in path else None
     with pytest.raises(LookUpError, match="more than 50 pages"):
         await Directory(okta).person("acme", USER.id, ALL, NOON, NOON)
@@ -101,9 +96,7 @@ async def test_the_cache_has_a_maximum_size() -> None:
     directory = Directory(okta)
     for number in range(10_050):
         okta.users = {f"00u{number}": "x"}
-        await directory.person(
-            "acme", f"00u{number}", ProtectSettings(users=("x",), admins=False), NOON, NOON
-        )
+        await directory.person("acme", f"00u{number}", ProtectSettings(users=("x",), admins=False), NOON, NOON)
     assert len(directory._people) == 10_000
     assert len(directory._locks) <= 1
 

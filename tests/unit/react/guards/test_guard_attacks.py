@@ -43,16 +43,10 @@ STOPPED = {Decision.REFUSE, Decision.WAIT}
 async def test_a_protected_login_is_known_in_every_case_and_form(login: str) -> None:
     scene = Scene(protect=ProtectSettings(users=(login,), admins=False))
     target = ActionTarget("user", BREAK_GLASS, "somebody@else.example")
-    assert await scene.verdict(action("revoke_sessions", target=target)) == (
-        Decision.REFUSE,
-        Reason.PROTECTED,
-    )
+    assert await scene.verdict(action("revoke_sessions", target=target)) == (Decision.REFUSE, Reason.PROTECTED)
     scene = Scene()
     scene.okta.users[BREAK_GLASS] = login
-    assert await scene.verdict(action("revoke_sessions", target=target)) == (
-        Decision.REFUSE,
-        Reason.PROTECTED,
-    )
+    assert await scene.verdict(action("revoke_sessions", target=target)) == (Decision.REFUSE, Reason.PROTECTED)
 
 
 @pytest.mark.long
@@ -65,10 +59,7 @@ def test_all_forms_of_a_name_fold_to_one(name: str, form: str) -> None:
 async def test_the_login_in_the_event_is_never_believed() -> None:
     """The login in the event is not the login of the user with this id."""
     target = ActionTarget("user", BREAK_GLASS, "jane@corp.example")
-    assert await Scene().verdict(action("revoke_sessions", target=target)) == (
-        Decision.REFUSE,
-        Reason.PROTECTED,
-    )
+    assert await Scene().verdict(action("revoke_sessions", target=target)) == (Decision.REFUSE, Reason.PROTECTED)
 
 
 @pytest.mark.parametrize(
@@ -99,17 +90,13 @@ async def test_the_login_in_the_event_is_never_believed() -> None:
 async def test_a_target_that_is_not_a_user_id_is_refused(target: str) -> None:
     scene = Scene()
     scene.okta.users["00uowner"] = "me"
-    found = await scene.judge(
-        action("revoke_sessions", target=ActionTarget("user", target, "jane@corp.example"))
-    )
+    found = await scene.judge(action("revoke_sessions", target=ActionTarget("user", target, "jane@corp.example")))
     assert (found.verdict, found.reason) == (Decision.REFUSE, Reason.TARGET)
     assert found.detail.isprintable()
     assert all(path.isprintable() and ".." not in path and "%" not in path for path in scene.okta.calls)
 
 
-@pytest.mark.parametrize(
-    "name", ["100%", "a%00b", "x\x00y", "tab\there", "\x1b[2J", "line\nbreak", "%n%s", "\u202e"]
-)
+@pytest.mark.parametrize("name", ["100%", "a%00b", "x\x00y", "tab\there", "\x1b[2J", "line\nbreak", "%n%s", "\u202e"])
 async def test_odd_characters_in_the_names_of_groups_and_logins_change_nothing(name: str) -> None:
     scene = Scene(protect=ProtectSettings(groups=(name,), admins=False))
     scene.okta.groups["00godd"] = name
@@ -187,9 +174,7 @@ async def test_a_flood_over_a_limit_needs_few_calls_and_no_protected_user_is_tou
     rows = []
     for number in range(300):
         user = ActionTarget("user", f"00uflood{number:012}")
-        scene.okta.users[user.id] = (
-            "breakglass@corp.example" if number == 299 else f"user{number}@corp.example"
-        )
+        scene.okta.users[user.id] = "breakglass@corp.example" if number == 299 else f"user{number}@corp.example"
         row = action("revoke_sessions", number, target=user, rule="cheap")
         found = await scene.judge(row)
         if found.verdict is Decision.GO:
@@ -399,9 +384,7 @@ async def test_an_action_goes_only_if_each_look_up_of_its_user_succeeded(
         {"per_user": st.integers(1, 3), "per_rule": st.integers(1, 5), "mending": st.integers(1, 6)}
     ),
 )
-async def test_no_sequence_of_alerts_exceeds_a_limit(
-    order: list[tuple[int, int, int]], limits: dict[str, int]
-) -> None:
+async def test_no_sequence_of_alerts_exceeds_a_limit(order: list[tuple[int, int, int]], limits: dict[str, int]) -> None:
     scene = Scene(limits={name: Limit(count, 1800) for name, count in limits.items()}, fresh=1e9)
     done: list[Action] = []
     for number, (user, rule, pause) in enumerate(order):
@@ -415,9 +398,7 @@ async def test_no_sequence_of_alerts_exceeds_a_limit(
         await scene.clock.advance(pause)
     for row in done:
         assert row.called_at is not None
-        window = [
-            one for one in done if row.called_at - 1800 * SECOND < (one.called_at or 0) <= row.called_at
-        ]
+        window = [one for one in done if row.called_at - 1800 * SECOND < (one.called_at or 0) <= row.called_at]
         users = {one.alert for one in window if one.target == row.target}
         rules = {one.alert for one in window if one.rule == row.rule}
         actions = {one.key for one in window if one.kind is EffectKind.MENDING}

@@ -118,9 +118,7 @@ async def test_each_guard_stops_an_action_alone(reason: Reason) -> None:
     assert (await scene.judge(SPEAKS[reason](scene, base(reason)))).reason is reason
 
 
-@pytest.mark.parametrize(
-    ("first", "second"), [pair for pair in combinations(SPEAKS, 2) if pair not in NEVER_BOTH]
-)
+@pytest.mark.parametrize(("first", "second"), [pair for pair in combinations(SPEAKS, 2) if pair not in NEVER_BOTH])
 async def test_the_first_of_two_guards_decides(first: Reason, second: Reason) -> None:
     for order in ((first, second), (second, first)):
         scene = Scene()

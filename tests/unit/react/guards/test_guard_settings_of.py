@@ -19,11 +19,7 @@ TREE = {
     "sinks": {"archive": {"kind": "file", "path": "/tmp/x.ndjson"}},
     "reactions": {
         "mode": "enforce",
-        "protect": {
-            "users": ["breakglass@corp.example"],
-            "groups": ["Break-glass"],
-            "ips": ["198.51.100.0/24"],
-        },
+        "protect": {"users": ["breakglass@corp.example"], "groups": ["Break-glass"], "ips": ["198.51.100.0/24"]},
         "limits": {"per_user": "3/30m"},
         "fresh": "5m",
         "confirm": ["prompt"],

@@ -5,17 +5,7 @@ from typing import Any
 
 import pytest
 
-from forwarder.core.action import (
-    ASKS,
-    KINDS,
-    Action,
-    ActionState,
-    ActionTarget,
-    EffectKind,
-    Outcome,
-    Reason,
-    Waits,
-)
+from forwarder.core.action import ASKS, KINDS, Action, ActionState, ActionTarget, EffectKind, Outcome, Reason, Waits
 from forwarder.core.time import SECOND
 from forwarder.react.guards.judgement import Decision
 from forwarder.react.ports import Answer, Seen
@@ -71,9 +61,7 @@ async def test_mode_off_stops_everything(name: str) -> None:
     assert await Scene(mode="off").verdict(action(name)) == refused(Reason.OFF)
 
 
-@pytest.mark.parametrize(
-    ("scope", "stops"), [("", True), ("push_fatigue", True), ("notify", True), ("suspend", False)]
-)
+@pytest.mark.parametrize(("scope", "stops"), [("", True), ("push_fatigue", True), ("notify", True), ("suspend", False)])
 async def test_a_pause_stops_the_named_actions_with_its_reason(scope: str, *, stops: bool) -> None:
     scene = Scene()
     scene.pauses = scene.pauses.pause(scope, "a test of the pager", scene.now)
@@ -128,9 +116,7 @@ async def test_an_event_of_the_future_is_refused_because_a_clock_is_wrong() -> N
 @pytest.mark.parametrize("name", CALLS)
 async def test_an_event_with_our_own_credential_is_refused(name: str, made_by: str) -> None:
     scene = Scene()
-    scene.memory.put(
-        change(action("revoke_sessions", 50), state=ActionState.ENDED, request_id="req-7", due=None)
-    )
+    scene.memory.put(change(action("revoke_sessions", 50), state=ActionState.ENDED, request_id="req-7", due=None))
     assert await scene.verdict(action(name, made_by=("00uadmin", made_by))) == refused(Reason.OWN)
 
 
@@ -148,9 +134,7 @@ async def test_a_credential_of_one_org_says_nothing_about_another() -> None:
 @pytest.mark.parametrize("trigger", ["user.risk.change", "user.risk.detect", "policy.entity_risk.evaluate"])
 @pytest.mark.parametrize("name", ["risk_event", "user_risk"])
 @pytest.mark.parametrize("report", ["risk_event", "user_risk"])
-async def test_a_risk_that_follows_our_report_is_not_reported_again(
-    report: str, name: str, trigger: str
-) -> None:
+async def test_a_risk_that_follows_our_report_is_not_reported_again(report: str, name: str, trigger: str) -> None:
     def change_of_risk(after: int, **more: Any) -> Action:
         return action(name, 1, trigger=trigger, published=NOON + after * SECOND, made_by=("okta",), **more)
 
@@ -256,11 +240,7 @@ async def test_a_failed_look_up_is_repeated_for_30_seconds(status: int) -> None:
     row = action("revoke_sessions")
     for _ in range(6):
         found = await scene.judge(row)
-        assert (found.verdict, found.reason, found.waits_for) == (
-            Decision.WAIT,
-            Reason.PROTECTED,
-            Waits.RETRY,
-        )
+        assert (found.verdict, found.reason, found.waits_for) == (Decision.WAIT, Reason.PROTECTED, Waits.RETRY)
         assert found.until == scene.now + 5 * SECOND
         row = scene.waits(row, found)
         await scene.clock.advance(5)
@@ -350,19 +330,14 @@ async def test_an_action_on_a_deleted_user_is_refused() -> None:
     ],
 )
 async def test_only_one_public_address_can_be_blocked(address: str) -> None:
-    found = await Scene().verdict(
-        action("block_ip", target=ActionTarget("ip", address), settings={"approve": False})
-    )
+    found = await Scene().verdict(action("block_ip", target=ActionTarget("ip", address), settings={"approve": False}))
     assert found == refused(Reason.ADDRESS)
 
 
 @pytest.mark.parametrize("address", ["93.184.216.34", "8.8.8.8", "2606:4700:4700::1111", "2606:4700:0::1"])
 async def test_a_public_address_may_be_blocked(address: str) -> None:
     assert (
-        await Scene().verdict(
-            action("block_ip", target=ActionTarget("ip", address), settings={"approve": False})
-        )
-        == GO
+        await Scene().verdict(action("block_ip", target=ActionTarget("ip", address), settings={"approve": False})) == GO
     )
 
 
@@ -464,11 +439,7 @@ async def test_a_live_effect_that_others_undid_is_not_made_again() -> None:
 async def test_a_target_is_held_for_a_day_after_a_human_undid_an_effect_on_it(name: str) -> None:
     scene = Scene(fresh=7 * 86400)
     undone = change(
-        scene.done(action("suspend", 100)),
-        state=ActionState.ENDED,
-        due=None,
-        undone_at=scene.now,
-        undone_by="hand:ada",
+        scene.done(action("suspend", 100)), state=ActionState.ENDED, due=None, undone_at=scene.now, undone_by="hand:ada"
     )
     scene.memory.put(undone)
     await scene.clock.advance(2 * 3600)  # so that no limit speaks
@@ -674,9 +645,7 @@ async def test_an_action_in_shadow_never_waits_for_a_human_and_says_that_enforce
     scene = Scene(limits={"per_user": Limit(1, 3600)})
     found = await scene.judge(action("suspend", mode="shadow"))
     assert (found.verdict, found.reason) == (Decision.SHADOW, Reason.APPROVAL)
-    shadow = change(
-        action("revoke_sessions", 1, mode="shadow"), state=ActionState.ENDED, outcome=Outcome.SHADOW
-    )
+    shadow = change(action("revoke_sessions", 1, mode="shadow"), state=ActionState.ENDED, outcome=Outcome.SHADOW)
     scene.memory.put(change(shadow, reason=Reason.SHADOW, due=None))
     over = await scene.judge(action("revoke_sessions", 2, mode="shadow"))
     assert (over.verdict, over.reason) == (Decision.SHADOW, Reason.LIMIT)
@@ -752,10 +721,7 @@ async def test_the_limits_of_prompts_are_the_settings() -> None:
 
 async def test_live_effects_on_a_newly_protected_user_or_address_are_found() -> None:
     scene = Scene(limits={}, fresh=9999)
-    group, blocked = (
-        action("add_to_group", settings=GROUP),
-        action("block_ip", 1, settings={"approve": False}),
-    )
+    group, blocked = (action("add_to_group", settings=GROUP), action("block_ip", 1, settings={"approve": False}))
     assert await scene.carry_out(group)
     assert await scene.carry_out(blocked)
     assert await scene.guards.newly_protected() == []

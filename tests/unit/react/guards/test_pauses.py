@@ -8,13 +8,7 @@ from tests.fakes.clock import NOON
 def test_a_pause_stops_all_reactions_or_one_rule_or_one_action() -> None:
     suspend = action("suspend")
     assert Pauses().find(suspend, NOON) is None
-    for scope, stops in {
-        "": True,
-        "push_fatigue": True,
-        "suspend": True,
-        "other": False,
-        "block_ip": False,
-    }.items():
+    for scope, stops in {"": True, "push_fatigue": True, "suspend": True, "other": False, "block_ip": False}.items():
         found = Pauses().pause(scope, "a test", NOON).find(suspend, NOON)
         assert (found is not None) is stops, scope
 

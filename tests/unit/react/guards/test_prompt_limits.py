@@ -71,8 +71,7 @@ def test_prompts_in_shadow_count_in_shadow_only() -> None:
 def test_the_limits_may_be_set() -> None:
     hours = 3600 * SECOND
     rows = [
-        prompt(alert=f"a{n}", state=ActionState.ENDED, called_at=NOON - n * hours, answer="denied")
-        for n in range(3)
+        prompt(alert=f"a{n}", state=ActionState.ENDED, called_at=NOON - n * hours, answer="denied") for n in range(3)
     ]
 
     def per_user(count: int, seconds: float) -> ReachedLimit | None:

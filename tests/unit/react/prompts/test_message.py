@@ -27,9 +27,7 @@ def test_the_message_says_what_happened_and_has_the_code_of_the_alert() -> None:
     code = code_of(UUID)
     assert re.fullmatch("[0-9A-HJKMNP-TV-Z]{4}", code)
     assert text() == f"Sign-in 12:00 UTC. Was it you. Code {code}"
-    assert (
-        text("Sign-in from {city} {time}. Was it you") == f"Sign-in from Lagos 12:00. Was it you. Code {code}"
-    )
+    assert text("Sign-in from {city} {time}. Was it you") == f"Sign-in from Lagos 12:00. Was it you. Code {code}"
 
 
 def test_only_a_text_that_is_too_long_is_shortened() -> None:
@@ -39,9 +37,7 @@ def test_only_a_text_that_is_too_long_is_shortened() -> None:
     assert made.endswith(f"12:00 UTC. Was it you. Code {code_of(UUID)}")
 
 
-@pytest.mark.parametrize(
-    "city", ["%41%n%s", "\x1b[31mX\r\n\0", "{title}{0.__class__}", "\u202e\u2066x", "%" * 999]
-)
+@pytest.mark.parametrize("city", ["%41%n%s", "\x1b[31mX\r\n\0", "{title}{0.__class__}", "\u202e\u2066x", "%" * 999])
 def test_no_value_from_an_event_adds_other_characters(city: str) -> None:
     made = text("From {city}. Was it you", city=city)
     assert ALPHABET.fullmatch(made)

@@ -33,9 +33,7 @@ def out() -> Action:
 
 
 def ended(after: float = 30, answer: str = "denied") -> Action:
-    return prompt(
-        state=ActionState.ENDED, called_at=NOON, seen_at=NOON + round(after * SECOND), answer=answer
-    )
+    return prompt(state=ActionState.ENDED, called_at=NOON, seen_at=NOON + round(after * SECOND), answer=answer)
 
 
 def test_nothing_is_muted_without_a_prompt() -> None:

@@ -21,11 +21,7 @@ def factor(status: str = "ACTIVE", kind: str = "push", link: Any = VERIFY) -> di
     return {"id": "opf1", "factorType": kind, "provider": "OKTA", "status": status, "_links": links}
 
 
-WAITING = {
-    "factorResult": "WAITING",
-    "expiresAt": "2026-01-01T12:01:00.000Z",
-    "_links": {"poll": {"href": POLL}},
-}
+WAITING = {"factorResult": "WAITING", "expiresAt": "2026-01-01T12:01:00.000Z", "_links": {"poll": {"href": POLL}}}
 
 
 class Org:
@@ -45,9 +41,7 @@ class Org:
         if self.limited:
             await self._clock.advance(self.limited)
 
-    async def call(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
-    ) -> Answer:
+    async def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None) -> Answer:
         assert query is None
         assert body is None
         self.calls.append((method, path))
@@ -64,12 +58,7 @@ def listed(*factors: Any) -> Answer:
 
 
 async def test_the_active_push_factor_is_asked_by_its_own_link() -> None:
-    others = [
-        factor(kind="token:software:totp", link="x"),
-        factor("INACTIVE", link="y"),
-        factor(link=None),
-        7,
-    ]
+    others = [factor(kind="token:software:totp", link="x"), factor("INACTIVE", link="y"), factor(link=None), 7]
     progress, org = await sent(listed(*others, factor()), Answer(201, WAITING))
     assert org.calls == [("GET", "/api/v1/users/00u1/factors"), ("POST", VERIFY)]
     assert progress.due == NOON + 5 * SECOND
@@ -89,11 +78,7 @@ async def test_a_malformed_id_stays_one_part_of_the_path() -> None:
 
 @pytest.mark.parametrize(
     ("body", "detail"),
-    [
-        ([], "no push factor"),
-        ([factor("PENDING_ACTIVATION")], "PENDING_ACTIVATION"),
-        ([factor(link=7)], "ACTIVE"),
-    ],
+    [([], "no push factor"), ([factor("PENDING_ACTIVATION")], "PENDING_ACTIVATION"), ([factor(link=7)], "ACTIVE")],
 )
 async def test_without_a_factor_to_ask_nothing_is_sent(body: Any, detail: str) -> None:
     progress, org = await sent(Answer(200, body))
@@ -146,9 +131,7 @@ async def test_an_answer_to_the_post_that_has_no_link_is_never_sent_again(body: 
         (Answer(302), None, True),
     ],
 )
-async def test_each_refusal_of_the_post_has_its_meaning(
-    answer: Answer, word: str | None, *, failed: bool
-) -> None:
+async def test_each_refusal_of_the_post_has_its_meaning(answer: Answer, word: str | None, *, failed: bool) -> None:
     progress, _ = await sent(listed(factor()), answer)
     assert (progress.answer, progress.failed, progress.handle) == (word, failed, "")
     assert progress.due == (answer.retry_at if word is None else None)
@@ -164,9 +147,7 @@ async def test_each_refusal_of_the_post_has_its_meaning(
         (Answer(403), None, True),
     ],
 )
-async def test_after_a_failed_look_up_nothing_was_sent(
-    answer: Answer, word: str | None, *, failed: bool
-) -> None:
+async def test_after_a_failed_look_up_nothing_was_sent(answer: Answer, word: str | None, *, failed: bool) -> None:
     progress, org = await sent(answer)
     assert (progress.answer, progress.failed, progress.due) == (word, failed, answer.retry_at)
     assert len(org.calls) == 1
@@ -198,12 +179,7 @@ async def test_the_number_of_a_challenge_that_nobody_asked_for_is_kept_nowhere()
 async def test_a_row_that_cannot_be_polled_is_unknown() -> None:
     clock = ManualClock()
     prompts = Prompts(Org(clock), {}, clock)
-    for row in (
-        prompt(handle=""),
-        prompt(handle="{"),
-        prompt(handle='{"poll":7}'),
-        prompt(org="gone", handle="x"),
-    ):
+    for row in (prompt(handle=""), prompt(handle="{"), prompt(handle='{"poll":7}'), prompt(org="gone", handle="x")):
         assert (await prompts.poll(row)).answer == "unknown"
         await prompts.cancel(row)
 

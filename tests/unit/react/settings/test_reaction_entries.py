@@ -291,9 +291,7 @@ PUSH: dict[str, Any] = {"by": "push"}
         ({"on": entry("user_risk")}, "orgs.acme.api.scopes: lacks okta.userRisk.manage, which user_risk needs"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_refused_with_its_path_and_a_hint(
-    folder: Path, changes: dict[str, Any], problem: str
-) -> None:
+def test_a_mistake_is_refused_with_its_path_and_a_hint(folder: Path, changes: dict[str, Any], problem: str) -> None:
     (line,) = problems_of(tree_of(folder, **changes))
     assert line.startswith(problem)
     assert "planted" not in line
@@ -339,9 +337,7 @@ def test_all_mistakes_of_the_section_are_refused_together(folder: Path) -> None:
 @pytest.mark.parametrize("key", ["webhooks", "receivers", "set", "ciba", "protect", "mode"])
 def test_a_reference_to_a_wrong_value_is_not_a_second_problem(folder: Path, key: str) -> None:
     on = entry({"notify": "soc"}, {"risk_event": "risk"}, {"prompt": {"by": "ciba"}})
-    wrong: dict[str, Any] = (
-        {"soc": {}} if key == "webhooks" else {"risk": {}} if key == "receivers" else {"x": 1}
-    )
+    wrong: dict[str, Any] = {"soc": {}} if key == "webhooks" else {"risk": {}} if key == "receivers" else {"x": 1}
     changes = {"mode": "enforce", "on": on, key: "x" if key == "mode" else wrong}
     lines = problems_of(tree_of(folder, **changes))
     assert all(line.startswith(f"reactions.{key}") for line in lines)
@@ -393,9 +389,7 @@ def test_risk_events_of_one_org_are_not_sent_to_another(folder: Path) -> None:
     tree = tree_of(folder, on=entry({"risk_event": "okta"}))
     tree["orgs"]["beta"] = {"secrets": ["b"], "path": "/beta"}
     (line,) = problems_of(tree)
-    assert line.startswith(
-        "reactions.on[0].do[0].risk_event.to: okta is the org acme, which accepts no events"
-    )
+    assert line.startswith("reactions.on[0].do[0].risk_event.to: okta is the org acme, which accepts no events")
 
 
 def test_an_unknown_org_of_a_receiver_is_one_problem(folder: Path) -> None:
@@ -502,9 +496,7 @@ def test_a_level_that_no_rule_has_is_a_warning_with_the_levels_of_the_rules(fold
         ({"mode": "enforce", "confirm": ["quiet", "timed", "prompt"]}, False),
     ],
 )
-def test_a_risk_that_a_rule_sets_wants_confirmed_events(
-    folder: Path, changes: dict[str, Any], *, warned: bool
-) -> None:
+def test_a_risk_that_a_rule_sets_wants_confirmed_events(folder: Path, changes: dict[str, Any], *, warned: bool) -> None:
     tree = tree_of(folder, on=entry("user_risk"), **changes)
     tree["orgs"]["acme"]["api"]["scopes"].append("okta.userRisk.manage")
     found = [line for line in warnings_of(tree) if line.startswith("reactions.confirm: leaves out quiet")]

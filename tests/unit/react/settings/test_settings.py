@@ -39,15 +39,8 @@ def test_the_documented_receivers_are_accepted(tmp_path: Path, monkeypatch: pyte
     reactions = settings_with(
         {
             "webhooks": {"soc": {"url": "https://soc.example/okta", "secret": {"env": "SOC_WEBHOOK_SECRET"}}},
-            "receivers": {
-                "okta": {"org": "acme"},
-                "risk": {"url": "https://risk.example/events", "audience": "risk"},
-            },
-            "set": {
-                "issuer": "https://fw.example",
-                "key": {"file": str(tmp_path / "set.pem")},
-                "jwks": "serve",
-            },
+            "receivers": {"okta": {"org": "acme"}, "risk": {"url": "https://risk.example/events", "audience": "risk"}},
+            "set": {"issuer": "https://fw.example", "key": {"file": str(tmp_path / "set.pem")}, "jwks": "serve"},
         }
     ).reactions
     assert reactions.set is not None
@@ -107,10 +100,7 @@ def test_all_mistakes_are_refused_together() -> None:
     problems = problems_of(
         {"webhooks": {"soc": {"url": "http://soc.example", "secret": "s"}}, "set": signed(key="no key")}
     )
-    assert [line.partition(":")[0] for line in problems] == [
-        "reactions.set.key",
-        "reactions.webhooks.soc.url",
-    ]
+    assert [line.partition(":")[0] for line in problems] == ["reactions.set.key", "reactions.webhooks.soc.url"]
 
 
 def test_a_path_other_than_serve_must_be_a_url() -> None:
@@ -167,7 +157,5 @@ def test_during_a_rotation_two_keys_are_published() -> None:
     ],
 )
 def test_a_secret_has_a_key_for_each_way_to_read_it(secret: str, expected: list[bytes]) -> None:
-    reactions = settings_with(
-        {"webhooks": {"soc": {"url": "https://soc.example", "secret": secret}}}
-    ).reactions
+    reactions = settings_with({"webhooks": {"soc": {"url": "https://soc.example", "secret": secret}}}).reactions
     assert list(webhook_keys(reactions.webhooks["soc"].secret)) == expected

@@ -60,10 +60,7 @@ def test_a_jwk_keeps_the_id_that_it_carries() -> None:
         (pem(rsa_key("weak", 1024)), "has 1024 bits, and at least 2048 are required; make one with: openssl"),
         (pem(ec.generate_private_key(ec.SECP256R1())), "is not an RSA key, but Okta accepts only RS256"),
         (pem(rsa_key(), b"a password"), "has a password"),
-        (
-            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----",
-            "is not a readable key in PEM or JWK format",
-        ),
+        ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----", "is not a readable key in PEM or JWK format"),
         ("not a key", "is not a readable key in PEM or JWK format"),
         ("{}", "is not a readable key in PEM or JWK format"),
         ('{"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQ"}', "is not an RSA key"),

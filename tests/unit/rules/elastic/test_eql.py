@@ -68,8 +68,7 @@ def test_an_event_without_a_condition_names_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "query",
-    ['any where event.action == "a', "any where (a == 1", "any where a == 1 ] b", "sequence [any where a"],
+    "query", ['any where event.action == "a', "any where (a == 1", "any where a == 1 ] b", "sequence [any where a"]
 )
 def test_a_text_that_is_not_a_query_is_refused(query: str) -> None:
     with pytest.raises(RuleFileError):
@@ -77,18 +76,14 @@ def test_a_text_that_is_not_a_query_is_refused(query: str) -> None:
 
 
 @pytest.mark.parametrize("before", ["/* note */ ", "// note\n", "\n  /* a\n b */\n// c\n", "/* sequence */"])
-@pytest.mark.parametrize(
-    "series", ["sequence by user.id", "sample by user.id", "SEQUENCE /* x */ with maxspan=1h"]
-)
+@pytest.mark.parametrize("series", ["sequence by user.id", "sample by user.id", "SEQUENCE /* x */ with maxspan=1h"])
 def test_a_series_behind_a_comment_is_read(before: str, series: str, tmp_path: Path) -> None:
     steps = f'[any where event.action == "{START}"] /* then */ [any where event.action == "{END}"]'
     assert types(judge(tmp_path, "eql", f"{before}{series} {steps}")) == {START, END}
 
 
 def test_a_single_condition_behind_a_comment_is_read(tmp_path: Path) -> None:
-    assert types(judge(tmp_path, "eql", f'/* sequence of one */ any where event.action == "{START}"')) == {
-        START
-    }
+    assert types(judge(tmp_path, "eql", f'/* sequence of one */ any where event.action == "{START}"')) == {START}
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,7 @@ def test_the_pattern_of_an_unreadable_regular_expression_names_nothing(tmp_path:
     assert types(judge(tmp_path, "esql", 'from logs | where event.action rlike "user.(session"')) == set()
 
 
-@pytest.mark.parametrize(
-    "query", ["from logs | where (a == 1", 'from logs | where a == "b', "from logs ) | limit 1"]
-)
+@pytest.mark.parametrize("query", ["from logs | where (a == 1", 'from logs | where a == "b', "from logs ) | limit 1"])
 def test_a_text_that_is_not_a_query_is_refused(query: str) -> None:
     with pytest.raises(RuleFileError):
         read_esql(query)

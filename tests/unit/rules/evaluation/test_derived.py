@@ -193,9 +193,7 @@ def test_a_sign_in_far_away_has_a_speed(person: Person) -> None:
         sign_in(spot=(91.0, 1e308), ip="198.51.100.1"),
     ],
 )
-def test_there_is_no_speed_for_short_distances_and_the_same_address(
-    person: Person, raw: dict[str, Any]
-) -> None:
+def test_there_is_no_speed_for_short_distances_and_the_same_address(person: Person, raw: dict[str, Any]) -> None:
     person.does(sign_in(), NOON)
     assert "travel" not in person.does(raw, NOON + HOUR)
 
@@ -219,9 +217,7 @@ def test_the_order_of_a_day_changes_neither_what_is_new_nor_who_travels(seed: in
         chance.shuffle(steps)
         person = Person()
         person.does(sign_in(), NOON - 10 * DAY)
-        found = [
-            (at, person.does(sign_in(at, spot, ip, device=device), at)) for at, spot, ip, device in steps
-        ]
+        found = [(at, person.does(sign_in(at, spot, ip, device=device), at)) for at, spot, ip, device in steps]
         fast = any(fields.get("travel", {}).get("kmh", 0) >= 900 for _, fields in found)
         results.append((sorted((at, str(fields["new"])) for at, fields in found), fast))
     assert all(result == results[0] for result in results)

@@ -189,10 +189,7 @@ def test_a_million_events_of_one_group_take_little_memory(rules: Ruleset) -> Non
 @pytest.mark.parametrize("order", ["as published", "shuffled"])
 @pytest.mark.parametrize(
     ("kind", "condition"),
-    [
-        ("event_count", f"{{gte: {MOST_COUNTED}}}"),
-        ("value_count", f"{{field: client.ipAddress, gte: {MOST_COUNTED}}}"),
-    ],
+    [("event_count", f"{{gte: {MOST_COUNTED}}}"), ("value_count", f"{{field: client.ipAddress, gte: {MOST_COUNTED}}}")],
 )
 def test_the_highest_count_is_reached_by_its_last_event_and_not_before(
     kind: str, condition: str, order: str, tmp_path: Path
@@ -233,9 +230,7 @@ def test_a_sender_cannot_make_long_keys(rules: Ruleset) -> None:
 
 def test_groups_of_different_orgs_are_different(rules: Ruleset) -> None:
     events = [made(n, NOON, "alpha", "u1", f"ip{n}") for n in range(4)]
-    split: Sequence[Event] = [
-        msgspec.structs.replace(event, org=f"org{n % 2}") for n, event in enumerate(events)
-    ]
+    split: Sequence[Event] = [msgspec.structs.replace(event, org=f"org{n % 2}") for n, event in enumerate(events)]
     assert feed(engine_of(rules), split) == []
 
 
@@ -260,9 +255,7 @@ def test_an_alert_names_the_fields_that_its_aliases_stand_for_also_through_a_cha
     plain = {info.id for info in infos.values() if not info.aliases}
     assert {"many", "chain"} & set(infos) <= plain
     generated = RuleEngine(ruleset(tmp_path), Timing())
-    assert {a.rule.id: a.rule.aliases for a in feed(generated, day(1)) if a.rule.aliases} == {
-        "aliased": fields
-    }
+    assert {a.rule.id: a.rule.aliases for a in feed(generated, day(1)) if a.rule.aliases} == {"aliased": fields}
 
 
 # --- silence

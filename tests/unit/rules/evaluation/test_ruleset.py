@@ -238,11 +238,7 @@ def test_a_rule_that_feeds_a_correlation_does_not_alert_by_itself(tmp_path: Path
     chained = {"title": "chain", "correlation": chain | {"aliases": aliases}}
     names = [rule(name, name=name, id=f"id-{name}") for name in ("one", "two", "three")]
     found = load([written(tmp_path, chained, many, both, *names)])
-    assert [(each.title, each.alerts) for each in found.rules] == [
-        ("one", False),
-        ("two", True),
-        ("three", True),
-    ]
+    assert [(each.title, each.alerts) for each in found.rules] == [("one", False), ("two", True), ("three", True)]
     assert [(each.title, each.alerts) for each in found.correlations] == [
         ("many", False),
         ("both", True),
@@ -270,18 +266,7 @@ def test_no_value_of_an_event_breaks_a_rule(tmp_path: Path) -> None:
         "number": {"actor.alternateId|gt": 5}, "words": ["needle"], "reference": {"actor.alternateId|fieldref": "actor.id"},
     }  # fmt: skip
     found = load([written(tmp_path, rule(detection={**selections, "condition": "1 of them"}))])
-    odd: list[Any] = [
-        deep,
-        "\ud800",
-        "\x00",
-        {},
-        {"a": "\ud800"},
-        [],
-        [None, [{}]],
-        "nan",
-        "9" * 5000,
-        float("nan"),
-    ]
+    odd: list[Any] = [deep, "\ud800", "\x00", {}, {"a": "\ud800"}, [], [None, [{}]], "nan", "9" * 5000, float("nan")]
     for value in odd:
         assert found.matches({"eventType": "x", "actor": {"alternateId": value}}) == []
         assert found.matches({"eventType": "x", "actor": value}) == []
@@ -335,9 +320,7 @@ def test_a_document_of_comments_alone_is_no_problem_beside_a_rule(tmp_path: Path
         ("title: x\ncorrelation: {type: temporal, rules: [y], timespan: 5m, condition: y and z}\n", "joins rules with `and` and `or` is not supported"),
     ],
 )  # fmt: skip
-def test_a_rule_that_cannot_be_run_is_a_problem_with_line_and_hint(
-    document: str, said: str, tmp_path: Path
-) -> None:
+def test_a_rule_that_cannot_be_run_is_a_problem_with_line_and_hint(document: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "rules.yml"
     path.write_text(document)
     with pytest.raises(RulesError) as refused:

@@ -7,9 +7,7 @@ import pytest
 from forwarder.rules.load import RulesError, load
 
 
-def correlated(
-    folder: Path, kind: str, condition: str | None, timespan: str = "5m", rules: str = "one, two"
-) -> Path:
+def correlated(folder: Path, kind: str, condition: str | None, timespan: str = "5m", rules: str = "one, two") -> Path:
     path = folder / "rules.yml"
     path.write_text(
         "".join(
@@ -22,9 +20,7 @@ def correlated(
     return path
 
 
-@pytest.mark.parametrize(
-    "number", [".nan", "nan", ".inf", "-.inf", "inf", "1e400", "2.5", "five", "true", "null"]
-)
+@pytest.mark.parametrize("number", [".nan", "nan", ".inf", "-.inf", "inf", "1e400", "2.5", "five", "true", "null"])
 @pytest.mark.parametrize("operator", ["gt", "gte", "eq"])
 def test_a_count_that_is_not_a_whole_number_is_refused(operator: str, number: str, tmp_path: Path) -> None:
     with pytest.raises(RulesError, match=r"rules\.yml:16: .*number"):
@@ -43,11 +39,7 @@ def test_a_count_that_is_not_a_whole_number_is_refused(operator: str, number: st
         ("temporal_ordered", "{gte: 1}", "an event of each of its 2 rules, in order"),
         ("temporal_ordered", "{gte: 3}", "an event of each of its 2 rules, in order"),
         ("event_count", "{gte: 10001}", "wants more than 10,000, the highest number that is counted"),
-        (
-            "value_count",
-            "{field: actor.id, gt: 10000}",
-            "wants more than 10,000, the highest number that is counted",
-        ),
+        ("value_count", "{field: actor.id, gt: 10000}", "wants more than 10,000, the highest number that is counted"),
         ("event_count", "{gte: 9999999999999999999999999999999999999999}", "wants more than 10,000"),
     ],
 )
@@ -71,9 +63,7 @@ def test_a_count_that_is_never_or_always_reached_is_refused(
         ("temporal_ordered", None, 2),
     ],
 )
-def test_a_count_that_can_be_reached_is_read(
-    kind: str, condition: str | None, wanted: int, tmp_path: Path
-) -> None:
+def test_a_count_that_can_be_reached_is_read(kind: str, condition: str | None, wanted: int, tmp_path: Path) -> None:
     (found,) = load([correlated(tmp_path, kind, condition)]).correlations
     assert found.wanted == wanted
 

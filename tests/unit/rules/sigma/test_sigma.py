@@ -81,11 +81,7 @@ def test_a_rule_about_another_product_is_left_out() -> None:
 
 
 def test_a_file_may_hold_several_rules_and_correlations(tmp_path: Path) -> None:
-    rule = {
-        "title": "a",
-        "logsource": {"product": "okta"},
-        "detection": {"s": {"eventtype": LOCK}, "condition": "s"},
-    }
+    rule = {"title": "a", "logsource": {"product": "okta"}, "detection": {"s": {"eventtype": LOCK}, "condition": "s"}}
     broken = {**rule, "title": "b", "detection": {"s": {"eventtype": LOCK}, "condition": "other"}}
     correlation = {"title": "c", "correlation": {"type": "event_count", "rules": ["a"]}}
     path = tmp_path / "rules.yml"

@@ -18,13 +18,7 @@ LISTS = {
     "expr": [r"corp\.example", "[ab]+", "1?", r"a\\\\b"],
     "legtimate_identifiers": ["a.example", "b"],
 }
-FIELDS = [
-    "eventType",
-    "actor.alternateId",
-    "target.displayName",
-    "debugContext.debugData.risk",
-    "outcome.result",
-]
+FIELDS = ["eventType", "actor.alternateId", "target.displayName", "debugContext.debugData.risk", "outcome.result"]
 TEXTS = [
     "user.session.start", "*admin*", "a?b", r"\*", r"\?x", r"a\b", r"a\\b", r"a\\*", "", "*", "**", "?", "%", "%x y%", "é*",
     "-1", " blank ", "a*b*c", r"trailing\\", "trailing\\",
@@ -67,9 +61,7 @@ def item(chance: random.Random) -> tuple[str, Any]:
         case 1:
             return f"{field}|cidr{joined}", value_list(chance, NETWORKS)
         case 2:
-            return f"{field}|{chance.choice(['lt', 'lte', 'gt', 'gte'])}{joined}", value_list(
-                chance, [0, -5, 2.5, 10]
-            )
+            return f"{field}|{chance.choice(['lt', 'lte', 'gt', 'gte'])}{joined}", value_list(chance, [0, -5, 2.5, 10])
         case 3:
             return f"{field}|exists", chance.choice([True, False])
         case 4:
@@ -93,17 +85,11 @@ def item(chance: random.Random) -> tuple[str, Any]:
 def selection(chance: random.Random) -> Any:
     match chance.randrange(6):
         case 0:
-            return [
-                dict(item(chance) for _ in range(chance.randint(1, 2))) for _ in range(chance.randint(1, 3))
-            ]
+            return [dict(item(chance) for _ in range(chance.randint(1, 2))) for _ in range(chance.randint(1, 3))]
         case 1:
             return value_list(chance, [text for text in TEXTS if text] + [5, True])
         case 2:
-            return {
-                f"|{chance.choice(['all', 'contains', 'cased', 're'])}": value_list(
-                    chance, ["a*b", "x", "c.d"]
-                )
-            }
+            return {f"|{chance.choice(['all', 'contains', 'cased', 're'])}": value_list(chance, ["a*b", "x", "c.d"])}
     return dict(item(chance) for _ in range(chance.randint(1, 4)))
 
 
@@ -247,9 +233,7 @@ filter:
 @pytest.mark.parametrize(
     "condition", ["not selection", "not 1 of sel*", "not (selection or selection)", "not all of them"]
 )
-def test_an_exception_joined_to_its_rules_is_what_pysigma_makes_of_them(
-    condition: str, tmp_path: Path
-) -> None:
+def test_an_exception_joined_to_its_rules_is_what_pysigma_makes_of_them(condition: str, tmp_path: Path) -> None:
     text = BASES + EXCEPTION.replace("CONDITION", condition)
     found = load([written(tmp_path, text)])
     (exception,) = found.exceptions
@@ -258,9 +242,7 @@ def test_an_exception_joined_to_its_rules_is_what_pysigma_makes_of_them(
 
 
 @pytest.mark.long
-def test_the_specifications_exception_is_refused_because_pysigma_would_make_it_a_trigger(
-    tmp_path: Path,
-) -> None:
+def test_the_specifications_exception_is_refused_because_pysigma_would_make_it_a_trigger(tmp_path: Path) -> None:
     text = BASES + EXCEPTION.replace("CONDITION", "selection")
     with pytest.raises(RulesError, match="write `not selection`"):
         load([written(tmp_path, text)])

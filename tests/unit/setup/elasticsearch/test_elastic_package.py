@@ -55,9 +55,7 @@ def test_only_what_wins_or_ties_is_in_our_way() -> None:
     thief = template("okta-forwarder", 250, "x-*")
     lines = conflicts([*harmless[:3], tie, winner, thief], STREAM)
     assert ["index template" in line for line in lines] == [True] * 3
-    assert [name in lines[number] for number, name in enumerate(("tie", "winner", "okta-forwarder"))] == [
-        True
-    ] * 3
+    assert [name in lines[number] for number, name in enumerate(("tie", "winner", "okta-forwarder"))] == [True] * 3
 
 
 @pytest.mark.long

@@ -76,9 +76,7 @@ FREE = re.compile(r"okta\.(debug_context\.debug_data|device|target\.changeDetail
 @pytest.mark.parametrize("options", [{}, {"remove_flattened_debug": True}, {"okta_geo": True}])
 def test_every_field_of_every_document_is_mapped(options: dict[str, bool]) -> None:
     mapped = leaves(EVENTS.mapping())
-    objects = tuple(
-        f"{name}." for name, entry in mapped.items() if entry["type"] in {"flattened", "geo_point"}
-    )
+    objects = tuple(f"{name}." for name, entry in mapped.items() if entry["type"] in {"flattened", "geo_point"})
     for name in documents(**options):
         known = name in mapped or name.startswith(objects) or FREE.match(name)
         assert known, name
@@ -162,7 +160,5 @@ def test_a_change_of_what_is_written_raises_the_version() -> None:
         *(stream.index_template(FULL, Retention()) for stream in BESIDE),
     ]
     digest = template_bodies.digest(written)
-    assert SEEN[template_bodies.VERSION] == digest, (
-        f"raise template_bodies.VERSION and note its digest here: {digest}"
-    )
+    assert SEEN[template_bodies.VERSION] == digest, f"raise template_bodies.VERSION and note its digest here: {digest}"
     assert max(SEEN) == template_bodies.VERSION

@@ -19,14 +19,7 @@ ODD: list[Any] = [
     "<html>hello</html>",
     [],
     {"errorCode": "E0000011"},
-    {
-        "index_templates": 5,
-        "nodes": [5],
-        "version": 5,
-        "has_all_requested": 0,
-        "data_streams": 5,
-        "a": {"b": 5},
-    },
+    {"index_templates": 5, "nodes": [5], "version": 5, "has_all_requested": 0, "data_streams": 5, "a": {"b": 5}},
     {"index_templates": [5], "nodes": {"a": 5}, "version": {}, "data_streams": [5], "okta-forwarder": 5},
 ]
 """Bodies of responses 200 of servers that are not Elasticsearch."""
@@ -152,9 +145,7 @@ async def test_a_processor_that_one_ingest_node_lacks_is_not_used() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    ("lacked", "instead"), [("constant_keyword", "keyword"), ("match_only_text", "text")]
-)
+@pytest.mark.parametrize(("lacked", "instead"), [("constant_keyword", "keyword"), ("match_only_text", "text")])
 async def test_a_type_that_is_lacking_is_replaced_and_named(lacked: str, instead: str) -> None:
     cluster = FakeCluster()
     cluster.missing = {lacked}
@@ -209,9 +200,7 @@ async def test_a_data_stream_that_is_there_gets_the_new_retention_as_well() -> N
     assert cluster.written == []
     lines = await run(cluster, retention=options)
     assert ("PUT", f"/_data_stream/{STREAM}/_lifecycle", {"data_retention": "90d"}) in cluster.written
-    assert f"data stream {STREAM}: now keeps events for 90d instead of an unlimited time" in kinds(
-        lines, "done"
-    )
+    assert f"data stream {STREAM}: now keeps events for 90d instead of an unlimited time" in kinds(lines, "done")
     cluster.streams[STREAM]["retention"] = "90d"
     cluster.written.clear()
     await run(cluster, retention=options)

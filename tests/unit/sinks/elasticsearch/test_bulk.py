@@ -156,8 +156,7 @@ def test_a_response_that_does_not_name_every_event_is_ignored(answer: Any) -> No
 
 
 @pytest.mark.parametrize(
-    "answered",
-    [None, {}, {"index": {"status": 201}}, {"create": {}}, {"create": {"status": "201"}}, {"create": 201}],
+    "answered", [None, {}, {"index": {"status": 201}}, {"create": {}}, {"create": {"status": "201"}}, {"create": 201}]
 )
 def test_an_item_without_a_status_is_sent_again(answered: Any) -> None:
     assert verdict_of(answered) == response_verdicts.UNKNOWN
@@ -165,9 +164,7 @@ def test_an_item_without_a_status_is_sent_again(answered: Any) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("events", [1, 5])
-@pytest.mark.parametrize(
-    "kind", ["media_type_header_exception", "illegal_argument_exception", "parse_exception", ""]
-)
+@pytest.mark.parametrize("kind", ["media_type_header_exception", "illegal_argument_exception", "parse_exception", ""])
 def test_a_400_for_the_whole_request_pauses_and_rejects_nothing(kind: str, events: int) -> None:
     verdict, _ = bulk.request_error(400, {"error": {"type": kind, "reason": "detail"}, "status": 400}, events)
     assert (verdict.reject, verdict.pause, verdict.split) == (None, True, False)
@@ -187,9 +184,7 @@ def test_a_request_with_one_bad_action_is_halved_until_that_is_alone() -> None:
 
 def test_a_server_older_than_the_client_is_recognized() -> None:
     reason = "Accept version must be either version 8 or 7, but found 9"
-    _, detail = bulk.request_error(
-        400, {"error": {"type": "media_type_header_exception", "reason": reason}}, 3
-    )
+    _, detail = bulk.request_error(400, {"error": {"type": "media_type_header_exception", "reason": reason}}, 3)
     assert "elasticsearch<9" in detail
     assert reason in detail
 
@@ -197,10 +192,7 @@ def test_a_server_older_than_the_client_is_recognized() -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (
-            {"error": {"type": "security_exception", "reason": "no"}, "status": 401},
-            "HTTP 503: security_exception: no",
-        ),
+        ({"error": {"type": "security_exception", "reason": "no"}, "status": 401}, "HTTP 503: security_exception: no"),
         ({"error": "it broke", "status": 500}, "HTTP 503: it broke"),
         ({"ok": False}, "HTTP 503"),
         ("", "HTTP 503"),

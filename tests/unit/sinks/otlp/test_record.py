@@ -18,19 +18,8 @@ from forwarder.sinks.otlp.record import UID, record, request
 from tests.fakes.otlp import attributes
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters())
-JSON = st.recursive(
-    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=8), inner), max_leaves=20
-)
-PLACES = [
-    "actor",
-    "client",
-    "target",
-    "debugContext",
-    "outcome",
-    "securityContext",
-    "severity",
-    "displayMessage",
-]
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=8), inner), max_leaves=20)
+PLACES = ["actor", "client", "target", "debugContext", "outcome", "securityContext", "severity", "displayMessage"]
 
 
 def event(body: bytes, uuid: str = "u-1", published: int = 1_767_268_800_000_000) -> Event:

@@ -35,10 +35,7 @@ HTTP = "http://127.0.0.1:4318"
         ({"headers": {"Expect": "100-continue"}}, "the protocol reserves this header"),
         ({"headers": {"Trailer": "x"}}, "the protocol reserves this header"),
         ({"ca_file": "/x/ca.pem"}, "https://"),
-        (
-            {"endpoint": "https://host", "cert_file": "/x/cert.pem"},
-            "set both `cert_file` and `key_file`, or neither",
-        ),
+        ({"endpoint": "https://host", "cert_file": "/x/cert.pem"}, "set both `cert_file` and `key_file`, or neither"),
         ({"unknown": 1}, "unknown"),
     ],
 )

@@ -20,9 +20,7 @@ def objects(*keys: str, **values: list[str]) -> st.SearchStrategy[Any]:
     return st.fixed_dictionaries({}, optional=parts) | VALUES | st.lists(VALUES, max_size=2)
 
 
-ACTORS = objects(
-    "id", "type", "alternateId", type=["User", "SystemPrincipal"], id=["00u1", "U" * 101, "U" * 257]
-)
+ACTORS = objects("id", "type", "alternateId", type=["User", "SystemPrincipal"], id=["00u1", "U" * 101, "U" * 257])
 
 
 @pytest.mark.long
