@@ -4,13 +4,13 @@ The worker (`worker.py`) asks this state what to do, reads the log, sends the ba
 
 A failed request does not show whether the sink fails, or whether one bad event makes each request with this event fail. So:
 
-- After the first failure, the worker sends only probes (small batches), one at a time. Each probe has fewer events than the
-  one before, and other events.
+- After the first failure, the worker sends only probes (small batches), one at a time. Each probe is smaller than the one
+  before, and contains different events.
 - An event that was in two failed requests is a suspect. Suspects are never in one batch with other events. Once the sink
   works, one batch of suspects may be in flight beside the other batches, so that suspects delay no other event. If a batch
   of suspects fails, it is halved.
-- If a suspect is sent alone and fails, although the sink has accepted a batch since the suspect's last failure, it has used
-  one of its `lone_tries`. After its last lone try, the suspect becomes a dead letter. While the sink accepts nothing, a
+- A suspect uses one of its `lone_tries` if it is sent alone and fails, and the sink has accepted a batch since the
+  suspect's previous failure. After its last lone try, the suspect becomes a dead letter. While the sink accepts nothing, a
   suspect uses no lone try, because then the sink may be the cause.
 """
 

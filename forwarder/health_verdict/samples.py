@@ -1,4 +1,5 @@
-"""Keeps values of the metrics over the last hours. An increase within a time shows problems that no state shows."""
+"""Keeps values of the metrics over the last hours. Some problems cannot be seen in the current status, only in how much a
+metric increased over a period."""
 
 from bisect import bisect_right
 from collections import defaultdict

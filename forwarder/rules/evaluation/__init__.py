@@ -1,2 +1,2 @@
-"""Evaluates rules on one event after another, keeps the state of correlations, and derives the fields below
-`forwarder`."""
+"""Evaluates rules on one event after another, keeps the state of correlations, and computes the fields `forwarder.*`
+of rules."""

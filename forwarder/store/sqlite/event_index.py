@@ -106,7 +106,7 @@ class Searchable(msgspec.Struct, gc=False):
 
 
 def searchable(body: bytes) -> Searchable | None:
-    """Read the texts by which an event can be found from its `body`; return None if the body cannot be read."""
+    """Read from `body` the texts by which a search finds the event; return None if `body` cannot be read."""
     try:
         fields = decode_leniently(_decode, body)[0]
     except (msgspec.MsgspecError, RecursionError):
