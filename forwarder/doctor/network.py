@@ -12,6 +12,7 @@ import msgspec
 from forwarder.config_check import SOON
 from forwarder.connection_errors import INSPECTED, http_client, why_unreachable
 from forwarder.doctor.check import Finding, fail, ok, warn
+from forwarder.response_bodies import read_start
 from forwarder.threads import in_daemon_thread
 
 _LIMIT = 64 * 1024
@@ -56,11 +57,7 @@ async def request(  # noqa: PLR0913  # as in HTTP
         client.stream(method, url, headers=encoded, content=body) as response,
     ):
         tls = response.extensions["network_stream"].get_extra_info("ssl_object")
-        content = b""
-        async for piece in response.aiter_bytes():
-            content += piece
-            if len(content) > limit:
-                break
+        content = await read_start(response, limit)
     end = _end(tls.getpeercert().get("notAfter")) if tls is not None else None
     return ProbeResponse(response.status_code, response.headers, content, end)
 

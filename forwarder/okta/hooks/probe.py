@@ -13,6 +13,7 @@ import msgspec
 from forwarder.connection_errors import http_client
 from forwarder.core.errors import SetupError
 from forwarder.okta.hooks.desired import DesiredHook
+from forwarder.response_bodies import read_start
 
 _TIMEOUT = 3.0
 """Seconds to wait for the response, as long as Okta waits."""
@@ -45,11 +46,7 @@ async def probe_receiver(desired: DesiredHook) -> str | None:
             http_client(timeout=_TIMEOUT) as client,
             client.stream("GET", desired.uri, headers=headers) as response,
         ):
-            content = b""
-            async for piece in response.aiter_bytes():
-                content += piece
-                if len(content) > _LARGEST:
-                    break
+            content = await read_start(response, _LARGEST)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         reason = str(error) or type(error).__name__
         return f"{desired.uri} cannot be reached from here, so the secret was not checked: {reason}"

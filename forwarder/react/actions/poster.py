@@ -12,13 +12,13 @@ import msgspec
 
 from forwarder import tls
 from forwarder.connection_errors import INSPECTED, http_client, why_unreachable
-from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
+from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError
 from forwarder.core.errors import SettingsError
 from forwarder.core.ports import Clock
 from forwarder.core.printable import printable_line
 from forwarder.core.redaction import redact, redact_start
-from forwarder.event_loop_steps import Cooperative
 from forwarder.react.ports import Answer, retry_at
+from forwarder.response_bodies import read_whole
 
 _LIMIT = 64 * 1024
 """The largest number of bytes of a response that are read."""
@@ -170,21 +170,11 @@ async def exchange(
     async with asyncio.timeout(timeout):
         response = await client.send(request, stream=True)
         try:
-            return response, await _content_of(response, limit)
+            return response, await read_whole(response, limit)
+        except (BodyTooLargeError, BodyEncodingError):
+            return response, b""
         finally:
             await response.aclose()
-
-
-async def _content_of(response: httpx.Response, limit: int) -> bytes:
-    try:
-        body = BoundedBody(response.headers.get("content-encoding", ""), limit)
-        cooperative = Cooperative()
-        async for piece in response.aiter_raw():
-            body.feed(piece)
-            await cooperative.yield_if_due()  # one read from the network may have thousands of tiny chunks
-        return body.finish()
-    except (BodyTooLargeError, BodyEncodingError):
-        return b""
 
 
 def _said(body: object, text: str) -> str:

@@ -12,6 +12,7 @@ from forwarder.core.printable import printable_line
 from forwarder.react.ports import Answer, OktaCall
 from forwarder.react.settings.section import JWKS_PATH, SetSettings
 from forwarder.react.settings.signing_keys import PRIVATE_MEMBERS
+from forwarder.response_bodies import read_start
 
 PROVIDERS_PATH = "/api/v1/security-events-providers"
 PROVIDERS_SCOPE = "okta.securityEventsProviders.read"
@@ -85,12 +86,8 @@ def _refusal(answer: Answer) -> str:
 
 async def _get(client: httpx.AsyncClient, url: str) -> tuple[int, str, bytes]:
     """Return the status, the content type and the first bytes of the document at `url`."""
-    content = b""
     async with client.stream("GET", url, headers={"accept": "application/json"}) as response:
-        async for piece in response.aiter_bytes():
-            content += piece
-            if len(content) > _LIMIT:
-                break
+        content = await read_start(response, _LIMIT)
     return response.status_code, response.headers.get("content-type", ""), content
 
 

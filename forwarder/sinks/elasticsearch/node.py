@@ -20,8 +20,8 @@ import httpx
 from elastic_transport.client_utils import DEFAULT
 
 from forwarder.connection_errors import CA_FILE, error_chain, why_unreachable
-from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
-from forwarder.event_loop_steps import Cooperative
+from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError
+from forwarder.response_bodies import read_whole
 
 LIMIT = 3 * 1024 * 1024
 """The maximum size of an inflated response in bytes. A response with 5,000 items that all have an error has about 2 MiB.
@@ -134,12 +134,7 @@ async def _content(response: httpx.Response) -> bytes:
         elastic_transport.TransportError: the body cannot be inflated.
     """
     try:
-        body = BoundedBody(response.headers.get("content-encoding", ""), LIMIT)
-        cooperative = Cooperative()
-        async for piece in response.aiter_raw():
-            body.feed(piece)
-            await cooperative.yield_if_due()  # one read from the network may have thousands of tiny chunks
-        return body.finish()
+        return await read_whole(response, LIMIT)
     except BodyTooLargeError as error:
         raise TooLargeError(f"the response cannot be read: {error}") from None
     except BodyEncodingError as error:
