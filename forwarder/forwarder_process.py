@@ -7,8 +7,8 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvloop
@@ -153,6 +153,13 @@ def _state(forwarder: Forwarder) -> str:
     return f"receives on {forwarder.server.address}; status page on {forwarder.ops.address}"
 
 
+@contextmanager
+def _logged_stop() -> Iterator[None]:
+    _logger.info("the forwarder is stopping", action="stopping")
+    yield
+    _logger.info("the forwarder has stopped", action="stopped")
+
+
 async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Signals", clock: Clock) -> None:
     signals.listen(asyncio.get_running_loop())
     forwarder, manager = Forwarder(settings, clock), ServiceManager(os.environ)
@@ -161,9 +168,8 @@ async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Si
     stopping = asyncio.create_task(signals.stop.wait(), name="stop")
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
-        _logger.info("the forwarder is stopping", action="stopping")
-        await end_tasks([starting])  # `start` then stops the parts that it has started
-        _logger.info("the forwarder has stopped", action="stopped")
+        with _logged_stop():
+            await end_tasks([starting])  # `start` then stops the parts that it has started
         return
     stopping.cancel()
     await starting
@@ -178,12 +184,11 @@ async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Si
     try:
         await signals.stop.wait()
     finally:
-        _logger.info("the forwarder is stopping", action="stopping")
-        manager.stopping()
-        await end_tasks([reloading])
-        await forwarder.stop()
-        alive.cancel()
-        _logger.info("the forwarder has stopped", action="stopped")
+        with _logged_stop():
+            manager.stopping()
+            await end_tasks([reloading])
+            await forwarder.stop()
+            alive.cancel()
 
 
 class _Signals:
