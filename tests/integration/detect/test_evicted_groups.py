@@ -13,17 +13,8 @@ from forwarder.react.prompts.muted import Muted
 from forwarder.rules.settings import RulesSettings
 from tests.fakes.clock import NOON, ManualClock
 from tests.integration.store.helpers import opened
-from tests.unit.rules.days import made
+from tests.unit.rules.days import ALONE, made
 from tests.waiting import until
-
-RULE = """
-title: Alone
-id: alone
-logsource: {product: okta, service: okta}
-detection:
-  selection: {eventType: test.alone}
-  condition: selection
-"""
 
 
 class HeldPrompts(Muted):
@@ -44,7 +35,7 @@ def by(*actors: str, first: int = 0) -> list[Event]:
 
 
 async def test_a_reload_counts_no_forgotten_group_again(tmp_path: Path) -> None:
-    (tmp_path / "rules.yml").write_text(RULE)
+    (tmp_path / "rules.yml").write_text(ALONE)
     tree = {"files": [str(tmp_path / "rules.yml")], "max_keys": 2}
     metrics, prompts = Metrics(), HeldPrompts()
     async with opened(tmp_path / "store.db") as store:

@@ -26,17 +26,19 @@ detection:
   condition: selection
 """
 
-RULES = (
-    "---".join(_RULE.format(name=name, event_type=f"test.{name}") for name in ("alpha", "beta", "gamma"))
-    + """
----
+ALONE = """
 title: Alone
 id: alone
 logsource: {product: okta, service: okta}
 detection:
   selection: {eventType: test.alone}
   condition: selection
----
+"""
+
+RULES = (
+    "---".join(_RULE.format(name=name, event_type=f"test.{name}") for name in ("alpha", "beta", "gamma"))
+    + f"\n---{ALONE}---"
+    + """
 title: Many
 id: many
 correlation: {type: event_count, rules: [alpha], group-by: [actor.id], timespan: 10m, condition: {gte: 4}}
