@@ -76,11 +76,12 @@ async def _answers(context: Context, _: str) -> Found:
         if answer.status in {401, 403}:
             fix = "set `ops.token`, or set `ops.listen` to a loopback address; then restart the forwarder"
             return fail(f"{url} shows the status only to loopback addresses, or to requests with `ops.token`", fix)
-        status = msgspec.json.decode(answer.body, type=_Status)
-        context.status = msgspec.json.decode(answer.body)
+        decoded = msgspec.json.decode(answer.body)
+        status = msgspec.convert(decoded, _Status)
     except (httpx.HTTPError, OSError, ValueError, RecursionError):
         fix = "if `ops.listen` was changed after the forwarder started, restart the forwarder"
         return fail(f"the forwarder does not answer at {url}", fix)
+    context.status = decoded
     return ok(f"version {status.version}, up for {status.uptime_seconds:,.0f} s")
 
 
