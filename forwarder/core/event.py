@@ -1,4 +1,5 @@
-"""An event (one Okta LogEvent, with its JSON bytes as received), the functions that read it, and its digest."""
+"""The type of an event (one Okta LogEvent, with its JSON bytes as received), functions that read events from JSON, and
+the digest of an event."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -16,7 +17,11 @@ T = TypeVar("T")
 
 
 class Source(StrEnum):
-    """Where an event came from: an event hook, the System Log, or a rule or a reaction of the forwarder itself."""
+    """The source of an event.
+
+    HOOK is an event hook, LOG is Okta's System Log, ALERT is a rule of the forwarder, ACTION is a reaction of the
+    forwarder.
+    """
 
     HOOK = "hook"
     LOG = "log"
@@ -25,15 +30,15 @@ class Source(StrEnum):
 
 
 OKTA_SOURCES = (Source.HOOK, Source.LOG)
-"""The sources of Okta's own events."""
+"""The sources of events that Okta made. The forwarder itself makes the events of the other sources."""
 
 
 BACKFILL = "backfill"
-"""The `envelope_id` of an event that a backfill read from the System Log."""
+"""The `envelope_id` of an event that the command `backfill` read from the System Log."""
 
 
 class Who(msgspec.Struct, gc=False):
-    """An actor or a target of an event."""
+    """An actor or a target of an event. A field that the event does not have is None, here and in the classes below."""
 
     id: str | None = None
     type: str | None = None
@@ -41,13 +46,13 @@ class Who(msgspec.Struct, gc=False):
 
 
 class GeographicalContext(msgspec.Struct, gc=False):
-    """The place of the client."""
+    """The location of the client of an event, as Okta reports it."""
 
     country: str | None = None
 
 
 class Client(msgspec.Struct, gc=False):
-    """The client that caused an event."""
+    """The HTTP client whose request caused an event."""
 
     address: str | None = msgspec.field(name="ipAddress", default=None)
     place: GeographicalContext | None = msgspec.field(name="geographicalContext", default=None)
@@ -61,7 +66,7 @@ class Result(msgspec.Struct, gc=False):
 
 
 class Head(msgspec.Struct, kw_only=True, gc=False):
-    """The three keys that every event must have. All other keys may be missing or null."""
+    """The three keys that every event must have. All other keys of an event may be missing or null."""
 
     uuid: str
     event_type: str = msgspec.field(name="eventType")
@@ -69,7 +74,7 @@ class Head(msgspec.Struct, kw_only=True, gc=False):
 
 
 class Essentials(Head, kw_only=True, gc=False):
-    """The keys of `Head`, and the fields on which rules and reactions decide: users, outcome and address."""
+    """The keys of `Head`, and the fields by which rules and reactions decide: users, outcome, address and country."""
 
     actor: Who | None = None
     target: list[Who] | None = None
@@ -80,17 +85,17 @@ class Essentials(Head, kw_only=True, gc=False):
 class Event(msgspec.Struct, frozen=True, gc=False):
     """One Okta LogEvent, or an event of the forwarder itself.
 
-    `(org, uuid)` identifies the event. If several copies arrive, the first one is stored.
+    `(org, uuid)` identifies the event. If several copies of an event arrive, the store keeps the first copy.
 
     Attributes:
         org: the org's name in the configuration.
         uuid: Okta's ID of the event, spelled exactly as received.
-        event_type: Okta's dotted name of the type. Okta may add types at any time.
+        event_type: Okta's dotted name of the type, such as `user.session.start`. Okta may add types at any time.
         published: when the event happened, by Okta's clock.
         received_at: when the forwarder received the event, by its own clock.
         envelope_id: the `eventId` of the hook's POST; `BACKFILL` if a backfill read the event; else empty.
         body: the JSON object, byte for byte as received.
-        essentials: the result of `read_essentials(body)`; None if `read_event` has not kept it.
+        essentials: the result of `read_essentials(body)`; None if `read_event` has not kept this result.
     """
 
     org: str
@@ -105,14 +110,15 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 class StoredEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event and its number in the store. `seq` starts at 1 and has no gaps."""
+    """An event and its number `seq` in the store. The numbers start at 1 and have no gaps."""
 
     seq: int
     event: Event
 
 
 class MalformedEvent(msgspec.Struct, frozen=True, gc=False):
-    """An element that is not an event. It becomes a dead letter of the receiver.
+    """An element of a POST or of a page of the System Log that is not an event. It becomes a dead letter of the
+    receiver.
 
     Attributes:
         detail: what is wrong with the element, as text for an operator.
@@ -133,31 +139,32 @@ short."""
 
 
 def is_short(text: str) -> bool:
-    """Whether `text` is short enough for an ID or an event type: at most 256 bytes."""
+    """Return whether `text` is short enough for an ID or an event type: at most 256 bytes in UTF-8."""
     return len(text) <= _MAX_ID and (text.isascii() or len(text.encode(errors="replace")) <= _MAX_ID)
 
 
 _decode_head = msgspec.json.Decoder(Head).decode
 _decode_essentials = msgspec.json.Decoder(Essentials).decode
 
-# The essentials of an event are in memory, in addition to its body, until the event is committed, and only the bytes of
-# bodies are limited. So the essentials must not take much more memory than the body. A target that is written `{},`
-# takes 48 bytes.
+# Until an event is committed, its essentials are in memory in addition to its body, and only the bytes of bodies are
+# limited. So the essentials must not take much more memory than the body. A target takes 48 bytes of memory, even if
+# the body has only `{},`.
 _LARGE = 65_536
-"""The size in bytes above which only the head of a body is read on the event loop. Okta's events have about 3,000
-bytes."""
+"""The size in bytes above which `read_event` reads only the head of a body, because reading more would block the event
+loop. Okta's events have about 3,000 bytes."""
 _LEAST_TARGET = 32
-"""The minimum number of bytes of a body for each target; with fewer bytes, the essentials are not kept. Okta's bodies
-have more than 100 bytes for each target."""
+"""The minimum number of bytes of a body divided by the number of its targets. Below this minimum, the essentials are
+not kept. Okta's bodies have more than 100 bytes for each target."""
 _LEAST_OBJECT = 16
-"""The minimum number of bytes of a large body for each object; with fewer bytes, the essentials are not read. The
-digest takes more than 100 bytes of memory for each target."""
+"""The minimum number of bytes of a large body divided by the number of its JSON objects. Below this minimum, the
+essentials are not read, because the digest takes more than 100 bytes of memory for each target."""
 
 
 def read_event(
     body: bytes, *, org: str, source: Source, received_at: Micros, envelope_id: str = "", repaired: bytes | None = None
 ) -> Event:
-    """Parse `body` as one LogEvent. `repaired` is the result of `replace_lone_surrogates(body)`, if the caller has it.
+    """Parse `body` as one LogEvent, and return the event. `repaired` is the result of `replace_lone_surrogates(body)`;
+    None if the caller does not have this result.
 
     Raises:
         NotAnEventError: `body` is not a JSON object with a `uuid`, an `eventType` and a readable `published`.
@@ -183,7 +190,8 @@ def read_event(
 
 
 def _read(body: bytes, source: Source, repaired: bytes | None) -> tuple[Head, Essentials | None, bytes]:
-    """Return the head and perhaps the essentials of `body`, and the text from which they were decoded."""
+    """Return the head of `body`, its essentials (None if they cannot or should not be kept), and the text from which
+    the head was decoded: `body` or its repaired copy."""
     if source in OKTA_SOURCES and len(body) <= _LARGE:
         text = body if repaired is None else repaired
         try:  # Parse once for both. Each parse takes 5 of the 100 µs of a POST.
@@ -198,8 +206,8 @@ def _read(body: bytes, source: Source, repaired: bytes | None) -> tuple[Head, Es
 
 
 def read_essentials(body: bytes) -> Essentials | None:
-    """Read the essentials from the body of an Okta event. Return None if Okta cannot have sent the body, because a
-    field has a wrong type, or because there are too many empty objects."""
+    """Return the essentials of `body`, the body of an Okta event. Return None if Okta cannot have sent `body`, because
+    a field has a wrong type, or because `body` has too many empty objects."""
     if len(body) > _LARGE and body.count(b"{") * _LEAST_OBJECT > len(body):
         return None
     try:
@@ -212,9 +220,9 @@ def _decode(decode: Callable[[bytes], T], body: bytes, repaired: bytes | None) -
     return decode_leniently(decode, body) if repaired is None else (decode(repaired), repaired)
 
 
-# The digest. Anyone who has the secret of a hook can post a forged event with the uuid of a real event. So the System Log
-# confirms an event from the hook only if the log has an event with the same uuid and the same digest: the same values in
-# the fields on which rules and reactions decide.
+# The digest. Anyone who has the secret of a hook can post a forged event with the uuid of a real event. So the System
+# Log confirms an event from the hook only if the log has an event with the same uuid and the same digest: the same
+# values in the fields on which rules and reactions decide.
 #
 # The two copies from Okta are not equal byte for byte. The log has `null` where the hook lacks a key, and
 # `request.ipChain` where the hook has `client.ipChain`. A preview org writes `success` for `SUCCESS`.
@@ -226,7 +234,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def digest(event: Event) -> bytes:
-    """Return the digest of `event`. If Okta cannot have sent the body, this is a digest of the whole body.
+    """Return the digest of `event`. If Okta cannot have sent the body of `event`, return a digest of the whole body.
 
     The function runs for each stored event, and takes 4 µs of the 100 µs that a POST takes.
     """
@@ -237,7 +245,8 @@ def digest(event: Event) -> bytes:
 
 
 def digest_of(event: Mapping[str, Any]) -> bytes | None:
-    """Return the digest of a decoded event; None if a field has a wrong type, or if a required field is missing."""
+    """Return the digest of `event`, a decoded JSON object; None if a field has a wrong type, or if a required field is
+    missing."""
     try:
         essentials = msgspec.convert(event, Essentials)
     except (msgspec.MsgspecError, RecursionError):

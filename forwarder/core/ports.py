@@ -1,4 +1,5 @@
-"""The interfaces between packages: the store, the sinks and the clock. Only `app` chooses the implementations."""
+"""The interfaces (protocols) of the store, the sinks and the clock. Only the module `app` chooses the
+implementations."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
@@ -10,7 +11,8 @@ from forwarder.core.outcome import BatchResult, Rejection
 from forwarder.core.time import Micros
 
 Start = Literal["oldest", "now"]
-"""Where a new sink starts: with the oldest event in the store, or with the next event that is stored."""
+"""The first event that a new sink gets: the oldest event in the store (`oldest`), or the next event that is stored
+(`now`)."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -20,9 +22,10 @@ class Batch(msgspec.Struct, frozen=True):
         events: the events in the order received.
         malformed: elements that are not events. They become dead letters of the receiver.
         source: the source of the malformed elements; an event has its own `source`.
-        cursor: (name, value) to store in the same transaction; None if there is no cursor to store.
-        expected_by_hook: the uuids of the events that our hook should deliver too. If such an event is new, it is
-            pending until the hook delivers it, or until `mark_missed` marks it.
+        cursor: the name and the value of a cursor, which is stored in the same transaction; None to store no cursor.
+        expected_by_hook: the uuids of the events that our hook should deliver too. If the store does not have such an
+            event yet, the event is pending until the hook delivers the event, or until `mark_missed` marks the event as
+            missed.
     """
 
     events: Sequence[Event] = ()
@@ -33,12 +36,12 @@ class Batch(msgspec.Struct, frozen=True):
 
     @property
     def length(self) -> int:
-        """The number of events or of malformed elements, whichever is larger."""
+        """The number of events or the number of malformed elements, whichever is larger."""
         return max(len(self.events), len(self.malformed))
 
     def split(self, most: int) -> Iterator["Batch"]:
-        """Split the batch into parts of up to `most` events and up to `most` malformed elements. Only the last part has
-        the cursor."""
+        """Yield the batch in parts of up to `most` events and up to `most` malformed elements. Only the last part has
+        the cursor, so the cursor is not stored before all events are."""
         for first in range(0, self.length, most):
             last = first + most
             yield Batch(
@@ -55,7 +58,7 @@ class Appended(msgspec.Struct, frozen=True):
 
     Attributes:
         stored: the events that were new, in the order of the batch.
-        duplicates: the number of events that the store had already; None if the number is not known yet.
+        duplicates: the number of events of the batch that the store already had; None if the number is not known yet.
         differing: the uuids of events from the System Log that differ from the hook's event with the same uuid: their
             digests (`core.event.digest`) are not equal.
     """
@@ -66,51 +69,54 @@ class Appended(msgspec.Struct, frozen=True):
 
 
 class EventStore(Protocol):
-    """The part of the store that sources of events use. Each method raises StoreError if the store cannot be used."""
+    """The methods of the store that the sources of events use. Each method raises StoreError if the store cannot be
+    used."""
 
     async def append(self, batch: Batch, *, timeout: float) -> Appended:
-        """Commit `batch`. When this method returns, a power cut cannot lose any of it.
+        """Commit `batch`, and return what was stored. When this method returns, a power cut cannot lose any part of
+        `batch`.
 
-        If `batch` has at most 5,000 elements, all of it is committed or nothing. A larger batch is committed in steps,
-        and an error does not undo the earlier steps.
+        If `batch` has at most 5,000 elements, the store commits the whole batch or nothing. A larger batch is committed
+        in steps, and an error does not undo the steps before the error.
 
         Raises:
             StoreFullError: there is not enough space.
-            StoreTooSmallError: there will never be enough space for the whole batch, but perhaps for parts of it.
-            StoreTimeoutError: the batch was not committed within `timeout` seconds. It may still be committed later;
-                neither a timeout nor a cancellation prevents that.
+            StoreTooSmallError: the whole batch needs more space than the store can ever have. A part of the batch may
+                have enough space.
+            StoreTimeoutError: the batch was not committed within `timeout` seconds. The batch may still be committed
+                later: neither a timeout nor a cancellation of this call prevents the commit.
             StoreError: the commit failed for another reason.
         """
 
     async def cursor(self, name: str) -> str | None:
-        """Return the last value that was stored for the cursor `name`; None if there is none."""
+        """Return the last value that was stored for the cursor `name`; None if no value was stored."""
 
     async def mark_missed(self, org: str, before: Micros) -> int:
-        """Mark pending events of `org` as missed, if they were published and received before `before`.
+        """Mark as missed the pending events of `org` that were published and received before the time `before`.
 
-        Return the number of marked events.
+        Return the number of events that were marked.
         """
 
 
 class Settlement(msgspec.Struct, frozen=True):
     """The results of a sink, to be committed in one transaction.
 
-    A sink works on two streams: the log (events after its position, in `seq` order) and its replays (dead letters that
-    an operator sends again). In the log, `position` moves only over finished events. So it moves by exactly `delivered
-    + len(dead) + len(filtered)`.
+    A sink gets events from two streams: the log (events after the sink's position, in order of `seq`) and its replays
+    (dead letters that an operator sends again). The position moves only over finished events of the log, so it moves by
+    exactly `delivered + len(dead) + len(filtered)` events.
 
     Attributes:
-        position: the new position. Every event of the log up to this `seq` is finished.
+        position: the new position of the sink. Every event of the log up to and including this `seq` is finished.
         delivered: the number of events between the old and the new position that were delivered, including
             `unattributed`.
-        dead: the events between the two positions that were rejected, with their reasons.
-        filtered: the seqs of the events between the two positions that the sink's settings exclude.
-        unattributed: the number of events in `delivered` that the sink rejected without saying which. They count as
-            dead letters.
-        unattributed_detail: the sink's message about the unattributed events.
+        dead: the rejected events between the old and the new position, with the reasons.
+        filtered: the seqs of the events between the old and the new position that the sink's settings exclude.
+        unattributed: the number of events that the sink rejected without saying which events. `delivered` includes
+            these events, and the ledger counts them as dead letters.
+        unattributed_detail: the sink's message about the unattributed events; empty if there are no such events.
         replayed: the seqs of replays that were delivered.
         dead_again: the replays that were rejected again.
-        filtered_replays: the seqs of replays that the sink's settings exclude now.
+        filtered_replays: the seqs of replays that the sink's settings exclude since their rejection.
     """
 
     position: int
@@ -125,14 +131,16 @@ class Settlement(msgspec.Struct, frozen=True):
 
 
 class DeadLetterSelection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Selects dead letters. A dead letter must match every field that is not None; without fields, all match.
+    """A filter for dead letters. A dead letter matches if it matches every field that is not None. If all fields are
+    None, every dead letter matches.
 
     Attributes:
+        ids: the ids of the dead letters that match.
         sink: the name of the sink that rejected the event; `receiver` for malformed events.
-        reason: the reason of the rejection, a `core.outcome.RejectReason`.
-        last: the highest id. Dead letters with a higher id do not match; they were added later.
-        until: the latest time of the last rejection. An event that was rejected, or rejected again, after this time does
-            not match.
+        reason: the reason of the rejection, a value of `core.outcome.RejectReason`.
+        last: the highest id that matches. Dead letters that were added later have higher ids.
+        until: the latest time of the last rejection. An event that was rejected, or rejected again, after this time
+            does not match.
     """
 
     ids: tuple[int, ...] | None = None
@@ -143,57 +151,62 @@ class DeadLetterSelection(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
 
 class EventLog(Protocol):
-    """The part of the store that one sink uses. Each method raises StoreError if the store cannot be used."""
+    """The methods of the store that one sink uses. Each method raises StoreError if the store cannot be used."""
 
     async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
-        """Return events with `seq > after`, in `seq` order: at most `limit` events, whose bodies have at most
-        `max_bytes` together.
+        """Return the first events with `seq > after`, in order of `seq`: at most `limit` events, whose bodies together
+        have at most `max_bytes` bytes.
 
-        The first event is always returned, however large it is.
+        The first event is always returned, even if its body has more than `max_bytes` bytes. The list is empty if no
+        event has `seq > after`.
         """
 
     async def replays(self, *, limit: int) -> list[StoredEvent]:
-        """Return up to `limit` dead letters that an operator sends again, oldest first."""
+        """Return up to `limit` events of dead letters that an operator sends again, oldest first."""
 
     async def settle(self, settlement: Settlement) -> None:
-        """Commit what became of the sink's events. The sink never gets these events again, except as replays.
+        """Commit the sink's results. The sink never gets these events again, except as replays.
 
         Raises:
-            ValueError: the numbers of the settlement do not add up: an event would be lost or counted twice.
-            StoreError: the commit failed or cannot be confirmed. Repeat the call with the same object; if the
-                settlement was committed, nothing is counted twice.
+            ValueError: the numbers of `settlement` contradict each other, so an event would be lost or counted twice.
+                Nothing is committed.
+            StoreError: the commit failed, or it is unknown whether the commit succeeded. Repeat the call with the same
+                object: if the settlement was committed already, the store counts nothing twice.
         """
 
     async def wait(self, after: int, *, replays: int) -> None:
-        """Wait until there is an event with `seq > after`, or until `replay_requests` differs from `replays`."""
+        """Wait until the store has an event with `seq > after`, or until `replay_requests` differs from `replays`."""
 
     @property
     def replay_requests(self) -> int:
-        """How many times this process was asked to send dead letters again."""
+        """The number of requests to send dead letters again that this process has received."""
 
 
 class Sink(Protocol):
-    """A destination that gets a copy of every event."""
+    """A destination of events. The forwarder sends a copy of every event to each sink, except events that the sink's
+    settings exclude."""
 
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
-        """Try to deliver `batch` once.
+        """Try once to deliver `batch`, and return the result.
 
-        An implementation does not retry. If the other side fails, the method returns a result that says so, and raises
-        nothing. It may be cancelled at any await, and blocks the event loop for at most 20 ms at a time.
+        An implementation must not retry. If the destination fails or does not answer, the method must return a result
+        that says so, and must not raise an error. The method may be cancelled at any `await`, and must not block the
+        event loop for more than 20 ms at a time.
         """
 
     async def close(self) -> None:
-        """Close connections and files. Safe to call twice, or if `send` was never called."""
+        """Close connections and files. A second call does nothing. A call without an earlier call of `send` is allowed
+        too."""
 
 
 class Clock(Protocol):
-    """The source of the time. Tests use a clock that they control."""
+    """The source of the current time. Tests use an implementation whose time they set."""
 
     def now(self) -> Micros:
-        """Return the time of the wall clock."""
+        """Return the current time of the wall clock."""
 
     def monotonic(self) -> float:
-        """Return a time in seconds that never goes backwards."""
+        """Return the time of a monotonic clock, in seconds. Only the difference of two such times has a meaning."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait for `seconds`."""

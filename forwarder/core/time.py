@@ -1,4 +1,4 @@
-"""Converts and formats points in time, which are integers here."""
+"""Converts and formats points in time. The forwarder stores a point in time as an integer, see `Micros`."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ Micros = int
 """A point in time: microseconds since 1970-01-01T00:00:00Z."""
 
 SECOND: Micros = 1_000_000
-"""Microseconds in a second."""
+"""The number of microseconds in a second."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # UTC: formatted without a zone, `Z` follows
@@ -16,12 +16,13 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def to_micros(moment: datetime) -> Micros:
-    """Convert a datetime. If it has no time zone, it counts as UTC, as in Okta's texts."""
+    """Convert a datetime to microseconds. A datetime without a time zone counts as UTC, as in Okta's events."""
     return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
 
 
 def from_http_date(text: str) -> Micros | None:
-    """Parse a date of an HTTP header. Return None if it is invalid, or if its year or its zone is out of range."""
+    """Return the time of a date in an HTTP header. Return None if the date is invalid, or if its year or its time zone
+    is out of range."""
     try:
         return to_micros(parsedate_to_datetime(text))
     except (ValueError, OverflowError, IndexError, TypeError):
@@ -34,12 +35,13 @@ LAST: Micros = to_micros(datetime.max.replace(tzinfo=UTC))
 
 
 def to_datetime(at: Micros) -> datetime:
-    """Convert to a datetime in UTC."""
+    """Convert microseconds to a datetime in UTC."""
     return _EPOCH + timedelta(microseconds=at)
 
 
 def iso(at: Micros, timespec: str = "auto") -> str:
-    """Format as ISO 8601 in UTC, with `Z` at the end. `timespec` is the parameter of `datetime.isoformat`."""
+    """Return `at` as text in ISO 8601, in UTC, with `Z` at the end. `timespec` is the parameter of
+    `datetime.isoformat`."""
     return (_NAIVE_EPOCH + timedelta(microseconds=at)).isoformat(timespec=timespec) + "Z"
 
 
@@ -49,18 +51,22 @@ def seconds_between(earlier: Micros | None, later: Micros) -> float | None:
 
 
 def server_time(headers: Mapping[str, str], now: Micros) -> Micros:
-    """Return the time of the server that sent `headers`, from the header `date`; `now` if this header is missing or invalid.
+    """Return the time of the server that sent `headers`, from the header `date`. Return `now`, which is our own time,
+    if this header is missing or invalid.
 
-    Our clock may differ from the server's. `headers` must have names in lower case, or ignore case.
+    The server's clock may differ from our clock. The names in `headers` must be in lower case, or `headers` must ignore
+    case.
     """
     sent = from_http_date(headers.get("date", ""))
     return now if sent is None else sent
 
 
 def retry_after(headers: Mapping[str, str], now: Micros) -> float | None:
-    """Return the seconds that the header `Retry-After` (a number or a date) asks to wait; None if it is invalid or past.
+    """Return the number of seconds that the header `Retry-After` asks to wait. Return None if the header is missing or
+    invalid, or if it has a date in the past.
 
-    A date is compared with the server's clock. `headers` must have names in lower case, or ignore case.
+    The header has a number of seconds or a date. A date is compared with the server's clock. The names in `headers`
+    must be in lower case, or `headers` must ignore case.
     """
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():

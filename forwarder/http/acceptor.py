@@ -1,9 +1,8 @@
 """Accepts the connections of a listener.
 
-uvloop's own server is not used, for two reasons. If one `accept` fails, for example because the process has
-too many open files, uvloop closes the listening socket and logs nothing. And uvloop hands over a TLS
-connection only after the handshake, so the limit of connections would not count the connections that are
-still in their handshake.
+The forwarder does not use uvloop's own server, for two reasons. If one `accept` fails, for example because the process
+has too many open files, uvloop closes the listening socket and logs nothing. And uvloop reports a TLS connection only
+after its handshake, so the limit of connections would not count the connections whose handshake is not complete.
 """
 
 import asyncio
@@ -21,14 +20,14 @@ _TRY_AGAIN = (BlockingIOError, InterruptedError, ConnectionAbortedError)
 
 
 class Acceptor:
-    """The listening sockets of one address.
+    """The listening sockets of one listener: one socket for each address of its host.
 
-    A socket that cannot accept connections now is paused until `resume` is called. Meanwhile, new clients
-    wait in the kernel's queue.
+    If the forwarder cannot accept a connection now, it pauses the listening socket until `resume` is called. Meanwhile,
+    new clients wait in the kernel's queue.
     """
 
     def __init__(self, limiter: ConnectionLimiter, take: Callable[[socket.socket], None]) -> None:
-        """Call `take` with each accepted connection. `take` must add the connection to `limiter`."""
+        """Call `take` with the socket of each accepted connection. `take` must add the connection to `limiter`."""
         self._limiter = limiter
         self._take = take
         self._sockets: list[socket.socket] = []
@@ -38,8 +37,7 @@ class Acceptor:
         """Listen on every address to which `listen.host` resolves.
 
         Raises:
-            OSError: the host does not resolve, or the system refuses to listen on one of the host's
-                addresses.
+            OSError: the host does not resolve, or the system does not allow to listen on one of its addresses.
         """
         loop = asyncio.get_running_loop()
         try:
@@ -70,7 +68,7 @@ class Acceptor:
         self._paused.clear()
 
     def resume(self) -> None:
-        """Let paused sockets accept again."""
+        """Accept connections on the paused sockets again."""
         while self._paused:
             listener = self._paused.pop()
             asyncio.get_running_loop().add_reader(listener, self._accept, listener)

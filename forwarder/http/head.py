@@ -10,8 +10,8 @@ _is_host = re.compile(
 
 
 def has_host(headers: Headers, version: str) -> bool:
-    """Whether the request has exactly one `Host` header with a valid value. With HTTP/1.0, the header may be
-    absent."""
+    """Return whether the request has exactly one `Host` header, and its value is valid. If `version` is 1.0, the header
+    may be absent."""
     hosts = [value for name, value in headers if name == b"host"]
     if not hosts:
         return version == "1.0"
@@ -19,8 +19,8 @@ def has_host(headers: Headers, version: str) -> bool:
 
 
 def without_upgrade(method: bytes, url: bytes, version: str, headers: Headers) -> bytes:
-    """Return the head as bytes, without its `Upgrade` header. A server may ignore this header (RFC 9110,
-    7.8)."""
+    """Return the head of a request as bytes, without the `Upgrade` header. A server may ignore this header (RFC 9110,
+    section 7.8)."""
     lines = [method + b" " + url + b" HTTP/" + version.encode()]
     lines += [name + b": " + value for name, value in headers if name != b"upgrade"]
     return b"\r\n".join([*lines, b"", b""])

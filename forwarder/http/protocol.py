@@ -1,11 +1,11 @@
 """uvicorn's HTTP protocol with deadlines and limits.
 
-uvicorn itself waits without end for the rest of a request, and accepts headers of any size. Here, a
-connection is either in service or waiting for its client. It is in service while a complete request has no
-response yet. It waits for its client during the TLS handshake, while it is idle, while a request is
-incomplete, and while the client does not read a response. Each wait has a deadline. Above the limit of
-connections, the connection that has waited longest is evicted (closed early). A connection in service is
-never evicted, so a complete POST is answered, however many other connections are open.
+uvicorn itself waits without limit for the rest of a request, and accepts headers of any size. In this module, a
+connection is either in service or waiting for its client. A connection is in service while a complete request has no
+response yet. A connection is waiting during the TLS handshake, while it is idle, while a request is incomplete, and
+while the client does not read a response. Each wait has a deadline. Above the limit of connections, the connection that
+has waited longest is evicted (closed before its deadline). A connection in service is never evicted, so a complete POST
+is answered, however many other connections are open.
 """
 
 import asyncio
@@ -33,35 +33,35 @@ _CHUNK_OVERHEAD = 8  # bytes that may be sent for each byte of a chunked body; a
 
 
 class Phase(Enum):
-    """What the client has sent of its next request."""
+    """The part of its next request that the client has sent."""
 
-    HANDSHAKE = "handshake"  # nothing: the connection is not open yet
-    IDLE = "idle"  # nothing
+    HANDSHAKE = "handshake"  # nothing, because the connection is not open yet
+    IDLE = "idle"  # nothing; the connection is open
     HEAD = "head"  # a part of the head
     BODY = "body"  # the whole head, but not the whole body
-    LINGER = "linger"  # not relevant: further input is discarded, and the connection closes soon
+    LINGER = "linger"  # irrelevant: the connection discards further input, and closes soon
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One connection of a listener, as uvicorn's asyncio protocol."""
+    """The asyncio protocol of one connection. `connections.Connection` describes its public attributes."""
 
     def __init__(self, config: uvicorn.Config, state: ServerState, limiter: ConnectionLimiter) -> None:
         super().__init__(config, state, {})
         self._limiter = limiter
         self._phase = Phase.HANDSHAKE
         self._opening: asyncio.Task[Any] | None = None
-        self._unanswered = 0  # complete requests without an answer; above 1 if the client pipelines
-        self._read_no_more = False  # further input is ignored; the connection closes after the due answers
+        self._unanswered = 0  # number of complete requests without a response; above 1 if the client pipelines
+        self._read_no_more = False  # whether to ignore further input, and to close after the last response
         self._upgrades = False  # whether the head asks for another protocol
-        self._error_status = 0  # status of the refusal, set by a callback of the parser; 0 for no refusal
-        self._now = 0.0  # when the last bytes arrived
-        self._received = 0  # bytes of the current request that have arrived, with the chunk headers
-        self._body_size = 0  # bytes of the current request's body that have arrived
+        self._error_status = 0  # status that refuses the request, set by a callback of the parser; 0 for no refusal
+        self._now = 0.0  # when the last bytes arrived, in seconds of the monotonic clock
+        self._received = 0  # bytes of the current request that have arrived, including chunk headers
+        self._body_size = 0  # bytes of the current request's body that have arrived, without chunk headers
         self._completed = 0  # the number of complete requests so far
         self.since = 0.0
         self.deadline = 0.0
 
-    # Who must act next
+    # Deadlines
 
     def _wait_for_client(self, seconds: float) -> None:
         now = self._limiter.clock.monotonic()
@@ -71,8 +71,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._limiter.waiting[self] = None
 
     def _update_deadline(self) -> None:
-        """Set the deadline for the client's next input. There is no deadline while a complete request has no
-        response yet."""
+        """Set the deadline for the client's next input. While a complete request has no response yet, the connection
+        has no deadline."""
         limits = self._limiter.limits
         if self._unanswered:
             self._limiter.waiting.pop(self, None)
@@ -84,7 +84,7 @@ class GuardedProtocol(HttpToolsProtocol):
     # The beginning
 
     def open(self, accepted: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Serve the accepted connection, with TLS if `tls` is not None. Limits and deadlines also apply
+        """Serve the connection of the socket `accepted`, with TLS if `tls` is not None. Limits and deadlines also apply
         during the TLS handshake."""
         self._wait_for_client(self._limiter.limits.header_timeout)
         options: dict[str, Any] = {"ssl": tls, "ssl_shutdown_timeout": _TLS_SHUTDOWN_SECONDS} if tls else {}
@@ -121,7 +121,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = False
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Stop reading. Return whether to stay open until all answers are sent (never with TLS)."""
+        """Stop reading. Return whether to keep the connection open until all responses are sent (never with TLS)."""
         self._read_no_more = True
         return self._unanswered > 0 and self.scheme == "http"
 
@@ -148,7 +148,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(431)
 
     def _is_overlong(self) -> bool:
-        """Whether the head, the trailer or the chunk headers of an incomplete request are too large."""
+        """Return whether the head, the trailer or the chunk headers of an incomplete request are too large."""
         limit = self._limiter.limits.max_header_bytes + _CHUNK_OVERHEAD * self._body_size
         return self._received > limit or len(self.headers or ()) > _MAX_HEADERS
 
@@ -202,8 +202,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._phase = Phase.BODY
         self.cycle.transport = cast("asyncio.Transport", self)
         if self.expect_100_continue:
-            # After an early refusal, the client may leave the body out. Then the start of the next request is
-            # not known.
+            # After an early refusal, the client may omit the body. Then the start of the next request is unknown.
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -222,9 +221,9 @@ class GuardedProtocol(HttpToolsProtocol):
     # Responses
 
     def on_response_complete(self) -> None:
-        """Serve the next request, or wait for one. uvicorn's own method would start a timer each time."""
+        """Serve or await the next request. Does not call uvicorn's method, which starts a timer for each response."""
         self.server_state.total_requests += 1
-        early = not self.pipeline and self.cycle.more_body  # answered before the request was complete
+        early = not self.pipeline and self.cycle.more_body  # the response ended before the request was complete
         if not early:
             self._unanswered -= 1
         if self.transport.is_closing() or self._phase is Phase.LINGER:
@@ -238,7 +237,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._update_deadline()
 
-    # The transport to which uvicorn writes responses. The connection may be gone, or must stay open a while.
+    # Methods of a transport for uvicorn's responses. The real one may be closed already, or must not close yet.
 
     def is_closing(self) -> bool:
         return self.transport.is_closing()
@@ -248,8 +247,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.write(data)
 
     def close(self) -> None:
-        """Close the connection. If the client is still sending, give it _LINGER_SECONDS to read the answer
-        first: an immediate close would send a TCP reset, and the client would lose the answer."""
+        """Close the connection. If the client is still sending a request, first give it _LINGER_SECONDS to read the
+        response: an immediate close sends a TCP reset, which makes the client lose the response."""
         if self._phase in (Phase.HEAD, Phase.BODY) and not self.transport.is_closing():
             self._linger()
         else:
@@ -265,8 +264,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._wait_for_client(_LINGER_SECONDS)
 
     def _refuse(self, status: int) -> None:
-        """Answer an invalid or partial request with `status`, and close the connection. If earlier requests
-        have no answer yet, do not send `status`: the connection closes after their answers."""
+        """Answer an invalid or incomplete request with `status`, and close the connection. If an earlier request has no
+        response yet, do not send `status`, and close the connection after the responses to the earlier requests."""
         if self.headers:
             self.headers.clear()  # frees memory: the connection may stay open for a while
         if self.transport.is_closing():
@@ -290,8 +289,8 @@ class GuardedProtocol(HttpToolsProtocol):
         return self._phase is Phase.BODY and self.cycle.response_started
 
     def _answer(self, status: int) -> None:
-        """Send `status` instead of the app's answer. If the app is still reading the body, it gets the ASGI
-        message of a disconnected client."""
+        """Send `status` instead of the app's response. If the app is still reading the body, the app receives the ASGI
+        message `http.disconnect`."""
         line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
         self.transport.write(line.encode() + b"content-length: 0\r\nconnection: close\r\n\r\n")
         cycle: RequestResponseCycle | None = self.cycle
@@ -303,8 +302,8 @@ class GuardedProtocol(HttpToolsProtocol):
     # Called by the limiter
 
     def evict(self) -> str:
-        """Close the connection without waiting. If part of a request has arrived, answer 503 first, so that
-        the client retries. Return the reason for the metric: `handshake`, `idle` or `half_sent`."""
+        """Close the connection at once. If part of a request has arrived, answer 503 first, so that the client retries.
+        Return the metric's label `reason`: `handshake`, `idle` or `half_sent`."""
         if self._phase is Phase.HANDSHAKE:
             self._cancel_opening()
             return "handshake"
@@ -321,8 +320,8 @@ class GuardedProtocol(HttpToolsProtocol):
         return "half_sent"
 
     def expire(self) -> bool:
-        """Close the connection, because its deadline has passed. If part of a request has arrived, answer 408
-        first. Return whether part of a request had arrived."""
+        """Close the connection, because its deadline has passed. If part of a request has arrived, answer 408 first.
+        Return whether part of a request has arrived."""
         self._limiter.waiting.pop(self, None)
         phase = self._phase
         if phase is Phase.HANDSHAKE:
@@ -340,7 +339,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._opening.cancel()
 
     def shutdown(self) -> None:
-        """Close the connection: after the answer to the request in service, or now if there is no request."""
+        """Close the connection: after the response to the request in service, or at once if there is none."""
         if self._phase is Phase.HANDSHAKE:
             self._limiter.remove(self)
             self._cancel_opening()

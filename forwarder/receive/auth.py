@@ -1,6 +1,7 @@
 """Identifies the org of a request by its secret, and records the requests without a valid secret, for the status.
 
-A `Keyring` is immutable. A reload replaces it by a new keyring, so that no request sees half of a change.
+A `Keyring` is immutable. A reload replaces each keyring by a new one, so no request is compared with a mix of old and
+new secrets.
 """
 
 import hmac
@@ -18,13 +19,13 @@ _RECENT = 20
 _HOUR: Micros = 3600 * SECOND
 _MOST_TEXT = 200  # characters
 OKTA = "Okta-Integrations"
-"""The user agent of Okta's requests. Other clients can send it too; the status then reports a problem that
-does not exist."""
+"""The user agent of Okta's requests. Another client can send this user agent too. If its requests have no valid secret,
+the status reports them as a problem of the hook, although the hook works."""
 _RELEVANT: Micros = 24 * 3600 * SECOND
 
 
 class AuthFailure(StrEnum):
-    """Why a request has no valid secret. The values are also values of a metric's label."""
+    """The reason why a request has no valid secret. Each value is also a value of the label `reason` of a metric."""
 
     MISSING = "missing"  # the request does not have the header
     WRONG = "wrong"  # the value of the header is not one of the valid secrets
@@ -32,14 +33,14 @@ class AuthFailure(StrEnum):
 
 
 class Keyring:
-    """The valid secrets of the orgs that share one path. No `repr` shows the secrets.
+    """The valid secrets of the orgs that share one path. The `repr` of a keyring does not show the secrets.
 
     Attributes:
-        open_challenge: whether a verification GET without a secret is answered, because an org of this path
-            has `challenge_needs_secret: false`.
+        open_challenge: whether a verification GET without a secret is answered, because an org of this path has
+            `challenge_needs_secret: false`.
         path: the URL path to which the hooks of these orgs post.
-        default_org: the org in whose metrics a request without a valid secret is counted. This is the only
-            org of this path, or the empty string if several orgs share the path.
+        default_org: the name of the org in whose metrics a request without a valid secret is counted: the only org of
+            this path, or the empty string if several orgs share the path.
     """
 
     def __init__(self, path: str, orgs: Mapping[str, HookEndpointSettings]) -> None:
@@ -54,9 +55,11 @@ class Keyring:
         self._headers = {header for _, header, _ in self._keys}
 
     def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> str | AuthFailure:
-        """Return the org whose secret the request carries, or why the request is rejected. The names in
-        `headers` must be in lower case. This method always compares all secrets, so that timing reveals
-        nothing about a near match."""
+        """Return the name of the org whose secret the request carries, or the reason why the request is rejected.
+
+        The names in `headers` must be in lower case. The method compares every secret, even after a match, so the time
+        that a comparison takes reveals nothing about the secrets.
+        """
         presented = [(name, value.strip(b" \t")) for name, value in headers if name in self._headers]
         if not presented:
             return AuthFailure.MISSING
@@ -71,13 +74,14 @@ class Keyring:
 
 
 def endpoint_path(org: HookEndpointSettings) -> str:
-    """Return the path at which requests of `org` are served."""
+    """Return the URL path at which the receiver serves the hook of `org`: the configured path, without slashes at its
+    end."""
     return org.path.rstrip("/") or "/"
 
 
 def keyrings(orgs: Mapping[str, HookEndpointSettings]) -> dict[str, Keyring]:
-    """Build one keyring for each path. An org without secrets has no hook, so it is in none of the
-    keyrings."""
+    """Return one keyring for each path, by path. An org without secrets has no hook, so no keyring contains this
+    org."""
     paths: dict[str, dict[str, HookEndpointSettings]] = {}
     for name, org in orgs.items():
         if org.secrets:
@@ -86,15 +90,15 @@ def keyrings(orgs: Mapping[str, HookEndpointSettings]) -> dict[str, Keyring]:
 
 
 class OrgRequests(msgspec.Struct, frozen=True):
-    """The requests for one org since the process started.
+    """The number and the times of the requests for one org since the process started.
 
     Attributes:
-        accepted_at: when the last POST with the org's secret came; None if there was none.
-        refused: number of requests to the org's path without a valid secret, after `accepted_at` and in the
-            last 24 hours.
-        refused_at: when the last request in `refused` came; None if there is none.
-        refused_from_okta: number of requests to the org's path without a valid secret, but with Okta's user
-            agent, in the last hour. Requests before `accepted_at` count too.
+        accepted_at: when the last POST with the org's secret came; None if no such POST has come.
+        refused: number of requests to the org's path without a valid secret, after `accepted_at` and in the last 24
+            hours.
+        refused_at: when the last of the requests that `refused` counts came; None if `refused` is 0.
+        refused_from_okta: number of requests to the org's path without a valid secret, but with Okta's user agent, in
+            the last hour. Requests before `accepted_at` count too.
     """
 
     accepted_at: Micros | None
@@ -104,8 +108,14 @@ class OrgRequests(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """One request without a valid secret: when it came, to which path, from which address, and why it was
-    refused."""
+    """One request without a valid secret.
+
+    Attributes:
+        at: when the request came.
+        client: the IP address of the client; empty if unknown.
+        reason: the value of an `AuthFailure`.
+        user_agent: the beginning of the header `User-Agent`; empty if the request has none.
+    """
 
     at: Micros
     path: str
@@ -115,11 +125,11 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Refusals:
-    """The latest requests with and without a valid secret. Up to 1,000 refused requests are counted for each
-    path.
+    """Records the requests with and without a valid secret. For each path, it keeps the times of the last 1,000 refused
+    requests.
 
     Attributes:
-        recent: the last refused requests, oldest first.
+        recent: the last 20 refused requests of all paths, oldest first.
     """
 
     def __init__(self) -> None:
@@ -133,15 +143,15 @@ class Refusals:
         self._accepted[org] = now
 
     def refuse(self, path: str, now: Micros, *, client: str = "", reason: str = "", user_agent: str = "") -> None:
-        """Record a request without a valid secret. `path` must be a configured path, because each new path
-        takes memory."""
+        """Record a request without a valid secret. `path` must be a configured path: each different path takes memory,
+        and a client can send any number of paths."""
         self._refused.setdefault(path, deque(maxlen=_KEPT)).append(now)
         if user_agent == OKTA:
             self._from_okta.setdefault(path, deque(maxlen=_KEPT)).append(now)
         self.recent.append(Refused(now, path, client, reason, user_agent[:_MOST_TEXT]))
 
     def requests(self, org: str, path: str, now: Micros) -> OrgRequests:
-        """Return the requests for `org`, whose hook posts to `path`."""
+        """Return the number and the times of the requests for `org`, whose hook posts to `path`."""
         accepted_at = self._accepted.get(org)
         since = max(accepted_at or 0, now - _RELEVANT)
         refused = [at for at in self._refused.get(path, ()) if at > since]

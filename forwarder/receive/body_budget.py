@@ -1,8 +1,8 @@
-"""Limits the memory of all request bodies together, from their first byte to the commit.
+"""Limits the memory of all request bodies together. A body counts from its first byte until its events are committed.
 
-Above the limit, the largest body that is still being received is evicted: it is dropped, and its POST is
-answered 503. If several bodies are equally large, the oldest is evicted. So neither many half-sent bodies nor
-a few huge bodies delay the answer to a small POST.
+Above the limit, the largest body that is still being received is evicted: the forwarder drops this body and answers its
+POST with 503, so Okta sends the POST again. If several bodies are equally large, the oldest is evicted. So neither many
+half-sent bodies nor a few huge bodies delay the answer to a small POST.
 """
 
 import asyncio
@@ -12,15 +12,15 @@ from typing import Self
 from forwarder.core.errors import ForwarderError
 
 _FREE = 65_536
-"""The number of bytes of each body that do not count. Small bodies need no limit here: `max_connections`
-limits their number."""
+"""The number of bytes of each body that do not count. The memory of small bodies is limited by their number, and
+`max_connections` limits this number."""
 
 _LEAST = 32 * 1024 * 1024
 _LARGEST_BODIES = 4
 
 
 class OverloadedError(ForwarderError):
-    """All bodies together take too much memory, so this body is dropped."""
+    """All bodies together take too much memory, so one of them was dropped. Its POST is answered 503."""
 
 
 def budget_for(max_body: int) -> int:
@@ -32,10 +32,10 @@ class BodyBudget:
     """Counts the bytes of all bodies that are in memory. The first _FREE bytes of each body do not count.
 
     Attributes:
-        limit: the largest number of bytes that may be counted at one time. A reload may change it.
+        limit: the largest number of bytes that may be counted at one time. A reload may change this number.
         held: the number of counted bytes of all bodies together.
-        inflating: a lock for inflating a body. Only one body at a time is inflated, because the bytes of the
-            result are counted only afterwards.
+        inflating: a lock for inflating a body. An inflated body is counted only when it is complete, so only one body
+            at a time may be inflated.
     """
 
     def __init__(self, limit: int) -> None:
@@ -45,15 +45,15 @@ class BodyBudget:
         self._large: dict[HeldBody, None] = {}  # the oldest first
 
     def body(self) -> "HeldBody":
-        """Return a counter for a new body. The counter is a context manager: when it ends, the bytes of the
-        body no longer count."""
+        """Return a counter for the bytes of a new body. The counter is a context manager: after its `with` block, the
+        bytes of the body no longer count."""
         return HeldBody(self)
 
     def charge(self, body: "HeldBody", size: int) -> None:
-        """Count `size` more bytes of `body`. Above the limit, evict the largest incomplete bodies.
+        """Count `size` more bytes of `body`. While the count is above the limit, evict the largest incomplete body.
 
         Raises:
-            OverloadedError: `body` is itself the largest, or there is no other body to evict.
+            OverloadedError: `body` itself is the largest incomplete body, or every body is complete.
         """
         self._large[body] = None
         body.charged += size
@@ -66,20 +66,20 @@ class BodyBudget:
             largest.evict()
 
     def release(self, body: "HeldBody") -> None:
-        """Subtract the bytes of `body` from the count."""
+        """Subtract the counted bytes of `body`, which is no longer in memory, from the count."""
         self._large.pop(body, None)
         self.held -= body.charged
         body.charged = 0
 
 
 class HeldBody:
-    """Counts the bytes of one body. Call `grow` in the task that receives the body: `evict` cancels this
-    task.
+    """Counts the bytes of one body. Call `grow` in the task that receives the body, because `evict` cancels the task
+    that called `grow`.
 
     Attributes:
         charged: the number of bytes of the body that count in the budget.
         receiving: whether the body is still incomplete. Only an incomplete body may be evicted.
-        evicted: whether the body was dropped to free memory, and its task was cancelled.
+        evicted: whether the body was dropped to free memory. Its task is then cancelled.
     """
 
     def __init__(self, budget: BodyBudget) -> None:
@@ -112,7 +112,7 @@ class HeldBody:
             self._budget.charge(self, self._size - _FREE - self.charged)
 
     def evict(self) -> None:
-        """Cancel the task that receives this body."""
+        """Mark the body as evicted, and cancel the task that receives the body."""
         self.evicted = True
         if self._task is not None:
             self._task.cancel()

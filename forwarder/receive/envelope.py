@@ -1,4 +1,4 @@
-"""Reads the body of a POST from Okta: receives it, inflates it, and splits it into events."""
+"""Receives the body of a POST from Okta, inflates the body if it is compressed, and splits the body into events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
@@ -25,19 +25,20 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class ClientDisconnectedError(ForwarderError):
-    """The client disconnected before its body was complete."""
+    """The client disconnected before it had sent the whole body of its request."""
 
 
 async def read_body(headers: Headers, receive: Receive, limit: int, held: HeldBody) -> bytes:
-    """Receive a body, and inflate it if its `Content-Encoding` is gzip.
+    """Receive the body of a request, inflate the body if its `Content-Encoding` is gzip, and return the body.
 
-    Neither the body as sent nor the inflated body may be larger than `limit` bytes. `held` counts the bytes
-    of both bodies.
+    Neither the body as sent nor the inflated body may be larger than `limit` bytes. `held` counts the bytes of the body
+    as sent, plus the bytes of the inflated body.
 
     Raises:
-        BadRequestError: 413 as soon as the body exceeds `limit`; 415 for an encoding other than gzip;
-            400 if the body is not valid gzip, or `Content-Length` has too many digits.
-        ClientDisconnectedError: the client disconnected.
+        BadRequestError: with status 413, if the body as sent or inflated exceeds `limit`; with status 415, if the
+            encoding is neither gzip nor identity; with status 400, if the body is not valid gzip, or if
+            `Content-Length` has too many digits.
+        ClientDisconnectedError: the client disconnected before the body was complete.
         OverloadedError: all bodies together take too much memory.
     """
     encoding = b""
@@ -99,11 +100,11 @@ def _too_large(limit: int) -> BadRequestError:
 
 
 def inflate(body: bytes, limit: int) -> bytes:
-    """Inflate gzip.
+    """Return `body`, which is compressed by gzip, as inflated bytes.
 
     Raises:
         BodyTooLargeError: `body` or the inflated body is larger than `limit` bytes.
-        BodyEncodingError: `body` is not gzip, or is incomplete.
+        BodyEncodingError: `body` is empty, is not gzip, or is incomplete.
     """
     if not body:
         raise BodyEncodingError("its content encoding is gzip, but the body is empty")
@@ -117,8 +118,8 @@ class _Data(msgspec.Struct):
 
 
 class _Envelope(msgspec.Struct, kw_only=True):
-    """The parts of the body that the forwarder reads. Okta's id of the POST is in `eventId`; in early drafts
-    of Okta's format it was in `eventID`."""
+    """The parts of the body of a POST that the forwarder reads. Okta sends the id of the POST as `eventId`; early
+    drafts of Okta's format had `eventID`."""
 
     data: _Data
     event_id: msgspec.Raw = msgspec.field(name="eventId", default_factory=msgspec.Raw)
@@ -130,10 +131,10 @@ _decode_text = msgspec.json.Decoder(str).decode
 
 
 async def parse(body: bytes, *, org: str, received_at: Micros) -> Batch:
-    """Split `body`, a POST from the hook of `org`, into its events and malformed events.
+    """Return the events and the malformed events of `body`, the body of a POST from the hook of `org`.
 
     Raises:
-        BadRequestError: 400, `body` is not a JSON object with a list at `data.events`.
+        BadRequestError: `body` is not a JSON object with a list at `data.events`. The status is 400.
     """
     try:
         envelope_id, elements = await _split(body.removeprefix(_BOM))
@@ -147,7 +148,8 @@ async def parse(body: bytes, *, org: str, received_at: Micros) -> Batch:
 
 
 async def _split(body: bytes) -> tuple[str, Sequence[bytes | msgspec.Raw]]:
-    """Return the id of the envelope, and the elements of its `data.events` byte for byte.
+    """Return the id of the POST whose body is `body` (empty if there is none), and the elements of `data.events`, byte
+    for byte as received.
 
     Raises:
         JsonStructureError: `body` is not a JSON object with a list at `data.events`.
@@ -171,7 +173,7 @@ _ID_KEYS = (b'"eventId"', b'"eventID"')
 
 
 class _ScannedEnvelope:
-    """The ids and elements that the JSON scanner finds in an envelope. If a key is repeated, its last value
+    """The ids and elements that the JSON scanner finds in the body of a POST. If a key is repeated, its last value
     counts."""
 
     def __init__(self) -> None:
@@ -197,8 +199,8 @@ class _ScannedEnvelope:
 
 
 def _envelope_id(*candidates: bytes | msgspec.Raw) -> str:
-    """Return the first of `candidates` that is a valid id of a POST. The id is used for tracing; it is empty
-    if no candidate is valid."""
+    """Return the first of `candidates` that is a valid id of a POST, or the empty string if no candidate is valid. The
+    id helps an operator to trace events; nothing else depends on the id."""
     for raw in candidates:
         try:
             text = _decode_text(raw)

@@ -1,13 +1,15 @@
-"""Answers requests for public JSON documents, on the listener that Okta posts to. The requests need no
-secret, and the documents contain no secret. The documents are encoded in advance, so that a flood of requests
-costs little."""
+"""Answers requests for public JSON documents, on the listener that Okta posts to.
+
+A request for such a document needs no secret, and a document contains no secret. The documents are encoded before the
+first request, so that a flood of requests takes little CPU.
+"""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, NamedTuple
 
 _MAX_AGE = 300
-"""The number of seconds that a client may cache a document. A new signing key is published this long before
-its first use."""
+"""The number of seconds that a client may cache a document. So after a new signing key is published, an operator must
+wait this long before the key signs: until then, a client may not know the key."""
 
 _HEADERS = (
     (b"content-type", b"application/json"),
@@ -25,7 +27,7 @@ class PublicAnswer(NamedTuple):
     body: bytes
 
     async def send(self, send: Callable[[MutableMapping[str, Any]], Awaitable[None]]) -> None:
-        """Send this answer with the `send` of an ASGI app."""
+        """Send this answer to the client. `send` is the parameter `send` of an ASGI app."""
         await send({"type": "http.response.start", "status": self.status, "headers": [*self.headers]})
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 

@@ -15,10 +15,11 @@
           any unexpected error                            503
           its events are committed and fsynced            200   also without events, or if all are duplicates
 
-The body of an answer is empty, except for the answer to a challenge. Okta retries once after a 5xx or a
-timeout, and never after a 4xx. So the answer is 4xx only if a retry cannot help, and any problem of the
-forwarder itself is answered 503. A malformed element of `data.events` becomes a dead letter of the receiver,
-in the same commit as the other elements. It does not change the answer.
+The body of an answer is empty, except for a public document and the answer to a challenge. Okta retries once after a
+5xx or a timeout, and never after a 4xx: an event that is answered 4xx does not come by hook again. So the answer is 4xx
+only if a retry cannot help, and the answer to any problem of the forwarder itself is 503. A malformed element of
+`data.events` becomes a dead letter of the receiver, in the same commit as the other elements, and does not change the
+answer.
 """
 
 import asyncio
@@ -54,7 +55,8 @@ _HEADERS = {405: (b"allow", b"GET, POST"), 503: (b"connection", b"close")}
 
 
 class HookAnswer(NamedTuple):
-    """An HTTP answer, and the org in whose metrics it is counted."""
+    """An HTTP answer, and the name of the org in whose metrics the answer is counted (the empty string if the org is
+    not known)."""
 
     org: str
     status: int
@@ -62,14 +64,15 @@ class HookAnswer(NamedTuple):
 
 
 class ReceiveMetrics:
-    """The metrics of one org. Requests that belong to no known org are counted for an org with an empty name.
+    """The metrics of one org. A request whose org is not known is counted for the org with the empty name.
 
     Attributes:
         requests: the number of answers, by HTTP status.
         auth_failures: the number of requests without a valid secret, by reason.
         challenges: the number of verification GETs, by outcome.
-        ack: the seconds from the first byte of a POST to its answer. The org with an empty name has no `ack`
-            and no `stored`.
+        ack: the seconds from the first byte of a POST to its answer. The org with the empty name does not have this
+            attribute.
+        stored: the counters of stored events. The org with the empty name does not have this attribute.
     """
 
     def __init__(self, metrics: Metrics, org: str) -> None:
@@ -83,8 +86,8 @@ class ReceiveMetrics:
 
 
 class Endpoints(NamedTuple):
-    """The new parts of a `HookReceiver` after a reload: the keyrings by path, the settings, the metrics of
-    new orgs, and the router."""
+    """The parts of a `HookReceiver` that a reload replaces: the keyrings by path, the settings, the metrics by org
+    (only of new orgs), and the router."""
 
     keyrings: dict[str, Keyring]
     settings: ReceiverSettings
@@ -96,7 +99,7 @@ class HookReceiver:
     """The ASGI app of the receiver's listener.
 
     Attributes:
-        public: JSON documents that anyone may read, by path; they contain no secret.
+        public: JSON documents that anyone may read, encoded, by URL path. A document must not contain a secret.
     """
 
     public: Mapping[str, bytes]
@@ -110,7 +113,8 @@ class HookReceiver:
         clock: Clock,
         refusals: Refusals | None = None,
     ) -> None:
-        """Serve `orgs`. `refusals` records the requests without a valid secret, for the status."""
+        """Serve the hooks of `orgs`, which are the settings by org. `refusals` records the requests without a valid
+        secret, for the status."""
         self._refusals = refusals or Refusals()
         self.public = {}
         self._store = store
@@ -125,25 +129,25 @@ class HookReceiver:
         self._router = self._build_router(self._keyrings)
 
     def build(self, orgs: Mapping[str, HookEndpointSettings], settings: ReceiverSettings) -> "Endpoints":
-        """Build the endpoints that serve `orgs` with `settings`, for `apply`. Changes nothing."""
+        """Return the endpoints that serve `orgs` with `settings`, for `apply`. The receiver does not change yet."""
         keys = keyrings(orgs)
         added = orgs.keys() - self._metrics.keys()
         metrics = {name: ReceiveMetrics(self._all_metrics, name) for name in added}
         return Endpoints(keys, settings, metrics, self._build_router(keys))
 
     def apply(self, endpoints: "Endpoints") -> None:
-        """Use the paths, secrets and limits of `endpoints` for all new requests. Requests in progress keep
-        the old ones."""
+        """Use the paths, secrets and limits of `endpoints` for all new requests. A request in progress keeps the
+        previous paths, secrets and limits."""
         self._metrics |= endpoints.metrics
         self._keyrings, self._settings, self._router = (endpoints.keyrings, endpoints.settings, endpoints.router)
         self._bodies.limit = budget_for(endpoints.settings.max_body)
 
     def close(self) -> None:
-        """Answer 503 to every request that begins from now on, so that Okta tries again."""
+        """Answer 503 to every request that begins after this call, so that Okta sends the request again."""
         self._closing = True
 
     def app(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Serve one request, as an ASGI app."""
+        """Serve one request. The parameters are those of an ASGI app."""
         path = scope["raw_path"]
         # A path exactly as configured skips the router, which would add 18 µs to the 100 µs of a POST.
         exact = scope["path"] if b"%" not in path else ""
@@ -169,7 +173,8 @@ class HookReceiver:
         )
 
     def _handle_router_error(self, request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-        """Answer a request for which Litestar raised `error`: an unknown path, or a malformed `Host`."""
+        """Return the answer to a request for which Litestar raised `error`, for example because the path is unknown or
+        the header `Host` is malformed."""
         code = getattr(error, "status_code", 503)
         code = code if code in _STATUSES else 503
         if code == 503:
@@ -195,7 +200,7 @@ class HookReceiver:
         except ClientDisconnectedError:
             return
         except asyncio.CancelledError:
-            # The forwarder stops. It is unknown whether the events are stored, so Okta must send them again.
+            # The forwarder is stopping. The events are perhaps not stored, so Okta must send them again.
             await self._send(HookAnswer(keyring.default_org, 503), send)
             raise
         except Exception as error:  # noqa: BLE001  # Okta needs an answer, whatever it is
@@ -204,8 +209,8 @@ class HookReceiver:
         await self._send(answer, send)
 
     def _log_internal_error(self, error: Exception) -> None:
-        """Log the class and the traceback of `error`, but not its `repr`, which may show bytes of the
-        request."""
+        """Log the class and the traceback of `error`, but not the `repr` of `error`, because a `repr` may show bytes of
+        the request, such as a secret."""
         kind = type(error).__name__
         self._logger.error(
             "a request failed with an internal error; answered 503, so that its sender tries again",
@@ -288,7 +293,8 @@ class HookReceiver:
         )
 
     async def _handle_post(self, org: str, headers: Headers, receive: Receive) -> int:
-        """Commit the events of a POST that carried the org's secret. Return the HTTP status of the answer."""
+        """Commit the events of a POST that carried the secret of `org`, and return the HTTP status of the answer. The
+        status is 200 only after the commit."""
         settings = self._settings
         received_at = self._clock.now()
         with self._bodies.body() as held:

@@ -1,4 +1,4 @@
-"""Settings of the receiver, and the check for secrets that several orgs share."""
+"""Settings of the receiver, and the check of the orgs' secrets: whether orgs share one, and whether one is too long."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -19,12 +19,11 @@ class ReceiverSettings(ListenerLimits):
 
     Attributes:
         listen: host and port on which the receiver listens.
-        max_body: the largest body of a POST, both as sent and after inflating. A larger body is answered 413.
-            The default is generous, because Okta never retries after a 4xx.
-        commit_timeout: how long the store may take to commit the events of a POST. After that, the answer is
-            503. Keep this time below Okta's own timeout of 3 s, so that Okta gets the answer.
-        tls: the certificate for HTTPS. Without a certificate, a proxy in front of the forwarder must serve
-            HTTPS.
+        max_body: the largest body of a POST, both as sent and after inflating. A larger body is answered 413. The
+            default is generous, because Okta never retries after a 4xx.
+        commit_timeout: how long the store may take to commit the events of a POST. After that, the answer is 503. Keep
+            this time below Okta's own timeout of 3 s, so that Okta gets the answer.
+        tls: the certificate for HTTPS. Without a certificate, a proxy in front of the forwarder must serve HTTPS.
     """
 
     listen: Listen = Listen("127.0.0.1:8080")
@@ -84,12 +83,11 @@ class HookEndpointSettings(Section):
     Attributes:
         path: the URL path to which the hook posts.
         header: the name of the header that carries the secret. Upper and lower case do not matter.
-        secrets: the values that the header may have. All of them are valid at the same time, so that a
-            rotation loses no event. Each value is compared as a whole, including its scheme (such as Bearer)
-            if it has a scheme. Required, unless the forwarder only polls the org (with `api`, without a
-            hook).
-        challenge_needs_secret: whether the verification GET must carry the secret too. Okta's verification
-            GET carries it.
+        secrets: the values that the header may have. All of them are valid at the same time, so that a rotation loses
+            no event. Each value is compared as a whole, including its scheme (such as Bearer) if it has a scheme.
+            Required, unless the forwarder only polls the org (with `api`, without a hook).
+        challenge_needs_secret: whether the verification GET must carry the secret too. Okta's verification GET carries
+            it.
     """
 
     path: Annotated[str, AfterValidator(_validate_path)] = "/okta/events"
@@ -108,9 +106,9 @@ class HookEndpointSettings(Section):
 
 
 def validate_endpoints(orgs: Mapping[str, HookEndpointSettings], receiver: ReceiverSettings) -> Iterator[str]:
-    """Yield one line for each secret that two orgs share, and for each secret that is too long for the header
-    limit of `receiver`. A line has the path in the configuration, the problem and a hint, but not the
-    secret."""
+    """Yield one line of text for each secret that two orgs share, and for each secret that is too long for
+    `max_header_bytes` of `receiver`. The line contains the path in the configuration, the problem and a hint, but not
+    the secret."""
     owners: dict[tuple[str, str, str], str] = {}
     for name, org in orgs.items():
         for number, secret in enumerate(org.secrets):
