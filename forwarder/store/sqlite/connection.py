@@ -1,4 +1,4 @@
-"""The connections to the store's file: one connection that writes, and connections that only read."""
+"""The SQLite connections of a running forwarder: one connection that writes, and connections that only read."""
 
 import asyncio
 import contextlib
@@ -21,8 +21,8 @@ T = TypeVar("T")
 Operation = Callable[[Transaction], T]
 
 _UNCHECKED = 0.05
-"""For this number of seconds after a check of the files, transactions begin without another check. A check releases the GIL,
-and getting the GIL back from a busy event loop costs more than the check."""
+"""Seconds after a check of the files during which a new transaction begins without another check. A check releases the
+GIL, and getting the GIL back from a busy event loop takes longer than the check."""
 
 _DISK_ERRORS = frozenset(
     {
@@ -49,27 +49,27 @@ class _WalInUseError(sqlite3.OperationalError):
 
 
 def is_disk_error(error: sqlite3.Error) -> bool:
-    """Whether the cause of `error` is the disk or the file. If not, the cause is a value to write."""
+    """Whether the cause of `error` is the disk or the file. Otherwise, the cause is a value that was to be written."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_ERRORS
 
 
 class WriteConnection:
-    """The connection that writes. One thread at a time may use it.
+    """The only connection of the forwarder that writes to the store. Only one thread at a time may use it.
 
     Attributes:
         wal: the path of the WAL.
-        dirty: whether the WAL may hold changes that were not copied into the main file yet.
+        dirty: whether the WAL may hold commits that no checkpoint has copied into the main file yet.
         wal_in_use: whether a reader prevented the last checkpoint.
-        checkpoint_error: the error of the last checkpoint; None if it had none.
+        checkpoint_error: the error of the last checkpoint; None if it had no error.
     """
 
     def __init__(self, db: sqlite3.Connection, files: OpenFiles, settings: StoreSettings, clock: Clock) -> None:
-        """Take over the results `db` and `files` of `schema.open_store`. `close` closes `db`, and leaves `files` locked."""
+        """Take `db` and `files` from `schema.open_store`. The method `close` closes `db`, but does not unlock `files`."""
         self._db: sqlite3.Connection | None = db
         self._files = files
         self._path = real_path(settings.path)
         self._checked_at = 0.0
-        # Whether a commit has raised SQLite's change counter since the last checkpoint.
+        # Whether a commit since the last checkpoint has raised SQLite's change counter.
         self._is_counted = False
         self.wal = files.wal
         self._max_size = settings.max_size
@@ -79,16 +79,16 @@ class WriteConnection:
         self.checkpoint_error: sqlite3.Error | None = None
 
     def transact(self, operation: Operation[T]) -> tuple[T, int]:
-        """Run `operation` in one transaction, and commit it. When this returns, the commit is on disk (fsynced).
+        """Run `operation` in a transaction, and commit it. When this method returns, the commit is on disk (fsynced).
 
         Returns:
-            The result of the operation, and the number of events ever stored.
+            The result of `operation`, and the number of events ever stored.
 
         Raises:
-            StoreMovedError: the next start would not open the files that are open here, because they were moved or
-                replaced. What was committed here may be lost then. The caller must call `abandon`.
-            sqlite3.Error: nothing was committed. If `is_disk_error` is true for it, the caller must call `recover`.
-            Exception: the operation raised this exception, and nothing was committed.
+            StoreMovedError: the open files were moved or replaced, so the next start of the forwarder would not open
+                them. What was committed to them may then be lost. The caller must call `abandon`.
+            sqlite3.Error: nothing was committed. If `is_disk_error(error)`, the caller must call `recover`.
+            Exception: `operation` raised this exception, and nothing was committed.
         """
         if self._db is None or time.monotonic() - self._checked_at > _UNCHECKED:
             self.check_files()
@@ -101,8 +101,8 @@ class WriteConnection:
             result = operation(tx)
             counts = not self._is_counted and db.total_changes != changes
             if counts:
-                # This writes the first page, so SQLite raises its change counter. By this counter, `OpenFiles`
-                # recognizes that an earlier copy has replaced the content of the file.
+                # This statement writes the first page, so SQLite raises the change counter there. By this counter,
+                # `OpenFiles` detects that the file was overwritten with an earlier copy of the store.
                 db.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
             tx.commit()
         except BaseException as error:
@@ -111,29 +111,30 @@ class WriteConnection:
             if isinstance(error, sqlite3.Error):
                 self._files.check()  # if another program changed the files, report this as the cause
             raise
-        # The files are checked after the commit. If they were changed before the commit, the commit is lost, and this
-        # raises. If they are changed later, the commit is on the disk already.
+        # This check must follow the commit. If the files were changed before the commit, the commit may be lost, and
+        # this raises. If the files are changed later, the commit was in the right files.
         self._files.check()
         self.dirty = self.dirty or db.total_changes != changes
         self._is_counted = self._is_counted or counts
         return result, tx.stored
 
     def check_files(self) -> None:
-        """Raise StoreMovedError if the next start would open other files than these, or could not write to these."""
+        """Raise StoreMovedError if the next start would open other files, or could not read and write these files."""
         self._files.check_all()
         self._checked_at = time.monotonic()
 
     def abandon(self) -> None:
-        """Close a store whose files were moved. Before that, checkpoint the WAL if that is safe.
+        """Close the connection, because the files were moved. Before that, checkpoint the WAL if that is safe.
 
-        After the checkpoint, the main file alone has every event. So an operator can put it back, or use it where it is.
+        After the checkpoint, the main file contains every event without the WAL. So an operator can put the main file
+        back, or use it where it is.
         """
         if self._db is not None and self._files.may_checkpoint:
             self._checkpoint(self._db, timeout_ms=schema.BUSY_TIMEOUT)
         self.close()
 
     def recover(self, error: sqlite3.Error) -> None:
-        """Close the file after `error`, so that the next transaction opens it again. If the disk is full, do nothing."""
+        """Close the connection after `error`. The next transaction opens it again. If the disk is full, do nothing."""
         if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_FULL:
             had_wal = self.wal.exists()
             self.close()
@@ -141,18 +142,21 @@ class WriteConnection:
                 self._files.closed()
 
     def close(self) -> None:
-        """Close the file. Everything that was committed is on disk, in the file or in its WAL."""
+        """Close the connection. Everything that was committed stays on disk, in the main file or in the WAL."""
         if self._db is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._db.close()
             self._db = None
 
     def checkpoint(self, *, timeout_ms: int) -> None:
-        """Copy the WAL into the main file, and truncate the WAL. If a reader still uses the WAL after `timeout_ms`, leave the
-        WAL as it is.
+        """Copy the WAL into the main file, and truncate the WAL.
+
+        If a reader still uses the WAL after `timeout_ms` milliseconds, do not truncate the WAL, and set `wal_in_use`.
+        If SQLite fails, set `checkpoint_error`; no commit is lost, because the WAL stays.
 
         Raises:
-            StoreMovedError: for the same reason as in `transact`.
+            StoreMovedError: the open files were moved or replaced, so the next start of the forwarder would not open
+                them.
         """
         self.wal_in_use, self.checkpoint_error = False, None
         if self._db is not None:
@@ -164,7 +168,7 @@ class WriteConnection:
             db.execute(f"PRAGMA busy_timeout = {timeout_ms}")
             with self._files.truncating():
                 busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        except sqlite3.Error as error:  # the WAL stays, in which the data is as safe
+        except sqlite3.Error as error:  # no commit is lost, because the WAL stays
             self.checkpoint_error = error
         else:
             self.dirty = self.wal_in_use = bool(busy)
@@ -174,17 +178,18 @@ class WriteConnection:
             db.execute(f"PRAGMA busy_timeout = {schema.BUSY_TIMEOUT}")
 
     def _count_again(self, db: sqlite3.Connection) -> None:
-        """Make the next commit raise SQLite's change counter, because the WAL was checkpointed."""
+        """Make the next commit raise SQLite's change counter again, because the WAL was checkpointed."""
         self._files.was_checkpointed = False
-        # SQLite adds 1 to the counter in its cached copy of the first page. Make SQLite read the page again.
+        # SQLite would add 1 to the counter in its cached copy of the first page. So make SQLite drop its cache, and
+        # read the page from the file.
         db.execute("PRAGMA shrink_memory")
         self._is_counted = False
 
     def _reconnect(self) -> sqlite3.Connection:
-        """Open the file again after an I/O error.
+        """Open the connection again after it was closed, for example after an I/O error. Return the connection.
 
-        The WAL may contain frames of the failed commit that are not on the disk. If a later commit were appended after
-        them, a power cut would lose this later commit too. So the WAL is checkpointed and truncated first.
+        After a failed commit, the WAL may contain frames that are not on disk. If a later commit were appended to these
+        frames, a power cut could lose the later commit as well. So this first checkpoints and truncates the WAL.
         """
         self._is_counted = False
         db = schema.connect_writer(self._path)
@@ -202,7 +207,7 @@ class WriteConnection:
 
 
 class Reader:
-    """Runs queries one after the other, on a thread and a connection of its own. The connection never checkpoints."""
+    """Runs queries one at a time, on a thread and a connection of its own. The connection never checkpoints the WAL."""
 
     def __init__(self, path: Path, files: OpenFiles, name: str) -> None:
         self._path = path
@@ -212,7 +217,7 @@ class Reader:
         self._closed = False
 
     async def run(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `query` on the committed data, and return its result. Raises StoreError if the store cannot be read."""
+        """Run `query` on the committed data, and return its result. Raise StoreError if the store cannot be read."""
         if self._closed:
             raise StoreError("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, query)
@@ -228,7 +233,7 @@ class Reader:
             raise schema.to_store_error(self._path, error) from error
 
     def _check_files(self) -> None:
-        """Close the new connection, and raise StoreMovedError, if it reads another file than the one that we write."""
+        """Close the new connection and raise StoreMovedError if the files were moved: it may read another store."""
         try:
             self._files.check()
         except StoreMovedError:

@@ -1,7 +1,7 @@
-"""Checks that the files that SQLite has open are still the files that the next start of the forwarder would open.
+"""Detects that another program moved, removed, replaced, overwrote or truncated the open files of the store.
 
-SQLite does not notice when another program moves, removes, replaces, overwrites or truncates its files. It continues to
-write to the open files, and everything that it commits there is lost when the process ends.
+SQLite does not notice such a change, and continues to write to the files that it has open. But the next start of the
+forwarder opens the files that are at the configured path then, so it would not find these commits.
 """
 
 import fcntl
@@ -22,7 +22,7 @@ _FRAME_HEADER = 24  # bytes of the header of a frame in the WAL; a page follows 
 
 
 class _Seen(NamedTuple):
-    """What the last check saw of a file: its identity, its size in bytes, and when it was last written, in nanoseconds."""
+    """The state of a file at the last check. `size` is in bytes, `written` is the mtime in nanoseconds."""
 
     device: int
     inode: int
@@ -34,19 +34,20 @@ class OpenFiles:
     """The open files of a store. The main file stays locked until `close`.
 
     Attributes:
-        was_checkpointed: whether a check found that the WAL was checkpointed, which a commit or another process may do.
-            The code that uses this value sets it back to False.
+        was_checkpointed: whether a check found that a commit or another process has checkpointed the WAL. The caller
+            that handles this sets it to False.
         wal: the path of the WAL.
 
-    The lock is on the inode, so it also works if two processes use different names for the store and its lock file.
+    The lock is on the inode of the main file. So it also works if two processes open the store under different names,
+    and therefore use different lock files.
 
-    No other code of this process may open and close the main file or the `-shm` file. If it did, POSIX would drop SQLite's
-    own locks on the file. Then any other program that reads the store would remove the WAL although this process still
-    writes to it, and later commits would be lost.
+    No other code of this process may open and close the main file or the `-shm` file: when a process closes a file,
+    POSIX drops all its locks on that file, also those of SQLite. Any other program that reads the store would then
+    remove the WAL although this process still writes to it, and later commits would be lost.
     """
 
     def __init__(self, path: Path) -> None:
-        """Lock the existing store at the configured `path`. This must be done before SQLite opens the store.
+        """Lock the existing store at the configured `path`. Do this before SQLite opens the store.
 
         Raises:
             StoreLockedError: another process has the store open, under this name or another one.
@@ -72,14 +73,14 @@ class OpenFiles:
         self._header = b""
 
     def close(self) -> None:
-        """Unlock the store. Call it after SQLite has closed it. Safe to call twice."""
+        """Unlock the store. Call this after SQLite has closed the store. Safe to call twice."""
         for descriptor in (self._descriptor, self._shm):
             if descriptor >= 0:
                 os.close(descriptor)
         self._descriptor = self._shm = -1
 
     def opened(self) -> None:
-        """Remember the WAL and the `-shm` file, after SQLite has opened or created them."""
+        """Record the state of the WAL and the `-shm` file. Call this after SQLite has opened or created them."""
         for suffix in (_WAL, _SHM):
             if suffix not in self._seen:
                 self._seen[suffix] = _seen(_beside(self._real, suffix).stat())
@@ -89,33 +90,33 @@ class OpenFiles:
 
     def _open_shm(self) -> None:
         before, self._shm = self._shm, os.open(_beside(self._real, _SHM), os.O_RDONLY | os.O_CLOEXEC)
-        if before >= 0:  # the descriptor of an earlier file, which SQLite has removed
+        if before >= 0:  # the descriptor of an earlier `-shm` file, which SQLite has removed
             os.close(before)
 
     def closed(self) -> None:
-        """Forget the WAL and the `-shm` file if SQLite has removed them. It does so when the last connection is closed."""
+        """Forget the state of the WAL and the `-shm` file if SQLite removed them when its last connection was closed."""
         if not self.wal.exists():
             self._seen.pop(_WAL, None)
             self._seen.pop(_SHM, None)
 
     @contextmanager
     def truncating(self) -> Iterator[None]:
-        """Allow the `with` block to truncate the WAL by a checkpoint.
+        """Allow the `with` block to checkpoint and truncate the WAL.
 
-        The checks of other threads wait until the block ends. Otherwise they might report that another program has
+        Checks of other threads wait until the block ends. Without this lock, they could report that another program
         truncated the WAL.
         """
         with self._lock:
             yield
             if _WAL in self._seen:
                 self._seen[_WAL] = self._seen[_WAL]._replace(size=0)
-            self._change(self._next_path(), _STORE)  # records the state of the main file after the checkpoint
+            self._change(self._next_path(), _STORE)  # records the state of the main file, which the checkpoint changed
 
     def check(self) -> None:
-        """Check that the main file and the WAL were not moved, replaced, overwritten or truncated. This takes 10 µs.
+        """Check that no other program moved, replaced, overwrote or truncated the main file or the WAL. Takes 10 µs.
 
         Raises:
-            StoreMovedError: the check failed, so the next start would not find the newest commits.
+            StoreMovedError: another program did so. The next start of the forwarder would not find the newest commits.
         """
         with self._lock:
             real = self._next_path()
@@ -123,7 +124,7 @@ class OpenFiles:
             self._check(real, _WAL)
 
     def check_all(self) -> None:
-        """Do the same as `check`, also for the `-shm` file. Then check that this user may still read and write the files.
+        """Do the same as `check`, also for the `-shm` file. Check also that this user may read and write all files.
 
         Raises:
             StoreMovedError: a check failed.
@@ -137,10 +138,11 @@ class OpenFiles:
 
     @property
     def may_checkpoint(self) -> bool:
-        """Whether the open WAL may be checkpointed into the open main file, wherever these two files are now.
+        """Whether it is safe to checkpoint the open WAL into the open main file. The two files may have been moved.
 
-        False if one of the two was truncated, overwritten or replaced by another file. After a checkpoint, the next start
-        might then read the main file with a WAL that does not belong to it. An empty new WAL is harmless.
+        False if one of the two was truncated, overwritten or replaced by another file: the next start might then
+        combine the main file with a WAL that belongs to another file. But if the WAL was replaced by an empty file, it
+        is safe.
         """
         real = self._next_path()
         store, wal = self._change(real, _STORE), self._change(real, _WAL)
@@ -148,7 +150,7 @@ class OpenFiles:
         return store in (None, _Change.GONE, _Change.LINKED) and (wal in (None, _Change.GONE) or new_wal_is_empty)
 
     def _next_path(self) -> Path:
-        """Return the path at which the next start looks for the main file. The next start looks for the WAL beside it."""
+        """Return the path of the main file that the next start of the forwarder would open. Its WAL is beside it."""
         return real_path(self._path) if self._has_links else self._real
 
     def _check(self, real: Path, suffix: str) -> None:
@@ -178,12 +180,12 @@ class OpenFiles:
         return change
 
     def _is_whole(self, wal: str) -> bool:
-        """Whether the WAL, which became shorter, still has every frame that SQLite counts in the `-shm` file.
+        """Whether the WAL, which became shorter, still has all frames that the header of the `-shm` file counts.
 
-        If so, no commit is lost. That is the case after another process has copied all frames into the main file, such as
-        `sqlite3` with `PRAGMA wal_checkpoint(TRUNCATE)`: SQLite then counts no frames.
+        If so, no commit was lost: another process has checkpointed the WAL, for example the program `sqlite3` by
+        `PRAGMA wal_checkpoint(TRUNCATE)`. After that, the header counts no frames.
 
-        The formats of the files: https://sqlite.org/walformat.html
+        The formats of both files: https://sqlite.org/walformat.html
         """
         index = os.pread(self._shm, 48, 0) if self._shm >= 0 else b""
         frames, salt = int.from_bytes(index[16:20], sys.byteorder), index[32:40]
@@ -198,15 +200,15 @@ class OpenFiles:
             return set(salts) == {salt} and os.fstat(file.fileno()).st_size >= 32 + frames * size
 
     def _rewritten(self, before: _Seen, now: _Seen) -> "_Change | None":
-        """Return what a program other than SQLite did to the content of the main file; None if only SQLite changed it."""
+        """Return how the content of the main file was changed without SQLite; None if only SQLite changed it."""
         if now == before:
             return None
         header = self._read_header()
         page_size, pages = int.from_bytes(header[16:18], "big"), int.from_bytes(header[28:32], "big")
-        if now.size < before.size and now.size != page_size * pages:  # if equal, SQLite did it, by a VACUUM
+        if now.size < before.size and now.size != page_size * pages:  # if equal, a VACUUM of SQLite did it
             return _Change.TRUNCATED
-        # SQLite counts the changes of the first page, modulo 2**32. `connection.py` makes SQLite raise this count between
-        # two checkpoints, so an earlier copy of the store has a lower count.
+        # SQLite raises the change counter in the header when it writes the first page, modulo 2**32. `connection.py`
+        # makes SQLite write this page between two checkpoints, so an earlier copy of the store has a lower counter.
         steps = (_change_counter(header) - _change_counter(self._header)) % 2**32
         if steps >= 2**31 or any(header[part] != self._header[part] for part in _CONSTANT):
             return _Change.OVERWRITTEN
@@ -225,11 +227,13 @@ class OpenFiles:
 
 
 _CONSTANT = (slice(0, 16), slice(68, 72))
-"""The parts of the main file's header that say that it is a file of SQLite, and a store of the forwarder."""
+"""The parts of the main file's header that never change: they say that it is an SQLite file and a store of the
+forwarder."""
 
 
 class _Change(Enum):
-    """What happened to an open file. Each value is the end of a sentence that begins with the path of the file."""
+    """How another program changed an open file. Each value completes an error message that begins with the file's
+    path."""
 
     GONE = "is gone, or cannot be reached"
     REPLACED = "is another file now"

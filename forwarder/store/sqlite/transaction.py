@@ -1,4 +1,4 @@
-"""One transaction of the writer. Its method `append` is the only code that puts events into the store."""
+"""The transactions of the writer thread. `Transaction.append` is the only code that puts events into the store."""
 
 import sqlite3
 from collections import Counter
@@ -17,16 +17,19 @@ from forwarder.store.sqlite.encoded_uuid import encode_uuid
 from forwarder.store.sqlite.event_index import AddedEvent
 
 _SMALL = 1024 * 1024
-"""The most bytes of bodies that one statement inserts. Larger bodies are inserted row by row, because a statement keeps a copy
-of the values that were bound to it last."""
+"""The most bytes of bodies that one statement inserts at once. Beyond this, a statement inserts one row, because
+sqlite3 keeps in memory the values that were bound last to a cached statement."""
 
 _LENGTHS = (64, 32, 16, 8, 4, 2, 1)
-"""The numbers of rows that one statement inserts. sqlite3 releases the GIL at each step of a statement, and getting it back from
-the event loop costs more than inserting a row."""
+"""The numbers of rows for which there is a statement. One statement for many rows is faster: sqlite3 releases the GIL
+for each statement, and getting the GIL back from the event loop takes longer than inserting a row."""
 
 
 def _insert(table: str, columns: int) -> dict[int, str]:
-    """Return a statement for each number of rows in `_LENGTHS`, which inserts that many rows of `columns` values."""
+    """Return INSERT statements for `table` by their number of rows, one for each number in `_LENGTHS`.
+
+    Each row has `columns` values.
+    """
     row = f"({', '.join('?' * columns)})"
     insert = f"INSERT INTO {table} VALUES "  # noqa: S608 - a constant
     return {rows: insert + ", ".join([row] * rows) for rows in _LENGTHS}
@@ -36,7 +39,7 @@ _USED = (
     "((SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count)) "
     "* (SELECT page_size FROM pragma_page_size)"
 )
-# This is one statement for the same reason: each step of a statement releases the GIL.
+# One statement reads both the counters and the used bytes, because each statement releases the GIL.
 _BEFORE = f"SELECT stored, duplicates, rejected, alerts, actions, {_USED} FROM counters"  # noqa: S608 - constants
 _INSERT_IDS = _insert("known (org, uuid, since, log_copies, digest)", 5)
 _INSERT_EVENTS = _insert("events", 9)
@@ -61,7 +64,7 @@ _COUNT_COPIES = {
 
 
 _Known = tuple[int, bytes | str, int, int | None, bytes | None]
-"""The values (org, encoded uuid, since, log_copies, digest) of a row to insert into `known`."""
+"""A row to insert into the table `known`: (id of the org, encoded uuid, since, log_copies, digest)."""
 
 
 class _NoCountersError(sqlite3.DatabaseError):
@@ -72,19 +75,19 @@ class _NoCountersError(sqlite3.DatabaseError):
 
 
 class Transaction:
-    """A transaction with a group of operations. It is committed or rolled back as a whole.
+    """A transaction of the writer thread, in which a group of operations runs. All of it is committed, or nothing.
 
     Attributes:
         db: the writer's connection, inside the transaction.
         now: the time when the transaction began.
-        stored: the number of events ever stored, including those of this transaction. It is also the `seq` of the newest
+        stored: the number of events ever stored, including those of this transaction; also the `seq` of the newest
             event.
-        rejected: the number of malformed events ever received, except for those that a replay could read as events.
-        added: the events that this transaction has stored, for the index.
+        rejected: the number of malformed events ever received, without those that a replay turned into events.
+        added: the events that this transaction has stored so far, to be added to the event index.
     """
 
     def __init__(self, db: sqlite3.Connection, now: Micros, max_size: int) -> None:
-        """Begin the transaction at the time `now`. `max_size` is the largest size of the store in bytes.
+        """Begin the transaction at the time `now`. `max_size` is `store.max_size` in bytes.
 
         Raises:
             sqlite3.Error: the transaction cannot begin.
@@ -100,7 +103,7 @@ class Transaction:
         self.stored, self._duplicates, self.rejected, self._alerts, self._actions = counters
         self.added: list[AddedEvent] = []
         self._orgs: dict[str, int] = {}
-        self._envelope: tuple[str, bytes | str] = ("", "")  # the last envelope id, and its encoded form
+        self._envelope: tuple[str, bytes | str] = ("", "")  # the last id of an envelope, and its encoded form
         self._max_size = max_size
         self._reserve = space.reserve(max_size)
         self._room = space.room(max_size)
@@ -120,7 +123,9 @@ class Transaction:
         self.db.execute("COMMIT")
 
     def append(self, batches: Sequence[Batch]) -> list[Appended]:
-        """Store `batches`; see `core.ports.EventStore.append`. Only the first copy of an event is stored.
+        """Store `batches`, and return a result for each of them; see `core.ports.EventStore.append`.
+
+        An event that the store knows already is counted as a duplicate, and not stored again.
 
         Raises:
             StoreFullError: there is not enough space.
@@ -141,7 +146,8 @@ class Transaction:
                     batch.cursor,
                 )
             stored_by_batch.append(stored)
-        # This comes after all inserts, so that a copy also clears an entry that an earlier batch of this group has made.
+        # Copies are counted after all inserts, so that a copy by the hook also deletes a pending entry that an earlier
+        # batch of this call has made.
         differing: set[tuple[int, bytes | str]] = set()
         if not all(new):
             for source in OKTA_SOURCES:
@@ -156,10 +162,10 @@ class Transaction:
         ]
 
     def _add(self, events: Sequence[Event]) -> tuple[list[_Known], list[bool]]:
-        """Store those of `events` that are new. Return, for each event, its row in `known`, and whether it is new."""
+        """Store the new events among `events`. Return (the `known` row of each event, whether each event is new)."""
         since = self.now // SECOND
-        # A new event from the System Log gets 0 as `log_copies`, any other event gets NULL. So `claims` can see whether the
-        # System Log has shown the event.
+        # `log_copies` is 0 for a new event from the System Log, and NULL for any other new event. So the function
+        # `claims` knows whether the event has ever come from the System Log.
         keys: list[_Known] = [
             (
                 *self._key(event),
@@ -194,20 +200,20 @@ class Transaction:
         return keys, new
 
     def _add_ids(self, keys: Sequence[tuple[Any, ...]]) -> list[bool]:
-        """Insert the rows `keys` into `known`. Return, for each row, whether it is new."""
+        """Insert `keys` into `known`. Return, for each of them, whether it was inserted; False if its event is known."""
         try:
-            # If one id is known already, SQLite undoes this whole statement, but nothing else of the transaction.
+            # If an event is known already, SQLite rolls back this whole statement, but nothing else of the transaction.
             self.db.execute(_INSERT_IDS[len(keys)], [*chain.from_iterable(keys)])
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
-                raise  # no other error may count as a duplicate, because the event would be dropped as a copy
+                raise  # must not count as a duplicate: the event would be lost
             if len(keys) == 1:
                 return [False]
             return [self._add_ids([key])[0] for key in keys]
         return [True] * len(keys)
 
     def _add_pending(self, events: Sequence[Event]) -> None:
-        """Record `events`, which the System Log has shown before the hook delivered them, as pending."""
+        """Record `events` as pending: they came from the System Log, and the hook has not delivered them yet."""
         if events:
             self.reserve_space(sum(len(event.event_type) + prune.ROW_BYTES for event in events))
         rows = [(*self._key(event), event.event_type, event.published, event.received_at, None) for event in events]
@@ -215,20 +221,22 @@ class Transaction:
             self.db.execute(_INSERT_PENDING[len(piece)], [*chain.from_iterable(piece)])
 
     def _clear_pending(self, copies: Iterable[_Known]) -> None:
-        """Delete the entries, pending or missed, of the events `copies`, which the hook has delivered now."""
+        """Delete the pending or missed entries of the events `copies`, because the hook has delivered these events."""
         self.db.executemany("DELETE FROM awaited WHERE org = ? AND uuid = ?", (row[:2] for row in copies))
 
     def _named(self, keys: set[tuple[int, bytes | str]], events: Sequence[Event]) -> tuple[str, ...]:
-        """Return the uuids of those of `events` that came from the System Log and whose keys are in `keys`."""
+        """Return the uuids of the events in `events` that came from the System Log and have their key in `keys`."""
         of_log = (event for event in events if event.source is Source.LOG)
         return tuple(event.uuid for event in of_log if self._key(event) in keys)
 
     def _count_copies(self, source: Source, rows: Sequence[_Known]) -> set[tuple[int, bytes | str]]:
-        """Count the copies `rows`, which came from `source`, of events that the store knows already.
+        """Count `rows` as copies from `source` of events that the store knows already.
 
-        If the digest of a copy from the System Log is not that of the stored event, the copy is recorded as differing.
+        A copy from the System Log differs if its digest is not equal to the digest of the stored event. The store
+        records this as well.
 
-        Return the keys of the events that the System Log has shown for the first time now, and that differ.
+        Return the keys (id of the org, encoded uuid) of events whose first copy from the System Log is in `rows` and
+        differs.
         """
         copies = Counter(row[:2] for row in rows)
         digests = {row[:2]: row[4] for row in rows} if source is Source.LOG else {}
@@ -264,9 +272,9 @@ class Transaction:
 
     @contextmanager
     def with_reserve(self) -> Iterator[None]:
-        """Let the `with` block also use the space that is reserved for changes of actions.
+        """Allow the `with` block to use the space that is reserved for changes of actions.
 
-        So an action can be undone in time even if the store is full.
+        Because of this reserve, an action can be undone in time even if the store is full.
         """
         self._room += self._reserve
         self._free_bytes += self._reserve
@@ -277,10 +285,10 @@ class Transaction:
             self._free_bytes -= self._reserve
 
     def reserve_space(self, size: int) -> None:
-        """Ensure that `size` more bytes fit into the store.
+        """Make room for `size` more bytes in the store.
 
-        If there is not enough space, drop the bodies of events that every sink has finished. If this is not enough either,
-        drop ended actions.
+        If there is not enough space, drop the oldest bodies of events that every attached sink has finished. If there
+        is still not enough space, drop the oldest actions that ended more than two days ago.
 
         Raises:
             StoreFullError: there is still not enough space, because sinks have not finished the other events.
@@ -292,8 +300,8 @@ class Transaction:
             if freed < need:
                 freed += action_rows.drop_oldest(self.db, self.now, need - freed)
             self._free_bytes = self._room - _used_bytes(self.db)
-            # Only whole pages become free. So the bytes that were dropped may not have freed a page yet, but will do so
-            # together with the next ones. This counts as enough.
+            # SQLite frees only whole pages. The dropped bytes may not have freed a page yet, but they will when more
+            # rows of the same page are dropped. So it is enough if `freed` is at least `size`.
             if self._free_bytes < need and freed < size:
                 raise space.full_error(need, self._max_size)
         self._free_bytes -= need
@@ -307,7 +315,7 @@ class Transaction:
         return self.org(event.org), encode_uuid(event.uuid)
 
     def org(self, name: str) -> int:
-        """Return the id of the org `name`. If the org is new, insert it."""
+        """Return the id of the org `name` in the table `orgs`. If the org is new, insert it."""
         number = self._orgs.get(name)
         if number is None:
             row = self.db.execute("SELECT id FROM orgs WHERE name = ?", (name,)).fetchone()
@@ -318,7 +326,7 @@ class Transaction:
 
 
 def _pieces(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """Split `rows` into as few pieces as `_LENGTHS` allows."""
+    """Split `rows` into as few chunks as possible. The length of each chunk is one of `_LENGTHS`."""
     at = 0
     for length in _LENGTHS:
         while len(rows) - at >= length:
@@ -327,5 +335,5 @@ def _pieces(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...
 
 
 def _used_bytes(db: sqlite3.Connection) -> int:
-    """Return the size of the used pages in bytes. Free pages do not count, because SQLite uses them before the file grows."""
+    """Return the number of bytes in used pages. Free pages do not count: SQLite reuses them before the file grows."""
     return int(db.execute(f"SELECT {_USED}").fetchone()[0])

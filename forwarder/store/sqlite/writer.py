@@ -1,10 +1,12 @@
-"""The writer: the only thread that writes to the store. It takes all queued operations (a group), commits them together, and
-then resolves their futures.
+"""The writer thread: the only thread of the forwarder that writes to the store.
 
-The thread does not wait until a group is larger: while one group is fsynced, the next one is queued. When the thread reports a
-commit, the data is on disk (fsynced). If a commit fails because of the disk, the whole group is rolled back, and all its
-operations fail. After an I/O error, the file is opened again, because a second fsync on the same handle may succeed although
-the data was not written.
+The thread takes a group of operations from its queue, commits the group in one transaction, and then resolves the
+futures of the operations. If a future has a result, its operation is on disk (fsynced). The thread never delays a
+commit to collect a larger group: while the thread fsyncs one group, the operations of the next group are queued.
+
+If a commit fails because of the disk, the whole group is rolled back, and each operation of the group fails. After an
+I/O error, the thread opens the file again: a second fsync on the same file descriptor may succeed although the data was
+lost.
 """
 
 import asyncio
@@ -33,9 +35,9 @@ from forwarder.store.sqlite.transaction import Transaction
 
 T = TypeVar("T")
 
-_GROUP_BYTES = 8 * 1024 * 1024  # the number of bytes at which a group is committed
-_GROUP_OPERATIONS = 1000  # the number of operations at which a group is committed
-_QUEUE_BYTES = 32 * 1024 * 1024  # the most bytes queued: while the disk hangs, the memory must not grow
+_GROUP_BYTES = 8 * 1024 * 1024  # a group with this number of bytes, or more, takes no further operation
+_GROUP_OPERATIONS = 1000  # the most operations in a group
+_QUEUE_BYTES = 32 * 1024 * 1024  # the most bytes in the queue: a hanging disk must not fill the memory
 _IDLE = 0.5  # seconds without an operation, after which the WAL is checkpointed
 _PROBE_INTERVAL = 1.0  # seconds between two checks whether events can be stored again
 
@@ -43,9 +45,12 @@ _logger = logs.get("store")
 
 
 class PendingOperation(msgspec.Struct, eq=False):
-    """An operation, or a batch to append, and its future. To cancel the future does not stop or undo the work.
+    """An operation or a batch in the queue of the writer thread.
 
-    `size` is the size of a batch in bytes; 0 for an operation.
+    Attributes:
+        work: the operation to run, or the batch to append.
+        size: the size of the batch in bytes; 0 for an operation.
+        future: gets the result or the error of `work`. Cancelling it neither stops nor undoes `work`.
     """
 
     work: Operation[Any] | Batch
@@ -57,9 +62,12 @@ _Result = tuple[PendingOperation, Any, Exception | None]
 
 
 def run_group(tx: Transaction, group: Sequence[PendingOperation]) -> tuple[list[Any], list[AddedEvent]]:
-    """Run the operations of `group` in their order. Batches that follow each other are appended together.
+    """Run the operations of `group`, and append its batches, in the order of `group`.
 
-    Return the result of each operation and batch, and the events that were stored.
+    Consecutive batches are appended in one call. That is faster than a call for each batch.
+
+    Returns:
+        The results of the operations and batches, in the order of `group`; and all events that `tx` has stored.
     """
     results: list[Any] = []
     batches: list[Batch] = []
@@ -75,7 +83,7 @@ def run_group(tx: Transaction, group: Sequence[PendingOperation]) -> tuple[list[
 
 
 class Writer:
-    """The writer's thread and its queue. Create and call it on the event loop.
+    """The writer thread and its queue. Create this object and call its methods on the event loop.
 
     Attributes:
         not_ready_reason: the reason why events cannot be stored now; None while they can be stored.
@@ -86,38 +94,40 @@ class Writer:
     ) -> None:
         """Start the thread.
 
-        The writer uses `connection`, and closes it at the end. After each commit, it calls `on_commit` on the event loop
-        with the number of events ever stored.
+        The thread alone uses `connection`, and closes it when the thread ends. After each commit, `on_commit` is called
+        on the event loop with the number of events ever stored.
         """
         self.not_ready_reason: str | None = None
         self._settings = settings
         self._connection = connection
         self._maintenance = Maintenance(connection, settings)
-        self._added: list[AddedEvent] = []  # the events that were stored since the last maintenance
+        self._added: list[AddedEvent] = []  # the events stored since the last maintenance
         self._duration = metrics.store_commit_duration
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[PendingOperation | None] = queue.SimpleQueue()
-        self._gathered: list[PendingOperation] = []  # what was submitted in this iteration of the event loop
+        self._gathered: list[PendingOperation] = []  # submitted in this iteration of the event loop
         self._queued_bytes = 0  # the size of all gathered and queued batches; used on the event loop only
         self._closed = False
         self._moved = False  # whether the store's files were moved or replaced
-        self._logged_reason: str | None = None  # of the last line `store_unready`; None after a line `store_ready`
+        self._logged_reason: str | None = None  # as last logged by `store_unready`; None once `store_ready` was logged
         self._recoveries = logs.RecoveryLimit()
-        # Whether damage was found, and no event was stored since. A probe cannot clear this, because it may not read or write
-        # the damaged part of the file.
+        # Whether the file was found to be damaged, and no event was stored since then. A successful probe does not
+        # reset this, because the probe may not touch the damaged part of the file.
         self._damaged = False
         self._next_probe = 0.0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
     def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
-        """Queue `operation` for the writer's thread. If its group fails, the operation may run a second time, alone.
+        """Queue `operation` for the writer thread.
+
+        If an operation of its group fails, `operation` may run a second time, in a transaction of its own.
 
         Returns:
-            A future. If it has a result, this is the result of the operation, and the commit is on disk (fsynced). If it
-            has an error (a StoreError, or one that the operation raised), the operation was rolled back. Only after a
-            StoreMovedError, it may be committed, in files that were moved.
+            A future. When the future has a result, this is the result of `operation`, and the commit is on disk
+            (fsynced). When the future has an exception (a StoreError, or what `operation` raised), `operation` was
+            rolled back. But after a StoreMovedError, `operation` may be committed, to files that were moved.
 
         Raises:
             StoreError: the store is closed.
@@ -125,14 +135,15 @@ class Writer:
         return self._submit(operation, 0)
 
     def append(self, batch: Batch) -> asyncio.Future[Appended]:
-        """Queue `batch` for one of the next commits.
+        """Queue `batch` for the writer thread.
 
         Returns:
-            A future. If it has a result, this says which events were new, and they are on disk (fsynced). If it has a
-            StoreError, nothing was stored. Only after a StoreMovedError, events may be stored, in files that were moved.
+            A future. When the future has a result, this says which events were new, and they are on disk (fsynced).
+            When the future has a StoreError, nothing of `batch` was stored. But after a StoreMovedError,
+            the events may be stored, in files that were moved.
 
         Raises:
-            StoreError: the store is closed, or so many bytes are queued that the disk must be hanging.
+            StoreError: the store is closed; or the queue is full, because the disk is too slow or hangs.
         """
         size = 1 + sum(len(event.body) for event in batch.events)
         size += sum(len(element.body) for element in batch.malformed)
@@ -152,7 +163,7 @@ class Writer:
         return future
 
     def _flush_to_thread(self) -> None:
-        """Queue all operations of this iteration of the event loop together, so that one commit stores them."""
+        """Queue all operations of this iteration of the event loop at once, so that one commit can store them."""
         gathered, self._gathered = self._gathered, []
         for pending in gathered:
             self._queue.put(pending)
@@ -188,10 +199,10 @@ class Writer:
         self._connection.close()
 
     def _next_group(self) -> tuple[list[PendingOperation], bool]:
-        """Return the next group of queued operations, and whether the writer is still open.
+        """Take the next group of operations from the queue. Return (the group, whether the writer is still open).
 
-        Wait for at most 0.5 s, or less if maintenance is due before. If no operation is queued in this time, the group is
-        empty.
+        Wait up to 0.5 s for the first operation; shorter if maintenance is due earlier. If no operation is queued in
+        this time, the group is empty.
         """
         group: list[PendingOperation] = []
         size = 0
@@ -226,7 +237,7 @@ class Writer:
             self._abandon(error)
         except (OverflowError, UnicodeError) as error:  # a value that SQLite cannot hold
             self._retry_individually(group, StoreError(f"the store cannot hold the value: {error}"))
-        except Exception as error:  # noqa: BLE001  # goes to the caller of this operation
+        except Exception as error:  # noqa: BLE001  # the caller of the operation gets it
             self._retry_individually(group, error)
         else:
             self._duration.observe(time.perf_counter() - started)
@@ -237,16 +248,16 @@ class Writer:
             self._added += added
 
     def _retry_individually(self, group: list[PendingOperation], error: Exception) -> None:
-        """Run each operation of a failed group in its own transaction, so that only operations with an error fail.
+        """Run each operation of a failed group in its own transaction, so that only the faulty operations fail.
 
-        If the group has only one operation, this operation fails with `error`.
+        If the group has only one operation, do not run it again: it fails with `error`.
         """
         if len(group) > 1:
             for pending in group:
                 self._commit([pending])
             return
-        # Only a failed POST makes the store not ready. A page of the System Log can be fetched again, and where a page does
-        # not fit, a smaller POST may fit.
+        # Only a failed POST makes the store not ready. A page of the System Log can be fetched again. And a page may be
+        # too large for the free space, although a smaller POST still fits.
         work = group[0].work
         is_post = isinstance(work, Batch) and work.source is Source.HOOK
         if is_post and isinstance(error, StoreFullError | StoreFormatError):
@@ -254,7 +265,7 @@ class Writer:
         self._complete([(group[0], None, error)], None)
 
     def _abandon(self, error: StoreMovedError) -> None:
-        """Stop storing until the files are put back, or until a restart."""
+        """Close the files. No event is stored until the files are put back, or until a restart."""
         self._set_not_ready(error)
         self._connection.abandon()
 
@@ -276,7 +287,7 @@ class Writer:
             self._logged_reason = None
 
     def _complete(self, results: list[_Result], stored: int | None) -> None:
-        with contextlib.suppress(RuntimeError):  # the event loop is closed, so nothing waits for the futures
+        with contextlib.suppress(RuntimeError):  # the event loop is closed, so no caller waits for a future
             self._loop.call_soon_threadsafe(self._resolve, results, stored)
 
     def _resolve(self, results: list[_Result], stored: int | None) -> None:
@@ -300,7 +311,10 @@ class Writer:
         self._maintenance.run(added, idle=idle)
 
     def _probe(self) -> None:
-        """Check by a test write whether events can be stored again. Without this check, it would take a POST to find out."""
+        """Check whether events can be stored again: write a row and delete it.
+
+        If so, the store becomes ready. Without this check, it would stay not ready until a POST succeeds.
+        """
         try:
             self._connection.transact(operations.write_probe)
             self._connection.transact(operations.delete_probe)
