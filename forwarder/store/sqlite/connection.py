@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 Operation = Callable[[Transaction], T]
 
-_UNCHECKED = 0.05
+_CHECK_INTERVAL = 0.05
 """Seconds after a check of the files during which a new transaction begins without another check. A check releases the
 GIL, and getting the GIL back from a busy event loop takes longer than the check."""
 
@@ -64,7 +64,7 @@ class WriteConnection:
     """
 
     def __init__(self, db: sqlite3.Connection, files: OpenFiles, settings: StoreSettings, clock: Clock) -> None:
-        """Take `db` and `files` from `schema.open_store`. The method `close` closes `db`, but does not unlock `files`."""
+        """Take `db` and `files` from `schema.open_store`. `close` closes `db`, but does not unlock `files`."""
         self._db: sqlite3.Connection | None = db
         self._files = files
         self._path = real_path(settings.path)
@@ -90,7 +90,7 @@ class WriteConnection:
             sqlite3.Error: nothing was committed. If `is_disk_error(error)`, the caller must call `recover`.
             Exception: `operation` raised this exception, and nothing was committed.
         """
-        if self._db is None or time.monotonic() - self._checked_at > _UNCHECKED:
+        if self._db is None or time.monotonic() - self._checked_at > _CHECK_INTERVAL:
             self.check_files()
         db = self._db = self._db or self._reconnect()
         if self._files.was_checkpointed:

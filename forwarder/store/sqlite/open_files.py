@@ -21,13 +21,13 @@ _STORE, _WAL, _SHM = "", "-wal", "-shm"
 _FRAME_HEADER = 24  # bytes of the header of a frame in the WAL; a page follows the header
 
 
-class _Seen(NamedTuple):
-    """The state of a file at the last check. `size` is in bytes, `written` is the mtime in nanoseconds."""
+class _FileState(NamedTuple):
+    """The state of a file at the last check. `size` is in bytes, `mtime_ns` is the time of the last write."""
 
     device: int
     inode: int
     size: int
-    written: int
+    mtime_ns: int
 
 
 class OpenFiles:
@@ -69,7 +69,7 @@ class OpenFiles:
                 "stop it first, or give this forwarder a store.path of its own"
             ) from None
         self._lock = threading.Lock()
-        self._seen: dict[str, _Seen] = {_STORE: _seen(os.fstat(self._descriptor))}
+        self._states: dict[str, _FileState] = {_STORE: _file_state(os.fstat(self._descriptor))}
         self._header = b""
 
     def close(self) -> None:
@@ -82,8 +82,8 @@ class OpenFiles:
     def opened(self) -> None:
         """Record the state of the WAL and the `-shm` file. Call this after SQLite has opened or created them."""
         for suffix in (_WAL, _SHM):
-            if suffix not in self._seen:
-                self._seen[suffix] = _seen(_beside(self._real, suffix).stat())
+            if suffix not in self._states:
+                self._states[suffix] = _file_state(_beside(self._real, suffix).stat())
                 if suffix == _SHM:
                     self._open_shm()
         self._header = self._header or self._read_header()
@@ -94,10 +94,10 @@ class OpenFiles:
             os.close(before)
 
     def closed(self) -> None:
-        """Forget the state of the WAL and the `-shm` file if SQLite removed them when its last connection was closed."""
+        """Forget the state of the WAL and the `-shm` file if SQLite removed them, with its last connection."""
         if not self.wal.exists():
-            self._seen.pop(_WAL, None)
-            self._seen.pop(_SHM, None)
+            self._states.pop(_WAL, None)
+            self._states.pop(_SHM, None)
 
     @contextmanager
     def truncating(self) -> Iterator[None]:
@@ -108,8 +108,8 @@ class OpenFiles:
         """
         with self._lock:
             yield
-            if _WAL in self._seen:
-                self._seen[_WAL] = self._seen[_WAL]._replace(size=0)
+            if _WAL in self._states:
+                self._states[_WAL] = self._states[_WAL]._replace(size=0)
             self._change(self._next_path(), _STORE)  # records the state of the main file, which the checkpoint changed
 
     def check(self) -> None:
@@ -132,7 +132,7 @@ class OpenFiles:
         self.check()
         real = self._next_path()
         self._check(real, _SHM)
-        for suffix in self._seen:
+        for suffix in self._states:
             if not os.access(f"{real}{suffix}", os.R_OK | os.W_OK, effective_ids=True):
                 raise self._error(_beside(real, suffix), "can no longer be read and written by this user")
 
@@ -159,27 +159,27 @@ class OpenFiles:
             raise self._error(_beside(real, suffix), change.value)
 
     def _change(self, real: Path, suffix: str) -> "_Change | None":
-        before = self._seen.get(suffix)
+        before = self._states.get(suffix)
         if before is None:
             return None
         path = f"{real}{suffix}"
         try:
-            now = _seen(os.lstat(path))  # 2 µs less than `Path.lstat`
+            now = _file_state(os.lstat(path))  # 2 µs less than `Path.lstat`
             if now[:2] != before[:2]:
-                return _Change.LINKED if _seen(os.stat(path))[:2] == before[:2] else _Change.REPLACED  # noqa: PTH116
+                return _Change.LINKED if _file_state(os.stat(path))[:2] == before[:2] else _Change.REPLACED  # noqa: PTH116
         except OSError:
             return _Change.GONE
         change = self._rewritten(before, now) if suffix == _STORE else None
         if suffix != _STORE and now.size < before.size:
-            if suffix == _WAL and self._is_whole(path):
+            if suffix == _WAL and self._has_all_frames(path):
                 self.was_checkpointed = True
             else:
                 change = _Change.TRUNCATED
         if change is None:
-            self._seen[suffix] = now
+            self._states[suffix] = now
         return change
 
-    def _is_whole(self, wal: str) -> bool:
+    def _has_all_frames(self, wal: str) -> bool:
         """Whether the WAL, which became shorter, still has all frames that the header of the `-shm` file counts.
 
         If so, no commit was lost: another process has checkpointed the WAL, for example the program `sqlite3` by
@@ -199,7 +199,7 @@ class OpenFiles:
             salts = [header[16:24], *(os.pread(file.fileno(), 8, 40 + n * size) for n in range(frames))]
             return set(salts) == {salt} and os.fstat(file.fileno()).st_size >= 32 + frames * size
 
-    def _rewritten(self, before: _Seen, now: _Seen) -> "_Change | None":
+    def _rewritten(self, before: _FileState, now: _FileState) -> "_Change | None":
         """Return how the content of the main file was changed without SQLite; None if only SQLite changed it."""
         if now == before:
             return None
@@ -242,8 +242,8 @@ class _Change(Enum):
     TRUNCATED = "was truncated"
 
 
-def _seen(status: os.stat_result) -> _Seen:
-    return _Seen(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+def _file_state(status: os.stat_result) -> _FileState:
+    return _FileState(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def _beside(real: Path, suffix: str) -> Path:

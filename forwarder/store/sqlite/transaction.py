@@ -175,7 +175,7 @@ class Transaction:
             )
             for event in events
         ]
-        new = [is_new for piece in _pieces(keys) for is_new in self._add_ids(piece)]
+        new = [is_new for chunk in _chunks(keys) for is_new in self._add_ids(chunk)]
         rows = []
         size = 0  # bytes
         for event, (org, uuid, *_), is_new in zip(events, keys, new, strict=True):
@@ -193,14 +193,14 @@ class Transaction:
         self._duplicates += len(events) - len(rows)
         if rows:
             self.reserve_space(size + len(rows) * prune.ROW_BYTES)
-        for piece in _pieces(rows):
-            small = sum(len(row[-1]) for row in piece) <= _SMALL
-            for part in (piece,) if small else ([row] for row in piece):
+        for chunk in _chunks(rows):
+            small = sum(len(row[-1]) for row in chunk) <= _SMALL
+            for part in (chunk,) if small else ([row] for row in chunk):
                 self.db.execute(_INSERT_EVENTS[len(part)], [*chain.from_iterable(part)])
         return keys, new
 
     def _add_ids(self, keys: Sequence[tuple[Any, ...]]) -> list[bool]:
-        """Insert `keys` into `known`. Return, for each of them, whether it was inserted; False if its event is known."""
+        """Insert `keys` into `known`. Return a bool for each of them: True if its event is new."""
         try:
             # If an event is known already, SQLite rolls back this whole statement, but nothing else of the transaction.
             self.db.execute(_INSERT_IDS[len(keys)], [*chain.from_iterable(keys)])
@@ -217,8 +217,8 @@ class Transaction:
         if events:
             self.reserve_space(sum(len(event.event_type) + prune.ROW_BYTES for event in events))
         rows = [(*self._key(event), event.event_type, event.published, event.received_at, None) for event in events]
-        for piece in _pieces(rows):
-            self.db.execute(_INSERT_PENDING[len(piece)], [*chain.from_iterable(piece)])
+        for chunk in _chunks(rows):
+            self.db.execute(_INSERT_PENDING[len(chunk)], [*chain.from_iterable(chunk)])
 
     def _clear_pending(self, copies: Iterable[_Known]) -> None:
         """Delete the pending or missed entries of the events `copies`, because the hook has delivered these events."""
@@ -243,9 +243,9 @@ class Transaction:
         differing: set[tuple[int, bytes | str]] = set()
         while copies:
             once = list(copies)
-            for piece in _pieces(once):
-                values = (self.now // SECOND, *chain.from_iterable((*key, digests.get(key)) for key in piece))
-                found = self.db.execute(_COUNT_COPIES[source][len(piece)], values).fetchall()
+            for chunk in _chunks(once):
+                values = (self.now // SECOND, *chain.from_iterable((*key, digests.get(key)) for key in chunk))
+                found = self.db.execute(_COUNT_COPIES[source][len(chunk)], values).fetchall()
                 differing.update((org, uuid) for org, uuid, is_other in found if is_other)
             copies -= Counter(once)
         return differing
@@ -325,7 +325,7 @@ class Transaction:
         return number
 
 
-def _pieces(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
+def _chunks(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
     """Split `rows` into as few chunks as possible. The length of each chunk is one of `_LENGTHS`."""
     at = 0
     for length in _LENGTHS:
