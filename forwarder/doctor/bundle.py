@@ -1,4 +1,4 @@
-"""Makes a bundle for a bug report: what `doctor` saw, and the state of the forwarder.
+"""Makes the bundle for a bug report: a tar archive with the results of the checks and the state of the forwarder.
 
 The bundle contains no event and no secret.
 """
@@ -44,8 +44,8 @@ _WHAT = {
 async def collect(context: Context, rows: Sequence[CheckRow]) -> dict[str, str]:
     """Return the text of each file of the bundle, by name of the file. Secrets in the texts are redacted.
 
-    If no forwarder runs, the files about the running forwarder are left out. If no check has read the store, the
-    ledger is left out.
+    If no forwarder runs, the files about the running forwarder are left out. If no check has read the store, the ledger
+    is left out.
     """
     files = {
         "doctor.json": _json([msgspec.to_builtins(row) for row in rows]),

@@ -82,6 +82,8 @@ class CheckKind(StrEnum):
 
 
 Found = Finding | Sequence[Finding]
+"""What a check returns: one finding or several."""
+
 Run = Callable[["Context", str], Coroutine[Any, Any, Found]]
 """Runs a check on one subject.
 
@@ -90,6 +92,7 @@ A subject is the name of what is checked, such as an org or a sink. A check with
 
 
 def _whole(_: Settings) -> Iterable[str]:
+    """Return one empty string: the check has no subjects, and runs once."""
     return ("",)
 
 
@@ -102,7 +105,7 @@ class Check(msgspec.Struct, frozen=True):
         heading: the section of docs/runbook.md about the check.
         run: runs the check on one subject.
         subjects: returns the subjects of the check, such as names of orgs or sinks.
-        needs: ids of earlier checks in the table; if one of these fails, this check is skipped.
+        needs: the ids of earlier checks in the table. If one of them fails or is skipped, this check is skipped.
         kind: whether the check only reads files, asks other systems, or sends something.
         late: the verdict if the check takes longer than its time limit.
     """
@@ -128,7 +131,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class CheckRow(msgspec.Struct, frozen=True):
-    """One line of the output: a finding of a check on a subject, as `doctor --json` prints it."""
+    """A finding of a check on one subject, as a line of the output. `doctor --json` prints these fields."""
 
     id: str
     group: str

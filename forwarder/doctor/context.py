@@ -27,16 +27,17 @@ _LIBRARIES = {"elasticsearch": "elasticsearch", "otlp": "forwarder.sinks.otlp.ex
 
 @dataclass
 class Context:
-    """One run of `doctor`.
+    """The data that the checks of one run of `doctor` share.
 
     Attributes:
         timeout: the number of seconds that each check may take.
-        status: the status of the running forwarder; None before a check has got it.
-        runs: whether a forwarder runs on the store, as the check `forwarder.running` saw.
-        ledger: the ledger of the store; None before a check has read it.
-        hooks: the event hooks of each org, by name of the org.
-        sent: the test event of each org, by name of the org.
-        ahead: the number of seconds by which this machine's clock is ahead of Okta's, by name of the org.
+        status: the status of the running forwarder; None if no check has read it yet.
+        runs: whether a forwarder runs on the store. The check `forwarder.running` sets it.
+        ledger: the ledger of the store; None if no check has read it yet.
+        hooks: the event hooks of each org, by name of the org. The check `okta.hooks` reads them.
+        sent: the test event of each org, by name of the org. The check `hook.event` sends it.
+        ahead: the number of seconds by which this machine's clock is ahead of Okta's clock, by name of the org;
+            negative if this clock is behind.
     """
 
     settings: Settings
@@ -51,9 +52,9 @@ class Context:
     _clients: "dict[str, OktaClient]" = field(default_factory=dict)
 
     async def prepare(self) -> None:
-        """Import the libraries that the checks use.
+        """Import the libraries that the checks use, before the checks start.
 
-        An import takes a second. That second must not count as time of the check that needs the library first.
+        An import can take a second. Otherwise this second would count against the time limit of one check.
         """
         modules = [_LIBRARIES[sink.kind] for sink in self.settings.sinks.values() if sink.kind in _LIBRARIES]
         if any(org.api for org in self.settings.orgs.values()):

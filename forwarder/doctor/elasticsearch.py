@@ -109,7 +109,7 @@ async def _credentials(context: Context, name: str) -> Found:
 
 
 async def _key(context: Context, name: str) -> Found:
-    """Check when the API key of the sink expires. Elasticsearch lets every key read data about itself."""
+    """Check when the API key of the sink expires. Elasticsearch lets every key read its own expiry."""
     async with admin(context, name) as cluster:
         answer = await cluster.call(*_IDENTITY.split())
         key = read(answer.body, Identity, _IDENTITY).api_key if answer.status == 200 else None

@@ -19,7 +19,7 @@ from forwarder.okta.settings import HookSettings
 
 _HEADING = "Hook address"
 OKTA_WAITS = 3.0
-"""The number of seconds that Okta waits for a response of the hook's address."""
+"""The number of seconds that Okta waits for a response to a request to the hook. Then Okta gives up."""
 
 
 def hook_settings(context: Context, name: str) -> HookSettings:

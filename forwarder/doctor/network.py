@@ -1,4 +1,4 @@
-"""Sends the HTTP requests of checks, and explains why a request got no response."""
+"""Sends the HTTP requests of checks, explains why a request got no response, and checks when certificates expire."""
 
 import socket
 import ssl
@@ -16,14 +16,14 @@ from forwarder.response_bodies import read_start
 from forwarder.threads import in_daemon_thread
 
 _LIMIT = 64 * 1024
-"""The reading of a response body stops after this number of bytes."""
+"""The default limit for a response body, in bytes. The rest of a longer body is not read."""
 
 
 class ProbeResponse(msgspec.Struct, frozen=True):
     """An HTTP response with any status.
 
-    `certificate_end` is the time when the server's certificate expires. It is None if the request did not use TLS,
-    or did not verify the certificate.
+    `certificate_end` is the time when the server's certificate expires. It is None if the request did not use TLS, or
+    did not verify the certificate.
     """
 
     status: int
@@ -48,7 +48,7 @@ async def request(  # noqa: PLR0913  # as in HTTP
     `limit` bytes of the body are read.
 
     Raises:
-        httpx.HTTPError, OSError: there was no response; `explain` makes a finding of the error.
+        httpx.HTTPError, OSError: there was no response. The function `explain` turns the error into a finding.
     """
     context = _context(verify=verify) if url.startswith("https:") else False
     encoded = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
@@ -64,9 +64,9 @@ async def request(  # noqa: PLR0913  # as in HTTP
 
 @cache
 def _context(*, verify: bool) -> ssl.SSLContext:
-    """Return the TLS context for all requests with this `verify`.
+    """Return a TLS context for requests. It verifies certificates if `verify` is True.
 
-    The result is cached, because reading the CA certificates takes 0.1 s.
+    Each of the two contexts is made only once, because reading the CA certificates takes 0.1 s.
     """
     context = ssl.create_default_context()
     if not verify:
@@ -104,7 +104,10 @@ async def certificate_end(host: str, port: int) -> datetime | None:
 
 
 def judge_expiry(end: datetime | None, what: str, fix: str) -> Finding:
-    """Return a finding about `what`, a certificate or a key that expires at `end`; None if that is unknown."""
+    """Return a finding that says whether `what`, such as a certificate or a key, has expired or expires soon.
+
+    `end` is the time when it expires, or None if that time is unknown. `fix` says how to renew it.
+    """
     now = datetime.now(UTC)
     if end is None:
         return ok(f"{what} has no known expiry date")
@@ -116,9 +119,10 @@ def judge_expiry(end: datetime | None, what: str, fix: str) -> Finding:
 
 
 def explain(url: str, error: BaseException, key: str, untrusted: str = INSPECTED) -> Finding:
-    """Return a finding that says why a request to `url`, which the setting `key` contains, got no response.
+    """Return a finding that says why a request to `url` got no response.
 
-    `untrusted` is what the operator can do if the certificate is from an unknown CA.
+    `key` is the key of the configuration that contains `url`. `untrusted` is the hint that the operator gets if the
+    certificate is from an unknown CA.
     """
     seen, fix = why_unreachable(error, key, untrusted)
     return fail(f"{url}: {seen}", fix)

@@ -1,4 +1,7 @@
-"""The offline checks, which `forwarder check` also runs. They are defined by the tables of `config_check`."""
+"""The offline checks: they read only the configuration and the files that it names.
+
+The tables of `config_check` contain the code of these checks. `forwarder check` runs the same code.
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -20,7 +23,7 @@ async def _valid(context: Context, _: str) -> Found:
 def _offline(id_: str, what: str, sound: str, heading: str = CONFIGURATION) -> Check:
     """Return a check that reports the problems and warnings that `config_check` finds for the check `id_`.
 
-    `sound` is the text of the finding if there is no problem and no warning.
+    `what` says what the check examines. `sound` is the text of the finding if there is no problem and no warning.
     """
 
     def look(settings: Settings) -> list[Finding]:
@@ -114,7 +117,7 @@ CHECKS = (
 
 
 def refused(problems: Iterable[str]) -> list[CheckRow]:
-    """Return a row for each of `problems`, the reasons why the configuration cannot be loaded."""
+    """Return a failed row for each of `problems`, the reasons why the configuration cannot be loaded."""
     return [
         CheckRow(VALID.id, VALID.group, CheckVerdict.FAIL, finding.seen, finding.fix, VALID.url, 0.0)
         for finding in (from_line(CheckVerdict.FAIL, problem, _CORRECT) for problem in problems)

@@ -19,7 +19,7 @@ from forwarder.settings import Settings
 _KNOWN_TO_ALL = "/.well-known/okta-organization"
 """A path of Okta's API that needs no credentials."""
 
-_MUCH = 60.0  # seconds of difference, at which the check fails
+_MUCH = 60.0  # seconds of difference from which the check fails, instead of warning
 _HEADING = "Okta API"
 
 
@@ -45,7 +45,7 @@ async def _clock(context: Context, name: str) -> Found:
     if name not in context.ahead:
         return skip("Okta's response had no date")
     ahead = context.ahead[name]
-    # A small difference says nothing: Okta's date is in whole seconds, and its response took some time.
+    # A small difference is normal: Okta's date is in whole seconds, and the response took some time.
     if abs(ahead) < CLOCK_SKEW:
         return ok("this machine's clock agrees with Okta's")
     seen = f"this machine's clock is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} Okta's"

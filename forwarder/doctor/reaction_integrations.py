@@ -1,6 +1,6 @@
 """Checks of what reactions use besides users and groups.
 
-These are prompts by push and CIBA, the blocklist of block_ip, the keys of `reactions.set`, webhooks and receivers.
+They cover prompts by push and CIBA, the blocklist of block_ip, the keys of `reactions.set`, webhooks and receivers.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,12 +27,12 @@ from forwarder.setup.okta_role.groups import pages
 from forwarder.setup.okta_role.needs import concerned
 
 _CIBA = "urn:openid:params:grant-type:ciba"
-_SCARCE = 50  # free entries of the blocklist, at which the check warns
-_MOST_USERS = 10
+_SCARCE = 50  # if the blocklist has room for at most this number of entries, the check warns
+_MOST_USERS = 10  # the number of users whose factors are read
 
 
 class _Metadata(msgspec.Struct):
-    """What the check reads of the metadata of an authorization server."""
+    """The metadata of an OAuth authorization server: only the fields that the check reads."""
 
     issuer: str
     grant_types_supported: list[str] | None = None
@@ -61,7 +61,7 @@ def _blocking(settings: Settings) -> Iterable[str]:
 async def _push(context: Context, name: str) -> Found:
     """Check that Okta lists an active push factor of at least one user to this machine.
 
-    Which factors Okta lists depends on the address of the caller.
+    Which factors Okta lists depends on the IP address of the caller.
     """
     try:
         users = (await users_of(context, name))[:_MOST_USERS]

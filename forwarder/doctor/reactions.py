@@ -1,6 +1,6 @@
 """Checks of what reactions need in an org.
 
-These are the right to read users, the admin role, the protected users and groups, and the groups of add_to_group.
+They cover the right to read users, the admin role, the protected users and groups, and the groups of add_to_group.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,7 +50,7 @@ def _acting(settings: Settings) -> Iterable[str]:
 def refused(name: str, what: str, error: OktaError, scope: str) -> Finding:
     """Return a finding that says what Okta refuses to show, and how the operator can allow it.
 
-    `what` is a phrase that says what cannot be read, `scope` the scope that is probably missing.
+    `what` is a phrase such as "users cannot be read". `scope` is the OAuth scope that is probably missing.
     """
     seen, hint = split_hint(error)
     # If one requested scope was not granted, Okta refuses to issue a token at all, and names that scope.
@@ -58,10 +58,10 @@ def refused(name: str, what: str, error: OktaError, scope: str) -> Finding:
 
 
 async def users_of(context: Context, name: str) -> list[Mapping[str, Any]]:
-    """Return some active users of the org `name`: those on the first page of the users that the credentials may read.
+    """Return some active users of the org `name`: those among the first 20 users that the credentials may read.
 
     Raises:
-        OktaError: Okta refuses the call, does not respond, or answers with something else.
+        OktaError: Okta refuses the call, does not respond, or its response is not a list of users.
     """
     found = (await context.okta(name).call("GET", "/api/v1/users", query=_SAMPLE)).json()
     if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):
@@ -131,6 +131,7 @@ async def _role(context: Context, name: str) -> Found:
 
 
 def _included(permission: str, permissions: set[str]) -> bool:
+    """Whether `permissions` has the `manage` permission that includes `permission`."""
     return f"okta.{permission.split('.')[1]}.manage" in permissions
 
 

@@ -15,7 +15,7 @@ _BLOCKED = "because "
 def select(
     checks: Sequence[Check], wanted: Collection[str], skipped: Collection[str], kinds: Collection[CheckKind]
 ) -> list[Check]:
-    """Return those of `checks`, of the given `kinds`, that an operator wants to run.
+    """Return the checks that an operator wants to run: those of `kinds` that are wanted and not skipped.
 
     `wanted` and `skipped` have ids and groups of checks. If `wanted` is empty, all checks are wanted.
     """
@@ -61,12 +61,13 @@ async def run(checks: Sequence[Check], context: Context) -> list[CheckRow]:
 def _needed_tasks(
     tasks: Mapping[tuple[str, str], _Rows], need: str, subject: str, peers: Collection[str]
 ) -> Sequence[_Rows]:
-    """Return the tasks of the check `need` that must end before another check, one that needs it, may run on `subject`.
+    """Return the tasks of the check `need` that must end before a dependent check may run on `subject`.
 
-    `peers` has all subjects of the other check. There are three cases:
+    `peers` has all subjects of the dependent check. There are three cases:
     1. `need` has a task for `subject`, or a task without a subject. Only this task is returned.
-    2. `need` runs on other subjects of the same kind, that is, on some of `peers`. No task is returned.
-    3. `need` runs on subjects of another kind, as on orgs if `subject` is a sink. All its tasks are returned.
+    2. `need` runs on some of `peers`, but not on `subject`. No task is returned.
+    3. `need` runs on subjects of another kind: on orgs, for example, if `subject` is a sink. All its tasks are
+       returned.
     """
     for key in ((need, subject), (need, "")):
         if key in tasks:
@@ -98,10 +99,10 @@ async def _run(
 
 
 async def _blocked(before: Sequence[tuple[str, Sequence[_Rows] | None]]) -> Finding | None:
-    """Wait for the needed checks. Return a finding that says why a check cannot run; None if the check can run.
+    """Wait for the checks that a check needs. Return a finding that says why the check cannot run; None if it can run.
 
-    `before` is a list of pairs: the id of a needed check, and its tasks, or None if that check is not part of this
-    run. A needed check with several tasks counts as passed if at least one task passed.
+    `before` is a list of pairs: the id of a needed check, and its tasks. The tasks are None if the needed check is not
+    part of this run. A needed check with several tasks counts as passed if at least one of them passed.
     """
     for need, tasks in before:
         if tasks is None:
@@ -122,7 +123,7 @@ def _blocking(need: str, rows: Sequence[CheckRow]) -> Finding | None:
 
 
 def _reason(seen: str) -> str:
-    """Return the first cause that `seen`, the text of a skipped check, names: the part after the last "because"."""
+    """Return the original reason why a check was skipped: the part of its text `seen` after the last "because"."""
     return seen.rpartition(_BLOCKED)[2]
 
 

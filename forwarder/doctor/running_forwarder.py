@@ -19,7 +19,7 @@ from forwarder.threads import in_daemon_thread
 
 _NO_FORWARDER = "because no forwarder runs on this store"
 _LARGEST_STATUS = 4 << 20
-"""The most bytes of the status. Each org and each sink has about 1 kB of it."""
+"""The limit for the size of the status, in bytes. Each org and each sink adds about 1 kB to the status."""
 
 
 class _Problem(msgspec.Struct):
@@ -40,7 +40,7 @@ class _Org(msgspec.Struct):
 
 
 class _Status(msgspec.Struct):
-    """What the checks read of `/api/status`."""
+    """The response of `/api/status`: only the fields that the checks read."""
 
     version: str
     uptime_seconds: float
@@ -69,7 +69,7 @@ async def _answers(context: Context, _: str) -> Found:
     url = f"{ops_url(context.settings)}/api/status"
     headers = {"authorization": f"Bearer {ops.token.reveal()}"} if ops.token else {}
     try:
-        # Without verification: the certificate may not name this address, and the connection stays on this machine.
+        # The certificate is not verified: it may not name this address, and the connection stays on this machine.
         answer = await request(
             "GET", url, headers=headers, timeout=context.timeout, verify=False, limit=_LARGEST_STATUS
         )
@@ -147,7 +147,7 @@ def _is_occupied(listen: Listen) -> bool:
 def _can_bind(key: str, listen: Listen, other: str) -> Finding:
     """Check that the current user may listen at `listen`, by binding a socket for a moment.
 
-    `other` is the advice to the operator if another program uses the port.
+    `other` is the hint that the operator gets if another program uses the port.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(

@@ -1,6 +1,6 @@
-"""The checks of `doctor --send`, which post to the public address of the hook.
+"""The checks of `doctor --send`, which post requests to the public address of the hook.
 
-They check that a wrong secret is refused, and that a marked event reaches every sink.
+They check that a wrong secret is refused, and that a test event reaches every sink.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ from forwarder.store.interface import open_commands
 from forwarder.threads import in_daemon_thread
 
 _HEADING = "Test event"
-_POLL = 0.1  # seconds
+_POLL = 0.1  # seconds between two look-ups
 _TAIL = 1 << 20
-"""The number of bytes at the end of a file that are searched for the event."""
+"""The test event is searched in this number of bytes at the end of a file."""
 
 
 def _with_secret(settings: Settings) -> Iterable[str]:
@@ -44,8 +44,8 @@ def _sinks(settings: Settings) -> Iterable[str]:
 def _address(context: Context, name: str) -> tuple[str, str]:
     """Return the URL to which events of the org `name` are posted, and the configuration key of that URL.
 
-    The URL is the public URL of the hook. If the org has no section `hook`, it is the URL by which this machine
-    reaches the receiver.
+    The URL is the public URL of the hook. If the org has no section `hook`, it is the URL by which this machine reaches
+    the receiver.
     """
     org, receiver = context.org(name), context.settings.receiver
     if org.hook:
@@ -161,10 +161,10 @@ def _places(context: Context, uuid: str) -> Mapping[str, SinkLife] | None:
 
 
 async def _look(context: Context, name: str, uuid: str, until: float) -> str | None:
-    """Search the sink `name` for the event `uuid`, and return a phrase about the result.
+    """Search the sink `name` for the event `uuid`. Return a phrase that says whether the event was found.
 
-    Return None if this kind of sink cannot be searched. In Elasticsearch, the search is repeated until `until`, a
-    time of the monotonic clock.
+    Return None if this kind of sink cannot be searched. A search in Elasticsearch is repeated until the event is found
+    or until `until`, a time of the monotonic clock in seconds.
     """
     sink = context.settings.sinks[name]
     if isinstance(sink, FileSinkSettings):

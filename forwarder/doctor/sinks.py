@@ -35,7 +35,7 @@ def _endpoint(settings: Settings, name: str) -> OtlpSinkSettings:
 
 
 async def _export(context: Context, name: str) -> Found:
-    """Check that the OTLP server accepts a request to export no log records."""
+    """Check that the OTLP server accepts an export request without log records."""
     from forwarder.sinks.otlp.sink import exporter_factory  # noqa: PLC0415  # its libraries take a second
 
     settings = _endpoint(context.settings, name)

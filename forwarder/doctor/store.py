@@ -1,4 +1,4 @@
-"""Checks of the store, of its disk, and of the events that wait in it."""
+"""Checks of the store: its disk, its files, and the events that wait in it."""
 
 import shutil
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from forwarder.store.settings import StoreSettings, real_path
 from forwarder.threads import in_daemon_thread
 
 _LONG = 300.0
-"""The number of seconds that an event may wait before the check warns, as in the alert ForwarderSinkBehind."""
+"""The number of seconds after which a waiting event makes the check warn, as in the alert ForwarderSinkBehind."""
 
 _NETWORK = {
     "nfs",
@@ -32,7 +32,7 @@ _NETWORK = {
     "fuse.s3fs",
     "fuse.gcsfuse",
 }
-"""Network file systems: the store cannot rely on their locks and on fsync."""
+"""Network file systems. Locks and fsync are not reliable there, so the store can lose acknowledged events."""
 
 _MEMORY = {"tmpfs", "ramfs"}
 
@@ -52,7 +52,7 @@ def _mounts() -> str:
 def local_disk(folder: Path, kind: str) -> Finding:
     """Return a finding that says whether the store's `folder` is on a local disk.
 
-    `kind` is the type of the file system, as in /proc/mounts; empty if it is unknown.
+    `kind` is the type of the file system of `folder`, as in /proc/mounts; empty if the type is unknown.
     """
     if kind in _NETWORK:
         fix = "move the store to a local disk: stop the forwarder, move its files, set `store.path`"
@@ -203,4 +203,4 @@ WAITING = (
         needs=("store.ledger", "forwarder.running"),
     ),
 )
-"""Checks of the store that come later in the table, because they need to know whether a forwarder runs."""
+"""The checks of the store that need to know whether a forwarder runs. They come later in the table of all checks."""
