@@ -42,7 +42,10 @@ _BOUNDS = {
 
 
 def shown(value: Any) -> str:
-    """Return an invalid value as it is written in YAML, cut to 40 characters; only its kind if it is a list or a mapping."""
+    """Return `value`, an invalid value of a setting, as text for an error: as YAML writes it, cut to 40 characters.
+
+    Of a list or a mapping, the text names only the kind.
+    """
     if isinstance(value, dict | list):
         return "a list" if isinstance(value, list) else "a mapping"
     text = {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
@@ -50,10 +53,11 @@ def shown(value: Any) -> str:
 
 
 def plain(error: Any, annotated: Any) -> str:
-    """Return a text that says what is wrong and what to write. It never shows the value, which may be a secret.
+    """Return a text that says what is wrong with a value, and what to write. The text never has the value: it may be a
+    secret.
 
-    `error` is one of pydantic's errors, `annotated` the field that it is about. If the values of the field have a unit, the
-    text shows its bounds with this unit.
+    `error` is one of pydantic's errors. `annotated` is the field with the error, a FieldInfo or an annotated type. If
+    the values of the field have a unit, the text shows the bounds of the field with this unit.
     """
     kind, context = error["type"], error.get("ctx", {})
     if kind in _BOUNDS:
@@ -73,12 +77,14 @@ def plain(error: Any, annotated: Any) -> str:
 
 
 def _written(bound: Any, annotated: Any) -> str:
-    """Return a bound as text. If the values of the field have a unit, the text has a unit too: `1m` for 60."""
+    """Return `bound`, a limit of the field, as text. If the values of the field have a unit, so has the text: `1m` for
+    60."""
     write = _serializer(annotated)
     return write(bound) if write and bound else f"{bound:,.15g}" if isinstance(bound, float) else f"{bound:,}"
 
 
 def _serializer(annotated: Any) -> Callable[[Any], str] | None:
+    """Return the function that writes a value of the field with its unit; None if the field has no unit."""
     for item in (*getattr(annotated, "metadata", ()), *getattr(annotated, "__metadata__", ())):
         if isinstance(item, PlainSerializer):
             return item.func  # type: ignore[return-value]  # our serializers take only the value

@@ -1,4 +1,4 @@
-"""Reads what the operator wrote: a YAML file, and environment variables that override it."""
+"""Reads the configuration as the operator wrote it: a YAML file, and environment variables that override it."""
 
 import contextlib
 import json
@@ -23,6 +23,8 @@ SOURCES = frozenset({"env", "file"})
 _NEARLY = re.compile(
     r"FORWARDER_(?!_)(.+__|(ORGS|RECEIVER|STORE|SINKS|RECONCILE|RULES|REACTIONS|OPS|LOG)_)", re.IGNORECASE
 )
+"""Matches variables that look like keys of the configuration, but have only one `_` where two are needed."""
+
 _OTHER_VARIABLES = {"FORWARDER_OPS_TOKEN"}
 _KUBERNETES = re.compile(r"_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_\w+)?)$")
 """Matches the end of each variable that Kubernetes sets for a Service named `forwarder-…`."""
@@ -46,10 +48,10 @@ _HINTS = {
     "expected the node content": "put a value that begins with such a character into quotes",
     "expected '<document start>'": "write the configuration as YAML, `key: value` on each line",
 }
-"""A part of PyYAML's text about a common mistake → what to do about the mistake."""
+"""Hints for common mistakes in YAML, by a part of PyYAML's error text."""
 
 _WRITTEN = re.compile(r" '(?![<,:}\]?-])..+'", re.DOTALL)
-"""Matches the part of a PyYAML error that quotes the file, such as the name of an alias. The quote may be from a secret."""
+"""Matches the part of a PyYAML error that quotes the file, such as the name of an alias. It may contain a secret."""
 
 _BOOL = "tag:yaml.org,2002:bool"
 _INT = "tag:yaml.org,2002:int"
@@ -62,11 +64,11 @@ _KINDS = {
     "tag:yaml.org,2002:timestamp": "a date",
     "tag:yaml.org,2002:str": "a text",
 }
-"""The tag that YAML gives to a value → the kind of value, in words."""
+"""The kind of a value in words, by the tag that YAML gives to the value."""
 
 
 _MOST_NESTED = 100
-"""The maximum number of `[` and `{` around a value. The configuration needs five."""
+"""The maximum depth of nested `[` and `{`. The configuration needs a depth of five."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -95,9 +97,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 class NoValue:
-    """The value of a key that has none. No setting accepts it, but a key that may be left out accepts a written `null`.
+    """The value of a key that is written without a value, as in `tls:`. No setting accepts this value.
 
-    Otherwise an empty `tls` would mean no TLS, and an empty `only` every event.
+    If it counted as null, an empty `tls` would mean no TLS, and an empty `only` would mean every event. A key that may
+    be left out also accepts a written `null`.
     """
 
     def __bool__(self) -> bool:
@@ -108,19 +111,19 @@ class NoValue:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, but it refuses a key that is written twice, and all errors have line and column.
+    """PyYAML's safe loader, which also refuses a key that is written twice. All its errors have line and column.
 
-    A key without a value has a `NoValue`.
+    A key without a value gets a `NoValue`.
     """
 
     def fetch_flow_collection_start(self, token: Any) -> None:
-        """Read a `[` or `{`. Refuse deep nesting, which takes PyYAML seconds until its recursion ends."""
+        """Read a `[` or `{`. Refuse deep nesting: PyYAML would need seconds to reach the limit of recursion."""
         if self.flow_level == _MOST_NESTED:
             raise yaml.scanner.ScannerError(None, None, "lists or mappings are nested too deeply", self.get_mark())
         super().fetch_flow_collection_start(token)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # as in the base class
-        """Construct the value of `node`. Raise an error with line and column for a date or number that cannot exist."""
+        """Return the value of `node`. Raise an error with line and column for an impossible date or number."""
         if node.tag == _INT and re.fullmatch(r"[-+]?0[0-7_]+", node.value):
             raise _error(
                 "YAML reads this as an octal number; remove the 0 at the beginning, or, if this is a text, put it into quotes",
@@ -195,9 +198,9 @@ _unread: ContextVar[tuple[_Unread, str | None] | None] = ContextVar("unread", de
 
 @contextlib.contextmanager
 def secrets_unread(unread: _Unread, but: str | None = None) -> Iterator[None]:
-    """Inside the `with` block, let `Environment` replace each source of a secret by `unread(source)`.
+    """Within the `with` block, let `Environment` replace each source of a secret by `unread(source)`.
 
-    The sources in the section `but` are not replaced.
+    Commands that need no secrets use this. The sources in the section `but` are not replaced.
     """
     token = _unread.set((unread, but))
     try:
@@ -207,7 +210,7 @@ def secrets_unread(unread: _Unread, but: str | None = None) -> Iterator[None]:
 
 
 def unread_variables() -> list[str]:
-    """Return the environment variables that look like keys of the configuration, but are not read.
+    """Return the names of environment variables that look like keys of the configuration, but are not read.
 
     They have only one underscore before the section, as in FORWARDER_STORE__PATH.
     """
@@ -219,7 +222,8 @@ def unread_variables() -> list[str]:
 
 
 class Environment(EnvSettingsSource):
-    """Reads variables like `FORWARDER__SECTION__KEY`, in upper or lower case. They override the file."""
+    """Reads variables such as `FORWARDER__SECTION__KEY`, in upper or lower case. Their values override those of the
+    file."""
 
     def __init__(self, settings_cls: type[BaseSettings], written: Mapping[str, Any]) -> None:
         super().__init__(settings_cls)
@@ -248,7 +252,8 @@ class Environment(EnvSettingsSource):
 
 
 def _with_sources(data: Any) -> Any:
-    """Return a copy of `data`. Each text that is the source of a secret in JSON, as in `{"env": "NAME"}`, is decoded."""
+    """Return a copy of `data`. In the copy, texts that are the source of a secret in JSON, as in `{"env": "NAME"}`, are
+    decoded."""
     if isinstance(data, dict):
         return {key: _with_sources(value) for key, value in data.items()}
     if isinstance(data, str) and data.lstrip().startswith("{"):
@@ -260,7 +265,11 @@ def _with_sources(data: Any) -> Any:
 
 
 def _respell(data: Any, written: Any) -> Any:
-    """Return `data`. If one of its keys differs from a key of `written` only in case, use the key of `written`."""
+    """Return a copy of `data`, the values of environment variables. Its keys are spelled as in `written`, the file's
+    content.
+
+    The comparison of keys ignores case. A key that `written` does not have keeps its spelling.
+    """
     if not isinstance(data, dict):
         return data
     known = {str(key).lower(): key for key in written} if isinstance(written, Mapping) else {}

@@ -56,11 +56,13 @@ def split_url(url: str) -> SplitResult:
 
 
 def split_http_url(url: str, credentials: str) -> SplitResult:
-    """Split the http or https URL of a server. `credentials` says where credentials belong, for the text of the error.
+    """Split the http or https URL of a server, and check its parts.
+
+    `credentials` says where credentials belong, for the text of the error.
 
     Raises:
-        ValueError: `url` is not such a URL; or it has a query, a fragment, or credentials, which logs would show. The
-            message does not show `url`.
+        ValueError: `url` is not the URL of a server; or it has a query, a fragment, or credentials, which logs would
+            show. The message does not show `url`.
     """
     parts = split_url(url)
     if parts.username is not None or parts.password is not None:
@@ -93,7 +95,7 @@ _NOT_PUBLIC = (
     "svc",
     "test",
 )
-"""The last parts of names that exist only in private networks."""
+"""The last labels of host names that exist only in private networks."""
 
 
 def is_public(host: str) -> bool:
@@ -128,7 +130,10 @@ class Listen(ParsedText):
         return int(self.rpartition(":")[2])
 
     def overlaps(self, other: "Listen") -> bool:
-        """Whether the two addresses cannot be used at once: they have the same port and a common host (0.0.0.0 is all)."""
+        """Whether listeners cannot use this address and `other` at once: both have the same port and a common host.
+
+        0.0.0.0 and [::] have every host in common. Port 0 stands for any free port, so it never overlaps.
+        """
         if not self.port or self.port != other.port:
             return False
         one, two = _addresses(self.host), _addresses(other.host)
@@ -136,7 +141,7 @@ class Listen(ParsedText):
 
     @classmethod
     def read(cls, value: Any) -> Self:
-        """Parse an address.
+        """Parse the address of a listener.
 
         Raises:
             ValueError: `value` is not an address.

@@ -17,8 +17,9 @@ Name = Annotated[str, StringConstraints(pattern=_NAMES)]
 """A name that the operator chooses. It becomes a metric label, a log field and a key in the store."""
 
 _ABOUT_A_KEY = re.compile(r"`(\w+)`:? (?!and |or )")
-"""Matches the beginning of an error text about a section, if the text begins with the only key that is wrong."""
-_ANY_NAME = re.compile(r"[A-Za-z0-9_.-]{0,200}")  # matches event types too
+"""Matches the beginning of an error text about a section, if only one key is wrong: the text then begins with this
+key."""
+_ANY_NAME = re.compile(r"[A-Za-z0-9_.-]{0,200}")  # also matches event types
 _KEY = re.compile(r"[A-Za-z_. -]{0,40}")  # no key of the configuration has a digit
 
 _OTHER_NAMES = {
@@ -41,9 +42,9 @@ _OTHER_NAMES = {
     "url": "domain okta_domain orgurl",
     "verify_certificate": "insecure insecure_skip_verify ssl_verify tls_verify",
 }
-"""A key → how other forwarders and Okta's clients call it."""
+"""The names that other forwarders and Okta's clients use for a key, by our name of the key."""
 
-_MOST_PLACES = 4  # more would not help
+_MOST_PLACES = 4  # of sections in a hint; a longer list would not help
 
 _NOT_A_SECTION = {"model_type", "model_attributes_type", "union_tag_not_found"}
 """The types of pydantic's errors about a value that should be a section, and is not."""
@@ -52,10 +53,11 @@ _NAME = "a name has letters, digits, `.`, `_` and `-`, at most 63, and starts wi
 
 
 class Describer:
-    """Describes the errors of `model`, the whole configuration.
+    """Describes pydantic's errors about the configuration in words for operators.
 
-    `kinds` has the model of each kind of sink, by the name of the kind. Pydantic puts this name into the path of an error. The
-    name is left out of the path that the operator sees, because it is not a key of the file.
+    `model` is the class of the whole configuration. `kinds` has the model of each kind of sink, by the name of the
+    kind. Pydantic puts this name into the path of an error. The name is left out of the path that the operator sees,
+    because it is not a key of the file.
     """
 
     def __init__(self, model: type[BaseModel], kinds: Mapping[str, type[BaseModel]]) -> None:
@@ -68,7 +70,10 @@ class Describer:
         return list(dict.fromkeys(lines))
 
     def _without_name(self, error: Any) -> str | None:
-        """If a key lacks the name above it, such as `orgs.url` for `orgs.acme.url`, return the line for it; else None."""
+        """Return the line for a key that lacks the name above it, such as `orgs.url` in place of `orgs.acme.url`.
+
+        Return None if `error` has another cause.
+        """
         loc, kind = error["loc"], error["type"]
         for end in (len(loc), len(loc) - 1)[: 1 + (kind == "extra_forbidden")]:
             holder, key = loc[: end - 1], loc[end - 1]
@@ -87,7 +92,8 @@ class Describer:
         return None
 
     def _named_sections(self, loc: tuple[Any, ...]) -> list[Any]:
-        """Return the classes of sections that may stand below a name at `loc`, such as `orgs`; empty if `loc` has no names."""
+        """Return the classes of sections that may stand below a name at `loc`, such as `orgs`; empty if `loc` has no
+        names."""
         field = _field(self._section(loc[:-1]), loc[-1:])
         if field is None or not _is_named(field):
             return []
@@ -112,7 +118,8 @@ class Describer:
         return f"{path}: {words}"
 
     def _hint(self, loc: tuple[Any, ...], siblings: list[str]) -> str:
-        """Return a hint: the key that was probably meant, the section to which the key belongs, or the keys known here."""
+        """Return a hint: the key that was probably meant, the section to which the key belongs, or the keys known
+        here."""
         key = str(loc[-1])
         if ":" in key:
             return "put a blank after the colon"
@@ -129,9 +136,9 @@ class Describer:
         return f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(sorted(siblings)) or 'none'}"
 
     def _belongs(self, loc: tuple[Any, ...]) -> list[str]:
-        """Return the sections that have the last key of `loc`; empty if more than four have it, or none.
+        """Return the sections to which the last key of `loc` belongs; empty if no section has it, or more than four.
 
-        Only sections within the same top-level section count, unless the key itself is at the top level.
+        A key below the top level can belong only to sections within the same top-level section.
         """
         kinds = [kind for kind, model in self._kinds.items() if loc[-1] in _keys(model)]
         if len(loc) == 4 and loc[0] == "sinks" and kinds:
@@ -143,7 +150,8 @@ class Describer:
         return [f"`{place}`" for place in near] if len(near) <= _MOST_PLACES else []
 
     def _locate(self, loc: tuple[Any, ...]) -> tuple[str, Any]:
-        """Return pydantic's `loc` as a path that the operator recognizes, and the section that has the last key."""
+        """Return (path, section): pydantic's `loc` as a path that the operator recognizes, and the section of its last
+        key."""
         path = ""
         # The name of a header may be a secret; that of an org or a sink is not.
         is_whole = loc[-1] == "[key]" and bool(self._named_sections(loc[:-2]))
@@ -180,7 +188,7 @@ def with_variable(line: str) -> str:
 
 
 def _name_in(key: str, name: re.Pattern[str]) -> str:
-    """Return `key`, but cut it where it no longer matches `name`: the rest may be a secret in the wrong place."""
+    """Return `key`, cut where it no longer matches the pattern `name`: the rest may be a secret in the wrong place."""
     known = name.match(key)
     return key if known is None or known[0] == key else f"{known[0]}…"
 
@@ -195,7 +203,8 @@ def _keys(section: Any) -> list[str]:
 def _places(
     model: Any, kinds: Mapping[str, Any], path: str = "", above: tuple[Any, ...] = ()
 ) -> Iterator[tuple[str, str]]:
-    """Yield each key of `model` and of the sections in it, together with the path of the section that has the key."""
+    """Yield (key, path) for each key of `model` and of the sections in it. `path` leads to the section that has the
+    key."""
     for name, field in model.model_fields.items():
         key = field.alias or name
         yield key, path
@@ -208,7 +217,7 @@ def _places(
 
 
 def _field(section: Any, loc: tuple[Any, ...]) -> FieldInfo | None:
-    """Return the field of `section` that has the value at `loc`; None if there is none."""
+    """Return the field of `section` that contains the value at `loc`; None if `section` has no such field."""
     if not _is_section(section):
         return None
     names = {field.alias or name: field for name, field in section.model_fields.items()}
@@ -216,13 +225,14 @@ def _field(section: Any, loc: tuple[Any, ...]) -> FieldInfo | None:
 
 
 def causes(errors: Iterable[Any]) -> list[Any]:
-    """Return pydantic's errors without those that are only the result of another error."""
+    """Return `errors`, those of pydantic, without the errors that only follow from another error."""
     errors = list(errors)
     return [error for error in errors if not _follows(error, errors)]
 
 
 def _follows(error: Any, errors: Iterable[Any]) -> bool:
-    """Whether `error` says that a list is empty, although only the items of the list have `errors`."""
+    """Whether `error` only follows from other `errors`: it says that a list is too short, but its items were
+    invalid."""
     loc = error["loc"]
     return error["type"] == "too_short" and any(
         len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in errors
@@ -230,7 +240,7 @@ def _follows(error: Any, errors: Iterable[Any]) -> bool:
 
 
 def _is_named(field: FieldInfo) -> bool:
-    """Whether the field is a mapping of names that the operator chooses."""
+    """Whether `field` is a mapping whose keys are names that the operator chooses, such as `orgs`."""
     return "dict[" in str(field.annotation)
 
 
@@ -239,7 +249,7 @@ def _is_section(model: Any) -> bool:
 
 
 def _section_of(field: FieldInfo) -> Any:
-    """Return the class of the section in `field`, or in the items of its list or mapping; None if there is none."""
+    """Return the class of the section in `field`, or in the items of its list or mapping; None if it has no section."""
     candidates: list[Any] = [field.annotation]
     while candidates:
         candidate = candidates.pop()

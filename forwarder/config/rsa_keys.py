@@ -17,11 +17,13 @@ _OTHER_TEXTS = {
     "-----BEGIN CERTIFICATE": "is a certificate; write the private key that belongs to it",
     r'\{\s*"keys"\s*:': "is a set of keys (JWKS); write only one key, an item of `keys`",
 }
-"""What a text is, as a regular expression for its beginning → what is wrong, and what to do."""
+"""What is wrong with a text and what to do, by a regular expression for the beginning of the text."""
 
 
 def private_rsa_key(text: str, make: str) -> "RSAPrivateKey":
-    """Read an RSA private key of at least 2048 bits, as PEM or JWK. `make` says how to make one, for the text of an error.
+    """Return the private RSA key in `text`, which is PEM or JWK. The key has at least 2048 bits.
+
+    `make` says how to make a key, for the text of an error.
 
     Raises:
         ValueError: `text` is not such a key.
@@ -34,10 +36,12 @@ def private_rsa_key(text: str, make: str) -> "RSAPrivateKey":
 
 @lru_cache(16)
 def rsa_key(text: str, make: str) -> "tuple[RSAPrivateKey | None, RSAPublicKey]":
-    """Return the private key and the public key; the private key is None if `text` has only a public key.
+    """Return (private key, public key) from `text`, which is PEM or JWK. Without a private key in `text`, the first is
+    None.
 
-    The last results are cached, because the check of an RSA key takes 0.1 s, and each reload checks the same keys again.
-    The settings are loaded outside the event loop and check the keys, so that later calls in the loop find the result.
+    `make` says how to make a key, for the text of an error. The last 16 results are cached, because the check of an RSA
+    key takes 0.1 s, which would block the event loop. Settings are loaded in a thread, so later calls in the event loop
+    find the result in the cache.
 
     Raises:
         ValueError: `text` is not an RSA key of at least 2048 bits.

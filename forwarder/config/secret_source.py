@@ -21,7 +21,7 @@ _ASSIGNED = re.compile(r"(export\s+)?(?=\w{0,60}_)[A-Z][A-Z0-9_]{4,60}=[^=\s].*"
 
 
 def refuse_source(text: str) -> None:
-    """Raise ValueError if `text` is not a secret, but a source in the wrong form."""
+    """Raise ValueError if `text` is not a secret, but names one in the wrong form, such as `$NAME` or a path."""
     if is_variable(text) or re.fullmatch(r"([A-Za-z]+ )?(\$[A-Za-z_]\w*|%[A-Za-z_]\w*%)", text):
         raise ValueError("variables are not replaced in a text; write {env: NAME}")
     if "_" in text and _NAME.fullmatch(text) and text in os.environ:
@@ -41,7 +41,7 @@ def read_source(written: Any) -> str:
     """Return the secret at the source `written`, such as `{env: NAME}`.
 
     Raises:
-        ValueError: `written` is not a source; or what is there is missing, empty, or no secret.
+        ValueError: `written` is not a source; or the variable or file is missing, is empty, or contains no secret.
     """
     if isinstance(written, int | float | date):
         raise ValueError(f"{_FORMS}; YAML does not read this as a text, so put it into quotes")  # noqa: TRY004  # pydantic reports only a ValueError
@@ -64,7 +64,7 @@ def read_source(written: Any) -> str:
 
 
 def _read(kind: str, name: str) -> str:
-    # A line break at the end is not a part of the secret: editors write it, and so does `echo secret | base64`.
+    # A line break at the end is not a part of the secret: editors add one, and so does `echo secret | base64`.
     if kind == "file":
         return _read_file(name).rstrip("\r\n")
     if kind != "env":

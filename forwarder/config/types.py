@@ -70,14 +70,15 @@ def _seconds(value: Any) -> float:
 
 
 Size = Annotated[int, BeforeValidator(_bytes), _unparsed(_SIZES), _written("([KkMmGgTt][Ii]?)?[Bb]", "10MiB", "2GB")]
-"""A number of bytes. It is written with a unit, as in `10MiB`, also if it is the default of a setting."""
+"""A number of bytes. The configuration, and the default of a setting in the code, have it with a unit, as in
+`10MiB`."""
 
 Duration = Annotated[float, BeforeValidator(_seconds), _unparsed(_TIMES), _written("(ms|s|m|h|d)", "500ms", "2s", "7d")]
-"""A number of seconds. It is written with a unit, as in `2s`, also if it is the default of a setting."""
+"""A number of seconds. The configuration, and the default of a setting in the code, have it with a unit, as in `2s`."""
 
 
 class ParsedText(str):
-    """Base of the types of settings that are texts in a certain form, such as the address of a listener.
+    """Base class of settings that are texts in a certain form, such as the address of a listener.
 
     Attributes:
         form: the part of the JSON schema that describes the form.
@@ -105,8 +106,11 @@ class ParsedText(str):
 class Secret:
     """A secret and its source. `repr`, `str` and errors never show the value; other output redacts it.
 
-    In the configuration, a secret is a string, `{env: NAME}` or `{file: path}`. Line breaks at the end of the variable or
-    of the file are dropped.
+    In the configuration, a secret is a string, `{env: NAME}` or `{file: path}`. Line breaks at the end of the variable
+    or of the file are dropped.
+
+    Attributes:
+        is_read: whether the value is the real one; False for the made-up value of `unread`.
     """
 
     __slots__ = ("_source", "_value", "is_read")
@@ -124,22 +128,23 @@ class Secret:
 
     @classmethod
     def unread(cls, source: dict[str, str]) -> "Secret":
-        """Return a secret with a made-up value, for commands that need no secret. The source is not read."""
+        """Return a secret with a made-up value, for commands that need no secret. `source` is not read."""
         return cls(quote(next(iter(source.values()))), source, is_read=False)
 
     @property
     def source(self) -> str:
-        """The source as text for operators: `file /run/secrets/x`, `env X` or `config`."""
+        """Where the secret comes from, as text for operators: `file /run/secrets/x`, `env X` or `config`."""
         return " ".join(next(iter(self._source.items()))) if self._source else "config"
 
     @property
     def shown(self) -> dict[str, str] | str:
-        """The source as in the configuration, such as `{env: NAME}`; `***` if the secret itself is written there."""
+        """The secret as the configuration writes it, such as `{env: NAME}`; `***` if the value itself is written
+        there."""
         return self._source or redaction.HIDDEN
 
     @property
     def file(self) -> Path | None:
-        """The file from which the secret is read, to watch the file for changes; None if there is no file."""
+        """The file that has the secret; None if no file has it. A change of this file causes a reload."""
         return Path(self._source["file"]) if self._source and "file" in self._source else None
 
     def reread(self) -> "Secret":
@@ -155,7 +160,8 @@ class Secret:
         """Parse one of the three forms of a secret, and read its source.
 
         Raises:
-            ValueError: `written` has another form, or the source is missing or empty. The message never shows the secret.
+            ValueError: `written` has another form, or the source is missing or empty. The message never shows the
+                secret.
         """
         if isinstance(written, Secret):
             return written
@@ -231,7 +237,10 @@ NewFileStr = Annotated[PathStr, BeforeValidator(_file)]
 
 
 def meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Return key → meaning, in sentences, from `Attributes:` in the docstrings of `model` and its bases."""
+    """Return the meaning of each key of `model`, in sentences, by the name of the key.
+
+    The meanings are those below `Attributes:` in the docstrings of `model` and its base classes.
+    """
     found: dict[str, str] = {}
     for cls in reversed(model.__mro__):
         _, _, listed = inspect.cleandoc(cls.__dict__.get("__doc__") or "").partition("Attributes:\n")
@@ -242,7 +251,8 @@ def meanings(model: type[BaseModel]) -> dict[str, str]:
 
 
 class Section(BaseModel):
-    """Base of every section of the configuration. It is frozen, refuses unknown keys, and validates defaults."""
+    """Base class of every section of the configuration. A section is frozen, refuses unknown keys, and validates
+    defaults."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True, arbitrary_types_allowed=True
@@ -252,7 +262,10 @@ class Section(BaseModel):
     def __get_pydantic_json_schema__(
         cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Return the JSON schema for editors, with the meaning of each key. The `kind` of a sink is a required key."""
+        """Return the JSON schema for editors, with the meaning of each key.
+
+        The key `kind` of a sink has a fixed value, and is required.
+        """
         described = handler(schema)
         section = handler.resolve_ref_schema(described)
         section["description"] = inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0]

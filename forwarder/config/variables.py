@@ -1,4 +1,8 @@
-"""Finds variables such as `${NAME}` in texts. Shells, templates and other forwarders replace them; this forwarder does not."""
+"""Finds variables such as `${NAME}` in texts.
+
+Shells, templates and other forwarders replace such variables with values. This forwarder does not, so they are
+mistakes.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,23 +19,26 @@ _SECRET = re.compile(rf"\s*([A-Za-z]+ )?({_VARIABLE}|{_ALONE.pattern}|{_NAMED})\
 
 
 def has_variable(text: str) -> bool:
-    """Whether `text` has a variable of a shell, as in `${NAME:-x}`, of Kubernetes, as in `$(NAME)`, of the Collector, as in
-    `${env:NAME}`, or of a template, as in `{{ name }}`."""
+    """Whether `text` has a variable that this forwarder does not replace.
+
+    These are the variables of a shell, as in `${NAME:-x}`, of Kubernetes, as in `$(NAME)`, of the Collector, as in
+    `${env:NAME}`, and of templates, as in `{{ name }}`.
+    """
     return bool(_ANYWHERE.search(text) or _ALONE.fullmatch(text))
 
 
 def is_variable(secret: str) -> bool:
     """Whether `secret` is only a variable, perhaps after a scheme such as `Bearer`.
 
-    A real secret may have any characters, so one that only contains a variable is accepted.
+    A real secret may have any characters, so a text that only contains a variable counts as a secret.
     """
     return bool(_SECRET.fullmatch(secret))
 
 
 def variable_problems(value: Any, path: str = "") -> Iterator[str]:
-    """Yield a problem for each text in `value`, the setting at `path`, that has a variable.
+    """Yield a problem for each text in `value` that has a variable. `value` is the setting at `path`.
 
-    Secrets are not checked here: they have their own way to name a variable, `{env: NAME}`.
+    Secrets are not checked: the configuration can name a variable for them, as `{env: NAME}`.
     """
     if isinstance(value, BaseModel):
         for name, field in type(value).model_fields.items():
