@@ -1,1 +1,1 @@
-"""What is wrong with the whole forwarder: the worst problems first, each with a hint. Pure: it does no I/O."""
+"""Lists the problems of the whole forwarder, the worst first, each with a hint. Does no I/O."""

@@ -1,4 +1,4 @@
-"""Finds the problems that the present state of the parts shows."""
+"""Finds the problems that the current status shows. The module `recent` finds those that show only over time."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,39 +8,41 @@ from forwarder.health_verdict.problem import Level, Problem
 from forwarder.okta.hooks.watch import HINTS
 
 _RECENT = 3600.0
-"""For how many seconds a past failure, such as a hook delivery that Okta gave up on, is shown as a problem. Within this
-time, the forwarder has read the event from the System Log."""
+"""For this number of seconds, a past failure is shown as a problem, such as a hook delivery that Okta gave up on. By
+then, the forwarder has read the event from the System Log."""
 
 BEHIND = 900.0
-"""How many seconds the reading of the System Log may be behind. If it is further behind, the System Log does not replace a
-hook that is down. The alerts ForwarderHookDown and ForwarderReconcileBehind have the same limit."""
+"""The number of seconds by which the reading of the System Log may be behind. If it is further behind, the System Log
+does not replace a hook that is down. The alerts ForwarderHookDown and ForwarderReconcileBehind have the same limit."""
 
 _CATCHING_UP = 60.0
-"""For how many seconds after a start the System Log and the sinks may be behind without being a problem."""
+"""For this number of seconds after a start, it is not a problem if the System Log and the sinks are behind."""
 
 SINK_BEHIND = 300.0
-"""How many seconds the oldest event may wait for a sink that works. The alert ForwarderSinkBehind has the same limit."""
+"""The number of seconds that an event may wait for a sink that works. The alert ForwarderSinkBehind has the same
+limit."""
 
 CERTIFICATE_SOON, CERTIFICATE_NOW = 14 * 86400.0, 2 * 86400.0
-"""How many seconds before its end a certificate is a problem, and a critical one. The alerts ForwarderCertificateExpiring
-have the same limits."""
+"""A certificate is a problem this number of seconds before it expires, and a critical problem from the second number
+on. The alerts ForwarderCertificateExpiring have the same limits."""
 
 CLOCK_SKEW = 5.0
-"""By how many seconds the clocks of Okta and of this machine may differ. The alert ForwarderClockSkew has the same limit.
-If the difference is a few seconds more, Okta refuses DPoP proofs."""
+"""The number of seconds by which the clocks of Okta and of this machine may differ. The alert ForwarderClockSkew has
+the same limit. With a difference of a few seconds more, Okta refuses DPoP proofs."""
 
 STORE_FULL = 0.8
-"""The part of `store.max_size` above which waiting events are a problem. The critical alert ForwarderStoreFilling has the
-same limit."""
+"""The share of `store.max_size`, from 0 to 1, above which waiting events are a problem. The critical alert
+ForwarderStoreFilling has the same limit."""
 
 DISK_LEAST, DISK_LEAST_SHARE = 1e9, 0.05
 
 _FEW = 3
-"""Fewer refused requests than this are only a warning if others were accepted before: Okta may not be their sender."""
+"""If Okta's earlier requests to an org were accepted, fewer refused requests than this are only a warning: they may
+come from another sender."""
 
 
 def current_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the problems that `status` shows, the result of `Status.gather`, whose durations are in seconds."""
+    """Yield the problems that `status` shows. `status` is the result of `Status.gather`."""
     yield from _store_problems(status)
     yield from _room_problems(status)
     for name, org in status["okta"].items():
@@ -78,13 +80,18 @@ def _store_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def is_nearly_full(total: float, free: float) -> bool:
-    """Whether a disk has too little free space, by the limits of the critical alert ForwarderDiskFilling. Sizes are in
-    bytes."""
+    """Whether a disk has too little free space, by the limits of the critical alert ForwarderDiskFilling.
+
+    `total` and `free` are in bytes.
+    """
     return free < DISK_LEAST or free < DISK_LEAST_SHARE * total
 
 
 def _room_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield a problem if the store or its disk is nearly full. If events are refused already, `_store_problems` says so."""
+    """Yield a problem if the store or its disk is nearly full.
+
+    Yield nothing if events are refused already: `_store_problems` reports this.
+    """
     if not status["ready"]:
         return
     waiting, limit = status.get("store_waiting_bytes", 0), status.get("store_max_bytes", 0)
@@ -217,13 +224,18 @@ def _org_problems(name: str, org: Mapping[str, Any], status: Mapping[str, Any]) 
 
 
 def _behind(log: Mapping[str, Any], status: Mapping[str, Any]) -> float:
-    """Return by how many seconds the store is behind the System Log; before its first page, the time since the start."""
+    """Return by how many seconds the store is behind the System Log. Before the first page, this is the time since the
+    start."""
     behind: float | None = log.get("complete_up_to_seconds_ago")
     return status["uptime_seconds"] if behind is None else behind
 
 
 def is_log_behind(log: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    """Whether the store is too far behind the System Log. Just after a start, only an error shows that."""
+    """Whether the store is further behind the System Log than `BEHIND` seconds.
+
+    In the first minute after a start, this counts only if the System Log cannot be read: the reading may still be
+    catching up.
+    """
     return _behind(log, status) > BEHIND and bool(log["error"] or status["uptime_seconds"] > _CATCHING_UP)
 
 

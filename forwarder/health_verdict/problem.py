@@ -15,7 +15,8 @@ class Level(StrEnum):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A problem of the forwarder. `hint` says what to do; `runbook` is the section of docs/runbook.md about the problem."""
+    """A problem of the forwarder. `hint` says what to do; `runbook` is the section of docs/runbook.md about the
+    problem."""
 
     level: Level
     text: str

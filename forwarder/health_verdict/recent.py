@@ -1,7 +1,9 @@
-"""Finds the problems that show only over some time: in the samples of counters, or because a state lasts.
+"""Finds the problems that show only over time: a counter that increased, or a state that lasts.
 
-Each of these problems belongs to an alert of config/prometheus/forwarder.rules.yml, and has its limits. A problem with a
-time lasts as long as the alert does: the range of its expression and its `keep_firing_for`. A test compares the two files.
+Each problem belongs to an alert in config/prometheus/forwarder.rules.yml, and has the limits of the alert. A test
+compares the two files. Times are in seconds. A name such as `CALLS` is the period over which a counter is read. A name
+that ends in `_FOR` is the time for which a condition must hold, like `for` in the alert. A problem without such a time
+is shown as long as its alert: for the range of the alert's expression and its `keep_firing_for`.
 """
 
 import re
@@ -21,7 +23,7 @@ REFUSED = 10 * _MINUTE
 UNREADABLE = 30 * _MINUTE
 QUOTA = 2 * _HOUR
 ACTIONS = 30 * _MINUTE
-"""How long actions that failed, or whose outcome is unknown, are a problem."""
+"""The number of seconds for which actions are a problem that failed, or whose outcome is unknown."""
 UNCONFIRMED = _HOUR
 
 ANSWERS, ANSWERS_FOR, SLOW_SHARE = 10 * _MINUTE, 10 * _MINUTE, 0.01
@@ -30,19 +32,23 @@ ANSWERS, ANSWERS_FOR, SLOW_SHARE = 10 * _MINUTE, 10 * _MINUTE, 0.01
 GUESSES, GUESSES_FOR, MOST_GUESSES = 10 * _MINUTE, 10 * _MINUTE, 20
 STRAYS, STRAYS_FOR = 15 * _MINUTE, 5 * _MINUTE
 FAILURES, SUCCESSES = "none|401|403|404|5..", "2.."
+"""Regular expressions for status codes of failed and of successful calls. The code `none` means no response."""
+
 CALLS, FAILING_FOR, LIMITED_FOR = 15 * _MINUTE, 10 * _MINUTE, 30 * _MINUTE
 FORBIDDEN = _HOUR
 CLOCK_FOR = _MINUTE
-"""For so long, no answer may show a right clock: the answer to one slow request can look like a wrong clock."""
+"""The clock is a problem if every response of Okta in this time shows a wrong clock. A single response does not count:
+a slow request can look like a wrong clock."""
 
 SILENT, SILENT_FOR = 6 * _HOUR, 30 * _MINUTE
 MISSED, MISSED_FOR, MISSED_SHARE = _HOUR, 10 * _MINUTE, 0.01
 LATE_RANGES, LATE_FOR, LATE_SHARE, LEAST_EVENTS = (30 * _MINUTE, 6 * _HOUR), 15 * _MINUTE, 6 * 0.01, 100
-"""Deliveries are late if more than `LATE_SHARE` of them come later than a minute, in each of the ranges."""
+"""Deliveries are late if, in each of `LATE_RANGES`, more than `LATE_SHARE` of the events came later than a minute."""
 
 FILLING_FOR, HALF_FULL = 15 * _MINUTE, 0.5
 FILLING = ((30 * _MINUTE, 4 * _HOUR, 0.0, "4 hours"), (_HOUR, 24 * _HOUR, HALF_FULL, "a day"))
-"""The range of which the trend is taken, the time ahead for which it holds, the least part of the store, and a text."""
+"""Predictions that the store will be full. Each has the past period of the trend, the time ahead, the share of the
+store that must already be in use (0 to 1), and the time ahead as text."""
 
 RETRIED_FOR = 10 * _MINUTE
 
@@ -50,7 +56,7 @@ _WATCHED = ("/api/v1/logs", "/api/v1/eventHooks")
 
 
 def recent_problems(status: Mapping[str, Any], samples: Samples) -> Iterator[Problem]:
-    """Yield the problems that `samples` show, except for those that the present state in `status` shows too."""
+    """Yield the problems that `samples` show. Leave out those that the current state in `status` already shows."""
     for name in (*status["okta"], ""):
         if status["ready"]:
             yield from _refused_events(name, samples)
@@ -117,7 +123,10 @@ def _request_problems(name: str, org: Mapping[str, Any], samples: Samples) -> It
 
 
 def _stray_requests(samples: Samples) -> Iterator[Problem]:
-    """Yield a problem if requests without a valid secret came to a path of several orgs: whose they are is not known."""
+    """Yield a problem if requests without a valid secret came to a path that several orgs share.
+
+    For such a request, the org is not known.
+    """
 
     def came(ended: float = 0.0) -> float:
         keys = (("auth_failures", "", reason) for reason in ("wrong", "missing"))
@@ -158,7 +167,10 @@ def _hook_problems(name: str, org: Mapping[str, Any], samples: Samples, status: 
 
 
 def _is_silent(name: str, samples: Samples) -> bool:
-    """Whether no event of the org `name` came, since it is known for long enough."""
+    """Whether no event of the org `name` has come in the last `SILENT + SILENT_FOR` seconds.
+
+    Return False if the forwarder has counted events of the org for a shorter time.
+    """
     sources = [labels for labels in samples.labels("events_received") if labels[0] == name]
     keys = [("events_received", *labels) for labels in sources]
     known = [samples.value(key, SILENT + SILENT_FOR) for key in keys]
@@ -211,7 +223,10 @@ def _api_problems(name: str, org: Mapping[str, Any], samples: Samples) -> Iterat
 
 
 def _wrong_clock(name: str, samples: Samples) -> Iterator[Problem]:
-    """Yield a problem if the answers of Okta's API show a wrong clock, also those that refuse a token because of it."""
+    """Yield a problem if all responses of Okta's API in the last minute show that this machine's clock is wrong.
+
+    Responses that refuse a token because of the wrong clock count too.
+    """
     ahead = [offset for _, offset in samples.points(("clock_offset", name), CLOCK_FOR)]
     if ahead and all(abs(offset) > CLOCK_SKEW for offset in ahead):
         text = f"this machine's clock is {abs(ahead[-1]):,.0f} s {'ahead of' if ahead[-1] > 0 else 'behind'} Okta's"
@@ -220,7 +235,7 @@ def _wrong_clock(name: str, samples: Samples) -> Iterator[Problem]:
 
 
 def _is_named(operation: str, org: Mapping[str, Any]) -> bool:
-    """Whether the state of the System Log or of the hook is already a problem because `operation` fails."""
+    """Whether another problem, of the System Log or of the hook, already reports that the calls `operation` fail."""
     log, hook = org["log"], org["hook"]
     if "/api/v1/logs" in operation:
         return bool(log and log["error"])
@@ -302,5 +317,8 @@ def _actions(samples: Samples, outcome: str) -> int:
 
 
 def _holds(condition: Callable[[float], bool], seconds: float, step: float) -> bool:
-    """Whether `condition` holds now, `step` seconds ago and so on, up to `seconds` ago, as the `for` of an alert demands."""
+    """Whether `condition` holds now and at every earlier step, back to `seconds` ago, like the `for` of an alert.
+
+    `condition` gets a number of seconds ago. `step` is the number of seconds between two calls of it.
+    """
     return all(condition(step * number) for number in range(round(seconds / step) + 1))

@@ -1,5 +1,7 @@
-"""Keeps values of the metrics over the last hours. Some problems cannot be seen in the current status, only in how much a
-metric increased over a period."""
+"""Keeps samples of the metrics for some hours.
+
+Some problems do not show in the current status, but only in how much a metric increased over a period.
+"""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -9,14 +11,15 @@ from typing import Any, NamedTuple
 from forwarder.metrics import Metrics
 
 Key = tuple[str, ...]
-"""The name of a metric, and the values of its labels that count."""
+"""The name of a metric, then the values of its labels, in the order of `_METRICS`."""
 
 KEPT = 7 * 3600.0
-"""Seconds; the longest range of an alert is 6 hours, and its `for` 30 minutes."""
+"""The number of seconds for which samples are kept. The longest range of an alert is 6 hours, and its `for` 30
+minutes."""
 
-_INTERVAL = 15.0
+_INTERVAL = 15.0  # seconds between two samples
 _FINE, _COARSE_INTERVAL = 5400.0, 300.0
-"""After `_FINE` seconds, only one sample for each `_COARSE_INTERVAL` is kept, to save memory."""
+"""Of the samples older than `_FINE` seconds, only one for each `_COARSE_INTERVAL` seconds is kept, to save memory."""
 
 _METRICS: dict[str, Key] = {
     "hook_requests": ("org", "code"),
@@ -31,7 +34,8 @@ _METRICS: dict[str, Key] = {
     "reactions": ("action", "outcome"),
     "reactions_refused": ("reason",),
 }
-"""The attributes of `Metrics` that are read, with their labels. The values of all other labels are added up."""
+"""The attributes of `Metrics` that are read, each with the labels to keep. Values that differ only in other labels are
+added up."""
 
 
 class _Sample(NamedTuple):
@@ -40,20 +44,21 @@ class _Sample(NamedTuple):
 
 
 class Samples:
-    """Samples of values, oldest first. All times are in seconds, and count back from the newest sample.
+    """Samples of the metrics, the oldest first. Times are in seconds, and count back from the newest sample.
 
-    A counter starts at 0 with the process, so before the first sample, and before its series exists, its value is 0.
+    A counter starts at 0 with the process. So `increase` takes 0 as the value before the first sample, and before the
+    counter's series exists.
     """
 
     def __init__(self) -> None:
         self._samples: list[_Sample] = []
 
     def is_due(self, now: float) -> bool:
-        """Whether it is time for another sample. More would only take memory."""
+        """Whether it is time to add another sample. `now` is a monotonic time in seconds."""
         return not self._samples or now - self._samples[-1].at >= _INTERVAL
 
     def add(self, now: float, values: Mapping[Key, float]) -> None:
-        """Add a sample, and drop those that are no longer needed. `now` is a monotonic time."""
+        """Add a sample, and drop the samples that are no longer needed. `now` is a monotonic time in seconds."""
         kept: list[_Sample] = []
         for sample in [*self._samples, _Sample(now, values)]:
             is_extra = kept and sample.at - kept[-1].at < _COARSE_INTERVAL and now - sample.at > _FINE
@@ -62,22 +67,27 @@ class Samples:
         self._samples = kept
 
     def labels(self, name: str) -> list[Key]:
-        """Return the labels of each series of the metric `name` that exists now."""
+        """Return the label values of each series of the metric `name` in the newest sample."""
         return [key[1:] for key in self._samples[-1].values if key[0] == name] if self._samples else []
 
     def value(self, key: Key, ago: float = 0.0) -> float | None:
-        """Return the value `ago` seconds ago; None if no sample is so old, or the series did not exist then."""
+        """Return the value of the series `key`, `ago` seconds ago; None if no sample is so old, or the series did not
+        exist then."""
         if not self._samples:
             return None
         found = bisect_right(self._samples, self._samples[-1].at - ago, key=lambda sample: sample.at)
         return self._samples[found - 1].values.get(key) if found else None
 
     def increase(self, key: Key, seconds: float, ended: float = 0.0) -> float:
-        """Return by how much a counter increased within `seconds`, up to `ended` seconds ago."""
+        """Return by how much the counter `key` increased within a period of `seconds`, which ended `ended` seconds
+        ago."""
         return (self.value(key, ended) or 0.0) - (self.value(key, ended + seconds) or 0.0)
 
     def points(self, key: Key, seconds: float, ended: float = 0.0) -> list[tuple[float, float]]:
-        """Return time and value of each sample within `seconds`, up to `ended` seconds ago; the times are negative."""
+        """Return (time, value) of each sample within a period of `seconds`, which ended `ended` seconds ago.
+
+        The times are in seconds relative to the newest sample: zero or negative.
+        """
         newest = self._samples[-1].at if self._samples else 0.0
         return [
             (sample.at - newest, sample.values[key])
@@ -87,7 +97,7 @@ class Samples:
 
 
 def read_values(metrics: Metrics, status: Mapping[str, Any]) -> dict[Key, float]:
-    """Return the values of a sample: values of `metrics`, and numbers of `status`, the result of `Status.gather`."""
+    """Return the values for a new sample. They come from `metrics` and from `status`, the result of `Status.gather`."""
     values: defaultdict[Key, float] = defaultdict(float)
     for name, labels in _METRICS.items():
         for family in getattr(metrics, name).collect():

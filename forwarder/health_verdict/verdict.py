@@ -22,7 +22,7 @@ _REACTIONS = {
     "ForwarderRoleLost",
     "ForwarderUndoOverdue",
 }
-"""The sections of problems of reactions."""
+"""The sections of the runbook about problems of reactions."""
 
 _ATTENTION = {
     _RELOAD,
@@ -34,11 +34,12 @@ _ATTENTION = {
     "ForwarderOktaApiFailing",
     "ForwarderOktaRateLimited",
 }
-"""The sections of problems that delay no event so far."""
+"""The sections of the runbook about problems that have delayed no event yet."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """The state of the forwarder. `level` is a value of `Level`, `waiting` (an org has sent no event yet) or `ok`."""
+    """The state of the forwarder. `level` is a value of `Level`, or `waiting` (no event has come from an org yet), or
+    `ok`."""
 
     level: str
     text: str
@@ -47,14 +48,18 @@ class Verdict(msgspec.Struct, frozen=True):
 def problems(status: Mapping[str, Any], samples: Samples) -> list[Problem]:
     """Return the problems, critical ones first; empty if all is well.
 
-    `status` is the result of `Status.gather`. `samples` has samples of the last hours, the newest from now.
+    `status` is the result of `Status.gather`. `samples` has the metrics of the last hours, and the newest sample is
+    current.
     """
     found = [*current_problems(status), *recent_problems(status, samples)]
     return sorted(found, key=lambda problem: problem.level is not Level.CRITICAL)
 
 
 def verdict(found: Sequence[Problem], status: Mapping[str, Any]) -> Verdict:
-    """Return the level of the worst problem of `found`, and a summary; `waiting` or `ok` if there is no problem."""
+    """Return the level of the worst of the problems `found`, and a summary of all.
+
+    Without problems, the level is `ok`, or `waiting` if no event has come from an org yet.
+    """
     if found:
         return Verdict(found[0].level.value, _summed_up(found))
     silent = [
