@@ -1,7 +1,7 @@
 """Makes the ECS document of an event about a reaction's action. These documents have a data stream of their own.
 
-Like the document of an alert (`alert.py`), this document has no `okta.*` fields, because Elastic's rules for Okta read
-`logs-okta*`. `user.*` is the user that the action is about.
+The document has no `okta.*` fields: Elastic's rules for Okta read `logs-okta*`, and must not treat it as an event of
+Okta. `user.*` is the user that the action is about.
 """
 
 from collections.abc import Mapping
@@ -35,10 +35,10 @@ _OWN = (
     *("attempts", "due", "planned_at", "called_at", "seen_at", "undo_due", "undone_at", "undone_by", "undone_why", "end"),
     *("request_id", "error_id", "parent", "target"),
 )  # fmt: skip
-"""Fields of the action that are copied to `okta_forwarder.action`, under the same names."""
+"""Fields of the action. They are copied to `okta_forwarder.action` under the same names."""
 
 _FREE = ("settings", "before", "after")
-"""Objects of the action that are also copied to `okta_forwarder.action`. Okta or the configuration chooses their keys."""
+"""Objects of the action that are copied too. Their keys are chosen by Okta or by the configuration."""
 
 
 def action_document(event: Event, options: DocumentOptions) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def action_document(event: Event, options: DocumentOptions) -> dict[str, Any]:
 
 
 def action_fields(raw: dict[str, Any], event: Event, options: DocumentOptions) -> dict[str, Any]:
-    """Return the document of `event`, whose decoded body is `raw`.
+    """Return the document of `event`, an event about an action. `raw` is the decoded body of the event.
 
     Raises:
         RecursionError: the body is nested too deeply.
@@ -108,5 +108,6 @@ def _own(action: dict[str, Any]) -> dict[str, Any]:
 
 
 def _object(value: Any) -> dict[str, Any] | None:
-    """Return `value` if it is an object or None, else `{"value": value}`, because a `flattened` field needs an object."""
+    """Return `value` if it is an object or None, else `{"value": value}`, because a `flattened` field needs an
+    object."""
     return value if value is None or isinstance(value, dict) else {"value": value}

@@ -37,7 +37,7 @@ _TACTICS = {
     "command-and-control": ("TA0011", "Command and Control"),
     "impact": ("TA0040", "Impact"),
 }
-"""The ID and the name of each tactic of ATT&CK, by its tag in Sigma. Older rules write `_` instead of `-`."""
+"""(ID, name) of each tactic of ATT&CK, by its tag in Sigma. Older rules write `_` instead of `-` in the tag."""
 
 
 def alert_document(event: Event, options: DocumentOptions) -> dict[str, Any]:
@@ -56,9 +56,9 @@ def alert_document(event: Event, options: DocumentOptions) -> dict[str, Any]:
 def alert_fields(
     raw: dict[str, Any], whole: Mapping[str, Any], event: Event, options: DocumentOptions
 ) -> dict[str, Any]:
-    """Return the document of the alert `event`, whose decoded body is `raw`.
+    """Return the document of `event`, an alert. `raw` is the decoded body of the alert.
 
-    `whole` is the result of `mapped` for the same body: the document that the body would have as an event of Okta.
+    `whole` is the document that `mapped` makes from the same body, as if it were an event of Okta.
     """
     about = object_at(raw, "forwarder", "alert")
     rule, window, trigger = (object_at(about, key) for key in ("rule", "window", "trigger"))

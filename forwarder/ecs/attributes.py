@@ -40,24 +40,26 @@ SEMANTIC_NAMES = {
     "event.outcome": "okta.event.outcome",
     "tags": "okta.tags",
 }
-"""The attribute for each of these fields of a document.
+"""The name of the attribute for each of these fields of a document.
 
-Other fields under `okta.` keep their names. All remaining fields repeat these values and are left out. Okta writes
-names of regions and countries, but OpenTelemetry's attributes need ISO codes; so these two fields have names under
-`okta.`.
+Other fields whose names begin with `okta.` keep their names. All remaining fields only repeat these values, and are
+left out. OpenTelemetry's attributes for regions and countries need ISO codes, but Okta writes names. So the attributes
+for these two fields have names of our own, which begin with `okta.`.
 """
 
 _BODY = "okta.display_message"
-_OPTIONS = DocumentOptions(remove_flattened_debug=True)  # attribute names without spaces
+_OPTIONS = DocumentOptions(remove_flattened_debug=True)  # so that attribute names have no spaces
 _SCALARS = {str, bool, int, float}
-_MOST_CELLS = 20_000  # objects times fields of a list: without a limit, they could fill the memory
+_MOST_CELLS = 20_000  # number of objects in a list times number of their fields; more could fill the memory
 _SEVERITIES = {"DEBUG": 5, "INFO": 9, "WARN": 13, "ERROR": 17}
+"""OpenTelemetry's severity number for each severity of Okta."""
+
 _LEVELS = {"informational": 9, "low": 10, "medium": 13, "high": 17, "critical": 21}
 """OpenTelemetry's severity number for each level of Sigma."""
 
 
 class LogView(msgspec.Struct, frozen=True):
-    """An event as a log record. Its time is `event.published`, its observed time is `event.received_at`.
+    """An event as an OpenTelemetry log record. The time is `event.published`, the observed time `event.received_at`.
 
     Attributes:
         body: what happened, in Okta's words.
@@ -98,10 +100,10 @@ def log_view(event: Event) -> LogView:
 
 
 def _alert_view(raw: dict[str, Any], event: Event, attributes: dict[str, AttributeValue]) -> LogView:
-    """Return the log record of the alert `event`, whose decoded body is `raw`.
+    """Return the log record of `event`, an alert. `raw` is the decoded body of the alert.
 
-    `attributes` has the attributes that the body would have as an event of Okta. The result also has the fields under
-    `rule`, `threat` and `okta_forwarder` of the alert's document, with the same names as in the document.
+    `attributes` has the attributes that the body would have as an event of Okta. The record also has the fields `rule`,
+    `threat` and `okta_forwarder` of the alert's document, under the same names.
     """
     alert = alert_fields(raw, mapped(raw, event, _OPTIONS), event, _OPTIONS)
     level = alert[ALERT_MODULE].get("level", "")
@@ -115,7 +117,7 @@ def _alert_view(raw: dict[str, Any], event: Event, attributes: dict[str, Attribu
 
 
 def _action_view(raw: dict[str, Any], event: Event) -> LogView:
-    """Return the log record of `event`, an event about an action, whose decoded body is `raw`.
+    """Return the log record of `event`, an event about an action. `raw` is the decoded body of the event.
 
     The attributes of the user and the address have OpenTelemetry's names. All others have the names of the document's
     fields.
@@ -137,7 +139,8 @@ def _action_view(raw: dict[str, Any], event: Event) -> LogView:
 
 
 def attribute_name(field: str) -> str | None:
-    """Return the attribute for a document's `field`; None if `field` repeats another field or the body of the record."""
+    """Return the name of the attribute for a document's `field`; None if `field` only repeats another field, or the
+    body of the record."""
     if field == _BODY:
         return None
     return SEMANTIC_NAMES.get(field) or (field if field.startswith("okta.") else None)
@@ -152,12 +155,15 @@ _copy_fields = copying_function(_target)
 _NESTED = [name for row in FIELDS if row.read in (location, json_object) if (name := attribute_name(row.ecs[0]))]
 """The attributes whose values are objects that must be flattened."""
 _FREE = ("okta.device", "okta.request", "okta.debug_context.debug_data", "okta")
-"""The objects of a document that have fields outside of `FIELDS`. These fields become attributes under their own names."""
+"""The objects of a document that have fields outside of `FIELDS`. These fields become attributes with the same
+names."""
 
 
 def _attributes(raw: dict[str, Any], event: Event) -> dict[str, AttributeValue]:
-    """Return the attributes of `event`, whose decoded body is `raw`. For speed, the document with these fields is not
-    built."""
+    """Return the attributes of `event`. `raw` is the decoded body of the event.
+
+    The values are copied from the event to the attributes. To make the document first would take longer.
+    """
     draft = new_builder()
     found = draft[""]
     found["okta.event.outcome"] = "unknown"
@@ -183,7 +189,7 @@ def _flat(value: dict[str, Any]) -> dict[str, AttributeValue]:
 def _flatten(
     value: dict[str, Any], path: str, found: dict[str, Any], add_list: Callable[[list[Any], str, dict[str, Any]], None]
 ) -> None:
-    """Add the fields of `value` to `found`, with dotted names that begin with `path`. `add_list` adds the lists."""
+    """Add the fields of `value` to `found`. Their names have dots, and begin with `path`. `add_list` adds each list."""
     for key, inner in value.items():
         kind = type(inner)
         if kind is dict:
@@ -211,8 +217,8 @@ def _add_columns(values: list[Any], name: str, columns: dict[str, Any]) -> None:
 
     If `values` are not all objects, add `values` itself. If the lists would be too large, add one JSON text.
 
-    Lists within lists are not encoded yet. If each list were encoded before the list around it, each level would escape
-    the quotes of the inner level again, and the text would double each time.
+    Do not encode the lists within lists yet. If an inner list were encoded before the list around it, each level would
+    escape the quotes of the level below again, and the text would double each time.
     """
     if {*map(type, values)} - {dict}:
         columns[name] = values
@@ -235,6 +241,7 @@ def _add_columns(values: list[Any], name: str, columns: dict[str, Any]) -> None:
 
 
 def _of_one_type(values: list[Any]) -> AttributeValue:
+    """Return `values` if all items have the same simple type; else a list in which each item is text."""
     if len(values) == 1 and type(values[0]) in _SCALARS:  # as most are
         return values
     kinds = {*map(type, values)}

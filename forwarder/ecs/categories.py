@@ -12,7 +12,7 @@ import re
 from functools import lru_cache
 
 Classes = tuple[tuple[str, ...], tuple[str, ...]]
-"""(`event.category`, `event.type`). Neither is empty."""
+"""The values of `event.category` and of `event.type`. Both have at least one item."""
 
 _CATEGORIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     # Okta saw an attack, or blocks one.
@@ -109,11 +109,11 @@ _ALLOWED: dict[str, frozenset[str]] = {
     "threat": frozenset({"indicator"}),
 }
 
-_LONGEST = 256  # characters of a name that are looked at; Okta's longest has 100
+_LONGEST = 256  # characters of a name that the rules read; Okta's longest name has 100
 
 
 def classes(event_type: str) -> Classes:
-    """Return (categories, types) of an Okta event type, even if the type is not in the catalogue."""
+    """Return (categories, types) of an Okta event type. Works for types that the catalogue does not have, too."""
     return _classify(event_type[:_LONGEST])
 
 

@@ -27,10 +27,10 @@ _OTHER = "if (value := find({key!r})) is not None and (value := read_{read}(valu
 
 
 def copying_function(target: Callable[[str], _Target | None]) -> Callable[[dict[str, Any], DocumentBuilder], None]:
-    """Return a function that copies the values of a decoded event into a draft of a document, as `FIELDS` says.
+    """Return a function that copies the values of a decoded event to a draft of a document, as `FIELDS` says.
 
-    `target` takes a field's name and returns (path of the object, name in it) in the draft; None if the field is not
-    copied.
+    `target` gets the name of a field. It returns (path of the object, name in the object) for the place of the field in
+    the draft, or None if the field is not copied.
     """
     targets = {field: found for row in FIELDS for field in row.ecs if (found := target(field))}
     paths = dict.fromkeys(path for path, _ in targets.values())
@@ -44,11 +44,12 @@ def copying_function(target: Callable[[str], _Target | None]) -> Callable[[dict[
 
 
 def _lines(path: str, variable: str, targets: dict[str, _Target]) -> Iterator[str]:
-    """Yield the code that copies the object at `path` of an event and the objects in it. `variable` holds the object."""
+    """Yield the code that copies one object of an event and all objects in it. `variable` has the object, which is at
+    `path`."""
     indent = "    " * (path.count(".") + 2 if path else 1)
     yield f"{indent}find = {variable}.get"
     rows = [row for row in FIELDS if row.okta.rpartition(".")[0] == path]
-    for row in sorted(rows, key=lambda row: row.read is not text):  # a document has texts first
+    for row in sorted(rows, key=lambda row: row.read is not text):  # in a document, texts come first
         if found := [targets[field] for field in row.ecs if field in targets]:
             condition = _TEXT if row.read is text else _OTHER
             yield indent + condition.format(key=row.okta.rpartition(".")[2], read=row.read.__name__)

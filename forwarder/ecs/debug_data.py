@@ -29,21 +29,24 @@ _TAKEN = frozenset(
         for field in row.ecs
     }
 )
-"""Names of fields whose type and meaning are fixed. No other key may become a field with such a name."""
+"""Names of fields that have a fixed type and meaning. No other key may become a field with one of these names."""
 _PARSED = ("logOnlySecurityData", "tunnels", "behaviors", "risk")
+"""The keys whose values may be objects written as strings."""
+
 _MAX_CACHED = 1_000  # characters of one entry; in the worst case, 256 entries take 8 MB
 _JSON_OBJECT = re.compile(r'\s*\{\s*"')
 _COMMA = re.compile(r",\s+|(?<=TIVE),")
-"""Matches a comma between behaviors. The name of a behavior may contain a comma, so only a comma behind POSITIVE or
-NEGATIVE needs no space after it."""
+"""Matches a comma between behaviors. The name of a behavior may contain a comma. So a comma without a space after it
+counts only behind POSITIVE or NEGATIVE."""
 _NEXT_PAIR = re.compile(r",\s*(?=[^\s=,]+\s*=)")
 
 
 def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) -> None:
     """Add to `draft` the debug data of the decoded event `raw` that the table `FIELDS` does not have.
 
-    With `flattened`, the whole object, with Okta's keys, is put into the field `flattened` of `okta.debug_context.debug_data`.
-    Without, each key becomes a field there, with underscores instead of spaces and dashes.
+    If `flattened` is True, the field `okta.debug_context.debug_data.flattened` gets the whole object, with Okta's keys.
+    If it is False, each key becomes a field of `okta.debug_context.debug_data`, with underscores instead of spaces and
+    dashes.
     """
     whole = object_at(raw, "debugContext", "debugData")
     data = clean(whole)
@@ -66,11 +69,11 @@ def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) 
 
 
 def _parse(written: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the values in `written` with strings parsed to objects, and the fields about the risk.
+    """Return (the values in `written`, the fields about the risk). Strings that hold objects are parsed.
 
-    `written` has those keys of `_PARSED` that the debug data has. A string that cannot be parsed is kept. A string that holds
-    an empty object is left out. All objects together have at most `MAX_KEYS` keys; the objects from short strings get their
-    keys first.
+    `written` has those keys of `_PARSED` that the debug data has. A string that cannot be parsed is kept. A string that
+    holds an empty object is left out. All objects together have at most `MAX_KEYS` keys. The objects from short strings
+    get their keys first.
     """
     data: dict[str, Any] = {}
     left = KeysLeft(MAX_KEYS - len(written), fair=True)
@@ -83,7 +86,7 @@ def _parse(written: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], dict[s
         else:
             parts = _split(_within_braces(value), _NEXT_PAIR)
             inner = _pairs(value, parts, left) or None
-            # A reason may contain commas. In this case, Elastic also keeps the string.
+            # The text of a reason may contain commas. Then the whole string is kept too, as Elastic does.
             if inner is value or value.count(", ") >= len(parts):
                 data["risk_object"] = value
         if inner is not None:
@@ -94,7 +97,7 @@ def _parse(written: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], dict[s
 # The sign-ins of an org have few different texts: 13,022 sign-ins of the emulated org have 123. With the cache, making
 # a document from such an event is 1.3 times as fast.
 _parse_cached = lru_cache(maxsize=256)(_parse)
-"""Several documents share the objects that this function returns, so nothing may change these objects."""
+"""The same as `_parse`, with a cache. Several documents share the returned objects, so nothing may change them."""
 
 
 def _within_braces(written: str) -> str:
@@ -120,9 +123,11 @@ def _split(text: str, separator: re.Pattern[str]) -> list[str]:
 
 
 def _pairs(written: str, parts: list[str], keys_left: KeysLeft) -> dict[str, str] | str:
-    """Parse the text of a Java map, such as `{New City=NEGATIVE}`. Any other text is returned unchanged.
+    """Return the pairs in `written`, the text of a Java map such as `{New City=NEGATIVE}`. Return any other text
+    unchanged.
 
-    `parts` is the text within the braces, split into the texts that should be pairs; `keys_left` is as in `clean`.
+    `parts` is the text within the braces, split into the texts that should be pairs. `keys_left` means the same as in
+    `clean`.
     """
     found: dict[str, str] = {}
     for part in parts:

@@ -1,4 +1,4 @@
-"""Decodes JSON to Python values, even JSON from Okta that a strict decoder refuses."""
+"""Decodes JSON to Python values, including JSON from Okta that a strict decoder refuses."""
 
 import json
 import math

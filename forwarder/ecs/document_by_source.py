@@ -1,4 +1,4 @@
-"""Makes the document of any event in the store, by the event's source."""
+"""Makes the document of any event in the store. The source of the event decides which function makes it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ _OWN_DOCUMENTS: Mapping[Source, Callable[[Event, DocumentOptions], dict[str, Any
     Source.ALERT: alert_document,
     Source.ACTION: action_document,
 }
-"""The functions that make documents of the forwarder's own events, by source. Each source has its own data stream."""
+"""The functions that make documents of the forwarder's own events, by the source of the event."""
 
 
 def document_of(event: Event, options: DocumentOptions) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The table `FIELDS` says to which fields of a document each value of an Okta event is copied. docs/mapping.md shows
-the table.
+"""The table `FIELDS` says to which fields of a document each value of an Okta event is copied.
 
-`copy_fields.py` copies the values. `document.py` and `debug_data.py` contain all mapping that is more than copying.
+docs/mapping.md shows the table. `copy_fields.py` copies the values. `document.py` and `debug_data.py` contain all
+mapping that is more than copying.
 """
 
 from collections.abc import Callable
@@ -13,10 +13,12 @@ from forwarder.ecs.value_readers import email, flag, integer, ip, json_object, l
 
 
 class Field(msgspec.Struct, frozen=True):
-    """One row of the table. The value at the path `okta` of an event is converted by `read` and copied to the fields
-    `ecs`.
+    """One row of the table `FIELDS`.
 
-    If `read` returns None, no field is set.
+    Attributes:
+        okta: the path of a value in an event.
+        ecs: the fields of the document that get the value.
+        read: converts the value. If it returns None, the fields are left out.
     """
 
     okta: str
@@ -138,14 +140,14 @@ _PATHS = ("", *(path for path, _, _ in _NESTING))
 
 
 DocumentBuilder = dict[str, dict[str, Any]]
-"""A document under construction: each of its objects, by dotted path. `draft[""]` is the document itself.
+"""A document under construction: its objects, by dotted path. `draft[""]` is the document itself.
 
-With it, `draft["okta.actor"]["id"]` can be set without checking that the object exists.
+All objects exist from the start, so `draft["okta.actor"]["id"]` can be set without a check.
 """
 
 
 def new_builder() -> DocumentBuilder:
-    """Return an empty draft. It has every object that a document can have, without any fields."""
+    """Return an empty draft. It has every object that a document can have, each without fields."""
     return {path: {} for path in _PATHS}
 
 
@@ -168,6 +170,8 @@ def object_at(raw: dict[str, Any], *path: str) -> dict[str, Any]:
 
 
 def names_under(path: str) -> frozenset[str]:
-    """Return the keys of the Okta object at `path` that are in `FIELDS`. A key of an inner object has dots, as in
-    `a.b`."""
+    """Return the keys of the Okta object at `path` that are in `FIELDS`.
+
+    The path of a key in an inner object has dots, as in `a.b`.
+    """
     return frozenset(field.okta[len(path) + 1 :] for field in FIELDS if field.okta.startswith(path + "."))

@@ -1,5 +1,7 @@
-"""Makes the health document: the state of the forwarder as an ECS document. These documents have a data stream of their
-own."""
+"""Makes the health document: the state of the forwarder as an ECS document.
+
+These documents have a data stream of their own.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,8 +19,8 @@ _LIVE = {"live", "unknown"}
 def health_document(status: Mapping[str, Any], now: Micros, host: str, namespace: str) -> dict[str, Any]:
     """Return the health document of `status`, the result of `Status.gather` at the time `now` on the machine `host`.
 
-    The document has totals for the whole forwarder, because the numbers for each org and sink are in lists, and a
-    search cannot distinguish the items of a list. `states` has a text for the state of each hook and each sink.
+    The document has lists with numbers for each org and sink. A search cannot distinguish the items of a list, so the
+    document also has totals for the whole forwarder. `states` has a text for the state of each hook and each sink.
     """
     problems = status["problems"]
     return {

@@ -1,5 +1,6 @@
-"""Readers of values. A reader converts any decoded JSON value to a value that a field can hold. If it returns None, the
-field is left out. docs/mapping.md shows the docstrings of the readers.
+"""The readers of values. A reader converts any decoded JSON value to a value that a field can hold, or returns None.
+
+If a reader returns None, the field is left out. docs/mapping.md shows the docstrings of the readers.
 
 Okta's values sometimes have the wrong type (a string for an object, an invalid IP address), and an index refuses a
 whole document for one such value. So every field has a reader, and a reader never raises an error.
@@ -15,26 +16,26 @@ from typing import Any
 from forwarder.ecs.decode import INT64, decode, encode
 
 MAX_DEPTH = 16
-"""The number of levels that are kept of an object that may have any keys. Deeper values become JSON text. An index
-allows 20 levels in a document."""
+"""The maximum number of levels of an object that may have any keys. Deeper values become JSON text. An index allows 20
+levels in a document."""
 
 MAX_KEYS = 100
-"""The number of keys that are kept of an object that may have any keys, with the keys of inner objects. All further
+"""The maximum number of keys of an object that may have any keys, including the keys of its inner objects. All further
 keys become one JSON text under the key `REST`.
 
-Without our mapping, each key would be a field, and an index allows 1,000 fields.
+Without our mapping of the index, each key would be a field, and an index allows 1,000 fields.
 """
 
 MAX_NAME = 256
-"""The number of characters that are kept of a key. An index stores the path of keys and the value as one term of at
-most 32,766 bytes."""
+"""The maximum number of characters of a key; the rest is cut off. An index stores the path of keys and the value as one
+term of at most 32,766 bytes."""
 
 REST = "other_keys"
 
 _MAX_DOTS = 3
 _NO_LIMIT = 2**63
 _MAX_KNOWN_NAMES = 4096
-# Keys that were found valid before. To look into this set is faster than to check a key again.
+# Keys that were found valid before. A look-up in this set is faster than another check of the key.
 _known_names: set[str] = set()
 
 _IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}", re.ASCII)
@@ -59,14 +60,14 @@ class KeysLeft:
 
 
 def _items(value: dict[str, Any], keys_left: KeysLeft) -> Iterable[tuple[str, Any]]:
-    """Return the items of `value` in the order in which they get keys."""
+    """Return the items of `value`, in the order in which they use up `keys_left`."""
     if not keys_left.fair:
         return value.items()
     return sorted(value.items(), key=lambda item: _number_of_keys(item[1], MAX_DEPTH))
 
 
 def _number_of_keys(value: Any, room: int) -> int:
-    """Return the number of keys that all objects in `value` have together, down to `room` levels."""
+    """Return the number of keys of all objects in `value` together. Levels deeper than `room` do not count."""
     if room <= 0 or type(value) not in (dict, list):
         return 0
     inner = value.values() if type(value) is dict else value
@@ -110,7 +111,7 @@ def ip(value: Any) -> str | None:
     return value if _IPV4.fullmatch(value) or _is_ip(value) else None
 
 
-# The library takes 5 µs, which is a tenth of the time for a document. The regular expression takes a tenth of that.
+# `ipaddress` takes 5 µs, a tenth of the time for a document. The regular expression for IPv4 takes 0.5 µs.
 @lru_cache(maxsize=1_024)
 def _is_ip(value: str) -> bool:
     try:
@@ -152,7 +153,7 @@ def json_object(value: Any) -> Any:
 
 
 def parsed_json(value: Any, room: int = MAX_DEPTH, keys_left: KeysLeft | None = None) -> Any:
-    """Parse a string that holds a JSON object or list. Like Elastic, keep the empty values in it.
+    """Return the object or list in `value`, a JSON string. Empty values in it are kept, as Elastic does.
 
     A string that cannot be parsed is returned unchanged. For a value that is not a string, the result is that of
     `clean`. `room` and `keys_left` mean the same as in `clean`.
@@ -168,8 +169,8 @@ def parsed_json(value: Any, room: int = MAX_DEPTH, keys_left: KeysLeft | None = 
 def clean(value: Any, room: int = MAX_DEPTH, keys_left: KeysLeft | None = None) -> Any:
     """Return `value` without nulls, "", {} and [], at any depth, and with valid field names; None if nothing is left.
 
-    Only `room` levels of objects and lists are kept; deeper levels become JSON text. `keys_left` is the number of keys that may
-    still be kept, by default `MAX_KEYS`; each object subtracts the number of its own keys.
+    Only `room` levels of objects and lists are kept; deeper levels become JSON text. `keys_left` is the number of keys
+    that may still be kept, by default `MAX_KEYS`; each object subtracts the number of its own keys.
     """
     kind = type(value)
     if kind is str:
@@ -194,7 +195,7 @@ def _clean_object(value: dict[str, Any], room: int, keys_left: KeysLeft) -> Any:
         return _json_text(value)
     kept: dict[str, Any] = {}
     for key, raw in _items(with_fit_names(value, room, keys_left), keys_left):
-        # Most values need no call of `clean`. To check this here saves half of the time.
+        # Most values need no call of `clean`. This check here saves half of the time.
         kind = type(raw)
         if kind is str:
             if raw:
@@ -209,7 +210,7 @@ def _clean_object(value: dict[str, Any], room: int, keys_left: KeysLeft) -> Any:
 
 
 def bounded(value: Any, room: int, keys_left: KeysLeft) -> Any:
-    """Do the same as `clean`, but keep empty strings, objects and lists. Only nulls are left out."""
+    """Return `value` as `clean` does, but with its empty strings, objects and lists. Only nulls are left out."""
     kind = type(value)
     if kind in (dict, list) and room <= 0:
         return _json_text(value)
@@ -232,10 +233,11 @@ def _json_text(value: Any) -> str | None:
 
 
 def with_fit_names(value: dict[str, Any], room: int, keys_left: KeysLeft) -> dict[str, Any]:
-    """Return `value` if all its keys are valid field names and `keys_left` allows that many keys, as is usual.
+    """Return `value` itself if all its keys are valid field names and `keys_left` allows that many keys. This is usual.
 
-    Otherwise return a copy with valid names. In the copy, one JSON text under the key `REST` holds the keys beyond
-    `keys_left`, and the keys that would be a field of another key. `room` and `keys_left` mean the same as in `clean`.
+    Otherwise return a copy with valid names. In the copy, the key `REST` has one JSON text with two kinds of keys:
+    those beyond `keys_left`, and those whose name would be a field inside another key. `room` and `keys_left` mean the
+    same as in `clean`.
     """
     keys_left.number -= len(value)
     if keys_left.number >= 0 and _known_names.issuperset(value):
@@ -270,7 +272,7 @@ def _is_inside_another(name: str, value: dict[str, Any]) -> bool:
 
 
 def objects(value: Any) -> list[dict[str, Any]]:
-    """Return the objects in the list `value`. If `value` is an object, return a list with this object. Else return an
+    """Return the objects in the list `value`; for a single object, a list with this object; for any other value, an
     empty list."""
     if type(value) is dict:
         return [value] if value else []
@@ -280,8 +282,8 @@ def objects(value: Any) -> list[dict[str, Any]]:
 def field_name(key: str, dots: int = _MAX_DOTS) -> str:
     """Return a valid field name for `key`: at most 256 characters, no NUL, no blank part, and at most `dots` dots.
 
-    An index refuses a document with any other name, and each dot opens a level. If a key has invalid dots, all its dots
-    become underscores, because the same name cannot be an object in one document and a value in another.
+    An index refuses a document with any other name. Each dot adds a level to the document. If a key has invalid dots,
+    all its dots become underscores, because the same name cannot be an object in one document and a value in another.
     """
     name = key[:MAX_NAME].replace("\0", "\ufffd")
     if "." in name and (name.count(".") > dots or not all(part.strip() for part in name.split("."))):
