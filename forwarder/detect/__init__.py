@@ -1,2 +1,1 @@
-"""Runs the rules on the stored events, stores their alerts, and replays the rules on stored events on
-request."""
+"""Runs the rules on stored events, stores their alerts, and replays the rules on request."""

@@ -17,12 +17,13 @@ _logger = logs.get("rules")
 
 
 class RuleMetrics:
-    """Counts what one `RuleRunner` does.
+    """The counts and log lines of one `RuleRunner`.
 
     Attributes:
         held_back: the number of alerts, by rule and reason, that were held back since the counts were last stored.
         failures: the number of events that could not be evaluated since the start.
-        failed_at: when an event last could not be evaluated.
+        failed_at: when an event last could not be evaluated; None if all could.
+        evaluation: the histogram of the time that the evaluation of an event takes.
     """
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
@@ -35,7 +36,7 @@ class RuleMetrics:
         self.evaluation = metrics.rule_evaluation
 
     def count(self, event: Event, found: Evaluation, now: Micros) -> None:
-        """Count the result `found` of the evaluation of `event`."""
+        """Count `found`, the result of the evaluation of `event` at the time `now`."""
         for rule in found.matched:
             self._metrics.rule_matches.labels(event.org, rule).inc()
         for rule, reason in found.held_back:
@@ -68,7 +69,8 @@ class RuleMetrics:
             )
 
     def state(self, engine: RuleEngine) -> None:
-        """Update the metrics: how many groups `engine` has in memory, and how many it has evicted since the last call."""
+        """Update the metrics: how many groups `engine` has in memory, and how many it has evicted since the last
+        call."""
         self._metrics.rule_state_keys.set(len(engine.groups))
         more, engine.groups.evicted = engine.groups.evicted, 0
         if more > 0:
@@ -81,7 +83,7 @@ class RuleMetrics:
             )
 
     def skipped(self, events: int) -> None:
-        """Log that `events` events were dropped before the rules could read them."""
+        """Log that the store dropped `events` events before the rules could read them. Their alerts are lost."""
         self._limited.warning(
             "the store dropped events before the rules had read them; raise store.max_size or store.retention",
             action="rules_skipped_events",

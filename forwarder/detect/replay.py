@@ -1,8 +1,7 @@
-"""`rules replay`: evaluates the rules on stored events as if the events had just been received, and reports the
-matches. Writes nothing to the store.
+"""`rules replay`: evaluates the rules on stored events as if they had just been received, and reports the matches.
 
-The replay evaluates the events in the order of the store, as the live evaluation did. So with the same rules, it finds the
-same alerts.
+The replay evaluates the events in the order of the store, as the live evaluation did. So with the same rules, it finds
+the same alerts. It writes nothing to the store.
 """
 
 from collections import Counter
@@ -35,21 +34,22 @@ _BUSIEST = 3
 _FOREVER = 1e6 * 86_400
 
 MOST_ALERTS = 10_000
-"""The largest number of alerts in a report. Each takes about 1.5 kB of memory."""
+"""The maximum number of alerts in a report. Each takes about 1.5 kB of memory."""
 
 
 MOST_ACTIONS = 10_000
+"""The maximum number of actions in a report."""
 
 
 class ActionReport(msgspec.Struct):
     """What one action of `reactions` would have done for the alerts of one rule, with `mode: enforce`.
 
     Attributes:
-        calls: how often it would have run.
-        asks: how often it would have waited for a human, by reason: `approval` or `limit`.
-        no_op: how often it would have changed nothing, by reason: `state` or `live`.
-        refused: how often it would have been refused, by reason: the guard that refused it.
-        targets: how many different users or addresses it would have changed.
+        calls: how often the action would have run.
+        asks: how often the action would have waited for a human, by reason: `approval` or `limit`.
+        no_op: how often the action would have changed nothing, by reason: `state` or `live`.
+        refused: how often the action would have been refused, by the guard that refused it.
+        targets: how many different users or addresses the action would have changed.
     """
 
     action: str
@@ -61,19 +61,19 @@ class ActionReport(msgspec.Struct):
 
 
 class RuleReport(msgspec.Struct):
-    """What one rule would have matched and alerted on.
+    """What one rule would have matched, and its alerts.
 
     Attributes:
-        matches: number of events that matched the rule; for a correlation, how often its condition was met.
-        alerts: number of alerts, by the same limits as in the live evaluation.
-        stored_alerts: number of alerts of the rule that the live evaluation stored in the same period.
-        alerts_too_old: number of alerts about events older than `rules.max_age`. The live evaluation leaves these
+        matches: the number of events that matched the rule; for a correlation, how often its condition was met.
+        alerts: the number of alerts, by the same limits as in the live evaluation.
+        stored_alerts: the number of alerts of the rule that the live evaluation stored in the same period.
+        alerts_too_old: the number of alerts about events older than `rules.max_age`. The live evaluation leaves these
             alerts out.
-        users: how many different actors its matches have.
-        loudest: the actors with the most matches.
-        busiest: the hours with the most matches.
-        held_back: number of alerts that were held back, by reason: `exception` or `again`.
-        actions: what each action of its reactions would have done.
+        users: the number of different actors in the matches.
+        loudest: the actors with the most matches, each with the number of matches.
+        busiest: the hours with the most matches, each with the number of matches.
+        held_back: the number of alerts that were held back, by reason: `exception` or `again`.
+        actions: what each action of the reactions to this rule would have done.
     """
 
     id: str
@@ -91,12 +91,19 @@ class RuleReport(msgspec.Struct):
 
 
 class ReplayReport(msgspec.Struct):
-    """The result of a replay. It evaluated `events` events, which were received from `since` to `until`. `too_old` of
-    these events were too old for the live evaluation.
+    """The result of a replay.
 
-    `alerts` has the first `MOST_ALERTS` alerts, and `alerts_left_out` counts the others. `actions` has the first
-    `MOST_ACTIONS` actions that reactions would have decided about, and `actions_left_out` counts the others. `not_judged` has
-    the guards that a replay cannot apply, each with what the guard looks at.
+    Attributes:
+        since: the time from which events were replayed, in ISO 8601.
+        until: the time when the last of these events was received, in ISO 8601.
+        events: the number of replayed events.
+        too_old: the number of replayed events that were too old for the live evaluation.
+        rules: a report for each chosen rule.
+        alerts: the first `MOST_ALERTS` alerts.
+        alerts_left_out: the number of further alerts.
+        actions: the first `MOST_ACTIONS` actions that reactions would have decided about.
+        actions_left_out: the number of further actions.
+        not_judged: the guards that a replay cannot apply, each with what the guard looks at.
     """
 
     since: str
@@ -112,7 +119,7 @@ class ReplayReport(msgspec.Struct):
 
 
 class _Counts:
-    """Counts of one rule during the replay."""
+    """The counts of one rule during the replay. `targets` has the changed users and addresses, by action."""
 
     def __init__(self) -> None:
         self.matches = 0
@@ -125,7 +132,7 @@ class _Counts:
 
 
 class Replay:
-    """One replay of the events received since a point in time."""
+    """A replay of the events that were received since a point in time. Call `run` once."""
 
     def __init__(  # noqa: PLR0913
         self,
@@ -143,7 +150,7 @@ class Replay:
         self._rules = rules
         self._since = since
         self._counts: dict[str, _Counts] = {}
-        self._stored: Counter[str] = Counter()  # alerts that the store holds, by rule
+        self._stored: Counter[str] = Counter()  # the number of alerts in the store, by rule
         self._most_users = most_users
         self._most_alerts = most_alerts
         self._alerts: list[Alert] = []
@@ -189,7 +196,7 @@ class Replay:
         )
 
     def _rehearse(self, event: Event, raw: Mapping[str, Any], found: Evaluation) -> None:
-        """Rehearse the reactions to the alerts of `event`, at the time when it was received."""
+        """Rehearse the reactions to the alerts of `event`, as of the time when `event` was received."""
         if self._rehearsal is None:
             return
         self._rehearsal.event(event, raw)
@@ -216,8 +223,11 @@ class Replay:
                 self._actions_left_out += 1
 
     def _evaluated(self, max_age: float, scratch: Scratch) -> Iterator[tuple[Event, dict[str, Any], Evaluation]]:
-        """Yield each event that was received in the time of the replay, with its result. Earlier events are
-        evaluated too, to fill the windows, but not yielded."""
+        """Yield (event, decoded body, result) for each event that was received since the start of the period.
+
+        Earlier events are evaluated too, to fill the time windows of the rules, but they are not yielded. Events older
+        than `max_age` seconds at their receipt are too old for the rules.
+        """
         timing = Timing(self._settings.again, self._settings.late, max_age, self._settings.max_keys)
         engine = RuleEngine(self._rules, timing)
         warm_up = RuleEngine(self._rules, msgspec.structs.replace(timing, max_age=self._settings.max_age)).horizon
@@ -244,8 +254,8 @@ class Replay:
 
     def _read_users(self, users: Users, decoded: list[Decoded], scratch: Scratch) -> None:
         for org, names in users.missing(decoded).items():
-            # Skip the stored sign-ins, which are newer than the replayed events. The replay finds the earlier sign-ins
-            # in the events.
+            # Skip the stored sign-ins, which are newer than the replayed events. The replay takes the earlier sign-ins
+            # from the events.
             found = [one for one in self._store.sightings(org, names) if one.kind != PLACES]
             users.keep(org, names, scratch.over(found, org, names))
 

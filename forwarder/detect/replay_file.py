@@ -1,5 +1,7 @@
-"""The temporary database of a replay of rules. It has the sightings of users and the uuids of alerts, which may not fit into
-memory."""
+"""The temporary database of a replay of rules.
+
+It has the sightings of users and the uuids of alerts, because these may not fit into memory.
+"""
 
 import json
 import sqlite3
@@ -19,7 +21,8 @@ CREATE TABLE alerts (uuid TEXT PRIMARY KEY) WITHOUT ROWID;
 
 
 class Scratch:
-    """A temporary SQLite database, written to disk only if it outgrows the cache; SQLite removes the file."""
+    """A temporary SQLite database. SQLite writes it to disk only if it outgrows the cache, and removes the file by
+    itself."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
@@ -32,7 +35,7 @@ class Scratch:
         self._db.close()
 
     def note(self, sightings: Iterable[Sighting]) -> None:
-        """Save sightings; each replaces the saved sighting with the same user, kind and value."""
+        """Save `sightings`. Each replaces the saved sighting with the same org, user, kind and value."""
         rows = [(one.org, one.user, one.kind, one.value, one.since, one.last, one.data) for one in sightings]
         with _errors():
             self._db.execute("BEGIN")
@@ -40,8 +43,10 @@ class Scratch:
             self._db.execute("COMMIT")
 
     def over(self, found: Sequence[Sighting], org: str, users: Collection[str]) -> list[Sighting]:
-        """Return the saved sightings of `users` in `org`, and the sightings of `found`. A saved sighting replaces a
-        sighting of `found` with the same user, kind and value."""
+        """Return the saved sightings of `users` in `org`, and the sightings in `found`.
+
+        A saved sighting replaces the sighting in `found` with the same user, kind and value.
+        """
         with _errors():
             noted = self._db.execute(
                 "SELECT * FROM sightings WHERE org = ? AND user IN (SELECT value FROM json_each(?))",
@@ -52,7 +57,7 @@ class Scratch:
         return list(rows.values())
 
     def forget_sightings(self) -> None:
-        """Delete all saved sightings; alerts stay."""
+        """Delete all saved sightings. The saved alerts stay."""
         with _errors():
             self._db.execute("DELETE FROM sightings")
 

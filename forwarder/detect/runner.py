@@ -1,9 +1,9 @@
-"""Runs the rules on the events of the store, and appends their alerts to it.
+"""Runs the rules on the events of the store, and appends their alerts to the store.
 
 The runner reads the store as a sink does, with its own position, so that a slow rule delays neither the receiver nor a
-sink. Alerts and the position are committed together, so that after a crash no alert is missing or stored twice. The state
-of the rules is not stored. So at the start, and for new rules, the runner reads the earlier events that still affect the
-rules (`RuleEngine.horizon`) again, without alerting.
+sink. Alerts and the position are committed together, so that after a crash no alert is missing or stored twice. The
+state of the rules is not stored. So at the start, and for new rules, the runner first reads the earlier events that
+still affect the rules (`RuleEngine.horizon`), without alerting.
 """
 
 import asyncio
@@ -36,14 +36,15 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 CURSOR = "rules"
-"""The name under which the store keeps the position."""
+"""The name under which the store keeps the position of the rules."""
 
-_EVENTS = 500  # in one read
-_BYTES = 4 * 1024 * 1024  # in one read
+_EVENTS = 500  # the most events in one read
+_BYTES = 4 * 1024 * 1024  # the most bytes in one read
 _COMMIT_INTERVAL = 5.0
-"""Seconds after which a position without alerts is committed. The commit can wait: evaluating an event again does no harm."""
+"""The number of seconds after which a position without alerts is committed. A late commit does no harm: after a crash,
+some events are evaluated again."""
 
-_STOP_GRACE = 2.0  # seconds to evaluate the events that are stored already
+_STOP_GRACE = 2.0  # seconds for the events that are stored already, before the runner stops
 
 _logger = logs.get("rules")
 
@@ -56,7 +57,7 @@ class RuleRunner:
     """
 
     def __init__(self, store: Store, metrics: Metrics, clock: Clock, muted: Muted) -> None:
-        """Create the runner. Rules skip the events in `muted`: those that the prompts of reactions cause."""
+        """Create the runner. The rules skip the events in `muted`, which the prompts of reactions cause."""
         self._store = store
         self._muted = muted
         self._clock = clock
@@ -75,7 +76,7 @@ class RuleRunner:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def build(self, settings: RulesSettings) -> RuleEngine:
-        """Load the rules of `settings` into an engine, for `apply`. Changes nothing.
+        """Load the rules of `settings` into an engine, for `apply`. The running rules do not change.
 
         Raises:
             RulesError: the rules have problems; the message lists all of them.
@@ -84,10 +85,10 @@ class RuleRunner:
         return await asyncio.to_thread(lambda: RuleEngine(settings.load(), timing))
 
     async def apply(self, settings: RulesSettings, engine: RuleEngine) -> None:
-        """Replace the rules by those of `engine`, which `build` made of `settings`. The old rules run until the new
-        rules have read the earlier events that affect them.
+        """Replace the rules by those of `engine`, which `build` made from `settings`.
 
-        If neither rules nor settings have changed, do nothing.
+        The old rules run until the new rules have read the earlier events that affect them. If neither rules nor
+        settings have changed, do nothing.
         """
         rules = engine.rules
         wanted = settings, content_of(rules)
@@ -126,7 +127,7 @@ class RuleRunner:
         }
 
     async def stop(self) -> None:
-        """Evaluate the events that are stored already, for _STOP_GRACE seconds at most, and stop."""
+        """Evaluate the events that are stored already, for at most _STOP_GRACE seconds, then stop."""
         self._stopping.set()
         self._changed.set()
         if "new" in self._tasks:
@@ -136,7 +137,7 @@ class RuleRunner:
         await end_tasks(self._tasks.values())
 
     async def _begin(self, engine: RuleEngine) -> None:
-        """Run `_read_again` until it succeeds; after an error, log it and pause, then use a new engine."""
+        """Call `_read_again` until it succeeds. After an error, log it, wait, and go on with a new engine."""
         attempt = 0
         while True:
             try:
@@ -148,10 +149,10 @@ class RuleRunner:
                 return
             attempt += 1
             await self._clock.sleep(Backoff().delay(attempt))
-            engine = RuleEngine(engine.rules, engine.timing)  # the old one has read only a part of the events
+            engine = RuleEngine(engine.rules, engine.timing)  # the old engine has read only some of the events
 
     async def _read_again(self, engine: RuleEngine) -> None:
-        """Let `engine` read the earlier events that affect it, then hand it to `_turn`."""
+        """Let `engine` read the earlier events that affect it. Then hand `engine` over to `_turn`."""
         position = await self._first_position()
         since = self._clock.now() - 2 * engine.horizon
         await self._reading(partial(self._muted.load, self._store), since)
@@ -168,7 +169,7 @@ class RuleRunner:
         self._changed.set()
 
     async def _first_position(self) -> int:
-        """Return the stored position of the rules. If there is none, store and return the position of the newest
+        """Return the stored position of the rules. If none is stored, store and return the position of the newest
         event."""
         if self.position is None:
             written = await self._reading(self._store.cursor, CURSOR)
@@ -178,7 +179,7 @@ class RuleRunner:
         return self.position
 
     async def _note_alerts(self, engine: RuleEngine, position: int) -> None:
-        """Tell `engine` about the alerts that are stored after `position`, so that it does not repeat them too soon."""
+        """Let `engine` record the alerts stored after `position`, so that it does not repeat them too soon."""
         at = position
         while events := await self._read(at):
             for stored in events:
@@ -188,8 +189,8 @@ class RuleRunner:
             await asyncio.sleep(0)
 
     async def _fold(self, engine: RuleEngine, after: int, until: int) -> int:
-        """Let `engine` read one batch of the events that follow `after`, without alerting. Return the position that the
-        engine has reached."""
+        """Let `engine` read one batch of the events after `after`, up to `until`, without alerting. Return the position
+        that it has reached."""
         events = [one for one in await self._read(after) if one.seq <= until]
         cooperative = Cooperative()
         async with self._batch(engine, events) as decoded:
@@ -213,12 +214,12 @@ class RuleRunner:
             try:
                 if await self._turn():
                     return
-            except Exception:  # without this task no rule ever alerts again
+            except Exception:  # without this task, no rule would alert again
                 _logger.exception("the rules failed. This is a bug: please report it", action="rules_failed")
                 await self._clock.sleep(Backoff().cap)
 
     async def _turn(self) -> bool:
-        """Evaluate one batch of events, or wait for events; return whether the runner has stopped."""
+        """Evaluate one batch of events; if there is none, wait for events. Return whether the runner has stopped."""
         if self._next is not None:
             engine, at = self._next
             while at < (self.position or 0):
@@ -269,7 +270,7 @@ class RuleRunner:
 
     @asynccontextmanager
     async def _batch(self, engine: RuleEngine, events: Sequence[StoredEvent]) -> AsyncIterator[list[Decoded]]:
-        """Decode the events that can affect `engine`; load their users, if it reads derived fields."""
+        """Yield the decoded events that can affect `engine`. If it reads derived fields, load their users first."""
         decoded: list[Decoded] = []
         cooperative = Cooperative()
         for stored in events:
@@ -282,7 +283,7 @@ class RuleRunner:
             yield decoded
 
     def _raw(self, engine: RuleEngine, event: Event) -> dict[str, Any] | None:
-        """Return the decoded event, in the form that rules are matched against; None if no rule can match it."""
+        """Return the decoded body of `event`; None if no rule can match the event."""
         if event.source is Source.ACTION or (self._orgs is not None and event.org not in self._orgs):
             return None
         if (
@@ -294,7 +295,7 @@ class RuleRunner:
         return decode_object(event.body)
 
     async def _wait(self) -> None:
-        """Wait for an event, new rules or a stop, for at most _COMMIT_INTERVAL seconds. Then commit the position."""
+        """Wait for an event, new rules or a stop, but at most _COMMIT_INTERVAL seconds. Then commit the position."""
         news = asyncio.ensure_future(self._store.view.wait(self.position or 0))
         changed = asyncio.ensure_future(self._changed.wait())
         try:
@@ -309,7 +310,7 @@ class RuleRunner:
         return await self._reading(partial(self._store.view.events, limit=_EVENTS, max_bytes=_BYTES), after)
 
     async def _reading(self, query: Callable[[A], Awaitable[T]], what: A) -> T:
-        """Return the result of `query(what)`; on a StoreError, log it and retry after a pause."""
+        """Return the result of `query(what)`. After a StoreError, log it, wait, and try again without limit."""
         while True:
             try:
                 return await query(what)
@@ -317,7 +318,8 @@ class RuleRunner:
                 await self._pause(error)
 
     async def _commit(self, alerts: Sequence[Event], position: int) -> None:
-        """Store alerts and the position. Store a position without alerts at most every _COMMIT_INTERVAL seconds."""
+        """Store `alerts` and `position` together. Store a position without alerts at most once in _COMMIT_INTERVAL
+        seconds."""
         now = self._clock.monotonic()
         due = alerts or self._stopping.is_set() or now - self._committed_at >= _COMMIT_INTERVAL
         if due and (alerts or self._users.noted or position != self._committed):

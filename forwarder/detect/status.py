@@ -1,4 +1,4 @@
-"""Makes the rows of the table of rules on the status page."""
+"""Makes the rows for the table of rules on the status page."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +13,10 @@ _NOTHING = RuleCounts()
 
 
 def rule_rows(rules: Ruleset, counts: Mapping[str, RuleCounts], now: Micros) -> list[dict[str, Any]]:
-    """Return a row for each rule; rules with the most alerts come first. `counts` are the counts of the 24 hours
-    before `now`."""
+    """Return a row for each rule. The rules with the most alerts come first.
+
+    `counts` has the counts of the 24 hours before `now`, by rule.
+    """
     rows = [
         {
             "id": rule.id,

@@ -1,5 +1,7 @@
-"""Keeps in memory the users of the events that rules evaluate, with the sightings of each user
-(`core.sighting`). Reads the sightings from the store when an event needs them."""
+"""Keeps in memory the users of the events that rules evaluate, with the sightings of each user.
+
+`core.sighting` says what a sighting is. The sightings of a user are read from the store when an event needs them.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,24 +14,25 @@ from forwarder.rules.evaluation.derived import UserHistory, derive, user_of
 from forwarder.store.interface import SightingReader
 
 MOST = 20_000
-"""The largest number of users in memory; each takes about 4 kB."""
+"""The maximum number of users in memory. Each user takes about 4 kB."""
 
 Decoded = tuple[Event, dict[str, Any]]
 _Key = tuple[str, str]  # org and user
 
 
 class Users:
-    """The users in memory: the users of the open batches, those with sightings that are not stored yet, and those that were
-    used last.
+    """The users in memory. They are removed in the order of their last use, when there are more than the maximum.
+
+    The users of open batches, and those with sightings that are not stored yet, are never removed.
 
     Attributes:
-        noted: new sightings, until the caller has stored them and calls `written`.
+        noted: the new sightings that are not stored yet. The caller stores them, then calls `written`.
     """
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._users: dict[_Key, UserHistory] = {}  # in the order of their last use
-        self._in_use: list[set[_Key]] = []  # one for each open batch
+        self._in_use: list[set[_Key]] = []  # the users of each open batch
         self.noted: dict[tuple[str, str, str, str], Sighting] = {}
 
     def __len__(self) -> int:
@@ -37,10 +40,10 @@ class Users:
 
     @contextmanager
     def batch(self, events: Iterable[Decoded]) -> Iterator[None]:
-        """Keep the users of these events in memory until the `with` block ends. In the block, call `read` (or `missing`, then
-        `keep`), then `derive`.
+        """Keep the users of `events` in memory until the `with` block ends.
 
-        Two batches may be open at once: one of the live evaluation, and one of new rules that read earlier events.
+        Within the block, call `read` (or `missing`, then `keep`), then `derive`. Two batches may be open at once: one
+        of the live evaluation, and one of new rules that read earlier events.
         """
         keys = {(event.org, name) for event, raw in events if (name := user_of(raw)) is not None}
         for key in keys & self._users.keys():
@@ -54,13 +57,13 @@ class Users:
 
     def _forget_the_oldest(self) -> None:
         if (excess := len(self._users) - self._most) > 0:
-            # Keep users with noted sightings: the store may not have these sightings yet when it is read again.
+            # Keep users with new sightings: when the user is read again, the store may not have these sightings yet.
             kept = {key[:2] for key in self.noted}.union(*self._in_use)
             for key in list(islice((key for key in self._users if key not in kept), excess)):
                 del self._users[key]
 
     async def read(self, store: SightingReader, events: Iterable[Decoded]) -> None:
-        """Read the users of these events that are not in memory from `store`.
+        """Read from `store` the users of `events` that are not in memory.
 
         Raises:
             StoreError: the store cannot be read.
@@ -69,7 +72,7 @@ class Users:
             self.keep(org, names, await store.sightings(org, names))
 
     def missing(self, events: Iterable[Decoded]) -> dict[str, set[str]]:
-        """Return, for each org, the ids of those users in `events` that are not in memory."""
+        """Return the ids of the users in `events` that are not in memory, by org."""
         found: dict[str, set[str]] = {}
         for event, raw in events:
             name = user_of(raw)
@@ -78,9 +81,9 @@ class Users:
         return found
 
     def keep(self, org: str, names: Iterable[str], found: Sequence[Sighting]) -> None:
-        """Keep the users `names` of `org` with their stored sightings `found`. Users that are in memory already do not
-        change."""
-        # Sightings that wait to be written are newer than those that were read.
+        """Add the users `names` of `org` to memory, with `found`, their stored sightings. Users that are in memory do
+        not change."""
+        # Sightings that are not stored yet are newer than those that were read.
         rows = {(one.user, one.kind, one.value): one for one in found}
         rows |= {key[1:]: one for key, one in self.noted.items() if key[0] == org}
         of_each: dict[str, list[Sighting]] = {name: [] for name in names}
@@ -92,7 +95,8 @@ class Users:
                 self._users[org, name] = UserHistory(sightings)
 
     def derive(self, event: Event, raw: dict[str, Any], *, note: bool = True) -> None:
-        """Put the derived fields of an event into `raw`. With `note`, add the event's new sightings to `noted`."""
+        """Put the derived fields of `event` into `raw`, its decoded body. If `note` is True, add the new sightings to
+        `noted`."""
         name = user_of(raw)
         fields, sightings = derive(event, raw, self._users.get((event.org, name)) if name else None)
         raw.pop("forwarder", None)
@@ -101,6 +105,6 @@ class Users:
             self.noted |= {(one.org, one.user, one.kind, one.value): one for one in sightings}
 
     def written(self) -> None:
-        """Clear `noted`: its sightings are stored now."""
+        """Clear `noted`, after the caller has stored the sightings in it."""
         self.noted.clear()
         self._forget_the_oldest()
