@@ -15,13 +15,13 @@ TARGET = Path(__file__).parent.parent / "forwarder" / "core" / "catalogue.py"
 def main(source: Path) -> None:
     catalogue = json.loads(source.read_text(encoding="utf-8"))
     lines = [
-        '"""Okta\'s public catalogue of event types: names and tags. Made by tools/make_catalogue.py."""',
+        '"""Okta\'s public catalogue of event types, with the tags of each type. tools/make_catalogue.py generates this file."""',
         "",
         f'RELEASE = "{catalogue["release"]}"',
-        '"""Okta\'s release that the catalogue belongs to."""',
+        '"""The release of Okta that the catalogue was published for."""',
         "",
         'HOOK_ELIGIBLE = "event-hook-eligible"',
-        '"""The tag of a type that Okta delivers by event hooks; all others come only by the System Log."""',
+        '"""The tag of the event types that Okta delivers by event hooks. All other types come only from the System Log."""',
         "",
         "EVENT_TYPES: dict[str, tuple[str, ...]] = {",
     ]

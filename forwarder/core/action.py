@@ -16,12 +16,12 @@ from forwarder.core.time import Micros
 
 
 class EffectKind(StrEnum):
-    """How the effect of an action ends. The kind is fixed in the code, because no configuration can make an action
-    reversible."""
+    """The way in which the effect of an action ends. The code fixes the kind of each action, because no configuration
+    can make an action reversible."""
 
     QUIET = "quiet"
-    """The action only reports something. No limit counts it, and the age of the event does not matter. `user_risk` has
-    this kind too, although Okta's policies may act on the risk."""
+    """The action only reports something. No limit counts such an action, and the age of the event does not matter.
+    `user_risk` has this kind too, although Okta's policies may act on the risk."""
     MENDING = "mending"
     """The action cannot be undone. Its effect ends when the user signs in again or sets a new password."""
     TIMED = "timed"
@@ -42,16 +42,16 @@ KINDS: Mapping[str, EffectKind] = {
     "block_ip": EffectKind.TIMED,
     "prompt": EffectKind.PROMPT,
 }
-"""All actions. None of them deletes or deactivates a user, or resets a password or a factor."""
+"""The kind of each action, by name. No action deletes or deactivates a user, or resets a password or a factor."""
 
 ASKS = frozenset({"suspend", "block_ip", "expire_password"})
-"""Actions that need an operator's approval, unless the rule says `approve: no`."""
+"""The names of the actions that need an operator's approval, unless the rule says `approve: no`."""
 
 OUTSIDE = frozenset({"notify", "risk_event"})
-"""Actions that call the webhook or receiver named in `to`, not the API of the org."""
+"""The names of the actions that call the webhook or receiver that `to` names, not the API of the org."""
 
 WITHOUT_USER = frozenset({"notify", "block_ip"})
-"""Actions that are not about a user."""
+"""The names of the actions whose target is not a user."""
 
 
 class ActionState(StrEnum):
@@ -59,20 +59,20 @@ class ActionState(StrEnum):
 
     PLANNED = "planned"
     WAITING = "waiting"
-    """The action waits for what `waits_for` says."""
+    """The action waits. The action's `waits_for` says for what."""
     CALLING = "calling"
-    """It is not known whether the call was sent, because this state is stored before the call is sent."""
+    """The call may have been sent: the forwarder stores this state before it sends the call."""
     PROMPTING = "prompting"
     """The user was asked, and has not answered yet."""
     LIVE = "live"
     """The action was done, and will be undone at `undo_due`."""
     UNDOING = "undoing"
-    """It is not known whether the call that undoes the action was sent."""
+    """The call that undoes the action may have been sent: the forwarder stores this state before it sends the call."""
     ENDED = "ended"
 
 
 class Outcome(StrEnum):
-    """The result of an action; the label `outcome` of its metric."""
+    """The result of an action. Each value is also a value of the label `outcome` of a metric."""
 
     DONE = "done"
     ACCEPTED = "accepted"
@@ -80,17 +80,18 @@ class Outcome(StrEnum):
     NO_OP = "no_op"
     """The target was already in the wanted state."""
     REFUSED = "refused"
-    """A guard or an operator refused the action. `reason` says why."""
+    """A guard or an operator refused the action. The action's `reason` says why."""
     FAILED = "failed"
     UNKNOWN = "unknown"
-    """It is not known whether the prompt was sent. The prompt is never sent again."""
+    """It is unknown whether the prompt was sent. The prompt is never sent again, because a user must not be asked
+    twice."""
     SHADOW = "shadow"
-    """The action was in shadow mode: everything was done except the call."""
+    """The action was in shadow mode: the forwarder did everything except the call."""
 
 
 class Reason(StrEnum):
-    """Why an action was refused or waits. First come the reasons of the guards, in the guards' order, then other
-    reasons."""
+    """The reason why an action was refused or waits. The reasons of the guards come first, in the order in which the
+    guards run, then the other reasons."""
 
     OFF = "off"
     PAUSED = "paused"
@@ -112,15 +113,15 @@ class Reason(StrEnum):
 
 
 class End(StrEnum):
-    """How the effect of a timed action ended."""
+    """The way in which the effect of a timed action ended."""
 
     UNDONE = "undone"
     NOT_OURS = "not_ours"
-    """Someone else changed the target in the meantime, so the forwarder did not change it back."""
+    """Someone else changed the target after the action, so the forwarder did not undo the action."""
 
 
 class Waits(StrEnum):
-    """What a waiting action waits for; the label `for` of its metric."""
+    """What a waiting action waits for. Each value is also a value of the label `for` of a metric."""
 
     APPROVAL = "approval"
     RETRY = "retry"
@@ -131,9 +132,9 @@ class ActionTarget(msgspec.Struct, frozen=True, omit_defaults=True):
     """The target of an action.
 
     Attributes:
-        kind: `user`, `ip`, or `alert` if the target is neither a user nor an IP address.
+        kind: `user`, `ip`, or `alert` if the action has neither a user nor an IP address as its target.
         id: Okta's ID of the user, or the IP address.
-        name: the user's login in the event; only for display.
+        name: the user's login in the event, only for display; empty if the target is not a user.
     """
 
     kind: str
@@ -146,7 +147,10 @@ class ActionRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         to: the name of the org, the webhook or the receiver.
-        path: the path in Okta's API. It is empty for a webhook or a receiver, because the configuration has their URLs.
+        method: the HTTP method.
+        path: the path in Okta's API. For a webhook or a receiver, the path is empty, because the configuration has the
+            URL.
+        body: the JSON value of the body; None if the request has no body.
     """
 
     to: str
@@ -156,15 +160,17 @@ class ActionRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Approval(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An operator's decision about an action, or the need for such a decision.
+    """An operator's decision about an action, or the request for such a decision.
 
     Attributes:
-        until: the time until which the action can be approved.
-        why: why a decision is needed: `asks` if actions with this name need one, else the limit that the action
-            exceeds.
-        by: who decided: the name of the ops token, or the user that a trusted proxy names.
-        at: when the operator decided; None if there is no decision yet.
-        given: True if the action was approved, False if it was denied; None if there is no decision yet.
+        until: the time until which an operator can approve the action.
+        why: why the action needs a decision: `asks` if all actions with this name need a decision, else the name of the
+            limit that the action exceeds.
+        by: who decided: the name of the ops token, or the user that a trusted proxy names; empty if no operator has
+            decided yet.
+        at: when the operator decided; None if no operator has decided yet.
+        given: True if the operator approved the action, False if the operator denied the action; None if no operator
+            has decided yet.
     """
 
     until: Micros
@@ -175,7 +181,7 @@ class Approval(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def limit(self) -> str:
-        """The limit that the action exceeds; empty if it exceeds none."""
+        """The name of the limit that the action exceeds; empty if the action exceeds no limit."""
         return "" if self.why == "asks" else self.why
 
 
@@ -186,26 +192,30 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
         key: the unique key of the action (see `key_of`).
         rule, title: the ID and the title of the alert's rule.
         alert: the uuid of the alert.
-        events: the uuids of the alert's last events. The last of them completed the alert.
-        published: when the last event happened. If this was too long ago, the action is late.
-        late: whether the alert is marked as late: its event was already old when the forwarder received it.
-        made_by: what caused the last event: the IDs of its actor, of the API token and of the transaction.
-        trigger: the type of the last event.
+        events: the uuids of the alert's last events. The last of these events completed the alert.
+        published: when the last event happened. If this time is too long ago, the action is late.
+        late: whether the alert is marked as late, because its event was already old when the forwarder received the
+            event.
+        made_by: what caused the last event: the IDs of the event's actor, API token and transaction.
+        trigger: the event type of the last event.
         name: the name of the action, one of `KINDS`.
         settings: the settings of the action in the rule: `for` (in seconds), `group`, `by`, `to`, …
         mode: the mode in which the action was planned: `shadow` or `enforce`.
         subject: the body of the alert, if the action needs more of the alert than this row has; else empty.
         parent: the key of the prompt whose answer planned this action; empty if the rule planned it.
-        due: when to process the action next; None if it has ended, or waits for an operator.
+        due: when the action must be processed next; None if the action has ended or waits for an operator.
         attempts: the number of tries that have failed since the last success.
         before, after: the state of the target before and after the call.
         answer: the answer to a prompt: approved, denied, timeout, unreachable or unknown.
-        handle: the handle with which the answer to a prompt is polled. It is secret: never shown or exported.
+        handle: the handle with which the forwarder polls the answer to a prompt. The handle is secret: it is never
+            shown or exported.
         detail: one line for an operator: why the action is in its state, and what to do.
-        request_id, error_id: IDs of Okta's last response, by which Okta's support can find it.
-        undone_by: what undid the action: `time`, `protected`, or `hand:` with a person's name; empty if it was not
-            undone.
-        undone_why: the reason that the person gave, or why the target is protected.
+        request_id, error_id: IDs of Okta's last response, by which Okta's support can find the response.
+        called_at: when the forwarder began to send the call; None if no call was sent.
+        undo_due: when the action will be undone; None if the action is not undone by time.
+        undone_by: what undid the action: `time`, `protected`, or `hand:` with a person's name; empty if the action was
+            not undone.
+        undone_why: the reason that the person gave, or the reason why the target is protected.
     """
 
     key: str
@@ -256,8 +266,8 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def follows_answer(self) -> bool:
-        """Whether the answer to a prompt planned this action. A notification about an approval also has a parent, but
-        does not count."""
+        """Whether the answer to a prompt planned this action. False for a notification about an approval, although such
+        a notification has a `parent` too."""
         return bool(self.parent) and "about" not in self.settings
 
     @property
@@ -267,23 +277,23 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def key_of(org: str, alert: str, name: str, target: ActionTarget, path: Sequence[str] = ()) -> str:
-    """Return the key of an action. The store has one action for each key, so one alert never has the same effect on the
-    same target twice.
+    """Return the key of an action, which is a hash of the parameters. The store has at most one action for each key, so
+    one alert never has the same effect on the same target twice.
 
-    If a rule has two actions with the same name, `path` distinguishes them: it has the group or receiver of the action,
-    or the answer to a prompt that leads to the action.
+    If a rule has two actions with the same name, `path` distinguishes them. `path` has the group or the receiver of the
+    action, or the answer to a prompt that leads to the action.
     """
     named = msgspec.json.encode([org, alert, name, target.kind, target.id, *path])
     return sha256(named).hexdigest()
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """What the store knows about an event that an alert names.
+    """The facts in the store that confirm or contradict an event that an alert names.
 
     Attributes:
-        digest: the digest of the event's first copy (`core.event.digest`); None if it is not known.
-        logged: True if the System Log has shown the event, False if it has shown another event with the same uuid, None
-            if it has shown neither.
+        digest: the digest of the event's first copy (`core.event.digest`); None if the store does not have the digest.
+        logged: True if the event came from the System Log, False if a different event with the same uuid came from the
+            System Log, None if no event with this uuid came from the System Log yet.
     """
 
     digest: bytes | None = None
@@ -291,32 +301,33 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class ClaimReader(Protocol):
-    """The part of the store that the guards read. Each method raises StoreError if the store cannot be used."""
+    """The methods of the store that the guards use. Each method raises StoreError if the store cannot be used."""
 
     async def claims(self, org: str, uuids: Sequence[str]) -> Mapping[str, Claim]:
-        """Return what the store knows about the events `uuids` of `org`, by uuid. Events that the store does not know
-        are left out."""
+        """Return the claims about the events `uuids` of `org`, by uuid. The result leaves out events that the store
+        does not know."""
 
     async def users_at(self, org: str, address: str, since: Micros) -> int:
-        """Return the number of users of `org` that had a successful event from the IP address at `since` or later."""
+        """Return the number of users of `org` that had a successful event from the IP address `address` at the time
+        `since` or later."""
 
 
 class ActionStore(ClaimReader, Protocol):
-    """The part of the store that reactions use. Each method raises StoreError if the store cannot be used."""
+    """The methods of the store that reactions use. Each method raises StoreError if the store cannot be used."""
 
     async def load_actions(self, since: Micros) -> list[Action]:
-        """Return all open actions, and the ended actions that changed at `since` or later, oldest first."""
+        """Return all open actions, and the ended actions that changed at the time `since` or later, oldest first."""
 
     async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> frozenset[str]:
-        """Store `actions`, append the events of `batch` and set its cursor, in one transaction.
+        """Store `actions`, append the events of `batch` and set the cursor of `batch`, in one transaction.
 
-        An action replaces the stored action with the same key. Exception: a PLANNED action is not stored if its key is
-        stored already. Return the keys of the actions that were not stored.
+        An action replaces the stored action with the same key. Exception: a PLANNED action is not stored if the store
+        already has an action with its key. Return the keys of the actions that were not stored.
 
         Raises:
-            StoreError: the commit failed or cannot be confirmed. The call may be repeated; PLANNED actions that were
-                committed the first time are then not stored again.
+            StoreError: the commit failed, or it is unknown whether the commit succeeded. The call may be repeated: if
+                the first call has committed the PLANNED actions, the second call does not store them again.
         """
 
     async def cursor(self, name: str) -> str | None:
-        """Return the last value that was stored for the cursor `name`; None if there is none."""
+        """Return the last value that was stored for the cursor `name`; None if no value was stored."""

@@ -1,7 +1,8 @@
-"""Converts an action to text and JSON, for lists and exports, and to an event. docs/mapping.md shows the event's JSON.
+"""Converts an action to text, to JSON (for lists and exports), and to an event. docs/mapping.md shows the event's JSON.
 
-Each visible change of an action is stored as an event in the format of Okta's events. Its actor is the forwarder, its
-target is the user, its `eventType` is `forwarder.action`, and the action itself is under `forwarder.action`.
+The forwarder stores each visible change of an action as an event in the format of Okta's events. The event's actor is
+the forwarder, the target is the user, the `eventType` is `forwarder.action`, and the action itself is under
+`forwarder.action`.
 """
 
 from typing import Any
@@ -21,12 +22,13 @@ ACTOR = "okta-forwarder"
 
 _NAMESPACE = UUID("3f0a8f0e-6f1e-5d5b-8f57-6f6b74612d67")
 _MOST_BYTES = 32 * 1024
-"""The maximum size in bytes of a request's body or of a target's state in an event. A network zone may have thousands
-of entries. The row of the action keeps the whole body and state."""
+"""The maximum size in bytes of a request's body or of a target's state in an event. A network zone, for example, may
+have thousands of entries. The action's row in the store always has the whole body and state."""
 
 _NOT_SHOWN = {"name", "subject", "handle", "made_by", "trigger"}
-"""Fields that are not shown under their names: `name` is shown as `action`, the body of the alert is in the alert's own
-event, `handle` is secret, and the others say what caused the event, such as a token."""
+"""Fields of an action that its JSON does not have under their own names. `name` is shown as `action`. `subject` (the
+body of the alert) is in the alert's own event. `handle` is secret. `made_by` and `trigger` describe the event that
+caused the alert, for example its API token."""
 
 _TIMES = {"published", "due", "planned_at", "called_at", "seen_at", "undo_due", "undone_at"}
 _RESULTS: dict[str, str] = {
@@ -38,8 +40,8 @@ _RESULTS: dict[str, str] = {
     End.UNDONE: "SUCCESS",
     End.NOT_OURS: "FAILURE",
 }
-"""The event's `outcome.result` (one of Okta's values) for each change of an action. For all other changes it is
-UNKNOWN."""
+"""The event's `outcome.result` (one of Okta's values) for each change of an action. For a change that is not listed,
+the result is UNKNOWN."""
 
 _WORRYING = {Outcome.FAILED, Outcome.UNKNOWN, End.NOT_OURS}
 _WORDS: dict[str, str] = {
@@ -51,8 +53,8 @@ _WORDS: dict[str, str] = {
     Outcome.NO_OP: "nothing to do, it was already done",
     Outcome.UNKNOWN: "it is not known whether it was done",
 }
-"""The text for each change of an action. If a change is not listed, its name is the text. The reason follows in
-parentheses."""
+"""The text for each change of an action. For a change that is not listed, the text is the name of the change.
+`words_of` adds the reason in parentheses."""
 
 _WHOLE: dict[tuple[str, str], str] = {
     (Waits.CONFIRMATION, Reason.UNCONFIRMED): "waits until the System Log shows the event",
@@ -65,7 +67,7 @@ _WHOLE: dict[tuple[str, str], str] = {
     (End.UNDONE, "hand"): "undone by hand",
     (End.UNDONE, "protected"): "undone, because the target is protected now",
 }
-"""The complete text for each of these pairs (change, reason)."""
+"""The complete text for some pairs of a change and a reason."""
 
 _ANSWERS = {
     "approved": "the user approved",
@@ -77,12 +79,12 @@ _ANSWERS = {
 
 
 def change_of(action: Action) -> str:
-    """Return the change of an action: its end, else its outcome, else what it waits for, else its state."""
+    """Return the last change of `action`: the first of `end`, `outcome`, `waits_for` and `state` that is not None."""
     return str(action.end or action.outcome or action.waits_for or action.state)
 
 
 def words_of(action: Action) -> str:
-    """Return a text about the state of an action, such as `refused (protected)`."""
+    """Return a text that describes the state of `action`, such as `refused (protected)`."""
     if action.answer:
         return _ANSWERS.get(action.answer, action.answer)
     if action.end is End.NOT_OURS:
@@ -97,20 +99,21 @@ def words_of(action: Action) -> str:
 
 
 def reason_of(action: Action) -> str:
-    """Return what undid an action, if its effect has ended; else why it was refused or waits; else an empty string."""
+    """Return what undid `action`, if its effect has ended; else the reason why it was refused or waits; the empty
+    string if there is no such reason."""
     return action.undone_by.partition(":")[0] if action.end else str(action.reason or "")
 
 
 def about(action: Action) -> str:
-    """Return the name and the target of an action in one line of text, such as `suspend of jane@corp.example`."""
+    """Return the name and the target of `action` in one line of text, such as `suspend of jane@corp.example`."""
     target = action.target
     name = printable_line(target.name or target.id)
     return action.name if target.kind == "alert" else f"{action.name} of {name}"
 
 
 def as_json(action: Action) -> dict[str, Any]:
-    """Return the fields of an action for JSON, without empty fields and fields that must not be shown. Times are texts,
-    and secrets are redacted."""
+    """Return the fields of `action` as a JSON object, without empty fields and without fields that must not be shown.
+    Times are texts in ISO 8601, and secrets are redacted."""
     fields: dict[str, Any] = {"id": action.id, "action": action.name, "code": code_of(action.alert)}
     for name in action.__struct_fields__:
         value = getattr(action, name)
@@ -129,10 +132,10 @@ def _approval(approval: Approval) -> dict[str, Any]:
 
 
 def to_event(action: Action, at: Micros) -> Event:
-    """Return the event to store about the last change of an action. `at` is the time of the change.
+    """Return the event that describes the last change of `action`. `at` is the time of the change.
 
-    The same change of the same action always has the same uuid. So if the event is stored again after a crash, it is a
-    duplicate.
+    The event of the same change of the same action always has the same uuid. So if the forwarder stores the event again
+    after a crash, the second copy counts as a duplicate.
     """
     change = change_of(action)
     until = action.approval.until if action.approval and change == Waits.APPROVAL else action.undo_due
@@ -156,7 +159,8 @@ def to_event(action: Action, at: Micros) -> Event:
 
 
 def _cut(shown: dict[str, Any]) -> dict[str, Any]:
-    """If a request's body or a target's state is too large for an event, replace it with a note about its size."""
+    """Return the JSON object `shown` of an action. If the body of the request or the state of the target is larger than
+    _MOST_BYTES, replace it with a note about its size."""
     request = shown.get("request")
     if request and "body" in request:
         shown["request"] = request | {"body": _fitting(request["body"])}

@@ -1,7 +1,8 @@
-"""An alert: the finding of a rule, stored as an event. docs/mapping.md shows its JSON.
+"""The type of an alert (the finding of a rule), and its conversion to an event. docs/mapping.md shows the event's JSON.
 
-An alert has some keys of the Okta event that completed it (`actor`, `client`, `target`, …), so that code for events can
-also read alerts. Its `eventType` is `forwarder.alert`, and the finding itself is under `forwarder.alert`.
+The event of an alert has some keys of the Okta event that completed the alert (`actor`, `client`, `target`, …), so that
+code for Okta's events can also read alerts. The `eventType` is `forwarder.alert`, and the finding itself is under
+`forwarder.alert`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +18,8 @@ from forwarder.core.time import Micros, iso
 EVENT_TYPE = "forwarder.alert"
 
 MOST_EVENTS = 100
-"""The maximum number of event uuids in an alert. The alert has the uuids of the last events; `count` and `matched`
-count all events."""
+"""The maximum number of event uuids in an alert. If a finding has more events, the alert has the uuids of the last
+events, and `count` and `matched` still count all events."""
 
 SEVERITIES = {"informational": 21, "low": 21, "medium": 47, "high": 73, "critical": 99}
 """Elastic's severity number for each level of Sigma."""
@@ -37,21 +38,22 @@ _TAKEN_OVER = (
 )
 """Keys that an alert copies from the Okta event that completed it. Debug data is not copied."""
 
-_CODE_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base32: no two look alike
+_CODE_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base32, in which no two characters look alike
 
 _MOST_BYTES = 64 * 1024
-"""The maximum size in bytes of all copied values together. A sender may send values of any size, so the largest values
-are left out until the rest fits."""
+"""The maximum size in bytes of all copied values together. A sender may send values of any size. The largest values are
+left out until the others fit."""
 
 
 class RuleInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """The rule of an alert.
 
     Attributes:
-        kind: `event`, or the type of the correlation.
+        level: the severity of the rule, a level of Sigma (a key of `SEVERITIES`).
+        kind: `event` for a rule about single events; for a correlation, its type.
         references: URLs of pages about the rule.
         ruleset: the name of the file that contains the rule.
-        aliases: for each alias in the group of the alert, the fields that the alias stands for.
+        aliases: the fields that each alias stands for, by alias, for the aliases in the group of the alert.
     """
 
     id: str
@@ -65,9 +67,9 @@ class RuleInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class AlertWindow(msgspec.Struct, frozen=True):
-    """The time from the first event of an alert to the last, by Okta's clock.
+    """The time from the first event of an alert (`start`) to the last event (`end`), by Okta's clock.
 
-    `seconds` is the timespan of the rule; 0 if the rule has none.
+    `seconds` is the timespan of the rule; 0 if the rule has no timespan.
     """
 
     start: Micros
@@ -79,14 +81,15 @@ class Alert(msgspec.Struct, frozen=True):
     """The finding of a rule.
 
     Attributes:
-        group: the fields that the rule groups events by, such as the user, and their values in this alert.
+        group: the value of each field by which the rule groups events, such as the user; by name of the field.
         first: the uuid of the first event in the window.
         events: the uuids of the last events in the window, oldest first, at most `MOST_EVENTS`.
-        count: the number that the rule's condition compares: how many events, values or rules are in the window.
+        count: the number that the rule's condition compares: the number of events, of values or of rules in the window.
         matched: the number of events that matched since the last alert of this rule and group, including the window.
-        held_back: the number of alerts of this rule and group that were held back, because the last alert was too
-            recent.
-        late: whether the event was older than `rules.late` when it was received. Reactions ignore such an alert.
+        held_back: the number of alerts of this rule and group that were not stored, because they came too soon after
+            the last alert.
+        late: whether the last event was older than `rules.late` when the forwarder received it. Reactions ignore a late
+            alert.
     """
 
     org: str
@@ -102,7 +105,7 @@ class Alert(msgspec.Struct, frozen=True):
 
     @property
     def uuid(self) -> str:
-        """The uuid of the alert. It is the same for the same org, rule, group and first event."""
+        """The uuid of the alert. Two alerts with the same org, rule, group and first event have the same uuid."""
         named = [self.org, self.rule.id, sorted(self.group.items()), self.first]
         return str(uuid5(_NAMESPACE, msgspec.json.encode(named).decode()))
 
@@ -110,7 +113,8 @@ class Alert(msgspec.Struct, frozen=True):
 def to_event(alert: Alert, trigger: Mapping[str, Any], at: Micros, *, mode: str = "alert") -> Event:
     """Return `alert` as an event to store.
 
-    `trigger` is the decoded Okta event that completed the alert; `at` is the current time.
+    `trigger` is the decoded Okta event that completed the alert. `at` is the current time. `mode` is
+    `forwarder.alert.mode` of the event.
     """
     body = msgspec.json.encode(
         {
@@ -145,7 +149,8 @@ def to_event(alert: Alert, trigger: Mapping[str, Any], at: Micros, *, mode: str 
 
 
 def code_of(uuid: str) -> str:
-    """Return the 4-character code of the alert with this uuid. A prompt shows the same code on the user's phone."""
+    """Return the 4-character code of the alert with the uuid `uuid`. A prompt about the alert shows this code on the
+    user's phone."""
     drawn = int.from_bytes(sha256(b"code:" + uuid.encode()).digest())
     return "".join(_CODE_LETTERS[drawn >> 5 * place & 31] for place in range(4))
 

@@ -1,4 +1,5 @@
-"""Collects the body of a response up to a maximum size, because a kilobyte of gzip can become a gigabyte."""
+"""Collects the body of a request or a response up to a maximum size, also after inflating: a kilobyte of gzip can
+become a gigabyte."""
 
 import zlib
 
@@ -8,10 +9,11 @@ _GZIP = 16 + zlib.MAX_WBITS
 _STEP = 64 * 1024
 _FREE_MEMBERS = 1_000
 _MEMBER_BYTES = 1024
-"""If a gzip body has more than _FREE_MEMBERS members, they must have at least this many inflated bytes on average.
+"""The number of inflated bytes that each further member of a gzip body must have on average, after the first
+_FREE_MEMBERS members.
 
-An empty member has 20 bytes, and takes longer to inflate than 10 KiB of text. Programs that write many members put
-about 10 KiB into each.
+An empty member has 20 bytes, and takes longer to inflate than 10 KiB of text, so a small body with many members would
+take very long. Programs that write many members write about 10 KiB into each member.
 """
 
 
@@ -20,7 +22,7 @@ class BodyTooLargeError(ForwarderError):
 
 
 class BodyEncodingError(ForwarderError):
-    """A body is not encoded as its header says, or its encoding is not gzip."""
+    """A body does not have the encoding that its header names, or the header names an encoding other than gzip."""
 
 
 class BoundedBody:
@@ -30,7 +32,8 @@ class BoundedBody:
     """
 
     def __init__(self, content_encoding: str, limit: int) -> None:
-        """Start with an empty body. `content_encoding` is the value of the header; empty if there is no header.
+        """Start with an empty body. `content_encoding` is the value of the header `Content-Encoding`; empty if there is
+        no such header.
 
         Raises:
             BodyEncodingError: the encoding is neither gzip nor identity.
@@ -58,7 +61,7 @@ class BoundedBody:
             self._body += piece
             return
         try:
-            for start in range(0, len(piece), _STEP):  # zlib copies the rest of the step for each member
+            for start in range(0, len(piece), _STEP):  # small steps: zlib copies the rest of a step for each member
                 self._inflate(piece[start : start + _STEP])
         except zlib.error:
             raise BodyEncodingError("its content encoding is gzip, but the body is not valid gzip") from None
@@ -80,10 +83,10 @@ class BoundedBody:
             piece = self._inflater.unused_data
 
     def finish(self) -> bytes:
-        """Return the whole body, inflated.
+        """Return the whole body, inflated. Call this after the last `feed`.
 
         Raises:
-            BodyEncodingError: the gzip stream ends too early.
+            BodyEncodingError: the body is gzip, but is incomplete.
         """
         if self._inflater is not None and self._received and not self._inflater.eof:
             raise BodyEncodingError("it is compressed with gzip, but ends too early")

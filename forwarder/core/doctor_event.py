@@ -1,5 +1,5 @@
-"""The test event that `forwarder doctor --send` posts. It has the format of Okta's events, and can be recognized in
-every sink."""
+"""The test event that `forwarder doctor --send` posts. The event has the format of Okta's events, and its type and uuid
+make it recognizable in every sink."""
 
 from typing import Any
 

@@ -1,13 +1,15 @@
-"""The errors that cross packages or reach an operator. An error inside one package is defined there."""
+"""The exceptions that are raised in one package and caught in another, or that an operator sees. An exception that only
+one package uses is defined in that package."""
 
 
 class ForwarderError(Exception):
-    """The base of all errors that the forwarder raises on purpose. The text says what failed, where, and what to do."""
+    """The base class of all exceptions that the forwarder raises on purpose. The text says what failed, where, and what
+    to do."""
 
 
 class SettingsError(ForwarderError):
-    """The configuration has problems. Each of `problems` is one line: the path of the setting, what is wrong, and a
-    hint."""
+    """The configuration has problems. Each item of `problems` is one line with the path of the setting, the problem,
+    and a hint."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -15,19 +17,21 @@ class SettingsError(ForwarderError):
 
 
 class NotAnEventError(ForwarderError):
-    """An element of an envelope or page is malformed."""
+    """An element of a POST from Okta, or of a page of the System Log, is malformed: it is not an event."""
 
 
 class JsonStructureError(ForwarderError):
-    """A text lacks the JSON list that it must have. (An invalid element of the list is a NotAnEventError.)"""
+    """A text from Okta does not contain the JSON list that it must contain, so no event of the text can be read."""
 
 
 class UnmappableError(ForwarderError):
-    """No document can be made from an event. The event becomes a dead letter with the text of this error."""
+    """An event cannot be converted to a document for a sink. The event becomes a dead letter with the text of this
+    error."""
 
 
 class BadRequestError(ForwarderError):
-    """A POST is not an event hook. `status` is the HTTP status of the forwarder's response: 400, 413 or 415."""
+    """The body of a POST cannot be read as the body of an event hook. `status` is the HTTP status of the forwarder's
+    response: 400, 413 or 415."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -39,7 +43,7 @@ class StoreError(ForwarderError):
 
 
 class StoreLockedError(StoreError):
-    """Another forwarder uses this store."""
+    """Another process has opened the store, so this process must not use it."""
 
 
 class StoreMovedError(StoreError):
@@ -47,11 +51,12 @@ class StoreMovedError(StoreError):
 
 
 class StoreFormatError(StoreError):
-    """The file is not a store, is damaged, or is from a newer version. The file was not changed."""
+    """The file of the store is not a store, is damaged, or was written by a newer version of the forwarder. The file
+    was not changed."""
 
 
 class StoreFullError(StoreError):
-    """The disk is full, or events that sinks have not received yet fill `store.max_size`."""
+    """The disk is full, or `store.max_size` is filled with events that some sinks have not received yet."""
 
 
 class StoreTooSmallError(StoreFullError):
@@ -59,11 +64,11 @@ class StoreTooSmallError(StoreFullError):
 
 
 class StoreTimeoutError(StoreError):
-    """A batch was not committed in time. It may still be committed later."""
+    """A batch was not committed in time. The batch may still be committed later."""
 
 
 class SinkError(ForwarderError):
-    """A sink cannot be built or used as configured."""
+    """A sink cannot be built or used with its settings."""
 
 
 class RuleFileError(ForwarderError):
@@ -71,22 +76,23 @@ class RuleFileError(ForwarderError):
 
 
 class ReactionError(ForwarderError):
-    """An action cannot be changed as an operator asked."""
+    """The forwarder cannot change an action in the way that an operator asked for."""
 
 
 class SetupError(ForwarderError):
-    """`setup` cannot prepare the other system, for example because a permission, a feature or space is missing."""
+    """The command `setup` cannot prepare a server, for example because a permission, a feature or disk space is
+    missing."""
 
 
 class OktaError(ForwarderError):
-    """A call of Okta's API failed."""
+    """A call of Okta's API failed. The subclasses say how."""
 
 
 class OktaRefusedError(OktaError):
     """Okta refused a call with the HTTP status `status`.
 
-    `code` is Okta's `errorCode`, such as E0000006, or the `error` of its token endpoint; empty if the response has
-    neither. `hint` is the part of the message that says what to do.
+    `code` is Okta's `errorCode`, such as E0000006, or the `error` of Okta's token endpoint; empty if the response has
+    neither. `hint` is the part of the message that says what to do; empty if the message has no such part.
     """
 
     def __init__(self, status: int, code: str, message: str, hint: str = "") -> None:
@@ -97,7 +103,8 @@ class OktaRefusedError(OktaError):
 
 
 class HookUnverifiedError(OktaRefusedError):
-    """The hook's URL did not return Okta's challenge, so Okta sends no events to this URL."""
+    """Okta refused to verify a hook, because the hook's URL did not return Okta's challenge. Okta sends no events to
+    this URL."""
 
 
 class OktaUnreachableError(OktaError):

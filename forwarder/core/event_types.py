@@ -1,4 +1,4 @@
-"""Matches event types against names and patterns. In a pattern, `*` stands for any text, as in `user.session.*`."""
+"""Compares event types with names and patterns. In a pattern, `*` stands for any text, as in `user.session.*`."""
 
 import difflib
 import re
@@ -10,7 +10,8 @@ from forwarder.core.catalogue import EVENT_TYPES, RELEASE
 from forwarder.core.doctor_event import EVENT_TYPE as DOCTOR_EVENT_TYPE
 
 _MOST = 4_096
-"""The maximum number of event types whose result is cached, because a sender may invent any number of types."""
+"""The maximum number of event types for which a result is cached. Without this limit, a sender that invents event types
+could fill the memory."""
 
 
 class EventTypes:
@@ -31,17 +32,18 @@ class EventTypes:
 
 
 def _expression(name: str) -> str:
-    """Return the regular expression for `name`.
+    """Return a regular expression that matches what `name`, a name or a pattern, matches.
 
-    The text after each `*` is tried only at the first place where it matches. So no event type, even if a sender
-    invents it, makes a pattern with many `*` slow.
+    The expression tries the text after each `*` only at the first place where the text matches. Without this, an event
+    type that a sender invents could make a pattern with many `*` very slow.
     """
     begin, *rest = map(re.escape, name.split("*"))
     return begin + "".join(f"(?>.*?{text})" for text in rest[:-1]) + (f".*{rest[-1]}" if rest else "")
 
 
 def unknown_event_type(name: str) -> str | None:
-    """Return an error text if the name or pattern `name` matches no known event type; None if it matches one."""
+    """Return an error text if `name`, a name or a pattern, matches no known event type; None if `name` matches at least
+    one."""
     types = EventTypes([name])
     if any(each in types for each in (*EVENT_TYPES, ALERT_EVENT_TYPE, ACTION_EVENT_TYPE, DOCTOR_EVENT_TYPE)):
         return None

@@ -1,4 +1,4 @@
-"""Converts IPv6 networks that stand for IPv4 networks."""
+"""Converts IPv4 networks in IPv6 notation to IPv4."""
 
 from ipaddress import IPv4Network, IPv6Network
 
@@ -6,9 +6,11 @@ _MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 def unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
-    """Return the IPv4 network if `network` is one in IPv6 notation, such as `::ffff:192.0.2.0/120`; else return `network`.
+    """Return `network` as an IPv4 network if it is one in IPv6 notation, such as `::ffff:192.0.2.0/120`. Return any
+    other network unchanged.
 
-    Addresses in this notation are converted to IPv4 before they are compared, so none would be in the IPv6 network.
+    The forwarder converts such an address to IPv4 before it compares the address with networks, so no address would be
+    in the IPv6 network.
     """
     if not isinstance(network, IPv6Network) or not network.subnet_of(_MAPPED):
         return network

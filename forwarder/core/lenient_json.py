@@ -1,7 +1,6 @@
-r"""Decodes JSON that Okta may send and msgspec refuses: JSON with lone halves of surrogate pairs.
+r"""Decodes JSON that Okta may send and that msgspec refuses: JSON with lone halves of surrogate pairs.
 
-JSON's grammar allows such halves (`\ud800` without its partner), and Java writes them. But msgspec refuses the whole text
-for one of them, even in a field that it skips. So a copy without them is decoded; the stored bytes stay as received.
+JSON's grammar allows a lone half of a surrogate pair (such as `\ud800` without the second half), and Java writes such halves. But msgspec refuses the whole text if it has one, even in a field that msgspec skips. So this module decodes a copy of the text without lone halves. The forwarder stores the bytes as received.
 """
 
 import re
@@ -12,24 +11,26 @@ import msgspec
 
 T = TypeVar("T")
 
-_MAX_ESCAPES = 10_000  # this many take 10 ms, in which the event loop may be held
+_MAX_ESCAPES = 10_000  # to examine this many takes 10 ms, for which the event loop may be blocked
 SURELY_EXAMINED = _MAX_ESCAPES * len(rb"\ud800")
-"""A text of at most this many bytes cannot have more escapes than `decode_leniently` examines."""
+"""The number of bytes up to which `decode_leniently` always examines every escape of a text. A longer text may have
+more than `_MAX_ESCAPES` escapes."""
 
 _HIGH = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
 _LOW = rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _surrogate = re.compile(_HIGH + _LOW + rb"|(?P<lone>" + _HIGH + rb"|" + _LOW + rb")").match
 _to_surrogate = re.compile(rb"(?:[^\\]++|\\(?:[^u]|u[0-9a-ce-fA-CE-F]|u[dD][0-7]))*+", re.DOTALL).match
-_WINDOW = 16_384  # bytes that are searched in one step
-_STEPS = 64  # between two yields
-_REPLACEMENT = rb"\ufffd"  # as long as the escape that it replaces, so that no offset changes
+_WINDOW = 16_384  # bytes that one step searches
+_STEPS = 64  # number of steps between two yields
+_REPLACEMENT = rb"\ufffd"  # has the length of the escape that it replaces, so that no offset changes
 
 
 def replace_lone_surrogates(text: bytes, limit: int | None = _MAX_ESCAPES) -> bytes | None:
-    """Return the JSON `text` with each lone half of a surrogate pair replaced by U+FFFD. The length stays the same.
+    """Return the JSON `text` with each lone half of a surrogate pair replaced by U+FFFD; None if `text` has no lone
+    half.
 
-    Return None if `text` has no lone half. Only the first `limit` escapes of surrogates are examined. If `limit` is
-    None, all are examined, which takes 1 s for 10 MiB of such escapes.
+    The result has the same length as `text`. Only the first `limit` escapes of surrogates are examined. If `limit` is
+    None, all escapes are examined, which takes 1 s for 10 MiB of escapes.
     """
     steps = replace_lone_surrogates_in_steps(text, limit)
     try:
@@ -41,7 +42,8 @@ def replace_lone_surrogates(text: bytes, limit: int | None = _MAX_ESCAPES) -> by
 
 
 def replace_lone_surrogates_in_steps(text: bytes, limit: int | None = None) -> Generator[None, None, bytes | None]:
-    """Do the same as `replace_lone_surrogates`, in a generator that yields about every millisecond."""
+    """Return the result of `replace_lone_surrogates`, from a generator that yields about every millisecond, so that
+    other tasks can run."""
     repaired: bytearray | None = None
     at = examined = steps = 0
     while at < len(text) and examined != limit:
@@ -61,11 +63,11 @@ def replace_lone_surrogates_in_steps(text: bytes, limit: int | None = None) -> G
 
 
 def decode_leniently(decode: Callable[[bytes], T], text: bytes, limit: int | None = _MAX_ESCAPES) -> tuple[T, bytes]:
-    """Decode the JSON `text`, even if it has lone halves of surrogate pairs. `decode` is the method of a msgspec
-    decoder.
+    """Decode the JSON `text`, even if it has lone halves of surrogate pairs. `decode` is the method `decode` of a
+    msgspec decoder.
 
-    Return (value, decoded text). The decoded text is `text`, or `replace_lone_surrogates(text, limit)` if `text` cannot
-    be decoded.
+    Return the value, and the text from which it was decoded: `text`, or `replace_lone_surrogates(text, limit)` if
+    msgspec cannot decode `text`.
 
     Raises:
         msgspec.MsgspecError: `decode` does not accept the text.

@@ -65,7 +65,8 @@ _FIELDS = {
     "transaction": ("detail.*", "id", "type"),
     "version": (),
 }
-"""The fields of each part of an event. `*` stands for other names that Okta does not list, or may add."""
+"""The fields of an event, by the first part of their names. `*` stands for fields that Okta does not list, or may
+add."""
 
 _LISTS = {"target", "client.ipChain", "request.ipChain"}
 
@@ -92,9 +93,9 @@ _PARTS = _parts_by_path(
 
 
 def unknown_field(name: str) -> str | None:
-    """Return an error text if an Okta event cannot have the field `name`; None if it can.
+    """Return an error text if an Okta event cannot have the field `name`; None if an event can have the field.
 
-    `uuid`, `eventType` and `published` count as unknown, because they identify an event and cannot be redacted.
+    `uuid`, `eventType` and `published` count as unknown: they identify an event, so they cannot be redacted.
     """
     path = ""
     parts = name.split(".")

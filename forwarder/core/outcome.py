@@ -1,8 +1,8 @@
-"""The result of one try to send a batch. Each event was delivered, must be retried, or was rejected. `seq` is the
-number of an event in the store.
+"""The result of one try to send a batch to a sink: each event was delivered, must be retried, or was rejected. `seq` is
+the number of an event in the store.
 
-If it is not certain that a sink accepted an event, the event is retried. A second copy is harmless, because each copy
-has the event's uuid in Elasticsearch and in OTLP; a lost event is not.
+If it is unknown whether a sink accepted an event, the event is retried, because an event must not be lost. A second
+copy of an event is harmless: every copy has the event's uuid.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,8 @@ import msgspec
 
 
 class RetryReason(StrEnum):
-    """Why events must be sent again. The value is a label of metrics, so the set is small and fixed."""
+    """The reason why events must be sent again. Each value is also the value of a label of metrics, so the set is small
+    and fixed."""
 
     CONNECTION = "connection"  # no response: refused, reset, name not found, TLS
     TIMEOUT = "timeout"  # no response in time
@@ -29,22 +30,23 @@ class RetryReason(StrEnum):
 
 
 class RejectReason(StrEnum):
-    """Why a sink will never accept an event. The value is a label of metrics, so the set is small and fixed."""
+    """The reason why a sink will never accept an event. Each value is also the value of a label of metrics, so the set
+    is small and fixed."""
 
-    MAPPING = "mapping"  # 400 of one item: the document does not fit the index
+    MAPPING = "mapping"  # 400 for one item of a `_bulk` request: the document does not fit the index mapping
     TOO_LARGE = "too_large"  # 413 for this event alone
     MALFORMED = "malformed"  # 400 for this event alone, INVALID_ARGUMENT
-    FAILURE_STORE = "failure_store"  # Elasticsearch put it into the failure store, which rules do not read
+    FAILURE_STORE = "failure_store"  # Elasticsearch put the event into the failure store, which rules do not read
     PARTIAL_SUCCESS = "partial_success"  # an OTLP server accepted the batch, but not all of its events
-    UNMAPPABLE = "unmappable"  # we could not make a document from the event
-    ALERT_STREAM = "alert_stream"  # the data stream of alerts refused it; Okta's events are still sent
+    UNMAPPABLE = "unmappable"  # the forwarder could not make a document from the event
+    ALERT_STREAM = "alert_stream"  # the data stream of alerts refused an alert; Okta's events are still sent
     ACTION_STREAM = "action_stream"  # the data stream of actions refused an event about an action
     FAILS_ALONE = "fails_alone"  # every request with this event failed, but others succeeded
     NOT_AN_EVENT = "not_an_event"  # the receiver found a malformed event
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """An event that a sink will never accept. `detail` is the sink's own text."""
+    """An event that a sink will never accept. `detail` is the sink's own text about the rejection."""
 
     seq: int
     reason: RejectReason
@@ -56,19 +58,24 @@ class BatchResult(msgspec.Struct, frozen=True):
 
     Attributes:
         delivered: the seqs of the events that the sink has accepted.
-        retry: the seqs of the events to send again.
-        rejected: the events that the sink will never accept.
+        retry: the seqs of the events that must be sent again.
+        rejected: the events that the sink will never accept. They become dead letters.
         reason: why the events of `retry` must be sent again; None if `retry` is empty.
-        detail: the sink's own text about `retry` or `unattributed`, for a log line and the status page.
-        hint: what an operator should do; empty if the `reason` alone says it.
-        wait: the seconds that the sink asked us to wait (`Retry-After`); None if it asked for no wait.
-        pause: whether an operator must act (401, 403, 404, redirect). The next try then comes later, and an error is
-            logged.
-        whole: whether the whole sink failed, not only single events. Nothing else is then sent until the next try.
-        split: whether to send the batch again in halves, because it was too large, or one event made it fail.
-        unattributed: the number of events in `delivered` that the sink rejected without saying which (OTLP
-            partial_success). They count as dead letters. Do not send the batch again because of them.
-        warning: a problem of a sink that still accepts events, and what to do; empty if none is known.
+        detail: the sink's own text about the events of `retry` or about the unattributed events, for a log line and the
+            status page; empty if the sink sent no text.
+        hint: what an operator should do; empty if `reason` already makes this clear.
+        wait: the number of seconds that the sink asked the forwarder to wait (`Retry-After`); None if the sink asked
+            for no wait.
+        pause: whether the sink must be paused, because an operator must act (401, 403, 404, redirect). The worker then
+            waits longer until the next try, and logs an error.
+        whole: whether the whole request failed, not only single events. The worker then sends nothing else until the
+            next try.
+        split: whether to send the batch again in halves, because the batch was too large, or because one event made the
+            request fail.
+        unattributed: the number of events in `delivered` that the sink rejected without saying which events (OTLP
+            partial_success). These events count as dead letters. The batch must not be sent again because of them.
+        warning: a problem of a sink that still accepts events, and what an operator should do; empty if there is no
+            such problem.
     """
 
     delivered: Sequence[int] = ()
@@ -86,7 +93,7 @@ class BatchResult(msgspec.Struct, frozen=True):
 
     @property
     def made_progress(self) -> bool:
-        """Whether at least one event was delivered or rejected."""
+        """Whether at least one event of the batch was delivered or rejected."""
         return bool(self.delivered or self.rejected)
 
     @property

@@ -1,11 +1,12 @@
-"""Makes text safe for a terminal, because senders choose what events, names of hooks and errors of sinks contain."""
+"""Makes text safe to print on a terminal. Others choose the text of events, names of hooks and errors of sinks, so the
+text may contain characters that control the terminal."""
 
 import json
 import re
 from collections.abc import Mapping
 
 _LONGEST = 200  # characters of a value that are shown
-LONGEST_ANSWER = 1000  # characters of the answer of a sink that are shown
+LONGEST_ANSWER = 1000  # characters of a sink's response that are shown
 
 # C0 and C1 controls except newline and tab; characters that change the direction of text; line separators; lone
 # surrogates, which cannot be encoded; invisible characters that hide text.
@@ -16,29 +17,32 @@ _UNSAFE = re.compile(
 
 
 def printable(text: str) -> str:
-    """Escape every character that could control a terminal or hide text. Newlines and tabs stay."""
+    """Return `text` with every character escaped that could control a terminal or hide text. Newlines and tabs are not
+    escaped."""
     return _UNSAFE.sub(_escape, text)
 
 
 def printable_json(text: str) -> str:
-    """Do the same as `printable` for JSON, and write each escape as JSON does, so that the values stay the same."""
+    """Return the JSON `text` with the characters escaped that `printable` escapes. Each escape is a JSON escape, so the
+    decoded values do not change."""
     return _UNSAFE.sub(_json_escape, text)
 
 
 def printable_line(text: str) -> str:
-    """Do the same as `printable`, and also escape newlines and tabs, so that the text stays in one line and column."""
+    """Return `text` with the characters escaped that `printable` escapes, and with newlines and tabs escaped too. The
+    result fits in one line and in one column of a table."""
     return printable(text).replace("\n", r"\n").replace("\t", r"\t")
 
 
 def shortened(text: str, longest: int = _LONGEST) -> str:
-    """Return `text`, a value that a sender chose, for one line of output: if it has more than `longest` characters, only
-    its beginning, and the number of characters."""
+    """Return `text`, or if it has more than `longest` characters, only its first `longest` characters and the number of
+    all characters. Use this for a value that a sender chose."""
     return text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
 
 
 def has_styles(environment: Mapping[str, str]) -> bool:
-    """Whether a terminal may get colours and bold text: NO_COLOR (no-color.org) is not set, and the terminal knows
-    escapes."""
+    """Return whether output to a terminal may have colours and bold text: NO_COLOR (no-color.org) is not set or empty,
+    and the terminal supports escape sequences. `environment` has the environment variables."""
     return not environment.get("NO_COLOR") and environment.get("TERM") not in ("dumb", "unknown")
 
 

@@ -1,8 +1,9 @@
-"""Redacts secrets in all output of the process: log lines, status, replies, commands' output and dead letters.
+"""Redacts secrets in all output of the process: log lines, status, responses, the output of commands, and dead letters.
 
-A server may repeat our request in its error, and a library may put the request into an exception. So each secret is
-registered when it is read (`config.types.Secret`), and all code that stores or shows a text from outside redacts the
-text. The process has one register, which also keeps secrets that a reload has replaced.
+A server may repeat the forwarder's request, with its credentials, in an error, and a library may put the request into
+an exception. So each secret is registered when it is read (`config.types.Secret`), and all code that stores or shows a
+text of a server or a library redacts the text first. The process has one list of secrets, which also keeps the secrets
+that a reload has replaced.
 """
 
 import base64
@@ -17,21 +18,22 @@ from urllib.parse import quote, quote_plus
 HIDDEN = "***"
 
 _STRONG = 8
-"""A secret with at least this many characters is hidden everywhere.
+"""The number of characters from which a secret is hidden everywhere in a text.
 
 A shorter secret may be an ordinary word, and a secret that consists of words and has fewer than `_PASSPHRASE`
-characters may be a name. These secrets are hidden only where they are a value, as in `"password": "test"`.
+characters may be a name. Such a secret is hidden only where it is the value of a key, as in `"password": "test"`.
 """
 _PASSPHRASE = 16
 _WORDS = re.compile(r"[A-Za-z]+(?:[-_. ][A-Za-z]+)*")
 _SHORTEST = 3
 _CORE = 6
-"""The number of base64 characters that are enough to identify a secret."""
+"""The minimum number of base64 characters by which a secret is recognized."""
 _LONGEST = 1000
-"""The number of characters that are dropped at the end of a cut text, because a secret may have been cut there."""
+"""The number of characters that `redact_start` drops at the end of a cut text, because the cut may have split a
+secret."""
 _MOST = 1000
-"""The maximum number of secrets; the oldest are forgotten. If a secret file changes often for years, it must not fill
-the memory."""
+"""The maximum number of registered secrets. Above this number, the oldest secret is forgotten, so that a secret file
+that changes often for years does not fill the memory."""
 
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-")
 _URLSAFE = str.maketrans("+/", "-_")
@@ -44,7 +46,8 @@ _PATTERNS = (
         re.compile(r"-----BEGIN[^-]{0,40}PRIVATE KEY-----.*?(?:-----END[^-]{0,40}-----|\Z)", re.DOTALL),
         "",
     ),
-    # A JSON Web Token. A run of its characters is tried only at the first "eyJ"; to try each would take quadratic time.
+    # A JSON Web Token. In a run of token characters, only the first "eyJ" is tried: to try each would take quadratic
+    # time.
     ("eyJ", re.compile(r"(?<![\w-])((?>[\w-]*?\b(?=eyJ)))[\w-]{4,}+\.[\w-]+(?:\.[\w-]*)*"), r"\1"),
     (" ", re.compile(r"(?i)\b(?:SSWS|Bearer|DPoP|Basic|ApiKey)\s+(?=[a-z.~+/_-]*[\d=])[\w.~+/=-]{8,}"), ""),
     # The user and the password of a URL, then of a URL without a scheme.
@@ -52,15 +55,16 @@ _PATTERNS = (
     ("@", re.compile(r"(?<![\w.%+/@:-])[\w.%+-]{1,999}:[^\s\"'@/:]{1,999}(?=@[\w\[])"), ""),
     ("=", re.compile(r"(?i)([?&](?:token|access_token|api_?key|secret|password)=)[^&\s\"']+"), r"\1"),
 )
-"""Texts that look like secrets, such as a token that a server has just made.
+"""Patterns of texts that look like secrets, for secrets that are not registered, such as a token that a server has just
+made.
 
-Each entry has three parts: a text without which the pattern cannot match (to search for this text takes a fiftieth of
-the time), the pattern, and the part of the match that is kept.
+Each entry has three parts: a text that every match contains (to search for this text takes a fiftieth of the time), the
+pattern, and the part of a match that is kept.
 """
 
 
 class Redactor:
-    """Replaces secrets in texts with `***`, even if they are encoded in JSON, a URL, HTML or base64."""
+    """Replaces secrets in texts with `***`, even if a secret is encoded in JSON, a URL, HTML or base64."""
 
     def __init__(self) -> None:
         self._secrets: dict[str, None] = {}
@@ -70,7 +74,7 @@ class Redactor:
         self._lock = threading.Lock()  # libraries log in their own threads
 
     def add(self, secret: str) -> None:
-        """Register `secret`, so that `redact` hides it from now on."""
+        """Register `secret`, so that `redact` hides this secret from now on."""
         with self._lock:
             self._is_current = self._is_current and secret in self._secrets
             self._secrets.pop(secret, None)
@@ -79,7 +83,7 @@ class Redactor:
                 del self._secrets[next(iter(self._secrets))]
 
     def clear(self) -> None:
-        """Forget all secrets. Tests that run several forwarders in one process need this."""
+        """Forget all registered secrets. Only tests that run several forwarders in one process need this method."""
         with self._lock:
             self._secrets.clear()
             self._is_current = False
@@ -98,10 +102,11 @@ class Redactor:
         return text
 
     def redact_start(self, text: str, limit: int) -> str:
-        """Return at most `limit` characters from the start of `text`, redacted. Use this for a text of unknown length.
+        """Return at most `limit` characters from the start of `text`, redacted. Use this for a text that may be very
+        long.
 
         A long text is cut before it is redacted, because redaction takes time for each character. If the cut splits a
-        secret, its first part is not recognized. So the end of the redacted text is dropped.
+        secret, the first part of this secret is not recognized. So the end of the redacted text is dropped.
         """
         window = text[: limit + 4 * _LONGEST]
         shown = self.redact(window)
@@ -110,7 +115,8 @@ class Redactor:
         return shown[:limit]
 
     def redact_all(self, value: Any) -> Any:
-        """Return the JSON value `value` with its strings redacted, except keys. Values of other types become text."""
+        """Return the JSON value `value` with all strings redacted, except the keys of objects. A value that JSON does
+        not have becomes a redacted text."""
         if value is None or isinstance(value, int | float):
             return value
         if isinstance(value, Mapping):
@@ -142,7 +148,8 @@ class Redactor:
         self._patterns, self._is_current = patterns, True
 
     def _without_base64(self, text: str) -> str:
-        """Replace each base64 text that encodes a secret, alone or within a longer text such as `user:password`."""
+        """Return `text` with `***` in place of each base64 text that encodes a secret, alone or in a longer text such
+        as `user:password`."""
         if self._cores is None:
             return text
         kept: list[str] = []
@@ -165,7 +172,7 @@ def _is_strong(text: str) -> bool:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Yield `secret` as it is written in plain text, in JSON, in a URL, in HTML and in a Python string."""
+    """Yield the forms of `secret` in plain text, in JSON, in a URL, in HTML and in a Python string."""
     yield secret
     for escaped in (json.dumps(secret), json.dumps(secret, ensure_ascii=False), repr(secret)):
         yield escaped[1:-1]
@@ -177,9 +184,9 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _base64_cores(secret: str) -> Iterator[str]:
-    """Yield pieces of base64. If a text contains `secret`, the base64 of the text contains at least one of the pieces.
+    """Yield pieces of base64. If a text contains `secret`, the base64 of this text contains at least one of the pieces.
 
-    A piece has only the base64 characters that do not depend on the bytes before and after the secret.
+    A piece has only those base64 characters that do not depend on the bytes before and after the secret.
     """
     data = secret.encode(errors="surrogatepass")
     for before in range(3):

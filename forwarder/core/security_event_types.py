@@ -1,4 +1,4 @@
-"""The event types that matter most for security."""
+"""The names of the event types that matter most for security."""
 
 SECURITY_TYPES = (
     "application.lifecycle.create",
@@ -51,8 +51,8 @@ SECURITY_TYPES = (
     "user.session.context.change",
     "user.session.start",
 )
-"""Types that hooks deliver: about sign-ins, credentials, privileges and policies, and about changes to the monitoring
-of these."""
+"""Event types that hooks deliver: types about sign-ins, credentials, privileges and policies, and about changes to the
+monitoring itself."""
 
 SECURITY_TYPES_OF_LOG = (
     "app.generic.unauth_app_access_attempt",
@@ -83,4 +83,4 @@ SECURITY_TYPES_OF_LOG = (
     "zone.delete",
     "zone.update",
 )
-"""Types about the same subjects as `SECURITY_TYPES` that only the System Log has."""
+"""Event types about the subjects of `SECURITY_TYPES` that hooks do not deliver: only the System Log has them."""

@@ -1,23 +1,27 @@
-"""A sighting: a value that a user was seen with, such as a country. The rules record sightings in the store."""
+"""The type of a sighting: the record that a user was seen with a value, such as a country. The rules store
+sightings."""
 
 import msgspec
 
 from forwarder.core.time import Micros
 
 USER = "user"
-"""The kind of a sighting that says only that the user was seen. Its value is empty."""
+"""The kind of a sighting that records only that the user was seen. The value of such a sighting is empty."""
 
 PLACES = "places"
-"""The kind of a sighting that has the user's last sign-ins in `data`."""
+"""The kind of a sighting whose `data` contains the user's last sign-ins."""
 
 
 class Sighting(msgspec.Struct, frozen=True):
-    """A user of an org was seen with a `value` of a `kind`.
+    """A record that a user was seen with a value.
 
     Attributes:
+        org: the name of the user's org.
         user: Okta's ID of the user.
-        since: when the value was first seen, or first seen again after a long time.
-        last: when the value was last seen. It is not updated each time if the value is seen often.
+        kind: what the value is, for example a country.
+        since: when the user was first seen with the value. After a long time without the value, `since` starts again.
+        last: when the user was last seen with the value. If this happens often, `last` is not updated each time.
+        data: more about the value; empty for most kinds.
     """
 
     org: str

@@ -1,10 +1,11 @@
-"""Splits an address that another server sent, which may be anything."""
+"""Splits an address that another server sent. The address may be any text."""
 
 from urllib.parse import SplitResult, urlsplit
 
 
 def split_url(address: str) -> SplitResult:
-    """Return the parts of `address`. All are empty if it is not a URL, such as http://[x, for which `urlsplit` raises."""
+    """Return the parts of the URL `address`. If `urlsplit` raises ValueError for `address`, as for http://[x, return
+    empty parts."""
     try:
         return urlsplit(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Makes texts for messages of several packages."""
+"""Functions that make parts of messages: numbers with nouns, forms of verbs, short lists."""
 
 from collections.abc import Sequence
 
@@ -9,17 +9,17 @@ def count(number: int, noun: str) -> str:
 
 
 def agrees(number: int, one: str, many: str) -> str:
-    """Return the form of a verb for `number` things: `one` if the number is 1, else `many`."""
+    """Return the form of a verb that agrees with `number`: `one` if `number` is 1, else `many`."""
     return one if number == 1 else many
 
 
 def listed(names: Sequence[str], most: int) -> str:
-    """Return up to `most` of `names`, and the number of the others, as in "a, b and 3 more"."""
+    """Return the first `most` of `names`, and the number of the other names, as in "a, b and 3 more"."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def days(seconds: float) -> str:
-    """Return a time in days, as in "1 day" and "0.5 days"."""
+    """Return a duration as a text in days, as in "1 day" and "0.5 days"."""
     number = seconds / 86_400
     return "1 day" if number == 1 else f"{number:g} days"

@@ -1,4 +1,5 @@
-"""The size of the next batch, and the queue of events to send again. This module uses neither a clock nor I/O."""
+"""Chooses the size of the next batch, and queues the events that must be sent again. This module uses neither a clock
+nor I/O."""
 
 import heapq
 from collections.abc import Iterable, Sequence
@@ -7,8 +8,8 @@ import msgspec
 
 from forwarder.core.event import StoredEvent
 
-_SUCCESSES_TO_GROW = 8
-_STEPS_TO_GROW = 16
+_SUCCESSES_TO_GROW = 8  # number of accepted full batches after which the batch size grows by one step
+_STEPS_TO_GROW = 16  # number of steps from an empty batch to the configured size
 
 
 class Pending(msgspec.Struct, gc=False):
@@ -18,12 +19,12 @@ class Pending(msgspec.Struct, gc=False):
         stored: the event and its `seq`.
         replay: whether the event is a dead letter that an operator sends again. If not, it was read from the log.
         attempt: the number of failed tries to send this event while the sink accepted other events.
-        max_batch: the most events that a batch with this event may have; 0 means no special limit. When a batch fails,
-            it is halved again and again in order to find one bad event. Only the events of this batch get a smaller
+        max_batch: the largest number of events in a batch with this event; 0 for the usual limit. A failed batch is
+            halved again and again in order to find one bad event. Only the events of the failed batch get a smaller
             `max_batch`, so all other batches keep their size.
         failed_requests: the number of requests with this event that failed as a whole.
-        failed_after: the number of batches that the sink had accepted when a request with this event last failed as a
-            whole.
+        failed_after: the number of batches that the sink had accepted at the time when a request with this event last
+            failed as a whole.
         lone_tries: the number of requests with only this event that failed while the sink accepted other events.
     """
 
@@ -61,10 +62,10 @@ class Pending(msgspec.Struct, gc=False):
 class AdaptiveBatchSize:
     """Chooses `current`, the number of events in the next batch.
 
-    `current` is halved when a batch was too large or timed out, and grows with batches that the sink accepts. A server
-    calls a batch too large because of a fixed limit. So after that, `current` grows slowly: otherwise the server would
-    reject every second batch. The cause of a timeout is most often an outage. So after a timeout, `current` doubles with
-    each accepted batch.
+    `current` is halved when a batch was too large or timed out, and grows when the sink accepts batches. A server
+    rejects a batch as too large because of a fixed limit. So after such a rejection, `current` grows slowly: otherwise
+    the server would reject every second batch. The cause of a timeout is most often an outage. So after a timeout,
+    `current` doubles with each accepted batch.
     """
 
     def __init__(self, limit: int) -> None:
@@ -74,19 +75,19 @@ class AdaptiveBatchSize:
         self._successes = 0
 
     def too_large(self, events: int) -> None:
-        """Reduce `current`, because the sink called a batch too large. `events` is the number of events in the batch."""
+        """Reduce `current`, because the sink rejected a batch of `events` events as too large."""
         self.timed_out(events)
         self._safe, self._successes = self.current, 0
 
     def timed_out(self, events: int) -> None:
-        """Reduce `current`, because a batch was not answered in time. `events` is the number of events in the batch."""
+        """Reduce `current`, because the sink did not answer a batch of `events` events in time."""
         self.current = max(1, min(self.current, events) // 2)
 
     def succeeded(self, events: int) -> None:
-        """Record that the sink accepted a batch, and raise `current` if it may grow.
+        """Record that the sink accepted a batch of `events` events, and increase `current` if it may grow.
 
-        `events` is the number of events in the batch. A batch with fewer than `current` events changes nothing, because it
-        does not show that `current` may grow.
+        A batch with fewer than `current` events changes nothing, because it does not show that the sink accepts a
+        larger batch.
         """
         if events < self.current or self.current == self._limit:
             return
@@ -101,13 +102,13 @@ class AdaptiveBatchSize:
 
 
 class RetryQueue:
-    """Events to send again, in the order in which they are due. Events that are due at the same time are in `seq` order."""
+    """A queue of events that must be sent again, ordered by the time when they are due, then by `seq`."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Pending]] = []
 
     def schedule(self, events: Iterable[Pending], due: float = 0.0) -> None:
-        """Queue `events`, to be sent again at the time `due`, in seconds of the monotonic clock. 0 means now."""
+        """Queue `events`, which are due at the time `due`, in seconds of the monotonic clock. 0 means at once."""
         for pending in events:
             heapq.heappush(self._heap, (due, pending.seq, pending))
 
@@ -115,7 +116,7 @@ class RetryQueue:
         """Remove and return the next batch of events that are due at `now`; empty if no event is due.
 
         The batch has at most `limit` events, all with the same `Pending.kind`, whose bodies together have at most
-        `max_bytes`. The first event is returned even if its body is larger.
+        `max_bytes` bytes. The first due event is always returned, even if its body is larger than `max_bytes`.
         """
         batch: list[Pending] = []
         size = 0
@@ -139,5 +140,6 @@ class RetryQueue:
 
 
 def accepts_new_events(batch: Sequence[Pending]) -> bool:
-    """Return whether events that were not sent before may be added to `batch`."""
+    """Return whether new events of the log may be added to `batch`: not to a batch of replays, nor to a half of a
+    failed batch."""
     return not batch or batch[0].kind == (False, 0)

@@ -1,4 +1,4 @@
-"""Whether a sink works, when the worker tries a failing sink again, and the log lines about both."""
+"""Tracks whether a sink works, decides when the worker tries a failing sink again, and logs failures and recoveries."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -15,7 +15,8 @@ from forwarder.core.time import Micros
 _logger = logs.get("deliver")
 
 _LOG_INTERVAL = 300.0
-"""The least number of seconds between two log lines about the same failure, and between two log lines about rejections."""
+"""The minimum number of seconds between two log lines about the same failure, and between two log lines about
+rejections."""
 
 _HINTS = {
     RetryReason.CONNECTION: "check the address, the network and, for TLS, the certificate and `ca_file`",
@@ -48,14 +49,15 @@ class SinkState(StrEnum):
 
 
 class Health:
-    """Whether one sink works.
+    """The state of one sink: whether the sink works or fails, and since when.
 
     Attributes:
-        attempt: the number of failed tries since the sink last worked; 0 while it works.
-        resume_at: the time when the sink may be tried again, in seconds of the monotonic clock.
-        last_failure: the detail of the last failure of the sink or of a single event. A recovery does not clear it.
+        attempt: the number of failed tries since the sink last worked; 0 while the sink works.
+        resume_at: the time when the worker may try the failing sink again, in seconds of the monotonic clock.
+        last_failure: the text about the last failure of the sink or of a single event; empty before the first failure.
+            A recovery does not clear this text.
         hint: what an operator should do about the failing sink; empty while the sink works.
-        last_success: when events were last delivered; None if none were delivered yet.
+        last_success: when events were last delivered; None if no event was delivered yet.
         warning: a problem of the sink that does not prevent it from accepting events; empty if no problem is known.
     """
 
@@ -74,7 +76,7 @@ class Health:
         self._paused = False
         self._failing_since = 0.0
         self._recoveries = logs.RecoveryLimit()
-        self._unlogged_recovery: dict[str, float] | None = None  # its fields for the log
+        self._unlogged_recovery: dict[str, float] | None = None  # fields of the log line that is still to be written
         self._failure_logger = logs.RateLimitedLogger(_logger, clock, _LOG_INTERVAL)
         self._set_aside_logger = logs.RateLimitedLogger(_logger, clock)
         self._rejections = 0  # rejected events that no log line has counted yet
@@ -93,7 +95,8 @@ class Health:
 
     @property
     def state(self) -> SinkState:
-        """RUNNING while the sink works, else RETRYING or PAUSED. `DeliveryState` adds IDLE, and the worker adds STOPPED."""
+        """RUNNING while the sink works, else RETRYING or PAUSED. This class does not know when the worker is IDLE or
+        STOPPED."""
         if not self.failing:
             return SinkState.RUNNING
         return SinkState.PAUSED if self._paused else SinkState.RETRYING
@@ -104,10 +107,8 @@ class Health:
         return max(0.0, self.resume_at - self._clock.monotonic()) if self.failing else None
 
     def failed(self, result: BatchResult) -> None:
-        """Record and log that the sink failed as a whole, and set the time of the next try.
-
-        The delay grows with each failure in a row.
-        """
+        """Record and log that the sink failed as a whole, and set the time of the next try. The delay until then grows
+        with each failure in a row."""
         now = self._clock.monotonic()
         if not self.failing:
             self._failing_since = now
@@ -156,9 +157,11 @@ class Health:
         )
 
     def recovered(self, *, delivered: bool) -> None:
-        """Record that the sink works: it has accepted events if `delivered`, else it has only rejected single events.
+        """Record that the sink works. `delivered` is whether the sink has accepted events; if not, it has only rejected
+        single events.
 
-        The recovery is logged now; or, after too many others, when the sink works later.
+        If the sink was failing, the recovery is logged: at once, or after too many recoveries in a short time, at a
+        later call of this method.
         """
         now = self._clock.monotonic()
         if self.failing:
@@ -173,15 +176,17 @@ class Health:
             self.last_success = self._clock.now()
 
     def warned(self, text: str) -> None:
-        """Record `text` as the `warning`, and log a text that is new. An empty text clears the warning."""
+        """Set `warning` to `text`, and log `text` if it differs from the previous warning. An empty `text` clears the
+        warning."""
         if text and text != self.warning:
             _logger.warning(text, action="sink_warning", sink=self._sink)
         self.warning = text
 
     def rejected(self, events: int, detail: str) -> None:
-        """Count rejected events, and log their number at most every 5 minutes.
+        """Count rejected events, and log their number at most once in 5 minutes.
 
-        `events` is the number of events that were rejected now, `detail` is the sink's text about one of them.
+        `events` is the number of events that the sink has just rejected. `detail` is the sink's text about one of these
+        events.
         """
         self._rejections += events
         now = self._clock.monotonic()

@@ -1,4 +1,5 @@
-"""The window of a sink: the part of the log from the sink's position to the newest event that was read for the sink.
+"""Tracks which events of a sink's window are finished. The window is the part of the log from the sink's position to
+the newest event that was read for the sink.
 
 This module uses no I/O. No event is lost, because of three invariants:
 
@@ -19,29 +20,30 @@ from forwarder.deliver.batching import Pending
 
 
 class _Finished(Enum):
-    """The outcome of an event that was not rejected."""
+    """The outcome of a finished event that was not rejected."""
 
     DELIVERED = auto()
     FILTERED = auto()
 
 
 _Outcome = Rejection | str | _Finished
-"""The outcome of a finished event. A text means that the event counts as an unattributed rejection: the sink said only how
-many events of the batch it rejected, and the text is the message of the sink."""
+"""The outcome of a finished event. A text means that the event counts as an unattributed rejection: the sink reported
+only how many events of the batch it rejected, and the text is the sink's message."""
 
 
 class Window:
-    """The window of one sink.
+    """The events that were read for one sink and are not settled yet.
 
     Attributes:
-        position: the `seq` up to which every event is finished, as committed in the store.
-        read_to: the `seq` of the newest event that was read.
+        position: the sink's position, as committed in the store: every event up to this `seq` is finished.
+        read_to: the `seq` of the newest event that was read for the sink.
         bytes: the size of the bodies of all unfinished events, in bytes.
         replaying: the `seq` numbers of the replays that are not settled yet.
     """
 
     def __init__(self, position: int, accepts: Callable[[str], bool] | None = None) -> None:
-        """Begin at `position`. `accepts` returns whether the sink gets events of a type; None means that it gets all."""
+        """Begin after the sink's position `position`. `accepts` returns whether the sink gets events of a type; None
+        means that the sink gets all events."""
         self.position = position
         self._accepts = accepts
         self.read_to = position
@@ -53,19 +55,22 @@ class Window:
 
     @property
     def events(self) -> int:
-        """The number of events of the log that were read and are not settled. Some of them may be finished."""
+        """The number of events of the log that were read and are not settled yet. Some of these events may be
+        finished."""
         return self.read_to - self.position
 
     def add(self, events: Sequence[StoredEvent]) -> list[Pending]:
-        """Add the next events of the log, and return those to send, without the filtered ones."""
+        """Add the next events of the log to the window. Return the events that must be sent: all except those that the
+        sink's settings exclude."""
         if events:
             self.read_to = events[-1].seq
         return self._measure([Pending(stored) for stored in self._filter(events)])
 
     def add_replays(self, events: Sequence[StoredEvent]) -> list[Pending]:
-        """Add dead letters that an operator sends again, except those that are in the window already.
+        """Add to the window the events of dead letters that an operator sends again, except events that are in the
+        window already.
 
-        Return the events to send, without the filtered ones.
+        Return the added events that must be sent: all except those that the sink's settings exclude.
         """
         new = [stored for stored in events if stored.seq not in self.replaying]
         self.replaying.update(stored.seq for stored in new)
@@ -87,7 +92,8 @@ class Window:
         return added
 
     def finish(self, result: BatchResult) -> None:
-        """Record as finished the events that are delivered or rejected according to the checked `result`."""
+        """Record that the delivered and rejected events of `result` are finished. `result` must come from
+        `sending.checked`."""
         outcomes: dict[int, _Outcome] = dict.fromkeys(result.delivered, _Finished.DELIVERED)
         outcomes |= dict.fromkeys(result.delivered[: result.unattributed], result.detail)
         outcomes |= {rejection.seq: rejection for rejection in result.rejected}
@@ -95,9 +101,10 @@ class Window:
         self._finished |= outcomes
 
     def settlement(self) -> Settlement | None:
-        """Return the settlement that the store should commit next; None if there are no results to commit.
+        """Return the settlement that the store must commit next; None if there are no results to commit.
 
-        Until `settled` is called, each call returns the same object, so that a repeated commit counts nothing twice.
+        Until `settled` is called, each call returns the same object, so that the store counts nothing twice if the
+        commit is repeated.
         """
         if self._unsettled is not None:
             return self._unsettled
@@ -134,8 +141,8 @@ class Window:
         return self._unsettled
 
     def settled(self) -> Settlement:
-        """Move the position to that of the unsettled settlement, and return this settlement. Call this after the store
-        has committed it."""
+        """Move `position` to the position of the settlement that the store has just committed, and return this
+        settlement. Call this method after each commit."""
         settlement, self._unsettled = self._unsettled, None
         assert settlement is not None
         self.position = settlement.position

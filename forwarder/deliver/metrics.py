@@ -1,4 +1,4 @@
-"""The metrics of one sink's delivery."""
+"""The metrics about the delivery of events to one sink."""
 
 from collections.abc import Iterable
 
@@ -10,9 +10,11 @@ from forwarder.metrics import Metrics
 
 
 class DeliveryMetrics:
-    """The metrics of one worker. Every series exists from the start, at 0, so that a rate includes its first increase.
+    """The metrics of one worker. Every time series exists from the start with the value 0, so that a `rate` includes
+    its first increase.
 
-    Delivered events and dead letters are counted when they are settled, so that the counters agree with the ledger.
+    Delivered events and dead letters are counted when they are settled, so that the counters agree with the ledger of
+    the store.
     """
 
     def __init__(self, sink: str, metrics: Metrics) -> None:
@@ -26,12 +28,13 @@ class DeliveryMetrics:
         self._batch_duration = metrics.batch_duration.labels(sink)
 
     def sent(self, events: int, seconds: float) -> None:
-        """Record a batch that was answered or cancelled after `seconds`. `events` is the number of its events."""
+        """Record a batch of `events` events, which the sink answered or which was cancelled after `seconds` seconds."""
         self._batch_events.observe(events)
         self._batch_duration.observe(seconds)
 
     def delivered(self, events: Iterable[Pending], now: Micros) -> None:
-        """Record the lag of `events`, which were delivered at `now`. Leave out replays, which an operator has delayed."""
+        """Record the delay of each of `events` from its `published` to its delivery at `now`. Replays are left out,
+        because they waited for an operator."""
         for pending in events:
             if not pending.replay:
                 self._lag.observe(seconds_between(pending.stored.event.published, now) or 0.0)
@@ -41,7 +44,8 @@ class DeliveryMetrics:
         self._retries[reason].inc()
 
     def set_aside(self, events: int) -> None:
-        """Set the gauge of the number of events that fail again and again while the sink accepts other events."""
+        """Set the gauge of events that fail again and again while the sink accepts other events. `events` is their
+        number."""
         self._set_aside.set(events)
 
     def settled(self, settlement: Settlement) -> None:

@@ -1,7 +1,7 @@
 """Sends one batch, checks the sink's result, and limits the number of dead letters.
 
 Even if a sink has a bug, the worker gets a result in which each event has exactly one outcome. An event that the sink's
-result leaves out or names twice is sent again, because a second copy is harmless and a lost event is not.
+result leaves out or names twice is sent again, because an event must not be lost, and a second copy is harmless.
 """
 
 import asyncio
@@ -19,14 +19,15 @@ from forwarder.deliver.batching import Pending
 _logger = logs.get("deliver")
 
 _DETAIL_LIMIT = 1_000
-"""The most characters of an exception's text that are kept."""
+"""The maximum number of characters of an exception's text that a result keeps."""
 
 
 async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: float) -> BatchResult:
     """Send `batch` to `sink` once, and return the checked result. `name` is the sink's name, for log lines.
 
-    If the sink fails, this raises no exception: the result says that each event must be sent again. The same is true if
-    the sink has not answered after `timeout` seconds. The call is cancelled then, and its outcome is unknown.
+    If the sink raises an exception, this function raises nothing, and the result says that each event must be sent
+    again. If the sink has not answered after `timeout` seconds, its call is cancelled. The outcome of the call is then
+    unknown, so each event must be sent again too.
     """
     try:
         async with asyncio.timeout(timeout):
@@ -57,15 +58,16 @@ async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: f
 
 
 def checked(batch: Sequence[Pending], result: BatchResult) -> tuple[BatchResult, int]:
-    """Return `result`, corrected so that each event in `batch` has exactly one outcome, and the number of errors in it.
+    """Return `result`, corrected so that each event of `batch` has exactly one outcome, and the number of errors in
+    `result`.
 
-    An error is an event of the batch that the sink's result leaves out or names twice, or an event that the result names
-    although it was not in the batch. The events of the corrected result are in the order of the batch.
+    An error is an event of the batch that `result` leaves out or names more than once, or an event that `result` names
+    although the event is not in the batch. The events of the corrected result are in the order of the batch.
 
-    `result.unattributed` is the number of events that the sink rejected without saying which ones. They are among
-    `result.delivered`. If the sink rejected all of these, or if the batch consists of replays, the first `unattributed`
-    of them become ordinary rejections, so that replays among them stay dead letters. Otherwise all events stay in
-    `delivered`, and the ledger counts only the number of rejected events as dead.
+    `result.unattributed` is the number of events in `result.delivered` that the sink rejected without saying which
+    events. If this is the number of all delivered events, or if the batch consists of replays, then the first
+    `unattributed` delivered events become ordinary rejections, so that rejected replays stay dead letters. Otherwise
+    all delivered events stay in `delivered`, and the ledger counts `unattributed` dead letters.
     """
     named = Counter([*result.delivered, *result.retry, *(rejection.seq for rejection in result.rejected)])
     seqs = [pending.seq for pending in batch]
@@ -90,10 +92,12 @@ def _retry_all(batch: Sequence[Pending], reason: RetryReason, detail: str) -> Ba
 
 
 class DeadLetterLimit:
-    """Keeps a sink that rejects everything from turning the whole store into dead letters.
+    """Limits the number of events in a row that a sink may reject, so that a sink that rejects every event does not
+    turn the whole store into dead letters.
 
-    `reached` becomes True when the sink has rejected more than `limit` events in a row, and False when it accepts an
-    event. While it is True, the worker sends one event at a time. A `limit` of 0 means that there is no limit.
+    `reached` becomes True when the sink has rejected more than `limit` events in a row, and False when the sink accepts
+    an event. While `reached` is True, the worker sends one event at a time. A `limit` of 0 means that the number is not
+    limited.
     """
 
     def __init__(self, limit: int) -> None:
@@ -104,10 +108,11 @@ class DeadLetterLimit:
     def apply(self, result: BatchResult, *, replay: bool) -> tuple[BatchResult, list[int]]:
         """Remove the rejections over the limit from the checked `result`.
 
-        Return the new result, and the `seq` numbers of the events whose rejections were removed. The caller must send these
-        events again. A delivered event sets the count of rejections back to 0. Two kinds of rejections do not count: those
-        of replays (`replay` says whether the batch consists of replays), and those of alerts and of events of actions, if
-        their own data stream is missing or refuses them.
+        Return the new result, and the `seq` numbers of the events whose rejections were removed. The caller must send
+        these events again. A delivered event resets the number of rejections to 0.
+
+        Two kinds of rejections do not count: rejections of replays (`replay` is whether the batch consists of replays),
+        and rejections of alerts and of events of actions whose own data stream is missing or refuses them.
         """
         if not self._limit:
             return result, []

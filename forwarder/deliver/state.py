@@ -1,11 +1,13 @@
-"""The delivery state of one sink: the batches in flight, the retries, and which events are sent next. It uses no I/O.
+"""The delivery state of one sink: the batches in flight, the retries, and which events are sent next. This module uses
+no I/O.
 
 The worker (`worker.py`) asks this state what to do, reads the log, sends the batches, and commits the results.
 
-A failed request does not show whether the sink fails, or whether one bad event makes each request with this event fail. So:
+A failed request may have two causes: the sink fails, or one bad event makes each request with this event fail. To find
+the cause, the worker follows these rules:
 
-- After the first failure, the worker sends only probes (small batches), one at a time. Each probe is smaller than the one
-  before, and contains different events.
+- After the first failure, the worker sends only probes (small batches), one at a time. Each probe is smaller than the
+  previous probe, and contains different events.
 - An event that was in two failed requests is a suspect. Suspects are never in one batch with other events. Once the sink
   works, one batch of suspects may be in flight beside the other batches, so that suspects delay no other event. If a batch
   of suspects fails, it is halved.
@@ -29,29 +31,33 @@ from forwarder.deliver.sending import DeadLetterLimit
 from forwarder.sink_settings import DeliverySettings
 
 WINDOW_BATCHES = 20
-"""How many events may be read beyond the sink's position, in multiples of `batch_events`. New events are read and sent up
-to this limit while single events wait for a retry."""
+"""The maximum number of events that may be read beyond the sink's position, in multiples of `batch_events`. While
+single events wait for a retry, the worker reads and sends new events up to this limit."""
 
 WINDOW_BYTES = 4
-"""The limit for the size of the bodies of all unfinished events in memory, in multiples of `batch_bytes`."""
+"""The maximum size of the bodies of all unfinished events in memory, in multiples of `batch_bytes`."""
 
 PROBE_EVENTS = 20
-"""The number of events in the first probe of a sink that failed as a whole. Each further probe has half as many. If each
-probe were a full batch, its conversion would keep a core busy during an outage, when the hook receiver needs it most."""
+"""The number of events in the first probe of a sink that failed as a whole. Each further probe has half as many events.
+If each probe were a full batch, the conversion of its events would keep a CPU core busy during the whole outage, and
+the hook receiver would answer more slowly."""
 
 _PROBES_OF_OTHERS = 3
-"""After this many probes without suspects in a row, a probe has suspects, because the other events may be the bad ones."""
+"""The number of probes without suspects in a row, after which the next probe has only suspects. Otherwise delivery
+might never resume, because the events that are not suspects may include a bad event."""
 
 _TOLERATED = 10
-"""If more than this many requests with suspects fail in a row, the sink counts as failing. Before that, one bad event in a
-batch of 500 is found, because the batch is halved only nine times."""
+"""The number of requests with suspects that may fail in a row before the sink counts as failing. This number is enough
+to find one bad event in a batch of 500, because such a batch is halved only nine times."""
 
 _ALARM_AFTER = 3
-"""After this many failed tries of an event while the sink accepts other events, a log line names the event."""
+"""The number of failed tries of an event, while the sink accepts other events, after which a log line names the
+event."""
 
 
 class InFlightBatch(NamedTuple):
-    """A batch that was sent and not answered yet. `attempt` is the value of `Health.attempt` when the batch was sent."""
+    """A batch that was sent and that the sink has not answered yet. `attempt` is the value that `Health.attempt` had
+    when the batch was sent."""
 
     events: list[Pending]
     attempt: int
@@ -65,9 +71,9 @@ class DeliveryState:
     """The delivery state of one sink.
 
     Attributes:
-        in_flight: each batch that the sink has not answered yet. The key is the task that sends the batch.
-        suspects: events to send again that may have made a whole request fail.
-        queue: all other events to send again.
+        in_flight: the batches that the sink has not answered yet, by the task that sends the batch.
+        suspects: the suspects that must be sent again: events that may have made a whole request fail.
+        queue: all other events that must be sent again.
     """
 
     def __init__(
@@ -94,15 +100,16 @@ class DeliveryState:
 
     @property
     def may_send(self) -> bool:
-        """Whether one more batch may be sent now. A failing sink gets one batch at a time, and only when its try is due."""
+        """Whether one more batch may be sent now. A failing sink gets one batch at a time, and only when the next try
+        is due."""
         if self._health.failing:
             return self._health.may_try and not self.in_flight
         return sum(not batch.is_suspect for batch in self.in_flight.values()) < self._settings.concurrency
 
     @property
     def suspects_may_be_sent(self) -> bool:
-        """Whether a batch of suspects may be sent now. To a failing sink, it is a probe. To a sink that works, one such batch
-        may be in flight beside the other batches."""
+        """Whether a batch of suspects may be sent now. If the sink fails, the batch is a probe. If the sink works, one
+        batch of suspects may be in flight in addition to the other batches."""
         if self._health.failing:
             return self.may_send
         return not any(batch.is_suspect for batch in self.in_flight.values())
@@ -111,25 +118,28 @@ class DeliveryState:
     def suspects_are_next(self) -> bool:
         """Whether suspects that are due must be sent before other events.
 
-        If the sink works, that is so whenever a batch of suspects may be sent. If the sink fails, it is so only after
-        three probes in a row without suspects.
+        If the sink works, this is True whenever a batch of suspects may be sent. If the sink fails, this is True only
+        after three probes in a row without suspects.
         """
         return self.suspects_may_be_sent and (not self._health.failing or self._probes_of_others >= _PROBES_OF_OTHERS)
 
     @property
     def next_wakeup(self) -> float | None:
-        """The time when the next retry or probe is due, in seconds of the monotonic clock; None if no time is known."""
+        """The time when the next retry or probe is due, in seconds of the monotonic clock; None if no retry or probe
+        can be sent before a batch in flight is answered, or if no event waits for a retry."""
         if self._health.failing and not self._health.may_try:
             return None if self.in_flight else self._health.resume_at
         queues = [self.queue] * self.may_send + [self.suspects] * self.suspects_may_be_sent
         return min((queue.next_due for queue in queues if queue.next_due is not None), default=None)
 
     def take_due(self, queue: RetryQueue) -> list[Pending]:
-        """Remove from `queue` the next events whose retry is due, at most one batch, and return them."""
+        """Remove and return the next events of `queue` whose retry is due: at most one batch, empty if no retry is
+        due."""
         return queue.take(self._clock.monotonic(), limit=self._batch_events, max_bytes=self._settings.batch_bytes)
 
     def capacity(self, batch: Sequence[Pending] = ()) -> tuple[int, int]:
-        """Return the most events, and the most bytes of bodies, that may be read from the log and added to `batch`."""
+        """Return the maximum number of events, and the maximum size of their bodies in bytes, that may be read from the
+        log and added to `batch`; two zeros if no event may be added."""
         if not accepts_new_events(batch):
             return 0, 0
         settings, window = self._settings, self._window
@@ -138,14 +148,15 @@ class DeliveryState:
         return (events, size) if events > 0 and size > 0 else (0, 0)
 
     def add(self, batch: list[Pending], events: Sequence[StoredEvent]) -> bool:
-        """Add the next `events` of the log, read within the limits of `capacity`, to the window and to `batch`.
+        """Add `events`, the next events of the log, to the window and to `batch`. They must have been read within the
+        limits that `capacity` returned.
 
-        Return whether `batch` has space for more events, because some of `events` were filtered.
+        Return whether to read more events for `batch`, because the sink's settings exclude some of `events`.
         """
         size = sum(pending.size for pending in batch)
         new = self._window.add(events)
         if batch and new and size + new[0].size > self._settings.batch_bytes:
-            self.queue.schedule(new)  # a read returns at least one event; this one does not fit
+            self.queue.schedule(new)  # a read returns at least one event, even if the event does not fit into `batch`
             return False
         batch.extend(new)
         return len(new) < len(events)
@@ -162,7 +173,7 @@ class DeliveryState:
 
     @property
     def state(self) -> SinkState:
-        """The state of the worker, except for STOPPED, which only the worker knows."""
+        """The state of the worker while it runs. Only the worker itself reports STOPPED."""
         idle = self._health.state is SinkState.RUNNING and not self.in_flight
         return SinkState.IDLE if idle else self._health.state
 
@@ -172,13 +183,14 @@ class DeliveryState:
         return len(self._set_aside)
 
     def start(self, task: asyncio.Task[BatchResult], events: list[Pending]) -> None:
-        """Record that `task` sends `events`."""
+        """Record that `task` sends the batch `events`."""
         self.in_flight[task] = batch = InFlightBatch(events, self._health.attempt)
         is_probe_of_others = self._health.failing and not batch.is_suspect
         self._probes_of_others = self._probes_of_others + 1 if is_probe_of_others else 0
 
     def complete(self, task: asyncio.Task[BatchResult]) -> None:
-        """Record the result of the batch that `task` sent, and schedule its retries. `task` must be done."""
+        """Record the result of the batch that `task` sent, and queue the events that must be sent again. `task` must be
+        done."""
         batch, result = self.in_flight.pop(task), task.result()
         result = self._give_up(batch, result)
         rejection_detail = result.rejection_detail
@@ -195,7 +207,7 @@ class DeliveryState:
             sink_failed = self._schedule_retry(batch, result)
         else:
             self._size.succeeded(len(batch.events))
-        if over_limit:  # sent again after the events that were due before, which may show that the sink works
+        if over_limit:  # queued behind the events that are due already, which may show that the sink works
             self._schedule(_select(batch, over_limit), self._clock.monotonic())
             reason = RetryReason.DEAD_LETTER_LIMIT
             self._metrics.retried(reason)
@@ -206,13 +218,14 @@ class DeliveryState:
         self._metrics.set_aside(self.set_aside)
 
     def _schedule_retry(self, batch: InFlightBatch, result: BatchResult) -> bool:
-        """Queue the events of `batch` that `result` names for a retry, and return whether the sink failed as a whole."""
+        """Queue the events of `batch` that must be sent again according to `result`, and return whether the sink failed
+        as a whole."""
         assert result.reason is not None
         self._metrics.retried(result.reason)
         retry = _select(batch, result.retry)
         if result.split and len(batch.events) > 1:
-            # If the batch is itself a half (it has a `max_batch`), its failure does not show that the usual size is
-            # too large: halves are sent to find one bad event.
+            # If the batch is itself a half (it has a `max_batch`), its failure does not show that the usual size is too
+            # large: halves are sent to find one bad event.
             if result.reason is RetryReason.TOO_LARGE and not batch.events[0].max_batch:
                 self._size.too_large(len(batch.events))
             self._halve(batch, retry)
@@ -222,8 +235,8 @@ class DeliveryState:
             self._size.timed_out(len(batch.events))
         request_failed = result.whole or result.pause
         if not request_failed and not result.made_progress:
-            # The sink refused each event separately. If all of them failed in this way before, only these events are
-            # delayed, so that they do not hold up all others. Else the sink counts as failing.
+            # The sink refused each event separately. If each of these events failed in this way before, only these
+            # events are delayed, so that they do not delay all other events. Otherwise the sink counts as failing.
             request_failed = self._health.failing or any(pending.attempt == 0 for pending in batch.events)
         if request_failed:
             return self._retry_request(batch, retry, result)
@@ -231,7 +244,8 @@ class DeliveryState:
         return False
 
     def _retry_request(self, batch: InFlightBatch, retry: list[Pending], result: BatchResult) -> bool:
-        """Queue the events `retry` of a request that failed as a whole, and return whether the sink counts as failing."""
+        """Queue `retry`, the events of a request that failed as a whole, and return whether the sink now counts as
+        failing."""
         fails_alone, was_suspect = self._fails_alone(batch), batch.is_suspect
         known = any(pending.lone_tries for pending in retry)
         too_many = self._failed_in_a_row >= _TOLERATED and not known
@@ -245,8 +259,8 @@ class DeliveryState:
             self._extend_window()
         now = self._clock.monotonic()
         if sink_failed:
-            # Suspects go to the end of their queue, so that each probe has other suspects. The other events keep
-            # their order.
+            # Suspects go to the end of their queue, so that each probe has other suspects. The other events keep their
+            # order.
             for pending in retry:
                 self._schedule([pending], now if pending.is_suspect else 0.0)
         elif len(batch.events) > 1:
@@ -260,7 +274,8 @@ class DeliveryState:
         return sink_failed
 
     def _retry_apart(self, retry: list[Pending], result: BatchResult) -> None:
-        """Queue the events `retry`, which failed while the sink accepts others. The delay grows with each try."""
+        """Queue the events `retry`, which failed while the sink accepts other events. The delay grows with each failed
+        try."""
         for pending in retry:
             pending.attempt += 1
         most = max(max(pending.attempt, pending.failed_requests) for pending in retry)
@@ -278,34 +293,36 @@ class DeliveryState:
             pending.max_batch = (len(batch.events) + 1) // 2
 
     def _schedule(self, events: Iterable[Pending], due: float) -> None:
-        """Queue `events` in `suspects` or in `queue`, to be sent again at the time `due`."""
+        """Queue each of `events` in `suspects` or in `queue`, to be sent again at the time `due`, in seconds of the
+        monotonic clock."""
         for pending in events:
             (self.suspects if pending.is_suspect else self.queue).schedule([pending], due)
 
     # Events that make their requests fail
 
     def _extend_window(self) -> None:
-        """Allow one more event in the window if unfinished events fill it.
+        """Allow one more event in the window if unfinished events fill the window.
 
-        A suspect counts as the cause of its failures only after the sink has accepted another event. So there must be
-        space in the window for another event.
+        A suspect counts as the cause of its failures only after the sink has accepted another event. So the window must
+        always have space for another event.
         """
         size = WINDOW_BYTES * self._settings.batch_bytes
         self._window_events = max(WINDOW_BATCHES * self._settings.batch_events, self._window.events + 1)
         self._window_bytes = min(2 * size, max(size, self._window.bytes + 1))
 
     def _fails_alone(self, batch: InFlightBatch) -> bool:
-        """Whether a failure of `batch` is caused by its only event.
+        """Return whether a failure of `batch` counts as caused by its event.
 
-        That is so if this event is a suspect, the sink works, and the sink has accepted a batch since the last failure of
-        the event.
+        The result is True if `batch` has only one event, this event is a suspect, the sink works, and the sink has
+        accepted a batch since the last failure of this event.
         """
         pending = batch.events[0]
         works = not self._health.failing and self._accepted > pending.failed_after
         return works and pending.is_suspect and len(batch.events) == 1
 
     def _give_up(self, batch: InFlightBatch, result: BatchResult) -> BatchResult:
-        """Return a rejection in place of `result` if the only event of `batch` has now used all its `lone_tries`."""
+        """Return `result`. Exception: if the only event of `batch` has now used all its `lone_tries`, return a result
+        that rejects this event, so that it becomes a dead letter."""
         pending, limit = batch.events[0], self._settings.lone_tries
         if not (limit and self._fails_alone(batch) and _counts(result)) or pending.lone_tries + 1 < limit:
             return result
@@ -318,15 +335,15 @@ class DeliveryState:
 
 
 def _counts(result: BatchResult) -> bool:
-    """Whether a request with this `result` uses a lone try of its event.
+    """Return whether a request with the result `result` uses one of the `lone_tries` of its event.
 
-    It does if the request failed as a whole, unless the sink was only too busy.
+    A request does so if it failed as a whole, unless the sink only throttled it (a 429).
     """
     request_failed = bool(result.retry) and (result.whole or result.pause)
     return request_failed and result.reason is not RetryReason.THROTTLED
 
 
 def _select(batch: InFlightBatch, seqs: Iterable[int]) -> list[Pending]:
-    """Return the events of `batch` with the `seq` numbers `seqs`, in the order of the batch."""
+    """Return the events of `batch` whose `seq` is in `seqs`, in the order of the batch."""
     wanted = set(seqs)
     return [pending for pending in batch.events if pending.seq in wanted]

@@ -1,4 +1,5 @@
-"""The delivery loop. Each sink has one worker, which reads events, sends them with a timeout, commits the results, and waits.
+"""The delivery loop. Each sink has one worker, which reads events, sends them with a timeout, commits the results, and
+waits.
 
 Up to `concurrency` batches are in flight at once, and their results arrive in any order. The position (`log_window.py`)
 moves only over finished events. Events to send again wait in a queue until they are due (`state.py`):
@@ -7,10 +8,11 @@ moves only over finished events. Events to send again wait in a queue until they
   beyond the position.
 - If the sink fails as a whole, nothing is sent until its next try is due. Then one batch is sent as a probe.
 - If a batch is too large, or one of its events makes it fail, its events are sent again in halves.
-- If an event fails alone while the sink accepts others, it waits apart. After `lone_tries` failures it is a dead letter.
+- If an event fails alone while the sink accepts other events, this event waits longer after each failure. After
+  `lone_tries` failures, the event becomes a dead letter.
 
-Only the loop changes the state. The task that sends a batch only returns the result. No failure of the sink or of the store
-ends the loop; only `stop` and a cancellation end it.
+Only the loop changes the state: the task that sends a batch only returns the result. No failure of the sink or of the
+store ends the loop. Only `stop` and a cancellation end the loop.
 """
 
 import asyncio
@@ -36,10 +38,10 @@ from forwarder.tasks import end_tasks
 _logger = logs.get("deliver")
 
 _REPLAYS = 100
-"""The most replays (dead letters that are sent again) that are read at a time."""
+"""The maximum number of replays (dead letters that are sent again) that are read at a time."""
 
 _ABORT_GRACE = 2.0
-"""When the worker ends, it waits up to this many seconds for the cancelled batches and for a running commit."""
+"""The number of seconds that an ending worker waits for the cancelled batches and for a commit in progress."""
 
 
 class Worker:
@@ -60,8 +62,8 @@ class Worker:
     ) -> None:
         """Create the worker of the sink `name`; `run` starts the delivery.
 
-        `position` is the sink's position in `log`. `accepts` returns whether the sink gets events of a type; None for all
-        events. `random` returns random numbers from [0, 1).
+        `position` is the sink's position in `log`. `accepts` returns whether the sink gets events of a type; None means
+        that the sink gets all events. `random` returns random numbers from 0 to 1.
         """
         self._name = name
         self._sink = sink
@@ -85,7 +87,8 @@ class Worker:
         self._runner: asyncio.Task[Any] | None = None
 
     async def run(self) -> None:
-        """Deliver until `stop` or cancellation. Raises only CancelledError."""
+        """Deliver events until `stop` is called or the task is cancelled. Raise no exception other than
+        CancelledError."""
         if self._stopping.is_set():
             return
         self._runner = runner = asyncio.current_task()
@@ -101,10 +104,10 @@ class Worker:
             self._ended.set()
 
     async def stop(self, grace: float) -> None:
-        """Deliver the waiting events as long as the sink accepts them, then end `run`. Return when `run` has ended.
+        """Deliver the waiting events while the sink works, then end `run`. Return when `run` has ended.
 
-        After `grace` seconds, the batches in flight are cancelled. Events whose results are not committed stay in the
-        store, and are sent again after the next start.
+        After `grace` seconds, the batches in flight are cancelled. No event is lost: an event whose result is not
+        committed stays in the store, and is sent again after the next start.
         """
         self._stopping.set()
         if self._runner is None:
@@ -121,7 +124,7 @@ class Worker:
 
     @property
     def in_flight(self) -> int:
-        """The number of events that were sent and not answered yet."""
+        """The number of events that were sent and that the sink has not answered yet."""
         return sum(len(batch.events) for batch in self._state.in_flight.values())
 
     @property
@@ -156,8 +159,8 @@ class Worker:
     async def _launch(self) -> None:
         """Send as many batches as may be in flight.
 
-        A batch does not wait until it is full. The events that are available are sent at once, and while batches are in
-        flight, more events arrive for the next ones.
+        The worker does not wait until a batch is full. It sends the available events at once. While these batches are
+        in flight, events for the next batches arrive.
         """
         state = self._state
         if state.suspects_are_next:
@@ -190,7 +193,8 @@ class Worker:
                 return batch
 
     async def _read_replays(self) -> None:
-        """Read up to 100 dead letters that an operator sends again, if all that were read before are settled."""
+        """Read up to 100 dead letters that an operator sends again, if all replays that were read before are
+        settled."""
         requests = self._log.replay_requests
         if requests != self._replay_requests:
             self._replay_requests, self._more_replays = requests, True
@@ -206,13 +210,13 @@ class Worker:
         return result
 
     async def _settle(self) -> bool:
-        """Commit the results that are ready, and return whether there were any."""
+        """Commit the results that are ready, and return whether there were results to commit."""
         settlement = self._window.settlement()
         if settlement is None:
             return False
         self._settling = asyncio.create_task(self._log.settle(settlement))
-        # A commit that was started cannot be stopped. So if this wait is cancelled, the task of the commit continues, and
-        # `_abort_in_flight` waits for its result.
+        # A commit that was started cannot be stopped. So if this wait is cancelled, the task of the commit continues,
+        # and `_abort_in_flight` waits for its result.
         await asyncio.shield(self._settling)
         self._settling = None
         self._metrics.settled(self._window.settled())
@@ -231,10 +235,10 @@ class Worker:
         await _first_of(waits, self._state.in_flight)
 
     async def _wait_for_store(self, error: Exception) -> None:
-        """Wait after an error of the store: longer after each error in a row. Log the first error.
+        """Log the first of several errors of the store in a row, and wait. The wait grows with each error in a row.
 
-        No result is lost: the results that the store has not committed stay in the window, and the next turn of the loop
-        commits them.
+        No result is lost: the results that the store has not committed stay in the window, and the next iteration of
+        the loop commits these results.
         """
         self._store_failures += 1
         delay = Backoff().delay(self._store_failures, self._random())
@@ -255,9 +259,9 @@ class Worker:
         await _first_of(waits)
 
     async def _abort_in_flight(self) -> None:
-        """Cancel the batches in flight, and wait up to 2 seconds for them and for a running commit.
+        """Cancel the batches in flight, and wait up to 2 seconds for these batches and for a commit in progress.
 
-        If this commit succeeds, its events are counted in the metrics.
+        If the commit succeeds, the metrics count its events.
         """
         for task in self._state.in_flight:
             task.cancel()
@@ -270,9 +274,10 @@ class Worker:
 
 
 async def _first_of(waits: Iterable[Coroutine[Any, Any, Any]], tasks: Iterable[asyncio.Task[Any]] = ()) -> None:
-    """Wait until one of `waits` or of `tasks` is done, then cancel the remaining `waits`.
+    """Wait until one of `waits` or one of `tasks` is done, then cancel the other `waits`.
 
-    If one of `waits` raised an exception, raise it here. `tasks` are not cancelled, and their exceptions are not raised here.
+    If one of `waits` raised an exception, this function raises the exception. It does not cancel `tasks`, and does not
+    raise their exceptions.
     """
     own = [asyncio.ensure_future(wait) for wait in waits]
     try:

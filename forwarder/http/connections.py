@@ -1,6 +1,6 @@
-"""Tracks the connections of a listener. Closes the connections whose deadline has passed. If there are more
-connections than the limit, evicts (closes early) the connections that have waited longest for their
-client."""
+"""Tracks the connections of a listener, and closes a connection whose deadline has passed. If a listener has more
+connections than its limit, evicts the connections that have waited longest for their client: closes them before their
+deadline."""
 
 import asyncio
 import math
@@ -14,33 +14,33 @@ from forwarder.http.settings import ListenerLimits
 from forwarder.logs import RateLimitedLogger
 
 EVICTION_GRACE = 0.25
-"""Seconds that a connection may wait before it can be evicted."""
+"""The number of seconds that a connection may wait for its client before the connection can be evicted."""
 
 HARD_LIMIT_FACTOR = 2
-"""The hard limit is this many times `max_connections`. Above the hard limit, the connection that has waited
-longest is evicted, however short its wait."""
+"""The hard limit of open connections is this number times `max_connections`. Above the hard limit, each new connection
+evicts the connection that has waited longest, however short its wait."""
 
 SWEEP_BATCH = 20
-"""The largest number of connections that one sweep evicts, and also the largest number that it closes at
-their deadline. A POST is then not delayed, even if many clients reconnect at the same time."""
+"""The largest number of connections that one sweep evicts, and the largest number that one sweep closes at their
+deadline. With this limit, a sweep does not delay a POST, even if many clients reconnect at the same time."""
 
 CLOSING_ROOM = 64
-"""The number of sockets that may be open beyond the hard limit, or `max_connections` if that is smaller.
-These sockets belong to evicted connections that are still closing, or to connections in service, which are
-never evicted."""
+"""The number of sockets that may be open above the hard limit; if `max_connections` is smaller, that number. These
+sockets belong to evicted connections that are not closed yet, or to connections in service, which are never evicted."""
 
 
 class Connection(Protocol):
     """A connection of a listener: the part of `protocol.GuardedProtocol` that the limiter uses.
 
     Attributes:
-        since: when the connection began to wait for its client, by `clock.monotonic`.
-        deadline: when this wait must end, by `clock.monotonic`.
+        since: when the current wait for the client began, in seconds of the monotonic clock.
+        deadline: when the current wait for the client must end, in seconds of the monotonic clock.
+        transport: the transport of the connection. It is set only after the TLS handshake.
     """
 
     since: float
     deadline: float
-    transport: asyncio.Transport  # set only after the TLS handshake
+    transport: asyncio.Transport
 
     def evict(self) -> str: ...
     def expire(self) -> bool: ...
@@ -48,19 +48,24 @@ class Connection(Protocol):
 
 
 class ConnectionLimiter:
-    """The connections of one listener.
+    """Tracks the connections of one listener, and closes those that exceed a limit or a deadline.
 
     Attributes:
+        limits: the limits of the listener. A reload may replace them.
+        connections: the open connections, without those that were evicted.
         waiting: the connections that wait for their client, the longest wait first.
-        closing: evicted connections whose sockets are still open.
-        empty: set while there are no connections.
+        closing: the evicted connections whose sockets are still open.
+        empty: an event that is set while `connections` is empty.
         listener: the address of the listener, for log lines.
     """
 
     def __init__(self, limits: ListenerLimits, clock: Clock, on_evict: Callable[[str], None]) -> None:
-        """Call `on_evict` with the reason when a waiting connection is closed: `handshake`, `idle` or
-        `half_sent` if there are too many connections, `deadline` if the deadline of a partial request has
-        passed. A reload may replace `limits`."""
+        """Call `on_evict` with the reason for each waiting connection that the limiter closes.
+
+        The reason is `handshake`, `idle` or `half_sent` if the listener has too many connections, and `deadline` if the
+        deadline of an incomplete request has passed. `on_evict` is not called for an idle connection whose deadline has
+        passed.
+        """
         self.limits = limits
         self.clock = clock
         self.connections: set[Connection] = set()
@@ -73,21 +78,20 @@ class ConnectionLimiter:
         self._logger = RateLimitedLogger(logs.get("http"), clock)
 
     def log(self, text: str, action: str, *key: str, **fields: object) -> None:
-        """Log a warning about this listener. Lines with the same `action` and `key` share one rate limit."""
+        """Log the warning `text` about this listener. Lines with the same `action` and `key` share one rate limit."""
         self._logger.warning(text, *key, action=action, listener=self.listener, **fields)
 
     def has_room(self) -> bool:
-        """Whether the listener may accept another connection."""
+        """Return whether the listener may accept another connection."""
         most = self.limits.max_connections
         return len(self.connections) + len(self.closing) < HARD_LIMIT_FACTOR * most + min(CLOSING_ROOM, most)
 
     def add(self, connection: Connection) -> None:
-        """Track a new connection. If the hard limit is now exceeded, evict one other connection immediately.
+        """Track the new connection `connection`. If the hard limit is now exceeded, evict one other connection at once.
 
-        Between the limit and the hard limit, only `sweep` evicts connections, a few at a time. The reason:
-        the listener accepts a whole burst of connections before it reads the first byte of any of them. If
-        each new connection evicted another one, clients that reconnect immediately would evict each other
-        without end.
+        Between `max_connections` and the hard limit, only `sweep` evicts connections, up to SWEEP_BATCH at a time. The
+        reason: the listener accepts a whole burst of connections before it reads the first byte of any of them. If each
+        new connection evicted another connection, clients that reconnect at once would evict each other without end.
         """
         self.connections.add(connection)
         self.empty.clear()
@@ -95,12 +99,12 @@ class ConnectionLimiter:
             self._evict(1, keep=connection)
 
     def _evict(self, count: int, *, before: float = math.inf, keep: Connection | None = None) -> None:
-        """Evict up to `count` connections, the longest wait first. Stop at the first connection that is
-        `keep`, or whose wait began after `before`."""
+        """Evict up to `count` connections, the longest wait first. Stop at the connection `keep`, and at the first
+        connection whose wait began after `before` (in seconds of the monotonic clock)."""
         for oldest in list(islice(self.waiting, count)):
             if oldest is keep or oldest.since > before:
                 return
-            self._forget(oldest)  # now, while its socket is still open: the next `add` must not count it
+            self._forget(oldest)  # before its socket is closed, so that the next `add` does not count the connection
             self.closing.add(oldest)
             reason = oldest.evict()
             self._on_evict(reason)
@@ -113,11 +117,12 @@ class ConnectionLimiter:
             )
 
     def evict_long_waits(self) -> None:
-        """Evict up to SWEEP_BATCH of the connections that have waited longest for their client."""
+        """Evict up to SWEEP_BATCH connections, the longest wait first. Keep connections that have waited for less than
+        EVICTION_GRACE."""
         self._evict(SWEEP_BATCH, before=self.clock.monotonic() - EVICTION_GRACE)
 
     def remove(self, connection: Connection) -> None:
-        """Stop tracking a connection whose socket has closed."""
+        """Stop tracking `connection`, whose socket is closed."""
         self.closing.discard(connection)
         self._forget(connection)
 
@@ -128,8 +133,8 @@ class ConnectionLimiter:
             self.empty.set()
 
     def sweep(self) -> None:
-        """Evict connections above the limit, and close connections whose deadline has passed: up to
-        SWEEP_BATCH of each kind."""
+        """Evict up to SWEEP_BATCH connections if there are more than `max_connections`, and close up to SWEEP_BATCH
+        connections whose deadline has passed."""
         now = self.clock.monotonic()
         excess = len(self.connections) - self.limits.max_connections
         if excess > 0:

@@ -1,7 +1,7 @@
-"""Runs one ASGI app on one listener, inside the running event loop.
+"""Runs one ASGI app on one listener, in the running event loop.
 
-uvicorn's own `Server` handles the process's signals, calls `sys.exit` if the port is in use, and answers 500
-to requests that it cancels. So this module uses only uvicorn's protocol and configuration.
+This module uses only uvicorn's protocol and configuration, not uvicorn's own `Server`, because `Server` handles the
+signals of the process, calls `sys.exit` if the port is in use, and answers 500 to the requests that it cancels.
 """
 
 import asyncio
@@ -23,20 +23,20 @@ from forwarder.http.protocol import GuardedProtocol
 from forwarder.http.settings import ListenerLimits
 
 _SWEEP_INTERVAL = 0.1
-_RESERVED_FILES = 512  # for the store, the sinks, and the other listener, which needs at most 264
-_FLUSH_TIMEOUT = 1.0  # for the last answers to be sent
+_RESERVED_FILES = 512  # open files for the store, the sinks, and the other listener, which needs at most 264
+_FLUSH_TIMEOUT = 1.0  # seconds in which the last responses must be sent
 
 
 class Server:
-    """A listener. `start` and `stop` may be called from any task of the loop.
+    """A listener that serves one ASGI app. Any task of the event loop may call `start` and `stop`.
 
     Attributes:
-        tls: the TLS context of new connections; None for plain HTTP. It may be replaced at any time.
+        tls: the TLS context of new connections; None for plain HTTP. A reload may replace this context.
     """
 
     def __init__(self, app: Any, listen: Listen, limiter: ConnectionLimiter, tls: ssl.SSLContext | None = None) -> None:
-        """Serve `app`, an ASGI 3 app, which gets no lifespan events. With port 0 in `listen`, the system
-        chooses a free port. `limiter` belongs to this listener alone."""
+        """Serve `app`, an ASGI 3 app, which gets no lifespan events. If `listen` has port 0, the system chooses a free
+        port. No other listener may use `limiter`."""
         self._listen = listen
         self._limiter = limiter
         self.tls = tls
@@ -59,18 +59,18 @@ class Server:
 
     @property
     def address(self) -> Listen:
-        """The host and port on which the listener listens; the configured ones while it does not listen."""
+        """The host and port on which the listener listens. Before `start` and after `stop`, this is the configured
+        address."""
         if self._acceptor.address is None:
             return self._listen
         host, port = self._acceptor.address
         return Listen(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
     async def start(self, key: str = "--listen") -> None:
-        """Start to listen. `key` is the name of the setting or option that has the address, for the error
-        message.
+        """Start to listen. `key` is the name of the setting or option that has the address, for the error message.
 
         Raises:
-            SettingsError: the listener cannot listen on the address.
+            SettingsError: the forwarder cannot listen on the address.
         """
         self.reload(self._limiter.limits)
         self._config.load()
@@ -88,8 +88,8 @@ class Server:
         GuardedProtocol(self._config, self._state, self._limiter).open(accepted, self.tls)
 
     def reload(self, limits: ListenerLimits) -> None:
-        """Apply `limits`, also to connections that are already open. If the process may not open enough
-        files, use a lower `max_connections` and log a warning."""
+        """Apply `limits` to open and new connections. If the process may not open enough files, use a lower
+        `max_connections` and log a warning."""
         files = raise_open_files_limit(HARD_LIMIT_FACTOR * limits.max_connections + _RESERVED_FILES)
         possible = most_connections(files)
         if possible < limits.max_connections:
@@ -103,8 +103,8 @@ class Server:
         self._limiter.limits = limits
 
     async def stop(self, grace: float | None = None) -> None:
-        """Stop listening, finish the requests in progress, and close all connections. Cancel the requests
-        that take longer than `grace` seconds; None means the `grace` of the limits. Safe to call twice."""
+        """Stop listening, finish the requests in progress, and close all connections. Cancel the requests that take
+        longer than `grace` seconds; None means the `grace` of the limits. A second call does nothing."""
         self._acceptor.close()
         for connection in list(self._limiter.connections):
             connection.shutdown()
@@ -125,7 +125,7 @@ class Server:
     async def _drain(self, grace: float) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + grace
-        # Meanwhile, more requests may begin on open connections.
+        # While these requests end, more requests may begin on open connections.
         while self._state.tasks and (left := until - loop.time()) > 0:
             await asyncio.wait(set(self._state.tasks), timeout=left)
         late = set(self._state.tasks)
@@ -154,13 +154,13 @@ class Server:
 
 
 def most_connections(files: int) -> int:
-    """Return the largest number of connections of one listener if the process may open `files` files."""
+    """Return the largest `max_connections` that one listener can use if the process may open `files` files."""
     return max((files - min(_RESERVED_FILES, files * 3 // 4)) // HARD_LIMIT_FACTOR, 1)
 
 
 def raise_open_files_limit(wanted: int) -> int:
-    """Raise this process's limit of open files to `wanted`, or as far as the system allows. Return the
-    resulting limit."""
+    """Raise this process's limit of open files to `wanted`, or to the highest limit below `wanted` that the system
+    allows. Return the resulting limit; if the process has no limit, return `wanted`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
     if soft == unlimited or soft >= wanted:

@@ -1,4 +1,4 @@
-"""Settings of a listener: limits and TLS."""
+"""Settings of a listener: its limits and its TLS certificate."""
 
 import re
 import ssl
@@ -13,7 +13,7 @@ MAX_URL = 8192
 """The largest size of a request target (path and query) in bytes. A larger target is answered 414."""
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-"""Matches the name of a header: a token of RFC 9110."""
+"""Matches the name of a header, which is a token in RFC 9110."""
 
 HTTP_HEADERS = frozenset(
     {
@@ -31,7 +31,7 @@ HTTP_HEADERS = frozenset(
         "upgrade",
     }
 )
-"""The headers that HTTP itself needs, for the connection and for the body, in lower case."""
+"""The names, in lower case, of the headers that HTTP itself needs for the connection and for the body."""
 
 
 class TlsSettings(Section):
@@ -50,18 +50,18 @@ class ListenerLimits(Section):
     """What a listener allows its clients.
 
     Attributes:
-        max_connections: the largest number of open connections. Above it, the connection that has waited
-            longest for its client (idle, or before the end of a request) is closed. A burst of connections
-            may exceed this number for a moment.
-        header_timeout: how long a request may take from its first byte to the end of its headers. For the
-            first request of a connection, the time counts from the start of the connection.
-        body_timeout: how long the body may take after the headers. Okta itself gives up after 3 s, so a value
-            below 3 s would refuse requests that Okta still waits for. Only a proxy with a slow client, or an
-            attacker, is slower.
+        max_connections: the largest number of open connections. Above this number, the forwarder closes the connection
+            that has waited longest for its client (idle, or before the end of a request). A burst of connections may
+            exceed this number for a moment.
+        header_timeout: how long a request may take from its first byte to the end of its headers. For the first request
+            of a connection, the time counts from the start of the connection.
+        body_timeout: how long the body may take after the headers. Okta itself gives up after 3 s, so a value below 3 s
+            would refuse requests that Okta still waits for. Only a proxy with a slow client, or an attacker, takes
+            longer than 3 s.
         keep_alive: how long a connection may stay idle between two requests.
-        max_header_bytes: the largest size of the request line and the headers together. A larger request is
-            answered 431.
-        grace: how long requests in progress may still take when the forwarder stops.
+        max_header_bytes: the largest size of the request line and the headers together. A larger request is answered
+            431.
+        grace: how long requests in progress may still take after the forwarder begins to stop.
     """
 
     max_connections: int = Field(default=1000, ge=8, le=1_000_000)
@@ -73,7 +73,7 @@ class ListenerLimits(Section):
 
 
 def tls_context(settings: TlsSettings, path: str = "receiver.tls") -> ssl.SSLContext:
-    """Build the TLS context of a listener, whose settings are at `path` of the configuration.
+    """Return the TLS context of a listener. `path` is the place of `settings` in the configuration, for error messages.
 
     Raises:
         SettingsError: a file cannot be read, or the key does not belong to the certificate.
