@@ -12,7 +12,7 @@ from forwarder.system_limits import refusal
 def main() -> None:
     """Run the command line."""
     if sys.argv[1:2] == ["run"]:
-        # By default, these end a process. Ignore them while the libraries are imported, which takes most of a second.
+        # By default, these signals end a process. Ignore them during the import of libraries, which takes up to a second.
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
     # By default, Ctrl-C raises an exception, whose traceback would be printed during the import.
@@ -25,19 +25,20 @@ def main() -> None:
     except (MemoryError, SystemError, RuntimeError, ImportError, OSError) as error:
         if text := refusal(error):
             _say(text)
-            os._exit(1)  # a normal exit would fail once more, for the same reason
+            os._exit(1)  # a normal exit would fail again, for the same reason
         if not isinstance(error, OSError):
             raise
-        # The error has no name if the stream was open before, such as stdout after `> file` on a full disk.
+        # The error has no file name if the caller opened the stream, such as stdout after `> file` on a full disk.
         name = "the output cannot be written" if error.filename is None else os.fsdecode(error.filename)
         _say(f"{name}: {error.strerror or error}")
-        os._exit(1)  # a normal exit would write the output once more, and fail with a traceback
+        os._exit(1)  # a normal exit would write the output again, and fail with a traceback
 
 
 def _open_standard_streams() -> None:
-    """Open /dev/null for each of stdin, stdout and stderr that the caller has closed. Let stdout escape what it cannot encode.
+    """Open /dev/null for each of stdin, stdout and stderr that the caller has closed.
 
-    Otherwise a file of the store would get the free number 0, 1 or 2, and printed text would go into that file.
+    Otherwise a file of the store would get the free number 0, 1 or 2, and printed text would damage this file. Also let
+    stdout escape the characters that it cannot encode.
     """
     for number in range(3):
         try:

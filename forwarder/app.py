@@ -1,10 +1,10 @@
 """Connects the rooms (the packages): builds all parts from the settings, runs them, and stops them in a fixed order.
 
-Start, from the inside out, so that Okta can post only when everything behind the receiver works:
+The start goes from the inside out, so that Okta can post only when everything behind the receiver works:
 
     store, control socket, positions → sinks, workers → rules → ops listener → receiver → Okta orgs → reactions
 
-Stop, from the outside in (`_STOP_ORDER`), so that nothing that was acknowledged is left half done.
+The stop goes from the outside in (`_STOP_ORDER`), so that acknowledged events are not left half processed.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ from forwarder.store.redelivery import RedeliverRequest, RedeliveryProgress, red
 from forwarder.tasks import end_tasks
 
 FLUSH_GRACE = 10.0
-"""For how many seconds the sinks may go on delivering while the forwarder stops."""
+"""The number of seconds for which the sinks may go on delivering while the forwarder stops."""
 
 _STOP_ORDER = (
     "reactions",  # they call Okta; after the next start, the rows in the store show which calls had begun
@@ -89,7 +89,7 @@ class Forwarder:
         self._replaying: set[str] = set()  # the sinks with a running replay
 
     async def start(self) -> None:
-        """Start every part; when it returns, Okta can post.
+        """Start every part. When this method returns, Okta can post.
 
         Raises:
             ForwarderError: a part cannot start. The parts that had already started have been stopped.
@@ -117,7 +117,7 @@ class Forwarder:
         )
 
     async def stop(self, grace: float = FLUSH_GRACE) -> None:
-        """Stop every part that has started, in the order of `_STOP_ORDER`. Safe to call twice.
+        """Stop every part that has started, in the order of `_STOP_ORDER`. A second call does nothing.
 
         The sinks may go on delivering waiting events for `grace` seconds.
         """
@@ -247,7 +247,7 @@ class Forwarder:
         settings = self.settings.sinks.get(request.sink)
         if settings is None:
             raise StoreError(f"the running forwarder has no sink {request.sink}; reload its configuration")
-        if request.sink in self._replaying:  # both would store their progress under the same name
+        if request.sink in self._replaying:  # two replays to one sink would store their progress under the same name
             raise StoreError(f"another replay to {request.sink} is running; wait until it ends, or stop it")
         self._replaying.add(request.sink)
         try:
@@ -305,7 +305,7 @@ class Forwarder:
         _logger.info("the configuration was reloaded", action="reloaded")
 
     async def _record_configuration(self) -> None:
-        """Set the metrics of a successful reload, and log each certificate that was replaced."""
+        """Set the metrics about the configuration that is now in force, and log each certificate that was replaced."""
         found = await asyncio.to_thread(set_certificates, self.metrics, self.settings)
         for setting, certificate in found.items():
             if self.status.certificates.get(setting, certificate).serial != certificate.serial:
@@ -322,7 +322,7 @@ class Forwarder:
 
 
 def _in_force(started: Settings, asked: Settings) -> Settings:
-    """Return the settings that are in force after a reload with `asked`.
+    """Return the settings that are in force after a reload with the settings `asked`.
 
     A reload cannot change the store, the log, the addresses of the listeners, or whether a listener serves HTTPS. These
     stay as in `started`, the settings with which this process started.
@@ -336,7 +336,9 @@ def _in_force(started: Settings, asked: Settings) -> Settings:
 
 
 def _new_context(server: Server, wanted: TlsSettings | None, path: str) -> ssl.SSLContext | None:
-    """Return the TLS context of `server` after a reload. A reload cannot change between HTTP and HTTPS.
+    """Return the TLS context of `server` after a reload; None if the server serves HTTP.
+
+    A reload cannot change between HTTP and HTTPS. `path` is the path of the setting, for the text of an error.
 
     Raises:
         SettingsError: the certificate cannot be used.

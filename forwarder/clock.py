@@ -7,7 +7,7 @@ from forwarder.core.time import Micros
 
 
 class SystemClock:
-    """`core.ports.Clock` with the time of this machine."""
+    """The clock of this machine. It implements `core.ports.Clock`."""
 
     def now(self) -> Micros:
         return time.time_ns() // 1000

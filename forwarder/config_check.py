@@ -1,7 +1,7 @@
-"""Checks a configuration on this machine. Finds what would prevent the start, and what works but is unwise.
+"""Checks a configuration on this machine. Finds problems that would prevent the start, and settings that are unwise.
 
-The checks open no connection and change nothing. The tables at the end of this file list them. `check`, the start of the
-forwarder, each reload and the offline part of `doctor` run them.
+The checks open no connection and change nothing. The tables at the end of this file list the checks. The command
+`check`, the start of the forwarder, each reload and the offline part of `doctor` run them.
 """
 
 import difflib
@@ -37,11 +37,11 @@ from forwarder.sinks.otlp.settings import OtlpSinkSettings
 from forwarder.store.interface import check_path
 
 SOON = timedelta(days=14)
-"""A certificate or a key that ends within this time should be renewed now."""
+"""A certificate or a key that expires within this time should be renewed now."""
 
 _OKTA_WAITS = 3.0  # seconds
 _RELATIVE = "is relative to the folder in which each command is started; write an absolute path"
-_RULES_READ = 3600.0  # seconds; the rules may be this far behind the sinks
+_RULES_READ = 3600.0  # seconds by which the rules may be behind the sinks
 
 
 def _store_problems(settings: Settings) -> Iterator[str]:
@@ -76,19 +76,19 @@ def _file_rights_problems(settings: Settings) -> Iterator[str]:
 
 
 def _sink_files(settings: Settings) -> Iterator[tuple[str, Path, Path]]:
-    """For each file that a sink writes, yield its key, its path in the settings, and its real path."""
+    """Yield (key, path in the settings, real path) for each file that a sink writes."""
     for name, sink in settings.sinks.items():
         if isinstance(sink, FileSinkSettings):
             yield f"sinks.{name}.path", sink.path, sink.real_path
 
 
 def _nearest(path: Path) -> Path:
-    """Return the nearest parent of `path` that exists."""
+    """Return the nearest parent folder of `path` that exists."""
     return next(parent for parent in (*path.parents, Path("/")) if os.path.exists(parent))  # noqa: PTH110  # as above
 
 
 def listeners(settings: Settings) -> Iterator[tuple[str, Listen]]:
-    """Yield the key and the address of each listener."""
+    """Yield (key, address) of each listener."""
     yield "receiver.listen", settings.receiver.listen
     yield "ops.listen", settings.ops.listen
 
@@ -99,7 +99,7 @@ def _address_problems(settings: Settings) -> Iterator[str]:
 
 
 def _listen_problems(key: str, listen: Listen) -> Iterator[str]:
-    """Yield a problem if `listen` has an IP address that this machine lacks; a host name is not looked up."""
+    """Yield a problem if `listen` has an IP address that this machine does not have. A host name is not looked up."""
     if not listen.port:
         return
     try:
@@ -115,7 +115,7 @@ def _listen_problems(key: str, listen: Listen) -> Iterator[str]:
 
 
 def _certificate_files(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Yield the key and the file of each certificate that the settings name: those of servers, clients and CAs."""
+    """Yield (key, file) of each certificate that the settings name: those of servers, clients and CAs."""
     yield from ((f"{path}.cert", served.cert) for path, served in settings.tls_listeners())
     for name, sink in settings.sinks.items():
         if isinstance(sink, OtlpSinkSettings) and sink.cert_file:
@@ -126,7 +126,7 @@ def _certificate_files(settings: Settings) -> Iterator[tuple[str, Path]]:
 
 
 def certificates(settings: Settings) -> Iterator[tuple[str, Path, tls.Certificate]]:
-    """Yield the key and the file of each readable certificate that the settings name, and the certificate."""
+    """Yield (key, file, certificate) for each readable certificate that the settings name."""
     for key, path in _certificate_files(settings):
         if certificate := tls.read(path, authorities=key.endswith("ca_file")):
             yield key, path, certificate
@@ -235,17 +235,18 @@ def _rule_warnings(settings: Settings) -> Iterator[str]:
 
 
 def _list_warnings(settings: Settings, problems: int) -> Iterator[str]:
-    """Yield a line for each list whose name looks like a misspelling of the name of a list that is empty by default.
+    """Yield a warning for each list whose name is probably a misspelling of the name of a list that is empty by
+    default.
 
-    Only this check notices the misspelling, because the rules then use the empty list. `problems` is the number of
-    problems that the rules have.
+    No other check notices the misspelling, because the rules then use the empty list. `problems` is the number of
+    problems that the rules have with the lists as they are.
     """
     lists, files = settings.rules.lists, settings.rules.files
     spelled = {name.strip("% ").lower(): name for name in lists}
     for default in EMPTY_LISTS.keys() - lists.keys():
         for near in difflib.get_close_matches(default, spelled, n=1, cutoff=0.8):
             others = {name: values for name, values in lists.items() if name != spelled[near]}
-            if len(read_rules(files, others)[1]) == problems:  # no rule needs it
+            if len(read_rules(files, others)[1]) == problems:  # no rule needs this list
                 yield f"rules.lists.{spelled[near]}: no rule has a list with this name; did you mean {default}?"
 
 
@@ -276,18 +277,18 @@ def _reaction_warnings(settings: Settings) -> Iterator[str]:
 
 
 Finder = Callable[[Settings], Iterator[str]]
-"""A check. It yields a line for each finding: path, problem, hint."""
+"""A check. It yields a line for each finding, with path, problem and hint."""
 
 FATAL: Mapping[str, Finder] = {
     "store.path": _store_problems,
     "file.path": _file_path_problems,
     "listener.address": _address_problems,
 }
-"""The checks for problems with which the forwarder refuses to start, by the ids that `doctor` shows."""
+"""The checks for problems with which the forwarder does not start, by the ids that `doctor` shows."""
 
 PASSING: Mapping[str, Finder] = {"file.rights": _file_rights_problems, "certificate.expiry": _expired}
 """The checks for problems that may also arise while the forwarder runs, such as a disk that is not mounted, or a
-certificate that has expired. The forwarder logs such a problem and starts. The part that has the problem waits, and all
+certificate that has expired. The forwarder logs such a problem and starts. Only the part with the problem waits; all
 other parts work."""
 
 PROBLEMS: Mapping[str, Finder] = {**FATAL, **PASSING}
@@ -312,15 +313,15 @@ WARNINGS: Mapping[str, Finder] = {
 
 
 def problems(settings: Settings, table: Mapping[str, Finder] = PROBLEMS) -> list[str]:
-    """Return the findings of the checks in `table`, a line each: path, problem, hint."""
+    """Return the findings of the checks in `table`. Each is a line with path, problem and hint."""
     return [with_variable(line) for find in table.values() for line in find(settings)]
 
 
 def new_problems(settings: Settings, running: Settings) -> list[str]:
-    """Return the problems that `settings` have, and that the settings in force, `running`, do not have.
+    """Return the problems that the new `settings` have, and that `running`, the settings in force, do not have.
 
-    An old problem, such as a disk that is not mounted, must not prevent a reload with a new secret. A file sink is not
-    checked if its path has not changed, because its disk may hang.
+    A problem that exists already, such as a disk that is not mounted, must not prevent a reload with a new secret. A
+    file sink is not checked if its path has not changed, because its disk may hang.
     """
     places = {name: getattr(sink, "path", sink) for name, sink in running.sinks.items()}
     sinks = settings.sinks.items()
@@ -332,5 +333,5 @@ def new_problems(settings: Settings, running: Settings) -> list[str]:
 
 
 def warnings(settings: Settings) -> list[str]:
-    """Return the settings that work but are unwise, a line each: path, reason, hint."""
+    """Return the warnings about settings that work but are unwise. Each is a line with path, reason and hint."""
     return problems(settings, WARNINGS)

@@ -1,4 +1,4 @@
-"""Why a server gave no response, and what to do about it. Also makes HTTP clients that survive an unusable proxy."""
+"""Says why a server gave no response, and what to do. Also makes HTTP clients that can handle an unusable proxy."""
 
 import socket
 import ssl
@@ -15,7 +15,10 @@ INSPECTED = "if a proxy on the way inspects TLS, set SSL_CERT_FILE to the PEM fi
 
 
 def error_chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield `error` and its causes. HTTP clients wrap the errors of the system, so the last cause is the original error."""
+    """Yield `error`, its cause, the cause of the cause, and so on.
+
+    HTTP clients wrap the errors of the system, so the last item is the original error.
+    """
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -23,7 +26,7 @@ def error_chain(error: BaseException) -> Iterator[BaseException]:
 
 
 class _UnusableProxy(httpx.AsyncBaseTransport):
-    """Fails every request, in place of a proxy that cannot be used."""
+    """A transport that fails every request. It is used if the configured proxy is unusable."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError(
@@ -32,10 +35,10 @@ class _UnusableProxy(httpx.AsyncBaseTransport):
 
 
 def http_client(**options: Any) -> httpx.AsyncClient:
-    """Return a client with the `options` of httpx, which uses the proxy that the environment names.
+    """Return an HTTP client with the `options` of httpx. It uses the proxy that environment variables name.
 
-    If the proxy cannot be used, such as a SOCKS proxy or a malformed address, each request raises httpx.ConnectError. httpx
-    itself would raise one of four other errors here, which would end the process.
+    If the proxy is unusable, such as a SOCKS proxy or a malformed address, each request raises httpx.ConnectError.
+    Without this, httpx would raise one of four other errors here, which would end the process.
     """
     try:
         return httpx.AsyncClient(**options)
@@ -44,10 +47,10 @@ def http_client(**options: Any) -> httpx.AsyncClient:
 
 
 def why_unreachable(error: BaseException, key: str, untrusted: str = INSPECTED) -> tuple[str, str]:
-    """Return why a request got no response, and a hint that says what to do.
+    """Return (why a request got no response, a hint that says what to do).
 
-    `key` is the key of the configuration that contains the address of the server, `untrusted` the hint if the certificate is
-    from an unknown CA.
+    `key` is the key of the configuration that contains the address of the server. `untrusted` is the hint if the
+    certificate is from an unknown CA.
     """
     causes = list(error_chain(error))
     for cause in causes:

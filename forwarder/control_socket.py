@@ -1,9 +1,9 @@
 """Lets a command send a request to the running forwarder, the only process that may write to the store.
 
-The forwarder listens on a Unix socket beside the store. Only the user that runs the forwarder may connect. A client sends
-one JSON line, the request, and keeps the connection open. The server answers with JSON lines: one that says that it has
-accepted the request, any number of lines with `progress`, then one line with `result` or `error`. If the client disconnects
-before that, the server cancels the command.
+The forwarder listens on a Unix socket beside the store. Only the user that runs the forwarder may connect. A client
+sends one JSON line, the request, and keeps the connection open. The server answers with JSON lines: one that says that
+it has accepted the request, any number of lines with `progress`, then one line with `result` or `error`. If the client
+disconnects before that, the server cancels the command.
 
     {"command": "replay", "selection": {"ids": [7], "sink": null, "reason": null}}
     {"accepted": true}
@@ -31,38 +31,41 @@ from forwarder.tasks import end_tasks
 _MAX_PATH = 100  # bytes of a socket's path; the kernel allows 107
 _MAX_REQUEST = 4 * 1024 * 1024  # bytes; the ids in it come from a command line, which has at most 2 MiB
 _IF_HANGS = "if the forwarder hangs, end its process"
-_REQUEST_TIMEOUT = 10.0  # seconds
+_REQUEST_TIMEOUT = 10.0  # seconds for a client to send its request
 _ACCEPT_TIMEOUT = 10.0
-"""Seconds for a forwarder to accept a request. The kernel connects a client also to a forwarder that hangs."""
-_REPLY_TIMEOUT = 300.0  # seconds
-_WATCH_INTERVAL = 2.0  # seconds
+"""The number of seconds within which a forwarder must accept a request. The kernel connects a client even to a
+forwarder that hangs, so a connection alone does not show that the forwarder works."""
+_REPLY_TIMEOUT = 300.0  # seconds for each line of the answer
+_WATCH_INTERVAL = 2.0  # seconds between two checks whether the socket still exists
 
 _ERRORS = (
     "StoreFullError", "StoreTimeoutError", "StoreError", "OktaUnreachableError", "OktaError", "ReactionError",
 )  # fmt: skip
-"""The types of errors that the client raises again. For an error of another type, the client raises its nearest base
-class that is in this list, or else ForwarderError."""
+"""The types of errors that the client raises again. An error of another type becomes its nearest base class in this
+list, or ForwarderError if it has none."""
 
 _logger = logs.get("control")
 
 
 class ControlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command"):
-    """Base of all requests. The tag of a subclass is the name of the command in the JSON line."""
+    """Base class of all requests. The tag of a subclass is the name of its command in the JSON line."""
 
 
 class WatchRequest(ControlRequest, frozen=True, tag="watch"):
-    """Gets no answer. It only keeps the connection open, so that the client notices when the forwarder stops."""
+    """A request that gets no answer. It only keeps the connection open, so that the client notices when the forwarder
+    stops."""
 
 
 Report = Callable[[Any], None]
-"""Sends a struct to the client, to report the progress of the request."""
+"""A function that sends its argument, a struct, to the client as the progress of the request."""
 
 Handler = Callable[[Any, Report], Coroutine[Any, Any, Any]]
-"""Carries out a request. Returns any value that JSON can hold except None, or raises a ForwarderError."""
+"""A function that carries out a request. It returns any value that JSON can hold except None, or raises a
+ForwarderError."""
 
 
 class _Reply(msgspec.Struct, omit_defaults=True):
-    """One line of an answer. `kind` is the type of the error, one of `_ERRORS`; empty for any other error."""
+    """One line of the server's answer. `kind` is the type of `error`, one of `_ERRORS`; it is empty for other types."""
 
     accepted: bool = False
     progress: Any = None
@@ -87,7 +90,7 @@ def socket_path(store: Path) -> Path:
 
 @contextmanager
 def _short_address(path: Path) -> Iterator[str]:
-    """Yield an address of `path` that is short enough for a Unix socket. It is valid only inside the `with` block."""
+    """Yield an address for `path` that is short enough for a Unix socket. It is valid only within the `with` block."""
     if len(os.fsencode(path)) <= _MAX_PATH:
         yield str(path)
         return
@@ -102,7 +105,7 @@ class ControlServer:
     """Answers the commands that arrive on the control socket, in tasks of the event loop."""
 
     def __init__(self, store: Path, handlers: Mapping[type[ControlRequest], Handler]) -> None:
-        """Use the socket beside `store`. `handlers` has a handler for each type of request."""
+        """Create the server for the socket beside `store`. `handlers` has a handler for each type of request."""
         self._path = socket_path(store)
         self._handlers = handlers
         self._decode = msgspec.json.Decoder(Union[tuple(handlers)]).decode  # noqa: UP007 - made at run time
@@ -112,7 +115,10 @@ class ControlServer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Listen. The caller holds the store's lock, so an existing socket belongs to a process that has ended.
+        """Start to listen.
+
+        The caller must hold the lock of the store. So an existing socket belongs to a process that has ended, and is
+        removed.
 
         Raises:
             StoreError: the socket cannot be created.
@@ -121,10 +127,8 @@ class ControlServer:
         self._watching = asyncio.create_task(self._watch(), name="control socket")
 
     async def _watch(self) -> None:
-        """Listen again if another program removed the socket file.
-
-        Otherwise no command would reach this forwarder until a restart.
-        """
+        """Listen again if another program has removed the socket. Otherwise no command would reach this forwarder until
+        a restart."""
         while True:
             await asyncio.sleep(_WATCH_INTERVAL)
             if self._server is None or self._has_path():
@@ -153,7 +157,7 @@ class ControlServer:
         return await asyncio.start_unix_server(self._serve, sock=listener, limit=_MAX_REQUEST)
 
     async def close(self) -> None:
-        """Stop listening and cancel the running commands. Safe to call twice."""
+        """Stop listening, and cancel the running commands. A second call does nothing."""
         if self._server is None:
             return
         if self._watching is not None:
@@ -190,7 +194,7 @@ class ControlServer:
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT):
                 request = self._decode(await reader.readline())
-        except (ValueError, TimeoutError) as error:  # malformed, too long, or incomplete
+        except (ValueError, TimeoutError) as error:  # the request is malformed, too long, or incomplete
             return _Reply(error=f"the request was not understood: {error}")
         if not isinstance(request, WatchRequest):
             write(_Reply(accepted=True))
@@ -222,13 +226,13 @@ async def _until_disconnect(work: Coroutine[Any, Any, Any], reader: asyncio.Stre
 
 
 async def never(_request: ControlRequest, _report: Report) -> None:
-    """Wait without end: the handler of `WatchRequest`, which gets no answer."""
+    """Never return. This is the handler of `WatchRequest`, which gets no answer."""
     await asyncio.Event().wait()
 
 
 @contextmanager
 def attached(store: Path) -> Iterator[socket.socket | None]:
-    """Yield a connection that becomes readable when the forwarder on `store` stops; None if no forwarder runs.
+    """Yield a connection that becomes readable when the forwarder on `store` stops; None if none runs on `store`.
 
     Raises:
         StoreError: this user may not connect to the forwarder.
@@ -254,11 +258,11 @@ def is_running(store: Path) -> bool:
 
 
 def _connect(connection: socket.socket, path: Path) -> bool:
-    """Connect to the forwarder at the socket `path`; return False if none runs.
+    """Connect `connection` to the forwarder that listens at the socket `path`. Return False if no forwarder runs there.
 
     Raises:
-        StoreError: this user may not connect to the forwarder, or the forwarder accepts no connection
-            (StoreTimeoutError).
+        StoreError: this user may not connect to the forwarder, or the socket cannot be reached.
+        StoreTimeoutError: the forwarder accepts no connection.
     """
     try:
         with _short_address(path) as address:
@@ -284,13 +288,13 @@ def ask(
     timeout: float | None = _REPLY_TIMEOUT,
     accept_timeout: float = _ACCEPT_TIMEOUT,
 ) -> Any | None:
-    """Let the forwarder that runs on `store` carry out `request`. Blocks until the result is there.
+    """Let the forwarder that runs on `store` carry out `request`, and return the result as decoded JSON.
 
-    An exception in the caller, such as Ctrl-C, ends the connection. The forwarder then cancels the request.
+    Return None if no forwarder runs. Block until the result has come. `on_progress` is called with each progress
+    report, which is decoded JSON too. The call waits `accept_timeout` seconds until the forwarder accepts the request.
+    Then it waits `timeout` seconds for each line of the answer, or without limit if `timeout` is None.
 
-    Returns the result as decoded JSON; None if no forwarder runs. Calls `on_progress` with each progress
-    report, also decoded. Waits `accept_timeout` seconds until the forwarder accepts the request, and then `timeout`
-    seconds for each line of the answer, or without limit if `timeout` is None.
+    An exception in the caller, such as Ctrl-C, closes the connection. The forwarder then cancels the request.
 
     Raises:
         ForwarderError: the forwarder could not carry out the request; `_ERRORS` has the types.

@@ -1,4 +1,4 @@
-"""Runs one forwarder as a process: handles its signals, its reloads and its memory."""
+"""Runs one forwarder as a process: handles its signals, its reloads and its memory settings."""
 
 import asyncio
 import ctypes
@@ -26,32 +26,36 @@ from forwarder.system_limits import free_files
 from forwarder.tasks import end_tasks
 
 FILES_INTERVAL = 2.0
-"""Seconds between two checks whether the files that the settings name have changed."""
+"""The number of seconds between two checks whether the files that the settings name have changed."""
 
 SWITCH_INTERVAL = 0.0002
-"""Seconds until a computing thread releases the GIL. A commit needs about 20 switches between threads. While a sink
-converts a backlog, each switch takes this time. With Python's default of 5 ms, responses to Okta took seconds."""
+"""The number of seconds after which a computing thread releases the GIL. A commit needs about 20 switches between
+threads. While a sink converts a backlog, each switch takes this time. With Python's default of 5 ms, responses to Okta
+took seconds."""
 
 LARGE = 1024 * 1024
 """A block of memory of at least this size, in bytes, goes back to the system as soon as it is free."""
 
 _FEWEST_FILES = 64
-"""The start raises the limit of open files to this number, if the system allows it. The listeners raise it further."""
+"""At the start, the limit of open files is raised to this number, if the system allows it. The listeners raise it
+further."""
 
 _FEWEST_FREE_FILES = 20
-"""With fewer files to open, no forwarder starts, whatever its configuration."""
+"""The number of further files that the process must be able to open. With fewer, the forwarder cannot start, whatever
+its configuration."""
 
-_COLLECT_AFTER = 10_000  # new objects in memory, before garbage is collected; Python's default is 700
+_COLLECT_AFTER = 10_000  # new objects in memory, until garbage is collected; Python's default is 700
 _MALLOPT = {"M_TRIM_THRESHOLD": -1, "M_MMAP_THRESHOLD": -3}  # the numbers of glibc's malloc.h
 
 _logger = logs.get("app")
 
 
 def _contents(settings: Settings) -> dict[Path, bytes | str]:
-    """Return the content of each file that the settings name: secrets, certificates, keys.
+    """Return the content of each file that the settings name (secrets, certificates, keys), by path.
 
     A missing file is left out: another process may be replacing it. If a file cannot be read for another reason, the
-    text of the error stands for its content. So the content seems to change, and a reload then reports the error.
+    text of the error stands for its content. So the content seems to change, and the reload that follows reports the
+    error.
     """
     contents: dict[Path, bytes | str] = {}
     for path in settings.files():
@@ -73,8 +77,8 @@ class _Reloads:
     def __init__(
         self, forwarder: Forwarder, reread: Callable[[], Settings], hangup: asyncio.Event, manager: ServiceManager
     ) -> None:
-        """Read the files. Create the object before the forwarder starts, so that a change during the start is
-        noticed."""
+        """Read the files. Create the object before the forwarder starts, so that a change during the start causes a
+        reload."""
         self._seen = _contents(forwarder.settings)
         self._forwarder = forwarder
         self._reread = reread
@@ -83,7 +87,8 @@ class _Reloads:
         self._failure: str | None = None
 
     async def run(self) -> None:
-        """Wait for changes and reload, until cancelled. Errors are only logged: later changes must still be read."""
+        """Wait for changes and reload, until cancelled. Errors are only logged, so that later changes are still
+        read."""
         while True:
             # Not `asyncio.wait_for`: before Python 3.12, it drops a cancellation that comes together with the event.
             with suppress(TimeoutError):
@@ -143,7 +148,8 @@ class _Reloads:
 
 
 def _new_warnings(settings: Settings, running: Settings) -> list[str]:
-    """Return the warnings about `settings` that the settings before the reload, `running`, did not have."""
+    """Return the warnings about `settings`, without those that `running`, the settings before the reload, already
+    had."""
     known = config_check.warnings(running)
     return [warning for warning in config_check.warnings(settings) if warning not in known]
 
@@ -173,8 +179,9 @@ async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Si
         return
     stopping.cancel()
     await starting
-    # The objects that exist now live until the end. Garbage collections skip them, so that each stops the event loop for
-    # less time. Nearly all objects of a POST are freed without a collection: to collect rarely saves 6 % of its CPU.
+    # The objects that exist now live until the end. Garbage collections skip them, so that a collection stops the event
+    # loop for less time. Nearly all objects of a POST are freed without a collection, so rare collections save
+    # 6 % of its CPU.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)
@@ -192,10 +199,12 @@ async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Si
 
 
 class _Signals:
-    """Handles signals: SIGTERM, SIGINT and SIGQUIT stop the forwarder, a second one ends the process at once, SIGHUP
-    reloads. SIGUSR1 and SIGUSR2 are only logged: other daemons reopen their log at these, so scripts send them.
+    """Handles the signals of the process. Create the object before anything else: by default, each of them ends a
+    process.
 
-    Create the object before anything else starts: by default, each of these signals ends a process.
+    SIGTERM, SIGINT and SIGQUIT stop the forwarder; the second of these signals ends the process at once. SIGHUP reloads
+    the configuration. SIGUSR1 and SIGUSR2 are only logged: scripts send them, because other daemons then reopen their
+    log.
     """
 
     def __init__(self) -> None:
@@ -220,7 +229,7 @@ class _Signals:
 
     def _end(self, number: int) -> None:
         if self.stop.is_set():
-            # Acknowledged events are on disk; the rest of the stop would only save work after the next start.
+            # No event is lost: acknowledged events are on disk. The rest of the stop only saves work after the next start.
             _logger.warning(
                 "a second signal arrived; the process ends at once", action="ended", signal=signal.Signals(number).name
             )
@@ -229,11 +238,11 @@ class _Signals:
 
 
 def _tune_malloc() -> None:
-    """Let glibc return the memory of a large body as soon as it is free.
+    """Let glibc return the memory of a large body to the system as soon as the memory is free.
 
-    By default, after the first body of 10 MiB, glibc takes the memory of large bodies from its heap. In the heap, a small
-    block behind a free large block keeps the large block from going back to the system: the process stayed at twice its
-    size.
+    By default, after the first body of 10 MiB, glibc takes the memory of large bodies from its heap. In the heap, a
+    small block behind a free large block keeps the large block from going back to the system: the process stayed at
+    twice its size.
     """
     with suppress(AttributeError, OSError):  # the C library is not glibc
         library = ctypes.CDLL(None)

@@ -1,8 +1,8 @@
 """The heartbeat: writes the state of the forwarder as a document to each Elasticsearch sink, at a fixed interval.
 
-The documents show that the forwarder can write to the SIEM, and a rule in the SIEM can alert when no more documents come.
-They do not pass through the store, and have HTTP clients of their own. So the documents do not wait for the delivery of
-events, and do not delay it.
+The documents show that the forwarder can write to the SIEM, and a rule in the SIEM can alert when no more documents
+come. The documents do not pass through the store, and have HTTP clients of their own. So they neither wait for the
+delivery of events nor delay it.
 """
 
 import asyncio
@@ -25,20 +25,20 @@ class Heartbeat:
     """Writes the heartbeat documents of a running forwarder, from `start` to `stop`."""
 
     def __init__(self, gather: Gather, clock: Clock) -> None:
-        """Use `gather`, which is `Status.gather`, for the content of each document."""
+        """Create the heartbeat. `gather`, which is `Status.gather`, returns the content of each document."""
         self._gather = gather
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, settings: Settings) -> None:
-        """Stop the heartbeats of an earlier call; then write heartbeats, if `settings` ask for them."""
+        """Stop the heartbeats of an earlier call, if any. Then start new ones, if `settings` ask for them."""
         await self.stop()
         sinks = {name: sink for name, sink in settings.sinks.items() if isinstance(sink, ElasticsearchSinkSettings)}
         if settings.ops.heartbeat is not None and sinks:
             self._task = asyncio.create_task(self._beat(settings.ops.heartbeat, sinks), name="heartbeat")
 
     async def stop(self) -> None:
-        """Stop the heartbeats; a request in flight is cancelled."""
+        """Stop the heartbeats. A request in flight is cancelled."""
         if self._task is not None:
             await end_tasks([self._task])
             self._task = None

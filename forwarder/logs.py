@@ -1,8 +1,8 @@
-"""Writes log lines to stderr: each is a JSON object with ECS fields, or readable text on a terminal.
+"""Writes log lines to stderr: JSON objects with ECS fields, or readable text on a terminal.
 
-Each line has a text, a level, a stable `action`, and the room (the part of the forwarder) that logs it. docs/logs.md lists
-all lines. ERROR means that data is lost or an operator must act; WARNING means that something is unusual, but nothing is
-lost. There is no line for each event, and no line has an event's body.
+Each line has a text, a level, a stable `action`, and the room (the part of the forwarder) that logs it. docs/logs.md
+lists all lines. ERROR means that data is lost or an operator must act; WARNING means that something is unusual, but no
+data is lost. There is no line for each event, and no line has an event's body.
 """
 
 import logging
@@ -43,7 +43,7 @@ _ECS_FIELDS = {
     "exception": "error.stack_trace",
     "timestamp": "@timestamp",
 }
-"""A field of a line → its name in ECS. All other fields go below `okta_forwarder`."""
+"""The name in ECS for each of these fields of a line. All other fields go below `okta_forwarder`."""
 
 
 def setup(level: str = "info", *, json: bool | None = None) -> None:
@@ -80,22 +80,22 @@ def setup(level: str = "info", *, json: bool | None = None) -> None:
     logging.root.setLevel(number)
     for name in ("httpx", "httpcore", "urllib3", "uvicorn", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # These libraries log each failed try. The worker logs once that a sink fails, and why, which is enough.
+    # These libraries log each failed try. The worker's line, which says once that a sink fails and why, is enough.
     logging.getLogger("elastic_transport").setLevel(logging.ERROR)
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
 
 
-_PATIENCE = 500  # milliseconds to wait for the reader of a pipe
+_PATIENCE = 500  # milliseconds to wait until the reader of a pipe takes data
 _ATOMIC = select.PIPE_BUF
-"""The number of bytes that a pipe takes without blocking, if it can take any."""
+"""If a pipe can take data at all, it takes this number of bytes without blocking."""
 
 
 class _Pipe:
     """Writes log lines to a pipe, a socket or a terminal, but never waits long for its reader.
 
-    Otherwise a log collector that hangs would stop the event loop, and no POST would be answered. A terminal after Ctrl-S,
-    or the terminal of a container whose log nothing reads, would do the same. If the reader takes nothing for _PATIENCE
-    milliseconds, lines are dropped until it reads again. Then a line says how many were dropped.
+    Otherwise a log collector that hangs would stop the event loop, and no POST would be answered. A terminal after
+    Ctrl-S, or the terminal of a container whose log nothing reads, would do the same. If the reader takes nothing for
+    _PATIENCE milliseconds, lines are dropped until it reads again. Then a line says how many were dropped.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -117,7 +117,7 @@ class _Pipe:
         while data and self._poll.poll(_PATIENCE):
             try:
                 data = data[os.write(self._descriptor, data[:_ATOMIC]) :]
-            except BlockingIOError:  # a terminal that has room, but not for the next character
+            except BlockingIOError:  # a terminal may have room, but not for the next character
                 break
         self._is_cut = bool(data)
 
@@ -126,7 +126,8 @@ class _Pipe:
 
 
 def _stream() -> TextIO:
-    """Return stderr. If it is a pipe, a socket or a terminal, return it as a stream that never blocks."""
+    """Return stderr. If stderr is a pipe, a socket or a terminal, return a stream that writes to it and never
+    blocks."""
     try:
         descriptor = sys.stderr.fileno()
         mode = os.fstat(descriptor).st_mode
@@ -200,10 +201,11 @@ def get(room: str) -> Logger:
 
 
 class RecoveryLimit:
-    """Allows few lines about recoveries, so that what fails and recovers without end does not fill the log.
+    """Allows five log lines about recoveries in five minutes. Otherwise a part that fails and recovers again and again
+    would fill the log.
 
-    Who uses it logs a failure only if the last logged state is good, and repeats the question as long as the state is
-    good. So the last line is right after five minutes at the latest.
+    The caller logs a recovery only if `allows` returns True. Until then, it logs no new failure, and calls `allows`
+    again while the part works. So the last line in the log is true after five minutes at the latest.
     """
 
     _NUMBER, _SECONDS = 5, 300.0
@@ -212,7 +214,10 @@ class RecoveryLimit:
         self._allowed: deque[float] = deque(maxlen=self._NUMBER)  # the times of the last allowed recoveries
 
     def allows(self, now: float) -> bool:
-        """Whether a recovery may be logged at the time `now`, in seconds of the monotonic clock. If so, it is counted."""
+        """Whether a recovery may be logged now, at the time `now` of the monotonic clock in seconds.
+
+        If the result is True, the recovery counts as logged.
+        """
         if len(self._allowed) == self._NUMBER and now - self._allowed[0] < self._SECONDS:
             return False
         self._allowed.append(now)
@@ -220,8 +225,9 @@ class RecoveryLimit:
 
 
 class RateLimitedLogger:
-    """Writes the first line of each key. For the next `interval` seconds, it only counts further lines of this key.
+    """Limits repeated log lines. After the first line of a key, it suppresses the key for `interval` seconds.
 
+    The key of a line is its `action` and the arguments `key`. The next written line has the number of suppressed lines.
     Keys come from enums and from the configuration, so there are few of them.
     """
 
@@ -233,26 +239,27 @@ class RateLimitedLogger:
         self._suppressed: dict[tuple[str, ...], int] = {}
 
     def info(self, text: str, *key: str, action: str, **fields: object) -> None:
-        """Log at level INFO; lines with the same `action` and `key` are limited together."""
+        """Log `text` at level INFO, unless a line with the same `action` and `key` was written within the interval."""
         if (suppressed := self._take(action, *key)) is not None:
             self._logger.info(text, action=action, suppressed=suppressed, **fields)
 
     def warning(self, text: str, *key: str, action: str, **fields: object) -> None:
-        """Log a warning; lines with the same `action` and `key` are limited together."""
+        """Log `text` as a warning, unless a line with the same `action` and `key` was written within the interval."""
         if (suppressed := self._take(action, *key)) is not None:
             self._logger.warning(text, action=action, suppressed=suppressed, **fields)
 
     def error(self, text: str, *key: str, action: str, **fields: object) -> None:
-        """Log an error; lines with the same `action` and `key` are limited together."""
+        """Log `text` as an error, unless a line with the same `action` and `key` was written within the interval."""
         if (suppressed := self._take(action, *key)) is not None:
             self._logger.error(text, action=action, suppressed=suppressed, **fields)
 
     def reset(self) -> None:
-        """Let the next line of each key be written at once."""
+        """Let the next line of each key be written at once, without waiting for the interval."""
         self._last.clear()
 
     def _take(self, *key: str) -> int | None:
-        """Return how many lines of `key` were suppressed since the last written one; None to suppress this one."""
+        """Return how many lines of `key` were suppressed since the last written line; None if this line must be
+        suppressed too."""
         now = self._clock.monotonic()
         last = self._last.get(key)
         if last is not None and now - last < self._interval:

@@ -1,7 +1,7 @@
 """Declares every metric: name, kind, labels, meaning.
 
-Label values come from the configuration (orgs, sinks), from enums, or from Okta's catalogue of event types
-(anything else counts as `other`), so a sender cannot create an unlimited number of series.
+Label values come from the configuration (orgs, sinks), from enums, or from Okta's catalogue of event types. An event
+type that the catalogue does not have counts as `other`. So a sender cannot create an unlimited number of series.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,10 +28,9 @@ _EVENTS = (1, 10, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
 class Declared(NamedTuple):
-    """The declaration of one metric. docs/metrics.md is made from the declarations. A test compares the alert rules with
-    them.
+    """The declaration of one metric. `kind` is counter, gauge, histogram or info.
 
-    `kind` is counter, gauge, histogram or info.
+    docs/metrics.md is made from the declarations, and a test compares the alert rules with them.
     """
 
     name: str
@@ -41,10 +40,11 @@ class Declared(NamedTuple):
 
 
 class Metrics:
-    """All metrics of one forwarder, in their own registry. `declared` lists them."""
+    """All metrics of one forwarder, in a registry of their own. `declared` has the declaration of each metric."""
 
     def __init__(self, log_lines: Mapping[str, int] = MappingProxyType({})) -> None:
-        """Declare every metric. `log_lines` is read at each scrape: the number of lines written, by level."""
+        """Declare every metric. `log_lines` has the number of written log lines by level, and is read at each
+        scrape."""
         self.declared: list[Declared] = []
         self._gauges: dict[str, Gauge] = {}
         self.registry = CollectorRegistry()
@@ -282,16 +282,16 @@ class Metrics:
         return Histogram(f"forwarder_{name}", meaning, labels, buckets, self.registry)
 
     def forget(self, **label: str) -> None:
-        """Remove the gauges of a sink or org that no longer runs, given as a label such as `sink="siem"`."""
+        """Remove the gauges of a sink or an org that no longer runs. `label` names it, as in `sink="siem"`."""
         for metric in self.declared:
             gauge = self._gauges.get(metric.name)
             if gauge is not None and gauge is not self.last_event and label.keys() <= set(metric.labels):
                 gauge.remove_by_labels(label)
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """Return all metrics as text, and its content type, in the format that the header `accept` asks for.
+        """Return (all metrics as text, content type), in the format that `accept`, a header of the request, asks for.
 
-        Slow with many series: call it in a thread.
+        With many series, this is slow, so call it in a thread.
         """
         if "application/openmetrics-text" in accept:
             return generate_openmetrics(self.registry), OPENMETRICS  # type: ignore[no-untyped-call]

@@ -23,13 +23,15 @@ BuiltOrgs = Mapping[str, OktaOrgRunner | None]
 
 
 class OktaOrgs:
-    """The runners of the orgs that have an `api`. `runners` has them by the name of the org, while they run."""
+    """The runners of the orgs that have an `api`. `runners` has the running ones, by the name of the org."""
 
     def __init__(
         self, store: EventStore, metrics: Metrics, clock: Clock, backlog: Callable[[], Awaitable[str | None]]
     ) -> None:
-        """Store events of the System Log in `store`. `backlog` returns why a backfill must wait; None if it may
-        go on."""
+        """Create the object without runners.
+
+        `store` gets the events of the System Log. `backlog` returns why a backfill must wait, or None if it may go on.
+        """
         self._store = store
         self._metrics = metrics
         self._clock = clock
@@ -39,7 +41,7 @@ class OktaOrgs:
         self._built_from: dict[str, object] = {}
 
     def build(self, settings: Settings) -> BuiltOrgs:
-        """Build a runner for each org whose settings have changed since its runner was built.
+        """Build a runner for each org whose settings have changed since its runner was built. Return them by org.
 
         Raises:
             ForwarderError: credentials or a URL cannot be used.
@@ -85,7 +87,7 @@ class OktaOrgs:
         await end_tasks(tasks)
 
     async def backfill(self, request: BackfillRequest, report: Report) -> BackfillProgress:
-        """Run a backfill in the runner of the org that `request` names.
+        """Run a backfill in the runner of the org that `request` names, and return its final progress.
 
         Raises:
             OktaError: Okta did not answer or refused a request, another backfill of the org is running, or the org has
@@ -101,12 +103,13 @@ class OktaOrgs:
         return await runner.backfill(request, report)
 
     async def check_hook(self, request: CheckHookRequest, _report: Report) -> None:
-        """Let the runner of the org check its hook in Okta; do nothing if the org has no runner."""
+        """Let the runner of the org check the org's hook in Okta. Do nothing if the org has no runner."""
         if runner := self.runners.get(request.org):
             await runner.check_hook()
 
     def _build(self, name: str, settings: Settings) -> OktaOrgRunner | None:
-        """Build the runner of an org, which watches its hook and polls its System Log; None without `api`."""
+        """Return a new runner for the org `name`, which polls its System Log and watches its hook; None without
+        `api`."""
         org = settings.orgs.get(name)
         if org is None or org.api is None or org.url is None:
             return None

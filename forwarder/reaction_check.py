@@ -1,4 +1,5 @@
-"""Checks the section `reactions` together with the orgs and the rules, and describes the rules for the reactions."""
+"""Checks the section `reactions` together with the orgs and the rules, and makes the list of rules that reactions
+need."""
 
 import copy
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from forwarder.rules.evaluation.ruleset import Ruleset
 
 
 def known_rules(ruleset: Ruleset) -> list[KnownRule]:
-    """Return each rule and correlation of `ruleset` with the fields by which reactions select rules."""
+    """Return each rule and correlation of `ruleset`, with only the fields by which reactions select rules."""
     return [
         KnownRule(each.id, each.title, each.level, each.name, each.tags, each.alerts)
         for each in ruleset.rules_and_correlations
@@ -27,8 +28,10 @@ def known_rules(ruleset: Ruleset) -> list[KnownRule]:
 def reaction_problems(
     reactions: ReactionsSettings, apis: Mapping[str, ApiSettings | None] | None, ruleset: Ruleset | None
 ) -> Iterator[str]:
-    """Yield a line for each problem of `reactions`, alone or together with the orgs and the rules: path, problem,
-    hint. `apis`, the credentials of each org, and `ruleset` are None if they are not known.
+    """Yield a line with path, problem and hint for each problem of `reactions`, alone or together with orgs and rules.
+
+    `apis` has the credentials of each org, or is None if the orgs have errors. `ruleset` is None if the rules have
+    errors or were not read. Checks that need one of them are left out if it is None.
     """
     yield from problems(reactions)
     if apis is not None:
@@ -52,9 +55,9 @@ def reaction_warnings(
     late: float,
     ruleset: Ruleset,
 ) -> Iterator[str]:
-    """Yield a line for each setting of `reactions` that works but is unwise: path, reason, hint.
+    """Yield a line with path, reason and hint for each setting of `reactions` that works but is unwise.
 
-    `hooked` has the orgs whose hooks post events to the forwarder; `late` is `rules.late`, in seconds.
+    `hooked` has the orgs whose hooks post events to the forwarder. `late` is `rules.late`, in seconds.
     """
     yield from rule_warnings(reactions, known_rules(ruleset))
     yield from warnings(reactions, {name: _access(api) for name, api in apis.items()}, hooked, late)
@@ -73,10 +76,10 @@ _ANY_ACTION = "universal_logout"
 
 
 def without_errors(section: Mapping[Any, Any], places: Iterable[Sequence[Any]]) -> tuple[dict[str, Any], set[str]]:
-    """Return a copy of the section `reactions`, with valid stand-ins in place of the values that have errors.
+    """Return a copy of the section `reactions` with valid stand-ins for the values that have errors.
 
-    `places` has the path of each error, relative to the section. With this copy, the other values can still be checked. Also
-    return the paths of the stand-ins whose problems should not be reported.
+    With this copy, the other values can still be checked. `places` has the path of each error, relative to the section.
+    Also return the paths of the stand-ins whose problems must not be reported.
     """
     tree: Any = copy.deepcopy({"on" if key is True else key: value for key, value in section.items()})
     silent: set[str] = set()
@@ -95,10 +98,10 @@ def without_errors(section: Mapping[Any, Any], places: Iterable[Sequence[Any]]) 
 
 
 def _replace_in_entry(entries: Any, place: Sequence[Any]) -> set[str]:
-    """Remove the error at `place` from an entry of `on`. Return the paths of the stand-ins that this needed.
+    """Remove the error at `place` from an entry of `on`. Return the paths of the stand-ins that now replace values.
 
     If the error is in the key `mode` or `orgs`, remove this key. Otherwise replace the innermost action that contains
-    the error; if no action contains it, replace the whole entry.
+    the error. If no action contains the error, replace the whole entry.
     """
     number, *rest = place
     if rest[:1] == ["mode"] or rest[:1] == ["orgs"]:

@@ -1,4 +1,4 @@
-"""Reads the bodies of httpx's responses without holding more of them than a limit."""
+"""Reads the bodies of httpx's responses up to a limit, so that a large body cannot fill the memory."""
 
 import httpx
 
@@ -7,7 +7,7 @@ from forwarder.event_loop_steps import Cooperative
 
 
 async def read_whole(response: httpx.Response, limit: int) -> bytes:
-    """Return the body of a streamed response, inflated if it is gzip.
+    """Return the body of a streamed response. A gzip body is inflated.
 
     Raises:
         BodyTooLargeError: the body is larger than `limit` bytes.
@@ -22,7 +22,10 @@ async def read_whole(response: httpx.Response, limit: int) -> bytes:
 
 
 async def read_start(response: httpx.Response, limit: int) -> bytes:
-    """Return the body of a streamed response; of a body larger than `limit` bytes, only the start, with at least `limit`."""
+    """Return the body of a streamed response, or only its start if it is larger than `limit` bytes.
+
+    The start has at least `limit` bytes.
+    """
     content = b""
     async for piece in response.aiter_bytes():
         content += piece

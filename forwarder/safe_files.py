@@ -13,12 +13,12 @@ from forwarder.system_limits import FEW_FILES, MORE_FILES, free_files
 
 _LINK = "it is a link to another file, or not a regular file; remove it"
 DISK_ERRORS = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
-"""The numbers of the errors that a broken disk or file system causes."""
+"""The `errno` values that a broken disk or file system causes."""
 CHECK_DISK = "check the disk: the log of the kernel has its errors"
-"""What to do after such an error."""
+"""The hint after an error with one of `DISK_ERRORS`."""
 
 LARGER_FILES = "raise the largest size of a file (`ulimit -f`; systemd: LimitFSIZE)"
-"""What to do if a file is as large as this process may make it."""
+"""The hint if a file has reached the largest size that this process may write."""
 WRITE_HINTS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space or inodes on the disk, or raise the quota"),
     **dict.fromkeys((errno.EACCES, errno.EPERM), "let the forwarder's user write to that path"),
@@ -26,18 +26,18 @@ WRITE_HINTS = {
     errno.EFBIG: LARGER_FILES,
     **dict.fromkeys(DISK_ERRORS, CHECK_DISK),
 }
-"""What to do after an error of a write, by its number."""
+"""The hints after a failed write, by the `errno` of the error."""
 
 _SMALL = 4 << 20
 _TINY = 64 << 10
 
 
 def read_small(path: Path, max_bytes: int = _SMALL) -> bytes:
-    """Return the content of the regular file at `path`. `max_bytes` is its largest size, a multiple of 1 MiB.
+    """Return the content of the regular file at `path`. The largest allowed size is `max_bytes`, a multiple of 1 MiB.
 
     Raises:
-        OSError: the file cannot be read, or is too large. A FIFO or a device is not read, because its content may never
-            come or never end. `strerror` says why.
+        OSError: the file cannot be read, is too large, or is a FIFO or a device, whose content may never come or never
+            end. The field `strerror` says why.
         ValueError: `path` has a character that no path can have.
     """
     # Without O_NONBLOCK, opening a FIFO waits for a writer.
@@ -58,7 +58,10 @@ def read_small(path: Path, max_bytes: int = _SMALL) -> bytes:
 
 
 def cannot_read(error: OSError, denied: str = "let the forwarder's user read it") -> str:
-    """Return why a file cannot be read, and what to do; `denied` says what to do if this user has no right to read it."""
+    """Return why a file cannot be read, and what to do.
+
+    `denied` says what to do if this user has no right to read the file.
+    """
     hint = "name a regular file"
     if isinstance(error, FileNotFoundError):
         hint = "create it, or correct the path"
@@ -72,12 +75,14 @@ def cannot_read(error: OSError, denied: str = "let the forwarder's user read it"
 
 
 FileIdentity = Path | tuple[int, int] | tuple[int, int, str]
-"""The real path of a file; its device and inode; or those of its folder, and its name."""
+"""The identity of a file: its real path, its device and inode, or the device and inode of its folder with its name."""
 
 
 def identities(*paths: Path) -> set[FileIdentity]:
-    """Return the identities of the files at `paths`. Two paths to one file have an identity in common, also by a link, or if
-    the file does not exist yet and its folder is mounted in two places."""
+    """Return the identities of the files at `paths`. Two paths to the same file have an identity in common.
+
+    This is also true if one path is a link, or if the file does not exist yet and its folder is mounted in two places.
+    """
     found: set[FileIdentity] = set()
     for path in paths:
         real = Path(os.path.realpath(path))
@@ -93,9 +98,10 @@ def identities(*paths: Path) -> set[FileIdentity]:
 def lock_file(path: Path, mode: int = 0o600) -> int | None:
     """Create the file `path` if it does not exist, and lock it. The kernel unlocks it when the process ends.
 
+    Never remove the file: two processes could then each lock a different file with the same name.
+
     Returns:
-        A descriptor to close when the lock is no longer needed; None if another process holds the lock. Never
-        remove the file: two processes could then each lock a different file with the same name.
+        A descriptor, which the caller closes to release the lock; None if another process holds the lock.
 
     Raises:
         OSError: the file cannot be created, opened or locked; or it is a link, which may lead to any file.
@@ -123,7 +129,7 @@ def _refuse_link(status: os.stat_result) -> None:
 
 
 def give_to_owner(descriptor: int, of: Path) -> None:
-    """If this process runs as root, give the open file to the owner of the file `of`.
+    """Give the open file `descriptor` to the owner of the file `of`, if this process runs as root.
 
     The forwarder runs as this owner, and must be able to open the file later.
 
@@ -136,9 +142,9 @@ def give_to_owner(descriptor: int, of: Path) -> None:
 
 
 def lock_owner(path: Path) -> int | None:
-    """Return the pid of the process that has locked `path` with `lock_file`. Do not lock the file.
+    """Return the pid of the process that has locked the file `path` with `lock_file`.
 
-    None if no process holds the lock, or if /proc/locks does not show the process.
+    Return None if the file is not locked, or if /proc/locks does not show the process.
     """
     try:
         inode = path.stat().st_ino
@@ -153,7 +159,7 @@ def lock_owner(path: Path) -> int | None:
 
 
 def file_system_of(path: Path, mounts: str) -> str:
-    """Return the type of the file system of `path`, such as `ext4`; empty if it is not known.
+    """Return the type of the file system of `path`, such as `ext4`; empty if the type is not known.
 
     `mounts` is the text of /proc/mounts.
     """
@@ -167,7 +173,7 @@ def file_system_of(path: Path, mounts: str) -> str:
 
 
 def is_full(folder: Path) -> bool:
-    """Whether the file system of `folder` has no room for even a small file."""
+    """Whether the file system of `folder` is so full that not even a small file fits."""
     try:
         status = os.statvfs(folder)
     except OSError:
@@ -179,7 +185,10 @@ def is_full(folder: Path) -> bool:
 
 
 def can_create_in(folder: Path) -> bool:
-    """Whether this user can create a file in `folder`. Creates one, because rights do not show a read-only file system."""
+    """Whether this user can create a file in `folder`.
+
+    The function creates a temporary file, because access rights do not show a read-only file system.
+    """
     try:
         with tempfile.TemporaryFile(dir=folder):  # on most file systems, this file has no name
             return True
@@ -188,9 +197,9 @@ def can_create_in(folder: Path) -> bool:
 
 
 def why_no_write(*files: Path) -> str | None:
-    """Return why `files`, which are in one folder, cannot grow, and what to do; None if no reason is found.
+    """Return why `files` cannot grow, and what to do; None if no reason is found. All must be in the same folder.
 
-    Writes a small temporary file to the folder.
+    The function writes a small temporary file to the folder.
     """
     if free_files() < FEW_FILES:
         return MORE_FILES

@@ -10,7 +10,7 @@ from forwarder.settings import Settings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 _SHORTEST_SECRET = 20
-"""The least number of characters of a secret. At least half this number must be different characters."""
+"""The minimum number of characters of a secret. At least half this number must be different characters."""
 
 _WEAK = "is so short or simple that it can be guessed; make one with: openssl rand -base64 32"
 
@@ -21,7 +21,7 @@ _UNSENDABLE = (
 
 
 def chosen_secret_warnings(settings: Settings) -> Iterator[str]:
-    """Yield a line for each secret that an operator has chosen badly: path, problem, hint."""
+    """Yield a line with path, problem and hint for each secret that an operator has chosen badly."""
     for path, secret, is_sent in _chosen(settings):
         if _is_weak(secret):
             yield f"{path}: {_WEAK}"
@@ -33,7 +33,7 @@ def chosen_secret_warnings(settings: Settings) -> Iterator[str]:
 
 
 def _exact(settings: Settings) -> Iterator[tuple[str, Secret]]:
-    """Yield the path and the value of each secret whose blanks count."""
+    """Yield (path, secret) for each secret in which leading and trailing blanks count."""
     for name, sink in settings.sinks.items():
         if isinstance(sink, ElasticsearchSinkSettings) and sink.basic_auth:
             yield f"sinks.{name}.basic_auth.password", sink.basic_auth.password
@@ -42,7 +42,7 @@ def _exact(settings: Settings) -> Iterator[tuple[str, Secret]]:
 
 
 def _chosen(settings: Settings) -> Iterator[tuple[str, Secret, bool]]:
-    """Yield the path and the value of each secret that an operator chooses, and whether it is sent in a header."""
+    """Yield (path, secret, whether it is sent in a header) for each secret that an operator chooses."""
     for name, org in settings.orgs.items():
         for number, secret in enumerate(org.secrets):
             yield f"orgs.{name}.secrets[{number}]", secret, True
@@ -53,7 +53,7 @@ def _chosen(settings: Settings) -> Iterator[tuple[str, Secret, bool]]:
 
 
 def readable_secrets(settings: Settings) -> Iterator[str]:
-    """Yield a line for each file of a secret or a key that every user can read: path, problem, hint."""
+    """Yield a line with path, problem and hint for each file of a secret or a key that every user can read."""
     readable = {secret.file for secret in settings.secrets() if secret.file and _is_open(secret.file)}
     readable |= {served.key for _, served in settings.tls_listeners() if _is_open(served.key)}
     for file in sorted(readable):

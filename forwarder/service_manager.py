@@ -1,7 +1,7 @@
 """Reports to the service manager that the process is ready, reloading, stopping or alive (sd_notify(3)).
 
-This is our own code, because the protocol is one datagram to a Unix socket, and the package for it on PyPI is from
-2017. Without `NOTIFY_SOCKET`, for example in a container or a terminal, nothing is sent.
+Without the variable `NOTIFY_SOCKET`, for example in a container or a terminal, nothing is sent. This is our own code,
+because the protocol is one datagram to a Unix socket, and the package for it on PyPI is from 2017.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ class ServiceManager:
     """Sends the notifications that systemd expects from a unit with `Type=notify` and `WatchdogSec=`.
 
     Attributes:
-        watchdog_interval: seconds between two watchdog notifications; None if systemd expects none.
+        watchdog_interval: the number of seconds between two watchdog notifications; None if systemd expects none.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -26,11 +26,11 @@ class ServiceManager:
         self.watchdog_interval = _watchdog_interval(environment) if address else None
 
     def ready(self, status: str) -> None:
-        """Report that the start or a reload has ended; `systemctl status` shows `status`."""
+        """Report that the start or a reload has ended. `systemctl status` shows the text `status`."""
         self._send(f"READY=1\nSTATUS={status}")
 
     def reloading(self) -> None:
-        """Report that a reload begins; call `ready` when it ends."""
+        """Report that a reload begins. Call `ready` when it has ended."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
@@ -38,10 +38,10 @@ class ServiceManager:
         self._send("STOPPING=1\nSTATUS=finishing requests and delivering waiting events")
 
     async def keep_alive(self) -> None:
-        """Send watchdog notifications until cancelled; return at once if the service manager expects none.
+        """Send watchdog notifications until cancelled. Return at once if the service manager expects none.
 
-        The event loop sends them. If the event loop hangs, the service manager ends the process with SIGABRT and starts
-        a new one. The traceback on stderr shows where the process hung.
+        If the event loop hangs, it sends no notifications. The service manager then ends the process with SIGABRT and
+        starts a new one. The traceback on stderr shows where the process hung.
         """
         if self.watchdog_interval is None:
             return
@@ -61,7 +61,7 @@ class ServiceManager:
 
 
 def _watchdog_interval(environment: Mapping[str, str]) -> float | None:
-    """Return half of the watchdog's timeout in seconds, as sd_watchdog_enabled(3) advises; None without a watchdog."""
+    """Return half of the watchdog's timeout, in seconds, as sd_watchdog_enabled(3) advises; None without a watchdog."""
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None  # the watchdog expects another process
     microseconds = environment.get("WATCHDOG_USEC", "")

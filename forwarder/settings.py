@@ -1,6 +1,6 @@
 """The configuration: a YAML file, and environment variables that override it. All problems are reported at once.
 
-Each room has the settings of its own work. This file combines them, and checks what concerns several rooms.
+Each room has the settings for its own work. This file combines them, and checks what concerns several rooms.
 """
 
 import copy
@@ -73,7 +73,7 @@ class LogSettings(Section):
 
 
 class Settings(BaseSettings):
-    """The whole configuration; `load` makes it."""
+    """The whole configuration. The function `load` reads it."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX,
@@ -115,7 +115,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _let_hooks_read_the_rules(self) -> Self:
-        """Give the rule files of the section `rules` to each hook with `events: rules` that has no `rules` of its
+        """Give the rule files of the section `rules` to each hook that has `events: rules` and no `rules` of its
         own."""
         for name, org in self.orgs.items():
             if org.hook and org.hook.needs_rules and not org.hook.rules:
@@ -135,11 +135,11 @@ class Settings(BaseSettings):
         return Environment(settings_cls, init_settings()), init_settings
 
     def secrets(self) -> Iterator[Secret]:
-        """Yield every secret of the configuration, to watch its file and to redact its value."""
+        """Yield every secret of the configuration. Its file is watched, and its value is redacted."""
         yield from _secrets(self)
 
     def files(self) -> set[Path]:
-        """Return the files of secrets, certificates and keys, to notice when their content changes."""
+        """Return the files of secrets, certificates and keys. A change of their content causes a reload."""
         files = {secret.file for secret in self.secrets() if secret.file}
         files.update(path for sink in self.sinks.values() for path in sink.files)
         files.update(path for _, path in self.reactions.certificates())
@@ -148,7 +148,7 @@ class Settings(BaseSettings):
         return files
 
     def tls_listeners(self) -> Iterator[tuple[str, TlsSettings]]:
-        """Yield the path and the value of `tls` of each listener that serves HTTPS."""
+        """Yield (path of the setting, its value) for the `tls` of each listener that serves HTTPS."""
         for path, served in (("receiver.tls", self.receiver.tls), ("ops.tls", self.ops.tls)):
             if served:
                 yield path, served
@@ -177,7 +177,8 @@ def load(path: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) ->
             secret. The name of a section to read only the secrets of that section, and to check no certificates.
 
     Raises:
-        SettingsError: has a line for each problem of the configuration: path, problem, hint; never shows a secret.
+        SettingsError: the configuration has problems. The error has a line for each: path, problem, hint. It never
+            shows a secret.
     """
     tree = read_yaml(path)
     if secrets is True:
@@ -188,12 +189,12 @@ def load(path: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) ->
 
 
 def read(tree: Mapping[str, Any], path: Path | None = None, *, files: bool = True) -> Settings:
-    """Validate `tree`, the content of the YAML file at `path`, and the environment; return the settings.
+    """Validate `tree`, the content of the YAML file at `path`, and the environment. Return the settings.
 
-    If `files` is False, the files that the settings name are not checked, such as certificates and rules.
+    If `files` is False, the files that the settings name, such as certificates and rules, are not checked.
 
     Raises:
-        SettingsError: see `load`.
+        SettingsError: the same as for `load`.
     """
     # Pydantic would ignore these keys.
     capital = {key for key in tree if key not in _SECTIONS and key.lower() in _SECTIONS}
@@ -217,7 +218,8 @@ def read(tree: Mapping[str, Any], path: Path | None = None, *, files: bool = Tru
 _SECTIONS = frozenset(Settings.model_fields)
 
 _SOUND = {"orgs": {"any": {"secrets": ["any"]}}, "sinks": {"any": {"kind": "file", "path": "any"}}}
-"""Stand-ins if all orgs or all sinks have errors, so that the other sections can still be checked."""
+"""Stand-ins for the orgs or the sinks if all of them have errors. With these, the other sections can still be
+checked."""
 
 
 def _joint_problems_beside(
@@ -248,9 +250,10 @@ def _joint_problems_beside(
 
 
 def _joint_problems(settings: Settings, path: Path | None, *, files: bool, sound: Collection[str]) -> Iterator[str]:
-    """Yield the problems that concern several sections and, if `files` is True, those of certificates and rule files.
+    """Yield the problems that concern several sections. If `files` is True, also yield those of certificates and rule
+    files.
 
-    `sound` has the names of the sections without errors of their own.
+    `sound` has the names of the sections that have no errors of their own.
     """
     ruleset: Ruleset | None = None
     if files:

@@ -25,11 +25,11 @@ _OTHER_PORTS = {
     9600: "Logstash's API",
     5044: "Logstash's Beats input",
 }
-"""The usual ports of servers that are mistaken for Elasticsearch's HTTP port → what listens there."""
+"""What usually listens at each of these ports, which operators mistake for Elasticsearch's HTTP port."""
 
 
 def sink_warnings(settings: Settings) -> Iterator[str]:
-    """Yield a line for each unwise setting of a sink: path, reason, hint."""
+    """Yield a line with path, reason and hint for each unwise setting of a sink."""
     for name, sink in settings.sinks.items():
         if sink.accepts and not any(map(sink.accepts, _types(settings))):
             key = "except" if sink.only is None else "only"
@@ -51,7 +51,7 @@ def heartbeat_warnings(settings: Settings) -> Iterator[str]:
 
 
 def _types(settings: Settings) -> Iterator[str]:
-    """Yield the types of all events that the store may get."""
+    """Yield the types of all events that the store may contain."""
     yield from EVENT_TYPES
     if settings.rules.files:
         yield ALERT_EVENT_TYPE

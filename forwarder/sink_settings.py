@@ -59,8 +59,8 @@ class DeliverySettings(Section):
         backoff_cap: upper limit of every wait.
         lone_tries: the largest number of requests with one event alone, if each request with this event fails and the
             sink accepts other events. After that, the event becomes a dead letter; 0 means no limit.
-        dead_letter_limit: if this many events in a row are rejected and none is delivered, the sink pauses,
-            so that the whole store does not become dead letters; 0 means no limit.
+        dead_letter_limit: if this many events in a row are rejected and none is delivered, the sink pauses, so that the
+            whole store does not become dead letters; 0 means no limit.
     """
 
     batch_events: int = Field(default=500, ge=1, le=5_000)
@@ -89,8 +89,8 @@ class SinkSettings(Section):
         except: the event types that the sink does not get, written as in `only`. A sink has `only` or `except`, not
             both.
         redact: the fields whose values the sink does not get, by Okta's names, such as `actor.alternateId` or
-            `debugContext.debugData.requestUri`; in a list, each item is redacted. If Okta has two names for a fact, such
-            as `client.ipChain` and `request.ipChain`, both are redacted. The sink gets `[redacted]` instead, or no
+            `debugContext.debugData.requestUri`; in a list, each item is redacted. If Okta has two names for a fact,
+            such as `client.ipChain` and `request.ipChain`, both are redacted. The sink gets `[redacted]` instead, or no
             value if the field cannot hold this text, such as an IP address. If another text of the event contains the
             value, this text is not changed.
         delivery: how events are delivered; see `sinks.NAME.delivery`.
@@ -112,7 +112,7 @@ class SinkSettings(Section):
 
     @property
     def accepts(self) -> Callable[[str], bool] | None:
-        """The function that says whether the sink gets events of a type; None if the sink gets every event."""
+        """The function that says whether the sink gets events of a given type; None if the sink gets every event."""
         if self.only is None and self.except_ is None:
             return None
         types = EventTypes(self.only or self.except_ or ())
@@ -128,7 +128,7 @@ class SinkSettings(Section):
     def note_orgs(self, orgs: int) -> None:
         """Record how many orgs the configuration has.
 
-        Whether there are several orgs counts as a setting of the sink, so a reload that changes it builds a new sink.
+        The sink's settings include whether there are several orgs. So a reload that changes this builds a new sink.
         """
         self._several_orgs = orgs > 1
 
@@ -139,5 +139,5 @@ class SinkSettings(Section):
         return [path for path in named if path]
 
     def file_problems(self) -> Iterator[tuple[str, str]]:
-        """Yield the key and the problem of each file that the settings name and that cannot be used."""
+        """Yield (key, problem) for each file that the settings name and that cannot be used."""
         yield from ()

@@ -21,20 +21,20 @@ from forwarder.store.interface import Store
 from forwarder.tasks import end_tasks
 
 RELOAD_GRACE = 5.0
-"""For how many seconds a sink may go on delivering before a reload replaces or removes it."""
+"""The number of seconds for which a sink may go on delivering before a reload replaces or removes it."""
 
 _CLOSE_GRACE = 2.0
-"""For how many seconds a reload or a stop waits until a sink is closed."""
+"""The number of seconds for which a reload or a stop waits until a sink is closed."""
 
 _logger = logs.get("app")
 
 
 class BuiltSink(NamedTuple):
-    """A new sink.
+    """A new sink, which a reload has built.
 
     Attributes:
         content: the digests of the files that the settings of the sink name.
-        sink: None if the sink must be built later, because it writes to a file that a running sink still has open.
+        sink: the sink; None if it must be built later, because it writes to a file that a running sink still has open.
     """
 
     content: tuple[str, ...]
@@ -76,7 +76,7 @@ class SinkWorkers:
             self._deliver(name, sinks[name], *logs_and_positions[name])
 
     async def build(self, sinks: Mapping[str, SinkSettings]) -> BuiltSinks:
-        """Build each sink whose settings, or whose files, differ from those of the running sink.
+        """Build a new sink for each entry of `sinks` that differs from the running sink in its settings or files.
 
         Raises:
             ForwarderError: a sink cannot be built. The new sinks that had already been built have been closed.
@@ -97,7 +97,8 @@ class SinkWorkers:
         return built
 
     async def apply(self, sinks: Mapping[str, SinkSettings], built: BuiltSinks) -> None:
-        """Replace sinks with the new ones in `built`, the result of `build`. Stop each sink that is not in `sinks`."""
+        """Replace running sinks by the new ones in `built`, the result of `build`. Stop each sink that `sinks` does not
+        have."""
         removed = self._settings.keys() - sinks.keys()
         changed = self._settings.keys() & built.keys()
         # All old sinks end before a new one starts, because a new sink may write to the file of an old one.
@@ -117,7 +118,7 @@ class SinkWorkers:
             await self._warn_of_removed_sinks()
 
     async def stop(self, grace: float) -> None:
-        """Let the workers deliver waiting events for at most `grace` seconds, then end the workers."""
+        """Let the workers deliver waiting events for at most `grace` seconds. Then end the workers."""
         await asyncio.gather(*(worker.stop(grace) for worker in self.workers.values()))
         await end_tasks(self._tasks.values())
 
@@ -158,9 +159,9 @@ class SinkWorkers:
         await self._close(name)
 
     async def _close(self, name: str) -> None:
-        """Close the sink `name`, if it is built. Wait for at most _CLOSE_GRACE seconds.
+        """Close the sink `name`, if it was built. Wait for at most _CLOSE_GRACE seconds.
 
-        After that, the sink is closed in the background: if its disk hangs, a reload must still end, so that later
+        After that, the sink is closed in the background. If its disk hangs, a reload must still end, so that later
         reloads, for example with a new secret, do not wait.
         """
         sink = self._sinks.pop(name, None)
@@ -177,9 +178,9 @@ class SinkWorkers:
             )
 
     async def _begin(self, name: str, settings: SinkSettings, built: BuiltSink) -> None:
-        """Start the new sink `name`. If that fails, go on trying in the background until it succeeds.
+        """Start the new sink `name`. If that fails, try again in the background until it succeeds.
 
-        The new sink sends again all batches for which the old sink got no result.
+        The new sink sends again all batches for which the old sink got no result, so no event is lost.
         """
         self._note(name, settings, built.content)
         if built.sink is not None:
@@ -196,7 +197,7 @@ class SinkWorkers:
             self._tasks[name] = asyncio.create_task(self._begin_later(name, settings), name=f"start {name}")
 
     async def _begin_later(self, name: str, settings: SinkSettings) -> None:
-        """Try to start the sink `name` until that succeeds. Otherwise the sink would deliver nothing until a restart."""
+        """Try to start the sink `name` until it starts. Otherwise the sink would deliver nothing until a restart."""
         attempt, begun = 0, False
         while not begun:
             attempt += 1
@@ -207,10 +208,10 @@ class SinkWorkers:
 
     async def _try_to_begin(self, name: str, settings: SinkSettings) -> None:
         if name in self._closing and not self._closing[name].done():
-            raise SinkError("the old sink is not closed yet")  # opening its file could hang
+            raise SinkError("the old sink is not closed yet")  # to open its file could hang
         if name not in self._sinks:
             self._sinks[name] = registry.build(name, settings, self._clock)
-        # Only the store knows the position: the last settlement may be committed after the old worker ended.
+        # Read the position from the store: the old worker's last result may be committed after the worker has ended.
         self._deliver(name, settings, *await self._store.log(name, settings.start))
 
     async def _warn_of_removed_sinks(self) -> None:
@@ -229,12 +230,12 @@ class SinkWorkers:
 
 
 def _written_file(settings: SinkSettings) -> Path | None:
-    """Return the real path of the file that a sink with `settings` writes; None if it writes none."""
+    """Return the real path of the file that a sink with `settings` writes; None if it writes no file."""
     return settings.real_path if isinstance(settings, FileSinkSettings) else None
 
 
 def _content(settings: SinkSettings) -> tuple[str, ...]:
-    """Return a digest of each file that `settings` name, to notice a certificate that was renewed in the same file."""
+    """Return a digest of each file that `settings` name. A new digest shows that a certificate was renewed in place."""
     return tuple(_digest(path) for path in settings.files)
 
 

@@ -32,17 +32,17 @@ from forwarder.store.settings import real_path
 
 _logger = logs.get("app")
 
-_VERSION = version("okta-forwarder")  # read once: an upgrade replaces the package below the running process
+_VERSION = version("okta-forwarder")  # read once, because an upgrade replaces the files of the running process
 
 _NO_SINK = SinkLedger(0, 0, 0, 0, 0, 0, 0, None)
 
 
 class StatusRequest(ControlRequest, frozen=True, tag="status"):
-    """Asks the running forwarder for the result of `Status.gather`."""
+    """The request for the result of `Status.gather` of the running forwarder."""
 
 
 class Status:
-    """Gathers what the store, the workers, the receiver and the runners of Okta orgs report.
+    """Gathers the state that the store, the workers, the receiver and the runners of Okta orgs report.
 
     Attributes:
         reload_failed_reason: why the last reload was refused; None if it was applied. `forwarder_process` sets it.
@@ -61,10 +61,10 @@ class Status:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        """Report the state of the given parts.
+        """Create the object. It reports the state of the given parts.
 
-        `rules` and `reactions` return the state of the rules and of the reactions; None if they are not configured.
-        `settings` returns the settings in force. `okta` has the runners of the orgs with an `api`.
+        `rules` and `reactions` return the state of the rules and of the reactions, or None if these are not configured.
+        `settings` returns the settings in force. `okta` has the runners of the orgs with an `api`, by org.
         """
         self._store = store
         self._workers = workers
@@ -83,7 +83,7 @@ class Status:
         self._logger = RateLimitedLogger(logs.get("store"), clock, interval=600.0)
 
     async def refresh_gauges(self) -> None:
-        """Set the gauges that are computed from the status. Call it before a scrape."""
+        """Set the gauges that show the status. Call this method before each scrape."""
         status = await self.gather()
         set_gauges(self._metrics, status, self._clock.now())
 
@@ -131,9 +131,9 @@ class Status:
         return redacted
 
     async def _read_ledger(self) -> tuple[Ledger, str | None]:
-        """Return the ledger and None; if the store cannot be read, the last known ledger and the reason.
+        """Return (ledger, None). If the store cannot be read, return (the last known ledger, the reason).
 
-        The rest of the status must be reported even then.
+        So the rest of the status can still be reported.
         """
         try:
             self._ledger = await self._store.ledger()
@@ -195,7 +195,10 @@ class Status:
 
 
 async def log_hourly(gather: Callable[[], Awaitable[Mapping[str, Any]]], clock: Clock) -> None:
-    """Every hour, log that the forwarder is running, and its main numbers. If the line is missing, the forwarder does not run."""
+    """Log every hour that the forwarder is running, with its main numbers.
+
+    If this line is missing in the log, the forwarder is not running.
+    """
     while True:
         await clock.sleep(3600)
         try:
@@ -249,7 +252,7 @@ class _Disk(NamedTuple):
 
 
 def _disk_usage(store: Path) -> _Disk:
-    """Return size and free space of the file system of `store` in bytes; zeros if its folder is gone."""
+    """Return the size and the free space of the file system of `store`, in bytes; zeros if its folder is missing."""
     try:
         total, _, free = shutil.disk_usage(real_path(store).parent)
     except OSError:

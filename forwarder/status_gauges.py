@@ -1,4 +1,5 @@
-"""Sets the gauges that show the status or the settings. Counters and histograms are updated where things happen."""
+"""Sets the gauges that show the status or the settings. Counters and histograms are updated elsewhere, at each
+event."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +31,7 @@ def set_gauges(metrics: Metrics, status: Mapping[str, Any], now: Micros) -> None
 
 
 def count_connections(metrics: Metrics, listener: str, limiter: ConnectionLimiter) -> None:
-    """Make two gauges show the number and the limit of the connections of `listener` at each scrape."""
+    """Let two gauges show, at each scrape, the number and the limit of the connections of `listener`."""
     metrics.connections.labels(listener).set_function(lambda: len(limiter.connections))
     metrics.connections_limit.labels(listener).set_function(lambda: limiter.limits.max_connections)
 
@@ -38,7 +39,7 @@ def count_connections(metrics: Metrics, listener: str, limiter: ConnectionLimite
 def set_certificates(metrics: Metrics, settings: Settings) -> dict[str, tls.Certificate]:
     """Read each certificate that `settings` name, and set the gauge of its expiry.
 
-    Returns the readable certificates by the path of their setting, such as `receiver.tls.cert`.
+    Return the readable certificates, by the path of their setting, such as `receiver.tls.cert`.
     """
     metrics.certificate_expiry.clear()
     readable = {setting: certificate for setting, _, certificate in certificates(settings)}

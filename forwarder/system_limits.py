@@ -1,4 +1,7 @@
-"""What the system refuses to a process: memory, open files, threads. Imports little, because `__main__` needs it first."""
+"""Finds out which limit of the system stopped a process: memory, open files or threads.
+
+This module imports little, because `__main__` needs it before all other modules.
+"""
 
 import errno
 import os
@@ -6,7 +9,8 @@ import resource
 import sys
 
 FEW_FILES = 8
-"""If a process may open fewer more files than this, an error of a library that does not say why is probably for that reason."""
+"""If a process may open fewer further files than this, an unexplained error of a library is probably due to that
+limit."""
 
 MORE_FILES = "raise the limit of open files (`ulimit -n`; systemd: LimitNOFILE)"
 _MORE_MEMORY = "raise the limit of its address space (`ulimit -v`; systemd: LimitAS)"
@@ -17,7 +21,7 @@ _MORE_THREADS = (
 
 def refusal(error: BaseException) -> str:
     """Return what the system refused to this process, and what to do; empty if `error` has another cause."""
-    # A library in C that gets no memory may fail without an exception, of which Python makes a SystemError.
+    # A library in C that gets no memory may fail without setting an exception. Python then raises a SystemError.
     failed_in_c = isinstance(error, SystemError) and "without" in str(error)
     if failed_in_c or isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return f"the system refused memory to this process; free memory, or {_MORE_MEMORY}"
@@ -31,12 +35,12 @@ def refusal(error: BaseException) -> str:
 
 
 def free_files() -> int:
-    """Return how many more files this process may open."""
+    """Return how many further files this process may open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return sys.maxsize
     try:
-        held = len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208  # one of them is the listing's own
+        held = len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208  # one of them is open for the listing itself
     except OSError as error:
         return 0 if error.errno in (errno.EMFILE, errno.ENFILE) else soft
     return soft - held

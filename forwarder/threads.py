@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 _MOST_IDLE = 8
-"""The largest number of idle threads that are kept for later calls. The start of a thread holds up the event loop, for
+"""The maximum number of idle threads that are kept for later calls. The start of a thread blocks the event loop for
 longer than many calls take."""
 
 
@@ -43,7 +43,7 @@ class _Thread(threading.Thread):
             pass
 
     def _run_next(self) -> bool:
-        """Run the next call; return whether this thread is kept."""
+        """Run the next call in the queue. Return whether this thread is kept for further calls."""
         call, future = self.calls.get()
         result, failure = None, None
         if future.set_running_or_notify_cancel():
@@ -51,7 +51,7 @@ class _Thread(threading.Thread):
                 result = call()
             except BaseException as error:  # noqa: BLE001  # the caller that awaits the result gets it
                 failure = error
-        # Do this before the result is set, so that the next call of the same caller finds this thread.
+        # Do this before the result is set, so that the caller's next call finds this thread idle.
         if kept := len(_idle) < _MOST_IDLE:
             _idle.append(self)
         if failure is not None:

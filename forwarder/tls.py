@@ -16,7 +16,7 @@ _TOO_WEAK = "has a certificate with a key or a signature that OpenSSL refuses as
 def file_problems(
     ca_file: Path | None, cert_file: Path | None = None, key_file: Path | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Yield, for each file that OpenSSL cannot use, the key of its setting (such as `ca_file`) and the problem."""
+    """Yield (key, problem) for each file that OpenSSL cannot use. The key is that of its setting, such as `ca_file`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if ca_file and (problem := _problem(context, ca_file)):
         yield "ca_file", f"{problem}; give a PEM file with certificates"
@@ -41,7 +41,8 @@ def file_problems(
 
 
 def client_context(ca_file: Path | None = None) -> ssl.SSLContext:
-    """Return the TLS context of a client that trusts the CA certificates in `ca_file`; without a file, those of the system.
+    """Return the TLS context of a client. It trusts the CA certificates in `ca_file`; without a file, those of the
+    system.
 
     Raises:
         OSError: the file cannot be used. An ssl.SSLError is an OSError too.
@@ -68,8 +69,8 @@ class Certificate(NamedTuple):
 def read(path: Path, *, authorities: bool = False) -> Certificate | None:
     """Return the first certificate of the PEM file `path`; None if no certificate can be read.
 
-    If `authorities` is True, the file has CA certificates. Then return the one that expires last, because the others may
-    be old ones.
+    If `authorities` is True, the file has CA certificates. Then return the certificate that expires last, because the
+    others may be outdated.
     """
     found = _certificates(path)
     if not found:
@@ -81,8 +82,11 @@ def read(path: Path, *, authorities: bool = False) -> Certificate | None:
 
 
 def missing_chain(path: Path) -> str:
-    """Return the issuer of the certificate in the PEM file `path`, if the file has only this certificate and another key has
-    signed it; else an empty string."""
+    """Return the issuer of the certificate in the PEM file `path`, if the file does not contain the issuer's
+    certificate.
+
+    Return an empty string if the file has several certificates or a self-signed one, or cannot be read.
+    """
     found = _certificates(path)
     if len(found) != 1 or found[0].issuer == found[0].subject:
         return ""
@@ -99,7 +103,7 @@ def _certificates(path: Path) -> list[Any]:
 
 
 def _key_fits_later(cert_file: Path, key_file: Path) -> bool:
-    """Whether the key belongs to a certificate of `cert_file` other than the first one."""
+    """Whether the key belongs to another certificate of `cert_file` than the first."""
     pem = import_module("cryptography.hazmat.primitives.serialization")
     try:
         public = pem.load_pem_private_key(read_small(key_file), None).public_key()
@@ -109,7 +113,8 @@ def _key_fits_later(cert_file: Path, key_file: Path) -> bool:
 
 
 def _why(content: bytes, *, is_key: bool) -> str:
-    """Return why OpenSSL cannot use a file, as far as its content shows it."""
+    """Return why OpenSSL cannot use a file with this `content`, as the end of a sentence; empty if the reason is not
+    known."""
     kinds = {match[1] for match in re.finditer(rb"-----BEGIN ([A-Z0-9 ]+)-----", content)}
     if not kinds:
         return ": it is not PEM" if content.strip() else ": it is empty"
