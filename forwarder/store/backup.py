@@ -11,17 +11,17 @@ from forwarder.store.settings import is_store_file
 
 
 class BackupRequest(ControlRequest, frozen=True, tag="backup"):
-    """Asks the running forwarder for a backup of its store.
+    """A request to the running forwarder to back up its store.
 
     Attributes:
-        target: the file to write, as an absolute path; it must not exist.
+        target: the absolute path of the file to write, which must not exist.
     """
 
     target: str
 
 
 class BackupProgress(msgspec.Struct, frozen=True):
-    """The progress of a running backup: the number of bytes copied so far, and the number to copy in total."""
+    """The progress of a running backup: the bytes copied so far, and the bytes to copy in total."""
 
     copied: int
     total: int
@@ -31,13 +31,13 @@ class Backup(msgspec.Struct, frozen=True):
     """A finished backup.
 
     Attributes:
-        file: the path of the backup.
-        bytes: the size of the file.
-        stored: the number of events that were ever stored, up to the moment of the backup.
-        events: the number of events whose bodies the backup holds.
-        waiting: for each sink, by its name, the number of events that still wait for the sink.
-        imbalances: the `Ledger.imbalances` of the backup. The store has the same imbalances, because the backup is
-            an exact copy.
+        file: the path of the backup file.
+        bytes: the size of the backup file in bytes.
+        stored: the number of events ever stored, at the moment that the backup shows.
+        events: the number of events whose bodies are in the backup.
+        waiting: the number of events that wait for each sink, by the name of the sink.
+        imbalances: the `Ledger.imbalances` of the backup; empty if the numbers add up. The store itself has the same
+            imbalances, because the backup is an exact copy.
     """
 
     file: str
@@ -52,9 +52,10 @@ OnProgress = Callable[[BackupProgress], None]
 
 
 def check_target(store: Path, target: Path) -> None:
-    """Raise StoreError if no backup of `store` can be written to the new file `target`. Writes nothing.
+    """Check that `target` can be the file of a new backup of `store`. Write nothing.
 
-    That is so if `target` exists, is a file of the store itself, or is in a folder that does not exist.
+    Raises:
+        StoreError: `target` exists, is a file of the store itself, or is in a folder that does not exist.
     """
     for written in (target, part_path(target)):
         if is_store_file(store, written):
@@ -66,5 +67,5 @@ def check_target(store: Path, target: Path) -> None:
 
 
 def part_path(target: Path) -> Path:
-    """Return the path of the file to which the backup is written; when it is complete, it is renamed to `target`."""
+    """Return the path of the unfinished backup file, which is renamed to `target` when the backup is complete."""
     return Path(f"{target}.part")  # `with_name` would refuse an empty name

@@ -1,4 +1,4 @@
-"""Dead letters as an operator sees them."""
+"""Dead letters: the requests to replay or to discard them, and what an operator sees of a dead letter."""
 
 import msgspec
 
@@ -7,17 +7,17 @@ from forwarder.core.ports import DeadLetterSelection
 from forwarder.core.time import Micros
 
 RECEIVER = "receiver"
-"""The sink name under which malformed events are dead letters. No real sink may have it."""
+"""The sink name of the dead letters of malformed events. No configured sink may have this name."""
 
 
 class ReplayRequest(ControlRequest, frozen=True, tag="replay"):
-    """Asks the running forwarder to send the selected dead letters again."""
+    """A request to the running forwarder to send the selected dead letters again."""
 
     selection: DeadLetterSelection
 
 
 class DiscardRequest(ControlRequest, frozen=True, tag="discard"):
-    """Asks the running forwarder to remove the selected dead letters for good."""
+    """A request to the running forwarder to delete the selected dead letters. Their events are not sent again."""
 
     selection: DeadLetterSelection
 
@@ -25,22 +25,22 @@ class DiscardRequest(ControlRequest, frozen=True, tag="discard"):
 class DeadLetter(msgspec.Struct, frozen=True):
     """An event that a sink rejected, or a malformed event.
 
-    A dead letter can also be unattributed: then it stands for a number of events of one batch that the sink rejected
-    without saying which ones.
+    A dead letter can also be unattributed: a sink rejected some events of a batch, but did not say which events. Then
+    one dead letter stands for all of these events, and contains none of them.
 
     Attributes:
-        id: the id of the dead letter. No id is used twice.
+        id: the id of the dead letter. An id is never used again.
         sink: the name of the sink that rejected the event; `receiver` for a malformed event.
         seq: the event's number in the log; None for a malformed event and for an unattributed dead letter.
-        state: `dead`, or `replaying` while the event is sent again.
+        state: `dead`; or `replaying` after an operator asked to send the event again, until the sink has answered.
         count: the number of events that the dead letter stands for; 1 unless it is unattributed.
-        reason: the reason of the rejection, a `core.outcome.RejectReason`.
-        detail: the sink's message; for a malformed event, what is wrong with it.
+        reason: the reason of the rejection, a value of `core.outcome.RejectReason`.
+        detail: the sink's message; for a malformed event, why it is not an event.
         at: when the event was last rejected.
-        org: the org's name; empty for an unattributed dead letter.
+        org: the name of the event's org; empty for an unattributed dead letter.
         uuid: the event's uuid; empty for a malformed event and for an unattributed dead letter.
         event_type: the event's type; empty in the same cases as `uuid`.
-        body: the event as received. None for an unattributed dead letter, and wherever dead letters are listed.
+        body: the event's JSON as received; None for an unattributed dead letter, and None in a list of dead letters.
     """
 
     id: int
@@ -58,6 +58,6 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     @property
     def unattributed(self) -> bool:
-        """Whether the sink did not say which events it rejected. Then the dead letter has no body, and cannot be sent
+        """Whether the sink did not say which events it rejected. Such a dead letter has no body, so it cannot be sent
         again."""
         return not self.org

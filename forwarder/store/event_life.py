@@ -1,4 +1,5 @@
-"""What `forwarder find` shows of an event: what the store knows about the event, and its place in the ledger of each sink."""
+"""The searches of `forwarder find`, and their results: what the store knows about an event, and its place for each
+sink."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -8,18 +9,19 @@ import msgspec
 from forwarder.core.time import Micros
 
 FEW = 3
-"""The most events that `forwarder find` shows in full, one below the other. It shows more events as a table."""
+"""The most events that `forwarder find` shows with all details. If it finds more events, it shows them as a table."""
 
 
 class Search(msgspec.Struct, frozen=True):
-    """Which events to find: an event must match every given field.
+    """A search for events. An event matches if it matches every field that is not None.
 
     Attributes:
         uuid: Okta's id of the event.
-        user: the id or the login of the event's actor; upper and lower case are the same.
+        user: the id or the login of the event's actor, in upper or lower case.
         event_type: Okta's dotted name of the event's type; a `*` in it stands for any text.
-        since: the earliest time of publication.
-        until: the latest time of publication.
+        since: the earliest time at which the event may have happened, by Okta's clock.
+        until: the latest time at which the event may have happened, by Okta's clock.
+        org: the name of the event's org.
         limit: the most events to return. If more events match, the newest are returned.
     """
 
@@ -33,20 +35,20 @@ class Search(msgspec.Struct, frozen=True):
 
 
 Place = Literal["delivered", "waiting", "dead", "discarded", "skipped", "filtered", "finished"]
-"""Where an event is for a sink: a place of the ledger, or `finished` if the store knows only that the event neither waits
-for the sink nor is a dead letter."""
+"""Where an event is for a sink: a place of the ledger, or `finished`. `finished` means that the event neither waits for
+the sink nor is a dead letter, and that the store does not know more."""
 
 
 class SinkLife(msgspec.Struct, frozen=True):
-    """Where an event is for one sink.
+    """The place of an event for the sink named `sink`.
 
     Attributes:
-        at: when the event came to `place`; None if the event waits, or if the store does not know the time.
-        detail: the reason why the sink rejected the event; empty if the event is not a dead letter.
-        dead_letter: the id of the event's dead letter; None if the event is not a dead letter.
+        at: when the event got to `place`; None if the event waits, or if the store does not know the time.
+        detail: why the sink rejected the event; empty if the event has no dead letter.
+        dead_letter: the id of the event's dead letter; None if the event has no dead letter.
         replaying: whether the event waits because its dead letter is sent again.
-        unattributed: the number of events, among those committed together with this one, that the sink rejected without
-            saying which ones. This event may be one of them.
+        unattributed: the number of events that the sink rejected without saying which events, among the events whose
+            results were committed together with the result of this event. This event may be one of them.
         attached: whether the sink is configured.
     """
 
@@ -61,7 +63,13 @@ class SinkLife(msgspec.Struct, frozen=True):
 
 
 class AlertOf(msgspec.Struct, frozen=True):
-    """An alert that names an event as one of its causes. `uuid` is the uuid of the alert, `rule` is the rule's title."""
+    """An alert that names the searched event as one of its causes.
+
+    Attributes:
+        uuid: the uuid of the alert.
+        rule: the title of the rule that raised the alert.
+        level: the level of that rule.
+    """
 
     uuid: str
     rule: str
@@ -69,12 +77,13 @@ class AlertOf(msgspec.Struct, frozen=True):
 
 
 class ActionOf(msgspec.Struct, frozen=True):
-    """An action that was planned because of an event, or because of an alert about the event.
+    """An action that was planned because of the searched event, or because of an alert about this event.
 
     Attributes:
         id: the short id of the action.
+        action: the name of what the action does, as in the configuration of reactions.
         about: a text that says what the action does, and to whom.
-        state: the state of the action, as a text.
+        state: a text that says what happened to the action.
     """
 
     id: str
@@ -87,23 +96,24 @@ class Life(msgspec.Struct, frozen=True):
     """What the store knows about one event.
 
     Attributes:
-        stored_at: when the event was stored, to the second; None if the store has forgotten the event's uuid.
-        sinks: where the event is for each sink.
-        seq: the event's number in the log; None once its body was dropped.
-        event_type: the event's type; empty once its body was dropped.
-        published: when the event happened, by Okta's clock; None once its body was dropped.
-        received_at: when the event was received, by our clock; None once its body was dropped.
-        source: `hook`, `log`, `backfill`, `alert` for an alert of a rule, or `action` for a report of a reaction's
-            action; empty once the event's body was dropped.
-        body: the event as received; None once it was dropped.
-        hook_copies: the number of later copies of the event that the hook delivered.
-        log_copies: the number of later copies of the event that came from the System Log.
-        copied_at: when the last later copy came, to the second; None if none came.
-        pending_since: when the event was read from the System Log, if the hook should have delivered the event and has
-            not; else None.
-        missed_at: when the event was marked as missed; None if it was not.
-        alerts: the alerts that name the event. They are looked up only if a search finds at most `FEW` events.
-        actions: the actions that the event or its alerts led to. They are looked up only when `alerts` are.
+        stored_at: when the event was stored, to the second; None if the store no longer has the event's uuid.
+        sinks: the place of the event for each sink.
+        seq: the event's number in the log; None if its body was dropped.
+        event_type: the event's type; empty if its body was dropped.
+        published: when the event happened, by Okta's clock; None if its body was dropped.
+        received_at: when the event was received, by our clock; None if its body was dropped.
+        source: `hook`; `log` or `backfill` for an event from the System Log; `alert` for an alert of a rule; `action`
+            for an event that reports an action. Empty if the event's body was dropped.
+        body: the event's JSON as received; None if it was dropped.
+        hook_copies: the number of copies of the event that the hook delivered after the event was stored.
+        log_copies: the number of copies of the event that came from the System Log after the event was stored.
+        copied_at: when the last of these copies came, to the second; None if no copy came.
+        pending_since: when the event was read from the System Log, if our hook should have delivered the event but has
+            not done so; otherwise None.
+        missed_at: when the event was marked as missed; None if it was not marked.
+        alerts: the alerts that name the event. Always empty if the search found more than `FEW` events.
+        actions: the actions that the event or its alerts led to. Always empty if the search found more than `FEW`
+            events.
     """
 
     org: str
@@ -126,7 +136,13 @@ class Life(msgspec.Struct, frozen=True):
 
 
 class Malformed(msgspec.Struct, frozen=True):
-    """A malformed event whose text contains the uuid that is searched for. It is a dead letter of the receiver."""
+    """A malformed event whose text contains the searched uuid.
+
+    Attributes:
+        dead_letter: the id of its dead letter.
+        at: when the malformed event was received, or last replayed without success.
+        detail: why it is not an event.
+    """
 
     dead_letter: int
     org: str
@@ -138,11 +154,11 @@ class SearchResult(msgspec.Struct, frozen=True):
     """The result of a search.
 
     Attributes:
-        lives: the events that were found, newest first.
+        lives: the found events, newest first.
         more: whether more events match than `Search.limit` allows.
-        malformed: the malformed events that may be the event searched for; always empty unless the search is by uuid.
+        malformed: malformed events that may be the searched event; always empty if the search is not by uuid.
         oldest: when the oldest event with a body was received; None if the store holds no bodies.
-        cursors: for each org, by its name, how far its System Log was read, as the stored text of the cursor.
+        cursors: the stored cursor of each org's System Log, by the name of the org. It says how far the log was read.
     """
 
     lives: Sequence[Life]

@@ -1,4 +1,4 @@
-"""Events of the System Log that our hook should have delivered and did not."""
+"""Missed events: events of the System Log that our hook should have delivered, but did not."""
 
 import msgspec
 
@@ -22,7 +22,7 @@ class Gap(msgspec.Struct, frozen=True):
     missed_at: Micros
 
     def row(self) -> dict[str, str]:
-        """Return what an operator sees of the event, as values for JSON."""
+        """Return the values of the event that an operator sees, ready for JSON."""
         return {
             "org": self.org,
             "uuid": self.uuid,
@@ -33,15 +33,17 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 class Gaps(msgspec.Struct, frozen=True):
-    """Missed events, and pending events: those that the hook may still deliver.
+    """The missed events, and the number of pending events. A pending event is one that the hook may still deliver.
 
-    The store forgets such an event when the time `store.dedup_window` has passed since it was stored.
+    An event is no longer counted here when the time `store.dedup_window` has passed since it was stored.
 
     Attributes:
-        missed: for each org, the number of missed events by their type; empty for an org without missed events.
-        pending: for each org, the number of pending events.
+        missed: by the name of the org, the number of missed events of each event type. An org without missed events has
+            an empty mapping.
+        pending: by the name of the org, the number of pending events.
         events: the missed events, newest first, up to the limit of the query.
-        read: the orgs whose System Log was read at least once. For other orgs, it is not known what the hook missed.
+        read: the names of the orgs whose System Log was read at least once. For other orgs, it is not known whether the
+            hook missed events.
     """
 
     missed: dict[str, dict[str, int]]

@@ -1,4 +1,4 @@
-"""The interfaces of a store engine, and functions that open the engine. SQLite is the only engine so far."""
+"""The interfaces (protocols) of a store engine, and the functions that open the engine. The only engine is SQLite."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -25,7 +25,7 @@ from forwarder.store.sqlite.store import SqliteStore
 
 
 class StoreView(Protocol):
-    """Read access for an operator to the store of a running forwarder.
+    """The methods by which the status page and its API read the store of a running forwarder.
 
     Each method that reads the store raises StoreError if the store cannot be read.
     """
@@ -35,7 +35,7 @@ class StoreView(Protocol):
         """The `seq` of the newest event; 0 if no event was ever stored."""
 
     async def wait(self, after: int) -> None:
-        """Wait until an event with `seq > after` is stored. May return too early, so check for the event, and wait again."""
+        """Wait until an event with `seq > after` is stored. May return earlier, so the caller must check and wait again."""
 
     async def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         """See `core.ports.EventLog.read`."""
@@ -53,14 +53,14 @@ class StoreView(Protocol):
         """See `StoreCommands.dead_letter`."""
 
     async def gaps(self, *, limit: int) -> Gaps:
-        """Do the same as `StoreCommands.gaps` for all orgs."""
+        """See `StoreCommands.gaps`. The result is for all orgs."""
 
     async def rule_counts(self, since: Micros) -> Mapping[str, RuleCounts]:
         """See `StoreCommands.rule_counts`."""
 
 
 class Tail(Protocol):
-    """Reads the events of a store while a forwarder in another process may write to the store.
+    """An open connection that reads the events of a store, while a forwarder in another process may write to the store.
 
     The methods block. They raise StoreError if the store cannot be read.
     """
@@ -68,7 +68,7 @@ class Tail(Protocol):
     def held(self) -> tuple[int, int]:
         """Return (the `seq` of the oldest event whose body the store holds, the `seq` of the newest event).
 
-        If the store holds no bodies, the first number is one more than the second (an empty range).
+        If the store holds no bodies, return an empty range: the first number is the second number plus one.
         """
 
     def received_since(self, at: Micros) -> int:
@@ -79,10 +79,10 @@ class Tail(Protocol):
 
 
 class SightingReader(Protocol):
-    """The part of the store from which the rules read what each user was seen with, such as countries and devices."""
+    """The part of the store from which the rules read sightings: what each user was seen with, such as countries."""
 
     async def sightings(self, org: str, users: Collection[str]) -> Sequence[Sighting]:
-        """Return all sightings of `users`, given by their ids in Okta, in the org `org`.
+        """Return all sightings of the users of `org` whose ids in Okta are in `users`.
 
         Raises:
             StoreError: the store cannot be read.
@@ -94,46 +94,47 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
 
     @property
     def view(self) -> StoreView:
-        """Read access for an operator."""
+        """The part of the store that the status page reads."""
 
     async def close(self) -> None:
-        """Commit the queued operations, then close the store's files and unlock them. Safe to call twice."""
+        """Commit the queued operations, close the store's files, and release the lock. A second call does nothing."""
 
     async def log(self, sink: str, start: Start) -> tuple[EventLog, int]:
-        """Attach `sink` to the store, and return its log and its position.
+        """Attach `sink` to the store. Return (the log from which the sink reads its events, the position of the sink).
 
-        A sink that the store does not know begins at `start`. From now on, the store does not drop the body of an event
-        before the sink has finished the event.
+        A sink that the store does not know begins at `start`. While a sink is attached, the store does not drop the
+        body of an event that the sink has not finished.
 
         Raises:
             StoreError: the name of the sink is reserved, or the change could not be committed.
         """
 
     async def detach_except(self, sinks: Collection[str]) -> None:
-        """Detach all sinks except `sinks`. The store may then drop a body that a detached sink has not finished.
+        """Detach all sinks except `sinks`.
 
-        Call this after `log` was called for each of `sinks`.
+        From now on, the store may drop the body of an event that a detached sink has not finished. So the caller must
+        first attach each of `sinks`, by `log`.
 
         Raises:
             StoreError: the change could not be committed.
         """
 
     async def commit_rules(self, batch: Batch, noted: Sequence[Sighting], held_back: HeldBack = NONE) -> Appended:
-        """Commit the results of the rules in one transaction, and return which alerts are new.
+        """Commit the results of the rules in one transaction. The result says which alerts are new.
 
-        `batch` has the alerts and, as the cursor, the new position of the rules. `noted` has the new or changed sightings.
+        `batch` has the alerts, and the new position of the rules as its cursor. `noted` has the new or changed sightings.
 
         Raises:
-            StoreError: the commit failed, or was not confirmed. Call this again with the same position: if the first call
-                was committed after all, the second call counts nothing twice.
+            StoreError: the commit failed, or it is unknown whether it succeeded. Repeat the call with the same position:
+                if the first call was committed after all, the second call counts nothing twice.
         """
 
     @property
     def alert_commits(self) -> int:
-        """The number of commits of alerts that this process has tried."""
+        """The number of commits with alerts that this process has tried, including failed ones."""
 
     async def wait_for_alerts(self, commits: int) -> None:
-        """Wait until `alert_commits` differs from `commits`. So reactions wake up only for alerts, not for every event."""
+        """Wait until `alert_commits` is not equal to `commits`. By this, the reactions wake up only for alerts."""
 
     async def alerts_after(self, after: int, *, limit: int) -> Sequence[StoredEvent]:
         """Return up to `limit` alerts with `seq > after` whose bodies the store holds, oldest first.
@@ -147,41 +148,41 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
         """The reason why events cannot be stored now, as a text; None while they can be stored."""
 
     async def ledger(self) -> Ledger:
-        """Return where every event is, for each sink. This is fast enough for each scrape of the metrics.
+        """Return the ledger. This is fast enough to be called for each scrape of the metrics.
 
         Raises:
             StoreError: the store cannot be read.
         """
 
     async def backup(self, target: Path, on_progress: OnProgress) -> Backup:
-        """Do the same as `StoreCommands.backup`. If this call is cancelled, the backup stops, and no file is left."""
+        """See `StoreCommands.backup`. If this call is cancelled, the backup stops, and its file is removed."""
 
     async def redelivery_bounds(self, chosen: Range) -> tuple[int, int]:
-        """Return (first `seq`, last `seq`): all events of the range `chosen` are from the first to the last.
+        """Return (first `seq`, last `seq`) such that no event outside these bounds is in the range `chosen`.
 
-        Events outside the range may be between them. If the store holds no event that may be in the range, the first
-        number is one more than the last.
+        Not all events within the bounds need to be in the range. If no event of the store can be in the range, return
+        empty bounds: the first number is the last number plus one.
         """
 
     async def redelivery_step(
         self, chosen: Range, accepts: Accepts, *, after: int, last: int, limit: int
     ) -> tuple[list[int], int]:
-        """Look through events from `after` + 1 up to `last` for those that must be delivered again.
+        """Find the next events to deliver again, among the events with a `seq` from `after` + 1 to `last`.
 
         Returns:
             The `seq` numbers of up to `limit` events that are in the range `chosen` and whose types the sink accepts;
-            and the `seq` of the last event looked at, which is the `after` for the next call.
+            and the `seq` of the last event that was checked. The caller passes the latter as `after` to the next call.
         """
 
     async def redeliver(self, sink: str, seqs: list[int], checkpoint: RedeliveryCheckpoint) -> int:
-        """Make replays for `sink` of the events `seqs`, and return the number of replays made.
+        """Make replays of the events `seqs` for `sink`, and return the number of replays made.
 
-        No replay is made of an event that waits for the sink, is a dead letter of the sink, or was discarded. The same
-        transaction stores `checkpoint`, with the number of replays added to its `taken`.
+        No replay is made of an event that waits for the sink, that is a dead letter of the sink, or that was discarded.
+        The same transaction stores `checkpoint`, after adding the number of replays to its `taken`.
         """
 
     async def waiting_replays(self, sink: str) -> int:
-        """Return the number of replays that wait for `sink`."""
+        """Return the number of replays that `sink` has not finished."""
 
     async def replay(self, which: DeadLetterSelection) -> int:
         """See `StoreCommands.replay`."""
@@ -194,67 +195,67 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
 
 
 class StoreCommands(Protocol):
-    """An operator's commands on a store, whether or not a forwarder runs on it. The methods block.
+    """The methods by which the commands of an operator use a store, whether or not a forwarder runs on the store.
 
-    Each method raises StoreError if the store does not exist or cannot be used.
+    The methods block. Each method raises StoreError if the store does not exist or cannot be used.
     """
 
     def ledger(self) -> Ledger:
-        """Return where every event is, for each sink. Slow, because it reads all waiting events to count them."""
+        """Return the ledger. This is slow, because it counts the waiting events one by one."""
 
     def damage(self, timeout: float) -> Sequence[str] | None:
-        """Return a line for each damage of the store's file; None if the check takes longer than `timeout` seconds."""
+        """Return a text for each damage in the store's file; None if the check takes longer than `timeout` seconds."""
 
     def orgs(self) -> Sequence[str]:
-        """Return the names of all orgs that the store knows, also of those that are no longer configured."""
+        """Return the names of all orgs that the store knows, including orgs that are no longer configured."""
 
     def backup(self, target: Path, on_progress: OnProgress) -> Backup:
-        """Copy the store into the new file `target`, check the copy, and fsync it.
+        """Copy the store to the new file `target`, check the copy, and fsync it.
 
-        A running forwarder continues to store and to deliver events meanwhile. `on_progress` is called for each part that
-        was copied.
+        A running forwarder continues to store and to deliver events during the backup. `on_progress` is called after
+        each part that was copied.
 
         Raises:
-            StoreError: the copy cannot be written, `target` exists, or the store is damaged. No file of the backup is left.
+            StoreError: the copy cannot be written, `target` exists, or the store is damaged. Its file is removed.
         """
 
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
-        """Return the missed and the pending events of `org`, or of all orgs, that were published at `since` or later.
+        """Return the missed and the pending events of `org` that were published at `since` or later. None means all.
 
-        At most `limit` missed events are listed. The numbers of events are always complete.
+        At most `limit` missed events are listed. The counts in the result include the events that are not listed.
         """
 
     def tail(self) -> AbstractContextManager[Tail]:
-        """Open the store to read its events in order, and also those that are stored while it is open."""
+        """Open the store to read events in order. Events that are stored later can be read too."""
 
     def find(self, search: Search) -> SearchResult:
-        """Return the events that match `search`, each with its place for each sink."""
+        """Return the events that match `search`, and the place of each event for each sink."""
 
     def events(self, after: int, *, limit: int, max_bytes: int) -> Sequence[StoredEvent]:
         """See `core.ports.EventLog.read`."""
 
     def received_since(self, at: Micros) -> int:
-        """Return a `seq` from which on a reader finds every event that was received at `at` or later.
+        """Return the `seq` at which a reader must begin to find every event that was received at `at` or later.
 
-        The event with this `seq` may have been received up to a minute before `at`, because events are not stored exactly
-        in the order in which they were received. If no event was received at `at` or later, the result may be one more
-        than the newest `seq`.
+        The reader may also find events that were received up to a minute before `at`, because events are not stored
+        exactly in the order in which they were received. If no event was received at `at` or later, the result may be
+        the newest `seq` plus one.
         """
 
     def alerts(self, since: Micros) -> Sequence[StoredEvent]:
-        """Return the alerts that were stored at `since` or later and whose bodies the store holds, oldest first."""
+        """Return the alerts that were raised at `since` or later and whose bodies the store holds, oldest first."""
 
     def actions(self, since: Micros) -> Sequence[Action]:
         """Return all open actions, and the ended actions that changed at `since` or later, oldest first."""
 
     def newest_actions(self, since: Micros, *, only_open: bool, limit: int | None) -> Sequence[Action]:
-        """Return the newest actions planned at `since` or later, newest first: up to `limit`, or all if `limit` is None.
+        """Return the newest actions that were planned at `since` or later, newest first: up to `limit` (None: all).
 
         With `only_open`, leave out the actions that have ended.
         """
 
     def find_actions(self, begin: str) -> Sequence[Action]:
-        """Return up to ten actions whose keys begin with `begin`."""
+        """Return up to ten actions whose keys start with `begin`, in order of their keys."""
 
     def each_action(self, since: Micros) -> Iterator[Action]:
         """Yield every action that was planned at `since` or later, oldest first."""
@@ -266,10 +267,11 @@ class StoreCommands(Protocol):
         """See `SightingReader.sightings`."""
 
     def rule_counts(self, since: Micros) -> Mapping[str, RuleCounts]:
-        """Return the counts of each rule since the hour of `since`, by the rule's id, without rules that have none."""
+        """Return the counts of each rule since the hour of `since`, by the id of the rule. Rules without counts are not in
+        the result."""
 
     def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> RedeliveryPlan:
-        """Count the events of the range `chosen` that would be delivered to `sink` again, and those that would not."""
+        """Return what a redelivery of the range `chosen` to `sink` would do. Change nothing."""
 
     def dead_letters(self, which: DeadLetterSelection, *, limit: int = 100) -> Sequence[DeadLetter]:
         """Return up to `limit` of the selected dead letters, newest first, without their bodies."""
@@ -277,11 +279,11 @@ class StoreCommands(Protocol):
     def count_dead_letters(self, which: DeadLetterSelection) -> Mapping[tuple[str, str], int]:
         """Return the number of events that the selected dead letters stand for, by (sink, reason).
 
-        Leaves out dead letters that are being sent again.
+        Dead letters that are being sent again are not counted.
         """
 
     def as_of_now(self, which: DeadLetterSelection) -> DeadLetterSelection:
-        """Return a selection of those dead letters that match `which` now, so that later rejections do not match.
+        """Return a selection of the dead letters that match `which` now. Later rejections do not match the selection.
 
         Dead letters that are being sent again now do not match either, even if the sink rejects them again later.
         """
@@ -292,31 +294,32 @@ class StoreCommands(Protocol):
     def replay(self, which: DeadLetterSelection) -> int:
         """Mark the selected dead letters to be sent again, and return their number.
 
-        The running forwarder sends them now; if no forwarder runs, the next one that starts does. Malformed events are
-        parsed again instead: those that this version can read are stored as events, and count in the result.
-        Unattributed dead letters are left out, because they have no bodies.
+        The running forwarder sends them at once. If no forwarder runs, they are sent after the next start.
+
+        A malformed event is not sent, but parsed again. If it can be parsed now, it is stored as an event, and counts
+        in the result. An unattributed dead letter is left out, because it has no body.
         """
 
     def discard(self, which: DeadLetterSelection) -> int:
-        """Remove the selected dead letters for good, except those that are being sent again.
+        """Delete the selected dead letters, except those that are being sent again.
 
-        Return the number of events that the removed dead letters stood for.
+        The sink never gets the events of the deleted dead letters. Return the number of these events.
         """
 
     def forget_sink(self, sink: str) -> int:
-        """Forget `sink`, which must no longer be configured: its position, its counts and its dead letters.
+        """Delete the position, the counts and the dead letters of `sink`, which must no longer be configured.
 
-        After that, no event waits for the sink. If it is configured again, it begins as a new sink.
+        After that, no event waits for the sink. If the sink is configured again, it begins as a new sink.
 
-        Return the number of events that the dead letters stood for.
+        Return the number of events that the deleted dead letters stood for.
 
         Raises:
-            StoreError: the store does not know the sink, or the running forwarder delivers to the sink.
+            StoreError: the store does not know the sink, or the running forwarder delivers events to the sink.
         """
 
 
 async def open_store(settings: StoreSettings, clock: Clock, metrics: Metrics) -> Store:
-    """Open the store of a forwarder; create it if it does not exist.
+    """Open the configured store, and create it if it does not exist. Only one forwarder at a time can open a store.
 
     Raises:
         StoreLockedError: another process uses the store.
@@ -328,15 +331,15 @@ async def open_store(settings: StoreSettings, clock: Clock, metrics: Metrics) ->
 
 
 def open_commands(settings: StoreSettings, clock: Clock) -> StoreCommands:
-    """Return an operator's commands on the configured store."""
+    """Return the methods that an operator's commands use on the configured store. This does not open the store yet."""
     return SqliteCommands(settings, clock)
 
 
 def check_path(path: Path) -> None:
-    """Check quickly, without changing anything, whether a store can be opened or created at `path`.
+    """Check whether a store can be opened or created at `path`. This is fast and changes nothing.
 
     Raises:
-        StoreError: the folder is missing or not writable; or the file at `path` is not a store of the forwarder, or has a
-            newer version.
+        StoreError: the folder is missing or not writable; or the file at `path` is not a store of the forwarder, or was
+            written by a newer version.
     """
     schema.check_path(path)

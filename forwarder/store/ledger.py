@@ -1,9 +1,10 @@
-"""The ledger: for each sink, where every stored event is.
+"""The ledger: for each sink, the number of stored events in each place, such as `delivered` or `waiting`.
 
-For each sink, `stored = delivered + dead + discarded + skipped + filtered + waiting` must be true. If an event were lost
-or counted twice, the equation would show it, because the two sides have separate sources: `stored` is one counter for the
-whole store, which each commit of events increases; `delivered`, `discarded`, `skipped` and `filtered` are counters of the
-sink; `dead` is the number of the sink's dead letters in the store, and `waiting` is counted from the events in the store.
+For each sink, this equation must be true: `stored = delivered + dead + discarded + skipped + filtered + waiting`. An
+event that was lost or counted twice would make it false, because the two sides are counted separately. `stored` is one
+counter of the whole store, which grows with each commit of events. `delivered`, `discarded`, `skipped` and `filtered`
+are counters of the sink. `dead` is the number of the sink's dead letters, and `waiting` is counted from the events in
+the store.
 """
 
 from collections.abc import Mapping
@@ -16,30 +17,30 @@ from forwarder.core.time import Micros
 
 
 class ForgetSinkRequest(ControlRequest, frozen=True, tag="forget_sink"):
-    """Asks the running forwarder to forget a sink that is no longer configured."""
+    """A request to the running forwarder to delete all data about a sink that is no longer configured."""
 
     sink: str
 
 
 PLACES = ("delivered", "dead", "discarded", "skipped", "filtered", "waiting")
-"""The places where a stored event can be for a sink. The sum of the attributes of `SinkLedger` with these names must be
-`Ledger.stored`."""
+"""The places where a stored event can be for a sink. `SinkLedger` has an attribute of each name, and their sum must be
+equal to `Ledger.stored`."""
 
 
 class SinkLedger(msgspec.Struct, frozen=True):
-    """The numbers of stored events in each place, for one sink.
+    """The number of stored events in each place, for one sink.
 
     Attributes:
         delivered: the number of events that the sink accepted.
-        dead: the number of events that the sink rejected, and that are dead letters.
-        discarded: the number of dead letters that an operator removed.
-        skipped: the number of events that the sink never gets: those from before its start, and those whose bodies were
-            dropped while it was not configured.
+        dead: the number of events that the sink rejected, and that are dead letters now.
+        discarded: the number of events whose dead letters an operator discarded.
+        skipped: the number of events that the sink never gets: they were stored before the sink was added, or their
+            bodies were dropped while the sink was not configured.
         filtered: the number of events that the sink's settings (`only`, `except`) exclude.
-        waiting: the number of events after the position (most are not sent yet, some may be finished but not committed),
-            plus the number of dead letters that are sent again.
+        waiting: the number of events after the position, plus the number of replays that the sink has not finished. The
+            sink may already have some of these events, if their results are not committed yet.
         position: the `seq` up to which the sink has finished every event.
-        oldest: when the oldest event after the position was received; None if there is none.
+        oldest: when the oldest event after the position was received; None if no event is after the position.
     """
 
     delivered: int
@@ -53,23 +54,24 @@ class SinkLedger(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """The counts of the store, and for each sink where every stored event is.
+    """The counts of the whole store, and the ledger of each sink.
 
     Attributes:
         stored: the number of events ever stored, including alerts of rules and events that report actions.
-        duplicates: the number of copies of events that were stored already.
-        rejected: the number of malformed events ever received, each of which became a dead letter of the receiver. An
-            event that a replay could read after all no longer counts.
-        sinks: the ledger of each sink, by its name, for the sinks that were configured when a forwarder last ran on
-            the store.
+        duplicates: the number of received copies of events that the store had already.
+        rejected: the number of malformed events ever received, each of which became a dead letter of the receiver. A
+            malformed event that a replay turned into an event is no longer counted.
+        sinks: the ledger of each sink, by the name of the sink. Contains the sinks that were configured when a
+            forwarder last ran on the store.
         events: the number of events whose bodies the store holds.
         bytes: the size of the store on disk in bytes, including the WAL.
         wal_bytes: the size of the WAL in bytes.
-        removed: for each sink that is no longer configured, by its name, the number of events that wait for it or are
-            its dead letters; a sink without any is left out.
+        removed: for each sink that is no longer configured, by name, the number of events that wait for the sink or are
+            its dead letters. A sink without such events is left out.
         alerts: the number of events among `stored` that are alerts of rules.
         actions: the number of events among `stored` that report actions of reactions.
-        receiver_dead: the number of malformed events that are dead letters now: neither replayed nor discarded.
+        receiver_dead: the number of malformed events that are dead letters now. Not counted are those that an operator
+            discarded, and those that a replay turned into events.
     """
 
     stored: int
@@ -86,13 +88,13 @@ class Ledger(msgspec.Struct, frozen=True):
 
     @property
     def waiting_bytes(self) -> int:
-        """The size in bytes of the events that wait for the slowest sink, estimated from their number."""
+        """An estimate of the bytes on disk of all events that wait for the sink with the most waiting events."""
         waiting = max((sink.waiting for sink in self.sinks.values()), default=0)
         return round(self.bytes * min(1.0, waiting / self.events)) if self.events else 0
 
     @property
     def imbalances(self) -> list[str]:
-        """One line of text for each sink whose numbers do not add up to `stored`."""
+        """One text for each sink whose numbers do not add up to `stored`; empty if all numbers add up."""
         return [
             f"{name}: {total} accounted for, {self.stored} stored"
             for name, sink in self.sinks.items()
@@ -101,11 +103,11 @@ class Ledger(msgspec.Struct, frozen=True):
 
     @property
     def balanced(self) -> bool:
-        """Whether the numbers of each sink add up to `stored`."""
+        """Whether the numbers of every sink add up to `stored`."""
         return not self.imbalances
 
     def as_json(self) -> dict[str, Any]:
-        """Return what `stats --json` prints."""
+        """Return the values that `forwarder stats --json` prints."""
         return {
             "stored": self.stored,
             "alerts": self.alerts,

@@ -1,11 +1,12 @@
-"""Delivers the events of a time range to one sink again, as far as the store still holds their bodies.
+"""Redelivery: delivers the events of a time range to one sink again. An event whose body was dropped is left out.
 
-Each event becomes a replay, as a dead letter does that is sent again. It leaves its place in the ledger (for example
-`delivered`), counts as waiting, and ends in the place that the sink's answer gives it. So the ledger always adds up, the
-position of the sink does not change, and new events are delivered meanwhile.
+Redelivery makes a replay of each event. A replay is a copy of the event that waits for the sink, like a dead letter
+that an operator sends again. In the ledger, the event moves from its place (for example `delivered`) to `waiting`. When
+the sink has answered, the event moves to the place for this answer. So the numbers of the ledger always add up. The
+position of the sink does not change, and the sink gets new events during the redelivery.
 
-Replays are made in steps. Each step is one transaction, which also stores a checkpoint. So after a kill, the redelivery can
-continue at the checkpoint, and makes no second replay of an event.
+Replays are made in steps. Each step is one transaction, which also stores a checkpoint. So after a crash, the
+redelivery can continue at the checkpoint, and no event gets a second replay.
 """
 
 from collections.abc import Callable
@@ -18,17 +19,18 @@ from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
 
-_STEP = 100  # the most events in one transaction
+_STEP = 100  # the most replays made in one transaction
 _MOST_WAITING = 500
-"""While this many replays wait for the sink, no more are made, because each replay is a copy of the event's body."""
+"""The number of waiting replays at which no more replays are made. Each replay is a copy of an event's body, and takes
+space in the store."""
 _PAUSE = 0.5  # seconds between two checks of how many replays still wait
 
 
 class Range(msgspec.Struct, frozen=True):
-    """Selects the events that were received at `since` or later, and before `until`.
+    """A selection of events: those that were received at `since` or later, and before `until`.
 
     Attributes:
-        types: event types, of which an event must have one; a `*` stands for any text. Empty for all types.
+        types: the types of the selected events; a `*` stands for any text. Empty for all types.
         org: the name of the org; empty for all orgs.
     """
 
@@ -39,10 +41,10 @@ class Range(msgspec.Struct, frozen=True):
 
 
 class RedeliverRequest(ControlRequest, frozen=True, tag="redeliver"):
-    """Asks the running forwarder to deliver events to a sink again.
+    """A request to the running forwarder to deliver events to `sink` again.
 
     Attributes:
-        range: the events to deliver again; None to continue the interrupted redelivery.
+        range: the events to deliver again; None to continue the redelivery that was interrupted.
         rate: the most events to deliver per second.
     """
 
@@ -52,11 +54,11 @@ class RedeliverRequest(ControlRequest, frozen=True, tag="redeliver"):
 
 
 class RedeliveryPlan(msgspec.Struct, frozen=True):
-    """The number of events of a range that will be delivered again, and the numbers of those that are left out.
+    """What a redelivery of a range would do: how many events it would deliver again, and how many it would leave out.
 
     Attributes:
-        events: the number of events that will be delivered again.
-        waiting: the number of events left out because they still wait for the sink, which will get them anyway.
+        events: the number of events that would be delivered again.
+        waiting: the number of events left out because they still wait for the sink, so the sink gets them anyway.
         dead: the number of events left out because they are dead letters of the sink; `forwarder dead-letters` can
             replay them.
         discarded: the number of events left out because an operator has discarded their dead letters.
@@ -79,9 +81,9 @@ class RedeliveryProgress(msgspec.Struct, frozen=True):
     """The progress of a redelivery.
 
     Attributes:
-        taken: the number of events that became replays, including those from before an interruption.
+        taken: the number of replays made so far, including replays made before an interruption.
         waiting: the number of replays that the sink has not finished.
-        waits: a text that says why no more replays are made now; empty while more are made.
+        waits: a text that says why no replays are made at the moment; empty while replays are made.
     """
 
     taken: int
@@ -90,12 +92,12 @@ class RedeliveryProgress(msgspec.Struct, frozen=True):
 
 
 class RedeliveryCheckpoint(msgspec.Struct, frozen=True):
-    """The stored state of a redelivery, with which it can continue after an interruption.
+    """The state of a redelivery, as stored after each step. After an interruption, the redelivery continues from it.
 
     Attributes:
-        after: the `seq` of the last event that was processed: it became a replay, or was left out.
+        after: the `seq` of the last event that was processed (a replay was made of it, or it was left out).
         last: the highest `seq` in the range.
-        taken: the number of events that became replays.
+        taken: the number of replays made so far.
         done: whether all events of the range were processed.
     """
 
@@ -123,11 +125,11 @@ class RedeliveryStore(Protocol):
 
 
 Accepts = Callable[[str], bool] | None
-"""A function that returns whether the sink gets events of a type; None if the sink gets all events."""
+"""A function that gets an event type and returns whether the sink accepts it; None if the sink accepts all types."""
 
 
 def checkpoint_name(sink: str) -> str:
-    """Return the name of the cursor in which the store keeps the checkpoint of the redelivery to `sink`."""
+    """Return the name of the cursor under which the store keeps the checkpoint of a redelivery to `sink`."""
     return f"redelivery:{sink}"
 
 
@@ -138,12 +140,14 @@ async def redeliver(
     accepts: Accepts,
     report: Callable[[RedeliveryProgress], None],
 ) -> RedeliveryProgress:
-    """Make replays of all events of `request.range`, and return when the sink has finished the replays.
+    """Make replays of the events in `request.range`, wait until the sink has finished them, and return the final
+    progress.
 
-    If the range is None, continue the interrupted redelivery. Calls `report` after each step, and while it waits.
+    If `request.range` is None, continue the redelivery that was interrupted. Call `report` with the progress after each
+    step, and repeatedly while waiting for the sink.
 
     Raises:
-        StoreError: the store cannot be used, or no redelivery was interrupted.
+        StoreError: the store cannot be used; or `request.range` is None, and no redelivery was interrupted.
     """
     at = await _begin(store, request)
     while not at.done:

@@ -1,6 +1,6 @@
-"""For each rule and hour, the numbers of alerts and of matches that raised no alert.
+"""The counts of each rule in each hour: how many alerts it raised, and how many matches raised no alert.
 
-The store keeps these counts longer than the bodies of the alerts.
+The store keeps these counts for 8 days. The bodies of the alerts may be dropped earlier.
 """
 
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ from forwarder.core.time import SECOND, Micros
 HOUR = 3600 * SECOND
 
 HeldBack = Mapping[tuple[str, str], int]
-"""The number of matches that raised no alert, by (id of the rule, reason).
+"""The number of matches of rules that raised no alert, by (id of the rule, reason).
 
-The reason `exception` means that a configured exception matches the event. The reason `again` means that the rule alerted
-about the same group less than `rules.again` ago.
+The reason is `exception` if a configured exception matches the event. The reason is `again` if the rule has raised an
+alert for the same group (such as the same user) less than `rules.again` ago.
 """
 
 NONE: HeldBack = {}
 
 
 class RuleCounts(msgspec.Struct, frozen=True):
-    """The counts of one rule, added up over some whole hours of our clock.
+    """The counts of one rule, summed over a number of whole hours of our clock.
 
     Attributes:
         alerts: the number of alerts that were stored.

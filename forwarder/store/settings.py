@@ -29,7 +29,7 @@ _MAX_NAME = 255 - max(map(len, _SUFFIXES))
 
 
 def real_path(path: Path) -> Path:
-    """Return `path` with its links resolved, because SQLite puts its other files beside the real file, not beside a link."""
+    """Return `path` with all links resolved. SQLite creates its other files beside the real file, not beside a link."""
     return Path(os.path.realpath(path))
 
 
@@ -40,13 +40,16 @@ def lock_path(path: Path) -> Path:
 
 
 def store_files(path: Path) -> frozenset[Path]:
-    """Return the real paths of all files of the store at `path`. No other part of the forwarder may write to them."""
+    """Return the real paths of the store at `path` and of all files that the forwarder writes beside it.
+
+    No other configured file may have one of these paths.
+    """
     real = real_path(path)
     return frozenset(Path(f"{real}{suffix}") for suffix in _SUFFIXES)
 
 
 def is_store_file(path: Path, file: Path) -> bool:
-    """Whether `file` is one of the files of the store at `path`, perhaps by way of a link or under another name."""
+    """Whether `file` is a file of the store at `path`, also if `file` is a link or another name of it."""
     return not identities(file).isdisjoint(identities(*store_files(path)))
 
 
