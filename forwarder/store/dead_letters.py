@@ -58,6 +58,5 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     @property
     def unattributed(self) -> bool:
-        """Whether the sink did not say which events it rejected. Such a dead letter has no body, so it cannot be sent
-        again."""
+        """Whether the sink did not say which events it rejected. Then there is no body that can be sent again."""
         return not self.org

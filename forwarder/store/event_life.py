@@ -1,5 +1,4 @@
-"""The searches of `forwarder find`, and their results: what the store knows about an event, and its place for each
-sink."""
+"""A search of `forwarder find`, and its result: what the store knows about each event, and its place for each sink."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal

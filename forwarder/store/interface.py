@@ -35,7 +35,7 @@ class StoreView(Protocol):
         """The `seq` of the newest event; 0 if no event was ever stored."""
 
     async def wait(self, after: int) -> None:
-        """Wait until an event with `seq > after` is stored. May return earlier, so the caller must check and wait again."""
+        """Wait until an event with `seq > after` is stored. May return too early, so the caller must check this."""
 
     async def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         """See `core.ports.EventLog.read`."""
@@ -122,11 +122,11 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
     async def commit_rules(self, batch: Batch, noted: Sequence[Sighting], held_back: HeldBack = NONE) -> Appended:
         """Commit the results of the rules in one transaction. The result says which alerts are new.
 
-        `batch` has the alerts, and the new position of the rules as its cursor. `noted` has the new or changed sightings.
+        `batch` has the alerts, and as its cursor the new position of the rules. `noted` has new and changed sightings.
 
         Raises:
-            StoreError: the commit failed, or it is unknown whether it succeeded. Repeat the call with the same position:
-                if the first call was committed after all, the second call counts nothing twice.
+            StoreError: the commit failed, or it is unknown whether it succeeded. Repeat the call with the same
+                position. If the first call was committed after all, the second call counts nothing twice.
         """
 
     @property
@@ -267,8 +267,7 @@ class StoreCommands(Protocol):
         """See `SightingReader.sightings`."""
 
     def rule_counts(self, since: Micros) -> Mapping[str, RuleCounts]:
-        """Return the counts of each rule since the hour of `since`, by the id of the rule. Rules without counts are not in
-        the result."""
+        """Return the counts of each rule that has any, since the hour of `since`, by the id of the rule."""
 
     def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> RedeliveryPlan:
         """Return what a redelivery of the range `chosen` to `sink` would do. Change nothing."""

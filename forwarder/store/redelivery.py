@@ -21,8 +21,7 @@ from forwarder.core.time import Micros
 
 _STEP = 100  # the most replays made in one transaction
 _MOST_WAITING = 500
-"""The number of waiting replays at which no more replays are made. Each replay is a copy of an event's body, and takes
-space in the store."""
+"""The number of waiting replays at which no more replays are made: the store has a copy of the body for each replay."""
 _PAUSE = 0.5  # seconds between two checks of how many replays still wait
 
 

@@ -1,6 +1,6 @@
-"""The rows of the table `actions`, one for each action of a reaction.
+"""The table `actions`, which has a row for each action of a reaction.
 
-A row is rewritten as a whole when its action changes, and dropped when its action has ended long ago.
+When an action changes, its row is rewritten as a whole. When an action has ended long ago, its row is dropped.
 """
 
 import json
@@ -16,10 +16,10 @@ from forwarder.core.time import SECOND, Micros
 
 _KEPT = 30 * 86_400 * SECOND
 _LOOKED_BACK = 2 * 86_400 * SECOND
-"""An action that ended less than two days ago is never dropped, because limits and holds look back up to one day."""
+"""An action that ended less than two days ago is never dropped: limits and holds need the actions of the last day."""
 
 _STEP = 100  # the most rows that are dropped, or read, in one step
-_ROW_BYTES = 300  # the bytes of a row in addition to its JSON, including the key in the index
+_ROW_BYTES = 300  # the bytes of a row and its index entries, without the JSON
 
 WRITE = """
 INSERT INTO actions (key, planned_at, changed_at, ended, action) VALUES (:key, :planned_at, :now, :ended, :action)
@@ -37,7 +37,7 @@ _decode = msgspec.json.Decoder(Action).decode
 
 
 def rows(actions: Iterable[Action], now: Micros) -> tuple[list[Row], int]:
-    """Return the parameters of `WRITE` for each of `actions`, and the size of the rows in bytes."""
+    """Return (the parameters of `WRITE` for each of `actions`, the size of all rows in bytes)."""
     found: list[Row] = [
         {
             "key": one.key,
@@ -69,7 +69,8 @@ def newest(db: sqlite3.Connection, since: Micros, limit: int | None, *, only_ope
 
 
 def find(db: sqlite3.Connection, begin: str) -> list[Action]:
-    """See `store.interface.StoreCommands.find_actions`. A key consists of digits and lower-case letters."""
+    """See `store.interface.StoreCommands.find_actions`. A key has only digits and lower-case letters, so `~` sorts
+    after all keys that start with `begin`."""
     rows = db.execute(
         "SELECT key, action FROM actions WHERE key >= ? AND key < ? ORDER BY key LIMIT 10", (begin, begin + "~")
     )
@@ -77,7 +78,7 @@ def find(db: sqlite3.Connection, begin: str) -> list[Action]:
 
 
 def naming(db: sqlite3.Connection, uuid: str, since: Micros) -> list[Action]:
-    """Return the actions planned at `since` or later whose JSON contains `uuid` as a string, oldest first."""
+    """Return the actions planned at `since` or later with the string `uuid` in their JSON, oldest first."""
     rows = db.execute(
         "SELECT key, action FROM actions WHERE ended IN (0, 1) AND planned_at >= ? "
         "AND instr(CAST(action AS TEXT), ?) ORDER BY planned_at, id",
@@ -87,7 +88,7 @@ def naming(db: sqlite3.Connection, uuid: str, since: Micros) -> list[Action]:
 
 
 def each(db: sqlite3.Connection, since: Micros) -> Iterator[Action]:
-    """See `store.interface.StoreCommands.each_action`. Reads 100 rows at a time, because a long query blocks checkpoints."""
+    """See `store.interface.StoreCommands.each_action`. Reads 100 rows per query: a long query blocks checkpoints."""
     after = 0
     while rows := db.execute(
         "SELECT id, key, action FROM actions WHERE id > ? AND planned_at >= ? ORDER BY id LIMIT ?",
@@ -98,7 +99,7 @@ def each(db: sqlite3.Connection, since: Micros) -> Iterator[Action]:
 
 
 def read(key: str, action: bytes) -> Action:
-    """Decode the `action` of the row `key`. Raises StoreFormatError if it is damaged, or was written by a newer version."""
+    """Decode `action`, the JSON of the row `key`. Raise StoreFormatError if it is damaged or from a newer version."""
     try:
         return _decode(action)
     except msgspec.MsgspecError as error:
@@ -108,9 +109,10 @@ def read(key: str, action: bytes) -> Action:
 
 
 def drop_old(db: sqlite3.Connection, now: Micros, at_least: Micros) -> bool:
-    """Drop up to 100 actions that ended more than 30 days ago, or more than `at_least` microseconds ago if that is longer.
+    """Drop up to 100 actions that ended long ago. Return whether there may be more actions to drop.
 
-    Return whether there may be more actions to drop.
+    An action is kept for 30 days, or for `at_least` microseconds if that is longer. The time counts from the last
+    change of the action.
     """
     dropped = db.execute(
         "DELETE FROM actions WHERE id IN (SELECT id FROM actions WHERE ended = 1 AND planned_at < :before "
@@ -121,9 +123,9 @@ def drop_old(db: sqlite3.Connection, now: Micros, at_least: Micros) -> bool:
 
 
 def drop_oldest(db: sqlite3.Connection, now: Micros, at_least: int) -> int:
-    """Drop actions that ended more than two days ago, oldest first, until `at_least` bytes are dropped.
+    """Drop at least `at_least` bytes of actions that ended more than two days ago, oldest first.
 
-    Return the number of bytes that were dropped. It is smaller than `at_least` if there are not enough such actions.
+    Return the number of dropped bytes. It is smaller than `at_least` if there are not enough such actions.
     """
     freed, ids = 0, []
     rows = db.execute(

@@ -1,6 +1,6 @@
-"""The IP addresses from which each user did something. The indexer records them, and they are dropped when they are old.
+"""The table `addresses`: the IP addresses from which each user did something. Reactions use it. Old rows are dropped.
 
-Only successful events count, as in the rules. Otherwise an attacker who tries the passwords of a hundred users from one
+Only events with a successful outcome count. Otherwise an attacker who tries the passwords of a hundred users from one
 address would make this address look like one that a hundred users share.
 """
 
@@ -13,18 +13,18 @@ from functools import lru_cache
 from forwarder.core.time import SECOND, Micros
 
 _REFRESH = 3600 * SECOND
-"""A row is written again only if the new event is newer by at least this time. So most events write nothing."""
+"""A row is updated only if the new event is newer by at least this time. So most events need no write."""
 
-_KEPT = 8 * 86_400 * SECOND
+_KEPT = 8 * 86_400 * SECOND  # the age at which a row is dropped
 _MOST_ROWS = 1_000_000
-"""This many rows take about 60 MB. If there are more, all rows are kept for a shorter time. Addresses in use stay, because
-their rows are new."""
+"""The number of rows above which rows are dropped at a lower age. This many rows take about 60 MB. Addresses in use
+stay in the table, because their rows are new."""
 
 _LONGEST = 64  # the most characters of an address: an IPv6 address may end with the name of an interface
 _ROWS = 250  # the number of rows checked in one step
 _INTERVAL = 3600 * SECOND  # the time between two sweeps
 
-# This is one statement, because sqlite3 releases the GIL at each step of a statement, and it may take long to get it back.
+# One statement writes all rows, because sqlite3 releases the GIL for each statement, and getting it back may take long.
 _NOTE = f"""
 INSERT INTO addresses SELECT {", ".join(f"json_extract(value, '$[{n}]')" for n in range(4))} FROM json_each(?) WHERE true
 ON CONFLICT DO UPDATE SET last = excluded.last WHERE excluded.last >= last + {_REFRESH}
@@ -36,10 +36,10 @@ FIRST: Key = (-1, "", "")
 
 
 def note(db: sqlite3.Connection, seen: Mapping[Key, Micros]) -> None:
-    """Record the addresses of users.
+    """Record in the table which addresses users have used.
 
-    `seen` has the time of publication of the newest event for each (id of the org, address, id of the user). The
-    address and the id of the user are from `Searchable.user_at`.
+    `seen` has the time of the newest event by Okta's clock, for each (id of the org, address, id of the user). The
+    address and the id of the user are those of `Searchable.user_at`. Invalid addresses are ignored.
     """
     latest: dict[Key, Micros] = {}
     for (org, spelled, user), at in seen.items():
@@ -50,9 +50,9 @@ def note(db: sqlite3.Connection, seen: Mapping[Key, Micros]) -> None:
         db.execute(_NOTE, (json.dumps([(*key, at) for key, at in latest.items()]),))
 
 
-@lru_cache(maxsize=4096)  # parsing an address takes as long as everything else that is done for an event
+@lru_cache(maxsize=4096)  # to parse an address takes as long as all other work for an event
 def canonical(address: str) -> str:
-    """Return the IP address `address` in the spelling of Python's `ipaddress`; an empty text if it is not valid."""
+    """Return the IP address `address` as Python's `ipaddress` spells it; an empty text if `address` is invalid."""
     try:
         return str(ipaddress.ip_address(address[:_LONGEST]))
     except ValueError:
@@ -69,17 +69,20 @@ def users(db: sqlite3.Connection, org: str, address: str, since: Micros) -> int:
 
 
 class Sweep:
-    """Drops old rows in small steps, on the writer's thread. Once an hour, it begins again at the first row."""
+    """Drops old rows of the table in small steps, on the writer thread. A sweep over all rows begins once an hour."""
 
     def __init__(self, most_rows: int = _MOST_ROWS) -> None:
         self._most_rows = most_rows
         self._after = FIRST  # the key of the last row that was checked
         self._swept: Micros = -_INTERVAL  # when the last sweep ended
-        self._kept = _KEPT
+        self._kept = _KEPT  # the age at which this sweep drops a row
         self._left = 0  # the number of rows that this sweep has checked and not dropped
 
     def step(self, db: sqlite3.Connection, now: Micros) -> bool:
-        """Check the next 250 rows, and drop the old ones. Return whether there are more rows to check now."""
+        """Check the next 250 rows, and drop the old ones. Return whether this sweep has more rows to check.
+
+        If the last sweep ended less than an hour ago, do nothing and return False.
+        """
         if abs(now - self._swept) < _INTERVAL:  # the clock may be set back
             return False
         rows = db.execute(

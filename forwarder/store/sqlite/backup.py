@@ -1,7 +1,7 @@
-"""Copies a store into one file while a forwarder continues to write to the store, and checks the copy.
+"""Copies a store to one file, and checks the copy. A forwarder can continue to write to the store meanwhile.
 
-The store is read in one transaction, so the copy is the store at one moment, however long the copying takes. During this
-time the WAL of the store cannot be truncated, and it grows with each event that is stored.
+The store is read in one transaction, so the copy shows the store at one moment, however long the copying takes. During
+this time, the WAL of the store cannot be truncated, so it grows with each stored event.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ from forwarder.store.settings import lock_path
 from forwarder.store.sqlite import queries, schema
 
 _STEP = 4 * 1024 * 1024
-"""The number of bytes that are copied between two checks of `stop`. After each such step, the copy is fsynced: a single
-fsync at the end would take so long that it would delay the commits of a store on the same disk."""
+"""The bytes that are copied in one step. After each step, the copy is fsynced. One fsync at the end would take so long
+that it would delay the commits of a store on the same disk."""
 
 _SPARE = 16 * 1024 * 1024
-"""The number of bytes that must stay free on the disk of the backup, because the store may be on the same disk."""
+"""The bytes that must stay free on the disk of the backup, because the store may be on the same disk."""
 
 _HEADER = b"SQLite format 3\0"
-"""The first bytes of a copy. In an unfinished copy they may be zeros, because SQLite may write the first page last."""
+"""The first bytes of a copy. In an unfinished copy, they may be zeros, because SQLite may write the first page last."""
 
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
 
@@ -36,14 +36,15 @@ _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE
 def back_up(
     db: sqlite3.Connection, store: Path, target: Path, stop: threading.Event, on_progress: OnProgress
 ) -> Backup:
-    """Copy the store of the connection `db` into the new file `target`, check the copy, and return its description.
+    """Copy the store to the new file `target`, check the copy, and return a description of it.
 
-    `store` is the path of the store. The backup stops when `stop` is set. If it stops or fails, no file is left.
+    `db` is a connection that reads the store at the path `store`. Another thread can set `stop` to stop the backup. If
+    the backup is stopped or fails, its unfinished file is removed. `on_progress` is called after each 4 MiB.
 
     Raises:
-        StoreFullError: there is not enough space on the disk of the copy.
+        StoreFullError: there is not enough space on the disk of `target`.
         StoreError: the copy cannot be written for another reason, or `stop` was set.
-        StoreFormatError: the store is damaged, so its copy is damaged too.
+        StoreFormatError: the store is damaged, so the copy is damaged too.
         sqlite3.Error: the store cannot be read.
     """
     check_target(store, target)
@@ -84,9 +85,9 @@ def _full_error(new: Path) -> StoreFullError:
 
 @contextlib.contextmanager
 def _new_file(target: Path) -> Iterator[Path]:
-    """Create and lock the file for the unfinished backup, beside `target`. Only our user can read it.
+    """Create and lock the file of the unfinished backup, beside `target`. Only our user can read the file.
 
-    At the end of the `with` block, the file is removed unless it was renamed to `target`.
+    At the end of the `with` block, remove the file unless it was renamed to `target`.
     """
     new = part_path(target)
     try:
@@ -113,16 +114,17 @@ def _new_file(target: Path) -> Iterator[Path]:
 
 
 def _is_left_over(new: Path, head: bytes) -> bool:
-    """Whether the file `new`, whose first bytes are `head`, may be the unfinished file of a killed backup.
+    """Whether the file `new` may be overwritten, because it is the unfinished file of a backup that was killed.
 
-    If a lock file is beside it, `new` is a store, which must not be overwritten.
+    `head` has the first bytes of the file. If a lock file is beside `new`, then `new` is a store, which must not be
+    overwritten.
     """
     return (head == _HEADER or not head.strip(b"\0")) and not lock_path(new).exists()
 
 
 @contextlib.contextmanager
 def _unless(stop: threading.Event, db: sqlite3.Connection) -> Iterator[None]:
-    """Within the `with` block, interrupt queries of `db` as soon as `stop` is set."""
+    """Interrupt a query of `db` in the `with` block, by an OperationalError, as soon as `stop` is set."""
     db.set_progress_handler(stop.is_set, 10_000)
     try:
         yield
@@ -132,7 +134,7 @@ def _unless(stop: threading.Event, db: sqlite3.Connection) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Run the `with` block in one read transaction. Otherwise the copying would start again when events are stored."""
+    """Run the `with` block in one read transaction. Otherwise SQLite would start the copy again after each commit."""
     db.execute("BEGIN")
     try:
         db.execute("SELECT stored FROM counters").fetchone()  # the first query begins the transaction
@@ -144,7 +146,7 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 def _open(new: Path) -> sqlite3.Connection:
     db = sqlite3.connect(new, isolation_level=None)
-    # SQLite need not protect the copy from a crash: the copy is checked and fsynced at the end, or removed.
+    # SQLite does not have to protect the copy from a crash: the copy is checked and fsynced at the end, or removed.
     db.execute("PRAGMA journal_mode = off")
     db.execute("PRAGMA synchronous = off")
     return db
@@ -177,12 +179,12 @@ def _copy(
         if not stop.is_set() and isinstance(schema.to_store_error(new, error), StoreFullError):
             raise _full_error(new) from error
         raise
-    # Without a WAL, the backup is one file.
+    # The copy gets no WAL, so that the backup is one file.
     copy.execute("PRAGMA journal_mode = delete")
 
 
 def _counts(db: sqlite3.Connection) -> dict[str, int]:
-    """Return the number of rows of each table, by the name of the table."""
+    """Return the number of rows of each table of `db`, by the name of the table."""
     tables = [name for (name,) in db.execute(_TABLES).fetchall()]
     return {name: db.execute(f'SELECT COUNT(*) FROM "{name}"').fetchone()[0] for name in tables}  # noqa: S608
 
@@ -211,7 +213,7 @@ def _sync(new: Path) -> None:
 
 
 def _publish(new: Path, target: Path) -> None:
-    """Rename the finished file `new` to `target`. Raise StoreError if a file `target` was created meanwhile."""
+    """Give the finished file `new` the name `target`. Raise StoreError if a file `target` was created meanwhile."""
     try:
         os.link(new, target)
     except FileExistsError:

@@ -1,10 +1,11 @@
-"""The encoding of a uuid in the store: 16 bytes with the time first, so that new rows are beside each other in the index.
+"""The encoding of a uuid in the store: 16 bytes that begin with the time of the uuid.
 
-Okta's event ids are uuids of version 1. Their text begins with the bytes that change fastest, so each new text would go to
-another page of the index.
+Okta's event ids are uuids of version 1, which contain a time. Their text begins with the part of the time that changes
+fastest. So with the text as the key, each new row would go to another page of the B-tree. With the encoded key, new
+rows go to the same page.
 
-Only a uuid in the canonical lower-case spelling is encoded; any other id stays a text. Ids in different spellings always have
-different keys, because SQLite never treats a BLOB as equal to a TEXT, and `decode_uuid(encode_uuid(x)) == x` for every x.
+Only a uuid in the canonical lower-case spelling is encoded. Any other id is stored as text. Two different ids never
+have the same key: SQLite never treats a BLOB as equal to a TEXT, and `decode_uuid(encode_uuid(x)) == x` for every x.
 """
 
 import re
@@ -13,13 +14,13 @@ _canonical = re.compile("([0-9a-f]{8})-([0-9a-f]{4})-([0-9a-f]{4})-([0-9a-f]{4})
 
 
 def encode_uuid(uuid: str) -> bytes | str:
-    """Return the stored form of `uuid`: 16 bytes if the uuid has the canonical spelling, else the text itself."""
+    """Return the stored form of `uuid`: 16 bytes if its spelling is canonical and lower-case, otherwise `uuid`."""
     match = _canonical(uuid)
     return bytes.fromhex("".join(match.group(3, 2, 1, 4, 5))) if match else uuid
 
 
 def decode_uuid(key: bytes | str) -> str:
-    """Return the uuid from which `encode_uuid` made `key`, in its original spelling."""
+    """Return the uuid for which `encode_uuid` returned `key`."""
     if isinstance(key, str):
         return key
     digits = key.hex()

@@ -1,13 +1,13 @@
-"""The index that finds events by uuid, type or user without reading every body, and the texts of an event by which it can be
-found.
+"""The event index, by which a search finds events by uuid, type or user without reading every body.
 
-The log is divided into blocks. For each complete block, the index has a row with the hashes of the uuids, types and users of
-its events. A search reads only the blocks that may have a match, and the blocks that have no row yet.
+The log is divided into blocks of 1,024 events. For each complete block, the index has a row with the hashes of the
+uuids, types and users of the block's events. A search reads only the blocks that may have a match, and the blocks
+without a row.
 
-The rows are written in small steps between commits, not in the commit that stores the events. So a POST does not wait for
-them. Events that an older version stored are read from the store for the index.
+The rows of the index are written in small steps between commits, and not in the commit that stores the events. So a
+POST does not wait for the index.
 
-For reactions, this module also reads which user did something from which address.
+This module also reads from the events which user did something from which address. Reactions need the addresses.
 """
 
 import bisect
@@ -26,26 +26,27 @@ from forwarder.core.time import Micros
 from forwarder.store.sqlite import addresses
 
 BLOCK = 1024
-"""The number of events in a block. To find one of 1,000,000 events, a search reads 12 MB of hashes and one block, in 25 ms."""
+"""The events in a block. To find one event of 1,000,000, a search reads 12 MB of hashes and one block, in 25 ms."""
 
-_ROWS = 256  # the most events in a step; a step takes 4 ms, and up to 14 ms if the cores are busy
+_ROWS = 256  # the most events read in a step. A step takes 4 ms, and up to 14 ms if the cores are busy
 _LARGE = 65536
-"""The largest body in bytes that is read from the store for the index, so that a step needs little memory. If a body of a
-block was too large to be read, the row of the block has no hashes, and every search reads the block."""
+"""The largest body in bytes that a step reads from the store, so that the step needs little memory. If a block has a
+larger body, the row of the block has no hashes, and every search reads the block."""
 _SEPARATOR = "\x1e"  # a control character, which JSON always escapes
 
+# The result is one row, because sqlite3 releases the GIL for each row, and getting it back may take long.
 _EVENTS = f"""
 SELECT COUNT(*), group_concat(org), group_concat(published), group_concat(text, '{_SEPARATOR}') FROM
 (SELECT org, published, iif(length(body) > {_LARGE}, '', CAST(body AS TEXT)) AS text FROM events WHERE seq > ? ORDER BY seq LIMIT {_ROWS})
-"""  # noqa: S608 - constants; the result is one row: sqlite3 releases the GIL at each row, and it may take long to get it back
+"""  # noqa: S608 - constants
 
 _MAX_ID = 100  # the most characters of a user's id
-_MAX_NAME = 256  # the most characters of an id or a login by which an event is found; Okta's have at most 100
+_MAX_NAME = 256  # the most characters of an id or a login in the index; those of Okta have at most 100
 _SUCCESSES = ("SUCCESS", "ALLOW")
-_MOST_SEEN = 1024  # the number of addresses at which a step is due at once; to write them takes 5 ms
+_MOST_SEEN = 1024  # the number of addresses in memory at which a step is due at once; to write them takes 5 ms
 
 _Other = str | int | float | bool | list[Any] | None
-"""The types of values that a sender may write in place of an object. The other fields of such an event can still be read."""
+"""The types that a value may have in place of an object. So the other fields of such an event can still be read."""
 
 
 class _Actor(msgspec.Struct, gc=False):
@@ -63,7 +64,7 @@ class _Outcome(msgspec.Struct, gc=False):
 
 
 class _Fields(msgspec.Struct, gc=False):
-    """The fields of an event that are read, whatever the types of their values are."""
+    """The fields of an event that the index needs. Values of unexpected types are accepted, and ignored."""
 
     uuid: str
     event_type: str = msgspec.field(name="eventType")
@@ -73,7 +74,8 @@ class _Fields(msgspec.Struct, gc=False):
     target: msgspec.Raw = msgspec.Raw(b"null")
 
     def actors(self) -> list[_Actor]:
-        """Return the actor of the event; for an event that reports an action of a reaction, the targets of the action."""
+        """Return the event's actor as a list; empty if there is none. If the event reports an action of a reaction,
+        return the targets of the action."""
         if self.event_type != ACTION_EVENT_TYPE:
             return [self.actor] if isinstance(self.actor, _Actor) else []
         try:
@@ -87,12 +89,12 @@ _decode_actors = msgspec.json.Decoder(list[_Actor]).decode
 
 
 class Searchable(msgspec.Struct, gc=False):
-    """The texts of one event by which it can be found.
+    """The texts of an event by which a search can find the event.
 
     Attributes:
-        names: the id and the login of the event's actor, as far as the event has them and they are not too long. For an
-            event that reports an action of a reaction, the ids and the names of the action's targets.
-        user_at: (address, id of the user) of a successful event of a user; None for any other event.
+        names: the id and the login of the event's actor, if they exist and have at most 256 characters. If the event
+            reports an action of a reaction: the ids and the names of the action's targets.
+        user_at: (IP address, id of the user) if a user did something and the outcome was a success; otherwise None.
     """
 
     uuid: str
@@ -106,7 +108,7 @@ class Searchable(msgspec.Struct, gc=False):
 
 
 def searchable(body: bytes) -> Searchable | None:
-    """Read from `body` the texts by which a search finds the event; return None if `body` cannot be read."""
+    """Return the texts by which a search can find the event with the JSON `body`; None if `body` cannot be decoded."""
     try:
         fields = decode_leniently(_decode, body)[0]
     except (msgspec.MsgspecError, RecursionError):
@@ -134,7 +136,10 @@ def searchable(body: bytes) -> Searchable | None:
 
 
 def searchable_from(event: Event) -> Searchable | None:
-    """Return the same as `searchable(event.body)`, from fields that were read before. This takes a third of the time."""
+    """Return the same as `searchable(event.body)`, but use the fields that `event` has in memory if possible.
+
+    This takes a third of the time, because the body is not decoded again.
+    """
     essentials = event.essentials
     if essentials is None or event.event_type == ACTION_EVENT_TYPE:
         return searchable(event.body)
@@ -167,12 +172,12 @@ def type_key(event_type: str) -> int:
 
 
 def user_key(user: str) -> int:
-    """Return the hash of `user` for the index. `user` is an id or a login; upper and lower case are the same."""
+    """Return the hash of `user`, an id or a login, for the index. It is the same for upper and lower case."""
     return zlib.crc32(b"u" + user.lower().encode(errors="replace"))
 
 
 class AddedEvent(msgspec.Struct, gc=False):
-    """An event that a transaction has stored: its `seq`, the id of its org in the store, and the event itself."""
+    """An event that a transaction has stored. `org` is the id of the event's org in the table `orgs`."""
 
     seq: int
     org: int
@@ -180,27 +185,27 @@ class AddedEvent(msgspec.Struct, gc=False):
 
 
 class Indexer:
-    """Writes the rows of the index in small steps, on the writer's thread.
+    """Writes the rows of the event index and of the table `addresses` in small steps, on the writer thread.
 
-    The writer passes each event to the indexer after its commit. After a start, and after a step that failed, the indexer
-    has missed events. It reads these from the store.
+    The writer thread passes each event to `add` after the commit. After a start of the forwarder, and after a failed
+    step, there are events that `add` did not get. The indexer reads these events from the store.
     """
 
     def __init__(self) -> None:
-        self._at: int | None = None  # the `seq` of the last event that was noted
+        self._at: int | None = None  # the `seq` of the last event in `_block` and `_rows`; None before the first step
         self._seen: dict[addresses.Key, Micros] = {}  # addresses to write
-        self._rows: list[tuple[int, Micros, Micros, bytes]] = []  # rows of complete blocks to write
+        self._rows: list[tuple[int, Micros, Micros, bytes]] = []  # rows to write, of complete blocks
         self._block = _Block()  # the block that is not complete yet
 
     @property
     def is_full(self) -> bool:
-        """Whether so many addresses wait to be written that a step is due at once."""
+        """Whether so many addresses are in memory that a step is due at once."""
         return len(self._seen) >= _MOST_SEEN
 
     def add(self, added: Iterable[AddedEvent]) -> None:
-        """Remember the events `added`, which were just committed, in the order of their `seq`. Write nothing yet.
+        """Add `added`, the events of the last commits in order of `seq`, to the block in memory. Write nothing yet.
 
-        An event is not remembered if there is a gap between it and the last one. `step` reads it from the store later.
+        If events before `added` are missing in memory, ignore `added`: `step` reads all these events from the store.
         """
         for one in added:
             if self._at == one.seq - 1:
@@ -208,10 +213,10 @@ class Indexer:
                 self._note(one.seq, one.org, event.published, searchable_from(event))
 
     def step(self, db: sqlite3.Connection) -> bool:
-        """Read up to 256 events that were not noted yet. Then write the rows of complete blocks, and the addresses.
+        """Read up to 256 events that `add` did not get. Then write the rows of complete blocks, and the addresses.
 
-        Return whether there may be more events to read now. If the transaction of this step is not committed, use a new
-        indexer, because this indexer would not write the same rows again.
+        Return whether there may be more events to read now. If the transaction of this step fails, the caller must
+        create a new indexer, because this indexer would not write the same rows again.
         """
         held, last, stored = db.execute(
             "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(block) FROM event_index), stored FROM counters"
@@ -253,7 +258,10 @@ class Indexer:
 
 
 class _Block:
-    """What was noted of the events of one block. Each text is hashed once, at the end, which takes half the time."""
+    """The texts of the events of one block, in memory until the block is complete.
+
+    The texts are hashed when the block is complete, so that a repeated text is hashed once. This takes half the time.
+    """
 
     def __init__(self) -> None:
         self.uuids: list[str] = []
@@ -263,7 +271,7 @@ class _Block:
         self.readable = True
 
     def keys(self) -> bytes:
-        """Return the value of the column `keys` in the row of the block."""
+        """Return the value of the column `keys` in the row of this block; empty if an event could not be read."""
         if not self.readable:
             return b""
         hashes = {*map(uuid_key, self.uuids), *map(type_key, self.types), *map(user_key, self.names)}
@@ -273,9 +281,10 @@ class _Block:
 def candidates(
     db: sqlite3.Connection, keys: Sequence[int], since: Micros | None, until: Micros | None
 ) -> Iterator[tuple[int, int]]:
-    """Yield the ranges (first `seq`, last `seq`) of events that may have a match, the newest range first.
+    """Yield the ranges (first `seq`, last `seq`) of events that may contain a match, the newest range first.
 
-    A matching event has all of `keys`, the hashes of the texts that are searched for, and was published from `since` to `until`.
+    An event matches if it has all of the hashes `keys`, and was published at `since` or later and at `until` or
+    earlier. If `since` or `until` is None, there is no such limit.
     """
     first, last = db.execute(
         "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)"  # one SELECT would read all rows
@@ -311,5 +320,5 @@ def _has(db: sqlite3.Connection, block: int, keys: Sequence[int]) -> bool:
 
 
 def forget(db: sqlite3.Connection, last: int) -> None:
-    """Drop the rows of the blocks whose events were all dropped. `last` is the `seq` of the last event that was dropped."""
+    """Drop the rows of blocks without events. `last` is the `seq` of the last event that was dropped from the log."""
     db.execute("DELETE FROM event_index WHERE block < ?", (last // BLOCK,))

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are built from constants; every value is a parameter
-"""Finds events, and the place of each event for each sink."""
+"""The queries of `forwarder find`: they find events, and the place of each event for each sink."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -18,7 +18,8 @@ from forwarder.store.sqlite import action_rows, event_index, queries
 from forwarder.store.sqlite.encoded_uuid import decode_uuid, encode_uuid
 
 _SKEW = 60 * SECOND
-"""An action is planned after its event was received, but may seem older by up to this time if the clock was set back."""
+"""An action is planned after its event was received. But if the clock was set back, the action may have an earlier
+time, by up to this difference."""
 
 _MOST_ACTIONS = 100
 _BY_UUID = "WHERE uuid = :uuid AND (:org IS NULL OR name = :org)"
@@ -41,7 +42,7 @@ def find(db: sqlite3.Connection, search: Search) -> SearchResult:
 
 
 def _by_fields(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
-    """Yield the newest events that match `search`: up to one more than `search.limit`."""
+    """Yield the newest events that match `search`, newest first: up to `search.limit` + 1 events."""
     user = search.user.lower() if search.user is not None else None
     types = EventTypes([search.event_type]) if search.event_type is not None else None
     exact = search.event_type if types and "*" not in (search.event_type or "") else None
@@ -74,10 +75,10 @@ def _is_of(user: str, body: bytes) -> bool:
 
 
 def _by_uuid(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
-    """For each org, yield the event that has the uuid `search.uuid`, if the store knows it.
+    """Yield, for each org, the event with the uuid `search.uuid`, if the store knows this uuid.
 
-    The event is read from the log. If its body was dropped there, it is read from a dead letter. If there is no dead letter
-    either, only its uuid and some times are known.
+    The event is read from the log. If its body was dropped there, the event is read from a dead letter. If there is no
+    dead letter either, the result has only what the table `known` says about the event.
     """
     assert search.uuid is not None
     key = encode_uuid(search.uuid)
@@ -150,7 +151,10 @@ def _copies(hook: int | None, log: int | None, at: int | None) -> dict[str, Any]
 
 
 def sink_life(db: sqlite3.Connection, seq: int, sink: str, position: int, attached: int) -> SinkLife:
-    """Return the place of the event `seq` for `sink`. `position` and `attached` are those of the sink."""
+    """Return the place of the event `seq` for `sink`.
+
+    `position` is the position of the sink. `attached` is 1 if the sink is configured, otherwise 0.
+    """
     here = bool(attached)
     letter = db.execute(
         "SELECT id, state, at, reason, detail FROM dead_letters WHERE sink = ? AND seq = ?", (sink, seq)
@@ -173,7 +177,7 @@ def sink_life(db: sqlite3.Connection, seq: int, sink: str, position: int, attach
         (sink, seq),
     ).fetchone()
     if settled is None or settled[0] > seq:
-        # An older version settled the event, and did not record the place.
+        # An older version settled the event, and did not record its place.
         return SinkLife(sink, "finished", attached=here)
     first, at, skipped, filtered, unattributed = settled
     if skipped:
@@ -192,7 +196,7 @@ class _Alert(msgspec.Struct):
 
 
 def _alerts(db: sqlite3.Connection, life: Life) -> list[AlertOf]:
-    """Return the alerts that name the event of `life`."""
+    """Return the alerts that name the event `life`, oldest first."""
     rows = db.execute(
         "SELECT uuid, body FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org "
         "WHERE name = ? AND seq > ? AND instr(CAST(body AS TEXT), ?) ORDER BY seq",
@@ -207,7 +211,7 @@ def _alerts(db: sqlite3.Connection, life: Life) -> list[AlertOf]:
 
 
 def _actions(db: sqlite3.Connection, life: Life) -> list[ActionOf]:
-    """Return the first 100 actions that the event or alert of `life` led to, in the order of their planning."""
+    """Return up to 100 actions that the event or alert `life` led to, in order of their planning."""
     since = life.received_at if life.received_at is not None else life.stored_at or 0
     found = action_rows.naming(db, life.uuid, since - _SKEW)
     return [
@@ -220,7 +224,7 @@ def _actions(db: sqlite3.Connection, life: Life) -> list[ActionOf]:
 def _malformed(db: sqlite3.Connection, search: Search) -> list[Malformed]:
     """Return up to `search.limit` malformed events whose text contains `search.uuid`, newest first.
 
-    Return none if the search is not by uuid.
+    If the search is not by uuid, return an empty list.
     """
     if search.uuid is None:
         return []

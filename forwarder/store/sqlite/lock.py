@@ -1,4 +1,4 @@
-"""The lock file beside a store. The process that writes to the store locks this file, so that no other process does."""
+"""The lock file beside a store. Only the process that has locked this file may write to the store."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ _POLL_INTERVAL = 0.02  # seconds
 
 
 def check_lock_file(store: Path) -> None:
-    """Raise StoreError if the lock file of `store` exists, but cannot be used as a lock file."""
+    """Raise StoreError if the lock file of `store` exists, but is a link or not a regular file."""
     path = lock_path(store)
     with suppress(FileNotFoundError):
         status = path.lstat()
@@ -24,13 +24,13 @@ def check_lock_file(store: Path) -> None:
 
 
 class FileLock:
-    """Holds `<store>.lock` until `release`, or until the process ends."""
+    """The lock on the file `<store>.lock`. It is held until `release` is called, or until the process ends."""
 
     def __init__(self, store: Path, *, timeout: float = 0) -> None:
         """Lock `store`, which need not exist yet. If another process holds the lock, wait up to `timeout` seconds.
 
         Raises:
-            StoreLockedError: another process still holds the lock. The message names its pid.
+            StoreLockedError: another process still holds the lock. The message contains its pid.
             StoreError: the directory is missing or not writable, or the file is not a lock file of the forwarder.
             StoreFullError: the disk is full.
         """
@@ -47,8 +47,8 @@ class FileLock:
                     )
                 time.sleep(_POLL_INTERVAL)
             self._descriptor = descriptor
-            # If root starts the forwarder, the lock file gets the owner of the store, so that this user can lock it later.
-            # If the store does not exist yet, root will own both.
+            # If root starts the forwarder, the lock file gets the same owner as the store, so that this owner can lock
+            # it later. If the store does not exist yet, root becomes the owner of both.
             with suppress(FileNotFoundError):
                 give_to_owner(descriptor, store)
             self._write_pid(path)
@@ -65,19 +65,19 @@ class FileLock:
         if content and not content.isdigit():
             raise StoreError(f"{path} is not a lock file of the forwarder; move it away, or correct store.path")
         pid = f"{os.getpid()}\n".encode()
-        # The file is written before it is truncated, because overwriting needs no space on a full disk.
+        # The old content is overwritten first and truncated after that, because this also works on a full disk.
         os.pwrite(self._descriptor, pid, 0)
         os.ftruncate(self._descriptor, len(pid))
 
     def release(self) -> None:
-        """Release the lock. The lock file stays: if it were removed, two processes could lock two files of this name."""
+        """Release the lock. The lock file stays. Without it, two processes could lock two files of this name."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
 
 def _explained(error: OSError, store: Path, path: Path) -> StoreError:
-    """Return the StoreError to raise if the lock file `path` of `store` cannot be used because of `error`."""
+    """Return a StoreError which says that `error` prevents the use of the lock file `path` of `store`."""
     if error.errno == errno.EMLINK:
         return StoreError(f"the lock file {path} is a link to another file, or not a file; remove it")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -1,4 +1,4 @@
-"""The work of the writer's thread between commits: it empties the WAL, drops old rows, and writes the index of the log."""
+"""The work of the writer thread between commits: it checkpoints the WAL, drops old rows, and writes the event index."""
 
 import math
 import sqlite3
@@ -13,20 +13,20 @@ from forwarder.store.sqlite.connection import Operation, WriteConnection, is_dis
 from forwarder.store.sqlite.event_index import AddedEvent, Indexer
 from forwarder.store.sqlite.prune import Pruner
 
-_INTERVAL = 5.0  # seconds to the next step after a step with nothing more to do
-_PAUSE = 0.05  # seconds to the next step while there is more to do
+_INTERVAL = 5.0  # seconds until the next step if the last step left no work
+_PAUSE = 0.05  # seconds until the next step if the last step left work
 _WAL_INTERVAL = 0.25  # seconds between two checks of the WAL's size
 _WAL_LIMIT = 32 * 1024 * 1024
-"""The size of the WAL in bytes above which a checkpoint waits for readers, so that the WAL can be emptied."""
+"""The size of the WAL in bytes above which a checkpoint is made even while operations are queued."""
 
-_WAL_PATIENCE = 5.0  # seconds for which the WAL may not be emptied, until a warning is logged
+_WAL_PATIENCE = 5.0  # seconds without a successful checkpoint until a warning is logged
 _WAL_WARNING_INTERVAL = 600.0  # seconds between two warnings that the WAL cannot be emptied
 
 _logger = logs.get("store")
 
 
 class Maintenance:
-    """The maintenance of one store. Runs on the writer's thread."""
+    """The maintenance of a store. All methods run on the writer thread."""
 
     def __init__(self, connection: WriteConnection, settings: StoreSettings) -> None:
         self._connection = connection
@@ -39,19 +39,18 @@ class Maintenance:
 
     @property
     def due(self) -> float:
-        """The time when the next step is due, in seconds of the monotonic clock."""
+        """The time of `time.monotonic()` at which the next step is due."""
         return min(self._next_prune, self._next_index)
 
     def postpone(self, seconds: float) -> None:
-        """Let no step be due for `seconds`. Without this, the writer would repeat a failed step at once, without end."""
+        """Do no step for the next `seconds`. Otherwise the writer thread would repeat a failed step in a busy loop."""
         later = time.monotonic() + seconds
         self._next_prune, self._next_index = max(self._next_prune, later), max(self._next_index, later)
 
     def run(self, added: Iterable[AddedEvent], *, idle: bool) -> None:
         """Do the maintenance that is due.
 
-        `added` has the events that were committed since the last call. `idle` says that the writer has just waited for an
-        operation, and none came.
+        `added` has the events that were committed since the last call. `idle` is True if no operation is queued.
 
         Raises:
             StoreMovedError: the store's files were moved or replaced.
@@ -61,7 +60,7 @@ class Maintenance:
         if idle or now >= self._next_wal_check:
             self._connection.check_files()
         if now >= self._next_prune:
-            # The time is set before the step, so that a step that fails is not repeated at once.
+            # This is set before the step, so that a step that fails is not repeated at once.
             self._next_prune = now + _INTERVAL
             if self._step(lambda tx: self._pruner.step(tx.db, tx.now)):
                 self._next_prune = time.monotonic() + _PAUSE
@@ -72,14 +71,14 @@ class Maintenance:
             if schema.file_bytes(self._connection.wal) > _WAL_LIMIT:
                 self._checkpoint(timeout_ms=20)
         if now >= self._next_index or self._indexer.is_full:
-            # The index has its own transaction, so that old rows can be dropped if the index cannot be written because the
-            # disk is full.
+            # The index is written in a transaction of its own. So old rows can be dropped even if the disk is too full
+            # to write the index.
             self._next_index = now + _INTERVAL
             if self._step(lambda tx: self._indexer.step(tx.db)):
                 self._next_index = time.monotonic() + _PAUSE
 
     def _checkpoint(self, *, timeout_ms: int) -> None:
-        """Checkpoint and truncate the WAL. Log a warning if this has been impossible for 5 seconds."""
+        """Checkpoint and truncate the WAL. Log a warning if no checkpoint has succeeded for 5 seconds."""
         self._connection.checkpoint(timeout_ms=timeout_ms)
         now = time.monotonic()
         if not self._connection.dirty:
@@ -109,11 +108,11 @@ class Maintenance:
             )
 
     def _step(self, step: Operation[bool]) -> bool:
-        """Run and commit one step of maintenance, and return whether there may be more to do now."""
+        """Run `step` and commit it. Return whether it left work; False if it failed."""
         try:
             return self._connection.transact(step)[0]
         except (sqlite3.Error, StoreMovedError) as error:
-            self._indexer = Indexer()  # the old one would not write again what this step has written
+            self._indexer = Indexer()  # the old indexer would not write the lost rows again
             if isinstance(error, StoreMovedError):
                 raise
             if is_disk_error(error):
@@ -123,7 +122,7 @@ class Maintenance:
             return False
 
     def _report(self, error: StoreError) -> None:
-        """Log `error`, but only once, because the step may fail with it every few seconds from now on."""
+        """Log `error`, unless the same error was logged before: a step may fail with it every few seconds."""
         if str(error) not in self._reported:
             self._reported.add(str(error))
             _logger.error(

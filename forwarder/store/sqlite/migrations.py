@@ -1,4 +1,4 @@
-"""The steps that migrate a store of an older version to the newest version (schema.sql)."""
+"""The SQL statements that migrate a store of an older version to the newest version (schema.sql)."""
 
 from collections.abc import Sequence
 
@@ -53,7 +53,8 @@ STEPS: Sequence[str] = (
     FROM alerts CROSS JOIN events USING (seq) WHERE json_valid(CAST(body AS TEXT)) AND rule IS NOT NULL
     GROUP BY 1, 2
     """,
-    # The index of the last 7 days is built again, which also records the addresses of these events.
+    # The index of the last 7 days is deleted, so that the indexer builds it again. It then also records the addresses
+    # of these events.
     """
     ALTER TABLE counters ADD COLUMN actions INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE actions (
@@ -74,4 +75,5 @@ STEPS: Sequence[str] = (
     ALTER TABLE known ADD COLUMN differs INTEGER
     """,
 )
-"""The first step migrates version 1 to version 2, and so on. Each step is one transaction. A released step is never changed."""
+"""The first step migrates version 1 to version 2, the second step version 2 to version 3, and so on. Each step runs in
+one transaction. A step that was released must never be changed, because some stores have run it already."""

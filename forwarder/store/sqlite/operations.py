@@ -1,6 +1,7 @@
-"""The operations of the writer, except the append. Each is a function that gets the transaction as its first argument.
+"""The operations that change the store, except the append of events. The writer thread runs them.
 
-If an operation raises an exception, the whole transaction is rolled back.
+Each operation is a function whose first argument is the transaction. If an operation raises an exception, the whole
+transaction is rolled back.
 """
 
 import json
@@ -27,12 +28,12 @@ SELECT ?, seq, 'dead', 1, ?, ?, ?, name, uuid, event_type, published, received_a
 FROM events CROSS JOIN orgs ON id = org WHERE seq = ?
 """
 
-_PROBE = 65536  # the size of the probe in bytes
+_PROBE = 65536  # the bytes that a probe writes
 
 
 def mark_missed(tx: Transaction, org: str, before: Micros, limit: int) -> int:
     """Mark at most `limit` events of `org` as missed; see `core.ports.EventStore.mark_missed`."""
-    # This is one statement, because sqlite3 releases the GIL at each step of a statement, and it may take long to get it back.
+    # One statement does all, because sqlite3 releases the GIL for each statement, and getting it back may take long.
     return tx.db.execute(
         "UPDATE awaited SET missed_at = :now WHERE org = (SELECT id FROM orgs WHERE name = :org) "
         "AND uuid IN (SELECT uuid FROM awaited WHERE org = (SELECT id FROM orgs WHERE name = :org) "
@@ -81,8 +82,9 @@ def _note(  # noqa: PLR0913  # a row has as many columns
 ) -> None:
     """Record for `forwarder find` that `sink` has now finished the events with a `seq` from `before` + 1 to `last`.
 
-    The sink's settings exclude the events `filtered`. The sink rejected `unattributed` events without saying which ones. With
-    `skipped`, the sink never gets any of the events.
+    `filtered` has the `seq` numbers of the events that the sink's settings exclude. `unattributed` is the number of
+    events that the sink rejected without saying which events. `skipped` says that the sink never gets any of the
+    events.
     """
     if last > before:
         bits = None
@@ -102,7 +104,7 @@ def detach_except(tx: Transaction, sinks: Collection[str]) -> None:
 
 
 def forget_sink(tx: Transaction, sink: str, *, running: bool) -> int:
-    """Forget `sink`; see `store.interface.StoreCommands.forget_sink`. `running` says whether a forwarder runs."""
+    """See `store.interface.StoreCommands.forget_sink`. `running` says whether a forwarder runs on the store."""
     row = tx.db.execute("SELECT attached FROM positions WHERE sink = ?", (sink,)).fetchone()
     if row is None:
         raise StoreError(f"the store does not know a sink named {sink}; see: forwarder stats")
@@ -117,13 +119,14 @@ def forget_sink(tx: Transaction, sink: str, *, running: bool) -> int:
 
 
 def settle(tx: Transaction, sink: str, done: Settlement, *, again: bool = False) -> None:
-    """Store the results `done` of `sink`; see `core.ports.EventLog.settle`.
+    """Store the settlement `done` of `sink`; see `core.ports.EventLog.settle`.
 
-    `again` says that an earlier call with the same settlement reported an error. If that call was committed after all, this
-    call does nothing.
+    `again` says that an earlier call with the same settlement reported an error. If the earlier call was committed
+    nevertheless, this call does nothing.
 
     Raises:
-        ValueError: the numbers of the settlement do not add up. To store it would lose an event, or count one twice.
+        ValueError: the numbers of the settlement contradict each other. If they were stored, an event would be lost or
+            counted twice.
     """
     row = tx.db.execute("SELECT seq FROM positions WHERE sink = ? AND attached", (sink,)).fetchone()
     if row is None:
@@ -154,9 +157,9 @@ def settle(tx: Transaction, sink: str, done: Settlement, *, again: bool = False)
 
 
 def _is_committed(tx: Transaction, sink: str, done: Settlement, *, position: int) -> bool:
-    """Whether the settlement `done` of `sink`, whose position is `position`, is in the store already.
+    """Whether the settlement `done` of `sink` was committed already. `position` is the current position of the sink.
 
-    It is enough to look at one part of the settlement, because a transaction is committed as a whole or not at all.
+    It is enough to check one part of the settlement, because a transaction is committed as a whole or not at all.
     """
     if done.delivered or done.dead or done.filtered:
         return position == done.position
@@ -215,9 +218,9 @@ def _must_be_one(rows: int, sink: str, seq: int) -> None:
 
 
 def replay(tx: Transaction, ids: Iterable[int]) -> int:
-    """Mark the dead letters with the ids `ids` to be sent again; see `store.interface.StoreCommands.replay`.
+    """Mark the dead letters `ids` to be sent again; see `store.interface.StoreCommands.replay`.
 
-    Return the number of dead letters that now wait for their sink, plus the number of malformed events that were stored.
+    Return the number of dead letters that were marked, plus the number of malformed events that were stored as events.
     """
     count = 0
     for number in ids:
@@ -251,7 +254,7 @@ def _receive_again(tx: Transaction, number: int) -> bool:
 
 
 def discard(tx: Transaction, ids: Iterable[int]) -> int:
-    """Remove the dead letters with the ids `ids` for good; see `store.interface.StoreCommands.discard`."""
+    """Delete the dead letters `ids`; see `store.interface.StoreCommands.discard`."""
     count = 0
     for number in ids:
         deleted = tx.db.execute(
@@ -268,9 +271,10 @@ def discard(tx: Transaction, ids: Iterable[int]) -> int:
 
 
 def commit_rules(tx: Transaction, batch: Batch, noted: Iterable[Sighting], held_back: HeldBack = NONE) -> Appended:
-    """See `store.interface.Store.commit_rules`. A sighting replaces an earlier sighting of the same user, kind and value.
+    """See `store.interface.Store.commit_rules`. A sighting replaces the stored sighting of the same user, kind and
+    value.
 
-    If the position in `batch` is stored already, an earlier call was committed although it reported an error. Then
+    If the store already has the position of `batch`, an earlier call was committed although it reported an error. Then
     `held_back` is not counted again.
     """
     if batch.cursor is not None and queries.cursor(tx.db, batch.cursor[0]) == batch.cursor[1]:
@@ -293,7 +297,7 @@ def commit_actions(tx: Transaction, batch: Batch, actions: Iterable[Action]) -> 
 
 
 def write_probe(tx: Transaction) -> None:
-    """Write 64 KiB, which is about the size of a large event, to check whether events can be stored."""
+    """Write a row of 64 KiB, the size of a large event, to check whether events can be stored."""
     tx.reserve_space(_PROBE)
     tx.db.execute("INSERT INTO probe VALUES (zeroblob(?))", (_PROBE,))
 

@@ -1,7 +1,7 @@
-"""An operator's commands on an SQLite store.
+"""The methods by which the commands of an operator use an SQLite store.
 
-A command that reads opens the store itself. Only one process may write to a store. So a command that writes asks the
-running forwarder to do it. If no forwarder runs, the command opens the store and writes itself.
+A command that reads opens the store itself. But only one process may write to a store. So a command that writes sends a
+request to the running forwarder. If no forwarder runs, the command opens the store and writes to it.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 @contextmanager
 def _errors(path: Path) -> Iterator[None]:
-    """Within the `with` block, raise a StoreError in place of an error that SQLite raises for the store at `path`."""
+    """Convert each sqlite3.Error that the `with` block raises to a StoreError about the store at `path`."""
     try:
         yield
     except sqlite3.Error as error:
@@ -51,8 +51,7 @@ def _errors(path: Path) -> Iterator[None]:
 class SqliteTail:
     """The `store.interface.Tail` of one connection; that class describes the methods.
 
-    Each query is a transaction of its own. So between two queries, an open tail blocks neither checkpoints nor the dropping
-    of bodies.
+    Each query is a transaction of its own. So a tail that stays open prevents no checkpoint between two queries.
     """
 
     def __init__(self, db: sqlite3.Connection, path: Path) -> None:
@@ -174,7 +173,7 @@ class SqliteCommands:
             return query(db)
 
     def _write(self, request: ReplayRequest | DiscardRequest | ForgetSinkRequest) -> int:
-        # If there is no store, this raises a clear error. `_write_here` would create one.
+        # This raises an error if there is no store. Without it, `_write_here` would create an empty store.
         self._read(lambda _: None)
         done: int | None = ask(self._path, request)
         return asyncio.run(self._write_here(request)) if done is None else done

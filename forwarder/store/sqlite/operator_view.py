@@ -1,4 +1,4 @@
-"""Read access for an operator to the store of a running forwarder."""
+"""The part of the SQLite store that the status page and its API read."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -17,7 +17,7 @@ from forwarder.store.sqlite.sink_log import News
 class SqliteView:
     """The `store.interface.StoreView` of an SQLite store; that class describes the methods.
 
-    The view has its own connection, so that a query of an operator delays neither a sink nor the status.
+    The view has a connection of its own, so that a slow query of an operator does not delay other queries.
     """
 
     def __init__(self, reader: Reader, news: News) -> None:

@@ -1,7 +1,8 @@
-"""Drops the bodies of events that every sink has finished, and the uuids of events so old that no more copies are expected.
+"""Drops old data: the bodies of events, the uuids of events (after `store.dedup_window`), sightings, addresses and
+actions.
 
-Bodies are dropped from the lowest `seq` on, so the log never has a hole. The body of an event that an attached sink has not
-finished is never dropped.
+Bodies are dropped in order of `seq`, beginning with the oldest, so the log never has a gap. The body of an event that
+an attached sink has not finished is never dropped.
 """
 
 import sqlite3
@@ -14,16 +15,15 @@ from forwarder.store.sqlite import action_rows, addresses, event_index, queries,
 ROW_BYTES = 200
 """The number of bytes that the row of an event takes in addition to its body."""
 
-_BODIES = (
-    100  # the most bodies dropped in a step, which takes 2 to 3 ms, and must take less than 20 ms on a busy machine
-)
+_BODIES = 100  # the most bodies dropped in a step. It takes 2 to 3 ms, and must take less than 20 ms
 _IDS = 250  # the most uuids checked in a step
 _SWEEP_INTERVAL = 3600  # seconds between two sweeps over all uuids
-_FIRST = (-1, "")  # a key before that of every uuid
+_FIRST = (-1, "")  # a key that is lower than the key of every row of `known`
 
 
 def _settled(db: sqlite3.Connection) -> int:
-    """Return the `seq` up to which every attached sink has finished all events; the newest `seq` if no sink is attached."""
+    """Return the `seq` up to which every attached sink has finished all events. If no sink is attached, return the
+    newest `seq`."""
     row = db.execute(
         "SELECT COALESCE((SELECT MIN(seq) FROM positions WHERE attached), (SELECT stored FROM counters))"
     ).fetchone()
@@ -31,9 +31,9 @@ def _settled(db: sqlite3.Connection) -> int:
 
 
 def drop_settled(db: sqlite3.Connection, *, at_least: int) -> int:
-    """Drop the bodies of events that all attached sinks have finished, oldest first, until `at_least` bytes are dropped.
+    """Drop at least `at_least` bytes of bodies of events that all attached sinks have finished, oldest first.
 
-    Return the number of bytes that were dropped. It is smaller than `at_least` if there are not enough such bodies.
+    Return the number of dropped bytes. It is smaller than `at_least` if there are not enough such events.
     """
     freed = last = 0
     rows = db.execute("SELECT seq, LENGTH(body) FROM events WHERE seq <= ? ORDER BY seq", (_settled(db),))
@@ -48,7 +48,10 @@ def drop_settled(db: sqlite3.Connection, *, at_least: int) -> int:
 
 
 def _drop(db: sqlite3.Connection, last: int) -> None:
-    """Drop the events up to the `seq` `last`, and the records of what each known sink did with these events."""
+    """Drop the events with a `seq` up to `last`, and the records of which sinks have finished these events.
+
+    The caller must ensure that all attached sinks have finished these events. Otherwise the events are lost.
+    """
     db.execute("DELETE FROM events WHERE seq <= ?", (last,))
     db.execute("DELETE FROM alerts WHERE seq <= ?", (last,))
     event_index.forget(db, last)
@@ -57,7 +60,7 @@ def _drop(db: sqlite3.Connection, last: int) -> None:
 
 
 class Pruner:
-    """Drops expired bodies, uuids, sightings, addresses and actions in small steps, on the writer's thread."""
+    """Drops expired bodies, uuids, sightings, addresses and actions in small steps, on the writer thread."""
 
     def __init__(self, settings: StoreSettings) -> None:
         self._retention = int(settings.retention * SECOND)
@@ -71,8 +74,8 @@ class Pruner:
         self._addresses = addresses.Sweep()
 
     def step(self, db: sqlite3.Connection, now: Micros) -> bool:
-        """Drop some expired rows, and return whether there may be more to drop now."""
-        # Bodies come first, because a uuid may be forgotten only after the body of its event was dropped.
+        """Drop some expired rows, and return whether there may be more rows to drop now."""
+        # Bodies come first, because a uuid may be dropped only after the body of its event was dropped.
         return (
             self._drop_bodies(db, now)
             or self._forget_ids(db, now)
@@ -98,8 +101,8 @@ class Pruner:
         ).fetchall()
         ahead = rows and rows[0][1] > now
         if ahead:
-            # The clock was set back after these events, so their times are in the future. They are at least as old as the
-            # first event whose time is not in the future.
+            # The clock was set back after these events were received, so their times are in the future. So take the age
+            # of the first later event whose time is not in the future: they are at least as old.
             first = rows[0][0]
             first += bisect_left(range(first, settled + 1), True, key=lambda seq: queries.received_at(db, seq) <= now)
             if first <= settled and queries.received_at(db, first) < expired:
@@ -113,9 +116,10 @@ class Pruner:
         return last is not None and (bool(ahead) or last == rows[-1][0])
 
     def _forget_ids(self, db: sqlite3.Connection, now: Micros) -> bool:
-        """Forget old uuids, except for those of events whose bodies the store holds.
+        """Drop old uuids, except the uuids of events whose bodies the store holds.
 
-        If such a uuid were forgotten, a late copy of its event would be stored a second time.
+        If the store dropped such a uuid, a late copy of the event would be stored as a second event. Return whether
+        there may be more uuids to drop now.
         """
         if self._swept is not None and abs(now - self._swept) < self._interval:
             return False
@@ -130,8 +134,8 @@ class Pruner:
         old = [(org, uuid) for org, uuid, since in rows if since < until]
         if old:
             db.executemany("DELETE FROM known WHERE org = ? AND uuid = ?", old)
-            # An event whose uuid is forgotten must not stay pending: if the hook delivered it now, it would be stored as a
-            # new event, and its entry would not be cleared.
+            # An event whose uuid was dropped must not stay pending or missed. If the hook delivered the event now, it
+            # would be stored as a new event, and the entry in `awaited` would stay.
             db.execute(
                 "DELETE FROM awaited WHERE (org, uuid) > (?, ?) AND (org, uuid) <= (?, ?) AND NOT EXISTS "
                 "(SELECT 1 FROM known WHERE known.org = awaited.org AND known.uuid = awaited.uuid)",

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - statements are built from constants; every value is a parameter
-"""The queries of the store. Each is a function that gets a connection as its first argument."""
+"""The queries of the store. Each query is a function whose first argument is a connection."""
 
 import sqlite3
 import time
@@ -30,13 +30,13 @@ AND (:sink IS NULL OR sink = :sink) AND (:reason IS NULL OR reason = :reason) AN
 AND (:until IS NULL OR at <= :until)
 """
 
-_MOST_BYTES = 2**62  # more than any store can have
+_MOST_BYTES = 2**62  # larger than any store, so it stands for no limit
 _INTEGER = 2**63 - 1
-"""The largest integer that SQLite can hold. An operator may ask for a larger number, which no row can have."""
+"""The largest integer that SQLite can hold. An operator may enter a larger number, but no row can have it."""
 
 RECEIPT_SLACK = 60 * SECOND
-"""An event may have been received earlier, by up to this time, than an event before it in the log, because one commit can
-overtake another, and a clock can be set back."""
+"""The log is not sorted exactly by the times when the events were received: an event may be received up to this time
+earlier than an event before it. Commits can overtake each other, and the clock can be set back."""
 
 _GAPS = "FROM awaited CROSS JOIN orgs ON id = org WHERE"
 _MATCHING = "(:org IS NULL OR name = :org) AND (:since IS NULL OR published >= :since)"
@@ -70,16 +70,16 @@ def alerts_after(db: sqlite3.Connection, after: int, limit: int) -> list[StoredE
 
 
 def first_received(db: sqlite3.Connection, first: int, last: int, at: Micros) -> int:
-    """Return the first `seq` from `first` to `last` that was received at `at` or later; `last + 1` if none was.
+    """Return the first `seq` from `first` to `last` that was received at `at` or later; `last + 1` if there is none.
 
-    The result is approximate, because events are not stored exactly in the order in which they were received. The events
-    between it and the exact result were received within some seconds.
+    The result is approximate, because it is a binary search and the events are not sorted exactly by the time when they
+    were received. See `RECEIPT_SLACK`.
     """
     return first + bisect_left(range(first, last + 1), at, key=partial(received_at, db))
 
 
 def received_at(db: sqlite3.Connection, seq: int) -> Micros:
-    """Return when the event `seq`, whose body the store holds, was received."""
+    """Return when the event `seq` was received. The store must hold the body of the event."""
     return int(db.execute("SELECT received_at FROM events WHERE seq = ?", (seq,)).fetchone()[0])
 
 
@@ -91,12 +91,12 @@ def held(db: sqlite3.Connection) -> tuple[int, int]:
 
 def received_since(db: sqlite3.Connection, at: Micros) -> int:
     """See `store.interface.StoreCommands.received_since`."""
-    with snapshot(db):  # otherwise events might be dropped between two queries
+    with snapshot(db):  # otherwise bodies might be dropped between two queries
         return first_received(db, *held(db), at - RECEIPT_SLACK)
 
 
 def replays(db: sqlite3.Connection, sink: str, limit: int, max_bytes: int) -> list[StoredEvent]:
-    """Do the same as `core.ports.EventLog.replays`, but return at most `max_bytes` of bodies, and at least one event."""
+    """See `core.ports.EventLog.replays`. At most `max_bytes` of bodies are returned, but at least one event."""
     rows = db.execute(
         "SELECT seq, org, uuid, event_type, published, received_at, via, envelope_id, body "
         "FROM dead_letters WHERE sink = ? AND state = 'replaying' ORDER BY id LIMIT ?",
@@ -143,7 +143,7 @@ def claims(db: sqlite3.Connection, org: str, uuids: Iterable[str]) -> dict[str, 
 
 @contextmanager
 def snapshot(db: sqlite3.Connection) -> Iterator[None]:
-    """Run the queries of the `with` block in one transaction, so that all of them see the same commit."""
+    """Run the `with` block in one read transaction, so that all its queries see the same state of the store."""
     db.execute("BEGIN")
     try:
         yield
@@ -152,10 +152,11 @@ def snapshot(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
-    """Return where every event of the store at `path` is, for each sink.
+    """Return the ledger of the store at `path`.
 
-    With `exact`, the waiting events are counted one by one, so that a missing event shows. This is slow. Without `exact`,
-    their number is computed from the first and the last `seq`. This is fast, but wrong if an event between them is missing.
+    With `exact`, count the waiting events one by one. This is slow, but if a row of an event was lost, the ledger does
+    not add up. Without `exact`, compute the number of waiting events from the first and the last `seq`. This is fast,
+    but does not notice a lost row.
     """
     with snapshot(db):
         stored, duplicates, rejected, alerts, actions = db.execute(
@@ -270,7 +271,7 @@ def as_of_now(db: sqlite3.Connection, which: DeadLetterSelection) -> DeadLetterS
 
 
 def dead_letter_ids(db: sqlite3.Connection, which: DeadLetterSelection) -> list[int]:
-    """Return the ids of the selected dead letters, oldest first, without those that are being sent again."""
+    """Return the ids of the selected dead letters, oldest first. Leave out dead letters that are being sent again."""
     rows = db.execute(
         f"SELECT id FROM dead_letters WHERE state = 'dead' AND {_SELECTED} ORDER BY id", _parameters(which)
     )
@@ -283,7 +284,7 @@ def _parameters(which: DeadLetterSelection) -> dict[str, str | int | None]:
 
 
 def _known(number: int) -> int:
-    """Return `number`, or the nearest integer that SQLite can hold."""
+    """Return `number`; if SQLite cannot hold it, return the nearest integer that SQLite can hold."""
     return max(-_INTEGER, min(number, _INTEGER))
 
 

@@ -1,4 +1,4 @@
-"""Finds the events of a time range, and makes replays of these events for a sink."""
+"""The queries and the operation of a redelivery: they find the events of a range, and make replays of these events."""
 
 import sqlite3
 from collections import Counter
@@ -24,7 +24,7 @@ FROM events CROSS JOIN orgs ON id = org WHERE seq = ?
 
 
 def bounds(db: sqlite3.Connection, chosen: Range) -> tuple[int, int]:
-    """See `store.interface.Store.redelivery_bounds`. Call this in a transaction, so that its queries see the same commit."""
+    """See `store.interface.Store.redelivery_bounds`. Call this within `queries.snapshot`."""
     low, high = db.execute(
         "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)"  # one SELECT would read all rows
     ).fetchone()
@@ -47,7 +47,8 @@ def plan(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts) -> 
 def step(
     db: sqlite3.Connection, chosen: Range, accepts: Accepts, *, after: int, last: int, limit: int
 ) -> tuple[list[int], int]:
-    """Do the same as `store.interface.Store.redelivery_step`. One call looks at up to 2,000 events."""
+    """See `store.interface.Store.redelivery_step`. One call checks up to 2,000 events, so it may return fewer than
+    `limit` events although there are more."""
     seqs: list[int] = []
     matches = _Matches(chosen, accepts)
     rows = db.execute(
@@ -66,7 +67,7 @@ def step(
 
 
 def take(tx: Transaction, sink: str, seqs: list[int], checkpoint: RedeliveryCheckpoint) -> int:
-    """Do the same as `store.interface.Store.redeliver`, in the transaction `tx`."""
+    """See `store.interface.Store.redeliver`."""
     row = tx.db.execute(
         "SELECT seq, delivered, skipped, filtered, attached FROM positions WHERE sink = ?", (sink,)
     ).fetchone()
@@ -95,19 +96,22 @@ def take(tx: Transaction, sink: str, seqs: list[int], checkpoint: RedeliveryChec
 
 
 def waiting(db: sqlite3.Connection, sink: str) -> int:
-    """Return the number of replays that wait for `sink`."""
+    """See `store.interface.Store.waiting_replays`."""
     return int(
         db.execute("SELECT COUNT(*) FROM dead_letters WHERE sink = ? AND state = 'replaying'", (sink,)).fetchone()[0]
     )
 
 
 def _counter(place: str, seq: int, skipped: int, left: dict[str, int]) -> str | None:
-    """Return the name of the counter from which the event `seq` must be subtracted when it becomes a replay.
+    """Return the name of the sink's counter that must be lowered by 1 when the event `seq` becomes a replay.
 
-    This is the counter of its `place`, or another one of `left` if that is 0; None if all are 0. Unattributed rejections are
-    the reason for both: such an event is in no counter, but its place is `delivered`. The place `finished` means that an older
-    version has recorded the result. Then the event counts as `skipped` if it is one of the first `skipped` events of the log,
-    else as `delivered`.
+    `left` has the counters `delivered`, `skipped` and `filtered`. Return the counter of the event's `place`. If this
+    counter is 0, return another counter that is not 0; if all counters are 0, return None, and make no replay. The
+    counter can be too low because of unattributed rejections: such an event has the place `delivered`, but no counter
+    counts it.
+
+    The place `finished` means that an older version settled the event, and did not record the place. Then assume
+    `skipped` if the event is one of the first `skipped` events of the log, and otherwise `delivered`.
     """
     if place == "finished":
         place = "skipped" if seq <= skipped else "delivered"
@@ -119,13 +123,13 @@ def _copy(tx: Transaction, sink: str, seq: int) -> bool:
     size = tx.db.execute("SELECT LENGTH(body) FROM events WHERE seq = ?", (seq,)).fetchone()
     if size is None:
         return False
-    # This may drop bodies, even that of this event. Then no row is copied.
+    # This may drop bodies to make space, even the body of this event. Then no row is copied.
     tx.reserve_space(size[0] + prune.ROW_BYTES)
     return tx.db.execute(_AGAIN, (sink, tx.now, seq)).rowcount == 1
 
 
 class _Matches:
-    """Decides whether an event is in the range `chosen`, and whether the sink accepts its type."""
+    """A filter for events: whether an event is in the range `chosen`, and whether the sink accepts its type."""
 
     def __init__(self, chosen: Range, accepts: Accepts) -> None:
         self._chosen = chosen
@@ -181,7 +185,10 @@ def _count(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts, f
 
 
 def _gone(db: sqlite3.Connection, chosen: Range, oldest: Micros | None, dropped: int) -> int:
-    """Return the number of events of the range `chosen` whose bodies were dropped, as far as the store remembers their uuids.
+    """Return the number of events of the range `chosen` whose bodies were dropped.
+
+    Events whose uuids were dropped too are not counted, because the store knows nothing about them any more. The types
+    of `chosen` are ignored, because the types of the events were dropped.
 
     `oldest` is the time when the oldest event with a body was received; None if the store holds no bodies. `dropped` is
     the number of bodies that were ever dropped.

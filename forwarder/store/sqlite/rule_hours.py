@@ -1,4 +1,8 @@
-"""The counts of each rule and hour. They are committed together with the position of the rules, so nothing counts twice."""
+"""The table `rule_hours`: the counts of each rule in each hour.
+
+The counts are committed in the same transaction as the position of the rules. So after a crash, nothing is counted
+twice.
+"""
 
 import sqlite3
 from collections import Counter
@@ -19,7 +23,7 @@ INSERT INTO rule_hours VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (rule, hour) DO UPD
 
 
 def add(db: sqlite3.Connection, alerts: Sequence[Event], held_back: HeldBack, now: Micros) -> None:
-    """Add `alerts`, and the matches that raised no alert (`held_back`), to the counts of the hour of `now`."""
+    """Add `alerts` and `held_back` (the matches that raised no alert) to the counts of the hour that contains `now`."""
     alerted = Counter(map(rule_of, alerts))
     for rule in {*alerted, *(rule for rule, _ in held_back)}:
         by_exception, by_again = (held_back.get((rule, reason), 0) for reason in ("exception", "again"))

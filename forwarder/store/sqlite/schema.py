@@ -1,7 +1,7 @@
-"""Creates, checks and migrates the store's file.
+"""Creates, checks, migrates and opens the store's file.
 
-The checks only read the file, and are made before anything is written to it. So a file that is not a store of the
-forwarder, or that has a newer version, stays as it is, byte for byte.
+The checks only read the file, and come before the first write. So a file that is not a store of the forwarder, or that
+has a newer version, is never changed.
 """
 
 import os
@@ -21,24 +21,24 @@ from forwarder.store.sqlite.migrations import STEPS
 from forwarder.store.sqlite.open_files import OpenFiles
 
 APPLICATION_ID = 0x4F6B4677
-"""`OkFw` in ASCII. It is in the header of the file, and distinguishes our files from SQLite files of other programs."""
+"""`OkFw` in ASCII. This number in the file's header distinguishes a store from SQLite files of other programs."""
 
 PAGE_SIZE = 16384
-"""Bytes. Measured with bodies of 1.5 to 5 kB: with pages of 4 KiB, the file has 1.0 to 1.5 times as many bytes as the bodies;
-with 8 KiB up to 1.65 times; with 16 KiB 1.06 to 1.23 times. Larger pages save little, and slow down a commit, which writes
-whole pages."""
+"""The size of a page in bytes. Measured with bodies of 1.5 to 5 kB: with pages of 4 KiB, the file is 1.0 to 1.5 times
+as large as all bodies; with 8 KiB, up to 1.65 times; with 16 KiB, 1.06 to 1.23 times. Larger pages save little space,
+and make commits slower, because a commit writes whole pages."""
 
 BUSY_TIMEOUT = 1000
-"""The number of milliseconds for which a query waits for another process, such as a reader that starts, or a command."""
+"""The milliseconds for which a statement waits for SQLite's lock on the file if another process holds this lock."""
 
 _MAGIC = b"SQLite format 3\x00"
 _AUTOCHECKPOINT = 256  # pages (4 MiB), so that a checkpoint inside a commit takes about 3 ms
-_UNNAMED = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}  # may have many causes
+_UNNAMED = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}  # errors with many possible causes
 _UNCHANGED = "The file is left as it is."
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT})
-"""The error codes for a damaged store. The last two mean that another program changed the tables, because our statements are
-right for the tables of `schema.sql`."""
+"""The error codes that mean that the store is damaged. The last two codes mean that another program changed the tables:
+with the tables of `schema.sql`, no statement fails with these codes."""
 
 
 def wal_path(path: Path) -> Path:
@@ -55,16 +55,18 @@ def file_bytes(path: Path) -> int:
 
 
 def version_of(steps: Sequence[str]) -> int:
-    """Return the version of a store after all migration `steps`."""
+    """Return the version that a store has after all migration `steps`."""
     return 1 + len(steps)
 
 
 def open_store(path: Path) -> tuple[sqlite3.Connection, OpenFiles]:
-    """Lock and open the store at `path`; create it if it does not exist. Return the connection that writes, and the files.
+    """Lock, open and migrate the store at `path`; create it if it does not exist.
+
+    Return (a connection that writes, the locked files).
 
     Raises:
         StoreLockedError: another process has the store open.
-        StoreError: for the same reasons as in `open_writer`.
+        StoreError: the store cannot be opened; see `open_writer` for the kinds of this error.
     """
     with _store_errors(real_path(path)):
         _create_if_missing(real_path(path))
@@ -89,12 +91,12 @@ def _store_errors(path: Path) -> Iterator[None]:
 
 
 def open_writer(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
-    """Create the file `path` if it does not exist, migrate it by `steps`, and return a connection that writes.
+    """Create the store `path` if it does not exist, migrate it by `steps`, and return a connection that writes.
 
     The caller must hold the lock of the store.
 
     Raises:
-        StoreFormatError: the file is not our store, is damaged, or has a newer version. The file is left as it is.
+        StoreFormatError: the file is not a store, is damaged, or has a newer version. The file is not changed.
         StoreFullError: the disk is full.
         StoreError: the file cannot be opened for another reason.
     """
@@ -111,7 +113,10 @@ def open_writer(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:
-    """Return a connection that writes to the file `path`, which must exist and be checked. Raises sqlite3.Error."""
+    """Return a connection that writes to the existing store `path`. Raise sqlite3.Error if it cannot be opened.
+
+    This does not check the file. So call it only for a file that was checked before.
+    """
     db = _connect(_uri(path, "rw"))
     try:
         db.execute("PRAGMA journal_mode = wal")
@@ -125,19 +130,19 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 
 
 def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
-    """Return a connection that only reads, and never checkpoints. A forwarder may run on the store, but need not.
+    """Return a connection that only reads, and never checkpoints. It works with and without a running forwarder.
 
     `live` says whether this process also writes to the store. The store must have the version `version_of(steps)`.
 
     Raises:
-        StoreFormatError: the file is not our store, is damaged, or has another version.
+        StoreFormatError: the file is not a store, is damaged, or has another version.
         StoreError: the store does not exist, or cannot be read.
     """
     newest = version_of(steps)
     try:
         if not path.exists():
             raise StoreError(f"there is no store at {path}; start the forwarder once, or correct store.path")
-        if not live:  # if it is live, closing the file would drop SQLite's locks on it (see `OpenFiles`)
+        if not live:  # in the process that writes, closing the file would drop SQLite's locks (see `OpenFiles`)
             _check_header(path, newest)
         db = _connect_reader(path, live=live)
         version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -153,9 +158,9 @@ def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STE
 
 
 def to_store_error(path: Path, error: sqlite3.Error) -> StoreError:
-    """Return the StoreError to raise for the `error` that SQLite raised for the store at `path`."""
+    """Return a StoreError that explains the `error` that SQLite raised for the store at `path`."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    # If the disk is full, and SQLite cannot create or enlarge its WAL or `-shm` file, it reports only an I/O error.
+    # If SQLite cannot create or enlarge its WAL or `-shm` file because the disk is full, it reports only an I/O error.
     if code == sqlite3.SQLITE_FULL or (code in _UNNAMED and safe_files.is_full(path.parent)):
         return StoreFullError(f"the disk of the store {path} is full ({error}); free some space")
     if code in _DAMAGE:
@@ -178,8 +183,9 @@ def _connect_reader(path: Path, *, live: bool = False) -> sqlite3.Connection:
         db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
         db.close()
-        # A store that was closed in the normal way has no WAL. To read it, SQLite creates an empty WAL, which this user
-        # may not be allowed to do. No process writes to a store that has no WAL, so the file can be read as it is.
+        # A store that was closed in the normal way has no WAL. To read such a store, SQLite creates an empty WAL, but
+        # this user may not be allowed to create files. No process writes to a store without a WAL, so it is safe to
+        # read the file as immutable.
         if live or wal_path(path).exists():
             raise
         db = _connect(_uri(path, "ro") + "&immutable=1")
@@ -190,8 +196,8 @@ def _connect_reader(path: Path, *, live: bool = False) -> sqlite3.Connection:
     return db
 
 
-# Without these two adapters, sqlite3 looks for a method `__conform__` on each bytes object and each None that it binds. This
-# would take a tenth of the time of an append.
+# Without these two adapters, sqlite3 looks for a method `__conform__` of each bytes object and each None that it binds.
+# This takes a tenth of the time of an append.
 sqlite3.register_adapter(bytes, bytes)
 sqlite3.register_adapter(type(None), lambda none: none)
 
@@ -207,7 +213,7 @@ def _schema() -> str:
 def _create_if_missing(path: Path) -> None:
     """Create an empty store if the file `path` does not exist.
 
-    The store is written under another name and then renamed, so that a crash leaves no incomplete store.
+    The store is written to another file, which is then renamed. So a crash never leaves an incomplete store at `path`.
     """
     if path.exists():
         return
@@ -233,7 +239,7 @@ def _check(path: Path, newest: int) -> None:
     _check_header(path, newest)
     with closing(_connect_reader(path)) as db:
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > newest:  # a newer forwarder may have written its version only to the WAL yet
+        if version > newest:  # a newer forwarder may have written its version only to the WAL so far
             raise _wrong_version(path, version, newest)
         try:
             _check_content(db, path, version)
@@ -263,11 +269,12 @@ def check_path(path: Path) -> None:
 
 
 def _check_header(path: Path, newest: int) -> None:
-    """Check the first 100 bytes of the file without SQLite, which would create files beside a file that is not ours.
+    """Check the header of the file, which is its first 100 bytes. Raise StoreFormatError if the file is not a store, or
+    has a version newer than `newest`.
 
-    Raises StoreFormatError if the file is not our store, or has a version newer than `newest`.
+    This does not use SQLite, because SQLite could create files beside the file of another program.
     """
-    if not path.is_file():  # to open a pipe would wait until another program opens its other end
+    if not path.is_file():  # opening a pipe would block until another program opens its other end
         raise StoreFormatError(f"{path} is not a file; correct store.path")
     with path.open("rb") as file:
         header = file.read(100)
@@ -282,10 +289,12 @@ def _check_header(path: Path, newest: int) -> None:
 
 
 def _check_content(db: sqlite3.Connection, path: Path, version: int) -> None:
-    """Read a row of each main table, and check that the other tables exist. To check all would delay a start for minutes.
+    """Read a row of each main table, and check that the other tables exist.
+
+    A check of all rows would delay the start of the forwarder for minutes.
 
     Raises:
-        StoreFormatError: the rows do not belong together, so the store is damaged.
+        StoreFormatError: the newest event and the counter of events contradict each other, so the store is damaged.
         sqlite3.Error: a row cannot be read, or a table does not exist.
     """
     counters = db.execute("SELECT stored FROM counters WHERE id = 1").fetchone()
@@ -331,5 +340,5 @@ def _migrate(db: sqlite3.Connection, path: Path, steps: Sequence[str]) -> None:
             ) from error
         version += 1
     if version != before:
-        # After this checkpoint, an older forwarder sees the new version in the file's header.
+        # This writes the new version to the header of the file, so that an older forwarder refuses to open the file.
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

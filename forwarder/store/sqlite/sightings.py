@@ -1,4 +1,4 @@
-"""The sightings of users. They are read for a few users at a time, and dropped when they are old."""
+"""The table `sightings`: what each user was seen with. Old rows are dropped."""
 
 import json
 import sqlite3
@@ -8,10 +8,11 @@ from forwarder.core.sighting import USER, Sighting
 from forwarder.core.time import SECOND, Micros
 
 _KEPT = 32 * 86_400 * SECOND
-"""A value that was not seen for this time counts as new again."""
+"""The time after which a sighting is dropped if its value was not seen again. After that, the value counts as new."""
 
 _KEPT_USER = 366 * 86_400 * SECOND
-"""The row of the user itself stays for a year, so that a user who returns does not count as a new user."""
+"""The time after which the sighting of the user itself is dropped. It is a year, so that a user who returns after
+months does not count as a new user."""
 
 _ROWS = 250  # the number of rows checked in one step
 
@@ -20,7 +21,7 @@ FIRST: Key = (-1, "", "", "")
 
 
 def read(db: sqlite3.Connection, org: str, users: Collection[str]) -> list[Sighting]:
-    """Return the sightings of `users` (their ids) of the org `org`."""
+    """See `store.interface.SightingReader.sightings`."""
     rows = db.execute(
         "SELECT user, kind, value, since, last, data FROM sightings WHERE org = (SELECT id FROM orgs WHERE name = ?) "
         "AND user IN (SELECT value FROM json_each(?))",
@@ -30,9 +31,9 @@ def read(db: sqlite3.Connection, org: str, users: Collection[str]) -> list[Sight
 
 
 def drop_old(db: sqlite3.Connection, after: Key, now: Micros) -> Key:
-    """Drop the old sightings among the 250 rows after the key `after`, and return the `after` for the next call.
+    """Check the 250 rows after the key `after`, and drop the old ones among them.
 
-    At the end of the table, the result is `FIRST`.
+    Return the key to pass as `after` to the next call. At the end of the table, this is `FIRST`.
     """
     rows = db.execute(
         "SELECT org, user, kind, value, last FROM sightings WHERE (org, user, kind, value) > (?, ?, ?, ?) "

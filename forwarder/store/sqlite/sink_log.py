@@ -1,4 +1,4 @@
-"""The part of the store that one sink uses, and the signal that wakes the sinks when events are stored."""
+"""The part of the store that one sink uses, and the notifier that wakes sinks and reactions after a commit."""
 
 import asyncio
 from functools import partial
@@ -17,12 +17,12 @@ _logger = logs.get("store")
 
 
 class News:
-    """Wakes the sinks when an event was stored or a replay was requested, and the reactions when alerts were stored.
+    """Wakes the tasks that wait for events, for replays or for alerts.
 
     Attributes:
-        stored: the number of events ever stored.
-        replay_requests: the number of times this process was asked to send dead letters again.
-        alert_commits: the number of commits with alerts that this process has tried.
+        stored: the number of events ever stored; also the `seq` of the newest event.
+        replay_requests: the number of requests to send dead letters again that this process has received.
+        alert_commits: the number of commits with alerts that this process has tried, including failed ones.
     """
 
     def __init__(self, stored: int) -> None:
@@ -33,18 +33,18 @@ class News:
         self._alerted = asyncio.Event()
 
     def committed(self, stored: int) -> None:
-        """Set the number `stored` of events ever stored, and wake the waiting sinks if it has grown."""
+        """Set the number of events ever stored. If the number has grown, wake the tasks that wait for events."""
         if stored > self.stored:
             self.stored = stored
             self._wake()
 
     def replay_requested(self) -> None:
-        """Count a request to send dead letters again, and wake all waiting sinks."""
+        """Count a request to send dead letters again, and wake the tasks that wait for events or replays."""
         self.replay_requests += 1
         self._wake()
 
     def alerts_committed(self) -> None:
-        """Count a commit with alerts, and wake the callers of `wait_for_alerts`."""
+        """Count a commit with alerts, and wake the tasks that wait for alerts."""
         self.alert_commits += 1
         self._alerted.set()
         self._alerted = asyncio.Event()
@@ -72,17 +72,18 @@ class SinkLog:
         self._reader = reader
         self._writer = writer
         self._news = news
-        # The settlement whose commit reported an error, or whose caller was cancelled. It may be committed all the same, for
-        # example if the files were moved right after the commit.
+        # The last settlement, if its commit reported an error or its caller was cancelled; otherwise None. It may be
+        # committed nevertheless, for example if the files were moved right after the commit.
         self._unconfirmed: Settlement | None = None
 
     async def read(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         return await self._reader.run(partial(queries.read, after=after, limit=limit, max_bytes=max_bytes))
 
     async def replays(self, *, limit: int) -> list[StoredEvent]:
-        """Do the same as `core.ports.EventLog.replays`, but return at most 8 MiB of bodies, and at least one event.
+        """See `core.ports.EventLog.replays`. The bodies have at most 8 MiB together, but one event is always returned.
 
-        If the dead letters are damaged, return an empty list, so that the events of the log are still delivered.
+        If the store cannot read the dead letters because it is damaged, log an error and return an empty list. So the
+        sink still gets the events of the log.
         """
         query = partial(queries.replays, sink=self._sink, limit=limit, max_bytes=_REPLAY_BYTES)
         try:
@@ -101,7 +102,7 @@ class SinkLog:
         again, self._unconfirmed = settlement is self._unconfirmed, None
         try:
             await self._writer.submit(partial(operations.settle, sink=self._sink, done=settlement, again=again))
-        except (StoreError, asyncio.CancelledError):  # after a ValueError, nothing was committed
+        except (StoreError, asyncio.CancelledError):  # not ValueError: after it, nothing is committed
             self._unconfirmed = settlement
             raise
 

@@ -1,45 +1,48 @@
-"""Computes how much of `store.max_size` events may take, and builds the error when an append does not fit."""
+"""Computes how much space of `store.max_size` events may use, and makes the error for an append that does not fit."""
 
 import math
 
 from forwarder.core.errors import StoreFullError, StoreTooSmallError
 
 _PAGE_OVERHEAD = 1.25
-"""The number of bytes on disk for each byte to store. It is more than 1, because a page is never quite full."""
+"""The number of bytes on disk for each stored byte. It is more than 1, because pages are not completely full."""
 
 _WAL_BYTES = 8 * 1024 * 1024
-"""The most bytes of `max_size` that are reserved for the WAL. If an eighth of the bytes above `_TINY` is less, only this eighth
-is reserved."""
+"""The most bytes of `max_size` that are reserved for the WAL. If this is more than an eighth of (`max_size` - `_TINY`),
+only this eighth is reserved."""
 
-_TINY = 4 * 1024 * 1024
+_TINY = 4 * 1024 * 1024  # bytes; a store with at most this `max_size` has no reserve for the WAL
 
 _ACTION_BYTES = 8 * 1024 * 1024
-"""The most bytes of `max_size` that are reserved for changes of stored actions. If a sixteenth of `max_size` is less, only this
-sixteenth is reserved."""
+"""The most bytes of `max_size` that are reserved for changes of stored actions. If this is more than a sixteenth of
+`max_size`, only this sixteenth is reserved."""
 
 _MOST = 0.5
-"""The largest part of `room` that one batch may need. It is not 1, because uuids and dead letters take space too."""
+"""The largest part of `room` that one batch may take. It is less than 1: uuids and dead letters take space too."""
 
 _MIB = 1024 * 1024
 
 
 def on_disk(size: int) -> int:
-    """Return the number of bytes on disk that are needed to store `size` bytes."""
+    """Return the number of bytes on disk that `size` bytes of data take."""
     return int(size * _PAGE_OVERHEAD)
 
 
 def reserve(max_size: int) -> int:
-    """Return the number of bytes of `max_size`, the limit of the store, that are reserved for changes of stored actions."""
+    """Return the number of bytes that are reserved for changes of stored actions, of a store with `max_size` bytes."""
     return min(_ACTION_BYTES, max_size // 16)
 
 
 def room(max_size: int) -> int:
-    """Return the number of bytes of `max_size` that are not reserved."""
+    """Return the number of bytes that events may take: the part of `max_size` that is not reserved."""
     return max_size - min(_WAL_BYTES, max(0, max_size - _TINY) // 8) - reserve(max_size)
 
 
 def full_error(need: int, max_size: int) -> StoreFullError:
-    """Return the error to raise for a batch that needs `need` bytes on disk, and does not fit into the store."""
+    """Return the error to raise if `need` bytes on disk are needed, but the store has not enough space.
+
+    It is a StoreTooSmallError if the store cannot have enough space even when all sinks have finished all events.
+    """
     if need <= _MOST * room(max_size):
         return StoreFullError(
             f"the store is full: sinks wait for {max_size} bytes of events (store.max_size); "

@@ -29,18 +29,18 @@ from forwarder.store.sqlite.operator_view import SqliteView
 from forwarder.store.sqlite.sink_log import News, SinkLog
 from forwarder.store.sqlite.writer import Writer
 
-_LOCK_TIMEOUT = 1.0  # seconds to wait for a command that writes to the store
+_LOCK_TIMEOUT = 1.0  # seconds to wait for the lock, which a command that writes to the store may hold for a moment
 _ELEMENTS_AT_ONCE = 5000
-"""The most elements of a batch that are stored in one commit, which takes 60 ms. Smaller steps would rewrite the pages of the
-index of random ids too often."""
+"""The most elements of a batch that one commit stores. Such a commit takes 60 ms. With smaller steps, the pages of the
+tables that are sorted by random ids would be written too often."""
 
-_MISSED_AT_ONCE = 250  # the most events in one operation, so that other commits do not wait long for it
+_MISSED_AT_ONCE = 250  # the most events in one operation, so that other commits do not wait long
 _DEAD_LETTERS_AT_ONCE = 100  # the most dead letters in one operation, so that other commits do not wait long
-_POLL_INTERVAL = 0.05  # seconds between two checks of the deadlines; a timeout is late by at most this time
+_POLL_INTERVAL = 0.05  # seconds between two checks of the deadlines, so a timeout is at most this late
 
 
 class SqliteStore:
-    """The `store.interface.Store` of an SQLite file; that class describes the methods."""
+    """The `store.interface.Store` in an SQLite file; that class describes the methods."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class SqliteStore:
         db: sqlite3.Connection,
         files: OpenFiles,
     ) -> None:
-        """Do not call this; call `open`."""
+        """Use `open` to create a store."""
         self._path = real_path(settings.path)
         self._lock = lock
         self._files = files
@@ -75,7 +75,7 @@ class SqliteStore:
             lock.release()
             raise
         try:
-            # This query makes SQLite create its shared memory now, because it could not do that later on a full disk. So
+            # This query makes SQLite create its `-shm` file now, which it could not do later if the disk is full. So
             # stored events can be delivered even while nothing can be written.
             await store._log_reader.run(lambda _: None)
         except BaseException:
@@ -94,9 +94,9 @@ class SqliteStore:
     async def append(self, batch: Batch, *, timeout: float) -> Appended:
         if batch.length <= _ELEMENTS_AT_ONCE:
             return await self._append(batch, timeout)
-        # The batch is stored in steps, so that other batches are committed in between. If a step fails, the earlier steps
-        # stay committed. The receiver then answers 503, Okta sends the batch again, and the events of the earlier steps
-        # count as duplicates.
+        # The batch is stored in steps, so that other batches can be committed between two steps. If a step fails, the
+        # earlier steps stay committed. No event is lost: the receiver answers 503, Okta sends the batch again, and the
+        # events of the earlier steps count as duplicates.
         until = asyncio.get_running_loop().time() + timeout
         stored: list[Event] = []
         differing: list[str] = []
@@ -114,7 +114,7 @@ class SqliteStore:
         return await committed
 
     def _fail_late(self, committed: asyncio.Future[Appended], timeout: float) -> None:
-        # The next commit with events clears this reason, even if it is the commit that was late.
+        # The next commit of events resets this reason, even if that is the commit that is late.
         reason = f"the disk is too slow: events were not committed within {timeout:g} s"
         self._writer.not_ready_reason = reason
         committed.set_exception(
@@ -130,7 +130,7 @@ class SqliteStore:
     async def commit_rules(self, batch: Batch, noted: Sequence[Sighting], held_back: HeldBack = NONE) -> Appended:
         try:
             return await self._writer.submit(lambda tx: operations.commit_rules(tx, batch, noted, held_back))
-        finally:  # also after an error, because the commit may have succeeded all the same
+        finally:  # also after an error, because the commit may have succeeded nevertheless
             if batch.events:
                 self._news.alerts_committed()
 
@@ -157,10 +157,10 @@ class SqliteStore:
         return await self._query_reader.run(partial(addresses.users, org=org, address=address, since=since))
 
     async def mark_missed(self, org: str, before: Micros) -> int:
-        """Do the same as `core.ports.EventStore.mark_missed`, in small steps.
+        """See `core.ports.EventStore.mark_missed`. Each step marks up to 250 events in one commit.
 
-        If a step after the first one fails, this returns the number of events marked so far. The next call marks the
-        remaining events.
+        If the first step fails, raise its error. If a later step fails, return the number of events that were marked;
+        the next call marks the other events.
         """
         step = partial(operations.mark_missed, org=org, before=before, limit=_MISSED_AT_ONCE)
         missed = 0
@@ -203,7 +203,10 @@ class SqliteStore:
             await reader.close()  # waits until the thread has removed an unfinished file
 
     async def replay(self, which: DeadLetterSelection) -> int:
-        """Do the same as `store.interface.StoreCommands.replay`, in small steps. An error does not undo earlier steps."""
+        """See `store.interface.StoreCommands.replay`. Each commit has up to 100 dead letters.
+
+        If a commit fails, the earlier commits stay.
+        """
         try:
             return await self._for_each(which, operations.replay)
         finally:
@@ -211,7 +214,7 @@ class SqliteStore:
 
     async def redelivery_bounds(self, chosen: Range) -> tuple[int, int]:
         def bounds(db: sqlite3.Connection) -> tuple[int, int]:
-            with queries.snapshot(db):  # otherwise events might be dropped between two queries
+            with queries.snapshot(db):  # otherwise bodies might be dropped between two queries
                 return redelivery.bounds(db, chosen)
 
         return await self._query_reader.run(bounds)
@@ -232,7 +235,10 @@ class SqliteStore:
         return await self._query_reader.run(partial(redelivery.waiting, sink=sink))
 
     async def discard(self, which: DeadLetterSelection) -> int:
-        """Do the same as `store.interface.StoreCommands.discard`, in small steps. An error does not undo earlier steps."""
+        """See `store.interface.StoreCommands.discard`. Each commit has up to 100 dead letters.
+
+        If a commit fails, the earlier commits stay.
+        """
         return await self._for_each(which, operations.discard)
 
     async def forget_sink(self, sink: str, *, running: bool = True) -> int:
@@ -248,17 +254,17 @@ class SqliteStore:
 
 
 class Deadlines:
-    """The timeouts of appends. One timer serves all of them: a timer for each append would take 5 % of the time of a POST."""
+    """The timeouts of appends, checked by one timer. A timer for each append would take 5 % of the time of a POST."""
 
     def __init__(self, on_expired: Callable[[asyncio.Future[Any], float], None]) -> None:
-        """Create the timer. For each future that is not done in time, it calls `on_expired` with (future, timeout in seconds)."""
+        """Set the callback for late futures. It gets the future and its timeout in seconds."""
         self._on_expired = on_expired
         self._loop = asyncio.get_running_loop()
         self._watched: list[tuple[asyncio.Future[Any], float, float]] = []
         self._polling = False
 
     def watch(self, future: asyncio.Future[Any], seconds: float) -> None:
-        """Call `on_expired` for `future` if it is not done after `seconds`."""
+        """Call `on_expired` when `seconds` have passed, unless `future` is done by then."""
         self._watched.append((future, self._loop.time() + seconds, seconds))
         if seconds < _POLL_INTERVAL:
             self._loop.call_later(seconds, self._check)
@@ -267,7 +273,7 @@ class Deadlines:
             self._loop.call_later(_POLL_INTERVAL, self._poll)
 
     def _check(self) -> None:
-        """Call `on_expired` for late futures, and forget those that are done. A callback of each future would cost more."""
+        """Call `on_expired` for each late future. Stop watching late futures and futures that are done."""
         now = self._loop.time()
         watched, self._watched = self._watched, []
         for future, deadline, seconds in watched:
