@@ -1,8 +1,8 @@
 """Converts the events of a batch to the form that a sink sends.
 
-The conversion of an event takes most of the time that a sink needs for it. In this process, the conversion would delay the
-answers to Okta, because Python runs only one thread at a time. So a sink can let a child process convert its large batches.
-The child can use another core than the event loop.
+The conversion takes most of the CPU time that a sink needs for an event. Python runs only one thread at a time, so a
+conversion in the main process delays the answers to Okta. So a sink can let a child process convert its large batches,
+on another CPU core.
 """
 
 import asyncio
@@ -32,21 +32,24 @@ from forwarder.threads import in_daemon_thread
 _T = TypeVar("_T")
 
 _LARGE = 32 * 1024
-"""An event whose body has at least this many bytes is converted in a thread. The conversion of a megabyte of objects takes
-half a second. If it ran on the event loop, no POST would be answered in this time. Okta's own events have some kilobytes."""
+"""The number of bytes of a body from which the event is converted in a thread. The conversion of a megabyte of JSON
+objects takes half a second. If the conversion ran on the event loop, no POST would be answered in this time. Okta's own
+events have some kilobytes."""
 
 LEAST_EVENTS = 50
-"""A batch with at least this many events is converted in the child. Without a backlog, batches are smaller, and their
-conversion takes little of the event loop's time."""
+"""The number of events from which a batch is converted in the child process. Without a backlog, batches are smaller,
+and their conversion takes little of the event loop's time."""
 
 IDLE_SECONDS = 60.0
-"""A child that gets no batch for this time is ended, because it takes about 35 MB of memory."""
+"""The time after which a child process that gets no batch is ended, because it takes about 35 MB of memory."""
 
 PAUSE_SECONDS = 3600.0
-"""After a child has ended by itself, no new child is started for this time. If memory is short, a new one would end too."""
+"""The time for which no new child process is started after a child has failed. If memory is short, a new child would
+fail too."""
 
 START_SECONDS = 60.0
-"""A child that is not ready after this time is ended. A start takes about a second, or a few on a slow machine."""
+"""The time after which a child process that is not ready yet is ended. A start takes about a second, or a few seconds
+on a slow machine."""
 
 _LEAST_CORES = 2
 _CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
@@ -57,25 +60,26 @@ from forwarder.sinks.conversion_child import serve
 serve()
 """
 _COMMAND = (sys.executable, "-I" if sys.flags.isolated else "-P", "-c", _SCRIPT)
-"""With `-P`, the child imports nothing from the working directory, unless the parent does so too."""
+"""The command that starts the child process. With `-P`, the child imports nothing from its working directory."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""The signals that are blocked in the child. They may be sent to the whole process group (as Ctrl-C does), or to all processes
-of a service. Only the parent must handle them, because it may still have batches for the child."""
+"""The signals that are blocked in the child process. A signal may be sent to the whole process group (as Ctrl-C does),
+or to all processes of a service. Only the parent must handle the signal, because the parent may still have batches for
+the child."""
 
 _logger = logs.get("sinks")
 
 
 class Conversion(Generic[_T]):
-    """Converts the events of each batch with one function, and sends them.
+    """Converts the events of each batch with one function, and sends the converted events.
 
-    Only one batch is converted at a time, even if several batches are in flight. So a POST never waits for more than one
-    step of one conversion, and each batch is complete, and can be sent, as early as possible.
+    Only one batch is converted at a time, even if several batches are in flight. So a POST never waits for more than
+    one step of one conversion, and the first batch can be sent as early as possible.
     """
 
     def __init__(self, convert: Callable[[Event], _T], *, in_child: bool = False) -> None:
-        """Convert each event by `convert`. With `in_child`, large batches are converted in a child process; then `convert`
-        must be picklable."""
+        """Convert each event by `convert`. If `in_child` is True, convert large batches in a child process, for which
+        `convert` must be picklable."""
         self._convert = convert
         self._process = ConversionProcess(convert) if in_child else None
         self._turn = asyncio.Lock()
@@ -83,10 +87,11 @@ class Conversion(Generic[_T]):
     async def send(
         self, batch: Sequence[StoredEvent], send: Callable[[list[int], list[_T]], Awaitable[BatchResult]]
     ) -> BatchResult:
-        """Convert each event of `batch`, send the converted events by `send`, and return the result for the whole batch.
+        """Convert each event of `batch`, send the converted events by `send`, and return the result for the whole
+        batch.
 
-        An event that cannot be converted is rejected. `send` gets the `seq` numbers and the converted forms of the other
-        events. It is not called if no event could be converted.
+        An event that cannot be converted is rejected. `send` gets two lists: the `seq` numbers of all other events, and
+        their converted forms. `send` is not called if no event could be converted.
         """
         seqs: list[int] = []
         converted: list[_T] = []
@@ -103,7 +108,7 @@ class Conversion(Generic[_T]):
         return replace(sent, rejected=[*rejected, *sent.rejected]) if rejected else sent
 
     def close(self) -> None:
-        """End the child process, if there is one."""
+        """End the child process, if this conversion has one."""
         if self._process:
             self._process.close()
 
@@ -123,10 +128,11 @@ class Conversion(Generic[_T]):
 
 
 class ConversionProcess(Generic[_T]):
-    """A child process that converts events with one function. It is started for the first large batch, and ended when idle."""
+    """A child process that converts events with one function. The process is started for the first large batch, and is
+    ended when it is idle."""
 
     def __init__(self, convert: Callable[[Event], _T]) -> None:
-        """Convert each event by `convert`, which must be picklable. The child is not started yet."""
+        """Convert each event by `convert`, which must be picklable. The child process is not started yet."""
         self._function = convert
         self._child: _Child | None = None
         self._idle: asyncio.TimerHandle | None = None
@@ -134,12 +140,13 @@ class ConversionProcess(Generic[_T]):
         self._has_cores: bool | None = None  # not known yet
 
     async def convert(self, events: Sequence[Event]) -> list[_T | Failure] | None:
-        """Convert each of `events` in the child, and return the results in order.
+        """Convert each of `events` in the child process, and return the results in the order of `events`.
 
-        Return None if the caller must convert them itself, because they are few, or because no child is ready.
+        Return None if the caller must convert the events itself, because the events are few, or because no child is
+        ready.
 
-        Calls must not overlap. If a call is cancelled, the child is ended, so that the next call does not get the results
-        of this one.
+        Calls must not overlap. If a call is cancelled, the child is ended, so that the next call does not get the
+        results of the cancelled call.
         """
         loop = asyncio.get_running_loop()
         if len(events) < LEAST_EVENTS or loop.time() < self._paused_until:
@@ -167,7 +174,7 @@ class ConversionProcess(Generic[_T]):
         return results
 
     def close(self) -> None:
-        """End the child."""
+        """End the child process. The next large batch starts a new child."""
         if self._idle:
             self._idle.cancel()
         if self._child:
@@ -185,10 +192,11 @@ class ConversionProcess(Generic[_T]):
 
 
 class _Child:
-    """One child process, and the pipes to it."""
+    """One child process, with the pipes to its stdin and from its stdout."""
 
     def __init__(self, function: Callable[[Event], Any]) -> None:
-        """Start the child, in a thread, so that the event loop does not wait for it."""
+        """Start the child process in a thread, so that the event loop does not wait for the start. The child loads
+        `function`, the function that converts an event."""
         self._ready = False
         self._failure: Exception | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -198,7 +206,8 @@ class _Child:
         threading.Thread(target=self._start, args=(function,), name="convert-start", daemon=True).start()
 
     def is_ready(self) -> bool:
-        """Whether the child has started. Raises an exception if the child cannot start, or hangs."""
+        """Return whether the child can convert events now. Raise an exception if the child cannot start, or has not
+        started in time."""
         if self._failure:
             raise self._failure
         if not self._ready and time.monotonic() - self._began > START_SECONDS:
@@ -206,17 +215,16 @@ class _Child:
         return self._ready
 
     def convert(self, events: object) -> Any:
-        """Let the child convert `events`, and return its answer. Blocks the thread.
-
-        Raises an exception if the child has ended.
-        """
+        """Send `events` to the child process, and return the results. This blocks the thread. Raise an exception if the
+        child has ended."""
         self._write(events)
         assert self._process
         assert self._process.stdout
         return pickle.load(self._process.stdout)  # noqa: S301  # from our own child
 
     def end(self) -> None:
-        """Kill the child, in a thread. If another thread runs `convert`, that call ends with an exception."""
+        """Kill the child process, in a thread. If another thread is in a call of `convert`, this call ends with an
+        exception."""
         try:
             threading.Thread(target=self._end, name="convert-end", daemon=True).start()
         except RuntimeError:  # no more threads can be started
@@ -254,10 +262,11 @@ class _Child:
 
 
 def _cores() -> float:
-    """Return the number of cores that this process may use. A container may have less than one core."""
+    """Return the number of CPU cores that this process may use. In a container, the number may be less than 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with suppress(OSError, ValueError):
-        # The quota of a container or of a service: https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files
+        # The quota of a container or of a service:
+        # https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files
         own = next((line[4:] for line in _OWN_CGROUP.read_text().splitlines() if line.startswith("0::/")), "")
         quota, period = (_CGROUPS / own / "cpu.max").read_text().split()
         return cores if quota == "max" else min(cores, int(quota) / int(period))

@@ -1,6 +1,7 @@
-"""The code of the child process that converts events, and the conversion of one event, which both processes use.
+"""The code of the child process that converts events, and the conversion of one event, which the main process uses too.
 
-`conversion` starts the child. This module imports only a few others, because each import needs memory in the child too.
+The module `conversion` starts the child. This module imports only a few other modules, because each import takes memory
+in the child.
 """
 
 import os
@@ -19,20 +20,21 @@ from forwarder.core.event import Event
 _T = TypeVar("_T")
 
 _NICENESS = 10
-"""The number that the child adds to its nice value. If there are only a few cores, the main process answers Okta first."""
+"""The number that the child adds to its nice value. If the CPU cores are busy, the system then prefers the main
+process, which answers Okta."""
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why an event cannot be converted."""
+    """The result of a conversion that failed. `detail` is the reason why the event cannot be converted."""
 
     detail: str
 
 
 def attempt(convert: Callable[[Event], _T], event: Event) -> _T | Failure:
-    """Convert `event`, and return the result; return a Failure if the conversion raises any exception.
+    """Return `convert(event)`, or a Failure if the conversion raises any exception.
 
-    So if the conversion has a bug, only this event becomes a dead letter, which can be replayed later. The sink does not
-    stop.
+    So if the conversion has a bug, only this event becomes a dead letter, which an operator can replay later, and the
+    sink does not stop.
     """
     try:
         return convert(event)
@@ -43,10 +45,11 @@ def attempt(convert: Callable[[Event], _T], event: Event) -> _T | Failure:
 
 
 def serve() -> None:
-    """Run the child: read the conversion function from stdin, then lists of events, and write each answer to stdout.
+    """Run the child process: read the conversion function from stdin, then lists of events, and write an answer to each
+    of them to stdout.
 
-    The answer to the function is None, and the answer to a list of events is the list of their results. Requests and
-    answers are pickles. The child ends when the parent closes stdin; this also happens when the parent is killed.
+    The answer to the function is None. The answer to a list of events is the list of their results. Requests and
+    answers are pickles. The child ends when its stdin is closed, which also happens when the parent is killed.
     """
     _yield_to_parent()
     requests = sys.stdin.buffer
@@ -66,7 +69,8 @@ def serve() -> None:
 
 
 def _yield_to_parent() -> None:
-    """Lower the priority of this process, and make the kernel end it first if memory is short. A sandbox may forbid both."""
+    """Lower the priority of this process, and make the kernel kill this process first if memory is short. If a sandbox
+    forbids one of these, do without it."""
     with suppress(OSError):
         os.nice(_NICENESS)
     with suppress(OSError):

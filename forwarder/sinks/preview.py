@@ -1,4 +1,4 @@
-"""Shows what a sink would send for an event. Opens no connection and sends nothing."""
+"""Shows what a sink would send for an event, without opening a connection."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,10 +16,11 @@ from forwarder.sinks.file.settings import FileSinkSettings
 
 
 def preview(settings: SinkSettings) -> Callable[[Event], Any]:
-    """Return a function that converts an event as a sink with `settings` would do. Its results can be encoded as JSON.
+    """Return a function that converts an event to what a sink with `settings` would send. The result of the function
+    can be encoded as JSON.
 
-    The function ignores `settings.redact`, so the caller must redact the event before. The function raises UnmappableError
-    for an event that cannot be converted. In a sink, such an event becomes a dead letter.
+    The function ignores `settings.redact`, so the caller must redact the event first. The function raises
+    UnmappableError for an event that cannot be converted. In a sink, such an event becomes a dead letter.
     """
     if isinstance(settings, ElasticsearchSinkSettings):
         options, raw = settings.options, settings.document_format == "raw"

@@ -1,4 +1,5 @@
-"""Removes the values of the fields that the setting `redact` names from events, before a sink of any kind gets them."""
+"""Redacts events: replaces the values of the fields that the setting `redact` of a sink names, before the sink gets the
+event."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,16 +22,17 @@ _TARGETS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "user": {"id": ("actor.id", "target.id"), "name": ("actor.alternateId", "target.alternateId")},
     "ip": {"id": ("client.ipAddress", "client.ipChain.ip")},
 }
-"""For each kind of an action's target: the fields of events from which the target's id and name are copied."""
+"""The fields of events from which the id and the name of an action's target are copied, by the kind of the target."""
 
 
 def _same_facts() -> Sequence[set[str]]:
-    """Return sets of names of Okta's fields. All fields in a set hold the same fact, so each of them must be redacted."""
+    """Return sets of names of Okta's fields. All fields in one set hold the same fact, so if one field must be
+    redacted, the other fields of its set must be redacted too."""
     by_target: dict[str, set[str]] = {}
     for row in FIELDS:
         for target in row.ecs:
             by_target.setdefault(target, set()).add(row.okta)
-    # An event from the hook has the first of these fields, an event from the System Log has the second.
+    # An event from the hook has `client.ipChain`, and an event from the System Log has `request.ipChain` instead.
     chains = {"client.ipChain", "request.ipChain"}
     return [chains, *(names for names in by_target.values() if len(names) > 1)]
 
@@ -39,7 +41,8 @@ _SAME_FACTS = _same_facts()
 
 
 def _all_names(field: str) -> Iterator[str]:
-    """Yield `field`, and every other field that holds the same fact, or a part of it, under another name."""
+    """Yield `field`, and every other field that holds the fact of `field`, or a part of this fact, under another
+    name."""
     yield field
     for names in _SAME_FACTS:
         for name in names:
@@ -50,7 +53,7 @@ def _all_names(field: str) -> Iterator[str]:
 
 
 class FieldRedactor:
-    """Replaces the values of `fields` in events. `fields` are dotted names."""
+    """Replaces the values of the fields `fields` in events. `fields` has dotted names, such as `actor.alternateId`."""
 
     def __init__(self, fields: Iterable[str]) -> None:
         names = dict.fromkeys(name for field in fields for name in _all_names(field))
@@ -60,7 +63,7 @@ class FieldRedactor:
         """Return `event` with the values of the fields replaced by `[redacted]`.
 
         Raises:
-            UnmappableError: the body cannot be decoded, so the event must not be sent.
+            UnmappableError: the body cannot be decoded, so it cannot be redacted, and the event must not be sent.
         """
         raw = decoded(event)
         found = False
@@ -75,16 +78,16 @@ class FieldRedactor:
             raw, found = _without(raw, hidden), found or bool(hidden)
         body = encode(raw).encode()
         # If an object in the body has a key twice, the decoded object has only the last value, but the body still has
-        # both. So the body must be replaced too.
+        # both values, and the first value is not redacted. So the body must be replaced too.
         if found or (body != event.body and _repeats_a_key(event.body)):
             return replace(event, body=body)
         return event
 
     def _redact_group(self, alert: dict[str, Any]) -> bool:
-        """Replace the values of redacted fields in the `group` of `alert`, and return whether a value was replaced.
+        """Replace the values of the redacted fields in the `group` of `alert`, and return whether a value was replaced.
 
-        The keys of the group are names of fields, or aliases of fields. A derived field is redacted if one of its source
-        fields must be redacted.
+        The keys of the group are names of fields, or aliases of fields. The value of a derived field is replaced if one
+        of its source fields must be redacted.
         """
         group, aliases = object_at(alert, "group"), object_at(alert, "rule", "aliases")
         paths = [_plain(path) for path in self._paths]
@@ -102,10 +105,11 @@ class FieldRedactor:
         return found
 
     def _hidden(self, target: dict[str, Any]) -> list[str]:
-        """Return the id and the name of an action's `target`, if they are copied from fields that must be redacted.
+        """Return the id and the name of `target`, an action's target: each only if it is copied from a field that must
+        be redacted.
 
-        The caller must replace these texts in the whole event, because the request and the states of the action contain
-        them too.
+        The caller must replace the returned texts in the whole event, because the request and the states of the action
+        contain these texts too.
         """
         names = _TARGETS.get(str(target.get("kind")), {})
         return [
@@ -118,7 +122,8 @@ class FieldRedactor:
 
 
 def _targets(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield the targets in the event of an action: its own target, and that of another action that it reports on."""
+    """Yield every target in `value`, the JSON of an action: the action's own target, and the target of another action
+    about which this action notifies someone."""
     if isinstance(value, dict):
         if str(value.get("kind")) in _TARGETS:
             yield value
@@ -129,7 +134,8 @@ def _targets(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _without(value: Any, texts: Sequence[str]) -> Any:
-    """Return the JSON value `value` with each occurrence of `texts` in its strings replaced. Keys are not changed."""
+    """Return the JSON value `value` with each occurrence of one of `texts` in its strings replaced by `[redacted]`.
+    Keys of objects are not changed."""
     if isinstance(value, dict):
         return {key: _without(item, texts) for key, item in value.items()}
     if isinstance(value, list):
@@ -141,9 +147,9 @@ def _without(value: Any, texts: Sequence[str]) -> Any:
 
 
 def _repeats_a_key(body: bytes) -> bool:
-    """Whether a JSON object in `body` has a key twice, or `body` cannot be decoded.
+    """Return whether a JSON object in `body` has a key twice, or `body` cannot be decoded.
 
-    This is slow: it takes ten times as long as encoding the event.
+    This function is slow: it takes ten times as long as encoding the event.
     """
 
     def check(pairs: list[tuple[str, Any]]) -> None:
@@ -162,17 +168,19 @@ class _RepeatedKeyError(Exception):
 
 
 def _plain(path: Sequence[str]) -> list[str]:
-    """Return `path` in the form in which rules name fields: without list indexes, and with its first part in lower case."""
+    """Return `path` in the form in which rules name fields: without list indexes, and with its first part in lower
+    case."""
     return [part if at else part.lower() for at, part in enumerate(path) if not part.isdecimal()]
 
 
 def _overlap(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether the two paths are equal, or one of them is the beginning of the other."""
+    """Return whether the paths `one` and `other` are equal, or one of the paths is the beginning of the other path."""
     return one[: len(other)] == other[: len(one)]
 
 
 def _redact(value: Any, path: Sequence[str]) -> bool:
-    """Replace the values at `path` in the JSON value `value`, in place. Return whether a value was found."""
+    """Replace the values at `path` in the JSON value `value`, in place. Return whether `value` has a value at
+    `path`."""
     found = False
     if isinstance(value, list):
         for at, item in enumerate(value):
@@ -188,7 +196,7 @@ def _redact(value: Any, path: Sequence[str]) -> bool:
         inner = value.get(key)
         if inner is None:
             continue
-        if not rest or isinstance(inner, str):  # here, too, a text may be JSON
+        if not rest or isinstance(inner, str):  # a text may be JSON that contains the field
             value[key], found = REDACTED, True
         else:
             found = _redact(inner, rest) or found
@@ -196,7 +204,7 @@ def _redact(value: Any, path: Sequence[str]) -> bool:
 
 
 class RedactingSink:
-    """A `core.ports.Sink` that redacts `fields` in each event, and then passes the event to `sink`."""
+    """A `core.ports.Sink` that redacts the fields `fields` in each event, and then sends the event by `sink`."""
 
     def __init__(self, sink: Sink, fields: Iterable[str]) -> None:
         self._sink = sink

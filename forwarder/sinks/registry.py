@@ -1,7 +1,8 @@
 """The kinds of sinks, with the settings class and the builder of each kind.
 
 To add a kind, add its settings class to `AnySinkSettings` and `SETTINGS`, and its builder to `_BUILDERS`. A builder
-imports the sink only when it is called, so that the libraries of kinds that are not configured are never loaded.
+imports the class of its sink only when the builder is called, so that the libraries of kinds that are not configured
+are never loaded.
 """
 
 from collections.abc import Callable
@@ -53,7 +54,7 @@ _BUILDERS: dict[str, Callable[[str, Any, Clock], Sink]] = {
 
 
 def build(name: str, settings: SinkSettings, clock: Clock) -> Sink:
-    """Build the sink `name` with `settings`.
+    """Return a new sink with the name `name` and the settings `settings`.
 
     Raises:
         SinkError: a file in the settings cannot be used, or another process writes to the file of a `file` sink.

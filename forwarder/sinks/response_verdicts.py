@@ -1,6 +1,8 @@
-"""Decides what a response means for an event: delivered, retry or rejected. The sinks that use a network share this table.
+"""Decides what a response means for an event: delivered, retry or rejected. All sinks that send over a network use this
+table.
 
-If the outcome of an event is not certain, it is a retry: a second copy of an event is harmless, but a lost event is not.
+If the outcome of an event is unknown, the event is sent again, because an event must not be lost, and a second copy of
+an event is harmless.
 
     response                       whole request                       one item of a bulk response
     -----------------------------  ----------------------------------  ------------------------------
@@ -37,22 +39,25 @@ from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryRe
 from forwarder.core.redaction import redact_start
 
 DETAIL_LIMIT = 1_000
-"""The maximum number of characters that are kept of a sink's own text. Some servers quote the whole request."""
+"""The maximum number of characters of a sink's own text that are kept. Some servers quote the whole request in their
+text."""
 
 
 def kept(detail: str) -> str:
-    """Return `detail`, a sink's own text, with secrets redacted, and shortened to DETAIL_LIMIT characters."""
+    """Return `detail`, a sink's own text, with its secrets redacted, and shortened to DETAIL_LIMIT characters."""
     return redact_start(detail, DETAIL_LIMIT)
 
 
 class ResponseVerdict(msgspec.Struct, frozen=True):
-    """What a response means for its events. If `retry` and `reject` are both None, the events are delivered.
+    """The meaning of a response for the events of its request. If `retry` and `reject` are both None, the events are
+    delivered.
 
     Attributes:
-        retry: the reason to send the events again.
-        reject: the reason why the sink will never accept the event.
-        pause: whether an operator must act before a retry can succeed.
-        split: whether to send the batch again in halves, because it is too large or one of its events makes it fail.
+        retry: the reason why the events must be sent again; None if they must not be sent again.
+        reject: the reason why the sink will never accept the event; None if the event is not rejected.
+        pause: whether the sink must be paused, because a retry can succeed only after an operator has acted.
+        split: whether to send the batch again in halves, because it is too large, or because one of its events makes
+            the request fail.
     """
 
     retry: RetryReason | None = None
@@ -68,7 +73,7 @@ THROTTLED = ResponseVerdict(RetryReason.THROTTLED)
 SERVER = ResponseVerdict(RetryReason.SERVER)
 UNKNOWN = ResponseVerdict(RetryReason.UNKNOWN)
 
-# The same request would fail again until an operator acts.
+# For these verdicts, the same request fails again until an operator acts.
 TLS_UNTRUSTED = ResponseVerdict(RetryReason.CONNECTION, pause=True)
 REDIRECT = ResponseVerdict(RetryReason.REDIRECT, pause=True)
 UNAUTHORIZED = ResponseVerdict(RetryReason.UNAUTHORIZED, pause=True)
@@ -76,7 +81,8 @@ FORBIDDEN = ResponseVerdict(RetryReason.FORBIDDEN, pause=True)
 NOT_FOUND = ResponseVerdict(RetryReason.NOT_FOUND, pause=True)
 REFUSED = ResponseVerdict(RetryReason.UNKNOWN, pause=True)
 
-# If a request with one event fails, this event is rejected. A batch is split until the event that fails is alone.
+# If a request with only one event fails, this event is rejected. A larger batch is split until the event that fails is
+# alone.
 SPLIT_TOO_LARGE = ResponseVerdict(RetryReason.TOO_LARGE, split=True)
 SPLIT_MALFORMED = ResponseVerdict(RetryReason.UNKNOWN, split=True)
 TOO_LARGE = ResponseVerdict(reject=RejectReason.TOO_LARGE)
@@ -84,7 +90,8 @@ MALFORMED = ResponseVerdict(reject=RejectReason.MALFORMED)
 MAPPING = ResponseVerdict(reject=RejectReason.MAPPING)
 
 _ACCEPTED = (200, 201, 202, 204)
-"""The statuses with which servers accept events. The other 2xx statuses mean something else, such as a part of a file."""
+"""The HTTP statuses by which servers accept events. The other 2xx statuses have other meanings, such as a part of a
+file."""
 
 _HTTP = {
     401: UNAUTHORIZED,
@@ -96,7 +103,8 @@ _HTTP = {
     425: THROTTLED,
     429: THROTTLED,
 }
-"""HTTP status → verdict, for the statuses that mean the same for a whole request and for one item."""
+"""The verdict for each HTTP status that has the same meaning for a whole request and for one item of a bulk
+response."""
 
 _GRPC_TOO_LARGE = ("larger than max", "exceeds maximum size", "length too large")
 """Parts of the texts with which servers in Go, C++, Python, Java and Rust refuse a message that is too large."""
@@ -128,7 +136,7 @@ _GRPC = {
 
 
 def request_verdict(status: int, events: int) -> ResponseVerdict:
-    """Return the verdict for a request that was answered with the HTTP `status`. `events` is its number of events."""
+    """Return the verdict for a request with `events` events whose response has the HTTP status `status`."""
     if status == 413:
         return SPLIT_TOO_LARGE if events > 1 else TOO_LARGE
     if status in (400, 422):
@@ -137,7 +145,7 @@ def request_verdict(status: int, events: int) -> ResponseVerdict:
 
 
 def item_verdict(status: int) -> ResponseVerdict:
-    """Return the verdict for one event, whose item in a bulk response has this `status`."""
+    """Return the verdict for one event whose item in a bulk response has the status `status`."""
     if status == 409:  # a document with this `_id` exists, because an earlier request has created it
         return DELIVERED
     if status == 413:
@@ -160,10 +168,11 @@ def _http_verdict(status: int) -> ResponseVerdict:
 
 
 def grpc_verdict(code: str, events: int, detail: str = "") -> ResponseVerdict:
-    """Return the verdict for the `events` of a call that ended with the gRPC status `code`, as in `UNAVAILABLE`.
+    """Return the verdict for a call with `events` events that ended with the gRPC status `code`, such as `UNAVAILABLE`.
 
-    Only `detail`, the text of the status, distinguishes a message that is too large from a busy server (both are
-    RESOURCE_EXHAUSTED), and an unreachable server from one that is not ready (both are UNAVAILABLE).
+    `detail` is the text of the status. Only this text distinguishes a message that is too large from a busy server
+    (both have the status RESOURCE_EXHAUSTED), and an unreachable server from a server that is not ready (both have the
+    status UNAVAILABLE).
     """
     text = detail.lower()
     if code in {"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"} and any(sign in text for sign in _GRPC_TOO_LARGE):
@@ -176,7 +185,7 @@ def grpc_verdict(code: str, events: int, detail: str = "") -> ResponseVerdict:
 
 
 def error_verdict(error: BaseException) -> ResponseVerdict:
-    """Return the verdict for the events of a request that got no response, but raised `error`."""
+    """Return the verdict for the events of a request that raised `error` instead of getting a response."""
     verdict = UNKNOWN
     for cause in error_chain(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -193,7 +202,8 @@ def batch_outcome(
 ) -> BatchResult:
     """Return the result of a batch whose events `seqs` all have the same `verdict`.
 
-    `wait` is the number of seconds that the sink asked us to wait; None if it did not ask.
+    `detail` is the sink's own text. `wait` is the number of seconds that the sink asked the forwarder to wait; None if
+    the sink did not ask.
     """
     result = item_outcomes(seqs, [(verdict, detail)] * len(seqs), wait)
     return replace(result, whole=not verdict.split, split=verdict.split) if result.retry else result
@@ -202,10 +212,11 @@ def batch_outcome(
 def item_outcomes(
     seqs: Sequence[int], items: Sequence[tuple[ResponseVerdict, str]], wait: float | None = None
 ) -> BatchResult:
-    """Return the result of a batch whose events `seqs` have separate verdicts.
+    """Return the result of a batch whose events `seqs` each have their own verdict.
 
-    `items` has (verdict, the sink's own text) for each event, in the order of `seqs`. An event without an item is a retry,
-    because its outcome is unknown. `wait` is as in `batch_outcome`.
+    `items` has the verdict and the sink's own text for each event, in the order of `seqs`. If `items` is shorter than
+    `seqs`, the outcome of the other events is unknown, so they must be sent again. `wait` is the number of seconds that
+    the sink asked the forwarder to wait; None if the sink did not ask.
     """
     delivered: list[int] = []
     retry: list[int] = []

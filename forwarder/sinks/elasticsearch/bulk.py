@@ -1,8 +1,8 @@
 """Elasticsearch's `_bulk` API: builds the lines of a request, and finds the verdict for each event in the response.
 
-The cause of a status 400 is either the document or the cluster. If it is the document, the event becomes a dead letter. If
-it is the cluster, every event fails until an operator acts, so the sink pauses. In Elasticsearch 9.4, the cluster causes
-these errors:
+The cause of a status 400 is either the document or the cluster. If the cause is the document, the event becomes a dead
+letter. If the cause is the cluster, every event fails until an operator acts, so the sink pauses. In Elasticsearch 9.4,
+the cluster causes these errors:
 
     one item   index_closed_exception                     someone closed the index
                validation_exception                       the cluster has no room for another shard
@@ -29,8 +29,8 @@ from forwarder.sinks.response_verdicts import ResponseVerdict
 PIPELINES = "items.*.executed_pipelines"
 
 FILTER = "errors,items.*._id,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store"
-"""The parts of the response that we need. `failure_store` is needed because a document in the failure store also has the
-status 201, which looks like a delivery, although the document was rejected."""
+"""The parts of the response that the sink needs. `failure_store` is one of them, because a document in the failure
+store has the status 201, which looks like a delivery although the document was rejected."""
 
 ID_LIMIT = 512
 """The maximum length of an `_id` in bytes. If an `_id` is longer, Elasticsearch refuses the whole request."""
@@ -44,7 +44,7 @@ _OTHER_TEMPLATE = (
     " elasticsearch --rollover`, or, if you have a template of your own, set `pipeline` in the sink"
 )
 _CONFLICT = "version_conflict_engine_exception"
-"""The only error that says that a document with this `_id` is there already."""
+"""The only error type which means that a document with the `_id` of the request exists already."""
 
 _FAILURE_STORE = ResponseVerdict(reject=RejectReason.FAILURE_STORE)
 _OPERATOR_MUST_ACT = {"index_closed_exception", "validation_exception"}
@@ -79,7 +79,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 def document_id(uuid: str, org: str = "") -> str:
-    """Return the `_id` of an event: `uuid`, or `org:uuid` if `org` is given. If this text is too long, return its digest.
+    """Return the `_id` of the document of an event: `uuid`, or `org:uuid` if `org` is not empty. If this text is too
+    long for an `_id`, return a digest of the text.
 
     All copies of an event have the same `_id`, so sending an event twice is harmless.
     """
@@ -89,15 +90,17 @@ def document_id(uuid: str, org: str = "") -> str:
 
 
 def lines(id_: str, document: dict[str, Any]) -> bytes:
-    """Return the two lines of a bulk request that create `document`, unless a document with the id `id_` exists already."""
+    """Return the two lines of a bulk request that create `document` with the id `id_`, unless a document with this id
+    exists already."""
     return b'{"create":{"_id":%b}}\n%b\n' % (_encode(id_), _encode(document))
 
 
 def items(response: Any, events: int, ids: Sequence[str] = ()) -> list[tuple[ResponseVerdict, str]] | None:
-    """Return (verdict, text) for each of the `events` that were sent, in their order. `response` is the body of a 2xx response.
+    """Return a verdict and a text for each event of a request, in the order of the events.
 
-    An item whose `_id` is not the one in `ids` gets the verdict REFUSED. The result is None if the response does not have
-    exactly one item for each event. The outcome of all events is unknown then.
+    `response` is the decoded body of a response with a 2xx status, and `events` is the number of events in the request.
+    `ids` has the `_id` of each event; an item with another `_id` gets the verdict REFUSED. The result is None if
+    `response` does not have exactly one item for each event. The outcome of all events is then unknown.
     """
     found = response.get("items") if isinstance(response, dict) else None
     if not isinstance(found, list) or len(found) != events:
@@ -106,10 +109,11 @@ def items(response: Any, events: int, ids: Sequence[str] = ()) -> list[tuple[Res
 
 
 def other_success(status: int, events: int) -> tuple[ResponseVerdict, str] | None:
-    """Return (verdict, text) for all events of a request if its 2xx `status` does not mean "accepted"; else return None.
+    """Return a verdict and a text for all events of a request if `status`, the 2xx status of the response, does not
+    mean that the events were accepted; else return None.
 
-    A response with another 2xx status is not from Elasticsearch, so its items prove nothing. It may be from a cache, or a
-    part of another response.
+    Elasticsearch never sends such a status, so the items of the response prove nothing. The response may be from a
+    cache, or may be a part of another response.
     """
     verdict = response_verdicts.request_verdict(status, events)
     if verdict == response_verdicts.DELIVERED:
@@ -119,11 +123,12 @@ def other_success(status: int, events: int) -> tuple[ResponseVerdict, str] | Non
 
 
 def template_warning(response: Any, *, raw: bool) -> str | None:
-    """Return a warning if the data stream was not created by the right index template, an empty text if it was, and None
-    if `response` does not show it.
+    """Return a warning if the data stream was created by a wrong index template, the empty string if it was created by
+    the right template, and None if `response` does not show which template it was.
 
-    The API key of a sink may not read templates. So this looks at the ingest pipelines that ran: the template is right if
-    our pipeline ran. For a sink with `document_format: raw` (`raw`), any pipeline is enough.
+    The API key of a sink may not be allowed to read templates. So the function looks at the names of the ingest
+    pipelines that ran: if our pipeline ran, the template is right. If `raw` is True (`document_format: raw`), any
+    pipeline is right.
     """
     results = [item.get("create") for item in response["items"] if isinstance(item, dict)]
     ran = [
@@ -164,10 +169,11 @@ def _item(item: Any, sent: str | None) -> tuple[ResponseVerdict, str]:
 
 
 def request_error(status: int, body: Any, events: int, target: str = "") -> tuple[ResponseVerdict, str]:
-    """Return (verdict, text) for all events of a request that failed with the HTTP `status`.
+    """Return a verdict and a text for all events of a request that failed with the HTTP status `status`.
 
-    `events` is the number of events. `body` is the decoded body: a JSON object from Elasticsearch, or text from a proxy.
-    `target` is the address to which a redirect leads.
+    `events` is the number of events in the request. `body` is the decoded body of the response: a JSON object from
+    Elasticsearch, or text from a proxy. `target` is the address to which a redirect leads; empty if the response is not
+    a redirect.
     """
     kind, reason = _error(body) if isinstance(body, dict) else ("", _text(body))
     to = f" to {target.partition('?')[0]}" if target else ""
@@ -175,17 +181,18 @@ def request_error(status: int, body: Any, events: int, target: str = "") -> tupl
     if status in (400, 422) and kind != "action_request_validation_exception":
         return response_verdicts.REFUSED, detail
     verdict = response_verdicts.request_verdict(status, events)
-    # The client library raises an error for some 2xx responses too. Without their items, the outcome is unknown.
+    # The client library raises an error for some 2xx responses too. The error does not have the items of the response,
+    # so the outcome is unknown.
     return response_verdicts.UNKNOWN if verdict == response_verdicts.DELIVERED else verdict, detail
 
 
 class OwnStream(msgspec.Struct, frozen=True):
-    """A data stream of our own documents, such as alerts. Okta's events have another data stream.
+    """A data stream of the forwarder's own documents, such as alerts. Okta's events have another data stream.
 
     Attributes:
-        what: the documents in words, for messages.
+        what: the name of the documents in the plural, for messages.
         dataset: the middle part of the name of the data stream.
-        reason: the reason of the dead letter if the data stream does not accept a document.
+        reason: the reason of the dead letters, if the data stream does not accept a document.
     """
 
     what: str
@@ -193,10 +200,12 @@ class OwnStream(msgspec.Struct, frozen=True):
     reason: RejectReason
 
     def verdict(self, verdict: ResponseVerdict, detail: str) -> tuple[ResponseVerdict, str]:
-        """Return (verdict, text) for a document of this data stream. `verdict` and `detail` are those of its response.
+        """Return the verdict and the text for a document of this data stream. `verdict` and `detail` are the verdict
+        and the text of the response.
 
         A verdict that would pause the sink is replaced by a rejection, so that Okta's events are still delivered. The
-        verdicts for wrong credentials and for redirects stay, because these affect Okta's events too.
+        verdicts for wrong credentials and for redirects are not replaced, because these problems affect Okta's events
+        too.
         """
         if not verdict.pause or verdict in (response_verdicts.UNAUTHORIZED, response_verdicts.REDIRECT):
             return verdict, detail
@@ -211,8 +220,8 @@ OWN_STREAMS: Mapping[Source, OwnStream] = {
 
 
 def _error(response: dict[str, Any]) -> tuple[str, str]:
-    """Return (type, reason) of the `error` in a response. If the `error` is a text, this text is the reason. A part that
-    is not known is empty."""
+    """Return the type and the reason of the `error` in `response`. If the `error` is a text, this text is the reason.
+    An unknown type or reason is the empty string."""
     error = response.get("error")
     if isinstance(error, dict):
         return str(error.get("type") or ""), str(error.get("reason") or "")

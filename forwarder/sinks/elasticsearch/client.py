@@ -1,4 +1,4 @@
-"""Creates the client of an Elasticsearch cluster, for the sink and for `forwarder setup`."""
+"""Creates the client of an Elasticsearch cluster, for the sink and for the command `forwarder setup`."""
 
 import base64
 import ssl
@@ -15,8 +15,8 @@ from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 
 class _Encoded(elastic_transport.Serializer):
-    """Returns a request's body as it is, because it is encoded already. The client's own serializer would add a line break,
-    which damages a gzip stream."""
+    """A serializer that does not change the body of a request, because the body is encoded already. The client's own
+    serializer would add a line break, which damages a gzip stream."""
 
     mimetype = "application/x-ndjson"
 
@@ -25,10 +25,10 @@ class _Encoded(elastic_transport.Serializer):
 
 
 class _JsonOrText(elastic_transport.JsonSerializer):
-    """Decodes a response as JSON, or as text if it is not valid JSON.
+    """A serializer that decodes a response as JSON, or as text if the response is not valid JSON.
 
-    Some proxies send error pages with the content type of JSON. For such a page, the client's own serializer would raise an
-    error that hides the status of the response.
+    Some proxies send error pages with the content type of JSON. For such a page, the client's own serializer would
+    raise an error that hides the status of the response.
     """
 
     def loads(self, data: bytes) -> Any:
@@ -41,10 +41,10 @@ class _JsonOrText(elastic_transport.JsonSerializer):
 def connect(
     settings: ElasticsearchSinkSettings, timeout: float, headers: Mapping[str, str] | None = None
 ) -> AsyncElasticsearch:
-    """Create a client of the cluster in `settings`. The client sends each request once, to one host.
+    """Return a new client of the cluster in `settings`. The client sends each request once, to one host of the cluster.
 
-    A request fails if its response is not complete after `timeout` seconds; the next request then goes to another
-    host. `headers` are added to each request.
+    A request fails if its response is not complete after `timeout` seconds. The next request then goes to another host.
+    `headers` are added to each request.
 
     Raises:
         OSError: `ca_file` cannot be used.
@@ -90,7 +90,7 @@ def _credentials(settings: ElasticsearchSinkSettings) -> dict[str, Any]:
         name, colon, rest = key.partition(":")
         return {"api_key": (name, rest) if colon else key}
     if settings.basic_auth:
-        # Encoded here, because the client takes only ASCII.
+        # Encoded here, because the client accepts only ASCII.
         pair = f"{settings.basic_auth.username}:{settings.basic_auth.password.reveal()}"
         return {"basic_auth": base64.b64encode(pair.encode()).decode()}
     return {}

@@ -1,4 +1,4 @@
-"""Writes health documents (heartbeats) to the data stream of one sink."""
+"""Writes health documents (heartbeats) to the data stream of health documents of one Elasticsearch sink."""
 
 import asyncio
 import socket
@@ -16,13 +16,14 @@ from forwarder.sinks.elasticsearch.client import connect
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 _TIMEOUT = 10.0
-"""Seconds in which one document must be written. A heartbeat that comes later has no use."""
+"""The number of seconds in which one document must be written. A later heartbeat has no use."""
 
 _logger = logs.get("sinks")
 
 
 class HealthStream:
-    """Writes health documents. Logs one line when they cannot be written any more, and one line when they can again."""
+    """Writes health documents of one sink. Logs one line when a document can no longer be written, and one line when a
+    document can be written again."""
 
     def __init__(self, name: str, settings: ElasticsearchSinkSettings) -> None:
         self._name = name
@@ -39,9 +40,9 @@ class HealthStream:
             await self._client.close()
 
     async def write(self, status: Mapping[str, Any], now: int) -> None:
-        """Write `status` as one document with the time `now`, within 10 s. Errors are logged, not raised."""
+        """Write `status` as one document with the time `now`, within 10 s. Log an error instead of raising it."""
         document = health_document(status, now, self._host, self._namespace)
-        # The id is the same for two sinks that write to one data stream, so the document is stored only once.
+        # If two sinks write to one data stream, their documents have the same id, so only one document is stored.
         problem = await self._create(bulk.lines(f"{self._host}-{now}", document))
         if problem and not self._failed:
             _logger.warning(
@@ -56,7 +57,8 @@ class HealthStream:
         self._failed = bool(problem)
 
     async def _create(self, lines: bytes) -> str:
-        """Send the bulk `lines` of one document. Return an empty text if the document was written, else the error."""
+        """Send `lines`, the lines of a bulk request for one document. Return the empty string if the document was
+        written, else the error text."""
         try:
             if self._client is None:  # created in a thread, because this reads the files of the certificates
                 self._client = await asyncio.to_thread(connect, self._settings, _TIMEOUT)

@@ -1,13 +1,14 @@
-"""The HTTP connection to one host of an Elasticsearch cluster, for the client library, and its error texts.
+"""The HTTP connection to one host of an Elasticsearch cluster (a node class for the client library), and its error
+texts.
 
-The library has node classes of its own, but they are not suitable for security events:
+The library has its own node classes, but these are not suitable for security events:
 
-- The node for aiohttp follows redirects, even to plain HTTP. If a connection that was kept open breaks, it sends the
-  request again by itself.
+- The node for aiohttp follows redirects, even to plain HTTP. If a connection that was kept open breaks, this node sends
+  the request again by itself.
 - The node for httpx uses the proxy of the environment, does not accept IPv6 addresses, and in version 8 drops the path of
   the URL.
-- Both convert each body to text for a debug log line (a compressed body by `repr`), which blocks the event loop.
-- Both read and inflate responses of any size, and wait without limit while single bytes arrive.
+- Both nodes convert each body to text for a debug log line (a compressed body by `repr`), which blocks the event loop.
+- Both nodes read and inflate responses of any size, and wait without limit while single bytes arrive.
 """
 
 import asyncio
@@ -24,16 +25,17 @@ from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError
 from forwarder.response_bodies import read_whole
 
 LIMIT = 3 * 1024 * 1024
-"""The maximum size of an inflated response in bytes. A response with 5,000 items that all have an error has about 2 MiB.
-In the worst case, the decoded JSON takes 25 times as much memory."""
+"""The maximum size of an inflated response in bytes. A response with 5,000 items that all have an error has about 2
+MiB. In the worst case, the decoded JSON takes 25 times as much memory."""
 
 _READ_TYPES = ("application/", "text/")
-"""The beginnings of the content types that the client can decode. It decodes a body without a type as JSON or text."""
+"""The beginnings of the content types that the client can decode. The client decodes a body without a content type as
+JSON or text."""
 
 
 _CLOSE = {"connection": "close"}
-"""Sent after a refused request, so that the host name is resolved again. Otherwise, if another server takes the place of one
-that refuses requests, the old one would get them without end."""
+"""The headers of the request after a refused request, so that the host name is resolved again. Otherwise, if another
+server has replaced a server that refuses requests, the old server would still get all requests."""
 
 
 class TooLargeError(elastic_transport.TransportError):
@@ -41,7 +43,7 @@ class TooLargeError(elastic_transport.TransportError):
 
 
 class NodeResponse(NamedTuple):
-    """A response with any status."""
+    """The HTTP response of a node, with any status."""
 
     meta: elastic_transport.ApiResponseMeta
     body: bytes
@@ -58,7 +60,7 @@ class Node(elastic_transport.BaseAsyncNode):
             follow_redirects=False,
             trust_env=False,  # a variable such as HTTPS_PROXY must not change where the events go
         )
-        self._last_headers: Mapping[str, str] = {}  # override all others
+        self._last_headers: Mapping[str, str] = {}  # these headers override all other headers of the next request
 
     async def perform_request(  # type: ignore[override]  # as the library's own async nodes
         self,
@@ -70,12 +72,13 @@ class Node(elastic_transport.BaseAsyncNode):
     ) -> NodeResponse:
         """Send one request, and return its response with any status.
 
-        `request_timeout` is the number of seconds from the start of the request to the end of the response; None means
-        that there is no limit.
+        `request_timeout` is the maximum number of seconds from the start of the request to the end of the response;
+        None means no limit.
 
         Raises:
             elastic_transport.ConnectionTimeout: no complete response arrived in time.
-            elastic_transport.ConnectionError: no response arrived for another reason. The text says what to do.
+            elastic_transport.ConnectionError: no response arrived for another reason. The text of the error says what
+                to do.
             TooLargeError: the response is too large.
             elastic_transport.TransportError: the response cannot be inflated.
         """
@@ -84,7 +87,7 @@ class Node(elastic_transport.BaseAsyncNode):
             method,
             self.base_url + target,
             content=body,
-            # This asks for an uncompressed response; only a proxy may still compress it.
+            # `identity` asks for an uncompressed response, but a proxy may still compress the response.
             headers={"accept-encoding": "identity", **self.headers, **(headers or {}), **self._last_headers},
             timeout=timeout,
         )
@@ -120,14 +123,14 @@ class Node(elastic_transport.BaseAsyncNode):
 def _headers(response: httpx.Response) -> elastic_transport.HttpHeaders:
     """Return the headers of `response` without those that would make the client raise an exception."""
     received = elastic_transport.HttpHeaders(response.headers)
-    received.pop("warning", None)  # the client makes a Python warning of it, which may be raised as an error
+    received.pop("warning", None)  # the client makes a Python warning of this header, which may be raised as an error
     if not str(received.get("content-type", "")).startswith(_READ_TYPES):
         received.pop("content-type", None)  # the client would raise an error that hides the status
     return received
 
 
 async def _content(response: httpx.Response) -> bytes:
-    """Return the body of `response`, inflated if it is gzip.
+    """Return the body of `response`, inflated if it is compressed by gzip.
 
     Raises:
         TooLargeError: the body is larger than `LIMIT`.
@@ -142,7 +145,8 @@ async def _content(response: httpx.Response) -> bytes:
 
 
 def _unreachable(url: str, error: BaseException) -> str:
-    """Return why a request to the host at `url` raised `error`, and what an operator should do."""
+    """Return an error text for a request to the host at `url` that raised `error`: the cause, and what an operator
+    should do."""
     for cause in error_chain(error):
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLCertVerificationError):
             return f"TLS failed ({cause.reason or cause}); if this port speaks plain HTTP, write `http://` in `hosts`"

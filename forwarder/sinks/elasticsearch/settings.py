@@ -18,7 +18,7 @@ from forwarder.ecs.health_document import HEALTH_DATASET
 from forwarder.sink_settings import DeliverySettings, SinkSettings
 
 SETUP_NAME = "okta-forwarder"
-"""Name of the index template and of the ingest pipeline that `forwarder setup elasticsearch` creates."""
+"""The name of the index template and of the ingest pipeline that `forwarder setup elasticsearch` creates."""
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 _NAMESPACE = re.compile(r'[^A-Z\\/*?"<>|,#:\s\x00-\x1f-]+')
@@ -49,7 +49,7 @@ def _username(name: str) -> str:
 
 
 def _check_api_key(key: str) -> None:
-    """Raise ValueError for what cannot be an API key. The message contains no part of `key`."""
+    """Raise ValueError if `key` cannot be an API key. The error text contains no part of `key`."""
     if re.match(r"\s*[{[]", key):
         raise ValueError("`api_key` is JSON, not a key; write only the value of `encoded` in it")
     if not _HEADER_VALUE.fullmatch(key):
@@ -81,30 +81,29 @@ class ElasticsearchSinkSettings(SinkSettings):
     """A sink of kind `elasticsearch`.
 
     Attributes:
-        hosts: URLs of the nodes of one cluster. The default port is that of the scheme (80, 443).
-        api_key: an API key, encoded or as `id:key`. It needs the index privileges `create_doc` and `auto_configure` on the
-            data stream of events; with `rules` also on that of alerts, with `reactions` also on that of actions, and with
-            `ops.heartbeat` also on that of health documents.
+        hosts: URLs of the nodes of one cluster. Default port: 80 for `http`, 443 for `https`.
+        api_key: an API key, encoded or as `id:key`. The key needs the index privileges `create_doc` and
+            `auto_configure` on the data stream of events. With `rules`, it needs them also on the data stream of
+            alerts, with `reactions` also on the data stream of actions, and with `ops.heartbeat` also on the data
+            stream of health documents.
         basic_auth: a user and a password, instead of an API key.
         ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
-        verify_certificate: check the server's certificate. With `false`, anyone on the network path can read
-            and change events.
-        namespace: last part of the name of each data stream.
-        compress: compress requests with gzip. If Elasticsearch runs on the same machine, this only costs CPU
-            time.
-        pipeline: ingest pipeline to use instead of the default of the index; `_none` for no pipeline.
+        verify_certificate: check the server's certificate. With `false`, anyone on the network path can read and change
+            events.
+        namespace: the last part of the name of each data stream.
+        compress: compress requests with gzip. If Elasticsearch runs on the same machine, this only costs CPU time.
+        pipeline: ingest pipeline to use instead of the default pipeline of the index; `_none` for no pipeline.
         preserve_original_event: also store the event as received, in the field `event.original`.
         remove_flattened_debug: store Okta's debug data as single fields, not as one flattened object.
         tags: tags to add to every document.
-        okta_geo: fill `source.geo` and `source.as` from Okta's own data, for a server without GeoIP
-            databases.
-        organization_name: write the name that the org has in the configuration to the field `organization.name`, so that
-            the events of several orgs can be distinguished. Elastic's integration leaves this field empty. Alerts and
-            actions always have the name in `okta_forwarder.org`.
+        okta_geo: fill `source.geo` and `source.as` from Okta's own data, for a server without GeoIP databases.
+        organization_name: write the name that the org has in the configuration to the field `organization.name`, so
+            that the events of several orgs can be distinguished. Elastic's integration leaves this field empty. Alerts
+            and actions always have the name in `okta_forwarder.org`.
         document_format: `ecs` to send ECS documents; `raw` to send events as received to the pipeline of Elastic's Okta
             integration, which must be installed.
-        retention: how long Elasticsearch keeps events, for `forwarder setup elasticsearch`. Without it,
-            events are never deleted.
+        retention: how long Elasticsearch keeps events, for `forwarder setup elasticsearch`. Without this key,
+            Elasticsearch never deletes events.
         ilm_policy: index lifecycle policy to use instead of `retention`.
     """
 
@@ -160,8 +159,9 @@ class ElasticsearchSinkSettings(SinkSettings):
 
     @property
     def org_in_id(self) -> bool:
-        """Whether the `_id` of a document contains the name of the org. It does if there are several orgs, because two of
-        them may send the same uuid. It does not with `raw`, because Elastic's own pipeline sets the `_id`."""
+        """Whether the `_id` of a document contains the name of the org. True if the configuration has several orgs,
+        because two orgs may send the same uuid. Always False for `document_format: raw`, because Elastic's own pipeline
+        sets the `_id`."""
         return self.several_orgs and self.document_format == "ecs"
 
     @property
@@ -176,7 +176,7 @@ class ElasticsearchSinkSettings(SinkSettings):
 
     @property
     def action_stream(self) -> str:
-        """The name of the data stream that holds the reports on what reactions did."""
+        """The name of the data stream of the reports about actions."""
         return f"logs-{ACTION_DATASET}-{self.namespace}"
 
     @property

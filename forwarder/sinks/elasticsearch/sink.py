@@ -1,23 +1,24 @@
-"""The sink `elasticsearch`. It writes ECS documents to these data streams:
+"""The sink `elasticsearch`, which writes ECS documents to these data streams:
 
 - Okta's events to `logs-okta.system-<namespace>`,
 - alerts of rules to `logs-okta_forwarder.alert-<namespace>`,
 - reports about actions of reactions to `logs-okta_forwarder.action-<namespace>`.
 
-Why each event is stored once, and no event is lost:
+Why Elasticsearch stores each event once, and no event is lost:
 
-- Each document is sent as `create`. Its `_id` is the uuid of the event, or org and uuid if there are several orgs.
+- Each document is sent as `create`. Its `_id` is the uuid of the event; with several orgs, it is org and uuid.
   Elasticsearch answers a second copy with the status 409, which counts as delivered. So it is safe to send a request
-  again if its response was lost. Elasticsearch compares an `_id` only within one backing index, so after a rollover it would accept a copy
-  of an earlier event. The store prevents that: it remembers the uuids of earlier events, and does not store a copy.
+  again if its response was lost. Elasticsearch compares an `_id` only within one backing index, so after a rollover,
+  Elasticsearch would accept a copy of an earlier event. The forwarder's store prevents this: the store keeps the uuids
+  of earlier events, and does not store a second copy.
 - The client library does not retry, does not follow redirects, and does not use a proxy of the environment. So only the
   delivery loop decides what is sent again, and only the configuration decides where it is sent.
-- Requests have the parameter `require_data_stream`. So if there is no index template, the events wait. Without the
-  parameter, Elasticsearch would create a plain index with guessed types.
-- If Elasticsearch puts an event into the failure store of the data stream, the event becomes a dead letter, whose
-  reason says so. No dashboard and no rule reads the failure store, so the event must not count as delivered.
-- Alerts and reports about actions are sent by separate requests, after the request with Okta's events. If their data
-  stream cannot be written, they become dead letters, and Okta's events do not wait for them.
+- Requests have the parameter `require_data_stream`. So if Elasticsearch has no index template for the data stream, the
+  events wait. Without the parameter, Elasticsearch would create a plain index with guessed types.
+- If Elasticsearch puts an event into the failure store of the data stream, the event becomes a dead letter with the
+  reason `failure_store`. No dashboard and no rule reads the failure store, so the event must not count as delivered.
+- Alerts and reports about actions are sent by separate requests, after the request with Okta's events. If the data
+  stream of alerts or of reports cannot be written, its events become dead letters, and Okta's events do not wait.
 - An event that the `drop` processor of an ingest pipeline drops counts as delivered, because the operator wants that.
 """
 
@@ -59,14 +60,14 @@ class ElasticsearchSink:
         self._options = settings.options
         self._org_in_id = settings.org_in_id
         self._warning = ""
-        # Each response must name the pipelines that ran, until a response names the right pipeline. If the settings name a
-        # `pipeline`, it is the right one, and there is nothing to check.
+        # Each response must name the pipelines that ran, until a response names the right pipeline. If the settings
+        # name a `pipeline`, that pipeline always runs, so nothing must be checked.
         self._asks_for_pipelines = settings.pipeline is None
         self._document = raw_document if settings.document_format == "raw" else document
         self._lines = Conversion(self._line)
         self._own_lines = Conversion(self._own_line)
-        # This timeout is shorter than that of the worker. So the client notices which host hangs, and uses another host
-        # for the next request.
+        # This timeout is shorter than the timeout of the worker. So the client itself notices which host hangs, and
+        # uses another host for the next request.
         timeout = 0.8 * settings.delivery.timeout
         self._client = connect(settings, timeout, {"content-encoding": "gzip"} if settings.compress else None)
 
@@ -93,7 +94,7 @@ class ElasticsearchSink:
     ) -> BatchResult:
         body = b"".join([line for _, line in lines])
         if self._settings.compress:
-            # Without `mtime`, it fails if the clock is before 1970 or after 2106.
+            # Without `mtime`, the compression fails if the clock is before 1970 or after 2106.
             body = await asyncio.to_thread(igzip.compress, body, 1, mtime=0)
         try:
             response = await (self._bulk_own(body, stream) if stream else self._bulk(body))
@@ -108,7 +109,8 @@ class ElasticsearchSink:
                 verdict, detail = stream.verdict(verdict, detail)
             return response_verdicts.batch_outcome(seqs, verdict, detail, self._wait(error.meta))
         except TooLargeError as error:
-            # The response is too large because it has a long text about each event. Half a batch has a smaller response.
+            # The response is too large because it has a long text about each event. Half of the batch gets a smaller
+            # response.
             return response_verdicts.batch_outcome(
                 seqs, ResponseVerdict(RetryReason.UNKNOWN, split=len(seqs) > 1), error.message
             )
@@ -123,7 +125,9 @@ class ElasticsearchSink:
         lines: list[tuple[str, bytes]],
         stream: OwnStream | None,
     ) -> BatchResult:
-        """Return the result of a batch whose request got a 2xx `response`."""
+        """Return the result of the batch `seqs`, whose request got `response`, a response with a 2xx status. `lines`
+        has the `_id` and the bulk lines of each event. `stream` is the data stream of the forwarder's own events; None
+        for Okta's events."""
         if other := bulk.other_success(response.meta.status, len(seqs)):
             return response_verdicts.batch_outcome(seqs, *other)
         items = bulk.items(response.body, len(seqs), [id_ for id_, _ in lines])
@@ -175,9 +179,10 @@ async def _send_after(
 ) -> BatchResult:
     """Send `own`, the forwarder's own events of a batch (such as alerts), and return one result for the whole batch.
 
-    `earlier` is the result of the events that were sent before. If the sink failed as a whole for these, `own` is not sent
-    now, and its outcome is retry. Otherwise, if events were sent before, a failure of `own` does not count as a failure of
-    the sink as a whole, because the earlier request has not failed as a whole.
+    `earlier` is the result of the events of the batch that were sent before `own`. If the sink failed as a whole for
+    those events, `own` is not sent now, and must be sent again later. Otherwise, if some events were sent before `own`,
+    a failure of `own` does not count as a failure of the whole sink, because the earlier request did not fail as a
+    whole.
     """
     if earlier.whole or earlier.pause:
         return replace(earlier, retry=[*earlier.retry, *(stored.seq for stored in own)])
@@ -192,7 +197,7 @@ async def _send_after(
 
 
 def _no_response(error: elastic_transport.TransportError) -> response_verdicts.ResponseVerdict:
-    """Return the verdict for a request that got no response, but raised `error`."""
+    """Return the verdict for the events of a request that raised `error` instead of getting a response."""
     if response_verdicts.error_verdict(error) is response_verdicts.TLS_UNTRUSTED:
         return response_verdicts.TLS_UNTRUSTED
     if isinstance(error, elastic_transport.ConnectionTimeout):

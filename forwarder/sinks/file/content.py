@@ -1,4 +1,5 @@
-"""Checks whether a sink of kind `file` wrote the lines of a file, so that no other file is truncated or extended."""
+"""Checks whether a sink of kind `file` wrote the lines of a file, so that a sink does not truncate or extend the file
+of another program."""
 
 import os
 import re
@@ -11,7 +12,8 @@ _START = re.compile(rb'\s*\{\s*("|\Z)')
 
 
 def end_of_last_line(file: int, size: int) -> int:
-    """Return the offset after the last line break in the first `size` bytes of `file`; 0 if there is none."""
+    """Return the offset after the last line break in the first `size` bytes of `file`; 0 if these bytes have no line
+    break. `file` is a file descriptor."""
     end = size
     while end:
         start = max(0, end - _CHUNK)
@@ -23,11 +25,12 @@ def end_of_last_line(file: int, size: int) -> int:
 
 
 def is_ours(file: int, length: int, size: int) -> bool:
-    """Whether the last complete line of `file` is a line of a sink. True for an empty file.
+    """Return whether a sink wrote `file`, judged by its last complete line. The result is True for an empty file.
 
-    If the file has no complete line, the result is whether its content is the beginning of such a line.
+    If the file has no complete line, the result is whether its content is the beginning of a line of a sink.
 
-    `length` is the offset at which the last complete line ends, `size` is the size of the file in bytes.
+    `file` is a file descriptor, `length` is the offset at which the last complete line ends, and `size` is the size of
+    the file in bytes.
     """
     if not length:
         return not size or _is_start(os.pread(file, _MOST_READ, 0))

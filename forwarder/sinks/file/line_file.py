@@ -4,13 +4,13 @@ The methods block, so the sink calls them in a thread.
 
 Invariants:
 
-- When `append` returns, the lines are on the disk: the file is fsynced, and its directory too if the file is new.
+- When `append` returns, the lines are on the disk: the file is fsynced, and its directory is fsynced if the file is new.
 - When `append` raises an exception, none of the lines stay in the file. The file is truncated to its length before the
-  batch, now or at the latest before the next line is written.
-- If a crash left a partial last line, it is removed before anything is written after it.
+  batch: at once, or if this fails, before the next line is written.
+- If a crash left a partial last line, this line is removed before anything is written after it.
 - If the last complete line of a file is not a line of a sink, nothing is removed from the file or added to it.
-- No file is ever overwritten, and only one sink writes to a file. The sink locks `<path>.lock` until it ends. It also locks
-  the open file, because the same file may have other names.
+- No file is ever overwritten, and only one sink writes to a file. The sink locks `<path>.lock` until the sink is closed.
+  The sink also locks the open file, because the file may have other names.
 - Before each batch, `append` checks that the open files are still those at `path` and `<path>.lock`. If the file was
   moved, removed or replaced, it is closed, even if it has a partial write, and the file that is now at `path` is opened.
 """
@@ -41,11 +41,12 @@ _NOT_OURS = "no file sink wrote this file, so it is not changed; set another `pa
 class LineFile:
     """The file at `settings.path`, and its rotated files in the same directory.
 
-    If `settings.path` is a link, the file is the one to which it leads, and the rotated files are beside that file.
+    If `settings.path` is a link, the file is the link's target, and the rotated files are in the directory of this
+    target.
     """
 
     def __init__(self, settings: FileSinkSettings, clock: Clock) -> None:
-        """Create only the object. `lock`, `open` and `append` are the first to use the disk."""
+        """Create only the object. The disk is not used before `lock`, `open` or `append` is called."""
         self._settings = settings
         self._path = settings.path
         self._clock = clock
@@ -56,7 +57,8 @@ class LineFile:
         self._partial_write = False  # whether the file may have part of a failed batch after `_length`
 
     def lock(self) -> None:
-        """Lock `<path>.lock` until `close`, so that no other process writes the file. Does nothing if it is locked already.
+        """Lock `<path>.lock` until `close`, so that no other process writes the file. Do nothing if this object has the
+        lock already.
 
         Raises:
             SinkError: another process has the lock.
@@ -75,10 +77,10 @@ class LineFile:
         _close(old)
 
     def open(self) -> None:
-        """Lock and open the file, and remove a partial last line. Does nothing if the file is already open.
+        """Lock and open the file, and remove a partial last line. Do nothing if the file is already open.
 
         Raises:
-            SinkError: another sink writes to this file, it is not a regular file, or its content is not that of a sink.
+            SinkError: another sink writes to this file, the file is not a regular file, or no sink wrote its content.
             OSError: the file cannot be opened.
         """
         if self._file is not None and not _is_at(self._path, self._file):
@@ -95,7 +97,7 @@ class LineFile:
             self._truncate_partial_line()
             sync_directory(folder)
         except (OSError, SinkError):
-            self._close_file()  # so that the next attempt starts from the first step again
+            self._close_file()  # so that the next call of `open` repeats all steps
             raise
 
     def _lock_open_file(self) -> None:
@@ -108,12 +110,13 @@ class LineFile:
             ) from None
 
     def _require_regular_file(self) -> None:
-        """Raise SinkError if `path` is something that cannot keep lines, such as a pipe or a device."""
+        """Raise SinkError if the file at `path` is not a regular file, because a pipe or a device cannot keep lines."""
         if self._path.exists() and not self._path.is_file():
             raise SinkError("it is not a regular file; move it to another place, or set another `path`")
 
     def _let_go(self) -> None:
-        """Close a file that is not at `path` any more. Before that, remove a partial write; if this fails, log a warning."""
+        """Close the open file, which is no longer at `path`. First remove the partial write of a failed batch; if this
+        fails, log a warning."""
         if self._partial_write:
             try:
                 self._truncate_partial_write()
@@ -131,14 +134,14 @@ class LineFile:
         """Append `lines`, each of which ends in a line break, and sync the file.
 
         Raises:
-            SinkError: for the same reasons as in `open`.
-            OSError: the lines could not be written; none of them stay in the file.
+            SinkError: another sink writes to this file, the file is not a regular file, or no sink wrote its content.
+            OSError: the lines could not be written. None of the lines stay in the file.
         """
         self.open()
         assert self._file is not None
         if self._partial_write:
             self._truncate_partial_write()
-        elif os.fstat(self._file).st_size != self._length:  # another program truncated or extended it
+        elif os.fstat(self._file).st_size != self._length:  # another program truncated or extended the file
             self._truncate_partial_line()
         if self._rotation_is_due(len(lines)):
             self._rotate()
@@ -155,7 +158,7 @@ class LineFile:
         self._written_at = self._clock.now()
 
     def close(self) -> None:
-        """Close the file and unlock it. Safe to call twice."""
+        """Close the file and unlock `<path>.lock`. A second call does nothing."""
         self._close_file()
         self._lock, lock = None, self._lock
         _close(lock)
@@ -166,10 +169,11 @@ class LineFile:
         _close(file)
 
     def _truncate_partial_line(self) -> None:
-        """Set `_length` and `_written_at` from the file. If its last line has no line break, remove this line: a crash left it.
+        """Set `_length` and `_written_at` from the file. If the last line of the file has no line break, remove this
+        line, because a crash left it.
 
         Raises:
-            SinkError: the content of the file is not that of a sink.
+            SinkError: no sink wrote the content of the file.
         """
         assert self._file is not None
         status = os.fstat(self._file)
@@ -189,7 +193,7 @@ class LineFile:
             )
 
     def _truncate_partial_write(self) -> None:
-        """Remove what a failed batch left in the file. If that fails, the next `append` tries again to remove it.
+        """Remove the part of a failed batch that is in the file. If this fails, the next `append` tries again.
 
         Raises:
             OSError: the file could not be truncated.
@@ -201,7 +205,8 @@ class LineFile:
     # Rotation
 
     def _rotation_is_due(self, size: int) -> bool:
-        """Whether to rotate before writing `size` bytes. A batch is never split between two files."""
+        """Return whether the file must be rotated before a batch of `size` bytes is written. A batch is never split
+        between two files."""
         if not self._length:
             return False
         period = max(1, int(self._settings.rotate_age * SECOND))  # periods of a day begin at midnight UTC
@@ -213,8 +218,8 @@ class LineFile:
     def _rotate(self) -> None:
         assert self._file is not None
         stamp = to_datetime(self._clock.now()).strftime("%Y%m%dT%H%M%SZ")
-        # The number is higher than that of each existing file of this second, even if a lower number is free. So the order
-        # of the names is the order in which the files were rotated.
+        # The new number is higher than the numbers of all existing files of this second, even if a lower number is
+        # free. So the order of the names is the order in which the files were rotated.
         path = self._settings.real_path
         number = max((number for at, number, _ in _rotated(path) if at == stamp), default=0) + 1
         path.rename(rotated_path(path, stamp, number))
@@ -222,10 +227,11 @@ class LineFile:
         self._remove_oldest(path, stamp)
 
     def _remove_oldest(self, current: Path, newest: str) -> None:
-        """Remove the oldest rotated files of `current`, so that `max_files` are left. `newest` is the time in the name of the
-        newest file.
+        """Remove the oldest rotated files of `current`, so that `max_files` rotated files are left. `newest` is the
+        time in the name of the file that was rotated last.
 
-        A file with a later time in its name was rotated before the clock was set back, so it counts as the oldest.
+        A file with a later time than `newest` in its name was rotated before the clock was set back, so such a file
+        counts as the oldest.
         """
         if self._settings.max_files is None:
             return
@@ -238,14 +244,15 @@ class LineFile:
 
 
 def _rotated(path: Path) -> list[tuple[str, int, Path]]:
-    """Return each rotated file of `path` as (time, number within this second, path), in the order of their names."""
+    """Return the rotated files of `path`, in the order of their names. For each file, return the time in its name, its
+    number within this second, and its path."""
     name = re.compile(re.escape(path.stem) + r"-(\d{8}T\d{6}Z)(?:-(\d+))?" + re.escape(path.suffix))
     found = ((name.fullmatch(file.name), file) for file in path.parent.iterdir())
     return sorted((match[1], int(match[2] or 1), file) for match, file in found if match)
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
-    """Whether the open file `descriptor` is the file at `path`."""
+    """Return whether the open file `descriptor` is the file at `path`."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except OSError:
@@ -253,7 +260,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _close(descriptor: int | None) -> None:
-    """Close `descriptor` unless it is None. Errors are ignored, because the data is already synced."""
+    """Close `descriptor` unless it is None. Ignore errors, because the data is fsynced already."""
     if descriptor is not None:
         with suppress(OSError):
             os.close(descriptor)

@@ -1,4 +1,4 @@
-"""The paths of a file sink's lock file and rotated files, and the paths that a file sink must not use."""
+"""Returns the paths of a file sink's lock file and rotated files, and finds paths that a file sink must not use."""
 
 import errno
 import os
@@ -9,18 +9,20 @@ from forwarder.safe_files import FileIdentity, identities
 
 
 def lock_path(path: Path) -> Path:
-    """Return the lock file of the sink that writes `path`."""
+    """Return the path of the lock file of the sink that writes `path`."""
     return Path(f"{path}.lock")
 
 
 def rotated_path(path: Path, stamp: str, number: int) -> Path:
-    """Return the path of a file that was rotated at the time `stamp`. `number`, from 1, counts the files of this second."""
+    """Return the path to which the file `path` is renamed when it is rotated at the time `stamp`. `number` is the
+    number of the file, from 1, among the files that are rotated in this second."""
     ending = "" if number == 1 else f"-{number}"
     return path.parent / f"{path.stem}-{stamp}{ending}{path.suffix}"
 
 
 def place_problem(path: Path) -> str:
-    """Return the reason why no sink can ever write the file at `path` or the files beside it; empty if there is no reason."""
+    """Return the problem that prevents every sink from writing the file at `path`, its lock file or its rotated files;
+    empty if there is no such problem."""
     lock = lock_path(path)
     real = Path(os.path.realpath(path))  # rotated files are beside this file, even if `path` is a link to it
     for file in (path, lock, rotated_path(real, "20260101T120000Z", 999)):
@@ -35,9 +37,11 @@ def place_problem(path: Path) -> str:
 
 
 def path_problems(paths: Mapping[str, Path], store: Iterable[Path], read: Iterable[Path]) -> Iterator[str]:
-    """Yield a problem for each file that a sink would write although another part of the forwarder uses the file.
+    """Yield one problem, as a line of text, for each file that a sink would write although another part of the
+    forwarder uses the file.
 
-    `paths` has the file of each sink, `store` the files of the store, `read` the configuration and the files that it names.
+    `paths` has the file of each sink, by name of the sink. `store` has the files of the store. `read` has the files of
+    the configuration and the files that the configuration names.
     """
     of_store, of_config, of_sinks = identities(*store), identities(*read), identities(*paths.values())
     before: list[tuple[str, set[FileIdentity]]] = []

@@ -14,15 +14,14 @@ class FileSinkSettings(SinkSettings):
     """A file of JSON lines on this machine.
 
     Attributes:
-        path: the file to write. Its directory is created if it does not exist. If the file is a link, the
-            rotated files are beside the file to which it leads. If another program wrote the file, the
-            sink does not change it, and waits until it is moved.
+        path: the file to write. Its directory is created if it does not exist. If the file is a link, the rotated files
+            are in the directory of the link's target. If another program wrote the file, the sink does not change the
+            file, and waits until someone moves it.
         format: `ecs` for the documents that Elasticsearch gets, `raw` for the events as received.
-        rotate_bytes: rotate the file before it grows beyond this size. A rotated file has the time in its
-            name.
-        rotate_age: also rotate the file when a new period of this length begins. With `1d`, each file holds
-            one day (UTC).
-        max_files: how many rotated files to keep; the oldest ones are removed. Without it, all are kept.
+        rotate_bytes: rotate the file before it grows beyond this size. A rotated file has the time in its name.
+        rotate_age: also rotate the file when a new period of this length begins. With `1d`, each file holds one day
+            (UTC).
+        max_files: how many rotated files to keep; the oldest files are removed. Without this key, all files are kept.
     """
 
     kind: Literal["file"] = "file"
@@ -34,5 +33,5 @@ class FileSinkSettings(SinkSettings):
 
     @property
     def real_path(self) -> Path:
-        """The file that the sink writes, with the links in `path` resolved as they are now."""
+        """The path of the file that the sink writes, with the links in `path` resolved as they are now."""
         return Path(os.path.realpath(self.path))

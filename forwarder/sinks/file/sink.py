@@ -1,4 +1,5 @@
-"""The sink `file`. It writes events as lines of JSON to a file: an archive that needs only a disk."""
+"""The sink `file`, which writes each event as a line of JSON to a file. The file is an archive that needs only a
+disk."""
 
 import asyncio
 import errno
@@ -28,10 +29,10 @@ _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
 
 class FileSink:
-    """The `core.ports.Sink` for a file. An event counts as delivered when it is written and synced."""
+    """The `core.ports.Sink` for a file. An event counts as delivered when its line is written and fsynced."""
 
     def __init__(self, name: str, settings: FileSinkSettings, clock: Clock) -> None:
-        """Lock the file. Then, in the background, open it and remove a partial last line.
+        """Lock the file. Then open the file and remove a partial last line, in the background.
 
         Raises:
             SinkError: another process writes to this file.
@@ -41,7 +42,7 @@ class FileSink:
         self._file = LineFile(settings, clock)
         self._closed = False
         self._lines = Conversion(self._line)
-        # The sink has a thread of its own: if the disk hangs, the threads that everything else shares stay free.
+        # The sink has its own thread, so that a disk that hangs does not block the threads that other code shares.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sink-{name}")
         with suppress(OSError):  # the disk may not be mounted yet; each `append` tries to lock again
             self._file.lock()
@@ -60,10 +61,10 @@ class FileSink:
             )
 
     async def send(self, batch: Sequence[StoredEvent]) -> BatchResult:
-        """Write `batch` to the file; see `core.ports.Sink.send`.
+        """Write `batch` to the file, and return the result.
 
-        If this call is cancelled, the lines may still be written. The worker sends the batch again, so the file may contain
-        an event twice, with the same uuid.
+        If this call is cancelled, the lines may still be written. The worker then sends the batch again, because an
+        event must not be lost. So the file may contain an event twice, with the same uuid.
         """
         return await self._lines.send(batch, self._append)
 
@@ -76,7 +77,8 @@ class FileSink:
 
     def _line(self, event: Event) -> bytes:
         if self._settings.format == "raw":
-            # In a JSON string, line breaks are always escaped. So these are between tokens, and have no meaning.
+            # In a JSON string, line breaks are always escaped. So an unescaped line break is between tokens, and has no
+            # meaning.
             return event.body.translate(_LINE_BREAKS)
         return msgspec.json.encode(document_of(event, DocumentOptions()))
 
@@ -85,7 +87,7 @@ class FileSink:
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._file.append, data)
         except (OSError, SinkError) as error:
-            # It may be the lock file or the folder that cannot be used.
+            # The error names the file that cannot be used, which may be the lock file or the directory.
             detail = f"{getattr(error, 'filename', None) or self._settings.path}: {_message(error)}"
             return BatchResult(
                 retry=seqs, reason=RetryReason.DISK, detail=detail, hint=_hint(error), pause=True, whole=True
@@ -98,7 +100,7 @@ def _message(error: Exception) -> str:
 
 
 def _hint(error: Exception) -> str:
-    """Return what an operator should do about `error`, which the file raised."""
+    """Return what an operator should do about `error`, which a method of `LineFile` raised."""
     if isinstance(error, OSError):
         return _HINTS.get(error.errno or 0, "check the disk and the path")
-    return "do what the detail says"  # the text of each SinkError says it
+    return "do what the detail says"  # the text of each SinkError says what to do

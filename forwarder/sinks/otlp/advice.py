@@ -1,4 +1,5 @@
-"""Builds the error text for a request that an OTLP server did not accept: the cause, and what an operator should do."""
+"""Builds the error text for a request that an OTLP server did not accept. The text has the cause, and what an operator
+should do."""
 
 import socket
 import ssl
@@ -27,8 +28,9 @@ _WANTS_TLS = (
     b"speaking plain HTTP to an SSL-enabled server port",
     b"This combination of host and port requires TLS",
 )
-"""The texts with which Go servers, nginx, Apache and Tomcat answer a request in plain HTTP on a TLS port. The texts are whole
-phrases, because a response with the status 400 may also quote an event, which may contain a single word of them."""
+"""The texts with which Go servers, nginx, Apache and Tomcat answer a request in plain HTTP on a TLS port. Each text is
+a whole phrase, because a response with the status 400 may also quote an event, and an event may contain a single word
+of a phrase."""
 
 _GRPC = (
     ("certificate_verify_failed", _UNTRUSTED),
@@ -42,21 +44,22 @@ _GRPC = (
     ("dns resolution failed", _NAME),
     ("connection refused", _NOTHING),
 )
-"""Pairs of a text and an advice. The advice applies if the details of a gRPC status contain the text."""
+"""Pairs of a text and the advice that applies if the details of a gRPC status contain the text."""
 
 
 def posted(url: str) -> str:
-    """Return `url` without its query, which may hold a secret."""
+    """Return `url` without its query, because the query may contain a secret."""
     return url.partition("?")[0]
 
 
 def no_response(url: str, causes: Sequence[BaseException]) -> str:
-    """Return the error text for a request to `url` that got no HTTP response. `causes` is the chain of exceptions."""
+    """Return the error text for a request to `url` that got no HTTP response. `causes` is the chain of exceptions, the
+    outermost exception first."""
     return f"{posted(url)}: {_reason(url, causes)}"
 
 
 def grpc_status(url: str, text: str, *, uses_tls: bool) -> str:
-    """Return `text`, the text of a gRPC status. If its cause is known, `url` and advice are added to it."""
+    """Return `text`, the text of a gRPC status. If the text shows a known cause, put `url` and advice before it."""
     lower = text.lower()
     found = next((advice for sign, advice in _GRPC if sign in lower), "")
     if not found and "socket closed" in lower:
@@ -66,7 +69,8 @@ def grpc_status(url: str, text: str, *, uses_tls: bool) -> str:
 
 
 def http_status(settings: OtlpSinkSettings, status: int) -> str:
-    """Return advice about a response with the HTTP `status`, for a request that would fail again in the same way."""
+    """Return what an operator should do about a response with the HTTP status `status`, after which a retry alone would
+    fail again."""
     if status in (401, 403, 407):
         return "check `headers`: the server does not accept the credentials in them"
     path = urlsplit(settings.url).path
@@ -77,9 +81,10 @@ def http_status(settings: OtlpSinkSettings, status: int) -> str:
 
 
 def is_plain_http_to_tls(status: int, content: bytes) -> bool:
-    """Whether a server with TLS sent this response because the request was in plain HTTP.
+    """Return whether a server with TLS sent a response with `status` and the body `content` because the request was in
+    plain HTTP.
 
-    If this is False for a response with the status 400, the status means that the events are malformed.
+    If the result is False for a response with the status 400, the status means that the events are malformed.
     """
     return status == 400 and any(text in content for text in _WANTS_TLS)
 

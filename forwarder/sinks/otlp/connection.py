@@ -1,10 +1,10 @@
-"""An HTTP adapter for `requests`. Another thread can close its connection, and it skips interim responses (1xx).
+"""An HTTP adapter for `requests` whose connection another thread can close, and which skips interim responses (1xx).
 
 The timeouts of `requests` apply only to the time between two bytes. So a server that slowly sends single bytes can keep
 a call, its thread and its file descriptor busy without limit. Only closing the socket ends such a call.
 
-`http.client` skips interim responses only if their status is 100. It would treat an interim response with another status,
-such as 103, as the response, and the real response as that of the next request on this connection.
+`http.client` skips an interim response only if its status is 100. It treats an interim response with another status,
+such as 103, as the response, and the real response as the response to the next request on the connection.
 """
 
 import contextlib
@@ -20,11 +20,13 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 _MOST_INTERIM = 20
-"""After this many interim responses to one request, the connection is closed. Servers send one or two."""
+"""The maximum number of interim responses to one request. Above this number, the connection is closed. Servers send one
+or two interim responses."""
 
 
 class AbortableAdapter(HTTPAdapter):
-    """An adapter with one connection at a time. `abort` closes this connection, and any connection opened later."""
+    """An adapter with one connection at a time. `abort` closes this connection, and every connection that is opened
+    later."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -13,7 +13,7 @@ from forwarder.sinks.otlp.settings import OtlpSinkSettings
 from forwarder.sinks.response_verdicts import ResponseVerdict
 
 RESPONSE_LIMIT = 64 * 1024
-"""The maximum size of a response in bytes. A real response has a few hundred at most."""
+"""The maximum size of a response in bytes. A response of an OTLP server has at most a few hundred bytes."""
 
 
 class ExportResult(msgspec.Struct, frozen=True):
@@ -22,7 +22,7 @@ class ExportResult(msgspec.Struct, frozen=True):
     Attributes:
         verdict: the verdict for all records of the request.
         detail: the server's own text, or the error.
-        wait: the number of seconds that the server asked us to wait; None if it did not ask.
+        wait: the number of seconds that the server asked the forwarder to wait; None if the server did not ask.
         refused: the number of records that the server refused although it accepted the request (partial_success).
     """
 
@@ -33,10 +33,11 @@ class ExportResult(msgspec.Struct, frozen=True):
 
     @property
     def keeps_connection(self) -> bool:
-        """Whether the next request may use the same connection.
+        """Whether the next request may use the connection of this request.
 
-        After a failure, a new connection is opened, for which the host name is resolved again. Otherwise a server that
-        refuses requests, for example because it was replaced by another one, would get them without end.
+        After a failure, the next request opens a new connection, for which the host name is resolved again. Otherwise a
+        server that refuses requests, for example because another server has replaced it, would get all further
+        requests.
         """
         return self.verdict.retry is None or self.verdict.split
 
@@ -48,13 +49,15 @@ _NO_REQUEST = ExportResult(response_verdicts.UNKNOWN, "the exporter made no requ
 class Exporter(ABC):
     """Sends requests through the SDK's exporter, and records the responses.
 
-    The SDK's exporter itself returns only success or failure. It uses a session (HTTP) or a stub (gRPC) of ours, which
-    records the response. The exporter is called with an empty batch, and our session or stub replaces the empty request by
-    `request`, which is encoded already: the SDK's encoder takes several times as long as our module `record`.
+    The SDK's exporter itself returns only success or failure. So it gets a session (HTTP) or a stub (gRPC) of ours,
+    which records the response. `export` calls the SDK's exporter with an empty batch, and our session or stub sends
+    `request` instead of the empty request. `request` is encoded by our module `record`, because the SDK's encoder takes
+    several times as long.
 
     Attributes:
-        result: the result of the last request; None if no request was made. A subclass sets it.
-        request: the encoded request to send.
+        result: the result of the last request; None if no request was sent. The session or the stub sets this
+            attribute.
+        request: the encoded request that must be sent.
         records: the number of log records in `request`.
     """
 
@@ -69,13 +72,15 @@ class Exporter(ABC):
 
     @abstractmethod
     def connect(self) -> LogRecordExporter:
-        """Create the SDK's exporter. This is called in the thread of the first `export`, so it may read files."""
+        """Return a new exporter of the SDK. The first `export` calls this method in its own thread, so the method may
+        read files."""
 
     def abort(self) -> None:  # noqa: B027  # the SDK's own shutdown ends a call over gRPC
         """Close the connection of a request that runs in another thread, so that the request ends at once."""
 
     def export(self, request: bytes, records: int) -> ExportResult:
-        """Send the encoded `request`, with `records` log records, and return its result. Blocks the thread."""
+        """Send the encoded `request`, which has `records` log records, and return the result. This blocks the thread
+        until the server has answered."""
         self.result, self.request, self.records = None, request, records
         self._exporter = exporter = self._exporter or self.connect()
         if self._closed:
@@ -85,7 +90,7 @@ class Exporter(ABC):
         return self.result or _NO_REQUEST
 
     def close(self) -> None:
-        """Close the connection. If another thread runs `export`, that call ends."""
+        """Close the connection. If another thread is in a call of `export`, this call ends."""
         self._closed = True
         self.abort()
         if self._exporter is not None:
@@ -93,10 +98,11 @@ class Exporter(ABC):
 
 
 def decoded_response(content: bytes) -> ExportLogsServiceResponse | None:
-    """Decode `content` as the response of an OTLP server in protobuf; None if it is not such a response.
+    """Return the response message of an OTLP server from `content`, which is protobuf; None if `content` is not such a
+    message.
 
     Protobuf can decode nearly any bytes as unknown fields. So a response that is not empty must have the field
-    `partial_success`, which is the only field of this message.
+    `partial_success`, which is the only field of the message.
     """
     try:
         message = ExportLogsServiceResponse.FromString(content)

@@ -1,8 +1,8 @@
-"""OTLP over gRPC: the SDK's exporter, with a stub of our own that reads the response.
+"""Sends OTLP over gRPC, by the SDK's exporter with a stub of our own that reads the response.
 
-Without our stub, the exporter returns only success or failure, without a status code. It never reads `partial_success`, and
-it retries by itself until its timeout. Our stub makes each call with a request that is encoded already, and records the
-response. The only place to insert it is the method in which the exporter creates its channel.
+With its own stub, the exporter returns only success or failure, without a status code, never reads `partial_success`,
+and retries by itself until its timeout. Our stub sends a request that is encoded already, and records the response. The
+only place to insert our stub is the method in which the exporter creates its channel.
 """
 
 from pathlib import Path
@@ -32,20 +32,22 @@ _CHANNEL = (
     ("grpc.max_receive_message_length", RESPONSE_LIMIT),
 )
 _NEVER = (grpc.StatusCode.OK,)
-"""The status codes after which the exporter retries. OK is not an error, so the exporter never retries. An empty tuple would
-not do, because it stands for the exporter's default."""
+"""The status codes after which the exporter retries. OK is not an error, so the exporter never retries. An empty tuple
+cannot be used, because the exporter would replace it by its default."""
 
 _METHOD = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 _RESPONSE_TOO_LARGE = "CLIENT: Received message larger than max"
-"""Part of gRPC's text if the response is too large. If the request is too large, the text has SERVER in place of CLIENT."""
+"""A part of gRPC's error text about a response that is too large. If the request is too large, the text has SERVER
+instead of CLIENT."""
 _EITHER_TOO_LARGE = "Decompressed message larger than max"
-"""Part of gRPC's text if the response is too large. C++ and Python servers also use it if the request is too large."""
+"""A part of gRPC's error text about a response that is too large. Servers in C++ and Python use this text also for a
+request that is too large."""
 
 _STATUS_DETAILS = "grpc-status-details-bin"
 
 
 class GrpcExporter(Exporter):
-    """The exporter over gRPC."""
+    """Sends requests over gRPC."""
 
     def connect(self) -> LogRecordExporter:
         settings = self.settings
@@ -66,7 +68,8 @@ class GrpcExporter(Exporter):
         )
 
     def accepted(self, content: bytes | None) -> ExportResult:
-        """Return the result of a call that ended with the status OK and the response `content`; None if it had no message."""
+        """Return the result of a call that ended with the status OK. `content` is the encoded response; None if the
+        server sent no response message."""
         message = None if content is None else decoded_response(content)
         if message is None:
             return ExportResult(response_verdicts.REFUSED, f"{self.settings.url}: not the response of an OTLP server")
@@ -75,7 +78,7 @@ class GrpcExporter(Exporter):
         return ExportResult(response_verdicts.DELIVERED, partial.error_message, refused=refused)
 
     def failed(self, call: Any) -> ExportResult:
-        """Return the result of a `call` that ended with another status than OK."""
+        """Return the result of `call`, a call that ended with a status other than OK."""
         code, text = call.code().name, call.details() or ""
         if _RESPONSE_TOO_LARGE in text or (_EITHER_TOO_LARGE in text and self.records == 1):
             # This is not a rejection: the server may have accepted the event, and its next response may be shorter.
@@ -88,14 +91,14 @@ class GrpcExporter(Exporter):
 
 
 class _Stub:
-    """Sends an encoded request, and records the response. It replaces the generated stub."""
+    """Sends an encoded request, and records the response. This class replaces the stub that gRPC generates."""
 
     def __init__(self, channel: grpc.Channel, exporter: GrpcExporter) -> None:
         self._exporter = exporter
         self._call = channel.unary_unary(_METHOD)
 
     def Export(self, request: object, metadata: Any, timeout: float) -> None:  # noqa: ARG002, N802  # the stub's
-        """Send `Exporter.request`, and record the response in `Exporter.result`.
+        """Send `Exporter.request`, and record the response in `Exporter.result`. `request` is ignored.
 
         Raises:
             grpc.RpcError: the server did not accept the request.
@@ -111,7 +114,7 @@ class _Stub:
 
 
 class _ExporterWithStub(OTLPLogExporter):
-    """The SDK's exporter, whose channel uses our stub."""
+    """The SDK's exporter with our stub in place of its own."""
 
     def __init__(self, owner: GrpcExporter, **settings: Any) -> None:
         self._owner = owner  # set first, because the base class creates the channel in its constructor
@@ -134,7 +137,8 @@ def _credentials(settings: OtlpSinkSettings) -> grpc.ChannelCredentials:
 
 
 def _wait(call: Any) -> float | None:
-    """Return the seconds to wait that the server states as a RetryInfo in the status of `call`; None if it states none."""
+    """Return the number of seconds that the server asks the forwarder to wait, from the RetryInfo in the status of
+    `call`; None if the status has no RetryInfo."""
     details = dict(call.trailing_metadata() or ()).get(_STATUS_DETAILS)
     if not isinstance(details, bytes):
         return None

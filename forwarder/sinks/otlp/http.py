@@ -1,8 +1,8 @@
-"""OTLP over HTTP: the SDK's exporter, with a session of our own that reads the response.
+"""Sends OTLP over HTTP, by the SDK's exporter with a `requests` session of our own that reads the response.
 
-Without our session, the exporter treats every status below 400 as success, even a redirect. It never reads the body, does
+With its own session, the exporter treats every status below 400 as success, even a redirect, never reads the body, does
 not distinguish a rejected batch (400) from a busy server (503), and retries by itself. Our session gets each response
-before the exporter does. It records the result, and raises an exception unless the server accepted the request. The
+before the exporter does, records the result, and raises an exception unless the server accepted the request. The
 exporter does not retry after this exception.
 """
 
@@ -36,7 +36,7 @@ _PROTOBUF = ("application/x-protobuf", "application/protobuf")
 
 
 class HttpExporter(Exporter):
-    """The exporter over HTTP with protobuf."""
+    """Sends requests over HTTP, in protobuf."""
 
     def __init__(self, settings: OtlpSinkSettings, clock: Clock) -> None:
         super().__init__(settings, clock)
@@ -54,7 +54,7 @@ class HttpExporter(Exporter):
             max_request_size=0,
             meter_provider=NoOpMeterProvider(),
         )
-        # These must be set here, after the exporter has set them from the environment.
+        # These attributes must be set after the exporter has set them from the environment.
         session.verify = str(settings.ca_file) if settings.ca_file else True
         session.cert = (str(settings.cert_file), str(settings.key_file)) if settings.cert_file else None
         return exporter
@@ -64,11 +64,11 @@ class HttpExporter(Exporter):
 
 
 class _NotAcceptedError(Exception):
-    """The server did not accept the request. The reason is in `Exporter.result`."""
+    """The server did not accept the request. `Exporter.result` has the reason."""
 
 
 class _Session(requests.Session):
-    """Sends `exporter.request` exactly as the settings say, and records the response in `exporter.result`."""
+    """Sends `exporter.request` with the headers of the settings, and records the response in `exporter.result`."""
 
     def __init__(self, exporter: HttpExporter) -> None:
         super().__init__()
@@ -87,7 +87,8 @@ class _Session(requests.Session):
         }
 
     def request(self, method: str | bytes, url: str | bytes, *_: Any, **options: Any) -> requests.Response:
-        """Send `Exporter.request` in place of the SDK's request.
+        """Send `Exporter.request` instead of the SDK's request, and return the response if the server accepted the
+        request.
 
         Only our own headers are sent, because some of the SDK's headers come from the environment.
 
@@ -100,14 +101,14 @@ class _Session(requests.Session):
             response = super().request(
                 method,
                 url,
-                # Without `mtime`, it fails if the clock is before 1970 or after 2106.
+                # Without `mtime`, the compression fails if the clock is before 1970 or after 2106.
                 data=igzip.compress(exporter.request, 1, mtime=0) if self._gzip else exporter.request,
                 headers=self._request_headers,
                 timeout=options["timeout"],
                 allow_redirects=False,
                 stream=True,
             )
-            # Not inflated here, because a few bytes of gzip can become gigabytes.
+            # The body is not inflated here, because a few bytes of gzip can become gigabytes.
             content: bytes = response.raw.read(RESPONSE_LIMIT + 1, decode_content=False)
             response.close()
         # Some malformed responses raise other exceptions than OSError and HTTPError.
@@ -126,7 +127,8 @@ class _Session(requests.Session):
         return response
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002  # the library's
-        """Return None, because redirects are not followed. The library would raise an exception for a malformed address."""
+        """Return None, because redirects are not followed. The library's own method raises an exception if the redirect
+        has a malformed address."""
         return None
 
     def _read(self, response: requests.Response, received: bytes) -> ExportResult:
@@ -148,7 +150,8 @@ class _Session(requests.Session):
             return ExportResult(response_verdicts.CONNECTION, text)
         message = _decode(response, content)
         if message is None:
-            # If this counted as delivered, all events would be lost at a web server that answers 200 to everything.
+            # If such a response counted as delivered, a web server that answers 200 to every request would lose all
+            # events.
             hint = advice.http_status(settings, status)
             detail = detail if received else f"{detail} without a body, of the type {_kind(response)}"
             text = f"{advice.posted(settings.url)}: this is not the response of an OTLP server: {detail[:500]}; {hint}"
@@ -158,10 +161,11 @@ class _Session(requests.Session):
 
 
 def _is_cut(response: requests.Response, received: bytes) -> bool:
-    """Whether the body may be incomplete.
+    """Return whether `received`, the body of `response`, may be incomplete.
 
-    It is incomplete if the connection ended before the number of bytes in `Content-Length` arrived. It may be incomplete if it
-    is empty and its length is not known, because then only the end of the connection marks its end.
+    The body is incomplete if the connection ended before as many bytes arrived as `Content-Length` says. The body may
+    be incomplete if it is empty and its length is unknown, because then only the end of the connection marks the end of
+    the body.
     """
     raw = response.raw
     if raw.length_remaining is None and not raw.chunked:  # only the end of the connection ends the body
@@ -174,7 +178,8 @@ def _kind(response: requests.Response) -> str:
 
 
 def _plain(response: requests.Response, content: bytes) -> bytes | None:
-    """Return `content`, inflated if `response` is compressed; None if it is larger than 64 KiB or cannot be inflated."""
+    """Return `content`, the body of `response`, inflated if it is compressed. Return None if the body is larger than 64
+    KiB or cannot be inflated."""
     try:
         body = BoundedBody(response.headers.get("Content-Encoding", ""), RESPONSE_LIMIT)
         body.feed(content)
@@ -184,15 +189,18 @@ def _plain(response: requests.Response, content: bytes) -> bytes | None:
 
 
 def _decode(response: requests.Response, content: bytes | None) -> ExportLogsServiceResponse | None:
-    """Decode `content` as the response of an OTLP server, which is protobuf, JSON or empty; None if it is something else.
+    """Return the response message of an OTLP server from `content`, which must be protobuf, JSON or empty; None if
+    `content` is not such a message.
 
-    Without this check, the answer of another server with the status 200, often JSON about an error, would count as delivered.
+    Without this check, events would be lost: a response of another server with the status 200, often JSON about an
+    error, would count as delivered.
     """
     kind = _kind(response)
     if content is None:
         return None
     if not content:
-        # An OTLP message without fields has no bytes. A web server that answers 200 to everything sends a type of its own.
+        # An OTLP message without fields has no bytes. A web server that answers 200 to every request sends another
+        # content type.
         return ExportLogsServiceResponse() if kind in ("", *_PROTOBUF) else None
     if kind in _PROTOBUF:
         return decoded_response(content)
@@ -210,7 +218,8 @@ def _decode(response: requests.Response, content: bytes | None) -> ExportLogsSer
 
 
 def _detail(response: requests.Response, content: bytes | None) -> str:
-    """Return a text with the HTTP status and the server's own text or, for a redirect, its target."""
+    """Return a text with the HTTP status and the server's own text. For a redirect, the text has the address to which
+    it leads instead of the server's text."""
     status = f"HTTP {response.status_code}"
     if target := response.headers.get("Location"):
         return f"{status} to {target.partition('?')[0]}"

@@ -3,7 +3,7 @@
 | record                 | from the event                                                                    |
 |------------------------|-----------------------------------------------------------------------------------|
 | Timestamp              | `published`                                                                       |
-| ObservedTimestamp      | when the forwarder received it                                                    |
+| ObservedTimestamp      | when the forwarder received the event                                             |
 | SeverityNumber, Text   | `severity`: DEBUG 5, INFO 9, WARN 13, ERROR 17; any other text is kept, with 0    |
 | EventName              | `eventType`                                                                       |
 | Body                   | `displayMessage`; if Okta sent none, `eventType`                                  |
@@ -27,24 +27,26 @@ from forwarder.core.time import Micros
 from forwarder.ecs.attributes import AttributeValue, log_view
 
 UID = "log.record.uid"
-"""OpenTelemetry's name of the attribute that identifies a record. All copies of a record have the same value."""
+"""OpenTelemetry's name of the attribute that identifies a record. All copies of a record have the same value of this
+attribute."""
 
 _SCOPE = InstrumentationScope(name="okta-forwarder", version=version("okta-forwarder"))
 _MAX_NANOS = 2**64 - 1
 
 
 class EncodedRecord(msgspec.Struct, frozen=True):
-    """A LogRecord in protobuf (`data`), and the name of the org to whose Resource it belongs."""
+    """A LogRecord, encoded as protobuf (`data`), and the name of the org to whose Resource the record belongs
+    (`org`)."""
 
     org: str
     data: bytes
 
 
 def record(event: Event) -> EncodedRecord:
-    """Convert `event` to a log record, encoded as protobuf.
+    """Return `event` as a log record, encoded as protobuf.
 
     Raises:
-        UnmappableError: a record cannot hold a value of the event; the text names the field.
+        UnmappableError: a log record cannot hold a value of `event`. The text of the error names the field.
     """
     view = log_view(event)
     view.attributes[UID] = event.uuid
@@ -80,9 +82,10 @@ def record(event: Event) -> EncodedRecord:
 
 
 def request(records: Sequence[EncodedRecord]) -> bytes:
-    """Return an ExportLogsServiceRequest with `records`, encoded as protobuf, with one ResourceLogs for each org.
+    """Return an ExportLogsServiceRequest with `records`, encoded as protobuf. The request has one ResourceLogs for each
+    org.
 
-    The encoded records are copied: only the tags and lengths of the fields around them are added.
+    The function copies the encoded records, and adds only the tags and lengths of the fields that contain them.
     """
     by_org: dict[str, list[bytes]] = {}
     for made in records:
@@ -98,9 +101,9 @@ def _resource_logs(org: str, records: list[bytes]) -> bytes:
     return _field(_RESOURCE_LOGS, resource + _field(_SCOPE_LOGS, scope))
 
 
-# The records are encoded here, without the protobuf library. An event has about eighty attributes, and to set each of them in
-# a protobuf message takes three times as long. The library encodes what a request has only once.
-# The format: https://protobuf.dev/programming-guides/encoding/
+# The code below encodes records without the protobuf library: an event has about eighty attributes, and to set each of
+# them in a protobuf message takes three times as long. The library encodes only the parts that a request has once. The
+# format: https://protobuf.dev/programming-guides/encoding/
 
 _RESOURCE_LOGS, _SCOPE_LOGS, _LOG_RECORDS = b"\x0a", b"\x12", b"\x12"
 """Tags of the fields ExportLogsServiceRequest.resource_logs, ResourceLogs.scope_logs, ScopeLogs.log_records."""
@@ -115,7 +118,7 @@ _STRING, _BOOL, _INT, _DOUBLE, _ARRAY, _VALUES = b"\x0a", b"\x10", b"\x18", b"\x
 
 
 def _field(tag: bytes, content: bytes) -> bytes:
-    """Return an encoded field of variable length: `tag`, the length of `content`, and `content`."""
+    """Return an encoded field of variable length: `tag`, then the length of `content`, then `content`."""
     return tag + _varint(len(content)) + content
 
 
@@ -132,15 +135,16 @@ def _varint(number: int) -> bytes:
 
 
 _CACHED = 2_048
-"""The size of each cache. Names also come from events: with the longest names (4,000 characters of 4 bytes), a cache takes
-60 MB."""
+"""The maximum number of entries of each cache. Names of attributes also come from events: if all names have the maximum
+length (4,000 characters of 4 bytes), a cache takes 60 MB of memory."""
 _pack_double = struct.Struct("<d").pack
 _pack_fixed = struct.Struct("<Q").pack
 _SMALL = [bytes((number,)) for number in range(0x80)]
 
 
 def _before(name: str, size: int) -> bytes:
-    """Return an encoded attribute of a LogRecord up to its AnyValue, which has `size` bytes."""
+    """Return the encoded bytes of the attribute `name` of a LogRecord that come before the attribute's AnyValue of
+    `size` bytes."""
     start = _field(_KEY, name.encode()) + _VALUE + _varint(size)
     return _ATTRIBUTES + _varint(len(start) + size) + start
 
@@ -150,14 +154,16 @@ _before_value = lru_cache(maxsize=_CACHED)(_before)
 
 @lru_cache(maxsize=_CACHED)
 def _before_text(name: str, size: int) -> bytes:
-    """Return an encoded attribute of a LogRecord up to its text, which has `size` bytes."""
+    """Return the encoded bytes of the attribute `name` of a LogRecord that come before the attribute's text of `size`
+    bytes."""
     start = _STRING + _varint(size)
     return _before(name, len(start) + size) + start
 
 
 @lru_cache(maxsize=_CACHED)
 def _before_only_item(name: str, size: int) -> bytes:
-    """Return an encoded attribute of a LogRecord up to the text, of `size` bytes, that is the only item of its list."""
+    """Return the encoded bytes of the attribute `name` of a LogRecord that come before a text of `size` bytes, which is
+    the only item of the attribute's list."""
     item = _before_item(size)
     start = _ARRAY + _varint(len(item) + size) + item
     return _before(name, len(start) + size) + start
@@ -165,7 +171,7 @@ def _before_only_item(name: str, size: int) -> bytes:
 
 @lru_cache(maxsize=1_024)
 def _before_item(size: int) -> bytes:
-    """Return an encoded item of an ArrayValue up to its text, which has `size` bytes."""
+    """Return the encoded bytes of an item of an ArrayValue that come before the item's text of `size` bytes."""
     start = _STRING + _varint(size)
     return _VALUES + _varint(len(start) + size) + start
 
@@ -174,9 +180,9 @@ def _any_value(value: AttributeValue) -> bytes:
     """Return `value` as an encoded AnyValue.
 
     Raises:
-        UnicodeEncodeError: it contains half of a surrogate pair.
-        OverflowError: it is a number that needs more than 64 bits.
-        TypeError: OTLP has no such type.
+        UnicodeEncodeError: `value` contains half of a surrogate pair.
+        OverflowError: `value` is a number that needs more than 64 bits.
+        TypeError: OTLP has no type for `value`.
     """
     if type(value) is list or type(value) is tuple:
         return _field(_ARRAY, b"".join(_items(value)))
@@ -192,7 +198,7 @@ def _any_value(value: AttributeValue) -> bytes:
 
 
 def _items(values: Sequence[AttributeValue]) -> list[bytes]:
-    """Return the encoded items of an ArrayValue with `values`, as pieces to be joined."""
+    """Return the encoded items of an ArrayValue with `values`, as pieces of bytes that the caller must join."""
     encoded: list[bytes] = []
     for value in values:
         if type(value) is str:
@@ -204,6 +210,6 @@ def _items(values: Sequence[AttributeValue]) -> list[bytes]:
 
 
 def _nanos(at: Micros) -> int:
-    """Convert `at` to nanoseconds. A time before 1970 or after 2554, which OTLP cannot represent, becomes the nearest that
-    it can."""
+    """Return the time `at` in nanoseconds since 1970. OTLP cannot represent a time before 1970 or after 2554, so such a
+    time is replaced by the nearest time that OTLP can represent."""
     return min(max(at * 1000, 0), _MAX_NANOS)

@@ -47,11 +47,11 @@ class _Delivery(DeliverySettings):
 class OtlpSinkSettings(SinkSettings):
     """An OpenTelemetry Collector, or another server that accepts logs by OTLP.
 
-    Only these settings have an effect: OTEL_* variables, proxy variables and .netrc files are ignored.
+    Only these settings have an effect. The forwarder ignores OTEL_* variables, proxy variables and .netrc files.
 
     Attributes:
-        endpoint: `http://` or `https://`, host and port. For http/protobuf, `/v1/logs` is added if the URL
-            has no path. For gRPC, the scheme says whether TLS is used.
+        endpoint: `http://` or `https://`, host and port. For http/protobuf, `/v1/logs` is added if the URL has no path.
+            For gRPC, the scheme says whether TLS is used.
         protocol: `http/protobuf` or `grpc`.
         headers: headers of each request, as in `{authorization: {env: OTLP_TOKEN}}`.
         ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
@@ -76,7 +76,7 @@ class OtlpSinkSettings(SinkSettings):
 
     @property
     def url(self) -> str:
-        """The URL of the requests."""
+        """The URL to which requests are sent."""
         if self.protocol == "grpc" or urlsplit(self.endpoint).path not in ("", "/"):
             return self.endpoint
         return self.endpoint.removesuffix("/") + "/v1/logs"

@@ -1,8 +1,9 @@
-"""The sink `otlp`. It sends one request for each batch with the SDK's exporter.
+"""The sink `otlp`, which sends one request for each batch, by the SDK's exporter.
 
-The exporter is called directly, not through a processor of the SDK, because a processor silently drops records if the
-server is slow. `response_verdicts` has the verdict for each status. This module handles a response that accepts a request
-but not all of its records. A second copy of a record has the same `log.record.uid`, by which a reader can recognize it.
+The sink calls the exporter directly, not through a processor of the SDK, because a processor drops records without an
+error if the server is slow. The module `response_verdicts` has the verdict for each status. This module handles a
+response that accepts a request but not all of its records. Both copies of a record that was sent twice have the same
+`log.record.uid`, so a reader can recognize the second copy.
 """
 
 import asyncio
@@ -55,12 +56,12 @@ class OtlpSink:
                 sink=self._name,
                 detail=detail,
             )
-        # The server does not say which records it refused, and OTLP forbids sending the batch again.
+        # The server does not say which records it refused, and OTLP forbids to send the batch again.
         return BatchResult(delivered=seqs, unattributed=result.refused, detail=detail)
 
     async def _export(self, encoded: bytes, records: int) -> ExportResult:
-        # Only one call at a time uses an exporter. After a failure, also if this call is cancelled or runs out of time, the
-        # exporter is closed, which ends its connection and its thread. In all other cases, it is used again.
+        # Only one call at a time uses an exporter. If the call fails, is cancelled or runs out of time, the exporter is
+        # closed, which ends its connection and its thread. Otherwise a later call uses the exporter again.
         exporter = self._idle.pop() if self._idle else self._connect()
         keep = False
         try:
@@ -82,10 +83,11 @@ class OtlpSink:
 
 
 def exporter_factory(settings: OtlpSinkSettings, clock: Clock) -> Callable[[], Exporter]:
-    """Return a function that creates an exporter. Only the library of the configured protocol is loaded, because each
-    takes 20 MB."""
+    """Return a function that creates an exporter for the configured protocol. Only the library of this protocol is
+    loaded, because each library takes 20 MB of memory."""
     if settings.protocol == "grpc":
-        # gRPC reads this variable when it is loaded. Without it, gRPC would write lines of its own to stderr, between ours.
+        # gRPC reads this variable when it is loaded. Without the variable, gRPC writes its own lines to stderr, between
+        # our log lines.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         from forwarder.sinks.otlp.grpc import GrpcExporter  # noqa: PLC0415  # as above
 
