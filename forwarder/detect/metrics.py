@@ -49,11 +49,11 @@ class RuleMetrics:
                 self._metrics.rule_held_back.labels(alert.rule.id, "late").inc()
             self._metrics.rule_lag.observe(seconds_between(event.published, now) or 0.0)
 
-    def muted(self, event: Event) -> None:
+    def count_muted(self, event: Event) -> None:
         """Count an event that the rules must skip, such as one that a reaction's prompt caused."""
         self._metrics.rule_events_muted.labels(event.org).inc()
 
-    def alerted(self, alerts: Iterable[Event]) -> None:
+    def count_alerts(self, alerts: Iterable[Event]) -> None:
         """Count and log alerts that are stored."""
         for event in alerts:
             about = decode(event.body)["forwarder"]["alert"]
@@ -68,7 +68,7 @@ class RuleMetrics:
                 alert=event.uuid,
             )
 
-    def state(self, engine: RuleEngine) -> None:
+    def update_groups(self, engine: RuleEngine) -> None:
         """Update the metrics: how many groups `engine` has in memory, and how many it has evicted since the last
         call."""
         self._metrics.rule_state_keys.set(len(engine.groups))
@@ -82,7 +82,7 @@ class RuleMetrics:
                 groups=more,
             )
 
-    def skipped(self, events: int) -> None:
+    def log_skipped(self, events: int) -> None:
         """Log that the store dropped `events` events before the rules could read them. Their alerts are lost."""
         self._limited.warning(
             "the store dropped events before the rules had read them; raise store.max_size or store.retention",
@@ -90,7 +90,7 @@ class RuleMetrics:
             events=events,
         )
 
-    def failed(self, event: Event) -> None:
+    def count_failure(self, event: Event) -> None:
         """Count and log an event whose evaluation failed. Call it in the `except` block."""
         self.failures += 1
         self.failed_at = self._clock.now()
@@ -101,7 +101,7 @@ class RuleMetrics:
             exc_info=True,
         )
 
-    def store_failed(self, error: StoreError) -> None:
+    def log_store_error(self, error: StoreError) -> None:
         """Log that the store cannot be read or written."""
         self._limited.error(
             "the rules cannot read or write the store; they try again until they can",

@@ -14,9 +14,8 @@ from forwarder.core.alert import Alert, rule_of, to_event
 from forwarder.core.event import OKTA_SOURCES, Event, Source, StoredEvent
 from forwarder.core.sighting import PLACES
 from forwarder.core.time import SECOND, Micros, iso
-from forwarder.detect.replay_file import Scratch
-from forwarder.detect.users import MOST as MOST_USERS
-from forwarder.detect.users import Decoded, Users
+from forwarder.detect.replay_file import ReplayDatabase
+from forwarder.detect.users import MOST_USERS, Decoded, Users
 from forwarder.ecs.decode import decode_object
 from forwarder.ecs.fields import object_at
 from forwarder.react.prompts.muted import Muted
@@ -171,17 +170,17 @@ class Replay:
         chosen = [rule for rule in self._rules.rules_and_correlations if only(rule)]
         self._chosen = {rule.id for rule in chosen}
         too_old: Counter[str] = Counter()
-        with Scratch() as scratch:
-            for event, raw, found in self._evaluated(self._settings.max_age, scratch):
-                self._count(event, raw, found, scratch)
+        with ReplayDatabase() as database:
+            for event, raw, found in self._evaluated(self._settings.max_age, database):
+                self._count(event, raw, found, database)
                 self._rehearse(event, raw, found)
             if self._rehearsal is not None:
                 self._count_actions(self._rehearsal.finish(self._until))
             if self._too_old:
-                scratch.forget_sightings()
-                for event, _, found in self._evaluated(_FOREVER, scratch):
+                database.forget_sightings()
+                for event, _, found in self._evaluated(_FOREVER, database):
                     if event.received_at - event.published > self._settings.max_age * SECOND:
-                        too_old.update(alert.rule.id for alert in found.alerts if not scratch.has_alert(alert.uuid))
+                        too_old.update(alert.rule.id for alert in found.alerts if not database.has_alert(alert.uuid))
         return ReplayReport(
             iso(self._since, "seconds"),
             iso(self._until, "seconds"),
@@ -204,25 +203,27 @@ class Replay:
             at = max(self._until, event.received_at)
             self._count_actions(self._rehearsal.alert(to_event(alert, raw, at), at))
 
-    def _count_actions(self, would: Sequence[RehearsedAction]) -> None:
-        for one in would:
-            counts = self._counts.setdefault(one.rule, _Counts())
-            report = counts.actions.setdefault(one.action, ActionReport(one.action))
+    def _count_actions(self, actions: Sequence[RehearsedAction]) -> None:
+        for action in actions:
+            counts = self._counts.setdefault(action.rule, _Counts())
+            report = counts.actions.setdefault(action.action, ActionReport(action.action))
             reasons = {"ask": report.asks, "no_op": report.no_op, "refuse": report.refused}
-            if one.verdict == "call":
+            if action.verdict == "call":
                 report.calls += 1
-                counts.targets.setdefault(one.action, set()).add(one.target)
-                report.targets = len(counts.targets[one.action])
+                counts.targets.setdefault(action.action, set()).add(action.target)
+                report.targets = len(counts.targets[action.action])
             else:
-                reasons[one.verdict][one.reason] = reasons[one.verdict].get(one.reason, 0) + 1
-            if one.rule not in self._chosen:
+                reasons[action.verdict][action.reason] = reasons[action.verdict].get(action.reason, 0) + 1
+            if action.rule not in self._chosen:
                 continue
             if len(self._actions) < MOST_ACTIONS:
-                self._actions.append(one)
+                self._actions.append(action)
             else:
                 self._actions_left_out += 1
 
-    def _evaluated(self, max_age: float, scratch: Scratch) -> Iterator[tuple[Event, dict[str, Any], Evaluation]]:
+    def _evaluated(
+        self, max_age: float, database: ReplayDatabase
+    ) -> Iterator[tuple[Event, dict[str, Any], Evaluation]]:
         """Yield (event, decoded body, result) for each event that was received since the start of the period.
 
         Earlier events are evaluated too, to fill the time windows of the rules, but they are not yielded. Events older
@@ -236,28 +237,28 @@ class Replay:
         muted = Muted()
         muted.restore(self._store.actions(self._since - 2 * warm_up))
         for batch in self._batches(self._since - warm_up):
-            alerts = (one.event for one in batch if one.event.source is Source.ALERT)
+            alerts = (stored.event for stored in batch if stored.event.source is Source.ALERT)
             self._stored.update(rule_of(alert) for alert in alerts if alert.received_at >= self._since)
-            read = [(one.event, raw) for one in batch if (raw := self._raw(one.event)) is not None]
+            read = [(stored.event, raw) for stored in batch if (raw := self._raw(stored.event)) is not None]
             decoded = [(event, raw) for event, raw in read if not muted.covers(event, raw)]
             with users.batch(decoded if engine.reads_derived else []):
                 if engine.reads_derived:
-                    self._read_users(users, decoded, scratch)
+                    self._read_users(users, decoded, database)
                 for event, raw in decoded:
                     if engine.reads_derived:
                         users.derive(event, raw)
                     found = engine.feed(event, raw)
                     if event.received_at >= self._since:
                         yield event, raw, found
-            scratch.note(users.noted.values())
-            users.written()
+            database.save_sightings(users.unsaved.values())
+            users.mark_saved()
 
-    def _read_users(self, users: Users, decoded: list[Decoded], scratch: Scratch) -> None:
+    def _read_users(self, users: Users, decoded: list[Decoded], database: ReplayDatabase) -> None:
         for org, names in users.missing(decoded).items():
             # Skip the stored sign-ins, which are newer than the replayed events. The replay takes the earlier sign-ins
             # from the events.
-            found = [one for one in self._store.sightings(org, names) if one.kind != PLACES]
-            users.keep(org, names, scratch.over(found, org, names))
+            found = [each for each in self._store.sightings(org, names) if each.kind != PLACES]
+            users.keep(org, names, database.merge(found, org, names))
 
     def _batches(self, since: Micros) -> Iterator[list[StoredEvent]]:
         """Yield the events that were received at `since` or later, in the order of the store."""
@@ -272,7 +273,7 @@ class Replay:
             return None
         return decode_object(event.body)
 
-    def _count(self, event: Event, raw: Mapping[str, Any], found: Evaluation, scratch: Scratch) -> None:
+    def _count(self, event: Event, raw: Mapping[str, Any], found: Evaluation, database: ReplayDatabase) -> None:
         self._events += 1
         self._until = max(self._until, event.received_at)
         self._too_old += found.too_old
@@ -288,7 +289,7 @@ class Replay:
             self._counts.setdefault(rule, _Counts()).held_back[reason] += 1
         for alert in found.alerts:
             self._counts.setdefault(alert.rule.id, _Counts()).alerts += 1
-            scratch.add_alert(alert.uuid)
+            database.add_alert(alert.uuid)
             if alert.rule.id not in self._chosen:
                 continue
             if len(self._alerts) < self._most_alerts:

@@ -20,7 +20,7 @@ CREATE TABLE alerts (uuid TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 
-class Scratch:
+class ReplayDatabase:
     """A temporary SQLite database. SQLite writes it to disk only if it outgrows the cache, and removes the file by
     itself."""
 
@@ -34,26 +34,26 @@ class Scratch:
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
-    def note(self, sightings: Iterable[Sighting]) -> None:
+    def save_sightings(self, sightings: Iterable[Sighting]) -> None:
         """Save `sightings`. Each replaces the saved sighting with the same org, user, kind and value."""
-        rows = [(one.org, one.user, one.kind, one.value, one.since, one.last, one.data) for one in sightings]
+        rows = [(each.org, each.user, each.kind, each.value, each.since, each.last, each.data) for each in sightings]
         with _errors():
             self._db.execute("BEGIN")
             self._db.executemany("INSERT OR REPLACE INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             self._db.execute("COMMIT")
 
-    def over(self, found: Sequence[Sighting], org: str, users: Collection[str]) -> list[Sighting]:
+    def merge(self, found: Sequence[Sighting], org: str, users: Collection[str]) -> list[Sighting]:
         """Return the saved sightings of `users` in `org`, and the sightings in `found`.
 
         A saved sighting replaces the sighting in `found` with the same user, kind and value.
         """
         with _errors():
-            noted = self._db.execute(
+            saved = self._db.execute(
                 "SELECT * FROM sightings WHERE org = ? AND user IN (SELECT value FROM json_each(?))",
                 (org, json.dumps(list(users))),
             ).fetchall()
-        rows = {(one.user, one.kind, one.value): one for one in found}
-        rows |= {row[1:4]: Sighting(*row) for row in noted}
+        rows = {(each.user, each.kind, each.value): each for each in found}
+        rows |= {row[1:4]: Sighting(*row) for row in saved}
         return list(rows.values())
 
     def forget_sightings(self) -> None:

@@ -162,9 +162,9 @@ class RuleRunner:
             return
         first = await self._reading(self._store.view.received_since, self._clock.now() - engine.horizon)
         at = min(first - 1, position)
-        await self._note_alerts(engine, position)
+        await self._record_alerts(engine, position)
         while at < (self.position or position):
-            at = await self._fold(engine, at, self.position or position)
+            at = await self._warm_up(engine, at, self.position or position)
         self._next = engine, at
         self._changed.set()
 
@@ -178,7 +178,7 @@ class RuleRunner:
                 await self._commit([], self.position)
         return self.position
 
-    async def _note_alerts(self, engine: RuleEngine, position: int) -> None:
+    async def _record_alerts(self, engine: RuleEngine, position: int) -> None:
         """Let `engine` record the alerts stored after `position`, so that it does not repeat them too soon."""
         at = position
         while events := await self._read(at):
@@ -188,10 +188,10 @@ class RuleRunner:
             at = events[-1].seq
             await asyncio.sleep(0)
 
-    async def _fold(self, engine: RuleEngine, after: int, until: int) -> int:
+    async def _warm_up(self, engine: RuleEngine, after: int, until: int) -> int:
         """Let `engine` read one batch of the events after `after`, up to `until`, without alerting. Return the position
         that it has reached."""
-        events = [one for one in await self._read(after) if one.seq <= until]
+        events = [stored for stored in await self._read(after) if stored.seq <= until]
         cooperative = Cooperative()
         async with self._batch(engine, events) as decoded:
             for event, raw in decoded:
@@ -202,10 +202,10 @@ class RuleRunner:
                     continue
                 try:
                     if engine.reads_derived:
-                        self._users.derive(event, raw, note=False)
+                        self._users.derive(event, raw, remember=False)
                     engine.feed(event, raw, alerting=False)
                 except Exception:  # noqa: BLE001  # one event must not keep the rules from all others
-                    self._metrics.failed(event)
+                    self._metrics.count_failure(event)
                 await cooperative.yield_if_due()
         return events[-1].seq if events else until
 
@@ -223,7 +223,7 @@ class RuleRunner:
         if self._next is not None:
             engine, at = self._next
             while at < (self.position or 0):
-                at = await self._fold(engine, at, self.position or 0)
+                at = await self._warm_up(engine, at, self.position or 0)
             if self._next is not None and self._next[0] is engine:
                 self._engine, self._next = engine, None
         if self._engine is None or self.position is None:
@@ -238,7 +238,7 @@ class RuleRunner:
             await self._wait()
             return False
         if events[0].seq > self.position + 1:
-            self._metrics.skipped(events[0].seq - self.position - 1)
+            self._metrics.log_skipped(events[0].seq - self.position - 1)
         alerts = await self._evaluate(self._engine, events)
         await self._commit(alerts, events[-1].seq)
         return False
@@ -251,7 +251,7 @@ class RuleRunner:
                 if event.source is Source.ALERT:
                     continue
                 if self._muted.covers(event, raw):
-                    self._metrics.muted(event)
+                    self._metrics.count_muted(event)
                     continue
                 now = self._clock.now()
                 try:
@@ -260,12 +260,12 @@ class RuleRunner:
                             self._users.derive(event, raw)
                         found = engine.feed(event, raw, now=now)
                 except Exception:  # noqa: BLE001  # one event must not keep the rules from all others
-                    self._metrics.failed(event)
+                    self._metrics.count_failure(event)
                     continue
                 self._metrics.count(event, found, now)
                 alerts += [to_event(alert, raw, now) for alert in found.alerts]
                 await cooperative.yield_if_due()
-        self._metrics.state(engine)
+        self._metrics.update_groups(engine)
         return alerts
 
     @asynccontextmanager
@@ -296,12 +296,12 @@ class RuleRunner:
 
     async def _wait(self) -> None:
         """Wait for an event, new rules or a stop, but at most _COMMIT_INTERVAL seconds. Then commit the position."""
-        news = asyncio.ensure_future(self._store.view.wait(self.position or 0))
+        new_events = asyncio.ensure_future(self._store.view.wait(self.position or 0))
         changed = asyncio.ensure_future(self._changed.wait())
         try:
-            await asyncio.wait([news, changed], timeout=_COMMIT_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([new_events, changed], timeout=_COMMIT_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            news.cancel()
+            new_events.cancel()
             changed.cancel()
         self._changed.clear()
         await self._commit([], self.position or 0)
@@ -322,23 +322,23 @@ class RuleRunner:
         seconds."""
         now = self._clock.monotonic()
         due = alerts or self._stopping.is_set() or now - self._committed_at >= _COMMIT_INTERVAL
-        if due and (alerts or self._users.noted or position != self._committed):
+        if due and (alerts or self._users.unsaved or position != self._committed):
             batch = Batch(alerts, source=Source.ALERT, cursor=(CURSOR, str(position)))
             attempt = 0
             while True:
                 try:
-                    noted = list(self._users.noted.values())
-                    stored = await self._store.commit_rules(batch, noted, self._metrics.held_back)
+                    sightings = list(self._users.unsaved.values())
+                    stored = await self._store.commit_rules(batch, sightings, self._metrics.held_back)
                     break
                 except StoreError as error:
                     attempt += 1
                     await self._pause(error, attempt)
-            self._users.written()
+            self._users.mark_saved()
             self._metrics.held_back.clear()
-            self._metrics.alerted(stored.stored)
+            self._metrics.count_alerts(stored.stored)
             self._committed, self._committed_at = position, now
         self.position = position
 
     async def _pause(self, error: StoreError, attempt: int = 1) -> None:
-        self._metrics.store_failed(error)
+        self._metrics.log_store_error(error)
         await self._clock.sleep(Backoff().delay(attempt))

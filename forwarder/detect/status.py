@@ -23,12 +23,12 @@ def rule_rows(rules: Ruleset, counts: Mapping[str, RuleCounts], now: Micros) -> 
             "title": rule.title,
             "level": rule.level,
             "alerts_by_itself": rule.alerts,
-            "alerts_24h": did.alerts,
-            "last_alert_seconds_ago": seconds_between(did.last_alert, now),
-            "held_back_24h": did.held_back,
-            "held_back_by_exceptions_24h": did.by_exception,
+            "alerts_24h": counted.alerts,
+            "last_alert_seconds_ago": seconds_between(counted.last_alert, now),
+            "held_back_24h": counted.held_back,
+            "held_back_by_exceptions_24h": counted.by_exception,
         }
         for rule in rules.rules_and_correlations
-        for did in (counts.get(rule.id, _NOTHING),)
+        for counted in (counts.get(rule.id, _NOTHING),)
     ]
     return sorted(rows, key=lambda row: (-row["alerts_24h"], -row["held_back_24h"], not row["alerts_by_itself"]))

@@ -13,7 +13,7 @@ from forwarder.core.sighting import Sighting
 from forwarder.rules.evaluation.derived import UserHistory, derive, user_of
 from forwarder.store.interface import SightingReader
 
-MOST = 20_000
+MOST_USERS = 20_000
 """The maximum number of users in memory. Each user takes about 4 kB."""
 
 Decoded = tuple[Event, dict[str, Any]]
@@ -26,14 +26,14 @@ class Users:
     The users of open batches, and those with sightings that are not stored yet, are never removed.
 
     Attributes:
-        noted: the new sightings that are not stored yet. The caller stores them, then calls `written`.
+        unsaved: the new sightings that are not stored yet. The caller stores them, then calls `mark_saved`.
     """
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST_USERS) -> None:
         self._most = most
         self._users: dict[_Key, UserHistory] = {}  # in the order of their last use
         self._in_use: list[set[_Key]] = []  # the users of each open batch
-        self.noted: dict[tuple[str, str, str, str], Sighting] = {}
+        self.unsaved: dict[tuple[str, str, str, str], Sighting] = {}
 
     def __len__(self) -> int:
         return len(self._users)
@@ -53,12 +53,12 @@ class Users:
             yield
         finally:
             self._in_use.remove(keys)
-            self._forget_the_oldest()
+            self._evict_oldest()
 
-    def _forget_the_oldest(self) -> None:
+    def _evict_oldest(self) -> None:
         if (excess := len(self._users) - self._most) > 0:
             # Keep users with new sightings: when the user is read again, the store may not have these sightings yet.
-            kept = {key[:2] for key in self.noted}.union(*self._in_use)
+            kept = {key[:2] for key in self.unsaved}.union(*self._in_use)
             for key in list(islice((key for key in self._users if key not in kept), excess)):
                 del self._users[key]
 
@@ -84,27 +84,27 @@ class Users:
         """Add the users `names` of `org` to memory, with `found`, their stored sightings. Users that are in memory do
         not change."""
         # Sightings that are not stored yet are newer than those that were read.
-        rows = {(one.user, one.kind, one.value): one for one in found}
-        rows |= {key[1:]: one for key, one in self.noted.items() if key[0] == org}
-        of_each: dict[str, list[Sighting]] = {name: [] for name in names}
-        for one in rows.values():
-            if one.user in of_each:
-                of_each[one.user].append(one)
-        for name, sightings in of_each.items():
+        rows = {(each.user, each.kind, each.value): each for each in found}
+        rows |= {key[1:]: each for key, each in self.unsaved.items() if key[0] == org}
+        by_user: dict[str, list[Sighting]] = {name: [] for name in names}
+        for sighting in rows.values():
+            if sighting.user in by_user:
+                by_user[sighting.user].append(sighting)
+        for name, sightings in by_user.items():
             if (org, name) not in self._users:
                 self._users[org, name] = UserHistory(sightings)
 
-    def derive(self, event: Event, raw: dict[str, Any], *, note: bool = True) -> None:
-        """Put the derived fields of `event` into `raw`, its decoded body. If `note` is True, add the new sightings to
-        `noted`."""
+    def derive(self, event: Event, raw: dict[str, Any], *, remember: bool = True) -> None:
+        """Put the derived fields of `event` into `raw`, its decoded body. If `remember` is True, add the new sightings
+        to `unsaved`."""
         name = user_of(raw)
         fields, sightings = derive(event, raw, self._users.get((event.org, name)) if name else None)
         raw.pop("forwarder", None)
         raw["forwarder"] = fields  # last, so that no other spelling of the key hides it
-        if note:
-            self.noted |= {(one.org, one.user, one.kind, one.value): one for one in sightings}
+        if remember:
+            self.unsaved |= {(each.org, each.user, each.kind, each.value): each for each in sightings}
 
-    def written(self) -> None:
-        """Clear `noted`, after the caller has stored the sightings in it."""
-        self.noted.clear()
-        self._forget_the_oldest()
+    def mark_saved(self) -> None:
+        """Clear `unsaved`, after the caller has stored the sightings in it."""
+        self.unsaved.clear()
+        self._evict_oldest()

@@ -27,8 +27,8 @@ def known(user: str, device: str) -> list[Sighting]:
     return [Sighting("acme", user, "user", "", at, NOON), Sighting("acme", user, "device", device, at, NOON)]
 
 
-def new_device(users: Users, decoded: Decoded, *, note: bool = True) -> bool:
-    users.derive(*decoded, note=note)
+def new_device(users: Users, decoded: Decoded, *, remember: bool = True) -> bool:
+    users.derive(*decoded, remember=remember)
     found: bool = decoded[1]["forwarder"]["new"]["device"]
     return found
 
@@ -41,7 +41,7 @@ async def test_reading_without_a_commit_keeps_at_most_the_maximum_of_users(tmp_p
             with users.batch(batch):
                 await users.read(store, batch)
                 for decoded in batch:
-                    users.derive(*decoded, note=False)
+                    users.derive(*decoded, remember=False)
             assert len(users) <= 10
 
 
@@ -55,8 +55,8 @@ async def test_a_commit_drops_no_user_of_an_open_batch(tmp_path: Path) -> None:
             live = [seen("00u3"), seen("00u4")]
             with users.batch(live):
                 await users.read(store, live)
-            users.written()
-            assert [new_device(users, one, note=False) for one in earlier] == [False, True]
+            users.mark_saved()
+            assert [new_device(users, one, remember=False) for one in earlier] == [False, True]
         assert len(users) == 1
 
 
@@ -73,6 +73,6 @@ async def test_a_user_with_unstored_sightings_is_not_dropped(tmp_path: Path) -> 
             with users.batch(other):
                 await users.read(store, other)
         assert users.missing(first) == {}
-        await store.commit_rules(Batch(), list(users.noted.values()))
-        users.written()
+        await store.commit_rules(Batch(), list(users.unsaved.values()))
+        users.mark_saved()
         assert len(users) == 1
