@@ -91,7 +91,7 @@ A subject is the name of what is checked, such as an org or a sink. A check with
 """
 
 
-def _whole(_: Settings) -> Iterable[str]:
+def _no_subjects(_: Settings) -> Iterable[str]:
     """Return one empty string: the check has no subjects, and runs once."""
     return ("",)
 
@@ -114,7 +114,7 @@ class Check(msgspec.Struct, frozen=True):
     what: str
     heading: str
     run: Run
-    subjects: Callable[[Settings], Iterable[str]] = _whole
+    subjects: Callable[[Settings], Iterable[str]] = _no_subjects
     needs: tuple[str, ...] = ()
     kind: CheckKind = CheckKind.ONLINE
     late: CheckVerdict = CheckVerdict.FAIL

@@ -32,11 +32,11 @@ class Context:
     Attributes:
         timeout: the number of seconds that each check may take.
         status: the status of the running forwarder; None if no check has read it yet.
-        runs: whether a forwarder runs on the store. The check `forwarder.running` sets it.
+        is_running: whether a forwarder runs on the store. The check `forwarder.running` sets it.
         ledger: the ledger of the store; None if no check has read it yet.
         hooks: the event hooks of each org, by name of the org. The check `okta.hooks` reads them.
         sent: the test event of each org, by name of the org. The check `hook.event` sends it.
-        ahead: the number of seconds by which this machine's clock is ahead of Okta's clock, by name of the org;
+        clock_ahead: the number of seconds by which this machine's clock is ahead of Okta's clock, by name of the org;
             negative if this clock is behind.
     """
 
@@ -44,11 +44,11 @@ class Context:
     clock: Clock
     timeout: float
     status: Mapping[str, Any] | None = None
-    runs: bool = False
+    is_running: bool = False
     ledger: Ledger | None = None
     hooks: dict[str, list[Hook]] = field(default_factory=dict)
     sent: dict[str, Sent] = field(default_factory=dict)
-    ahead: dict[str, float] = field(default_factory=dict)
+    clock_ahead: dict[str, float] = field(default_factory=dict)
     _clients: "dict[str, OktaClient]" = field(default_factory=dict)
 
     async def prepare(self) -> None:

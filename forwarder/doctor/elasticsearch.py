@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _HEADING = "Elasticsearch"
 _IDENTITY = "GET /_security/_authenticate"
 _RIGHTS = ("create_doc", "auto_configure")
-_SETUP_KEY = (
+_SETUP_KEY_HINT = (
     "set FORWARDER__SINKS__NAME__API_KEY to a key that may read templates and mappings, and run "
     "`forwarder doctor elasticsearch` once; docs/elasticsearch.md lists the privileges"
 )
@@ -165,7 +165,7 @@ async def _templates(context: Context, name: str) -> Found:
         try:
             await check_privileges(Cluster(cluster), rollover=False, ilm=False)
         except MissingPrivilegeError as error:
-            return skip(f"templates cannot be read: {error}", _SETUP_KEY)
+            return skip(f"templates cannot be read: {error}", _SETUP_KEY_HINT)
         try:
             found = await find_deviations(
                 cluster,
@@ -186,7 +186,7 @@ async def _mapping(context: Context, name: str) -> Found:
         try:
             found = await find_wrong_types(cluster, stream)
         except MissingPrivilegeError:
-            return skip(f"the credentials may not read the mapping of {stream}", _SETUP_KEY)
+            return skip(f"the credentials may not read the mapping of {stream}", _SETUP_KEY_HINT)
     if found is None:
         return ok(f"{stream} will be created with the first event")
     fix = (

@@ -58,7 +58,7 @@ async def request(  # noqa: PLR0913  # as in HTTP
     ):
         tls = response.extensions["network_stream"].get_extra_info("ssl_object")
         content = await read_start(response, limit)
-    end = _end(tls.getpeercert().get("notAfter")) if tls is not None else None
+    end = _parse_end(tls.getpeercert().get("notAfter")) if tls is not None else None
     return ProbeResponse(response.status_code, response.headers, content, end)
 
 
@@ -74,7 +74,7 @@ def _context(*, verify: bool) -> ssl.SSLContext:
     return context
 
 
-def _end(text: str | None) -> datetime | None:
+def _parse_end(text: str | None) -> datetime | None:
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC) if text else None
 
 
@@ -87,7 +87,7 @@ async def certificate_end(host: str, port: int) -> datetime | None:
         OSError: no TLS connection could be made.
     """
 
-    def look() -> bytes | None:
+    def read_certificate() -> bytes | None:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with (
@@ -96,7 +96,7 @@ async def certificate_end(host: str, port: int) -> datetime | None:
         ):
             return tls.getpeercert(binary_form=True)
 
-    der = await in_daemon_thread(look, "certificate")
+    der = await in_daemon_thread(read_certificate, "certificate")
     if not der:
         return None
     end: datetime = import_module("cryptography.x509").load_der_x509_certificate(der).not_valid_after_utc

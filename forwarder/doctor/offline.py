@@ -20,20 +20,20 @@ async def _valid(context: Context, _: str) -> Found:
     return ok(f"the configuration is valid (orgs: {orgs}; sinks: {sinks})")
 
 
-def _offline(id_: str, what: str, sound: str, heading: str = CONFIGURATION) -> Check:
+def _offline(id_: str, what: str, ok_text: str, heading: str = CONFIGURATION) -> Check:
     """Return a check that reports the problems and warnings that `config_check` finds for the check `id_`.
 
-    `what` says what the check examines. `sound` is the text of the finding if there is no problem and no warning.
+    `what` says what the check examines. `ok_text` is the text of the finding if there is no problem and no warning.
     """
 
-    def look(settings: Settings) -> list[Finding]:
+    def find(settings: Settings) -> list[Finding]:
         return [
             *_findings(config_check.PROBLEMS, id_, CheckVerdict.FAIL, settings),
             *_findings(config_check.WARNINGS, id_, CheckVerdict.WARN, settings),
         ]
 
     async def run(context: Context, _: str) -> Found:
-        return await in_daemon_thread(lambda: look(context.settings), id_) or ok(sound)
+        return await in_daemon_thread(lambda: find(context.settings), id_) or ok(ok_text)
 
     return Check(id_, what, heading, run, kind=CheckKind.OFFLINE)
 

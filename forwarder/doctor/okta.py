@@ -16,22 +16,22 @@ from forwarder.okta.hooks.admin import HookAdmin
 from forwarder.okta.system_log.pages import SystemLog
 from forwarder.settings import Settings
 
-_KNOWN_TO_ALL = "/.well-known/okta-organization"
+_PUBLIC_PATH = "/.well-known/okta-organization"
 """A path of Okta's API that needs no credentials."""
 
-_MUCH = 60.0  # seconds of difference from which the check fails, instead of warning
+_FAIL_SKEW = 60.0  # seconds of difference from which the check fails, instead of warning
 _HEADING = "Okta API"
 
 
 async def _reachable(context: Context, name: str) -> Found:
     url = (context.org(name).url or "").rstrip("/")
     try:
-        answer = await request("GET", url + _KNOWN_TO_ALL, timeout=context.timeout)
+        answer = await request("GET", url + _PUBLIC_PATH, timeout=context.timeout)
     except (httpx.HTTPError, OSError) as error:
         return explain(url, error, f"`orgs.{name}.url`")
     date = from_http_date(answer.headers.get("date", ""))
     if date is not None:
-        context.ahead[name] = (context.clock.now() - date) / 1e6
+        context.clock_ahead[name] = (context.clock.now() - date) / 1e6
     if 300 <= answer.status < 400:
         host = split_url(answer.headers.get("location", "")).netloc or "another address"
         return fail(f"{url} redirects to {host}", f"set `orgs.{name}.url` to the org's own address")
@@ -42,9 +42,9 @@ async def _reachable(context: Context, name: str) -> Found:
 
 
 async def _clock(context: Context, name: str) -> Found:
-    if name not in context.ahead:
+    if name not in context.clock_ahead:
         return skip("Okta's response had no date")
-    ahead = context.ahead[name]
+    ahead = context.clock_ahead[name]
     # A small difference is normal: Okta's date is in whole seconds, and the response took some time.
     if abs(ahead) < CLOCK_SKEW:
         return ok("this machine's clock agrees with Okta's")
@@ -53,7 +53,7 @@ async def _clock(context: Context, name: str) -> Found:
         "synchronize it with `timedatectl set-ntp true`; `chronyc tracking` or `timedatectl timesync-status` "
         "shows whether that worked"
     )
-    return fail(seen, fix) if abs(ahead) >= _MUCH else warn(seen, fix)
+    return fail(seen, fix) if abs(ahead) >= _FAIL_SKEW else warn(seen, fix)
 
 
 async def _log(context: Context, name: str) -> Found:

@@ -110,16 +110,16 @@ async def _role(context: Context, name: str) -> Found:
         return ok(f"the API token {api.token_id} has the rights of the admin who made it")
     iam, run = Iam(context.okta(name)), f"`forwarder setup okta-role --org {name} --apply`"
     try:
-        held = await iam.held_by(api.client_id)
-        custom = [Named(each.role, each.label, "") for each in held if each.role]
+        roles = await iam.held_by(api.client_id)
+        custom = [Named(each.role, each.label, "") for each in roles if each.role]
         permissions = {permission for role in custom for permission in await iam.permissions(role)}
     except OktaError as error:
         judge = fail if context.settings.reactions.protect.admins else warn
         seen = f"the app's admin roles cannot be read; perhaps the app has no admin role: {error}"
         return judge(seen, f"run {run}, and grant the app the scope okta.roles.read")
-    if not held:
+    if not roles:
         return fail(f"the app {api.client_id} has no admin role, so Okta refuses its calls", f"run {run}")
-    if wide := [each.label for each in held if not each.role and each.label not in _HARMLESS]:
+    if wide := [each.label for each in roles if not each.role and each.label not in _HARMLESS]:
         return warn(
             f"the app has the role {wide[0]}, so Okta does not limit what reactions can do, even to administrators",
             f"run {run}, then remove {wide[0]} from the app (Admin roles), if nothing else needs it",
@@ -127,7 +127,7 @@ async def _role(context: Context, name: str) -> Found:
     needs = needs_of(context.settings.reactions, name, has_zones=False).permissions
     if missing := sorted(each for each in needs - permissions if not _included(each, permissions)):
         return fail(f"the app's roles lack {', '.join(missing)}", f"run {run}")
-    return ok(f"the app's roles allow what the actions need: {', '.join(each.label for each in held)}")
+    return ok(f"the app's roles allow what the actions need: {', '.join(each.label for each in roles)}")
 
 
 def _included(permission: str, permissions: set[str]) -> bool:

@@ -81,20 +81,20 @@ async def _run(
 ) -> list[CheckRow]:
     blocked = await _blocked(before)
     began = context.clock.monotonic()
-    found = [blocked] if blocked else await _look(check, subject, context)
+    found = [blocked] if blocked else await _findings(check, subject, context)
     seconds = round(context.clock.monotonic() - began, 3)
     prefix = f"{subject}: " if subject else ""
     return [
         CheckRow(
             check.id,
             check.group,
-            one.verdict,
-            redact(prefix + one.seen),
-            redact(one.fix),
-            section_url(one.heading or check.heading),
+            finding.verdict,
+            redact(prefix + finding.seen),
+            redact(finding.fix),
+            section_url(finding.heading or check.heading),
             seconds,
         )
-        for one in found
+        for finding in found
     ]
 
 
@@ -127,7 +127,7 @@ def _reason(seen: str) -> str:
     return seen.rpartition(_BLOCKED)[2]
 
 
-async def _look(check: Check, subject: str, context: Context) -> Sequence[Finding]:
+async def _findings(check: Check, subject: str, context: Context) -> Sequence[Finding]:
     try:
         async with asyncio.timeout(context.timeout):
             found = await check.run(context, subject)

@@ -50,9 +50,9 @@ class _Status(msgspec.Struct):
 
 async def _running(context: Context, _: str) -> Found:
     path = context.settings.store.path
-    context.runs = await in_daemon_thread(lambda: control_socket.is_running(path), "control")
+    context.is_running = await in_daemon_thread(lambda: control_socket.is_running(path), "control")
     owner = await in_daemon_thread(lambda: lock_owner(lock_path(path)), "lock")
-    if context.runs:
+    if context.is_running:
         return ok("a forwarder runs on this store" + (f" (pid {owner})" if owner else ""))
     if owner:
         return warn(
@@ -63,7 +63,7 @@ async def _running(context: Context, _: str) -> Found:
 
 
 async def _answers(context: Context, _: str) -> Found:
-    if not context.runs:
+    if not context.is_running:
         return skip(_NO_FORWARDER)
     ops = context.settings.ops
     url = f"{ops_url(context.settings)}/api/status"
@@ -122,17 +122,17 @@ async def _port(context: Context, key: str) -> Found:
     if not listen.port:
         return ok(f"the port in `{key}` is 0, so the forwarder uses any free port")
     occupied = await in_daemon_thread(lambda: _is_occupied(listen), "port")
-    if context.runs:
+    if context.is_running:
         if occupied:
-            return await _ours(context, key, listen)
+            return await _check_listener(context, key, listen)
         return fail(
             f"the forwarder runs, but nothing listens at {listen}",
             "the forwarder was started with another address; restart it to apply the configuration",
         )
-    other = f"stop that program (`ss -ltnp 'sport = :{listen.port}'` shows it), or choose another port in `{key}`"
+    hint = f"stop that program (`ss -ltnp 'sport = :{listen.port}'` shows it), or choose another port in `{key}`"
     if occupied:
-        return fail(f"another program listens at {listen}", other)
-    return await in_daemon_thread(lambda: _can_bind(key, listen, other), "port")
+        return fail(f"another program listens at {listen}", hint)
+    return await in_daemon_thread(lambda: _can_bind(key, listen, hint), "port")
 
 
 def _is_occupied(listen: Listen) -> bool:
@@ -144,10 +144,10 @@ def _is_occupied(listen: Listen) -> bool:
     return True
 
 
-def _can_bind(key: str, listen: Listen, other: str) -> Finding:
+def _can_bind(key: str, listen: Listen, hint: str) -> Finding:
     """Check that the current user may listen at `listen`, by binding a socket for a moment.
 
-    `other` is the hint that the operator gets if another program uses the port.
+    `hint` is what the operator can do if another program uses the port.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -162,11 +162,11 @@ def _can_bind(key: str, listen: Listen, other: str) -> Finding:
     except socket.gaierror as error:
         return fail(f"{listen.host} cannot be resolved ({error.strerror})", f"write an IP address in `{key}`")
     except OSError as error:
-        return fail(f"{listen} cannot be used ({error.strerror})", other)
+        return fail(f"{listen} cannot be used ({error.strerror})", hint)
     return ok(f"{listen} is free")
 
 
-async def _ours(context: Context, key: str, listen: Listen) -> Found:
+async def _check_listener(context: Context, key: str, listen: Listen) -> Found:
     """Check that the program that listens at `listen` is this forwarder."""
     secure = key.replace("listen", "tls") in dict(context.settings.tls_listeners())
     url = f"{'https' if secure else 'http'}://{local_address(listen)}"

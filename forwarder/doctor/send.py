@@ -121,9 +121,9 @@ async def _follow(context: Context, org: str, sent: Sent, sink: str, until: floa
     life: SinkLife | None = None
     is_stored = False
     while True:
-        places = await in_daemon_thread(lambda: _places(context, sent.uuid), "find")
-        is_stored = is_stored or places is not None
-        life = (places or {}).get(sink)
+        lives = await in_daemon_thread(lambda: _sink_lives(context, sent.uuid), "find")
+        is_stored = is_stored or lives is not None
+        life = (lives or {}).get(sink)
         if life is not None and life.place != "waiting":
             break
         if context.clock.monotonic() >= until:
@@ -137,7 +137,7 @@ async def _follow(context: Context, org: str, sent: Sent, sink: str, until: floa
             f"the sink's settings exclude {doctor_event.EVENT_TYPE}, so the sink does not get the test event ({life.place})"
         )
     seconds = context.clock.monotonic() - sent.at
-    found = await _look(context, sink, sent.uuid, until)
+    found = await _search(context, sink, sent.uuid, until)
     total = context.clock.monotonic() - sent.at
     if found is None:
         return ok(f"delivered within {seconds:.1f} s; this kind of sink cannot be searched")
@@ -154,13 +154,13 @@ def _late(context: Context, org: str, sent: Sent, sink: str, *, is_stored: bool)
     return fail(f"the event {sent.uuid} was accepted, but it is not in this store {waited}", fix)
 
 
-def _places(context: Context, uuid: str) -> Mapping[str, SinkLife] | None:
+def _sink_lives(context: Context, uuid: str) -> Mapping[str, SinkLife] | None:
     """Return the state of the event `uuid` for each sink, by name of the sink; None if the event is not stored."""
     found = open_commands(context.settings.store, context.clock).find(Search(uuid=uuid))
     return {life.sink: life for life in found.lives[0].sinks} if found.lives else None
 
 
-async def _look(context: Context, name: str, uuid: str, until: float) -> str | None:
+async def _search(context: Context, name: str, uuid: str, until: float) -> str | None:
     """Search the sink `name` for the event `uuid`. Return a phrase that says whether the event was found.
 
     Return None if this kind of sink cannot be searched. A search in Elasticsearch is repeated until the event is found

@@ -74,11 +74,11 @@ def _room(settings: StoreSettings) -> Finding:
     if is_nearly_full(total, free):
         return fail(seen, f"free some space (`du -xh {folder}` shows what uses it), or move `store.path`")
     path = real_path(settings.path)
-    held = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*") if file.is_file())
-    if free + held < settings.max_size:
+    store_bytes = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*") if file.is_file())
+    if free + store_bytes < settings.max_size:
         return warn(
             f"{seen}; the store may need more, because `store.max_size` is {settings.max_size / 1e9:,.1f} GB",
-            f"set `store.max_size` to {(free + held) * 0.8 / 1e9:.0f}GB at most, and restart",
+            f"set `store.max_size` to {(free + store_bytes) * 0.8 / 1e9:.0f}GB at most, and restart",
         )
     return ok(seen)
 
@@ -155,7 +155,7 @@ async def _waiting(context: Context, sink: str) -> Found:
     if age < _LONG:
         return ok(seen)
     fix = "start the forwarder with `forwarder run`"
-    if context.runs:
+    if context.is_running:
         fix = "see the other checks of this sink; `forwarder stats` shows whether fewer events wait"
     return warn(seen, fix)
 
