@@ -18,6 +18,7 @@ def main() -> None:
     # By default, Ctrl-C raises an exception, whose traceback would be printed during the import.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _open_standard_streams()
+    _check_folder()
     try:
         command_line = import_module("forwarder.cli.main")
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -51,6 +52,15 @@ def _open_standard_streams() -> None:
     # Otherwise a character that the locale lacks would raise an exception.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is by default
+
+
+def _check_folder() -> None:
+    """End the process if its current folder was removed. There, relative paths and the import of Okta's SDK fail."""
+    try:
+        os.getcwd()  # noqa: PTH109  # `pathlib` is not imported yet
+    except FileNotFoundError:
+        _say("the current folder does not exist any more; change to another folder, and run the command again")
+        os._exit(2)
 
 
 def _say(text: str) -> None:

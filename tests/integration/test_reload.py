@@ -836,6 +836,26 @@ def test_a_file_that_cannot_be_used_is_not_taken_for_the_output(
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("command", ["run", "hooks list", "backup copy.db"])
+def test_in_a_folder_that_was_removed_it_says_so_and_does_nothing(here: Path, command: str) -> None:
+    path, gone = here / "forwarder.yaml", here / "gone"
+    path.write_text(yaml.safe_dump(config(here)))
+    gone.mkdir()
+    done = subprocess.run(
+        f"rmdir {gone}; exec {sys.executable} -m forwarder {command} --config {path}",
+        shell=True,
+        check=False,
+        cwd=gone,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    text = "the current folder does not exist any more; change to another folder, and run the command again\n"
+    assert (done.returncode, done.stderr) == (2, text)
+    assert not (here / "store.db").exists()
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "<&- >&- 2>&-"])
 async def test_without_its_streams_it_runs_all_the_same(here: Path, streams: str) -> None:
     with socket.socket() as free:
