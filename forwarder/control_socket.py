@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Union
@@ -195,7 +195,8 @@ class ControlServer:
             async with asyncio.timeout(_REQUEST_TIMEOUT):
                 request = self._decode(await reader.readline())
         except (ValueError, TimeoutError) as error:  # the request is malformed, too long, or incomplete
-            return _Reply(error=f"the request was not understood: {error}")
+            hint = "if the running forwarder has another version than this command, restart it"
+            return _Reply(error=f"the request was not understood ({error}); {hint}")
         if not isinstance(request, WatchRequest):
             write(_Reply(accepted=True))
         work = self._handlers[type(request)](request, lambda progress: write(_Reply(progress=progress)))
@@ -309,33 +310,40 @@ def ask(
         connection.settimeout(accept_timeout)
         if not _connect(connection, path):
             return None
-        try:
-            reply = _exchange(connection, line, on_progress, timeout)
-        except TimeoutError as error:
-            text = f"the forwarder on {store} did not answer within {connection.gettimeout():g} s"
-            raise StoreTimeoutError(f"{text}; it may still carry out the request; {_IF_HANGS}") from error
-        except (OSError, msgspec.MsgspecError) as error:
-            text = f"the forwarder on {store} did not answer ({error})"
-            raise StoreError(f"{text}; it may have carried out the request") from error
+        with contextlib.closing(_replies(connection, line, timeout, store)) as replies:
+            for reply in replies:
+                if reply.progress is None:
+                    break
+                on_progress(reply.progress)
     if reply.error is not None:
         kind: type[ForwarderError] = getattr(errors, reply.kind) if reply.kind in _ERRORS else ForwarderError
         raise kind(reply.error)
     return reply.result
 
 
-def _exchange(
-    connection: socket.socket, line: bytes, on_progress: Callable[[Any], object], timeout: float | None
-) -> _Reply:
-    connection.sendall(line)
-    with connection.makefile("rb") as lines:
-        while True:
-            answer = lines.readline()
-            if not answer.endswith(b"\n"):
-                raise ConnectionError("it has stopped")
-            reply = msgspec.json.decode(answer, type=_Reply)
-            if reply.accepted:
-                connection.settimeout(timeout)
-            elif reply.progress is None:
-                return reply
-            else:
-                on_progress(reply.progress)
+def _replies(
+    connection: socket.socket, line: bytes, timeout: float | None, store: Path
+) -> Generator[_Reply, None, None]:
+    """Send the request `line`, and yield each line of the answer, except the one that says `accepted`.
+
+    Raises:
+        StoreError: the forwarder did not answer in time (StoreTimeoutError), or stopped.
+    """
+    try:
+        connection.sendall(line)
+        with connection.makefile("rb") as lines:
+            while True:
+                answer = lines.readline()
+                if not answer.endswith(b"\n"):
+                    raise ConnectionError("it has stopped")
+                reply = msgspec.json.decode(answer, type=_Reply)
+                if reply.accepted:
+                    connection.settimeout(timeout)
+                else:
+                    yield reply
+    except TimeoutError as error:
+        text = f"the forwarder on {store} did not answer within {connection.gettimeout():g} s"
+        raise StoreTimeoutError(f"{text}; it may still carry out the request; {_IF_HANGS}") from error
+    except (OSError, msgspec.MsgspecError) as error:
+        text = f"the forwarder on {store} did not answer ({error})"
+        raise StoreError(f"{text}; it may have carried out the request") from error

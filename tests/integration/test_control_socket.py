@@ -1,6 +1,7 @@
 """The control socket: how a command reaches the running forwarder."""
 
 import asyncio
+import errno
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable
@@ -164,6 +165,15 @@ async def test_a_command_ends_with_the_server_and_its_client_gets_an_error(path:
             await asked
 
 
+async def test_a_progress_that_cannot_be_printed_is_not_taken_for_a_lost_connection(path: Path) -> None:
+    def full_disk(_progress: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with serving(path):
+        with pytest.raises(OSError, match="No space left on device"):
+            await ask(path, Count(1), full_disk)
+
+
 async def test_an_open_connection_becomes_readable_when_the_forwarder_stops(path: Path) -> None:
     server = ControlServer(path, {WatchRequest: never})
     await server.start()
@@ -227,6 +237,12 @@ async def test_nonsense_gets_an_answer_and_harms_no_other_client(path: Path) -> 
             writer.close()
             await writer.wait_closed()
         assert await ask(path, Count(1)) == 1
+
+
+async def test_a_forwarder_of_another_version_is_to_be_restarted(path: Path) -> None:
+    async with serving(path):
+        with pytest.raises(ForwarderError, match=r"not understood.*another version.*restart it"):
+            await ask(path, WatchRequest())
 
 
 async def test_a_request_that_never_ends_is_cut_off(path: Path) -> None:
