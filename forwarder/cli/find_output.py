@@ -14,7 +14,7 @@ from forwarder.core.printable import LONGEST_ANSWER, printable_line, shortened
 from forwarder.core.time import Micros, iso
 from forwarder.core.wording import agrees, count
 from forwarder.okta.system_log.event_details import targets_any_hook, targets_hook
-from forwarder.store.event_life import FEW, Life, SearchResult, SinkLife
+from forwarder.store.event_life import MAX_DETAILED, Life, SearchResult, SinkLife
 
 Documents = Mapping[str, Mapping[str, str] | str]
 """The results of the searches, by name of the sink.
@@ -166,12 +166,12 @@ def _second(at: Micros | None) -> str | None:
 
 
 def show(answer: Mapping[str, Any], *, retention: str) -> None:
-    """Print the events of `answer`: every detail of each event, or a table if there are more than `FEW` events.
+    """Print the events of `answer`: every detail of each event, or a table if there are more than `MAX_DETAILED` events.
 
     `answer` is the JSON output, and `retention` says how long the store keeps the bodies of events.
     """
     events = answer["events"]
-    if len(events) > FEW:
+    if len(events) > MAX_DETAILED:
         _table(events)
         more = "; there are more: --limit shows them" if answer["more"] else ""
         echo(f"{count(len(events), 'event')}, the newest first{more}. To see all about an event: forwarder find UUID")

@@ -84,7 +84,7 @@ def from_store(
         if wanted.since is None and not wanted.follow:
             yield from _newest(tail, wanted)
             return
-        position = tail.held()[1] if wanted.since is None else tail.received_since(wanted.since) - 1
+        position = tail.seq_range()[1] if wanted.since is None else tail.received_since(wanted.since) - 1
         if wanted.since is not None and _is_incomplete(tail, position, wanted.since):
             yield Notice(
                 f"{count(position, 'older event')} {agrees(position, 'is', 'are')} no longer stored (store.retention)"
@@ -108,7 +108,7 @@ def _read(
     while time.monotonic() < ends_at:
         # Checked before the read: if the forwarder has stopped already, the read returns its last events.
         is_last = waiter.ended
-        oldest, newest = tail.held()
+        oldest, newest = tail.seq_range()
         skipped = min(oldest - 1, newest) - position
         if skipped > 0:
             yield Notice(
@@ -134,7 +134,7 @@ def _is_incomplete(tail: "Tail", position: int, since: Micros) -> bool:
     This is the case if the next event after `position` is the oldest in the store, and was received after `since`.
     """
     first = tail.events(position, limit=1, max_bytes=1)
-    return 0 < position < tail.held()[0] and bool(first) and first[0].event.received_at > since
+    return 0 < position < tail.seq_range()[0] and bool(first) and first[0].event.received_at > since
 
 
 def _shown(stored: StoredEvent, wanted: TapOptions) -> dict[str, Any] | None:
@@ -161,7 +161,7 @@ def _shown(stored: StoredEvent, wanted: TapOptions) -> dict[str, Any] | None:
 
 def _newest(tail: "Tail", wanted: TapOptions) -> Iterator[dict[str, Any]]:
     """Yield the newest `wanted.limit` events that match `wanted`, in the order of the store."""
-    oldest, newest = tail.held()
+    oldest, newest = tail.seq_range()
     found: list[dict[str, Any]] = []
     high = newest
     while high >= oldest and len(found) < (wanted.limit or newest):

@@ -7,7 +7,7 @@ import msgspec
 
 from forwarder.core.time import Micros
 
-FEW = 3
+MAX_DETAILED = 3
 """The most events that `forwarder find` shows with all details. If it finds more events, it shows them as a table."""
 
 
@@ -61,7 +61,7 @@ class SinkLife(msgspec.Struct, frozen=True):
     attached: bool = True
 
 
-class AlertOf(msgspec.Struct, frozen=True):
+class RelatedAlert(msgspec.Struct, frozen=True):
     """An alert that names the searched event as one of its causes.
 
     Attributes:
@@ -75,7 +75,7 @@ class AlertOf(msgspec.Struct, frozen=True):
     level: str
 
 
-class ActionOf(msgspec.Struct, frozen=True):
+class RelatedAction(msgspec.Struct, frozen=True):
     """An action that was planned because of the searched event, or because of an alert about this event.
 
     Attributes:
@@ -110,9 +110,9 @@ class Life(msgspec.Struct, frozen=True):
         pending_since: when the event was read from the System Log, if our hook should have delivered the event but has
             not done so; otherwise None.
         missed_at: when the event was marked as missed; None if it was not marked.
-        alerts: the alerts that name the event. Always empty if the search found more than `FEW` events.
-        actions: the actions that the event or its alerts led to. Always empty if the search found more than `FEW`
-            events.
+        alerts: the alerts that name the event. Always empty if the search found more than `MAX_DETAILED` events.
+        actions: the actions that the event or its alerts led to. Always empty if the search found more than
+            `MAX_DETAILED` events.
     """
 
     org: str
@@ -130,8 +130,8 @@ class Life(msgspec.Struct, frozen=True):
     copied_at: Micros | None = None
     pending_since: Micros | None = None
     missed_at: Micros | None = None
-    alerts: Sequence[AlertOf] = ()
-    actions: Sequence[ActionOf] = ()
+    alerts: Sequence[RelatedAlert] = ()
+    actions: Sequence[RelatedAction] = ()
 
 
 class Malformed(msgspec.Struct, frozen=True):

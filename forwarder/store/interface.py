@@ -65,7 +65,7 @@ class Tail(Protocol):
     The methods block. They raise StoreError if the store cannot be read.
     """
 
-    def held(self) -> tuple[int, int]:
+    def seq_range(self) -> tuple[int, int]:
         """Return (the `seq` of the oldest event whose body the store holds, the `seq` of the newest event).
 
         If the store holds no bodies, return an empty range: the first number is the second number plus one.
@@ -119,10 +119,13 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
             StoreError: the change could not be committed.
         """
 
-    async def commit_rules(self, batch: Batch, noted: Sequence[Sighting], held_back: HeldBack = NONE) -> Appended:
+    async def commit_rules(
+        self, batch: Batch, new_sightings: Sequence[Sighting], held_back: HeldBack = NONE
+    ) -> Appended:
         """Commit the results of the rules in one transaction. The result says which alerts are new.
 
-        `batch` has the alerts, and as its cursor the new position of the rules. `noted` has new and changed sightings.
+        `batch` has the alerts, and as its cursor the new position of the rules. `new_sightings` has new and changed
+        sightings.
 
         Raises:
             StoreError: the commit failed, or it is unknown whether it succeeded. Repeat the call with the same

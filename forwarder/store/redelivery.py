@@ -148,24 +148,26 @@ async def redeliver(
     Raises:
         StoreError: the store cannot be used; or `request.range` is None, and no redelivery was interrupted.
     """
-    at = await _begin(store, request)
-    while not at.done:
+    checkpoint = await _begin(store, request)
+    while not checkpoint.done:
         waiting = await store.waiting_replays(request.sink)
         if waiting >= _MOST_WAITING:
-            report(RedeliveryProgress(at.taken, waiting, f"{waiting:,} of them wait for {request.sink}"))
+            report(RedeliveryProgress(checkpoint.taken, waiting, f"{waiting:,} of them wait for {request.sink}"))
             await clock.sleep(_PAUSE)
             continue
         limit = max(1, min(_STEP, round(request.rate)))
-        seqs, after = await store.redelivery_step(at.range, accepts, after=at.after, last=at.last, limit=limit)
-        at = msgspec.structs.replace(at, after=after, done=after >= at.last)
-        taken = await store.redeliver(request.sink, seqs, at)
-        at = msgspec.structs.replace(at, taken=at.taken + taken)
-        report(RedeliveryProgress(at.taken, waiting + taken))
+        seqs, after = await store.redelivery_step(
+            checkpoint.range, accepts, after=checkpoint.after, last=checkpoint.last, limit=limit
+        )
+        checkpoint = msgspec.structs.replace(checkpoint, after=after, done=after >= checkpoint.last)
+        taken = await store.redeliver(request.sink, seqs, checkpoint)
+        checkpoint = msgspec.structs.replace(checkpoint, taken=checkpoint.taken + taken)
+        report(RedeliveryProgress(checkpoint.taken, waiting + taken))
         await clock.sleep(taken / request.rate)
     while waiting := await store.waiting_replays(request.sink):
-        report(RedeliveryProgress(at.taken, waiting, f"{waiting:,} of them wait for {request.sink}"))
+        report(RedeliveryProgress(checkpoint.taken, waiting, f"{waiting:,} of them wait for {request.sink}"))
         await clock.sleep(_PAUSE)
-    return RedeliveryProgress(at.taken, 0)
+    return RedeliveryProgress(checkpoint.taken, 0)
 
 
 async def _begin(store: RedeliveryStore, request: RedeliverRequest) -> RedeliveryCheckpoint:
@@ -173,7 +175,7 @@ async def _begin(store: RedeliveryStore, request: RedeliverRequest) -> Redeliver
         first, last = await store.redelivery_bounds(request.range)
         return RedeliveryCheckpoint(request.range, first - 1, last, done=last < first)
     text = await store.cursor(checkpoint_name(request.sink))
-    at = msgspec.json.decode(text, type=RedeliveryCheckpoint) if text else None
-    if at is None or at.done:
+    checkpoint = msgspec.json.decode(text, type=RedeliveryCheckpoint) if text else None
+    if checkpoint is None or checkpoint.done:
         raise StoreError(f"no replay to {request.sink} was interrupted, so there is nothing to resume; give --since")
-    return at
+    return checkpoint

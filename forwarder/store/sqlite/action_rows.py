@@ -15,7 +15,7 @@ from forwarder.core.errors import StoreFormatError
 from forwarder.core.time import SECOND, Micros
 
 _KEPT = 30 * 86_400 * SECOND
-_LOOKED_BACK = 2 * 86_400 * SECOND
+_ALWAYS_KEPT = 2 * 86_400 * SECOND
 """An action that ended less than two days ago is never dropped: limits and holds need the actions of the last day."""
 
 _STEP = 100  # the most rows that are dropped, or read, in one step
@@ -40,14 +40,14 @@ def rows(actions: Iterable[Action], now: Micros) -> tuple[list[Row], int]:
     """Return (the parameters of `WRITE` for each of `actions`, the size of all rows in bytes)."""
     found: list[Row] = [
         {
-            "key": one.key,
-            "planned_at": one.planned_at,
+            "key": action.key,
+            "planned_at": action.planned_at,
             "now": now,
-            "ended": not one.is_open,
-            "planned": one.state is ActionState.PLANNED,
-            "action": _encode(one),
+            "ended": not action.is_open,
+            "planned": action.state is ActionState.PLANNED,
+            "action": _encode(action),
         }
-        for one in actions
+        for action in actions
     ]
     return found, sum(len(row["action"]) + _ROW_BYTES for row in found)
 
@@ -77,7 +77,7 @@ def find(db: sqlite3.Connection, begin: str) -> list[Action]:
     return [read(*row) for row in rows]
 
 
-def naming(db: sqlite3.Connection, uuid: str, since: Micros) -> list[Action]:
+def mentioning(db: sqlite3.Connection, uuid: str, since: Micros) -> list[Action]:
     """Return the actions planned at `since` or later with the string `uuid` in their JSON, oldest first."""
     rows = db.execute(
         "SELECT key, action FROM actions WHERE ended IN (0, 1) AND planned_at >= ? "
@@ -130,7 +130,7 @@ def drop_oldest(db: sqlite3.Connection, now: Micros, at_least: int) -> int:
     freed, ids = 0, []
     rows = db.execute(
         "SELECT id, LENGTH(action) FROM actions WHERE ended = 1 AND changed_at < ? ORDER BY planned_at",
-        (now - _LOOKED_BACK,),
+        (now - _ALWAYS_KEPT,),
     )
     for number, size in rows:
         if freed >= at_least:

@@ -25,7 +25,7 @@ _ROWS = 250  # the number of rows checked in one step
 _INTERVAL = 3600 * SECOND  # the time between two sweeps
 
 # One statement writes all rows, because sqlite3 releases the GIL for each statement, and getting it back may take long.
-_NOTE = f"""
+_UPSERT = f"""
 INSERT INTO addresses SELECT {", ".join(f"json_extract(value, '$[{n}]')" for n in range(4))} FROM json_each(?) WHERE true
 ON CONFLICT DO UPDATE SET last = excluded.last WHERE excluded.last >= last + {_REFRESH}
 """  # noqa: S608 - a constant
@@ -35,7 +35,7 @@ Key = tuple[int, str, str]
 FIRST: Key = (-1, "", "")
 
 
-def note(db: sqlite3.Connection, seen: Mapping[Key, Micros]) -> None:
+def record(db: sqlite3.Connection, seen: Mapping[Key, Micros]) -> None:
     """Record in the table which addresses users have used.
 
     `seen` has the time of the newest event by Okta's clock, for each (id of the org, address, id of the user). The
@@ -47,7 +47,7 @@ def note(db: sqlite3.Connection, seen: Mapping[Key, Micros]) -> None:
             key = org, address, user
             latest[key] = max(at, latest.get(key, at))
     if latest:
-        db.execute(_NOTE, (json.dumps([(*key, at) for key, at in latest.items()]),))
+        db.execute(_UPSERT, (json.dumps([(*key, at) for key, at in latest.items()]),))
 
 
 @lru_cache(maxsize=4096)  # to parse an address takes as long as all other work for an event

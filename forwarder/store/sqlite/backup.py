@@ -24,7 +24,7 @@ _STEP = 4 * 1024 * 1024
 """The bytes that are copied in one step. After each step, the copy is fsynced. One fsync at the end would take so long
 that it would delay the commits of a store on the same disk."""
 
-_SPARE = 16 * 1024 * 1024
+_KEPT_FREE = 16 * 1024 * 1024
 """The bytes that must stay free on the disk of the backup, because the store may be on the same disk."""
 
 _HEADER = b"SQLite format 3\0"
@@ -50,12 +50,12 @@ def back_up(
     check_target(store, target)
     with _new_file(target) as new, _write_errors(new):
         try:
-            with _unless(stop, db), _transaction(db):
+            with _interrupted_by(stop, db), _transaction(db):
                 _check_space(db, target)
                 with closing(_open(new)) as copy:
                     _copy(db, copy, new, stop, on_progress)
                 counts = _counts(db)
-            with closing(_open(new)) as copy, _unless(stop, copy):
+            with closing(_open(new)) as copy, _interrupted_by(stop, copy):
                 backup = _verify(copy, new, target, counts)
         except sqlite3.OperationalError as error:
             if stop.is_set():
@@ -99,7 +99,7 @@ def _new_file(target: Path) -> Iterator[Path]:
             f"the backup {new} cannot be written: {error.strerror}; name a file in a folder that the forwarder may "
             "write to, such as that of the store"
         ) from error
-    if not _is_left_over(new, os.pread(descriptor, len(_HEADER), 0)):
+    if not _is_unfinished_backup(new, os.pread(descriptor, len(_HEADER), 0)):
         os.close(descriptor)
         raise StoreError(
             f"{new} exists already, and is not from a backup that was killed; move it away, or name another file"
@@ -113,7 +113,7 @@ def _new_file(target: Path) -> Iterator[Path]:
             new.unlink(missing_ok=True)
 
 
-def _is_left_over(new: Path, head: bytes) -> bool:
+def _is_unfinished_backup(new: Path, head: bytes) -> bool:
     """Whether the file `new` may be overwritten, because it is the unfinished file of a backup that was killed.
 
     `head` has the first bytes of the file. If a lock file is beside `new`, then `new` is a store, which must not be
@@ -123,7 +123,7 @@ def _is_left_over(new: Path, head: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def _unless(stop: threading.Event, db: sqlite3.Connection) -> Iterator[None]:
+def _interrupted_by(stop: threading.Event, db: sqlite3.Connection) -> Iterator[None]:
     """Interrupt a query of `db` in the `with` block, by an OperationalError, as soon as `stop` is set."""
     db.set_progress_handler(stop.is_set, 10_000)
     try:
@@ -155,7 +155,7 @@ def _open(new: Path) -> sqlite3.Connection:
 def _check_space(db: sqlite3.Connection, target: Path) -> None:
     pages, page_size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
     needed, free = pages * page_size, shutil.disk_usage(target.parent).free
-    if free < needed + _SPARE:
+    if free < needed + _KEPT_FREE:
         raise StoreFullError(
             f"the backup needs {needed / 1e6:,.0f} MB, and {target.parent} has {free / 1e6:,.0f} MB free; "
             "free some space, or name a file on another disk"

@@ -43,7 +43,7 @@ SELECT COUNT(*), group_concat(org), group_concat(published), group_concat(text, 
 _MAX_ID = 100  # the most characters of a user's id
 _MAX_NAME = 256  # the most characters of an id or a login in the index; those of Okta have at most 100
 _SUCCESSES = ("SUCCESS", "ALLOW")
-_MOST_SEEN = 1024  # the number of addresses in memory at which a step is due at once; to write them takes 5 ms
+_MAX_ADDRESSES = 1024  # the number of addresses in memory at which a step is due at once; to write them takes 5 ms
 
 _Other = str | int | float | bool | list[Any] | None
 """The types that a value may have in place of an object. So the other fields of such an event can still be read."""
@@ -192,25 +192,27 @@ class Indexer:
     """
 
     def __init__(self) -> None:
-        self._at: int | None = None  # the `seq` of the last event in `_block` and `_rows`; None before the first step
-        self._seen: dict[addresses.Key, Micros] = {}  # addresses to write
+        self._last_seq: int | None = (
+            None  # the `seq` of the last event in `_block` and `_rows`; None before the first step
+        )
+        self._addresses: dict[addresses.Key, Micros] = {}  # addresses to write
         self._rows: list[tuple[int, Micros, Micros, bytes]] = []  # rows to write, of complete blocks
         self._block = _Block()  # the block that is not complete yet
 
     @property
     def is_full(self) -> bool:
         """Whether so many addresses are in memory that a step is due at once."""
-        return len(self._seen) >= _MOST_SEEN
+        return len(self._addresses) >= _MAX_ADDRESSES
 
     def add(self, added: Iterable[AddedEvent]) -> None:
         """Add `added`, the events of the last commits in order of `seq`, to the block in memory. Write nothing yet.
 
         If events before `added` are missing in memory, ignore `added`: `step` reads all these events from the store.
         """
-        for one in added:
-            if self._at == one.seq - 1:
-                event = one.event
-                self._note(one.seq, one.org, event.published, searchable_from(event))
+        for stored in added:
+            if self._last_seq == stored.seq - 1:
+                event = stored.event
+                self._add_to_block(stored.seq, stored.org, event.published, searchable_from(event))
 
     def step(self, db: sqlite3.Connection) -> bool:
         """Read up to 256 events that `add` did not get. Then write the rows of complete blocks, and the addresses.
@@ -218,17 +220,17 @@ class Indexer:
         Return whether there may be more events to read now. If the transaction of this step fails, the caller must
         create a new indexer, because this indexer would not write the same rows again.
         """
-        held, last, stored = db.execute(
+        oldest, last_block, stored = db.execute(
             "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(block) FROM event_index), stored FROM counters"
         ).fetchone()
-        if self._at is None or (held is not None and self._at < held - 1):
-            indexed = 0 if last is None else (last + 1) * BLOCK
-            self._at = stored if held is None else max(indexed, held - 1)
+        if self._last_seq is None or (oldest is not None and self._last_seq < oldest - 1):
+            indexed = 0 if last_block is None else (last_block + 1) * BLOCK
+            self._last_seq = stored if oldest is None else max(indexed, oldest - 1)
             self._block = _Block()
-        count = self._read(db, self._at)
-        addresses.note(db, self._seen)
+        count = self._read(db, self._last_seq)
+        addresses.record(db, self._addresses)
         db.executemany("INSERT OR REPLACE INTO event_index VALUES (?, ?, ?, ?)", self._rows)
-        self._seen, self._rows = {}, []
+        self._addresses, self._rows = {}, []
         return count == _ROWS
 
     def _read(self, db: sqlite3.Connection, after: int) -> int:
@@ -236,11 +238,11 @@ class Indexer:
         if count:
             parts = zip(orgs.split(","), published.split(","), text.split(_SEPARATOR), strict=True)
             for seq, (org, at, body) in enumerate(parts, after + 1):
-                self._note(seq, int(org), int(at), searchable(body.encode()))
+                self._add_to_block(seq, int(org), int(at), searchable(body.encode()))
         return int(count)
 
-    def _note(self, seq: int, org: int, at: Micros, event: Searchable | None) -> None:
-        self._at = seq
+    def _add_to_block(self, seq: int, org: int, at: Micros, event: Searchable | None) -> None:
+        self._last_seq = seq
         block = self._block
         block.published.append(at)
         if event is None:
@@ -251,7 +253,7 @@ class Indexer:
             block.names.update(event.names)
             if event.user_at:
                 key = org, *event.user_at
-                self._seen[key] = max(at, self._seen.get(key, at))
+                self._addresses[key] = max(at, self._addresses.get(key, at))
         if not seq % BLOCK:
             self._rows.append((seq // BLOCK - 1, min(block.published), max(block.published), block.keys()))
             self._block = _Block()
@@ -292,7 +294,7 @@ def candidates(
     if first is None:
         return
     indexed = {block for (block,) in db.execute("SELECT block FROM event_index")}
-    fit = {
+    in_time = {
         block
         for (block,) in db.execute(
             "SELECT block FROM event_index WHERE (:since IS NULL OR published_to >= :since) "
@@ -301,20 +303,20 @@ def candidates(
         )
     }
     for block in range((last - 1) // BLOCK, (first - 1) // BLOCK - 1, -1):
-        if block not in indexed or (block in fit and _has(db, block, keys)):
+        if block not in indexed or (block in in_time and _has_all(db, block, keys)):
             yield max(first, block * BLOCK + 1), min(last, (block + 1) * BLOCK)
 
 
-def _has(db: sqlite3.Connection, block: int, keys: Sequence[int]) -> bool:
+def _has_all(db: sqlite3.Connection, block: int, keys: Sequence[int]) -> bool:
     if not keys:
         return True
     (data,) = db.execute("SELECT keys FROM event_index WHERE block = ?", (block,)).fetchone()
-    held = memoryview(data).cast("I")
-    if not held:
+    hashes = memoryview(data).cast("I")
+    if not hashes:
         return True
     for key in keys:
-        at = bisect.bisect_left(held, key)
-        if at == len(held) or held[at] != key:
+        at = bisect.bisect_left(hashes, key)
+        if at == len(hashes) or hashes[at] != key:
             return False
     return True
 

@@ -13,7 +13,16 @@ from forwarder.core.event import BACKFILL, Source
 from forwarder.core.event_types import EventTypes
 from forwarder.core.time import SECOND
 from forwarder.store.dead_letters import RECEIVER
-from forwarder.store.event_life import FEW, ActionOf, AlertOf, Life, Malformed, Search, SearchResult, SinkLife
+from forwarder.store.event_life import (
+    MAX_DETAILED,
+    Life,
+    Malformed,
+    RelatedAction,
+    RelatedAlert,
+    Search,
+    SearchResult,
+    SinkLife,
+)
 from forwarder.store.sqlite import action_rows, event_index, queries
 from forwarder.store.sqlite.encoded_uuid import decode_uuid, encode_uuid
 
@@ -29,7 +38,7 @@ def find(db: sqlite3.Connection, search: Search) -> SearchResult:
     """See `store.interface.StoreCommands.find`."""
     with queries.snapshot(db):
         lives = list(_by_uuid(db, search) if search.uuid is not None else _by_fields(db, search))
-        if len(lives) <= FEW:
+        if len(lives) <= MAX_DETAILED:
             lives = [replace(life, alerts=_alerts(db, life), actions=_actions(db, life)) for life in lives]
         oldest = db.execute("SELECT received_at FROM events ORDER BY seq LIMIT 1").fetchone()
         return SearchResult(
@@ -61,7 +70,7 @@ def _by_fields(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
         for row in rows:
             if types is not None and row[3] not in types:
                 continue
-            if user is not None and not _is_of(user, row[-1]):
+            if user is not None and not _is_by(user, row[-1]):
                 continue
             yield _life(db, row)
             found += 1
@@ -69,7 +78,7 @@ def _by_fields(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
                 return
 
 
-def _is_of(user: str, body: bytes) -> bool:
+def _is_by(user: str, body: bytes) -> bool:
     event = event_index.searchable(body)
     return event is not None and user in event.users()
 
@@ -101,7 +110,7 @@ def _by_uuid(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
             seen.add(row[1])
             yield _life(db, row[:-1])
     for name, _ in db.execute("SELECT name, id FROM orgs ORDER BY name").fetchall():
-        known = _known(db, name, key)
+        known = _known_row(db, name, key)
         if known and name not in seen and search.org in (None, name):
             since, *copies = known
             sinks = [
@@ -113,7 +122,7 @@ def _by_uuid(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
 
 def _life(db: sqlite3.Connection, row: tuple[Any, ...]) -> Life:
     seq, org, key, event_type, published, received_at, via, envelope_id, body = row
-    since, *copies = _known(db, org, key) or (None, None, None, None)
+    since, *copies = _known_row(db, org, key) or (None, None, None, None)
     pending, missed = db.execute(
         "SELECT since, missed_at FROM awaited WHERE uuid = ? AND org = (SELECT id FROM orgs WHERE name = ?)", (key, org)
     ).fetchone() or (None, None)
@@ -137,7 +146,7 @@ def _life(db: sqlite3.Connection, row: tuple[Any, ...]) -> Life:
     )
 
 
-def _known(db: sqlite3.Connection, org: str, key: bytes | str) -> tuple[Any, ...] | None:
+def _known_row(db: sqlite3.Connection, org: str, key: bytes | str) -> tuple[Any, ...] | None:
     found: tuple[Any, ...] | None = db.execute(
         "SELECT since, hook_copies, log_copies, copied_at FROM known "
         "WHERE uuid = ? AND org = (SELECT id FROM orgs WHERE name = ?)",
@@ -155,7 +164,7 @@ def sink_life(db: sqlite3.Connection, seq: int, sink: str, position: int, attach
 
     `position` is the position of the sink. `attached` is 1 if the sink is configured, otherwise 0.
     """
-    here = bool(attached)
+    is_attached = bool(attached)
     letter = db.execute(
         "SELECT id, state, at, reason, detail FROM dead_letters WHERE sink = ? AND seq = ?", (sink, seq)
     ).fetchone()
@@ -163,14 +172,14 @@ def sink_life(db: sqlite3.Connection, seq: int, sink: str, position: int, attach
         number, state, at, reason, detail = letter
         text = f"{reason}: {detail}" if detail else reason
         if state == "dead":
-            return SinkLife(sink, "dead", at, text, number, attached=here)
-        return SinkLife(sink, "waiting", None, text, number, replaying=True, attached=here)
+            return SinkLife(sink, "dead", at, text, number, attached=is_attached)
+        return SinkLife(sink, "waiting", None, text, number, replaying=True, attached=is_attached)
     if seq > position:
-        return SinkLife(sink, "waiting", attached=here)
+        return SinkLife(sink, "waiting", attached=is_attached)
     ended = db.execute("SELECT place, at FROM ended_letters WHERE sink = ? AND seq = ?", (sink, seq)).fetchone()
     if ended:
         place, at = ended
-        return SinkLife(sink, place, at, attached=here)
+        return SinkLife(sink, place, at, attached=is_attached)
     settled = db.execute(
         "SELECT first, at, skipped, filtered, unattributed FROM settlements WHERE sink = ? AND last >= ? "
         "ORDER BY last LIMIT 1",
@@ -178,13 +187,13 @@ def sink_life(db: sqlite3.Connection, seq: int, sink: str, position: int, attach
     ).fetchone()
     if settled is None or settled[0] > seq:
         # An older version settled the event, and did not record its place.
-        return SinkLife(sink, "finished", attached=here)
+        return SinkLife(sink, "finished", attached=is_attached)
     first, at, skipped, filtered, unattributed = settled
     if skipped:
-        return SinkLife(sink, "skipped", at, attached=here)
+        return SinkLife(sink, "skipped", at, attached=is_attached)
     if _is_set(filtered, seq - first):
-        return SinkLife(sink, "filtered", at, attached=here)
-    return SinkLife(sink, "delivered", at, unattributed=unattributed, attached=here)
+        return SinkLife(sink, "filtered", at, attached=is_attached)
+    return SinkLife(sink, "delivered", at, unattributed=unattributed, attached=is_attached)
 
 
 def _is_set(bits: bytes | None, at: int) -> bool:
@@ -195,7 +204,7 @@ class _Alert(msgspec.Struct):
     forwarder: dict[str, Any]
 
 
-def _alerts(db: sqlite3.Connection, life: Life) -> list[AlertOf]:
+def _alerts(db: sqlite3.Connection, life: Life) -> list[RelatedAlert]:
     """Return the alerts that name the event `life`, oldest first."""
     rows = db.execute(
         "SELECT uuid, body FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org "
@@ -206,18 +215,18 @@ def _alerts(db: sqlite3.Connection, life: Life) -> list[AlertOf]:
     for key, body in rows:
         alert = msgspec.json.decode(body, type=_Alert).forwarder["alert"]
         if life.uuid in alert["events"]:
-            found.append(AlertOf(decode_uuid(key), alert["rule"]["title"], alert["rule"]["level"]))
+            found.append(RelatedAlert(decode_uuid(key), alert["rule"]["title"], alert["rule"]["level"]))
     return found
 
 
-def _actions(db: sqlite3.Connection, life: Life) -> list[ActionOf]:
+def _actions(db: sqlite3.Connection, life: Life) -> list[RelatedAction]:
     """Return up to 100 actions that the event or alert `life` led to, in order of their planning."""
     since = life.received_at if life.received_at is not None else life.stored_at or 0
-    found = action_rows.naming(db, life.uuid, since - _SKEW)
+    found = action_rows.mentioning(db, life.uuid, since - _SKEW)
     return [
-        ActionOf(one.id, one.name, about(one), words_of(one))
-        for one in found
-        if one.org == life.org and life.uuid in {one.alert, *one.events}
+        RelatedAction(action.id, action.name, about(action), words_of(action))
+        for action in found
+        if action.org == life.org and life.uuid in {action.alert, *action.events}
     ][:_MOST_ACTIONS]
 
 

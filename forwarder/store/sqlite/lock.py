@@ -20,7 +20,7 @@ def check_lock_file(store: Path) -> None:
     with suppress(FileNotFoundError):
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            raise _explained(OSError(errno.EMLINK, ""), store, path)
+            raise _store_error(OSError(errno.EMLINK, ""), store, path)
 
 
 class FileLock:
@@ -54,7 +54,7 @@ class FileLock:
             self._write_pid(path)
         except OSError as error:
             self.release()
-            raise _explained(error, store, path) from error
+            raise _store_error(error, store, path) from error
         except StoreError:
             self.release()
             raise
@@ -76,7 +76,7 @@ class FileLock:
             self._descriptor = -1
 
 
-def _explained(error: OSError, store: Path, path: Path) -> StoreError:
+def _store_error(error: OSError, store: Path, path: Path) -> StoreError:
     """Return a StoreError which says that `error` prevents the use of the lock file `path` of `store`."""
     if error.errno == errno.EMLINK:
         return StoreError(f"the lock file {path} is a link to another file, or not a file; remove it")

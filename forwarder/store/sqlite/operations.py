@@ -21,7 +21,7 @@ from forwarder.store.sqlite import action_rows, queries, rule_hours
 from forwarder.store.sqlite.encoded_uuid import decode_uuid
 from forwarder.store.sqlite.transaction import Transaction
 
-_COPY = """
+_INSERT_DEAD_LETTER = """
 INSERT INTO dead_letters (sink, seq, state, count, reason, detail, at,
   org, uuid, event_type, published, received_at, via, envelope_id, body)
 SELECT ?, seq, 'dead', 1, ?, ?, ?, name, uuid, event_type, published, received_at, via, envelope_id, body
@@ -51,26 +51,26 @@ def attach(tx: Transaction, sink: str, start: Start) -> int:
     if sink == RECEIVER:
         raise StoreError(f"the sink name {RECEIVER} is reserved for malformed events; give the sink another name")
     oldest = tx.db.execute("SELECT MIN(seq) FROM events").fetchone()[0]
-    gone = tx.stored if oldest is None else oldest - 1  # the `seq` of the last event whose body was dropped
+    last_dropped = tx.stored if oldest is None else oldest - 1  # the `seq` of the last event whose body was dropped
     row = tx.db.execute("SELECT seq, attached FROM positions WHERE sink = ?", (sink,)).fetchone()
     if row is None:
-        first = tx.stored if start == "now" else gone
+        first = tx.stored if start == "now" else last_dropped
         tx.db.execute("INSERT INTO positions VALUES (?, ?, 0, 0, ?, 1, 0)", (sink, first, first))
-        _note(tx, sink, 0, first, skipped=True)
+        _record_settlement(tx, sink, 0, first, skipped=True)
         return int(first)
     position, attached = row
     if attached:
         return int(position)
-    skipped = max(0, gone - position)  # events whose bodies were dropped while the sink was detached
+    skipped = max(0, last_dropped - position)  # events whose bodies were dropped while the sink was detached
     tx.db.execute(
         "UPDATE positions SET attached = 1, seq = seq + ?, skipped = skipped + ? WHERE sink = ?",
         (skipped, skipped, sink),
     )
-    _note(tx, sink, position, position + skipped, skipped=True)
+    _record_settlement(tx, sink, position, position + skipped, skipped=True)
     return int(position + skipped)
 
 
-def _note(  # noqa: PLR0913  # a row has as many columns
+def _record_settlement(  # noqa: PLR0913  # a row has as many columns
     tx: Transaction,
     sink: str,
     before: int,
@@ -118,8 +118,8 @@ def forget_sink(tx: Transaction, sink: str, *, running: bool) -> int:
     return sum(count for (count,) in dead)
 
 
-def settle(tx: Transaction, sink: str, done: Settlement, *, again: bool = False) -> None:
-    """Store the settlement `done` of `sink`; see `core.ports.EventLog.settle`.
+def settle(tx: Transaction, sink: str, settlement: Settlement, *, again: bool = False) -> None:
+    """Store the results `settlement` of `sink`; see `core.ports.EventLog.settle`.
 
     `again` says that an earlier call with the same settlement reported an error. If the earlier call was committed
     nevertheless, this call does nothing.
@@ -131,39 +131,39 @@ def settle(tx: Transaction, sink: str, done: Settlement, *, again: bool = False)
     row = tx.db.execute("SELECT seq FROM positions WHERE sink = ? AND attached", (sink,)).fetchone()
     if row is None:
         raise ValueError(f"the sink {sink} is not attached to the store")
-    if again and _is_committed(tx, sink, done, position=row[0]):
+    if again and _is_committed(tx, sink, settlement, position=row[0]):
         return
-    _check(sink, done, before=row[0], last=tx.stored)
-    for dead in done.dead:
+    _check_numbers(sink, settlement, before=row[0], last=tx.stored)
+    for dead in settlement.dead:
         copy = (sink, dead.reason.value, dead.detail, tx.now, dead.seq)
-        _must_be_one(tx.db.execute(_COPY, copy).rowcount, sink, dead.seq)
-    if done.unattributed:
+        _require_one_row(tx.db.execute(_INSERT_DEAD_LETTER, copy).rowcount, sink, dead.seq)
+    if settlement.unattributed:
         tx.db.execute(
             "INSERT INTO dead_letters (sink, state, count, reason, detail, at, org, uuid, event_type, via, "
             "envelope_id) VALUES (?, 'dead', ?, ?, ?, ?, '', '', '', '', '')",
-            (sink, done.unattributed, RejectReason.PARTIAL_SUCCESS.value, done.unattributed_detail, tx.now),
+            (sink, settlement.unattributed, RejectReason.PARTIAL_SUCCESS.value, settlement.unattributed_detail, tx.now),
         )
-    _settle_replays(tx, sink, done)
-    _note(tx, sink, row[0], done.position, done.filtered, done.unattributed)
+    _settle_replays(tx, sink, settlement)
+    _record_settlement(tx, sink, row[0], settlement.position, settlement.filtered, settlement.unattributed)
     tx.db.execute(
         "UPDATE positions SET seq = ?, delivered = delivered + ?, filtered = filtered + ? WHERE sink = ?",
         (
-            done.position,
-            done.delivered - done.unattributed + len(done.replayed),
-            len(done.filtered) + len(done.filtered_replays),
+            settlement.position,
+            settlement.delivered - settlement.unattributed + len(settlement.replayed),
+            len(settlement.filtered) + len(settlement.filtered_replays),
             sink,
         ),
     )
 
 
-def _is_committed(tx: Transaction, sink: str, done: Settlement, *, position: int) -> bool:
-    """Whether the settlement `done` of `sink` was committed already. `position` is the current position of the sink.
+def _is_committed(tx: Transaction, sink: str, settlement: Settlement, *, position: int) -> bool:
+    """Whether `settlement` of `sink` was committed already. `position` is the current position of the sink.
 
     It is enough to check one part of the settlement, because a transaction is committed as a whole or not at all.
     """
-    if done.delivered or done.dead or done.filtered:
-        return position == done.position
-    replays = [*done.replayed, *done.filtered_replays, *(dead.seq for dead in done.dead_again)]
+    if settlement.delivered or settlement.dead or settlement.filtered:
+        return position == settlement.position
+    replays = [*settlement.replayed, *settlement.filtered_replays, *(dead.seq for dead in settlement.dead_again)]
     (waiting,) = tx.db.execute(
         "SELECT COUNT(*) FROM dead_letters WHERE sink = ? AND state = 'replaying' "
         "AND seq IN (SELECT value FROM json_each(?))",
@@ -172,45 +172,45 @@ def _is_committed(tx: Transaction, sink: str, done: Settlement, *, position: int
     return bool(waiting < len(replays))
 
 
-def _check(sink: str, done: Settlement, *, before: int, last: int) -> None:
-    dead = [rejection.seq for rejection in done.dead]
-    named = {*dead, *done.filtered}
+def _check_numbers(sink: str, settlement: Settlement, *, before: int, last: int) -> None:
+    dead = [rejection.seq for rejection in settlement.dead]
+    named = {*dead, *settlement.filtered}
     if (
-        len(named) != len(dead) + len(done.filtered)
-        or done.position - before != done.delivered + len(named)
-        or not before <= done.position <= last
-        or not 0 <= done.unattributed <= done.delivered
-        or not all(before < seq <= done.position for seq in named)
+        len(named) != len(dead) + len(settlement.filtered)
+        or settlement.position - before != settlement.delivered + len(named)
+        or not before <= settlement.position <= last
+        or not 0 <= settlement.unattributed <= settlement.delivered
+        or not all(before < seq <= settlement.position for seq in named)
     ):
         raise ValueError(
             f"the numbers of the sink {sink} do not add up: its position is {before}, the newest event is {last}, and the "
-            f"new position would be {done.position}; delivered: {done.delivered}, of which rejected without saying which: "
-            f"{done.unattributed}; dead letters: {sorted(dead)}; filtered: {len(done.filtered)}. This is a bug, please report it"
+            f"new position would be {settlement.position}; delivered: {settlement.delivered}, of which rejected without saying which: "
+            f"{settlement.unattributed}; dead letters: {sorted(dead)}; filtered: {len(settlement.filtered)}. This is a bug, please report it"
         )
 
 
-def _settle_replays(tx: Transaction, sink: str, done: Settlement) -> None:
-    ended = dict.fromkeys(done.replayed, "delivered") | dict.fromkeys(done.filtered_replays, "filtered")
+def _settle_replays(tx: Transaction, sink: str, settlement: Settlement) -> None:
+    ended = dict.fromkeys(settlement.replayed, "delivered") | dict.fromkeys(settlement.filtered_replays, "filtered")
     for seq, place in ended.items():
         deleted = tx.db.execute(
             "DELETE FROM dead_letters WHERE sink = ? AND seq = ? AND state = 'replaying'", (sink, seq)
         )
-        _must_be_one(deleted.rowcount, sink, seq)
-        _letter_ended(tx, sink, seq, place)
-    for dead in done.dead_again:
+        _require_one_row(deleted.rowcount, sink, seq)
+        _record_ended_letter(tx, sink, seq, place)
+    for dead in settlement.dead_again:
         updated = tx.db.execute(
             "UPDATE dead_letters SET state = 'dead', reason = ?, detail = ?, at = ? "
             "WHERE sink = ? AND seq = ? AND state = 'replaying'",
             (dead.reason.value, dead.detail, tx.now, sink, dead.seq),
         )
-        _must_be_one(updated.rowcount, sink, dead.seq)
+        _require_one_row(updated.rowcount, sink, dead.seq)
 
 
-def _letter_ended(tx: Transaction, sink: str, seq: int, place: str) -> None:
+def _record_ended_letter(tx: Transaction, sink: str, seq: int, place: str) -> None:
     tx.db.execute("INSERT OR REPLACE INTO ended_letters VALUES (?, ?, ?, ?)", (sink, seq, place, tx.now))
 
 
-def _must_be_one(rows: int, sink: str, seq: int) -> None:
+def _require_one_row(rows: int, sink: str, seq: int) -> None:
     if rows != 1:
         raise ValueError(
             f"the sink {sink} has a result for event {seq}, but this event does not wait for the sink in the store"
@@ -230,14 +230,14 @@ def replay(tx: Transaction, ids: Iterable[int]) -> int:
         if row is None:
             continue
         if row[0] == RECEIVER:
-            count += _receive_again(tx, number)
+            count += _parse_again(tx, number)
         else:
             tx.db.execute("UPDATE dead_letters SET state = 'replaying' WHERE id = ?", (number,))
             count += 1
     return count
 
 
-def _receive_again(tx: Transaction, number: int) -> bool:
+def _parse_again(tx: Transaction, number: int) -> bool:
     org, received_at, via, envelope_id, body = tx.db.execute(
         "SELECT org, received_at, via, envelope_id, body FROM dead_letters WHERE id = ?", (number,)
     ).fetchone()
@@ -264,13 +264,15 @@ def discard(tx: Transaction, ids: Iterable[int]) -> int:
             continue
         sink, events, seq = deleted
         if seq is not None:
-            _letter_ended(tx, sink, seq, "discarded")
+            _record_ended_letter(tx, sink, seq, "discarded")
         tx.db.execute("UPDATE positions SET discarded = discarded + ? WHERE sink = ?", (events, sink))
         count += events
     return count
 
 
-def commit_rules(tx: Transaction, batch: Batch, noted: Iterable[Sighting], held_back: HeldBack = NONE) -> Appended:
+def commit_rules(
+    tx: Transaction, batch: Batch, new_sightings: Iterable[Sighting], held_back: HeldBack = NONE
+) -> Appended:
     """See `store.interface.Store.commit_rules`. A sighting replaces the stored sighting of the same user, kind and
     value.
 
@@ -280,7 +282,7 @@ def commit_rules(tx: Transaction, batch: Batch, noted: Iterable[Sighting], held_
     if batch.cursor is not None and queries.cursor(tx.db, batch.cursor[0]) == batch.cursor[1]:
         held_back = NONE
     (appended,) = tx.append([batch])
-    rows = [(tx.org(one.org), one.user, one.kind, one.value, one.since, one.last, one.data) for one in noted]
+    rows = [(tx.org(new.org), new.user, new.kind, new.value, new.since, new.last, new.data) for new in new_sightings]
     tx.db.executemany("INSERT OR REPLACE INTO sightings VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     rule_hours.add(tx.db, appended.stored, held_back, tx.now)
     return appended

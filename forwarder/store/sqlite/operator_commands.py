@@ -58,9 +58,9 @@ class SqliteTail:
         self._db = db
         self._path = path
 
-    def held(self) -> tuple[int, int]:
+    def seq_range(self) -> tuple[int, int]:
         with _errors(self._path):
-            return queries.held(self._db)
+            return queries.seq_range(self._db)
 
     def received_since(self, at: Micros) -> int:
         with _errors(self._path):
@@ -94,9 +94,9 @@ class SqliteCommands:
         def progress(report: Any) -> None:
             on_progress(msgspec.convert(report, BackupProgress))
 
-        made = ask(self._path, BackupRequest(str(target.absolute())), progress, timeout=None)
-        if made is not None:
-            return msgspec.convert(made, Backup)
+        backup = ask(self._path, BackupRequest(str(target.absolute())), progress, timeout=None)
+        if backup is not None:
+            return msgspec.convert(backup, Backup)
         return self._read(lambda db: back_up(db, self._path, target, threading.Event(), on_progress))
 
     def orgs(self) -> list[str]:

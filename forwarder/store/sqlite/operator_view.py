@@ -11,7 +11,7 @@ from forwarder.store.gaps import Gaps
 from forwarder.store.rule_counts import RuleCounts
 from forwarder.store.sqlite import queries, rule_hours
 from forwarder.store.sqlite.connection import Reader
-from forwarder.store.sqlite.sink_log import News
+from forwarder.store.sqlite.sink_log import Notifier
 
 
 class SqliteView:
@@ -20,16 +20,16 @@ class SqliteView:
     The view has a connection of its own, so that a slow query of an operator does not delay other queries.
     """
 
-    def __init__(self, reader: Reader, news: News) -> None:
+    def __init__(self, reader: Reader, notifier: Notifier) -> None:
         self._reader = reader
-        self._news = news
+        self._notifier = notifier
 
     @property
     def newest(self) -> int:
-        return self._news.stored
+        return self._notifier.stored
 
     async def wait(self, after: int) -> None:
-        await self._news.wait(after, self._news.replay_requests)
+        await self._notifier.wait(after, self._notifier.replay_requests)
 
     async def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         return await self._reader.run(partial(queries.read, after=after, limit=limit, max_bytes=max_bytes))

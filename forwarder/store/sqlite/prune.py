@@ -99,8 +99,8 @@ class Pruner:
         rows = db.execute(
             "SELECT seq, received_at FROM events WHERE seq <= ? ORDER BY seq LIMIT ?", (settled, _BODIES)
         ).fetchall()
-        ahead = rows and rows[0][1] > now
-        if ahead:
+        in_future = rows and rows[0][1] > now
+        if in_future:
             # The clock was set back after these events were received, so their times are in the future. So take the age
             # of the first later event whose time is not in the future: they are at least as old.
             first = rows[0][0]
@@ -113,7 +113,7 @@ class Pruner:
             last = seq
         if last is not None:
             _drop(db, last)
-        return last is not None and (bool(ahead) or last == rows[-1][0])
+        return last is not None and (bool(in_future) or last == rows[-1][0])
 
     def _forget_ids(self, db: sqlite3.Connection, now: Micros) -> bool:
         """Drop old uuids, except the uuids of events whose bodies the store holds.

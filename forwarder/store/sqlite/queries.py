@@ -46,7 +46,7 @@ def read(db: sqlite3.Connection, after: int, limit: int, max_bytes: int) -> list
     """See `core.ports.EventLog.read`."""
     rows = db.execute(
         f"SELECT {EVENT} FROM events CROSS JOIN orgs ON id = org WHERE seq > ? ORDER BY seq LIMIT ?",
-        (_known(after), limit),
+        (_clamped(after), limit),
     )
     return _events(rows, max_bytes)
 
@@ -64,7 +64,7 @@ def alerts_after(db: sqlite3.Connection, after: int, limit: int) -> list[StoredE
     """See `store.interface.Store.alerts_after`."""
     rows = db.execute(
         f"SELECT {EVENT} FROM alerts CROSS JOIN events USING (seq) CROSS JOIN orgs ON id = org WHERE seq > ? ORDER BY seq LIMIT ?",
-        (_known(after), limit),
+        (_clamped(after), limit),
     )
     return _events(rows, _MOST_BYTES)
 
@@ -83,8 +83,8 @@ def received_at(db: sqlite3.Connection, seq: int) -> Micros:
     return int(db.execute("SELECT received_at FROM events WHERE seq = ?", (seq,)).fetchone()[0])
 
 
-def held(db: sqlite3.Connection) -> tuple[int, int]:
-    """See `store.interface.Tail.held`."""
+def seq_range(db: sqlite3.Connection) -> tuple[int, int]:
+    """See `store.interface.Tail.seq_range`."""
     oldest, newest = db.execute("SELECT (SELECT MIN(seq) FROM events), (SELECT stored FROM counters)").fetchone()
     return (newest + 1 if oldest is None else oldest), newest
 
@@ -92,7 +92,7 @@ def held(db: sqlite3.Connection) -> tuple[int, int]:
 def received_since(db: sqlite3.Connection, at: Micros) -> int:
     """See `store.interface.StoreCommands.received_since`."""
     with snapshot(db):  # otherwise bodies might be dropped between two queries
-        return first_received(db, *held(db), at - RECEIPT_SLACK)
+        return first_received(db, *seq_range(db), at - RECEIPT_SLACK)
 
 
 def replays(db: sqlite3.Connection, sink: str, limit: int, max_bytes: int) -> list[StoredEvent]:
@@ -184,11 +184,11 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
                 sinks[name] = SinkLedger(delivered, dead, discarded, skipped, filtered, waiting, position, oldest)
             elif waiting + dead:
                 removed[name] = waiting + dead
-    held = 0 if last is None else last - first + 1
+    bodies = 0 if last is None else last - first + 1
     wal = file_bytes(wal_path(path))
     size = file_bytes(path) + wal
     receiver_dead = letters.get((RECEIVER, "dead"), 0)
-    return Ledger(stored, duplicates, rejected, sinks, held, size, wal, removed, alerts, actions, receiver_dead)
+    return Ledger(stored, duplicates, rejected, sinks, bodies, size, wal, removed, alerts, actions, receiver_dead)
 
 
 def damage(db: sqlite3.Connection, timeout: float) -> list[str] | None:
@@ -213,7 +213,7 @@ def orgs(db: sqlite3.Connection) -> list[str]:
 
 def gaps(db: sqlite3.Connection, org: str | None, since: Micros | None, limit: int | None) -> Gaps:
     """See `store.interface.StoreCommands.gaps`."""
-    matching = {"org": org, "since": since, "limit": -1 if limit is None else _known(limit)}
+    matching = {"org": org, "since": since, "limit": -1 if limit is None else _clamped(limit)}
     with snapshot(db):
         names = [name for name in orgs(db) if org in (None, name)]
         read = {name for (name,) in db.execute("SELECT substr(name, 5) FROM cursors WHERE name LIKE 'log:%'")}
@@ -241,7 +241,7 @@ def dead_letters(db: sqlite3.Connection, which: DeadLetterSelection, limit: int)
     """See `store.interface.StoreCommands.dead_letters`."""
     rows = db.execute(
         f"{_DEAD_LETTER} FROM dead_letters WHERE {_SELECTED} ORDER BY id DESC LIMIT :limit",
-        {**_parameters(which), "limit": _known(limit)},
+        {**_parameters(which), "limit": _clamped(limit)},
     )
     return [_dead_letter(row) for row in rows]
 
@@ -258,7 +258,7 @@ def count_dead_letters(db: sqlite3.Connection, which: DeadLetterSelection) -> di
 
 def dead_letter(db: sqlite3.Connection, number: int) -> DeadLetter | None:
     """See `store.interface.StoreCommands.dead_letter`."""
-    row = db.execute(f"{_DEAD_LETTER}, body FROM dead_letters WHERE id = ?", (_known(number),)).fetchone()
+    row = db.execute(f"{_DEAD_LETTER}, body FROM dead_letters WHERE id = ?", (_clamped(number),)).fetchone()
     return None if row is None else _dead_letter(row)
 
 
@@ -283,7 +283,7 @@ def _parameters(which: DeadLetterSelection) -> dict[str, str | int | None]:
     return {"ids": ids, "sink": which.sink, "reason": which.reason, "last": which.last, "until": which.until}
 
 
-def _known(number: int) -> int:
+def _clamped(number: int) -> int:
     """Return `number`; if SQLite cannot hold it, return the nearest integer that SQLite can hold."""
     return max(-_INTEGER, min(number, _INTEGER))
 

@@ -12,9 +12,9 @@ from forwarder.store.sqlite import prune, queries
 from forwarder.store.sqlite.find import sink_life
 from forwarder.store.sqlite.transaction import Transaction
 
-_SCANNED = 2_000  # the most rows that one query reads
+_MAX_ROWS = 2_000  # the most rows that one query reads
 
-_AGAIN = """
+_INSERT_REPLAY = """
 INSERT INTO dead_letters (sink, seq, state, count, reason, detail, at,
   org, uuid, event_type, published, received_at, via, envelope_id, body)
 SELECT ?, seq, 'replaying', 1, 'replay', 'delivered again by an operator', ?,
@@ -40,7 +40,7 @@ def plan(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts) -> 
         counts = _count(db, sink, chosen, accepts, *bounds(db, chosen))
         low, stored = db.execute("SELECT (SELECT MIN(seq) FROM events), stored FROM counters").fetchone()
         oldest = db.execute("SELECT received_at FROM events WHERE seq = ?", (low,)).fetchone()
-        gone = _gone(db, chosen, oldest and oldest[0], stored if low is None else low - 1)
+        gone = _count_dropped(db, chosen, oldest and oldest[0], stored if low is None else low - 1)
         return RedeliveryPlan(**counts, gone=gone, oldest=oldest and oldest[0])
 
 
@@ -54,7 +54,7 @@ def step(
     rows = db.execute(
         "SELECT seq, name, event_type, received_at FROM events CROSS JOIN orgs ON id = org "
         "WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
-        (after, last, _SCANNED),
+        (after, last, _MAX_ROWS),
     )
     reached = after
     for reached, *row in rows:
@@ -66,7 +66,7 @@ def step(
     return seqs, reached if more else last
 
 
-def take(tx: Transaction, sink: str, seqs: list[int], checkpoint: RedeliveryCheckpoint) -> int:
+def make_replays(tx: Transaction, sink: str, seqs: list[int], checkpoint: RedeliveryCheckpoint) -> int:
     """See `store.interface.Store.redeliver`."""
     row = tx.db.execute(
         "SELECT seq, delivered, skipped, filtered, attached FROM positions WHERE sink = ?", (sink,)
@@ -79,8 +79,8 @@ def take(tx: Transaction, sink: str, seqs: list[int], checkpoint: RedeliveryChec
             place = sink_life(tx.db, seq, sink, position, attached).place
             if place in {"waiting", "dead", "discarded"}:
                 continue
-            counter = _counter(place, seq, skipped, {name: counters[name] - taken[name] for name in counters})
-            if counter is not None and _copy(tx, sink, seq):
+            counter = _counter_name(place, seq, skipped, {name: counters[name] - taken[name] for name in counters})
+            if counter is not None and _make_replay(tx, sink, seq):
                 taken[counter] += 1
         tx.db.execute(
             "UPDATE positions SET delivered = delivered - ?, skipped = skipped - ?, filtered = filtered - ? "
@@ -102,11 +102,11 @@ def waiting(db: sqlite3.Connection, sink: str) -> int:
     )
 
 
-def _counter(place: str, seq: int, skipped: int, left: dict[str, int]) -> str | None:
+def _counter_name(place: str, seq: int, skipped: int, counters: dict[str, int]) -> str | None:
     """Return the name of the sink's counter that must be lowered by 1 when the event `seq` becomes a replay.
 
-    `left` has the counters `delivered`, `skipped` and `filtered`. Return the counter of the event's `place`. If this
-    counter is 0, return another counter that is not 0; if all counters are 0, return None, and make no replay. The
+    `counters` has the counters `delivered`, `skipped` and `filtered`. Return the counter of the event's `place`. If
+    this counter is 0, return another counter that is not 0; if all counters are 0, return None, and make no replay. The
     counter can be too low because of unattributed rejections: such an event has the place `delivered`, but no counter
     counts it.
 
@@ -115,17 +115,17 @@ def _counter(place: str, seq: int, skipped: int, left: dict[str, int]) -> str | 
     """
     if place == "finished":
         place = "skipped" if seq <= skipped else "delivered"
-    order = sorted(left, key=lambda name: name != place)
-    return next((name for name in order if left[name] > 0), None)
+    order = sorted(counters, key=lambda name: name != place)
+    return next((name for name in order if counters[name] > 0), None)
 
 
-def _copy(tx: Transaction, sink: str, seq: int) -> bool:
+def _make_replay(tx: Transaction, sink: str, seq: int) -> bool:
     size = tx.db.execute("SELECT LENGTH(body) FROM events WHERE seq = ?", (seq,)).fetchone()
     if size is None:
         return False
     # This may drop bodies to make space, even the body of this event. Then no row is copied.
     tx.reserve_space(size[0] + prune.ROW_BYTES)
-    return tx.db.execute(_AGAIN, (sink, tx.now, seq)).rowcount == 1
+    return tx.db.execute(_INSERT_REPLAY, (sink, tx.now, seq)).rowcount == 1
 
 
 class _Matches:
@@ -184,7 +184,7 @@ def _count(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts, f
     return dict(counts)
 
 
-def _gone(db: sqlite3.Connection, chosen: Range, oldest: Micros | None, dropped: int) -> int:
+def _count_dropped(db: sqlite3.Connection, chosen: Range, oldest: Micros | None, dropped: int) -> int:
     """Return the number of events of the range `chosen` whose bodies were dropped.
 
     Events whose uuids were dropped too are not counted, because the store knows nothing about them any more. The types

@@ -33,7 +33,11 @@ BUSY_TIMEOUT = 1000
 
 _MAGIC = b"SQLite format 3\x00"
 _AUTOCHECKPOINT = 256  # pages (4 MiB), so that a checkpoint inside a commit takes about 3 ms
-_UNNAMED = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}  # errors with many possible causes
+_AMBIGUOUS = {
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+}  # errors with many possible causes
 _UNCHANGED = "The file is left as it is."
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT})
@@ -161,14 +165,14 @@ def to_store_error(path: Path, error: sqlite3.Error) -> StoreError:
     """Return a StoreError that explains the `error` that SQLite raised for the store at `path`."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     # If SQLite cannot create or enlarge its WAL or `-shm` file because the disk is full, it reports only an I/O error.
-    if code == sqlite3.SQLITE_FULL or (code in _UNNAMED and safe_files.is_full(path.parent)):
+    if code == sqlite3.SQLITE_FULL or (code in _AMBIGUOUS and safe_files.is_full(path.parent)):
         return StoreFullError(f"the disk of the store {path} is full ({error}); free some space")
     if code in _DAMAGE:
         return StoreFormatError(
             f"the store {path} is damaged ({error}); restore it from a backup, or move it away. {_UNCHANGED}"
         )
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
-    reason = safe_files.why_no_write(path, wal_path(path)) if code in _UNNAMED else None
+    reason = safe_files.why_no_write(path, wal_path(path)) if code in _AMBIGUOUS else None
     hint = reason or "check the disk and the permissions"
     return StoreError(f"the store {path} cannot be used: {error} ({name}); {hint}")
 

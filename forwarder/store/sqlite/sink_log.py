@@ -16,7 +16,7 @@ _REPLAY_BYTES = 8 * 1024 * 1024  # the most bytes of bodies in one result of `re
 _logger = logs.get("store")
 
 
-class News:
+class Notifier:
     """Wakes the tasks that wait for events, for replays or for alerts.
 
     Attributes:
@@ -67,11 +67,11 @@ class News:
 class SinkLog:
     """The `core.ports.EventLog` of one sink; that class describes the methods."""
 
-    def __init__(self, sink: str, reader: Reader, writer: Writer, news: News) -> None:
+    def __init__(self, sink: str, reader: Reader, writer: Writer, notifier: Notifier) -> None:
         self._sink = sink
         self._reader = reader
         self._writer = writer
-        self._news = news
+        self._notifier = notifier
         # The last settlement, if its commit reported an error or its caller was cancelled; otherwise None. It may be
         # committed nevertheless, for example if the files were moved right after the commit.
         self._unconfirmed: Settlement | None = None
@@ -101,14 +101,14 @@ class SinkLog:
     async def settle(self, settlement: Settlement) -> None:
         again, self._unconfirmed = settlement is self._unconfirmed, None
         try:
-            await self._writer.submit(partial(operations.settle, sink=self._sink, done=settlement, again=again))
+            await self._writer.submit(partial(operations.settle, sink=self._sink, settlement=settlement, again=again))
         except (StoreError, asyncio.CancelledError):  # not ValueError: after it, nothing is committed
             self._unconfirmed = settlement
             raise
 
     async def wait(self, after: int, *, replays: int) -> None:
-        await self._news.wait(after, replays)
+        await self._notifier.wait(after, replays)
 
     @property
     def replay_requests(self) -> int:
-        return self._news.replay_requests
+        return self._notifier.replay_requests

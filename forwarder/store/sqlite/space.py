@@ -17,7 +17,7 @@ _ACTION_BYTES = 8 * 1024 * 1024
 """The most bytes of `max_size` that are reserved for changes of stored actions. If this is more than a sixteenth of
 `max_size`, only this sixteenth is reserved."""
 
-_MOST = 0.5
+_MAX_BATCH_SHARE = 0.5
 """The largest part of `room` that one batch may take. It is less than 1: uuids and dead letters take space too."""
 
 _MIB = 1024 * 1024
@@ -43,15 +43,15 @@ def full_error(need: int, max_size: int) -> StoreFullError:
 
     It is a StoreTooSmallError if the store cannot have enough space even when all sinks have finished all events.
     """
-    if need <= _MOST * room(max_size):
+    if need <= _MAX_BATCH_SHARE * room(max_size):
         return StoreFullError(
             f"the store is full: sinks wait for {max_size} bytes of events (store.max_size); "
             "repair the sinks, or raise max_size"
         )
-    least = math.ceil(need / _MIB)
-    while need > _MOST * room(least * _MIB):
-        least += 1
+    needed_mib = math.ceil(need / _MIB)
+    while need > _MAX_BATCH_SHARE * room(needed_mib * _MIB):
+        needed_mib += 1
     return StoreTooSmallError(
         f"{need} bytes that must be stored at once do not fit into the store of {max_size} bytes; "
-        f"raise store.max_size to at least {least}MiB"
+        f"raise store.max_size to at least {needed_mib}MiB"
     )

@@ -26,7 +26,7 @@ from forwarder.store.sqlite.connection import Reader, WriteConnection
 from forwarder.store.sqlite.lock import FileLock
 from forwarder.store.sqlite.open_files import OpenFiles
 from forwarder.store.sqlite.operator_view import SqliteView
-from forwarder.store.sqlite.sink_log import News, SinkLog
+from forwarder.store.sqlite.sink_log import Notifier, SinkLog
 from forwarder.store.sqlite.writer import Writer
 
 _LOCK_TIMEOUT = 1.0  # seconds to wait for the lock, which a command that writes to the store may hold for a moment
@@ -55,14 +55,14 @@ class SqliteStore:
         self._path = real_path(settings.path)
         self._lock = lock
         self._files = files
-        self._news = News(db.execute("SELECT stored FROM counters").fetchone()[0])
+        self._notifier = Notifier(db.execute("SELECT stored FROM counters").fetchone()[0])
         self._deadlines = Deadlines(self._fail_late)
         connection = WriteConnection(db, files, settings, clock)
-        self._writer = Writer(connection, settings, metrics, self._news.committed)
+        self._writer = Writer(connection, settings, metrics, self._notifier.committed)
         self._log_reader = Reader(self._path, files, "store-log")
         self._query_reader = Reader(self._path, files, "store-query")  # so that a long query delays no sink
         self._view_reader = Reader(self._path, files, "store-view")
-        self.view = SqliteView(self._view_reader, self._news)
+        self.view = SqliteView(self._view_reader, self._notifier)
 
     @classmethod
     async def open(cls, settings: StoreSettings, clock: Clock, metrics: Metrics) -> Self:
@@ -127,12 +127,14 @@ class SqliteStore:
     async def sightings(self, org: str, users: Collection[str]) -> list[Sighting]:
         return await self._log_reader.run(partial(sightings.read, org=org, users=users))
 
-    async def commit_rules(self, batch: Batch, noted: Sequence[Sighting], held_back: HeldBack = NONE) -> Appended:
+    async def commit_rules(
+        self, batch: Batch, new_sightings: Sequence[Sighting], held_back: HeldBack = NONE
+    ) -> Appended:
         try:
-            return await self._writer.submit(lambda tx: operations.commit_rules(tx, batch, noted, held_back))
+            return await self._writer.submit(lambda tx: operations.commit_rules(tx, batch, new_sightings, held_back))
         finally:  # also after an error, because the commit may have succeeded nevertheless
             if batch.events:
-                self._news.alerts_committed()
+                self._notifier.alerts_committed()
 
     async def load_actions(self, since: Micros) -> list[Action]:
         return await self._query_reader.run(partial(action_rows.load, since=since))
@@ -142,10 +144,10 @@ class SqliteStore:
 
     @property
     def alert_commits(self) -> int:
-        return self._news.alert_commits
+        return self._notifier.alert_commits
 
     async def wait_for_alerts(self, commits: int) -> None:
-        await self._news.wait_for_alerts(commits)
+        await self._notifier.wait_for_alerts(commits)
 
     async def alerts_after(self, after: int, *, limit: int) -> list[StoredEvent]:
         return await self._log_reader.run(partial(queries.alerts_after, after=after, limit=limit))
@@ -181,7 +183,7 @@ class SqliteStore:
 
     async def log(self, sink: str, start: Start) -> tuple[SinkLog, int]:
         position = await self._writer.submit(partial(operations.attach, sink=sink, start=start))
-        return SinkLog(sink, self._log_reader, self._writer, self._news), position
+        return SinkLog(sink, self._log_reader, self._writer, self._notifier), position
 
     async def detach_except(self, sinks: Collection[str]) -> None:
         await self._writer.submit(partial(operations.detach_except, sinks=sinks))
@@ -210,7 +212,7 @@ class SqliteStore:
         try:
             return await self._for_each(which, operations.replay)
         finally:
-            self._news.replay_requested()
+            self._notifier.replay_requested()
 
     async def redelivery_bounds(self, chosen: Range) -> tuple[int, int]:
         def bounds(db: sqlite3.Connection) -> tuple[int, int]:
@@ -226,9 +228,9 @@ class SqliteStore:
         return await self._query_reader.run(step)
 
     async def redeliver(self, sink: str, seqs: list[int], checkpoint: RedeliveryCheckpoint) -> int:
-        taken = await self._writer.submit(partial(redelivery.take, sink=sink, seqs=seqs, checkpoint=checkpoint))
+        taken = await self._writer.submit(partial(redelivery.make_replays, sink=sink, seqs=seqs, checkpoint=checkpoint))
         if taken:
-            self._news.replay_requested()
+            self._notifier.replay_requested()
         return taken
 
     async def waiting_replays(self, sink: str) -> int:

@@ -96,7 +96,7 @@ def view(store: SqliteStore | MemoryStore, sink: str = "siem") -> EventLog:
     """The log of a sink, without attaching it."""
     if isinstance(store, MemoryStore):
         return store.view(sink)
-    return SinkLog(sink, store._log_reader, store._writer, store._news)
+    return SinkLog(sink, store._log_reader, store._writer, store._notifier)
 
 
 async def settle(store: SqliteStore | MemoryStore, sink: str, settlement: Settlement) -> None:
