@@ -12,7 +12,7 @@ from forwarder.system_limits import refusal
 def main() -> None:
     """Run the command line."""
     if sys.argv[1:2] == ["run"]:
-        # By default, these signals end a process. Ignore them during the import of libraries, which takes up to a second.
+        # By default, these signals end a process. Ignore them while the libraries are imported, for up to a second.
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
     # By default, Ctrl-C raises an exception, whose traceback would be printed during the import.

@@ -229,7 +229,7 @@ class _Signals:
 
     def _end(self, number: int) -> None:
         if self.stop.is_set():
-            # No event is lost: acknowledged events are on disk. The rest of the stop only saves work after the next start.
+            # No event is lost: acknowledged events are on disk. The rest of the stop saves work at the next start.
             _logger.warning(
                 "a second signal arrived; the process ends at once", action="ended", signal=signal.Signals(number).name
             )

@@ -27,12 +27,12 @@ def chosen_secret_warnings(settings: Settings) -> Iterator[str]:
             yield f"{path}: {_WEAK}"
         elif is_sent and not re.fullmatch(r"[\t -~]+", secret.reveal()):
             yield f"{path}: {_UNSENDABLE}"
-    for path, secret in _exact(settings):
+    for path, secret in _with_exact_blanks(settings):
         if secret.reveal() != secret.reveal().strip():
             yield f"{path}: begins or ends with a blank, which is a part of it; remove the blank, unless it is meant"
 
 
-def _exact(settings: Settings) -> Iterator[tuple[str, Secret]]:
+def _with_exact_blanks(settings: Settings) -> Iterator[tuple[str, Secret]]:
     """Yield (path, secret) for each secret in which leading and trailing blanks count."""
     for name, sink in settings.sinks.items():
         if isinstance(sink, ElasticsearchSinkSettings) and sink.basic_auth:
@@ -54,8 +54,8 @@ def _chosen(settings: Settings) -> Iterator[tuple[str, Secret, bool]]:
 
 def readable_secrets(settings: Settings) -> Iterator[str]:
     """Yield a line with path, problem and hint for each file of a secret or a key that every user can read."""
-    readable = {secret.file for secret in settings.secrets() if secret.file and _is_open(secret.file)}
-    readable |= {served.key for _, served in settings.tls_listeners() if _is_open(served.key)}
+    readable = {secret.file for secret in settings.secrets() if secret.file and _is_readable_by_all(secret.file)}
+    readable |= {served.key for _, served in settings.tls_listeners() if _is_readable_by_all(served.key)}
     for file in sorted(readable):
         yield f"{file}: every user of this machine can read this secret; run: chmod 600 {file}"
 
@@ -65,7 +65,7 @@ def _is_weak(secret: Secret) -> bool:
     return len(value) < _SHORTEST_SECRET or len(set(value)) < _SHORTEST_SECRET // 2
 
 
-def _is_open(file: Path) -> bool:
+def _is_readable_by_all(file: Path) -> bool:
     try:
         return bool(file.stat().st_mode & stat.S_IROTH)
     except OSError:

@@ -70,7 +70,7 @@ class SinkWorkers:
         await self._store.detach_except(sinks)
         await self._warn_of_removed_sinks()
         for name, settings in sinks.items():
-            self._note(name, settings, _content(settings))
+            self._record(name, settings, _content(settings))
             self._sinks[name] = registry.build(name, settings, self._clock)
         for name in sinks:
             self._deliver(name, sinks[name], *logs_and_positions[name])
@@ -140,7 +140,7 @@ class SinkWorkers:
         self.workers[name] = worker
         self._tasks[name] = asyncio.create_task(worker.run(), name=f"deliver {name}")
 
-    def _note(self, name: str, settings: SinkSettings, content: object) -> None:
+    def _record(self, name: str, settings: SinkSettings, content: object) -> None:
         self._settings[name], self._files[name] = settings, content
         self._written.pop(name, None)
         if file := _written_file(settings):
@@ -182,7 +182,7 @@ class SinkWorkers:
 
         The new sink sends again all batches for which the old sink got no result, so no event is lost.
         """
-        self._note(name, settings, built.content)
+        self._record(name, settings, built.content)
         if built.sink is not None:
             self._sinks[name] = built.sink
         try:

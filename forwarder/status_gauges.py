@@ -26,8 +26,8 @@ def set_gauges(metrics: Metrics, status: Mapping[str, Any], now: Micros) -> None
     for name, org in status["okta"].items():
         if org["hook"] is not None:
             for condition in Condition:
-                is_it = condition.value == org["hook"]["condition"]
-                metrics.hook_state.labels(name, condition.value).set(1 if is_it else 0)
+                is_current = condition.value == org["hook"]["condition"]
+                metrics.hook_state.labels(name, condition.value).set(1 if is_current else 0)
 
 
 def count_connections(metrics: Metrics, listener: str, limiter: ConnectionLimiter) -> None:

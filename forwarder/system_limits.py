@@ -40,7 +40,7 @@ def free_files() -> int:
     if soft == resource.RLIM_INFINITY:
         return sys.maxsize
     try:
-        held = len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208  # one of them is open for the listing itself
+        open_files = len(os.listdir("/proc/self/fd")) - 1  # noqa: PTH208  # one of them is open for the listing itself
     except OSError as error:
         return 0 if error.errno in (errno.EMFILE, errno.ENFILE) else soft
-    return soft - held
+    return soft - open_files

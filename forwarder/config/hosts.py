@@ -136,8 +136,8 @@ class Listen(ParsedText):
         """
         if not self.port or self.port != other.port:
             return False
-        one, two = _addresses(self.host), _addresses(other.host)
-        return not one.isdisjoint(two) or not (one | two).isdisjoint({"0.0.0.0", "::"})  # noqa: S104
+        own, others = _addresses(self.host), _addresses(other.host)
+        return not own.isdisjoint(others) or not (own | others).isdisjoint({"0.0.0.0", "::"})  # noqa: S104
 
     @classmethod
     def read(cls, value: Any) -> Self:

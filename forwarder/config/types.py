@@ -32,7 +32,7 @@ _QUANTITY = re.compile(r"^\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]+)\s*$")
 
 
 # Pydantic's ByteSize and timedelta are not used: they accept a number without a unit, and their errors show no example.
-def _written(units: str, *examples: str) -> WithJsonSchema:
+def _json_schema(units: str, *examples: str) -> WithJsonSchema:
     pattern = _QUANTITY.pattern.replace("[A-Za-z]+", units)
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
 
@@ -44,7 +44,7 @@ def _text(amount: float, units: Mapping[str, float]) -> str:
     return f"{amount / units[unit]:.15g}{unit.replace('I', 'i')}"
 
 
-def _unparsed(units: Mapping[str, float]) -> PlainSerializer:
+def _serializer(units: Mapping[str, float]) -> PlainSerializer:
     return PlainSerializer(lambda amount: _text(amount, units), when_used="json")
 
 
@@ -53,11 +53,11 @@ def _amount(value: Any, units: Mapping[str, float], largest: float, what: str, e
     unit = match and (units.get(match[2]) or units.get(match[2].upper()))
     if not match or not unit:
         raise ValueError(f"{shown(value)} is not a {what}; write a number with a unit, as in {examples}")
-    amount, least = float(match[1]) * unit, min(units.values())
+    amount, smallest = float(match[1]) * unit, min(units.values())
     if amount > largest:
         raise ValueError(f"{shown(value)} is too much; write at most {_text(largest, units)}")
-    if 0 < amount < least:
-        raise ValueError(f"{shown(value)} is too little; write at least {_text(least, units)}")
+    if 0 < amount < smallest:
+        raise ValueError(f"{shown(value)} is too little; write at least {_text(smallest, units)}")
     return amount
 
 
@@ -69,11 +69,15 @@ def _seconds(value: Any) -> float:
     return _amount(value, _TIMES, _LONGEST_TIME, "time", "500ms, 2s, 5m, 1h or 7d")
 
 
-Size = Annotated[int, BeforeValidator(_bytes), _unparsed(_SIZES), _written("([KkMmGgTt][Ii]?)?[Bb]", "10MiB", "2GB")]
+Size = Annotated[
+    int, BeforeValidator(_bytes), _serializer(_SIZES), _json_schema("([KkMmGgTt][Ii]?)?[Bb]", "10MiB", "2GB")
+]
 """A number of bytes. The configuration, and the default of a setting in the code, have it with a unit, as in
 `10MiB`."""
 
-Duration = Annotated[float, BeforeValidator(_seconds), _unparsed(_TIMES), _written("(ms|s|m|h|d)", "500ms", "2s", "7d")]
+Duration = Annotated[
+    float, BeforeValidator(_seconds), _serializer(_TIMES), _json_schema("(ms|s|m|h|d)", "500ms", "2s", "7d")
+]
 """A number of seconds. The configuration, and the default of a setting in the code, have it with a unit, as in `2s`."""
 
 

@@ -12,8 +12,8 @@ from forwarder.ecs.document import ECS_VERSION, iso
 
 HEALTH_DATASET = "okta_forwarder.health"
 
-_SOUND = {"running", "idle"}
-_LIVE = {"live", "unknown"}
+_WORKING_SINK_STATES = {"running", "idle"}
+_WORKING_HOOK_STATES = {"live", "unknown"}
 
 
 def health_document(status: Mapping[str, Any], now: Micros, host: str, namespace: str) -> dict[str, Any]:
@@ -63,11 +63,11 @@ def _health(status: Mapping[str, Any]) -> dict[str, Any]:
         "missed": sum(org.get("missed", 0) for org in orgs),
         "refused": sum(org["refused"] for org in orgs),
         "log_lag": max((org["log_lag"] for org in orgs if "log_lag" in org), default=0.0),
-        "hooks_down": sum(state not in _LIVE for state in hooks),
+        "hooks_down": sum(state not in _WORKING_HOOK_STATES for state in hooks),
         "waiting": sum(sink["waiting"] for sink in sinks),
         "dead": sum(sink["dead"] for sink in sinks),
         "sink_lag": max((sink["lag"] for sink in sinks), default=0.0),
-        "sinks_down": sum(sink["state"] not in _SOUND for sink in sinks),
+        "sinks_down": sum(sink["state"] not in _WORKING_SINK_STATES for sink in sinks),
         "states": [
             *(f"hook of {org['name']}: {org['hook']['state']}" for org in orgs if "hook" in org),
             *(f"sink {sink['name']}: {sink['state']}" for sink in sinks),

@@ -34,7 +34,7 @@ STORE_FULL = 0.8
 """The share of `store.max_size`, from 0 to 1, above which waiting events are a problem. The critical alert
 ForwarderStoreFilling has the same limit."""
 
-DISK_LEAST, DISK_LEAST_SHARE = 1e9, 0.05
+MIN_FREE_BYTES, MIN_FREE_SHARE = 1e9, 0.05
 
 _FEW = 3
 """If Okta's earlier requests to an org were accepted, fewer refused requests than this are only a warning: they may
@@ -84,7 +84,7 @@ def is_nearly_full(total: float, free: float) -> bool:
 
     `total` and `free` are in bytes.
     """
-    return free < DISK_LEAST or free < DISK_LEAST_SHARE * total
+    return free < MIN_FREE_BYTES or free < MIN_FREE_SHARE * total
 
 
 def _room_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
@@ -109,8 +109,8 @@ def _room_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _malformed_events(status: Mapping[str, Any]) -> Iterator[Problem]:
-    if held := status.get("receiver_dead"):
-        text = f"{count(held, 'malformed event')} came from Okta; dead letters keep {agrees(held, 'it', 'them')}"
+    if number := status.get("receiver_dead"):
+        text = f"{count(number, 'malformed event')} came from Okta; dead letters keep {agrees(number, 'it', 'them')}"
         hint = "see them with `forwarder dead-letters list --sink receiver`, then replay or discard them"
         yield Problem(Level.WARNING, text, hint, "ForwarderDeadLettersWaiting")
 

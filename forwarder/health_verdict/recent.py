@@ -42,7 +42,7 @@ a slow request can look like a wrong clock."""
 
 SILENT, SILENT_FOR = 6 * _HOUR, 30 * _MINUTE
 MISSED, MISSED_FOR, MISSED_SHARE = _HOUR, 10 * _MINUTE, 0.01
-LATE_RANGES, LATE_FOR, LATE_SHARE, LEAST_EVENTS = (30 * _MINUTE, 6 * _HOUR), 15 * _MINUTE, 6 * 0.01, 100
+LATE_RANGES, LATE_FOR, LATE_SHARE, MIN_EVENTS = (30 * _MINUTE, 6 * _HOUR), 15 * _MINUTE, 6 * 0.01, 100
 """Deliveries are late if, in each of `LATE_RANGES`, more than `LATE_SHARE` of the events came later than a minute."""
 
 FILLING_FOR, HALF_FULL = 15 * _MINUTE, 0.5
@@ -112,8 +112,8 @@ def _request_problems(name: str, org: Mapping[str, Any], samples: Samples) -> It
         keys = [("auth_failures", *labels) for labels in samples.labels("auth_failures") if labels[0] == name]
         return round(sum(samples.increase(key, GUESSES, ended) for key in keys))
 
-    is_named = org["refused"] or org.get("refused_from_okta")
-    if not is_named and _holds(lambda ended: guesses(ended) > MOST_GUESSES, GUESSES_FOR, GUESSES):
+    is_reported = org["refused"] or org.get("refused_from_okta")
+    if not is_reported and _holds(lambda ended: guesses(ended) > MOST_GUESSES, GUESSES_FOR, GUESSES):
         text = f"{guesses():,} requests to {name} had no valid secret (401) within the last 10 minutes, while others were accepted"
         hint = (
             "see `secret_refused` in the log: either a hook sends an old secret (`forwarder hooks list`), or a stranger "
@@ -197,7 +197,7 @@ def _api_problems(name: str, org: Mapping[str, Any], samples: Samples) -> Iterat
         def fails(ended: float) -> bool:
             return answers(call, FAILURES, CALLS, ended) and not answers(call, SUCCESSES, CALLS, ended)
 
-        is_shown = is_forbidden(call) or _is_named(call, org)
+        is_shown = is_forbidden(call) or _is_reported(call, org)
         return not is_shown and _holds(fails, FAILING_FOR, FAILING_FOR)
 
     if calls := ", ".join(filter(is_forbidden, codes)):
@@ -234,7 +234,7 @@ def _wrong_clock(name: str, samples: Samples) -> Iterator[Problem]:
         yield Problem(Level.WARNING, text, hint, "ForwarderClockSkew")
 
 
-def _is_named(operation: str, org: Mapping[str, Any]) -> bool:
+def _is_reported(operation: str, org: Mapping[str, Any]) -> bool:
     """Whether another problem, of the System Log or of the hook, already reports that the calls `operation` fail."""
     log, hook = org["log"], org["hook"]
     if "/api/v1/logs" in operation:
@@ -249,7 +249,7 @@ def _late_deliveries(name: str, samples: Samples) -> Iterator[Problem]:
 
     def are_late(ended: float) -> bool:
         events = samples.increase(("delivery_lag", name, "+Inf"), max(LATE_RANGES), ended)
-        return events > LEAST_EVENTS and all(share(seconds, ended) > LATE_SHARE for seconds in LATE_RANGES)
+        return events > MIN_EVENTS and all(share(seconds, ended) > LATE_SHARE for seconds in LATE_RANGES)
 
     if _holds(are_late, LATE_FOR, LATE_FOR):
         late = f"{share(max(LATE_RANGES)):.0%}".replace("%", " %")
@@ -272,10 +272,10 @@ def _filling_store(status: Mapping[str, Any], samples: Samples) -> Iterator[Prob
         slope, at_newest = linear_regression(*zip(*points, strict=True))
         return slope * (ahead - ended) + at_newest
 
-    for seconds, ahead, least, within in FILLING:
+    for seconds, ahead, min_share, within in FILLING:
 
-        def fills(ended: float, seconds: float = seconds, ahead: float = ahead, least: float = least) -> bool:
-            is_full_enough = (samples.value(key, ended) or 0.0) > least * limit
+        def fills(ended: float, seconds: float = seconds, ahead: float = ahead, min_share: float = min_share) -> bool:
+            is_full_enough = (samples.value(key, ended) or 0.0) > min_share * limit
             return is_full_enough and predicted(seconds, ahead, ended) > limit
 
         if limit and _holds(fills, FILLING_FOR, FILLING_FOR):
