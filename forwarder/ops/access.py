@@ -1,21 +1,22 @@
-"""Decides which requests the ops listener serves: by the header `Host`, and by who may use the API.
+"""Decides which requests the ops listener serves: checks the header `Host`, and the rights of the sender.
 
-`KnownHosts` checks the header `Host` of each request, as a protection against DNS rebinding. In this attack, the host name
-of the attacker's web page resolves to the address of this listener. If a person who may read the status page opens the
-attacker's page, that page can read the status page too. The header `Host` of its requests has the attacker's host name.
+`KnownHosts` checks the header `Host` of each request, as a protection against DNS rebinding. In this attack, the host
+name of the attacker's web page resolves to the address of this listener. If a person who may read the status page opens
+the attacker's page, the attacker's page could read the status page. Its requests are recognized by their header `Host`,
+which has the attacker's host name.
 
 `Access` decides about requests to the API:
 
-    read     a person on this machine, or a person who has `ops.token`
-    change   a person who has `ops.token`
+    read     allowed to a person on this machine, and to a person who has `ops.token`
+    change   allowed to a person who has `ops.token`
 
-Clients send the token as `Authorization: Bearer …`, never as a cookie, so that a page of another site cannot act
-for the person. If the settings have `ops.proxy`, this proxy names the user of each request in a header, and that
-user has both rights.
+Clients send the token as `Authorization: Bearer …`, never as a cookie, so that a page of another site cannot send a
+request with the person's token. If the settings have `ops.proxy`, this proxy names the user of each request in a
+header, and the named user has both rights.
 
-A person counts as on this machine if all three conditions hold: the connection comes from this machine, no header
-says that a proxy forwarded the request, and the request is for `localhost` or a loopback address. The last
-condition is stricter than `KnownHosts`, which also allows other IP addresses and names of private networks.
+A person counts as on this machine if all three conditions hold: the connection comes from this machine, no header says
+that a proxy forwarded the request, and the request is for `localhost` or a loopback address. The last condition is
+stricter than `KnownHosts`, which also allows other IP addresses and names of private networks.
 """
 
 import hmac
@@ -43,18 +44,18 @@ _READ = (
 _CHANGE = "a change needs the token in `ops.token`"
 
 _PRIVATE = {"local", "localhost", "internal", "svc", "lan", "intranet", "arpa", "test"}
-"""Last labels of host names that cannot be registered on the internet."""
+"""The last labels of host names that cannot be registered on the internet."""
 
 
 class KnownHosts:
     """The host names that a request may have in `Host`.
 
-    These are all IP addresses, all names that an attacker cannot own, the name of this machine, and the names in
-    the setting `ops.allowed_hosts`.
+    These are all IP addresses, all names that an attacker cannot own, the name of this machine, and the names in the
+    setting `ops.allowed_hosts`.
     """
 
     def __init__(self, settings: Callable[[], OpsSettings]) -> None:
-        """`settings` returns the settings in force: a reload may change them."""
+        """Use the settings that `settings` returns for each request, because a reload may change the settings."""
         self._settings = settings
 
     def __contains__(self, host: str) -> bool:
@@ -66,7 +67,7 @@ class KnownHosts:
 
 
 class Refusal(NamedTuple):
-    """Why a request is refused: an HTTP status, and a text for the person who sent it."""
+    """The answer to a request that is refused: an HTTP status, and a text for the person who sent the request."""
 
     status: int
     text: str
@@ -76,25 +77,26 @@ class Access:
     """Decides which requests may read or change something."""
 
     def __init__(self, settings: Callable[[], OpsSettings]) -> None:
-        """`settings` returns the settings in force: a reload may change them."""
+        """Use the settings that `settings` returns for each request, because a reload may change the settings."""
         self._settings = settings
         self._logger = RateLimitedLogger(logs.get("ops"), SystemClock())
 
     def refusal(self, scope: Scope) -> Refusal | None:
-        """Return why a request to the API is refused; None if it may be served."""
+        """Return the refusal of a request to the API; None if the request may be served."""
         if scope["method"] in ("GET", "HEAD"):
             return None if _is_local(scope) else self._without_token(scope, _READ)
         return _cross_site(scope) or self._without_token(scope, _CHANGE) or _not_json(scope)
 
     def person(self, scope: Scope) -> str:
-        """Return who sent a request that is allowed to change something.
+        """Return the name of the person who sent a request that is allowed to change something.
 
-        This is the user whom the proxy names. If no proxy does, it is the text `ops.token`.
+        This is the name of the user in the proxy's header, or the text `ops.token` if no proxy names a user.
         """
         return self._named(scope) or "ops.token"
 
     def _named(self, scope: Scope) -> str:
-        """Return the user whom a trusted proxy names in its header; an empty string if no such proxy names a user."""
+        """Return the name of the user in the header of a trusted proxy; the empty string if no trusted proxy names a
+        user."""
         proxy, client = self._settings().proxy, scope.get("client")
         if proxy is None or not client or not proxy.trusts(client[0]):
             return ""
@@ -103,7 +105,8 @@ class Access:
         return printable_line(name)[:_LONGEST_NAME]
 
     def rights(self, scope: Scope) -> dict[str, bool]:
-        """Return what the sender of the request may do, and whether a token is configured."""
+        """Return whether the sender of the request may read, whether the sender may change something, and whether the
+        settings have a token."""
         has_token = self._without_token(scope, "", log=False) is None
         return {
             "may_read": has_token or _is_local(scope),
@@ -134,7 +137,8 @@ class Access:
 
 
 def _normalized(host: str) -> str:
-    """Return the name or address in `host`, a value of the header `Host`: lower case, no port, no final dot."""
+    """Return the host name or IP address in `host`, a value of the header `Host`, in lower case, without the port and
+    without a final dot."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0].rstrip(".").lower()
@@ -169,9 +173,10 @@ def _is_loopback(name: str) -> bool:
 
 
 def _cross_site(scope: Scope) -> Refusal | None:
-    """Return the refusal of a request from a page of another site; None for other requests.
+    """Return the refusal of a request that a page of another site sent; None for every other request.
 
-    Two headers are checked: browsers always send `Origin`, but `Sec-Fetch-Site` only over TLS or to this machine.
+    The function checks two headers, because browsers send `Sec-Fetch-Site` only over TLS or to their own machine.
+    Browsers always send `Origin`.
     """
     site = _header(scope, b"sec-fetch-site")
     origin = _header(scope, b"origin")

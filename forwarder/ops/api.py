@@ -1,6 +1,6 @@
-"""The routes of the status, the live stream and the sender's rights.
+"""The routes of the ops API for the status, the live stream and the rights of the sender.
 
-The listener lets `access.py` decide about a request before one of these routes gets it.
+A route gets a request only after `access.py` has allowed the request.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _NO_STORE = {"Cache-Control": "no-store"}
 
 
 def live_routes(status: StatusSource, streams: Streams, access: Access) -> Handlers:
-    """Return the routes /api/status, /api/events (the live stream) and /api/access (the sender's rights)."""
+    """Return the routes /api/status, /api/events (the live stream) and /api/access (the rights of the sender)."""
 
     @get("/api/status")
     async def status_json() -> Response[dict[str, Any]]:
@@ -53,7 +53,7 @@ def _error(request: AnyRequest, status: int, text: str, headers: Mapping[str, st
 
 
 def json_response(value: Any, status: int = 200) -> Response[bytes]:
-    """Return `value` as a JSON response that no browser or proxy stores."""
+    """Return a response with `value` as JSON. Browsers and proxies must not cache the response."""
     return Response(
         msgspec.json.encode(value),
         status_code=status,

@@ -1,12 +1,13 @@
-"""The page on which a human approves or refuses an action, and the routes for its data and the decision.
+"""The page on which a person approves or refuses an action, and the routes for the data of the page and for the
+decision.
 
     GET  /approve/ID        the page; the page contains no data, and a GET changes nothing
     GET  /api/reactions/ID  the action, and a token for one decision about this action
     POST /approve/ID        {"token": …, "given": true}: the decision; false refuses the action
 
-A GET never decides, because a program that shows a preview of a message fetches the links in the message. Each
-GET of the API returns a new token; the sender needs the right to read. The token is valid for one decision about
-one action. Tokens are kept in memory only, so a restart of the forwarder makes them invalid.
+A GET never decides, because a program that shows a preview of a message fetches the links in the message. Each GET of
+/api/reactions/ID needs the right to read, and returns a new token. A token is valid for one decision about one action.
+Tokens are kept in memory only, so a restart of the forwarder makes them invalid.
 """
 
 import hmac
@@ -28,17 +29,18 @@ from forwarder.ops.query import read_body
 
 _MOST_TOKENS = 1_000
 _LIFE: Micros = 15 * 60 * SECOND
-"""How long a token is valid. After that, the person must load the page again to decide."""
+"""The time for which a token is valid. After this time, a person must load the page again to decide."""
 
 
 class Approvals(Protocol):
     """The interface through which the ops listener shows an action and passes on a person's decision."""
 
     def shown(self, id_: str) -> dict[str, Any] | None:
-        """Return the action with the id `id_`, ready for JSON; None if the action has ended or does not exist."""
+        """Return the action with the id `id_` as a JSON object; None if the action has ended or does not exist."""
 
     async def decide(self, id_: str, by: str, *, given: bool) -> dict[str, Any]:
-        """Approve the action `id_` if `given` is true, else refuse it; return the action.
+        """Approve the action with the id `id_` if `given` is True, else refuse the action. Return the changed action as
+        a JSON object.
 
         `by` is the name of the person who decided.
 
@@ -53,14 +55,14 @@ class _Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OneTimeTokens:
-    """Tokens that each allow one decision about one action, for 15 minutes."""
+    """The valid tokens. Each token allows one decision about one action, for 15 minutes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._made: dict[str, tuple[str, Micros]] = {}  # token -> the action's id, and when the token expires
 
     def mint(self, action: str) -> str:
-        """Return a new token for `action`. Only the newest 1,000 tokens stay valid."""
+        """Return a new token for the action with the key `action`. Only the newest 1,000 tokens stay valid."""
         while len(self._made) >= _MOST_TOKENS:
             del self._made[next(iter(self._made))]
         token = secrets.token_urlsafe(24)
@@ -68,7 +70,8 @@ class OneTimeTokens:
         return token
 
     def use(self, token: str, action: str) -> bool:
-        """Return whether `token` is valid for `action`. A valid token becomes invalid: each token works once."""
+        """Return whether `token` is valid for the action with the key `action`. If it is valid, make it invalid,
+        because a token allows only one decision."""
         found = next((each for each in self._made if hmac.compare_digest(each.encode(), token.encode())), None)
         if found is None or self._made[found][0] != action:
             return False  # a token of another action stays valid for that action
@@ -76,7 +79,7 @@ class OneTimeTokens:
 
 
 def approval_routes(approvals: Approvals, access: Access, clock: Clock) -> Handlers:
-    """Return the routes of the page, of its data and of the decision."""
+    """Return the routes for the page, for the data of the page and for the decision."""
     tokens = OneTimeTokens(clock)
 
     @get("/approve/{action:str}", media_type=MediaType.HTML)

@@ -1,4 +1,4 @@
-"""The routes of the API that read and change data of the store."""
+"""The routes of the ops API that read and change data of the store: events, dead letters and missed events."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -33,9 +33,9 @@ class _Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ids: select only dead letters with these ids.
         sink: select only dead letters of this sink.
         reason: select only dead letters with this reason.
-        all: select every dead letter; needed if no other key selects.
-        events: the number of matching events that the sender of the request saw. If that number has changed
-            since, nothing is changed. None: do not compare.
+        all: select every dead letter. This key is required if none of `ids`, `sink` and `reason` is set.
+        events: the number of matching events that the sender of the request has seen. If a different number of events
+            matches now, nothing is changed. If None, the number is not compared.
     """
 
     ids: tuple[int, ...] | None = None
@@ -46,7 +46,7 @@ class _Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def data_routes(events: Events, data: StoreData, history: History) -> Handlers:
-    """Return the routes of single events, dead letters, missed events and trend lines."""
+    """Return the routes for single events, dead letters, missed events and trend lines."""
 
     @get("/api/events/{seq:int}")
     async def event(seq: FromPath[int]) -> Response[Any]:
@@ -127,19 +127,20 @@ def _change_routes(data: StoreData) -> Handlers:
 
 
 def handle_error(_: AnyRequest, error: Exception) -> Response[bytes]:
-    """Return the response to an expected error: 400 for a wrong parameter, 503 if the forwarder cannot answer."""
+    """Return the response to a request that failed with an expected error: 400 for a wrong parameter, 503 if the
+    forwarder cannot answer now."""
     return json_response({"error": str(error)}, 400 if isinstance(error, QueryError) else 503)
 
 
 def handle_http_error(_: AnyRequest, error: HTTPException) -> Response[bytes]:
-    """Return the response to a request that no route serves: 404, 405, 413."""
+    """Return the response to a request that Litestar refused with `error`, such as 404, 405 or 413."""
     response = json_response({"error": error.detail}, error.status_code)
     response.headers.update(error.headers or {})
     return response
 
 
 def handle_unexpected_error(_: AnyRequest, __: Exception) -> Response[bytes]:
-    """Return the response to a request that failed unexpectedly: 500. The listener logs the error."""
+    """Return the response 500 to a request that failed with an unexpected error. The listener logs the error."""
     return json_response({"error": "the request failed; the forwarder's log says why (ops_failed)"}, 500)
 
 

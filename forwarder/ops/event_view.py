@@ -1,6 +1,7 @@
-"""Shows one event to an operator: as a line of the live stream, and as a whole in the form raw, ECS or OTLP.
+"""Converts one event to JSON for an operator: to a line of the live stream, or to the whole event in the form raw, ECS
+or OTLP.
 
-These functions do no I/O.
+This module does no I/O.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,14 +34,14 @@ class Form(StrEnum):
 
 
 class EventFilter(msgspec.Struct, frozen=True):
-    """Selects events that match every given field.
+    """A filter for events. An event matches if it matches every field that is not empty.
 
     Attributes:
         types: patterns of event types, as in `user.session.*`; the type of the event must match at least one.
         actor: a part of the actor's id, login or name, in upper or lower case.
         outcome: the result of the event, as in SUCCESS, in upper or lower case.
         org: the name of the org in the configuration.
-        source: how the event reached the forwarder: a value of `Source`.
+        source: the source of the event: a value of `Source`.
     """
 
     types: tuple[str, ...] = ()
@@ -50,7 +51,8 @@ class EventFilter(msgspec.Struct, frozen=True):
     source: str = ""
 
     def may_match(self, event: Event) -> bool:
-        """Whether the org, the source and the type match. This check is fast: it does not decode the event's body."""
+        """Return whether the org, the source and the type of `event` match. This check is fast, because it does not
+        decode the body of `event`."""
         return (
             (not self.org or event.org == self.org)
             and (not self.source or event.source.value == self.source)
@@ -58,7 +60,8 @@ class EventFilter(msgspec.Struct, frozen=True):
         )
 
     def matches(self, line: Mapping[str, Any]) -> bool:
-        """Whether the actor and the outcome match too. Call this if `may_match` is True.
+        """Return whether the actor and the outcome of an event match. Call this method only if `may_match` returns True
+        for the event.
 
         `line` is the result of the function `line` for the event.
         """
@@ -69,7 +72,8 @@ class EventFilter(msgspec.Struct, frozen=True):
 
 
 def line(stored: StoredEvent) -> dict[str, Any]:
-    """Return the fields of an event that the live stream shows. A field that the event lacks is None."""
+    """Return the fields of the event `stored` that the live stream shows. A field that the event does not have is
+    None."""
     event = stored.event
     raw = decode_object(event.body) or {}
     actor, outcome = object_at(raw, "actor"), object_at(raw, "outcome")
@@ -97,15 +101,16 @@ def line(stored: StoredEvent) -> dict[str, Any]:
 
 
 def forms(event: Event) -> dict[str, Any]:
-    """Return the event in every form, for JSON, by name of the form.
+    """Return `event` in every form, as JSON values by name of the form.
 
-    If a form cannot be made, its value is an object with the key `error`.
+    If `event` cannot be converted to a form, the value of this form is an object with the key `error`.
     """
     return {form.value: in_form(event, form) for form in Form}
 
 
 def in_form(event: Event, form: Form) -> Any:
-    """Return the event in `form`, for JSON. If the form cannot be made, return an object with the key `error`."""
+    """Return `event` in the form `form`, as a JSON value. If `event` cannot be converted to this form, return an object
+    with the key `error`."""
     return made_or_error(_MAKERS[form], event)
 
 
@@ -118,10 +123,8 @@ def made_or_error(make: Callable[[Event], Any], event: Event) -> Any:
 
 
 def as_json(body: bytes | None) -> Any:
-    """Return `body` as a value for a JSON document.
-
-    JSON is returned unchanged, other text as a string, and None as None.
-    """
+    """Return `body` as a value in a JSON document: unchanged if `body` is JSON, as a string if it is not JSON, and None
+    if it is None."""
     if body is None:
         return None
     try:

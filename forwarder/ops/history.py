@@ -1,4 +1,4 @@
-"""Samples of the status of the last hour, for the trend lines of the page."""
+"""Keeps samples of the status of the last hour, for the trend lines of the status page."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ _logger = logs.get("ops")
 class History:
     """The last 120 samples of the status.
 
-    `run` takes a sample each 30 s even if no browser has the page open, so that a newly opened page shows the last
-    hour. A sample costs as much as a scrape of the metrics.
+    `run` takes a sample every 30 s, even if no browser shows the status page, so that a newly opened page shows the
+    last hour. A sample takes as much CPU time as a scrape of the metrics.
     """
 
     def __init__(self, status: StatusSource, clock: Clock) -> None:
@@ -28,7 +28,7 @@ class History:
         self._samples: deque[dict[str, Any]] = deque(maxlen=SAMPLES)
 
     async def run(self) -> None:
-        """Take samples until cancelled."""
+        """Take a sample every 30 s until this task is cancelled."""
         while True:
             try:
                 self.add(await self._status.gather())
@@ -40,7 +40,7 @@ class History:
             await self._clock.sleep(INTERVAL)
 
     def add(self, status: Mapping[str, Any]) -> None:
-        """Add a sample: the numbers in `status` that the page draws as trend lines."""
+        """Add a sample with the numbers in `status` that the status page draws as trend lines."""
         sinks = {
             name: {
                 "delivered": sink["delivered"],
@@ -53,5 +53,5 @@ class History:
         self._samples.append({"at": round(at, 3), "stored": status.get("stored", 0), "sinks": sinks})
 
     def as_json(self) -> dict[str, Any]:
-        """Return the samples, oldest first, and their interval in seconds."""
+        """Return the samples, oldest first, and the number of seconds between two samples, as a JSON object."""
         return {"interval_seconds": INTERVAL, "samples": list(self._samples)}

@@ -1,4 +1,4 @@
-"""The ops listener: liveness, readiness, metrics, status page and its API.
+"""The web application of the ops listener: liveness, readiness, metrics, the status page and its API.
 
     GET /livez        200 while the process serves
     GET /readyz       200 if the forwarder can store a POST from Okta, else 503 with the reason;
@@ -9,9 +9,9 @@
     GET /api/events   the live stream; docs/status-page.md describes parameters and events
     GET /approve/ID   a page about an action that waits for a human; the decision is a POST (approvals.py)
 
-The response to HEAD is the response to GET without the body. A request with an unknown name in its header `Host`
-gets 403, except on /livez and /readyz. The paths below /api show personal data, so `access.py` decides who may
-read them. The metrics contain no personal data: a scraper needs no secret.
+The response to HEAD is the response to GET without the body. A request with an unknown name in its header `Host` gets
+403, except on /livez and /readyz. The paths below /api return personal data, so `access.py` decides who may read them.
+The metrics contain no personal data, so a scraper needs no secret.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class OpsListener:
 
     Attributes:
         app: the ASGI application.
-        history: the samples for the trend lines; the caller must run `history.run()` in a task.
+        history: the samples for the trend lines. The caller must run `history.run()` in a task.
     """
 
     def __init__(  # noqa: PLR0913  # the listener shows every part of the forwarder
@@ -71,9 +71,10 @@ class OpsListener:
         approvals: Approvals | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Build the routes for the given parts.
+        """Build the routes, which use the given parts of the forwarder.
 
-        `settings` returns the settings in force: a reload may change them.
+        `settings` is called for each request and returns the current settings, because a reload may change the
+        settings.
         """
         self._clock = clock or SystemClock()
         self._streams = Streams(events, status, self._clock)
@@ -91,7 +92,7 @@ class OpsListener:
         return self._streams.clients
 
     def close_streams(self) -> None:
-        """End every live stream, so that the stop of the listener does not wait for clients."""
+        """End every live stream, so that the listener can stop without waiting for clients."""
         self._streams.close()
 
 

@@ -1,4 +1,5 @@
-"""Serves the files of the status page from the folder `page/`. The files need no build step."""
+"""Serves the files of the status page from the folder `page/`. The files are served as they are, without a build
+step."""
 
 import re
 from importlib.resources import files
@@ -41,13 +42,14 @@ def base_path(prefix: str) -> str:
 
 
 def page_response(request: AnyRequest, name: str) -> Response[str]:
-    """Return the page `name` as a response. The links on the page begin with the path in `X-Forwarded-Prefix`."""
+    """Return a response with the HTML file `name`. The links in the file begin with the path in the header
+    `X-Forwarded-Prefix`."""
     base = base_path(request.headers.get("x-forwarded-prefix", ""))
     return Response(_CONTENTS[name].replace("{base}", base), headers=_HEADERS)
 
 
 def page_routes() -> Handlers:
-    """Return the routes of the status page and of its files. None of these contains data of the store."""
+    """Return the routes for the status page and its files. The page and the files contain no data of the store."""
     contents = {name: text.encode() for name, text in _CONTENTS.items() if not name.endswith(".html")}
 
     @get("/", media_type=MediaType.HTML)

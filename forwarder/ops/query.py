@@ -1,4 +1,4 @@
-"""Reads the parameters of the API's URLs, and the bodies of its requests."""
+"""Decodes the URL parameters and the bodies of requests to the ops API."""
 
 from typing import TypeVar
 from urllib.parse import parse_qs
@@ -16,14 +16,15 @@ _STREAM = {"type", "actor", "outcome", "org", "source", "since", "backlog", "sta
 
 
 class QueryError(ValueError):
-    """A parameter of a URL has an invalid name or value, or a body is invalid. The message says which one, and why."""
+    """A URL parameter has an invalid name or value, or the body of a request is invalid. The error text says which
+    parameter is invalid, and why."""
 
 
 def parameters(query_string: bytes, known: set[str]) -> dict[str, list[str]]:
-    """Return the values of each parameter in `query_string`, by its name.
+    """Return the values of each parameter in `query_string`, by name of the parameter.
 
     Raises:
-        QueryError: a parameter is not among `known`.
+        QueryError: the name of a parameter is not in `known`.
     """
     found = parse_qs(query_string.decode("latin-1"), keep_blank_values=True)
     for name in sorted(found.keys() - known):
@@ -32,10 +33,10 @@ def parameters(query_string: bytes, known: set[str]) -> dict[str, list[str]]:
 
 
 def number(values: dict[str, list[str]], name: str, default: T, low: int, high: int) -> int | T:
-    """Return the parameter `name` as an integer; `default` if it is missing or empty.
+    """Return the last value of the parameter `name` as an integer; `default` if the parameter is missing or empty.
 
     Raises:
-        QueryError: the value is not an integer between `low` and `high`.
+        QueryError: the value is not an integer from `low` to `high`.
     """
     if not (written := values.get(name, [""])[-1]):
         return default
@@ -49,10 +50,10 @@ def number(values: dict[str, list[str]], name: str, default: T, low: int, high: 
 
 
 def read_body(body: bytes, kind: type[T], problem: str) -> T:
-    """Decode `body`, a JSON object of the type `kind`.
+    """Return the JSON text `body` as an object of the type `kind`.
 
     Raises:
-        QueryError: `body` is something else. The message begins with `problem`.
+        QueryError: `body` is not such an object. The error text begins with `problem`.
     """
     try:
         return msgspec.json.decode(body, type=kind)
@@ -61,9 +62,10 @@ def read_body(body: bytes, kind: type[T], problem: str) -> T:
 
 
 def stream_query(query_string: bytes, last_event_id: str | None) -> StreamQuery:
-    """Return what a client of the live stream asks for, from the parameters of its URL.
+    """Return the options that a client of the live stream asks for in the parameters of its URL.
 
-    `last_event_id` is the value of the header `Last-Event-ID`. If it is a position, it overrides `since`.
+    `last_event_id` is the value of the header `Last-Event-ID`; None if the request does not have this header. If the
+    value is a position, it overrides the parameter `since`.
 
     Raises:
         QueryError: a parameter has an invalid name or value.

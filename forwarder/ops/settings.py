@@ -24,7 +24,8 @@ _NOT_OF_A_PROXY = {
     *("authorization", "connection", "cookie", "expect", "forwarded", "host", "origin", "proxy-authorization", "referer"),
     *("transfer-encoding", "upgrade", "user-agent", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"),
 }  # fmt: skip
-"""Headers that `ops.proxy.header` must not name: clients send them themselves, or they do not name the user."""
+"""The names of headers that `ops.proxy.header` must not have, because clients send these headers too, or because these
+headers do not name the user."""
 
 
 def _validate_header(name: str) -> str:
@@ -52,10 +53,9 @@ class ProxySettings(Section):
     """A proxy in front of the ops listener. It names the user of each request in a header.
 
     Attributes:
-        header: the name of the header, as in X-Forwarded-User. The proxy must remove this header if a client
-            sends it.
-        from: addresses and networks of the proxy, as in [10.0.0.7, 192.0.2.0/28]; in a request from
-            elsewhere, the header is ignored.
+        header: the name of the header, as in X-Forwarded-User. The proxy must remove this header if a client sends it.
+        from: addresses and networks of the proxy, as in [10.0.0.7, 192.0.2.0/28]; in a request from elsewhere, the
+            header is ignored.
     """
 
     header: Annotated[
@@ -69,7 +69,7 @@ class ProxySettings(Section):
     ]
 
     def trusts(self, address: str) -> bool:
-        """Whether `address` is an address of the proxy."""
+        """Return whether the IP address `address` is an address of the proxy."""
         try:
             found = ip_address(address)
         except ValueError:
@@ -82,24 +82,23 @@ class OpsSettings(Section):
     """The ops listener: health, metrics, status page.
 
     Attributes:
-        listen: `host:port`. Health and metrics need no secret. The page shows events to people on this
-            machine, and on other machines only to those who have `token`. Do not expose the listener to the
-            internet.
-        token: the secret that people on other machines need to read the page, and that everyone needs to change something
-            on the page, for example to replay dead letters. Without `token`, only the users that `proxy` names can do
-            these things.
-        allowed_hosts: public host names by which the page and the metrics may be requested, as in
-            `siem.example.com`, besides the host of `url`. IP addresses, names without a dot and names of private networks are always
+        listen: `host:port`. Health and metrics need no secret. The page shows events to people on this machine, and on
+            other machines only to those who have `token`. Do not expose the listener to the internet.
+        token: the secret that people on other machines need to read the page, and that everyone needs to change
+            something on the page, for example to replay dead letters. Without `token`, only the users that `proxy`
+            names can do these things.
+        allowed_hosts: public host names by which the page and the metrics may be requested, as in `siem.example.com`,
+            besides the host of `url`. IP addresses, names without a dot and names of private networks are always
             allowed; `/livez` and `/readyz` accept every name. This protects against DNS rebinding.
         url: the address by which people reach this listener, for the links in notifications: `https://fw.example.com`.
             Default: `listen`.
-        proxy: a proxy in front of this listener that names the user of each request. These users may do everything
-            that `token` allows, under their own names.
+        proxy: a proxy in front of this listener that names the user of each request. These users may do everything that
+            `token` allows, under their own names.
         tls: the certificate and the key with which the listener serves HTTPS. Probes and scrapers must then use https
             too. Without `tls`, let a proxy serve HTTPS, or let only this machine reach the listener.
         heartbeat: how often to write a document about the forwarder's own health into each `elasticsearch` sink, to
-            `metrics-okta_forwarder.health-<namespace>`, as in `60s`. Off by default, because it needs a right
-            and an index template of its own.
+            `metrics-okta_forwarder.health-<namespace>`, as in `60s`. Off by default, because it needs a right and an
+            index template of its own.
     """
 
     listen: Listen = Listen("127.0.0.1:9464")
@@ -112,11 +111,12 @@ class OpsSettings(Section):
 
     @property
     def host_names(self) -> tuple[str, ...]:
-        """The additional host names by which the page may be requested: `allowed_hosts`, and the host of `url`."""
+        """The configured host names by which the status page may be requested: `allowed_hosts`, and the host of
+        `url`."""
         host = urlsplit(self.url or "").hostname
         return (*self.allowed_hosts, host) if host else self.allowed_hosts
 
     @property
     def scheme(self) -> str:
-        """The scheme of the listener's URLs: `https` if it has a certificate, else `http`."""
+        """The scheme of the listener's URLs: `https` if the listener has a certificate, else `http`."""
         return "https" if self.tls else "http"

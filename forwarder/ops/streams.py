@@ -2,14 +2,14 @@
 
     id: 4711                       the client's position in the store; with `Last-Event-ID`, the stream resumes there
     event: event                   one event as JSON, with the fields of `event_view.line`
-    event: status                  what /api/status returns
+    event: status                  the JSON that /api/status returns
     event: skipped                 {"events": 250}: the number of events that were left out, because the client reads
                                    too slowly, or because the store has dropped their bodies
 
-Each client has a position in the store, as a sink has. Whenever the client can take more, the events after that
-position are read from the store and sent. So no queue is needed: events that a slow client has not read yet
-are in the store. If a client is too far behind, its position is moved forward. Nothing runs while no client is
-connected.
+Each client has a position in the store, as a sink has. Whenever the client can take more, the stream reads the events
+after this position from the store and sends them. So the stream needs no queue: events that a slow client has not read
+yet are in the store. If a client is too far behind, the stream moves its position forward, and the client misses some
+events. While no client is connected, no code of this module runs.
 """
 
 import asyncio
@@ -29,22 +29,24 @@ from forwarder.tasks import end_tasks
 
 MAX_CLIENTS = 32
 MOST_BEHIND = 1_000
-"""The number of events that a client may be behind. If there are more, its position is moved forward."""
+"""The maximum number of events that a client may be behind the newest event. Above this number, its position is moved
+forward."""
 _RESUMED = 100
-"""The number of events that a client is behind after its position was moved forward."""
+"""The number of events that a client is behind the newest event after its position was moved forward."""
 STATUS_INTERVAL = 1.0
 _PING_INTERVAL = 15.0
 _PACE = 0.25
-"""Seconds between two reads of the store. At 200 events/s, a read for each event would cost five times as much."""
+"""The number of seconds between two reads of the store for one client. At 200 events/s, a read for each event would
+take five times as much CPU time."""
 _MOST_EVENTS = 1_000  # in one read of the store
 _MOST_BYTES = 256 * 1024
-"""The maximum size of the bodies in one read of the store.
+"""The maximum size in bytes of the bodies in one read of the store.
 
-A slow client keeps the events of one read in memory, in the form that it asked for. With 4 MiB, 32 slow clients took
-800 MB.
+For each slow client, the events of one read are in memory, in the form that the client asked for. With a maximum of 4
+MiB, 32 slow clients took 800 MB.
 """
 _END_TIMEOUT = 0.2
-"""The number of seconds in which a client must take the end of its stream, when the forwarder stops."""
+"""The number of seconds in which a client must accept the end of its stream when the forwarder stops."""
 
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -57,15 +59,15 @@ _logger = logs.get("ops")
 
 
 class StreamQuery(msgspec.Struct, frozen=True):
-    """What a client of the live stream asks for.
+    """The options that a client of the live stream asks for.
 
     Attributes:
-        filter: selects the events to send.
-        since: the `seq` after which the stream begins. A negative number -N begins with the newest N events,
-            None with the next new event.
-        backlog: the maximum number of stored events to send at the start; older events are skipped.
-        status: whether to send the status each second too.
-        form: the form in which to add the whole event to each line; None adds nothing.
+        filter: selects the events that are sent.
+        since: the `seq` after which the stream begins. With a negative number -N, the stream begins with the newest N
+            events; with None, it begins with the next new event.
+        backlog: the maximum number of stored events that are sent at the start. Older events are skipped.
+        status: whether the stream also has the status each second.
+        form: the form in which the whole event is added to each line; None if the whole event is not added.
     """
 
     filter: EventFilter = EventFilter()
@@ -76,7 +78,7 @@ class StreamQuery(msgspec.Struct, frozen=True):
 
 
 class StatusFeed:
-    """The status as JSON, shared by all clients, so that it is gathered about once a second at most."""
+    """The status as JSON, for all clients together, so that the status is gathered at most about once a second."""
 
     def __init__(self, status: StatusSource, clock: Clock) -> None:
         self._status = status
@@ -86,7 +88,7 @@ class StatusFeed:
         self._encoded = b"{}"
 
     async def encoded(self) -> bytes:
-        """Return the status as JSON. It is at most about one second old."""
+        """Return the status as JSON. The status is at most about one second old."""
         async with self._lock:
             if self._clock.monotonic() - self._gathered_at >= STATUS_INTERVAL * 0.9:
                 self._encoded = msgspec.json.encode(await self._status.gather())
@@ -95,7 +97,7 @@ class StatusFeed:
 
 
 class Streams:
-    """The live streams of all clients."""
+    """The live streams of all clients. `clients` is the number of connected clients."""
 
     def __init__(self, events: Events, status: StatusSource, clock: Clock) -> None:
         self._events = events
@@ -110,11 +112,11 @@ class Streams:
         return self.clients >= MAX_CLIENTS
 
     def close(self) -> None:
-        """End every stream. A stream that a client opens later ends immediately."""
+        """End every stream. A stream that a client opens later ends at once."""
         self._closing.set()
 
     def open(self, query: StreamQuery) -> "StreamResponse":
-        """Return the response that sends the stream to one client."""
+        """Return the response that sends a stream with the options `query` to one client."""
         return StreamResponse(self, query)
 
     @contextlib.contextmanager
@@ -131,7 +133,8 @@ class Streams:
         await self._closing.wait()
 
     async def produce(self, query: StreamQuery, send: Any) -> None:
-        """Send events and the status to one client until cancelled. Each call of `send` sends one chunk."""
+        """Send events and the status to one client until this task is cancelled. Each call of `send` sends one chunk of
+        the response."""
         position, skipped = self._begin(query)
         if skipped:
             await send(_skipped(skipped, position))
@@ -167,9 +170,10 @@ class Streams:
         return position, position - wanted
 
     async def _read_on(self, position: int, query: StreamQuery, frames: list[bytes]) -> tuple[int, bool]:
-        """Append the next events after `position` to `frames`.
+        """Read the next events after `position` from the store, and append them to `frames` as encoded server-sent
+        events.
 
-        Returns the new position, and whether the store has more events to read now.
+        Return the new position, and whether the store has more events to read now.
         """
         newest = self._events.newest
         if newest - position > max(query.backlog, MOST_BEHIND):
@@ -200,13 +204,13 @@ def _skipped(events: int, position: int) -> bytes:
 
 
 def _frame(kind: str, data: bytes, position: int) -> bytes:
-    # A raw event may hold line breaks between its tokens; within a JSON string they are always escaped.
+    # A raw event may have line breaks between its JSON tokens. Line breaks in a JSON string are always escaped.
     data = data.replace(b"\r", b" ").replace(b"\n", b" ")
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (position, kind.encode(), data)
 
 
 class StreamResponse:
-    """One stream as an ASGI app."""
+    """The HTTP response with the live stream of one client, as an ASGI app."""
 
     def __init__(self, streams: Streams, query: StreamQuery) -> None:
         self._streams = streams
@@ -218,8 +222,8 @@ class StreamResponse:
             with self._streams.client():
                 await self._stream(scope, receive, send)
         if not await _end(send):
-            # The client does not read, so the connection is aborted. The second end sends nothing, but without it uvicorn
-            # would log an error about a response without an end.
+            # The client does not read, so the connection is aborted. The second end sends nothing, but without it
+            # uvicorn would log an error about a response without an end.
             scope["state"]["abort"]()
             await _end(send)
 
@@ -248,7 +252,7 @@ class StreamResponse:
 
 
 async def _end(send: Any) -> bool:
-    """End the response; return whether the client has taken the end in time."""
+    """End the response, and return whether the client has accepted the end in time."""
     try:
         async with asyncio.timeout(_END_TIMEOUT):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -260,8 +264,7 @@ async def _end(send: Any) -> bool:
 async def _disconnected(receive: Any) -> None:
     """Wait until the client disconnects.
 
-    The first messages from the server are the parts of the request. The next message says that the client has
-    disconnected.
+    The first ASGI messages are the parts of the request. The message after them says that the client has disconnected.
     """
     while (await receive()).get("more_body"):
         pass
