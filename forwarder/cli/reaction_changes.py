@@ -14,7 +14,7 @@ from forwarder.cli.reaction_list import paused
 from forwarder.cli.time_option import DurationParam
 from forwarder.clock import SystemClock
 from forwarder.core.action import KINDS
-from forwarder.core.action_event import about, words_of
+from forwarder.core.action_event import about, state_text
 from forwarder.core.errors import ReactionError, StoreError, StoreTimeoutError
 from forwarder.core.printable import printable_line
 from forwarder.core.time import SECOND, iso
@@ -173,7 +173,7 @@ def _how_it_ended(settings: "Settings", id_: str) -> str:
     found = store_commands(settings).find_actions(id_) if _ID_BEGIN.fullmatch(id_) else []
     if len(found) != 1 or found[0].is_open:
         return ""
-    words = f"{found[0].id} has ended: {about(found[0])}: {words_of(found[0])}"
+    words = f"{found[0].id} has ended: {about(found[0])}: {state_text(found[0])}"
     return f"{words}; {found[0].detail}" if found[0].detail else words
 
 

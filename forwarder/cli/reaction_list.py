@@ -14,7 +14,7 @@ from forwarder.cli.terminal import echo, echo_json_text
 from forwarder.cli.time_option import TimeParam
 from forwarder.clock import SystemClock
 from forwarder.core.action import Action, ActionState, Approval, End, Outcome, Waits
-from forwarder.core.action_event import about, as_json, reason_of, words_of
+from forwarder.core.action_event import about, as_json, reason_of, state_text
 from forwarder.core.printable import printable_line
 from forwarder.core.time import Micros, iso
 from forwarder.core.wording import count
@@ -130,12 +130,12 @@ def _commands(config: Path) -> "StoreCommands":
 def _not_one(id_: str, found: Sequence[Action]) -> str:
     if not found:
         return f"There is no action {id_}. See: forwarder reactions list"
-    named = "\n".join(f"  {one.key[: max(12, len(id_) + 4)]}  {about(one)}: {words_of(one)}" for one in found)
+    named = "\n".join(f"  {one.key[: max(12, len(id_) + 4)]}  {about(one)}: {state_text(one)}" for one in found)
     return f"several ids begin with {id_}; write more characters of the id:\n{named}"
 
 
 def _state(one: Action) -> str:
-    words = words_of(one)
+    words = state_text(one)
     return f"{words}, live" if one.state is ActionState.LIVE else words
 
 

@@ -21,7 +21,7 @@ EVENT_TYPE = "forwarder.action"
 ACTOR = "okta-forwarder"
 
 _NAMESPACE = UUID("3f0a8f0e-6f1e-5d5b-8f57-6f6b74612d67")
-_MOST_BYTES = 32 * 1024
+_MAX_BYTES = 32 * 1024
 """The maximum size in bytes of a request's body or of a target's state in an event. A network zone, for example, may
 have thousands of entries. The action's row in the store always has the whole body and state."""
 
@@ -43,8 +43,8 @@ _RESULTS: dict[str, str] = {
 """The event's `outcome.result` (one of Okta's values) for each change of an action. For a change that is not listed,
 the result is UNKNOWN."""
 
-_WORRYING = {Outcome.FAILED, Outcome.UNKNOWN, End.NOT_OURS}
-_WORDS: dict[str, str] = {
+_WARNING_CHANGES = {Outcome.FAILED, Outcome.UNKNOWN, End.NOT_OURS}
+_TEXT_BY_CHANGE: dict[str, str] = {
     Waits.APPROVAL: "waits for approval",
     Waits.RETRY: "waits for another try",
     ActionState.CALLING: "being carried out",
@@ -54,9 +54,9 @@ _WORDS: dict[str, str] = {
     Outcome.UNKNOWN: "it is not known whether it was done",
 }
 """The text for each change of an action. For a change that is not listed, the text is the name of the change.
-`words_of` adds the reason in parentheses."""
+`state_text` adds the reason in parentheses."""
 
-_WHOLE: dict[tuple[str, str], str] = {
+_TEXT_BY_CHANGE_AND_REASON: dict[tuple[str, str], str] = {
     (Waits.CONFIRMATION, Reason.UNCONFIRMED): "waits until the System Log shows the event",
     (Outcome.SHADOW, Reason.SHADOW): "would be done (shadow)",
     (Outcome.SHADOW, Reason.APPROVAL): "would wait for approval (shadow)",
@@ -69,7 +69,7 @@ _WHOLE: dict[tuple[str, str], str] = {
 }
 """The complete text for some pairs of a change and a reason."""
 
-_ANSWERS = {
+_TEXT_BY_ANSWER = {
     "approved": "the user approved",
     "denied": "the user denied it",
     "timeout": "the user did not answer in time",
@@ -83,18 +83,18 @@ def change_of(action: Action) -> str:
     return str(action.end or action.outcome or action.waits_for or action.state)
 
 
-def words_of(action: Action) -> str:
+def state_text(action: Action) -> str:
     """Return a text that describes the state of `action`, such as `refused (protected)`."""
     if action.answer:
-        return _ANSWERS.get(action.answer, action.answer)
+        return _TEXT_BY_ANSWER.get(action.answer, action.answer)
     if action.end is End.NOT_OURS:
         return "not undone, because someone else has changed it since"
     if action.state is ActionState.UNDOING:
         return "being undone"
     change, why = change_of(action), reason_of(action)
-    if whole := _WHOLE.get((change, why)):
+    if whole := _TEXT_BY_CHANGE_AND_REASON.get((change, why)):
         return whole
-    words = _WORDS.get(change, change)
+    words = _TEXT_BY_CHANGE.get(change, change)
     return f"{words} ({why})" if why and why not in words else words
 
 
@@ -143,30 +143,30 @@ def to_event(action: Action, at: Micros) -> Event:
     uuid = str(uuid5(_NAMESPACE, msgspec.json.encode(named).decode()))
     shown = as_json(action)
     target = [{"id": action.target.id, "type": "User", "alternateId": action.target.name}]
-    worrying = change in _WORRYING or bool(action.waits_for)
+    is_warning = change in _WARNING_CHANGES or bool(action.waits_for)
     body = {
         "uuid": uuid,
         "eventType": EVENT_TYPE,
         "published": iso(at, "milliseconds"),
-        "displayMessage": redaction.redact(f"{action.title}: {about(action)}: {words_of(action)}"),
-        "severity": "WARN" if worrying else "INFO",
+        "displayMessage": redaction.redact(f"{action.title}: {about(action)}: {state_text(action)}"),
+        "severity": "WARN" if is_warning else "INFO",
         "actor": {"id": ACTOR, "type": "Forwarder", "alternateId": ACTOR, "displayName": ACTOR},
         "target": target if action.target.kind == "user" else [],
         "outcome": {"result": _RESULTS.get(change, "UNKNOWN"), "reason": reason_of(action) or None},
-        "forwarder": {"action": _cut(shown) | {"change": change}},
+        "forwarder": {"action": _without_large_values(shown) | {"change": change}},
     }
     return Event(action.org, uuid, EVENT_TYPE, at, at, Source.ACTION, "", msgspec.json.encode(body))
 
 
-def _cut(shown: dict[str, Any]) -> dict[str, Any]:
+def _without_large_values(shown: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON object `shown` of an action. If the body of the request or the state of the target is larger than
-    _MOST_BYTES, replace it with a note about its size."""
+    _MAX_BYTES, replace it with a note about its size."""
     request = shown.get("request")
     if request and "body" in request:
-        shown["request"] = request | {"body": _fitting(request["body"])}
-    return shown | {key: _fitting(shown[key]) for key in ("before", "after") if key in shown}
+        shown["request"] = request | {"body": _value_or_note(request["body"])}
+    return shown | {key: _value_or_note(shown[key]) for key in ("before", "after") if key in shown}
 
 
-def _fitting(value: Any) -> Any:
+def _value_or_note(value: Any) -> Any:
     size = len(msgspec.json.encode(value))
-    return value if size <= _MOST_BYTES else {"left_out": f"{size} bytes; see: forwarder reactions show"}
+    return value if size <= _MAX_BYTES else {"left_out": f"{size} bytes; see: forwarder reactions show"}

@@ -24,9 +24,9 @@ events, and `count` and `matched` still count all events."""
 SEVERITIES = {"informational": 21, "low": 21, "medium": 47, "high": 73, "critical": 99}
 """Elastic's severity number for each level of Sigma."""
 
-_OKTA = {"informational": "INFO", "low": "INFO", "medium": "WARN"}
+_OKTA_SEVERITIES = {"informational": "INFO", "low": "INFO", "medium": "WARN"}
 _NAMESPACE = UUID("5d6a6a9e-3f0c-5b8e-9c1f-6f6b74612d66")
-_TAKEN_OVER = (
+_COPIED_KEYS = (
     "actor",
     "client",
     "device",
@@ -40,7 +40,7 @@ _TAKEN_OVER = (
 
 _CODE_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base32, in which no two characters look alike
 
-_MOST_BYTES = 64 * 1024
+_MAX_COPIED_BYTES = 64 * 1024
 """The maximum size in bytes of all copied values together. A sender may send values of any size. The largest values are
 left out until the others fit."""
 
@@ -122,8 +122,8 @@ def to_event(alert: Alert, trigger: Mapping[str, Any], at: Micros, *, mode: str 
             "eventType": EVENT_TYPE,
             "published": iso(alert.window.end, "milliseconds"),
             "displayMessage": alert.rule.title,
-            "severity": _OKTA.get(alert.rule.level, "ERROR"),
-            **_taken_over(trigger),
+            "severity": _OKTA_SEVERITIES.get(alert.rule.level, "ERROR"),
+            **_copied_values(trigger),
             "forwarder": {
                 "alert": {
                     "rule": alert.rule,
@@ -152,7 +152,7 @@ def code_of(uuid: str) -> str:
     """Return the 4-character code of the alert with the uuid `uuid`. A prompt about the alert shows this code on the
     user's phone."""
     drawn = int.from_bytes(sha256(b"code:" + uuid.encode()).digest())
-    return "".join(_CODE_LETTERS[drawn >> 5 * place & 31] for place in range(4))
+    return "".join(_CODE_LETTERS[drawn >> 5 * position & 31] for position in range(4))
 
 
 def rule_of(alert: Event) -> str:
@@ -161,8 +161,8 @@ def rule_of(alert: Event) -> str:
     return found
 
 
-def _taken_over(trigger: Mapping[str, Any]) -> dict[str, msgspec.Raw]:
-    parts = {key: msgspec.json.encode(trigger[key]) for key in _TAKEN_OVER if trigger.get(key)}
-    while sum(map(len, parts.values())) > _MOST_BYTES:
+def _copied_values(trigger: Mapping[str, Any]) -> dict[str, msgspec.Raw]:
+    parts = {key: msgspec.json.encode(trigger[key]) for key in _COPIED_KEYS if trigger.get(key)}
+    while sum(map(len, parts.values())) > _MAX_COPIED_BYTES:
         del parts[max(parts, key=lambda key: len(parts[key]))]
     return {key: msgspec.Raw(part) for key, part in parts.items()}

@@ -17,21 +17,21 @@ from urllib.parse import quote, quote_plus
 
 HIDDEN = "***"
 
-_STRONG = 8
+_MIN_STRONG = 8
 """The number of characters from which a secret is hidden everywhere in a text.
 
-A shorter secret may be an ordinary word, and a secret that consists of words and has fewer than `_PASSPHRASE`
+A shorter secret may be an ordinary word, and a secret that consists of words and has fewer than `_MIN_PASSPHRASE`
 characters may be a name. Such a secret is hidden only where it is the value of a key, as in `"password": "test"`.
 """
-_PASSPHRASE = 16
+_MIN_PASSPHRASE = 16
 _WORDS = re.compile(r"[A-Za-z]+(?:[-_. ][A-Za-z]+)*")
-_SHORTEST = 3
-_CORE = 6
+_MIN_WEAK = 3
+_MIN_BASE64 = 6
 """The minimum number of base64 characters by which a secret is recognized."""
-_LONGEST = 1000
+_CUT_END = 1000
 """The number of characters that `redact_start` drops at the end of a cut text, because the cut may have split a
 secret."""
-_MOST = 1000
+_MAX_SECRETS = 1000
 """The maximum number of registered secrets. Above this number, the oldest secret is forgotten, so that a secret file
 that changes often for years does not fill the memory."""
 
@@ -79,7 +79,7 @@ class Redactor:
             self._is_current = self._is_current and secret in self._secrets
             self._secrets.pop(secret, None)
             self._secrets[secret] = None  # as the latest
-            if len(self._secrets) > _MOST:
+            if len(self._secrets) > _MAX_SECRETS:
                 del self._secrets[next(iter(self._secrets))]
 
     def clear(self) -> None:
@@ -108,10 +108,10 @@ class Redactor:
         A long text is cut before it is redacted, because redaction takes time for each character. If the cut splits a
         secret, the first part of this secret is not recognized. So the end of the redacted text is dropped.
         """
-        window = text[: limit + 4 * _LONGEST]
+        window = text[: limit + 4 * _CUT_END]
         shown = self.redact(window)
         if len(window) < len(text):
-            shown = shown[:-_LONGEST] or HIDDEN
+            shown = shown[:-_CUT_END] or HIDDEN
         return shown[:limit]
 
     def redact_all(self, value: Any) -> Any:
@@ -134,7 +134,7 @@ class Redactor:
             for part in {secret, secret.strip(), secret.removeprefix("whsec_"), *_SEPARATORS.split(secret)}:
                 if _is_strong(part):
                     strong.update(_forms(part))
-                elif part == secret and len(part) >= _SHORTEST:
+                elif part == secret and len(part) >= _MIN_WEAK:
                     weak.update(_forms(part))
         self._cores = _any_of(cores) if cores else None
         patterns = [(_any_of(strong), HIDDEN)] if strong else []
@@ -168,7 +168,7 @@ class Redactor:
 
 
 def _is_strong(text: str) -> bool:
-    return len(text) >= (_PASSPHRASE if _WORDS.fullmatch(text) else _STRONG)
+    return len(text) >= (_MIN_PASSPHRASE if _WORDS.fullmatch(text) else _MIN_STRONG)
 
 
 def _forms(secret: str) -> Iterator[str]:
@@ -193,7 +193,7 @@ def _base64_cores(secret: str) -> Iterator[str]:
         encoded = base64.b64encode(bytes(before) + data).decode()
         first = (before * 8 + 5) // 6
         last = (before + len(data)) * 8 // 6
-        if last - first >= _CORE:
+        if last - first >= _MIN_BASE64:
             yield encoded[first:last]
             yield encoded[first:last].translate(_URLSAFE)
 

@@ -84,17 +84,17 @@ class Access:
     def refusal(self, scope: Scope) -> Refusal | None:
         """Return the refusal of a request to the API; None if the request may be served."""
         if scope["method"] in ("GET", "HEAD"):
-            return None if _is_local(scope) else self._without_token(scope, _READ)
-        return _cross_site(scope) or self._without_token(scope, _CHANGE) or _not_json(scope)
+            return None if _is_local(scope) else self._token_refusal(scope, _READ)
+        return _cross_site(scope) or self._token_refusal(scope, _CHANGE) or _not_json(scope)
 
     def person(self, scope: Scope) -> str:
         """Return the name of the person who sent a request that is allowed to change something.
 
         This is the name of the user in the proxy's header, or the text `ops.token` if no proxy names a user.
         """
-        return self._named(scope) or "ops.token"
+        return self._proxy_user(scope) or "ops.token"
 
-    def _named(self, scope: Scope) -> str:
+    def _proxy_user(self, scope: Scope) -> str:
         """Return the name of the user in the header of a trusted proxy; the empty string if no trusted proxy names a
         user."""
         proxy, client = self._settings().proxy, scope.get("client")
@@ -107,15 +107,15 @@ class Access:
     def rights(self, scope: Scope) -> dict[str, bool]:
         """Return whether the sender of the request may read, whether the sender may change something, and whether the
         settings have a token."""
-        has_token = self._without_token(scope, "", log=False) is None
+        has_token = self._token_refusal(scope, "", log=False) is None
         return {
             "may_read": has_token or _is_local(scope),
             "may_change": has_token,
             "token_configured": self._settings().token is not None,
         }
 
-    def _without_token(self, scope: Scope, need: str, *, log: bool = True) -> Refusal | None:
-        if self._named(scope):
+    def _token_refusal(self, scope: Scope, need: str, *, log: bool = True) -> Refusal | None:
+        if self._proxy_user(scope):
             return None
         token = self._settings().token
         scheme, _, given = _header(scope, b"authorization").partition(b" ")

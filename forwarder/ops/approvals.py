@@ -59,23 +59,23 @@ class OneTimeTokens:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._made: dict[str, tuple[str, Micros]] = {}  # token -> the action's id, and when the token expires
+        self._tokens: dict[str, tuple[str, Micros]] = {}  # token -> the action's id, and when the token expires
 
     def mint(self, action: str) -> str:
         """Return a new token for the action with the key `action`. Only the newest 1,000 tokens stay valid."""
-        while len(self._made) >= _MOST_TOKENS:
-            del self._made[next(iter(self._made))]
+        while len(self._tokens) >= _MOST_TOKENS:
+            del self._tokens[next(iter(self._tokens))]
         token = secrets.token_urlsafe(24)
-        self._made[token] = (action, self._clock.now() + _LIFE)
+        self._tokens[token] = (action, self._clock.now() + _LIFE)
         return token
 
     def use(self, token: str, action: str) -> bool:
         """Return whether `token` is valid for the action with the key `action`. If it is valid, make it invalid,
         because a token allows only one decision."""
-        found = next((each for each in self._made if hmac.compare_digest(each.encode(), token.encode())), None)
-        if found is None or self._made[found][0] != action:
+        found = next((each for each in self._tokens if hmac.compare_digest(each.encode(), token.encode())), None)
+        if found is None or self._tokens[found][0] != action:
             return False  # a token of another action stays valid for that action
-        return self._made.pop(found)[1] > self._clock.now()
+        return self._tokens.pop(found)[1] > self._clock.now()
 
 
 def approval_routes(approvals: Approvals, access: Access, clock: Clock) -> Handlers:

@@ -20,8 +20,8 @@ from forwarder.ops.history import History
 from forwarder.ops.ports import Events, StoreData
 from forwarder.ops.query import QueryError, number, parameters, read_body
 
-_MOST_LISTED = 1_000
-_LISTED = 100
+_MAX_LIMIT = 1_000
+_DEFAULT_LIMIT = 100
 
 _logger = logs.get("ops")
 
@@ -62,7 +62,7 @@ def data_routes(events: Events, data: StoreData, history: History) -> Handlers:
         values = parameters(request.scope["query_string"], {"sink", "reason", "limit"})
         sink, reason = (values.get(name, [None])[-1] or None for name in ("sink", "reason"))
         wanted = DeadLetterSelection(None, sink, reason)
-        limit = number(values, "limit", _LISTED, 0, _MOST_LISTED)
+        limit = number(values, "limit", _DEFAULT_LIMIT, 0, _MAX_LIMIT)
         return json_response(redact_all(await data.dead_letters(wanted, limit)))
 
     @get("/api/dead-letters/{letter:int}")
@@ -76,7 +76,7 @@ def data_routes(events: Events, data: StoreData, history: History) -> Handlers:
     @get("/api/gaps")
     async def gaps(request: AnyRequest) -> Response[Any]:
         values = parameters(request.scope["query_string"], {"limit"})
-        return json_response(await data.gaps(number(values, "limit", _LISTED, 0, _MOST_LISTED)))
+        return json_response(await data.gaps(number(values, "limit", _DEFAULT_LIMIT, 0, _MAX_LIMIT)))
 
     @get("/api/history")
     async def trend() -> Response[Any]:

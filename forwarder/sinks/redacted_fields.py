@@ -25,7 +25,7 @@ _TARGETS: Mapping[str, Mapping[str, Sequence[str]]] = {
 """The fields of events from which the id and the name of an action's target are copied, by the kind of the target."""
 
 
-def _same_facts() -> Sequence[set[str]]:
+def _fields_by_fact() -> Sequence[set[str]]:
     """Return sets of names of Okta's fields. All fields in one set hold the same fact, so if one field must be
     redacted, the other fields of its set must be redacted too."""
     by_target: dict[str, set[str]] = {}
@@ -37,14 +37,14 @@ def _same_facts() -> Sequence[set[str]]:
     return [chains, *(names for names in by_target.values() if len(names) > 1)]
 
 
-_SAME_FACTS = _same_facts()
+_FIELDS_BY_FACT = _fields_by_fact()
 
 
-def _all_names(field: str) -> Iterator[str]:
+def _equivalent_fields(field: str) -> Iterator[str]:
     """Yield `field`, and every other field that holds the fact of `field`, or a part of this fact, under another
     name."""
     yield field
-    for names in _SAME_FACTS:
+    for names in _FIELDS_BY_FACT:
         for name in names:
             if f"{field}.".startswith(f"{name}."):
                 yield from (other + field.removeprefix(name) for other in names - {name})
@@ -56,7 +56,7 @@ class FieldRedactor:
     """Replaces the values of the fields `fields` in events. `fields` has dotted names, such as `actor.alternateId`."""
 
     def __init__(self, fields: Iterable[str]) -> None:
-        names = dict.fromkeys(name for field in fields for name in _all_names(field))
+        names = dict.fromkeys(name for field in fields for name in _equivalent_fields(field))
         self._paths = [name.split(".") for name in names]
 
     def redact(self, event: Event) -> Event:
@@ -72,10 +72,12 @@ class FieldRedactor:
         if event.source is Source.ALERT:
             found = self._redact_group(object_at(raw, "forwarder", "alert")) or found
         if event.source is Source.ACTION:
-            hidden = [
-                text for target in _targets(object_at(raw, "forwarder", "action")) for text in self._hidden(target)
+            texts_to_replace = [
+                text
+                for target in _targets(object_at(raw, "forwarder", "action"))
+                for text in self._texts_to_replace(target)
             ]
-            raw, found = _without(raw, hidden), found or bool(hidden)
+            raw, found = _replaced(raw, texts_to_replace), found or bool(texts_to_replace)
         body = encode(raw).encode()
         # If an object in the body has a key twice, the decoded object has only the last value, but the body still has
         # both values, and the first value is not redacted. So the body must be replaced too.
@@ -104,7 +106,7 @@ class FieldRedactor:
                 group[name], found = REDACTED, True
         return found
 
-    def _hidden(self, target: dict[str, Any]) -> list[str]:
+    def _texts_to_replace(self, target: dict[str, Any]) -> list[str]:
         """Return the id and the name of `target`, an action's target: each only if it is copied from a field that must
         be redacted.
 
@@ -133,13 +135,13 @@ def _targets(value: Any) -> Iterator[dict[str, Any]]:
             yield from _targets(item)
 
 
-def _without(value: Any, texts: Sequence[str]) -> Any:
+def _replaced(value: Any, texts: Sequence[str]) -> Any:
     """Return the JSON value `value` with each occurrence of one of `texts` in its strings replaced by `[redacted]`.
     Keys of objects are not changed."""
     if isinstance(value, dict):
-        return {key: _without(item, texts) for key, item in value.items()}
+        return {key: _replaced(item, texts) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without(item, texts) for item in value]
+        return [_replaced(item, texts) for item in value]
     if isinstance(value, str):
         for text in texts:
             value = value.replace(text, REDACTED)

@@ -24,7 +24,7 @@ def end_of_last_line(file: int, size: int) -> int:
     return 0
 
 
-def is_ours(file: int, length: int, size: int) -> bool:
+def written_by_sink(file: int, length: int, size: int) -> bool:
     """Return whether a sink wrote `file`, judged by its last complete line. The result is True for an empty file.
 
     If the file has no complete line, the result is whether its content is the beginning of a line of a sink.

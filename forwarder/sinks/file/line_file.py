@@ -26,7 +26,7 @@ from forwarder.core.errors import SinkError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros, to_datetime
 from forwarder.safe_files import lock_file, sync_directory
-from forwarder.sinks.file.content import end_of_last_line, is_ours
+from forwarder.sinks.file.content import end_of_last_line, written_by_sink
 from forwarder.sinks.file.paths import lock_path, rotated_path
 from forwarder.sinks.file.settings import FileSinkSettings
 
@@ -35,7 +35,9 @@ _logger = logs.get("sinks")
 _FILE_MODE = 0o640
 _DIRECTORY_MODE = 0o750
 
-_NOT_OURS = "no file sink wrote this file, so it is not changed; set another `path`, or move the file to another place"
+_WRITTEN_BY_OTHERS = (
+    "no file sink wrote this file, so it is not changed; set another `path`, or move the file to another place"
+)
 
 
 class LineFile:
@@ -84,7 +86,7 @@ class LineFile:
             OSError: the file cannot be opened.
         """
         if self._file is not None and not _is_at(self._path, self._file):
-            self._let_go()  # another program, such as logrotate, has moved or removed the file
+            self._close_moved_file()  # another program, such as logrotate, has moved or removed the file
         self.lock()
         if self._file is not None:
             return
@@ -114,7 +116,7 @@ class LineFile:
         if self._path.exists() and not self._path.is_file():
             raise SinkError("it is not a regular file; move it to another place, or set another `path`")
 
-    def _let_go(self) -> None:
+    def _close_moved_file(self) -> None:
         """Close the open file, which is no longer at `path`. First remove the partial write of a failed batch; if this
         fails, log a warning."""
         if self._partial_write:
@@ -178,8 +180,8 @@ class LineFile:
         assert self._file is not None
         status = os.fstat(self._file)
         length = end_of_last_line(self._file, status.st_size)
-        if not is_ours(self._file, length, status.st_size):
-            raise SinkError(_NOT_OURS)
+        if not written_by_sink(self._file, length, status.st_size):
+            raise SinkError(_WRITTEN_BY_OTHERS)
         self._length = length
         self._written_at = status.st_mtime_ns // 1000
         if self._length < status.st_size:

@@ -19,7 +19,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-_MOST_INTERIM = 20
+_MAX_INTERIM = 20
 """The maximum number of interim responses to one request. Above this number, the connection is closed. Servers send one
 or two interim responses."""
 
@@ -41,7 +41,7 @@ class AbortableAdapter(HTTPAdapter):
 
     def get_connection_with_tls_context(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(request, *args, **options)
-        kind = _AnnouncedTls if pool.scheme == "https" else _Announced
+        kind = _ReportingTlsConnection if pool.scheme == "https" else _ReportingConnection
         pool.ConnectionCls = functools.partial(kind, opened=self._opened)
         return pool
 
@@ -66,15 +66,15 @@ class _FinalResponse(http.client.HTTPResponse):
     """A response that skips the interim responses before it."""
 
     def begin(self) -> None:
-        for _ in range(_MOST_INTERIM + 1):
+        for _ in range(_MAX_INTERIM + 1):
             super().begin()
             if self.status >= 200:
                 return
             self.headers = self.msg = None  # type: ignore[assignment]  # `begin` reads a response only while these are None
-        raise http.client.HTTPException(f"more than {_MOST_INTERIM} interim responses (status {self.status})")
+        raise http.client.HTTPException(f"more than {_MAX_INTERIM} interim responses (status {self.status})")
 
 
-class _Announced(HTTPConnection):
+class _ReportingConnection(HTTPConnection):
     """A connection that passes its socket to `opened` before it starts TLS and before it sends data."""
 
     response_class = _FinalResponse
@@ -89,5 +89,5 @@ class _Announced(HTTPConnection):
         return connected
 
 
-class _AnnouncedTls(_Announced, HTTPSConnection):
+class _ReportingTlsConnection(_ReportingConnection, HTTPSConnection):
     """A connection with TLS that passes its socket to `opened` before the handshake."""

@@ -31,7 +31,7 @@ _CHANNEL = (
     ("grpc.primary_user_agent", _AGENT),
     ("grpc.max_receive_message_length", RESPONSE_LIMIT),
 )
-_NEVER = (grpc.StatusCode.OK,)
+_RETRYABLE_CODES = (grpc.StatusCode.OK,)
 """The status codes after which the exporter retries. OK is not an error, so the exporter never retries. An empty tuple
 cannot be used, because the exporter would replace it by its default."""
 
@@ -63,7 +63,7 @@ class GrpcExporter(Exporter):
             timeout=settings.delivery.timeout,
             compression=grpc.Compression.Gzip if gzip else grpc.Compression.NoCompression,
             channel_options=_CHANNEL,
-            retryable_error_codes=_NEVER,
+            retryable_error_codes=_RETRYABLE_CODES,
             meter_provider=NoOpMeterProvider(),
         )
 

@@ -30,7 +30,7 @@ from forwarder.sinks.otlp.connection import AbortableAdapter
 from forwarder.sinks.otlp.exporter import NO_RESPONSE, RESPONSE_LIMIT, Exporter, ExportResult, decoded_response
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
-_CUT = "it has fewer bytes than `Content-Length` says, or it has neither this header nor a body"
+_INCOMPLETE = "it has fewer bytes than `Content-Length` says, or it has neither this header nor a body"
 _OBJECT = (dict, type(None))  # `null` stands for a message without fields
 _PROTOBUF = ("application/x-protobuf", "application/protobuf")
 
@@ -133,7 +133,7 @@ class _Session(requests.Session):
 
     def _read(self, response: requests.Response, received: bytes) -> ExportResult:
         settings, status = self._exporter.settings, response.status_code
-        content = _plain(response, received)
+        content = _inflated(response, received)
         detail = _detail(response, content)
         verdict = response_verdicts.request_verdict(status, self._exporter.records)
         wait = retry_after(response.headers, self._exporter.clock.now())
@@ -145,22 +145,22 @@ class _Session(requests.Session):
             return ExportResult(verdict, f"{advice.posted(settings.url)}: {detail}; {hint}", wait)
         if verdict != response_verdicts.DELIVERED:
             return ExportResult(verdict, detail, wait)
-        if _is_cut(response, received):
-            text = f"{advice.posted(settings.url)}: {detail}, but the response is perhaps not complete: {_CUT}"
+        if _may_be_incomplete(response, received):
+            text = f"{advice.posted(settings.url)}: {detail}, but the response is perhaps not complete: {_INCOMPLETE}"
             return ExportResult(response_verdicts.CONNECTION, text)
         message = _decode(response, content)
         if message is None:
             # If such a response counted as delivered, a web server that answers 200 to every request would lose all
             # events.
             hint = advice.http_status(settings, status)
-            detail = detail if received else f"{detail} without a body, of the type {_kind(response)}"
+            detail = detail if received else f"{detail} without a body, of the type {_media_type(response)}"
             text = f"{advice.posted(settings.url)}: this is not the response of an OTLP server: {detail[:500]}; {hint}"
             return ExportResult(response_verdicts.REFUSED, text)
         partial = message.partial_success
         return ExportResult(verdict, partial.error_message, refused=max(partial.rejected_log_records, 0))
 
 
-def _is_cut(response: requests.Response, received: bytes) -> bool:
+def _may_be_incomplete(response: requests.Response, received: bytes) -> bool:
     """Return whether `received`, the body of `response`, may be incomplete.
 
     The body is incomplete if the connection ended before as many bytes arrived as `Content-Length` says. The body may
@@ -173,11 +173,11 @@ def _is_cut(response: requests.Response, received: bytes) -> bool:
     return bool(raw.length_remaining) and len(received) <= RESPONSE_LIMIT
 
 
-def _kind(response: requests.Response) -> str:
+def _media_type(response: requests.Response) -> str:
     return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-def _plain(response: requests.Response, content: bytes) -> bytes | None:
+def _inflated(response: requests.Response, content: bytes) -> bytes | None:
     """Return `content`, the body of `response`, inflated if it is compressed. Return None if the body is larger than 64
     KiB or cannot be inflated."""
     try:
@@ -195,7 +195,7 @@ def _decode(response: requests.Response, content: bytes | None) -> ExportLogsSer
     Without this check, events would be lost: a response of another server with the status 200, often JSON about an
     error, would count as delivered.
     """
-    kind = _kind(response)
+    kind = _media_type(response)
     if content is None:
         return None
     if not content:
@@ -224,7 +224,7 @@ def _detail(response: requests.Response, content: bytes | None) -> str:
     if target := response.headers.get("Location"):
         return f"{status} to {target.partition('?')[0]}"
     content = content or b""
-    if "protobuf" in _kind(response):
+    if "protobuf" in _media_type(response):
         try:
             text = Status.FromString(content).message
         except DecodeError:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from forwarder.core.action_event import about, words_of
+from forwarder.core.action_event import about, state_text
 from forwarder.core.event import BACKFILL, Source
 from forwarder.core.event_types import EventTypes
 from forwarder.core.time import SECOND
@@ -224,7 +224,7 @@ def _actions(db: sqlite3.Connection, life: Life) -> list[RelatedAction]:
     since = life.received_at if life.received_at is not None else life.stored_at or 0
     found = action_rows.mentioning(db, life.uuid, since - _SKEW)
     return [
-        RelatedAction(action.id, action.name, about(action), words_of(action))
+        RelatedAction(action.id, action.name, about(action), state_text(action))
         for action in found
         if action.org == life.org and life.uuid in {action.alert, *action.events}
     ][:_MOST_ACTIONS]

@@ -18,7 +18,7 @@ from forwarder.core.action import (
     Reason,
     Waits,
 )
-from forwarder.core.action_event import as_json, change_of, to_event, words_of
+from forwarder.core.action_event import as_json, change_of, state_text, to_event
 from forwarder.core.alert import code_of
 from forwarder.core.event import Source, read_event
 from forwarder.core.time import SECOND
@@ -153,7 +153,7 @@ WORDS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("words", WORDS)
 def test_how_far_an_action_has_come_is_said_in_plain_english(words: str) -> None:
     changes: dict[str, Any] = {"state": ActionState.WAITING} | WORDS[words]
-    assert words_of(action(**changes)) == words
+    assert state_text(action(**changes)) == words
 
 
 def test_the_same_change_has_the_same_uuid_and_another_one_another() -> None:
