@@ -1,8 +1,8 @@
 """The writer thread: the only thread of the forwarder that writes to the store.
 
 The thread takes a group of operations from its queue, commits the group in one transaction, and then resolves the
-futures of the operations. If a future has a result, its operation is on disk (fsynced). The thread never delays a
-commit to collect a larger group: while the thread fsyncs one group, the operations of the next group are queued.
+futures of the operations. If a future has a result, its operation is on disk (fsynced). The thread never waits for a
+larger group: while the thread fsyncs one group, the operations of the next group are queued.
 
 If a commit fails because of the disk, the whole group is rolled back, and each operation of the group fails. After an
 I/O error, the thread opens the file again: a second fsync on the same file descriptor may succeed although the data was
@@ -105,7 +105,7 @@ class Writer:
         self._duration = metrics.store_commit_duration
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[PendingOperation | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[PendingOperation] | None] = queue.SimpleQueue()
         self._gathered: list[PendingOperation] = []  # submitted in this iteration of the event loop
         self._queued_bytes = 0  # the size of all gathered and queued batches; used on the event loop only
         self._closed = False
@@ -165,8 +165,8 @@ class Writer:
     def _flush_to_thread(self) -> None:
         """Queue all operations of this iteration of the event loop at once, so that one commit can store them."""
         gathered, self._gathered = self._gathered, []
-        for pending in gathered:
-            self._queue.put(pending)
+        if gathered:
+            self._queue.put(gathered)
 
     async def close(self) -> None:
         """Commit the queued operations, close the connection, and end the thread. Safe to call twice."""
@@ -202,19 +202,23 @@ class Writer:
         """Take the next group of operations from the queue. Return (the group, whether the writer is still open).
 
         Wait up to 0.5 s for the first operation; shorter if maintenance is due earlier. If no operation is queued in
-        this time, the group is empty.
+        this time, the group is empty. The operations of one iteration of the event loop are always in one group.
         """
         group: list[PendingOperation] = []
         size = 0
         try:
             due = self._maintenance.due - time.monotonic()
-            pending = self._queue.get(timeout=min(_IDLE, max(0.0, due)))
-            while pending is not None:
-                group.append(pending)
-                size += pending.size
+            submitted = self._queue.get(timeout=min(_IDLE, max(0.0, due)))
+            # If the event loop is reading more POSTs, let it continue, so that they join this group. Without this, the two
+            # threads would take the GIL from each other during the commit: with 2 to 32 connections, a POST would take 14
+            # to 32 % more CPU time.
+            time.sleep(0)
+            while submitted is not None:
+                group += submitted
+                size += sum(pending.size for pending in submitted)
                 if size >= _GROUP_BYTES or len(group) >= _GROUP_OPERATIONS:
                     return group, True
-                pending = self._queue.get_nowait()
+                submitted = self._queue.get_nowait()
         except queue.Empty:
             return group, True
         return group, False
