@@ -107,6 +107,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._phase = Phase.IDLE
+        self.app_state["abort"] = transport.abort  # for an app whose response never ends by itself
         if self not in self._limiter.connections:
             transport.abort()  # evicted while its handshake ended
             return
@@ -177,7 +178,6 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["state"]["began"] = self._now
-        self.scope["state"]["abort"] = self.transport.abort  # for an app whose response never ends by itself
         self._phase = Phase.HEAD
         self._body_size = 0
 
@@ -186,10 +186,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._upgrades:
             return  # `_feed` parses the head again, without the `Upgrade` header
         limit = self._limiter.limits.max_header_bytes
-        header_sizes = (len(name) + len(value) + 4 for name, value in self.headers)
         if len(self.url) > MAX_URL:
             self._error_status = 414
-        elif len(self.headers) > _MAX_HEADERS or (self._received > limit and len(self.url) + sum(header_sizes) > limit):
+        elif len(self.headers) > _MAX_HEADERS or (self._received > limit and self._head_bytes() > limit):
             self._error_status = 431
         elif not has_host(self.headers, self.parser.get_http_version()):
             self._error_status = 400
@@ -204,6 +203,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.expect_100_continue:
             # After an early refusal, the client may omit the body. Then the start of the next request is unknown.
             self.cycle.keep_alive = False
+
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)

@@ -69,25 +69,21 @@ async def read_body(headers: Headers, receive: Receive, limit: int, held: HeldBo
 
 async def _receive_all(receive: Receive, limit: int, held: HeldBody) -> bytes:
     body = bytearray()
-    while (message := await _receive_next(receive, held))["type"] == "http.request":
-        part: bytes = message["body"]
-        _check_size(len(body) + len(part), limit)
-        held.grow(len(part))
-        if not message.get("more_body", False):
-            held.receiving = False
-            return bytes(body + part) if body else part
-        body += part
-    raise ClientDisconnectedError("the client disconnected before its body was complete")
-
-
-async def _receive_next(receive: Receive, held: HeldBody) -> MutableMapping[str, Any]:
     try:
-        return await receive()
+        while (message := await receive())["type"] == "http.request":
+            part: bytes = message["body"]
+            _check_size(len(body) + len(part), limit)
+            held.grow(len(part))
+            if not message.get("more_body", False):
+                held.receiving = False
+                return bytes(body + part) if body else part
+            body += part
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if not held.evicted or task is None or task.uncancel():
             raise
         raise OverloadedError("bodies of POSTs take too much memory, and this one was the largest") from None
+    raise ClientDisconnectedError("the client disconnected before its body was complete")
 
 
 def _check_size(size: int, limit: int) -> None:
