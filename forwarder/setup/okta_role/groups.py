@@ -7,7 +7,7 @@ from urllib.parse import quote
 import msgspec
 
 from forwarder.core.errors import OktaError, OktaRefusedError
-from forwarder.okta.api.port import Api
+from forwarder.okta.api.port import Api, not_okta
 from forwarder.react.guards.directory import folded
 
 _MOST_PAGES = 200
@@ -104,7 +104,7 @@ async def pages(api: Api, path: str, query: Mapping[str, str] | None = None) -> 
         response = await api.call("GET", following, query=query)
         page = response.json()
         if not isinstance(page, list) or not all(isinstance(each, Mapping) for each in page):
-            raise OktaError(f"Okta's answer to GET {path} is not a list")
+            raise not_okta(f"the list of GET {path}")
         found += page
         if not (link := response.links.get("next")):
             return found

@@ -8,7 +8,7 @@ import msgspec
 
 from forwarder.core.errors import OktaError
 from forwarder.core.urls import split_url
-from forwarder.okta.api.port import Api
+from forwarder.okta.api.port import Api, not_okta
 
 _ROLES, _SETS, _CLIENTS = "/api/v1/iam/roles", "/api/v1/iam/resource-sets", "/oauth2/v1/clients"
 _MOST_PAGES = 100
@@ -114,7 +114,7 @@ class Iam:
         for _ in range(_MOST_PAGES):
             page = await self._json(following)
             if not isinstance(page, dict) or not isinstance(page.get(key, []), list):
-                raise OktaError(f"Okta's answer to GET {path} has no list {key}")
+                raise not_okta(f"the list `{key}` of GET {path}")
             found += _mappings(path, page.get(key, []))
             links = page.get("_links")
             link = links.get("next") if isinstance(links, dict) else None
@@ -128,7 +128,7 @@ class Iam:
     async def _list(self, path: str) -> list[Mapping[str, Any]]:
         found = await self._json(path)
         if not isinstance(found, list):
-            raise OktaError(f"Okta's answer to GET {path} is not a list")
+            raise not_okta(f"the list of GET {path}")
         return _mappings(path, found)
 
     async def _json(self, path: str) -> Any:
@@ -138,7 +138,7 @@ class Iam:
 def _mappings(path: str, found: Iterable[Any]) -> list[Mapping[str, Any]]:
     listed = list(found)
     if not all(isinstance(each, dict) for each in listed):
-        raise OktaError(f"Okta's answer to GET {path} lists something that is not an object")
+        raise not_okta(f"a list of objects, at GET {path}")
     return listed
 
 

@@ -4,7 +4,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
+from forwarder.core.errors import OktaError
 from forwarder.okta.api.port import Response
+from forwarder.setup.okta_role.groups import pages as group_pages
 from forwarder.setup.okta_role.iam import Iam
 
 
@@ -37,3 +41,15 @@ async def test_a_next_page_on_the_admin_host_is_read_from_the_host_of_the_org() 
     assert role is not None
     assert (role.id, role.description) == ("cr0b", "found")
     assert await Iam(Pages(pages)).role("third") is None
+
+
+@pytest.mark.parametrize("body", [[], {"roles": {}}, {"roles": [1]}, None])
+async def test_what_is_no_list_of_roles_names_the_setting_to_check(body: Any) -> None:
+    with pytest.raises(OktaError, match=r"GET /api/v1/iam/roles; check the org's `url`, and whether a proxy"):
+        await Iam(Pages({"/api/v1/iam/roles": body})).role("first")
+
+
+@pytest.mark.parametrize("body", [{}, [1], None])
+async def test_what_is_no_list_of_groups_names_the_setting_to_check(body: Any) -> None:
+    with pytest.raises(OktaError, match=r"GET /api/v1/groups; check the org's `url`, and whether a proxy"):
+        await group_pages(Pages({"/api/v1/groups": body}), "/api/v1/groups")
