@@ -115,7 +115,13 @@ def _body(reply: ClusterResponse, kind: type[T], what: str) -> T:
         raise MissingPrivilegeError(
             f"{right} is missing for {what}; docs/elasticsearch.md lists all privileges that setup needs. ({words})"
         )
-    hint = "; see GET _cluster/health, and run this again when the cluster is ready" if reply.status == 503 else ""
+    hint = ""
+    if reply.status == 503:
+        hint = "; see GET _cluster/health, and run this again when the cluster is ready"
+    elif reply.status < 400:
+        hint = (
+            "; the response redirects to another address: set the `hosts` of the sink to the address of Elasticsearch"
+        )
     raise SetupError(f"Elasticsearch answered {what} with {reply.status}: {words}{hint}")
 
 

@@ -258,6 +258,18 @@ async def test_a_refusal_names_the_right_in_the_servers_words() -> None:
         await run(cluster)
 
 
+class Redirecting(AdminApi):
+    """A proxy that sends every request to another address."""
+
+    async def call(self, method: str, path: str, body: Any = None) -> ClusterResponse:
+        return ClusterResponse(307, "")
+
+
+async def test_a_redirect_names_the_setting_to_correct() -> None:
+    with pytest.raises(SetupError, match=r"with 307: .*; the response redirects .* set the `hosts` of the sink"):
+        await run(Redirecting())
+
+
 def integration(name: str = "okta") -> dict[str, Any]:
     return {
         "index_patterns": ["logs-okta.system-*"],
