@@ -61,8 +61,9 @@ class _Broken(msgspec.Struct, frozen=True):
     def is_about_okta(self) -> bool:
         """Whether the text may be a rule about Okta.
 
-        A broken Sigma rule still names its product. A document without any key of a rule counts only if it names an
-        event type of Okta, because a folder of rules may also contain templates and settings.
+        If the text is a Sigma rule with a product, the product decides. In a text without any key of a rule, the word
+        "Okta" is not enough: the text must name an event type of Okta, because a folder of rules may also contain
+        templates and settings.
         """
         source = _LOGSOURCE.search(self.text)
         if source and "product" in source[1]:
@@ -83,9 +84,9 @@ def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Found]]:
     The suffix decides the format: `.toml`, `.json`, `.ndjson` or `.jsonl`, `.yml` or `.yaml`. A file with any other
     suffix must have a System Log filter on each line.
 
-    In a folder, only files with one of these suffixes are read, at any depth; hidden files and folders are left out.
-    If a file or rule in a folder cannot be read and does not mention Okta, it is not a problem: it is left out and
-    counted.
+    In a folder, only files with one of the suffixes above are read, at any depth; hidden files and folders are skipped.
+    If a file or rule in a folder cannot be read and does not mention Okta, yield a LeftOut instead of an
+    UnreadableRule.
     """
     for path in paths:
         if is_folder(path):
@@ -145,8 +146,8 @@ def _read(path: Path) -> Iterator[Found | _Broken]:
 
 
 def _bounded(path: Path, found: Iterator[_Counted]) -> Iterator[Found | _Broken]:
-    """Yield the rules in `found`. If they have more than `_MAX_PATTERNS` patterns, yield a problem and stop, because
-    the patterns would take minutes."""
+    """Yield the rules in `found`. If the rules have more than `_MAX_PATTERNS` patterns in total, yield a problem and
+    stop, because comparing more patterns with all event types takes minutes."""
     left = _MAX_PATTERNS
     for each, patterns in found:
         left -= patterns

@@ -43,7 +43,7 @@ class RuleTest(msgspec.Struct, frozen=True):
 
 
 def times_of(logs: Sequence[Mapping[str, Any]]) -> list[Micros]:
-    """Return the time of each event in `logs`: its `published`, or a made-up time if `published` is missing.
+    """Return the time of each event in `logs`: the event's `published`, or a made-up time if `published` is missing.
 
     Raises:
         ValueError: `published` is not a time.
@@ -81,10 +81,10 @@ def correlation_failure(
 
 
 def _missing(rule: Correlation, ruleset: Ruleset, matched: Mapping[str, int], logs: Sequence[Mapping[str, Any]]) -> str:
-    """Return why the correlation `rule` does not alert, as text.
+    """Return a text that says why the correlation `rule` does not alert.
 
-    The text has the number of events that each rule of the correlation matched. For the first rule without a match,
-    the text also says why this rule does not match the first event.
+    The text also has the number of events that each rule of the correlation matched. For the first rule without a
+    match, the text says why this rule does not match the first event.
     """
     single = {each.id: each for each in ruleset.rules if each.id in rule.rules}
     counts = [

@@ -1,4 +1,5 @@
-"""Finds out whether event hooks deliver the events of detection rules, or only the System Log has them."""
+"""Finds out whether event hooks deliver the events that detection rules need, or only the System Log has these
+events."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -42,7 +43,8 @@ class Coverage(msgspec.Struct, frozen=True):
     """The event types that a rule names, grouped by the source of their events.
 
     Attributes:
-        unknown: types that are not in Okta's catalogue, each with the type that was probably meant, or None.
+        unknown: types that are not in Okta's catalogue. The value of each is the type that was probably meant; None if
+            there is no suggestion.
     """
 
     rule: Rule
@@ -68,8 +70,8 @@ class Suggestions:
         self._found: dict[str, str | None] = {}
 
     def nearest(self, name: str) -> str | None:
-        """Return the type that is most similar to `name`. Return None if no type is similar, or if the limit is
-        reached."""
+        """Return the event type that is most similar to `name`. Return None if no type is similar, or if the maximum
+        number of suggestions is reached."""
         if is_legacy(name):
             return became(name)
         if name not in self._found and len(self._found) < _MAX_SUGGESTIONS and len(name) <= _MAX_NAME:
@@ -147,7 +149,8 @@ class _Names:
         return found
 
     def possible(self, condition: Condition) -> tuple[int, int]:
-        """Return two sets: the names whose events may match `condition`, and the names whose events all match it."""
+        """Return two sets of event types: those whose events may match `condition`, and those whose events all match
+        `condition`."""
         match condition:
             case TypeIs(pattern):
                 found = self.matching(pattern)
@@ -182,6 +185,6 @@ def _excluded(condition: Condition, pattern: Pattern) -> bool:
 
 
 def counts(found: Iterable[Coverage]) -> dict[FedBy, int]:
-    """Return the number of rules for each place where events come from."""
+    """Return the number of rules in `found` for each FedBy."""
     kinds = [each.fed_by for each in found]
     return {kind: kinds.count(kind) for kind in FedBy}

@@ -60,7 +60,8 @@ def json_documents(text: str) -> Iterator[Document]:
 
 
 def line_documents(text: str) -> Iterator[Document]:
-    """Decode several JSON values. Each begins on a new line. If one is broken, the others are still decoded."""
+    """Decode several JSON values, each of which begins on a new line. If one value is broken, the others are still
+    decoded."""
     line = 1
     for part in re.split(r"(?m)^(?=[{\[])", text):
         yield from _values(part, line)
@@ -84,7 +85,7 @@ def _values(text: str, line: int) -> Iterator[Document]:
 
 
 def yaml_documents(text: str) -> Iterator[Document]:
-    """Decode the documents of a YAML file one by one. If one is broken, the others are still decoded."""
+    """Decode the documents of a YAML file one by one. If one document is broken, the others are still decoded."""
     line, shared, copied = 1, 0, 0
     for part in re.split(r"(?m)^(?=(?:---|\.\.\.)(?:\s|$))", text):
         document = part.removeprefix("...")  # `...` ends the document before
@@ -102,8 +103,8 @@ def yaml_documents(text: str) -> Iterator[Document]:
 
 
 def _shared(value: Any) -> int:
-    """Return how many values later documents copy from this one. Only documents of Sigma's older collections are
-    copied."""
+    """Return how many values each later document copies from the document `value`. Only documents of Sigma's older
+    collections are copied."""
     if not isinstance(value, dict) or value.get("action") not in ("global", "repeat"):
         return 0
     return _count(value)
@@ -198,7 +199,7 @@ class Mapping(dict[Any, Any]):
 
     Attributes:
         line: the first line of the mapping, counted from 0 at the start of the document.
-        lines: the line of each key.
+        lines: the line of each key, counted in the same way as `line`.
         repeated: keys that occur more than once; the last value is used.
     """
 
@@ -226,8 +227,8 @@ _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_SafeLoader):  # type: ignore[misc]
-    """Loads each scalar except null as text, because a rule may contain impossible dates, huge numbers and its own
-    tags. A number or a boolean becomes a Plain."""
+    """Loads each YAML scalar except null as text, because a rule may contain impossible dates, huge numbers and YAML
+    tags of its own. A number or a boolean becomes a Plain."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  # as PyYAML declares it
         first: [(tag, pattern) for tag, pattern in found if tag in (_NULL, _MERGE, *_TYPED)]

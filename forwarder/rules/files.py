@@ -15,8 +15,8 @@ MAX_BYTES = 64 << 20
 def walk(folder: Path) -> tuple[list[Path], list[UnreadableRule]]:
     """Return the sorted files below `folder`, and a problem for each folder that cannot be read.
 
-    Hidden files and folders are left out, because editors and file systems put copies there. Links to folders are not
-    followed, because they may form a loop.
+    Hidden files and folders are skipped, because editors and file systems keep copies of files in them. Links to
+    folders are not followed, because such links may form a loop.
     """
     files: list[Path] = []
     errors: list[OSError] = []
@@ -38,7 +38,7 @@ def is_folder(path: Path) -> bool:
 def exists(path: Path) -> bool:
     """Whether there is a file, a folder or a link at `path`; False also if access is denied.
 
-    A broken link counts too, so that an error names it.
+    A broken link counts as existing, so that a later error names the link.
     """
     return os.path.lexists(path)
 
@@ -66,7 +66,8 @@ def mode_and_size(path: Path) -> tuple[int, int]:
 
 
 def read_text(path: Path) -> tuple[str, str]:
-    """Return (text, problem) of a file. The problem is empty if the text is UTF-8, UTF-16 or UTF-32.
+    """Return (text, problem) of a file. The problem says what is wrong with the encoding; it is empty if the text is
+    UTF-8, UTF-16 or UTF-32.
 
     Raises:
         RuleFileError: the file cannot be read.
@@ -80,7 +81,7 @@ def read_text(path: Path) -> tuple[str, str]:
 def _decoded(contents: bytes) -> tuple[str, str]:
     """Return (text, problem) of `contents`. The problem is empty if the text is UTF-8, UTF-16 or UTF-32.
 
-    In another encoding the text is still usable: a wrong letter in a name does not change a query.
+    The text can also be used if it has another encoding: a wrong letter in a name does not change a query.
     """
     problem = ""
     try:

@@ -155,7 +155,8 @@ def is_legacy(name: str) -> bool:
 
 
 def became(name: str) -> str | None:
-    """Return the System Log's event type that replaced `name`, a type of the Events API. Return None if it is unknown."""
+    """Return the event type of the System Log that replaced `name`, a type of the Events API; None if no replacement is
+    known."""
     folded = name.strip().lower()
     for ending in _ENDINGS:
         if (today := folded.removesuffix(ending)) in EVENT_TYPES and today != folded:

@@ -42,7 +42,7 @@ _MAX_TITLE = 100
 
 
 class RulesError(RuleFileError):
-    """Some rules cannot be loaded. `problems` has a reason for each."""
+    """Some rules cannot be loaded. `problems` has at least one problem for each of them."""
 
     def __init__(self, problems: Sequence[RuleProblem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -55,7 +55,7 @@ def load(paths: Iterable[Path], lists: Lists | None = None, today: date | None =
     Args:
         paths: files and folders. `.yml` files contain Sigma rules, correlations and filters, or Okta's detections;
             `.txt` files contain a System Log filter on each line.
-        lists: the values that `%name%` stands for in a rule, by name.
+        lists: lists of values, by name. In a rule, the values of the list `name` replace `%name%`.
         today: exceptions whose `until` is before this day do not apply. Default: the current day in UTC.
 
     Raises:
@@ -104,7 +104,8 @@ class _Loading:
             self.problems.append(RuleProblem(path, 0, "holds no rule; rules are in .yml and .txt files"))
 
     def _read_file(self, file: Path, *, in_folder: bool = False) -> bool:
-        """Read `file`, unless it was read before. Return False only if this call reads the file and finds it empty."""
+        """Read `file`, unless it was read before. Return False only if this call reads the file and finds no document
+        in it."""
         real = real_path(file)
         if real in self._files:
             return True
@@ -168,8 +169,8 @@ class _Loading:
             self.exceptions.append(found)
 
     def _read_rule(self, found: dict[str, Any], file: Path, line: int, report: Report) -> Described | None:
-        """Read a rule or an exception. Return None if it has a problem, or if it is left out, because it is about
-        another product or in another language."""
+        """Read a rule or an exception. Return None in two cases: the rule or exception has a problem, or it is left out
+        because it is about another product or in another language."""
         section = found.get("detection", found.get("filter"))
         if not isinstance(section, dict):
             report("`detection` must hold selections and a condition", line_of(found, "detection"))
@@ -228,8 +229,8 @@ class _Loading:
         self.problems.append(RuleProblem(about.file, about.line, text))
 
     def _named(self) -> dict[str, str]:
-        """Map each ID and each name to the ID of its rule or correlation. Report each ID or name that is used
-        twice."""
+        """Return a mapping from each ID and each name to the ID of its rule or correlation. Report each ID or name that
+        is used twice."""
         named: dict[str, Described] = {}
         for each in [*self.rules, *self.correlations, *self.exceptions]:
             for key in dict.fromkeys((each.id, each.name)):
@@ -241,8 +242,8 @@ class _Loading:
         return {key: each.id for key, each in named.items() if each.id not in exceptions}
 
     def _missing(self, about: Described, rules: Iterable[str], named: Mapping[str, str]) -> bool:
-        """Return whether any of `rules`, which `about` names, is not loaded. Report each that is not loaded, except
-        rules about another product."""
+        """Return whether any of `rules` is not loaded; `rules` are the rules that `about` names. Report each missing
+        rule, except rules about another product."""
         missing = [rule for rule in rules if rule not in named]
         for rule in missing:
             if rule not in self._other_products:
@@ -281,8 +282,8 @@ class _Loading:
     def _in_order(self, correlations: Sequence[Correlation]) -> list[Correlation]:
         """Sort the correlations: each comes after the correlations that it names.
 
-        Report and leave out each correlation that names itself, directly or through others, and each that names such a
-        correlation.
+        Report and leave out each correlation that names itself, directly or through other correlations. Also report and
+        leave out each correlation that names one of those.
         """
         ordered: dict[str, Correlation] = {}
         waiting = list(correlations)
@@ -321,7 +322,8 @@ def _filter_rule(query: str, file: Path, line: int) -> DetectionRule:
 def _okta_detection(
     found: dict[str, Any], queries: Sequence[str], file: Path, line: int, report: Report
 ) -> DetectionRule:
-    """Make one rule from `queries`, the System Log filters of a rule in Okta's public catalogue."""
+    """Return one rule made from `queries`, the System Log filters of the detection `found` in Okta's public
+    catalogue."""
     described = description_of(found, report)
     parts: list[Condition] = [parse_filter(query) for query in queries]
     condition = parts[0] if len(parts) == 1 else Or(tuple(parts))

@@ -78,8 +78,8 @@ def _field_warnings(about: Described, fields: Iterable[str]) -> Iterator[RulePro
 
 
 def value_warnings(ruleset: Ruleset) -> list[RuleProblem]:
-    """Return a problem for each comparison that never matches, because Okta writes a country, a region, an address or
-    an AS number in another form."""
+    """Return a problem for each comparison with a value that Okta never writes, so that the comparison never matches: a
+    country, a region, an address or an AS number in another form than Okta's."""
     found = {_about(rule, text) for rule in ruleset.rules for text in _never_there(rule.condition)}
     found |= {_about(each, text) for each in ruleset.exceptions for text in _never_there(each.condition)}
     return sorted(found)

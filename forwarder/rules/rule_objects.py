@@ -27,8 +27,8 @@ _RULE_KEYS = ("query", "detection", "logsource", "correlation", "analysistype")
 def rule_objects(found: Any) -> Iterator[dict[Any, Any]]:
     """Yield each object in `found` that may be a rule; `found` is a decoded document.
 
-    An object without any key of a rule, such as a saved object of Kibana, may contain rules. Then only these inner
-    objects are yielded.
+    An object without any key of a rule, such as a saved object of Kibana, may contain objects that may be rules. In
+    this case, only the inner objects are yielded.
     """
     if isinstance(found, list):
         for item in found:
@@ -88,22 +88,24 @@ def yaml_rule(written: dict[Any, Any]) -> Callable[[], Rule | LeftOut] | None:
 
 
 def json_rule(written: dict[Any, Any]) -> Callable[[], Rule | LeftOut] | None:
-    """Do the same as `yaml_rule` for an object of JSON or TOML. There, an object whose `query` names no language is
-    Elastic's."""
+    """Do the same as `yaml_rule` for an object of JSON or TOML. In these formats, an object with a `query` but without
+    a language is one of Elastic's rules."""
     if is_sigma(written) or "analysistype" in lower_keys(written):
         return yaml_rule(written)
     return elastic_maker(written)
 
 
 def is_sigma(found: dict[Any, Any]) -> bool:
-    """Whether `found` is meant as a rule of Sigma or of Okta's catalogue. It may have mistakes."""
+    """Whether `found` is meant as a rule of Sigma or of Okta's catalogue, even if the rule has mistakes."""
     return "title" in found and ("detection" in found or "logsource" in found)
 
 
 def collected(documents: Iterable[tuple[T, Any]]) -> Iterator[tuple[T, Any]]:
-    """Merge the documents of older Sigma rules, which may consist of several documents. Their key `action` says how:
+    """Merge the documents of older Sigma rules, which may consist of several documents. The key `action` of a document
+    says how the document is merged:
 
-    - `global`: the document is merged into each document after it. If no document follows, it is a rule itself.
+    - `global`: the document is merged into each document after it. If no document follows, the merged document is a
+      rule itself.
     - `repeat`: the document is merged into a copy of the document before it.
     - `reset`: earlier documents with `global` have no effect from here on.
     """
@@ -137,7 +139,8 @@ def _merged(under: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
-    """Read a rule of Okta's public catalogue: its System Log filters, not its queries in other languages."""
+    """Read the System Log filters of a rule in Okta's public catalogue. The rule's queries in other languages are
+    ignored."""
     queries = list(okta_filters(found["detection"]))
     if not queries:
         named = ("okta_systemlog", *_OTHER_LANGUAGES)
@@ -158,9 +161,9 @@ def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
 def okta_filters(detection: dict[str, Any]) -> Iterator[str]:
     """Yield the System Log filters of a rule in Okta's catalogue.
 
-    A rule has one filter, or one for each of Okta's engines (Identity Engine, Classic Engine). They are in the object
-    `okta_systemlog`, or directly in the detection. The rule's queries in other languages are under the names of these
-    languages, and are ignored.
+    A rule has one filter, or one filter for each of Okta's engines (Identity Engine, Classic Engine). The filters are
+    in the object `okta_systemlog`, or directly in the detection. The rule's queries in other languages are under the
+    names of these languages, and are ignored.
     """
     by_name = {re.sub(r"[\W_]", "", str(key)).lower(): found for key, found in detection.items()}
     engines = {name: by_name[name] for name in _ENGINES if name in by_name}

@@ -1,4 +1,5 @@
-"""Runs the tests of rules. A test has events and says whether a rule must match them, in the format of Panther's tests.
+"""Runs the tests of rules. A test has events, and says whether a rule must match the events. The format is that of
+Panther's tests.
 
 The file `name.tests.yml` tests the rules in `name.yml` or `name.txt`. It contains a list of tests, or a mapping with
 the keys `Tests` and `Lists`. While these tests run, each list in `Lists` replaces the list with the same name in the
@@ -41,8 +42,8 @@ class TestFile(msgspec.Struct, frozen=True):
 
 
 class TestResult(msgspec.Struct, frozen=True):
-    """The result of a test. `failure` is empty if the test passed; else it says why the test failed, and which field
-    decided."""
+    """The result of a test. If the test passed, `failure` is empty; else `failure` says why the test failed, and which
+    field decided."""
 
     __test__ = False
 
@@ -53,8 +54,11 @@ class TestResult(msgspec.Struct, frozen=True):
 def files_of_tests(paths: Sequence[Path]) -> Iterator[Path]:
     """Yield the files of tests for `paths`.
 
-    For a folder, these are all files of tests in it; for a file of tests, the file itself; for a file of rules, the
-    file of tests in the same folder.
+    For each path, the files of tests are:
+
+    - of a folder: all files of tests in the folder, at any depth
+    - of a file of tests: the file itself
+    - of a file of rules: the file of tests with the same name before the suffix, in the same folder
     """
     for path in dict.fromkeys(paths):
         if is_folder(path):
@@ -73,7 +77,7 @@ def rules_of(file: Path) -> Path:
     """Return the file of rules that the tests in `file` are about.
 
     Raises:
-        RuleFileError: there is no such file of rules in the same folder.
+        RuleFileError: the folder of `file` does not contain the file of rules.
     """
     stem = Path(file.stem).stem
     for suffix in RULE_SUFFIXES:
@@ -140,10 +144,10 @@ def _test(file: Path, line: int, item: Any) -> RuleTest:
 
 
 def run_tests(paths: Sequence[Path], lists: Lists) -> tuple[list[TestResult], list[RuleProblem], list[Described]]:
-    """Run the tests of rules. Return their results, the problems of files that cannot be read, and the rules and
-    correlations without a test.
+    """Run the tests of rules. Return three lists: the results of the tests, the problems of files that cannot be read,
+    and the rules and correlations without a test.
 
-    A test uses only the exceptions in the file that it tests, because other exceptions are about the operator's real
+    A test uses only the exceptions in the tested file of rules, because other exceptions are about the operator's real
     events. If a file has only exceptions, `ExpectedResult` says whether one of the exceptions must hold an event back.
     """
     problems: list[RuleProblem] = []
@@ -190,8 +194,8 @@ def _is_in(found: TestFile, each: Described) -> bool:
 def _chosen(test: RuleTest, found: TestFile, ruleset: Ruleset) -> Sequence[Described]:
     """Return the rule, correlation or exception that `test` names.
 
-    If the test names none, return everything of the first kind that the file has, in this order: correlations that
-    alert (only for a test with `Logs`), rules, exceptions.
+    If the test names none of these, return everything of one kind: the first kind that the file contains. The order of
+    the kinds is: correlations that alert (only for a test with `Logs`), rules, exceptions.
     """
     correlations = [each for each in ruleset.correlations if test.several and (each.alerts or test.rule)]
     exceptions = (*ruleset.exceptions, *ruleset.expired)

@@ -28,15 +28,15 @@ class RulesSettings(Section):
     Attributes:
         files: files and folders of rules that the forwarder runs. A `.yml` file contains Sigma rules, correlations and
             filters; a `.txt` file contains a System Log filter on each line. See docs/rules.md.
-        lists: the values that `%name%` stands for in a rule with the modifier `expand`, by name, as in `{embargo: [IR,
-            KP]}`.
-        again: how long after an alert the rule does not alert about the same group (for example, the same user) again.
-            For a correlation, this is at least its timespan.
-        late: an event that is older than this when it arrives still leads to an alert, but the alert is marked as late.
-        max_age: an event that is older than this when it arrives leads to no alert. `rules replay` shows the alert that
-            it would have led to.
-        max_keys: how many groups all rules and correlations together remember. If there are more, those that were
-            active longest ago are forgotten.
+        lists: lists of values, by name, as in `{embargo: [IR, KP]}`. In a rule with the modifier `expand`, the values
+            of the list `name` replace `%name%`.
+        again: the time after an alert of a rule about a group (for example, a user), during which the rule does not
+            alert about this group again. For a correlation, the time is at least its timespan.
+        late: the age of an event at its arrival, above which its alert is marked as late.
+        max_age: the age of an event at its arrival, above which the event leads to no alert. `rules replay` shows the
+            alert that the event would have led to.
+        max_keys: the maximum number of groups that all rules and correlations together remember. If there are more
+            groups, those that were active longest ago are forgotten.
         orgs: names of the orgs whose events are evaluated. Default: all orgs.
     """
 
@@ -49,7 +49,8 @@ class RulesSettings(Section):
     orgs: tuple[str, ...] | None = Field(default=None, min_length=1)
 
     def files_for_hooks(self) -> tuple[Path, ...]:
-        """Return `files`, and the `.txt` files in their folders, because `read_files` reads no `.txt` files in folders."""
+        """Return `files` and, for each folder in `files`, its `.txt` files, because `read_files` reads no `.txt` files
+        in folders."""
         folders = [path for path in self.files if is_folder(path)]
         return (*self.files, *(file for folder in folders for file in walk(folder)[0] if has_suffix(file, (".txt",))))
 

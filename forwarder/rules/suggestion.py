@@ -10,7 +10,8 @@ _CUTOFF = 0.5
 def did_you_mean(name: str, known: Collection[str], otherwise: str = "") -> str:
     """Return the hint `; did you mean 'X'?`. X is the name in `known` that is most similar to `name`.
 
-    If no name is similar, return `; ` and the text `otherwise`; an empty string if `otherwise` is empty.
+    If no name is similar, return `; ` followed by the text `otherwise`; if `otherwise` is also empty, return an empty
+    string.
     """
     near = difflib.get_close_matches(name, known, n=1, cutoff=_CUTOFF) or difflib.get_close_matches(
         name.lower(), known, n=1, cutoff=_CUTOFF

@@ -2,7 +2,7 @@
 `and` and `or`.
 
 The reader understands only tests of the event type against a text, and tests of a document's source. Everything else
-becomes Unknown, which may be true or false, so unknown functions and operators do no harm.
+becomes Unknown, a test whose result is not known here, so unknown functions and operators do no harm.
 
 Not recognised: an event type that the query composes (`concat`), a field that it renames (`rename`, `eval kind =
 event.action`), and lists in another index (`lookup join`, `enrich`).
@@ -41,7 +41,8 @@ _ENDS = (")", "]", *_BETWEEN)
 
 
 def unquoted(text: str) -> str:
-    """Return the value of the quoted token `text`. Escapes are resolved, except in triple quotes and after a `?`."""
+    """Return the value of the quoted token `text`. Resolve escapes, except in raw strings: those in triple quotes, and
+    those with a `?` before the quote."""
     if text.startswith("?"):
         return text[2:-1]
     if text.startswith('"""'):
@@ -111,7 +112,8 @@ _Piece = QueryToken | _Group
 
 
 class _Field(msgspec.Struct, frozen=True):
-    """A field of a comparison. `change` is the function that the query applies to the field's value first."""
+    """A field of a comparison. `change` is the function that the query applies to the field's value before the
+    comparison."""
 
     name: str
     change: Callable[[str], str] = str

@@ -249,8 +249,8 @@ _AS_EXPRESSION = {Wild.MANY: ".*", Wild.ONE: "."}
 def _compared(comparison: Comparison) -> Test:
     """Compile a comparison of a System Log filter.
 
-    `ne` matches if no value of the field equals the value in the filter. Unless the filter compares with null, nulls
-    are ignored, because the System Log has a null where hooks leave out the key.
+    `ne` matches if no value of the field equals the value in the filter. Nulls in the event are ignored, because the
+    System Log writes null where a hook delivery leaves out the key. Only a comparison with null sees the nulls.
     """
     reader = event_fields.values(_FILTER_NAMES.get(comparison.attribute, comparison.attribute))
     if comparison.operator == "pr":
@@ -271,9 +271,11 @@ def _compared(comparison: Comparison) -> Test:
 def _value_matcher(compare: Callable[[Any, Any], bool], wanted: str, *, quoted: bool) -> Callable[[object], bool]:
     """Return a function that compares a value of an event with `wanted`, as numbers if both are numbers, else as text.
 
-    Equality: a string in an event is compared as text, even if it looks like a number. So the number 80.0 equals 80,
-    but the string "80.0" does not. Order, as in `gt`: a string in an event is compared as a number if `wanted` has no
-    quotes, because Okta writes the numbers in `debugData` as strings.
+    A string in the event may look like a number. The operator decides how the string is compared:
+
+    - `eq` and `ne` compare the string as text. So the string "80.0" does not equal 80, but the number 80.0 does.
+    - `gt`, `ge`, `lt` and `le` compare the string as a number, unless `wanted` is in quotes, because Okta writes the
+      numbers in `debugData` as strings.
     """
     number = event_fields.number_of(wanted)
     if number is None or compare not in (_ORDER if quoted else _ORDER | _EQUALITY):

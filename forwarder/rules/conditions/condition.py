@@ -1,9 +1,9 @@
 """A rule's query, in any language, reduced to what it says about event types.
 
-A query becomes a tree. Its leaves are tests of the event type, tests of the source of a document, and all other tests,
-which may be true or false. The tree answers two questions: which event types does the query name, and can an event of a
-given type match? `user.mfa.* and not user.mfa.factor.update` names `user.mfa.factor.update`, but an event of this type
-cannot match.
+A query becomes a tree. The leaves of the tree are tests of the event type, tests of the source of a document, and
+unknowns: tests whose result is not known here. The tree answers two questions. Which event types does the query name?
+Can an event of a given type match? `user.mfa.* and not user.mfa.factor.update` names `user.mfa.factor.update`, but an
+event of this type cannot match.
 """
 
 import re
@@ -54,8 +54,8 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class Unknown(msgspec.Struct, frozen=True):
-    """A condition that may be true or false. `inner` has the conditions inside it, such as the arguments of a function,
-    because they may name event types."""
+    """A condition whose result is not known here. `inner` has the conditions inside it, such as the arguments of a
+    function, because the inner conditions may name event types."""
 
     inner: "tuple[Condition, ...]" = ()
 
@@ -138,8 +138,8 @@ def _is_legacy_field(field: str) -> bool:
 def compared(field: str, pattern: Pattern | None) -> Condition:
     """Return the condition that `field` matches `pattern`.
 
-    The condition is Unknown in two cases: the pattern is None or matches everything, or the field contains something
-    else than the event type or the source of a document.
+    Return Unknown in two cases: the pattern is None or matches everything; or the field contains neither the event type
+    nor the source of a document.
     """
     if pattern is None or not pattern.text.strip("*%"):
         return Unknown()
@@ -176,12 +176,11 @@ def named(condition: Condition, *, positive: bool = True) -> Iterator[Pattern]:
 
 
 def check_patterns(condition: Condition) -> int:
-    """Check that `condition` has few enough patterns, so that its event types can be looked up in seconds.
-
-    Return the number of patterns that must be compared with every event type.
+    """Count the patterns of `condition` that must be compared with every event type: those that are not literal.
 
     Raises:
-        RuleFileError: the condition has too many such patterns.
+        RuleFileError: the condition has more than `_MAX_PATTERNS` of these patterns, so that the look-up of its event
+            types would take too long.
     """
     found, left = [condition], _MAX_PATTERNS
     while found:

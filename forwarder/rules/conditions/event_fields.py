@@ -22,8 +22,8 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
 class Reading(dict["FieldReader", Any]):
-    """The fields of one event, by FieldReader. The first look-up of a FieldReader reads the field; later ones use the
-    cache."""
+    """The fields of one event, by FieldReader. The first look-up with a FieldReader reads the field; later look-ups use
+    the cache."""
 
     __slots__ = ("root",)
 
@@ -91,7 +91,8 @@ def _walk(field: str) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
 
 @lru_cache(maxsize=10_000)
 def values(field: str) -> FieldReader:
-    """Return a reader of the values at the path `field`, nulls included. It finds nothing if the field is missing."""
+    """Return a reader of the values at the path `field`, nulls included. If the field is missing, the reader returns an
+    empty tuple."""
     walk = _walk(field)
     return FieldReader(lambda reading: walk(reading.root))
 

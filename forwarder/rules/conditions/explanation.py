@@ -38,7 +38,8 @@ _REFERENCES = {
 
 
 def explanation(condition: Condition, reading: Reading, *, wanted: bool, negated: bool = False) -> str:
-    """Describe the first test with another result than `wanted`, and the value of the tested field in the event."""
+    """Describe the first test in `condition` whose result differs from `wanted`, and the value of the tested field in
+    the event."""
     verb = _VERBS[wanted, negated]
     match condition:
         case Not(part):

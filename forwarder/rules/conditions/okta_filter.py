@@ -69,8 +69,8 @@ def parse_filter(query: str) -> Condition:
 
 
 def _unquoted(text: str) -> str:
-    """Return the value of a quoted text. The escapes are those of JSON (RFC 7644, section 3.4.2.2). Any other backslash is
-    left out."""
+    """Return the value of a quoted text. The escapes are those of JSON (RFC 7644, section 3.4.2.2). A backslash that
+    does not begin such an escape is removed."""
     try:
         return str(json.loads(text, strict=False))
     except ValueError:  # single quotes, or an escape that JSON does not have
@@ -87,13 +87,14 @@ def is_filter(query: str) -> bool:
 
 
 def without_comments(text: str) -> str:
-    """Return a filter without its comments, which begin with `#` or `//`. Files of rules have comments; Okta's API does
-    not accept them."""
+    """Return a filter without its comments, which begin with `#` or `//`. Files of rules have comments, but Okta's API
+    does not accept comments."""
     return _COMMENT.sub(lambda found: found[1] or " ", text).strip()
 
 
 def read_okta_filter(query: str) -> Condition:
-    """Parse a filter, and reduce it to its tests of the event type. All other tests may be true or false.
+    """Parse a filter, and reduce it to its tests of the event type. All other tests become Unknown, because their
+    result is not known here.
 
     Raises:
         RuleFileError: the query is not a filter.
@@ -128,7 +129,7 @@ def _operand(reader: TokenReader) -> Condition:
 
 
 def _comparison(reader: TokenReader, attribute: str, written: str) -> Condition:
-    """Read what `attribute` is compared with: one value or several. `written` is the operator as it stands in the filter."""
+    """Read the value or values that `attribute` is compared with. `written` is the operator as the filter writes it."""
     operator = written.lower()
     if operator not in (*OPERATORS, "in"):
         raise RuleFileError(f"Unrecognized attribute operator '{written}'. Expected: {','.join(OPERATORS)}")
@@ -158,7 +159,8 @@ def _compared(attribute: str, operator: str, value: QueryToken) -> Comparison:
 
 
 def filter_types(condition: Condition) -> Condition:
-    """Reduce `condition`, the tree of a filter, to its tests of the event type. All other tests may be true or false."""
+    """Reduce `condition`, the tree of a filter, to its tests of the event type. All other tests become Unknown, because
+    their result is not known here."""
     match condition:
         case And(parts):
             return And(tuple(filter_types(part) for part in parts))
@@ -177,7 +179,7 @@ def filter_types(condition: Condition) -> Condition:
 
 
 def filter_lines(text: str) -> Iterator[Document]:
-    """Yield a document for the System Log filter on each line. Comments begin with `#` or `//`."""
+    """Yield a document for each line that contains a System Log filter. Comments begin with `#` or `//`."""
     if "\0" in text:
         yield Document(text, problem="is a binary file")
         return

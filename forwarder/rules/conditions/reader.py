@@ -28,8 +28,8 @@ class QueryToken(msgspec.Struct, frozen=True):
 
 
 def tokenize(query: str, pattern: re.Pattern[str], unquote: Callable[[str], str]) -> list[QueryToken]:
-    """Split a query into tokens. `pattern` has one group for each kind of token: `skip` (left out), `text`, `word`,
-    `mark`.
+    """Split a query into tokens. `pattern` has one group for each kind of token: `text`, `word`, `mark`, and `skip` for
+    characters that become no token.
 
     Raises:
         RuleFileError: `pattern` does not match, for example because a quote has no end; or the query is too long.
@@ -71,7 +71,7 @@ class TokenReader:
         return self._tokens[self._at] if self._at < len(self._tokens) else None
 
     def take(self, *kinds: str) -> QueryToken:
-        """Take the next token, which must have one of `kinds` if any are given.
+        """Take and return the next token. If `kinds` are given, the token must have one of these kinds.
 
         Raises:
             RuleFileError: the query has ended, or the token has another kind.
@@ -108,8 +108,8 @@ class TokenReader:
             raise RuleFileError(f"{found} {text!r} was expected")
 
     def condition(self, operand: Callable[[], Condition]) -> Condition:
-        """Read operands with `and`, `or` and `not` between them. `not` binds closest, `or` loosest. `operand` reads one
-        operand, brackets included."""
+        """Read operands that `and`, `or` and `not` join, and return their condition. `not` binds closest, `or` loosest.
+        `operand` reads one operand, which may be a condition in brackets."""
         parts = [self._all(operand)]
         while self.skip("or"):
             parts.append(self._all(operand))

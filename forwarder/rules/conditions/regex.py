@@ -1,7 +1,7 @@
 """Matches regular expressions in linear time, with Google's RE2.
 
 Python's `re` backtracks, so that an expression such as `(a+)+$` can take years for a text that an attacker chose. RE2
-follows all alternatives at once. It has no backreferences and no lookaround.
+follows all alternatives at once. RE2 has no backreferences and no lookaround.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def full_match(source: str, *, any_case: bool = False) -> Callable[[str], bool]:
 
 
 def encoded(text: str) -> bytes:
-    """Return `text` in UTF-8. Lone surrogates, which are possible in JSON and not in UTF-8, become question marks."""
+    """Return `text` in UTF-8. Lone surrogates become question marks: JSON can contain them, but UTF-8 cannot."""
     return text.encode("utf-8", "replace")
 
 

@@ -1,4 +1,4 @@
-"""The results of reading a rule to find out its event types: the rule, a problem, or the reason why it is left out."""
+"""The possible results of reading a rule: the rule's event types, a problem, or the reason why the rule is left out."""
 
 import re
 from collections.abc import Callable
@@ -63,7 +63,7 @@ RULES_LEFT_OUT = (SkipReason.OTHER_PRODUCT, SkipReason.OTHER_LANGUAGE, SkipReaso
 
 
 class LeftOut(msgspec.Struct, frozen=True):
-    """A rule or a file that is left out. It is only counted."""
+    """A rule or a file that is left out of the results, and only counted by `reason`."""
 
     reason: SkipReason
 

@@ -1,7 +1,8 @@
 """The values that Sigma compares a field with.
 
-A value is read as pySigma reads it. `*` and `?` are wildcards. A backslash before a wildcard or another backslash makes
-it literal; before any other character, the backslash is an ordinary character.
+A value is read as pySigma reads it. `*` and `?` are wildcards. If a backslash comes before a wildcard or another
+backslash, the second of the two characters is literal. Before any other character, the backslash is an ordinary
+character.
 """
 
 from collections.abc import Iterable
@@ -24,7 +25,7 @@ class Wild(Enum):
 
 
 class Placeholder(msgspec.Struct, frozen=True):
-    """`%name%` in a value with the modifier `expand`. The values of the list `name` replace it."""
+    """`%name%` in a value with the modifier `expand`. The values of the list `name` replace the placeholder."""
 
     name: str
 
@@ -49,8 +50,8 @@ def as_written(parts: "Iterable[str | Wild | Placeholder]") -> str:
 
 
 class Expression(msgspec.Struct, frozen=True):
-    """A regular expression in RE2's syntax. If `at_start` or `at_end` is true, it must match at the start or the end of
-    the value."""
+    """A regular expression in RE2's syntax. With `at_start`, the match must begin at the start of the value; with
+    `at_end`, it must end at the end of the value."""
 
     source: str
     flags: str = ""
@@ -92,7 +93,8 @@ class Exists(msgspec.Struct, frozen=True):
 class FieldReference(msgspec.Struct, frozen=True):
     """The value of another field, which the tested value must equal.
 
-    If `starts` or `ends` is true, the tested value must instead start or end with it; if both are true, contain it.
+    With `starts`, the tested value must instead start with the other field's value; with `ends`, end with that value;
+    with both, contain that value.
     """
 
     field: str
@@ -115,7 +117,7 @@ class FieldTest(Unknown, frozen=True, kw_only=True):
 
 
 def text_value(written: str) -> Text:
-    """Read `written` as a text. In it, `*` and `?` are wildcards."""
+    """Read `written` as a text in which `*` and `?` are wildcards."""
     parts: list[str | Wild] = [""]
     at = 0
     while at < len(written):
@@ -133,7 +135,7 @@ def text_value(written: str) -> Text:
 
 
 def plain_value(written: Any) -> Value:
-    """Return the value for `written`, which depends on its type in YAML.
+    """Return `written` as a Value. The type of `written` in YAML decides which kind of Value it becomes.
 
     Raises:
         RuleFileError: `written` is a list, a mapping or an impossible number.

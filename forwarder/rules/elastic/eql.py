@@ -34,8 +34,8 @@ _LANGUAGE = comparisons.Language(
 
 
 def read_eql(query: str) -> list[Condition]:
-    """Return the conditions of an EQL query: one, or one for each step of a sequence. The steps `until` and
-    `![missing]` are included.
+    """Return the conditions of an EQL query. A sequence has one condition for each of its steps, including the steps
+    `until` and `![missing]`; any other query has one condition.
 
     Raises:
         RuleFileError: the query is not EQL.

@@ -1,4 +1,5 @@
-"""Reads ES|QL (Elastic's piped query language). Only `where` is a condition; other commands may only name event types."""
+"""Reads ES|QL (Elastic's piped query language). Only the command `where` filters events. Other commands become Unknown:
+they only show which event types the query names."""
 
 from forwarder.rules.conditions import comparisons
 from forwarder.rules.conditions.condition import And, Condition, Unknown

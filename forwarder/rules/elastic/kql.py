@@ -160,8 +160,8 @@ def _name(value: list[QueryToken]) -> str:
 
 
 def _side_by_side(parts: list[Condition]) -> Condition:
-    """Join Lucene terms that have no operator between them. At least one term without `not` must match, and no term
-    after a `not` may match."""
+    """Join Lucene terms that have no operator between them. At least one of the terms without `not` must match, if
+    there are any. None of the terms that `not` excludes may match."""
     forbidden = [part for part in parts if isinstance(part, Not)]
     wanted = [part for part in parts if not isinstance(part, Not)]
     either: list[Condition] = [Or(tuple(wanted))] if wanted else []

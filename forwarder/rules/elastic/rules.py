@@ -39,7 +39,7 @@ def elastic_maker(found: dict[str, Any]) -> Callable[[], Rule | LeftOut] | None:
 
 
 def has_reader(found: dict[str, Any]) -> bool:
-    """Whether there is a reader for the query of `found`. If a rule of Elastic's names no language, its query is
+    """Whether there is a reader for the query of `found`. If one of Elastic's rules names no language, its query is
     KQL."""
     if not found.get("language"):
         return found.get("type") in _KINDS and _has_key_of_elastics(found)
@@ -47,7 +47,7 @@ def has_reader(found: dict[str, Any]) -> bool:
 
 
 def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
-    """Return the rule in `found`; LeftOut if all its queries are in languages that cannot be read here.
+    """Return the rule in `found`; LeftOut if the query languages of `found` cannot be read here.
 
     Raises:
         RuleFileError: the query cannot be read, and the rule may be about Okta.
@@ -78,8 +78,8 @@ def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
 
 
 def _with_query_of_kibana(found: dict[str, Any]) -> dict[str, Any]:
-    """Return `found` with its query in the form of Elastic's rules. In Kibana's saved queries and searches, `query` is
-    an object with the query and its language."""
+    """Return `found` with its query in the form that Elastic's rules have: `query` is a string, and `language` is
+    beside it. In Kibana's saved queries and searches, `query` is an object that contains both."""
     inner = found.get("query")
     if isinstance(inner, dict) and isinstance(inner.get("query"), str):
         return {"name": found.get("title"), **found, **inner}
@@ -87,7 +87,7 @@ def _with_query_of_kibana(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_query_dsl(found: dict[str, Any]) -> bool:
-    """Whether the query is an object of Elasticsearch's Query DSL, as in watches and monitors."""
+    """Whether the query of `found` is an object of Elasticsearch's Query DSL, as in watches and monitors."""
     return isinstance(found.get("query"), dict) and not found.get("language")
 
 
@@ -101,8 +101,8 @@ def _has_key_of_elastics(found: dict[str, Any]) -> bool:
 
 
 def _is_of_another_product(found: dict[str, Any], queries: str) -> bool:
-    """Whether the rule is about another product: it names its data source, but its source and its queries do not name
-    Okta's data.
+    """Whether the rule is about another product: the rule names a data source, but neither the data source nor the
+    queries name Okta's data.
 
     The word "Okta" in a name or a path is not enough: there are rules about Okta's programs on Windows.
     """
@@ -113,7 +113,8 @@ def _is_of_another_product(found: dict[str, Any], queries: str) -> bool:
 
 
 def _conditions(queries: Any, languages: list[str]) -> list[Condition] | None:
-    """Return the conditions of the queries that can be read; None if there are queries, but none can be read."""
+    """Return the conditions of the queries in a supported language; None if there are queries, but none in a supported
+    language."""
     if not isinstance(queries, list) or not all(isinstance(query, str) for query in queries):
         raise RuleFileError("its query is not a text")
     readers = [_LANGUAGES[language] for language in languages if language in _LANGUAGES]
@@ -124,8 +125,8 @@ def _conditions(queries: Any, languages: list[str]) -> list[Condition] | None:
 
 
 def _first_read(query: str, readers: list[Callable[[str], list[Condition]]]) -> list[Condition]:
-    """Read one query of a hunt with the readers of the hunt's languages, one after the other, until one can read
-    it."""
+    """Return the conditions of one query of a hunt. Try the readers of the hunt's languages one after the other, until
+    one of them can read the query."""
     for read in readers[:-1]:
         with suppress(RuleFileError):
             return read(query)
@@ -133,7 +134,8 @@ def _first_read(query: str, readers: list[Callable[[str], list[Condition]]]) -> 
 
 
 def _languages(found: dict[str, Any]) -> list[str]:
-    """Return the languages of a rule. A hunt may have several."""
+    """Return the query languages that a rule or hunt names. A hunt may name several. If none is named, return one
+    default."""
     given = found.get("language")
     named = [_spelled(name) for name in (given if isinstance(given, list) else [given]) if isinstance(name, str)]
     if found.get("type") in _KINDS or any(found.get(key) for key in (*_PRODUCT, "rule_id")):

@@ -97,7 +97,7 @@ CODES = frozenset((*_CODES.values(), UNKNOWN))
 
 @lru_cache(maxsize=1024)
 def country_code(name: str) -> str:
-    """Return the ISO 3166 code of two letters for `name`; `??` if the country is unknown. `name` is a country's English
+    """Return the two-letter ISO 3166 code of a country; `??` if the country is unknown. `name` is the country's English
     name, or its code of two or three letters."""
     return _CODES.get(_key(name[:100]), UNKNOWN)
 

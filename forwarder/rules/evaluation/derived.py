@@ -1,9 +1,9 @@
 """Derives the fields that rules read but Okta does not send: `forwarder.country`, `.anonymous`, `.new.*` and
 `.travel.*`.
 
-For each user, the store keeps sightings: the countries, networks, devices, user agents and places of sign-ins, and when
-each was seen. docs/decisions/0012 explains why a value stays new for a day, and why the order of events does not change
-the result.
+For each user, the store keeps sightings. A sighting is a country, network, device, user agent or place of sign-in, with
+the times when the user was first and last seen with it. docs/decisions/0012 explains why a value stays new for a day,
+and why the order of events does not change the result.
 """
 
 import math
@@ -71,7 +71,8 @@ _decode_places = msgspec.json.Decoder(list[Place]).decode
 
 
 class UserHistory:
-    """The sightings of one user: countries, networks, devices, user agents, and the places of sign-ins."""
+    """The sightings of one user: the countries, networks, devices, user agents and places that the user was seen
+    with."""
 
     def __init__(self, sightings: Iterable[Sighting] = ()) -> None:
         self._seen: dict[str, dict[str, tuple[Micros, Micros]]] = {}  # by kind and value
@@ -83,7 +84,7 @@ class UserHistory:
                 self._seen.setdefault(one.kind, {})[one.value] = (one.since, one.last)
 
     def is_young(self, at: Micros) -> bool:
-        """Whether the user was first seen less than YOUNG before `at`."""
+        """Whether, at the time `at`, less than the period YOUNG has passed since the user was first seen."""
         since, _ = self._seen.get(USER, {}).get("", (at, at))
         return at - since < YOUNG
 
@@ -99,7 +100,8 @@ class UserHistory:
     def saw(self, kind: str, value: str, at: Micros) -> tuple[Micros, Micros] | None:
         """Record that the user was seen with `value` at the time `at`.
 
-        Return (first seen, last seen) if the store must save the sighting, else None.
+        If the store must save the sighting, return the times at which the user was first and last seen with `value`;
+        else return None.
         """
         seen = self._seen.setdefault(kind, {})
         known = seen.get(value)
@@ -119,8 +121,8 @@ class UserHistory:
     def travelled(self, place: Place) -> tuple[float, float] | None:
         """Compare the sign-in at `place` with the sign-ins before and after it.
 
-        Return the distance (km) and the speed (km/h) of the faster of the two journeys. Ignore a journey between
-        sign-ins from the same IP address, or of less than 100 km; return None if no journey is left.
+        Return the distance (km) and the speed (km/h) of the faster of the two journeys. A journey is ignored if both
+        sign-ins are from the same IP address, or if it is shorter than 100 km. Return None if no journey remains.
         """
         before = max((one for one in self._places if one.at <= place.at and one != place), default=None)
         after = min((one for one in self._places if one.at > place.at), default=None)
@@ -128,7 +130,8 @@ class UserHistory:
         return max((one for one in found if one[0] >= _LEAST_KM), key=lambda one: one[1], default=None)
 
     def was_at(self, place: Place) -> bytes | None:
-        """Record a sign-in. Return the user's encoded places for the store; None if the sign-in was recorded before."""
+        """Record a sign-in at `place`. Return the user's recent sign-ins in the encoded form that the store saves; None
+        if this sign-in was recorded before."""
         if place in self._places:
             return None
         places = sorted([*self._places, place])
@@ -150,7 +153,7 @@ def _distance(one: Place, other: Place) -> float:
 
 
 def reads_derived(rules: Ruleset) -> bool:
-    """Whether a rule, a correlation or an exception reads a field below `forwarder`."""
+    """Whether a rule, a correlation or an exception reads a derived field, whose name begins with `forwarder.`."""
     fields = [field for each in rules.rules for field in fields_of(each.condition)]
     fields += [field for each in rules.exceptions for field in fields_of(each.condition)]
     for each in rules.correlations:
@@ -168,8 +171,8 @@ def user_of(raw: dict[str, Any]) -> str | None:
 def derive(event: Event, raw: dict[str, Any], user: UserHistory | None) -> tuple[dict[str, Any], list[Sighting]]:
     """Return the derived fields of the event, and the sightings that the store must save.
 
-    Only an event with the outcome success makes a value known. So the country of a failed sign-in does not become
-    known.
+    `user` has the earlier sightings of the event's user. Only an event with the outcome success adds new values to the
+    sightings. So the country of a failed sign-in stays new for the user.
     """
     found: dict[str, Any] = {"anonymous": _anonymous(raw)}
     written = object_at(raw, "client", "geographicalContext").get("country")

@@ -1,6 +1,6 @@
 """Evaluates rules on one event after another, and makes their alerts.
 
-The state depends only on the events and the stored alerts that the engine gets. So the same events lead to the same
+The engine's state depends only on the events and the stored alerts that the engine gets. So equal events lead to equal
 alerts: while the forwarder runs, after a restart, and in `rules replay`. docs/decisions/0011 explains why the order in
 which the events arrive does not matter.
 """
@@ -36,10 +36,11 @@ class Timing(msgspec.Struct, frozen=True):
     """Limits of the evaluation. All times are in seconds.
 
     Attributes:
-        again: how long after an alert the rule does not alert about the same group again.
+        again: the time after an alert of a rule about a group, during which the rule does not alert about this group
+            again.
         late: the age above which an event is late.
         max_age: the age above which an event is not evaluated.
-        max_keys: the maximum number of groups that are remembered.
+        max_keys: the maximum number of groups of events that are kept in memory.
     """
 
     again: float = 3600
@@ -64,8 +65,8 @@ class Evaluation(msgspec.Struct):
 
 
 class _Point(msgspec.Struct):
-    """A match of a correlation, queued for the outer correlations that count it. `time` and `id` are those of its last
-    event."""
+    """A match of a correlation, queued for the outer correlations that count this match. `time` and `id` are the time
+    and the id of the last event of the match."""
 
     rule: int
     group: Mapping[str, str]
@@ -96,7 +97,7 @@ class RuleEngine:
 
     @property
     def horizon(self) -> Micros:
-        """How long after its arrival an event can affect alerts, in microseconds."""
+        """How long an event can affect alerts, in microseconds after the event's arrival."""
         return self._max_age + max([self._again, *self._silence])
 
     def feed(
@@ -105,7 +106,7 @@ class RuleEngine:
         """Evaluate an event.
 
         Args:
-            event: the event. Its age is measured at its arrival, or at `now` if that is later.
+            event: the event. The age of the event is measured at its arrival, or at `now` if `now` is later.
             raw: the decoded body, with the derived fields.
             now: the current time; None to measure the age at the arrival.
             alerting: False if the alerts of the event were already made. The event then only updates the state.
@@ -128,8 +129,8 @@ class RuleEngine:
         return found
 
     def note(self, event: Event, body: Mapping[str, Any]) -> None:
-        """Record an alert from the store, so that the rule does not alert again about the same group for a while.
-        `body` is the decoded body of the alert `event`."""
+        """Record the stored alert `event`, so that the alert's rule does not alert again about the alert's group for a
+        while. `body` is the decoded body of `event`."""
         about = body.get("forwarder", {}).get("alert", {})
         rule, group = about.get("rule", {}).get("id"), tuple(about.get("group", {}).values())
         stale = False
@@ -144,7 +145,8 @@ class RuleEngine:
         noted.alerted(event.published, stale=stale)
 
     def _alert_alone(self, run: "_Run", rule: DetectionRule) -> None:
-        """Alert for a rule that needs only one event, unless the rule has just alerted about the same actor."""
+        """Make an alert for a rule that needs only one event, unless the rule has already alerted about the event's
+        actor at nearly the same time."""
         index, info = self._single[rule.id]
         event = run.event
         person = (run.reading[texts(PERSON)] or ("",))[0]
@@ -234,8 +236,8 @@ class RuleEngine:
         group.alerted(span.end)
 
     def _chain(self, run: "_Run") -> None:
-        """Pass each match in `run.points` to the correlations that count it. These may add more matches; stop when
-        none is left."""
+        """Pass each match in `run.points` to the correlations that count this match. Those correlations may match and
+        add more matches to `run.points`; stop when no match is left."""
         while run.points:
             point = run.points.popleft()
             for feed in self._feeds[self.rules.correlations[point.rule].id]:
@@ -287,14 +289,15 @@ def rule_info(rule: DetectionRule | Correlation, correlations: Sequence[Correlat
 
 
 def content_of(rules: Ruleset) -> list[object]:
-    """Return everything in a ruleset that affects alerts, to compare it with another ruleset."""
+    """Return everything in a ruleset that affects alerts, so that two rulesets can be compared."""
     plain = [(rule_info(rule), rule.alerts, repr(rule.condition)) for rule in rules.rules]
     exceptions = [(each.id, each.rules, each.until, repr(each.condition)) for each in rules.exceptions]
     return [plain, repr(rules.correlations), exceptions]
 
 
 def _stands_for(name: str, rule: Correlation, known: Mapping[str, Correlation]) -> set[str]:
-    """Return the fields of an event that may supply the value of `name`, one of the fields that `rule` groups by.
+    """Return the fields of an event from which the value of `name` may come. `name` is a field or an alias that `rule`
+    groups by.
 
     `Feed.group_of` reads these fields. `known` has all correlations by their IDs.
     """

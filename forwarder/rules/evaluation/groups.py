@@ -1,5 +1,5 @@
-"""Keeps what a rule remembers about each of its groups of events. Memory is limited: the groups that were used longest
-ago are dropped first."""
+"""Keeps what a rule remembers about each of its groups of events. The number of groups is limited: the groups that were
+used longest ago are dropped first."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice, product
@@ -26,11 +26,11 @@ class RuleGroup(Windows):
     Attributes:
         matched: the number of events since the last alert.
         held_back: the number of alerts that were held back since the last alert.
-        alerts: the times of the latest alerts (the ends of their time spans), oldest first. Other alerts near these
-            times are held back.
+        alerts: the times of the latest alerts, oldest first. The time of an alert is the end of its time span. Other
+            alerts near these times are held back.
         stale: the times of stale alerts. An alert is stale if its rule needs only one event, and this event is late or
-            ahead of the forwarder's clock. Reactions ignore a stale alert. So it holds back only other stale alerts,
-            because a genuine event must still get its reaction.
+            ahead of the forwarder's clock. Reactions ignore stale alerts. So a stale alert holds back only other stale
+            alerts: a later alert that is not stale must still get its reaction.
         touched: when the group last matched an event, by the forwarder's clock.
     """
 
@@ -45,7 +45,8 @@ class RuleGroup(Windows):
         self.touched: Micros = 0
 
     def is_silent(self, at: Micros, again: Micros, *, stale: bool = False) -> bool:
-        """Whether an alert at `at` must be held back, because another alert of the group is less than `again` away."""
+        """Whether an alert at the time `at` must be held back, because less than `again` lies between `at` and another
+        alert of the group."""
         alerts = self.alerts + self.stale if stale else self.alerts
         return bool(alerts) and any(abs(at - alert) < again for alert in alerts)
 
@@ -66,7 +67,7 @@ class RuleGroups:
     """The groups of all rules, by key.
 
     Attributes:
-        evicted: the number of groups that were dropped too early (before the end of `keep`), because there were more
+        evicted: the number of groups that were dropped too early, before the end of `keep`, because there were more
             than `most` groups. A caller may reset this number to 0.
     """
 
@@ -90,8 +91,8 @@ class RuleGroups:
         return iter(self._groups.values())
 
     def touch(self, key: str, now: Micros) -> RuleGroup:
-        """Return the group with `key`, or a new group, and record that it was used at `now`. Other groups may be
-        dropped."""
+        """Return the group with `key`, or a new group, and record that it was used at `now`. If there are too many
+        groups, drop others."""
         group = self._groups.pop(key, None) or RuleGroup()
         self._groups[key] = group  # to the end: the first group is the one used longest ago
         group.touched = now
@@ -126,8 +127,8 @@ def shape_of(rule: Correlation) -> Shape:
 
 
 class Feed:
-    """Connects one rule to one correlation that counts its matches: finds the groups of an event, and the labels to
-    count.
+    """Connects one rule to one correlation that counts the matches of this rule. For an event that matches the rule,
+    finds the groups of the correlation that the event belongs to, and the labels to count there.
 
     Attributes:
         index: the position of the correlation in the order of evaluation.
@@ -162,8 +163,8 @@ class Feed:
     def group_of(self, inner: Mapping[str, str], reading: Callable[[str], str | None]) -> tuple[str, ...] | None:
         """Return the group that a match of an inner correlation belongs to; None if a value of the group is missing.
 
-        `inner` is the group of the inner correlation. If a value is not in `inner`, it is read from the event by
-        `reading`.
+        `inner` is the group of the inner correlation that matched: values by field. A value that is not in `inner`
+        comes from `reading`, which takes a field and returns its value in the event.
         """
         found = [inner.get(field) or inner.get(name) or reading(field) for name, field in self._pairs]
         return tuple(value for value in found if value) if all(found) else None
@@ -173,7 +174,7 @@ class Feed:
         return zip(self._names, self._fields, strict=True)
 
     def labels(self, reading: Reading) -> Sequence[Any]:
-        """Return a label for each entry that an event adds to a group."""
+        """Return the labels that an event adds to each of its groups; the event adds one entry for each label."""
         if self._counted is not None:
             return [value.lower() for value in _values(reading[self._counted])]
         return self._labels

@@ -1,4 +1,4 @@
-"""Finds the event types that a rule can match. For a correlation, these are the types that its rules can match."""
+"""Finds the event types that a rule can match. The types of a correlation are the types that its rules can match."""
 
 from collections.abc import Callable, Sequence
 from functools import cache

@@ -1,4 +1,5 @@
-"""Keeps the loaded rules. Finds the rules that match an event, and the exception that holds a match back."""
+"""Keeps the loaded rules. Finds the rules that an event matches and, for each match, the exception that holds the match
+back."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -94,9 +95,9 @@ class Ruleset:
     def matches(self, event: Event, reading: Reading | None = None) -> list[Match]:
         """Return the rules that an event matches, including matches that an exception holds back.
 
-        An exception with `until` applies to events that were published before the end of that day, in UTC. So the same
-        event always has the same result, whenever it is evaluated. `reading` is a Reading of `event`, if the caller
-        already has one.
+        An exception with `until` applies to events that were published before the end of the day `until`, in UTC. So
+        the result for an event does not depend on when the event is evaluated. If the caller already has a Reading of
+        `event`, pass it as `reading`.
         """
         reading = Reading(event) if reading is None else reading
         found: list[Match] = []
@@ -132,8 +133,8 @@ def _holding_back(exceptions: Sequence[RuleException], reading: Reading) -> Rule
 
 
 def can_match(condition: Condition, of_type: Reading) -> bool:
-    """Whether an event of a given type can match `condition`. `of_type` is a Reading of an event whose only field is
-    this type."""
+    """Whether an event of a given type can match `condition`. `of_type` is a Reading of an event that has no field
+    except this type."""
     return possible(_narrowed(condition, of_type), "") is not False
 
 

@@ -1,12 +1,13 @@
-"""Keeps the entries that a correlation counts for one group, and finds the windows that make its condition true.
+"""Keeps the entries that a correlation counts for one group, and finds the windows that make the correlation's
+condition true.
 
-A window is a time span as long as the `timespan` of the correlation. It ends at the last entry that the condition
-needs. Both ends are included. An entry is (time, label, id). The label is the value that a value_count counts, or the
-number of the rule.
+A window is a time span as long as the `timespan` of the correlation. A window ends at the time of an entry, and
+includes entries at both of its ends. An entry is (time, label, id). The label is the value that a value_count counts,
+or the number of the rule.
 
 The result does not depend on the order in which entries arrive. Each entry is inserted at its time, and every window
-that contains it is checked again, even if the window has later entries. This works because more entries can make a
-condition true, but never false.
+that contains the entry is checked again, even if the window has later entries. This works because more entries can make
+a condition true, but never false.
 """
 
 from bisect import bisect_left
@@ -29,8 +30,8 @@ are dropped first."""
 
 
 class Windows:
-    """The entries of one group, oldest first. If there are more than `compact_at`, entries that no window needs are
-    dropped."""
+    """The entries of one group, oldest first. If there are more than `compact_at` entries, those that no window needs
+    are dropped."""
 
     __slots__ = ("compact_at", "entries")
 
@@ -39,7 +40,7 @@ class Windows:
         self.compact_at = PLAIN
 
     def add(self, entry: Entry, keep_from: Micros) -> int | None:
-        """Insert `entry` in order of time, and drop entries before `keep_from`.
+        """Insert `entry` in order of time, and drop entries whose time is before `keep_from`.
 
         Return the index of `entry`; None if the group has the entry already.
         """
@@ -60,7 +61,7 @@ class Windows:
 
 
 class Shape:
-    """The condition of a correlation: which entries, or how many, a window must have. All groups of a correlation share
+    """The condition of a correlation: which entries a window must have, or how many. All groups of a correlation share
     one Shape."""
 
     def __init__(self, timespan: Micros, wanted: int) -> None:
@@ -141,8 +142,8 @@ class Different(Shape):
         return len({label for _, label, _ in window})
 
     def needed(self, entries: list[Entry], *, alerted: bool) -> list[Entry]:
-        """Drop each entry that is between two entries with its label, if these two are at most one timespan apart.
-        Every window that contains the dropped entry also contains one of the two."""
+        """Drop each entry that lies between two entries with the same label as its own, if the two are at most one
+        timespan apart. Every window that contains the dropped entry also contains one of the two."""
         kept: dict[Label, list[Entry]] = {}
         for entry in entries:
             same = kept.setdefault(entry[1], [])
@@ -162,7 +163,7 @@ class Ordered(Shape):
                 yield end
 
     def _holds(self, windows: Windows, end: int) -> bool:
-        """Whether the window that ends at index `end` has all labels in order.
+        """Whether the window that ends with the entry at index `end` has all labels in order.
 
         Search backwards from `end`, because the latest entry of each label is the best choice.
         """
@@ -180,7 +181,7 @@ class Ordered(Shape):
         return len({label for _, label, _ in window})
 
     def needed(self, entries: list[Entry], *, alerted: bool) -> list[Entry]:
-        """Keep the first and the last entry of each run of entries with the same label."""
+        """Keep the first and the last entry of each series of successive entries with the same label."""
         kept: list[Entry] = []
         for entry in entries:
             if len(kept) > 1 and kept[-1][1] == kept[-2][1] == entry[1]:

@@ -32,11 +32,11 @@ class Correlation(Described, frozen=True, kw_only=True, eq=False):
         type: one of TYPES.
         rules: the rules whose matches are counted or joined, in the order of the file. Each is an ID or a name; in a
             Ruleset, each is an ID.
-        group_by: names of fields or aliases. Events with the same values in all of them are counted together.
+        group_by: names of fields or aliases. Events with the same values in all these fields are counted together.
         timespan: the length of the time span in seconds.
         operator: the operator of the condition, one of OPERATORS.
-        value: the whole number that the condition compares with. In a temporal correlation, it is a number of different
-            rules.
+        value: the whole number that the condition compares with. In a temporal correlation, `value` is a number of
+            different rules.
         field: the field whose different values a `value_count` counts.
         aliases: for each alias, the field that it stands for in each of `rules`.
         generate: whether the rules in `rules` also alert by themselves.
@@ -62,8 +62,8 @@ class Correlation(Described, frozen=True, kw_only=True, eq=False):
 
 
 def read_correlation(found: Mapping[str, Any], file: Path, line: int, report: Report) -> Correlation | None:
-    """Read a correlation, and report its problems. Return None if its section or its condition is missing or cannot be
-    read."""
+    """Read a correlation, and report its problems. Return None if the section `correlation`, its `condition` or its
+    `generate` cannot be read."""
     report_unknown_keys(found, (*KEYS, "correlation"), report, "a correlation's document")
     described = description_of(found, report)
     section = found.get("correlation")

@@ -1,8 +1,7 @@
 """Reads Sigma's detections: selections of fields and values, joined by a condition.
 
-Coverage and evaluation share this reader. Coverage takes the event types from the tree; evaluation compiles the tree.
-Evaluation reports every problem. Coverage reports none, because it assumes that a test that cannot be read may be true
-or false.
+The reader makes a tree of tests. Evaluation compiles the tree, and reports every problem. Coverage only takes the event
+types from the tree, and reports no problem: a test that cannot be read becomes Unknown.
 """
 
 import re
@@ -62,7 +61,7 @@ def sigma_rule(found: dict[str, Any]) -> Rule:
 
 
 def _ignored(_text: str, _line: int) -> None:
-    """Report nothing. Coverage assumes that a test that cannot be read may be true or false."""
+    """Report nothing: for coverage, a test that cannot be read is only a test whose result is not known."""
 
 
 def line_of(found: Any, key: str | None = None) -> int:
@@ -74,7 +73,7 @@ def line_of(found: Any, key: str | None = None) -> int:
 
 
 def about_okta(source: Any) -> bool | None:
-    """Whether the log source `source` is Okta; None if it names neither a product nor a service.
+    """Whether the log source `source` is Okta; None if `source` names neither a product nor a service.
 
     If the product is an operating system, the service `okta` means a program of Okta's on that system, so the result
     is False.
@@ -226,8 +225,8 @@ class _Selections:
         return _joined(parts, And)
 
     def _test(self, field: str, modifiers: list[str], written: list[Any], line: int) -> Condition:
-        """Return the condition that `field` matches the values `written`. `modifiers` change the values, and say how to
-        join them."""
+        """Return the condition that `field` matches the values `written`. `modifiers` change the values, and say
+        whether one or all of the values must match."""
         try:
             values = _values(field, modifiers, written, self._lists)
         except RuleFileError as error:
@@ -264,7 +263,8 @@ def _read(field: str, written: Any, modifiers: list[str], lists: Lists) -> list[
 
 
 def _country(value: Value) -> Value:
-    """Return the value to compare `forwarder.country` with. `??` means an unknown country; it is not two wildcards.
+    """Return the value to compare `forwarder.country` with. The text `??` means an unknown country; its question marks
+    are not wildcards.
 
     Raises:
         RuleFileError: no country code matches `value`.
@@ -280,7 +280,8 @@ def _country(value: Value) -> Value:
 
 
 def about_types(condition: Condition) -> Condition:
-    """Reduce `condition` to its tests of the event type. All other tests may be true or false."""
+    """Reduce `condition` to its tests of the event type. All other tests become Unknown, because their result is not
+    known here."""
     match condition:
         case Or(()):  # a list in `rules.lists` that is empty now, but may be filled later
             return Unknown()

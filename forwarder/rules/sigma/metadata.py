@@ -26,8 +26,8 @@ class Described(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One document in a file of rules: a rule, a correlation or an exception.
 
     Attributes:
-        id: the ID; unique among all loaded documents. If the document has none, this is its name, or an ID made from
-            its title or filter.
+        id: the ID; unique among all loaded documents. If the document has no ID, `id` is its name; without a name, `id`
+            is made from the title or filter.
         name: a name that other documents may use for this one; often empty.
         level: one of LEVELS.
         line: the number of the document's first line in the file.
@@ -87,7 +87,8 @@ def _texts(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def report_unknown_keys(found: Mapping[str, Any], known: Collection[str], report: Report, where: str) -> None:
-    """Report each key of `found` that occurs twice, and each that is not in `known` and so has no effect."""
+    """Report each key of `found` that occurs twice. Also report each key that is not in `known`, because such a key has
+    no effect."""
     for key in getattr(found, "repeated", ()):
         report(f"the key {key!r} occurs twice in {where}", line_of(found, key))
     for key in found:

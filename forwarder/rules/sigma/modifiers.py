@@ -36,7 +36,8 @@ Lists = Mapping[str, Sequence[str]]
 
 
 def _around(value: Value, *, start: bool, end: bool) -> Value:
-    """Return `value`, changed so that any text may be before it (`start`), after it (`end`), or both."""
+    """Return a copy of `value` that also matches with any text before it (if `start` is true), after it (if `end` is
+    true), or both."""
     match value:
         case Text(parts, cased):
             before = (Wild.MANY,) if start and parts[:1] != (Wild.MANY,) else ()
@@ -168,7 +169,8 @@ def check_modifiers(field: str, modifiers: Sequence[str]) -> None:
 
 
 def modified(written: Any, modifiers: Sequence[str], lists: Lists) -> list[Value]:
-    """Apply `modifiers` to the value `written`. Return the resulting values: with `expand` any number, else one.
+    """Apply `modifiers` to the value `written`. Return the resulting values: any number with the modifier `expand`,
+    else one.
 
     Raises:
         RuleFileError: a modifier does not fit the value, or a list is missing.
@@ -202,8 +204,8 @@ def _changed(name: str, values: Sequence[Value]) -> list[Value]:
 
 
 def _expanded(value: Value, lists: Lists) -> list[Value]:
-    """Replace each placeholder in `value` by each value of its list, in all combinations. In a regular expression, the
-    values become parts of the expression."""
+    """Return `value` once for each combination of the values that can replace its placeholders; the values of a
+    placeholder are those of its list. In a regular expression, the values become parts of the expression."""
     if isinstance(value, Expression):
         ways = _combined(_split(value.source), lists)
         return [msgspec.structs.replace(value, source=as_written(way)) for way in ways]

@@ -21,7 +21,7 @@ class RuleException(Described, frozen=True, kw_only=True, eq=False):
     Attributes:
         rules: the rules that the exception is about; None for all rules. Each is an ID or a name; in a Ruleset, each is
             an ID.
-        condition: the condition for events that are NOT held back.
+        condition: the condition that an event must match so that its alerts are NOT held back.
         lets_through: `condition`, compiled.
         until: the last day on which the exception applies, in UTC; None if it has no end.
     """
@@ -57,7 +57,7 @@ def read_exception(
 
 
 def exception_tree(section: Mapping[str, Any], lists: Lists, report: Report) -> Condition:
-    """Return the condition of an exception. An event that matches the condition is NOT held back.
+    """Return the condition of an exception. Alerts of an event that matches the condition are NOT held back.
 
     Raises:
         RuleFileError: the condition cannot be read, or does more than exclude events.
@@ -75,8 +75,8 @@ def exception_tree(section: Mapping[str, Any], lists: Lists, report: Report) -> 
 
 
 def _excludes(condition: Condition) -> bool:
-    """Whether the condition only excludes events. For example, `not a and b` does more: the rule would alert only on
-    events that match `b`."""
+    """Whether the condition only excludes events. For example, `not a and b` does more than that: with this condition,
+    the rule would alert only on events that match `b`."""
     match condition:
         case Not():
             return True
