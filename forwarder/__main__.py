@@ -55,7 +55,8 @@ def _open_standard_streams() -> None:
 
 
 def _check_folder() -> None:
-    """End the process if its current folder was removed. There, relative paths and the import of Okta's SDK fail."""
+    """End the process if its current folder was removed. In such a process, relative paths and the import of Okta's SDK
+    fail."""
     try:
         os.getcwd()  # noqa: PTH109  # `pathlib` is not imported yet
     except FileNotFoundError:

@@ -89,7 +89,7 @@ class Forwarder:
         self._replaying: set[str] = set()  # the sinks with a running replay
 
     async def start(self) -> None:
-        """Start every part. When this method returns, Okta can post.
+        """Start every part of the forwarder. When this method returns, Okta can post events.
 
         Raises:
             ForwarderError: a part cannot start. The parts that had already started have been stopped.
@@ -325,7 +325,7 @@ def _in_force(started: Settings, asked: Settings) -> Settings:
     """Return the settings that are in force after a reload with the settings `asked`.
 
     A reload cannot change the store, the log, the addresses of the listeners, or whether a listener serves HTTPS. These
-    stay as in `started`, the settings with which this process started.
+    settings stay as in `started`, the settings with which this process started.
     """
     kept: dict[str, Any] = {"store": started.store, "log": started.log}
     for name in ("ops", "receiver"):
@@ -338,7 +338,8 @@ def _in_force(started: Settings, asked: Settings) -> Settings:
 def _new_context(server: Server, wanted: TlsSettings | None, path: str) -> ssl.SSLContext | None:
     """Return the TLS context of `server` after a reload; None if the server serves HTTP.
 
-    A reload cannot change between HTTP and HTTPS. `path` is the path of the setting, for the text of an error.
+    A reload cannot change a listener from HTTP to HTTPS or back. `path` is the path of the setting, for the text of an
+    error.
 
     Raises:
         SettingsError: the certificate cannot be used.

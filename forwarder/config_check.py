@@ -313,7 +313,7 @@ WARNINGS: Mapping[str, Finder] = {
 
 
 def problems(settings: Settings, table: Mapping[str, Finder] = PROBLEMS) -> list[str]:
-    """Return the findings of the checks in `table`. Each is a line with path, problem and hint."""
+    """Return the findings of the checks in `table`. Each finding is a line with path, problem and hint."""
     return [with_variable(line) for find in table.values() for line in find(settings)]
 
 
@@ -333,5 +333,6 @@ def new_problems(settings: Settings, running: Settings) -> list[str]:
 
 
 def warnings(settings: Settings) -> list[str]:
-    """Return the warnings about settings that work but are unwise. Each is a line with path, reason and hint."""
+    """Return the warnings about settings that work but are unwise. Each warning is a line with path, reason and
+    hint."""
     return problems(settings, WARNINGS)

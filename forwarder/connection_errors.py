@@ -37,8 +37,9 @@ class _UnusableProxy(httpx.AsyncBaseTransport):
 def http_client(**options: Any) -> httpx.AsyncClient:
     """Return an HTTP client with the `options` of httpx. It uses the proxy that environment variables name.
 
-    If the proxy is unusable, such as a SOCKS proxy or a malformed address, each request raises httpx.ConnectError.
-    Without this, httpx would raise one of four other errors here, which would end the process.
+    If the proxy is unusable (for example a SOCKS proxy, or a malformed address), each request raises
+    httpx.ConnectError. httpx itself would raise one of four other errors when the client is made, and the error would
+    end the process.
     """
     try:
         return httpx.AsyncClient(**options)

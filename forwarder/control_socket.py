@@ -3,7 +3,7 @@
 The forwarder listens on a Unix socket beside the store. Only the user that runs the forwarder may connect. A client
 sends one JSON line, the request, and keeps the connection open. The server answers with JSON lines: one that says that
 it has accepted the request, any number of lines with `progress`, then one line with `result` or `error`. If the client
-disconnects before that, the server cancels the command.
+disconnects before the last line, the server cancels the command.
 
     {"command": "replay", "selection": {"ids": [7], "sink": null, "reason": null}}
     {"accepted": true}
@@ -65,7 +65,7 @@ ForwarderError."""
 
 
 class _Reply(msgspec.Struct, omit_defaults=True):
-    """One line of the server's answer. `kind` is the type of `error`, one of `_ERRORS`; it is empty for other types."""
+    """One line of the server's answer. `kind` is the type of `error`, if `_ERRORS` has this type; else it is empty."""
 
     accepted: bool = False
     progress: Any = None
@@ -90,7 +90,7 @@ def socket_path(store: Path) -> Path:
 
 @contextmanager
 def _short_address(path: Path) -> Iterator[str]:
-    """Yield an address for `path` that is short enough for a Unix socket. It is valid only within the `with` block."""
+    """Yield an address for `path` that is short enough for a Unix socket; valid only within the `with` block."""
     if len(os.fsencode(path)) <= _MAX_PATH:
         yield str(path)
         return
@@ -117,8 +117,8 @@ class ControlServer:
     async def start(self) -> None:
         """Start to listen.
 
-        The caller must hold the lock of the store. So an existing socket belongs to a process that has ended, and is
-        removed.
+        The caller must hold the lock of the store. So a socket that already exists belongs to a process that has ended,
+        and this method removes it.
 
         Raises:
             StoreError: the socket cannot be created.
@@ -127,8 +127,8 @@ class ControlServer:
         self._watching = asyncio.create_task(self._watch(), name="control socket")
 
     async def _watch(self) -> None:
-        """Listen again if another program has removed the socket. Otherwise no command would reach this forwarder until
-        a restart."""
+        """Listen again whenever another program has removed the socket. Otherwise no command would reach this forwarder
+        until a restart."""
         while True:
             await asyncio.sleep(_WATCH_INTERVAL)
             if self._server is None or self._has_path():
@@ -233,7 +233,7 @@ async def never(_request: ControlRequest, _report: Report) -> None:
 
 @contextmanager
 def attached(store: Path) -> Iterator[socket.socket | None]:
-    """Yield a connection that becomes readable when the forwarder on `store` stops; None if none runs on `store`.
+    """Yield a connection that becomes readable when the forwarder on `store` stops; None if no forwarder runs.
 
     Raises:
         StoreError: this user may not connect to the forwarder.

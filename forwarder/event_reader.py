@@ -44,7 +44,7 @@ async def split_list(text: bytes) -> Sequence[bytes | msgspec.Raw]:
     """Split a JSON list into its elements, which are not parsed. Each element is a part of `text`, byte for byte.
 
     Raises:
-        JsonStructureError: `text` is not a JSON list, or has far more elements than there could be events.
+        JsonStructureError: `text` is not a JSON list, or most of its elements are too short to be events.
     """
     if can_be_split_at_once(text):
         try:

@@ -77,8 +77,8 @@ class _Reloads:
     def __init__(
         self, forwarder: Forwarder, reread: Callable[[], Settings], hangup: asyncio.Event, manager: ServiceManager
     ) -> None:
-        """Read the files. Create the object before the forwarder starts, so that a change during the start causes a
-        reload."""
+        """Read the files that the settings name. Create the object before the forwarder starts, so that a change of a
+        file during the start causes a reload."""
         self._seen = _contents(forwarder.settings)
         self._forwarder = forwarder
         self._reread = reread
@@ -87,8 +87,8 @@ class _Reloads:
         self._failure: str | None = None
 
     async def run(self) -> None:
-        """Wait for changes and reload, until cancelled. Errors are only logged, so that later changes are still
-        read."""
+        """Wait for changes and reload, until this task is cancelled. Errors are only logged, so that later changes are
+        still read."""
         while True:
             # Not `asyncio.wait_for`: before Python 3.12, it drops a cancellation that comes together with the event.
             with suppress(TimeoutError):
@@ -125,7 +125,8 @@ class _Reloads:
         """Read the configuration again, and return its settings.
 
         Raises:
-            SettingsError: the configuration is not valid, or has a problem that the one in force does not have.
+            SettingsError: the configuration is not valid, or has a problem that the configuration in force does not
+                have.
         """
         settings = self._reread()
         if problems := config_check.new_problems(settings, self._forwarder.settings):
@@ -199,12 +200,12 @@ async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Si
 
 
 class _Signals:
-    """Handles the signals of the process. Create the object before anything else: by default, each of them ends a
+    """Handles the signals of the process. Create the object before anything else: until then, each signal ends the
     process.
 
-    SIGTERM, SIGINT and SIGQUIT stop the forwarder; the second of these signals ends the process at once. SIGHUP reloads
-    the configuration. SIGUSR1 and SIGUSR2 are only logged: scripts send them, because other daemons then reopen their
-    log.
+    SIGTERM, SIGINT and SIGQUIT stop the forwarder; a second SIGTERM, SIGINT or SIGQUIT ends the process at once. SIGHUP
+    reloads the configuration. SIGUSR1 and SIGUSR2 are only logged: scripts send them, because other daemons then reopen
+    their log.
     """
 
     def __init__(self) -> None:
@@ -251,7 +252,7 @@ def _tune_malloc() -> None:
 
 
 def run_until_signal(settings: Settings, reread: Callable[[], Settings]) -> None:
-    """Run a forwarder until SIGTERM, SIGINT or SIGQUIT; a second signal ends it at once.
+    """Run a forwarder until SIGTERM, SIGINT or SIGQUIT; a second of these signals ends the process at once.
 
     `reread` is called after SIGHUP, and after a change of a file that the settings name.
 

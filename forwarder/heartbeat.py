@@ -25,7 +25,8 @@ class Heartbeat:
     """Writes the heartbeat documents of a running forwarder, from `start` to `stop`."""
 
     def __init__(self, gather: Gather, clock: Clock) -> None:
-        """Create the heartbeat. `gather`, which is `Status.gather`, returns the content of each document."""
+        """Create the heartbeat. `gather` returns the status of the forwarder, which becomes the content of each
+        document."""
         self._gather = gather
         self._clock = clock
         self._task: asyncio.Task[None] | None = None

@@ -57,7 +57,7 @@ class Histogram(Collector):
         registry.register(self)
 
     def labels(self, *values: str) -> Observations:
-        """Return the series with these values of the labels; it exists from now on."""
+        """Return the series with these values of the labels. If the series does not exist yet, create it."""
         if len(values) != len(self._label_names):
             raise ValueError(f"{self._name} has the labels {self._label_names}, not {len(values)} of them")
         return self._series.setdefault(values, Observations(self._bounds))

@@ -106,11 +106,11 @@ def scan_list(text: bytes, at: int, elements: list[bytes | msgspec.Raw], most: i
 
 
 def _split_piece(text: bytes, at: int, elements: list[bytes | msgspec.Raw]) -> int:
-    """Let the JSON parser split the next elements, and append them to `elements`. The parser is ten times as fast as
-    the scanner.
+    """Let the JSON parser split a piece of the text, and append the elements of the piece to `elements`.
 
-    A piece of the text starts at an element. If the piece becomes a valid list with brackets around it, the piece also
-    ends with a whole element. Return the position of the next element; `at` if the parser refused every piece.
+    The parser is ten times as fast as the scanner. A piece starts at position `at`, where an element begins. The piece
+    is put in brackets and parsed. If the result is a valid JSON list, the piece ends at the end of an element. Else a
+    shorter piece is tried. Return the position of the next element; `at` if the parser refused every piece.
     """
     end = at + _PIECE
     for _ in range(_TRIES):
@@ -133,7 +133,7 @@ def _check_number(elements: Sequence[object], most: int) -> None:
 def scan_object(text: bytes, at: int, scanners: Mapping[bytes, Scanner]) -> Scan:
     """Scan the object at position `at`. Return the position after the object.
 
-    `scanners` has, for some keys, the function that scans the value of the key. The keys are written with their quotes.
+    `scanners` has, for some keys, the function that scans the value of the key. These keys include their quotes.
 
     Raises:
         JsonStructureError: no object begins at `at`, or the object does not end.
@@ -151,7 +151,7 @@ def scan_object(text: bytes, at: int, scanners: Mapping[bytes, Scanner]) -> Scan
 
 
 def _plain_key(key: bytes) -> bytes:
-    """Return `key`, a key with its quotes; if it is short, with its escapes decoded."""
+    """Return `key`, a key with its quotes. If the key is short, decode its escapes."""
     if b"\\" not in key or len(key) > _LONGEST_KEY:
         return key
     try:
@@ -167,7 +167,7 @@ def check_end(text: bytes, at: int) -> None:
 
 
 def scan_value(text: bytes, at: int, closing: bytes) -> Scan:
-    """Return the end of the value at position `at`: the position of the comma or of the bracket after the value.
+    """Return the end of the value at position `at`: the position of the comma or bracket that follows the value.
 
     `closing` is the bracket that ends the list or object around the value. If the end of the value is missing, the
     value ends where the next value seems to begin.
@@ -218,11 +218,12 @@ def _scan_string(text: bytes, at: int, closing: bytes) -> Generator[None, None, 
 
 
 def _nest(text: bytes, at: int, awaited: bytearray) -> int:
-    """Update `awaited` for the run of equal brackets at position `at`: each opening bracket adds an entry, each closing
-    bracket removes one.
+    """Update `awaited`, the closing brackets that are still missing, for the run of equal brackets at position `at`.
+
+    Each opening bracket adds its closing bracket to the end of `awaited`; each closing bracket removes the last entry.
 
     Return the number of brackets in the run; 0 if there is no bracket at `at`, or if the closing brackets do not match
-    the open ones.
+    the end of `awaited`.
     """
     run = _brackets(text, at)
     brackets = run[0] if run else b""
@@ -236,7 +237,11 @@ def _nest(text: bytes, at: int, awaited: bytearray) -> int:
 
 
 def _ends(character: bytes, awaited: bytearray, closing: bytes) -> bool:
-    """Whether `character` ends the value. If it does not, remove the brackets that it closes from `awaited`."""
+    """Whether `character` ends the value.
+
+    `awaited` has the closing brackets that are still missing, the innermost last. If `character` is a closing
+    bracket, remove it and all entries after it from `awaited`.
+    """
     if not awaited:
         return character in (b",", closing)
     if character in (b"}", b"]"):

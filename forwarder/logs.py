@@ -204,8 +204,9 @@ class RecoveryLimit:
     """Allows five log lines about recoveries in five minutes. Otherwise a part that fails and recovers again and again
     would fill the log.
 
-    The caller logs a recovery only if `allows` returns True. Until then, it logs no new failure, and calls `allows`
-    again while the part works. So the last line in the log is true after five minutes at the latest.
+    The caller logs a recovery only if `allows` returns True. If it returns False, the caller logs no new failure, and
+    calls `allows` again from time to time while the part works. So after at most five minutes, the last line in the log
+    is true.
     """
 
     _NUMBER, _SECONDS = 5, 300.0
@@ -225,10 +226,11 @@ class RecoveryLimit:
 
 
 class RateLimitedLogger:
-    """Limits repeated log lines. After the first line of a key, it suppresses the key for `interval` seconds.
+    """Limits repeated log lines. After a line with a key, it suppresses further lines with this key for `interval`
+    seconds.
 
-    The key of a line is its `action` and the arguments `key`. The next written line has the number of suppressed lines.
-    Keys come from enums and from the configuration, so there are few of them.
+    The key of a line is its `action` and the arguments `key`. The next written line with the key has the number of
+    suppressed lines. Keys come from enums and from the configuration, so there are few of them.
     """
 
     def __init__(self, logger: Logger, clock: Clock, interval: float = 10.0) -> None:

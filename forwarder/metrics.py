@@ -282,7 +282,8 @@ class Metrics:
         return Histogram(f"forwarder_{name}", meaning, labels, buckets, self.registry)
 
     def forget(self, **label: str) -> None:
-        """Remove the gauges of a sink or an org that no longer runs. `label` names it, as in `sink="siem"`."""
+        """Remove the gauges of a sink or an org that no longer runs. `label` is the sink or org, as in
+        `sink="siem"`."""
         for metric in self.declared:
             gauge = self._gauges.get(metric.name)
             if gauge is not None and gauge is not self.last_event and label.keys() <= set(metric.labels):

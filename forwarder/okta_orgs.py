@@ -1,4 +1,4 @@
-"""Builds a runner for each org that has an `api`, replaces the runners at a reload, and stops them."""
+"""Builds a runner for each org that has the section `api`, replaces the runners at a reload, and stops them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,7 +23,8 @@ BuiltOrgs = Mapping[str, OktaOrgRunner | None]
 
 
 class OktaOrgs:
-    """The runners of the orgs that have an `api`. `runners` has the running ones, by the name of the org."""
+    """The runners of the orgs that have the section `api`. `runners` has the running runners, by the name of the
+    org."""
 
     def __init__(
         self, store: EventStore, metrics: Metrics, clock: Clock, backlog: Callable[[], Awaitable[str | None]]
@@ -75,7 +76,7 @@ class OktaOrgs:
                 self._metrics.org_source_enabled.labels(name, source.value).set(enabled)
 
     def client(self, org: str) -> OktaClient | None:
-        """Return the client of the API of `org`; None if the org has no `api`, or is no longer configured."""
+        """Return the client of the API of `org`; None if the org has no section `api`, or is no longer configured."""
         runner = self.runners.get(org)
         return runner.api if runner and isinstance(runner.api, OktaClient) else None
 
@@ -108,8 +109,8 @@ class OktaOrgs:
             await runner.check_hook()
 
     def _build(self, name: str, settings: Settings) -> OktaOrgRunner | None:
-        """Return a new runner for the org `name`, which polls its System Log and watches its hook; None without
-        `api`."""
+        """Return a new runner, which polls the System Log of the org `name` and watches the org's hook; None if the org
+        has no section `api`."""
         org = settings.orgs.get(name)
         if org is None or org.api is None or org.url is None:
             return None

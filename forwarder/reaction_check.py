@@ -28,10 +28,11 @@ def known_rules(ruleset: Ruleset) -> list[KnownRule]:
 def reaction_problems(
     reactions: ReactionsSettings, apis: Mapping[str, ApiSettings | None] | None, ruleset: Ruleset | None
 ) -> Iterator[str]:
-    """Yield a line with path, problem and hint for each problem of `reactions`, alone or together with orgs and rules.
+    """Yield a line with path, problem and hint for each problem of `reactions` itself, or of `reactions` with orgs or
+    rules.
 
     `apis` has the credentials of each org, or is None if the orgs have errors. `ruleset` is None if the rules have
-    errors or were not read. Checks that need one of them are left out if it is None.
+    errors or were not read. If one of the two is None, the checks that need it are left out.
     """
     yield from problems(reactions)
     if apis is not None:
@@ -76,7 +77,7 @@ _ANY_ACTION = "universal_logout"
 
 
 def without_errors(section: Mapping[Any, Any], places: Iterable[Sequence[Any]]) -> tuple[dict[str, Any], set[str]]:
-    """Return a copy of the section `reactions` with valid stand-ins for the values that have errors.
+    """Return a copy of the section `reactions`, with valid stand-ins (made-up values) for the values that have errors.
 
     With this copy, the other values can still be checked. `places` has the path of each error, relative to the section.
     Also return the paths of the stand-ins whose problems must not be reported.

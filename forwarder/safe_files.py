@@ -197,7 +197,7 @@ def can_create_in(folder: Path) -> bool:
 
 
 def why_no_write(*files: Path) -> str | None:
-    """Return why `files` cannot grow, and what to do; None if no reason is found. All must be in the same folder.
+    """Return why `files` cannot grow, and what to do; None if no reason is found. All files must be in one folder.
 
     The function writes a small temporary file to the folder.
     """

@@ -194,7 +194,7 @@ def read(tree: Mapping[str, Any], path: Path | None = None, *, files: bool = Tru
     If `files` is False, the files that the settings name, such as certificates and rules, are not checked.
 
     Raises:
-        SettingsError: the same as for `load`.
+        SettingsError: the configuration has problems. The error has a line for each: path, problem, hint.
     """
     # Pydantic would ignore these keys.
     capital = {key for key in tree if key not in _SECTIONS and key.lower() in _SECTIONS}
@@ -225,7 +225,8 @@ checked."""
 def _joint_problems_beside(
     tree: Mapping[str, Any], errors: Iterable[Any], path: Path | None, *, files: bool
 ) -> list[str]:
-    """Return the result of `_joint_problems` for the parts of `tree` in which pydantic found no `errors`."""
+    """Return the problems that concern several sections, as far as they show in the parts of `tree` without
+    `errors`."""
     sound = copy.deepcopy(dict(tree))
     errors = list(errors)
     sections = _SECTIONS - {str(error["loc"][0]) for error in errors}
@@ -250,8 +251,8 @@ def _joint_problems_beside(
 
 
 def _joint_problems(settings: Settings, path: Path | None, *, files: bool, sound: Collection[str]) -> Iterator[str]:
-    """Yield the problems that concern several sections. If `files` is True, also yield those of certificates and rule
-    files.
+    """Yield the problems that concern several sections. If `files` is True, also yield the problems of certificates and
+    rule files.
 
     `sound` has the names of the sections that have no errors of their own.
     """

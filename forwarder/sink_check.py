@@ -44,7 +44,7 @@ def sink_warnings(settings: Settings) -> Iterator[str]:
 
 
 def heartbeat_warnings(settings: Settings) -> Iterator[str]:
-    """Yield a line if no sink gets the documents of `ops.heartbeat`."""
+    """Yield a line if `ops.heartbeat` is set, but no sink gets its documents."""
     sinks = settings.sinks.values()
     if settings.ops.heartbeat and not any(isinstance(sink, ElasticsearchSinkSettings) for sink in sinks):
         yield "ops.heartbeat: has no effect without a sink of kind elasticsearch; remove it"

@@ -128,7 +128,7 @@ class SinkSettings(Section):
     def note_orgs(self, orgs: int) -> None:
         """Record how many orgs the configuration has.
 
-        The sink's settings include whether there are several orgs. So a reload that changes this builds a new sink.
+        Whether there are several orgs counts as a setting of the sink. So if a reload changes it, a new sink is built.
         """
         self._several_orgs = orgs > 1
 

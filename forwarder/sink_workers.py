@@ -161,8 +161,8 @@ class SinkWorkers:
     async def _close(self, name: str) -> None:
         """Close the sink `name`, if it was built. Wait for at most _CLOSE_GRACE seconds.
 
-        After that, the sink is closed in the background. If its disk hangs, a reload must still end, so that later
-        reloads, for example with a new secret, do not wait.
+        After that time, the sink is closed in the background. A reload must end even if the disk of the sink hangs;
+        otherwise later reloads, for example with a new secret, would wait.
         """
         sink = self._sinks.pop(name, None)
         if sink is None:
@@ -197,7 +197,8 @@ class SinkWorkers:
             self._tasks[name] = asyncio.create_task(self._begin_later(name, settings), name=f"start {name}")
 
     async def _begin_later(self, name: str, settings: SinkSettings) -> None:
-        """Try to start the sink `name` until it starts. Otherwise the sink would deliver nothing until a restart."""
+        """Try to start the sink `name` until it starts. After only one try, the sink might deliver nothing until a
+        restart."""
         attempt, begun = 0, False
         while not begun:
             attempt += 1

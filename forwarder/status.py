@@ -45,8 +45,10 @@ class Status:
     """Gathers the state that the store, the workers, the receiver and the runners of Okta orgs report.
 
     Attributes:
-        reload_failed_reason: why the last reload was refused; None if it was applied. `forwarder_process` sets it.
-        certificates: the certificates that the settings name, by setting, as they were last read. `app` sets it.
+        reload_failed_reason: why the last reload was refused; None if it was applied. `forwarder_process` sets this
+            attribute.
+        certificates: the certificates that the settings name, by setting, as they were last read. `app` sets this
+            attribute.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917  # it gathers from every part
@@ -131,7 +133,7 @@ class Status:
         return redacted
 
     async def _read_ledger(self) -> tuple[Ledger, str | None]:
-        """Return (ledger, None). If the store cannot be read, return (the last known ledger, the reason).
+        """Return (the ledger, None). If the store cannot be read, return (the last known ledger, the reason).
 
         So the rest of the status can still be reported.
         """

@@ -16,7 +16,8 @@ _TOO_WEAK = "has a certificate with a key or a signature that OpenSSL refuses as
 def file_problems(
     ca_file: Path | None, cert_file: Path | None = None, key_file: Path | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Yield (key, problem) for each file that OpenSSL cannot use. The key is that of its setting, such as `ca_file`."""
+    """Yield (key, problem) for each file that OpenSSL cannot use. The key is the key of the file's setting, as in
+    `ca_file`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if ca_file and (problem := _problem(context, ca_file)):
         yield "ca_file", f"{problem}; give a PEM file with certificates"
@@ -103,7 +104,7 @@ def _certificates(path: Path) -> list[Any]:
 
 
 def _key_fits_later(cert_file: Path, key_file: Path) -> bool:
-    """Whether the key belongs to another certificate of `cert_file` than the first."""
+    """Whether the key in `key_file` belongs to a certificate in `cert_file` that is not the first one."""
     pem = import_module("cryptography.hazmat.primitives.serialization")
     try:
         public = pem.load_pem_private_key(read_small(key_file), None).public_key()

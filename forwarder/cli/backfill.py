@@ -47,11 +47,11 @@ def backfill(
 ) -> None:
     """Fetch a past time range from the System Log. Okta keeps events for 90 days.
 
-    Events that the store already has are skipped, so no event is delivered twice. If a forwarder runs on the store,
-    the forwarder fetches the events, and pauses while more than 50,000 events wait for a sink. If no forwarder runs,
-    this command fetches the events and writes to the store. Until the command ends, a forwarder refuses to start; the
-    error names this process. After Ctrl-C, run the same command again to resume. Okta may add events near the end of
-    the range later; polling fetches them.
+    Events that the store already has are skipped, so no event is delivered twice. If a forwarder runs on the store, the
+    forwarder fetches the events, and pauses while more than 50,000 events wait for a sink. If no forwarder runs, this
+    command fetches the events and writes to the store. Until the command ends, a forwarder refuses to start; the error
+    names this process. After Ctrl-C, run the same command again to resume. Okta may later add events near the end of
+    the range; the forwarder's polling fetches these events.
 
     Exit codes: 0 fetched; 1 Okta or the store refused, or you stopped the command; 2 wrong usage or configuration.
     """
@@ -97,10 +97,10 @@ def _within_retention(since: Micros, until: Micros | None) -> tuple[Micros, Micr
 
 
 async def _run_here(settings: Settings, request: "BackfillRequest", share: float, report: "Report") -> None:
-    """Run the backfill in this process. The process holds the lock of the store until the end.
+    """Run the backfill in this process. The process locks the store until the backfill ends.
 
     Raises:
-        StoreError: there is no store, a forwarder has the store open, or too many events wait for a sink.
+        StoreError: there is no store, a forwarder has the store open, or too many events wait for delivery.
     """
     import msgspec
 

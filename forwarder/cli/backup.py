@@ -21,9 +21,9 @@ def backup(config: Path, file: Path, *, as_json: bool) -> None:
     """Copy the store into FILE, which must not exist. Works whether or not a forwarder runs on the store.
 
     The copy has the content of the store at one moment. The command checks three things in the copy: the structure, the
-    rows (by comparing them with the rows of the store) and the ledger. When the command ends, the copy is on disk
-    (fsynced). If a forwarder runs, the forwarder writes the copy as its own user, and continues to receive and deliver
-    events. Ctrl-C stops the copy and leaves no file behind.
+    rows (by comparing them with the rows of the store) and the ledger (the counts of events at each sink). When the
+    command ends, the copy is on disk (fsynced). If a forwarder runs, the forwarder writes the copy as its own user, and
+    continues to receive and deliver events. Ctrl-C stops the copy and leaves no file behind.
 
     To restore: stop the forwarder, move the files of the old store away (store.path, and the files with the same name
     plus -wal and -shm), copy FILE to store.path, start the forwarder.

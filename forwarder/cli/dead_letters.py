@@ -124,7 +124,7 @@ def discard(
 
 
 def _commands(config: Path, sink: str | None = None) -> "StoreCommands":
-    """Return the commands of the store.
+    """Return the object with which commands read and change the store.
 
     Raises:
         click.BadParameter: `sink` is neither a configured sink nor a removed sink that the store knows.
@@ -140,7 +140,7 @@ def _commands(config: Path, sink: str | None = None) -> "StoreCommands":
 
 
 def _report_malformed(commands: "StoreCommands", selection: DeadLetterSelection) -> None:
-    """Print the malformed events of `selection` that this version could not read in the replay."""
+    """Print, after a replay, the malformed events of `selection` that the forwarder still cannot read."""
     if selection.sink not in (None, RECEIVER):
         return
     of_receiver = DeadLetterSelection(selection.ids, RECEIVER, selection.reason)

@@ -34,10 +34,10 @@ def demo(events: int | None, folder: Path, seed: int, *, leave: bool, rate: floa
     """Show the whole pipeline in one process: an Okta org, its hook, the receiver, the store and a file sink.
 
     The demo creates and verifies the hook through the API of the emulated org; nothing leaves the machine. The hook
-    delivers 5 % of its events twice, and 2 % not at all. For 10 % of the events, only the System Log has the type. The
+    delivers 5 % of its events twice, and 2 % not at all. 10 % of the events have types that hooks do not carry. The
     forwarder also reads the System Log, so it gets every event that the hook did not deliver. `forwarder gaps` lists
-    the events that the hook should have delivered. On a terminal, the key u unplugs the sink, and the key p plugs it
-    in again.
+    the events that the hook should have delivered. On a terminal, the key u unplugs the sink, and the key p plugs it in
+    again.
     """
     if leave and events is None:
         raise click.UsageError("--exit needs --events")

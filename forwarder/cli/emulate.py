@@ -85,11 +85,16 @@ def emulate_okta(listen: str, uri: str | None, hook_secret: str | None, hook_hea
       GET  /emulator/state                               users, groups, network zones and prompts
       GET  /emulator/calls                               every call that would change something
 
-    Four keys of the faults say which shares of API calls fail. "log" is for calls that read the System Log: rate_limited,
-    concurrency_limited, server_error, no_response, cursor_expired; this key also has the delay and spread of events.
-    "changes" is for calls that change something, "polls" for polls for the answer to a prompt, and "reads" for other
-    reads; these three have rate_limited, error_before, error_after and no_response. docs/emulator.md describes
-    everything that the org can do.
+    Four keys of the faults say which shares of API calls fail; docs/emulator.md describes every key:
+
+    \b
+      "log"      calls that read the System Log; also the delay and spread of events
+      "changes"  calls that change something
+      "polls"    polls for the answer to a prompt
+      "reads"    all other reads
+
+    "log" has the shares rate_limited, concurrency_limited, server_error, no_response and cursor_expired. "changes",
+    "polls" and "reads" have the shares rate_limited, error_before, error_after and no_response.
 
     To try it, run `forwarder run` in one terminal, and in another:
 
@@ -148,7 +153,7 @@ def _settings(listen: str, flags: dict[str, Any]) -> "EmulatorSettings":
 
 
 def _clients(flags: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of the OAuth apps, by client id, and remove their options from `flags`."""
+    """Return the settings of the OAuth apps, by client id, and remove the options about the apps from `flags`."""
     names = ("client_id", "client_key", "client_scopes", "no_dpop", "no_admin", "ciba_client", "ciba_key")
     client_id, key_file, scopes, no_dpop, no_admin, ciba_client, ciba_key = (flags.pop(name) for name in names)
     clients: dict[str, Any] = {}
@@ -189,7 +194,7 @@ def _key(path: str | None, app: str, flag: str) -> "Secret":
 
 
 def _add_hook(emulator: "Emulator", uri: str, secret: str, header: str) -> str:
-    """Create the hook of `--hook`, and return the id of the hook.
+    """Create the hook that the option `--hook` asks for, and return the id of this hook.
 
     Raises:
         click.UsageError: Okta would refuse this hook.

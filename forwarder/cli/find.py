@@ -122,7 +122,7 @@ def _spelled(uuid: str | None) -> str | None:
 
 
 def _settings(config: Path) -> tuple["Settings", str]:
-    """Return the settings, and why the secrets of sinks could not be read (an empty string if they could)."""
+    """Return the settings, and the reason why the secrets of sinks could not be read; empty if they could be read."""
     try:
         return load_settings(config, secrets="sinks"), ""
     except SettingsError as error:
@@ -163,7 +163,8 @@ def _live(store: Path) -> Mapping[str, Any] | None:
 
 
 def _hook_id(org: str, found: "SearchResult", live: Mapping[str, Any] | None) -> str:
-    """Return the id of our hook in `org`, from the running forwarder or else from the store; empty if it is unknown."""
+    """Return the id of our hook in `org`, from the running forwarder or else from the store; empty if no id is
+    known."""
     hook = (((live or {}).get("okta") or {}).get(org) or {}).get("hook") or {}
     return hook.get("id") or str(_cursor(org, found).get("hook") or "")
 
@@ -180,7 +181,10 @@ def _cursor(org: str, found: "SearchResult") -> Mapping[str, Any]:
 
 
 def _documents(settings: "Settings", events: Sequence[tuple[str, str, str]], secrets_missing: str) -> "Documents":
-    """Search the cluster of each Elasticsearch sink for the documents of `events`, each given as org, uuid and source.
+    """Search the cluster of each Elasticsearch sink for the documents of `events`.
+
+    Each event is given as org, uuid and source. The result has, for each sink, the indices of the found documents, or
+    the reason why the sink could not be searched.
 
     `secrets_missing` says why the secrets of sinks could not be read; it is empty if they could.
     """

@@ -49,8 +49,8 @@ def document_key(org: str, uuid: str) -> str:
 def life_as_json(life: Life, *, hook_id: str, live: Mapping[str, Any] | None, documents: Documents) -> dict[str, Any]:
     """Return everything that is known about one event, ready for JSON.
 
-    `hook_id` is empty if the id of our hook is not known. `live` is the status of the running forwarder; None if none
-    runs.
+    `hook_id` is empty if the id of our hook is not known. `live` is the status of the running forwarder; None if no
+    forwarder runs.
     """
     return {
         "org": life.org,

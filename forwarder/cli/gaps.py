@@ -62,7 +62,7 @@ def gaps(config: Path, org: str | None, since: Micros | None, limit: int | None,
 
 
 def _say_what_is_unknown(settings: "Settings", found: "Gaps", chosen: str | None) -> None:
-    """Print each org whose missed events the forwarder cannot know, with the reason."""
+    """Print each org whose missed events are unknown, with the reason why the forwarder cannot know them."""
     for name, org in settings.orgs.items():
         if chosen not in {None, name}:
             continue

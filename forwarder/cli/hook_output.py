@@ -18,7 +18,8 @@ def steps(plan: HookPlan) -> str:
 
 
 def print_state(hook: Hook) -> None:
-    """Print one line with the status and the verification of `hook`, which show whether Okta sends events to it."""
+    """Print the status and the verification of `hook` in one line. A sign says whether Okta sends events to the
+    hook."""
     sign, colour = ("✓", "green") if hook.live else ("!", "yellow")
     echo(f"{sign} {title(hook)} is {hook.status} and {hook.verification}.", fg=colour)
 

@@ -60,7 +60,7 @@ def load_settings(config: Path, *, secrets: bool | Literal["sinks", "reactions"]
 
 
 def store_commands(settings: Settings) -> "StoreCommands":
-    """Return the commands of the store, which work with and without a running forwarder."""
+    """Return the object with which commands read and change the store, with or without a running forwarder."""
     from forwarder.store.interface import open_commands
 
     return open_commands(settings.store, SystemClock())
@@ -70,7 +70,8 @@ def load_rules(settings: Settings) -> "Ruleset":
     """Load the rules that the forwarder runs.
 
     Raises:
-        SettingsError: the rules have problems; it has the lines that `check` prints for them.
+        SettingsError: the rules have problems. The error has the lines that `forwarder check` prints for these
+            problems.
     """
     from forwarder.rules.load import RulesError
 

@@ -50,7 +50,9 @@ def _not_zero(_context: click.Context, _option: click.Parameter, seconds: float 
 @config_option
 @_ID
 def approve(config: Path, id_: str) -> None:
-    """Approve an action that waits for a human. The forwarder then carries it out, if the guards still allow it.
+    """Approve an action that waits for a human, so that the forwarder carries out the action.
+
+    The guards (the safety checks before an action) must still allow the action.
 
     Needs a running forwarder.
     """
@@ -64,7 +66,7 @@ def approve(config: Path, id_: str) -> None:
 @config_option
 @_ID
 def refuse(config: Path, id_: str) -> None:
-    """Refuse an action that waits for a human. The forwarder then never carries it out.
+    """Refuse an action that waits for a human. The forwarder then never carries out the action.
 
     Needs a running forwarder.
     """
@@ -85,7 +87,7 @@ def refuse(config: Path, id_: str) -> None:
 )
 @_ID
 def undo(config: Path, id_: str, *, why: str) -> None:
-    """Undo the live effect of an action now. For a day from now, no action changes the same target.
+    """Undo the live effect of an action now. For a day from now, no action changes the target of the undone action.
 
     Needs a running forwarder.
     """

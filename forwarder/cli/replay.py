@@ -81,8 +81,8 @@ def replay(  # noqa: PLR0913 - one for each option
 
     The running forwarder delivers these events in addition to new events; new events go first. The command leaves out
     events that wait, are dead letters, were discarded, or are excluded by the sink's settings. In the ledger, the
-    replayed events wait again until the sink has them. After Ctrl-C or a crash, --resume continues where the replay
-    stopped.
+    replayed events count as waiting until the sink has accepted them. After Ctrl-C or a crash, --resume continues where
+    the replay stopped.
 
     Exit codes: 0 done; 1 the replay was stopped or refused, or the sink rejected events; 2 wrong usage or configuration.
     """

@@ -35,14 +35,15 @@ _DAY = 86_400 * SECOND
 def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) -> None:
     """Evaluate stored events as if they arrived now, and report what each rule would have done. Writes nothing.
 
-    Use this command before a new rule goes live. For each rule, it shows the number of matches, alerts and users, and
-    the number of matches that were held back. It also shows the hours and the users with the most matches. With
-    unchanged rules, it finds the alerts that the live evaluation made. It also finds alerts about events older than
-    `rules.max_age`, which the live evaluation leaves out.
+    Use this command before a new rule goes live. For each rule, it shows the number of matches, alerts and users. It
+    shows how many matches were held back: they made no alert, because of an exception or of `rules.again`. It also
+    shows the hours and the users with the most matches. With unchanged rules, it finds the alerts that the live
+    evaluation made. It also finds alerts about events older than `rules.max_age`; the live evaluation leaves these
+    alerts out.
 
     With `reactions.on`, the command also reports what `mode: enforce` would have done for each rule and action. It
     assumes that every event was real, every call succeeded, and no user answered a prompt. The command does not ask
-    Okta, so it cannot apply all guards. It names the guards that it cannot apply.
+    Okta, so it cannot apply all guards (the safety checks before an action). It names the guards that it cannot apply.
     """
     from forwarder.detect.replay import Replay
     from forwarder.reaction_runner.guard_settings import rehearsal

@@ -88,8 +88,8 @@ def coverage(files: tuple[Path, ...], *, as_json: bool) -> None:
 
 
 def _read(files: tuple[Path, ...]) -> "tuple[list[tuple[Path, Coverage]], list[UnreadableRule], Counter[str]]":
-    """Return the coverage of each rule, the problems of rules that cannot be read, and for each reason the number of
-    rules left out."""
+    """Return three things: the coverage of each rule, the problems of rules that cannot be read, and the number of
+    rules that were left out, by reason."""
     from forwarder.rules import coverage as judge
     from forwarder.rules.any_format import read_files
     from forwarder.rules.conditions.rule import LeftOut, SkipReason, UnreadableRule

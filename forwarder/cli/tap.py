@@ -132,7 +132,7 @@ def _ended_by_the_reader() -> Iterator[None]:
 
 
 def _as_sent(config: Path, sink: str | None, fields: tuple[str, ...]) -> tuple[Any, Any, Any]:
-    """Return the values of `accepts`, `redact` and `sent` in `TapOptions`.
+    """Return the values for the fields `accepts`, `redact` and `sent` of `TapOptions`.
 
     `fields` are the fields to redact, in addition to those that the settings of `sink` redact.
     """

@@ -40,8 +40,8 @@ class TapOptions(msgspec.Struct, frozen=True):
     """The options of `forwarder tap`: which events it shows, and how.
 
     Attributes:
-        since: only events that were received at this time or later are shown. None: with `follow` only new events,
-            else the newest events.
+        since: only events that were received at this time or later are shown. If None, only new events are shown if
+            `follow` is true, else the newest events.
         follow: whether to continue with events that are stored later.
         limit: the maximum number of events; None for no limit.
         seconds: the number of seconds after which the command ends; None for no limit.
@@ -67,10 +67,11 @@ class TapOptions(msgspec.Struct, frozen=True):
 def from_store(
     settings: "StoreSettings", commands: "StoreCommands", wanted: TapOptions
 ) -> Iterator[dict[str, Any] | Notice]:
-    """Yield notices, and a line for each event: the result of `event_view.line`, with the whole event added if wanted.
+    """Yield notices, and a line for each event: a mapping of the fields that an operator sees.
 
-    In a line, the whole event has the name of its form as its key, such as `raw`; what a sink would send has the key
-    `sink`. The iterator ends when all events are shown, when the time is up, or when the forwarder stops.
+    If `wanted.form` is set, each line also has the whole event under the name of this form, such as `raw`. If
+    `wanted.sent` is set, each line also has the document for the sink under the key `sink`. The iterator ends when all
+    events are shown, when the time is up, or when the forwarder stops.
 
     Raises:
         BrokenPipeError: stdout is a closed pipe.

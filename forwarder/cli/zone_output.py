@@ -19,7 +19,7 @@ _ACTIVATE = "`forwarder zones sync --activate` activates it"
 
 
 class ZoneReport:
-    """The results of `zones sync` for each declared zone. `is_fine` is False after a problem or an error."""
+    """The results of `zones sync` for each declared zone. `is_fine` is False if any zone had a problem or an error."""
 
     def __init__(self, org: str, found: ZoneLook) -> None:
         self._org = org

@@ -44,7 +44,7 @@ _BOUNDS = {
 def shown(value: Any) -> str:
     """Return `value`, an invalid value of a setting, as text for an error: as YAML writes it, cut to 40 characters.
 
-    Of a list or a mapping, the text names only the kind.
+    For a list, the text is only "a list"; for a mapping, "a mapping".
     """
     if isinstance(value, dict | list):
         return "a list" if isinstance(value, list) else "a mapping"
@@ -53,8 +53,9 @@ def shown(value: Any) -> str:
 
 
 def plain(error: Any, annotated: Any) -> str:
-    """Return a text that says what is wrong with a value, and what to write. The text never has the value: it may be a
-    secret.
+    """Return a text that says what is wrong with a value, and what to write instead.
+
+    The text never contains the value, because the value may be a secret.
 
     `error` is one of pydantic's errors. `annotated` is the field with the error, a FieldInfo or an annotated type. If
     the values of the field have a unit, the text shows the bounds of the field with this unit.

@@ -252,7 +252,7 @@ class Environment(EnvSettingsSource):
 
 
 def _with_sources(data: Any) -> Any:
-    """Return a copy of `data`. In the copy, texts that are the source of a secret in JSON, as in `{"env": "NAME"}`, are
+    """Return a copy of `data` in which each text that is JSON for the source of a secret, such as `{"env": "NAME"}`, is
     decoded."""
     if isinstance(data, dict):
         return {key: _with_sources(value) for key, value in data.items()}

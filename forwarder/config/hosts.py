@@ -15,8 +15,8 @@ def check_host(host: str) -> None:
     """Check that `host` is an IP address (IPv6 without brackets) or can be a host name. The name is not looked up.
 
     Raises:
-        ValueError: `host` is neither. The message does not show `host`, because a mistake in a URL may put a password
-            there.
+        ValueError: `host` is neither. The message does not show `host`, which may contain a password if a URL was
+            written wrongly.
     """
     if ":" in host or re.fullmatch(r"[0-9.]+", host):
         try:
@@ -130,7 +130,8 @@ class Listen(ParsedText):
         return int(self.rpartition(":")[2])
 
     def overlaps(self, other: "Listen") -> bool:
-        """Whether listeners cannot use this address and `other` at once: both have the same port and a common host.
+        """Whether two listeners cannot use this address and `other` at once, because the ports are equal and a host is
+        common.
 
         0.0.0.0 and [::] have every host in common. Port 0 stands for any free port, so it never overlaps.
         """

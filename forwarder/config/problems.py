@@ -92,8 +92,8 @@ class Describer:
         return None
 
     def _named_sections(self, loc: tuple[Any, ...]) -> list[Any]:
-        """Return the classes of sections that may stand below a name at `loc`, such as `orgs`; empty if `loc` has no
-        names."""
+        """Return the classes of the sections in the mapping at `loc`, such as `orgs`, whose keys are names of the
+        operator's choice. Return an empty list if `loc` is not such a mapping."""
         field = _field(self._section(loc[:-1]), loc[-1:])
         if field is None or not _is_named(field):
             return []
@@ -118,8 +118,8 @@ class Describer:
         return f"{path}: {words}"
 
     def _hint(self, loc: tuple[Any, ...], siblings: list[str]) -> str:
-        """Return a hint: the key that was probably meant, the section to which the key belongs, or the keys known
-        here."""
+        """Return a hint about an unknown key: the key that was probably meant, the section to which the key belongs, or
+        `siblings`, the keys that its section has."""
         key = str(loc[-1])
         if ":" in key:
             return "put a blank after the colon"
@@ -203,8 +203,10 @@ def _keys(section: Any) -> list[str]:
 def _places(
     model: Any, kinds: Mapping[str, Any], path: str = "", above: tuple[Any, ...] = ()
 ) -> Iterator[tuple[str, str]]:
-    """Yield (key, path) for each key of `model` and of the sections in it. `path` leads to the section that has the
-    key."""
+    """Yield (key, path of the section that has the key) for each key of `model` and of the sections in it.
+
+    `path` is the path of `model`, and `above` has the classes of the sections around it.
+    """
     for name, field in model.model_fields.items():
         key = field.alias or name
         yield key, path
@@ -231,7 +233,7 @@ def causes(errors: Iterable[Any]) -> list[Any]:
 
 
 def _follows(error: Any, errors: Iterable[Any]) -> bool:
-    """Whether `error` only follows from other `errors`: it says that a list is too short, but its items were
+    """Whether `error` only follows from other `errors`: a list is too short only because some of its items are
     invalid."""
     loc = error["loc"]
     return error["type"] == "too_short" and any(

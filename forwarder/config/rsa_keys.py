@@ -26,7 +26,7 @@ def private_rsa_key(text: str, make: str) -> "RSAPrivateKey":
     `make` says how to make a key, for the text of an error.
 
     Raises:
-        ValueError: `text` is not such a key.
+        ValueError: `text` is not a private RSA key with at least 2048 bits.
     """
     private, _ = rsa_key(text, make)
     if private is None:
@@ -36,8 +36,8 @@ def private_rsa_key(text: str, make: str) -> "RSAPrivateKey":
 
 @lru_cache(16)
 def rsa_key(text: str, make: str) -> "tuple[RSAPrivateKey | None, RSAPublicKey]":
-    """Return (private key, public key) from `text`, which is PEM or JWK. Without a private key in `text`, the first is
-    None.
+    """Return (private key, public key) from `text`, which is PEM or JWK. If `text` has no private key, the private key
+    is None.
 
     `make` says how to make a key, for the text of an error. The last 16 results are cached, because the check of an RSA
     key takes 0.1 s, which would block the event loop. Settings are loaded in a thread, so later calls in the event loop

@@ -1,4 +1,4 @@
-"""Reads a secret from its source (an environment variable or a file), and refuses texts that name a secret.
+"""Reads a secret from its source (an environment variable or a file), and refuses texts that only name a secret.
 
 No message shows a text that may be the secret.
 """
@@ -21,7 +21,8 @@ _ASSIGNED = re.compile(r"(export\s+)?(?=\w{0,60}_)[A-Z][A-Z0-9_]{4,60}=[^=\s].*"
 
 
 def refuse_source(text: str) -> None:
-    """Raise ValueError if `text` is not a secret, but names one in the wrong form, such as `$NAME` or a path."""
+    """Raise ValueError if `text` is not a secret, but only names a secret in a wrong form, such as `$NAME` or a
+    path."""
     if is_variable(text) or re.fullmatch(r"([A-Za-z]+ )?(\$[A-Za-z_]\w*|%[A-Za-z_]\w*%)", text):
         raise ValueError("variables are not replaced in a text; write {env: NAME}")
     if "_" in text and _NAME.fullmatch(text) and text in os.environ:

@@ -69,8 +69,8 @@ class RuleMetrics:
             )
 
     def update_groups(self, engine: RuleEngine) -> None:
-        """Update the metrics: how many groups `engine` has in memory, and how many it has evicted since the last
-        call."""
+        """Update two metrics: how many groups of correlations `engine` has in memory, and how many groups it has
+        evicted since the last call."""
         self._metrics.rule_state_keys.set(len(engine.groups))
         more, engine.groups.evicted = engine.groups.evicted, 0
         if more > 0:

@@ -1,6 +1,7 @@
 """The temporary database of a replay of rules.
 
-It has the sightings of users and the uuids of alerts, because these may not fit into memory.
+It has the uuids of alerts, and the sightings of users (records that a user was seen with a value, such as a country).
+Both may be too many for the memory.
 """
 
 import json

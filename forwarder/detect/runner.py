@@ -179,7 +179,8 @@ class RuleRunner:
         return self.position
 
     async def _record_alerts(self, engine: RuleEngine, position: int) -> None:
-        """Let `engine` record the alerts stored after `position`, so that it does not repeat them too soon."""
+        """Let `engine` record the alerts stored after `position`, so that `engine` does not repeat these alerts too
+        soon."""
         at = position
         while events := await self._read(at):
             for stored in events:
@@ -189,8 +190,8 @@ class RuleRunner:
             await asyncio.sleep(0)
 
     async def _warm_up(self, engine: RuleEngine, after: int, until: int) -> int:
-        """Let `engine` read one batch of the events after `after`, up to `until`, without alerting. Return the position
-        that it has reached."""
+        """Let `engine` read one batch of the events after position `after`, up to position `until`, without alerting.
+        Return the position of the last event of the batch; `until` if there are no more events."""
         events = [stored for stored in await self._read(after) if stored.seq <= until]
         cooperative = Cooperative()
         async with self._batch(engine, events) as decoded:
@@ -270,7 +271,8 @@ class RuleRunner:
 
     @asynccontextmanager
     async def _batch(self, engine: RuleEngine, events: Sequence[StoredEvent]) -> AsyncIterator[list[Decoded]]:
-        """Yield the decoded events that can affect `engine`. If it reads derived fields, load their users first."""
+        """Yield the decoded events that can affect `engine`. If `engine` reads derived fields, first load the users of
+        these events."""
         decoded: list[Decoded] = []
         cooperative = Cooperative()
         for stored in events:

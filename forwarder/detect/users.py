@@ -1,6 +1,7 @@
 """Keeps in memory the users of the events that rules evaluate, with the sightings of each user.
 
-`core.sighting` says what a sighting is. The sightings of a user are read from the store when an event needs them.
+A sighting is a record that a user was seen with a value, such as a country. The sightings of a user are read from the
+store when an event needs them.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +22,7 @@ _Key = tuple[str, str]  # org and user
 
 
 class Users:
-    """The users in memory. They are removed in the order of their last use, when there are more than the maximum.
+    """The users in memory. If there are more than the maximum, the users that were used longest ago are removed.
 
     The users of open batches, and those with sightings that are not stored yet, are never removed.
 

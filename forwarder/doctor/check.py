@@ -92,7 +92,7 @@ A subject is the name of what is checked, such as an org or a sink. A check with
 
 
 def _no_subjects(_: Settings) -> Iterable[str]:
-    """Return one empty string: the check has no subjects, and runs once."""
+    """Return the subjects of a check that has none: one empty string, so that the check runs once."""
     return ("",)
 
 

@@ -59,7 +59,7 @@ def _blocking(settings: Settings) -> Iterable[str]:
 
 
 async def _push(context: Context, name: str) -> Found:
-    """Check that Okta lists an active push factor of at least one user to this machine.
+    """Check that Okta, asked from this machine, lists an active push factor for at least one user.
 
     Which factors Okta lists depends on the IP address of the caller.
     """

@@ -58,7 +58,7 @@ def refused(name: str, what: str, error: OktaError, scope: str) -> Finding:
 
 
 async def users_of(context: Context, name: str) -> list[Mapping[str, Any]]:
-    """Return some active users of the org `name`: those among the first 20 users that the credentials may read.
+    """Return some active users of the org `name`: the active ones of the first 20 users that the credentials may read.
 
     Raises:
         OktaError: Okta refuses the call, does not respond, or its response is not a list of users.

@@ -31,7 +31,7 @@ def select(
 def with_needs(checks: Sequence[Check], selected: Sequence[Check], usable: Sequence[Check]) -> list[Check]:
     """Return the `selected` checks, and the checks that they need, directly or indirectly.
 
-    A needed check is left out if it is not in `usable`. The result has the order of `checks`, the table of all checks.
+    A needed check is left out if it is not in `usable`. `checks` is the table of all checks; the result has its order.
     """
     needed = {check.id for check in selected}
     for check in reversed(checks):

@@ -58,7 +58,7 @@ def alert_fields(
 ) -> dict[str, Any]:
     """Return the document of `event`, an alert. `raw` is the decoded body of the alert.
 
-    `whole` is the document that `mapped` makes from the same body, as if it were an event of Okta.
+    `whole` is the document that the function `mapped` makes from `raw`, as if the alert were an event of Okta.
     """
     about = object_at(raw, "forwarder", "alert")
     rule, window, trigger = (object_at(about, key) for key in ("rule", "window", "trigger"))

@@ -102,8 +102,8 @@ def log_view(event: Event) -> LogView:
 def _alert_view(raw: dict[str, Any], event: Event, attributes: dict[str, AttributeValue]) -> LogView:
     """Return the log record of `event`, an alert. `raw` is the decoded body of the alert.
 
-    `attributes` has the attributes that the body would have as an event of Okta. The record also has the fields `rule`,
-    `threat` and `okta_forwarder` of the alert's document, under the same names.
+    `attributes` has the attributes that an Okta event with this body would have. The log record also has the fields
+    `rule`, `threat` and `okta_forwarder` of the alert's ECS document, as attributes with the names of the fields.
     """
     alert = alert_fields(raw, mapped(raw, event, _OPTIONS), event, _OPTIONS)
     level = alert[ALERT_MODULE].get("level", "")
@@ -119,8 +119,8 @@ def _alert_view(raw: dict[str, Any], event: Event, attributes: dict[str, Attribu
 def _action_view(raw: dict[str, Any], event: Event) -> LogView:
     """Return the log record of `event`, an event about an action. `raw` is the decoded body of the event.
 
-    The attributes of the user and the address have OpenTelemetry's names. All others have the names of the document's
-    fields.
+    The attributes of the user and the address have OpenTelemetry's names. All other attributes have the names of fields
+    in the ECS document.
     """
     made = action_fields(raw, event, _OPTIONS)
     about = made[ALERT_MODULE].get("action", {})
@@ -139,8 +139,8 @@ def _action_view(raw: dict[str, Any], event: Event) -> LogView:
 
 
 def attribute_name(field: str) -> str | None:
-    """Return the name of the attribute for a document's `field`; None if `field` only repeats another field, or the
-    body of the record."""
+    """Return the name of the attribute for `field`, a field of the ECS document. Return None if `field` only repeats
+    another field or the body of the log record."""
     if field == _BODY:
         return None
     return SEMANTIC_NAMES.get(field) or (field if field.startswith("okta.") else None)
@@ -162,7 +162,7 @@ names."""
 def _attributes(raw: dict[str, Any], event: Event) -> dict[str, AttributeValue]:
     """Return the attributes of `event`. `raw` is the decoded body of the event.
 
-    The values are copied from the event to the attributes. To make the document first would take longer.
+    The values are copied directly from the event to the attributes. Making the ECS document first would take longer.
     """
     draft = new_builder()
     found = draft[""]
@@ -189,7 +189,8 @@ def _flat(value: dict[str, Any]) -> dict[str, AttributeValue]:
 def _flatten(
     value: dict[str, Any], path: str, found: dict[str, Any], add_list: Callable[[list[Any], str, dict[str, Any]], None]
 ) -> None:
-    """Add the fields of `value` to `found`. Their names have dots, and begin with `path`. `add_list` adds each list."""
+    """Add the fields of `value`, at any depth, to `found`, under dotted names that begin with `path`. Call `add_list`
+    to add a field that is a list."""
     for key, inner in value.items():
         kind = type(inner)
         if kind is dict:
@@ -215,10 +216,10 @@ def _flatten_list(values: list[Any], name: str, found: dict[str, AttributeValue]
 def _add_columns(values: list[Any], name: str, columns: dict[str, Any]) -> None:
     """Add to `columns` one list for each field of the objects in `values`, by attribute name.
 
-    If `values` are not all objects, add `values` itself. If the lists would be too large, add one JSON text.
+    If some of the `values` are not objects, add `values` itself. If the lists would be too large, add one JSON text.
 
-    Do not encode the lists within lists yet. If an inner list were encoded before the list around it, each level would
-    escape the quotes of the level below again, and the text would double each time.
+    Do not encode inner lists yet. If an inner list were encoded before the list around it, the outer encoding would
+    escape the quotes of the inner list. With each further level, the text would double.
     """
     if {*map(type, values)} - {dict}:
         columns[name] = values

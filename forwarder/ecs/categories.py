@@ -1,11 +1,12 @@
 """Chooses `event.category` and `event.type` for an Okta event type, by rules about the words in its name.
 
-First, the categories: the first pattern in `_CATEGORIES` that is found in the name decides. Then, the types: they come
-from the words in the name, as far as ECS allows them for the categories. So "create" becomes `creation` for
-configuration and iam, but `info` for authentication. `_MORE` and `_REPORT` correct cases that the words alone would get
-wrong.
+The categories come from the first pattern in `_CATEGORIES` that matches the name. The types come from the words in the
+name; types that ECS does not allow for these categories are left out. For example, "create" becomes `creation` for the
+categories configuration and iam, but `info` for authentication. `_MORE` and `_REPORT` correct cases in which the words
+alone would give wrong types.
 
-The rules also apply to event types that Okta adds later. By default, these are `configuration` and `info`.
+The rules also apply to event types that Okta adds later. If no pattern and no word matches, the category is
+`configuration` and the type is `info`.
 """
 
 import re
@@ -113,7 +114,7 @@ _LONGEST = 256  # characters of a name that the rules read; Okta's longest name 
 
 
 def classes(event_type: str) -> Classes:
-    """Return (categories, types) of an Okta event type. Works for types that the catalogue does not have, too."""
+    """Return (categories, types) of an Okta event type. The event type need not be in Okta's catalogue."""
     return _classify(event_type[:_LONGEST])
 
 

@@ -44,8 +44,10 @@ def copying_function(target: Callable[[str], _Target | None]) -> Callable[[dict[
 
 
 def _lines(path: str, variable: str, targets: dict[str, _Target]) -> Iterator[str]:
-    """Yield the code that copies one object of an event and all objects in it. `variable` has the object, which is at
-    `path`."""
+    """Yield the lines of code that copy one object of an event and all objects in it.
+
+    `path` is the path of the object in the event. `variable` is the name of the variable that has the object.
+    """
     indent = "    " * (path.count(".") + 2 if path else 1)
     yield f"{indent}find = {variable}.get"
     rows = [row for row in FIELDS if row.okta.rpartition(".")[0] == path]

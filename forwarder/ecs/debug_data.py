@@ -42,11 +42,11 @@ _NEXT_PAIR = re.compile(r",\s*(?=[^\s=,]+\s*=)")
 
 
 def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) -> None:
-    """Add to `draft` the debug data of the decoded event `raw` that the table `FIELDS` does not have.
+    """Add the debug data of the decoded event `raw` to `draft`.
 
     If `flattened` is True, the field `okta.debug_context.debug_data.flattened` gets the whole object, with Okta's keys.
-    If it is False, each key becomes a field of `okta.debug_context.debug_data`, with underscores instead of spaces and
-    dashes.
+    If it is False, each key that is not in the table `FIELDS` becomes a field of `okta.debug_context.debug_data`, with
+    underscores instead of spaces and dashes.
     """
     whole = object_at(raw, "debugContext", "debugData")
     data = clean(whole)
@@ -69,11 +69,11 @@ def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) 
 
 
 def _parse(written: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (the values in `written`, the fields about the risk). Strings that hold objects are parsed.
+    """Parse the strings in `written` that hold objects. Return (the parsed values by key, the fields about the risk).
 
-    `written` has those keys of `_PARSED` that the debug data has. A string that cannot be parsed is kept. A string that
-    holds an empty object is left out. All objects together have at most `MAX_KEYS` keys. The objects from short strings
-    get their keys first.
+    `written` has each key of `_PARSED` that the debug data has, with its value. A string that cannot be parsed is kept.
+    A string that holds an empty object is left out. All objects together keep at most `MAX_KEYS` keys; the objects from
+    short strings keep theirs first.
     """
     data: dict[str, Any] = {}
     left = KeysLeft(MAX_KEYS - len(written), fair=True)
@@ -126,8 +126,8 @@ def _pairs(written: str, parts: list[str], keys_left: KeysLeft) -> dict[str, str
     """Return the pairs in `written`, the text of a Java map such as `{New City=NEGATIVE}`. Return any other text
     unchanged.
 
-    `parts` is the text within the braces, split into the texts that should be pairs. `keys_left` means the same as in
-    `clean`.
+    `parts` is the text within the braces, split into the texts that should be pairs. `keys_left` is the number of keys
+    that may still be kept.
     """
     found: dict[str, str] = {}
     for part in parts:
@@ -168,8 +168,8 @@ def _rename(
 ) -> None:
     """Copy the keys of `value` to `into`, with underscores instead of spaces and dashes, at any depth.
 
-    If the new name of a key is in `taken`, or another key has this name, the value goes into the JSON text under
-    `REST`.
+    Keys in `left_out` are not copied. If the new name of a key is in `taken`, or another key has this name, the value
+    becomes a part of the JSON text under the key `REST`.
     """
     others: dict[str, Any] = {}
     for key, inner in value.items():

@@ -112,7 +112,7 @@ _copy_fields = copying_function(_field_target)
 def copy_objects(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) -> None:
     """Copy to `draft` the parts of the decoded event `raw` that are lists or may have any keys.
 
-    `flattened` has the same meaning as in the function `debug_data`.
+    If `flattened` is True, the debug data becomes one flattened object; if it is False, single fields.
 
     Raises:
         RecursionError: the event is nested too deeply.
@@ -171,14 +171,15 @@ def _event(draft: DocumentBuilder, event: Event, options: DocumentOptions) -> No
 
 
 def _device(raw: dict[str, Any], draft: DocumentBuilder) -> None:
-    """Copy those keys of `device` that are not in `FIELDS`. They keep Okta's names."""
+    """Copy the keys of `device` that are not in `FIELDS` to `draft`, under Okta's names."""
     others = {key: value for key, value in object_at(raw, "device").items() if key not in _DEVICE_NAMED}
     for key, value in (clean(others) or {}).items() if others else ():
         draft["okta.device"].setdefault(key, value)
 
 
 def _ip_chain(raw: dict[str, Any], draft: DocumentBuilder) -> None:
-    """Copy `ipChain` to `okta.request.ip_chain`. In the System Log it is in `request`, in an event hook in `client`."""
+    """Copy `ipChain` to `okta.request.ip_chain`. The System Log has `ipChain` in `request`, an event hook in
+    `client`."""
     chain = objects(object_at(raw, "request").get("ipChain")) or objects(object_at(raw, "client").get("ipChain"))
     hops = [_hop(hop) for item in chain if (hop := clean(item))]
     if hops:
@@ -233,7 +234,7 @@ def _target(item: dict[str, Any]) -> dict[str, Any]:
 def _as_text(values: dict[str, Any]) -> dict[str, str]:
     """Return `values` with each value as text.
 
-    The same attribute may be a string in one event and an object in another.
+    The reason: an attribute may be a string in one event and an object in another event.
     """
     return {key: value if type(value) is str else encode(value) for key, value in values.items()}
 

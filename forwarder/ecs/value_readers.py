@@ -44,12 +44,12 @@ _OUTCOMES = {"success": "success", "allow": "success", "failure": "failure", "de
 
 
 class KeysLeft:
-    """The number of keys that an object and the objects in it may still keep together.
+    """A budget of keys: how many keys an object and all objects in it, counted together, may still keep.
 
     Attributes:
         number: the number of keys; negative if there were too many.
-        fair: whether inner objects with few keys get their keys first, so that an object with too many keys takes none
-            from the others.
+        fair: whether inner objects with few keys use the budget first, so that an object with too many keys takes none
+            from the other objects.
     """
 
     __slots__ = ("fair", "number")
@@ -60,7 +60,7 @@ class KeysLeft:
 
 
 def _items(value: dict[str, Any], keys_left: KeysLeft) -> Iterable[tuple[str, Any]]:
-    """Return the items of `value`, in the order in which they use up `keys_left`."""
+    """Return the items of `value`. If `keys_left` is fair, the items that contain few keys come first."""
     if not keys_left.fair:
         return value.items()
     return sorted(value.items(), key=lambda item: _number_of_keys(item[1], MAX_DEPTH))
@@ -155,8 +155,8 @@ def json_object(value: Any) -> Any:
 def parsed_json(value: Any, room: int = MAX_DEPTH, keys_left: KeysLeft | None = None) -> Any:
     """Return the object or list in `value`, a JSON string. Empty values in it are kept, as Elastic does.
 
-    A string that cannot be parsed is returned unchanged. For a value that is not a string, the result is that of
-    `clean`. `room` and `keys_left` mean the same as in `clean`.
+    A string that cannot be parsed is returned unchanged. A value that is not a string is converted by the function
+    `clean`. `room` is the number of levels to keep, and `keys_left` the number of keys that may still be kept.
     """
     if type(value) is not str or value.lstrip()[:1] not in ("{", "["):
         return clean(value, room, keys_left)
@@ -210,7 +210,11 @@ def _clean_object(value: dict[str, Any], room: int, keys_left: KeysLeft) -> Any:
 
 
 def bounded(value: Any, room: int, keys_left: KeysLeft) -> Any:
-    """Return `value` as `clean` does, but with its empty strings, objects and lists. Only nulls are left out."""
+    """Return `value` without nulls, at any depth, and with valid field names. Empty strings, objects and lists stay.
+
+    Only `room` levels of objects and lists are kept; deeper levels become JSON text. Each object subtracts the number
+    of its own keys from `keys_left`.
+    """
     kind = type(value)
     if kind in (dict, list) and room <= 0:
         return _json_text(value)
@@ -233,11 +237,11 @@ def _json_text(value: Any) -> str | None:
 
 
 def with_fit_names(value: dict[str, Any], room: int, keys_left: KeysLeft) -> dict[str, Any]:
-    """Return `value` itself if all its keys are valid field names and `keys_left` allows that many keys. This is usual.
+    """Return `value` itself if all its keys are valid field names and `keys_left` allows that many keys.
 
-    Otherwise return a copy with valid names. In the copy, the key `REST` has one JSON text with two kinds of keys:
-    those beyond `keys_left`, and those whose name would be a field inside another key. `room` and `keys_left` mean the
-    same as in `clean`.
+    Otherwise return a copy with valid names. In the copy, the key `REST` has one JSON text with two kinds of keys: keys
+    beyond `keys_left`, and keys whose name would be a field inside another key. `room` is the number of levels that the
+    document may still have.
     """
     keys_left.number -= len(value)
     if keys_left.number >= 0 and _known_names.issuperset(value):

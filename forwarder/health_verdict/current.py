@@ -1,4 +1,4 @@
-"""Finds the problems that the current status shows. The module `recent` finds those that show only over time."""
+"""Finds the problems that the current status shows. The module `recent` finds problems that show only over time."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -90,7 +90,7 @@ def is_nearly_full(total: float, free: float) -> bool:
 def _room_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield a problem if the store or its disk is nearly full.
 
-    Yield nothing if events are refused already: `_store_problems` reports this.
+    Yield nothing if the forwarder already refuses events, because `_store_problems` reports this problem.
     """
     if not status["ready"]:
         return
@@ -224,8 +224,8 @@ def _org_problems(name: str, org: Mapping[str, Any], status: Mapping[str, Any]) 
 
 
 def _behind(log: Mapping[str, Any], status: Mapping[str, Any]) -> float:
-    """Return by how many seconds the store is behind the System Log. Before the first page, this is the time since the
-    start."""
+    """Return by how many seconds the store is behind the System Log. If no page was read yet, return the seconds since
+    the start."""
     behind: float | None = log.get("complete_up_to_seconds_ago")
     return status["uptime_seconds"] if behind is None else behind
 
@@ -233,8 +233,8 @@ def _behind(log: Mapping[str, Any], status: Mapping[str, Any]) -> float:
 def is_log_behind(log: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
     """Whether the store is further behind the System Log than `BEHIND` seconds.
 
-    In the first minute after a start, this counts only if the System Log cannot be read: the reading may still be
-    catching up.
+    In the first minute after a start, return True only if the System Log cannot be read, because the forwarder may
+    still be catching up.
     """
     return _behind(log, status) > BEHIND and bool(log["error"] or status["uptime_seconds"] > _CATCHING_UP)
 

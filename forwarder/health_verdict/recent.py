@@ -1,9 +1,10 @@
 """Finds the problems that show only over time: a counter that increased, or a state that lasts.
 
 Each problem belongs to an alert in config/prometheus/forwarder.rules.yml, and has the limits of the alert. A test
-compares the two files. Times are in seconds. A name such as `CALLS` is the period over which a counter is read. A name
-that ends in `_FOR` is the time for which a condition must hold, like `for` in the alert. A problem without such a time
-is shown as long as its alert: for the range of the alert's expression and its `keep_firing_for`.
+compares this module with that file. Times are in seconds. A name such as `CALLS` is the period over which a counter is
+read. A name that ends in `_FOR` is the time for which a condition must hold, like `for` in the alert. A problem without
+a `_FOR` time is shown as long as its alert fires: for the range of the alert's expression, plus the alert's
+`keep_firing_for`.
 """
 
 import re
@@ -56,7 +57,7 @@ _WATCHED = ("/api/v1/logs", "/api/v1/eventHooks")
 
 
 def recent_problems(status: Mapping[str, Any], samples: Samples) -> Iterator[Problem]:
-    """Yield the problems that `samples` show. Leave out those that the current state in `status` already shows."""
+    """Yield the problems that `samples` show. Leave out problems that the current state in `status` already shows."""
     for name in (*status["okta"], ""):
         if status["ready"]:
             yield from _refused_events(name, samples)
@@ -169,7 +170,7 @@ def _hook_problems(name: str, org: Mapping[str, Any], samples: Samples, status: 
 def _is_silent(name: str, samples: Samples) -> bool:
     """Whether no event of the org `name` has come in the last `SILENT + SILENT_FOR` seconds.
 
-    Return False if the forwarder has counted events of the org for a shorter time.
+    Also return False if the forwarder began to count events of the org only within this time.
     """
     sources = [labels for labels in samples.labels("events_received") if labels[0] == name]
     keys = [("events_received", *labels) for labels in sources]

@@ -48,8 +48,7 @@ class Verdict(msgspec.Struct, frozen=True):
 def problems(status: Mapping[str, Any], samples: Samples) -> list[Problem]:
     """Return the problems, critical ones first; empty if all is well.
 
-    `status` is the result of `Status.gather`. `samples` has the metrics of the last hours, and the newest sample is
-    current.
+    `status` is the result of `Status.gather`. `samples` has the metrics of the last hours; the newest sample is recent.
     """
     found = [*current_problems(status), *recent_problems(status, samples)]
     return sorted(found, key=lambda problem: problem.level is not Level.CRITICAL)

@@ -45,7 +45,7 @@ class ServerClient:
 
     Attributes:
         privileges: a sentence that says which privileges the credentials need.
-        right_address: what to give as the address if the server redirects to another one.
+        right_address: the address that the operator should give if the server redirects, as a phrase for the error.
     """
 
     product: ClassVar[str]
@@ -55,7 +55,7 @@ class ServerClient:
     def __init__(self, settings: ServerSettings, headers: Mapping[str, str], timeout: float = TIMEOUT) -> None:
         """Create the client, which sends `headers` with each request; no request is sent.
 
-        `timeout` is as TIMEOUT.
+        `timeout` is the number of seconds after which a request fails.
 
         Raises:
             SetupError: the certificates cannot be used.
@@ -128,7 +128,7 @@ class ServerClient:
             ) from None
 
     def fail(self, answer: ServerResponse, what: str) -> NoReturn:
-        """Raise SetupError with the reason in `answer`: the server did not do `what`."""
+        """Raise SetupError, which says that the server did not do `what`, and has the reason in `answer`."""
         if answer.status == 403:
             raise SetupError(
                 f"these credentials may not {what} (403). {self.privileges}. {self.product} says: {answer.message}"

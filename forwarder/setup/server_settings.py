@@ -13,10 +13,12 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 
 
 def base_url(url: str, credentials: str) -> str:
-    """Check the URL of a server, and return it without a slash at its end. `credentials` is as in `split_http_url`.
+    """Check the URL of a server, and return the URL without a slash at its end.
+
+    `credentials` says where credentials belong, for the text of the error.
 
     Raises:
-        ValueError: `split_http_url` does not accept `url`.
+        ValueError: `url` is not the URL of a server; or it has a query, a fragment or credentials.
     """
     split_http_url(url, credentials)
     return url.rstrip("/")
@@ -26,7 +28,8 @@ class ServerSettings(Section):
     """The address of a server, and the credentials for it: a key, or `user` and `password`.
 
     Attributes:
-        key_option: the option of the key, as in `--token`. The field of the same name has the key.
+        key_option: the command-line option for the key, such as `--token`. The field with the name of the option has
+            the key.
         key_name: what the server calls the key, with its article.
         ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
     """

@@ -16,7 +16,10 @@ TIMEOUT = 60.0
 
 
 class ElasticsearchAdmin:
-    """An `AdminApi` with the hosts, certificates and credentials of a sink. Use it as an async context manager."""
+    """A client for administrative requests that has the hosts, certificates and credentials of a sink.
+
+    Use it as an async context manager.
+    """
 
     def __init__(self, settings: ElasticsearchSinkSettings, timeout: float = TIMEOUT) -> None:
         """Create the client; the first call connects.

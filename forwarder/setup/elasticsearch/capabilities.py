@@ -22,9 +22,9 @@ _PROBE_PRIORITY = 1_999_999_987  # no other template should have it: Elasticsear
 async def check_privileges(cluster: Cluster, *, rollover: bool, ilm: bool) -> frozenset[str]:
     """Check that the credentials have every privilege that setup needs. If security is off, everything is allowed.
 
-    `rollover` and `ilm` say whether the privileges for a rollover and to read a lifecycle policy are needed. Return
-    the index patterns of our other data streams that the credentials may not update. Setup can still write the
-    templates for these patterns.
+    If `rollover` is True, setup needs the privileges for a rollover. If `ilm` is True, it needs the privilege to read a
+    lifecycle policy. Return the index patterns of the data streams for alerts, actions and health documents that the
+    credentials may not update. Setup can still write the templates for these patterns.
 
     Raises:
         MissingPrivilegeError: privileges are missing; the message names all of them.
@@ -70,7 +70,7 @@ async def find_capabilities(cluster: Cluster) -> Capabilities:
     """Find out which optional features the server has.
 
     Raises:
-        SetupError: the credentials lack a privilege for this, or the cluster has problems.
+        SetupError: the credentials lack a privilege that these requests need, or the cluster answers with an error.
     """
     return Capabilities(
         processors=await _processors(cluster),

@@ -1,7 +1,7 @@
-"""Our data streams, for Okta's events and for alerts, actions and health documents, and the templates that setup writes.
+"""The forwarder's data streams (Okta's events, alerts, actions, health documents), and the templates that setup writes.
 
-Each data stream has a component template and an index template. All use the same ingest pipeline: it adds to `source`
-and `user_agent` only if a document has them.
+Each data stream has a component template and an index template. All data streams use one ingest pipeline. The pipeline
+adds fields to the objects `source` and `user_agent` of a document, but only if the document has these objects.
 """
 
 from collections.abc import Iterable
@@ -24,9 +24,9 @@ class DataStream(msgspec.Struct, frozen=True):
         name: the name of the index template.
         dataset: the middle part of the name of the data stream.
         types: dotted name of a field → its type, for each field of the documents.
-        kind: the first part of the name of the data stream.
+        kind: the first part of the name of the data stream, such as `logs`.
         module: the value of `event.module` in each document.
-        free: the objects of the documents that may have any keys.
+        free: the names of the objects in the documents that may have any keys.
     """
 
     name: str
@@ -52,7 +52,7 @@ class DataStream(msgspec.Struct, frozen=True):
         return f"{self.name}@custom"
 
     def mapping(self, missing: Iterable[str] = ()) -> Mapping:
-        """Return the mapping of the documents. `missing` are the types that the server does not have."""
+        """Return the mapping of the documents. `missing` has the field types that the server does not have."""
         values = {
             "data_stream.type": self.kind,
             "data_stream.dataset": self.dataset,

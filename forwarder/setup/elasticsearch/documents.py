@@ -11,7 +11,7 @@ from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 async def find_documents(
     settings: ElasticsearchSinkSettings, stream: str, ids: Collection[str], timeout: float
 ) -> dict[str, str]:
-    """Find the documents with these `ids` in the data stream `stream`, and return id → index of each.
+    """Find the documents with these `ids` in the data stream `stream`. Return the name of each document's index, by id.
 
     Ids that no document has are left out.
 

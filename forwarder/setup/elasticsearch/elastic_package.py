@@ -1,4 +1,4 @@
-"""Finds Elastic's own Okta integration: if it is installed, the data stream is created by its index template, not by ours."""
+"""Finds Elastic's own Okta integration. If it is installed, its index template creates the data stream, not ours."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from forwarder.setup.elasticsearch.data_streams import EVENTS
 
 
 class Template(msgspec.Struct, frozen=True):
-    """An existing index template. `meta` is its `_meta`; `settings` are those of its indices, with dotted names."""
+    """An existing index template. `meta` is its `_meta`; `settings` are its index settings, with dotted names."""
 
     name: str
     patterns: list[str]
@@ -23,7 +23,7 @@ class Template(msgspec.Struct, frozen=True):
         return template_bodies.version_of(self.meta) is not None
 
     def covers(self, pattern: str) -> bool:
-        """Whether a name can match both this template and `pattern`."""
+        """Whether any name matches both `pattern` and one of this template's patterns."""
         return any(patterns_overlap(mine, pattern) for mine in self.patterns)
 
 
@@ -70,7 +70,7 @@ def conflicts(templates: Sequence[Template], data_stream: str) -> list[str]:
 
 
 def patterns_overlap(one: str, other: str) -> bool:
-    """Whether a name can match both patterns. In a pattern, `*` stands for any characters.
+    """Whether any name matches both patterns. In a pattern, `*` stands for any characters.
 
     Each pair of positions in the two patterns is visited at most once. So the time is at most proportional to the
     product of the two lengths.

@@ -30,7 +30,10 @@ _DEBUG = "okta.debug_context.debug_data"
 
 
 def by_type(names: Mapping, below: str = "") -> dict[str, str]:
-    """Return dotted name → type. `names` has the names for each type, separated by blanks; `below` is put before each."""
+    """Return the type of each field, by dotted name.
+
+    `names` has, for each type, the names of its fields, separated by blanks. `below` is put before each name.
+    """
     return {f"{below}{name}": kind for kind, listed in names.items() for name in listed.split()}
 
 
@@ -164,7 +167,8 @@ def _field(name: str, kind: str, lacking: frozenset[str], values: Mapping) -> Ma
 
 
 def _dynamic_templates(free: Collection[str]) -> list[Mapping]:
-    """Return dynamic templates that map each key of a free object as keyword, because its values may have any type."""
+    """Return dynamic templates that map each key of the objects in `free` as `keyword`, because a key's values may have
+    any type."""
     keyword = {"type": "keyword", "ignore_above": IGNORE_ABOVE}
     return [
         {path.replace(".", "_"): {"path_match": f"{path}.*", "match_mapping_type": "*", "mapping": keyword}}

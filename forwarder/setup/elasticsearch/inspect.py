@@ -22,8 +22,8 @@ _TYPES = {"source.ip": "ip", "@timestamp": "date", "user.name": "keyword"}
 
 
 class Deviation(msgspec.Struct, frozen=True):
-    """A difference between the cluster and what `setup` would write. If `severe`, rules miss events because of it, now
-    or later."""
+    """A difference between the cluster and what `setup` would write. `severe` says whether the difference makes rules
+    miss events, now or later."""
 
     severe: bool
     text: str

@@ -24,7 +24,11 @@ class About(msgspec.Struct, frozen=True):
 
 
 class Privileges(msgspec.Struct, frozen=True):
-    """The response to `_has_privileges`: privilege → whether the credentials have it; those of `index` by pattern."""
+    """The response to `_has_privileges`.
+
+    `cluster` says of each cluster privilege whether the credentials have it. `index` says this of index privileges, for
+    each index pattern.
+    """
 
     has_all_requested: bool
     cluster: dict[str, bool] = {}
@@ -72,13 +76,13 @@ class Nodes(msgspec.Struct, frozen=True):
 
 
 class TemplatePart(msgspec.Struct, frozen=True):
-    """The part of a template that indices get. `settings` have dotted names."""
+    """The part of a template that each new index gets. The keys of `settings` are dotted names."""
 
     settings: dict[str, Any] = {}
 
 
 class IndexTemplate(msgspec.Struct, frozen=True, rename={"meta": "_meta"}):
-    """What decides whether a template of any owner creates a data stream."""
+    """The parts of an index template that decide whether this template creates a data stream."""
 
     index_patterns: list[str]
     priority: int | None = None
@@ -129,7 +133,8 @@ class _DataStream(msgspec.Struct, frozen=True):
 
 
 class Resolved(msgspec.Struct, frozen=True):
-    """The response to `_resolve/index`: what has the name, or matches it."""
+    """The response to `_resolve/index`: the indices, aliases and data streams that have the requested name or match
+    it."""
 
     indices: list[Any] = []
     aliases: list[Any] = []
@@ -181,7 +186,7 @@ class Lifecycles(msgspec.Struct, frozen=True):
 
 
 def read(body: Any, kind: type[T], what: str) -> T:
-    """Return the response `body` as `kind`. `what` is the request.
+    """Return the response `body` as `kind`. `what` names the request, for the text of an error.
 
     Raises:
         SetupError: `body` has another form.

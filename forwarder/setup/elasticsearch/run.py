@@ -161,8 +161,8 @@ async def _write(
     report: Reporter,
     streams: Sequence[DataStream],
 ) -> bool:
-    """Write the pipeline and the templates of `streams`. Then update these data streams, as far as the credentials
-    allow it. Return whether documents can be written to all of them."""
+    """Write the pipeline and the templates of `streams`. Then update the data streams in `streams`, as far as the
+    credentials allow it. Return whether documents can be written to all these data streams."""
     steps = [await pipeline_step(cluster, has), *await template_steps(cluster, has, options.retention, streams)]
     for step in steps:
         await step.take(cluster, options, report)
@@ -224,7 +224,9 @@ class SetupStep(msgspec.Struct, frozen=True):
 async def template_steps(
     cluster: Cluster, has: Capabilities, retention: Retention, streams: Sequence[DataStream]
 ) -> list[SetupStep]:
-    """Return a step for each template of `streams`, in the order of writing. They must be written after the pipeline.
+    """Return a step for each template of `streams`, in the order of writing.
+
+    The pipeline must be written before the templates.
 
     Raises:
         SetupError: a template with one of these names was created by someone else or by a newer version of setup.
@@ -253,7 +255,8 @@ async def _template_step(cluster: Cluster, name: str, wanted: Body) -> SetupStep
 
 
 async def pipeline_step(cluster: Cluster, has: Capabilities) -> SetupStep:
-    """Return the step for the pipeline. Raises SetupError as `template_steps` does."""
+    """Return the step for the pipeline. Raise SetupError if someone else or a newer version of setup created the
+    pipeline."""
     path = f"/_ingest/pipeline/{template_bodies.NAME}"
     found = await cluster.find(path, Pipelines) or {}
     stored = found.get(template_bodies.NAME)
@@ -261,8 +264,8 @@ async def pipeline_step(cluster: Cluster, has: Capabilities) -> SetupStep:
 
 
 def _own_step(what: str, path: str, stored: Body | None, wanted: Body) -> SetupStep:
-    """Return the step for an object. Raise SetupError if the object exists, but this version or an older one of setup
-    did not create it."""
+    """Return the step for an object. Raise SetupError if the object was created by someone else or by a newer version
+    of setup."""
     if stored is None:
         return SetupStep(what, path, stored, wanted)
     version = template_bodies.version_of(stored.get("_meta"))

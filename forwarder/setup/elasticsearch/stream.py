@@ -15,7 +15,7 @@ async def sync_data_stream(cluster: Cluster, name: str, wanted: str | None, opti
     written to the data stream; True if it does not exist yet.
 
     Raises:
-        SetupError: Elasticsearch refused a request, such as that for a rollover or a new retention.
+        SetupError: Elasticsearch refused a request, such as a rollover or a change of the retention.
     """
     found = await cluster.find(f"/_resolve/index/{name}", Resolved) or Resolved()
     if found.indices or found.aliases:

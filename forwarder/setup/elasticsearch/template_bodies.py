@@ -1,6 +1,7 @@
 """Builds what setup writes, as JSON values: an ingest pipeline, component templates and index templates.
 
-Each object is built in the form that Elasticsearch returns, so that a later run can compare the two.
+Each object is built in the form that Elasticsearch returns, so that a later run can compare the built and the stored
+object.
 
 The pipeline is the index's *default* pipeline, not its final one, because a final pipeline cannot be skipped. It would
 also run on documents that are reindexed or restored, and overwrite their `event.ingested`; and if the pipeline had a
@@ -213,7 +214,7 @@ def component_body(fields_mapping: Body, has: Capabilities, retention: Retention
 def template_body(pattern: str, component: str, custom: str, has: Capabilities, retention: Retention) -> Body:
     """Build an index template for `pattern` that contains the component templates `component` and `custom`.
 
-    `custom` is the operator's own, and need not exist.
+    The operator may create the component template `custom`; it need not exist.
     """
     optional = ["logs@custom", custom]
     composed = [*(name for name in STACK_BEFORE if name in has.components), component, *optional]

@@ -101,7 +101,8 @@ def setup(settings: GrafanaSettings, dashboards: list[Json], report: Reporter, *
 
 
 class _Writer:
-    """Writes data sources, the folder and dashboards if they differ, and reports that. In a dry run, it only reports."""
+    """Writes data sources, the folder and dashboards that differ, and reports each change. In a dry run, it only
+    reports."""
 
     def __init__(self, grafana: Grafana, settings: GrafanaSettings, report: Reporter, *, dry_run: bool) -> None:
         self._grafana = grafana

@@ -1,4 +1,4 @@
-"""Compares the admin roles of the service app with what the configured actions need, changes them, and compares again."""
+"""Compares the admin roles of the service app with what the configured actions need, and changes the roles."""
 
 from collections.abc import Sequence
 
