@@ -1,4 +1,5 @@
-"""An action: a call that a reaction makes because of an alert. docs/reactions.md shows the states of an action.
+"""Defines an action: a call, for example to Okta's API, that a reaction (a configured answer to alerts) makes because
+of an alert. docs/reactions.md shows the states of an action.
 
 Each action is a row in the store. The row is on disk (fsynced) before the call is sent, and every later change of the
 action is written to the row.
@@ -16,8 +17,8 @@ from forwarder.core.time import Micros
 
 
 class EffectKind(StrEnum):
-    """The way in which the effect of an action ends. The code fixes the kind of each action, because no configuration
-    can make an action reversible."""
+    """The way in which the effect of an action ends. The kind of each action is fixed in the code, because no
+    configuration can make an action reversible."""
 
     QUIET = "quiet"
     """The action only reports something. No limit counts such an action, and the age of the event does not matter.
@@ -90,8 +91,8 @@ class Outcome(StrEnum):
 
 
 class Reason(StrEnum):
-    """The reason why an action was refused or waits. The reasons of the guards come first, in the order in which the
-    guards run, then the other reasons."""
+    """The reason why an action was refused or waits. The reasons of the guards (the checks that an action must pass)
+    come first, in the order in which the guards run. The other reasons follow."""
 
     OFF = "off"
     PAUSED = "paused"
@@ -193,16 +194,18 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
         rule, title: the ID and the title of the alert's rule.
         alert: the uuid of the alert.
         events: the uuids of the alert's last events. The last of these events completed the alert.
-        published: when the last event happened. If this time is too long ago, the action is late.
-        late: whether the alert is marked as late, because its event was already old when the forwarder received the
-            event.
-        made_by: what caused the last event: the IDs of the event's actor, API token and transaction.
-        trigger: the event type of the last event.
+        published: when the last of `events` happened. The deadline of an action that needs no approval counts from this
+            time.
+        late: whether the alert is marked as late, because the event that completed the alert was already old when the
+            forwarder received the event.
+        made_by: the IDs of the actor, the API token and the transaction of the last of `events`.
+        trigger: the event type of the last of `events`.
         name: the name of the action, one of `KINDS`.
         settings: the settings of the action in the rule: `for` (in seconds), `group`, `by`, `to`, …
         mode: the mode in which the action was planned: `shadow` or `enforce`.
         subject: the body of the alert, if the action needs more of the alert than this row has; else empty.
-        parent: the key of the prompt whose answer planned this action; empty if the rule planned it.
+        parent: the key of the prompt (an action that asks a user a question) whose answer led to this action; empty if
+            no prompt led to this action.
         due: when the action must be processed next; None if the action has ended or waits for an operator.
         attempts: the number of tries that have failed since the last success.
         before, after: the state of the target before and after the call.
@@ -266,8 +269,8 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def follows_answer(self) -> bool:
-        """Whether the answer to a prompt planned this action. False for a notification about an approval, although such
-        a notification has a `parent` too."""
+        """Whether the answer to a prompt led to this action. False for a notification about an approval, although a
+        notification about an approval has a `parent` too."""
         return bool(self.parent) and "about" not in self.settings
 
     @property
@@ -301,15 +304,16 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class ClaimReader(Protocol):
-    """The methods of the store that the guards use. Each method raises StoreError if the store cannot be used."""
+    """The methods of the store that the guards (the checks before an action) use. Each method raises StoreError if the
+    store cannot be used."""
 
     async def claims(self, org: str, uuids: Sequence[str]) -> Mapping[str, Claim]:
-        """Return the claims about the events `uuids` of `org`, by uuid. The result leaves out events that the store
-        does not know."""
+        """Return a `Claim` for each of the events `uuids` of `org`, by uuid. The result has no entry for an event that
+        the store does not know."""
 
     async def users_at(self, org: str, address: str, since: Micros) -> int:
-        """Return the number of users of `org` that had a successful event from the IP address `address` at the time
-        `since` or later."""
+        """Return the number of users of `org` that have an event with a successful outcome from the IP address
+        `address` at the time `since` or later."""
 
 
 class ActionStore(ClaimReader, Protocol):
@@ -321,12 +325,12 @@ class ActionStore(ClaimReader, Protocol):
     async def commit_actions(self, batch: Batch, actions: Sequence[Action]) -> frozenset[str]:
         """Store `actions`, append the events of `batch` and set the cursor of `batch`, in one transaction.
 
-        An action replaces the stored action with the same key. Exception: a PLANNED action is not stored if the store
-        already has an action with its key. Return the keys of the actions that were not stored.
+        An action replaces the stored action with the same key. Exception: an action in the state PLANNED is not stored
+        if the store already has an action with the same key. Return the keys of the actions that were not stored.
 
         Raises:
             StoreError: the commit failed, or it is unknown whether the commit succeeded. The call may be repeated: if
-                the first call has committed the PLANNED actions, the second call does not store them again.
+                the first call has committed the PLANNED actions, the second call does not store these actions again.
         """
 
     async def cursor(self, name: str) -> str | None:

@@ -1,8 +1,8 @@
 """Converts an action to text, to JSON (for lists and exports), and to an event. docs/mapping.md shows the event's JSON.
 
-The forwarder stores each visible change of an action as an event in the format of Okta's events. The event's actor is
-the forwarder, the target is the user, the `eventType` is `forwarder.action`, and the action itself is under
-`forwarder.action`.
+The forwarder stores each visible change of an action as an event in the format of Okta's events. The actor of the event
+is the forwarder. The target is the user whom the action concerns, if there is one. The `eventType` is
+`forwarder.action`, and the field `forwarder.action` has the action itself.
 """
 
 from typing import Any
@@ -99,8 +99,8 @@ def state_text(action: Action) -> str:
 
 
 def reason_of(action: Action) -> str:
-    """Return what undid `action`, if its effect has ended; else the reason why it was refused or waits; the empty
-    string if there is no such reason."""
+    """Return what undid `action`, if the effect of `action` has ended; otherwise the reason why `action` was refused or
+    waits. Return the empty string if nothing undid `action`, or if there is no such reason."""
     return action.undone_by.partition(":")[0] if action.end else str(action.reason or "")
 
 
@@ -134,8 +134,8 @@ def _approval(approval: Approval) -> dict[str, Any]:
 def to_event(action: Action, at: Micros) -> Event:
     """Return the event that describes the last change of `action`. `at` is the time of the change.
 
-    The event of the same change of the same action always has the same uuid. So if the forwarder stores the event again
-    after a crash, the second copy counts as a duplicate.
+    The uuid of the event is computed from the action and its change. So if the forwarder stores the event again after a
+    crash, both copies have one uuid, and the second copy counts as a duplicate.
     """
     change = change_of(action)
     until = action.approval.until if action.approval and change == Waits.APPROVAL else action.undo_due
@@ -159,8 +159,8 @@ def to_event(action: Action, at: Micros) -> Event:
 
 
 def _without_large_values(shown: dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON object `shown` of an action. If the body of the request or the state of the target is larger than
-    _MAX_BYTES, replace it with a note about its size."""
+    """Return `shown`, the JSON object of an action, without large values: the body of the request, the state `before`
+    and the state `after` are each replaced by a note about the size if they are larger than _MAX_BYTES."""
     request = shown.get("request")
     if request and "body" in request:
         shown["request"] = request | {"body": _value_or_note(request["body"])}

@@ -1,8 +1,8 @@
 """The type of an alert (the finding of a rule), and its conversion to an event. docs/mapping.md shows the event's JSON.
 
 The event of an alert has some keys of the Okta event that completed the alert (`actor`, `client`, `target`, …), so that
-code for Okta's events can also read alerts. The `eventType` is `forwarder.alert`, and the finding itself is under
-`forwarder.alert`.
+code for Okta's events can also read alerts. The `eventType` is `forwarder.alert`, and the field `forwarder.alert` has
+the finding itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,10 +50,10 @@ class RuleInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         level: the severity of the rule, a level of Sigma (a key of `SEVERITIES`).
-        kind: `event` for a rule about single events; for a correlation, its type.
+        kind: `event` for a rule about single events; for a correlation rule, the type of the correlation.
         references: URLs of pages about the rule.
         ruleset: the name of the file that contains the rule.
-        aliases: the fields that each alias stands for, by alias, for the aliases in the group of the alert.
+        aliases: for each alias in the group of the alert, the fields that the alias stands for.
     """
 
     id: str
@@ -85,7 +85,8 @@ class Alert(msgspec.Struct, frozen=True):
         first: the uuid of the first event in the window.
         events: the uuids of the last events in the window, oldest first, at most `MOST_EVENTS`.
         count: the number that the rule's condition compares: the number of events, of values or of rules in the window.
-        matched: the number of events that matched since the last alert of this rule and group, including the window.
+        matched: the number of events that matched since the last alert of this rule and group, including the events in
+            the window.
         held_back: the number of alerts of this rule and group that were not stored, because they came too soon after
             the last alert.
         late: whether the last event was older than `rules.late` when the forwarder received it. Reactions ignore a late
@@ -113,8 +114,8 @@ class Alert(msgspec.Struct, frozen=True):
 def to_event(alert: Alert, trigger: Mapping[str, Any], at: Micros, *, mode: str = "alert") -> Event:
     """Return `alert` as an event to store.
 
-    `trigger` is the decoded Okta event that completed the alert. `at` is the current time. `mode` is
-    `forwarder.alert.mode` of the event.
+    `trigger` is the decoded Okta event that completed the alert. `at` is the current time. `mode` is the value for the
+    field `forwarder.alert.mode` of the returned event.
     """
     body = msgspec.json.encode(
         {
@@ -149,8 +150,8 @@ def to_event(alert: Alert, trigger: Mapping[str, Any], at: Micros, *, mode: str 
 
 
 def code_of(uuid: str) -> str:
-    """Return the 4-character code of the alert with the uuid `uuid`. A prompt about the alert shows this code on the
-    user's phone."""
+    """Return the 4-character code of the alert with the uuid `uuid`. If the user is asked about the alert, the user's
+    phone shows this code."""
     drawn = int.from_bytes(sha256(b"code:" + uuid.encode()).digest())
     return "".join(_CODE_LETTERS[drawn >> 5 * position & 31] for position in range(4))
 

@@ -1,5 +1,5 @@
-"""Collects the body of a request or a response up to a maximum size, also after inflating: a kilobyte of gzip can
-become a gigabyte."""
+"""Collects the body of a request or a response up to a maximum size. The maximum also applies to the inflated body,
+because a kilobyte of gzip can become a gigabyte."""
 
 import zlib
 
@@ -32,8 +32,8 @@ class BoundedBody:
     """
 
     def __init__(self, content_encoding: str, limit: int) -> None:
-        """Start with an empty body. `content_encoding` is the value of the header `Content-Encoding`; empty if there is
-        no such header.
+        """Start with an empty body. `content_encoding` is the value of the header `Content-Encoding`, or empty if the
+        message does not have this header. `limit` is the maximum size in bytes.
 
         Raises:
             BodyEncodingError: the encoding is neither gzip nor identity.
@@ -52,7 +52,7 @@ class BoundedBody:
 
         Raises:
             BodyTooLargeError: the body is larger than the limit.
-            BodyEncodingError: the body is not valid gzip, or has too many members.
+            BodyEncodingError: the body is not valid gzip, or has too many gzip members.
         """
         self._received += len(piece)
         if self._received > self._limit:

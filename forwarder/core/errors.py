@@ -60,7 +60,7 @@ class StoreFullError(StoreError):
 
 
 class StoreTooSmallError(StoreFullError):
-    """A batch is too large for `store.max_size`, even if every sink has received all stored events."""
+    """A batch is too large for `store.max_size`. It would not fit even if every sink had received all stored events."""
 
 
 class StoreTimeoutError(StoreError):
@@ -85,7 +85,7 @@ class SetupError(ForwarderError):
 
 
 class OktaError(ForwarderError):
-    """A call of Okta's API failed. The subclasses say how."""
+    """A call of Okta's API failed. Each subclass stands for one kind of failure."""
 
 
 class OktaRefusedError(OktaError):

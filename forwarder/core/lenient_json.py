@@ -42,8 +42,8 @@ def replace_lone_surrogates(text: bytes, limit: int | None = _MAX_ESCAPES) -> by
 
 
 def replace_lone_surrogates_in_steps(text: bytes, limit: int | None = None) -> Generator[None, None, bytes | None]:
-    """Return the result of `replace_lone_surrogates`, from a generator that yields about every millisecond, so that
-    other tasks can run."""
+    """Do what `replace_lone_surrogates` does, as a generator. It yields about every millisecond, so that other tasks
+    can run, and returns the result at the end."""
     repaired: bytearray | None = None
     at = examined = steps = 0
     while at < len(text) and examined != limit:

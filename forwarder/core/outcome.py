@@ -61,9 +61,9 @@ class BatchResult(msgspec.Struct, frozen=True):
         retry: the seqs of the events that must be sent again.
         rejected: the events that the sink will never accept. They become dead letters.
         reason: why the events of `retry` must be sent again; None if `retry` is empty.
-        detail: the sink's own text about the events of `retry` or about the unattributed events, for a log line and the
-            status page; empty if the sink sent no text.
-        hint: what an operator should do; empty if `reason` already makes this clear.
+        detail: the sink's own text about the events that `retry` or `unattributed` names or counts, for a log line and
+            the status page; empty if the sink sent no text.
+        hint: what an operator should do; empty if `reason` already says what to do.
         wait: the number of seconds that the sink asked the forwarder to wait (`Retry-After`); None if the sink asked
             for no wait.
         pause: whether the sink must be paused, because an operator must act (401, 403, 404, redirect). The worker then

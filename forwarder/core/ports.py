@@ -23,9 +23,9 @@ class Batch(msgspec.Struct, frozen=True):
         malformed: elements that are not events. They become dead letters of the receiver.
         source: the source of the malformed elements; an event has its own `source`.
         cursor: the name and the value of a cursor, which is stored in the same transaction; None to store no cursor.
-        expected_by_hook: the uuids of the events that our hook should deliver too. If the store does not have such an
-            event yet, the event is pending until the hook delivers the event, or until `mark_missed` marks the event as
-            missed.
+        expected_by_hook: the uuids of the events that our hook should deliver too. If the store does not have one of
+            these events yet, the event is pending until the hook delivers the event, or until `mark_missed` marks the
+            event as missed.
     """
 
     events: Sequence[Event] = ()
@@ -41,7 +41,7 @@ class Batch(msgspec.Struct, frozen=True):
 
     def split(self, most: int) -> Iterator["Batch"]:
         """Yield the batch in parts of up to `most` events and up to `most` malformed elements. Only the last part has
-        the cursor, so the cursor is not stored before all events are."""
+        the cursor, so the cursor is not stored before all events are stored."""
         for first in range(0, self.length, most):
             last = first + most
             yield Batch(
@@ -92,7 +92,8 @@ class EventStore(Protocol):
         """Return the last value that was stored for the cursor `name`; None if no value was stored."""
 
     async def mark_missed(self, org: str, before: Micros) -> int:
-        """Mark as missed the pending events of `org` that were published and received before the time `before`.
+        """Mark as missed the pending events of `org` that were published and received before the time `before`. An
+        event is pending if it came from the System Log, but the hook should have delivered it and has not done so.
 
         Return the number of events that were marked.
         """
@@ -116,7 +117,7 @@ class Settlement(msgspec.Struct, frozen=True):
         unattributed_detail: the sink's message about the unattributed events; empty if there are no such events.
         replayed: the seqs of replays that were delivered.
         dead_again: the replays that were rejected again.
-        filtered_replays: the seqs of replays that the sink's settings exclude since their rejection.
+        filtered_replays: the seqs of replays that are not sent, because the sink's settings now exclude their events.
     """
 
     position: int
@@ -136,7 +137,7 @@ class DeadLetterSelection(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
     Attributes:
         ids: the ids of the dead letters that match.
-        sink: the name of the sink that rejected the event; `receiver` for malformed events.
+        sink: the name of the sink that rejected the event; the text `receiver` for malformed events.
         reason: the reason of the rejection, a value of `core.outcome.RejectReason`.
         last: the highest id that matches. Dead letters that were added later have higher ids.
         until: the latest time of the last rejection. An event that was rejected, or rejected again, after this time
@@ -162,10 +163,11 @@ class EventLog(Protocol):
         """
 
     async def replays(self, *, limit: int) -> list[StoredEvent]:
-        """Return up to `limit` events of dead letters that an operator sends again, oldest first."""
+        """Return up to `limit` events that the sink must get again because an operator asked for it, oldest first."""
 
     async def settle(self, settlement: Settlement) -> None:
-        """Commit the sink's results. The sink never gets these events again, except as replays.
+        """Commit the results in `settlement`. The sink never gets the events of `settlement` again, except if an
+        operator asks to send them again.
 
         Raises:
             ValueError: the numbers of `settlement` contradict each other, so an event would be lost or counted twice.
@@ -195,8 +197,8 @@ class Sink(Protocol):
         """
 
     async def close(self) -> None:
-        """Close connections and files. A second call does nothing. A call without an earlier call of `send` is allowed
-        too."""
+        """Close connections and files. A second call does nothing. The method may be called even if `send` was never
+        called."""
 
 
 class Clock(Protocol):

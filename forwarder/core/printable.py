@@ -1,5 +1,5 @@
-"""Makes text safe to print on a terminal. Others choose the text of events, names of hooks and errors of sinks, so the
-text may contain characters that control the terminal."""
+"""Makes text safe to print on a terminal. The text of events, the names of hooks and the errors of sinks come from
+outside, so they may contain characters that control the terminal."""
 
 import json
 import re

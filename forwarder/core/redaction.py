@@ -115,8 +115,8 @@ class Redactor:
         return shown[:limit]
 
     def redact_all(self, value: Any) -> Any:
-        """Return the JSON value `value` with all strings redacted, except the keys of objects. A value that JSON does
-        not have becomes a redacted text."""
+        """Return the JSON value `value` with all strings redacted, except the keys of objects. A value of a type that
+        JSON does not have is converted to a string and redacted."""
         if value is None or isinstance(value, int | float):
             return value
         if isinstance(value, Mapping):

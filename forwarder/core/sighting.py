@@ -1,4 +1,4 @@
-"""The type of a sighting: the record that a user was seen with a value, such as a country. The rules store
+"""The type of a sighting: the record that a user was seen with a value, such as a country. The detection rules store
 sightings."""
 
 import msgspec
@@ -19,8 +19,10 @@ class Sighting(msgspec.Struct, frozen=True):
         org: the name of the user's org.
         user: Okta's ID of the user.
         kind: what the value is, for example a country.
-        since: when the user was first seen with the value. After a long time without the value, `since` starts again.
-        last: when the user was last seen with the value. If this happens often, `last` is not updated each time.
+        since: when the user was first seen with the value. If the user is not seen with the value for a long time, the
+            next sighting counts as the first.
+        last: when the user was last seen with the value. If the user is often seen with the value, `last` is not
+            updated each time.
         data: more about the value; empty for most kinds.
     """
 

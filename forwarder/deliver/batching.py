@@ -22,9 +22,8 @@ class Pending(msgspec.Struct, gc=False):
         max_batch: the largest number of events in a batch with this event; 0 for the usual limit. A failed batch is
             halved again and again in order to find one bad event. Only the events of the failed batch get a smaller
             `max_batch`, so all other batches keep their size.
-        failed_requests: the number of requests with this event that failed as a whole.
-        failed_after: the number of batches that the sink had accepted at the time when a request with this event last
-            failed as a whole.
+        failed_requests: the number of requests with this event in which the whole request failed.
+        failed_after: how many batches the sink had accepted when a whole request with this event last failed.
         lone_tries: the number of requests with only this event that failed while the sink accepted other events.
     """
 
@@ -38,9 +37,9 @@ class Pending(msgspec.Struct, gc=False):
 
     @property
     def is_suspect(self) -> bool:
-        """Whether at least two requests with this event failed as a whole, perhaps because of this event.
+        """Whether at least two whole requests with this event failed, perhaps because of this event.
 
-        Such an event is called a suspect. A suspect is only sent together with other suspects.
+        If so, the event is called a suspect. A suspect is only sent alone or together with other suspects.
         """
         return self.failed_requests > 1
 
@@ -63,9 +62,9 @@ class AdaptiveBatchSize:
     """Chooses `current`, the number of events in the next batch.
 
     `current` is halved when a batch was too large or timed out, and grows when the sink accepts batches. A server
-    rejects a batch as too large because of a fixed limit. So after such a rejection, `current` grows slowly: otherwise
-    the server would reject every second batch. The cause of a timeout is most often an outage. So after a timeout,
-    `current` doubles with each accepted batch.
+    rejects a batch as too large because of a fixed limit. So after a batch was too large, `current` grows slowly:
+    otherwise the server would reject every second batch. The cause of a timeout is most often an outage. So after a
+    timeout, `current` doubles with each accepted batch.
     """
 
     def __init__(self, limit: int) -> None:
@@ -140,6 +139,6 @@ class RetryQueue:
 
 
 def accepts_new_events(batch: Sequence[Pending]) -> bool:
-    """Return whether new events of the log may be added to `batch`: not to a batch of replays, nor to a half of a
-    failed batch."""
+    """Return whether new events of the log may be added to `batch`. The result is False if `batch` consists of replays,
+    or if it is a half of a failed batch."""
     return not batch or batch[0].kind == (False, 0)

@@ -85,7 +85,7 @@ class Health:
 
     @property
     def failing(self) -> bool:
-        """Whether the sink failed as a whole, not only for single events, and has not worked since."""
+        """Whether the sink fails: a whole request failed, and the sink has not worked since then."""
         return self.attempt > 0
 
     @property
@@ -95,8 +95,8 @@ class Health:
 
     @property
     def state(self) -> SinkState:
-        """RUNNING while the sink works, else RETRYING or PAUSED. This class does not know when the worker is IDLE or
-        STOPPED."""
+        """RUNNING while the sink works; RETRYING or PAUSED while the sink fails. The states IDLE and STOPPED are never
+        returned, because only the worker knows them."""
         if not self.failing:
             return SinkState.RUNNING
         return SinkState.PAUSED if self._paused else SinkState.RETRYING
@@ -107,8 +107,8 @@ class Health:
         return max(0.0, self.resume_at - self._clock.monotonic()) if self.failing else None
 
     def failed(self, result: BatchResult) -> None:
-        """Record and log that the sink failed as a whole, and set the time of the next try. The delay until then grows
-        with each failure in a row."""
+        """Record and log that the sink failed as a whole, and set the time of the next try. The delay before the next
+        try grows with each failure in a row."""
         now = self._clock.monotonic()
         if not self.failing:
             self._failing_since = now
@@ -136,9 +136,10 @@ class Health:
             self._failure_logger.warning(text, action="sink_failing", **fields)
 
     def retry_delay(self, attempt: int, result: BatchResult) -> float:
-        """Return the delay, in seconds, before the retry of events that failed while the sink accepted other events.
+        """Return the delay, in seconds, before events are sent again that failed while the sink accepted other events.
 
-        `attempt` is the number of failed tries of these events so far. `result.detail` becomes `last_failure`.
+        `attempt` is the number of failed tries of the events so far. The method also stores `result.detail` as
+        `last_failure`.
         """
         self.last_failure = result.detail
         return self._backoff.delay(attempt, self._random(), result.wait)
@@ -160,8 +161,8 @@ class Health:
         """Record that the sink works. `delivered` is whether the sink has accepted events; if not, it has only rejected
         single events.
 
-        If the sink was failing, the recovery is logged: at once, or after too many recoveries in a short time, at a
-        later call of this method.
+        If the sink was failing, the recovery is logged. It is usually logged at once. After too many recoveries in a
+        short time, it is logged by a later call of this method.
         """
         now = self._clock.monotonic()
         if self.failing:
@@ -185,8 +186,8 @@ class Health:
     def rejected(self, events: int, detail: str) -> None:
         """Count rejected events, and log their number at most once in 5 minutes.
 
-        `events` is the number of events that the sink has just rejected. `detail` is the sink's text about one of these
-        events.
+        `events` is the number of events that the sink has just rejected. `detail` is the sink's text about one of the
+        rejected events.
         """
         self._rejections += events
         now = self._clock.monotonic()

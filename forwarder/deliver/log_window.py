@@ -3,11 +3,13 @@ the newest event that was read for the sink.
 
 This module uses no I/O. No event is lost, because of three invariants:
 
-- An event that was read is unfinished until it is delivered, rejected or filtered. A retry does not finish it.
+- An event that was read is unfinished until it is delivered, rejected, or excluded by the sink's settings. A retry does
+  not finish the event.
 - The position moves only over finished events, in the order of the log, and only after the store has committed the new
   position. So a crash can lose the outcomes of events, but no event: all events of the window are sent again.
-- A settlement (the results that the store commits together) is built once. The same object is given to the store until
-  the store confirms the commit. If the store had committed it already, it counts nothing twice.
+- A settlement (the results that the store commits together) is built once. The worker gives this one object to the
+  store again and again until the store confirms the commit. If an earlier try was committed after all, the store counts
+  nothing twice.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,13 +34,14 @@ only how many events of the batch it rejected, and the text is the sink's messag
 
 
 class Window:
-    """The events that were read for one sink and are not settled yet.
+    """The events that were read for one sink, and whose results the store has not committed yet.
 
     Attributes:
         position: the sink's position, as committed in the store: every event up to this `seq` is finished.
         read_to: the `seq` of the newest event that was read for the sink.
         bytes: the size of the bodies of all unfinished events, in bytes.
-        replaying: the `seq` numbers of the replays that are not settled yet.
+        replaying: the `seq` numbers of the replays (dead letters that are sent again) whose results the store has not
+            committed yet.
     """
 
     def __init__(self, position: int, accepts: Callable[[str], bool] | None = None) -> None:
@@ -55,13 +58,12 @@ class Window:
 
     @property
     def events(self) -> int:
-        """The number of events of the log that were read and are not settled yet. Some of these events may be
-        finished."""
+        """The number of events of the log that were read, and whose results the store has not committed yet."""
         return self.read_to - self.position
 
     def add(self, events: Sequence[StoredEvent]) -> list[Pending]:
-        """Add the next events of the log to the window. Return the events that must be sent: all except those that the
-        sink's settings exclude."""
+        """Add `events`, the next events of the log, to the window. Return those that the sink's settings do not
+        exclude. The caller must send the returned events."""
         if events:
             self.read_to = events[-1].seq
         return self._measure([Pending(stored) for stored in self._filter(events)])
@@ -70,7 +72,7 @@ class Window:
         """Add to the window the events of dead letters that an operator sends again, except events that are in the
         window already.
 
-        Return the added events that must be sent: all except those that the sink's settings exclude.
+        Return those added events that the sink's settings do not exclude. The caller must send the returned events.
         """
         new = [stored for stored in events if stored.seq not in self.replaying]
         self.replaying.update(stored.seq for stored in new)

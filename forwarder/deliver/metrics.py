@@ -13,8 +13,8 @@ class DeliveryMetrics:
     """The metrics of one worker. Every time series exists from the start with the value 0, so that a `rate` includes
     its first increase.
 
-    Delivered events and dead letters are counted when they are settled, so that the counters agree with the ledger of
-    the store.
+    Delivered events and dead letters are counted when the store commits them, so that the counters agree with the
+    counts in the store.
     """
 
     def __init__(self, sink: str, metrics: Metrics) -> None:
@@ -33,8 +33,8 @@ class DeliveryMetrics:
         self._batch_duration.observe(seconds)
 
     def delivered(self, events: Iterable[Pending], now: Micros) -> None:
-        """Record the delay of each of `events` from its `published` to its delivery at `now`. Replays are left out,
-        because they waited for an operator."""
+        """Record the delay of each of `events`, from its `published` to its delivery at `now`. Ignore replays, because
+        a replay waited for an operator."""
         for pending in events:
             if not pending.replay:
                 self._lag.observe(seconds_between(pending.stored.event.published, now) or 0.0)

@@ -61,13 +61,13 @@ def checked(batch: Sequence[Pending], result: BatchResult) -> tuple[BatchResult,
     """Return `result`, corrected so that each event of `batch` has exactly one outcome, and the number of errors in
     `result`.
 
-    An error is an event of the batch that `result` leaves out or names more than once, or an event that `result` names
-    although the event is not in the batch. The events of the corrected result are in the order of the batch.
+    The errors are the events of the batch that `result` leaves out or names more than once, and the events that
+    `result` names although they are not in the batch. The events of the corrected result are in the order of the batch.
 
     `result.unattributed` is the number of events in `result.delivered` that the sink rejected without saying which
-    events. If this is the number of all delivered events, or if the batch consists of replays, then the first
-    `unattributed` delivered events become ordinary rejections, so that rejected replays stay dead letters. Otherwise
-    all delivered events stay in `delivered`, and the ledger counts `unattributed` dead letters.
+    events. If this number includes all delivered events, or if the batch consists of replays, then the first
+    `unattributed` delivered events become ordinary rejections. So a rejected replay stays a dead letter. In all other
+    cases, the delivered events stay in `delivered`, and the store counts `unattributed` dead letters.
     """
     named = Counter([*result.delivered, *result.retry, *(rejection.seq for rejection in result.rejected)])
     seqs = [pending.seq for pending in batch]
@@ -106,13 +106,16 @@ class DeadLetterLimit:
         self._streak = 0
 
     def apply(self, result: BatchResult, *, replay: bool) -> tuple[BatchResult, list[int]]:
-        """Remove the rejections over the limit from the checked `result`.
+        """Remove the rejections over the limit from `result`, which must be a result of `checked`.
 
         Return the new result, and the `seq` numbers of the events whose rejections were removed. The caller must send
-        these events again. A delivered event resets the number of rejections to 0.
+        the events with the removed rejections again. A delivered event resets the number of rejections to 0.
 
-        Two kinds of rejections do not count: rejections of replays (`replay` is whether the batch consists of replays),
-        and rejections of alerts and of events of actions whose own data stream is missing or refuses them.
+        Two kinds of rejections do not count:
+
+        - rejections of replays (`replay` is whether the batch consists of replays);
+        - rejections of alerts and of reports about actions, if the separate data stream for them is missing or refuses
+          them.
         """
         if not self._limit:
             return result, []

@@ -8,12 +8,13 @@ the cause, the worker follows these rules:
 
 - After the first failure, the worker sends only probes (small batches), one at a time. Each probe is smaller than the
   previous probe, and contains different events.
-- An event that was in two failed requests is a suspect. Suspects are never in one batch with other events. Once the sink
-  works, one batch of suspects may be in flight beside the other batches, so that suspects delay no other event. If a batch
-  of suspects fails, it is halved.
-- A suspect uses one of its `lone_tries` if it is sent alone and fails, and the sink has accepted a batch since the
-  suspect's previous failure. After its last lone try, the suspect becomes a dead letter. While the sink accepts nothing, a
-  suspect uses no lone try, because then the sink may be the cause.
+- An event that was in two failed requests is a suspect: it may be the bad event. A batch with a suspect contains only
+  suspects. Once the sink works, one batch of suspects may be in flight beside the other batches, so that suspects delay
+  no other event. If a batch of suspects fails, it is halved.
+- Each suspect has a limited number of tries alone (the setting `lone_tries`). A failed request uses one of these tries
+  if the request contains only the suspect, and if the sink has accepted a batch since the suspect's previous failure.
+  After the last try, the suspect becomes a dead letter. While the sink accepts nothing, a failure uses no try, because
+  the sink may be its cause.
 """
 
 import asyncio
@@ -108,18 +109,18 @@ class DeliveryState:
 
     @property
     def suspects_may_be_sent(self) -> bool:
-        """Whether a batch of suspects may be sent now. If the sink fails, the batch is a probe. If the sink works, one
-        batch of suspects may be in flight in addition to the other batches."""
+        """Whether a batch of suspects (events that may make a request fail) may be sent now. If the sink fails, the
+        batch is a probe. If the sink works, one batch of suspects may be in flight in addition to the other batches."""
         if self._health.failing:
             return self.may_send
         return not any(batch.is_suspect for batch in self.in_flight.values())
 
     @property
     def suspects_are_next(self) -> bool:
-        """Whether suspects that are due must be sent before other events.
+        """Whether due suspects (events that may make a request fail) must be sent before other events.
 
-        If the sink works, this is True whenever a batch of suspects may be sent. If the sink fails, this is True only
-        after three probes in a row without suspects.
+        If the sink works, the value is True whenever a batch of suspects may be sent. If the sink fails, it is True
+        only after three probes in a row without suspects.
         """
         return self.suspects_may_be_sent and (not self._health.failing or self._probes_of_others >= _PROBES_OF_OTHERS)
 
@@ -151,7 +152,7 @@ class DeliveryState:
         """Add `events`, the next events of the log, to the window and to `batch`. They must have been read within the
         limits that `capacity` returned.
 
-        Return whether to read more events for `batch`, because the sink's settings exclude some of `events`.
+        Return True if the sink's settings exclude some of `events`, so that more events should be read for `batch`.
         """
         size = sum(pending.size for pending in batch)
         new = self._window.add(events)
@@ -179,7 +180,7 @@ class DeliveryState:
 
     @property
     def set_aside(self) -> int:
-        """The number of events that fail again and again while the sink accepts other events."""
+        """The number of events that fail again and again although the sink accepts other events."""
         return len(self._set_aside)
 
     def start(self, task: asyncio.Task[BatchResult], events: list[Pending]) -> None:
@@ -244,7 +245,7 @@ class DeliveryState:
         return False
 
     def _retry_request(self, batch: InFlightBatch, retry: list[Pending], result: BatchResult) -> bool:
-        """Queue `retry`, the events of a request that failed as a whole, and return whether the sink now counts as
+        """Queue `retry`, the events of a failed request, to be sent again. Return whether the sink now counts as
         failing."""
         fails_alone, was_suspect = self._fails_alone(batch), batch.is_suspect
         known = any(pending.lone_tries for pending in retry)
@@ -303,8 +304,8 @@ class DeliveryState:
     def _extend_window(self) -> None:
         """Allow one more event in the window if unfinished events fill the window.
 
-        A suspect counts as the cause of its failures only after the sink has accepted another event. So the window must
-        always have space for another event.
+        A suspect (an event that may make a whole request fail) counts as the cause of its failures only after the sink
+        has accepted another event. So the window must always have space for another event.
         """
         size = WINDOW_BYTES * self._settings.batch_bytes
         self._window_events = max(WINDOW_BATCHES * self._settings.batch_events, self._window.events + 1)
@@ -313,16 +314,16 @@ class DeliveryState:
     def _fails_alone(self, batch: InFlightBatch) -> bool:
         """Return whether a failure of `batch` counts as caused by its event.
 
-        The result is True if `batch` has only one event, this event is a suspect, the sink works, and the sink has
-        accepted a batch since the last failure of this event.
+        The result is True if `batch` has only one event, this event is a suspect (`Pending.is_suspect`), the sink
+        works, and the sink has accepted a batch since the last failure of this event.
         """
         pending = batch.events[0]
         works = not self._health.failing and self._accepted > pending.failed_after
         return works and pending.is_suspect and len(batch.events) == 1
 
     def _give_up(self, batch: InFlightBatch, result: BatchResult) -> BatchResult:
-        """Return `result`. Exception: if the only event of `batch` has now used all its `lone_tries`, return a result
-        that rejects this event, so that it becomes a dead letter."""
+        """Return a result that rejects the only event of `batch`, if this event has now failed alone `lone_tries`
+        times. The event then becomes a dead letter. In every other case, return `result`."""
         pending, limit = batch.events[0], self._settings.lone_tries
         if not (limit and self._fails_alone(batch) and _counts(result)) or pending.lone_tries + 1 < limit:
             return result
@@ -335,9 +336,9 @@ class DeliveryState:
 
 
 def _counts(result: BatchResult) -> bool:
-    """Return whether a request with the result `result` uses one of the `lone_tries` of its event.
+    """Return whether `result`, the result of a request with one event alone, counts as one of the event's `lone_tries`.
 
-    A request does so if it failed as a whole, unless the sink only throttled it (a 429).
+    It counts if the whole request failed, unless the sink only throttled the request (HTTP 429).
     """
     request_failed = bool(result.retry) and (result.whole or result.pause)
     return request_failed and result.reason is not RetryReason.THROTTLED

@@ -1,15 +1,16 @@
 """The delivery loop. Each sink has one worker, which reads events, sends them with a timeout, commits the results, and
 waits.
 
-Up to `concurrency` batches are in flight at once, and their results arrive in any order. The position (`log_window.py`)
-moves only over finished events. Events to send again wait in a queue until they are due (`state.py`):
+Up to `concurrency` batches are in flight at once, and their results arrive in any order. The sink's position in the log
+(`log_window.py`) moves only over finished events. Events that must be sent again wait in a queue until they are due
+(`state.py`):
 
-- If single events fail but the sink works, these events wait. New events are sent meanwhile, up to `WINDOW_BATCHES` batches
-  beyond the position.
+- If single events fail but the sink works, the failed events wait. Meanwhile new events are sent, up to
+  `WINDOW_BATCHES` batches beyond the position.
 - If the sink fails as a whole, nothing is sent until its next try is due. Then one batch is sent as a probe.
 - If a batch is too large, or one of its events makes it fail, its events are sent again in halves.
-- If an event fails alone while the sink accepts other events, this event waits longer after each failure. After
-  `lone_tries` failures, the event becomes a dead letter.
+- If an event fails when it is sent alone, although the sink accepts other events, the event waits longer after each
+  failure. After `lone_tries` failures, the event becomes a dead letter.
 
 Only the loop changes the state: the task that sends a batch only returns the result. No failure of the sink or of the
 store ends the loop. Only `stop` and a cancellation end the loop.
@@ -104,7 +105,7 @@ class Worker:
             self._ended.set()
 
     async def stop(self, grace: float) -> None:
-        """Deliver the waiting events while the sink works, then end `run`. Return when `run` has ended.
+        """Deliver the waiting events if the sink works, then end `run`. Return when `run` has ended.
 
         After `grace` seconds, the batches in flight are cancelled. No event is lost: an event whose result is not
         committed stays in the store, and is sent again after the next start.
@@ -134,7 +135,7 @@ class Worker:
 
     @property
     def set_aside(self) -> int:
-        """The number of events that fail again and again while the sink accepts other events."""
+        """The number of events that fail again and again although the sink accepts other events."""
         return self._state.set_aside
 
     # The loop
@@ -193,8 +194,8 @@ class Worker:
                 return batch
 
     async def _read_replays(self) -> None:
-        """Read up to 100 dead letters that an operator sends again, if all replays that were read before are
-        settled."""
+        """Read up to 100 dead letters that an operator sends again, and queue their events. Do nothing while the store
+        has not committed the results of the replays that were read before."""
         requests = self._log.replay_requests
         if requests != self._replay_requests:
             self._replay_requests, self._more_replays = requests, True
@@ -235,7 +236,8 @@ class Worker:
         await _first_of(waits, self._state.in_flight)
 
     async def _wait_for_store(self, error: Exception) -> None:
-        """Log the first of several errors of the store in a row, and wait. The wait grows with each error in a row.
+        """Wait because the store raised `error`. The wait grows with each error in a row, and only the first error in a
+        row is logged.
 
         No result is lost: the results that the store has not committed stay in the window, and the next iteration of
         the loop commits these results.
@@ -274,10 +276,10 @@ class Worker:
 
 
 async def _first_of(waits: Iterable[Coroutine[Any, Any, Any]], tasks: Iterable[asyncio.Task[Any]] = ()) -> None:
-    """Wait until one of `waits` or one of `tasks` is done, then cancel the other `waits`.
+    """Wait until one of `waits` or one of `tasks` is done, then cancel the rest of `waits`.
 
-    If one of `waits` raised an exception, this function raises the exception. It does not cancel `tasks`, and does not
-    raise their exceptions.
+    Raise the exception of a coroutine of `waits` that failed. Tasks in `tasks` are not cancelled, and their exceptions
+    are not raised.
     """
     own = [asyncio.ensure_future(wait) for wait in waits]
     try:

@@ -1,8 +1,8 @@
 """Converts the events of a batch to the form that a sink sends.
 
 The conversion takes most of the CPU time that a sink needs for an event. Python runs only one thread at a time, so a
-conversion in the main process delays the answers to Okta. So a sink can let a child process convert its large batches,
-on another CPU core.
+conversion in the main process delays the answers to Okta. To avoid the delay, a sink can let a child process convert
+large batches on another CPU core.
 """
 
 import asyncio
@@ -73,13 +73,13 @@ _logger = logs.get("sinks")
 class Conversion(Generic[_T]):
     """Converts the events of each batch with one function, and sends the converted events.
 
-    Only one batch is converted at a time, even if several batches are in flight. So a POST never waits for more than
-    one step of one conversion, and the first batch can be sent as early as possible.
+    Only one batch is converted at a time, even if several batches must be sent. So a POST from Okta never waits for
+    more than one step of one conversion, and the first batch can be sent as early as possible.
     """
 
     def __init__(self, convert: Callable[[Event], _T], *, in_child: bool = False) -> None:
-        """Convert each event by `convert`. If `in_child` is True, convert large batches in a child process, for which
-        `convert` must be picklable."""
+        """Convert each event by calling `convert`. If `in_child` is True, large batches are converted in a child
+        process. `convert` must then be picklable."""
         self._convert = convert
         self._process = ConversionProcess(convert) if in_child else None
         self._turn = asyncio.Lock()
@@ -90,8 +90,8 @@ class Conversion(Generic[_T]):
         """Convert each event of `batch`, send the converted events by `send`, and return the result for the whole
         batch.
 
-        An event that cannot be converted is rejected. `send` gets two lists: the `seq` numbers of all other events, and
-        their converted forms. `send` is not called if no event could be converted.
+        An event that cannot be converted is rejected. The function `send` gets two lists: the `seq` numbers of the
+        events that could be converted, and the converted events. If no event could be converted, `send` is not called.
         """
         seqs: list[int] = []
         converted: list[_T] = []
@@ -132,7 +132,7 @@ class ConversionProcess(Generic[_T]):
     ended when it is idle."""
 
     def __init__(self, convert: Callable[[Event], _T]) -> None:
-        """Convert each event by `convert`, which must be picklable. The child process is not started yet."""
+        """Convert each event by calling `convert`, which must be picklable. The child process is not started yet."""
         self._function = convert
         self._child: _Child | None = None
         self._idle: asyncio.TimerHandle | None = None
@@ -196,7 +196,7 @@ class _Child:
 
     def __init__(self, function: Callable[[Event], Any]) -> None:
         """Start the child process in a thread, so that the event loop does not wait for the start. The child loads
-        `function`, the function that converts an event."""
+        `function`, which converts an event."""
         self._ready = False
         self._failure: Exception | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -223,8 +223,8 @@ class _Child:
         return pickle.load(self._process.stdout)  # noqa: S301  # from our own child
 
     def end(self) -> None:
-        """Kill the child process, in a thread. If another thread is in a call of `convert`, this call ends with an
-        exception."""
+        """Kill the child process, in a thread. If another thread is in a call of `convert`, the call of `convert` ends
+        with an exception."""
         try:
             threading.Thread(target=self._end, name="convert-end", daemon=True).start()
         except RuntimeError:  # no more threads can be started

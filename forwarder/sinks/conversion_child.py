@@ -1,4 +1,5 @@
-"""The code of the child process that converts events, and the conversion of one event, which the main process uses too.
+"""The code of the child process that converts events. The function `attempt`, which converts one event, is used by the
+main process too.
 
 The module `conversion` starts the child. This module imports only a few other modules, because each import takes memory
 in the child.
@@ -33,8 +34,8 @@ class Failure(msgspec.Struct, frozen=True):
 def attempt(convert: Callable[[Event], _T], event: Event) -> _T | Failure:
     """Return `convert(event)`, or a Failure if the conversion raises any exception.
 
-    So if the conversion has a bug, only this event becomes a dead letter, which an operator can replay later, and the
-    sink does not stop.
+    So a bug in the conversion does not stop the sink. Only `event` becomes a dead letter, which an operator can send
+    again later.
     """
     try:
         return convert(event)
@@ -45,11 +46,12 @@ def attempt(convert: Callable[[Event], _T], event: Event) -> _T | Failure:
 
 
 def serve() -> None:
-    """Run the child process: read the conversion function from stdin, then lists of events, and write an answer to each
-    of them to stdout.
+    """Run the child process. Read requests from stdin, and write one answer to stdout for each request. The first
+    request is the conversion function; every other request is a list of events.
 
-    The answer to the function is None. The answer to a list of events is the list of their results. Requests and
-    answers are pickles. The child ends when its stdin is closed, which also happens when the parent is killed.
+    The answer to the function is None. The answer to a list of events is a list with the result of `attempt` for each
+    event. Requests and answers are pickles. The child ends when its stdin is closed. This also happens when the parent
+    is killed.
     """
     _yield_to_parent()
     requests = sys.stdin.buffer
@@ -70,7 +72,7 @@ def serve() -> None:
 
 def _yield_to_parent() -> None:
     """Lower the priority of this process, and make the kernel kill this process first if memory is short. If a sandbox
-    forbids one of these, do without it."""
+    forbids one of these two changes, ignore the error."""
     with suppress(OSError):
         os.nice(_NICENESS)
     with suppress(OSError):

@@ -16,11 +16,11 @@ from forwarder.sinks.file.settings import FileSinkSettings
 
 
 def preview(settings: SinkSettings) -> Callable[[Event], Any]:
-    """Return a function that converts an event to what a sink with `settings` would send. The result of the function
-    can be encoded as JSON.
+    """Return a function that converts an event to what a sink with `settings` would send, as a value that can be
+    encoded as JSON.
 
-    The function ignores `settings.redact`, so the caller must redact the event first. The function raises
-    UnmappableError for an event that cannot be converted. In a sink, such an event becomes a dead letter.
+    The returned function ignores `settings.redact`, so the caller must redact the event first. For an event that cannot
+    be converted, it raises UnmappableError. A sink would make such an event a dead letter.
     """
     if isinstance(settings, ElasticsearchSinkSettings):
         options, raw = settings.options, settings.document_format == "raw"

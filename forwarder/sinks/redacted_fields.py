@@ -26,8 +26,8 @@ _TARGETS: Mapping[str, Mapping[str, Sequence[str]]] = {
 
 
 def _fields_by_fact() -> Sequence[set[str]]:
-    """Return sets of names of Okta's fields. All fields in one set hold the same fact, so if one field must be
-    redacted, the other fields of its set must be redacted too."""
+    """Return sets of names of Okta's fields. All fields in a set contain the same information, for example one IP
+    address. So if one field of a set must be redacted, the other fields of the set must be redacted too."""
     by_target: dict[str, set[str]] = {}
     for row in FIELDS:
         for target in row.ecs:
@@ -41,8 +41,8 @@ _FIELDS_BY_FACT = _fields_by_fact()
 
 
 def _equivalent_fields(field: str) -> Iterator[str]:
-    """Yield `field`, and every other field that holds the fact of `field`, or a part of this fact, under another
-    name."""
+    """Yield `field`, and every other field that contains the information of `field`, or a part of this information,
+    under another name."""
     yield field
     for names in _FIELDS_BY_FACT:
         for name in names:
@@ -53,7 +53,8 @@ def _equivalent_fields(field: str) -> Iterator[str]:
 
 
 class FieldRedactor:
-    """Replaces the values of the fields `fields` in events. `fields` has dotted names, such as `actor.alternateId`."""
+    """Replaces the values of the fields `fields` in events by `[redacted]`. `fields` has dotted names, such as
+    `actor.alternateId`."""
 
     def __init__(self, fields: Iterable[str]) -> None:
         names = dict.fromkeys(name for field in fields for name in _equivalent_fields(field))
@@ -88,8 +89,8 @@ class FieldRedactor:
     def _redact_group(self, alert: dict[str, Any]) -> bool:
         """Replace the values of the redacted fields in the `group` of `alert`, and return whether a value was replaced.
 
-        The keys of the group are names of fields, or aliases of fields. The value of a derived field is replaced if one
-        of its source fields must be redacted.
+        The keys of the group are names of fields, or aliases of fields. The value of a derived field (a field that is
+        computed from other fields) is replaced if one of the other fields must be redacted.
         """
         group, aliases = object_at(alert, "group"), object_at(alert, "rule", "aliases")
         paths = [_plain(path) for path in self._paths]
@@ -107,8 +108,8 @@ class FieldRedactor:
         return found
 
     def _texts_to_replace(self, target: dict[str, Any]) -> list[str]:
-        """Return the id and the name of `target`, an action's target: each only if it is copied from a field that must
-        be redacted.
+        """Return a list of the id and the name of `target`, which is the target of an action. The list omits the id or
+        the name if it is not copied from a field that must be redacted.
 
         The caller must replace the returned texts in the whole event, because the request and the states of the action
         contain these texts too.
@@ -124,8 +125,8 @@ class FieldRedactor:
 
 
 def _targets(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield every target in `value`, the JSON of an action: the action's own target, and the target of another action
-    about which this action notifies someone."""
+    """Yield every target in `value`, the JSON of an action: the target of the action itself and, if the action is a
+    notification about another action, the target of the other action."""
     if isinstance(value, dict):
         if str(value.get("kind")) in _TARGETS:
             yield value
@@ -136,7 +137,7 @@ def _targets(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _replaced(value: Any, texts: Sequence[str]) -> Any:
-    """Return the JSON value `value` with each occurrence of one of `texts` in its strings replaced by `[redacted]`.
+    """Return the JSON value `value`. In its strings, each occurrence of one of `texts` is replaced by `[redacted]`.
     Keys of objects are not changed."""
     if isinstance(value, dict):
         return {key: _replaced(item, texts) for key, item in value.items()}
@@ -149,7 +150,7 @@ def _replaced(value: Any, texts: Sequence[str]) -> Any:
 
 
 def _repeats_a_key(body: bytes) -> bool:
-    """Return whether a JSON object in `body` has a key twice, or `body` cannot be decoded.
+    """Return True if a JSON object in `body` has a key twice, or if `body` cannot be decoded.
 
     This function is slow: it takes ten times as long as encoding the event.
     """
@@ -170,8 +171,8 @@ class _RepeatedKeyError(Exception):
 
 
 def _plain(path: Sequence[str]) -> list[str]:
-    """Return `path` in the form in which rules name fields: without list indexes, and with its first part in lower
-    case."""
+    """Return `path` in the form that detection rules use for names of fields: without list indexes, and with the first
+    part in lower case."""
     return [part if at else part.lower() for at, part in enumerate(path) if not part.isdecimal()]
 
 

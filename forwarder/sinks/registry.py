@@ -1,8 +1,8 @@
 """The kinds of sinks, with the settings class and the builder of each kind.
 
 To add a kind, add its settings class to `AnySinkSettings` and `SETTINGS`, and its builder to `_BUILDERS`. A builder
-imports the class of its sink only when the builder is called, so that the libraries of kinds that are not configured
-are never loaded.
+imports the class of the sink only when the builder is called. So the libraries of a kind that is not configured are
+never loaded.
 """
 
 from collections.abc import Callable

@@ -1,5 +1,5 @@
 """Decides what a response means for an event: delivered, retry or rejected. All sinks that send over a network use this
-table.
+table, in which "pause" means that the sink waits longer, because an operator must act.
 
 If the outcome of an event is unknown, the event is sent again, because an event must not be lost, and a second copy of
 an event is harmless.
@@ -44,7 +44,7 @@ text."""
 
 
 def kept(detail: str) -> str:
-    """Return `detail`, a sink's own text, with its secrets redacted, and shortened to DETAIL_LIMIT characters."""
+    """Return `detail`, a sink's own text, with secrets redacted, and shortened to DETAIL_LIMIT characters."""
     return redact_start(detail, DETAIL_LIMIT)
 
 
@@ -200,7 +200,7 @@ def error_verdict(error: BaseException) -> ResponseVerdict:
 def batch_outcome(
     seqs: Sequence[int], verdict: ResponseVerdict, detail: str = "", wait: float | None = None
 ) -> BatchResult:
-    """Return the result of a batch whose events `seqs` all have the same `verdict`.
+    """Return the result of a batch with the events `seqs`. The verdict for each of them is `verdict`.
 
     `detail` is the sink's own text. `wait` is the number of seconds that the sink asked the forwarder to wait; None if
     the sink did not ask.
@@ -212,11 +212,11 @@ def batch_outcome(
 def item_outcomes(
     seqs: Sequence[int], items: Sequence[tuple[ResponseVerdict, str]], wait: float | None = None
 ) -> BatchResult:
-    """Return the result of a batch whose events `seqs` each have their own verdict.
+    """Return the result of a batch with the events `seqs`. Each event has a verdict of its own.
 
     `items` has the verdict and the sink's own text for each event, in the order of `seqs`. If `items` is shorter than
-    `seqs`, the outcome of the other events is unknown, so they must be sent again. `wait` is the number of seconds that
-    the sink asked the forwarder to wait; None if the sink did not ask.
+    `seqs`, the outcome of the remaining events is unknown, so they must be sent again. `wait` is the number of seconds
+    that the sink asked the forwarder to wait; None if the sink did not ask.
     """
     delivered: list[int] = []
     retry: list[int] = []

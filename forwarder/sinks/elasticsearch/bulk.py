@@ -1,8 +1,8 @@
 """Elasticsearch's `_bulk` API: builds the lines of a request, and finds the verdict for each event in the response.
 
-The cause of a status 400 is either the document or the cluster. If the cause is the document, the event becomes a dead
-letter. If the cause is the cluster, every event fails until an operator acts, so the sink pauses. In Elasticsearch 9.4,
-the cluster causes these errors:
+The cause of an HTTP status 400 is either the document or the cluster. If the cause is the document, the event becomes a
+dead letter. If the cause is the cluster, every event fails until an operator acts, so the sink pauses. In Elasticsearch
+9.4, the cluster is the cause of these errors:
 
     one item   index_closed_exception                     someone closed the index
                validation_exception                       the cluster has no room for another shard
@@ -99,8 +99,9 @@ def items(response: Any, events: int, ids: Sequence[str] = ()) -> list[tuple[Res
     """Return a verdict and a text for each event of a request, in the order of the events.
 
     `response` is the decoded body of a response with a 2xx status, and `events` is the number of events in the request.
-    `ids` has the `_id` of each event; an item with another `_id` gets the verdict REFUSED. The result is None if
-    `response` does not have exactly one item for each event. The outcome of all events is then unknown.
+    `ids` has the `_id` of each event. If the item of an event has another `_id`, the event gets the verdict REFUSED.
+    The result is None if `response` does not have exactly one item for each event. The outcome of all events is then
+    unknown.
     """
     found = response.get("items") if isinstance(response, dict) else None
     if not isinstance(found, list) or len(found) != events:
@@ -112,8 +113,8 @@ def other_success(status: int, events: int) -> tuple[ResponseVerdict, str] | Non
     """Return a verdict and a text for all events of a request if `status`, the 2xx status of the response, does not
     mean that the events were accepted; else return None.
 
-    Elasticsearch never sends such a status, so the items of the response prove nothing. The response may be from a
-    cache, or may be a part of another response.
+    Elasticsearch never sends a 2xx status with another meaning, such as 206. So a response with this status proves
+    nothing, even if it has an item for each event: it may be from a cache, or may be a part of another response.
     """
     verdict = response_verdicts.request_verdict(status, events)
     if verdict == response_verdicts.DELIVERED:
@@ -123,8 +124,9 @@ def other_success(status: int, events: int) -> tuple[ResponseVerdict, str] | Non
 
 
 def template_warning(response: Any, *, raw: bool) -> str | None:
-    """Return a warning if the data stream was created by a wrong index template, the empty string if it was created by
-    the right template, and None if `response` does not show which template it was.
+    """Return a text that says whether the data stream was created by the right index template: a warning if the
+    template is wrong, the empty string if the template is right, and None if `response` does not show which template
+    was used.
 
     The API key of a sink may not be allowed to read templates. So the function looks at the names of the ingest
     pipelines that ran: if our pipeline ran, the template is right. If `raw` is True (`document_format: raw`), any
@@ -187,12 +189,12 @@ def request_error(status: int, body: Any, events: int, target: str = "") -> tupl
 
 
 class OwnStream(msgspec.Struct, frozen=True):
-    """A data stream of the forwarder's own documents, such as alerts. Okta's events have another data stream.
+    """A data stream of the forwarder's own documents, such as alerts. Okta's events are in a separate data stream.
 
     Attributes:
-        what: the name of the documents in the plural, for messages.
+        what: what the documents are called in messages, in the plural.
         dataset: the middle part of the name of the data stream.
-        reason: the reason of the dead letters, if the data stream does not accept a document.
+        reason: the reason of the dead letter that a document becomes if the data stream does not accept the document.
     """
 
     what: str
@@ -201,11 +203,11 @@ class OwnStream(msgspec.Struct, frozen=True):
 
     def verdict(self, verdict: ResponseVerdict, detail: str) -> tuple[ResponseVerdict, str]:
         """Return the verdict and the text for a document of this data stream. `verdict` and `detail` are the verdict
-        and the text of the response.
+        and the text that the response alone would give.
 
         A verdict that would pause the sink is replaced by a rejection, so that Okta's events are still delivered. The
-        verdicts for wrong credentials and for redirects are not replaced, because these problems affect Okta's events
-        too.
+        verdicts for wrong credentials and for redirects are not replaced, because wrong credentials and redirects
+        affect Okta's events too.
         """
         if not verdict.pause or verdict in (response_verdicts.UNAUTHORIZED, response_verdicts.REDIRECT):
             return verdict, detail
@@ -220,8 +222,8 @@ OWN_STREAMS: Mapping[Source, OwnStream] = {
 
 
 def _error(response: dict[str, Any]) -> tuple[str, str]:
-    """Return the type and the reason of the `error` in `response`. If the `error` is a text, this text is the reason.
-    An unknown type or reason is the empty string."""
+    """Return the type and the reason of the `error` in `response`. If `error` is a string, the string is the reason. A
+    type or a reason that is missing is returned as the empty string."""
     error = response.get("error")
     if isinstance(error, dict):
         return str(error.get("type") or ""), str(error.get("reason") or "")

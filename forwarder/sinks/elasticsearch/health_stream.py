@@ -22,8 +22,8 @@ _logger = logs.get("sinks")
 
 
 class HealthStream:
-    """Writes health documents of one sink. Logs one line when a document can no longer be written, and one line when a
-    document can be written again."""
+    """Writes the health documents of one sink. Logs one line when documents can no longer be written, and one line when
+    documents can be written again."""
 
     def __init__(self, name: str, settings: ElasticsearchSinkSettings) -> None:
         self._name = name

@@ -3,12 +3,13 @@ texts.
 
 The library has its own node classes, but these are not suitable for security events:
 
-- The node for aiohttp follows redirects, even to plain HTTP. If a connection that was kept open breaks, this node sends
-  the request again by itself.
-- The node for httpx uses the proxy of the environment, does not accept IPv6 addresses, and in version 8 drops the path of
-  the URL.
-- Both nodes convert each body to text for a debug log line (a compressed body by `repr`), which blocks the event loop.
-- Both nodes read and inflate responses of any size, and wait without limit while single bytes arrive.
+- The node class for aiohttp follows redirects, even to plain HTTP. It also sends a request again by itself if a
+  connection that was kept open breaks.
+- The node class for httpx has three drawbacks: it uses the proxy of the environment, it does not accept IPv6 addresses,
+  and in version 8 it drops the path of the URL.
+- Both node classes convert each body to text for a debug log line (a compressed body by `repr`). The conversion blocks
+  the event loop.
+- Both node classes read and inflate responses of any size. They wait without limit while single bytes arrive.
 """
 
 import asyncio
@@ -77,8 +78,8 @@ class Node(elastic_transport.BaseAsyncNode):
 
         Raises:
             elastic_transport.ConnectionTimeout: no complete response arrived in time.
-            elastic_transport.ConnectionError: no response arrived for another reason. The text of the error says what
-                to do.
+            elastic_transport.ConnectionError: no complete response arrived, and the cause was not the timeout. The text
+                of the error says what to do.
             TooLargeError: the response is too large.
             elastic_transport.TransportError: the response cannot be inflated.
         """
@@ -121,7 +122,7 @@ class Node(elastic_transport.BaseAsyncNode):
 
 
 def _headers(response: httpx.Response) -> elastic_transport.HttpHeaders:
-    """Return the headers of `response` without those that would make the client raise an exception."""
+    """Return the headers of `response`, without the headers that would make the client raise an exception."""
     received = elastic_transport.HttpHeaders(response.headers)
     received.pop("warning", None)  # the client makes a Python warning of this header, which may be raised as an error
     if not str(received.get("content-type", "")).startswith(_READ_TYPES):
@@ -145,8 +146,8 @@ async def _content(response: httpx.Response) -> bytes:
 
 
 def _unreachable(url: str, error: BaseException) -> str:
-    """Return an error text for a request to the host at `url` that raised `error`: the cause, and what an operator
-    should do."""
+    """Return an error text for a request that raised `error`. The text names the cause, and what an operator should do.
+    `url` is the URL of the host."""
     for cause in error_chain(error):
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLCertVerificationError):
             return f"TLS failed ({cause.reason or cause}); if this port speaks plain HTTP, write `http://` in `hosts`"

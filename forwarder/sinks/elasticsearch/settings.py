@@ -160,8 +160,8 @@ class ElasticsearchSinkSettings(SinkSettings):
     @property
     def org_in_id(self) -> bool:
         """Whether the `_id` of a document contains the name of the org. True if the configuration has several orgs,
-        because two orgs may send the same uuid. Always False for `document_format: raw`, because Elastic's own pipeline
-        sets the `_id`."""
+        because two orgs may send the same uuid. Exception: always False for `document_format: raw`, because Elastic's
+        own pipeline sets the `_id`."""
         return self.several_orgs and self.document_format == "ecs"
 
     @property

@@ -8,17 +8,18 @@ Why Elasticsearch stores each event once, and no event is lost:
 
 - Each document is sent as `create`. Its `_id` is the uuid of the event; with several orgs, it is org and uuid.
   Elasticsearch answers a second copy with the status 409, which counts as delivered. So it is safe to send a request
-  again if its response was lost. Elasticsearch compares an `_id` only within one backing index, so after a rollover,
-  Elasticsearch would accept a copy of an earlier event. The forwarder's store prevents this: the store keeps the uuids
-  of earlier events, and does not store a second copy.
+  again if its response was lost. But Elasticsearch compares an `_id` only within one backing index, so after a
+  rollover, Elasticsearch would accept a copy of an earlier event. The forwarder's store prevents such a copy: the store
+  keeps the uuids of earlier events, and does not store a second copy.
 - The client library does not retry, does not follow redirects, and does not use a proxy of the environment. So only the
-  delivery loop decides what is sent again, and only the configuration decides where it is sent.
+  delivery loop decides what is sent again, and only the configuration decides to which host.
 - Requests have the parameter `require_data_stream`. So if Elasticsearch has no index template for the data stream, the
   events wait. Without the parameter, Elasticsearch would create a plain index with guessed types.
 - If Elasticsearch puts an event into the failure store of the data stream, the event becomes a dead letter with the
   reason `failure_store`. No dashboard and no rule reads the failure store, so the event must not count as delivered.
 - Alerts and reports about actions are sent by separate requests, after the request with Okta's events. If the data
-  stream of alerts or of reports cannot be written, its events become dead letters, and Okta's events do not wait.
+  stream of alerts or the data stream of reports cannot be written, only the alerts or the reports become dead letters,
+  and Okta's events do not wait.
 - An event that the `drop` processor of an ingest pipeline drops counts as delivered, because the operator wants that.
 """
 
@@ -125,9 +126,9 @@ class ElasticsearchSink:
         lines: list[tuple[str, bytes]],
         stream: OwnStream | None,
     ) -> BatchResult:
-        """Return the result of the batch `seqs`, whose request got `response`, a response with a 2xx status. `lines`
-        has the `_id` and the bulk lines of each event. `stream` is the data stream of the forwarder's own events; None
-        for Okta's events."""
+        """Return the result of the batch with the events `seqs`. `response` is the response to the request with the
+        batch, and has a 2xx status. `lines` has the `_id` and the bulk lines of each event. `stream` is the data stream
+        of the forwarder's own events; None for Okta's events."""
         if other := bulk.other_success(response.meta.status, len(seqs)):
             return response_verdicts.batch_outcome(seqs, *other)
         items = bulk.items(response.body, len(seqs), [id_ for id_, _ in lines])
@@ -179,10 +180,9 @@ async def _send_after(
 ) -> BatchResult:
     """Send `own`, the forwarder's own events of a batch (such as alerts), and return one result for the whole batch.
 
-    `earlier` is the result of the events of the batch that were sent before `own`. If the sink failed as a whole for
-    those events, `own` is not sent now, and must be sent again later. Otherwise, if some events were sent before `own`,
-    a failure of `own` does not count as a failure of the whole sink, because the earlier request did not fail as a
-    whole.
+    `earlier` is the result of the events of the batch that were sent before `own`, or an empty result if no event was
+    sent before. If `earlier` says that the whole request failed, `own` is not sent now, and must be sent later.
+    Otherwise, if there were events before `own`, a failure of `own` does not count as a failure of the whole sink.
     """
     if earlier.whole or earlier.pause:
         return replace(earlier, retry=[*earlier.retry, *(stored.seq for stored in own)])

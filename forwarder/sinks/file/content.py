@@ -1,5 +1,5 @@
-"""Checks whether a sink of kind `file` wrote the lines of a file, so that a sink does not truncate or extend the file
-of another program."""
+"""Checks whether a sink of kind `file` wrote the lines of a file. A sink must not truncate or extend the file of
+another program."""
 
 import os
 import re
@@ -25,9 +25,11 @@ def end_of_last_line(file: int, size: int) -> int:
 
 
 def written_by_sink(file: int, length: int, size: int) -> bool:
-    """Return whether a sink wrote `file`, judged by its last complete line. The result is True for an empty file.
+    """Return whether a sink of kind `file` wrote the file `file`. Only the last complete line is checked. The result is
+    True for an empty file.
 
-    If the file has no complete line, the result is whether its content is the beginning of a line of a sink.
+    If the file has no complete line, the result is True if the content of the file looks like the beginning of a line
+    that a sink writes.
 
     `file` is a file descriptor, `length` is the offset at which the last complete line ends, and `size` is the size of
     the file in bytes.

@@ -5,14 +5,15 @@ The methods block, so the sink calls them in a thread.
 Invariants:
 
 - When `append` returns, the lines are on the disk: the file is fsynced, and its directory is fsynced if the file is new.
-- When `append` raises an exception, none of the lines stay in the file. The file is truncated to its length before the
-  batch: at once, or if this fails, before the next line is written.
+- When `append` raises an exception, none of the lines stay in the file. The file is truncated at once to its length
+  before the batch. If the truncation fails, it is done before the next line is written.
 - If a crash left a partial last line, this line is removed before anything is written after it.
 - If the last complete line of a file is not a line of a sink, nothing is removed from the file or added to it.
-- No file is ever overwritten, and only one sink writes to a file. The sink locks `<path>.lock` until the sink is closed.
-  The sink also locks the open file, because the file may have other names.
-- Before each batch, `append` checks that the open files are still those at `path` and `<path>.lock`. If the file was
-  moved, removed or replaced, it is closed, even if it has a partial write, and the file that is now at `path` is opened.
+- No file is ever overwritten, and only one sink writes to a file. The sink locks `<path>.lock` until the sink is
+  closed. The sink also locks the open file, because another sink may use the file under another name.
+- Before each batch, `append` checks that the open files are still the files at `path` and `<path>.lock`. If the open
+  file was moved, removed or replaced, `append` closes it, even if it has a partial write. Then `append` opens the file
+  that is now at `path`.
 """
 
 import fcntl
@@ -43,7 +44,7 @@ _WRITTEN_BY_OTHERS = (
 class LineFile:
     """The file at `settings.path`, and its rotated files in the same directory.
 
-    If `settings.path` is a link, the file is the link's target, and the rotated files are in the directory of this
+    If `settings.path` is a link, the file is the link's target, and the rotated files are in the directory of the
     target.
     """
 
@@ -59,8 +60,8 @@ class LineFile:
         self._partial_write = False  # whether the file may have part of a failed batch after `_length`
 
     def lock(self) -> None:
-        """Lock `<path>.lock` until `close`, so that no other process writes the file. Do nothing if this object has the
-        lock already.
+        """Lock `<path>.lock` until `close` is called, so that no other process writes the file. Do nothing if this
+        object has the lock already.
 
         Raises:
             SinkError: another process has the lock.
@@ -117,8 +118,8 @@ class LineFile:
             raise SinkError("it is not a regular file; move it to another place, or set another `path`")
 
     def _close_moved_file(self) -> None:
-        """Close the open file, which is no longer at `path`. First remove the partial write of a failed batch; if this
-        fails, log a warning."""
+        """Close the open file, which is no longer at `path`. If a failed batch has left a part of its lines in the
+        file, first remove this part. If the removal fails, log a warning."""
         if self._partial_write:
             try:
                 self._truncate_partial_write()
@@ -171,8 +172,8 @@ class LineFile:
         _close(file)
 
     def _truncate_partial_line(self) -> None:
-        """Set `_length` and `_written_at` from the file. If the last line of the file has no line break, remove this
-        line, because a crash left it.
+        """Set `_length` and `_written_at` from the file. If the last line of the file has no line break, remove the
+        line, because a crash left an incomplete line.
 
         Raises:
             SinkError: no sink wrote the content of the file.
@@ -195,7 +196,7 @@ class LineFile:
             )
 
     def _truncate_partial_write(self) -> None:
-        """Remove the part of a failed batch that is in the file. If this fails, the next `append` tries again.
+        """Remove the lines of a failed batch from the file. If the removal fails, the next `append` tries again.
 
         Raises:
             OSError: the file could not be truncated.
@@ -232,8 +233,8 @@ class LineFile:
         """Remove the oldest rotated files of `current`, so that `max_files` rotated files are left. `newest` is the
         time in the name of the file that was rotated last.
 
-        A file with a later time than `newest` in its name was rotated before the clock was set back, so such a file
-        counts as the oldest.
+        If the time in the name of a file is later than `newest`, the file was rotated before the clock was set back. A
+        file with such a name counts as older than all other files.
         """
         if self._settings.max_files is None:
             return
@@ -247,7 +248,7 @@ class LineFile:
 
 def _rotated(path: Path) -> list[tuple[str, int, Path]]:
     """Return the rotated files of `path`, in the order of their names. For each file, return the time in its name, its
-    number within this second, and its path."""
+    number among the files with this time in their names, and its path."""
     name = re.compile(re.escape(path.stem) + r"-(\d{8}T\d{6}Z)(?:-(\d+))?" + re.escape(path.suffix))
     found = ((name.fullmatch(file.name), file) for file in path.parent.iterdir())
     return sorted((match[1], int(match[2] or 1), file) for match, file in found if match)

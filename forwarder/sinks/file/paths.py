@@ -14,15 +14,15 @@ def lock_path(path: Path) -> Path:
 
 
 def rotated_path(path: Path, stamp: str, number: int) -> Path:
-    """Return the path to which the file `path` is renamed when it is rotated at the time `stamp`. `number` is the
-    number of the file, from 1, among the files that are rotated in this second."""
+    """Return the path to which the file `path` is renamed when it is rotated in the second `stamp`. `number` counts the
+    files that are rotated in the second `stamp`, from 1."""
     ending = "" if number == 1 else f"-{number}"
     return path.parent / f"{path.stem}-{stamp}{ending}{path.suffix}"
 
 
 def place_problem(path: Path) -> str:
-    """Return the problem that prevents every sink from writing the file at `path`, its lock file or its rotated files;
-    empty if there is no such problem."""
+    """Return a text about a problem with `path` because of which no sink can write the file, its lock file or its
+    rotated files; the empty string if there is no problem."""
     lock = lock_path(path)
     real = Path(os.path.realpath(path))  # rotated files are beside this file, even if `path` is a link to it
     for file in (path, lock, rotated_path(real, "20260101T120000Z", 999)):
@@ -40,8 +40,8 @@ def path_problems(paths: Mapping[str, Path], store: Iterable[Path], read: Iterab
     """Yield one problem, as a line of text, for each file that a sink would write although another part of the
     forwarder uses the file.
 
-    `paths` has the file of each sink, by name of the sink. `store` has the files of the store. `read` has the files of
-    the configuration and the files that the configuration names.
+    `paths` has the file of each sink, by the name of the sink. `store` has the files of the store. `read` has the files
+    of the configuration, and the other files that the configuration names.
     """
     of_store, of_config, of_sinks = identities(*store), identities(*read), identities(*paths.values())
     before: list[tuple[str, set[FileIdentity]]] = []

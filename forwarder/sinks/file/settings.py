@@ -33,5 +33,5 @@ class FileSinkSettings(SinkSettings):
 
     @property
     def real_path(self) -> Path:
-        """The path of the file that the sink writes, with the links in `path` resolved as they are now."""
+        """The path of the file that the sink writes: `path`, with its links resolved as they are now."""
         return Path(os.path.realpath(self.path))

@@ -69,8 +69,8 @@ def grpc_status(url: str, text: str, *, uses_tls: bool) -> str:
 
 
 def http_status(settings: OtlpSinkSettings, status: int) -> str:
-    """Return what an operator should do about a response with the HTTP status `status`, after which a retry alone would
-    fail again."""
+    """Return what an operator should do about a response with the HTTP status `status`. After such a response, a retry
+    alone would fail again."""
     if status in (401, 403, 407):
         return "check `headers`: the server does not accept the credentials in them"
     path = urlsplit(settings.url).path
@@ -81,10 +81,10 @@ def http_status(settings: OtlpSinkSettings, status: int) -> str:
 
 
 def is_plain_http_to_tls(status: int, content: bytes) -> bool:
-    """Return whether a server with TLS sent a response with `status` and the body `content` because the request was in
-    plain HTTP.
+    """Return whether `status` and `content` (the body of a response) show that a plain HTTP request was sent to a TLS
+    server.
 
-    If the result is False for a response with the status 400, the status means that the events are malformed.
+    If the status is 400 and the result is False, the server found the events malformed.
     """
     return status == 400 and any(text in content for text in _WANTS_TLS)
 

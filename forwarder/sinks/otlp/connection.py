@@ -1,10 +1,12 @@
-"""An HTTP adapter for `requests` whose connection another thread can close, and which skips interim responses (1xx).
+"""An HTTP adapter for the library `requests`. Another thread can close its connection, and it skips interim responses
+(1xx).
 
 The timeouts of `requests` apply only to the time between two bytes. So a server that slowly sends single bytes can keep
 a call, its thread and its file descriptor busy without limit. Only closing the socket ends such a call.
 
 `http.client` skips an interim response only if its status is 100. It treats an interim response with another status,
-such as 103, as the response, and the real response as the response to the next request on the connection.
+such as 103, as the final response. It then treats the real response as the response to the next request on the
+connection.
 """
 
 import contextlib
@@ -25,8 +27,8 @@ or two interim responses."""
 
 
 class AbortableAdapter(HTTPAdapter):
-    """An adapter with one connection at a time. `abort` closes this connection, and every connection that is opened
-    later."""
+    """An adapter with one connection at a time. The method `abort` closes the open connection, and also makes every
+    later connection close at once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -63,7 +65,7 @@ class AbortableAdapter(HTTPAdapter):
 
 
 class _FinalResponse(http.client.HTTPResponse):
-    """A response that skips the interim responses before it."""
+    """An HTTP response. While it is read, the interim responses (1xx) that the server sent before it are skipped."""
 
     def begin(self) -> None:
         for _ in range(_MAX_INTERIM + 1):

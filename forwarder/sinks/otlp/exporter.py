@@ -35,8 +35,8 @@ class ExportResult(msgspec.Struct, frozen=True):
     def keeps_connection(self) -> bool:
         """Whether the next request may use the connection of this request.
 
-        After a failure, the next request opens a new connection, for which the host name is resolved again. Otherwise a
-        server that refuses requests, for example because another server has replaced it, would get all further
+        After a failure, the next request opens a new connection, and the host name is resolved again. Without the new
+        connection, a server that refuses requests because another server has replaced it would get all further
         requests.
         """
         return self.verdict.retry is None or self.verdict.split
@@ -49,9 +49,9 @@ _NO_REQUEST = ExportResult(response_verdicts.UNKNOWN, "the exporter made no requ
 class Exporter(ABC):
     """Sends requests through the SDK's exporter, and records the responses.
 
-    The SDK's exporter itself returns only success or failure. So it gets a session (HTTP) or a stub (gRPC) of ours,
-    which records the response. `export` calls the SDK's exporter with an empty batch, and our session or stub sends
-    `request` instead of the empty request. `request` is encoded by our module `record`, because the SDK's encoder takes
+    The SDK's exporter itself returns only success or failure. So we replace its session (HTTP) or its stub (gRPC) by
+    our own, which records the response. `export` calls the SDK's exporter with an empty batch, and our session or stub
+    sends `request` instead of the empty request. Our module `record` encodes `request`, because the SDK's encoder takes
     several times as long.
 
     Attributes:
@@ -90,7 +90,7 @@ class Exporter(ABC):
         return self.result or _NO_REQUEST
 
     def close(self) -> None:
-        """Close the connection. If another thread is in a call of `export`, this call ends."""
+        """Close the connection. If another thread is in a call of `export`, the call of `export` ends."""
         self._closed = True
         self.abort()
         if self._exporter is not None:
@@ -98,11 +98,11 @@ class Exporter(ABC):
 
 
 def decoded_response(content: bytes) -> ExportLogsServiceResponse | None:
-    """Return the response message of an OTLP server from `content`, which is protobuf; None if `content` is not such a
-    message.
+    """Decode `content`, the protobuf response of an OTLP server, and return the message. Return None if `content` is
+    not a response of an OTLP server.
 
     Protobuf can decode nearly any bytes as unknown fields. So a response that is not empty must have the field
-    `partial_success`, which is the only field of the message.
+    `partial_success`, because an OTLP response has no other field.
     """
     try:
         message = ExportLogsServiceResponse.FromString(content)

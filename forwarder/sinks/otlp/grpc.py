@@ -1,8 +1,8 @@
-"""Sends OTLP over gRPC, by the SDK's exporter with a stub of our own that reads the response.
+"""Sends OTLP over gRPC. The SDK's exporter sends the requests through a stub of ours, which reads the response.
 
-With its own stub, the exporter returns only success or failure, without a status code, never reads `partial_success`,
-and retries by itself until its timeout. Our stub sends a request that is encoded already, and records the response. The
-only place to insert our stub is the method in which the exporter creates its channel.
+The SDK's own stub is not enough. With it, the exporter returns success or failure but no status code; it never reads
+`partial_success`; and it retries by itself until its timeout. Our stub sends a request that is encoded already, and
+records the response. The only place to insert our stub is the method in which the exporter creates its channel.
 """
 
 from pathlib import Path
@@ -114,7 +114,7 @@ class _Stub:
 
 
 class _ExporterWithStub(OTLPLogExporter):
-    """The SDK's exporter with our stub in place of its own."""
+    """The SDK's exporter, with our stub in place of the SDK's stub."""
 
     def __init__(self, owner: GrpcExporter, **settings: Any) -> None:
         self._owner = owner  # set first, because the base class creates the channel in its constructor

@@ -1,9 +1,15 @@
-"""Sends OTLP over HTTP, by the SDK's exporter with a `requests` session of our own that reads the response.
+"""Sends OTLP over HTTP. The SDK's exporter sends the requests through a `requests` session of ours, which reads the
+response.
 
-With its own session, the exporter treats every status below 400 as success, even a redirect, never reads the body, does
-not distinguish a rejected batch (400) from a busy server (503), and retries by itself. Our session gets each response
-before the exporter does, records the result, and raises an exception unless the server accepted the request. The
-exporter does not retry after this exception.
+A standard session is not enough. With it, the exporter has these drawbacks:
+
+- It treats every status below 400 as success, even a redirect.
+- It never reads the body of a response.
+- It does not distinguish a rejected batch (400) from a busy server (503).
+- It retries by itself.
+
+Our session gets each response before the exporter does, and records the result. If the server did not accept the
+request, our session raises an exception, after which the exporter does not retry.
 """
 
 import json
@@ -163,9 +169,8 @@ class _Session(requests.Session):
 def _may_be_incomplete(response: requests.Response, received: bytes) -> bool:
     """Return whether `received`, the body of `response`, may be incomplete.
 
-    The body is incomplete if the connection ended before as many bytes arrived as `Content-Length` says. The body may
-    be incomplete if it is empty and its length is unknown, because then only the end of the connection marks the end of
-    the body.
+    The body is incomplete if it has fewer bytes than `Content-Length` says. The body may also be incomplete if it is
+    empty and its length is unknown, because then only the end of the connection marks the end of the body.
     """
     raw = response.raw
     if raw.length_remaining is None and not raw.chunked:  # only the end of the connection ends the body
@@ -189,8 +194,8 @@ def _inflated(response: requests.Response, content: bytes) -> bytes | None:
 
 
 def _decode(response: requests.Response, content: bytes | None) -> ExportLogsServiceResponse | None:
-    """Return the response message of an OTLP server from `content`, which must be protobuf, JSON or empty; None if
-    `content` is not such a message.
+    """Decode `content`, the body of `response`, and return the message. Return None if `content` is None, or is not a
+    response of an OTLP server. A response of an OTLP server is protobuf, JSON or empty.
 
     Without this check, events would be lost: a response of another server with the status 200, often JSON about an
     error, would count as delivered.
@@ -218,8 +223,8 @@ def _decode(response: requests.Response, content: bytes | None) -> ExportLogsSer
 
 
 def _detail(response: requests.Response, content: bytes | None) -> str:
-    """Return a text with the HTTP status and the server's own text. For a redirect, the text has the address to which
-    it leads instead of the server's text."""
+    """Return a text with the HTTP status and the server's own text. For a redirect, the address to which it leads
+    replaces the server's own text."""
     status = f"HTTP {response.status_code}"
     if target := response.headers.get("Location"):
         return f"{status} to {target.partition('?')[0]}"

@@ -35,8 +35,7 @@ _MAX_NANOS = 2**64 - 1
 
 
 class EncodedRecord(msgspec.Struct, frozen=True):
-    """A LogRecord, encoded as protobuf (`data`), and the name of the org to whose Resource the record belongs
-    (`org`)."""
+    """One log record: `data` is the LogRecord encoded as protobuf, and `org` is the name of the org of the event."""
 
     org: str
     data: bytes
@@ -85,7 +84,8 @@ def request(records: Sequence[EncodedRecord]) -> bytes:
     """Return an ExportLogsServiceRequest with `records`, encoded as protobuf. The request has one ResourceLogs for each
     org.
 
-    The function copies the encoded records, and adds only the tags and lengths of the fields that contain them.
+    The function copies the encoded records, and adds only the tags and the lengths of the protobuf fields around the
+    records.
     """
     by_org: dict[str, list[bytes]] = {}
     for made in records:
@@ -210,6 +210,6 @@ def _items(values: Sequence[AttributeValue]) -> list[bytes]:
 
 
 def _nanos(at: Micros) -> int:
-    """Return the time `at` in nanoseconds since 1970. OTLP cannot represent a time before 1970 or after 2554, so such a
-    time is replaced by the nearest time that OTLP can represent."""
+    """Return the time `at` in nanoseconds since 1970. OTLP cannot represent a time before 1970 or after 2554. If `at`
+    is outside these limits, return the nearest time that OTLP can represent."""
     return min(max(at * 1000, 0), _MAX_NANOS)

@@ -1,9 +1,9 @@
-"""The sink `otlp`, which sends one request for each batch, by the SDK's exporter.
+"""The sink `otlp`, which uses the SDK's exporter to send one request for each batch.
 
 The sink calls the exporter directly, not through a processor of the SDK, because a processor drops records without an
-error if the server is slow. The module `response_verdicts` has the verdict for each status. This module handles a
-response that accepts a request but not all of its records. Both copies of a record that was sent twice have the same
-`log.record.uid`, so a reader can recognize the second copy.
+error if the server is slow. The module `response_verdicts` says what each status means. This module handles a response
+that accepts a request but not all of its records. If a record is sent twice, both copies have one `log.record.uid`, so
+a reader can recognize the second copy.
 """
 
 import asyncio
