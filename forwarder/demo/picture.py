@@ -35,7 +35,8 @@ _OTHER_LINES = 7  # title, blank lines, the heading of the list, the legend, the
 class Picture:
     """A picture of the demo, as large as the terminal. The library `rich` prints it.
 
-    `page` is the address of the status page. `plugged` is False while the folder of the sink is unplugged.
+    `page` is the address of the status page. `plugged` is False while the user has unplugged the folder of the sink, as
+    if it were a disk.
     """
 
     def __init__(self, snapshot: Snapshot, page: str, *, plugged: bool) -> None:

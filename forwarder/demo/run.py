@@ -74,9 +74,10 @@ def prepare(folder: Path) -> Path:
 async def run(config: Path, events: int | None, *, rate: float, seed: int, leave: bool) -> int:
     """Run a demo until Ctrl-C, and return its exit code.
 
-    The org emits `events` events immediately, including its events about the hook; if None, it emits `rate` events
-    per second. With `leave`, the demo ends by itself when all events are stored and delivered, or after a timeout. The
-    exit code is 1 if an event is lost or duplicated, or if a missed event is not marked as missed.
+    The org emits `events` events immediately; this number includes the org's events about the hook. If `events` is
+    None, the org emits `rate` events per second. If `leave` is true, the demo ends by itself when all events are stored
+    and delivered, or after a timeout. The exit code is 1 if an event is lost or duplicated, or if a missed event is not
+    marked as missed.
     """
     clock, stop = SystemClock(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -24,9 +24,9 @@ class Actor:
         return {}
 
     def origin(self) -> dict[str, Any]:
-        """Build the event's fields about the actor's address and user agent.
+        """Build the event's fields about the actor's address and user agent; an empty dict if nothing is known.
 
-        The generator invents the fields that are missing here.
+        The generator of events invents every field that the result does not contain.
         """
         return {}
 
@@ -57,7 +57,8 @@ class Caller(Actor, msgspec.Struct, frozen=True):
         return {"requestApiTokenId": API_TOKEN_ID} if self.by_token else {}
 
     def origin(self) -> dict[str, Any]:
-        """Build the event's fields about the caller's address and user agent, if the address is known."""
+        """Build the event's fields about the caller's address and user agent; an empty dict if the address is
+        unknown."""
         if not self.ip:
             return {}
         return {

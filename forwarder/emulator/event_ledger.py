@@ -8,8 +8,8 @@ class HookLedger(msgspec.Struct, frozen=True):
 
     Attributes:
         delivered: uuids of the events that the receiver accepted.
-        dropped: uuids of the events that Okta never sent, or sent without success and gave up. The receiver
-            may still have some of these events, because it answered too late.
+        dropped: uuids of the events that Okta never sent, or gave up after failed attempts. A receiver that answered
+            too late may have stored such an event anyway.
     """
 
     delivered: list[str]
@@ -22,8 +22,8 @@ class EmulatorLedger(msgspec.Struct, frozen=True):
     Attributes:
         events: uuids of all events of the org, except those in `own`.
         own: uuids of the org's events about its hooks and their quota. No hook carries these events.
-        hooks: one ledger for each hook id, also for deleted hooks. While all copies of an event wait or are
-            in flight, the event is not yet in `delivered` or `dropped`.
+        hooks: hook id → ledger of the hook, including deleted hooks. An event is in neither `delivered` nor `dropped`
+            while every copy of the event waits or is in flight.
     """
 
     events: list[str]

@@ -9,7 +9,7 @@ _T = TypeVar("_T")
 
 
 class Objects(Generic[_T]):
-    """The objects of one kind, in the order of creation; `kind` is what Okta's errors call it."""
+    """The objects of one kind, in the order of creation. `kind` is the name of the kind in Okta's errors."""
 
     kind: ClassVar[str]
 

@@ -168,8 +168,8 @@ class Emulator:
     async def preview(self, hook_id: str, uuid: str | None = None) -> Previewed:
         """Post an event to a hook in any state, as Okta's Admin Console does for a preview.
 
-        The ledger does not count the event. `uuid` names an event in the System Log; None generates an event of one
-        of the hook's types.
+        The ledger does not count the event. If `uuid` is given, the event comes from the System Log. If `uuid` is None,
+        an event of one of the hook's types is generated.
         """
         hook, now = self.hooks.find(hook_id), self.clock.now()
         if uuid is not None:
@@ -187,9 +187,8 @@ class Emulator:
     async def emit(self, count: int, types: Sequence[str] = (), change: Change | None = None) -> list[str]:
         """Emit events now, to the System Log and to the hooks, which deliver them in the background.
 
-        Return the uuids of the events. The events have the `types` of the catalogue, one after the other.
-        Without `types`, event types are drawn at random, common types more often. `change` changes each event
-        before it is written.
+        Return the uuids of the events. The events get the event types in `types` in turn. If `types` is empty, event
+        types are drawn at random, common types more often. `change` changes each event before it is written.
         """
         uuids: list[str] = []
         for some in self._slices(count, types):
@@ -198,7 +197,7 @@ class Emulator:
         return uuids
 
     async def emit_past(self, count: int, types: Sequence[str] = (), *, since: Micros) -> list[str]:
-        """Emit events as `emit` does, but only to the System Log, and spread evenly from `since` to now."""
+        """Emit events as `emit` does, but only to the System Log, with times spread evenly from `since` to now."""
         now = self.clock.now()
         if since > now:
             raise invalid("since", "since: must not be in the future")
@@ -236,7 +235,8 @@ class Emulator:
         return Random(f"{self._seed} {purpose}")  # noqa: S311  no secret is drawn from it
 
     def _slices(self, count: int, types: Sequence[str]) -> Iterator[list[str]]:
-        """Yield `count` event types in slices: `types` in turn, or drawn at random if `types` is empty."""
+        """Yield `count` event types in lists of limited length: `types` in turn, or types drawn at random if `types` is
+        empty."""
         unknown = sorted(set(types) - EVENT_TYPES.keys())
         if unknown:
             raise invalid("types", f"types: not in Okta's catalogue of event types: {', '.join(unknown[:5])}")
@@ -275,7 +275,8 @@ class Emulator:
         )
 
     def report_change(self, event_type: str, by: Actor, **fields: Any) -> None:
-        """Write an event about a change to the System Log, and send it to the hooks of its type."""
+        """Report a change of the org: write an event to the System Log, and send the event to the hooks that subscribe
+        to its type."""
         hook_ids = [hook.id for hook in self.hooks.all() if event_type in hook.types]
         debug = {"targetEventHookIds": ",".join(hook_ids)} if hook_ids else {}
         usual = {
@@ -301,7 +302,7 @@ class Emulator:
         self._write_own(f"system.operation.rate_limit.{step}", severity="WARN", debug=debug)
 
     def _write_own(self, event_type: str, **fields: Any) -> None:
-        """Write an event that no hook carries to the System Log."""
+        """Write an event to the System Log, but send it to no hook."""
         event = self._report_generator.report(event_type, self.clock.now(), **fields)
         self._own_uuids.append(event.uuid)
         self._write(event)

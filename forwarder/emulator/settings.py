@@ -77,7 +77,7 @@ class Faults(Section):
     Attributes:
         drop: share of events that a hook never delivers.
         duplicate: share of events that a hook delivers twice.
-        reorder: whether about half of the events are delayed by up to one more second.
+        reorder: whether about half of the events wait up to one second longer than `delay`.
         delay: time from an event to its first POST.
         log: faults of the System Log.
         changes: faults of the calls that can change something.

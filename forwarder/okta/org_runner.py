@@ -32,7 +32,7 @@ class OktaOrgState(msgspec.Struct, frozen=True):
 class OktaOrgRunner:
     """Watches the hook of one org, polls the System Log of the org, and runs backfills.
 
-    `watch` is None if the org has no hook. `run` closes `api` when it ends.
+    `watch` is None if the org has no hook. When `run` ends, it closes `api`.
     """
 
     def __init__(

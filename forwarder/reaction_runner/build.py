@@ -86,8 +86,8 @@ class Reactions:
         return self._plans.answered(prompt, answer, at)
 
     def announced(self, action: Action, at: Micros) -> Sequence[Action]:
-        """Return the notifications about `action`, which waits for approval: to the webhooks that the alert goes to,
-        or to all webhooks if it goes to none."""
+        """Return the notifications that `action` waits for approval. They go to the webhooks that get the alert; if no
+        webhook gets the alert, to all webhooks."""
         webhooks: list[str] = []
         if action.subject:
             alert = read_event(action.subject, org=action.org, source=Source.ALERT, received_at=at)
@@ -118,7 +118,8 @@ class Reactions:
         return f"{(ops.url or f'{ops.scheme}://{ops.listen}').rstrip('/')}/approve/{action.id}"
 
     def _blocklist(self, name: str) -> Blocklist | None:
-        """Return the zone of the org `name`, through the org's current client; None if the org has no client."""
+        """Return the blocklist of the org `name`, which uses the org's current API client; None if the org has no
+        client."""
         client, org = self._client(name), self._settings.orgs.get(name)
         if client is None or org is None or org.url is None or org.api is None:
             return None

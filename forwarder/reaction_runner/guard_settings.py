@@ -1,4 +1,4 @@
-"""Makes the settings of the guards, and a rehearsal, from the configuration and the rules."""
+"""Builds the settings of the guards, and a rehearsal of the reactions, from the configuration and the rules."""
 
 from collections.abc import Mapping
 from ipaddress import ip_address, summarize_address_range
@@ -30,7 +30,8 @@ def guard_settings(settings: Settings, modes: Mapping[str, str]) -> GuardSetting
 
 
 def rehearsal(settings: Settings, ruleset: Ruleset) -> Rehearsal:
-    """Return a rehearsal of these reactions. All entries have mode `enforce` in it, except those with mode `off`."""
+    """Return a rehearsal, which finds out what the configured reactions would do, but does nothing. In the rehearsal,
+    all entries have mode `enforce`, except entries with mode `off`."""
     entries = tuple(
         entry if entry.mode is Mode.OFF else entry.model_copy(update={"mode": None}) for entry in settings.reactions.on
     )

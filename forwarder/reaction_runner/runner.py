@@ -58,7 +58,7 @@ class ReactionRunner:
     """
 
     def __init__(self, store: Store, metrics: Metrics, clock: Clock, note: Callable[[Action], None]) -> None:
-        """Create the runner. It calls `note` with every row before the row is stored."""
+        """Create the runner. The runner calls `note` with the row of an action each time before it stores the row."""
         self._store = store
         self._clock = clock
         self._metrics = ReactionMetrics(metrics, clock)
@@ -101,7 +101,7 @@ class ReactionRunner:
         return self._parts
 
     async def _begin(self, parts: Parts) -> None:
-        """Load rows, pauses and position from the store, and start the tasks.
+        """Load the rows of actions, the pauses and the runner's position from the store, and start the tasks.
 
         Raises:
             StoreError: the store cannot be read.
@@ -171,8 +171,8 @@ class ReactionRunner:
             await self._clock.sleep(_PROTECT_INTERVAL)
 
     async def _check(self) -> None:
-        """Look for problems of the configuration after each reload and every _FIND_INTERVAL seconds: groups may be renamed
-        in Okta."""
+        """Look for problems of the configuration after each reload, and every _FIND_INTERVAL seconds, because groups
+        may be renamed in Okta."""
         while True:
             self._applied.clear()
             found = await self._current().findings(self.memory.effects())
@@ -232,7 +232,8 @@ class ReactionRunner:
         return as_json(await self.approve(ApproveRequest(id_, by, given)))
 
     def gather(self, settings: ReactionsSettings) -> dict[str, Any] | None:
-        """Return the reactions' part of the status; None without reactions."""
+        """Return the reactions' part of the status; None if no reactions are configured, no action is open, and no
+        pause is in force."""
         now = self._clock.now()
         if not (settings.on or self.memory.open() or self.pauses.on(now)):
             return None
@@ -280,8 +281,8 @@ class ReactionRunner:
         return bool(ended)
 
     async def _change_pauses(self, change: Callable[[Micros], Pauses]) -> Sequence[Pause]:
-        """Store and use the pauses that `change` returns, one change at a time; return the pauses that are in
-        force."""
+        """Store the pauses that `change` returns, and use them from now on. Return the pauses that are in force.
+        Concurrent changes run one after the other."""
         self._check_begun()
         async with self._pausing:
             now = self._clock.now()

@@ -20,8 +20,8 @@ class BlockIp(Act):
     """
 
     def __init__(self, blocklist: Callable[[str], Blocklist | None]) -> None:
-        """Change the zone that `blocklist` returns for an org; it returns None if the configuration has no `api` for the
-        org."""
+        """Create the action. `blocklist` returns the blocklist of an org; None if the configuration has no `api` for
+        the org."""
         self._blocklist = blocklist
 
     async def look(self, action: Action) -> Seen:

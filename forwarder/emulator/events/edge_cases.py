@@ -61,12 +61,12 @@ _ODD_TYPES: tuple[Callable[[Event, Random], None], ...] = (
 
 
 def add_edge_cases(event: Event, random: Random, *, odd_types: bool) -> bool:
-    """Modify `event`, which has the System Log's shape: add one or two edge cases.
+    """Add one or two edge cases to `event`, in place. The event has the System Log's shape.
 
-    If `odd_types` is true, an edge case may be one that Okta's typed SDKs refuse.
+    If `odd_types` is true, the edge cases may include values that Okta's typed SDKs refuse.
 
     Returns:
-        Whether the hook's copy of the event should keep its explicit nulls, which is one more edge case.
+        Whether the hook's copy of the event should keep explicit nulls. Explicit nulls are one more edge case.
     """
     for add in random.sample(_EDGE_CASES + _ODD_TYPES if odd_types else _EDGE_CASES, random.choice((1, 1, 2))):
         add(event, random)

@@ -1,7 +1,7 @@
 """What the events of each type contain: who acts on what, how often, and how the action may fail.
 
-Common types have a template of their own. Every other type, also one that Okta adds later, uses the template
-of a prefix of its name: the longest prefix in the table.
+Common types have a template of their own. Every other type uses the template of the longest prefix of its name that is
+in the table. So a type that Okta adds later has a template too.
 """
 
 from functools import cache

@@ -72,7 +72,8 @@ def entity(
 
 
 def hop(ip: Any, place: dict[str, Any] | None) -> dict[str, Any]:
-    """Build an element of `request.ipChain` for a client at the address `ip`; `place` is None if unknown."""
+    """Build an element of `request.ipChain` for a client at the address `ip`. `place` is the client's location; None if
+    unknown."""
     version = "V6" if ":" in str(ip) else "V4"
     return {"ip": ip, "geographicalContext": place, "version": version, "source": None}
 
@@ -131,8 +132,8 @@ class Fixtures:
         return self._random.choice(self.admins)
 
     def target(self, kind: str, person: FixtureUser) -> dict[str, Any]:
-        """Draw a target of this kind. For `User` and `AppUser`, the target is `person`. The caller may modify
-        the result."""
+        """Return a target of the kind `kind`: `person` for `User` and `AppUser`, otherwise an object drawn at random.
+        The caller may modify the result."""
         if kind == "User":
             return person.entity()
         if kind == "AppUser":
@@ -140,12 +141,12 @@ class Fixtures:
         return self.thing(kind)
 
     def thing(self, kind: str) -> dict[str, Any]:
-        """Draw a target of this kind, which must not be `User` or `AppUser`. The caller may modify the
+        """Draw a target of the kind `kind` at random. `kind` must not be `User` or `AppUser`. The caller may modify the
         result."""
         return dict(self._random.choice(self._things[kind]))
 
     def things(self, kind: str) -> list[dict[str, Any]]:
-        """Return all targets of this kind, which must not be `User` or `AppUser`."""
+        """Return all targets of the kind `kind`. `kind` must not be `User` or `AppUser`."""
         return [dict(thing) for thing in self._things[kind]]
 
     def impostor(self) -> tuple[ClientNetwork, Agent]:

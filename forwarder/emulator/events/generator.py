@@ -71,7 +71,7 @@ class _Context(msgspec.Struct, frozen=True):
 class Generator:
     """Generates the events of the org at the URL `origin`. `random` is the only source of randomness.
 
-    The other arguments are those of `EmulatorSettings`.
+    For the other arguments, see the attributes of `EmulatorSettings`.
     """
 
     def __init__(
@@ -100,11 +100,11 @@ class Generator:
     def event(
         self, event_type: str, published: Micros, hook_ids: Sequence[str] = (), change: Change | None = None
     ) -> GeneratedEvent:
-        """Generate one event of any type, even if Okta's catalogue of event types does not have it.
+        """Generate one event of any type, even of a type that is not in Okta's catalogue of event types.
 
         `published` is truncated to milliseconds. As in Okta, the event contains the ids of the hooks that should
-        deliver it. `change` changes the event in the System Log's shape. Edge cases are added before `change`
-        is applied, so they never replace a changed value.
+        deliver it. `change` is applied to the event in the System Log's shape, after edge cases were added. So an edge
+        case never replaces a changed value.
         """
         event = self._event(event_type, published)
         odd = self._random.random() < self._edge_case_share
@@ -123,8 +123,8 @@ class Generator:
         return _encoded(event)
 
     def _event(self, event_type: str, published: Micros) -> dict[str, Any]:
-        """Generate an event in the System Log's shape. The order of the random draws must stay the same, so
-        that a seed gives the same events."""
+        """Generate an event in the System Log's shape. Do not change the order of the random draws: with another order,
+        a seed would give other events."""
         uuid = uuid1_for(published - published % 1000, self._random)
         context = self._context(event_type)
         actor = self._actor(context)

@@ -12,9 +12,9 @@ began."""
 
 
 def hook_shape(event: dict[str, Any], *, nulls: bool = False) -> dict[str, Any]:
-    """Return a copy of an event of the System Log as hooks carry it: with the IP chain in `client`, and without nulls.
+    """Return a copy of an event of the System Log in the shape that hooks carry.
 
-    With `nulls`, explicit nulls stay in the event.
+    The IP chain moves from `request` to `client`. Keys with the value null are removed, unless `nulls` is true.
     """
     shaped = dict(event)
     shaped["client"] = event["client"] | {"ipChain": shaped.pop("request")["ipChain"]}
@@ -22,7 +22,8 @@ def hook_shape(event: dict[str, Any], *, nulls: bool = False) -> dict[str, Any]:
 
 
 def _without_nulls(value: dict[str, Any]) -> dict[str, Any]:
-    """Return `value` without keys that are null. `changeDetails` keeps its nulls, which have a meaning."""
+    """Return `value` without the keys whose value is null. Nulls in `changeDetails` stay, because they have a
+    meaning."""
     kept: dict[str, Any] = {}
     for key, item in value.items():
         if isinstance(item, dict) and key != "changeDetails":

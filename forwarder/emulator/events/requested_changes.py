@@ -14,9 +14,9 @@ def changed(
 ) -> dict[str, Any]:
     """Return a copy of an event in the System Log's shape, with changes.
 
-    `user` replaces the actor and each user among the targets. `fields` are new values of the event's fields: an
-    object is merged key by key; any other value replaces the old value. A new address of the client becomes the only
-    hop in `request`, unless `fields` also has `request`.
+    `user` replaces the actor and each user among the targets. `fields` are new values of the event's fields: an object
+    is merged key by key; any other value replaces the old value. If `fields` has a new address of the client but no
+    `request`, the address becomes the only hop in the event's `request`.
     """
     if user is not None:
         targets = [dict(user) if each["type"] == "User" else each for each in event["target"] or ()]

@@ -1,4 +1,4 @@
-"""`/emulator/groups`, which Okta does not have: creates, changes and deletes any group without an event."""
+"""Serves `/emulator/groups`, a path that Okta does not have: changes groups without writing events."""
 
 from typing import Any
 

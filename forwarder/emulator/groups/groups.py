@@ -57,9 +57,8 @@ class EmulatedGroups(Objects[EmulatedGroup]):
     def __init__(
         self, things: Iterable[Mapping[str, Any]], users: UserDirectory, clock: Clock, random: Random, report: Report
     ) -> None:
-        """Args: `things` are the groups that occur as targets of events. The org has these groups; all users
-        are in the group Everyone, and all admins in the group Admins. `report` writes an event about each
-        change."""
+        """Args: `things` are the groups that occur as targets of events; the org starts with `things`. The group
+        Everyone contains all users, and the group Admins all admins. `report` writes an event about each change."""
         super().__init__()
         self._report = report
         self._clock = clock
@@ -91,9 +90,7 @@ class EmulatedGroups(Objects[EmulatedGroup]):
         return group
 
     def replace(self, group: EmulatedGroup, name: str, description: str | None, caller: Caller) -> None:
-        """Set the name and description of a group, and write an event. If both already have these values, do
-        nothing.
-        """
+        """Set the name and description of a group, and write an event. If neither value would change, do nothing."""
         _require_changeable(group)
         if (name, description) == (group.name, group.description):
             return

@@ -1,4 +1,5 @@
-"""Sends the org's requests to receivers by Okta's rules. A challenge or an envelope is sent at most twice."""
+"""Sends challenges and events to the receivers of the org's hooks, by Okta's rules. Each request is sent at most
+twice."""
 
 import asyncio
 import secrets
@@ -26,8 +27,8 @@ _NO_RESPONSE = (TimeoutError, OSError, UnicodeError, httpx.HTTPError, httpx.Inva
 class Deliverer:
     """Calls the receivers of one org's hooks, with a short timeout and without following redirects.
 
-    The requests go through httpx's transports, without httpx's client. So a call takes half the time, and
-    httpx adds no headers. If Okta gives up a POST, `on_failure` is called with the hook and the reason.
+    The requests go through httpx's transports, without httpx's client. So a call takes half the time, and httpx adds no
+    headers. If no attempt to deliver events succeeds, `on_failure` is called with the hook and the reason.
     """
 
     def __init__(
@@ -40,8 +41,8 @@ class Deliverer:
         self._transports: dict[str, httpx.AsyncHTTPTransport] = {}
 
     async def deliver(self, hook: EmulatedHook, batch: Sequence[GeneratedEvent]) -> bool:
-        """Deliver `batch` in one envelope. Return whether the receiver accepted the envelope. If not, Okta
-        gives up these events."""
+        """Deliver `batch` in one POST. Return whether the receiver accepted the POST. If not, the events of `batch` are
+        never sent again."""
         if not hook.live:  # it was deactivated in the meantime; Okta documents no rule for this
             return False
         if not self._quota.use(len(batch)):
@@ -56,8 +57,8 @@ class Deliverer:
         return False
 
     async def preview(self, hook: EmulatedHook, event: dict[str, Any]) -> bool:
-        """Deliver one event, even if the hook is not live or does not have the event's type. The quota does
-        not count the event. Return whether the receiver accepted the event."""
+        """Deliver one event, even if the hook is not live or does not subscribe to the event's type. The event does not
+        use up the quota. Return whether the receiver accepted the event."""
         response = await self._post(hook, [event], iso(self._clock.now(), "microseconds"))
         return response is not None and response.is_success
 
@@ -81,10 +82,9 @@ class Deliverer:
             await transport.aclose()
 
     async def _post(self, hook: EmulatedHook, events: Sequence[Any], time: str) -> httpx.Response | None:
-        """Post `events` in one envelope, and return the last response; None if the receiver did not respond.
+        """Post `events` in one request, and return the last response; None if the receiver did not respond.
 
-        Like Okta, this method posts the envelope a second time if the receiver does not respond, or responds
-        with a 5xx.
+        Like Okta, this method sends the request a second time if the receiver does not respond, or responds with a 5xx.
         """
         header = (b"Content-Type", b"application/json")
         body = msgspec.json.encode(

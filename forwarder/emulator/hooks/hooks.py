@@ -111,11 +111,12 @@ class Hooks(Objects[EmulatedHook]):
         return hook
 
     def replace(self, hook_id: str, body: bytes) -> EmulatedHook:
-        """Replace all settings of a hook. If its channel changes, the hook becomes UNVERIFIED.
+        """Replace all settings of a hook. If the hook's channel (URL, headers and secret) changes, the hook becomes
+        UNVERIFIED.
 
-        The secret is part of the channel, and no call of the API returns the secret. So a body without the
-        secret removes the secret from the hook. (Okta does not document this. It follows, because a PUT
-        replaces the whole hook.) The status of the hook changes only if the body has a `status`.
+        A body without the secret removes the secret from the hook. (Okta does not document this removal. It follows,
+        because a PUT replaces the whole hook, and no call of the API returns the secret.) The status of the hook
+        changes only if the body has a `status`.
         """
         hook = self.find(hook_id)
         spec = read_spec(body, self._names(but=hook))

@@ -28,10 +28,10 @@ class Previewed(msgspec.Struct, frozen=True):
 
 
 def logged_event(log: EmulatedSystemLog, uuid: str, now: Micros) -> dict[str, Any]:
-    """Return an event of the log as a preview shows it.
+    """Return the event `uuid` of the System Log `log`, in the shape that a preview sends.
 
     Raises:
-        OktaApiError: the log has no such event.
+        OktaApiError: the log has no event with this uuid.
     """
 
     def is_it(entry: LogEntry) -> bool:

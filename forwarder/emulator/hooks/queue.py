@@ -21,14 +21,13 @@ _SPREAD = 1.0
 class HookQueue:
     """The queue of one hook and the tasks that empty it.
 
-    The queue may have two copies of an event; the second copy is a duplicate. The event counts as delivered
-    as soon as the receiver accepts one copy. The event counts as dropped if Okta never sends it, or if Okta
-    gives up one copy before the receiver has accepted the other.
+    The fault `duplicate` puts two copies of an event into the queue. An event counts as delivered as soon as the
+    receiver accepts one copy. An event counts as dropped if Okta never sends the event, or gives up one copy before the
+    receiver has accepted another copy.
 
     Args:
         deliver: delivers some events in one envelope, and returns whether the receiver accepted them.
-        random: draws only the faults. So a seed always gives the same faults, also if receivers answer
-            differently.
+        random: used only to draw the faults. So the faults depend only on the seed, not on the answers of receivers.
         tasks: the task group of the queue's tasks; a bug in one task ends the whole group.
     """
 

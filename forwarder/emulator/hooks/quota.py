@@ -13,9 +13,8 @@ class Quota:
     """Counts the events that all hooks of an org carry in 24 hours, starting with the first event. Retries do
     not count.
 
-    When 70 % of the quota is used, `report` is called with `warning` and the number of events that 70 %
-    means. The first time that a delivery would exceed the quota, `report` is called with `violation` and the
-    quota.
+    When 70 % of the quota is used, `report` is called with `warning` and the number of events that make up the 70 %.
+    The first time that a delivery would exceed the quota, `report` is called with `violation` and the quota.
     """
 
     def __init__(
@@ -29,7 +28,7 @@ class Quota:
         self._violated = False
 
     def use(self, events: int) -> bool:
-        """Take `events` events from the quota, and return True. If fewer are left, take none and return
+        """Take `events` events from the quota, and return True. If fewer than `events` are left, take none and return
         False."""
         now = self._clock.monotonic()
         if now >= self._ends:

@@ -34,8 +34,8 @@ class _Config(msgspec.Struct, frozen=True, rename="camel"):
     auth_scheme: _AuthScheme | None = None
 
     def comparable(self) -> tuple[Any, ...]:
-        """Return the URL, the headers and the secret. Different spellings of the same value give the same
-        result."""
+        """Return the URL, the headers and the secret in a normal form, for comparing two specs. Different spellings of
+        one value have one normal form."""
         auth = self.auth_scheme
         secret = (auth.key.lower(), auth.value or "") if auth else None
         headers = sorted((header.key.lower(), header.value) for header in self.headers or ())

@@ -1,8 +1,8 @@
 """The HTTP API of the emulated org: Okta's own paths, and `/emulator`, which Okta does not have.
 
-docs/emulator.md lists the paths. The routes are in `api.py` and `control.py` of each room; those about the whole org are
-here. Okta's paths need a token (http/auth.py) and are rate limited. `/emulator` needs no token, so listen only on a
-loopback address.
+docs/emulator.md lists the paths. The routes are in `api.py` and `control.py` of each subpackage; the routes about the
+whole org are in this module. Okta's paths need a token (http/auth.py) and are rate limited. `/emulator` needs no token,
+so the server should listen only on a loopback address.
 """
 
 from collections.abc import AsyncIterator
@@ -53,7 +53,8 @@ class _EventsOrder(msgspec.Struct, forbid_unknown_fields=True):
     """The body of `POST /emulator/events`.
 
     Attributes:
-        since: if set, the events are spread from this time to now, and are only in the System Log.
+        since: if set, the events are spread evenly from the time `since` to now, and are written only to the System
+            Log, not sent to hooks.
         user: id or login of the user who becomes the actor of each event; ignored with `since`.
         fields: new values of the event's fields, as in events/requested_changes.py; ignored with `since`.
     """
@@ -93,7 +94,7 @@ class _PreviewOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def create_app(emulator: Emulator) -> ASGIApp:
-    """Create the application that serves `emulator`. The caller must enter the emulator's context."""
+    """Create the ASGI application that serves `emulator`. It must run inside `async with emulator`."""
     router = _router()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -3,7 +3,7 @@
 | `Authorization` | allowed |
 |---|---|
 | `SSWS <token>` | everything |
-| `Bearer <token>`, or `DPoP <token>` and a proof | what its scopes and the app's roles allow: iam/access.py |
+| `Bearer <token>`, or `DPoP <token>` and a proof | what the token's scopes and the app's roles allow (iam/access.py) |
 """
 
 import hmac
@@ -77,7 +77,8 @@ class Authenticator:
 
 
 def _sufficient_scopes(method: str, path: str) -> set[str]:
-    """Return the scopes that allow a call; a token needs one of them. A `manage` scope includes reading."""
+    """Return the scopes that allow a call; a token needs only one of these scopes. A `manage` scope also allows
+    reading."""
     room = path.split("/")[3]
     read, manage = _SCOPES.get(room, _SCOPES["eventHooks"])
     if room == "users" and path.endswith("/risk"):

@@ -133,10 +133,10 @@ def decode(body: bytes, kind: type[_T], what: str = "body") -> _T:
 
 
 def decode_section(body: bytes, kind: type[_SectionT], what: str) -> _SectionT:
-    """Decode the JSON body of a call of the emulator's own API.
+    """Decode the JSON body of a call of the emulator's own API into the settings class `kind`.
 
     Raises:
-        OktaApiError: the body is not JSON, or does not fit the section `kind`.
+        OktaApiError: the body is not JSON, or does not fit `kind`. The error calls the body `what`.
     """
     tree = decode(body, dict[str, Any])
     try:

@@ -58,8 +58,8 @@ def recorded(app: ASGIApp) -> ASGIApp:
 
 
 def _kind(scope: Scope, body: bytes) -> str:
-    """Return which faults of `Faults` apply to a call: `changes`, `polls` or `reads`; `others` if no faults
-    apply.
+    """Return the name of the attribute of `Faults` that applies to a call: `changes`, `polls` or `reads`; `others` if
+    none applies.
 
     A poll is a call that asks whether the user has answered a prompt (CIBA or push).
     """

@@ -73,7 +73,8 @@ def paged(
     """Return the page of `items` that the request's parameters `limit` and `after` select, and add the link
     to the next page.
 
-    `most` is the largest size of a page. It is also the size without `limit`, unless `default` is given.
+    A page has at most `most` items. If the request has no `limit`, a page has `default` items, or `most` items if
+    `default` is None.
 
     Raises:
         OktaApiError: `limit` is not a positive number, or the org did not issue the cursor `after`.
@@ -103,9 +104,9 @@ def _cursor(last: str) -> str:
 
 
 def _start(after: str, ids: Sequence[str]) -> int:
-    """Return the index of the first item after the cursor `after`. An id counts as a cursor too.
+    """Return the index of the first item after the cursor `after`. An item's id is also accepted as a cursor.
 
-    If the item of the cursor has been deleted, return 0: the list begins again, so that no item is left out.
+    If the item of the cursor has been deleted, return 0. Then the list begins again, so that no item is left out.
     """
     if not after or after in ids:
         return ids.index(after) + 1 if after else 0

@@ -1,8 +1,8 @@
 """Evaluates the parameters `filter`, `search` and `sortBy` of calls that list objects, on the objects as the API
 shows them.
 
-Like Okta, it ignores upper and lower case. Okta refuses attributes that it does not know; this module refuses
-attributes that no object of the list has.
+Like Okta, this module ignores case. Okta refuses attributes that it does not know; this module refuses attributes that
+no object of the list has.
 """
 
 from collections.abc import Sequence
@@ -46,9 +46,10 @@ def matching(request: OktaRequest, items: Sequence[dict[str, Any]]) -> list[dict
 
 
 def _sorted(request: OktaRequest, found: list[_Item], readings: Sequence[Reading]) -> list[_Item]:
-    """Return `found` in the order that the request asks for: by text without upper and lower case, then by id.
+    """Return `found`, sorted by the attribute `sortBy` of the request, ignoring case, and then by id.
 
-    `readings` are all objects of the list, which show what attributes there are.
+    Without `sortBy`, the order does not change. `readings` are all objects of the list; they show which attributes
+    exist.
     """
     query = request.query_params
     attribute, order = query.get("sortBy", ""), query.get("sortOrder", "asc").lower()

@@ -1,5 +1,5 @@
-"""Checks the rights of an app without a standard admin role. The app's custom roles give permissions on the
-resources in their resource sets."""
+"""Checks the rights of an app that has no standard admin role. Each custom role of the app gives permissions on the
+resources in a resource set."""
 
 import re
 from collections.abc import Iterator

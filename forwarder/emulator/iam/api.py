@@ -177,8 +177,8 @@ def _permission(request: OktaRequest, role: CustomRole, name: str) -> dict[str, 
 def _resource(request: OktaRequest, found: ResourceSet, resource_id: str) -> dict[str, Any]:
     """Return a resource of a set as the API shows it.
 
-    The link `self` is the URL of the resource itself, and `resource` is the URL of its entry in the set.
-    Recorded responses of Okta have the same links.
+    The link `self` is the URL of the resource itself. The link `resource` is the URL of the entry in the set. Recorded
+    responses of Okta have these two links too.
     """
     emulator, resource = org(request), found.resources[resource_id]
     place = f"{org_url(request)}/api/v1/iam/resource-sets/{found.id}/resources/{resource_id}"

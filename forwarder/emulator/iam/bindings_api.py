@@ -1,7 +1,7 @@
 """The API that shows and changes who holds which admin role.
 
-These are the bindings below `/api/v1/iam/resource-sets`, the list of administrators, and the roles of an app below
-`/oauth2/v1/clients`.
+The API consists of the bindings below `/api/v1/iam/resource-sets`, the list of administrators, and the roles of an app
+below `/oauth2/v1/clients`.
 """
 
 from typing import Any

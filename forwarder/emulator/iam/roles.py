@@ -55,8 +55,8 @@ class Binding(msgspec.Struct):
 
 
 class ResourceSet(msgspec.Struct):
-    """The resources that a role is limited to. `resources` maps ids in the set to URLs or ORNs; `bindings`
-    maps role ids to bindings."""
+    """A set of resources; a role can be limited to the resources in a set. `resources` maps ids in the set to URLs or
+    ORNs; `bindings` maps role ids to bindings."""
 
     id: str
     label: str

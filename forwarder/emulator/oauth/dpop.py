@@ -66,10 +66,11 @@ class ProofValidator:
         self._nonces: list[tuple[float, str]] = []
 
     def check(self, proof: str | None, method: str, url: str, *, token: str | None = None) -> tuple[Any, Any]:
-        """Check the proof in a call's `DPoP` header. Return its public key, and its nonce or None.
+        """Check the proof in a call's `DPoP` header. Return the public key and the nonce of the proof; the nonce is
+        None if the proof has no nonce.
 
-        `url` must not have a query. If `token` is given, the proof must contain the hash of `token`. A call that
-        asks for an access token has no `token`.
+        `url` must not have a query. If `token` is given, the proof must contain the hash of `token`. A call that asks
+        for an access token has no `token` yet.
 
         Raises:
             ApiError: the proof is invalid for this call.

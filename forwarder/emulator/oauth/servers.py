@@ -87,5 +87,5 @@ class AuthorizationServers:
 
     @cached_property
     def _key(self) -> rsa.RSAPrivateKey:
-        """The signing key. It is created on first use, because that takes a tenth of a second."""
+        """The signing key. The key is created on first use, because creating a key takes a tenth of a second."""
         return rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -61,7 +61,7 @@ def ask(emulator: Emulator, server: str | None, form: Mapping[str, str], client_
 
 
 def redeem(emulator: Emulator, server: str | None, form: Mapping[str, str], client_id: str) -> dict[str, Any]:
-    """Return the tokens, in response to a poll of `POST …/token`. The arguments are those of `ask`.
+    """Return the tokens that answer a poll by `POST …/token`. For the arguments, see `ask`.
 
     Raises:
         ApiError: the user has denied the prompt or has not answered yet, the prompt has expired, or the poll
@@ -92,7 +92,7 @@ def _require_grant(emulator: Emulator, client_id: str) -> None:
 
 
 def _signed(emulator: Emulator, server: str | None, request: str, client_id: str) -> Mapping[str, str]:
-    """Return the parameters in the signed request `request`, which replace those of the form."""
+    """Return the parameters in the signed request `request`. They replace the parameters of the form."""
     if not emulator.settings.clients[client_id].request_alg:
         raise oauth_error(
             401,

@@ -1,4 +1,4 @@
-"""`/emulator/answers`, which Okta does not have: sets how users' phones answer."""
+"""Serves `/emulator/answers`, a path that Okta does not have: sets how users' phones answer."""
 
 from typing import Any
 
@@ -31,7 +31,8 @@ class _AnswerOrder(Section):
 
 @post("/answers", status_code=200)
 async def set_answers(request: OktaRequest) -> dict[str, Any]:
-    """Set how phones answer from now on: one user's phone, or those of all users without a setting of their own."""
+    """Set how phones answer from now on: the phone of one user, or the phones of all users without a setting of their
+    own."""
     order = decode_section(await request.body(), _AnswerOrder, "answers")
     emulator = org(request)
     user = None if order.user is None else emulator.users.find(order.user)

@@ -15,7 +15,8 @@ _LONGEST = {"issuer": 700, "jwks_url": 1000, "well_known_url": 1000}
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a provider's tokens are checked: by `issuer` and `jwks_url`, or by a document at `well_known_url` with both."""
+    """How a provider's tokens are checked: with `issuer` and `jwks_url`, or with a document at `well_known_url` that
+    has both values."""
 
     issuer: str | None = None
     jwks_url: str | None = None

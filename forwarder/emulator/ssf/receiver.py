@@ -29,8 +29,8 @@ class Received(msgspec.Struct, frozen=True):
     """A received token.
 
     Attributes:
-        result: `accepted`; or why the org ignored the token, as Okta does: `duplicate` or `unknown_subject`;
-            or the `err` of the refusal.
+        result: `accepted`; `duplicate` or `unknown_subject` if the org ignored the token, as Okta does; the `err` of
+            the response if the org refused the token.
         user: id of the user that the token is about; None if unknown.
     """
 

@@ -76,7 +76,7 @@ class EmulatedSystemLog:
         self._by_published: list[_Positioned] = []
 
     def append(self, entries: Iterable[LogEntry], *, at: Micros | None = None) -> None:
-        """Store entries at the time `at`, by default now. Until then, no page contains the entries."""
+        """Store entries at the time `at`, by default now. Before the time `at`, no page contains the entries."""
         if at is None:
             # If the clock is set back, a polling query with a later cursor must not miss the event.
             at = max(self._now(), self._stored[-1][0] if self._stored else 0)
@@ -85,24 +85,25 @@ class EmulatedSystemLog:
         self._store()
 
     def poll(self, part: LogRange, *, after: Key | None, limit: int) -> EmulatedLogPage:
-        """Return one page in the order of storage: the entries after `after`, a position that the previous
-        page gave.
+        """Return one page in the order of storage: the entries after the position `after`.
 
-        The times in `part` are times of storage.
+        `after` is `EmulatedLogPage.after` of the previous page; None asks for the first page. The times in `part` are
+        times of storage.
         """
         self._store()
         return _page(self._stored, part, after, limit)
 
     def between(self, part: LogRange, *, after: Key | None, limit: int, descending: bool = False) -> EmulatedLogPage:
-        """Return one page in the order of `published`. The arguments are those of `poll`, but the times in
-        `part` are compared with `published`."""
+        """Return one page in the order of `published`. The arguments mean what they mean for `poll`, except that the
+        times in `part` are compared with `published`."""
         self._store()
         if descending:
             return _page_descending(self._by_published, part, after, limit)
         return _page(self._by_published, part, after, limit)
 
     def _store(self) -> None:
-        """Store all entries whose time of storage has come, and remove the oldest beyond `history`."""
+        """Store all entries whose time of storage has come. Then remove the oldest entries, so that at most `history`
+        entries are left."""
         now = self._now()
         while self._pending and self._pending[0][0] <= now:
             at, number, entry = heapq.heappop(self._pending)

@@ -77,7 +77,7 @@ class LogQuery:
         self._after = _position(given["after"], self._mode) if given.get("after") else None
 
     def page(self, log: EmulatedSystemLog) -> tuple[list[LogEntry], str | None]:
-        """Return the entries of the page, and the query string of the next page; None if this is the last
+        """Return the entries of the page, and the query string of the next page. The query string is None on the last
         page."""
         if self._polling:
             page = log.poll(self._part, after=self._after, limit=self._limit)

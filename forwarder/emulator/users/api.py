@@ -104,7 +104,7 @@ async def revoke_everything(request: OktaRequest) -> None:
 
 
 def _begins(user: EmulatedUser, text: str) -> bool:
-    """Whether the login or a word of the name begins with `text`, which is case-folded."""
+    """Whether the login or a word of the name begins with `text`, ignoring case. `text` must be case-folded."""
     words = (user.login, *user.name.split())
     return any(word.casefold().startswith(text) for word in words)
 

@@ -1,4 +1,4 @@
-"""`/emulator/users`, which Okta does not have: creates, changes and deletes users without an event."""
+"""Serves `/emulator/users`, a path that Okta does not have: changes users without writing events."""
 
 from typing import Any
 

@@ -142,7 +142,7 @@ class UserDirectory:
         del self._users[user.id]
 
     def set_status(self, user: EmulatedUser, status: str) -> None:
-        """Set the status of a user, and write no event. Every old status allows the change."""
+        """Set the status of a user, whatever the old status is. Write no event."""
         if status not in _STATUSES:
             raise invalid("status", f"status: must be one of {', '.join(_STATUSES)}")
         if user.status != status:

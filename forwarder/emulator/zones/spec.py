@@ -63,14 +63,14 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
     use_as_exempt_list: bool = False
 
     def location_lists(self) -> Iterator[tuple[Location, ...]]:
-        """Yield the only list in `locations`, or its lists of included and excluded places."""
+        """Yield the lists of places in `locations`: one list, or the included places and then the excluded places."""
         if isinstance(self.locations, Locations):
             yield from (self.locations.include or (), self.locations.exclude or ())
         else:
             yield self.locations or ()
 
     def network_lists(self) -> Iterator[tuple[str, ...]]:
-        """Yield the only list in `asns`, or its lists of included and excluded networks."""
+        """Yield the lists of networks in `asns`: one list, or the included networks and then the excluded networks."""
         if isinstance(self.asns, Names):
             yield from (self.asns.include or (), self.asns.exclude or ())
         else:

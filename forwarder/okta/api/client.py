@@ -113,8 +113,8 @@ class OktaClient:
     ) -> Response:
         """Implement `Api.call`. Calls that share a rate limit are sent one after the other.
 
-        A failed call is retried only if that cannot do harm: Okta certainly did not carry it out, or carrying it out
-        twice has the same effect as once. Only a POST that creates something has another effect if it is repeated.
+        A failed call is retried only if a retry does no harm: either Okta certainly did not carry out the call, or the
+        repeated call has no further effect. Only a POST that creates something has a further effect if it is repeated.
         """
         method = method.upper()
         target = target_of(self._origin, path, query)
@@ -134,11 +134,13 @@ class OktaClient:
     async def send_once(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None
     ) -> RawResponse | ErrorResponse | NoResponseError:
-        """Send one request without retries, and return the response or the failure; a failure is not raised.
+        """Send one request without retries. Return the response or the failure; a failure is returned, not raised.
 
-        After a 401, the request is sent once more if the credentials are new or a new access token can be fetched: Okta
-        has not carried out the first request. A request other than a GET is not sent if it has waited longer than
-        _LONGEST_TURN for its turn, because what the caller has checked before may no longer be true.
+        After a 401, the request is sent once more if the credentials are new or a new access token can be fetched. This
+        is safe, because Okta has not carried out the first request.
+
+        A request other than a GET may have to wait for other calls or for the rate limit. If the request waits longer
+        than _LONGEST_TURN, it is not sent, because what the caller checked before may no longer be true.
         """
         request = _Request(method.upper(), target_of(self._origin, path, query), body, is_repeatable=False)
         limiter = self._limits.limiter(request.path)
@@ -237,7 +239,8 @@ class OktaClient:
         return True
 
     async def _back_off(self, request: _Request, limiter: RateLimiter, failure: _Failure, attempts: int) -> None:
-        """Wait before the next attempt, except after a 429 if the rate limit is used up: then `acquire` waits."""
+        """Wait before the next attempt. If the rate limit is used up after a 429, return immediately:
+        `RateLimiter.acquire` waits."""
         exhausted = limiter.exhausted or self._limits.limiter(TOKEN_PATH).exhausted
         status = failure.status if isinstance(failure, ErrorResponse) else None
         if status == 429 and exhausted:
@@ -263,7 +266,7 @@ class OktaClient:
 
 
 def _is_retryable(request: _Request, failure: _Failure) -> bool:
-    """Whether another attempt may succeed and cannot do harm."""
+    """Whether another attempt may succeed and does no harm."""
     if isinstance(failure, NoResponseError):
         return not failure.too_large and (request.is_repeatable or not failure.sent)
     if failure.status not in _RETRIED:
@@ -272,8 +275,8 @@ def _is_retryable(request: _Request, failure: _Failure) -> bool:
 
 
 def _token_failure(error: Any) -> _Failure:
-    """Convert the SDK's error about a failed request for an access token. The call that needed the token was not
-    sent."""
+    """Convert the SDK's error about a failed request for an access token to a failure of the call that needed the
+    token. The call was not sent."""
     status = getattr(error, "status", None)
     if not isinstance(status, int):
         if isinstance(error, NoResponseError):
@@ -289,8 +292,8 @@ def _token_failure(error: Any) -> _Failure:
 
 
 def _credentials(settings: ApiSettings, *, reread: bool = False) -> sdk.Credentials:
-    """Return the configured credentials in clear text. With `reread`, read the files and environment variables that hold the
-    secrets again.
+    """Return the configured credentials in clear text. If `reread` is true, read each secret again from its file or
+    environment variable.
 
     Raises:
         ValueError: a file or variable that holds a secret is gone or empty.

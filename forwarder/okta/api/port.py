@@ -11,7 +11,8 @@ from forwarder.core.time import Micros
 
 
 def not_okta(what: str, why: object = None) -> OktaError:
-    """Return the error for a 2xx response that is not `what`, such as the page of a proxy. `why` is the parser's reason."""
+    """Return the error for a 2xx response with unexpected content. `what` names the expected content; `why` is the
+    parser's reason."""
     return OktaError(
         f"Okta answered with something that is not {what}{f': {why}' if why else ''}; check the org's `url`, and whether a"
         " proxy or another server answers there"
@@ -22,7 +23,7 @@ class Response(msgspec.Struct, frozen=True):
     """A 2xx response.
 
     Attributes:
-        links: maps each `rel` in the `link` headers, as in `next`, to its address.
+        links: maps each `rel` in the `link` headers, such as `next`, to an address.
         sent_at: when Okta sent it, by Okta's clock in whole seconds; None if the response does not say.
     """
 
@@ -35,7 +36,7 @@ class Response(msgspec.Struct, frozen=True):
         """Return the body, decoded from JSON; None if it is empty.
 
         Raises:
-            OktaError: the body is not JSON, such as the page of a proxy.
+            OktaError: the body is not JSON; it may be the page of a proxy.
         """
         try:
             return decode_leniently(msgspec.json.decode, self.content)[0] if self.content else None

@@ -33,7 +33,7 @@ class RateLimits:
     def limiter(self, path: str) -> "RateLimiter":
         """Return the limiter of `path` and of all paths with the same first three segments.
 
-        Some of Okta's limits cover only a part of these paths. For them we make fewer calls than Okta allows, never more.
+        If one of Okta's limits covers only a part of these paths, we make fewer calls than Okta allows, never more.
         """
         family = "/".join(path.partition("?")[0].split("/")[:4])
         if family not in self._limiters:

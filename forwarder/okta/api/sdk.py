@@ -7,9 +7,11 @@ We do not use the SDK's typed client, but read the JSON ourselves, for three rea
   LogCredentialType` once stopped every reader of a System Log. The forwarder must store events byte for byte.
 - It merges its configuration with ~/.okta/okta.yaml and with OKTA_CLIENT_* variables of the environment.
 
-Two features of the executor are switched off. `client.py` retries in place of the SDK. The SDK sleeps until the rate
-limit resets, however long that takes. It gives up after a 503 that does not state the limit, and hides how many
-attempts it made. The SDK's cache would answer a question about a hook with an old response.
+Two features of the executor are switched off:
+
+- retries, which `client.py` does instead. The SDK sleeps until the rate limit resets, however long that takes. The SDK
+  also gives up after a 503 that does not state the limit, and hides how many attempts it made.
+- the cache, because it would answer a question about a hook with an old response.
 """
 
 import json
@@ -110,8 +112,8 @@ def _private_key(text: str) -> str | dict[str, str]:
 class _LoadedKey:
     """A DPoP key that is parsed only once.
 
-    The SDK's own key is exported as PEM for every call, and PyJWT parses the PEM and checks the primes each time. That
-    blocks the whole process for 120 ms, for each page of a log.
+    The SDK exports its own key as PEM for every call, and PyJWT parses the PEM and checks the primes each time. The
+    parsing blocks the whole process for 120 ms for each page of a log.
     """
 
     def __init__(self, pem: bytes) -> None:

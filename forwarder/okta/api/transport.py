@@ -56,7 +56,8 @@ class Transport:
         """Create the transport; the first request connects.
 
         The transport counts requests against the rate limits, because the SDK sends some requests by itself (for tokens
-        and nonces). `timeout` is the number of seconds for one request. In a command, `metrics` is None.
+        and nonces). `timeout` is the number of seconds for one request. `metrics` is None if the calls are not counted,
+        as in a command.
         """
         self._limits = limits
         self._metrics = metrics

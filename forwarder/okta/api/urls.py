@@ -32,7 +32,7 @@ _REL = re.compile(r'(?i);\s*rel\s*=\s*(?:"([^"]*)"|([^",;\s]*))')
 
 
 def links_of(headers: list[str]) -> dict[str, str]:
-    """Return the addresses in `link` headers by `rel`, as in `next`. A header may hold several links, and a link may
+    """Return the addresses in `link` headers by `rel`, such as `next`. A header may hold several links, and a link may
     have several `rel` values; if a value occurs again, the first address counts."""
     links: dict[str, str] = {}
     for address, parameters in (found for header in headers for found in _LINK.findall(header)):

@@ -94,8 +94,8 @@ def find_own(hooks: Iterable[Hook], name: str, uri: str) -> Hook | None:
     """Return the hook called `name`; None if there is none.
 
     Raises:
-        OktaError: several hooks have this name. Or no hook has it, but a hook with another name already posts to
-            `uri`; a second one would deliver every event twice.
+        OktaError: several hooks have this name. Or no hook has this name, but a hook with another name already posts to
+            `uri`: with a second hook for `uri`, every event would be delivered twice.
     """
     hooks = list(hooks)
     named = [hook for hook in hooks if hook.name == name]

@@ -250,7 +250,7 @@ def _new(desired: DesiredHook) -> Iterable[PropertyDifference]:
 
 
 def _content(desired: DesiredHook, hook: Hook) -> Iterable[PropertyDifference]:
-    """Yield the differences in name, events and filters. A hook stays verified when these change."""
+    """Yield the differences in name, events and filters. A change of these three properties leaves a hook verified."""
     if hook.name != desired.name:
         yield PropertyDifference("name", (hook.name,), (desired.name,))
     if hook.types != desired.types:
@@ -264,7 +264,8 @@ def _content(desired: DesiredHook, hook: Hook) -> Iterable[PropertyDifference]:
 
 
 def _channel(desired: DesiredHook, hook: Hook, *, resend_secret: bool) -> Iterable[PropertyDifference]:
-    """Yield the differences in address, header and secret. Okta un-verifies a hook when these change."""
+    """Yield the differences in address, header and secret. A change of one of these three properties un-verifies a
+    hook."""
     if hook.uri != desired.uri:
         yield PropertyDifference("URL", (hook.uri,), (desired.uri,))
     if (hook.header or "").lower() != desired.header.lower():

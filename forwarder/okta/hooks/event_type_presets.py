@@ -1,4 +1,5 @@
-"""Finds out which event types a hook subscribes to, from presets and lists, and whether Okta would refuse them."""
+"""Converts presets and lists to the event types that a hook subscribes to, and finds event types that Okta would
+refuse."""
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
@@ -37,8 +38,8 @@ def resolve(
 def event_type_problems(
     types: Collection[str], filters: Iterable[str] = (), catalogue: Catalogue = EVENT_TYPES
 ) -> list[str]:
-    """Return the reasons why Okta would refuse a hook with `types`, one line each; empty if it would accept it. `filters`
-    are the event types that have a filter."""
+    """Return the reasons why Okta would refuse a hook with `types`, one line each; empty if Okta would accept the hook.
+    `filters` are the event types that have a filter."""
     problems = []
     for name in sorted(types):
         if name not in catalogue:

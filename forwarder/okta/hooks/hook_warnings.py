@@ -99,8 +99,8 @@ class HookWarnings:
 def _is_other_hooks(event: Event, details: EventDetails, hook_id: str) -> bool:
     """Whether the failed delivery was to another hook than ours; also true if the id of our hook is not known.
 
-    If the event does not name a hook, the delivery counts as one to our hook, because Okta does not document the form
-    of these events.
+    If the event does not name a hook, the delivery counts as a delivery to our hook, because Okta does not document the
+    form of events about failed deliveries.
     """
     if not hook_id:
         return True

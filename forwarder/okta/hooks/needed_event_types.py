@@ -28,7 +28,8 @@ class RuleTypes(msgspec.Struct, frozen=True):
 
 def desired_types(hook: HookSettings) -> tuple[RuleTypes, frozenset[str], list[str]]:
     """Read the rule files of `hook.rules`, and return three things: the event types that these rules need, all event
-    types that the hook should have, and the problems. Each problem begins with the key of its setting."""
+    types that the hook should have, and the problems. Each problem begins with the key of the setting that has the
+    problem."""
     rules = read_rule_types(hook.rules)
     types = resolve(hook.events, rules.by_hook)
     problems = [f"rules: {problem}" for problem in rules.problems]

@@ -25,7 +25,8 @@ _LARGEST = 64 * 1024
 async def probe_receiver(desired: DesiredHook) -> str | None:
     """Send a challenge to the hook's address, with the secret that Okta will get.
 
-    It is sent from this machine. An address that cannot be reached from here is not an error, because Okta may reach it.
+    The challenge is sent from this machine. If this machine cannot reach the address, that is not an error, because
+    Okta may reach the address.
 
     Returns:
         A warning if the check was inconclusive; None if the receiver sent the challenge back.

@@ -105,9 +105,10 @@ class HookWatch:
             await self._clock.sleep(self._settings.check_interval)
 
     async def check(self) -> None:
-        """Read our hook from Okta once, verify it again if that is due, and log a changed condition.
+        """Read our hook from Okta once, verify the hook again if a verification is due, and log the condition if it
+        changed.
 
-        If Okta does not answer or refuses, no exception is raised, and only `state.error` changes.
+        If Okta does not answer or refuses a call, no exception is raised, and only `state.error` changes.
         """
         try:
             hook = await self._find()

@@ -93,7 +93,8 @@ Report = Callable[[BackfillPlan | BackfillProgress], None]
 
 
 class BackfillCheckpoint(msgspec.Struct, frozen=True):
-    """How far an org's last backfill has come. If it is `done`, the same request starts from the beginning again."""
+    """How far an org's last backfill has come. If `done` is true, that backfill is complete, and no later backfill
+    resumes it."""
 
     since: Micros
     reached: Micros
@@ -101,7 +102,8 @@ class BackfillCheckpoint(msgspec.Struct, frozen=True):
 
 
 def backlog(waiting: Mapping[str, int]) -> str | None:
-    """Return why a backfill must wait; None if it need not. `waiting` has the number of waiting events by sink."""
+    """Return why a backfill must wait; None if it need not wait. `waiting` maps each sink to the number of events that
+    wait for the sink."""
     events, sink = max(((count, name) for name, count in waiting.items()), default=(0, ""))
     return f"{events:,} events wait for the sink {sink}" if events > MOST_WAITING else None
 

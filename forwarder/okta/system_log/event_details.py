@@ -39,7 +39,7 @@ _decode = msgspec.json.Decoder(EventDetails).decode
 
 
 def read_details(body: bytes) -> EventDetails:
-    """Decode the details of an event. If it cannot be decoded, all details are missing."""
+    """Decode the details of an event. If the event cannot be decoded, all details are missing."""
     try:
         return decode_leniently(_decode, body)[0]
     except (msgspec.MsgspecError, RecursionError):

@@ -202,7 +202,7 @@ async def append_in_parts(
 
     Raises:
         StoreTooSmallError: a single event is too large for the store.
-        StoreError: as `append`. The earlier parts are stored.
+        StoreError: `append` raised the error. All earlier parts are stored.
     """
     parts = [batch]
     while parts:

@@ -76,7 +76,8 @@ class Cursor(msgspec.Struct, frozen=True, rename={"next_link": "next", "polled_u
 
     @property
     def complete_until(self) -> Micros:
-        """The store has every event that the log has shown and that was published before this time."""
+        """The store has every event that was published before this time, except events that the log has not shown
+        yet."""
         return max(self.polled_until, self.newest)
 
 
@@ -187,7 +188,7 @@ class Reconciler:
 
     async def _load_cursor(self) -> Cursor:
         """Return the cursor from the store. If the store has none, return a cursor that starts `lookback` ago; if the
-        stored cursor cannot be used, return one that starts at an earlier time."""
+        stored cursor cannot be used, return a cursor that starts at an earlier time."""
         now = self._clock.now()
         text = await self._store.cursor(cursor_name(self._log.org))
         if text is None:
@@ -205,7 +206,7 @@ class Reconciler:
 
     async def _next_page(self, cursor: Cursor, hook_id: str) -> LogPage:
         """Request the page after `cursor`. If Okta no longer accepts the cursor's link, or if reading would start in
-        the future, rewind the cursor, and request the first page from there."""
+        the future, rewind the cursor, and request the first page after the rewound cursor."""
         if cursor.next_link:
             try:
                 return await self._log.next_page(cursor.next_link, hook_id=hook_id)

@@ -45,8 +45,8 @@ class BlocklistChange(msgspec.Struct, frozen=True):
     Attributes:
         left: differences between the zone that we wrote and the zone that Okta shows now: changes that others have
             made.
-        still: after a removal: the other entries that still make Okta block the address, as in `192.0.2.0/24 of the
-            zone X`.
+        still: after a removal: the other entries that still make Okta block the address, for example `192.0.2.0/24 of
+            the zone X`.
     """
 
     left: tuple[PropertyDifference, ...] = ()
@@ -219,8 +219,8 @@ def _named(name: str, zones: Sequence[Zone]) -> Zone | None:
 
 
 def _blocking(wanted: AddressRange, zones: Sequence[Zone], own: Zone | None) -> tuple[str, ...]:
-    """Return the entries of all zones that make Okta block `wanted`. Leave out the entry of the zone `own` that is
-    `wanted` itself."""
+    """Return the entries, in all zones, that make Okta block `wanted`. If the zone `own` has an entry that equals
+    `wanted`, leave out that entry."""
     return tuple(
         f"{each.text} of the zone {zone.name}"
         for zone in zones

@@ -17,7 +17,8 @@ from forwarder.okta.zones.writer import ZoneWriter
 
 
 def protected_by(key: str, networks: Iterable[IPv4Network | IPv6Network | str]) -> list[RequiredExemption]:
-    """Return `networks` as addresses that must be exempt. `key` is the key of the configuration that lists them."""
+    """Convert `networks` to addresses that no blocklist may block. `key` is the key of the configuration that lists
+    `networks`."""
     return [RequiredExemption(parse_range(str(network)), key) for network in networks]
 
 
@@ -34,8 +35,8 @@ def zone_writer(  # noqa: PLR0913  # everything about the org that its zones nee
 ) -> ZoneWriter:
     """Return the writer of an org's zones. The record of zones and its lock file are in the folder of the store.
 
-    `client_id` is None if the forwarder uses an API token. `protected` are addresses that must be exempt, in addition to
-    the forwarder's own.
+    `client_id` is None if the forwarder uses an API token. `protected` are addresses that no blocklist may block, in
+    addition to the forwarder's own addresses.
     """
     stated = protected_by(f"orgs.{org}.egress", settings.egress)
     egress = Egress(api, url, clock, client_id=client_id, stated=stated)

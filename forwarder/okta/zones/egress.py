@@ -55,8 +55,8 @@ class Egress:
         Args:
             own_zones: ids of the zones that we made. If the forwarder uses an API token, changes of these zones by API
                 token count as our calls.
-            written: id of the zone that we have just written; wait some seconds until the log shows that call. Empty if
-                we have written no zone.
+            written: id of the zone that we have just written; empty if we have written no zone. If it is given, wait
+                some seconds until the log shows the call that wrote the zone.
 
         Raises:
             OktaError: the System Log cannot be read.

@@ -13,8 +13,8 @@ only by this name."""
 
 
 class RequiredExemption(msgspec.Struct, frozen=True):
-    """Addresses that must be exempt. `why` says where they come from: a key of the configuration, or a call of ours that
-    the System Log shows."""
+    """Addresses that no blocklist may block, so that they must be in Okta's exempt zone. `why` says where the addresses
+    come from: a key of the configuration, or a call of ours that the System Log shows."""
 
     range: AddressRange
     why: str

@@ -11,11 +11,12 @@ from forwarder.okta.zones.zone import Zone
 
 
 class ZoneGuard:
-    """Checks that the forwarder's own addresses and the protected ones are exempt from all blocklists of one
+    """Checks that the forwarder's own addresses and the protected addresses are exempt from all blocklists of one
     org."""
 
     def __init__(self, org: str, egress: Egress, protected: Iterable[RequiredExemption] = ()) -> None:
-        """Create the guard. `protected` are the addresses that must be exempt in addition to the forwarder's own."""
+        """Create the guard. `protected` are addresses that no blocklist may block, besides the forwarder's own
+        addresses."""
         self._org = org
         self._egress = egress
         self._protected = tuple(protected)
@@ -25,8 +26,8 @@ class ZoneGuard:
     ) -> list[str]:
         """Return a line for each reason why nothing may be blocked; empty if blocking is safe.
 
-        `zones` are all zones of the org. `blocked` are the addresses that will be blocked, if they are known: they must not
-        overlap the forwarder's own addresses or the protected ones. For `written`, see `Egress.addresses`.
+        `zones` are all zones of the org. `blocked` are the addresses that will be blocked, if they are known: they must
+        not overlap the forwarder's own addresses or the protected addresses. For `written`, see `Egress.addresses`.
 
         Raises:
             OktaError: the System Log cannot be read.

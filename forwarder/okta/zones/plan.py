@@ -103,8 +103,8 @@ def differences_between(desired: Contents, has: Contents) -> tuple[PropertyDiffe
 
 
 def as_it_is(zone: Zone) -> DesiredZone:
-    """Return a desired zone with the same contents as `zone`. A step that only makes the zone a blocklist, or
-    activates it, uses this zone."""
+    """Return a desired zone with the same contents as `zone`. This is for a step that only makes the zone a blocklist
+    or activates it."""
     body = {"gateways": zone.gateway_entries, "proxies": None}
     return DesiredZone(zone.name, zone.type, zone.contents, body)
 

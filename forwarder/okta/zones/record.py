@@ -111,8 +111,8 @@ class ZoneRecord:
 
     @asynccontextmanager
     async def writer(self, clock: Clock, *, timeout: float = 30.0) -> AsyncIterator[None]:
-        """Hold the lock that lets only one process at a time write zones for this store. Wait for it, at most `timeout`
-        seconds.
+        """During the `with` block, hold the lock that lets only one process at a time write zones for this store. Wait
+        for the lock, at most `timeout` seconds.
 
         Raises:
             OktaError: another process still holds the lock, or the lock file cannot be locked.

@@ -35,7 +35,7 @@ _CONTINENTS = {"EU", "AP"}
 
 
 def _text(written: Any) -> Any:
-    """Convert a number to a text, and refuse a boolean: YAML reads the country `NO` as false."""
+    """Convert a number to a string. Refuse a boolean, because YAML reads the country `NO` as false."""
     if isinstance(written, bool):
         raise ValueError(  # noqa: TRY004  # pydantic takes no TypeError
             f'is {written}, because YAML reads unquoted words such as NO as booleans; write the word in quotes: "NO"'
@@ -205,8 +205,8 @@ class BlocklistSettings(Section):
 
     Attributes:
         zone: the name of the zone in Okta.
-        activate: activate the zone when the action has created it. Without this, the zone is INACTIVE and blocks nothing
-            until you run `forwarder zones sync --activate`.
+        activate: whether the action activates the zone after creating it. If not, the new zone is INACTIVE and blocks
+            nothing until you run `forwarder zones sync --activate`.
     """
 
     zone: ZoneName = "forwarder-blocklist"

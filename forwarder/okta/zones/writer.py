@@ -93,8 +93,8 @@ class ZoneWriter:
     async def _activate(self, zone: Zone, *, written: str) -> Applied:
         """Activate a zone, unless a last check finds a problem.
 
-        The check reads our addresses from the System Log. `written` is the id of the zone if we have just written it: then
-        the check waits some seconds until the log shows that call. Otherwise `written` is empty.
+        The check reads our addresses from the System Log. If we have just written the zone, `written` is the id of the
+        zone, and the check waits some seconds until the log shows the call that wrote it. Otherwise `written` is empty.
         """
         problems = await self.guard.problems(await self.admin.all(), self.made, written=written)
         if problems:
